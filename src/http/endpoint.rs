@@ -9,19 +9,18 @@ use std::time::Duration;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::http::cluster_view::ClusterView;
-use crate::http::routes::route;
+use crate::http::places::{CONNECTIONS_MAX, Place, Places, Replaced};
+use crate::http::routes::{is_health_check, overloaded, route};
 use crate::http::site::Site;
 use crate::runtime::{Client, Handle};
 
-/// The most concurrent connections; further ones wait in the backlog of the operating system.
-const CONNECTIONS_MAX: usize = 64;
 /// The time limit for the headers of a request.
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
 /// The time limit of a connection, from its first byte to its last.
@@ -35,10 +34,11 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 pub enum EndpointContent {
     /// `/metrics` in the text format of Prometheus; `/health`, which is 200 if the node knows a
     /// leader and has applied all but the last 10,000 committed entries, and 503 otherwise;
-    /// `/live`, which is 200 while the node runs.
+    /// `/ready`, which is 200 if besides that the node knows no `WriteObstacle`; `/live`, which is
+    /// 200 while the node runs.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
-    /// latency. Also `/health` and `/live`.
+    /// latency. Also `/health`, `/ready` and `/live`.
     Page {
         /// The client that requests the reports of the other nodes, as [`ClientConfig::of_node`]
         /// permits. Without it the page shows what this node knows of them.
@@ -55,9 +55,14 @@ pub enum EndpointContent {
 pub struct Endpoint {
     listener: TcpListener,
     site: Arc<Site>,
+    places: Arc<Places>,
 }
 
 impl Endpoint {
+    /// The most connections that are open at one address. A program that serves endpoints adds them
+    /// to `ServerConfig::files_reserved`.
+    pub const CONNECTIONS_MAX: usize = CONNECTIONS_MAX;
+
     /// Listens at the address; [`Endpoint::run`] answers the requests. At a loopback address it
     /// answers only requests whose `Host` is `localhost` or an IP address, so that no page of
     /// another origin can read the responses.
@@ -81,7 +86,7 @@ impl Endpoint {
             handle,
             cluster_view,
         });
-        Ok(Endpoint { listener, site })
+        Ok(Endpoint { listener, site, places: Places::new() })
     }
 
     /// Returns the address at which the endpoint listens, with the port that the operating system
@@ -95,20 +100,18 @@ impl Endpoint {
 
     /// Serves requests until the future is dropped, together with the open connections.
     pub async fn run(self) -> Infallible {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         loop {
-            let permit = Arc::clone(&permits).acquire_owned().await;
             while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, from)) => {
-                    let site = Arc::clone(&self.site);
+                    let served = self.serve(stream);
                     connections.spawn(async move {
-                        if let Err(error) = serve_connection(stream, site).await {
-                            debug!(%from, %error, "an HTTP connection ended early");
-                        }
-                        drop(permit);
+                        served.await;
+                        debug!(%from, "an HTTP connection ended");
                     });
+                    // A request that came with its connection is read before the next accept.
+                    yield_now().await;
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept an HTTP connection");
@@ -119,11 +122,40 @@ impl Endpoint {
     }
 }
 
-/// Serves the one request of a connection.
-async fn serve_connection(stream: TcpStream, site: Arc<Site>) -> Result<(), String> {
+impl Endpoint {
+    /// Serves the one request of a connection that the program has accepted itself, for example on
+    /// a Unix socket, within the limits of this endpoint.
+    pub fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (place, replaced) = self.places.take();
+        let served = serve_connection(stream, Arc::clone(&self.site), place, replaced);
+        async move {
+            if let Err(error) = served.await {
+                debug!(%error, "an HTTP connection ended early");
+            }
+        }
+    }
+}
+
+/// Serves the one request of a connection, unless a newer connection takes its place before the
+/// request has arrived.
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    site: Arc<Site>,
+    place: Place,
+    replaced: Replaced,
+) -> Result<(), String> {
+    let place = Arc::new(place);
     let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(route(&site, &request).await) }
+        let (site, place) = (Arc::clone(&site), Arc::clone(&place));
+        async move {
+            Ok::<_, Infallible>(match place.reply(is_health_check(&request)) {
+                true => route(&site, &request).await,
+                false => overloaded(),
+            })
+        }
     });
     let connection = Builder::new()
         .timer(TokioTimer::new())
@@ -132,8 +164,12 @@ async fn serve_connection(stream: TcpStream, site: Arc<Site>) -> Result<(), Stri
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION_TIME_MAX, connection).await {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(_) => Err("the connection exceeded its time limit".to_owned()),
+    tokio::select! {
+        biased;
+        served = timeout(CONNECTION_TIME_MAX, connection) => match served {
+            Ok(done) => done.map_err(|error| error.to_string()),
+            Err(_) => Err("the connection exceeded its time limit".to_owned()),
+        },
+        _ = replaced => Err("a newer connection took the place of its request".to_owned()),
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Health {
     /// Whether the node knows a leader and has applied all but the last [`LAG_MAX`] committed
     /// entries.
     pub(super) ready: bool,
+    /// Whether the node is ready and knows no obstacle to writes.
+    pub(super) takes_writes: bool,
     summary: NodeSummary,
 }
 
@@ -23,7 +25,8 @@ impl Health {
         // The sender of the leadership is dropped when the node ends, also by a panic.
         let live = !summary.stopped && handle.leadership().has_changed().is_ok();
         let ready = live && summary.leader.is_some() && lag(&summary) <= LAG_MAX;
-        Health { live, ready, summary }
+        let takes_writes = ready && summary.write_obstacle.is_none();
+        Health { live, ready, takes_writes, summary }
     }
 
     pub(super) fn to_json(self) -> String {
@@ -31,6 +34,8 @@ impl Health {
         json!({
             "live": self.live,
             "ready": self.ready,
+            "takes_writes": self.takes_writes,
+            "obstacle": summary.write_obstacle.map(|obstacle| obstacle.to_string()),
             "node": summary.id.0,
             "role": summary.role.to_string(),
             "term": summary.term.0,

@@ -22,6 +22,7 @@ mod cluster_view;
 mod endpoint;
 mod health;
 mod peer_reports;
+mod places;
 mod routes;
 mod site;
 

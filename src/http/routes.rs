@@ -45,6 +45,11 @@ pub(super) async fn route(site: &Site, request: &Request<Incoming>) -> HttpReply
             let status = if health.ready { StatusCode::OK } else { unavailable() };
             reply_with(status, JSON, health.to_json())
         }
+        (_, "/ready") => {
+            let health = Health::of(&site.handle);
+            let status = if health.takes_writes { StatusCode::OK } else { unavailable() };
+            reply_with(status, JSON, health.to_json())
+        }
         (_, "/live") => {
             let health = Health::of(&site.handle);
             let status = if health.live { StatusCode::OK } else { unavailable() };
@@ -54,15 +59,28 @@ pub(super) async fn route(site: &Site, request: &Request<Incoming>) -> HttpReply
             let text = site.handle.metrics().text();
             reply_with(StatusCode::OK, Metrics::CONTENT_TYPE, text)
         }
-        (None, _) => plain(StatusCode::NOT_FOUND, "the paths are /metrics, /health and /live\n"),
+        (None, _) => {
+            plain(StatusCode::NOT_FOUND, "the paths are /metrics, /health, /ready and /live\n")
+        }
         (Some(_), "/") => page(),
         (Some(cluster_view), "/api/cluster") => {
             reply_with(StatusCode::OK, JSON, cluster_view.to_json().await.to_string())
         }
-        (Some(_), _) => {
-            plain(StatusCode::NOT_FOUND, "the paths are /, /api/cluster, /health and /live\n")
-        }
+        (Some(_), _) => plain(
+            StatusCode::NOT_FOUND,
+            "the paths are /, /api/cluster, /health, /ready and /live\n",
+        ),
     }
+}
+
+/// Returns true if the request is a health check, whose reply is short and known at once.
+pub(super) fn is_health_check(request: &Request<Incoming>) -> bool {
+    matches!(request.uri().path(), "/health" | "/live" | "/ready")
+}
+
+/// Returns the reply to a request for which there is no place.
+pub(super) fn overloaded() -> HttpReply {
+    plain(unavailable(), "too many requests are in progress: try again later\n")
 }
 
 fn unavailable() -> StatusCode {

@@ -219,7 +219,12 @@ impl Directory {
     /// [`CertsError::File`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Directory, CertsError> {
         let path = path.into();
-        match fs::create_dir_all(&path) {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        // Only its owner may see the keys.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(&path) {
             Ok(()) => Ok(Directory(path)),
             Err(error) => Err(CertsError::File(path, error)),
         }

@@ -31,6 +31,9 @@ pub struct ServerConfig {
     pub network: NetworkConfig,
     /// The limits of the service to clients.
     pub service: ServiceConfig,
+    /// The most file descriptors that the disk of the node and the program around it use beside the
+    /// connections that `network` permits. No connection is accepted that would take one of them.
+    pub files_reserved: usize,
     /// The most requests of the program in the driver's queue. Further callers wait until it has
     /// room.
     pub requests_max: usize,
@@ -67,6 +70,13 @@ pub struct NetworkConfig {
     /// The time without a received byte after which a connection is closed. At least twice
     /// `keepalive_interval`.
     pub keepalive_timeout: Duration,
+    /// The time limit for receiving one whole frame, and for writing a client's replies, to which
+    /// their size divided by `kib_per_second_min` is added. A remote that sends or accepts single
+    /// bytes so cannot hold a connection.
+    pub frame_timeout: Duration,
+    /// The slowest transfer, in KiB per second, at which a large frame is still received within its
+    /// time limit.
+    pub kib_per_second_min: u32,
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.
     pub idle_max: Duration,
@@ -85,6 +95,13 @@ pub struct NetworkConfig {
     /// The most open inbound connections of other nodes, and separately of clients. Further
     /// connections are rejected.
     pub connections_max: usize,
+    /// The most open connections of administrators, and of nodes that request reports or forward
+    /// proposals. Clients cannot take these places. Only certificates prove a role.
+    pub connections_reserved: usize,
+    /// The most open inbound connections of one origin: the principal that a certificate names; of
+    /// connections without certificate one IPv4 address, or one IPv6 /64 prefix. Further
+    /// connections are rejected.
+    pub connections_per_origin_max: usize,
 }
 
 /// The limits of a node's service to clients. A request beyond a limit is rejected or waits.
@@ -96,10 +113,19 @@ pub struct ServiceConfig {
     /// The most requests of all connections whose replies are not written yet. Further requests are
     /// rejected as overload.
     pub requests_max: usize,
+    /// The most requests of one origin (`NetworkConfig::connections_per_origin_max`) whose replies
+    /// are not written yet, over all its connections. Further requests are rejected as overload.
+    pub requests_per_origin_max: usize,
+    /// The most requests of all administrators, and of nodes that request reports or forward
+    /// proposals, whose replies are not written yet. Requests of clients do not count.
+    pub requests_reserved: usize,
     /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
     /// The reply to a committed proposal is sent in any case.
     pub requests_kib_max: u32,
+    /// The same for the connections of one origin. It is also the limit of all administrators and
+    /// nodes together, beside `requests_kib_max`.
+    pub requests_kib_per_origin_max: u32,
     /// The time without a written byte after which a connection with unwritten replies is closed.
     pub stall_max: Duration,
     /// The time without a request after which a connection without pending requests is closed.
@@ -118,6 +144,8 @@ impl Default for NetworkConfig {
             handshake_timeout: Duration::from_secs(5),
             keepalive_interval: Duration::from_millis(500),
             keepalive_timeout: Duration::from_secs(2),
+            frame_timeout: Duration::from_secs(10),
+            kib_per_second_min: 64,
             idle_max: Duration::from_secs(10),
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_secs(1),
@@ -125,6 +153,8 @@ impl Default for NetworkConfig {
             handshakes_max: 512,
             handshakes_per_address_max: 256,
             connections_max: 1024,
+            connections_reserved: 64,
+            connections_per_origin_max: 256,
         }
     }
 }
@@ -134,7 +164,10 @@ impl Default for ServiceConfig {
         ServiceConfig {
             requests_per_connection_max: 512,
             requests_max: 16_384,
+            requests_per_origin_max: 4096,
+            requests_reserved: 1024,
             requests_kib_max: 128 << 10,
+            requests_kib_per_origin_max: 32 << 10,
             stall_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(120),
             drain_max: Duration::from_secs(1),
@@ -149,7 +182,10 @@ impl ServiceConfig {
         let counts = [
             ("service.requests_per_connection_max", self.requests_per_connection_max),
             ("service.requests_max", self.requests_max),
+            ("service.requests_per_origin_max", self.requests_per_origin_max),
+            ("service.requests_reserved", self.requests_reserved),
             ("service.requests_kib_max", self.requests_kib_max as usize),
+            ("service.requests_kib_per_origin_max", self.requests_kib_per_origin_max as usize),
         ];
         let count = counts.into_iter().find(|(_, count)| *count == 0);
         let durations =
@@ -221,6 +257,7 @@ impl ServerConfig {
             replica: ReplicaConfig::new(raft),
             network: NetworkConfig::default(),
             service: ServiceConfig::default(),
+            files_reserved: 128,
             requests_max: 4096,
             inline_machine: false,
             busy_poll_max: Duration::ZERO,
@@ -259,6 +296,19 @@ impl ServerConfig {
         false
     }
 
+    /// Returns the number of open files that the configuration permits.
+    pub(super) fn open_files(&self) -> u64 {
+        let network = &self.network;
+        let sockets = [
+            network.handshakes_max,
+            network.connections_max,
+            network.connections_max,
+            network.connections_reserved,
+        ];
+        let all = sockets.iter().fold(self.files_reserved, |all, more| all.saturating_add(*more));
+        all as u64
+    }
+
     /// Checks the configuration.
     ///
     /// # Errors
@@ -271,6 +321,7 @@ impl ServerConfig {
         let durations = [
             ("handshake_timeout", network.handshake_timeout),
             ("keepalive_interval", network.keepalive_interval),
+            ("frame_timeout", network.frame_timeout),
             ("idle_max", network.idle_max),
             ("retry_min", network.retry_min),
         ];
@@ -278,10 +329,13 @@ impl ServerConfig {
             return Err(ServerConfigError::Zero(field));
         }
         let counts = [
+            ("kib_per_second_min", network.kib_per_second_min as usize),
             ("packets_max", network.packets_max),
             ("handshakes_max", network.handshakes_max),
             ("handshakes_per_address_max", network.handshakes_per_address_max),
             ("connections_max", network.connections_max),
+            ("connections_reserved", network.connections_reserved),
+            ("connections_per_origin_max", network.connections_per_origin_max),
             ("requests_max", self.requests_max),
         ];
         if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {

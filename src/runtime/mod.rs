@@ -5,6 +5,7 @@
 //! through a [`Handle`]. The disk and the state machine have threads of their own, so that
 //! heartbeats wait for neither.
 
+mod audit;
 mod busy_poll;
 #[cfg(feature = "certs")]
 pub mod certs;
@@ -15,7 +16,10 @@ mod driver;
 mod entropy;
 mod handle;
 mod lanes;
+mod log_limit;
 mod metrics;
+mod open_files;
+mod origin;
 mod principal;
 mod rejected_connections;
 mod request;
@@ -25,7 +29,10 @@ mod tasks;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod unnamed_cluster;
+mod write_obstacle;
 
+pub use audit::AUDIT_TARGET;
 #[cfg(not(madsim))]
 pub use client::blocking;
 pub use client::{AttemptError, Client, ClientConfig, ClientConfigError, ClientError, RejectCause};
@@ -42,5 +49,7 @@ pub use server::{Server, ServerError};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
 pub use transport::{PacketInbox, Transport};
+pub use unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster, unnamed_cluster};
+pub use write_obstacle::WriteObstacle;
 
 pub use crate::types::Report;

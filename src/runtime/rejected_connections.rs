@@ -51,6 +51,9 @@ pub enum ConnectionRejectReason {
     InvalidFrame,
     /// Nothing arrived, or nothing could be written, within the time limit.
     KeepaliveTimeout,
+    /// A frame or its replies were not transferred within the limit of their size: bytes arrived,
+    /// but too slowly.
+    TooSlow,
     /// Nothing but keepalives arrived within the time limit.
     Idle,
 }
@@ -76,6 +79,7 @@ pub(super) fn reject(reason: ConnectionRejectReason, message: impl fmt::Display)
     let kind = match reason {
         ConnectionRejectReason::HandshakeTimeout
         | ConnectionRejectReason::KeepaliveTimeout
+        | ConnectionRejectReason::TooSlow
         | ConnectionRejectReason::Idle => io::ErrorKind::TimedOut,
         _ => io::ErrorKind::InvalidData,
     };

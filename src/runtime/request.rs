@@ -80,7 +80,7 @@ pub(super) enum Access {
     /// Clients and administrators, and nodes that forward the requests of such clients to the
     /// leader.
     Forwarded,
-    /// Administrators only. The request is logged.
+    /// Administrators only. The request and its outcome are in the audit log.
     Admins,
 }
 

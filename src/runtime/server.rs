@@ -21,6 +21,7 @@ use crate::runtime::entropy::entropy;
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::metrics::Counts;
+use crate::runtime::open_files;
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::{Executor, Service};
 use crate::runtime::tasks::Tasks;
@@ -68,6 +69,18 @@ pub enum ServerError {
     /// The server cannot listen at the address.
     #[error("cannot listen at {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// The hard limit of open files of this process is lower than what the configuration permits.
+    #[error(
+        "the node may need {needed} open files, but this process may open {limit}: raise the limit \
+         (ulimit -Hn, or LimitNOFILE of the service) to {needed}, or lower \
+         connections_max"
+    )]
+    OpenFiles {
+        /// The number of open files that the configuration permits.
+        needed: u64,
+        /// The hard limit of the operating system.
+        limit: u64,
+    },
     /// The operating system cannot start a thread.
     #[error("cannot start a thread: {0}")]
     Threads(io::Error),
@@ -109,6 +122,8 @@ impl Server {
         let inbound = Inbound::new(&opened.counts);
         let OpenedNode { config, handshake, counts, .. } = &opened;
         let (handshake, listen, network) = (*handshake, config.listen, config.network.clone());
+        let (needed, files_reserved) = (config.open_files(), config.files_reserved);
+        open_files::raise(needed).map_err(|limit| ServerError::OpenFiles { needed, limit })?;
         let registry =
             Arc::new(ConnectionRegistry::new(security(config)?, &network, Arc::clone(counts)));
         let addresses = config.peers.clone();
@@ -119,7 +134,14 @@ impl Server {
         info!(%address, node = %handshake.node, cluster = %handshake.cluster, "listening");
         let queues = inbound.senders.clone();
         let serve = move |handle, service| {
-            listener.run(ConnectionHandler { handshake, config: network, queues, handle, service })
+            listener.run(ConnectionHandler {
+                handshake,
+                config: network,
+                files_reserved,
+                queues,
+                handle,
+                service,
+            })
         };
         opened.run(inbound, Box::new(peers), registry, address, serve)
     }

@@ -12,6 +12,8 @@ use crate::types::Index;
 /// The file whose lock marks the directory as in use.
 const LOCK: &str = "lock";
 const IN_USE: &str = "in use by another process: stop that process, or choose another directory";
+const SYMBOLIC_LINK: &str = "it is a symbolic link, and a data directory holds the files of its node \
+                             themselves: replace the link by the file that it names";
 /// The maximum number of zero bytes in one write to a new file.
 const ZEROS_BYTES: usize = 1 << 20;
 /// The alignment of the memory, offset and length of a direct write, in bytes.
@@ -36,6 +38,9 @@ struct Directory {
     path: PathBuf,
     /// Whether files may be changed.
     writable: bool,
+    /// The locked directory itself, whose lock survives the removal of the lock file; None where a
+    /// directory cannot be locked.
+    own: Option<File>,
     /// The locked lock file; None for a copy of a directory that has no lock file.
     _lock: Option<File>,
     open_files: Mutex<BTreeMap<FileName, OpenFile>>,
@@ -51,24 +56,31 @@ struct OpenFile {
 }
 
 impl FileDisk {
-    /// Opens the directory `path`, and creates it if it is missing.
+    /// Opens the directory `path`, and creates it if it is missing. Only its owner may then use it
+    /// and the files in it.
     ///
     /// Every file is synced and its cached pages are dropped, so that later reads return the
     /// content of the disk: after a failed sync of an earlier process the page cache may differ.
     ///
     /// # Errors
     /// A [`DiskError`] if another process has the directory open, if it cannot be created or read,
-    /// or if a file cannot be synced.
+    /// if a file is a symbolic link, or if a file cannot be synced.
     pub fn open(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
         let path = path.into();
         create_directory(&path).map_err(|error| disk_error("create", &path, &error))?;
+        let own = lock_directory(&path)?;
         let lock_path = path.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(|error| disk_error("open", &lock_path, &error))?;
+        let lock = private().create(true).truncate(false).write(true).open(&lock_path);
+        let lock = lock.map_err(|error| open_error(&lock_path, &error))?;
         try_lock(&lock, &path)?;
-        let mut disk = FileDisk::of(path, true, Some(lock));
+        restrict(&path, 0o700)
+            .and_then(|()| restrict(&lock_path, 0o600))
+            .map_err(|error| disk_error("restrict the permissions of", &path, &error))?;
+        let mut disk = FileDisk::of(path, true, own, Some(lock));
         for (name, _) in disk.list()? {
             let opened = disk.open_file(name, false)?;
+            let restricted = restrict(&disk.path(name), 0o600);
+            restricted.map_err(|error| disk.error("restrict the permissions of", name, &error))?;
             let synced = opened.sync_all().and_then(|()| drop_cache(&opened));
             synced.map_err(|error| disk.error("sync", name, &error))?;
         }
@@ -83,21 +95,22 @@ impl FileDisk {
     /// A [`DiskError`] if another process has the directory open, or it cannot be read.
     pub fn open_read_only(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
         let path = path.into();
+        let own = lock_directory(&path)?;
         let lock_path = path.join(LOCK);
-        let lock = match File::open(&lock_path) {
+        let lock = match private().read(true).open(&lock_path) {
             Ok(lock) => Some(lock),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(disk_error("open", &lock_path, &error)),
+            Err(error) => return Err(open_error(&lock_path, &error)),
         };
         lock.iter().try_for_each(|lock| try_lock(lock, &path))?;
-        let mut disk = FileDisk::of(path, false, lock);
+        let mut disk = FileDisk::of(path, false, own, lock);
         disk.list()?;
         Ok(disk)
     }
 
-    fn of(path: PathBuf, writes: bool, lock: Option<File>) -> FileDisk {
+    fn of(path: PathBuf, writable: bool, own: Option<File>, lock: Option<File>) -> FileDisk {
         let directory =
-            Directory { path, writable: writes, _lock: lock, open_files: Mutex::default() };
+            Directory { path, writable, own, _lock: lock, open_files: Mutex::default() };
         FileDisk { directory: Arc::new(directory) }
     }
 
@@ -123,8 +136,8 @@ impl FileDisk {
             return Ok(Arc::clone(&opened.file));
         }
         let writes = self.directory.writable;
-        let file = OpenOptions::new().read(true).write(writes).open(self.path(name));
-        let file = Arc::new(file.map_err(|error| self.error("open", name, &error))?);
+        let file = private().read(true).write(writes).open(self.path(name));
+        let file = Arc::new(file.map_err(|error| open_error(&self.path(name), &error))?);
         if open.len() >= OPEN_MAX {
             let clean = open.iter().find(|(_, opened)| !opened.dirty).map(|(name, _)| *name);
             clean.map(|name| open.remove(&name));
@@ -136,7 +149,7 @@ impl FileDisk {
     fn create(&self, name: FileName, bytes: u64) -> Result<(), DiskError> {
         self.remove(name)?;
         let path = self.path(name);
-        let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let created = private().read(true).write(true).create_new(true).open(&path);
         let file = created.map_err(|error| disk_error("create", &path, &error))?;
         if let Err(error) = write_zeros(&file, bytes).and_then(|()| file.sync_all()) {
             // Frees the name and the space; only the first error is reported.
@@ -190,8 +203,10 @@ impl FileDisk {
     }
 
     fn sync_directory(&self) -> Result<(), DiskError> {
-        let path = &self.directory.path;
-        sync_directory(path).map_err(|error| disk_error("sync", path, &error))
+        let Directory { path, own, .. } = &*self.directory;
+        // The open directory needs no further file.
+        let synced = own.as_ref().map_or_else(|| sync_directory(path), File::sync_all);
+        synced.map_err(|error| disk_error("sync", path, &error))
     }
 }
 
@@ -204,6 +219,10 @@ impl Disk for FileDisk {
                 let entry = entry?;
                 let Some(name) = entry.file_name().to_str().and_then(parse) else { continue };
                 match entry.metadata() {
+                    Ok(metadata) if metadata.is_symlink() => {
+                        let message = format!("{}: {SYMBOLIC_LINK}", entry.path().display());
+                        return Err(io::Error::other(message));
+                    }
                     Ok(metadata) => files.push((name, metadata.len())),
                     // Another clone has removed the file since its name was read.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -240,6 +259,25 @@ impl Disk for FileDisk {
     }
 }
 
+/// Opens and locks the directory itself; returns None where a directory cannot be locked.
+#[cfg(unix)]
+fn lock_directory(path: &Path) -> Result<Option<File>, DiskError> {
+    let own = File::open(path).map_err(|error| disk_error("open", path, &error))?;
+    match own.try_lock() {
+        Ok(()) => Ok(Some(own)),
+        Err(TryLockError::WouldBlock) => try_lock(&own, path).map(|()| None),
+        // Some network file systems lock files only.
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Does nothing, because this system cannot open a directory.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "other systems lock the directory")]
+fn lock_directory(_: &Path) -> Result<Option<File>, DiskError> {
+    Ok(None)
+}
+
 /// Locks the directory `path`.
 fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
     match lock.try_lock() {
@@ -249,6 +287,50 @@ fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
         }
         Err(TryLockError::Error(error)) => Err(disk_error("lock", &path.join(LOCK), &error)),
     }
+}
+
+/// Returns the options of a file that only its owner may use, and that is no symbolic link.
+fn private() -> OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have permissions"))]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let no_link = rustix::fs::OFlags::NOFOLLOW.bits();
+        options.mode(0o600).custom_flags(i32::try_from(no_link).unwrap_or(0));
+    }
+    options
+}
+
+/// Takes the permissions beyond `mode` from the file or directory, which an older version may have
+/// created for others, too. A directory that this process does not own keeps its permissions.
+#[cfg(unix)]
+fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut permissions = fs::metadata(path)?.permissions();
+    if permissions.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    permissions.set_mode(mode);
+    match fs::set_permissions(path, permissions) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        restricted => restricted,
+    }
+}
+
+/// Does nothing, because this system has no such permissions.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have permissions")]
+fn restrict(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Returns the error of a file that cannot be opened.
+fn open_error(path: &Path, error: &io::Error) -> DiskError {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return DiskError::Failed(format!("open {}: {SYMBOLIC_LINK}", path.display()));
+    }
+    disk_error("open", path, error)
 }
 
 /// Returns the error of a file operation, with the text of the operating system.
@@ -369,9 +451,19 @@ fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_directory(parent.unwrap_or(Path::new(".")))
+    let parent = parent.unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have permissions"))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        // Another process may have created it meanwhile.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_directory(parent)
 }
 
 #[cfg(unix)]
@@ -398,167 +490,4 @@ fn drop_cache(_: &File) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::contract::check_disk;
-
-    fn text(error: DiskError) -> String {
-        error.to_string()
-    }
-
-    #[test]
-    fn a_file_disk_fulfils_the_disk_contract() {
-        let mut directories = Vec::new();
-        check_disk(|| {
-            let directory = tempfile::tempdir().expect("a directory for a test");
-            let disk = FileDisk::open(directory.path()).expect("an empty directory opens");
-            directories.push(directory);
-            disk
-        });
-    }
-
-    #[test]
-    fn a_directory_is_locked_against_a_second_process() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("new").join("node");
-        let first = FileDisk::open(&path).unwrap();
-        let clone = first.clone();
-        drop(first);
-        let error = text(FileDisk::open(&path).unwrap_err());
-        assert_eq!(error, format!("{}: {IN_USE}", path.display()));
-        drop(clone);
-        FileDisk::open(&path).unwrap();
-    }
-
-    #[test]
-    fn opening_read_only_changes_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("node");
-        FileDisk::open_read_only(&path).unwrap_err();
-        assert!(!path.exists());
-        fs::create_dir(&path).unwrap();
-        fs::write(path.join("superblock"), "ours").unwrap();
-        let mut disk = FileDisk::open_read_only(&path).unwrap();
-        let file = FileName::Superblock;
-        assert_eq!(disk.list().unwrap(), [(file, 4)]);
-        let read = FileAction::Read { file, offset: 1, bytes: 9 };
-        assert_eq!(disk.execute(&read).unwrap(), b"urs");
-        let write = FileAction::Write { file, offset: 0, bytes: vec![7] };
-        for action in [write, FileAction::Remove { file }, FileAction::SyncDirectory] {
-            let error = text(disk.execute(&action).unwrap_err());
-            assert!(error.ends_with(": opened for reading only"), "{error}");
-        }
-        assert_eq!(
-            fs::read_dir(&path).unwrap().count(),
-            1,
-            "no file was created, not even a lock file"
-        );
-        let user = FileDisk::open(&path).unwrap();
-        let error = text(FileDisk::open_read_only(&path).unwrap_err());
-        assert_eq!(error, format!("{}: {IN_USE}", path.display()));
-        drop(user);
-        let _reader = FileDisk::open_read_only(&path).unwrap();
-        FileDisk::open(&path).unwrap_err();
-    }
-
-    #[test]
-    fn foreign_names_are_not_listed() {
-        let directory = tempfile::tempdir().unwrap();
-        let foreign = [
-            "snapshot-1",
-            "snapshot-000000000000000A",
-            "snapshot-+00000000000000a",
-            "snapshot-000000000000000a.part.old",
-            "log-0000000000000001x",
-            "log-00000000000000001",
-            "superblock.old",
-        ];
-        for name in foreign {
-            fs::write(directory.path().join(name), "foreign").unwrap();
-        }
-        let files = [
-            FileName::Superblock,
-            FileName::Segment(0x1f),
-            FileName::Snapshot(Index(10)),
-            FileName::PartialSnapshot(Index(u64::MAX)),
-        ];
-        for file in files {
-            fs::write(directory.path().join(file.to_string()), "ours").unwrap();
-        }
-        let mut disk = FileDisk::open(directory.path()).unwrap();
-        assert_eq!(disk.list().unwrap(), files.map(|file| (file, 4)));
-    }
-
-    #[test]
-    fn files_may_be_removed_while_they_are_listed() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut disk = FileDisk::open(directory.path()).unwrap();
-        let stays = FileName::Snapshot(Index(7));
-        disk.execute(&FileAction::Create { file: stays, bytes: 8 }).unwrap();
-        let mut other = disk.clone();
-        let churn = std::thread::spawn(move || {
-            for number in 0..500 {
-                let file = FileName::Segment(number % 8);
-                other.execute(&FileAction::Create { file, bytes: 0 }).unwrap();
-                let gone = FileName::Segment((number + 4) % 8);
-                other.execute(&FileAction::Remove { file: gone }).unwrap();
-            }
-        });
-        while !churn.is_finished() {
-            let files = disk.list().unwrap();
-            assert!(files.contains(&(stays, 8)), "{files:?}");
-        }
-        churn.join().unwrap();
-    }
-
-    #[test]
-    fn more_files_than_stay_open_can_be_used() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut disk = FileDisk::open(directory.path()).unwrap();
-        for number in 0..OPEN_MAX as u64 + 10 {
-            let file = FileName::Segment(number);
-            disk.execute(&FileAction::Create { file, bytes: 512 }).unwrap();
-            disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![7; 8] }).unwrap();
-            disk.execute(&FileAction::Sync { file }).unwrap();
-        }
-        assert_eq!(disk.open_files().len(), OPEN_MAX);
-        for number in 0..OPEN_MAX as u64 + 10 {
-            let file = FileName::Segment(number);
-            let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 8 });
-            assert_eq!(read.unwrap(), [7; 8]);
-        }
-    }
-
-    #[test]
-    fn a_new_file_of_any_length_is_zeros() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut disk = FileDisk::open(directory.path()).unwrap();
-        let file = FileName::Snapshot(Index(1));
-        for bytes in [0, 1, 512, 4096, 5000, (1 << 20) + 512, (2 << 20) + 4096] {
-            disk.execute(&FileAction::Create { file, bytes }).unwrap();
-            let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 4 << 20 });
-            assert_eq!(read.unwrap(), vec![0; usize::try_from(bytes).unwrap()]);
-        }
-    }
-
-    #[test]
-    fn an_error_names_the_operation_and_the_file() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut disk = FileDisk::open(directory.path()).unwrap();
-        let file = FileName::Segment(3);
-        let error = text(disk.execute(&FileAction::Sync { file }).unwrap_err());
-        let path = directory.path().join("log-0000000000000003");
-        assert!(error.starts_with(&format!("open {}: ", path.display())), "{error}");
-    }
-
-    #[test]
-    fn a_full_disk_is_distinguished_from_other_errors() {
-        let full = io::Error::from(io::ErrorKind::StorageFull);
-        assert_eq!(disk_error("write", Path::new("a"), &full), DiskError::Full);
-        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        let DiskError::Failed(text) = disk_error("write", Path::new("a"), &denied) else {
-            panic!("not full")
-        };
-        assert!(text.starts_with("write a: "), "{text}");
-    }
-}
+mod tests;

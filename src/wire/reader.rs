@@ -82,6 +82,14 @@ impl FrameReader {
         self.arrived.capacity()
     }
 
+    /// Returns the size in bytes of the frame of which some bytes have arrived, or of its header
+    /// while that is incomplete; `None` between two frames.
+    #[must_use]
+    pub fn incomplete_frame_bytes(&self) -> Option<usize> {
+        let known = self.header.as_ref().map_or(FRAME_HEADER_BYTES, Header::frame_bytes);
+        (!self.arrived.is_empty()).then_some(known)
+    }
+
     fn advance(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
         assert!(self.failed.is_none(), "nothing is read after an error");
         let is_begun = self.arrived.len() >= FRAME_HEADER_BYTES;
@@ -219,9 +227,13 @@ mod tests {
             assert!(reader.memory_bytes() <= arrived + STEP_BYTES, "{arrived}");
         }
         assert!(reader.memory_bytes() <= frame.len());
+        assert_eq!(reader.incomplete_frame_bytes(), Some(frame.len()));
         let mut last = &frame[frame.len() - 1..];
         assert!(reader.read(&mut last).expect("the frame is valid").is_some());
         assert!(reader.memory_bytes() <= STEP_BYTES, "the memory of a large frame is released");
+        assert_eq!(reader.incomplete_frame_bytes(), None);
+        assert_eq!(reader.read(&mut &frame[..1]), Ok(None));
+        assert_eq!(reader.incomplete_frame_bytes(), Some(FRAME_HEADER_BYTES));
     }
 
     #[test]

@@ -65,6 +65,56 @@ fn inspect_names_the_file_and_offset_of_damage() {
 }
 
 #[test]
+fn a_removed_lock_file_lets_no_second_node_in() {
+    let mut nodes = Nodes::start(1);
+    eventually("the node leads", || nodes.log(1).contains("role=Leader"));
+    fs::remove_file(nodes.directory(1).join("lock")).expect("the file exists");
+    let used = "d1: in use by another process: stop that process, or choose another directory";
+    nodes.quorate(&["inspect", "d1"]).fails_with(2, used);
+    nodes.kill(1);
+    nodes.quorate(&["inspect", "d1"]).ok();
+}
+
+#[test]
+fn other_users_cannot_read_data_directories_backups_and_keys() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mut nodes = Nodes::unstarted(1);
+    nodes.serve_after(1, "umask 0", &[]);
+    nodes.ask(&["put", "password", "secret"]).ok();
+    nodes.ask(&["snapshot", &nodes.address(1).to_string()]).ok();
+    nodes.quorate(&["certs", "certs", "--nodes", "1"]).ok();
+    eventually("a snapshot is complete", || nodes.quorate(&["backup", "d1", "file"]).code == 0);
+    nodes.kill(1);
+    let mut paths = vec![nodes.directory(1), nodes.root().join("file"), nodes.root().join("certs")];
+    for directory in [nodes.directory(1), nodes.root().join("certs")] {
+        let entries = fs::read_dir(directory).expect("the directory exists").flatten();
+        let names = entries.map(|entry| entry.path());
+        paths.extend(names.filter(|path| path.extension().is_none_or(|end| end != "pem")));
+    }
+    assert!(paths.len() > 8, "{paths:?}");
+    for path in paths {
+        let mode = fs::metadata(&path).expect("it exists").permissions().mode() & 0o777;
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        // The lock of the certificates is empty, and the id of their cluster is public.
+        let is_public = path.ends_with("certs/lock") || path.ends_with("certs/cluster");
+        assert!(mode == expected || is_public, "{}: {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn a_symbolic_link_in_a_data_directory_is_named_as_one() {
+    let nodes = used();
+    let (segment, moved) =
+        (nodes.directory(1).join("log-0000000000000001"), nodes.root().join("x"));
+    fs::rename(&segment, &moved).expect("the file exists");
+    std::os::unix::fs::symlink(&moved, &segment).expect("the disk has links");
+    let text = "log-0000000000000001: it is a symbolic link";
+    nodes.quorate(&["inspect", "d1"]).fails_with(2, text);
+    nodes.quorate(&["serve", "--data-dir", "d1"]).fails_with(2, text);
+}
+
+#[test]
 fn a_directory_that_is_not_a_nodes_is_rejected() {
     let mut nodes = Nodes::none(1);
     nodes.quorate(&["inspect", "d1"]).fails_with(2, "d1: no such directory");

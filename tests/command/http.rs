@@ -63,8 +63,11 @@ fn readiness_follows_the_leader() {
     let members = nodes.listed(&[1, 2, 3]);
     (2..=3).for_each(|id| nodes.serve_with(id, &["--members", &members]));
     eventually("a leader is elected", || get(metrics, "/health").status == 200);
+    eventually("writes can succeed", || get(metrics, "/ready").status == 200);
     (2..=3).for_each(|id| nodes.kill(id));
     eventually("the node is not ready", || get(metrics, "/health").status == 503);
+    eventually("no write can succeed", || get(metrics, "/ready").status == 503);
+    assert_eq!(get(metrics, "/ready").json()["obstacle"], "there is no leader");
     assert_eq!(get(metrics, "/live").status, 200);
 }
 
@@ -136,6 +139,31 @@ fn invalid_http_requests_are_rejected() {
     match stream.read_to_end(&mut output) {
         Ok(_) => assert!(output.is_empty() || output.starts_with(b"HTTP/1.1 431 "), "{output:?}"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+}
+
+#[test]
+fn slow_requests_and_slow_readers_take_no_place_of_a_health_check() {
+    let (_nodes, metrics, _) = first_of(1);
+    let mut slow = Vec::new();
+    for _ in 0..200 {
+        let mut stream = connect(metrics);
+        stream.write_all(b"GET /live HTTP/1.1\r\nHost: ").expect("it listens");
+        slow.push(stream);
+    }
+    let mut readers = Vec::new();
+    for _ in 0..100 {
+        let mut stream = connect(metrics);
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it listens");
+        readers.push(stream);
+    }
+    for _ in 0..20 {
+        let mut stream = connect(metrics);
+        stream.set_read_timeout(Some(Duration::from_secs(2))).expect("it is open");
+        let mut output = String::new();
+        stream.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it listens");
+        let read = stream.read_to_string(&mut output);
+        assert!(read.is_ok() && output.starts_with("HTTP/1.1 200 "), "{read:?} {output}");
     }
 }
 

@@ -5,6 +5,7 @@
 mod addresses;
 mod backups;
 mod cli;
+mod clusters;
 #[path = "../common/command_output.rs"]
 mod command_output;
 mod directories;
@@ -16,10 +17,12 @@ mod http_client;
 mod kills;
 mod lagging;
 mod load;
+mod logs;
 mod losses;
 #[path = "../real_disk/mount.rs"]
 mod mount;
 mod nodes;
+mod open_files;
 mod operations;
 #[path = "../common/processes.rs"]
 mod processes;

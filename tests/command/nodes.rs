@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use quorate::runtime::ClientConfig;
+use quorate::runtime::blocking::Client;
+use quorate::storage::ClusterId;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -25,9 +28,15 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// Starts nodes 1 to `count`, which bootstrap a cluster.
     pub(crate) fn start(count: u64) -> Nodes {
+        let mut nodes = Nodes::unstarted(count);
+        (1..=count).for_each(|id| nodes.serve(id));
+        nodes
+    }
+
+    /// Reserves addresses for nodes 1 to `count`, which will bootstrap a cluster.
+    pub(crate) fn unstarted(count: u64) -> Nodes {
         let mut nodes = Nodes::none(count);
         nodes.bootstrap_peers = (1..=count).collect();
-        (1..=count).for_each(|id| nodes.serve(id));
         nodes
     }
 
@@ -86,6 +95,34 @@ impl Nodes {
         let mut command = command();
         serving(&mut command, id, &self.directory(id)).args(words);
         self.running.spawn(&format!("d{id}"), &mut command, &self.log_file(id));
+    }
+
+    /// Starts the node as a bootstrap peer by a shell that runs `before` first.
+    pub(crate) fn serve_after(&mut self, id: u64, before: &str, words: &[&str]) {
+        let members = self.listed(&self.bootstrap_peers);
+        let node = command();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{before} && exec \"$0\" \"$@\"")]).arg(node.get_program());
+        for (name, _) in node.get_envs() {
+            shell.env_remove(name);
+        }
+        serving(&mut shell, id, &self.directory(id)).args(["--members", &members]).args(words);
+        self.running.spawn(&format!("d{id}"), &mut shell, &self.log_file(id));
+    }
+
+    /// Returns a client of the node, which connects with its first call.
+    pub(crate) fn blocking_client(&self, id: u64) -> Client {
+        let log = self.log(id);
+        let named = log.split_once(" of cluster ").and_then(|(_, rest)| rest.split(' ').next());
+        let cluster = named.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+        let cluster = ClusterId(cluster.expect("the node prints its cluster"));
+        let config = ClientConfig::new(cluster, [self.address(id).to_string()]);
+        Client::new(config).expect("the configuration is valid")
+    }
+
+    /// Returns the process id of the running node.
+    pub(crate) fn process_id(&self, id: u64) -> u32 {
+        self.running.process_id(&format!("d{id}"))
     }
 
     /// Kills the node with SIGKILL.

@@ -43,6 +43,11 @@ impl Processes {
         assert!(sent.expect("`kill` is installed").success(), "{signal} to {name}");
     }
 
+    /// Returns the id of the running process.
+    pub(crate) fn process_id(&self, name: &str) -> u32 {
+        self.0[name].child.id()
+    }
+
     /// Waits until the process ends by itself, and returns its exit status.
     pub(crate) fn ended(&mut self, name: &str) -> ExitStatus {
         let mut status = None;

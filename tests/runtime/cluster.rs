@@ -67,6 +67,12 @@ impl Cluster {
         Cluster { tls: true, ..Cluster::unstarted(count) }.start_all(count).await
     }
 
+    /// Returns a cluster of nodes 1 to `count` that use TLS and are not started.
+    #[cfg(feature = "certs")]
+    pub(crate) fn unstarted_with_tls(count: u64) -> Cluster {
+        Cluster { tls: true, ..Cluster::unstarted(count) }
+    }
+
     async fn start_all(mut self, count: u64) -> Cluster {
         for id in (1..=count).map(NodeId) {
             self.restart(id).await;

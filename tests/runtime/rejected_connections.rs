@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::runtime::{ConnectionRejectReason, NetworkConfig, Server, ServerConfig};
-use quorate::types::{Body, NodeId};
+use quorate::types::{Body, Command, Entry, EntryId, Index, NodeId, Payload, Term};
 use quorate::wire::{FRAME_HEADER_BYTES, Frame, encode};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -210,6 +210,42 @@ async fn a_connection_without_keepalives_is_closed() {
     let mut silent = node.connect_as(2).await;
     silent.read_to_end().await;
     node.wait_rejected(ConnectionRejectReason::KeepaliveTimeout).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_arrives_byte_by_byte_ends_the_connection() {
+    let node = Node::start(|network| network.frame_timeout = Duration::from_millis(300)).await;
+    let mut peer = node.connect_as(2).await;
+    let mut bytes = Vec::new();
+    encode(&request(2, 1), &mut bytes).expect("the packet is short");
+    for byte in bytes {
+        // No silence is longer than keepalive_timeout.
+        if peer.stream.write_all(&[byte]).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    node.wait_rejected(ConnectionRejectReason::TooSlow).await;
+}
+
+#[tokio::test]
+async fn a_large_frame_on_a_slow_link_arrives() {
+    let node = Node::start(|network| network.frame_timeout = Duration::from_millis(500)).await;
+    let mut peer = node.connect_as(2).await;
+    let command = Command::from(vec![7; 256 << 10]);
+    let payload = Payload::Command(command);
+    let entries = vec![Entry { id: EntryId::new(Term(1), Index(1)), payload }];
+    let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
+    let mut bytes = Vec::new();
+    encode(&message(3, 1, body), &mut bytes).expect("the packet is within the bounds");
+    // The whole frame takes longer than frame_timeout, and not longer than its size permits.
+    for piece in bytes.chunks(16 << 10) {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        peer.write(piece).await;
+    }
+    peer.read_to_end().await;
+    // The sender is compared once the whole frame has arrived.
+    node.wait_rejected(ConnectionRejectReason::WrongSender).await;
 }
 
 #[tokio::test]

@@ -261,6 +261,28 @@ async fn a_full_node_says_so_in_its_hello() {
 }
 
 #[tokio::test]
+async fn one_host_without_certificate_cannot_take_the_places_of_others() {
+    let cluster = start(|config| config.network.connections_per_origin_max = 2).await;
+    let _held = [
+        TestClient::open_with_handshake(&cluster, NodeId(1)).await,
+        TestClient::open_with_handshake(&cluster, NodeId(1)).await,
+    ];
+    let mut third = TestClient::open(&cluster, NodeId(1)).await;
+    third.send_hello(hello()).await;
+    let Some(Frame::ClientHello(answer)) = third.next().await else { panic!("the node replies") };
+    assert!(answer.full);
+    if cfg!(not(target_os = "linux")) {
+        // Other systems have no second loopback address.
+        return;
+    }
+    let socket = TcpSocket::new_v4().expect("a socket can be opened");
+    socket.bind(([127, 0, 0, 2], 0).into()).expect("it is an address of this machine");
+    let stream = socket.connect(cluster.address(NodeId(1))).await.expect("the node listens");
+    let other = TestClient { stream, frames: FrameReader::new(), arrived: Vec::new() };
+    other.handshake(NodeId(1)).await;
+}
+
+#[tokio::test]
 async fn an_answer_too_large_for_a_frame_is_rejected() {
     let cluster = Cluster::start(1).await;
     let client = client_of(&cluster, [1]);

@@ -13,7 +13,9 @@ use quorate::runtime::{
 use quorate::storage::ClusterId;
 use quorate::types::{Acknowledge, Body, Change, NodeId, ReadLevel};
 use quorate::wire::{Frame, ServiceRejectReason};
-use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair, SanType};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType,
+};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
@@ -94,6 +96,20 @@ fn issue_any_until(
     uris: &[String],
     lasts: Option<Duration>,
 ) -> TlsConfig {
+    issue_changed(node, by, uris, |params| {
+        if let Some(lasts) = lasts {
+            params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now() + lasts;
+        }
+    })
+}
+
+/// Issues a certificate with any URIs and the usages of a node, changed by `change`.
+fn issue_changed(
+    node: &Node,
+    by: &Authority,
+    uris: &[String],
+    change: impl FnOnce(&mut CertificateParams),
+) -> TlsConfig {
     let name = |name: &str| {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -106,9 +122,9 @@ fn issue_any_until(
     let mut params = name("any principal");
     let uri = |uri: &String| SanType::URI(uri.as_str().try_into().expect("the URI is ASCII"));
     params.subject_alt_names = uris.iter().map(uri).collect();
-    if let Some(lasts) = lasts {
-        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now() + lasts;
-    }
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    change(&mut params);
     let issuer = Issuer::from_params(&authority, authority_key);
     let certificate = params.signed_by(&key, &issuer).expect("it can be generated");
     let mut config = node.certs().config(&NODE(2));
@@ -194,6 +210,43 @@ async fn a_certificate_of_an_unknown_authority_is_rejected() {
     let tls_files = issue_any(&node, &authority, &[NODE(2).uri(CLUSTER)]);
     node.refuses(Some(&tls_files), &hello(2, 1), ConnectionRejectReason::CertificateUntrusted)
         .await;
+}
+
+#[tokio::test]
+async fn a_certificate_needs_the_extended_key_usage_of_its_end() {
+    let node = Node::start().await;
+    let authority = node.certs().authority(Role::Node).expect("it exists");
+    for usages in [vec![], vec![ExtendedKeyUsagePurpose::ServerAuth]] {
+        let tls_files = issue_changed(&node, &authority, &[NODE(2).uri(CLUSTER)], |params| {
+            params.extended_key_usages = usages;
+        });
+        node.refuses(Some(&tls_files), &hello(2, 1), ConnectionRejectReason::CertificateUntrusted)
+            .await;
+    }
+    let authority = node.certs().authority(Role::Admin).expect("it exists");
+    let admin = Principal::admin("ops").expect("the name is valid").uri(CLUSTER);
+    let tls_files = issue_changed(&node, &authority, &[admin], |params| {
+        params.extended_key_usages = Vec::new();
+    });
+    node.refuses(Some(&tls_files), &hello(2, 1), ConnectionRejectReason::CertificateUntrusted)
+        .await;
+}
+
+#[tokio::test]
+async fn a_node_is_not_called_without_the_extended_key_usage_of_a_server() {
+    let node = Node::start().await;
+    let authority = node.certs().authority(Role::Node).expect("it exists");
+    for usages in [vec![], vec![ExtendedKeyUsagePurpose::ClientAuth]] {
+        let tls_files = issue_changed(&node, &authority, &[NODE(2).uri(CLUSTER)], |params| {
+            params.extended_key_usages = usages;
+        });
+        let config = node.cluster.joining(NodeId(2));
+        let config = ServerConfig { tls: Some(tls_files), ..config };
+        let error = Server::start(config, Lines::default()).await.expect_err("it is not usable");
+        let text = error.to_string();
+        assert!(text.contains("other nodes will reject the certificate"), "{text}");
+        assert!(text.contains("and that of a node also serverAuth"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -6,10 +6,12 @@ mod clients;
 mod corpus;
 mod driver;
 mod golden;
+mod hellos;
 mod mutations;
 mod packets;
 
 #[test]
 fn the_fuzz_corpus_passes() {
     corpus::replay("wire", driver::drive);
+    corpus::replay("hello", hellos::drive);
 }

@@ -30,8 +30,8 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  success
-  1  negative result: no such key, compare failed, no leader, a member that
-     does not answer, or damage found
+  1  negative result: no such key, compare failed, writes cannot succeed or a
+     member does not answer (status), or damage found
   2  invalid command line, configuration or file, or the output cannot be written
   3  not executed: no node accepted it in time (unreachable, busy or
      disk full), or a signal interrupted it; safe to retry

@@ -33,9 +33,9 @@ impl AtomicFile {
         }
         let mut builder = Builder::new();
         builder.prefix(&prefix).rand_bytes(UNIQUE).suffix(SUFFIX);
-        // Permissions of an ordinary file; a temporary file is private by default.
+        // A backup holds every value, so only its owner may read it.
         #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
         let temporary = builder.tempfile_in(directory)?;
         if locks {
             // The lock fails on a file system without locks, where no file is deleted as abandoned.

@@ -1,10 +1,14 @@
 //! `quorate certs`: creates the certificate authorities of a cluster, and issues certificates.
 
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use quorate::runtime::certs::Directory;
 use quorate::runtime::{Principal, TlsConfig};
+use quorate::storage::ClusterId;
 use quorate::types::NodeId;
 use serde_json::json;
 
@@ -39,15 +43,16 @@ pub(crate) struct CertsFlags {
     /// Validity of the certificates, in days
     #[arg(long, value_name = "N", default_value_t = 365)]
     days: u32,
-    /// Name of the cluster, or its id in 32 hexadecimal digits [default: quorate]
+    /// Name of the cluster, or its id in 32 hexadecimal digits [default: that of the directory, for
+    /// which the first run draws a random id]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
 }
 
 pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> {
     let nodes = flags.nodes.iter().map(|id| Principal::Node(NodeId(*id)));
-    let cluster = flags.cluster.unwrap_or_default().0;
     let directory = Directory::open(&flags.directory).map_err(CommandError::invalid_input)?;
+    let cluster = cluster_of(&flags.directory, flags.cluster)?;
     let mut issued = Vec::new();
     for principal in nodes.chain(flags.clients.iter().chain(&flags.admins).cloned()) {
         let files = directory
@@ -68,7 +73,8 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> 
                     let (principal, certificate) = (principal, file);
                     json!({ "principal": principal, "certificate": certificate })
                 };
-                json!({ "issued": issued.iter().map(one).collect::<Vec<_>>() }).to_string()
+                let issued = issued.iter().map(one).collect::<Vec<_>>();
+                json!({ "cluster": cluster.to_string(), "issued": issued }).to_string()
             }
             false => {
                 issued.iter().map(|(principal, file)| format!("{principal}: {file}\n")).collect()
@@ -76,6 +82,39 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> 
         },
     );
     Ok(Exit::Done)
+}
+
+/// The file in a directory of certificates that holds the id of their cluster.
+const CLUSTER_FILE: &str = "cluster";
+
+/// Returns the cluster that the certificates name: the one that was given, which the directory
+/// keeps; else the one of the directory; else a random one, which the directory keeps.
+fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, CommandError> {
+    let path = directory.join(CLUSTER_FILE);
+    let with_path =
+        |error: &dyn Display| CommandError::invalid_input(format!("{}: {error}", path.display()));
+    if let Some(Cluster(given)) = given {
+        fs::write(&path, format!("{given}\n")).map_err(|error| with_path(&error))?;
+        return Ok(given);
+    }
+    let drawn = ClusterId(entropy());
+    match File::options().write(true).create_new(true).open(&path) {
+        Ok(mut file) => {
+            writeln!(file, "{drawn}").map_err(|error| with_path(&error))?;
+            Ok(drawn)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let text = fs::read_to_string(&path).map_err(|error| with_path(&error))?;
+            let parsed: Result<Cluster, String> = text.trim().parse();
+            parsed.map(|cluster| cluster.0).map_err(|error| with_path(&error))
+        }
+        Err(error) => Err(with_path(&error)),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no two clusters share an id")]
+fn entropy() -> u128 {
+    rand::random()
 }
 
 /// Returns the files of a principal in an existing directory.

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate::runtime::{Client, ClientConfig, ClientError};
-use quorate::storage::ClusterId;
+use quorate::runtime::{ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError};
 
 use crate::certs;
 use crate::exit::{CommandError, Exit};
@@ -22,7 +21,8 @@ pub(crate) struct ClientFlags {
         default_value = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
     )]
     pub(crate) nodes: Vec<String>,
-    /// Name of the cluster, or its id in 32 hexadecimal digits [default: quorate]
+    /// Name of the cluster, or its id in 32 hexadecimal digits [default: that of the certificate, or
+    /// any cluster without a name]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
     /// Timeout of each request, including retries; a command may make several requests
@@ -41,21 +41,21 @@ pub(crate) struct ClientFlags {
 }
 
 impl ClientFlags {
-    /// Returns the id of the cluster; the client rejects nodes of any other cluster.
-    pub(crate) fn cluster(&self) -> ClusterId {
-        self.cluster.unwrap_or_default().0
-    }
-
     /// Creates a client that is not connected yet. Must be called within a Tokio runtime.
     pub(crate) fn client(&self) -> Result<Client, CommandError> {
-        let mut config = ClientConfig::new(self.cluster(), self.nodes.iter().cloned());
+        let named = self.cluster.map(|cluster| cluster.0);
+        let any = named.unwrap_or(ANY_UNNAMED_CLUSTER);
+        let mut config = ClientConfig::new(any, self.nodes.iter().cloned());
         config.deadline = self.timeout.0;
         config.plaintext = self.plaintext;
         if let (Some(certs), Some(principal)) = (&self.certs, &self.principal) {
-            let files = certs::files(certs, &principal.0);
-            config.tls = Some(
-                files.map_err(|error| CommandError::invalid_input(format!("--certs: {error}")))?,
-            );
+            let files = certs::files(certs, &principal.0)
+                .map_err(|error| CommandError::invalid_input(format!("--certs: {error}")))?;
+            if named.is_none() {
+                let principal = files.principal().map_err(CommandError::invalid_input)?;
+                config.cluster = principal.0;
+            }
+            config.tls = Some(files);
         }
         Client::new(config).map_err(CommandError::invalid_input)
     }

@@ -11,8 +11,8 @@ use serde_json::json;
 pub(crate) enum Exit {
     /// The command succeeded, with a positive result.
     Done = 0,
-    /// The result is negative: no such key, a failed compare, no leader, a member that does not
-    /// answer, or damage.
+    /// The result is negative: no such key, a failed compare, a cluster in which writes cannot
+    /// succeed, a member that does not answer, or damage.
     Negative = 1,
     /// The command line, a configuration or a file is invalid, or the output cannot be written.
     InvalidInput = 2,

@@ -46,8 +46,9 @@ settings! {
     data_dir: PathBuf,
     /// Name of the cluster, or its id in 32 hexadecimal digits
     ///
-    /// An existing data directory stores the id of its cluster, so the flag is not needed. The
-    /// default for a new directory is `quorate`.
+    /// An existing data directory stores the id of its cluster, so the flag is not needed. By default
+    /// a new directory gets the id that the certificate names; without certificates, an id that is
+    /// derived from --members, or that of the members of --join.
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Cluster,
     /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
@@ -95,6 +96,11 @@ settings! {
     /// Number of empty log segments created in advance [default: 3]
     #[arg(long, env = "QUORATE_SPARE_SEGMENTS", value_name = "N")]
     spare_segments: usize,
+    /// Maximum number of connections of clients, and as many of other nodes [default: 1024]
+    ///
+    /// The node raises the limit of open files of its process to what they need, or does not start.
+    #[arg(long, env = "QUORATE_CONNECTIONS_MAX", value_name = "N")]
+    connections_max: usize,
     /// Maximum time of busy polling before a thread sleeps [default: 0ms]
     ///
     /// With 200us the latency of a single client drops, at the price of CPU time.

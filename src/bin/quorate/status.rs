@@ -1,9 +1,10 @@
 //! `quorate status`: the status of every member of the cluster.
 
 use clap::Args;
-use quorate::runtime::{Client, Report};
+use quorate::quorum::is_quorum;
+use quorate::runtime::{ANY_UNNAMED_CLUSTER, Client, Report, WriteObstacle};
 use quorate::storage::ClusterId;
-use quorate::types::{Member, Membership, NodeId, PeerStatus};
+use quorate::types::{Member, Membership, NodeId, PeerStatus, StateVerification};
 use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
@@ -21,7 +22,9 @@ last, durable, committed, applied, snapshot: the node's log indices. durable ent
 node's own disk, committed ones on the disks of a quorum, applied ones in its state machine. lag:
 entries of the leader's log that are not known to be on the node's disk.
 
-Exit code 1: there is no leader, or a member does not answer.")]
+Exit code 1: writes cannot succeed, or a member does not answer. Writes cannot succeed without a
+leader whose disk has space, without a quorum of voters that follow it and have space, or without a
+quorum whose states agree. A warning names each reason.")]
 pub(crate) struct StatusFlags {
     #[command(flatten)]
     client: ClientFlags,
@@ -62,8 +65,7 @@ pub(crate) fn run(flags: &StatusFlags, json: bool) -> Result<Exit, CommandError>
     let status =
         flags.client.run(async |client| ClusterStatus::collect(&client, &flags.client).await)?;
     print(&if json { status.json().to_string() } else { status.text() })?;
-    let healthy = status.leader().is_some() && status.rows.iter().all(|row| row.report.is_ok());
-    Ok(if healthy { Exit::Done } else { Exit::Negative })
+    Ok(if status.is_healthy() { Exit::Done } else { Exit::Negative })
 }
 
 impl MemberStatus {
@@ -111,7 +113,8 @@ impl ClusterStatus {
             let report = report.map_err(|error| error.to_string());
             rows.push(MemberStatus { member: member.clone(), kind, report });
         }
-        Ok(ClusterStatus { cluster: flags.cluster(), membership, rows })
+        let cluster = client.cluster().unwrap_or(ANY_UNNAMED_CLUSTER);
+        Ok(ClusterStatus { cluster, membership, rows })
     }
 
     /// Returns the report of the leader; of several nodes that claim to lead, the one of the latest
@@ -145,6 +148,46 @@ impl ClusterStatus {
         format!("cluster {}\n{table}{}", self.cluster, warnings.collect::<String>())
     }
 
+    /// Returns true if writes can succeed and every member answers.
+    fn is_healthy(&self) -> bool {
+        self.write_obstacles().is_empty() && self.rows.iter().all(|row| row.report.is_ok())
+    }
+
+    /// Returns the reasons for which no write can succeed.
+    fn write_obstacles(&self) -> Vec<String> {
+        let Some(leader) = self.leader() else { return vec!["there is no leader".to_owned()] };
+        let mut obstacles = Vec::new();
+        match WriteObstacle::of_report(leader) {
+            Some(WriteObstacle::NoQuorumWithSpace) | None => {}
+            Some(obstacle) => obstacles.push(format!("writes fail: {obstacle}")),
+        }
+        let quorum = |accepts: &dyn Fn(&Report) -> bool| {
+            is_quorum(&self.membership, |id| {
+                let row = self.rows.iter().find(|row| row.member.id == id);
+                row.and_then(|row| row.report.as_ref().ok()).is_some_and(accepts)
+            })
+        };
+        let follows = |report: &Report| {
+            let (own, leading) = (&report.status, &leader.status);
+            (own.leader, own.term) == (leading.leader, leading.term)
+        };
+        if !quorum(&follows) {
+            obstacles.push("writes fail: no quorum of the voters follows the leader".to_owned());
+        } else if !quorum(&|report| follows(report) && !report.status.disk_full) {
+            obstacles.push("writes fail: no quorum of the voters has free space".to_owned());
+        }
+        let agrees = |report: &Report| {
+            !matches!(
+                report.verification,
+                StateVerification::Quarantined | StateVerification::NoMajority
+            )
+        };
+        if quorum(&follows) && !quorum(&agrees) {
+            obstacles.push("writes fail: no quorum of the voters has the same state".to_owned());
+        }
+        obstacles
+    }
+
     /// Returns what needs the operator's attention.
     fn warnings(&self) -> Vec<String> {
         let warning = |row: &MemberStatus| match &row.report {
@@ -156,12 +199,15 @@ impl ClusterStatus {
                 let count = report.status.damaged_entries;
                 Some(format!("{}: repairing {count} damaged entries of the log", row.member.id))
             }
-            Ok(_) => None,
+            Ok(report) => match report.verification {
+                StateVerification::Quarantined | StateVerification::NoMajority => {
+                    Some(format!("{}: its state differs from that of others", row.member.id))
+                }
+                StateVerification::Unverified | StateVerification::Consistent => None,
+            },
         };
         let mut warnings: Vec<String> = self.rows.iter().filter_map(warning).collect();
-        if self.leader().is_none() {
-            warnings.push("there is no leader".to_owned());
-        }
+        warnings.extend(self.write_obstacles());
         if !self.membership.is_settled() {
             warnings.push(format!("a membership change is in progress: {}", self.membership));
         }
@@ -196,7 +242,96 @@ impl ClusterStatus {
             "leader": self.leader().map(|report| report.status.id.0),
             "membership": self.membership.to_string(),
             "settled": self.membership.is_settled(),
+            "obstacles": self.write_obstacles(),
             "nodes": self.rows.iter().map(row).collect::<Vec<_>>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use quorate::types::{Comparisons, EntryId, Index, RoleName, Status, Term};
+
+    use super::*;
+
+    /// Returns the status of three members that follow node 1, changed by `change`.
+    fn cluster(change: impl FnOnce(&mut [Report])) -> ClusterStatus {
+        let membership = Membership::new([1, 2, 3].map(NodeId));
+        let report = |id: u64| {
+            let status = Status {
+                id: NodeId(id),
+                role: if id == 1 { RoleName::Leader } else { RoleName::Follower },
+                term: Term(3),
+                vote: None,
+                vote_lease: Duration::ZERO,
+                leader: Some(NodeId(1)),
+                last: EntryId::ZERO,
+                durable: Index::ZERO,
+                committed: Index::ZERO,
+                applied: Index::ZERO,
+                snapshot: Index::ZERO,
+                base: Index::ZERO,
+                disk_full: false,
+                tail_bytes: 0,
+                unapplied_bytes: 0,
+                outbox_messages: 0,
+                reads_waiting: 0,
+            };
+            let (membership, peers) = (membership.clone(), Vec::new());
+            let (comparisons, lease) = (Comparisons::default(), Duration::ZERO);
+            let verification = StateVerification::Consistent;
+            Report { status, peers, membership, verification, comparisons, lease }
+        };
+        let mut reports = [1, 2, 3].map(report);
+        change(&mut reports);
+        let rows = reports.into_iter().map(|report| {
+            let member = Member::new(report.status.id);
+            MemberStatus { member, kind: "voter", report: Ok(report) }
+        });
+        ClusterStatus { cluster: ClusterId(1), rows: rows.collect(), membership }
+    }
+
+    #[test]
+    fn a_cluster_that_takes_writes_is_healthy() {
+        assert!(cluster(|_| ()).is_healthy());
+        assert!(cluster(|reports| reports[2].status.disk_full = true).is_healthy());
+        let one_differs = |reports: &mut [Report]| {
+            reports[2].verification = StateVerification::Quarantined;
+        };
+        assert!(cluster(one_differs).is_healthy());
+    }
+
+    #[test]
+    fn a_cluster_in_which_writes_cannot_succeed_is_not_healthy() {
+        type Change = fn(&mut [Report]);
+        let cases: [(&str, Change); 6] = [
+            ("there is no leader", |reports| {
+                reports.iter_mut().for_each(|report| report.status.leader = None);
+            }),
+            ("the disk of the leader is full", |reports| reports[0].status.disk_full = true),
+            ("no quorum of the voters has free space", |reports| {
+                reports[1..].iter_mut().for_each(|report| report.status.disk_full = true);
+            }),
+            ("no quorum of the voters follows the leader", |reports| {
+                reports[1..].iter_mut().for_each(|report| report.status.leader = None);
+            }),
+            ("no quorum of the voters has the same state", |reports| {
+                for report in &mut reports[1..] {
+                    report.verification = StateVerification::NoMajority;
+                }
+            }),
+            ("the state of the node differs", |reports| {
+                reports[0].verification = StateVerification::Quarantined;
+            }),
+        ];
+        for (expected, change) in cases {
+            let status = cluster(change);
+            assert!(!status.is_healthy(), "{expected}");
+            let obstacles = status.write_obstacles();
+            assert!(obstacles.iter().any(|text| text.contains(expected)), "{obstacles:?}");
+            assert!(status.text().contains(expected), "the warning is printed");
+        }
     }
 }

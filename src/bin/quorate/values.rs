@@ -71,12 +71,6 @@ pub(crate) struct Consistency(pub(crate) ReadLevel);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientPrincipal(pub(crate) Principal);
 
-impl Default for Cluster {
-    fn default() -> Cluster {
-        "quorate".parse().expect("the default is a valid name")
-    }
-}
-
 impl FromStr for Cluster {
     type Err = String;
 

@@ -13,6 +13,8 @@ use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::client::nodes::Nodes;
 use crate::runtime::entropy::entropy;
 use crate::runtime::transport::link::Security;
+use crate::runtime::unnamed_cluster::ANY_UNNAMED_CLUSTER;
+use crate::storage::ClusterId;
 use crate::types::RejectReason;
 use crate::wire::{ReplyBody, RequestBody, ServiceRejectReason};
 
@@ -62,12 +64,20 @@ impl ConnectionPool {
         let start = usize::from(entropy() as u16);
         let nodes = Nodes::new(config.addresses.clone(), start);
         let (config, nodes) = (Arc::new(config), Arc::new(Mutex::new(nodes)));
-        let dialer = Dialer { config, security, nodes, node: None };
+        let dialer = Dialer { config, security, nodes, node: None, met: Arc::default() };
         ConnectionPool { dialer, connections: Mutex::default() }
     }
 
     pub(super) fn config(&self) -> &ClientConfig {
         &self.dialer.config
+    }
+
+    /// Returns the cluster of the configuration; if that names none, the first one met, if any.
+    pub(super) fn cluster(&self) -> Option<ClusterId> {
+        match self.config().cluster {
+            ANY_UNNAMED_CLUSTER => self.dialer.met.get().copied(),
+            named => Some(named),
+        }
     }
 
     #[cfg(feature = "tls")]

@@ -13,6 +13,7 @@ use crate::runtime::client::calls::Client as Inner;
 use crate::runtime::client::config::{ClientConfig, ClientConfigError};
 use crate::runtime::client::error::ClientError;
 use crate::runtime::request::{ProposalOutcome, ReadReply};
+use crate::storage::ClusterId;
 use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report};
 
 /// A client whose calls block. Its clones share one background thread for their connections. See
@@ -60,6 +61,12 @@ impl Client {
     pub fn with_deadline(&self, deadline: Duration) -> Client {
         let inner = self.inner.with_deadline(deadline);
         Client { inner, thread: Arc::clone(&self.thread) }
+    }
+
+    /// Returns the cluster, as [`Client::cluster`](crate::runtime::Client::cluster) does.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.inner.cluster()
     }
 
     /// Blocking form of [`Client::propose`](crate::runtime::Client::propose).

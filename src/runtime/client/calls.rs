@@ -17,6 +17,7 @@ use crate::runtime::request::{self, Effect, Operation, ProposalOutcome, ReadRepl
 use crate::runtime::tls::TlsError;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
+use crate::storage::ClusterId;
 use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report};
 use crate::wire::{ReplyBody, RequestBody};
 
@@ -57,6 +58,13 @@ impl Client {
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Client {
         Client { shared: Arc::clone(&self.shared), deadline }
+    }
+
+    /// Returns the cluster of the configuration. If that names none, returns the first cluster whose
+    /// node replied, if any did.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.shared.pool.cluster()
     }
 
     /// Proposes the command, which every node's state machine applies exactly once, and returns the

@@ -14,7 +14,9 @@ use crate::types::Acknowledge;
 /// before the start.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// The id of the cluster. Nodes of other clusters are rejected.
+    /// The id of the cluster. Nodes of other clusters are rejected. With
+    /// [`ANY_UNNAMED_CLUSTER`](crate::runtime::ANY_UNNAMED_CLUSTER) the client keeps to the first
+    /// cluster that it meets, which must have no name.
     pub cluster: ClusterId,
     /// The addresses of nodes, each as `host:port`, resolved at each connection. Some nodes are
     /// enough: the client learns the others from the membership.

@@ -15,9 +15,11 @@ use tracing::debug;
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::nodes::Nodes;
 use crate::runtime::transport::handshake::{
-    BATCH, BATCH_BYTES, ConnectionReader, flush_batch, write_all,
+    BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, flush_batch, write_all,
 };
 use crate::runtime::transport::link::{Link, Security, Stream};
+use crate::runtime::unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster};
+use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{
     ClientHello, ClientRequest, Frame, ReplyBody, RequestBody, Versions, encode_keepalive,
@@ -50,6 +52,8 @@ pub(super) struct Dialer {
     pub(super) nodes: Arc<Mutex<Nodes>>,
     /// The node that must be at the other end; none if any node may be.
     pub(super) node: Option<NodeId>,
+    /// The first cluster that a client met which names none.
+    pub(super) met: Arc<OnceLock<ClusterId>>,
 }
 
 /// Records whether a request was sent or withdrawn, whichever happened first.
@@ -152,8 +156,24 @@ impl Dialer {
             Frame::ClientHello(reply) => reply,
             _ => return Err(protocol_error("the node's first frame is not a client hello")),
         };
-        hello.check(&reply).map_err(|error| protocol_error(&error.to_string()))?;
+        let expected = ClientHello { cluster: self.expected_cluster(&reply)?.0, ..hello };
+        expected.check(&reply).map_err(|error| protocol_error(&error.to_string()))?;
         Ok((link, frames))
+    }
+
+    /// Returns the cluster of the configuration; if that names none, the first one met.
+    fn expected_cluster(&self, reply: &ClientHello) -> io::Result<ClusterId> {
+        if self.config.cluster != ANY_UNNAMED_CLUSTER {
+            return Ok(self.config.cluster);
+        }
+        let met = *self.met.get_or_init(|| ClusterId(reply.cluster));
+        match is_unnamed_cluster(met) {
+            true => Ok(met),
+            false => Err(protocol_error(&format!(
+                "the node belongs to cluster {met}, which has a name, but the client names none: \
+                 name the cluster, or give its id"
+            ))),
+        }
     }
 
     async fn serve(
@@ -177,8 +197,9 @@ impl Dialer {
         mut frames: ConnectionReader,
         pending: &Mutex<PendingReplies>,
     ) -> io::Result<()> {
+        let limits = TransferLimits::of_silence(self.config.keepalive_timeout);
         loop {
-            match frames.next_within(self.config.keepalive_timeout, &mut read).await? {
+            match frames.next_within(limits, &mut read).await? {
                 Frame::Reply(reply) => {
                     if reply.number == PendingReplies::REPORT {
                         if let ReplyBody::Report(report) = &reply.body {
@@ -281,7 +302,6 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::storage::ClusterId;
     use crate::types::{Freshness, Index, ReadLevel};
     use crate::wire::ClientReply;
 
@@ -303,6 +323,7 @@ mod tests {
                 security: Security::Plaintext { beyond_loopback: false },
                 nodes: Arc::new(Mutex::new(nodes)),
                 node: None,
+                met: Arc::default(),
             };
             let (stream, near) = duplex(64 << 10);
             let (sender, mut queue) = mpsc::channel(16);

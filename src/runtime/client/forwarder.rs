@@ -53,6 +53,7 @@ impl Forwarder {
                     security: self.security.clone(),
                     nodes: Arc::new(Mutex::new(Nodes::new(Vec::new(), 0))),
                     node: Some(leader.id),
+                    met: Arc::default(),
                 };
                 let connection = Connection::open(leader.address.as_str().to_owned(), dialer);
                 *open = Some((leader.clone(), connection.clone()));

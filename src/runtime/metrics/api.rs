@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 
 use crate::runtime::metrics::counts::Counts;
 use crate::runtime::metrics::value::{BUCKET_BOUNDS_MICROSECONDS, Histogram};
+use crate::runtime::write_obstacle::WriteObstacle;
 use crate::types::{Index, NodeId, RoleName, Term};
 
 /// The live metrics of a node. Reading them does not use the node's thread. Clones share them.
@@ -44,6 +45,8 @@ pub struct NodeSummary {
     pub committed: Index,
     /// Whether the node has stopped permanently.
     pub stopped: bool,
+    /// The reason for which no write can succeed, as far as this node knows; none if writes can.
+    pub write_obstacle: Option<WriteObstacle>,
 }
 
 /// The connections between this node and one peer.
@@ -151,6 +154,10 @@ impl Metrics {
             applied: Index(applied.get()),
             committed: Index(committed.get()),
             stopped: state.stopped.get() != 0,
+            write_obstacle: *state
+                .write_obstacle
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
         }
     }
 

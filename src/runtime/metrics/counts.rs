@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, PoisonError};
 
 use crate::raft::MessageRejectReason;
 use crate::replica::{ComparisonResult, Node};
@@ -10,8 +11,9 @@ use crate::runtime::metrics::labels::{
 };
 use crate::runtime::metrics::network::NetworkCounts;
 use crate::runtime::metrics::value::{Counter, ENABLED, Gauge, Histogram, Stopwatch};
+use crate::runtime::write_obstacle::WriteObstacle;
 use crate::storage::{ClusterId, DiskError, FileAction, Lane, Operation};
-use crate::types::{Membership, NodeId, ReadLevel, RejectReason, RoleName};
+use crate::types::{Membership, NodeId, PeerStatus, ReadLevel, RejectReason, RoleName};
 use crate::wire::ReplyBody;
 
 /// The points of the log, in ascending order except `durable`, which may lie anywhere up to `last`.
@@ -61,6 +63,8 @@ pub(in crate::runtime) struct StateGauges {
     pub(in crate::runtime) voters: Gauge,
     pub(in crate::runtime) learners: Gauge,
     pub(in crate::runtime) stopped: Gauge,
+    /// The obstacle to writes at the last step at which it was determined.
+    pub(in crate::runtime) write_obstacle: Mutex<Option<WriteObstacle>>,
 }
 
 /// Counters of events of the node.
@@ -163,8 +167,18 @@ impl Counts {
             is_leader && now >= self.peers_observed_at.load(Relaxed) + PEERS_INTERVAL_MILLISECONDS;
         if due || is_leader != self.was_leader.swap(is_leader, Relaxed) {
             self.peers_observed_at.store(now, Relaxed);
-            self.network.observe(&node.peers());
+            let peers = node.peers();
+            self.network.observe(&peers);
+            self.observe_obstacle(node, &peers);
+        } else if !is_leader {
+            self.observe_obstacle(node, &[]);
         }
+    }
+
+    fn observe_obstacle(&self, node: &Node, peers: &[PeerStatus]) {
+        let membership = node.raft().log().membership();
+        let obstacle = WriteObstacle::of(&node.status(), node.verification(), membership, peers);
+        *self.state.write_obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
     }
 
     /// Records the active membership.

@@ -1,6 +1,7 @@
 //! The handshake with clients, and the connections that are accepted.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::AsyncWrite;
@@ -8,12 +9,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
+use crate::runtime::origin::Origin;
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::{Executor, Rights, ServiceLimits};
-use crate::runtime::transport::handshake::{ConnectionReader, write_all_within};
+use crate::runtime::service::requests::{Caller, Executor, Rights, ServiceLimits};
+use crate::runtime::transport::connection_registry::{ConnectionPermit, PlaceKind};
+use crate::runtime::transport::handshake::{ConnectionReader, TransferLimits, write_all_within};
 use crate::runtime::transport::link::Stream;
+use crate::runtime::unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster};
 use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{ClientHello, Versions};
@@ -26,15 +30,18 @@ pub(in crate::runtime) struct Service {
     network: NetworkConfig,
     config: ServiceConfig,
     executor: Executor,
-    connections: Arc<Semaphore>,
+    /// The permits of open connections, which the drain awaits. `ConnectionRegistry` limits them.
+    open: Arc<Semaphore>,
+    open_max: u32,
     limits: ServiceLimits,
     closing: Arc<watch::Sender<bool>>,
 }
 
 /// A client whose connection is accepted.
 pub(in crate::runtime) struct AcceptedClient {
-    rights: Rights,
-    _connection: OwnedSemaphorePermit,
+    caller: Caller,
+    _open: Option<OwnedSemaphorePermit>,
+    _permit: ConnectionPermit,
 }
 
 impl Service {
@@ -46,45 +53,62 @@ impl Service {
         mut executor: Executor,
     ) -> Service {
         executor.forwarder = executor.forwarder.filter(|_| config.forwards);
-        let connections = Arc::new(Semaphore::new(network.connections_max));
+        let connections = network.connections_max.saturating_add(network.connections_reserved);
+        let open_max = u32::try_from(connections.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        let open = Arc::new(Semaphore::new(open_max as usize));
         let limits = ServiceLimits::new(&config);
         let closing = Arc::new(watch::Sender::new(false));
-        Service { cluster, node, network, config, executor, connections, limits, closing }
+        Service { cluster, node, network, config, executor, open, open_max, limits, closing }
     }
 
-    /// Replies to the hello of a client, and accepts it unless it is invalid or the limit is
-    /// reached. Without a certificate the connection is plaintext, where every client is an
-    /// administrator.
+    /// Replies to the hello of a client, and accepts it unless it is invalid or the limit
+    /// of its kind or origin is reached. Without a certificate the connection is plaintext, where
+    /// every client is an administrator.
     pub(in crate::runtime) async fn handshake<S: AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
         hello: &ClientHello,
         principal: Option<&Principal>,
+        from: SocketAddr,
     ) -> io::Result<AcceptedClient> {
         let role = principal.map_or(Role::Admin, Principal::role);
-        let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
-        let (cluster, full) = (self.cluster.0, permit.is_none());
+        let origin = Origin::new(principal, from.ip());
+        let kind = match origin.is_reserved() {
+            true => PlaceKind::Reserved,
+            false => PlaceKind::Client,
+        };
+        let permit = self.executor.handle.registry.admit(kind, &origin);
+        let (cluster, full) = (self.cluster.0, permit.is_err());
         let versions = Versions::SUPPORTED;
         let reply = ClientHello { versions, cluster, node: Some(self.node), full };
         let mut bytes = Vec::new();
         reply.encode(&mut bytes);
         // The reply is sent even if the hello is rejected, so that the client can see why.
-        write_all_within(self.network.keepalive_timeout, stream, &bytes).await?;
-        match (hello.check(&reply), permit) {
-            (Ok(()), Some(permit)) => {
+        let limits = TransferLimits::of_silence(self.network.keepalive_timeout);
+        write_all_within(limits, stream, &bytes).await?;
+        let checked = match self.serves_unnamed(hello) {
+            true => ClientHello { cluster, ..*hello }.check(&reply),
+            false => hello.check(&reply),
+        };
+        match (checked, permit) {
+            (Ok(()), Ok(permit)) => {
                 // A hello that names this node may be that of a node that forwards proposals.
                 let forwards = self.executor.forwarder.is_some() && hello.node.is_some();
-                Ok(AcceptedClient { rights: Rights { role, forwards }, _connection: permit })
+                let caller = Caller { origin, from, rights: Rights { role, forwards } };
+                let _open = Arc::clone(&self.open).try_acquire_owned().ok();
+                Ok(AcceptedClient { caller, _open, _permit: permit })
             }
-            (Err(error), Some(_)) if hello.cluster != cluster => {
+            (Err(error), Ok(_)) if hello.cluster != cluster => {
                 Err(reject(ConnectionRejectReason::OtherCluster, error))
             }
-            (Err(error), Some(_)) => Err(reject(ConnectionRejectReason::InvalidHello, error)),
-            (_, None) => {
-                let message = "the limit of client connections (connections_max) is reached";
-                Err(reject(ConnectionRejectReason::TooManyConnections, message))
-            }
+            (Err(error), Ok(_)) => Err(reject(ConnectionRejectReason::InvalidHello, error)),
+            (_, Err(error)) => Err(error),
         }
+    }
+
+    /// Returns true if the client names no cluster, and this one has no name.
+    fn serves_unnamed(&self, hello: &ClientHello) -> bool {
+        hello.cluster == ANY_UNNAMED_CLUSTER.0 && is_unnamed_cluster(self.cluster)
     }
 
     /// Executes the requests of the client until it disconnects or the node shuts down.
@@ -96,9 +120,10 @@ impl Service {
     ) -> io::Result<()> {
         // A forwarded proposal is not forwarded again, which would allow loops.
         let mut executor = self.executor.clone();
-        executor.forwarder = executor.forwarder.filter(|_| !client.rights.forwards);
-        let (network, config, limits) = (&self.network, &self.config, self.limits.clone());
-        let connection = Connection::new(client.rights, executor, network, config, limits);
+        executor.forwarder = executor.forwarder.filter(|_| !client.caller.rights.forwards);
+        let limits = self.limits.of(&client.caller.origin);
+        let (network, config) = (&self.network, &self.config);
+        let connection = Connection::new(client.caller.clone(), executor, network, config, limits);
         connection.run(stream, frames, self.closing.subscribe()).await
     }
 
@@ -106,8 +131,7 @@ impl Service {
     /// requests are written and all clients are disconnected.
     pub(in crate::runtime) async fn drain(&self) {
         self.closing.send_replace(true);
-        let all = u32::try_from(self.network.connections_max).unwrap_or(u32::MAX);
         // The remaining clients see their connections end.
-        let _ = timeout(self.config.drain_max, self.connections.acquire_many(all)).await;
+        let _ = timeout(self.config.drain_max, self.open.acquire_many(self.open_max)).await;
     }
 }

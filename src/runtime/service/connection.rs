@@ -9,14 +9,15 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::runtime::audit::Order;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::requests::{
-    Executor, LimitPermits, Rights, ServiceLimits, too_large_reply,
+    Caller, ClientLimits, Executor, LimitPermits, too_large_reply,
 };
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{
-    BATCH, BATCH_BYTES, ConnectionReader, clear_batch, write_all_within,
+    BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, clear_batch, write_all_within,
 };
 use crate::runtime::transport::link::Stream;
 use crate::wire::{
@@ -25,13 +26,13 @@ use crate::wire::{
 
 /// The connection of one client.
 pub(super) struct Connection {
-    rights: Rights,
+    caller: Caller,
     executor: Arc<Executor>,
     network: NetworkConfig,
     idle_max: Duration,
     stall_max: Duration,
     drain_max: Duration,
-    limits: ServiceLimits,
+    limits: ClientLimits,
     /// The permits for further requests of the connection; a written reply releases its permit.
     window: Arc<Semaphore>,
     window_max: u32,
@@ -48,15 +49,15 @@ type HeldPermits = (OwnedSemaphorePermit, Option<LimitPermits>);
 
 impl Connection {
     pub(super) fn new(
-        rights: Rights,
+        caller: Caller,
         executor: Executor,
         network: &NetworkConfig,
         config: &ServiceConfig,
-        limits: ServiceLimits,
+        limits: ClientLimits,
     ) -> Connection {
         let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
         Connection {
-            rights,
+            caller,
             executor: Arc::new(executor),
             network: network.clone(),
             idle_max: config.idle_max,
@@ -111,11 +112,12 @@ impl Connection {
         requests: &mut Tasks,
     ) -> io::Result<()> {
         let mut last_request = Instant::now();
+        let limits = TransferLimits::of_received(&self.network);
         loop {
             let slot = Arc::clone(&self.window).acquire_owned().await;
             let slot = slot.expect("the semaphore is never closed");
             let received_at = Instant::now();
-            match frames.next_within(self.network.keepalive_timeout, &mut read).await? {
+            match frames.next_within(limits, &mut read).await? {
                 Frame::Request(request) => {
                     last_request = received_at;
                     self.start_request(request, slot, replies, requests);
@@ -147,21 +149,40 @@ impl Connection {
             reply: ClientReply { number, body: reply_body },
             permits: (slot, permits),
         };
-        let permits = match self.rights.allow(&body) {
+        let Caller { origin, from, rights } = &self.caller;
+        let order = Order::of(&body, origin, *from);
+        let permits = match rights.allow(&body) {
             true => self.limits.acquire(&body).ok_or(ServiceRejectReason::Overloaded),
             false => Err(ServiceRejectReason::NotAllowed),
         };
         match permits {
             // The send fails only if the whole connection has ended.
-            Err(reason) => drop(replies.send(reply(ReplyBody::ServiceRejected(reason), None))),
+            Err(reason) => {
+                let rejected = ReplyBody::ServiceRejected(reason);
+                self.log_refused(order, &rejected);
+                drop(replies.send(reply(rejected, None)));
+            }
             Ok(permits) => {
                 let (executor, replies) = (Arc::clone(&self.executor), replies.clone());
                 requests.spawn(async move {
                     let reply_body = executor.execute(body).await;
+                    if let Some(order) = order {
+                        order.end(&reply_body);
+                    }
                     let (reply_body, permits) = permits.exchange_for_reply(reply_body);
                     drop(replies.send(reply(reply_body, Some(permits))));
                 });
             }
+        }
+    }
+
+    /// Logs an order that was refused, unless too many such lines were logged: clients without the
+    /// rights of an administrator cause them.
+    fn log_refused(&self, order: Option<Order>, reply: &ReplyBody) {
+        let Some(order) = order else { return };
+        match self.executor.handle.registry.log_limit.admit("refused_order") {
+            true => order.end(reply),
+            false => order.leave_out(),
         }
     }
 
@@ -204,7 +225,11 @@ impl Connection {
         write: &mut (impl AsyncWrite + Unpin),
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
-        write_all_within(self.stall_max, write, bytes).await?;
+        let limits = TransferLimits {
+            silence_max: self.stall_max,
+            ..TransferLimits::of_received(&self.network)
+        };
+        write_all_within(limits, write, bytes).await?;
         clear_batch(bytes);
         Ok(())
     }

@@ -9,11 +9,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
-use crate::runtime::principal::Role;
+use crate::runtime::origin::Origin;
+use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::{Executor, Rights, ServiceLimits};
+use crate::runtime::service::requests::{Caller, Executor, Rights, ServiceLimits};
 use crate::runtime::transport::handshake::ConnectionReader;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
@@ -53,14 +54,20 @@ struct TestConnection {
 
 impl TestConnection {
     async fn open(config: ServiceConfig) -> TestConnection {
+        TestConnection::open_with(NetworkConfig::default(), config).await
+    }
+
+    async fn open_with(network: NetworkConfig, config: ServiceConfig) -> TestConnection {
         let (handle, requests) = Handle::for_test();
         tokio::spawn(simulate_node(requests));
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
-        let (network, limits) = (NetworkConfig::default(), ServiceLimits::new(&config));
+        let limits = ServiceLimits::new(&config).of(&origin(1));
         let rights = Rights { role: Role::Client, forwards: false };
+        let from = ([127, 0, 0, 1], 1).into();
+        let caller = Caller { origin: origin(1), from, rights };
         let executor = Executor { handle, forwarder: None };
-        let connection = Connection::new(rights, executor, &network, &config, limits);
+        let connection = Connection::new(caller, executor, &network, &config, limits);
         let served =
             connection.run(Box::new(remote), ConnectionReader::after_client_hello().await, closed);
         let served = tokio::spawn(served);
@@ -94,6 +101,10 @@ impl TestConnection {
         let error = self.served.await.expect("no panic").expect_err("the client is rejected");
         ConnectionRejectReason::of(&error)
     }
+}
+
+fn origin(last: u8) -> Origin {
+    Origin::new(None, [127, 0, 0, last].into())
 }
 
 fn request(number: u64, body: RequestBody) -> Vec<u8> {
@@ -193,6 +204,35 @@ async fn unread_replies_are_bounded() {
     );
 }
 
+#[test]
+fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_max: 3,
+        requests_per_origin_max: 2,
+        requests_reserved: 1,
+        requests_kib_max: 3 << 10,
+        requests_kib_per_origin_max: 2 << 10,
+        ..ServiceConfig::default()
+    });
+    for bytes in [0, MIB] {
+        let (first, again) = (limits.of(&origin(1)), limits.of(&origin(1)));
+        let held = [first.acquire(&propose(bytes)), again.acquire(&propose(bytes))];
+        assert!(held.iter().all(Option::is_some));
+        assert!(first.acquire(&propose(bytes)).is_none(), "its own limit is reached");
+        assert!(again.acquire(&propose(bytes)).is_none(), "connections share it");
+        let other = limits.of(&origin(2));
+        let others = other.acquire(&propose(bytes));
+        assert!(others.is_some(), "another client has room");
+        assert!(other.acquire(&propose(bytes)).is_none(), "the limit of all clients is reached");
+        let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
+        let admin = limits.of(&admin);
+        let order = admin.acquire(&RequestBody::Campaign);
+        assert!(order.is_some(), "an administrator has room");
+        drop((held, others));
+        assert!(first.acquire(&propose(bytes)).is_some(), "the limits are free again");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_larger_than_the_limit_is_sent_alone() {
     let mut connection =
@@ -222,11 +262,47 @@ async fn a_slow_request_is_read_but_a_stalled_one_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_arrives_byte_by_byte_ends_the_connection() {
+    let connection = TestConnection::open(ServiceConfig::default()).await;
+    let (served, mut stream) = (connection.served, connection.stream);
+    let started_at = tokio::time::Instant::now();
+    for byte in request(1, propose(MIB)) {
+        // Each byte arrives within keepalive_timeout.
+        sleep(Duration::from_millis(1300)).await;
+        if stream.write_all(&[byte]).await.is_err() {
+            break;
+        }
+    }
+    let error = served.await.expect("no panic").expect_err("the client is too slow");
+    assert_eq!(ConnectionRejectReason::of(&error), Some(ConnectionRejectReason::TooSlow));
+    let (timeout, by_size) = (NetworkConfig::default().frame_timeout, Duration::from_secs(16));
+    assert!(started_at.elapsed() < timeout + by_size + Duration::from_secs(5), "it is bounded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_read_byte_by_byte_ends_the_connection() {
+    let mut connection = TestConnection::open(ServiceConfig::default()).await;
+    connection.send(1, read()).await;
+    let (served, mut stream) = (connection.served, connection.stream);
+    let mut keepalive = Vec::new();
+    encode_keepalive(&mut keepalive);
+    while !served.is_finished() {
+        // The remote is neither silent nor stalled.
+        let _ = stream.write_all(&keepalive).await;
+        let _ = stream.read(&mut [0]).await;
+        sleep(Duration::from_millis(1300)).await;
+    }
+    let error = served.await.expect("no panic").expect_err("the client is too slow");
+    assert_eq!(ConnectionRejectReason::of(&error), Some(ConnectionRejectReason::TooSlow));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slowly_read_reply_is_written_but_an_unread_one_ends_the_connection() {
     let config = ServiceConfig::default();
     let (stall_max, mut keepalives) = (config.stall_max, Vec::new());
     encode_keepalive(&mut keepalives);
-    let mut connection = TestConnection::open(config).await;
+    let network = NetworkConfig { kib_per_second_min: 8, ..NetworkConfig::default() };
+    let mut connection = TestConnection::open_with(network, config).await;
     let mut piece = vec![0; 64 << 10];
     let mut arrived = 0;
     connection.send(1, read()).await;

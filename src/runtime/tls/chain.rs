@@ -1,15 +1,19 @@
 //! The verification of certificate chains, and the principals that certificates name.
 
+use std::cell::Cell;
+
 use rustls::CertificateError;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{
-    CertRevocationList, EndEntityCert, KeyUsage, RevocationOptionsBuilder, UnknownStatusPolicy,
+    CertRevocationList, EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
+    RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::runtime::tls::refusals::{broken_rule, refusal};
 use crate::storage::ClusterId;
 
 /// The trusted authorities of each role, and the revoked certificates.
@@ -90,10 +94,7 @@ impl TrustAnchors {
         time: UnixTime,
     ) -> Result<(), webpki::Error> {
         let parsed = EndEntityCert::try_from(own)?;
-        let usage = match usage {
-            CertificateUsage::Client => KeyUsage::client_auth(),
-            CertificateUsage::Server => KeyUsage::server_auth(),
-        };
+        let usage = RequiredUsage::new(usage);
         let revoked: Vec<&CertRevocationList<'_>> = self.revocation_lists.iter().collect();
         // Certificates of an authority without a revocation list count as not revoked.
         let revocation = RevocationOptionsBuilder::new(&revoked)
@@ -104,6 +105,42 @@ impl TrustAnchors {
         parsed
             .verify_for_usage(algorithms.all, roots, intermediates, time, usage, revocation, None)
             .map(|_| ())
+    }
+}
+
+/// The extended key usage that a certificate must have. Its issuers need it only if they have any
+/// extended key usage.
+struct RequiredUsage {
+    own: KeyUsage,
+    issuers: KeyUsage,
+    /// Whether the certificate itself, which is validated before its issuers, was validated.
+    own_done: Cell<bool>,
+}
+
+impl RequiredUsage {
+    /// The object identifiers of the two usages, encoded (RFC 5280 §4.2.1.12).
+    const SERVER_AUTH: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 1];
+    const CLIENT_AUTH: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 2];
+
+    fn new(usage: CertificateUsage) -> RequiredUsage {
+        let id = match usage {
+            CertificateUsage::Client => RequiredUsage::CLIENT_AUTH,
+            CertificateUsage::Server => RequiredUsage::SERVER_AUTH,
+        };
+        RequiredUsage {
+            own: KeyUsage::required(id),
+            issuers: KeyUsage::required_if_present(id),
+            own_done: Cell::new(false),
+        }
+    }
+}
+
+impl ExtendedKeyUsageValidator for RequiredUsage {
+    fn validate(&self, usages: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        match self.own_done.replace(true) {
+            false => self.own.validate(usages),
+            true => self.issuers.validate(usages),
+        }
     }
 }
 
@@ -143,7 +180,7 @@ fn certificate_error(error: &webpki::Error) -> rustls::Error {
         _ => {
             return rejection(
                 ConnectionRejectReason::CertificateUntrusted,
-                format_args!("the certificate: {error}"),
+                format_args!("the certificate is refused: {}", broken_rule(error)),
             );
         }
     };
@@ -196,7 +233,7 @@ pub(in crate::runtime) fn check_issued(
         revocation_lists: Vec::new(),
     };
     let named = principal_of(certificate);
-    let (cluster, _) = named.map_err(|error| error.to_string())?;
+    let (cluster, _) = named.map_err(|error| refusal(&error))?;
     match anchors.principal(
         cluster,
         std::slice::from_ref(certificate),
@@ -204,7 +241,10 @@ pub(in crate::runtime) fn check_issued(
         UnixTime::now(),
     ) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("the authority's key does not match its certificate: {error}")),
+        Err(error) => {
+            let refusal = refusal(&error);
+            Err(format!("the authority's key does not match its certificate: {refusal}"))
+        }
     }
 }
 

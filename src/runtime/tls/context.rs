@@ -19,6 +19,7 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::tls::chain::{CertificateUsage, reject_reason};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
 use crate::runtime::tls::files::Credentials;
+use crate::runtime::tls::refusals::refusal;
 use crate::runtime::tls::verifier::Verifier;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
@@ -151,7 +152,7 @@ impl LoadedTls {
         let Credentials { cluster, certificates, key, anchors, .. } = credentials;
         let verifier = Verifier::new(cluster, anchors);
         let provider = Arc::new(ring::default_provider());
-        let invalid = |error: rustls::Error| TlsError::new(&config.certificate, error);
+        let invalid = |error: rustls::Error| TlsError::new(&config.certificate, refusal(&error));
 
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let mut server = server
@@ -202,7 +203,7 @@ impl CertificateWatch {
 
     fn principal(&self, current: &LoadedTls) -> io::Result<Principal> {
         let checked = current.verifier.principal(&self.certificates, self.usage, UnixTime::now());
-        checked.map_err(|error| reject(reject_reason(&error), error))
+        checked.map_err(|error| reject(reject_reason(&error), refusal(&error)))
     }
 
     /// Waits until the certificate is no longer valid, and returns the reason as an error.
@@ -240,7 +241,7 @@ impl CertificateWatch {
 fn classified(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
-        Some(inner) => reject(reject_reason(inner), inner),
+        Some(inner) => reject(reject_reason(inner), refusal(inner)),
         None => error,
     }
 }

@@ -11,10 +11,24 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::tls::chain::{CertificateUsage, TrustAnchors, principal_of};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
+use crate::runtime::tls::refusals::refusal;
 use crate::storage::ClusterId;
 
 /// The largest TLS file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
+
+impl TlsConfig {
+    /// Reads the certificate, and returns the cluster and the principal that it names.
+    ///
+    /// # Errors
+    /// A [`TlsError`] if the file cannot be read, or the certificate names no principal.
+    pub fn principal(&self) -> Result<(ClusterId, Principal), TlsError> {
+        let certificates: Vec<CertificateDer<'static>> =
+            pem_items(&self.certificate, "certificate")?;
+        principal_of(&certificates[0])
+            .map_err(|error| TlsError::new(&self.certificate, refusal(&error)))
+    }
+}
 
 /// The contents of the TLS files.
 pub(super) struct Credentials {
@@ -31,7 +45,7 @@ impl Credentials {
         let file = &config.certificate;
         let certificates: Vec<CertificateDer<'static>> = pem_items(file, "certificate")?;
         let (cluster, principal) =
-            principal_of(&certificates[0]).map_err(|error| TlsError::new(file, error))?;
+            principal_of(&certificates[0]).map_err(|error| TlsError::new(file, refusal(&error)))?;
         let mut keys: Vec<PrivateKeyDer<'static>> = pem_items(&config.key, "private key")?;
         let key = keys.swap_remove(0);
         let anchors = TrustAnchors {
@@ -52,14 +66,15 @@ impl Credentials {
         let provider = ring::default_provider();
         let key = provider.key_provider.load_private_key(self.key.clone_key());
         let key = key.map_err(|error| {
-            TlsError::new(&config.key, format_args!("the private key cannot be used: {error}"))
+            let refusal = refusal(&error);
+            TlsError::new(&config.key, format_args!("the private key cannot be used: {refusal}"))
         })?;
         let own = rustls::sign::CertifiedKey::new(self.certificates.clone(), key);
-        own.keys_match().map_err(|error| {
+        own.keys_match().map_err(|_| {
             let certificate = config.certificate.display();
             let message = format_args!(
                 "the private key does not match the certificate {certificate}: use the key that \
-                 was issued with it ({error})"
+                 was issued with it"
             );
             TlsError::new(&config.key, message)
         })?;
@@ -73,8 +88,8 @@ impl Credentials {
             verified.map_err(|error| {
                 let nodes = config.node_authorities.display();
                 let message = format_args!(
-                    "other nodes will reject the certificate, by the authorities in {nodes}: \
-                     {error}"
+                    "other nodes will reject the certificate, by the authorities in {nodes}: {}",
+                    refusal(&error)
                 );
                 TlsError::new(&config.certificate, message)
             })?;

@@ -8,6 +8,7 @@ mod chain;
 mod config;
 mod context;
 mod files;
+mod refusals;
 mod verifier;
 
 #[cfg(feature = "certs")]

@@ -1,13 +1,16 @@
 //! The registry of inbound connections: their limits, and the counters of rejected ones.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::log_limit::LogLimit;
 use crate::runtime::metrics::Counts;
+use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, RejectedConnections, reject};
 use crate::runtime::transport::link::Security;
 use crate::types::NodeId;
@@ -22,8 +25,23 @@ pub(in crate::runtime) struct ConnectionRegistry {
     pub(in crate::runtime) security: Security,
     pub(in crate::runtime) rejected: Arc<RejectedConnections>,
     pub(in crate::runtime) counts: Arc<Counts>,
+    /// The limit of the log lines that other ends cause.
+    pub(in crate::runtime) log_limit: LogLimit,
     connections_max: usize,
+    connections_reserved: usize,
+    connections_per_origin_max: usize,
     open: Mutex<Open>,
+}
+
+/// The places of connections, each with its own limit, so that none can take those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runtime) enum PlaceKind {
+    /// For the packets of this node.
+    Peer(NodeId),
+    /// For the requests of clients.
+    Client,
+    /// For the requests of administrators, and of nodes on behalf of their own clients.
+    Reserved,
 }
 
 /// The open inbound connections, by number.
@@ -38,13 +56,17 @@ struct Open {
 struct InboundConnection {
     /// The node at the other end; none if it is a client.
     node: Option<NodeId>,
+    /// Whether the place is one of [`PlaceKind::Reserved`].
+    reserved: bool,
+    origin: Origin,
     /// Closes the connection when it is dropped.
     _keep_open: oneshot::Sender<()>,
 }
 
 /// The right to one connection, which counts as open until this is dropped.
-pub(in crate::runtime) struct ConnectionPermit<'a> {
-    registry: &'a ConnectionRegistry,
+#[derive(Debug)]
+pub(in crate::runtime) struct ConnectionPermit {
+    registry: Arc<ConnectionRegistry>,
     number: u64,
     closed: oneshot::Receiver<()>,
 }
@@ -59,7 +81,10 @@ impl ConnectionRegistry {
             security,
             rejected: Arc::clone(&counts.network.rejected_connections),
             counts,
+            log_limit: LogLimit::default(),
             connections_max: config.connections_max,
+            connections_reserved: config.connections_reserved,
+            connections_per_origin_max: config.connections_per_origin_max,
             open: Mutex::default(),
         }
     }
@@ -69,18 +94,35 @@ impl ConnectionRegistry {
         self.open().open.len()
     }
 
-    /// Admits a connection within the limits. Clients and nodes have separate limits. A node that
-    /// has too many connections loses its oldest one.
+    /// Admits a connection within the limits of its kind and of its origin. A node that has too
+    /// many connections loses its oldest one.
     pub(in crate::runtime) fn admit(
-        &self,
-        node: Option<NodeId>,
-    ) -> io::Result<ConnectionPermit<'_>> {
+        self: &Arc<ConnectionRegistry>,
+        kind: PlaceKind,
+        origin: &Origin,
+    ) -> io::Result<ConnectionPermit> {
+        let (node, reserved) = match kind {
+            PlaceKind::Peer(node) => (Some(node), false),
+            PlaceKind::Client => (None, false),
+            PlaceKind::Reserved => (None, true),
+        };
+        let (field, max) = match kind {
+            PlaceKind::Peer(_) | PlaceKind::Client => ("connections_max", self.connections_max),
+            PlaceKind::Reserved => ("connections_reserved", self.connections_reserved),
+        };
         let mut open = self.open();
-        let same_kind =
-            open.open.values().filter(|connection| connection.node.is_some() == node.is_some());
-        if same_kind.count() >= self.connections_max {
-            let message = format_args!("connections_max ({}) is reached", self.connections_max);
-            return Err(reject(ConnectionRejectReason::TooManyConnections, message));
+        let full = |message: fmt::Arguments<'_>| {
+            Err(reject(ConnectionRejectReason::TooManyConnections, message))
+        };
+        let same_kind = open.open.values().filter(|connection| {
+            connection.node.is_some() == node.is_some() && connection.reserved == reserved
+        });
+        if same_kind.count() >= max {
+            return full(format_args!("{field} ({max}) is reached"));
+        }
+        let max = self.connections_per_origin_max;
+        if open.open.values().filter(|connection| connection.origin == *origin).count() >= max {
+            return full(format_args!("connections_per_origin_max ({max}) is reached by {origin}"));
         }
         if node.is_some() {
             let mut own = open.open.iter().filter(|(_, connection)| connection.node == node);
@@ -94,8 +136,11 @@ impl ConnectionRegistry {
         let (keep_open, closed) = oneshot::channel();
         open.last += 1;
         let number = open.last;
-        open.open.insert(number, InboundConnection { node, _keep_open: keep_open });
-        Ok(ConnectionPermit { registry: self, number, closed })
+        let origin = origin.clone();
+        let connection = InboundConnection { node, reserved, origin, _keep_open: keep_open };
+        open.open.insert(number, connection);
+        let registry = Arc::clone(self);
+        Ok(ConnectionPermit { registry, number, closed })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -103,7 +148,7 @@ impl ConnectionRegistry {
     }
 }
 
-impl ConnectionPermit<'_> {
+impl ConnectionPermit {
     /// Waits until a newer connection of the same node has replaced this one.
     pub(in crate::runtime) async fn replaced(&mut self) -> io::Error {
         // No value is ever sent: the sender is dropped.
@@ -112,7 +157,7 @@ impl ConnectionPermit<'_> {
     }
 }
 
-impl Drop for ConnectionPermit<'_> {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.registry.open().open.remove(&self.number);
     }
@@ -120,39 +165,74 @@ impl Drop for ConnectionPermit<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::runtime::principal::Principal;
     use crate::storage::ClusterId;
 
-    fn registry(connections_max: usize) -> ConnectionRegistry {
-        let config = NetworkConfig { connections_max, ..NetworkConfig::default() };
+    fn registry(change: impl FnOnce(&mut NetworkConfig)) -> Arc<ConnectionRegistry> {
+        let mut config = NetworkConfig::default();
+        change(&mut config);
         let counts = Arc::new(Counts::new(NodeId(9), ClusterId(9)));
-        ConnectionRegistry::new(Security::Plaintext { beyond_loopback: false }, &config, counts)
+        let security = Security::Plaintext { beyond_loopback: false };
+        Arc::new(ConnectionRegistry::new(security, &config, counts))
+    }
+
+    fn address(last: u8) -> Origin {
+        Origin::new(None, IpAddr::from([192, 0, 2, last]))
+    }
+
+    fn named(principal: Option<Principal>) -> Origin {
+        Origin::Principal(principal.expect("the name is valid"))
     }
 
     #[test]
-    fn clients_and_nodes_have_separate_limits() {
-        let registry = registry(2);
-        let users = [registry.admit(None), registry.admit(None)];
-        let error = registry.admit(None).err().expect("the limit is reached");
+    fn clients_nodes_and_administrators_have_separate_limits() {
+        let registry = registry(|config| {
+            (config.connections_max, config.connections_reserved) = (2, 1);
+        });
+        let client = |last| registry.admit(PlaceKind::Client, &address(last));
+        let users = [client(1), client(2)];
+        let error = client(3).expect_err("the limit is reached");
         assert_eq!(
             ConnectionRejectReason::of(&error),
             Some(ConnectionRejectReason::TooManyConnections)
         );
-        let nodes = [1, 2].map(|id| registry.admit(Some(NodeId(id))));
-        assert!(registry.admit(Some(NodeId(3))).is_err());
-        assert_eq!(registry.connections(), 4);
-        drop(users);
-        assert!(registry.admit(None).is_ok());
+        let nodes = [1, 2].map(|id| registry.admit(PlaceKind::Peer(NodeId(id)), &address(3)));
+        assert!(registry.admit(PlaceKind::Peer(NodeId(3)), &address(4)).is_err());
+        let admin = |name| registry.admit(PlaceKind::Reserved, &named(Principal::admin(name)));
+        let first = admin("a");
+        assert!(first.is_ok() && admin("b").is_err());
+        assert_eq!(registry.connections(), 5);
+        drop((users, first));
+        assert!(client(3).is_ok() && admin("b").is_ok());
         drop(nodes);
         assert_eq!(registry.connections(), 0);
     }
 
+    #[test]
+    fn the_limit_of_one_origin_leaves_places_for_others() {
+        let registry = registry(|config| config.connections_per_origin_max = 2);
+        let client = |origin: &Origin| registry.admit(PlaceKind::Client, origin);
+        let (app, other) = (named(Principal::client("app")), named(Principal::client("other")));
+        for (origin, another) in [(&app, &other), (&address(1), &address(2))] {
+            let held = [client(origin), client(origin)];
+            let error = client(origin).expect_err("the limit is reached").to_string();
+            assert!(error.ends_with(&format!("is reached by {origin}")), "{error}");
+            assert!(client(another).is_ok());
+            drop(held);
+            assert!(client(origin).is_ok());
+        }
+    }
+
     #[tokio::test]
     async fn a_node_loses_its_oldest_connection_and_no_other() {
-        let registry = registry(100);
-        let other = registry.admit(Some(NodeId(2))).expect("there is room");
-        let admit = || registry.admit(Some(NodeId(1))).expect("there is room");
-        let mut permits: Vec<ConnectionPermit<'_>> = (0..PER_NODE_MAX).map(|_| admit()).collect();
+        let registry = registry(|_| ());
+        let admit = |id| registry.admit(PlaceKind::Peer(NodeId(id)), &address(1));
+        let other = admit(2).expect("there is room");
+        let admit = || admit(1).expect("there is room");
+        let mut permits: Vec<ConnectionPermit> = (0..PER_NODE_MAX).map(|_| admit()).collect();
         assert_eq!(registry.connections(), PER_NODE_MAX + 1);
         permits.push(admit());
         assert_eq!(registry.connections(), PER_NODE_MAX + 1);

@@ -4,9 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::runtime::config::NetworkConfig;
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::storage::ClusterId;
@@ -122,9 +122,45 @@ fn reject_reason(error: &HelloError) -> ConnectionRejectReason {
     }
 }
 
+/// The time limits of what one side of a connection sends to the other.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::runtime) struct TransferLimits {
+    /// The time without a transferred byte.
+    pub(in crate::runtime) silence_max: Duration,
+    /// The time for one frame, or one batch of them, beside the time that its size takes; none if
+    /// only silence is limited.
+    pub(in crate::runtime) frame_timeout: Option<Duration>,
+    pub(in crate::runtime) kib_per_second_min: u32,
+}
+
+impl TransferLimits {
+    /// Returns the limits of frames that a remote sends.
+    pub(in crate::runtime) fn of_received(config: &NetworkConfig) -> TransferLimits {
+        TransferLimits {
+            silence_max: config.keepalive_timeout,
+            frame_timeout: Some(config.frame_timeout),
+            kib_per_second_min: config.kib_per_second_min,
+        }
+    }
+
+    /// Returns limits by which a transfer may take any time while some bytes are transferred.
+    pub(in crate::runtime) fn of_silence(silence_max: Duration) -> TransferLimits {
+        TransferLimits { silence_max, frame_timeout: None, kib_per_second_min: 1 }
+    }
+
+    /// Returns the time by which `bytes` must be transferred; none if they may take any time.
+    fn deadline(&self, begun_at: Instant, bytes: usize) -> Option<Instant> {
+        let milliseconds = (bytes as u64).saturating_mul(1000) >> 10;
+        let by_size = milliseconds / u64::from(self.kib_per_second_min.max(1));
+        begun_at.checked_add(self.frame_timeout?.saturating_add(Duration::from_millis(by_size)))
+    }
+}
+
 /// Reads the frames of a connection.
 pub(in crate::runtime) struct ConnectionReader {
     frames: FrameReader,
+    /// The time at which the incomplete frame was first waited for.
+    begun_at: Option<Instant>,
     buffer: Vec<u8>,
     /// The range of the buffered bytes that were received and not yet parsed.
     start: usize,
@@ -135,6 +171,7 @@ impl ConnectionReader {
     pub(in crate::runtime) fn new() -> ConnectionReader {
         ConnectionReader {
             frames: FrameReader::new(),
+            begun_at: None,
             buffer: vec![0; READ_BYTES],
             start: 0,
             end: 0,
@@ -159,10 +196,11 @@ impl ConnectionReader {
         }
     }
 
-    /// Returns the next frame; fails if no byte arrives for `keepalive_timeout`.
+    /// Returns the next frame; fails if no byte arrives for `silence_max`, or if the whole frame
+    /// does not arrive within its own limit, which begins with its first byte.
     pub(in crate::runtime) async fn next_within<S>(
         &mut self,
-        keepalive_timeout: Duration,
+        limits: TransferLimits,
         stream: &mut S,
     ) -> io::Result<Frame>
     where
@@ -170,13 +208,28 @@ impl ConnectionReader {
     {
         loop {
             if let Some(frame) = self.buffered_frame()? {
+                self.begun_at = None;
                 return Ok(frame);
             }
-            let timed_out = |_| {
-                let message = "no keepalive: nothing was received within keepalive_timeout";
-                Err(reject(ConnectionRejectReason::KeepaliveTimeout, message))
-            };
-            timeout(keepalive_timeout, self.fill_buffer(stream)).await.unwrap_or_else(timed_out)?;
+            let now = Instant::now();
+            let silent_at = now + limits.silence_max;
+            let late_at = self
+                .frames
+                .incomplete_frame_bytes()
+                .and_then(|bytes| limits.deadline(*self.begun_at.get_or_insert(now), bytes));
+            let until = late_at.map_or(silent_at, |late_at| late_at.min(silent_at));
+            match timeout_at(until, self.fill_buffer(stream)).await {
+                Ok(filled) => filled?,
+                Err(_) if until < silent_at => {
+                    let message = "a frame did not arrive within frame_timeout and the time of its \
+                                   size at kib_per_second_min";
+                    return Err(reject(ConnectionRejectReason::TooSlow, message));
+                }
+                Err(_) => {
+                    let message = "no keepalive: nothing was received within keepalive_timeout";
+                    return Err(reject(ConnectionRejectReason::KeepaliveTimeout, message));
+                }
+            }
         }
     }
 
@@ -252,28 +305,40 @@ pub(in crate::runtime) fn clear_batch(bytes: &mut Vec<u8>) {
     bytes.shrink_to(2 * BATCH_BYTES);
 }
 
-/// Writes all bytes and flushes the stream; fails if no byte is accepted for `max`. The bytes that
-/// TLS buffers, up to 64 KiB, must be accepted within one `max` at the end.
+/// Writes all bytes and flushes the stream; fails if no byte is accepted for `silence_max`, or if
+/// the other side does not accept all of them within their own limit. The bytes that TLS buffers,
+/// up to 64 KiB, must be accepted within one `silence_max` at the end.
 pub(in crate::runtime) async fn write_all_within<S>(
-    max: Duration,
+    limits: TransferLimits,
     stream: &mut S,
     bytes: &[u8],
 ) -> io::Result<()>
 where
     S: AsyncWrite + Unpin,
 {
-    let mut unwritten = bytes;
-    while !unwritten.is_empty() {
-        let written = timeout(max, stream.write(unwritten)).await.unwrap_or_else(stalled)?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+    let all = async {
+        let mut unwritten = bytes;
+        while !unwritten.is_empty() {
+            let written = timeout(limits.silence_max, stream.write(unwritten)).await;
+            let written = written.unwrap_or_else(|_| stalled())?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            unwritten = &unwritten[written..];
         }
-        unwritten = &unwritten[written..];
+        timeout(limits.silence_max, stream.flush()).await.unwrap_or_else(|_| stalled())
+    };
+    match limits.deadline(Instant::now(), bytes.len()) {
+        None => all.await,
+        Some(deadline) => timeout_at(deadline, all).await.unwrap_or_else(|_| {
+            let message = "the other side did not accept its replies within frame_timeout and the \
+                           time of their size at kib_per_second_min";
+            Err(reject(ConnectionRejectReason::TooSlow, message))
+        }),
     }
-    timeout(max, stream.flush()).await.unwrap_or_else(stalled)
 }
 
-fn stalled<T>(_: Elapsed) -> io::Result<T> {
+fn stalled<T>() -> io::Result<T> {
     let message = "a write stalled: the other side accepted no bytes within the time limit";
     Err(reject(ConnectionRejectReason::KeepaliveTimeout, message))
 }

@@ -14,11 +14,17 @@ use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
+use crate::runtime::log_limit::{self, LogLimit};
 use crate::runtime::metrics::{OpenConnection, SnapshotStep};
+use crate::runtime::open_files;
+use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::handshake::{ConnectionReader, Handshake, write_all_within};
+use crate::runtime::transport::connection_registry::{ConnectionPermit, PlaceKind};
+use crate::runtime::transport::handshake::{
+    ConnectionReader, Handshake, TransferLimits, write_all_within,
+};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
 use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHandshakes};
@@ -37,6 +43,7 @@ pub(in crate::runtime) struct InboundQueues {
 pub(in crate::runtime) struct ConnectionHandler {
     pub(in crate::runtime) handshake: Handshake,
     pub(in crate::runtime) config: NetworkConfig,
+    pub(in crate::runtime) files_reserved: usize,
     pub(in crate::runtime) queues: InboundQueues,
     pub(in crate::runtime) handle: Handle,
     pub(in crate::runtime) service: Service,
@@ -70,11 +77,19 @@ impl Listener {
         let pending_handshakes = PendingHandshakes::new(&handler.config);
         let handler = Arc::new(handler);
         let mut connections = Tasks::default();
+        let logging = Arc::clone(&handler);
+        connections.spawn(async move { match logging.log_left_out().await {} });
         loop {
             // Without a free slot, new connections wait in the backlog of the operating system.
             let slot = pending_handshakes.acquire_slot().await;
             let pause = || sleep(handler.config.retry_max);
-            let (tcp, from) = accept_next(|| self.0.accept(), pause).await;
+            let log_limit = &handler.handle.registry.log_limit;
+            let (tcp, from) = accept_next(|| self.0.accept(), pause, log_limit).await;
+            if !open_files::leaves_room(&tcp, handler.files_reserved) {
+                let message = "the limit of open files leaves no room beside files_reserved";
+                handler.reject(from, &reject(ConnectionRejectReason::TooManyConnections, message));
+                continue;
+            }
             let Some(pending_handshake) = pending_handshakes.admit(slot, from.ip()) else {
                 let message = "the limit of handshakes from this address \
                                (handshakes_per_address_max) is reached";
@@ -89,7 +104,11 @@ impl Listener {
 }
 
 /// Returns the next connection that can be accepted, with a pause after each failure.
-async fn accept_next<T, A, P>(mut accept: impl FnMut() -> A, mut pause: impl FnMut() -> P) -> T
+async fn accept_next<T, A, P>(
+    mut accept: impl FnMut() -> A,
+    mut pause: impl FnMut() -> P,
+    log_limit: &LogLimit,
+) -> T
 where
     A: Future<Output = io::Result<T>>,
     P: Future<Output = ()>,
@@ -99,7 +118,9 @@ where
             Ok(call) => return call,
             Err(error) => {
                 // The usual cause is the limit of open files.
-                warn!(%error, "cannot accept a connection");
+                if log_limit.admit("accept") {
+                    warn!(%error, "cannot accept a connection");
+                }
                 pause().await;
             }
         }
@@ -108,14 +129,14 @@ where
 
 /// The kind of caller, which the first frame of a connection determines.
 enum Caller {
-    Peer(NodeId),
+    Peer(NodeId, ConnectionPermit),
     Client(AcceptedClient),
 }
 
 impl ConnectionHandler {
     /// Handles one connection, from its handshake to its end.
     async fn handle(&self, tcp: TcpStream, from: SocketAddr, pending_handshake: PendingHandshake) {
-        let completed = timeout(self.config.handshake_timeout, self.handshake(tcp)).await;
+        let completed = timeout(self.config.handshake_timeout, self.handshake(tcp, from)).await;
         let timed_out = |_| {
             let message = "the handshake did not complete within handshake_timeout";
             Err(reject(ConnectionRejectReason::HandshakeTimeout, message))
@@ -125,24 +146,15 @@ impl ConnectionHandler {
                 Ok(completed) => completed,
                 Err(error) => return self.reject(from, &error),
             };
-        let node = match caller {
-            Caller::Peer(id) => Some(id),
-            Caller::Client(_) => None,
-        };
-        let mut permit = match self.handle.registry.admit(node) {
-            Ok(permit) => permit,
-            Err(error) => return self.reject(from, &error),
-        };
         drop(pending_handshake);
         let network = &self.handle.registry.counts.network;
-        let kind = usize::from(node.is_none());
+        let kind = usize::from(matches!(caller, Caller::Client(_)));
         network.accepted[kind].add(1);
         let _open = OpenConnection::count(&network.open[kind]);
         let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
             biased;
             error = trust.revoked() => Err(error),
-            error = permit.replaced() => Err(error),
             ended = self.serve(caller, stream, frames) => ended,
         };
         match ended {
@@ -152,28 +164,57 @@ impl ConnectionHandler {
             }
             Err(error) => {
                 self.handle.registry.rejected.count(&error);
-                info!(%from, %error, "closed a connection");
+                if self.may_log(&error) {
+                    info!(%from, %error, "closed a connection");
+                }
             }
         }
     }
 
     fn reject(&self, from: SocketAddr, error: &io::Error) {
         self.handle.registry.rejected.count(error);
-        info!(%from, %error, "rejected a connection");
+        if self.may_log(error) {
+            info!(%from, %error, "rejected a connection");
+        }
+    }
+
+    /// Returns true if one more line about an error of this kind may be logged.
+    fn may_log(&self, error: &io::Error) -> bool {
+        let kind = ConnectionRejectReason::of(error).map_or("other", ConnectionRejectReason::name);
+        self.handle.registry.log_limit.admit(kind)
+    }
+
+    /// Logs how many lines were left out, until the future is dropped.
+    async fn log_left_out(&self) -> Infallible {
+        loop {
+            sleep(log_limit::INTERVAL).await;
+            for (kind, lines) in self.handle.registry.log_limit.take_left_out() {
+                warn!(kind, lines, "left out further log lines about connections");
+            }
+        }
     }
 
     /// Performs the TLS handshake and the exchange of hellos.
-    async fn handshake(&self, tcp: TcpStream) -> io::Result<(Link, ConnectionReader, Caller)> {
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        from: SocketAddr,
+    ) -> io::Result<(Link, ConnectionReader, Caller)> {
         let mut link = self.handle.registry.security.accept(tcp).await?;
         let mut frames = ConnectionReader::new();
         let caller = match frames.next(&mut link.stream).await? {
             Frame::Hello(hello) => {
                 let principal = link.principal.as_ref();
-                Caller::Peer(self.handshake.respond(&mut link.stream, &hello, principal).await?)
+                let origin = Origin::new(principal, from.ip());
+                let id = self.handshake.respond(&mut link.stream, &hello, principal).await?;
+                let permit = self.handle.registry.admit(PlaceKind::Peer(id), &origin)?;
+                Caller::Peer(id, permit)
             }
             Frame::ClientHello(hello) => {
                 let principal = link.principal.as_ref();
-                Caller::Client(self.service.handshake(&mut link.stream, &hello, principal).await?)
+                let service = &self.service;
+                let accepted = service.handshake(&mut link.stream, &hello, principal, from);
+                Caller::Client(accepted.await?)
             }
             // The frame reader accepts only a hello as the first frame.
             _ => {
@@ -191,7 +232,11 @@ impl ConnectionHandler {
         frames: ConnectionReader,
     ) -> io::Result<()> {
         match caller {
-            Caller::Peer(peer) => self.serve_peer(peer, stream, frames).await,
+            Caller::Peer(peer, mut permit) => tokio::select! {
+                biased;
+                error = permit.replaced() => Err(error),
+                ended = self.serve_peer(peer, stream, frames) => ended,
+            },
             Caller::Client(client) => self.service.serve(client, stream, frames).await,
         }
     }
@@ -222,12 +267,13 @@ impl ConnectionHandler {
     {
         // A correct caller closes an idle connection first, after `idle_max`.
         let idle_max = 2 * self.config.idle_max;
+        let limits = TransferLimits::of_received(&self.config);
         let mut last_packet = Instant::now();
         let counts = &self.handle.registry.counts;
         let peer_counts = counts.network.peer(peer);
         loop {
             let before = frames.read_bytes();
-            let frame = frames.next_within(self.config.keepalive_timeout, read).await?;
+            let frame = frames.next_within(limits, read).await?;
             peer_counts.last_heard.set(counts.milliseconds().max(1));
             match frame {
                 Frame::Packet(packet) => {
@@ -264,9 +310,10 @@ impl ConnectionHandler {
     async fn send_keepalives<W: AsyncWrite + Unpin>(&self, write: &mut W) -> io::Result<()> {
         let mut bytes = Vec::new();
         encode_keepalive(&mut bytes);
+        let limits = TransferLimits::of_silence(self.config.keepalive_timeout);
         loop {
             sleep(self.config.keepalive_interval).await;
-            write_all_within(self.config.keepalive_timeout, write, &bytes).await?;
+            write_all_within(limits, write, &bytes).await?;
         }
     }
 
@@ -314,7 +361,7 @@ mod tests {
         };
         // The pause is counted only if `accept_next` awaits it.
         let pause = || async { pauses.set(pauses.get() + 1) };
-        assert_eq!(accept_next(accept, pause).await, 4);
+        assert_eq!(accept_next(accept, pause, &LogLimit::default()).await, 4);
         assert_eq!(pauses.get(), 3);
     }
 }

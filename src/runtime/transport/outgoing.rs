@@ -13,7 +13,7 @@ use crate::runtime::metrics::{DropReason, OpenConnection, PeerCounts};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::handshake::{
-    BATCH, BATCH_BYTES, ConnectionReader, Handshake, flush_batch,
+    BATCH, BATCH_BYTES, ConnectionReader, Handshake, TransferLimits, flush_batch,
 };
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
@@ -181,8 +181,9 @@ impl PeerConnection {
     where
         R: AsyncRead + Unpin,
     {
+        let limits = TransferLimits::of_received(&self.config);
         loop {
-            match frames.next_within(self.config.keepalive_timeout, read).await {
+            match frames.next_within(limits, read).await {
                 Ok(Frame::Keepalive) => {}
                 Ok(_) => {
                     let message = "the called node sent a frame that is not a keepalive";

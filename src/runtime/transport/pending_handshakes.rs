@@ -1,12 +1,13 @@
 //! The limits of connections that have not completed their handshake, in total and per address.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::origin::network_prefix;
 
 /// The connections in their handshake.
 pub(super) struct PendingHandshakes {
@@ -67,15 +68,6 @@ impl Drop for PendingHandshake {
         if *count == 0 {
             by_address.remove(&self.from);
         }
-    }
-}
-
-/// Returns the counted address: an IPv4 address unchanged, and of an IPv6 address the /64 prefix,
-/// because one host may use all addresses with it.
-fn network_prefix(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        version_4 => version_4,
     }
 }
 

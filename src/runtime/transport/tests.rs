@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::service::{Executor, Service};
-use crate::runtime::transport::handshake::{ConnectionReader, Handshake};
+use crate::runtime::transport::handshake::{ConnectionReader, Handshake, TransferLimits};
 use crate::runtime::transport::incoming::{ConnectionHandler, InboundQueues};
 use crate::storage::ClusterId;
 use crate::types::{Body, EntryId, Incarnation, Index, Message, NodeId, Packet, Term};
@@ -46,7 +46,8 @@ impl TestConnection {
 
     /// Expects a keepalive within the keepalive timeout.
     async fn expect_keepalive(&mut self, config: &NetworkConfig) {
-        let frame = self.frames.next_within(config.keepalive_timeout, &mut self.stream).await;
+        let limits = TransferLimits::of_received(config);
+        let frame = self.frames.next_within(limits, &mut self.stream).await;
         assert_eq!(frame.expect("the node is alive"), Frame::Keepalive);
         assert!(!self.served.is_finished());
     }
@@ -82,8 +83,16 @@ async fn a_full_bulk_queue_delays_neither_keepalives_nor_urgent_packets() {
     let service = Service::new(cluster, node, config.clone(), ServiceConfig::default(), executor);
     let handshake = Handshake { cluster, origin: None, node, incarnation: Incarnation(1) };
     let queues = InboundQueues { urgent, bulk };
-    let handler =
-        Arc::new(ConnectionHandler { handshake, config: config.clone(), queues, handle, service });
+    let (config, files_reserved) = (NetworkConfig::default(), 0);
+    let handler = ConnectionHandler {
+        handshake,
+        config: config.clone(),
+        files_reserved,
+        queues,
+        handle,
+        service,
+    };
+    let handler = Arc::new(handler);
 
     let (mut log, mut control) =
         (TestConnection::open(&handler).await, TestConnection::open(&handler).await);

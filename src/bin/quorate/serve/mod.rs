@@ -1,5 +1,6 @@
 //! `quorate serve`: runs one node until a signal or an error stops it.
 
+mod new_cluster;
 mod server_config;
 
 use std::convert::Infallible;
@@ -9,11 +10,15 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args};
 use quorate::http::{Endpoint, EndpointContent};
 use quorate::replica::OpenError;
-use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig, ServerError};
+use quorate::runtime::{
+    AUDIT_TARGET, Client, ClientConfig, Handle, Server, ServerConfig, ServerError,
+};
 use quorate::storage;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, level_filters::LevelFilter, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::exit::{CommandError, Exit};
 use crate::kv::Store;
@@ -53,11 +58,7 @@ certificates.";
 pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, CommandError> {
     let settings = flags.settings.without_overridden_variables(matches);
     let (settings, sources) = settings.with_file(flags.config.as_deref())?;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(filter(settings.log.unwrap_or_default()))
-        .with_target(false)
-        .init();
+    log_to_stderr(settings.log.unwrap_or_default());
     let config = server_config::server_config(&settings, &sources)?;
     // With several runtime threads, a busy-polling thread would keep waking the others.
     let runtime = match config.busy_poll_max.is_zero() {
@@ -87,6 +88,7 @@ async fn serve(
         ServerError::Open(OpenError::Storage(storage::OpenError::Failed(damage))) => {
             server_config::damaged(&directory, &damage)
         }
+        error @ ServerError::OpenFiles { .. } => sources.error("connections_max", error),
         error => CommandError::invalid_input(error),
     })?;
     // A closed standard output is no error.
@@ -139,6 +141,14 @@ async fn endpoints(
         running.spawn(endpoint.run());
     }
     Ok(running)
+}
+
+/// Writes log lines to standard error, those of the audit log at any level.
+fn log_to_stderr(level: Level) {
+    let shown =
+        Targets::new().with_default(filter(level)).with_target(AUDIT_TARGET, LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(shown)).init();
 }
 
 fn filter(level: Level) -> LevelFilter {

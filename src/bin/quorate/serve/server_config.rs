@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use quorate::http::Endpoint;
 use quorate::raft::ConfigError;
 use quorate::replica::ReplicaConfigError;
 use quorate::runtime::{Principal, ServerConfig, ServerConfigError};
@@ -11,8 +12,9 @@ use quorate::types::NodeId;
 
 use crate::certs;
 use crate::exit::CommandError;
+use crate::serve::new_cluster::{bootstrapped_cluster, joined_cluster};
 use crate::settings::{Settings, Sources};
-use crate::values::{Cluster, NodeAddress};
+use crate::values::NodeAddress;
 
 pub(super) fn server_config(
     settings: &Settings,
@@ -27,6 +29,10 @@ pub(super) fn server_config(
         let files = certs::files(certs, &node).map_err(|error| sources.error("certs", error))?;
         config.tls = Some(files);
     }
+    let endpoints = usize::from(settings.metrics.is_some()) + usize::from(settings.ui.is_some());
+    config.files_reserved += endpoints * Endpoint::CONNECTIONS_MAX;
+    let network = &mut config.network;
+    network.connections_max = settings.connections_max.unwrap_or(network.connections_max);
     let replica = &mut config.replica;
     if let Some(timeout) = settings.election_timeout {
         replica.raft.election_timeout_min = timeout.0;
@@ -68,8 +74,10 @@ fn bootstrap_join_or_restart(
             CommandError::invalid_input("--id is missing: give the node's id, a number from 1")
         })
     };
-    if let Some(members) = &settings.members {
-        let members = members.iter().map(|node| (node.id, node.address));
+    if let Some(listed) = &settings.members {
+        let bootstrapped = || bootstrapped_cluster(listed, required()?, settings, sources);
+        let cluster = cluster.map_or_else(bootstrapped, Ok)?;
+        let members = listed.iter().map(|node| (node.id, node.address));
         let mut config = ServerConfig::new(directory, cluster, required()?, members)
             .map_err(|error| sources.error("members", error))?;
         config.listen = settings.listen.unwrap_or(config.listen);
@@ -78,18 +86,20 @@ fn bootstrap_join_or_restart(
     if let Some(listed) = &settings.join {
         let id = required()?;
         let (listen, peers) = joining(settings, sources, id, listed)?;
+        let joined = || joined_cluster(&peers, id, settings, sources);
+        let cluster = cluster.map_or_else(joined, Ok)?;
         return Ok(ServerConfig::joining(directory, cluster, id, listen, peers));
     }
     restart(settings, directory)
 }
 
-/// Returns the ids of the node and its cluster. A data directory in use holds both, and the
-/// settings must not contradict it.
+/// Returns the ids of the node and its cluster, as far as they are known. A data directory in use
+/// holds both, and the settings must not contradict it.
 fn node_and_cluster(
     settings: &Settings,
     sources: &Sources,
     directory: &Path,
-) -> Result<(Option<NodeId>, ClusterId), CommandError> {
+) -> Result<(Option<NodeId>, Option<ClusterId>), CommandError> {
     let at = directory.display();
     let (id, cluster) = (settings.id.map(NodeId), settings.cluster.map(|cluster| cluster.0));
     if let Some(id) = id.filter(|id| id.0 == 0) {
@@ -100,7 +110,7 @@ fn node_and_cluster(
         let found = Inspection::identity(&mut disk);
         found.ok()
     });
-    let Some(found) = found else { return Ok((id, cluster.unwrap_or(Cluster::default().0))) };
+    let Some(found) = found else { return Ok((id, cluster)) };
     if let Some(id) = id.filter(|id| *id != found.node) {
         return Err(
             sources.error("id", format!("{at} belongs to node {}, not to {id}", found.node))
@@ -114,7 +124,7 @@ fn node_and_cluster(
         );
         return Err(sources.error("cluster", message));
     }
-    Ok((Some(found.node), found.cluster))
+    Ok((Some(found.node), Some(found.cluster)))
 }
 
 /// Returns the listen address of a node that joins, and the members it waits for. The list may
@@ -195,6 +205,7 @@ fn setting_of(error: &ServerConfigError) -> &'static str {
     match error {
         ServerConfigError::NotAMember(_) => "id",
         ServerConfigError::PlaintextNotAllowed(_) => "listen",
+        ServerConfigError::Zero("connections_max") => "connections_max",
         _ => "members",
     }
 }

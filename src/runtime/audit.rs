@@ -1,0 +1,91 @@
+//! The audit log: every order of an administrator, with its outcome.
+
+use std::net::SocketAddr;
+
+use tracing::info;
+
+use crate::runtime::origin::Origin;
+use crate::runtime::request::{Access, Operation};
+use crate::wire::{ReplyBody, RequestBody};
+
+/// The tracing target of the audit log. `docs/SECURITY.md` lists the fields of its lines.
+pub const AUDIT_TARGET: &str = "quorate::audit";
+
+/// An order that was received. Its outcome is logged once it is known, or when this is dropped.
+pub(super) struct Order {
+    principal: String,
+    from: SocketAddr,
+    order: String,
+    outcome: Option<String>,
+    /// Whether nothing is logged, because a refused order was counted instead.
+    left_out: bool,
+}
+
+impl Order {
+    /// Returns the order in a request of this remote; none if every client may send the request.
+    pub(super) fn of(request: &RequestBody, origin: &Origin, from: SocketAddr) -> Option<Order> {
+        if Operation::of(request).access != Access::Admins {
+            return None;
+        }
+        let principal = match origin {
+            Origin::Principal(principal) => principal.to_string(),
+            Origin::Address(_) => "none (no certificate)".to_owned(),
+        };
+        Some(Order { principal, from, order: order_text(request), outcome: None, left_out: false })
+    }
+
+    /// Logs the reply as the outcome of the order.
+    pub(super) fn end(mut self, reply: &ReplyBody) {
+        self.outcome = Some(outcome_text(reply));
+    }
+
+    /// Logs nothing.
+    pub(super) fn leave_out(mut self) {
+        self.left_out = true;
+    }
+}
+
+impl Drop for Order {
+    fn drop(&mut self) {
+        let Order { principal, from, order, outcome, left_out } = self;
+        if *left_out {
+            return;
+        }
+        let lost = "not known: the connection ended before, or the node stopped";
+        let outcome = outcome.as_deref().unwrap_or(lost);
+        info!(target: AUDIT_TARGET, %principal, address = %from, order, outcome, "order");
+    }
+}
+
+fn order_text(request: &RequestBody) -> String {
+    match request {
+        RequestBody::ChangeMembership(change) => format!("change the membership: {change}"),
+        RequestBody::CancelMembershipChange => "cancel the membership change".to_owned(),
+        RequestBody::TransferLeadership(Some(to)) => format!("transfer the leadership to {to}"),
+        RequestBody::TransferLeadership(None) => "transfer the leadership".to_owned(),
+        RequestBody::Campaign => "start an election".to_owned(),
+        RequestBody::TakeSnapshot => "take a snapshot".to_owned(),
+        RequestBody::Propose { .. } => "propose a command".to_owned(),
+        RequestBody::Read { .. } => "read".to_owned(),
+        RequestBody::Report => "report".to_owned(),
+    }
+}
+
+fn outcome_text(reply: &ReplyBody) -> String {
+    match reply {
+        ReplyBody::MembershipChangeCommitted { id } => format!("done: committed at {id}"),
+        ReplyBody::LeadershipTransferred => "done".to_owned(),
+        ReplyBody::Started => "started".to_owned(),
+        ReplyBody::Rejected { reason, .. } => format!("rejected: {reason}"),
+        ReplyBody::ServiceRejected(reason) => format!("rejected: {reason}"),
+        ReplyBody::Unknown => "unknown: it may take effect, or not".to_owned(),
+        ReplyBody::Replied { .. }
+        | ReplyBody::Registered { .. }
+        | ReplyBody::SessionExpired { .. }
+        | ReplyBody::OutsideWindow { .. }
+        | ReplyBody::Malformed { .. }
+        | ReplyBody::MayBeLost { .. }
+        | ReplyBody::Answered { .. }
+        | ReplyBody::Report(_) => "answered".to_owned(),
+    }
+}

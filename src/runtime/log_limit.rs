@@ -1,0 +1,78 @@
+//! A limit of the log lines that unauthenticated remotes cause, so that they cannot fill the disk with them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The most lines of one kind in each [`INTERVAL`].
+const LINES_MAX: u32 = 10;
+/// The interval after which lines of a kind are written again.
+pub(super) const INTERVAL: Duration = Duration::from_secs(60);
+
+/// The lines that were written and left out, by kind.
+#[derive(Debug, Default)]
+pub(super) struct LogLimit(Mutex<BTreeMap<&'static str, Lines>>);
+
+/// The lines of one kind in the current interval.
+#[derive(Debug)]
+struct Lines {
+    since: Instant,
+    written: u32,
+    left_out: u64,
+}
+
+impl LogLimit {
+    /// Returns true if one more line of this kind may be written, and counts it if not.
+    pub(super) fn admit(&self, kind: &'static str) -> bool {
+        let (now, mut kinds) = (Instant::now(), self.lock());
+        let new = || Lines { since: now, written: 0, left_out: 0 };
+        let lines = kinds.entry(kind).or_insert_with(new);
+        // What was left out is reported before the next interval begins.
+        if lines.left_out == 0 && now >= lines.since + INTERVAL {
+            *lines = new();
+        }
+        if lines.written < LINES_MAX {
+            lines.written += 1;
+            return true;
+        }
+        lines.left_out += 1;
+        false
+    }
+
+    /// Returns the kinds whose interval has ended, each with the number of lines that were left
+    /// out.
+    pub(super) fn take_left_out(&self) -> Vec<(&'static str, u64)> {
+        let (now, mut left_out) = (Instant::now(), Vec::new());
+        self.lock().retain(|kind, lines| {
+            let ended = now >= lines.since + INTERVAL;
+            if ended && lines.left_out > 0 {
+                left_out.push((*kind, lines.left_out));
+            }
+            !ended
+        });
+        left_out
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Lines>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_lines_is_counted_and_hides_no_other_kind() {
+        let limit = LogLimit::default();
+        let admitted = |kind| (0..1000).filter(|_| limit.admit(kind)).count();
+        assert_eq!((admitted("flood"), limit.admit("other")), (10, true));
+        assert_eq!(limit.take_left_out(), []);
+        tokio::time::advance(INTERVAL).await;
+        assert_eq!(admitted("flood"), 0, "what was left out is reported first");
+        assert_eq!(limit.take_left_out(), [("flood", 1990)]);
+        assert_eq!((admitted("flood"), limit.take_left_out()), (10, Vec::new()));
+    }
+}

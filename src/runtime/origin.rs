@@ -1,0 +1,48 @@
+//! The origin of a connection, by which connections and requests are limited: one client or host
+//! cannot take the places of all others.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::runtime::principal::{Principal, Role};
+
+/// The remote of a connection as the limits count it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Origin {
+    /// The principal that the certificate proves.
+    Principal(Principal),
+    /// Without a certificate, the address: an IPv4 address, or the /64 prefix of an IPv6 address.
+    Address(IpAddr),
+}
+
+impl Origin {
+    pub(super) fn new(principal: Option<&Principal>, from: IpAddr) -> Origin {
+        match principal {
+            Some(principal) => Origin::Principal(principal.clone()),
+            None => Origin::Address(network_prefix(from)),
+        }
+    }
+
+    /// Returns true if the places of administrators and nodes are reserved for the remote.
+    pub(super) fn is_reserved(&self) -> bool {
+        matches!(self, Origin::Principal(principal) if principal.role() != Role::Client)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Principal(principal) => principal.fmt(f),
+            Origin::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Returns the counted address: an IPv4 address unchanged, and of an IPv6 address the /64 prefix,
+/// because one host may use all addresses with it.
+pub(super) fn network_prefix(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        version_4 => version_4,
+    }
+}

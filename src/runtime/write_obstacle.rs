@@ -1,0 +1,134 @@
+//! The reasons for which no write can succeed, as one node knows them.
+
+use crate::quorum::is_quorum;
+use crate::types::{Membership, NodeId, PeerStatus, Report, RoleName, StateVerification, Status};
+
+/// The reason for which no write can succeed at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[non_exhaustive]
+pub enum WriteObstacle {
+    /// The node knows no leader.
+    #[strum(to_string = "there is no leader")]
+    NoLeader,
+    /// The state machine of the node differs from those of other nodes, so that it applies nothing.
+    #[strum(to_string = "the state of the node differs from that of others: it applies nothing")]
+    StateDiffers,
+    /// The node leads, and its disk is full.
+    #[strum(to_string = "the disk of the leader is full: transfer the leadership, or free space")]
+    DiskFull,
+    /// The node leads, and no quorum of the voters answers it and has space on its disk.
+    #[strum(to_string = "no quorum of the voters answers and has free space")]
+    NoQuorumWithSpace,
+}
+
+impl WriteObstacle {
+    /// Returns the obstacle that a node's report shows; none if writes can succeed as far as that
+    /// node knows. Only a leader knows the state of other nodes.
+    #[must_use]
+    pub fn of_report(report: &Report) -> Option<WriteObstacle> {
+        let Report { status, verification, membership, peers, .. } = report;
+        WriteObstacle::of(status, *verification, membership, peers)
+    }
+
+    pub(super) fn of(
+        status: &Status,
+        verification: StateVerification,
+        membership: &Membership,
+        peers: &[PeerStatus],
+    ) -> Option<WriteObstacle> {
+        if status.leader.is_none() {
+            return Some(WriteObstacle::NoLeader);
+        }
+        if differs(verification) {
+            return Some(WriteObstacle::StateDiffers);
+        }
+        if status.role != RoleName::Leader {
+            return None;
+        }
+        if status.disk_full {
+            return Some(WriteObstacle::DiskFull);
+        }
+        let accepts = |id: NodeId| {
+            let peer = peers.iter().find(|peer| peer.id == id);
+            id == status.id || peer.is_some_and(|peer| !peer.disk_full && !peer.suspected)
+        };
+        (!is_quorum(membership, accepts)).then_some(WriteObstacle::NoQuorumWithSpace)
+    }
+}
+
+/// Returns true if a node with this verification applies nothing.
+fn differs(verification: StateVerification) -> bool {
+    match verification {
+        StateVerification::Quarantined | StateVerification::NoMajority => true,
+        StateVerification::Unverified | StateVerification::Consistent => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::types::{EntryId, Index, Term};
+
+    fn status(role: RoleName) -> Status {
+        Status {
+            id: NodeId(1),
+            role,
+            term: Term(3),
+            vote: None,
+            vote_lease: Duration::ZERO,
+            leader: Some(NodeId(1)),
+            last: EntryId::ZERO,
+            durable: Index::ZERO,
+            committed: Index::ZERO,
+            applied: Index::ZERO,
+            snapshot: Index::ZERO,
+            base: Index::ZERO,
+            disk_full: false,
+            tail_bytes: 0,
+            unapplied_bytes: 0,
+            outbox_messages: 0,
+            reads_waiting: 0,
+        }
+    }
+
+    fn peer(id: u64, disk_full: bool, suspected: bool) -> PeerStatus {
+        PeerStatus {
+            id: NodeId(id),
+            probing: false,
+            snapshot: None,
+            disk_full,
+            suspected,
+            matched: Index::ZERO,
+            next: Index(1),
+            inflight_entries: 0,
+            inflight_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_leader_needs_space_and_a_quorum_that_has_it() {
+        let three = Membership::new([1, 2, 3].map(NodeId));
+        let of = |status: &Status, peers: &[PeerStatus]| {
+            WriteObstacle::of(status, StateVerification::Consistent, &three, peers)
+        };
+        let leader = status(RoleName::Leader);
+        let (well, full, silent) =
+            (peer(2, false, false), peer(3, true, false), peer(3, false, true));
+        assert_eq!(of(&leader, &[well, full]), None);
+        assert_eq!(of(&leader, &[well, silent]), None);
+        let no_quorum = Some(WriteObstacle::NoQuorumWithSpace);
+        assert_eq!(of(&leader, &[peer(2, true, false), full]), no_quorum);
+        assert_eq!(of(&leader, &[peer(2, true, false), silent]), no_quorum);
+        let full_leader = Status { disk_full: true, ..leader };
+        assert_eq!(of(&full_leader, &[well, well]), Some(WriteObstacle::DiskFull));
+        let follower = Status { disk_full: true, ..status(RoleName::Follower) };
+        assert_eq!(of(&follower, &[]), None, "the leader's disk counts");
+        assert_eq!(of(&Status { leader: None, ..follower }, &[]), Some(WriteObstacle::NoLeader));
+        for verification in [StateVerification::Quarantined, StateVerification::NoMajority] {
+            let obstacle = WriteObstacle::of(&follower, verification, &three, &[]);
+            assert_eq!(obstacle, Some(WriteObstacle::StateDiffers));
+        }
+    }
+}

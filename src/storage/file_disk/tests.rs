@@ -1,0 +1,227 @@
+//! Tests of the disk on a directory of this machine.
+
+use super::*;
+use crate::storage::contract::check_disk;
+
+fn text(error: DiskError) -> String {
+    error.to_string()
+}
+
+#[test]
+fn a_file_disk_fulfils_the_disk_contract() {
+    let mut directories = Vec::new();
+    check_disk(|| {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let disk = FileDisk::open(directory.path()).expect("an empty directory opens");
+        directories.push(directory);
+        disk
+    });
+}
+
+#[test]
+fn a_directory_is_locked_against_a_second_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("new").join("node");
+    let first = FileDisk::open(&path).unwrap();
+    let clone = first.clone();
+    drop(first);
+    let error = text(FileDisk::open(&path).unwrap_err());
+    assert_eq!(error, format!("{}: {IN_USE}", path.display()));
+    drop(clone);
+    FileDisk::open(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn the_lock_survives_the_removal_of_the_lock_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("node");
+    let user = FileDisk::open(&path).unwrap();
+    fs::remove_file(path.join(LOCK)).unwrap();
+    for error in [FileDisk::open(&path), FileDisk::open_read_only(&path)] {
+        assert_eq!(text(error.unwrap_err()), format!("{}: {IN_USE}", path.display()));
+    }
+    drop(user);
+    FileDisk::open(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_may_use_the_directory_and_its_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().unwrap();
+    let (new, old) = (root.path().join("new"), root.path().join("old"));
+    // An older version created directories and files for everyone.
+    fs::create_dir(&old).unwrap();
+    fs::write(old.join("superblock"), "ours").unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
+    let others = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
+    for path in [&new, &old] {
+        let mut disk = FileDisk::open(path).unwrap();
+        let file = FileName::Segment(1);
+        disk.execute(&FileAction::Create { file, bytes: 8 }).unwrap();
+        assert_eq!(others(path), 0, "{}", path.display());
+        for entry in fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(others(&path), 0, "{}", path.display());
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_symbolic_link_is_named_as_one() {
+    let root = tempfile::tempdir().unwrap();
+    let (path, elsewhere) = (root.path().join("node"), root.path().join("elsewhere"));
+    drop(FileDisk::open(&path).unwrap());
+    fs::write(&elsewhere, "of another program").unwrap();
+    for name in [LOCK, "superblock", "log-0000000000000001"] {
+        let _ = fs::remove_file(path.join(name));
+        std::os::unix::fs::symlink(&elsewhere, path.join(name)).unwrap();
+        for opened in [FileDisk::open(&path), FileDisk::open_read_only(&path)] {
+            let error = text(opened.unwrap_err());
+            assert!(error.contains(&format!("{name}: it is a symbolic link")), "{error}");
+        }
+        fs::remove_file(path.join(name)).unwrap();
+    }
+    let mut disk = FileDisk::open(&path).unwrap();
+    let file = FileName::Segment(7);
+    std::os::unix::fs::symlink(&elsewhere, path.join(file.to_string())).unwrap();
+    let read = FileAction::Read { file, offset: 0, bytes: 1 };
+    let error = text(disk.execute(&read).unwrap_err());
+    assert!(error.contains("it is a symbolic link"), "{error}");
+    assert_eq!(fs::read(&elsewhere).unwrap(), b"of another program");
+}
+
+#[test]
+fn opening_read_only_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("node");
+    FileDisk::open_read_only(&path).unwrap_err();
+    assert!(!path.exists());
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("superblock"), "ours").unwrap();
+    let mut disk = FileDisk::open_read_only(&path).unwrap();
+    let file = FileName::Superblock;
+    assert_eq!(disk.list().unwrap(), [(file, 4)]);
+    let read = FileAction::Read { file, offset: 1, bytes: 9 };
+    assert_eq!(disk.execute(&read).unwrap(), b"urs");
+    let write = FileAction::Write { file, offset: 0, bytes: vec![7] };
+    for action in [write, FileAction::Remove { file }, FileAction::SyncDirectory] {
+        let error = text(disk.execute(&action).unwrap_err());
+        assert!(error.ends_with(": opened for reading only"), "{error}");
+    }
+    assert_eq!(
+        fs::read_dir(&path).unwrap().count(),
+        1,
+        "no file was created, not even a lock file"
+    );
+    drop(disk);
+    let user = FileDisk::open(&path).unwrap();
+    let error = text(FileDisk::open_read_only(&path).unwrap_err());
+    assert_eq!(error, format!("{}: {IN_USE}", path.display()));
+    drop(user);
+    let _reader = FileDisk::open_read_only(&path).unwrap();
+    FileDisk::open(&path).unwrap_err();
+}
+
+#[test]
+fn foreign_names_are_not_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let foreign = [
+        "snapshot-1",
+        "snapshot-000000000000000A",
+        "snapshot-+00000000000000a",
+        "snapshot-000000000000000a.part.old",
+        "log-0000000000000001x",
+        "log-00000000000000001",
+        "superblock.old",
+    ];
+    for name in foreign {
+        fs::write(directory.path().join(name), "foreign").unwrap();
+    }
+    let files = [
+        FileName::Superblock,
+        FileName::Segment(0x1f),
+        FileName::Snapshot(Index(10)),
+        FileName::PartialSnapshot(Index(u64::MAX)),
+    ];
+    for file in files {
+        fs::write(directory.path().join(file.to_string()), "ours").unwrap();
+    }
+    let mut disk = FileDisk::open(directory.path()).unwrap();
+    assert_eq!(disk.list().unwrap(), files.map(|file| (file, 4)));
+}
+
+#[test]
+fn files_may_be_removed_while_they_are_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut disk = FileDisk::open(directory.path()).unwrap();
+    let stays = FileName::Snapshot(Index(7));
+    disk.execute(&FileAction::Create { file: stays, bytes: 8 }).unwrap();
+    let mut other = disk.clone();
+    let churn = std::thread::spawn(move || {
+        for number in 0..500 {
+            let file = FileName::Segment(number % 8);
+            other.execute(&FileAction::Create { file, bytes: 0 }).unwrap();
+            let gone = FileName::Segment((number + 4) % 8);
+            other.execute(&FileAction::Remove { file: gone }).unwrap();
+        }
+    });
+    while !churn.is_finished() {
+        let files = disk.list().unwrap();
+        assert!(files.contains(&(stays, 8)), "{files:?}");
+    }
+    churn.join().unwrap();
+}
+
+#[test]
+fn more_files_than_stay_open_can_be_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut disk = FileDisk::open(directory.path()).unwrap();
+    for number in 0..OPEN_MAX as u64 + 10 {
+        let file = FileName::Segment(number);
+        disk.execute(&FileAction::Create { file, bytes: 512 }).unwrap();
+        disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![7; 8] }).unwrap();
+        disk.execute(&FileAction::Sync { file }).unwrap();
+    }
+    assert_eq!(disk.open_files().len(), OPEN_MAX);
+    for number in 0..OPEN_MAX as u64 + 10 {
+        let file = FileName::Segment(number);
+        let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 8 });
+        assert_eq!(read.unwrap(), [7; 8]);
+    }
+}
+
+#[test]
+fn a_new_file_of_any_length_is_zeros() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut disk = FileDisk::open(directory.path()).unwrap();
+    let file = FileName::Snapshot(Index(1));
+    for bytes in [0, 1, 512, 4096, 5000, (1 << 20) + 512, (2 << 20) + 4096] {
+        disk.execute(&FileAction::Create { file, bytes }).unwrap();
+        let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 4 << 20 });
+        assert_eq!(read.unwrap(), vec![0; usize::try_from(bytes).unwrap()]);
+    }
+}
+
+#[test]
+fn an_error_names_the_operation_and_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut disk = FileDisk::open(directory.path()).unwrap();
+    let file = FileName::Segment(3);
+    let error = text(disk.execute(&FileAction::Sync { file }).unwrap_err());
+    let path = directory.path().join("log-0000000000000003");
+    assert!(error.starts_with(&format!("open {}: ", path.display())), "{error}");
+}
+
+#[test]
+fn a_full_disk_is_distinguished_from_other_errors() {
+    let full = io::Error::from(io::ErrorKind::StorageFull);
+    assert_eq!(disk_error("write", Path::new("a"), &full), DiskError::Full);
+    let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+    let DiskError::Failed(text) = disk_error("write", Path::new("a"), &denied) else {
+        panic!("not full")
+    };
+    assert!(text.starts_with("write a: "), "{text}");
+}
