@@ -274,6 +274,7 @@ mod tests {
                 snapshot: Index::ZERO,
                 base: Index::ZERO,
                 disk_full: false,
+                damaged_entries: 0,
                 tail_bytes: 0,
                 unapplied_bytes: 0,
                 outbox_messages: 0,
