@@ -11,6 +11,7 @@ mod cluster;
 mod custom_transport;
 mod failures;
 mod forwarding;
+mod hostile_clients;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod raw;

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
-use crate::runtime::principal::{Principal, Role};
+use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Executor, Rights, ServiceLimits};
@@ -61,7 +61,6 @@ impl Service {
         hello: &ClientHello,
         principal: Option<&Principal>,
     ) -> io::Result<AcceptedClient> {
-        let role = principal.map_or(Role::Admin, Principal::role);
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
         let (cluster, full) = (self.cluster.0, permit.is_none());
         let versions = Versions::SUPPORTED;
@@ -74,7 +73,8 @@ impl Service {
             (Ok(()), Some(permit)) => {
                 // A hello that names this node may be that of a node that forwards proposals.
                 let forwards = self.executor.forwarder.is_some() && hello.node.is_some();
-                Ok(AcceptedClient { rights: Rights { role, forwards }, _connection: permit })
+                let rights = Rights { principal: principal.cloned(), forwards };
+                Ok(AcceptedClient { rights, _connection: permit })
             }
             (Err(error), Some(_)) if hello.cluster != cluster => {
                 Err(reject(ConnectionRejectReason::OtherCluster, error))

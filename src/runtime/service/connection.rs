@@ -155,6 +155,7 @@ impl Connection {
             // The send fails only if the whole connection has ended.
             Err(reason) => drop(replies.send(reply(ReplyBody::ServiceRejected(reason), None))),
             Ok(permits) => {
+                let body = self.rights.stamp(body);
                 let (executor, replies) = (Arc::clone(&self.executor), replies.clone());
                 requests.spawn(async move {
                     let reply_body = executor.execute(body).await;

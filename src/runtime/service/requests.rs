@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::info;
 
+use crate::machine::{Proposer, Request};
 use crate::runtime::client::Forwarder;
 use crate::runtime::config::ServiceConfig;
 use crate::runtime::handle::Handle;
-use crate::runtime::principal::Role;
+use crate::runtime::principal::{Principal, Role};
 use crate::runtime::request::{Access, Effect, Operation};
 use crate::types::RejectReason;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
@@ -29,9 +30,11 @@ pub(super) struct LimitPermits {
 }
 
 /// The rights of one client.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Rights {
-    pub(super) role: Role,
+    /// The principal of the client's certificate; none on a plaintext connection, whose client is
+    /// an administrator.
+    pub(super) principal: Option<Principal>,
     /// Whether the client is a node that forwards proposals of its own clients, whose roles it has
     /// checked.
     pub(super) forwards: bool,
@@ -96,7 +99,8 @@ impl LimitPermits {
             | ReplyBody::Report(_)
             | ReplyBody::Rejected { .. }
             | ReplyBody::Unknown
-            | ReplyBody::ServiceRejected(_) => (body, None),
+            | ReplyBody::ServiceRejected(_)
+            | ReplyBody::MachineRejected { .. } => (body, None),
         };
         (body, LimitPermits { kib, ..self })
     }
@@ -104,12 +108,33 @@ impl LimitPermits {
 
 impl Rights {
     /// Returns true if a client with these rights may send the request.
-    pub(super) fn allow(self, request: &RequestBody) -> bool {
+    pub(super) fn allow(&self, request: &RequestBody) -> bool {
+        let role = self.principal.as_ref().map(Principal::role);
+        let is_admin = role.is_none_or(|role| role == Role::Admin);
         match Operation::of(request).access {
             Access::Everyone => true,
-            Access::Clients => self.role != Role::Node,
-            Access::Forwarded => self.role != Role::Node || self.forwards,
-            Access::Admins => self.role == Role::Admin,
+            Access::Clients => role != Some(Role::Node),
+            Access::Forwarded => self.forwards && role.is_none_or(|role| role == Role::Node),
+            Access::Admins => is_admin,
+        }
+    }
+
+    /// Writes the client into its proposal. A node has written its clients into what it forwards;
+    /// without certificates it proves no client.
+    pub(super) fn stamp(&self, request: RequestBody) -> RequestBody {
+        match (request, &self.principal) {
+            (RequestBody::Propose { acknowledge, command }, principal) => {
+                let proposer = match principal {
+                    None => Proposer::Unnamed,
+                    Some(principal) => principal.proposer().expect("nodes do not propose"),
+                };
+                RequestBody::ProposeFor { acknowledge, command: proposer.stamp(&command) }
+            }
+            (RequestBody::ProposeFor { acknowledge, command }, None) => {
+                let request = Proposer::split(&command).map_or(&*command, |(_, request)| request);
+                RequestBody::ProposeFor { acknowledge, command: Proposer::Unnamed.stamp(request) }
+            }
+            (request, _) => request,
         }
     }
 }
@@ -118,7 +143,7 @@ impl Executor {
     /// Executes the request on the node, or on the leader, and returns the reply.
     pub(super) async fn execute(&self, request: RequestBody) -> ReplyBody {
         let Operation { access, effect, .. } = Operation::of(&request);
-        if access == Access::Admins {
+        if access == Access::Admins || is_order(&request) {
             info!(?request, "administrator request");
         }
         let forwarder = self.forwarder.as_ref().filter(|_| access == Access::Forwarded);
@@ -134,6 +159,12 @@ impl Executor {
             (Some(_), None) | (None, _) => reply,
         }
     }
+}
+
+/// Returns true for the proposal of an order, which only an administrator may give.
+fn is_order(request: &RequestBody) -> bool {
+    let RequestBody::ProposeFor { command, .. } = request else { return false };
+    Request::in_log(command).is_some_and(|(_, request)| request.is_for_administrators())
 }
 
 /// Returns the leader if the request was rejected only because this node does not lead.
