@@ -24,6 +24,7 @@ mod operations;
 mod processes;
 #[path = "../real_disk/program.rs"]
 mod program;
+mod quota;
 mod serving;
 mod settings;
 #[path = "../common/skip.rs"]
