@@ -1,6 +1,9 @@
 //! Client sessions against a model that keeps the list of all requests: with any repetition,
 //! reordering, dropped reply or restore, outcomes match the model and no request executes twice.
 
+#[path = "sessions_model/model.rs"]
+mod model;
+
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
@@ -10,10 +13,12 @@ use proptest::prelude::*;
 use proptest::sample::Index as Pick;
 
 use quorate::machine::{
-    Call, ClientSession, Machine, Nonce, Outcome, Request, Sequence, SessionEvent, SessionId,
-    SessionLimits, StateMachine,
+    Call, ClientSession, Machine, Nonce, Outcome, Proposer, Request, Sequence, SessionEvent,
+    SessionId, SessionLimits, StateMachine,
 };
-use quorate::types::{Command, Entry, EntryId, Index, Payload, Term};
+use quorate::types::{Command, Entry, EntryId, Index, Payload, SessionBounds, Term};
+
+use crate::model::{Model, reply_of, request_of};
 
 /// A state machine that keeps every command. The reply is the number of earlier commands, followed
 /// by the command.
@@ -65,10 +70,6 @@ impl StateMachine for Ledger {
     }
 }
 
-fn reply_of(before: usize, command: &[u8]) -> Vec<u8> {
-    [before.to_string().as_bytes(), command].concat()
-}
-
 fn cases() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, cases: 600, ..ProptestConfig::default() }
 }
@@ -79,12 +80,18 @@ enum Operation {
     Noop,
     InvalidCommand(Vec<u8>),
     Plain(u8),
+    SetBounds {
+        by: usize,
+        bounds: SessionBounds,
+    },
     Register {
+        by: usize,
         nonce: u8,
         limits: SessionLimits,
     },
     /// A request in one of the sessions so far, or in an unknown one.
     Request {
+        by: usize,
         session: Pick,
         sequence: u64,
         acknowledged: u64,
@@ -101,9 +108,45 @@ enum Operation {
 }
 
 fn limits() -> impl Strategy<Value = SessionLimits> {
-    (1u32..4, 1u32..6, 0u32..24).prop_map(|(sessions_max, window, replies_bytes_max)| {
-        SessionLimits { sessions_max, window, replies_bytes_max }
+    (1u32..6, 0u32..24)
+        .prop_map(|(window, replies_bytes_max)| SessionLimits { window, replies_bytes_max })
+}
+
+/// The clients that propose, by number. The last two are administrators.
+const PROPOSERS: [Proposer<'_>; 4] =
+    [Proposer::Client("a"), Proposer::Client("b"), Proposer::Admin("a"), Proposer::Unnamed];
+
+fn bounds() -> impl Strategy<Value = SessionBounds> {
+    let sessions = (1u32..4, 0u32..3);
+    let requests = (3u32..6, 0u32..4, 0u32..8);
+    let bytes = (16u32..30, 0u64..20, 0u64..40);
+    (sessions, requests, bytes).prop_map(|(sessions, requests, bytes)| {
+        let (sessions_per_principal_max, more_sessions) = sessions;
+        let (window_max, more_of_principal, more_requests) = requests;
+        let (replies_bytes_per_session_max, more_bytes_of_principal, more_bytes) = bytes;
+        let requests_per_principal_max = window_max + more_of_principal;
+        let of_principal = u64::from(replies_bytes_per_session_max) + more_bytes_of_principal;
+        SessionBounds {
+            sessions_max: sessions_per_principal_max + more_sessions,
+            sessions_per_principal_max,
+            window_max,
+            requests_per_principal_max,
+            requests_max: requests_per_principal_max + more_requests,
+            replies_bytes_per_session_max,
+            replies_bytes_per_principal_max: of_principal,
+            replies_bytes_max: of_principal + more_bytes,
+        }
     })
+}
+
+fn set_bounds() -> impl Strategy<Value = Operation> {
+    (0..PROPOSERS.len(), bounds()).prop_map(|(by, bounds)| Operation::SetBounds { by, bounds })
+}
+
+/// Returns some operations; often an administrator has set small bounds before.
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    (set_bounds(), vec(operation(), 1..120))
+        .prop_map(|(first, rest)| std::iter::once(first).chain(rest).collect())
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -111,11 +154,13 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Noop),
         1 => vec(any::<u8>(), 0..40).prop_map(Operation::InvalidCommand),
         1 => any::<u8>().prop_map(Operation::Plain),
-        3 => (0u8..6, limits()).prop_map(|(nonce, limits)| Operation::Register { nonce, limits }),
-        12 => (any::<Pick>(), 1u64..9, 0u64..6, 0usize..12).prop_map(
-            |(session, sequence, behind, length)| {
+        1 => set_bounds(),
+        4 => (0..PROPOSERS.len(), 0u8..6, limits())
+            .prop_map(|(by, nonce, limits)| Operation::Register { by, nonce, limits }),
+        14 => (0..PROPOSERS.len(), any::<Pick>(), 1u64..9, 0u64..6, 0usize..12).prop_map(
+            |(by, session, sequence, behind, length)| {
                 let acknowledged = sequence.saturating_sub(behind).max(1);
-                Operation::Request { session, sequence, acknowledged, length }
+                Operation::Request { by, session, sequence, acknowledged, length }
             }
         ),
         5 => any::<Pick>().prop_map(Operation::Repeat),
@@ -130,30 +175,28 @@ fn payload(operation: &Operation, log: &[Entry]) -> Option<Payload> {
     let command = match operation {
         Operation::Noop => return Some(Payload::Noop),
         Operation::InvalidCommand(bytes) => Command::from(bytes.clone()),
-        Operation::Plain(byte) => Request::Plain(&[*byte]).encode(),
-        Operation::Register { nonce, limits } => {
-            Request::Register { nonce: Nonce(u128::from(*nonce)), limits: *limits }.encode()
+        Operation::Plain(byte) => Request::Plain(&[*byte]).encode_for(Proposer::Unnamed),
+        Operation::SetBounds { by, bounds } => {
+            Request::SetBounds(*bounds).encode_for(PROPOSERS[*by])
         }
-        Operation::Request { session, sequence, acknowledged, length } => {
+        Operation::Register { by, nonce, limits } => {
+            let nonce = Nonce(u128::from(*nonce));
+            Request::Register { nonce, limits: *limits }.encode_for(PROPOSERS[*by])
+        }
+        Operation::Request { by, session, sequence, acknowledged, length } => {
             let mut ids = registrations(log);
             ids.push(Index(1000));
             let session = SessionId(*session.get(&ids));
             let (sequence, acknowledged) = (Sequence(*sequence), Sequence(*acknowledged));
             let mut command = format!("{session}{sequence};").into_bytes();
             command.resize(command.len() + length, b'x');
-            Request::InSession { session, sequence, acknowledged, command: &command }.encode()
+            Request::InSession { session, sequence, acknowledged, command: &command }
+                .encode_for(PROPOSERS[*by])
         }
         Operation::Repeat(pick) if !log.is_empty() => return Some(pick.get(log).payload.clone()),
         _ => return None,
     };
     Some(Payload::Command(command))
-}
-
-fn request_of(entry: &Entry) -> Option<Request<'_>> {
-    match &entry.payload {
-        Payload::Noop | Payload::Membership(_) => None,
-        Payload::Command(command) => Request::decode(command),
-    }
 }
 
 fn request_in(entry: &Entry) -> Option<(SessionId, Sequence)> {
@@ -166,124 +209,6 @@ fn request_in(entry: &Entry) -> Option<(SessionId, Sequence)> {
 fn registrations(log: &[Entry]) -> Vec<Index> {
     let registers = |entry: &&Entry| matches!(request_of(entry), Some(Request::Register { .. }));
     log.iter().filter(registers).map(|entry| entry.id.index).collect()
-}
-
-/// One executed command: its session and sequence number, if it has any, and its reply.
-type Executed = (Option<(SessionId, Sequence)>, Vec<u8>);
-
-/// The model: the outcome of every entry of the log, found by a scan of everything before it.
-#[derive(Default)]
-struct Model {
-    outcomes: Vec<(Index, Outcome)>,
-    /// Every executed command, in order.
-    executed: Vec<Executed>,
-    /// The sessions: id, nonce, limits, entries that used it, floor, and whether it has expired.
-    sessions: Vec<(SessionId, Nonce, SessionLimits, Vec<Index>, Sequence, bool)>,
-    /// The requests whose replies are dropped.
-    dropped: BTreeSet<(SessionId, Sequence)>,
-}
-
-impl Model {
-    fn of(log: &[Entry]) -> Model {
-        let mut model = Model::default();
-        for entry in log {
-            let index = entry.id.index;
-            let outcome = match request_of(entry) {
-                None if entry.payload == Payload::Noop => continue,
-                None => Outcome::Malformed,
-                Some(Request::Plain(command)) => model.execute(None, command),
-                Some(Request::Register { nonce, limits }) => model.register(index, nonce, limits),
-                Some(Request::InSession { session, sequence, acknowledged, command }) => {
-                    model.request(index, session, sequence, acknowledged, command)
-                }
-            };
-            model.outcomes.push((index, outcome));
-        }
-        model
-    }
-
-    fn execute(&mut self, request: Option<(SessionId, Sequence)>, command: &[u8]) -> Outcome {
-        let reply = reply_of(self.executed.len(), command);
-        self.executed.push((request, reply.clone()));
-        Outcome::Reply(Arc::from(reply))
-    }
-
-    fn register(&mut self, index: Index, nonce: Nonce, limits: SessionLimits) -> Outcome {
-        let known = self.sessions.iter_mut().find(|session| session.1 == nonce && !session.5);
-        let id = match known {
-            Some(session) => {
-                session.3.push(index);
-                session.0
-            }
-            None => {
-                let first = (SessionId(index), nonce, limits, vec![index], Sequence(1), false);
-                self.sessions.push(first);
-                SessionId(index)
-            }
-        };
-        let mut open: Vec<_> = self.sessions.iter_mut().filter(|session| !session.5).collect();
-        open.sort_by_key(|session| std::cmp::Reverse(session.3.last().copied()));
-        for session in open.into_iter().skip(limits.sessions_max as usize) {
-            session.5 = true;
-        }
-        Outcome::Registered(id)
-    }
-
-    fn request(
-        &mut self,
-        index: Index,
-        id: SessionId,
-        sequence: Sequence,
-        acknowledged: Sequence,
-        command: &[u8],
-    ) -> Outcome {
-        let open = self.sessions.iter_mut().find(|session| session.0 == id && !session.5);
-        let Some((_, _, limits, entries, floor, _)) = open else {
-            return Outcome::SessionExpired;
-        };
-        entries.push(index);
-        *floor = (*floor).max(acknowledged);
-        let (floor, limits) = (*floor, *limits);
-        if sequence < floor {
-            return Outcome::SessionExpired;
-        }
-        if sequence.0 >= floor.0 + u64::from(limits.window) {
-            return Outcome::OutsideWindow;
-        }
-        let request = (id, sequence);
-        let before = self.executed.iter().find(|(other, _)| *other == Some(request));
-        match before {
-            Some(_) if self.dropped.contains(&request) => Outcome::SessionExpired,
-            Some((_, reply)) => Outcome::Reply(Arc::from(reply.clone())),
-            None => {
-                let outcome = self.execute(Some(request), command);
-                self.drop_replies(id, floor, limits);
-                outcome
-            }
-        }
-    }
-
-    /// Drops replies until the remaining ones are within the limit.
-    fn drop_replies(&mut self, id: SessionId, floor: Sequence, limits: SessionLimits) {
-        let max = limits.replies_bytes_max as usize;
-        let (request, reply) = self.executed.last().expect("one was executed");
-        if reply.len() > max {
-            self.dropped.extend(*request);
-        }
-        loop {
-            let kept = self.executed.iter().filter_map(|(request, reply)| {
-                let request = (*request)?;
-                let is_stored = request.0 == id && request.1 >= floor;
-                (is_stored && !self.dropped.contains(&request)).then_some((request, reply.len()))
-            });
-            let kept: Vec<_> = kept.collect();
-            if kept.iter().map(|(_, length)| length).sum::<usize>() <= max {
-                break;
-            }
-            let (lowest, _) = kept.into_iter().min().expect("the limit is exceeded");
-            self.dropped.insert(lowest);
-        }
-    }
 }
 
 fn bytes_of(machine: &Machine<Ledger>) -> Vec<u8> {
@@ -358,7 +283,7 @@ proptest! {
 
     #[test]
     fn the_machine_matches_the_model(
-        operations in vec(operation(), 1..120),
+        operations in operations(),
         batch in 1usize..9,
     ) {
         let mut run = Run::new(false);
@@ -380,7 +305,7 @@ proptest! {
 
     #[test]
     fn a_durable_state_machine_decides_like_the_others(
-        operations in vec(operation(), 1..120),
+        operations in operations(),
     ) {
         let mut run = Run::new(true);
         operations.iter().for_each(|operation| run.step(operation));
@@ -492,12 +417,16 @@ impl Network {
 
     fn propose(&mut self, command: Command) -> Option<Outcome> {
         let id = EntryId::new(Term(1), self.machine.applied().index.next());
-        let outcomes = self.machine.apply(&[Entry { id, payload: Payload::Command(command) }]);
+        let payload = Payload::Command(Proposer::Client("a").stamp(&command));
+        let outcomes = self.machine.apply(&[Entry { id, payload }]);
         outcomes.into_iter().next().map(|(_, outcome)| outcome)
     }
 }
 
-const LIMITS: SessionLimits = SessionLimits { sessions_max: 3, window: 4, replies_bytes_max: 1000 };
+const LIMITS: SessionLimits = SessionLimits { window: 4, replies_bytes_max: 1000 };
+/// The bounds under which the client's session expires after two others.
+const BOUNDS: SessionBounds =
+    SessionBounds { sessions_per_principal_max: 3, ..SessionBounds::DEFAULT };
 
 proptest! {
     #![proptest_config(cases())]
@@ -516,6 +445,11 @@ proptest! {
             submitted: 0,
             opened: None,
         };
+        let first = Entry {
+            id: EntryId::new(Term(1), Index(1)),
+            payload: Payload::Command(Request::SetBounds(BOUNDS).encode_for(Proposer::Unnamed)),
+        };
+        network.machine.apply(&[first]);
         steps.iter().for_each(|step| network.step(step));
 
         let commands = &network.machine.user().commands;

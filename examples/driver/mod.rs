@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Cursor, Read};
 
-use quorate::machine::{FrozenView, Outcome, Request, StateMachine};
+use quorate::machine::{FrozenView, Outcome, Proposer, Request, StateMachine};
 use quorate::raft::{Config, RoleName};
 use quorate::replica::{Input, OpenError, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk};
@@ -179,7 +179,7 @@ impl<D: Disk> Cluster<D> {
 
     /// Adds a line, and waits until the leader has applied it.
     pub(crate) fn add(&mut self, line: &str) {
-        let outcome = self.request(Request::Plain(line.as_bytes()).encode());
+        let outcome = self.request(Request::Plain(line.as_bytes()).encode_for(Proposer::Unnamed));
         assert!(matches!(outcome, Some(Outcome::Reply(_))), "{line}: {outcome:?}");
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::runtime::{Client, Handle, LatencyHistogram, LatencyMetric, Metrics, Report};
-use crate::types::{Membership, NodeId, StateVerification};
+use crate::types::{MachineUsage, Membership, NodeId, StateVerification};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -91,7 +91,21 @@ fn node(report: &Report) -> Value {
         "verification": verification_name(report.verification),
         "disk_full": status.disk_full,
         "damaged_entries": status.damaged_entries,
+        "usage": usage(&report.usage),
         "peers": peers.collect::<Vec<_>>(),
+    })
+}
+
+/// Returns the memory of the client sessions and of the state as JSON.
+fn usage(usage: &MachineUsage) -> Value {
+    let quota = usage.quota.map(
+        |quota| json!({ "used": quota.used_bytes, "max": quota.bytes_max, "alarm": quota.alarm }),
+    );
+    json!({
+        "sessions": usage.sessions,
+        "requests": usage.requests,
+        "replies_bytes": usage.replies_bytes,
+        "quota": quota,
     })
 }
 

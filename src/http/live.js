@@ -53,6 +53,7 @@ function card({ id, member, report, progress }, leader, low, high) {
   if (report && report.damaged_entries > 0) {
     alerts.push(`repairing ${count(report.damaged_entries)} entries`);
   }
+  if (report && report.usage.quota && report.usage.quota.alarm) alerts.push('quota reached');
   if (report && (report.verification === 'quarantined' || report.verification === 'no_majority')) {
     alerts.push(report.verification.replace('_', ' '));
   }
@@ -65,11 +66,18 @@ function card({ id, member, report, progress }, leader, low, high) {
     ...alerts.map(alert => element('span', { class: 'tag bad' }, alert)),
     element('span', { class: 'term' }, report ? `term ${count(report.term)}` : ''));
   const results = report ? ` · state ${report.verification.replace('_', ' ')}` : '';
+  const memory = report ? element('div', { class: 'where' }, memoryOf(report.usage)) : '';
   const where = element('div', { class: 'where' }, (member ? member.address : '') + results);
   const classes = 'card node' + (leads ? ' leads' : '') + (silent ? ' silent' : '');
   const body = report ? [ladder(report.log, low, high), figures(report.log)]
     : progress && leader ? [matchedBar(progress, leader.log, low, high)] : [];
-  return element('article', { class: classes }, top, where, ...body);
+  return element('article', { class: classes }, top, where, memory, ...body);
+}
+
+// The memory of the state, if it has a quota, and of the client sessions.
+function memoryOf({ sessions, replies_bytes, quota }) {
+  const store = quota ? `store ${count(quota.used)} of ${count(quota.max)} bytes · ` : '';
+  return `${store}${count(sessions)} sessions with ${count(replies_bytes)} bytes of replies`;
 }
 
 function matchedBar(progress, log, low, high) {

@@ -103,8 +103,8 @@ impl ClientSession {
         registers.into_iter().chain(requests)
     }
 
-    /// Returns the command to propose for a call; `None` unless [`ClientSession::calls`] contains
-    /// it.
+    /// Returns the encoded request to propose for a call; `None` unless [`ClientSession::calls`]
+    /// contains it.
     #[must_use]
     pub fn command(&self, call: Call) -> Option<Command> {
         if !self.awaits(call) {
@@ -136,7 +136,9 @@ impl ClientSession {
                 self.pending.remove(&sequence);
                 SessionEvent::Reply(sequence, Arc::clone(reply))
             }
-            (Call::Request(..), Outcome::SessionExpired) | (_, Outcome::Malformed) => self.end(),
+            (Call::Request(..), Outcome::SessionExpired)
+            | (Call::Register(_), Outcome::Rejected(_))
+            | (_, Outcome::Malformed) => self.end(),
             _ => SessionEvent::Ignored,
         }
     }
@@ -185,10 +187,9 @@ impl ClientSession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Index;
+    use crate::types::{Index, MachineRejectReason};
 
-    const LIMITS: SessionLimits =
-        SessionLimits { sessions_max: 2, window: 2, replies_bytes_max: 10 };
+    const LIMITS: SessionLimits = SessionLimits { window: 2, replies_bytes_max: 10 };
 
     const NONCE: Nonce = Nonce(7);
     const REGISTER: Call = Call::Register(NONCE);
@@ -324,9 +325,16 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_registration_ends_the_session() {
-        let mut client = ClientSession::new(NONCE, LIMITS);
-        assert_eq!(client.on_outcome(REGISTER, &Outcome::Malformed), SessionEvent::Ended(vec![]));
-        assert!(client.is_ended());
+    fn a_malformed_or_rejected_registration_ends_the_session() {
+        let rejected = Outcome::Rejected(MachineRejectReason::Sessions { max: 7 });
+        for outcome in [Outcome::Malformed, rejected.clone()] {
+            let mut client = ClientSession::new(NONCE, LIMITS);
+            assert_eq!(client.on_outcome(REGISTER, &outcome), SessionEvent::Ended(vec![]));
+            assert!(client.is_ended());
+        }
+        let mut client = open();
+        let first = client.submit(b"a").unwrap();
+        let later = client.on_outcome(first, &rejected);
+        assert_eq!(later, SessionEvent::Ignored, "another copy may be executed");
     }
 }

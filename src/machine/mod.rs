@@ -7,7 +7,10 @@
 mod client;
 mod digest;
 mod outcome;
+mod proposer;
+mod quota;
 mod request;
+mod session;
 mod sessions;
 mod snapshot;
 mod state;
@@ -18,13 +21,16 @@ use std::sync::Arc;
 pub use client::{Call, ClientSession, SessionEvent};
 pub use digest::Digest;
 pub use outcome::Outcome;
+pub use proposer::Proposer;
+pub use quota::{Quota, QuotaOrder};
 pub use request::{Nonce, Request, Sequence, SessionId, SessionLimits};
 pub use snapshot::{FrozenView, RestoreError};
 pub use state::{ConflictTest, StateMachine};
 
-use crate::machine::sessions::{Admission, Sessions};
+use crate::machine::session::Admission;
+use crate::machine::sessions::Sessions;
 use crate::machine::snapshot::Header;
-use crate::types::{Entry, EntryId, Index, Payload};
+use crate::types::{Entry, EntryId, Index, MachineRejectReason, MachineUsage, Payload};
 
 /// A user's state machine with the client sessions around it.
 ///
@@ -164,6 +170,12 @@ impl<M: StateMachine> Machine<M> {
         self.results
     }
 
+    /// Returns the memory that the sessions and the user's state take.
+    #[must_use]
+    pub fn usage(&self) -> MachineUsage {
+        MachineUsage { quota: self.user.quota(), ..self.sessions.usage() }
+    }
+
     /// Returns the user's state machine.
     #[must_use]
     pub fn user(&self) -> &M {
@@ -199,17 +211,29 @@ impl<M: StateMachine> Machine<M> {
 
     /// Applies a command and returns its outcome; `None` if the reply was lost with a restart.
     fn apply_command(&mut self, index: Index, command: &[u8]) -> Option<Outcome> {
-        match Request::decode(command) {
-            None => Some(Outcome::Malformed),
-            Some(Request::Plain(command)) => self.execute(index, command).map(Outcome::Reply),
-            Some(Request::Register { nonce, limits }) => {
-                Some(Outcome::Registered(self.sessions.register(index, nonce, limits)))
+        let Some((proposer, request)) = Request::in_log(command) else {
+            return Some(Outcome::Malformed);
+        };
+        if request.is_for_administrators() && !proposer.is_administrator() {
+            return Some(Outcome::Rejected(MachineRejectReason::NotAdministrator));
+        }
+        match request {
+            Request::Plain(command) => self.execute(index, command, M::apply).map(Outcome::Reply),
+            Request::Order(order) => self.execute(index, order, M::administer).map(Outcome::Reply),
+            Request::SetBounds(bounds) => {
+                self.sessions.set_bounds(bounds);
+                Some(Outcome::Reply(Arc::default()))
             }
-            Some(Request::InSession { session, sequence, acknowledged, command }) => {
-                match self.sessions.admit(index, session, sequence, acknowledged) {
+            Request::Register { nonce, limits } => {
+                let session = self.sessions.register(index, &proposer.encode(), nonce, limits);
+                Some(session.map_or_else(Outcome::Rejected, Outcome::Registered))
+            }
+            Request::InSession { session, sequence, acknowledged, command } => {
+                let owner = proposer.encode();
+                match self.sessions.admit(index, &owner, session, sequence, acknowledged) {
                     Admission::Answer(outcome) => Some(outcome),
                     Admission::Execute => {
-                        let reply = self.execute(index, command);
+                        let reply = self.execute(index, command, M::apply);
                         self.sessions.record(session, sequence, reply.clone());
                         reply.map(Outcome::Reply)
                     }
@@ -218,12 +242,17 @@ impl<M: StateMachine> Machine<M> {
         }
     }
 
-    /// Lets the user's state machine execute a command. Returns `None` if it did so before this
-    /// start.
-    fn execute(&mut self, index: Index, command: &[u8]) -> Option<Arc<[u8]>> {
+    /// Lets the user's state machine execute a command or an order. Returns `None` if it did so
+    /// before this start.
+    fn execute(
+        &mut self,
+        index: Index,
+        command: &[u8],
+        execute: fn(&mut M, Index, &[u8]) -> Vec<u8>,
+    ) -> Option<Arc<[u8]>> {
         assert!(index > self.executed, "each command is executed once, in order");
         self.executed = index;
-        (index > self.user_start).then(|| Arc::from(self.user.apply(index, command)))
+        (index > self.user_start).then(|| Arc::from(execute(&mut self.user, index, command)))
     }
 }
 

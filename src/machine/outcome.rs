@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::machine::request::SessionId;
+use crate::types::MachineRejectReason;
 
 /// The outcome of one command of the log, equal on every node that knows it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -13,19 +14,22 @@ pub enum Outcome {
     Reply(Arc<[u8]>),
     /// The session with this id is registered.
     Registered(SessionId),
-    /// The session, or its record of this request, is no longer stored. The command was not
-    /// executed at this index. It may have been executed before, and will never be executed again.
+    /// The proposer has no such session, or the record of this request is no longer stored. The
+    /// command was not executed at this index. It may have been executed before, and will never be
+    /// executed again.
     SessionExpired,
     /// The sequence number is beyond the session's window: the command was not executed. A later
     /// copy of the request may still be executed.
     OutsideWindow,
     /// The bytes are not an encoded request: they had no effect.
     Malformed,
+    /// The request was declined, and had no effect.
+    Rejected(MachineRejectReason),
 }
 
 impl Outcome {
-    /// Returns the outcome for hashing: its kind, its reply, and the length of the reply or the
-    /// session id.
+    /// Returns the outcome for hashing: its kind, its reply, and the length of the reply, the
+    /// session id or the bound that was reached.
     pub(crate) fn hashed(&self) -> (u8, &[u8], [u8; 8]) {
         match self {
             Outcome::Reply(reply) => (1, reply, (reply.len() as u64).to_le_bytes()),
@@ -33,6 +37,16 @@ impl Outcome {
             Outcome::SessionExpired => (3, &[], [0; 8]),
             Outcome::OutsideWindow => (4, &[], [0; 8]),
             Outcome::Malformed => (5, &[], [0; 8]),
+            Outcome::Rejected(reason) => {
+                let (kind, bound) = match reason {
+                    MachineRejectReason::NotAdministrator => (6, 0),
+                    MachineRejectReason::Sessions { max } => (7, *max),
+                    MachineRejectReason::Window { max } => (8, *max),
+                    MachineRejectReason::RepliesBytesPerSession { max } => (9, *max),
+                    MachineRejectReason::Requests { max } => (10, *max),
+                };
+                (kind, &[], u64::from(bound).to_le_bytes())
+            }
         }
     }
 }
@@ -45,6 +59,7 @@ impl fmt::Debug for Outcome {
             Outcome::SessionExpired => f.write_str("session expired"),
             Outcome::OutsideWindow => f.write_str("outside the window"),
             Outcome::Malformed => f.write_str("malformed"),
+            Outcome::Rejected(reason) => write!(f, "rejected: {reason}"),
         }
     }
 }

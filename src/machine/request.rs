@@ -2,8 +2,9 @@
 //!
 //! `docs/FORMAT.md`, section "Commands and sessions", specifies the encoding.
 
+use crate::machine::proposer::Proposer;
 use crate::types::text::short_form;
-use crate::types::{Command, Index};
+use crate::types::{Command, Index, SessionBounds};
 
 /// The id of a client session: the index of the entry that registered it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,18 +18,15 @@ pub struct Sequence(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce(pub u128);
 
-/// The limits of what nodes store for sessions. Each registration in the log carries them, so that
-/// nodes with different settings store the same.
+/// The limits that a client asks for its session. A registration beyond the replicated
+/// [`SessionBounds`] is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionLimits {
-    /// The maximum number of sessions of all clients, from this registration on. Beyond it, the
-    /// least recently used session expires. From 1 to [`SessionLimits::SESSIONS_MAX`].
-    pub sessions_max: u32,
     /// The size of the session's window: the number of sequence numbers that are accepted, from the
-    /// lowest one without an acknowledgement. From 1 to [`SessionLimits::WINDOW_MAX`].
+    /// lowest one without an acknowledgement. From 1 to [`SessionBounds::WINDOW_MAX`].
     pub window: u32,
     /// The maximum size of the session's stored replies in bytes. Beyond it, those with the lowest
-    /// sequence numbers are dropped. At most [`SessionLimits::REPLIES_BYTES_MAX`].
+    /// sequence numbers are dropped. At most [`SessionBounds::REPLIES_BYTES_PER_SESSION_MAX`].
     pub replies_bytes_max: u32,
 }
 
@@ -41,7 +39,7 @@ pub enum Request<'a> {
     Register {
         /// The client's random number for this session.
         nonce: Nonce,
-        /// The limits of this session, and of all sessions.
+        /// The limits of this session.
         limits: SessionLimits,
     },
     /// Executes the command at most once in the session.
@@ -56,12 +54,22 @@ pub enum Request<'a> {
         /// The command for the user's state machine.
         command: &'a [u8],
     },
+    /// Sets the bounds of all sessions; those beyond the new bounds expire, the least recently used
+    /// ones first. For administrators.
+    SetBounds(SessionBounds),
+    /// Gives an order to the user's state machine. For administrators.
+    Order(&'a [u8]),
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PLAIN: u8 = 0;
 const REGISTER: u8 = 1;
 const IN_SESSION: u8 = 2;
+const SET_BOUNDS: u8 = 3;
+const ORDER: u8 = 4;
+
+/// The size of encoded bounds, in bytes.
+pub(crate) const BOUNDS_BYTES: usize = 40;
 
 impl Sequence {
     /// The sequence number of a session's first request.
@@ -78,33 +86,26 @@ impl Sequence {
 }
 
 impl SessionLimits {
-    /// The highest valid `sessions_max`.
-    pub const SESSIONS_MAX: u32 = 1 << 20;
-    /// The highest valid `window`.
-    pub const WINDOW_MAX: u32 = 1 << 10;
-    /// The highest valid `replies_bytes_max`, in bytes.
-    pub const REPLIES_BYTES_MAX: u32 = 64 << 20;
-
     /// Returns true if every limit is within its bounds.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        (1..=Self::SESSIONS_MAX).contains(&self.sessions_max)
-            && (1..=Self::WINDOW_MAX).contains(&self.window)
-            && self.replies_bytes_max <= Self::REPLIES_BYTES_MAX
+        (1..=SessionBounds::WINDOW_MAX).contains(&self.window)
+            && self.replies_bytes_max <= SessionBounds::REPLIES_BYTES_PER_SESSION_MAX
     }
 }
 
 impl Default for SessionLimits {
     fn default() -> SessionLimits {
-        SessionLimits { sessions_max: 4096, window: 64, replies_bytes_max: 1 << 16 }
+        SessionLimits { window: 64, replies_bytes_max: 1 << 16 }
     }
 }
 
 impl<'a> Request<'a> {
-    /// The maximum number of bytes that a request adds to the user's command.
+    /// The maximum number of bytes that a request adds to the user's command. The proposer adds up
+    /// to [`Proposer::BYTES_MAX`] more.
     pub const OVERHEAD_BYTES_MAX: usize = 26;
 
-    /// Encodes the request as a command of the log.
+    /// Encodes the request as a client sends it. The server that proposes it adds the proposer.
     ///
     /// # Panics
     /// If a limit or a sequence number is out of its bounds, because it would not decode.
@@ -120,7 +121,6 @@ impl<'a> Request<'a> {
             Request::Register { nonce, limits } => {
                 bytes.extend([VERSION, REGISTER]);
                 bytes.extend(nonce.0.to_le_bytes());
-                bytes.extend(limits.sessions_max.to_le_bytes());
                 bytes.extend(limits.window.to_le_bytes());
                 bytes.extend(limits.replies_bytes_max.to_le_bytes());
             }
@@ -131,13 +131,38 @@ impl<'a> Request<'a> {
                 bytes.extend(acknowledged.0.to_le_bytes());
                 bytes.extend(*command);
             }
+            Request::SetBounds(bounds) => {
+                bytes.extend([VERSION, SET_BOUNDS]);
+                bytes.extend(encode_bounds(bounds));
+            }
+            Request::Order(order) => {
+                bytes.extend([VERSION, ORDER]);
+                bytes.extend(*order);
+            }
         }
         assert_eq!(bytes.len(), self.encoded_bytes(), "the capacity was exact");
         debug_assert_eq!(Request::decode(&bytes), Some(*self), "a request decodes to itself");
         Command::from(bytes)
     }
 
-    /// Decodes the request in a command of the log; `None` if it is malformed or out of bounds.
+    /// Encodes the request as a command of the log, on behalf of `proposer`.
+    ///
+    /// # Panics
+    /// As [`Request::encode`].
+    #[must_use]
+    pub fn encode_for(&self, proposer: Proposer<'_>) -> Command {
+        proposer.stamp(&self.encode())
+    }
+
+    /// Decodes the proposer and the request in a command of the log; `None` if either is malformed
+    /// or out of bounds.
+    #[must_use]
+    pub fn in_log(command: &'a [u8]) -> Option<(Proposer<'a>, Request<'a>)> {
+        let (proposer, request) = Proposer::split(command)?;
+        Some((proposer, Request::decode(request)?))
+    }
+
+    /// Decodes the request of a client; `None` if it is malformed or out of bounds.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Request<'a>> {
         let (&[version, kind], rest) = bytes.split_first_chunk()?;
@@ -145,14 +170,26 @@ impl<'a> Request<'a> {
             (VERSION, PLAIN) => Request::Plain(rest),
             (VERSION, REGISTER) => decode_register(rest)?,
             (VERSION, IN_SESSION) => decode_in_session(rest)?,
+            (VERSION, SET_BOUNDS) => Request::SetBounds(decode_bounds(rest.try_into().ok()?)),
+            (VERSION, ORDER) => Request::Order(rest),
             _ => return None,
         };
         request.is_valid().then_some(request)
     }
 
+    /// Returns true if only an administrator may send the request.
+    #[must_use]
+    pub fn is_for_administrators(&self) -> bool {
+        match self {
+            Request::SetBounds(_) | Request::Order(_) => true,
+            Request::Plain(_) | Request::Register { .. } | Request::InSession { .. } => false,
+        }
+    }
+
     fn is_valid(&self) -> bool {
         match self {
-            Request::Plain(_) => true,
+            Request::Plain(_) | Request::Order(_) => true,
+            Request::SetBounds(bounds) => bounds.error().is_none(),
             Request::Register { limits, .. } => limits.is_valid(),
             Request::InSession { sequence, acknowledged, .. } => {
                 (Sequence::FIRST..=*sequence).contains(acknowledged) && *sequence <= Sequence::MAX
@@ -162,8 +199,9 @@ impl<'a> Request<'a> {
 
     fn encoded_bytes(&self) -> usize {
         match self {
-            Request::Plain(command) => 2 + command.len(),
-            Request::Register { .. } => 30,
+            Request::Plain(command) | Request::Order(command) => 2 + command.len(),
+            Request::Register { .. } => 26,
+            Request::SetBounds(_) => 2 + BOUNDS_BYTES,
             Request::InSession { command, .. } => Self::OVERHEAD_BYTES_MAX + command.len(),
         }
     }
@@ -171,11 +209,9 @@ impl<'a> Request<'a> {
 
 fn decode_register(bytes: &[u8]) -> Option<Request<'_>> {
     let (nonce, rest) = bytes.split_first_chunk()?;
-    let (sessions_max, rest) = rest.split_first_chunk()?;
     let (window, rest) = rest.split_first_chunk()?;
     let (replies_bytes_max, rest) = rest.split_first_chunk()?;
     let limits = SessionLimits {
-        sessions_max: u32::from_le_bytes(*sessions_max),
         window: u32::from_le_bytes(*window),
         replies_bytes_max: u32::from_le_bytes(*replies_bytes_max),
     };
@@ -195,6 +231,55 @@ fn decode_in_session(bytes: &[u8]) -> Option<Request<'_>> {
     })
 }
 
+/// Encodes the bounds, in the order of their declaration.
+pub(crate) fn encode_bounds(bounds: &SessionBounds) -> [u8; BOUNDS_BYTES] {
+    let SessionBounds {
+        sessions_max,
+        sessions_per_principal_max,
+        window_max,
+        requests_per_principal_max,
+        requests_max,
+        replies_bytes_per_session_max,
+        replies_bytes_per_principal_max,
+        replies_bytes_max,
+    } = *bounds;
+    let short = [
+        sessions_max,
+        sessions_per_principal_max,
+        window_max,
+        requests_per_principal_max,
+        requests_max,
+        replies_bytes_per_session_max,
+    ];
+    let long = [replies_bytes_per_principal_max, replies_bytes_max];
+    let mut bytes = [0; BOUNDS_BYTES];
+    let (shorts, longs) = bytes.split_at_mut(4 * short.len());
+    for (place, value) in shorts.chunks_exact_mut(4).zip(short) {
+        place.copy_from_slice(&value.to_le_bytes());
+    }
+    for (place, value) in longs.chunks_exact_mut(8).zip(long) {
+        place.copy_from_slice(&value.to_le_bytes());
+    }
+    bytes
+}
+
+/// Decodes bounds, which may be invalid.
+pub(crate) fn decode_bounds(bytes: &[u8; BOUNDS_BYTES]) -> SessionBounds {
+    let short =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let long = |at: usize| u64::from(short(at)) | u64::from(short(at + 4)) << 32;
+    SessionBounds {
+        sessions_max: short(0),
+        sessions_per_principal_max: short(4),
+        window_max: short(8),
+        requests_per_principal_max: short(12),
+        requests_max: short(16),
+        replies_bytes_per_session_max: short(20),
+        replies_bytes_per_principal_max: long(24),
+        replies_bytes_max: long(32),
+    }
+}
+
 short_form!(SessionId: "s{}", 0);
 short_form!(Sequence: ".{}", 0);
 short_form!(Nonce: "nonce {:x}", 0);
@@ -203,8 +288,7 @@ short_form!(Nonce: "nonce {:x}", 0);
 mod tests {
     use super::*;
 
-    const LIMITS: SessionLimits =
-        SessionLimits { sessions_max: 0x0102, window: 0x0304, replies_bytes_max: 0x0506 };
+    const LIMITS: SessionLimits = SessionLimits { window: 0x0304, replies_bytes_max: 0x0506 };
 
     fn in_session(sequence: u64, acknowledged: u64) -> Request<'static> {
         Request::InSession {
@@ -217,17 +301,23 @@ mod tests {
 
     #[test]
     fn the_encoding_is_that_of_the_format_document() {
-        let golden: [(Request<'_>, &[u8]); 3] = [
-            (Request::Plain(b"put"), b"\x01\x00put"),
+        let golden: [(Request<'_>, &[u8]); 5] = [
+            (Request::Plain(b"put"), b"\x02\x00put"),
             (
                 Request::Register { nonce: Nonce(0x0f0e), limits: LIMITS },
-                b"\x01\x01\x0e\x0f\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
-                  \x02\x01\0\0\x04\x03\0\0\x06\x05\0\0",
+                b"\x02\x01\x0e\x0f\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+                  \x04\x03\0\0\x06\x05\0\0",
             ),
             (
                 in_session(0x33, 0x22),
-                b"\x01\x02\x11\0\0\0\0\0\0\0\x33\0\0\0\0\0\0\0\x22\0\0\0\0\0\0\0put",
+                b"\x02\x02\x11\0\0\0\0\0\0\0\x33\0\0\0\0\0\0\0\x22\0\0\0\0\0\0\0put",
             ),
+            (
+                Request::SetBounds(SessionBounds::DEFAULT),
+                b"\x02\x03\0\0\x01\0\0\x10\0\0\0\x04\0\0\0\0\x01\0\0\0\x04\0\0\0\x40\0\
+                  \0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\0",
+            ),
+            (Request::Order(b"grow"), b"\x02\x04grow"),
         ];
         for (request, bytes) in golden {
             assert_eq!(&*request.encode(), bytes, "{request:?}");
@@ -250,8 +340,9 @@ mod tests {
 
     #[test]
     fn invalid_requests_do_not_decode() {
-        assert_eq!(Request::decode(b"\x02\x00put"), None, "another version");
-        assert_eq!(Request::decode(b"\x01\x03put"), None, "another kind");
+        assert_eq!(Request::decode(b"\x01\x00put"), None, "another version");
+        assert_eq!(Request::decode(b"\x02\x05put"), None, "another kind");
+        assert_eq!(Request::decode(&[&[2, 3][..], &[0; BOUNDS_BYTES]].concat()), None);
         let mut bytes = in_session(2, 2).encode().to_vec();
         for (sequence, acknowledged) in [(2u64, 3u64), (2, 0), (0, 0), ((1 << 62) + 1, 1)] {
             bytes[10..18].copy_from_slice(&sequence.to_le_bytes());
@@ -261,10 +352,8 @@ mod tests {
         let register = Request::Register { nonce: Nonce(7), limits: LIMITS }.encode();
         for (at, value) in [
             (18, 0),
-            (18, SessionLimits::SESSIONS_MAX + 1),
-            (22, 0),
-            (22, SessionLimits::WINDOW_MAX + 1),
-            (26, SessionLimits::REPLIES_BYTES_MAX + 1),
+            (18, SessionBounds::WINDOW_MAX + 1),
+            (22, SessionBounds::REPLIES_BYTES_PER_SESSION_MAX + 1),
         ] {
             let mut bytes = register.to_vec();
             bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());

@@ -1,105 +1,166 @@
-//! Client sessions: the executed requests and their replies, which depend on the log only.
+//! All client sessions, by their owners, within the replicated bounds. They depend on the log only.
+//!
+//! A principal that reaches a bound of its own loses its own least recently used sessions and
+//! replies. One that reaches a bound of all principals is rejected: it never displaces another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::machine::outcome::Outcome;
 use crate::machine::request::{Nonce, Sequence, SessionId, SessionLimits};
-use crate::types::Index;
+use crate::machine::session::{Admission, Owner, Session};
+use crate::types::{Index, MachineRejectReason, MachineUsage, SessionBounds};
 
-/// All open sessions. A clone shares them, at the cost of one pointer each.
+/// All open sessions. A clone shares them, at the cost of a few pointers each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sessions {
-    /// The `sessions_max` of the last registration; 0 before the first.
-    sessions_max: u32,
+    bounds: SessionBounds,
     open: BTreeMap<SessionId, Arc<Session>>,
-    /// The same sessions by their nonces.
+    /// The same sessions by their owners; each owner has one.
+    shares: BTreeMap<Owner, Share>,
+    total: Stored,
+}
+
+/// The sessions of one principal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Share {
     by_nonce: BTreeMap<Nonce, SessionId>,
     /// The same sessions by the entry that last used them; each entry uses at most one.
     by_use: BTreeMap<Index, SessionId>,
+    /// Those of them with stored bytes of replies.
+    with_replies: BTreeMap<Index, SessionId>,
+    stored: Stored,
 }
 
-/// The session of one client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Session {
-    pub(crate) nonce: Nonce,
-    pub(crate) window: u32,
-    pub(crate) replies_bytes_max: u32,
-    /// The index of the last entry that used the session.
-    pub(crate) used: Index,
-    /// The lowest sequence number that the client has not acknowledged. Lower ones are neither
-    /// executed nor stored.
-    pub(crate) floor: Sequence,
-    /// The executed requests at or after `floor`, within the window, with the reply if it is known.
-    pub(crate) executed: BTreeMap<Sequence, Option<Arc<[u8]>>>,
-    /// The total size of the known replies in bytes.
-    pub(crate) replies_bytes: u64,
-}
-
-/// The decision about a request in a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    /// The request is new: the machine executes it, and records it.
-    Execute,
-    /// The request is not executed, and has this outcome.
-    Answer(Outcome),
+/// The requests that sessions store, and the bytes of their replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stored {
+    requests: u64,
+    replies_bytes: u64,
 }
 
 impl Sessions {
-    /// Registers a session, or returns the session that `nonce` has registered. The least recently
-    /// used sessions beyond the limit expire.
-    pub(crate) fn register(&mut self, at: Index, nonce: Nonce, limits: SessionLimits) -> SessionId {
-        assert!(limits.is_valid(), "decoding rejects invalid limits");
-        let id = match self.by_nonce.get(&nonce) {
-            Some(id) => *id,
-            None => self.open_new(at, nonce, limits),
-        };
-        self.touch(id, at);
-        self.sessions_max = limits.sessions_max;
-        while self.open.len() > self.sessions_max as usize {
-            self.expire_oldest();
+    /// Registers a session, or returns the session that `nonce` of the owner has registered.
+    ///
+    /// # Errors
+    /// The bound that the registration exceeds.
+    pub(crate) fn register(
+        &mut self,
+        at: Index,
+        owner: &[u8],
+        nonce: Nonce,
+        limits: SessionLimits,
+    ) -> Result<SessionId, MachineRejectReason> {
+        let share = self.shares.get(owner);
+        if let Some(id) = share.and_then(|share| share.by_nonce.get(&nonce).copied()) {
+            self.change(id, |session| session.touch(at));
+            return Ok(id);
         }
-        assert!(self.open.contains_key(&id), "the session used last expires last");
-        id
+        let bounds = self.bounds;
+        if limits.window > bounds.window_max {
+            return Err(MachineRejectReason::Window { max: bounds.window_max });
+        }
+        if limits.replies_bytes_max > bounds.replies_bytes_per_session_max {
+            let max = bounds.replies_bytes_per_session_max;
+            return Err(MachineRejectReason::RepliesBytesPerSession { max });
+        }
+        let (held, oldest) = share.map_or((0, None), |share| (share.by_use.len(), share.oldest()));
+        let is_full = self.open.len() >= bounds.sessions_max as usize;
+        if held >= bounds.sessions_per_principal_max as usize || is_full {
+            self.expire(oldest.ok_or(MachineRejectReason::Sessions { max: bounds.sessions_max })?);
+        }
+        let id = SessionId(at);
+        self.add(id, Session::new(Owner::from(owner), nonce, limits, at));
+        self.assert_bounded(owner);
+        Ok(id)
     }
 
     /// Decides whether the request at index `at` is executed, and drops the records of the requests
-    /// that the client has acknowledged.
+    /// that the client has acknowledged. A request in a session of another owner changes nothing.
     pub(crate) fn admit(
         &mut self,
         at: Index,
+        owner: &[u8],
         id: SessionId,
         sequence: Sequence,
         acknowledged: Sequence,
     ) -> Admission {
-        assert!(acknowledged <= sequence, "decoding rejects invalid requests");
-        if !self.open.contains_key(&id) {
+        let session = self.open.get(&id);
+        if session.is_none_or(|session| *session.owner != *owner) {
             return Admission::Answer(Outcome::SessionExpired);
         }
-        let session = self.touch(id, at);
-        session.acknowledge(acknowledged);
-        if sequence < session.floor {
-            return Admission::Answer(Outcome::SessionExpired);
+        let admission = self.change(id, |session| {
+            session.touch(at);
+            session.admit(sequence, acknowledged)
+        });
+        if admission != Admission::Execute {
+            return admission;
         }
-        if sequence >= session.end() {
-            return Admission::Answer(Outcome::OutsideWindow);
-        }
-        match session.executed.get(&sequence) {
-            None => Admission::Execute,
-            Some(Some(reply)) => Admission::Answer(Outcome::Reply(Arc::clone(reply))),
-            Some(None) => Admission::Answer(Outcome::SessionExpired),
+        match self.make_room(owner, id) {
+            Ok(()) => Admission::Execute,
+            Err(reason) => Admission::Answer(Outcome::Rejected(reason)),
         }
     }
 
     /// Records an executed request, and its reply if it is known.
     pub(crate) fn record(&mut self, id: SessionId, sequence: Sequence, reply: Option<Arc<[u8]>>) {
-        let session = self.open.get_mut(&id).expect("the session has just admitted the request");
-        Arc::make_mut(session).record(sequence, reply);
+        self.change(id, |session| session.record(sequence, reply));
+        let owner = Arc::clone(&self.open[&id].owner);
+        self.drop_replies(&owner);
+        self.assert_bounded(&owner);
     }
 
-    /// Returns the `sessions_max` of the last registration.
-    pub(crate) fn sessions_max(&self) -> u32 {
-        self.sessions_max
+    /// Sets the bounds. Sessions beyond them expire, and replies are dropped, the least recently
+    /// used ones first.
+    pub(crate) fn set_bounds(&mut self, bounds: SessionBounds) {
+        assert_eq!(bounds.error(), None, "decoding rejects invalid bounds");
+        self.bounds = bounds;
+        let mut by_use: Vec<_> =
+            self.open.iter().map(|(id, session)| (session.used, *id)).collect();
+        by_use.sort_unstable();
+        for (_, id) in &by_use {
+            let session = &self.open[id];
+            let share = &self.shares[&session.owner];
+            if session.limits.window > bounds.window_max
+                || session.limits.replies_bytes_max > bounds.replies_bytes_per_session_max
+                || share.by_use.len() > bounds.sessions_per_principal_max as usize
+                || share.stored.requests > u64::from(bounds.requests_per_principal_max)
+            {
+                self.expire(*id);
+            }
+        }
+        let mut oldest = by_use.iter().map(|(_, id)| *id);
+        while self.open.len() > bounds.sessions_max as usize
+            || self.total.requests > u64::from(bounds.requests_max)
+        {
+            let id = oldest.next().expect("no session is within all bounds");
+            if self.open.contains_key(&id) {
+                self.expire(id);
+            }
+        }
+        for (_, id) in &by_use {
+            if let Some(session) = self.open.get(id) {
+                let owner = Arc::clone(&session.owner);
+                self.drop_replies(&owner);
+            }
+        }
+        self.shares.keys().for_each(|owner| self.assert_bounded(owner));
+    }
+
+    /// Returns the bounds and the memory within them.
+    pub(crate) fn usage(&self) -> MachineUsage {
+        MachineUsage {
+            bounds: self.bounds,
+            sessions: self.open.len() as u64,
+            requests: self.total.requests,
+            replies_bytes: self.total.replies_bytes,
+            quota: None,
+        }
+    }
+
+    /// Returns the bounds of all sessions.
+    pub(crate) fn bounds(&self) -> &SessionBounds {
+        &self.bounds
     }
 
     /// Returns every open session, in the order of registration.
@@ -107,111 +168,143 @@ impl Sessions {
         &self.open
     }
 
-    /// Returns an empty set with room for `sessions_max` sessions.
-    pub(crate) fn with_capacity(sessions_max: u32) -> Sessions {
-        Sessions { sessions_max, ..Sessions::default() }
+    /// Returns an empty set with these bounds.
+    pub(crate) fn within(bounds: SessionBounds) -> Sessions {
+        Sessions { bounds, ..Sessions::default() }
     }
 
     /// Adds a session from a snapshot. Returns a description of the error if it contradicts an
-    /// earlier one.
+    /// earlier one, or exceeds a bound.
     pub(crate) fn insert(&mut self, id: SessionId, session: Session) -> Result<(), &'static str> {
-        if self.open.len() >= self.sessions_max as usize {
-            return Err("more sessions than sessions_max allows");
-        }
+        let bounds = self.bounds;
         if self.open.last_key_value().is_some_and(|(last, _)| *last >= id) {
             return Err("sessions out of order");
         }
-        if self.by_nonce.insert(session.nonce, id).is_some() {
+        if session.limits.window > bounds.window_max
+            || session.limits.replies_bytes_max > bounds.replies_bytes_per_session_max
+        {
+            return Err("a session with more than its bounds allow");
+        }
+        let owner = Arc::clone(&session.owner);
+        let share = self.shares.get(&owner);
+        if share.is_some_and(|share| share.by_nonce.contains_key(&session.nonce)) {
             return Err("two sessions with one nonce");
         }
-        if self.by_use.insert(session.used, id).is_some() {
+        if share.is_some_and(|share| share.by_use.contains_key(&session.used)) {
             return Err("two sessions used by one entry");
         }
-        self.open.insert(id, Arc::new(session));
-        assert_eq!(self.open.len(), self.by_nonce.len(), "each session has a nonce");
-        assert_eq!(self.open.len(), self.by_use.len(), "each session was used");
-        Ok(())
+        self.add(id, session);
+        if self.is_bounded(&owner) { Ok(()) } else { Err("more sessions than the bounds allow") }
     }
 
-    fn open_new(&mut self, at: Index, nonce: Nonce, limits: SessionLimits) -> SessionId {
-        let id = SessionId(at);
-        let session = Session {
-            nonce,
-            window: limits.window,
-            replies_bytes_max: limits.replies_bytes_max,
-            used: at,
-            floor: Sequence::FIRST,
-            executed: BTreeMap::new(),
-            replies_bytes: 0,
-        };
+    /// Makes room for one more stored request in the session, which was used last.
+    fn make_room(&mut self, owner: &[u8], id: SessionId) -> Result<(), MachineRejectReason> {
+        let max = u64::from(self.bounds.requests_per_principal_max);
+        while let share = &self.shares[owner]
+            && share.stored.requests >= max
+        {
+            let oldest = share.oldest().expect("the owner has sessions");
+            assert_ne!(oldest, id, "a window fits into the share of a principal");
+            self.expire(oldest);
+        }
+        match u64::from(self.bounds.requests_max) <= self.total.requests {
+            true => Err(MachineRejectReason::Requests { max: self.bounds.requests_max }),
+            false => Ok(()),
+        }
+    }
+
+    /// Drops replies of the owner until the bounds of bytes hold, those of its least recently used
+    /// sessions first. It must not decide which requests are executed, because a node whose state
+    /// machine has durable state may not know all replies.
+    fn drop_replies(&mut self, owner: &[u8]) {
+        loop {
+            let stored = &self.shares[owner].stored;
+            let fits = stored.replies_bytes <= self.bounds.replies_bytes_per_principal_max
+                && self.total.replies_bytes <= self.bounds.replies_bytes_max;
+            let first = self.shares[owner].with_replies.first_key_value();
+            match first.map(|(_, id)| *id) {
+                Some(id) if !fits => self.change(id, Session::drop_first_reply),
+                _ => return,
+            }
+        }
+    }
+
+    /// Changes an open session, and what is counted of it.
+    fn change<T>(&mut self, id: SessionId, change: impl FnOnce(&mut Session) -> T) -> T {
+        let session = self.open.get_mut(&id).expect("only open sessions are used");
+        let share = self.shares.get_mut(&session.owner).expect("each session has an owner");
+        let session = Arc::make_mut(session);
+        share.remove(id, session, &mut self.total);
+        let result = change(session);
+        share.add(id, session, &mut self.total);
+        result
+    }
+
+    fn add(&mut self, id: SessionId, session: Session) {
+        let share = self.shares.entry(Arc::clone(&session.owner)).or_default();
+        share.add(id, &session, &mut self.total);
         let earlier = self.open.insert(id, Arc::new(session));
         assert!(earlier.is_none(), "one entry opens one session");
-        self.by_nonce.insert(nonce, id);
-        self.by_use.insert(at, id);
-        id
     }
 
-    /// Records that the entry at `at` uses the session.
-    fn touch(&mut self, id: SessionId, at: Index) -> &mut Session {
-        let session = self.open.get_mut(&id).expect("only open sessions are used");
-        let session = Arc::make_mut(session);
-        assert!(session.used <= at, "indices increase");
-        let before = self.by_use.remove(&session.used);
-        assert_eq!(before, Some(id), "each use is of one session");
-        session.used = at;
-        let other = self.by_use.insert(at, id);
+    fn expire(&mut self, id: SessionId) {
+        let session = self.open.remove(&id).expect("only open sessions expire");
+        let share = self.shares.get_mut(&session.owner).expect("each session has an owner");
+        share.remove(id, &session, &mut self.total);
+        if share.by_use.is_empty() {
+            self.shares.remove(&session.owner);
+        }
+    }
+
+    fn assert_bounded(&self, owner: &[u8]) {
+        assert!(self.is_bounded(owner), "the bounds of the sessions hold after each entry");
+    }
+
+    /// Returns true if the bounds of all principals hold, and those of this one.
+    fn is_bounded(&self, owner: &[u8]) -> bool {
+        let (bounds, total) = (&self.bounds, &self.total);
+        let share = self.shares.get(owner);
+        self.open.len() <= bounds.sessions_max as usize
+            && total.requests <= u64::from(bounds.requests_max)
+            && total.replies_bytes <= bounds.replies_bytes_max
+            && share.is_none_or(|share| {
+                let (sessions, stored) = (share.by_use.len(), share.stored);
+                sessions == share.by_nonce.len()
+                    && sessions <= bounds.sessions_per_principal_max as usize
+                    && stored.requests <= u64::from(bounds.requests_per_principal_max)
+                    && stored.replies_bytes <= bounds.replies_bytes_per_principal_max
+            })
+    }
+}
+
+impl Share {
+    /// Returns the session that was used least recently.
+    fn oldest(&self) -> Option<SessionId> {
+        self.by_use.first_key_value().map(|(_, id)| *id)
+    }
+
+    fn add(&mut self, id: SessionId, session: &Session, total: &mut Stored) {
+        let other = self.by_nonce.insert(session.nonce, id);
+        assert_eq!(other, None, "a nonce opens one session");
+        let other = self.by_use.insert(session.used, id);
         assert_eq!(other, None, "each entry uses one session");
-        session
-    }
-
-    fn expire_oldest(&mut self) {
-        let (_, id) = self.by_use.pop_first().expect("every open session was used once");
-        let session = self.open.remove(&id).expect("each session in `by_use` is open");
-        self.by_nonce.remove(&session.nonce);
-        assert_eq!(self.open.len(), self.by_nonce.len());
-        assert_eq!(self.open.len(), self.by_use.len());
-    }
-}
-
-impl Session {
-    /// Returns the first sequence number beyond the window.
-    pub(crate) fn end(&self) -> Sequence {
-        Sequence(self.floor.0 + u64::from(self.window))
-    }
-
-    /// Drops the records of the requests that the client has acknowledged.
-    fn acknowledge(&mut self, acknowledged: Sequence) {
-        self.floor = self.floor.max(acknowledged);
-        while let Some(entry) = self.executed.first_entry()
-            && *entry.key() < self.floor
-        {
-            let reply = entry.remove();
-            self.replies_bytes -= bytes_of(&reply);
+        if session.replies_bytes > 0 {
+            self.with_replies.insert(session.used, id);
         }
-        assert!(!self.executed.is_empty() || self.replies_bytes == 0, "no reply is left to count");
-    }
-
-    fn record(&mut self, sequence: Sequence, reply: Option<Arc<[u8]>>) {
-        assert!((self.floor..self.end()).contains(&sequence), "the request was admitted");
-        let max = u64::from(self.replies_bytes_max);
-        // A reply larger than the limit is dropped, instead of all others.
-        let kept = reply.filter(|reply| reply.len() as u64 <= max);
-        self.replies_bytes += bytes_of(&kept);
-        let earlier = self.executed.insert(sequence, kept);
-        assert_eq!(earlier, None, "a request is executed once");
-        for reply in self.executed.values_mut() {
-            if self.replies_bytes <= max {
-                break;
-            }
-            self.replies_bytes -= bytes_of(reply);
-            *reply = None;
+        for stored in [&mut self.stored, total] {
+            stored.requests += session.executed.len() as u64;
+            stored.replies_bytes += session.replies_bytes;
         }
-        assert!(self.replies_bytes <= max);
-        assert!(self.executed.len() <= self.window as usize);
     }
-}
 
-/// Returns the size of a reply in bytes, 0 if it is unknown.
-pub(crate) fn bytes_of(reply: &Option<Arc<[u8]>>) -> u64 {
-    reply.as_ref().map_or(0, |reply| reply.len() as u64)
+    fn remove(&mut self, id: SessionId, session: &Session, total: &mut Stored) {
+        let by_nonce = self.by_nonce.remove(&session.nonce);
+        let by_use = self.by_use.remove(&session.used);
+        assert_eq!((by_nonce, by_use), (Some(id), Some(id)), "each session is counted once");
+        self.with_replies.remove(&session.used);
+        for stored in [&mut self.stored, total] {
+            stored.requests -= session.executed.len() as u64;
+            stored.replies_bytes -= session.replies_bytes;
+        }
+    }
 }

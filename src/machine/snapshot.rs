@@ -4,14 +4,18 @@
 //! returns an error, or sessions that some log could produce, and its memory grows only with the
 //! bytes that the stream really has.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fmt;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
 use crate::machine::digest::Digest;
-use crate::machine::request::{Nonce, Sequence, SessionId, SessionLimits};
-use crate::machine::sessions::{Session, Sessions, bytes_of};
+use crate::machine::proposer::Proposer;
+use crate::machine::request::{
+    BOUNDS_BYTES, Nonce, Sequence, SessionId, SessionLimits, decode_bounds, encode_bounds,
+};
+use crate::machine::session::{Owner, Session, bytes_of};
+use crate::machine::sessions::Sessions;
 use crate::types::text::texts;
 use crate::types::{EntryId, Index, Term};
 
@@ -61,7 +65,7 @@ pub(crate) struct Header {
 }
 
 const MAGIC: [u8; 8] = *b"quorstat";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The length of an unknown reply.
 const UNKNOWN: u32 = u32::MAX;
 /// The maximum number of reply bytes to read at once, so that memory grows with the bytes read.
@@ -154,14 +158,17 @@ pub(crate) fn read_header_and_sessions(
         return Err(RestoreError::Version(version));
     }
     let header = read_header(reader)?;
-    let sessions_max = number(reader)?;
-    let count = number(reader)?;
-    if sessions_max > SessionLimits::SESSIONS_MAX {
-        return Err(RestoreError::Sessions("sessions_max is too large"));
+    let bounds = decode_bounds(&array(reader)?);
+    if let Some(error) = bounds.error() {
+        return Err(RestoreError::Sessions(error));
     }
-    let mut sessions = Sessions::with_capacity(sessions_max);
-    for _ in 0..count {
+    let mut sessions = Sessions::within(bounds);
+    let mut used = BTreeSet::new();
+    for _ in 0..number(reader)? {
         let (id, session) = read_session(reader, header.last.index)?;
+        if !used.insert(session.used) {
+            return Err(RestoreError::Sessions("two sessions used by one entry"));
+        }
         sessions.insert(id, session).map_err(RestoreError::Sessions)?;
     }
     Ok((header, sessions))
@@ -184,22 +191,25 @@ fn encoded_header(header: &Header) -> Vec<u8> {
     bytes
 }
 
-fn encoded_counts(sessions: &Sessions) -> [u8; 8] {
+/// Encodes the bounds and the number of sessions.
+fn encoded_counts(sessions: &Sessions) -> [u8; BOUNDS_BYTES + 4] {
     let count = u32::try_from(sessions.open().len()).expect("sessions_max bounds the number");
-    let mut bytes = [0; 8];
-    bytes[..4].copy_from_slice(&sessions.sessions_max().to_le_bytes());
-    bytes[4..].copy_from_slice(&count.to_le_bytes());
+    let mut bytes = [0; BOUNDS_BYTES + 4];
+    bytes[..BOUNDS_BYTES].copy_from_slice(&encode_bounds(sessions.bounds()));
+    bytes[BOUNDS_BYTES..].copy_from_slice(&count.to_le_bytes());
     bytes
 }
 
 fn encode_session(id: SessionId, session: &Session, replies: Replies, bytes: &mut Vec<u8>) {
     let count = u32::try_from(session.executed.len()).expect("the window bounds the number");
     assert!(id.0 <= session.used, "a session is used from its registration on");
-    assert!(count <= session.window, "requests beyond the window are not executed");
+    let SessionLimits { window, replies_bytes_max } = session.limits;
+    assert!(count <= window, "requests beyond the window are not executed");
     bytes.extend(id.0.0.to_le_bytes());
+    bytes.extend(&session.owner[..]);
     bytes.extend(session.nonce.0.to_le_bytes());
-    bytes.extend(session.window.to_le_bytes());
-    bytes.extend(session.replies_bytes_max.to_le_bytes());
+    bytes.extend(window.to_le_bytes());
+    bytes.extend(replies_bytes_max.to_le_bytes());
     bytes.extend(session.used.0.to_le_bytes());
     bytes.extend(session.floor.0.to_le_bytes());
     bytes.extend(count.to_le_bytes());
@@ -235,12 +245,13 @@ fn read_header(reader: &mut dyn Read) -> Result<Header, RestoreError> {
 
 fn read_session(reader: &mut dyn Read, last: Index) -> Result<(SessionId, Session), RestoreError> {
     let id = SessionId(Index(long(reader)?));
+    let owner = read_owner(reader)?;
     let nonce = Nonce(u128::from_le_bytes(array(reader)?));
     let window = number(reader)?;
     let replies_bytes_max = number(reader)?;
     let used = Index(long(reader)?);
     let floor = Sequence(long(reader)?);
-    let limits = SessionLimits { sessions_max: 1, window, replies_bytes_max };
+    let limits = SessionLimits { window, replies_bytes_max };
     if id.0 == Index::ZERO || used < id.0 || last < used {
         return Err(RestoreError::Sessions("the index of a session is invalid"));
     }
@@ -248,12 +259,25 @@ fn read_session(reader: &mut dyn Read, last: Index) -> Result<(SessionId, Sessio
         return Err(RestoreError::Sessions("the limits of a session are invalid"));
     }
     let executed = BTreeMap::new();
-    let mut session =
-        Session { nonce, window, replies_bytes_max, used, floor, executed, replies_bytes: 0 };
+    let mut session = Session { owner, nonce, limits, used, floor, executed, replies_bytes: 0 };
     for _ in 0..number(reader)? {
         read_executed(reader, &mut session)?;
     }
     Ok((id, session))
+}
+
+/// Decodes the owner of a session.
+fn read_owner(reader: &mut dyn Read) -> Result<Owner, RestoreError> {
+    let mut bytes = array::<1>(reader)?.to_vec();
+    if bytes[0] != Proposer::Unnamed.encode()[0] {
+        let length: [u8; 1] = array(reader)?;
+        bytes.extend(length);
+        bytes.extend(read_bytes(reader, u64::from(length[0]))?);
+    }
+    match Proposer::split(&bytes) {
+        Some((_, [])) => Ok(Owner::from(bytes)),
+        _ => Err(RestoreError::Sessions("the owner of a session is invalid")),
+    }
 }
 
 /// Decodes one request that the session has executed.
@@ -264,7 +288,7 @@ fn read_executed(reader: &mut dyn Read, session: &mut Session) -> Result<(), Res
         return Err(RestoreError::Sessions("a request is out of order or outside the window"));
     }
     let length = number(reader)?;
-    let room = u64::from(session.replies_bytes_max) - session.replies_bytes;
+    let room = u64::from(session.limits.replies_bytes_max) - session.replies_bytes;
     let reply = match length {
         UNKNOWN => None,
         _ if u64::from(length) > room => {

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::machine::digest::Digest;
-use crate::types::Index;
+use crate::types::{Index, QuotaUsage};
 
 /// A test whether a command may change the answer to a query. A false positive delays reads; a
 /// false negative gives stale answers.
@@ -51,6 +51,19 @@ pub trait StateMachine {
     /// reply. `index` increases from call to call, with gaps.
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8>;
 
+    /// Executes an order of an administrator and returns the reply, by the rules of
+    /// [`StateMachine::apply`]. The state machine gets no order of any other client. By default it
+    /// ignores orders.
+    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
+        let _ = (index, order);
+        Vec::new()
+    }
+
+    /// Returns the quota of the state, for reports and metrics, if it has one.
+    fn quota(&self) -> Option<QuotaUsage> {
+        None
+    }
+
     /// Answers a query from the state alone, without changing it.
     fn query(&self, query: &[u8]) -> Vec<u8>;
 
@@ -74,9 +87,9 @@ pub trait StateMachine {
         ConflictTest::default()
     }
 
-    /// Returns the index of the last applied command, for a state machine with durable state of its
-    /// own. Commands at or before that index are not applied to it again. A state machine in memory
-    /// keeps the default of 0.
+    /// Returns the index of the last applied command or order, for a state machine with durable
+    /// state of its own. Commands at or before that index are not applied to it again. A state
+    /// machine in memory keeps the default of 0.
     fn applied(&self) -> Index {
         Index::ZERO
     }

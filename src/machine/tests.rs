@@ -4,9 +4,15 @@ use std::cell::Cell;
 use std::io::{self, Cursor, Read};
 
 use super::*;
-use crate::types::{Command, Term};
+use crate::types::{Command, SessionBounds, Term};
 
-const LIMITS: SessionLimits = SessionLimits { sessions_max: 2, window: 3, replies_bytes_max: 10 };
+mod bounds;
+mod owners;
+
+const LIMITS: SessionLimits = SessionLimits { window: 3, replies_bytes_max: 10 };
+/// The bounds of every machine here: those of two sessions of one principal.
+const BOUNDS: SessionBounds =
+    SessionBounds { sessions_max: 4, sessions_per_principal_max: 2, ..SessionBounds::DEFAULT };
 
 /// A state machine that appends the text of each command. It replies with the length of the text,
 /// and the command.
@@ -57,7 +63,12 @@ fn entry(index: u64, payload: Payload) -> Entry {
 
 /// Returns entries with consecutive indices from `first` on.
 fn log(first: u64, requests: &[Request<'_>]) -> Vec<Entry> {
-    let commands = requests.iter().map(|request| Payload::Command(request.encode()));
+    log_of(Proposer::Unnamed, first, requests)
+}
+
+/// Returns the same entries on behalf of `proposer`.
+fn log_of(proposer: Proposer<'_>, first: u64, requests: &[Request<'_>]) -> Vec<Entry> {
+    let commands = requests.iter().map(|request| Payload::Command(request.encode_for(proposer)));
     (first..).zip(commands).map(|(index, command)| entry(index, command)).collect()
 }
 
@@ -82,9 +93,16 @@ fn registered(session: u64) -> Outcome {
     Outcome::Registered(SessionId(Index(session)))
 }
 
+/// Returns a machine before the first entry.
+fn empty() -> Machine<Notes> {
+    let mut machine = Machine::new(Notes::default());
+    machine.sessions = Sessions::within(BOUNDS);
+    machine
+}
+
 /// Returns a machine that has applied `requests` from index 1 on, and their outcomes.
 fn after(requests: &[Request<'_>]) -> (Machine<Notes>, Vec<Outcome>) {
-    let mut machine = Machine::new(Notes::default());
+    let mut machine = empty();
     let outcomes = machine.apply(&log(1, requests));
     (machine, outcomes.into_iter().map(|(_, outcome)| outcome).collect())
 }
@@ -106,7 +124,7 @@ fn a_plain_command_is_executed_every_time() {
 
 #[test]
 fn an_entry_without_a_command_has_no_outcome_and_invalid_bytes_are_malformed() {
-    let mut machine = Machine::new(Notes::default());
+    let mut machine = empty();
     let odd = Payload::Command(Command::from("hello"));
     let outcomes = machine.apply(&[entry(1, Payload::Noop), entry(2, odd)]);
     assert_eq!(outcomes, [(Index(2), Outcome::Malformed)]);
@@ -166,14 +184,6 @@ fn the_session_used_least_recently_expires() {
 }
 
 #[test]
-fn the_limit_of_the_last_registration_applies() {
-    let limits = SessionLimits { sessions_max: 1, ..LIMITS };
-    let smaller = Request::Register { nonce: Nonce(7), limits };
-    let (_, outcomes) = after(&[register(7), register(8), smaller, request(2, 1, 1, "b")]);
-    assert_eq!(outcomes[2..], [registered(1), Outcome::SessionExpired]);
-}
-
-#[test]
 fn replies_beyond_the_limit_are_dropped_and_never_recomputed() {
     // The replies are "4aaaa", "8bbbb" and "12cccc": 16 bytes, with room for 10.
     let requests =
@@ -210,7 +220,7 @@ fn busy() -> Machine<Notes> {
 fn a_snapshot_restores_the_whole_state() {
     let first = busy();
     let bytes = bytes_of(&first);
-    let mut second = Machine::new(Notes::default());
+    let mut second = empty();
     second.apply(&log(1, &[register(99), Request::Plain(b"other")]));
     second.restore(first.applied(), &mut &bytes[..]).unwrap();
     assert_eq!(bytes_of(&second), bytes);
@@ -237,10 +247,11 @@ fn the_encoding_is_that_of_the_format_document() {
     let short = |value: u32| value.to_le_bytes().to_vec();
     let results = machine.results().expect("all outcomes are known");
     let expected = [
-        [b"quorstat".to_vec(), short(1)].concat(),
+        [b"quorstat".to_vec(), short(2)].concat(),
         [long(1), long(3), long(3), vec![1], results.0.to_vec()].concat(),
-        [short(2), short(1)].concat(),
-        [long(1), 7u128.to_le_bytes().to_vec(), short(3), short(10)].concat(),
+        [short(4), short(2), short(1024), short(65536), short(262_144), short(4 << 20)].concat(),
+        [long(16 << 20), long(64 << 20), short(1)].concat(),
+        [long(1), vec![0], 7u128.to_le_bytes().to_vec(), short(3), short(10)].concat(),
         [long(3), long(1), short(2)].concat(),
         [long(1), short(2), b"1a".to_vec()].concat(),
         [long(3), short(u32::MAX)].concat(),
@@ -248,7 +259,7 @@ fn the_encoding_is_that_of_the_format_document() {
     ]
     .concat();
     assert_eq!(bytes, expected);
-    assert_eq!(results.to_string(), "15e88b7794eb5df2fd21e003c576894c");
+    assert_eq!(results.to_string(), "31d34c568a250aefa2fc6d0579c02a06");
 }
 
 #[test]
@@ -290,7 +301,7 @@ fn a_truncated_snapshot_leaves_the_machine_unchanged() {
 /// Asserts that the machine is restored from its own snapshot.
 fn assert_round_trips(machine: &Machine<Notes>, bit: usize) {
     let bytes = bytes_of(machine);
-    let mut again = Machine::new(Notes::default());
+    let mut again = empty();
     let restored = again.restore(machine.applied(), &mut &bytes[..]);
     assert!(restored.is_ok(), "bit {bit}: {restored:?}");
     assert_eq!(bytes_of(&again), bytes, "bit {bit}");
@@ -304,7 +315,7 @@ fn a_flipped_bit_is_rejected_or_gives_a_valid_machine() {
     for bit in 0..bytes.len() * 8 {
         let mut forged = bytes.clone();
         forged[bit / 8] ^= 1 << (bit % 8);
-        let mut machine = Machine::new(Notes::default());
+        let mut machine = empty();
         match machine.restore(last, &mut &forged[..]) {
             Err(_) => rejected += 1,
             Ok(()) => {
@@ -324,30 +335,32 @@ fn each_error_in_a_snapshot_is_named() {
     let restore = |at: usize, value: u8| {
         let mut forged = bytes.clone();
         forged[at] = value;
-        Machine::new(Notes::default()).restore(last, &mut &forged[..]).unwrap_err().to_string()
+        empty().restore(last, &mut &forged[..]).unwrap_err().to_string()
     };
     assert_eq!(restore(0, b'x'), "these bytes are not a snapshot");
-    assert_eq!(restore(8, 9), "the snapshot has version 9, but this program supports 1");
+    assert_eq!(restore(8, 9), "the snapshot has version 9, but this program supports 2");
     assert_eq!(restore(20, 9), "the snapshot ends at entry 9@t1, not at 6@t1");
     let invalid = |error: &str| format!("the snapshot is invalid: {error}");
     assert_eq!(restore(36, 2), invalid("the results hash is inconsistent"));
-    assert_eq!(restore(53, 1), invalid("more sessions than sessions_max allows"));
+    let bound = "the sessions of a principal must be at least 1, and at most those of all";
+    assert_eq!(restore(57, 0), invalid(bound));
+    assert_eq!(restore(57, 1), invalid("more sessions than the bounds allow"));
 }
 
 #[test]
 fn a_wrong_length_allocates_no_memory() {
+    const LARGE: u32 = BOUNDS.replies_bytes_per_session_max;
     let (machine, _) = after(&[
         Request::Register {
             nonce: Nonce(1),
-            limits: SessionLimits { replies_bytes_max: SessionLimits::REPLIES_BYTES_MAX, ..LIMITS },
+            limits: SessionLimits { replies_bytes_max: LARGE, ..LIMITS },
         },
         request(1, 1, 1, "a"),
     ]);
     let mut bytes = bytes_of(&machine);
     let length_at = bytes.len() - b"1a".len() - b"a".len() - 4;
-    bytes[length_at..length_at + 4]
-        .copy_from_slice(&SessionLimits::REPLIES_BYTES_MAX.to_le_bytes());
-    let error = Machine::new(Notes::default()).restore(machine.applied(), &mut &bytes[..]);
+    bytes[length_at..length_at + 4].copy_from_slice(&LARGE.to_le_bytes());
+    let error = empty().restore(machine.applied(), &mut &bytes[..]);
     assert!(matches!(error, Err(RestoreError::Read(_))), "{error:?}");
 }
 
@@ -355,7 +368,7 @@ fn a_wrong_length_allocates_no_memory() {
 fn a_state_machine_that_rejects_a_snapshot_needs_another() {
     let first = busy();
     let bytes = bytes_of(&first);
-    let mut second = Machine::new(Notes::default());
+    let mut second = empty();
     second.user().rejects.set(true);
     let error =
         second.restore(first.applied(), &mut &bytes[..]).expect_err("the state machine rejects it");
@@ -430,7 +443,7 @@ fn results_distinguish_outcomes_that_digests_do_not() {
     let (first, _) = after(&[Request::Plain(b"a"), Request::Plain(b"")]);
     let (second, _) = after(&[Request::Plain(b"a"), register(1)]);
     assert_ne!(first.results(), second.results());
-    let mut odd = Machine::new(Notes::default());
+    let mut odd = empty();
     odd.apply(&log(1, &[Request::Plain(b"a")]));
     let noop = [entry(2, Payload::Noop)];
     odd.apply(&noop);

@@ -3,8 +3,8 @@
 use crate::machine::Outcome;
 use crate::storage::{Completion, StorageError};
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Index, NodeId, Packet, Proposal, ReadLevel, StateDigest,
-    Tag,
+    Acknowledge, Change, Command, EntryId, Index, MachineUsage, NodeId, Packet, Proposal,
+    ReadLevel, StateDigest, Tag,
 };
 
 /// One event for a node; `Node::step` takes one at a time.
@@ -95,6 +95,8 @@ pub enum WorkResult {
         outcomes: Vec<(Index, Outcome)>,
         /// The state digest after each entry of the batch.
         state_digests: Vec<StateDigest>,
+        /// The memory that the sessions and the user's state take after the batch.
+        usage: MachineUsage,
     },
     /// The state machine answered a query.
     Answered {
@@ -111,6 +113,8 @@ pub enum WorkResult {
         last: Index,
         /// The state digest after that index.
         state_digest: StateDigest,
+        /// The memory that the sessions and the user's state take.
+        usage: MachineUsage,
     },
     /// The state machine could not be restored: the node stops.
     Failed(StorageError),

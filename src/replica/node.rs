@@ -22,8 +22,8 @@ use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
-    Comparisons, HashChain, Index, Instant, Message, Packet, PeerStatus, RejectReason,
-    StateVerification, Status,
+    Comparisons, HashChain, Index, Instant, MachineUsage, Message, Packet, PeerStatus,
+    RejectReason, StateVerification, Status,
 };
 
 /// A node without its state machine, and without a clock, network or threads.
@@ -50,6 +50,8 @@ pub struct Node {
     scrubber: Scrubber,
     validation: Validation,
     hash_chains: HashChains,
+    /// The memory of the state machine after the last work of the worker.
+    usage: MachineUsage,
     task: Task,
     /// The log reads in progress, with the consumer of each.
     fetches: BTreeMap<FetchId, Consumer>,
@@ -74,6 +76,7 @@ pub(crate) struct NodeParts {
     pub(crate) snapshots: Snapshots,
     pub(crate) validation: Validation,
     pub(crate) hash_chains: HashChains,
+    pub(crate) usage: MachineUsage,
 }
 
 /// A compaction of the log: first in the algorithm, by this input, and then on disk.
@@ -107,7 +110,8 @@ enum Stage {
 impl Node {
     /// Returns a node with these parts.
     pub(crate) fn new(config: ReplicaConfig, parts: NodeParts, now: Instant) -> Node {
-        let NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains } = parts;
+        let NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains, usage } =
+            parts;
         let scrubber = Scrubber::new(config.scrub_period, now, &storage);
         Node {
             config,
@@ -119,6 +123,7 @@ impl Node {
             snapshots,
             validation,
             hash_chains,
+            usage,
             task: Task::Idle,
             fetches: BTreeMap::new(),
             last_fetch: FetchId::default(),
@@ -215,6 +220,12 @@ impl Node {
     #[must_use]
     pub fn comparisons(&self) -> Comparisons {
         self.validation.comparisons
+    }
+
+    /// Returns the memory that the client sessions and the user's state take.
+    #[must_use]
+    pub fn usage(&self) -> MachineUsage {
+        self.usage
     }
 
     /// Returns the number of snapshots that the node took of its own state, and the number that it
@@ -359,7 +370,8 @@ impl Node {
 
     fn on_done(&mut self, done: WorkResult) {
         match done {
-            WorkResult::Applied { last, outcomes, state_digests } => {
+            WorkResult::Applied { last, outcomes, state_digests, usage } => {
+                self.usage = usage;
                 assert_eq!(self.task, Task::Applying, "contract: each batch is applied once");
                 assert_eq!(last, self.raft.log().applying(), "contract: a batch is applied whole");
                 assert!(
@@ -381,7 +393,10 @@ impl Node {
             WorkResult::Answered { tag, applied, answer } => {
                 self.on_answered(tag, applied, answer);
             }
-            WorkResult::Restored { last, state_digest } => self.on_restored(last, state_digest),
+            WorkResult::Restored { last, state_digest, usage } => {
+                self.usage = usage;
+                self.on_restored(last, state_digest);
+            }
             WorkResult::Failed(failure) => self.stop(failure),
         }
     }

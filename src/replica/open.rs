@@ -110,7 +110,9 @@ impl<M: StateMachine> Replica<M> {
         let validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
         let conflict_test = worker.machine().user().conflict_test();
-        let parts = NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains };
+        let usage = worker.machine().usage();
+        let parts =
+            NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains, usage };
         let node = Node::new(config, parts, now);
         Ok(Replica { node, worker })
     }

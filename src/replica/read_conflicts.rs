@@ -10,11 +10,13 @@ use crate::types::{Index, Payload};
 pub(crate) fn last(log: &Log, query: &[u8], test: &ConflictTest) -> Index {
     let may_change = |payload: &Payload| match payload {
         Payload::Noop | Payload::Membership(_) => false,
-        Payload::Command(command) => match Request::decode(command) {
+        Payload::Command(command) => match Request::in_log(command).map(|(_, request)| request) {
             Some(Request::Plain(command) | Request::InSession { command, .. }) => {
                 test.may_change(query, command)
             }
-            Some(Request::Register { .. }) | None => false,
+            // The test knows no orders.
+            Some(Request::Order(_)) => true,
+            Some(Request::Register { .. } | Request::SetBounds(_)) | None => false,
         },
     };
     let conflicts = log.unapplied_in_memory().filter(|entry| may_change(&entry.payload));

@@ -45,7 +45,8 @@ impl<M: StateMachine> Worker<M> {
                 }
                 assert_eq!(self.machine.applied().index, last, "a batch is applied whole");
                 assert!(outcomes.len() <= entries.len(), "an entry has at most one outcome");
-                WorkResult::Applied { last, outcomes, state_digests }
+                let usage = self.machine.usage();
+                WorkResult::Applied { last, outcomes, state_digests, usage }
             }
             Work::Query { tag, query } => {
                 let applied = self.machine.applied().index;
@@ -63,7 +64,8 @@ impl<M: StateMachine> Worker<M> {
         match self.restore(meta, disk) {
             Ok(()) => {
                 assert_eq!(self.machine.applied(), meta.last, "the state is that of the snapshot");
-                WorkResult::Restored { last: meta.last.index, state_digest: self.state_digest() }
+                let (last, usage) = (meta.last.index, self.machine.usage());
+                WorkResult::Restored { last, state_digest: self.state_digest(), usage }
             }
             Err(failure) => WorkResult::Failed(failure),
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tracing::info;
 
+use crate::machine::Request;
 use crate::runtime::origin::Origin;
 use crate::runtime::request::{Access, Operation};
 use crate::wire::{ReplyBody, RequestBody};
@@ -24,7 +25,7 @@ pub(super) struct Order {
 impl Order {
     /// Returns the order in a request of this remote; none if every client may send the request.
     pub(super) fn of(request: &RequestBody, origin: &Origin, from: SocketAddr) -> Option<Order> {
-        if Operation::of(request).access != Access::Admins {
+        if Operation::of(request).access != Access::Admins && machine_order(request).is_none() {
             return None;
         }
         let principal = match origin {
@@ -57,8 +58,22 @@ impl Drop for Order {
     }
 }
 
+/// Returns the text of an order to the state machine, which only an administrator may give.
+fn machine_order(request: &RequestBody) -> Option<&'static str> {
+    let RequestBody::ProposeFor { command, .. } = request else { return None };
+    let (_, request) = Request::in_log(command)?;
+    match request {
+        Request::SetBounds(_) => Some("set the bounds of sessions"),
+        Request::Order(_) => Some("give an order to the state machine"),
+        Request::Plain(_) | Request::Register { .. } | Request::InSession { .. } => None,
+    }
+}
+
 fn order_text(request: &RequestBody) -> String {
     match request {
+        RequestBody::ProposeFor { .. } => {
+            machine_order(request).unwrap_or("propose a command").to_owned()
+        }
         RequestBody::ChangeMembership(change) => format!("change the membership: {change}"),
         RequestBody::CancelMembershipChange => "cancel the membership change".to_owned(),
         RequestBody::TransferLeadership(Some(to)) => format!("transfer the leadership to {to}"),
@@ -78,6 +93,7 @@ fn outcome_text(reply: &ReplyBody) -> String {
         ReplyBody::Started => "started".to_owned(),
         ReplyBody::Rejected { reason, .. } => format!("rejected: {reason}"),
         ReplyBody::ServiceRejected(reason) => format!("rejected: {reason}"),
+        ReplyBody::MachineRejected { reason, .. } => format!("rejected: {reason}"),
         ReplyBody::Unknown => "unknown: it may take effect, or not".to_owned(),
         ReplyBody::Replied { .. }
         | ReplyBody::Registered { .. }

@@ -287,6 +287,7 @@ impl Driver {
             verification: self.node.verification(),
             comparisons: self.node.comparisons(),
             lease: self.node.lease_remaining(),
+            usage: self.node.usage(),
         }
     }
 

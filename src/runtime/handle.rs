@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 
-use crate::machine;
+use crate::machine::{self, Proposer};
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::{
     self, DriverRequest, Effect, NodeRequest, Operation, ProposalOutcome, ReadReply, RequestError,
@@ -59,8 +59,8 @@ impl Handle {
         outcome.reply().cloned().ok_or(RequestError::Unknown)
     }
 
-    /// Proposes any request to the state machine, and waits until it is acknowledged as
-    /// `acknowledge` demands.
+    /// Proposes any request to the state machine, on behalf of [`Proposer::Unnamed`], and waits
+    /// until it is acknowledged as `acknowledge` demands.
     ///
     /// # Errors
     /// A [`RequestError`].
@@ -82,7 +82,8 @@ impl Handle {
         command: Command,
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, RequestError> {
-        let request = RequestBody::Propose { acknowledge, command };
+        let command = Proposer::Unnamed.stamp(&command);
+        let request = RequestBody::ProposeFor { acknowledge, command };
         self.call(request, request::proposal_outcome).await
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::machine::Proposer;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
 
@@ -36,7 +37,7 @@ impl Role {
 }
 
 /// The longest name of a client or an administrator, in bytes.
-pub const PRINCIPAL_NAME_BYTES_MAX: usize = 64;
+pub const PRINCIPAL_NAME_BYTES_MAX: usize = Proposer::NAME_BYTES_MAX;
 
 impl Principal {
     /// Returns the role of the principal.
@@ -46,6 +47,17 @@ impl Principal {
             Principal::Node(_) => Role::Node,
             Principal::Client(_) => Role::Client,
             Principal::Admin(_) => Role::Admin,
+        }
+    }
+
+    /// Returns the proposer of the principal's own commands; `None` for a node, which proposes only
+    /// for its clients.
+    #[must_use]
+    pub fn proposer(&self) -> Option<Proposer<'_>> {
+        match self {
+            Principal::Node(_) => None,
+            Principal::Client(name) => Some(Proposer::Client(name)),
+            Principal::Admin(name) => Some(Proposer::Admin(name)),
         }
     }
 
@@ -91,19 +103,14 @@ impl Principal {
     /// `_` and `.`.
     #[must_use]
     pub fn client(name: &str) -> Option<Principal> {
-        is_name(name).then(|| Principal::Client(name.into()))
+        Proposer::is_name(name).then(|| Principal::Client(name.into()))
     }
 
     /// Returns the administrator of that name, by the same rules.
     #[must_use]
     pub fn admin(name: &str) -> Option<Principal> {
-        is_name(name).then(|| Principal::Admin(name.into()))
+        Proposer::is_name(name).then(|| Principal::Admin(name.into()))
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let fits = (1..=PRINCIPAL_NAME_BYTES_MAX).contains(&name.len());
-    fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 impl fmt::Display for Principal {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot::{self, Sender};
 
-use crate::machine::{Outcome, SessionId};
+use crate::machine::{self, Outcome, SessionId};
 use crate::replica::{Input, Node, Output};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::types::{EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, Tag};
@@ -77,8 +77,7 @@ pub(super) enum Access {
     Everyone,
     /// Clients and administrators, but no nodes.
     Clients,
-    /// Clients and administrators, and nodes that forward the requests of such clients to the
-    /// leader.
+    /// Nodes that forward the requests of their clients to the leader.
     Forwarded,
     /// Administrators only. The request and its outcome are in the audit log.
     Admins,
@@ -104,6 +103,9 @@ impl Operation {
         use RequestMetric as Metric;
         let (access, effect, bytes, metric) = match request {
             RequestBody::Propose { command, .. } => {
+                (access_of(command), Change, command.len(), Metric::Proposal)
+            }
+            RequestBody::ProposeFor { command, .. } => {
                 (Forwarded, Change, command.len(), Metric::Proposal)
             }
             RequestBody::Read { level, query } => {
@@ -118,6 +120,13 @@ impl Operation {
         };
         Operation { access, effect, bytes, metric }
     }
+}
+
+/// Returns the clients that may propose the request; malformed ones are left to the log.
+fn access_of(request: &[u8]) -> Access {
+    let request = machine::Request::decode(request);
+    let is_order = request.is_some_and(|request| request.is_for_administrators());
+    if is_order { Access::Admins } else { Access::Clients }
 }
 
 /// One item in the driver's queue.
@@ -168,7 +177,8 @@ impl PendingRequests {
         let metric = Operation::of(&body).metric;
         let tag = Tag(self.last + 1);
         let input = match body {
-            RequestBody::Propose { acknowledge, command } => {
+            RequestBody::Propose { .. } => panic!("contract: a proposal names its proposer"),
+            RequestBody::ProposeFor { acknowledge, command } => {
                 Input::propose(tag, acknowledge, command)
             }
             RequestBody::Read { level, query } => Input::Read { tag, level, query },
@@ -224,6 +234,7 @@ fn applied_reply(id: EntryId, outcome: Outcome) -> ReplyBody {
         Outcome::SessionExpired => ReplyBody::SessionExpired { id },
         Outcome::OutsideWindow => ReplyBody::OutsideWindow { id },
         Outcome::Malformed => ReplyBody::Malformed { id },
+        Outcome::Rejected(reason) => ReplyBody::MachineRejected { id, reason },
     }
 }
 
@@ -252,6 +263,7 @@ pub(super) fn proposal_outcome(reply: ReplyBody) -> TypedReply<ProposalOutcome> 
         ReplyBody::SessionExpired { id } => (id, Outcome::SessionExpired),
         ReplyBody::OutsideWindow { id } => (id, Outcome::OutsideWindow),
         ReplyBody::Malformed { id } => (id, Outcome::Malformed),
+        ReplyBody::MachineRejected { id, reason } => (id, Outcome::Rejected(reason)),
         ReplyBody::MayBeLost { id } => return Ok(ProposalOutcome::MayBeLost { id }),
         other => return Err(other),
     };

@@ -19,6 +19,7 @@ mod snapshot_transfer;
 mod status;
 pub(crate) mod text;
 mod time;
+mod usage;
 mod validation;
 mod write;
 
@@ -38,9 +39,10 @@ pub use message::{
 };
 pub use proposal::Proposal;
 pub use read::{Freshness, ReadLevel};
-pub use reject_reason::RejectReason;
+pub use reject_reason::{MachineRejectReason, RejectReason};
 pub use snapshot_transfer::{Packet, SnapshotPart, SnapshotTransfer, SnapshotTransferBody};
 pub use status::{PeerStatus, Report, RoleName, StateVerification, Status};
 pub use time::Instant;
+pub use usage::{MachineUsage, QuotaUsage, SessionBounds};
 pub use validation::{Comparison, ComparisonBody, Comparisons, Hash128, StateDigest};
 pub use write::{HardState, Restored, Root, SnapshotMeta, Write};

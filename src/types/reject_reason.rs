@@ -42,6 +42,36 @@ pub enum RejectReason {
     Unverified,
 }
 
+/// The reason for which the state machine of every node rejects a command of the log. The command
+/// was not executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum MachineRejectReason {
+    /// Only an administrator may give the order.
+    NotAdministrator,
+    /// All sessions are taken, and the principal has none.
+    Sessions {
+        /// The bound `SessionBounds::sessions_max` of all sessions.
+        max: u32,
+    },
+    /// The session asks for a larger window than allowed.
+    Window {
+        /// The bound `SessionBounds::window_max` of each session.
+        max: u32,
+    },
+    /// The session asks for more bytes of stored replies than allowed.
+    RepliesBytesPerSession {
+        /// The bound `SessionBounds::replies_bytes_per_session_max`, in bytes.
+        max: u32,
+    },
+    /// The sessions store as many requests as allowed. A later copy of the request may be executed.
+    Requests {
+        /// The bound `SessionBounds::requests_max` of all sessions.
+        max: u32,
+    },
+}
+
 texts! { RejectReason:
     Self::NotLeader { leader: Some(leader) } => "not the leader: retry at {leader}";
     Self::NotLeader { leader: None } => "not the leader: no leader is known";
@@ -58,4 +88,18 @@ texts! { RejectReason:
     Self::NoTransferTarget => "there is no voter to transfer the leadership to";
     Self::TransferAborted => "the target did not take over the leadership in time";
     Self::Unverified => "the node's state is not verified";
+}
+
+texts! { MachineRejectReason:
+    Self::NotAdministrator => "the order requires an administrator";
+    Self::Sessions { max } =>
+        "the cluster has the maximum number of client sessions (sessions_max = {max}): an \
+         administrator must raise it, or lower the share of one principal";
+    Self::Window { max } =>
+        "the session's window exceeds window_max = {max}: use a smaller window";
+    Self::RepliesBytesPerSession { max } =>
+        "the session's replies exceed replies_bytes_per_session_max = {max}: ask for less";
+    Self::Requests { max } =>
+        "the client sessions store the maximum number of requests (requests_max = {max}): retry \
+         later, or an administrator must raise it";
 }

@@ -6,6 +6,7 @@ use core::time::Duration;
 use crate::types::id::{EntryId, Index, NodeId, Term};
 use crate::types::membership::Membership;
 use crate::types::text::closed_list;
+use crate::types::usage::MachineUsage;
 use crate::types::validation::Comparisons;
 use crate::types::write::HardState;
 
@@ -145,4 +146,6 @@ pub struct Report {
     /// lease or read lease; zero if it holds neither.
     #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub lease: Duration,
+    /// The memory that the client sessions and the user's state take.
+    pub usage: MachineUsage,
 }

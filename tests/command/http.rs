@@ -22,7 +22,7 @@ fn address(nodes: &Nodes, id: u64, field: &str) -> SocketAddr {
 }
 
 /// Starts only the first of `count` nodes, with both endpoints, and returns their addresses.
-fn first_of(count: u64) -> (Nodes, SocketAddr, SocketAddr) {
+pub(crate) fn first_of(count: u64) -> (Nodes, SocketAddr, SocketAddr) {
     let mut nodes = Nodes::none(count);
     let members = nodes.listed(&(1..=count).collect::<Vec<_>>());
     nodes.serve_with(1, &["--members", &members, "--metrics", "0", "--ui", "0"]);

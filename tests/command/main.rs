@@ -28,6 +28,7 @@ mod operations;
 mod processes;
 #[path = "../real_disk/program.rs"]
 mod program;
+mod quota;
 mod repairs;
 mod serving;
 mod settings;

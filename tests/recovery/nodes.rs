@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use quorate::machine::{Nonce, Outcome, Request, Sequence, SessionId, SessionLimits};
+use quorate::machine::{Nonce, Outcome, Proposer, Request, Sequence, SessionId, SessionLimits};
 use quorate::recovery::{
     Backup, Consent, DataLoss, Plan, RecoveryRejectReason, RecoverySource, Survey, backup, restore,
 };
@@ -74,12 +74,15 @@ fn three<D: Disk>(mut disk: impl FnMut(NodeId) -> D) -> Cluster<D> {
 /// Returns a session's request as a client sends it, the first time or again.
 fn in_session(session: SessionId, sequence: u64, line: &str) -> Command {
     let (sequence, acknowledged) = (Sequence(sequence), Sequence::FIRST);
-    Request::InSession { session, sequence, acknowledged, command: line.as_bytes() }.encode()
+    Request::InSession { session, sequence, acknowledged, command: line.as_bytes() }
+        .encode_for(Proposer::Unnamed)
 }
 
 fn register<D: Disk>(cluster: &mut Cluster<D>) -> SessionId {
-    let limits = SessionLimits { sessions_max: 10, window: 10, replies_bytes_max: 1000 };
-    match cluster.request(Request::Register { nonce: Nonce(5), limits }.encode()) {
+    let limits = SessionLimits { window: 10, replies_bytes_max: 1000 };
+    match cluster
+        .request(Request::Register { nonce: Nonce(5), limits }.encode_for(Proposer::Unnamed))
+    {
         Some(Outcome::Registered(session)) => session,
         other => panic!("{other:?}"),
     }

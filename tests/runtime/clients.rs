@@ -10,6 +10,7 @@ use quorate::runtime::{
 use quorate::storage::ClusterId;
 use quorate::types::{
     Acknowledge, Address, Change, Freshness, NodeId, ReadLevel, RejectReason, RoleName,
+    SessionBounds,
 };
 use tokio::task::JoinSet;
 
@@ -273,11 +274,10 @@ async fn a_dropped_proposal_does_not_block_others() {
 #[tokio::test]
 async fn an_expired_session_is_replaced() {
     let cluster = Cluster::start(1).await;
-    let session = SessionLimits { sessions_max: 1, ..SessionLimits::default() };
-    let clients = [(); 2].map(|()| {
-        let config = ClientConfig { session, ..config_of(&cluster, [1]) };
-        Client::new(config).expect("the configuration is valid")
-    });
+    let clients = [(); 2]
+        .map(|()| Client::new(config_of(&cluster, [1])).expect("the configuration is valid"));
+    let bounds = SessionBounds { sessions_per_principal_max: 1, ..SessionBounds::DEFAULT };
+    clients[0].set_session_bounds(bounds).await.expect("without TLS clients are administrators");
     for count in 1..=6 {
         // Each client opens its own session, which expires the other's.
         let reply = clients[count % 2].propose(b"line").await.expect("it is applied");

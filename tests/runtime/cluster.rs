@@ -64,11 +64,10 @@ impl Cluster {
 
     /// Starts nodes 1 to `count` with TLS.
     pub(crate) async fn start_with_tls(count: u64) -> Cluster {
-        Cluster { tls: true, ..Cluster::unstarted(count) }.start_all(count).await
+        Cluster::unstarted_with_tls(count).start_all(count).await
     }
 
-    /// Returns a cluster of nodes 1 to `count` that use TLS and are not started.
-    #[cfg(feature = "certs")]
+    /// Returns a cluster with TLS of nodes 1 to `count` that are not started.
     pub(crate) fn unstarted_with_tls(count: u64) -> Cluster {
         Cluster { tls: true, ..Cluster::unstarted(count) }
     }

@@ -13,6 +13,7 @@ mod corpus;
 mod custom_transport;
 mod failures;
 mod forwarding;
+mod hostile_clients;
 #[cfg(feature = "http")]
 mod http_requests;
 #[cfg(feature = "metrics")]

@@ -33,7 +33,10 @@ use crate::raw::{Raw, hello, message};
 const NODE: fn(u64) -> Principal = |id| Principal::Node(NodeId(id));
 
 /// Connects with the certificate, or without one.
-async fn connect(address: SocketAddr, tls_files: Option<&TlsConfig>) -> Raw<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    tls_files: Option<&TlsConfig>,
+) -> Raw<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await.expect("the node listens");
     let name = ServerName::try_from("any-host").expect("the name is valid");
     let connected = TlsConnector::from(Arc::new(client_config(tls_files))).connect(name, tcp).await;

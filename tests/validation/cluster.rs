@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use quorate::machine::{FrozenView, Outcome, Request, StateMachine};
+use quorate::machine::{FrozenView, Outcome, Proposer, Request, StateMachine};
 use quorate::raft::{Config, RejectReason, RoleName};
 use quorate::replica::{
     ComparisonResult, Input, Node, Output, Replica, ReplicaConfig, StateVerification, Work, Worker,
@@ -235,7 +235,7 @@ impl Cluster {
     }
 
     pub(crate) fn propose_at(&mut self, id: u64) {
-        let command = Request::Plain(b"x").encode();
+        let command = Request::Plain(b"x").encode_for(Proposer::Unnamed);
         let tag = self.tag();
         self.input(id, Input::propose(tag, Acknowledge::Default, command));
     }

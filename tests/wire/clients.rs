@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use quorate::types::{
     Acknowledge, Address, Change, ChangeError, Command, Comparisons, EntryId, Freshness,
-    Incarnation, Index, Membership, NodeId, PeerStatus, ReadLevel, RejectReason, Report, RoleName,
-    StateVerification, Status, Term,
+    Incarnation, Index, MachineRejectReason, MachineUsage, Membership, NodeId, PeerStatus,
+    QuotaUsage, ReadLevel, RejectReason, Report, RoleName, SessionBounds, StateVerification,
+    Status, Term,
 };
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, FRAME_HEADER_BYTES, Frame, FrameError, FrameReader,
@@ -53,6 +54,7 @@ fn number_of_request(body: &RequestBody) -> u32 {
         RequestBody::TransferLeadership(_) => 5,
         RequestBody::Campaign => 6,
         RequestBody::TakeSnapshot => 7,
+        RequestBody::ProposeFor { .. } => 8,
     }
 }
 
@@ -73,6 +75,7 @@ fn number_of_reply(body: &ReplyBody) -> u32 {
         ReplyBody::Rejected { .. } => 11,
         ReplyBody::Unknown => 12,
         ReplyBody::ServiceRejected(_) => 13,
+        ReplyBody::MachineRejected { .. } => 14,
     }
 }
 
@@ -104,6 +107,13 @@ fn requests() -> Vec<Named<ClientRequest>> {
         ("TransferLeadership-named", RequestBody::TransferLeadership(Some(NodeId(2)))),
         ("Campaign", RequestBody::Campaign),
         ("TakeSnapshot", RequestBody::TakeSnapshot),
+        (
+            "ProposeFor",
+            RequestBody::ProposeFor {
+                acknowledge: Acknowledge::Quorum,
+                command: Command::from("set x 1"),
+            },
+        ),
     ];
     let all = proposals.into_iter().chain(reads).chain(others);
     all.zip(0x0102_0304_0506_0708..)
@@ -155,7 +165,10 @@ fn report() -> Report {
     };
     let (peers, verification) = (vec![peer, other], StateVerification::Consistent);
     let lease = Duration::from_millis(200);
-    Report { status, peers, membership, verification, comparisons, lease }
+    let quota = Some(QuotaUsage { used_bytes: 7, bytes_max: 8, alarm: true });
+    let bounds = SessionBounds::DEFAULT;
+    let usage = MachineUsage { bounds, sessions: 4, requests: 5, replies_bytes: 6, quota };
+    Report { status, peers, membership, verification, comparisons, lease, usage }
 }
 
 fn reasons() -> Vec<RejectReason> {
@@ -227,6 +240,17 @@ fn replies() -> Vec<Named<ClientReply>> {
     ];
     let rejected = |reason| ("ServiceRejected", ReplyBody::ServiceRejected(reason));
     bodies.extend(service_reasons.map(rejected));
+    let machine_reasons = [
+        MachineRejectReason::NotAdministrator,
+        MachineRejectReason::Sessions { max: 1 },
+        MachineRejectReason::Window { max: 2 },
+        MachineRejectReason::RepliesBytesPerSession { max: 3 },
+        MachineRejectReason::Requests { max: 4 },
+    ];
+    bodies.extend(
+        machine_reasons
+            .map(|reason| ("MachineRejected", ReplyBody::MachineRejected { id: id(), reason })),
+    );
     let reply = |((name, body), number)| (name, ClientReply { number, body });
     bodies.into_iter().zip(0x0102_0304_0506_0708..).map(reply).collect()
 }
@@ -284,7 +308,7 @@ fn the_numbers_of_variants_do_not_change() {
         assert_eq!(number_at(&reply_frame(&reply)), number, "{name}");
         reply_numbers.push(number);
     }
-    for (numbers, count) in [(&mut request_numbers, 8), (&mut reply_numbers, 14)] {
+    for (numbers, count) in [(&mut request_numbers, 9), (&mut reply_numbers, 15)] {
         numbers.sort_unstable();
         numbers.dedup();
         assert!(numbers.iter().copied().eq(0..count), "each has a sample: {numbers:?}");

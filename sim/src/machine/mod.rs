@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Read};
 use std::num::NonZero;
 
 use quorate::machine::{ConflictTest, Digest, StateMachine};
-use quorate::types::Index;
+use quorate::types::{Index, QuotaUsage};
 
 use crate::faults::MachineFault;
 use crate::observe::Executed;
@@ -121,6 +121,15 @@ impl SimMachine {
         self.checkpoint.clone()
     }
 
+    /// Counts a command or an order, and makes the state durable if it is time to.
+    fn count_command(&mut self, index: Index) {
+        self.last = index;
+        self.count += 1;
+        if self.checkpoint_every.is_some_and(|each| self.count.is_multiple_of(each.get())) {
+            self.save_checkpoint();
+        }
+    }
+
     fn save_checkpoint(&mut self) {
         if self.checkpoint_every.is_some() {
             self.checkpoint =
@@ -147,12 +156,18 @@ impl StateMachine for SimMachine {
             Some((fault, bit)) => self.apply_with_fault(fault, bit, index, command),
         };
         self.executed.get_mut().push(Executed { index, reply: reply.clone() });
-        self.last = index;
-        self.count += 1;
-        if self.checkpoint_every.is_some_and(|each| self.count.is_multiple_of(each.get())) {
-            self.save_checkpoint();
-        }
+        self.count_command(index);
         reply
+    }
+
+    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
+        let reply = self.machine.administer(index, order);
+        self.count_command(index);
+        reply
+    }
+
+    fn quota(&self) -> Option<QuotaUsage> {
+        self.machine.quota()
     }
 
     fn query(&self, query: &[u8]) -> Vec<u8> {

@@ -186,6 +186,10 @@ spots! {
     SessionRepeated "session/answered-again" true
     /// A session expires before its client has finished with it.
     SessionOver "session/over" true
+    /// A request of a hostile client exceeds a bound, or is for administrators.
+    HostileRejected "hostile/rejected" false
+    /// A request of a hostile client is in a session of another principal, or in one that expired.
+    HostileExpired "hostile/session-expired" false
     /// The client history is found linearizable without knowledge of the log.
     HistoryDecided "history/decided" true
     /// A part of the client history is checked while the run goes on.

@@ -57,8 +57,10 @@ pub(crate) fn entry(entry: &Entry, format: CommandText<'_>) -> String {
     match &entry.payload {
         Payload::Noop => "noop".to_owned(),
         Payload::Membership(membership) => membership.to_string(),
-        Payload::Command(bytes) => match Request::decode(bytes) {
+        Payload::Command(bytes) => match Request::in_log(bytes).map(|(_, request)| request) {
             Some(Request::Register { .. }) => "open a session".to_owned(),
+            Some(Request::SetBounds(_)) => "set the bounds of sessions".to_owned(),
+            Some(Request::Order(order)) => format!("order {}", shortened(&printable(order))),
             Some(Request::Plain(command) | Request::InSession { command, .. }) => {
                 command_text(command, format)
             }
@@ -70,8 +72,8 @@ pub(crate) fn entry(entry: &Entry, format: CommandText<'_>) -> String {
 /// The operation of an entry, with the text of its command.
 pub(crate) fn command_of(entry: &Entry, format: CommandText<'_>) -> Option<(OpId, String)> {
     let Payload::Command(bytes) = &entry.payload else { return None };
-    let (Request::Plain(command) | Request::InSession { command, .. }) = Request::decode(bytes)?
-    else {
+    let (_, request) = Request::in_log(bytes)?;
+    let (Request::Plain(command) | Request::InSession { command, .. }) = request else {
         return None;
     };
     let (command, op) = unmark(command)?;

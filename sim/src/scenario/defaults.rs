@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use quorate::machine::{Request, SessionLimits};
+use quorate::machine::SessionLimits;
 use quorate::raft::Config;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Membership, NodeId};
 
 use crate::faults::{ClockDrift, Faults};
-use crate::settings::{Clocks, Settings, Validation};
+use crate::settings::{Clocks, REQUEST_BYTES, Settings, Validation};
 use crate::values::duration_range::DurationRange;
 use crate::workload::request::MARK_BYTES;
 
@@ -47,13 +47,15 @@ pub(super) fn defaults(command_bytes: usize) -> Settings {
         trailing_entries: 20,
         snapshot_bytes_per_second: 1 << 20,
         machine_checkpoint_every: None,
-        session_limits: SessionLimits { sessions_max: 64, window: 16, replies_bytes_max: 1 << 16 },
+        sessions: Settings::SESSIONS_DEFAULT,
+        session_limits: SessionLimits { window: 16, replies_bytes_max: 1 << 16 },
         report_delay: DurationRange::micros(0, 0),
         batch_time: DurationRange::micros(100, 100),
         lag_permille: 0,
         torn_step_ppm: 0,
         gather: Duration::ZERO,
         clients: 2,
+        hostile_clients: 0,
         operations_max: u64::MAX,
         think_time: DurationRange::micros(10_000, 10_000),
         request_timeout: Duration::from_secs(1),
@@ -73,7 +75,7 @@ fn config(command_bytes: usize) -> Config {
     config.heartbeat_interval = Duration::from_millis(50);
     config.election_timeout_min = Duration::from_millis(150);
     config.election_timeout_max = Duration::from_millis(300);
-    config.command_bytes_max = MARK_BYTES + Request::OVERHEAD_BYTES_MAX + command_bytes + 128;
+    config.command_bytes_max = MARK_BYTES + REQUEST_BYTES + command_bytes + 128;
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = 64;
     config.message_bytes_max = largest * 4;

@@ -4,8 +4,8 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use quorate::machine::SessionLimits;
 use quorate::raft::{Lease, Survivor, Suspension};
+use quorate::types::SessionBounds;
 
 use crate::faults::{ClockDrift, Fault, Faults};
 use crate::settings::Settings;
@@ -176,12 +176,12 @@ rows! {
         "Number of entries before a snapshot that are kept for slow peers.";
     "snapshot rate" count (snapshot_bytes_per_second, 1, u64::MAX)
         "Bytes of a snapshot that a node writes, or sends, per second.";
-    "sessions" count (session_limits.sessions_max, 1, SessionLimits::SESSIONS_MAX.into())
-        "Maximum number of client sessions.";
-    "session window" count (session_limits.window, 1, SessionLimits::WINDOW_MAX.into())
+    "sessions" count (sessions, 1, SessionBounds::SESSIONS_MAX.into())
+        "Maximum number of client sessions of one principal; 64 keeps all bounds of the library.";
+    "session window" count (session_limits.window, 1, SessionBounds::WINDOW_MAX.into())
         "Maximum number of requests of one session in flight.";
     "session replies" count
-        (session_limits.replies_bytes_max, 0, SessionLimits::REPLIES_BYTES_MAX.into())
+        (session_limits.replies_bytes_max, 0, SessionBounds::REPLIES_BYTES_PER_SESSION_MAX.into())
         "Maximum bytes of replies kept for one session.";
     "machine checkpoint" own ("off|every N", machine_checkpoint, read_machine_checkpoint)
         "Each state machine makes its own state durable after every N commands.";
@@ -197,6 +197,8 @@ rows! {
     "gather" time (gather) "Time for which a driver gathers proposals into one batch.";
     "clients" own ("N [operations N]", clients, read_clients)
         "Number of clients, and the total number of their operations, not counting rejected ones.";
+    "hostile clients" count (hostile_clients, 0, 100)
+        "Number of further clients that lie in every field of their requests.";
     "think time" span (think_time) "Pause of a client between two operations.";
     "request timeout" time (request_timeout) "Time for which a client waits for an outcome.";
     "reads" rate (read_permille, 1000) "Rate of operations that are reads.";

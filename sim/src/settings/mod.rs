@@ -11,7 +11,7 @@ use quorate::machine::{Request, SessionLimits};
 use quorate::raft::{Config, Lease, Survivor, Suspension};
 use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
-use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
+use quorate::types::{Entry, Incarnation, Member, Membership, NodeId, SessionBounds};
 
 use crate::check::{Costs, prevents_disruptive_servers};
 use crate::faults::{ClockDrift, Fault, Faults};
@@ -19,7 +19,11 @@ use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
 use crate::values::choice::{Choices, Draw, Key, Kind};
 use crate::values::duration_range::DurationRange;
+use crate::workload::Principal;
 use crate::workload::request::MARK_BYTES;
+
+/// The number of bytes that a request, with its proposer, adds to the user's command.
+pub(crate) const REQUEST_BYTES: usize = Request::OVERHEAD_BYTES_MAX + Principal::BYTES_MAX;
 
 /// The parameters of one run, fixed before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +70,9 @@ pub struct Settings {
     /// The number of commands after which each state machine makes its state durable by itself;
     /// `None` if it lives in memory.
     pub machine_checkpoint_every: Option<NonZero<u64>>,
-    /// The bounds of the client sessions.
+    /// The maximum number of client sessions of one principal.
+    pub sessions: u32,
+    /// The limits that clients ask for their sessions.
     pub session_limits: SessionLimits,
     /// The delay between a finished flush and its notification, when the notification is late.
     pub report_delay: DurationRange,
@@ -81,6 +87,8 @@ pub struct Settings {
     pub gather: Duration,
     /// The number of clients.
     pub clients: u16,
+    /// The number of further clients that lie in every field of their requests.
+    pub hostile_clients: u16,
     /// The total number of operations of these clients, not counting rejected ones.
     pub operations_max: u64,
     /// The pause of a client between two operations.
@@ -122,6 +130,9 @@ pub struct Validation {
 impl Settings {
     /// The largest number of nodes in a run, including spares.
     pub const NODES_MAX: u8 = 11;
+    /// The maximum number of sessions of one principal in runs that keep the bounds of the library,
+    /// which they never reach.
+    pub const SESSIONS_DEFAULT: u32 = 64;
 
     /// Draws the settings of a run from `profile` for a search strategy. The fault phase is
     /// `length` times as long as usual; commands of the user have up to `command_bytes` bytes.
@@ -168,7 +179,6 @@ impl Settings {
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
             draw_snapshots(&mut draw, profile.snapshots);
         let validation = draw_validation(choices, faults, &config);
-        let gather = draw_gather(choices, unit, &mut config);
         Settings {
             voters,
             learners,
@@ -187,13 +197,15 @@ impl Settings {
             snapshot_bytes,
             trailing_entries,
             snapshot_bytes_per_second,
+            sessions: *draw.pick(&[Settings::SESSIONS_DEFAULT, 1, 2]),
             session_limits: draw_session_limits(&mut draw),
             report_delay: DurationRange::micros(0, work),
             batch_time: DurationRange::micros(work / 100, *draw.pick(&[work / 10, work, work * 5])),
             lag_permille: permille(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
             torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
-            gather,
+            gather: draw_gather(choices, unit, &mut config),
             clients: draw.between(2, 6) as u16,
+            hostile_clients: profile.hostile_clients,
             operations_max: u64::MAX,
             think_time: DurationRange::micros(
                 distance * 1_000,
@@ -237,7 +249,28 @@ impl Settings {
     /// overhead.
     #[must_use]
     pub fn command_bytes_max(&self) -> u64 {
-        (self.config.command_bytes_max - Request::OVERHEAD_BYTES_MAX) as u64
+        (self.config.command_bytes_max - REQUEST_BYTES) as u64
+    }
+
+    /// Returns the bounds of the client sessions that the administrator sets at the start. Honest
+    /// clients reach only those of sessions and of bytes.
+    #[must_use]
+    pub fn session_bounds(&self) -> SessionBounds {
+        if self.sessions == Settings::SESSIONS_DEFAULT && self.hostile_clients == 0 {
+            return SessionBounds::DEFAULT;
+        }
+        let SessionLimits { window, replies_bytes_max } = self.session_limits;
+        let bytes = u64::from(replies_bytes_max);
+        SessionBounds {
+            sessions_max: self.sessions.saturating_mul(3).min(SessionBounds::SESSIONS_MAX),
+            sessions_per_principal_max: self.sessions,
+            window_max: window,
+            requests_per_principal_max: window * 4,
+            requests_max: window * 16,
+            replies_bytes_per_session_max: replies_bytes_max,
+            replies_bytes_per_principal_max: bytes * 2,
+            replies_bytes_max: bytes * 4,
+        }
     }
 
     /// Returns the number of nodes: voters, learners and spares.
@@ -424,7 +457,7 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
         (true, true, false),
         (false, true, true),
     ]);
-    let command = MARK_BYTES + Request::OVERHEAD_BYTES_MAX + command_bytes;
+    let command = MARK_BYTES + REQUEST_BYTES + command_bytes;
     config.command_bytes_max = command + *draw.pick(&[128, 0, 32, 256]);
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = *draw.pick(&[64, 1, 2, 5, 512]);
@@ -449,10 +482,9 @@ fn draw_gather(choices: &Choices, unit: u64, config: &mut Config) -> Duration {
     gather
 }
 
-/// Draws the bounds of client sessions.
+/// Draws the limits that clients ask for their sessions.
 fn draw_session_limits(draw: &mut Draw<'_>) -> SessionLimits {
     SessionLimits {
-        sessions_max: *draw.pick(&[64, 2, 3]),
         window: *draw.pick(&[16, 1, 3]),
         replies_bytes_max: *draw.pick(&[1 << 16, 200]),
     }

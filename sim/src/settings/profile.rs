@@ -42,6 +42,8 @@ pub struct Profile {
     pub(crate) read_leases_permille: u64,
     /// Whether clocks exceed the drift that leases allow for.
     pub(crate) clocks_exceed_lease: bool,
+    /// The number of clients that lie in every field of their requests.
+    pub(crate) hostile_clients: u16,
     /// Whether the last survivor takes over, because a silent node counts as dead.
     pub(crate) last_survivor: bool,
 }
@@ -78,6 +80,7 @@ const DEFAULT: Profile = Profile {
     leases_permille: 300,
     read_leases_permille: 700,
     clocks_exceed_lease: false,
+    hostile_clients: 0,
     last_survivor: false,
 };
 
@@ -93,7 +96,7 @@ const NODE_FAULTS: Faults =
 /// The base of the profiles that have neither membership changes nor lost disks.
 const FIXED_MEMBERS: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..DEFAULT };
 
-static PROFILES: [Profile; 16] = [
+static PROFILES: [Profile; 17] = [
     DEFAULT,
     Profile {
         name: "no-faults",
@@ -234,6 +237,13 @@ static PROFILES: [Profile; 16] = [
         voters: &[3],
         learners_permille: 0,
         last_survivor: true,
+        ..FIXED_MEMBERS
+    },
+    Profile {
+        name: "hostile-clients",
+        summary: "clients that lie in every field of their requests, beside honest ones",
+        snapshots: true,
+        hostile_clients: 3,
         ..FIXED_MEMBERS
     },
     Profile {

@@ -67,6 +67,16 @@ pub trait Workload: Clone + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Checks the reply to one order of an administrator, as [`Workload::check_reply`] does for
+    /// commands.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the reply.
+    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String> {
+        let _ = (order, reply);
+        Ok(())
+    }
+
     /// Checks the answer to a query in the state after the commands so far.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 use quorate::machine::{ConflictTest, Digest, StateMachine};
-use quorate::types::Index;
+use quorate::types::{Index, QuotaUsage};
 
 use crate::values::choice::Draw;
 use crate::workload::contract::Workload;
@@ -28,6 +28,7 @@ trait ErasedWorkload: Send + Sync {
     fn is_kv(&self) -> bool;
     fn object(&self) -> Option<Object>;
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String>;
+    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String>;
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String>;
     fn check_state(&self, machine: &AnyMachine) -> Result<(), String>;
 }
@@ -80,6 +81,10 @@ impl Workload for AnyWorkload {
         self.0.check_reply(command, reply)
     }
 
+    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String> {
+        self.0.check_order(order, reply)
+    }
+
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
         self.0.check_answer(query, answer)
     }
@@ -128,6 +133,10 @@ impl<W: Workload> ErasedWorkload for W {
         Workload::check_reply(self, command, reply)
     }
 
+    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String> {
+        Workload::check_order(self, order, reply)
+    }
+
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
         Workload::check_answer(self, query, answer)
     }
@@ -151,6 +160,14 @@ impl<M: StateMachine + Clone + 'static> ErasedMachine for M {
 impl StateMachine for AnyMachine {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
         self.0.apply(index, command)
+    }
+
+    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
+        self.0.administer(index, order)
+    }
+
+    fn quota(&self) -> Option<QuotaUsage> {
+        self.0.quota()
     }
 
     fn query(&self, query: &[u8]) -> Vec<u8> {

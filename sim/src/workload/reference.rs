@@ -178,9 +178,9 @@ impl ReferenceMachine {
 /// Returns the session request in an entry, if there is one.
 fn request_of(entry: &Entry) -> Option<(SessionId, Sequence)> {
     let Payload::Command(command) = &entry.payload else { return None };
-    match Request::decode(command)? {
-        Request::InSession { session, sequence, .. } => Some((session, sequence)),
-        Request::Plain(_) | Request::Register { .. } => None,
+    match Request::in_log(command)? {
+        (_, Request::InSession { session, sequence, .. }) => Some((session, sequence)),
+        _ => None,
     }
 }
 
@@ -190,6 +190,13 @@ impl StateMachine for CheckedMachine {
         let reply = self.machine.apply(index, command);
         self.executed += 1;
         let wrong = self.workload.check_reply(command, &reply).err();
+        self.wrong = self.wrong.take().or(wrong);
+        reply
+    }
+
+    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
+        let reply = self.machine.administer(index, order);
+        let wrong = self.workload.check_order(order, &reply).err();
         self.wrong = self.wrong.take().or(wrong);
         reply
     }
@@ -213,7 +220,7 @@ impl StateMachine for CheckedMachine {
 
 #[cfg(test)]
 mod tests {
-    use quorate::machine::{Nonce, SessionLimits};
+    use quorate::machine::{Nonce, Proposer, SessionLimits};
     use quorate::types::{Command, Term};
 
     use super::*;
@@ -236,11 +243,12 @@ mod tests {
         let command = &mark(operation.encode(), OpId(sequence), 0);
         let (session, acknowledged) = (SessionId(Index(1)), Sequence(1));
         let sequence = Sequence(sequence);
-        Request::InSession { session, sequence, acknowledged, command }.encode()
+        Request::InSession { session, sequence, acknowledged, command }
+            .encode_for(Proposer::Unnamed)
     }
 
     fn plain(operation: Operation<'_>) -> Command {
-        Request::Plain(&mark(operation.encode(), OpId(7), 0)).encode()
+        Request::Plain(&mark(operation.encode(), OpId(7), 0)).encode_for(Proposer::Unnamed)
     }
 
     /// A node's machine without the marks of the commands.
@@ -284,7 +292,7 @@ mod tests {
 
     fn requests() -> Vec<Entry> {
         let limits = SessionLimits::default();
-        let register = Request::Register { nonce: Nonce(1), limits }.encode();
+        let register = Request::Register { nonce: Nonce(1), limits }.encode_for(Proposer::Unnamed);
         log(1, vec![register, ask(1, PUT), ask(2, GET), ask(1, PUT)])
     }
 

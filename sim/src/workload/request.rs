@@ -1,7 +1,9 @@
 //! The mark that ties a command in the log to the client operation that it belongs to.
 
-use quorate::machine::{Request, Sequence, SessionId};
+use quorate::machine::{Proposer, Request, Sequence, SessionId};
 use quorate::types::Payload;
+
+use crate::workload::principal::Principal;
 
 /// The number of a client operation, from 0 in the order of invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +12,8 @@ pub struct OpId(pub u64);
 /// The client operation that an entry's payload belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PayloadOrigin {
-    /// No operation: an empty entry, a membership, or the registration of a session.
+    /// No operation: an empty entry, a membership, the registration of a session, an order, or the
+    /// malformed bytes of a hostile client.
     NoOperation,
     /// The command of an operation.
     Command {
@@ -56,12 +59,18 @@ impl PayloadOrigin {
     /// Returns the operation that `payload` belongs to.
     pub(crate) fn of(payload: &Payload) -> PayloadOrigin {
         let Payload::Command(command) = payload else { return PayloadOrigin::NoOperation };
-        let (command, session) = match Request::decode(command) {
+        let Some((proposer, request)) = Proposer::split(command) else {
+            return PayloadOrigin::Unmarked;
+        };
+        let (command, session) = match Request::decode(request) {
             Some(Request::Plain(command)) => (command, None),
             Some(Request::InSession { session, sequence, command, .. }) => {
                 (command, Some((session, sequence)))
             }
-            Some(Request::Register { .. }) => return PayloadOrigin::NoOperation,
+            Some(Request::Register { .. } | Request::SetBounds(_) | Request::Order(_)) => {
+                return PayloadOrigin::NoOperation;
+            }
+            None if Principal::is_hostile(proposer) => return PayloadOrigin::NoOperation,
             None => return PayloadOrigin::Unmarked,
         };
         match unmark(command) {
@@ -84,7 +93,7 @@ mod tests {
         assert_eq!(unmark(&marked), Some((&b"put"[..], OpId(7))));
         let long = mark(vec![1; 50], OpId(8), 40);
         assert_eq!(unmark(&long), Some((&[1; 50][..], OpId(8))));
-        let plain = Payload::Command(Request::Plain(&marked).encode());
+        let plain = Payload::Command(Request::Plain(&marked).encode_for(Proposer::Unnamed));
         assert_eq!(
             PayloadOrigin::of(&plain),
             PayloadOrigin::Command { op: OpId(7), session: None }

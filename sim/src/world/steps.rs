@@ -127,6 +127,7 @@ impl World {
         self.run.observe(Observation::RequestReceived { node: to.id(), tag });
         match kind {
             RequestKind::Propose(command, acknowledge) => {
+                let command = self.load.clients.principal(tag).stamp(&command);
                 let proposal = Proposal { tag, acknowledge, command };
                 if self.cluster[to].gather(proposal, &mut self.run) {
                     self.propose_batch(to);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::log::Log;
-use quorate::machine::{Digest, Machine, Request, Sequence, SessionId, SessionLimits};
+use quorate::machine::{Digest, Machine, Proposer, Request, Sequence, SessionId, SessionLimits};
 use quorate::raft::{Config, RoleName, Status};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
@@ -66,15 +66,15 @@ pub(crate) fn command(index: u64, term: u64, op: u64) -> Entry {
 
 /// The entry `index@term` with a command of these bytes.
 pub(crate) fn written(index: u64, term: u64, op: u64, bytes: &[u8]) -> Entry {
-    let command = Request::Plain(&mark(bytes.to_vec(), OpId(op), 0)).encode();
+    let command = Request::Plain(&mark(bytes.to_vec(), OpId(op), 0)).encode_for(Proposer::Unnamed);
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
 /// The entry `index@term` that opens a session.
 pub(crate) fn register(index: u64, term: u64) -> Entry {
     let nonce = quorate::machine::Nonce(u128::from(index));
-    let limits = SessionLimits { sessions_max: 1, ..SessionLimits::default() };
-    let command = Request::Register { nonce, limits }.encode();
+    let limits = SessionLimits::default();
+    let command = Request::Register { nonce, limits }.encode_for(Proposer::Unnamed);
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
@@ -83,7 +83,8 @@ pub(crate) fn request(index: u64, term: u64, op: u64, session: u64, sequence: u6
     let command = &mark(b"x".to_vec(), OpId(op), 0)[..];
     let (session, sequence) = (SessionId(Index(session)), Sequence(sequence));
     let acknowledged = Sequence(1);
-    let command = Request::InSession { session, sequence, acknowledged, command }.encode();
+    let command = Request::InSession { session, sequence, acknowledged, command }
+        .encode_for(Proposer::Unnamed);
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 

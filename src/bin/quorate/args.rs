@@ -11,9 +11,11 @@ use crate::keys::{CasFlags, DeleteFlags, GetFlags, PutFlags, ScanFlags};
 use crate::leadership::{SnapshotFlags, TransferFlags};
 use crate::lin_kv::LinKvFlags;
 use crate::members::MembersFlags;
+use crate::quota::QuotaFlags;
 use crate::recover::RecoverFlags;
 use crate::restore::RestoreFlags;
 use crate::serve::ServeFlags;
+use crate::sessions::SessionsFlags;
 use crate::status::StatusFlags;
 
 /// A durable, replicated key-value store on Raft.
@@ -31,7 +33,7 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  success
   1  negative result: no such key, compare failed, writes cannot succeed or a
-     member does not answer (status), or damage found
+     member does not answer (status), the quota is reached, or damage found
   2  invalid command line, configuration or file, or the output cannot be written
   3  not executed: no node accepted it in time (unreachable, busy or
      disk full), or a signal interrupted it; safe to retry
@@ -67,6 +69,10 @@ pub(crate) enum CliCommand {
     Transfer(TransferFlags),
     /// Make a node take a snapshot now
     Snapshot(SnapshotFlags),
+    /// Show or set the quota of the store, or clear its alarm
+    Quota(QuotaFlags),
+    /// Show or set the bounds of the client sessions
+    Sessions(SessionsFlags),
     /// Benchmark a cluster: throughput and latency of puts and gets
     Bench(BenchFlags),
     /// Create TLS certificates for nodes, clients and administrators

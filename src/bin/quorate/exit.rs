@@ -12,7 +12,7 @@ pub(crate) enum Exit {
     /// The command succeeded, with a positive result.
     Done = 0,
     /// The result is negative: no such key, a failed compare, a cluster in which writes cannot
-    /// succeed, a member that does not answer, or damage.
+    /// succeed, a member that does not answer, a quota with an alarm, or damage.
     Negative = 1,
     /// The command line, a configuration or a file is invalid, or the output cannot be written.
     InvalidInput = 2,

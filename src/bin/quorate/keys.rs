@@ -266,6 +266,7 @@ pub(crate) async fn propose(client: &Client, command: Command<'_>) -> Result<Rep
     let reply = client.propose(&command.encode()).await?;
     match Reply::decode(&reply) {
         Some(Reply::Invalid) | None => Err(wrong_state_machine()),
+        Some(Reply::NoSpace(quota)) => Err(no_space(quota)),
         Some(reply) => Ok(reply),
     }
 }
@@ -285,7 +286,17 @@ async fn run_query(
     Answer::decode(&answered.answer).ok_or_else(wrong_state_machine)
 }
 
-fn wrong_state_machine() -> CommandError {
+/// Returns the error of a write that would have grown the store beyond its quota.
+pub(crate) fn no_space(quota: u64) -> CommandError {
+    let message = format!(
+        "the store has reached its quota of {quota} bytes, and rejects writes that grow it: delete \
+         keys, or let an administrator raise the quota (`quorate quota set`), and then clear the \
+         alarm (`quorate quota clear`)"
+    );
+    CommandError::new(Exit::Rejected, message)
+}
+
+pub(crate) fn wrong_state_machine() -> CommandError {
     CommandError::new(Exit::Rejected, "the nodes run another state machine than `quorate serve`")
 }
 

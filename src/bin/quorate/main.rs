@@ -19,10 +19,12 @@ mod members;
 mod new_cluster;
 mod output;
 mod pending_directories;
+mod quota;
 mod recover;
 mod restore;
 mod running_node;
 mod serve;
+mod sessions;
 mod settings;
 mod signals;
 mod status;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         CliCommand::Members(flags) => members::run(&flags, args.json),
         CliCommand::Transfer(flags) => leadership::transfer(&flags, args.json),
         CliCommand::Snapshot(flags) => leadership::snapshot(&flags, args.json),
+        CliCommand::Quota(flags) => quota::run(&flags, args.json),
+        CliCommand::Sessions(flags) => sessions::run(&flags, args.json),
         CliCommand::Bench(flags) => bench::run(&flags, args.json),
         CliCommand::Certs(flags) => certs::run(&flags, args.json),
         CliCommand::Inspect(flags) => inspect::run(&flags, args.json),

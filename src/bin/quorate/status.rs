@@ -4,12 +4,13 @@ use clap::Args;
 use quorate::quorum::is_quorum;
 use quorate::runtime::{ANY_UNNAMED_CLUSTER, Client, Report, WriteObstacle};
 use quorate::storage::ClusterId;
-use quorate::types::{Member, Membership, NodeId, PeerStatus, StateVerification};
+use quorate::types::{MachineUsage, Member, Membership, NodeId, PeerStatus, StateVerification};
 use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
 use crate::output::print;
+use crate::quota;
 use crate::table::Table;
 
 /// The flags of `status`.
@@ -20,7 +21,8 @@ Example:
 
 last, durable, committed, applied, snapshot: the node's log indices. durable entries are on the
 node's own disk, committed ones on the disks of a quorum, applied ones in its state machine. lag:
-entries of the leader's log that are not known to be on the node's disk.
+entries of the leader's log that are not known to be on the node's disk. store: the bytes that count
+against the quota. sessions: the open client sessions.
 
 Exit code 1: writes cannot succeed, or a member does not answer. Writes cannot succeed without a
 leader whose disk has space, without a quorum of voters that follow it and have space, or without a
@@ -125,6 +127,12 @@ impl ClusterStatus {
         reports.filter(leads).max_by_key(|report| report.status.term)
     }
 
+    /// Returns the memory of the leader's state machine, or of any other without a leader.
+    fn usage(&self) -> Option<&MachineUsage> {
+        let any = || self.rows.iter().find_map(|row| row.report.as_ref().ok());
+        self.leader().or_else(any).map(|report| &report.usage)
+    }
+
     fn peer(&self, id: NodeId) -> Option<&PeerStatus> {
         self.leader()?.peers.iter().find(|peer| peer.id == id)
     }
@@ -145,7 +153,13 @@ impl ClusterStatus {
             table.row(row.cells().into_iter().chain([lag]));
         }
         let warnings = self.warnings().into_iter().map(|warning| format!("{warning}\n"));
-        format!("cluster {}\n{table}{}", self.cluster, warnings.collect::<String>())
+        let memory = self.usage().map(|usage| {
+            let quota = usage.quota.map(|quota| format!("store: {}\n", quota::text_of(&quota)));
+            let (used, max) = (usage.sessions, usage.bounds.sessions_max);
+            format!("{}sessions: {used} of {max}\n", quota.unwrap_or_default())
+        });
+        let (cluster, memory) = (self.cluster, memory.unwrap_or_default());
+        format!("cluster {cluster}\n{table}{memory}{}", warnings.collect::<String>())
     }
 
     /// Returns true if writes can succeed and every member answers.
@@ -208,6 +222,13 @@ impl ClusterStatus {
         };
         let mut warnings: Vec<String> = self.rows.iter().filter_map(warning).collect();
         warnings.extend(self.write_obstacles());
+        if self.usage().and_then(|usage| usage.quota).is_some_and(|quota| quota.alarm) {
+            warnings.push(
+                "the store has reached its quota, and rejects writes that grow it: see `quorate \
+                 quota --help`"
+                    .to_owned(),
+            );
+        }
         if !self.membership.is_settled() {
             warnings.push(format!("a membership change is in progress: {}", self.membership));
         }
@@ -243,6 +264,8 @@ impl ClusterStatus {
             "membership": self.membership.to_string(),
             "settled": self.membership.is_settled(),
             "obstacles": self.write_obstacles(),
+            "store": self.usage().and_then(|usage| usage.quota.as_ref()).map(quota::json_of),
+            "sessions": self.usage().map(|usage| usage.sessions),
             "nodes": self.rows.iter().map(row).collect::<Vec<_>>(),
         })
     }

@@ -15,7 +15,7 @@ use crate::runtime::entropy::entropy;
 use crate::runtime::transport::link::Security;
 use crate::runtime::unnamed_cluster::ANY_UNNAMED_CLUSTER;
 use crate::storage::ClusterId;
-use crate::types::RejectReason;
+use crate::types::{MachineRejectReason, RejectReason};
 use crate::wire::{ReplyBody, RequestBody, ServiceRejectReason};
 
 /// The connections and the known nodes, shared by the clones of a client.
@@ -283,6 +283,16 @@ impl Attempts<'_> {
                 // Only the answer was rejected; the request itself was executed.
                 self.may_have_executed |= reason == ServiceRejectReason::AnswerTooLarge;
                 Err(self.rejected(RejectCause::Service(reason)))
+            }
+            ReplyBody::MachineRejected { reason, .. } => {
+                let cause = RejectCause::Machine(reason);
+                match reason {
+                    MachineRejectReason::Requests { .. } => {
+                        self.last_error = Some(AttemptError::Rejected(cause));
+                        Ok(NextStep::RetryLater)
+                    }
+                    _ => Err(self.rejected(cause)),
+                }
             }
             ReplyBody::Rejected { reason, leader } => {
                 let redirected = match reason {

@@ -14,7 +14,7 @@ use crate::runtime::client::config::{ClientConfig, ClientConfigError};
 use crate::runtime::client::error::ClientError;
 use crate::runtime::request::{ProposalOutcome, ReadReply};
 use crate::storage::ClusterId;
-use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report};
+use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report, SessionBounds};
 
 /// A client whose calls block. Its clones share one background thread for their connections. See
 /// [`crate::runtime::Client`] for what each call does, and for its errors.
@@ -88,6 +88,26 @@ impl Client {
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, ClientError> {
         self.thread.wait(self.inner.propose_at_most_once(command, acknowledge))
+    }
+
+    /// Blocking form of [`Client::order`](crate::runtime::Client::order).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn order(&self, order: &[u8]) -> Result<Arc<[u8]>, ClientError> {
+        self.thread.wait(self.inner.order(order))
+    }
+
+    /// Blocking form of
+    /// [`Client::set_session_bounds`](crate::runtime::Client::set_session_bounds).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    ///
+    /// # Panics
+    /// If the bounds are invalid.
+    pub fn set_session_bounds(&self, bounds: SessionBounds) -> Result<(), ClientError> {
+        self.thread.wait(self.inner.set_session_bounds(bounds))
     }
 
     /// Blocking form of [`Client::read`](crate::runtime::Client::read).

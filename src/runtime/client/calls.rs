@@ -18,7 +18,7 @@ use crate::runtime::tls::TlsError;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
-use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report};
+use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report, SessionBounds};
 use crate::wire::{ReplyBody, RequestBody};
 
 /// A client of a cluster. Clones share its connections and its session. Each may be used by any
@@ -96,8 +96,39 @@ impl Client {
         command: &[u8],
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, ClientError> {
-        let command = Request::Plain(command).encode();
-        let body = RequestBody::Propose { acknowledge, command };
+        self.propose_request(&Request::Plain(command), acknowledge).await
+    }
+
+    /// Gives an order to the state machine, at most once, and returns its reply. For
+    /// administrators.
+    ///
+    /// # Errors
+    /// Those of [`Client::propose_at_most_once`].
+    pub async fn order(&self, order: &[u8]) -> Result<Arc<[u8]>, ClientError> {
+        let outcome = self.propose_request(&Request::Order(order), Acknowledge::Default).await?;
+        outcome.reply().cloned().ok_or(ClientError::Unknown(AttemptError::UnexpectedReply))
+    }
+
+    /// Sets the bounds of all client sessions on every node. Sessions beyond them expire. For
+    /// administrators.
+    ///
+    /// # Errors
+    /// Those of [`Client::propose_at_most_once`].
+    ///
+    /// # Panics
+    /// If the bounds are invalid: see [`SessionBounds::error`].
+    pub async fn set_session_bounds(&self, bounds: SessionBounds) -> Result<(), ClientError> {
+        assert_eq!(bounds.error(), None, "{bounds:?} are invalid");
+        let request = Request::SetBounds(bounds);
+        self.propose_request(&request, Acknowledge::Default).await.map(|_| ())
+    }
+
+    async fn propose_request(
+        &self,
+        request: &Request<'_>,
+        acknowledge: Acknowledge,
+    ) -> Result<ProposalOutcome, ClientError> {
+        let body = RequestBody::Propose { acknowledge, command: request.encode() };
         let reply = self.send(Route::Leader, body).await?;
         match request::proposal_outcome(reply) {
             Ok(

@@ -72,11 +72,7 @@ impl ClientConfig {
             deadline: Duration::from_secs(10),
             attempt_max: Duration::from_secs(5),
             acknowledge: Acknowledge::Default,
-            session: SessionLimits {
-                window: 256,
-                replies_bytes_max: 4 << 20,
-                ..SessionLimits::default()
-            },
+            session: SessionLimits { window: 256, replies_bytes_max: 4 << 20 },
             connect_timeout: Duration::from_secs(2),
             keepalive_interval: Duration::from_millis(500),
             keepalive_timeout: Duration::from_secs(2),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::types::RejectReason;
+use crate::types::{MachineRejectReason, RejectReason};
 use crate::wire::ServiceRejectReason;
 
 /// The error of a client call, by the outcome of its request.
@@ -70,8 +70,11 @@ pub enum AttemptError {
         /// The address of the node.
         address: String,
     },
-    /// The session of the request has expired, because too many other sessions were opened.
-    #[error("the session has expired: raise sessions_max if there are more clients than that")]
+    /// The session of the request has expired, because its principal opened too many others.
+    #[error(
+        "the session has expired, because its principal has opened too many others: an \
+        administrator can raise sessions_per_principal_max"
+    )]
     SessionExpired,
     /// The window of the session was full until the deadline.
     #[error("the window of the session is full: raise the window, or send fewer proposals")]
@@ -102,6 +105,8 @@ pub enum RejectCause {
     RequestTooLarge,
     /// The command is not an encoded `machine::Request`.
     MalformedCommand,
+    /// The state machines of all nodes rejected the command.
+    Machine(MachineRejectReason),
 }
 
 impl RejectCause {
@@ -121,7 +126,9 @@ impl RejectCause {
                 "use an administrator's certificate"
             }
             RejectCause::RequestTooLarge => "split the request",
-            RejectCause::Service(_) | RejectCause::MalformedCommand => return None,
+            RejectCause::Service(_) | RejectCause::MalformedCommand | RejectCause::Machine(_) => {
+                return None;
+            }
         })
     }
 }
@@ -131,6 +138,7 @@ impl fmt::Display for RejectCause {
         match self {
             RejectCause::Node(reason) => reason.fmt(f)?,
             RejectCause::Service(reason) => reason.fmt(f)?,
+            RejectCause::Machine(reason) => reason.fmt(f)?,
             RejectCause::RequestTooLarge => f.write_str("the request is larger than a frame")?,
             RejectCause::MalformedCommand => f.write_str("the command is malformed")?,
         }

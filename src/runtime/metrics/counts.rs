@@ -13,7 +13,9 @@ use crate::runtime::metrics::network::NetworkCounts;
 use crate::runtime::metrics::value::{Counter, ENABLED, Gauge, Histogram, Stopwatch};
 use crate::runtime::write_obstacle::WriteObstacle;
 use crate::storage::{ClusterId, DiskError, FileAction, Lane, Operation};
-use crate::types::{Membership, NodeId, PeerStatus, ReadLevel, RejectReason, RoleName};
+use crate::types::{
+    MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason, RoleName,
+};
 use crate::wire::ReplyBody;
 
 /// The points of the log, in ascending order except `durable`, which may lie anywhere up to `last`.
@@ -65,6 +67,19 @@ pub(in crate::runtime) struct StateGauges {
     pub(in crate::runtime) stopped: Gauge,
     /// The obstacle to writes at the last step at which it was determined.
     pub(in crate::runtime) write_obstacle: Mutex<Option<WriteObstacle>>,
+    pub(in crate::runtime) usage: UsageGauges,
+}
+
+/// Gauges of the memory that the client sessions and the user's state take. Without a quota those
+/// of the quota are 0.
+#[derive(Debug, Default)]
+pub(in crate::runtime) struct UsageGauges {
+    pub(in crate::runtime) sessions: Gauge,
+    pub(in crate::runtime) requests: Gauge,
+    pub(in crate::runtime) replies_bytes: Gauge,
+    pub(in crate::runtime) state_bytes: Gauge,
+    pub(in crate::runtime) quota_bytes: Gauge,
+    pub(in crate::runtime) quota_alarm: Gauge,
 }
 
 /// Counters of events of the node.
@@ -103,6 +118,19 @@ pub(in crate::runtime) struct DiskCounts {
     pub(in crate::runtime) operations: CountersByLabel<FileAction>,
     pub(in crate::runtime) errors: CountersByLabel<DiskError>,
     pub(in crate::runtime) written_bytes: Counter,
+}
+
+impl UsageGauges {
+    fn set(&self, usage: &MachineUsage) {
+        self.sessions.set(usage.sessions);
+        self.requests.set(usage.requests);
+        self.replies_bytes.set(usage.replies_bytes);
+        if let Some(QuotaUsage { used_bytes, bytes_max, alarm }) = usage.quota {
+            self.state_bytes.set(used_bytes);
+            self.quota_bytes.set(bytes_max);
+            self.quota_alarm.set(alarm.into());
+        }
+    }
 }
 
 impl Counts {
@@ -154,6 +182,7 @@ impl Counts {
         state.disk_full.set(status.disk_full.into());
         state.damaged_entries.set(status.damaged_entries as u64);
         state.verification.set(node.verification().number() as u64);
+        state.usage.set(&node.usage());
         let (taken, received) = node.snapshot_counts();
         self.events.snapshots.raise(&SnapshotStep::Taken, taken);
         self.events.snapshots.raise(&SnapshotStep::Received, received);

@@ -24,6 +24,7 @@ impl Collector for Metrics {
         let mut families = Families(&mut encoder);
         let counts = &*self.0;
         families.state(counts)?;
+        families.usage(counts)?;
         families.events(counts)?;
         families.requests(counts)?;
         families.disk(counts)?;
@@ -93,6 +94,23 @@ impl Families<'_, '_> {
         let members = members.map(|(kind, count)| ([("kind", kind.to_owned())], count));
         self.gauges("members", "The voters and learners of the active membership", None, members)?;
         self.gauge("stopped", "1 once the node has stopped permanently", state.stopped.get())
+    }
+
+    fn usage(&mut self, counts: &Counts) -> fmt::Result {
+        let usage = &counts.state.usage;
+        self.gauge("sessions", "Open client sessions", usage.sessions.get())?;
+        let help = "Requests that the client sessions store";
+        self.gauge("session_requests", help, usage.requests.get())?;
+        let bytes = Some(&Unit::Bytes);
+        let (help, replies) =
+            ("Bytes of replies that the client sessions store", usage.replies_bytes.get());
+        self.gauges("session_replies", help, bytes, [(NO_LABELS, replies)])?;
+        let (help, used) = ("Bytes of the state that count against its quota", &usage.state_bytes);
+        self.gauges("state", help, bytes, [(NO_LABELS, used.get())])?;
+        let (help, quota) = ("The quota of the state, 0 for none", &usage.quota_bytes);
+        self.gauges("state_quota", help, bytes, [(NO_LABELS, quota.get())])?;
+        let help = "1 if writes that grow the state are rejected until an operator makes room";
+        self.gauge("state_quota_alarm", help, usage.quota_alarm.get())
     }
 
     fn events(&mut self, counts: &Counts) -> fmt::Result {

@@ -137,7 +137,9 @@ impl ProposalEnd {
     pub(super) fn of(reply: &ReplyBody) -> ProposalEnd {
         match reply {
             ReplyBody::MayBeLost { .. } => ProposalEnd::MayBeLost,
-            ReplyBody::Rejected { .. } | ReplyBody::ServiceRejected(_) => ProposalEnd::Rejected,
+            ReplyBody::Rejected { .. }
+            | ReplyBody::ServiceRejected(_)
+            | ReplyBody::MachineRejected { .. } => ProposalEnd::Rejected,
             ReplyBody::Unknown => ProposalEnd::Unknown,
             ReplyBody::Replied { .. }
             | ReplyBody::Registered { .. }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::origin::Origin;
-use crate::runtime::principal::{Principal, Role};
+use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Caller, Executor, Rights, ServiceLimits};
@@ -71,7 +71,6 @@ impl Service {
         principal: Option<&Principal>,
         from: SocketAddr,
     ) -> io::Result<AcceptedClient> {
-        let role = principal.map_or(Role::Admin, Principal::role);
         let origin = Origin::new(principal, from.ip());
         let kind = match origin.is_reserved() {
             true => PlaceKind::Reserved,
@@ -94,7 +93,8 @@ impl Service {
             (Ok(()), Ok(permit)) => {
                 // A hello that names this node may be that of a node that forwards proposals.
                 let forwards = self.executor.forwarder.is_some() && hello.node.is_some();
-                let caller = Caller { origin, from, rights: Rights { role, forwards } };
+                let rights = Rights { principal: principal.cloned(), forwards };
+                let caller = Caller { origin, from, rights };
                 let _open = Arc::clone(&self.open).try_acquire_owned().ok();
                 Ok(AcceptedClient { caller, _open, _permit: permit })
             }

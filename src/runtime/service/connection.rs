@@ -150,8 +150,10 @@ impl Connection {
             permits: (slot, permits),
         };
         let Caller { origin, from, rights } = &self.caller;
+        let is_allowed = rights.allow(&body);
+        let body = if is_allowed { rights.stamp(body) } else { body };
         let order = Order::of(&body, origin, *from);
-        let permits = match rights.allow(&body) {
+        let permits = match is_allowed {
             true => self.limits.acquire(&body).ok_or(ServiceRejectReason::Overloaded),
             false => Err(ServiceRejectReason::NotAllowed),
         };

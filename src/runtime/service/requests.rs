@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::machine::Proposer;
 use crate::runtime::client::Forwarder;
 use crate::runtime::config::ServiceConfig;
 use crate::runtime::handle::Handle;
 use crate::runtime::origin::Origin;
-use crate::runtime::principal::Role;
+use crate::runtime::principal::{Principal, Role};
 use crate::runtime::request::{Access, Effect, Operation};
 use crate::types::RejectReason;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
@@ -54,9 +55,11 @@ pub(super) struct Caller {
 }
 
 /// The rights of one client.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Rights {
-    pub(super) role: Role,
+    /// The principal of the client's certificate; none on a plaintext connection, whose client is
+    /// an administrator.
+    pub(super) principal: Option<Principal>,
     /// Whether the client is a node that forwards proposals of its own clients, whose roles it has
     /// checked.
     pub(super) forwards: bool,
@@ -169,7 +172,8 @@ impl LimitPermits {
             | ReplyBody::Report(_)
             | ReplyBody::Rejected { .. }
             | ReplyBody::Unknown
-            | ReplyBody::ServiceRejected(_) => (body, None),
+            | ReplyBody::ServiceRejected(_)
+            | ReplyBody::MachineRejected { .. } => (body, None),
         };
         (body, LimitPermits { kib: kib.unwrap_or_default(), ..self })
     }
@@ -177,12 +181,33 @@ impl LimitPermits {
 
 impl Rights {
     /// Returns true if a client with these rights may send the request.
-    pub(super) fn allow(self, request: &RequestBody) -> bool {
+    pub(super) fn allow(&self, request: &RequestBody) -> bool {
+        let role = self.principal.as_ref().map(Principal::role);
+        let is_admin = role.is_none_or(|role| role == Role::Admin);
         match Operation::of(request).access {
             Access::Everyone => true,
-            Access::Clients => self.role != Role::Node,
-            Access::Forwarded => self.role != Role::Node || self.forwards,
-            Access::Admins => self.role == Role::Admin,
+            Access::Clients => role != Some(Role::Node),
+            Access::Forwarded => self.forwards && role.is_none_or(|role| role == Role::Node),
+            Access::Admins => is_admin,
+        }
+    }
+
+    /// Writes the client into its proposal. A node has written its clients into what it forwards;
+    /// without certificates it proves no client.
+    pub(super) fn stamp(&self, request: RequestBody) -> RequestBody {
+        match (request, &self.principal) {
+            (RequestBody::Propose { acknowledge, command }, principal) => {
+                let proposer = match principal {
+                    None => Proposer::Unnamed,
+                    Some(principal) => principal.proposer().expect("nodes do not propose"),
+                };
+                RequestBody::ProposeFor { acknowledge, command: proposer.stamp(&command) }
+            }
+            (RequestBody::ProposeFor { acknowledge, command }, None) => {
+                let request = Proposer::split(&command).map_or(&*command, |(_, request)| request);
+                RequestBody::ProposeFor { acknowledge, command: Proposer::Unnamed.stamp(request) }
+            }
+            (request, _) => request,
         }
     }
 }

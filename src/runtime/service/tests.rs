@@ -7,10 +7,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::machine::{Proposer, Request};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::origin::Origin;
-use crate::runtime::principal::{Principal, Role};
+use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::connection::Connection;
@@ -35,7 +36,7 @@ async fn simulate_node(mut requests: mpsc::Receiver<DriverRequest>) {
                 let (answer, freshness) = (vec![7; MIB], Freshness::Linearizable);
                 ReplyBody::Answered { freshness, index, applied, answer }
             }
-            RequestBody::Propose { .. } => {
+            RequestBody::ProposeFor { .. } => {
                 ReplyBody::Replied { id: EntryId::ZERO, reply: vec![7; MIB].into() }
             }
             _ => continue,
@@ -63,7 +64,7 @@ impl TestConnection {
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
         let limits = ServiceLimits::new(&config).of(&origin(1));
-        let rights = Rights { role: Role::Client, forwards: false };
+        let rights = Rights { principal: Principal::client("app"), forwards: false };
         let from = ([127, 0, 0, 1], 1).into();
         let caller = Caller { origin: origin(1), from, rights };
         let executor = Executor { handle, forwarder: None };
@@ -124,9 +125,10 @@ fn propose(bytes: usize) -> RequestBody {
     }
 }
 
-fn all_requests() -> [RequestBody; 8] {
+fn all_requests() -> [RequestBody; 10] {
     [
         propose(1),
+        order(),
         read(),
         RequestBody::Report,
         RequestBody::ChangeMembership(Change::new().remove(NodeId(2))),
@@ -134,7 +136,18 @@ fn all_requests() -> [RequestBody; 8] {
         RequestBody::TransferLeadership(None),
         RequestBody::Campaign,
         RequestBody::TakeSnapshot,
+        forwarded(),
     ]
+}
+
+fn order() -> RequestBody {
+    let command = Request::Order(b"order").encode();
+    RequestBody::Propose { acknowledge: Acknowledge::Quorum, command }
+}
+
+fn forwarded() -> RequestBody {
+    let command = Proposer::Client("app").stamp(b"7");
+    RequestBody::ProposeFor { acknowledge: Acknowledge::Quorum, command }
 }
 
 #[tokio::test]
@@ -161,15 +174,40 @@ async fn a_request_of_a_node_that_stops_has_an_unknown_outcome() {
 
 #[test]
 fn each_role_may_send_its_own_requests() {
-    let allowed_requests = |role, forwards| -> Vec<RequestBody> {
-        all_requests().into_iter().filter(|body| Rights { role, forwards }.allow(body)).collect()
+    let allowed_requests = |principal: Option<Principal>, forwards| -> Vec<RequestBody> {
+        let rights = Rights { principal, forwards };
+        all_requests().into_iter().filter(|body| rights.allow(body)).collect()
     };
-    let [node, client, admin] = Role::ALL.map(|role| allowed_requests(role, false));
-    assert_eq!(node, [RequestBody::Report]);
-    let forwarded = allowed_requests(Role::Node, true);
-    assert_eq!(forwarded, [propose(1), RequestBody::Report], "for the client of another node");
+    let node = || Some(Principal::Node(NodeId(2)));
+    assert_eq!(allowed_requests(node(), false), [RequestBody::Report]);
+    let for_clients = allowed_requests(node(), true);
+    assert_eq!(for_clients, [RequestBody::Report, forwarded()], "for the client of another node");
+    let client = allowed_requests(Principal::client("app"), true);
     assert_eq!(client, [propose(1), read(), RequestBody::Report]);
-    assert_eq!(admin, all_requests());
+    let admin = allowed_requests(Principal::admin("ops"), true);
+    assert_eq!(admin, all_requests()[..9], "all but to speak for another");
+    assert_eq!(allowed_requests(None, false), all_requests()[..9], "without certificates");
+}
+
+#[test]
+fn a_server_writes_the_client_into_its_proposal() {
+    let stamped = |principal, body| {
+        let RequestBody::ProposeFor { command, .. } =
+            (Rights { principal, forwards: true }).stamp(body)
+        else {
+            panic!("a proposal stays one");
+        };
+        command
+    };
+    let seven = [7u8];
+    let app = Principal::client("app");
+    assert_eq!(stamped(app, propose(1)), Proposer::Client("app").stamp(&seven));
+    let ops = Principal::admin("ops");
+    assert_eq!(stamped(ops, propose(1)), Proposer::Admin("ops").stamp(&seven));
+    assert_eq!(stamped(None, propose(1)), Proposer::Unnamed.stamp(&seven));
+    let node = Some(Principal::Node(NodeId(2)));
+    assert_eq!(stamped(node, forwarded()), Proposer::Client("app").stamp(b"7"));
+    assert_eq!(stamped(None, forwarded()), Proposer::Unnamed.stamp(b"7"), "it proves no name");
 }
 
 #[tokio::test(start_paused = true)]

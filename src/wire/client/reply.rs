@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::serial::Bytes;
 use crate::types::text::texts;
-use crate::types::{Address, EntryId, Freshness, Index, NodeId, RejectReason, Report};
+use crate::types::{
+    Address, EntryId, Freshness, Index, MachineRejectReason, NodeId, RejectReason, Report,
+};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::{append, read_whole};
@@ -95,6 +97,13 @@ pub enum ReplyBody {
     Unknown,
     /// The service of this node rejects the request.
     ServiceRejected(ServiceRejectReason),
+    /// The state machines of all nodes reject the command.
+    MachineRejected {
+        /// The id of the command's log entry.
+        id: EntryId,
+        /// The reason for the rejection, with the bound that the command exceeds.
+        reason: MachineRejectReason,
+    },
 }
 
 /// The leader, as a node knows it.

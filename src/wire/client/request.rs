@@ -23,7 +23,8 @@ pub struct ClientRequest {
 /// New variants go last, because their positions are on the wire (`tests/wire/golden.rs`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestBody {
-    /// Proposes a command, encoded by `machine::Request::encode`.
+    /// Proposes a command, encoded by `machine::Request::encode`. The node writes the client into
+    /// the command, so that no client can claim to be another.
     Propose {
         /// The condition under which the proposal is acknowledged.
         acknowledge: Acknowledge,
@@ -50,6 +51,14 @@ pub enum RequestBody {
     Campaign,
     /// Takes a snapshot of the node's state machine. For administrators.
     TakeSnapshot,
+    /// Proposes a command of another node's client. For nodes that forward proposals.
+    ProposeFor {
+        /// The condition under which the proposal is acknowledged.
+        acknowledge: Acknowledge,
+        /// The bytes of the command, in which the other node has written its client, by
+        /// `machine::Proposer::stamp`.
+        command: Command,
+    },
 }
 
 impl ClientRequest {

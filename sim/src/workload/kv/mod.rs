@@ -134,6 +134,10 @@ impl Workload for Kv {
         check_equal(command, reply, &expected)
     }
 
+    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String> {
+        check_equal(order, reply, &self.model.administer(order))
+    }
+
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
         check_equal(query, answer, &self.model.query(query))
     }

@@ -1,11 +1,17 @@
 //! A simple model of the store: a list of keys and values.
 
+use quorate::machine::{Quota, QuotaOrder};
+
 use crate::workload::kv::operation::{Operation, Reply};
 
 /// Keys and values, in the order in which they were written last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The quota in bytes of keys and values; the default of the library if none was set.
+    bytes_max: Option<u64>,
+    /// Whether writes that grow the store are rejected.
+    alarm: bool,
 }
 
 impl Model {
@@ -38,9 +44,33 @@ impl Model {
         if after.len() > Operation::VALUE_BYTES_MAX {
             return Reply::TooLong.encode();
         }
-        self.pairs.retain(|pair| pair.0 != key);
-        self.pairs.push((key.to_vec(), after));
+        let mut pairs = self.pairs.clone();
+        pairs.retain(|pair| pair.0 != key);
+        pairs.push((key.to_vec(), after));
+        if bytes_of(&pairs) > bytes_of(&self.pairs)
+            && (self.alarm || bytes_of(&pairs) > self.bytes_max())
+        {
+            self.alarm = true;
+            return Reply::NoSpace.encode();
+        }
+        self.pairs = pairs;
         Reply::Done.encode()
+    }
+
+    /// Executes an order, and returns the expected reply.
+    pub(super) fn administer(&mut self, order: &[u8]) -> Vec<u8> {
+        match QuotaOrder::decode(order) {
+            None => Reply::Malformed.encode(),
+            Some(QuotaOrder::SetBytes(bytes)) => {
+                self.bytes_max = Some(bytes);
+                self.alarm |= bytes_of(&self.pairs) > bytes;
+                Reply::Done.encode()
+            }
+            Some(QuotaOrder::ClearAlarm) => {
+                self.alarm = bytes_of(&self.pairs) > self.bytes_max();
+                if self.alarm { Reply::NoSpace.encode() } else { Reply::Done.encode() }
+            }
+        }
     }
 
     /// Returns the expected answer to a query.
@@ -59,6 +89,10 @@ impl Model {
         pairs
     }
 
+    fn bytes_max(&self) -> u64 {
+        self.bytes_max.unwrap_or(Quota::BYTES_MAX_DEFAULT)
+    }
+
     fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.pairs.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone())
     }
@@ -66,4 +100,9 @@ impl Model {
 
 fn answer(value: Option<&[u8]>) -> Vec<u8> {
     value.map_or(Reply::Absent, Reply::Value).encode()
+}
+
+/// Returns the size of all keys and values.
+fn bytes_of(pairs: &[(Vec<u8>, Vec<u8>)]) -> u64 {
+    pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
 }

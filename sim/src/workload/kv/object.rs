@@ -34,7 +34,7 @@ fn parse_result(kv: &Kv, op: &KvOp, bytes: &[u8]) -> Option<KvRet> {
         (Reply::Value(value) | Reply::Different(Some(value)), _) => {
             Some(KvRet::Value(intern(kv, value)))
         }
-        (Reply::TooLong | Reply::Malformed, _) => None,
+        (Reply::TooLong | Reply::NoSpace | Reply::Malformed, _) => None,
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Reply<'a> {
     Different(Option<&'a [u8]>),
     /// The value would become too long, so nothing was written.
     TooLong,
+    /// The write would exceed the quota of the store, or its alarm is on, so nothing was written.
+    NoSpace,
     /// The bytes are no operation, or a write sent as a query, so nothing was written.
     Malformed,
 }
@@ -146,6 +148,7 @@ impl<'a> Reply<'a> {
             }
             Reply::TooLong => vec![4],
             Reply::Malformed => vec![5],
+            Reply::NoSpace => vec![6],
         }
     }
 
@@ -162,6 +165,7 @@ impl<'a> Reply<'a> {
             },
             [4] => Some(Reply::TooLong),
             [5] => Some(Reply::Malformed),
+            [6] => Some(Reply::NoSpace),
             _ => None,
         }
     }
@@ -238,12 +242,13 @@ mod tests {
             Reply::Different(None),
             Reply::Different(Some(b"v")),
             Reply::TooLong,
+            Reply::NoSpace,
             Reply::Malformed,
         ];
         for reply in replies {
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));
         }
-        for bytes in [&b""[..], b"\0\0", b"\x03\x01\0\0\0", b"\x03\0\0\0\0v", b"\x06"] {
+        for bytes in [&b""[..], b"\0\0", b"\x03\x01\0\0\0", b"\x03\0\0\0\0v", b"\x07"] {
             assert_eq!(Reply::decode(bytes), None, "{bytes:?}");
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use quorate::machine::{ConflictTest, StateMachine};
-use quorate::types::Index;
+use quorate::machine::{ConflictTest, Quota, QuotaOrder, StateMachine};
+use quorate::types::{Index, QuotaUsage};
 
 use crate::workload::kv::operation::{Operation, Reply};
 
@@ -15,6 +15,8 @@ type Values = BTreeMap<Vec<u8>, Arc<[u8]>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store {
     values: Arc<Values>,
+    /// The quota of the bytes of keys and values.
+    quota: Quota,
 }
 
 impl Store {
@@ -31,9 +33,17 @@ impl Store {
         self.get(key).map_or(Reply::Absent, Reply::Value).encode()
     }
 
+    /// Returns the size of the key and its value, 0 if it is absent.
+    fn bytes_at(&self, key: &[u8]) -> u64 {
+        self.get(key).map_or(0, |value| (key.len() + value.len()) as u64)
+    }
+
     fn put(&mut self, key: &[u8], value: Vec<u8>) -> Vec<u8> {
         if value.len() > Operation::VALUE_BYTES_MAX {
             return Reply::TooLong.encode();
+        }
+        if !self.quota.admit(self.bytes_at(key), (key.len() + value.len()) as u64) {
+            return Reply::NoSpace.encode();
         }
         Arc::make_mut(&mut self.values).insert(key.to_vec(), Arc::from(value));
         Reply::Done.encode()
@@ -47,7 +57,8 @@ impl StateMachine for Store {
             Some(Operation::Get { key }) => self.found(key),
             Some(Operation::Put { key, value }) => self.put(key, value.to_vec()),
             Some(Operation::Delete { key }) => {
-                let found = self.found(key);
+                let (found, freed) = (self.found(key), self.bytes_at(key));
+                assert!(self.quota.admit(freed, 0), "a delete does not grow the store");
                 Arc::make_mut(&mut self.values).remove(key);
                 found
             }
@@ -63,6 +74,16 @@ impl StateMachine for Store {
                 self.put(key, longer)
             }
         }
+    }
+
+    fn administer(&mut self, _: Index, order: &[u8]) -> Vec<u8> {
+        let Some(order) = QuotaOrder::decode(order) else { return Reply::Malformed.encode() };
+        let reply = if self.quota.execute(order) { Reply::Done } else { Reply::NoSpace };
+        reply.encode()
+    }
+
+    fn quota(&self) -> Option<QuotaUsage> {
+        Some(self.quota.usage())
     }
 
     fn conflict_test(&self) -> ConflictTest {
@@ -81,15 +102,17 @@ impl StateMachine for Store {
         }
     }
 
-    /// Each key and its value, in ascending order: the key's length in one byte, the key, the
-    /// value's length in four bytes, the value.
+    /// The quota, then each key and its value, in ascending order: the key's length in one byte,
+    /// the key, the value's length in four bytes, the value.
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        let (values, piece) = (Arc::clone(&self.values), Cursor::new(Vec::new()));
+        let (values, piece) = (Arc::clone(&self.values), Cursor::new(self.quota.encode().to_vec()));
         Box::new(Frozen { values, last: None, piece })
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        let mut values = Values::new();
+        let mut quota = [0; Quota::ENCODED_BYTES];
+        snapshot.read_exact(&mut quota)?;
+        let (mut values, mut bytes) = (Values::new(), 0);
         while let Some(length) = read_length(snapshot)? {
             let key = read_bytes(snapshot, length as usize)?;
             let mut length = [0; 4];
@@ -99,8 +122,10 @@ impl StateMachine for Store {
             if !is_ascending || length > Operation::VALUE_BYTES_MAX {
                 return Err(io::ErrorKind::InvalidData.into());
             }
+            bytes += (key.len() + length) as u64;
             values.insert(key, Arc::from(read_bytes(snapshot, length)?));
         }
+        self.quota = Quota::decode(&quota, bytes).ok_or(io::ErrorKind::InvalidData)?;
         self.values = Arc::new(values);
         Ok(())
     }

@@ -229,8 +229,9 @@ impl Node {
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::new());
         for entry in &entries {
             let work = Work::Apply(vec![entry.clone()]);
-            if let WorkResult::Applied { last: index, outcomes: more, state_digests: shown } =
-                worker.execute(work, &mut self.disk.device)
+            if let WorkResult::Applied {
+                last: index, outcomes: more, state_digests: shown, ..
+            } = worker.execute(work, &mut self.disk.device)
             {
                 outcomes.extend(more);
                 state_digests.extend(shown);
@@ -238,12 +239,13 @@ impl Node {
             }
             states.push(worker.machine().results());
         }
+        let usage = worker.machine().usage();
         let executed = worker.machine().user().take_executed();
         let (entries, executed, states) = (&entries[..], &executed[..], &states[..]);
         let node = self.place.id();
         let applied = Observation::Applied { node, entries, executed, states };
         run.observe(applied);
-        WorkResult::Applied { last, outcomes, state_digests }
+        WorkResult::Applied { last, outcomes, state_digests, usage }
     }
 
     /// Starts a request of the process for its worker's frozen view.

@@ -4,23 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-use quorate::machine::{Call, ClientSession, Sequence};
+use quorate::machine::{Call, ClientSession, Sequence, SessionId};
 use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 
 use crate::observe::OpId;
+use crate::workload::Principal;
 use crate::world::place::Place;
 use crate::world::scheduler::Event;
 use crate::world::scheduler::Scheduler;
 use crate::world::slots::Slots;
 
 /// All clients: first those of the load; then the load-spike client, which only sends many requests
-/// at once; the prober, which tests progress in the stabilization phase; and one for each scripted
-/// request.
+/// at once; the prober, which tests progress in the stabilization phase; the administrator; the
+/// hostile clients; and one for each scripted request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clients {
     list: Vec<Client>,
     /// The number of load clients.
     count: u16,
+    /// The number of hostile clients.
+    hostile: u16,
+    /// Whether the administrator has set the bounds of the sessions.
+    pub(super) are_bounds_set: bool,
     /// The requests in flight.
     pub(crate) requests: Slots<Request>,
     /// The number of operations started so far.
@@ -38,6 +43,8 @@ pub(crate) struct Client {
     pub(super) sequences: BTreeMap<Sequence, OpId>,
     /// The number of sessions that the client has had.
     pub(super) sessions: u32,
+    /// The last session that a hostile client has registered.
+    pub(super) forged_session: Option<SessionId>,
     /// The unanswered attempts by number; the oldest ones are forgotten.
     attempts: BTreeMap<u32, (Option<OpId>, Option<Call>)>,
     /// The number of attempts so far.
@@ -114,9 +121,35 @@ impl IndexMut<u16> for Clients {
 }
 
 impl Clients {
-    pub(super) fn new(count: u16) -> Clients {
-        let list = vec![Client::default(); count as usize + 2];
-        Clients { list, count, ..Clients::default() }
+    pub(super) fn new(count: u16, hostile: u16) -> Clients {
+        let list = vec![Client::default(); (count + hostile) as usize + 3];
+        Clients { list, count, hostile, ..Clients::default() }
+    }
+
+    /// Returns the principal of the client that sent the request with this tag.
+    pub(crate) fn principal(&self, tag: Tag) -> Principal {
+        let (client, _) = split_tag(tag);
+        match client {
+            client if client == self.administrator() => Principal::Administrator,
+            client if self.is_hostile(client) => Principal::Hostile(client),
+            client => Principal::Honest(client),
+        }
+    }
+
+    /// Returns the client that gives orders.
+    pub(super) fn administrator(&self) -> u16 {
+        self.count + 2
+    }
+
+    /// Returns true if the client is hostile.
+    pub(super) fn is_hostile(&self, client: u16) -> bool {
+        let first = self.administrator() + 1;
+        (first..first + self.hostile).contains(&client)
+    }
+
+    /// Returns the administrator and the hostile clients.
+    pub(super) fn adversaries(&self) -> impl Iterator<Item = u16> + use<> {
+        self.administrator()..=self.administrator() + self.hostile
     }
 
     /// Returns the client that tests progress in the stabilization phase.
@@ -136,12 +169,16 @@ impl Clients {
 
     /// Returns true if the client belongs to a scripted request.
     pub(super) fn is_scripted(&self, client: u16) -> bool {
-        client > self.prober()
+        client >= self.first_scripted()
+    }
+
+    fn first_scripted(&self) -> u16 {
+        self.administrator() + self.hostile + 1
     }
 
     /// Returns the number of the scripted request that the client belongs to, if it is one.
     pub(super) fn scripted_number(&self, client: u16) -> Option<usize> {
-        client.checked_sub(self.prober() + 1).map(usize::from)
+        client.checked_sub(self.first_scripted()).map(usize::from)
     }
 
     /// Adds a client for a scripted request.
@@ -239,7 +276,7 @@ mod tests {
 
     #[test]
     fn an_outcome_finds_its_try_once() {
-        let mut clients = Clients::new(3);
+        let mut clients = Clients::new(3, 0);
         let op = clients.begin(2);
         let tag = clients.begin_attempt(2, Some(op), None);
         assert_eq!(
@@ -251,7 +288,7 @@ mod tests {
 
     #[test]
     fn an_operation_ends_once_and_only_if_it_is_waited_for() {
-        let mut clients = Clients::new(1);
+        let mut clients = Clients::new(1, 0);
         let first = clients.begin(0);
         clients[0].pending.insert(first);
         assert_eq!(clients.waiting(), 1);

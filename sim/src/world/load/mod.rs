@@ -1,6 +1,7 @@
 //! The load of a run: its clients, its operator, and its scripted requests.
 
 pub(super) mod clients;
+mod hostile;
 pub(super) mod operator;
 mod replies;
 mod scripted;
@@ -30,7 +31,8 @@ pub(crate) struct Load {
 impl Load {
     /// Returns the load at the start of a run.
     pub(super) fn new(settings: &Settings) -> Load {
-        Load { clients: Clients::new(settings.clients), ..Load::default() }
+        let clients = Clients::new(settings.clients, settings.hostile_clients);
+        Load { clients, ..Load::default() }
     }
 }
 

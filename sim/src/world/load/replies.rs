@@ -56,6 +56,9 @@ impl Load {
             return None;
         };
         self.clients[client].leader = Some(at.id());
+        if self.adversary_replied(client, outcome, run) {
+            return None;
+        }
         let waited = call.is_some() || op.is_some_and(|op| self.clients[client].finish(op));
         if let Some(op) = op.filter(|_| waited) {
             let replied = Observation::Replied { op, node: at.id(), id, outcome };

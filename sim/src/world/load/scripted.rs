@@ -35,7 +35,9 @@ impl ScriptedRequests {
             Some(Reply::Value(value) | Reply::Different(Some(value))) => {
                 ScriptedOutcome::Value(Some(String::from_utf8_lossy(value).into_owned()))
             }
-            Some(Reply::TooLong | Reply::Malformed) | None => ScriptedOutcome::NoReply,
+            Some(Reply::TooLong | Reply::NoSpace | Reply::Malformed) | None => {
+                ScriptedOutcome::NoReply
+            }
         });
     }
 

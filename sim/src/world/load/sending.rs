@@ -103,7 +103,12 @@ fn draw_read_level(client: u16, turn: u32, setup: &Setup) -> ReadLevel {
 }
 
 /// Draws a unique command: the workload's, marked with the operation's number.
-fn draw_command(op: OpId, in_session: bool, draw: &mut Draw<'_>, setup: &Setup) -> Vec<u8> {
+pub(super) fn draw_command(
+    op: OpId,
+    in_session: bool,
+    draw: &mut Draw<'_>,
+    setup: &Setup,
+) -> Vec<u8> {
     let length = command_length(draw, &setup.settings);
     // A command that can never be executed would be resent in a session without end.
     let length = if in_session { length.min(setup.settings.command_bytes_max()) } else { length };
@@ -219,7 +224,7 @@ impl Load {
         self.send_request(route, tag, RequestKind::Read(level, query), run);
     }
 
-    fn send_request(
+    pub(super) fn send_request(
         &mut self,
         route: Route,
         tag: Tag,

@@ -2,6 +2,7 @@
 //! resend requests until they are answered; the others never resend.
 
 use quorate::machine::{Call, ClientSession, Nonce};
+use quorate::types::SessionBounds;
 
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
@@ -17,6 +18,11 @@ impl Load {
     pub(crate) fn schedule_clients(&mut self, setup: &Setup, scheduler: &mut Scheduler) {
         for client in 0..setup.settings.clients {
             self.schedule_next_operation(client, setup, scheduler);
+        }
+        if setup.settings.session_bounds() != SessionBounds::DEFAULT {
+            for client in self.clients.adversaries() {
+                self.schedule_next_operation(client, setup, scheduler);
+            }
         }
     }
 
@@ -61,6 +67,12 @@ impl Load {
             return;
         }
         if self.continue_scripted_request(client, run) {
+            return;
+        }
+        if self.continue_adversary(client, run) {
+            if run.in_fault_phase() {
+                self.schedule_next_operation(client, run.setup, run.scheduler);
+            }
             return;
         }
         let in_fault_phase = run.in_fault_phase();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use quorate::machine::Request;
+use quorate::machine::{Proposer, QuotaOrder, Request};
 use quorate::storage::{FileDisk, Inspection};
 use quorate::types::{Entry, EntryId, Index, Payload};
 use serde_json::{Value, json};
@@ -61,13 +61,26 @@ impl ListedEntry {
 }
 
 fn describe_request(bytes: &[u8]) -> String {
-    match Request::decode(bytes) {
-        Some(Request::Plain(command)) => describe_command(command),
-        Some(Request::Register { .. }) => "new session".to_owned(),
-        Some(Request::InSession { session, sequence, command, .. }) => {
+    let Some((proposer, request)) = Request::in_log(bytes) else {
+        return "unknown request".to_owned();
+    };
+    let request = match request {
+        Request::Plain(command) => describe_command(command),
+        Request::Register { .. } => "new session".to_owned(),
+        Request::InSession { session, sequence, command, .. } => {
             format!("{} ({session}, {sequence})", describe_command(command))
         }
-        _ => "unknown request".to_owned(),
+        Request::SetBounds(_) => "bounds of the client sessions".to_owned(),
+        Request::Order(order) => match QuotaOrder::decode(order) {
+            Some(QuotaOrder::SetBytes(bytes)) => format!("quota of {bytes} bytes"),
+            Some(QuotaOrder::ClearAlarm) => "clear the alarm of the quota".to_owned(),
+            None => format!("{} bytes, an order to another state machine", order.len()),
+        },
+    };
+    match proposer {
+        Proposer::Client(name) => format!("{request}, by client {name}"),
+        Proposer::Admin(name) => format!("{request}, by admin {name}"),
+        Proposer::Unnamed => request,
     }
 }
 

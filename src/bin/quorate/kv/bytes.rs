@@ -30,6 +30,12 @@ impl<'a> Parts<'a> {
         Some(u32::from_le_bytes(*number))
     }
 
+    pub(super) fn long(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
     pub(super) fn part(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         let (part, rest) = self.0.split_at_checked(length)?;

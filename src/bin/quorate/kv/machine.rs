@@ -4,10 +4,11 @@ use std::io::{self, Read};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use quorate::machine::{ConflictTest, StateMachine};
-use quorate::types::Index;
+use quorate::machine::{ConflictTest, Quota, QuotaOrder, StateMachine};
+use quorate::types::{Index, QuotaUsage};
 
 use crate::kv::messages::{Answer, Command, Pair, Query, Reply};
+use crate::kv::pair::bytes_of;
 use crate::kv::snapshot::{Map, Snapshot, read_snapshot};
 
 /// The most pairs in one answer.
@@ -17,11 +18,15 @@ const ANSWER_BYTES_MAX: usize = 256 << 10;
 
 /// The store of a node. A snapshot shares the map until the next command changes it.
 #[derive(Debug, Default)]
-pub(crate) struct Store(Arc<Map>);
+pub(crate) struct Store {
+    map: Arc<Map>,
+    /// The quota of the bytes of all pairs.
+    quota: Quota,
+}
 
 impl Store {
     fn execute(&mut self, command: Command<'_>) -> Reply {
-        let before = self.0.get(command.key()).map(|value| value.to_vec());
+        let before = self.map.get(command.key()).map(|value| value.to_vec());
         let value = match command {
             Command::Put { value, .. } => Some(value),
             Command::Delete { .. } => None,
@@ -30,7 +35,11 @@ impl Store {
             }
             Command::CompareAndSet { value, .. } => value,
         };
-        let map = Arc::make_mut(&mut self.0);
+        let bytes = |value: Option<&[u8]>| value.map_or(0, |value| bytes_of(command.key(), value));
+        if !self.quota.admit(bytes(before.as_deref()), bytes(value)) {
+            return Reply::NoSpace(self.quota.usage().bytes_max);
+        }
+        let map = Arc::make_mut(&mut self.map);
         match value {
             Some(value) => drop(map.insert(command.key().into(), value.into())),
             None => drop(map.remove(command.key())),
@@ -46,7 +55,7 @@ impl Store {
         };
         let mut pairs: Vec<Pair> = Vec::new();
         let mut bytes = 0;
-        let range = self.0.range::<[u8], _>((from, Bound::Unbounded));
+        let range = self.map.range::<[u8], _>((from, Bound::Unbounded));
         for (key, value) in range.take_while(|(key, _)| key.starts_with(prefix)) {
             bytes += key.len() + value.len() + 8;
             if pairs.len() >= limit || (bytes > ANSWER_BYTES_MAX && !pairs.is_empty()) {
@@ -66,9 +75,24 @@ impl StateMachine for Store {
         }
     }
 
+    fn administer(&mut self, _: Index, order: &[u8]) -> Vec<u8> {
+        let reply = match QuotaOrder::decode(order) {
+            None => Reply::Invalid,
+            Some(order) if self.quota.execute(order) => Reply::Done(None),
+            Some(_) => Reply::NoSpace(self.quota.usage().bytes_max),
+        };
+        reply.encode()
+    }
+
+    fn quota(&self) -> Option<QuotaUsage> {
+        Some(self.quota.usage())
+    }
+
     fn query(&self, query: &[u8]) -> Vec<u8> {
         let answer = match Query::decode(query) {
-            Some(Query::Get { key }) => Answer::Value(self.0.get(key).map(|value| value.to_vec())),
+            Some(Query::Get { key }) => {
+                Answer::Value(self.map.get(key).map(|value| value.to_vec()))
+            }
             Some(Query::Scan { prefix, after, limit }) => self.scan(prefix, after, limit),
             None => Answer::Invalid,
         };
@@ -76,11 +100,12 @@ impl StateMachine for Store {
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        Box::new(Snapshot::of(Arc::clone(&self.0)))
+        Box::new(Snapshot::of(Arc::clone(&self.map), &self.quota))
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        self.0 = Arc::new(read_snapshot(snapshot)?);
+        let (map, quota) = read_snapshot(snapshot)?;
+        *self = Store { map: Arc::new(map), quota };
         Ok(())
     }
 
@@ -160,15 +185,51 @@ mod tests {
         apply(&mut store, Command::Delete { key: b"ab" });
         let mut other = Store::default();
         other.restore(&mut snapshot).expect("the snapshot is complete");
-        assert_eq!(other.0, filled().0);
-        assert_ne!(other.0, store.0);
+        assert_eq!(other.map, filled().map);
+        assert_ne!(other.map, store.map);
+    }
+
+    fn order(store: &mut Store, order: QuotaOrder) -> Reply {
+        Reply::decode(&store.administer(Index(1), &order.encode())).expect("a valid reply")
+    }
+
+    #[test]
+    fn beyond_the_quota_the_store_is_read_only_until_an_operator_made_room() {
+        let mut store = Store::default();
+        let max = 2 * bytes_of(b"a", b"1");
+        assert_eq!(order(&mut store, QuotaOrder::SetBytes(max)), Reply::Done(None));
+        let put = |key, value| Command::Put { key, value };
+        assert_eq!(apply(&mut store, put(b"a", b"1")), Reply::Done(None));
+        assert_eq!(apply(&mut store, put(b"b", b"12")), Reply::NoSpace(max));
+        assert_eq!(apply(&mut store, put(b"b", b"1")), Reply::NoSpace(max), "it would fit");
+        let grow = Command::CompareAndSet { key: b"a", expected: Some(b"1"), value: Some(b"12") };
+        assert_eq!(apply(&mut store, grow), Reply::NoSpace(max));
+        assert_eq!(query(&store, Query::Get { key: b"a" }), Answer::Value(Some(b"1".to_vec())));
+        assert_eq!(apply(&mut store, put(b"a", b"2")), Reply::Done(Some(b"1".to_vec())));
+        let mut restored = Store::default();
+        restored.restore(&mut store.snapshot()).expect("the snapshot is complete");
+        assert_eq!(restored.quota(), store.quota());
+        for store in [&mut store, &mut restored] {
+            let deleted = apply(store, Command::Delete { key: b"a" });
+            assert_eq!(deleted, Reply::Done(Some(b"2".to_vec())));
+            assert_eq!(order(store, QuotaOrder::ClearAlarm), Reply::Done(None));
+            assert_eq!(apply(store, put(b"b", b"12")), Reply::Done(None));
+        }
+    }
+
+    #[test]
+    fn the_alarm_stays_while_the_quota_is_exceeded() {
+        let mut store = filled();
+        order(&mut store, QuotaOrder::SetBytes(1));
+        assert_eq!(order(&mut store, QuotaOrder::ClearAlarm), Reply::NoSpace(1));
+        assert_eq!(Reply::decode(&store.administer(Index(1), b"other")), Some(Reply::Invalid));
     }
 
     #[test]
     fn an_invalid_command_changes_nothing() {
         let mut store = filled();
         assert_eq!(Reply::decode(&store.apply(Index(1), b"invalid")), Some(Reply::Invalid));
-        assert_eq!(store.0, filled().0);
+        assert_eq!(store.map, filled().map);
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(crate) enum Reply {
     Done(Option<Vec<u8>>),
     /// The compare failed and nothing was changed; holds the current value of the key.
     Differs(Option<Vec<u8>>),
+    /// The write would have exceeded the quota of this many bytes, or the alarm is on. Nothing was
+    /// changed.
+    NoSpace(u64),
     /// The bytes are not a command. Nothing was executed.
     Invalid,
 }
@@ -106,6 +109,7 @@ impl Reply {
             Reply::Done(value) => (1, value),
             Reply::Differs(value) => (2, value),
             Reply::Invalid => return vec![0],
+            Reply::NoSpace(quota) => return [&[3], &quota.to_le_bytes()[..]].concat(),
         };
         let mut bytes = vec![tag];
         put_option(&mut bytes, value.as_deref());
@@ -119,6 +123,7 @@ impl Reply {
             0 => Reply::Invalid,
             1 => Reply::Done(parts.option()?.map(<[u8]>::to_vec)),
             2 => Reply::Differs(parts.option()?.map(<[u8]>::to_vec)),
+            3 => Reply::NoSpace(parts.long()?),
             _ => return None,
         };
         parts.end(reply)
@@ -229,7 +234,9 @@ mod tests {
             assert_eq!(Query::decode(&bytes[..bytes.len() - 1]), None, "{query:?} truncated");
         }
         let value = Some(b"v".to_vec());
-        for reply in [Reply::Done(None), Reply::Differs(value.clone()), Reply::Invalid] {
+        for reply in
+            [Reply::Done(None), Reply::Differs(value.clone()), Reply::NoSpace(7), Reply::Invalid]
+        {
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));
         }
         let pairs = vec![(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), Vec::new())];

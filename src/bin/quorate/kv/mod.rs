@@ -3,6 +3,7 @@
 mod bytes;
 mod machine;
 mod messages;
+mod pair;
 mod snapshot;
 
 pub(crate) use machine::Store;

@@ -1,16 +1,19 @@
-//! The snapshot encoding of the store: a header, then every key and its value in key order.
+//! The snapshot encoding of the store: a header, the quota, then all pairs in key order.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use quorate::machine::Quota;
+
 use crate::kv::bytes::put;
+use crate::kv::pair::bytes_of;
 
 /// The keys and values; clones share both.
 pub(super) type Map = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
 
-const HEADER: &[u8] = b"quorate kv 1\n";
+const HEADER: &[u8] = b"quorate kv 2\n";
 /// The size, in bytes, at which a piece of the encoded snapshot is complete.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -24,8 +27,8 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn of(map: Arc<Map>) -> Snapshot {
-        Snapshot { map, at: None, piece: io::Cursor::new(HEADER.to_vec()) }
+    pub(super) fn of(map: Arc<Map>, quota: &Quota) -> Snapshot {
+        Snapshot { map, at: None, piece: io::Cursor::new([HEADER, &quota.encode()].concat()) }
     }
 
     /// Encodes pairs after the last encoded one until the piece has [`PIECE_BYTES`]; returns no
@@ -58,8 +61,8 @@ impl Read for Snapshot {
     }
 }
 
-/// Reads a snapshot to its end, and returns the map.
-pub(super) fn read_snapshot(from: &mut dyn Read) -> io::Result<Map> {
+/// Reads a snapshot to its end, and returns the map and its quota.
+pub(super) fn read_snapshot(from: &mut dyn Read) -> io::Result<(Map, Quota)> {
     let mut from = io::BufReader::with_capacity(PIECE_BYTES, from);
     let mut header = [0; HEADER.len()];
     from.read_exact(&mut header)?;
@@ -69,12 +72,18 @@ pub(super) fn read_snapshot(from: &mut dyn Read) -> io::Result<Map> {
             "not a snapshot of the key-value store",
         ));
     }
-    let mut map = Map::new();
+    let mut quota = [0; Quota::ENCODED_BYTES];
+    from.read_exact(&mut quota)?;
+    let (mut map, mut bytes) = (Map::new(), 0);
     while let Some(key) = read_part(&mut from, true)? {
         let value = read_part(&mut from, false)?.expect("a value follows a key");
+        bytes += bytes_of(&key, &value);
         map.insert(key.into(), value.into());
     }
-    Ok(map)
+    let quota = Quota::decode(&quota, bytes).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "the quota of the snapshot is invalid")
+    })?;
+    Ok((map, quota))
 }
 
 /// Reads the next byte string; returns None at the end of the stream if `may_end`.
@@ -107,7 +116,7 @@ mod tests {
 
     fn bytes(map: &Map) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Snapshot::of(Arc::new(map.clone()))
+        Snapshot::of(Arc::new(map.clone()), &Quota::default())
             .read_to_end(&mut bytes)
             .expect("a memory snapshot can be read");
         bytes
@@ -116,10 +125,11 @@ mod tests {
     #[test]
     fn an_encoded_map_is_read_back() {
         for map in [map(0), map(1), map(2000)] {
-            assert_eq!(
-                read_snapshot(&mut &bytes(&map)[..]).expect("the snapshot is complete"),
-                map
-            );
+            let (read, quota) =
+                read_snapshot(&mut &bytes(&map)[..]).expect("the snapshot is complete");
+            assert_eq!(read, map);
+            let used: u64 = map.iter().map(|(key, value)| bytes_of(key, value)).sum();
+            assert_eq!(quota.usage().used_bytes, used);
         }
     }
 
@@ -131,6 +141,6 @@ mod tests {
             .collect();
         // A snapshot that ends after a pair looks complete; only the storage detects the
         // truncation.
-        assert_eq!(ends, [13, 22, 32]);
+        assert_eq!(ends, [22, 31, 41]);
     }
 }

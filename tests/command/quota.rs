@@ -1,0 +1,64 @@
+//! The quota of the store: its alarm on a real node, and how an operator clears it.
+
+use crate::cli::CommandOutput;
+use crate::http::first_of;
+use crate::http_client::get;
+use crate::nodes::{Nodes, eventually};
+
+/// Runs a client command against node 1.
+fn ask(nodes: &Nodes, words: &[&str]) -> CommandOutput {
+    let address = nodes.address(1).to_string();
+    let all: Vec<&str> = words.iter().copied().chain(["--nodes", &address]).collect();
+    nodes.quorate(&all)
+}
+
+#[test]
+fn a_full_store_is_read_only_until_an_operator_made_room() {
+    let (mut nodes, metrics, page) = first_of(1);
+    eventually("the node leads", || get(metrics, "/health").status == 200);
+    ask(&nodes, &["put", "a", "one"]).ok();
+    // The pair has 68 bytes.
+    ask(&nodes, &["quota", "set", "100"]).ok();
+    let large = "x".repeat(50);
+    let rejected = ask(&nodes, &["put", "a", &large]);
+    assert_eq!(rejected.code, 5);
+    assert!(rejected.err.contains("quota of 100 bytes"), "{}", rejected.err);
+    assert_eq!(ask(&nodes, &["put", "a", "four"]).code, 5, "69 bytes fit, but the alarm is on");
+    assert_eq!(ask(&nodes, &["put", "a", "two"]).ok(), "ok\n", "it does not grow");
+
+    let status = ask(&nodes, &["status"]);
+    assert!(status.out.contains("store: 68 of 100 bytes, the alarm is on"), "{}", status.out);
+    assert!(get(metrics, "/metrics").body.contains("\nquorate_state_quota_alarm 1\n"));
+    let view = get(page, "/api/cluster").json();
+    assert_eq!(view["nodes"][0]["usage"]["quota"]["alarm"], true);
+
+    // The alarm and the quota are a part of the log.
+    nodes.kill(1);
+    let members = nodes.listed(&[1]);
+    nodes.serve_with(1, &["--members", &members]);
+    eventually("the node leads again", || ask(&nodes, &["get", "a"]).code == 0);
+    let shown = ask(&nodes, &["quota", "show"]);
+    assert_eq!((shown.code, shown.out.as_str()), (1, "68 of 100 bytes, the alarm is on\n"));
+
+    assert_eq!(ask(&nodes, &["delete", "a"]).code, 0);
+    assert_eq!(ask(&nodes, &["put", "a", "one"]).code, 5, "the alarm stays on");
+    assert_eq!(ask(&nodes, &["quota", "clear"]).ok(), "the alarm is off\n");
+    ask(&nodes, &["put", "a", "one"]).ok();
+    ask(&nodes, &["quota", "set", "10"]).ok();
+    assert_eq!(ask(&nodes, &["quota", "clear"]).code, 1, "68 of 10 bytes");
+}
+
+#[test]
+fn an_invalid_bound_of_sessions_is_refused() {
+    let (nodes, metrics, _) = first_of(1);
+    eventually("the node leads", || get(metrics, "/health").status == 200);
+    let refused = ask(&nodes, &["sessions", "set", "--max", "10"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("at most those of all"), "{}", refused.err);
+    ask(&nodes, &["sessions", "set", "--max", "10", "--per-principal", "3"]).ok();
+    for key in ["a", "b", "c", "d", "e"] {
+        ask(&nodes, &["put", key, "value"]).ok();
+    }
+    let shown = ask(&nodes, &["sessions", "show", "--json"]).json();
+    assert_eq!((shown["sessions"].as_u64(), shown["sessions_max"].as_u64()), (Some(3), Some(10)));
+}

@@ -1,0 +1,282 @@
+//! Hostile clients of a real node: they cannot act as another client, nor fill its memory.
+
+use std::io::{self, Read};
+
+use quorate::machine::{
+    Nonce, Proposer, Request, Sequence, SessionId, SessionLimits, StateMachine,
+};
+use quorate::runtime::{Client, ClientConfig, ClientError, RejectCause, Server};
+#[cfg(feature = "certs")]
+use quorate::runtime::{Principal, TlsConfig};
+use quorate::types::{
+    Acknowledge, Index, MachineRejectReason, NodeId, QuotaUsage, ReadLevel, SessionBounds,
+};
+use quorate::wire::{
+    ClientHello, ClientReply, ClientRequest, Frame, ReplyBody, RequestBody, ServiceRejectReason,
+    Versions,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::clients::config_of;
+use crate::cluster::{CLUSTER, Cluster};
+use crate::raw::Raw;
+
+/// A client that chooses every byte of its requests.
+struct Attacker<S> {
+    raw: Raw<S>,
+    number: u64,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Attacker<S> {
+    /// Sends the hello of a client; it names a node, as the hello of a node that forwards does.
+    async fn over(mut raw: Raw<S>, node: Option<NodeId>) -> Attacker<S> {
+        let mut bytes = Vec::new();
+        let versions = Versions::SUPPORTED;
+        ClientHello { versions, cluster: CLUSTER.0, node, full: false }.encode(&mut bytes);
+        raw.write(&bytes).await;
+        assert!(matches!(raw.read_frame().await, Some(Frame::ClientHello(_))));
+        Attacker { raw, number: 0 }
+    }
+
+    async fn send(&mut self, body: RequestBody) -> ReplyBody {
+        self.number += 1;
+        let mut bytes = Vec::new();
+        ClientRequest { number: self.number, body }.encode(&mut bytes).expect("it is short");
+        self.raw.write(&bytes).await;
+        loop {
+            match self.raw.read_frame().await {
+                Some(Frame::Reply(ClientReply { number, body })) if number == self.number => {
+                    return body;
+                }
+                Some(Frame::Keepalive) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn propose(&mut self, request: Request<'_>) -> ReplyBody {
+        let (acknowledge, command) = (Acknowledge::Quorum, request.encode());
+        self.send(RequestBody::Propose { acknowledge, command }).await
+    }
+
+    async fn register(&mut self, nonce: u128) -> SessionId {
+        let limits = SessionLimits::default();
+        match self.propose(Request::Register { nonce: Nonce(nonce), limits }).await {
+            ReplyBody::Registered { session, .. } => SessionId(session),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn in_session(session: SessionId, sequence: u64, command: &[u8]) -> Request<'_> {
+    let sequence = Sequence(sequence);
+    Request::InSession { session, sequence, acknowledged: Sequence::FIRST, command }
+}
+
+#[cfg(feature = "certs")]
+mod with_certificates {
+    use tokio_rustls::client::TlsStream;
+
+    use super::*;
+    use crate::cluster::{Lines, eventually};
+    use crate::tls::connect;
+
+    type TlsClient = Attacker<TlsStream<TcpStream>>;
+
+    fn issue(cluster: &Cluster, principal: Option<Principal>) -> TlsConfig {
+        let principal = principal.expect("the name is valid");
+        cluster.certs().issue(CLUSTER, &principal, 1).expect("the directory is writable")
+    }
+
+    /// Connects once there is a leader.
+    async fn client(cluster: &Cluster, at: NodeId, name: &str) -> TlsClient {
+        cluster.leader().await;
+        let files = issue(cluster, Principal::client(name));
+        Attacker::over(connect(cluster.address(at), Some(&files)).await, None).await
+    }
+
+    fn is_expired(reply: &ReplyBody) -> bool {
+        matches!(reply, ReplyBody::SessionExpired { .. })
+    }
+
+    fn text_of(reply: ReplyBody) -> String {
+        let ReplyBody::Replied { reply, .. } = reply else { panic!("{reply:?}") };
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_client_cannot_use_the_session_of_another() {
+        let cluster = Cluster::start_with_tls(1).await;
+        let mut alice = client(&cluster, NodeId(1), "alice").await;
+        let mut mallory = client(&cluster, NodeId(1), "mallory").await;
+        let session = alice.register(7).await;
+        assert_ne!(mallory.register(7).await, session, "her nonce");
+        for request in [
+            in_session(session, 1, b"evil"),
+            Request::InSession {
+                session,
+                sequence: Sequence::MAX,
+                acknowledged: Sequence::MAX,
+                command: b"evil",
+            },
+        ] {
+            let reply = mallory.propose(request).await;
+            assert!(is_expired(&reply), "{reply:?}");
+        }
+        assert_eq!(text_of(alice.propose(in_session(session, 1, b"good")).await), "1");
+        let stolen = mallory.propose(in_session(session, 1, b"")).await;
+        assert!(is_expired(&stolen), "{stolen:?}");
+        assert_eq!(text_of(alice.propose(in_session(session, 1, b"good")).await), "1");
+        assert_eq!(cluster.read(NodeId(1)).await, "good\n");
+    }
+
+    #[tokio::test]
+    async fn a_client_cannot_forge_its_name_or_give_orders() {
+        let cluster = Cluster::start_with_tls(1).await;
+        let mut mallory = client(&cluster, NodeId(1), "mallory").await;
+        let stamped = Request::Plain(b"evil").encode_for(Proposer::Admin("ops"));
+        let acknowledge = Acknowledge::Quorum;
+        let not_allowed = ReplyBody::ServiceRejected(ServiceRejectReason::NotAllowed);
+        let forwarded = RequestBody::ProposeFor { acknowledge, command: stamped.clone() };
+        assert_eq!(mallory.send(forwarded).await, not_allowed);
+        let inside = RequestBody::Propose { acknowledge, command: stamped };
+        assert!(matches!(mallory.send(inside).await, ReplyBody::Malformed { .. }));
+        let bounds = Request::SetBounds(SessionBounds::DEFAULT);
+        assert_eq!(mallory.propose(bounds).await, not_allowed);
+        assert_eq!(mallory.propose(Request::Order(b"order")).await, not_allowed);
+        assert_eq!(cluster.read(NodeId(1)).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_forwarded_proposal_keeps_its_client() {
+        let mut cluster = Cluster::unstarted_with_tls(3);
+        for id in (1..=3).map(NodeId) {
+            let mut config = cluster.config(id);
+            config.service.forwards = true;
+            let server = Server::start(config, Lines::default()).await.expect("it is new");
+            cluster.servers.insert(id, server);
+        }
+        let leader = cluster.leader().await;
+        let follower = (1..=3).map(NodeId).find(|id| *id != leader).expect("there are three");
+        let handle = cluster.handle(follower);
+        eventually("the follower knows who leads", async || {
+            handle.leadership().borrow().leader == Some(leader)
+        })
+        .await;
+        let mut alice = client(&cluster, follower, "alice").await;
+        let session = alice.register(7).await;
+        let mut mallory = client(&cluster, leader, "mallory").await;
+        let stolen = mallory.propose(in_session(session, 1, b"evil")).await;
+        assert!(is_expired(&stolen), "{stolen:?}");
+        let mut alice = client(&cluster, leader, "alice").await;
+        assert_eq!(text_of(alice.propose(in_session(session, 1, b"good")).await), "1");
+    }
+
+    #[tokio::test]
+    async fn sessions_of_a_hostile_client_expire_no_others() {
+        let cluster = Cluster::start_with_tls(1).await;
+        let files = issue(&cluster, Principal::admin("ops"));
+        let config = ClientConfig { tls: Some(files), ..config_of(&cluster, [1]) };
+        let admin = Client::new(config).expect("the configuration is valid");
+        let bounds = SessionBounds { sessions_per_principal_max: 3, ..SessionBounds::DEFAULT };
+        admin.set_session_bounds(bounds).await.expect("an administrator may");
+        let mut alice = client(&cluster, NodeId(1), "alice").await;
+        let session = alice.register(7).await;
+        let mut mallory = client(&cluster, NodeId(1), "mallory").await;
+        for nonce in 0..20 {
+            mallory.register(nonce).await;
+        }
+        assert_eq!(text_of(alice.propose(in_session(session, 1, b"good")).await), "1");
+        let report = cluster.handle(NodeId(1)).report().await.expect("the node runs");
+        assert_eq!((report.usage.sessions, report.usage.bounds), (4, bounds));
+    }
+}
+
+#[tokio::test]
+async fn without_certificates_a_forwarded_name_proves_nothing() {
+    let mut cluster = Cluster::unstarted(1);
+    let mut config = cluster.config(NodeId(1));
+    config.service.forwards = true;
+    let server = Server::start(config, Large).await.expect("the directory is new");
+    cluster.servers.insert(NodeId(1), server);
+    cluster.leader().await;
+    let raw = Raw::connect(cluster.address(NodeId(1))).await;
+    let mut attacker = Attacker::over(raw, Some(NodeId(1))).await;
+    let session = attacker.register(7).await;
+    let command = in_session(session, 1, b"4").encode_for(Proposer::Client("alice"));
+    let acknowledge = Acknowledge::Quorum;
+    // The session belongs to the clients without a name, and so does the request.
+    let reply = attacker.send(RequestBody::ProposeFor { acknowledge, command }).await;
+    assert!(matches!(reply, ReplyBody::Replied { .. }), "{reply:?}");
+}
+
+/// A state machine that replies to each command with as many zeros as it says.
+#[derive(Debug)]
+struct Large;
+
+impl StateMachine for Large {
+    fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+        let length = String::from_utf8_lossy(command).parse().unwrap_or_default();
+        vec![0; length]
+    }
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(io::empty())
+    }
+    fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+        Ok(())
+    }
+    fn quota(&self) -> Option<QuotaUsage> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn unacknowledged_replies_take_bounded_memory() {
+    const SESSIONS: u64 = 20;
+    let mut cluster = Cluster::unstarted(1);
+    let server = Server::start(cluster.config(NodeId(1)), Large).await;
+    cluster.servers.insert(NodeId(1), server.expect("the directory is new"));
+    cluster.leader().await;
+    let mut attacker = Attacker::over(Raw::connect(cluster.address(NodeId(1))).await, None).await;
+    let largest = SessionBounds::DEFAULT.replies_bytes_per_session_max;
+    let asks = |nonce, replies_bytes_max| {
+        let limits = SessionLimits { replies_bytes_max, ..SessionLimits::default() };
+        Request::Register { nonce: Nonce(nonce), limits }
+    };
+    let reply = attacker.propose(asks(0, largest + 1)).await;
+    let reason = MachineRejectReason::RepliesBytesPerSession { max: largest };
+    assert!(
+        matches!(reply, ReplyBody::MachineRejected { reason: found, .. } if found == reason),
+        "{reply:?}"
+    );
+    for _ in 0..SESSIONS {
+        let client = Client::new(config_of(&cluster, [1])).expect("the configuration is valid");
+        client.propose(b"1000000").await.expect("it is applied");
+    }
+    let usage = cluster.handle(NodeId(1)).report().await.expect("the node runs").usage;
+    assert_eq!(usage.sessions, SESSIONS);
+    assert!(usage.replies_bytes <= 16 << 20, "{usage:?}");
+    assert!(usage.replies_bytes > 15 << 20, "the bound was reached: {usage:?}");
+}
+
+#[tokio::test]
+async fn a_client_names_the_bound_that_its_session_exceeds() {
+    let cluster = Cluster::start(1).await;
+    let bounds = SessionBounds { window_max: 8, ..SessionBounds::DEFAULT };
+    let admin = Client::new(config_of(&cluster, [1])).expect("the configuration is valid");
+    admin.set_session_bounds(bounds).await.expect("it is applied");
+    let error = admin.propose(b"line").await.expect_err("the window is too large");
+    let reason = MachineRejectReason::Window { max: 8 };
+    assert_eq!(error, ClientError::Rejected(RejectCause::Machine(reason)));
+    assert!(error.to_string().contains("window_max = 8"), "{error}");
+    let session = SessionLimits { window: 8, ..SessionLimits::default() };
+    let config = ClientConfig { session, ..config_of(&cluster, [1]) };
+    let client = Client::new(config).expect("the configuration is valid");
+    client.propose(b"line").await.expect("the window fits");
+    let read = client.read(ReadLevel::Linearizable, b"").await.expect("the read is answered");
+    assert_eq!(read.answer, b"line\n");
+}
