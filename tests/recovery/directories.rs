@@ -356,11 +356,12 @@ fn corruption_loses_only_the_log_after_it() {
         let starts = Storage::open(&mut rotten.clone(), OLD, NODE, &small()).is_ok();
         let mut guarded = OnlyRead(rotten);
         let mut found = Inspection::open(&mut guarded, &small()).expect("the snapshot is whole");
-        assert_eq!(found.damage.is_none(), starts, "{file} at {offset}");
+        let is_repairable = found.damage.is_none() || found.repairable.is_some();
+        assert_eq!(is_repairable, starts, "{file} at {offset}");
         let last = found.opened.last;
         assert!(last >= entry(4).id && last <= entry(LAST).id);
         lengths.push(last.index.0);
-        damaged += u32::from(!starts);
+        damaged += u32::from(found.damage.is_some());
         assert!(found.opened.committed <= whole.committed);
         let mut next = Index(5);
         while next <= last.index {
@@ -372,18 +373,23 @@ fn corruption_loses_only_the_log_after_it() {
     }
     lengths.sort_unstable();
     lengths.dedup();
-    assert!(damaged > 100, "{damaged}");
+    assert!(damaged > 20, "{damaged}");
     assert!(lengths.len() > 3, "earlier corruption loses more: {lengths:?}");
 }
 
 #[test]
 fn the_verified_part_of_a_damaged_log_is_recovered() {
     let mut disk = old();
-    let segments = disk.list().expect("the entry is readable");
-    let segments: Vec<FileName> = segments.into_iter().map(|(file, _)| file).collect();
-    let last = segments.iter().rfind(|file| matches!(file, FileName::Segment(_)));
-    let file = *last.expect("there are segments");
-    disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![1; 512] }).expect("it exists");
+    let files = disk.list().expect("the directory can be listed");
+    let is_used =
+        |file: &FileName| matches!(file, FileName::Segment(_)) && !disk.stored(*file).is_empty();
+    let last = files.iter().rfind(|(file, _)| is_used(file));
+    let (file, end) = *last.expect("there are segments");
+    // The header block of the first flush, and the bodies that could replace it.
+    for (offset, bytes) in [(0, 512), (end - 4096, 4096)] {
+        let write = FileAction::Write { file, offset, bytes: vec![1; bytes] };
+        disk.execute(&write).expect("the file exists");
+    }
     let survey = survey(&disk);
     let state = survey.directories()[0].state().expect("the snapshot is whole").clone();
     assert!(state.damage.is_some() && survey.to_string().contains("before the damage"));

@@ -306,7 +306,8 @@ mod tests {
             let (membership, peers) = (membership.clone(), Vec::new());
             let (comparisons, lease) = (Comparisons::default(), Duration::ZERO);
             let verification = StateVerification::Consistent;
-            Report { status, peers, membership, verification, comparisons, lease }
+            let usage = MachineUsage::default();
+            Report { status, peers, membership, verification, comparisons, lease, usage }
         };
         let mut reports = [1, 2, 3].map(report);
         change(&mut reports);
