@@ -39,7 +39,7 @@ impl Order {
         self.outcome = Some(outcome_text(reply));
     }
 
-    /// Logs nothing.
+    /// Ends the order without a line in the log.
     pub(super) fn leave_out(mut self) {
         self.left_out = true;
     }
