@@ -1,6 +1,6 @@
 //! Fuzzes HTTP requests: the input is all that a remote sends on a connection to the endpoint of a
-//! running node. `tests/runtime/http_requests.rs` checks the replies, and `cargo test --all-features
-//! --test runtime corpus` replays the kept corpus.
+//! running node. `tests/runtime/http_requests.rs` checks the replies, and the test of the same
+//! corpus in `tests/runtime/main.rs` needs `--all-features`.
 //!
 //! The command is that of `hostile.rs`, with `--bin http` and `corpus/http`.
 

@@ -40,7 +40,7 @@ impl Order {
         self.outcome = Some(outcome_text(reply));
     }
 
-    /// Logs nothing.
+    /// Ends the order without a line in the log.
     pub(super) fn leave_out(mut self) {
         self.left_out = true;
     }

@@ -1,4 +1,4 @@
-//! A limit of the log lines that unauthenticated remotes cause, so that they cannot fill the disk with them.
+//! A limit of the log lines that unauthenticated remotes cause, so that they cannot fill the disk.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

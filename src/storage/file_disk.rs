@@ -12,8 +12,8 @@ use crate::types::Index;
 /// The file whose lock marks the directory as in use.
 const LOCK: &str = "lock";
 const IN_USE: &str = "in use by another process: stop that process, or choose another directory";
-const SYMBOLIC_LINK: &str = "it is a symbolic link, and a data directory holds the files of its node \
-                             themselves: replace the link by the file that it names";
+const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds its files itself: \
+                             replace the link by the file that it names";
 /// The maximum number of zero bytes in one write to a new file.
 const ZEROS_BYTES: usize = 1 << 20;
 /// The alignment of the memory, offset and length of a direct write, in bytes.

@@ -121,8 +121,8 @@ impl Nodes {
     }
 
     /// Returns the process id of the running node.
-    pub(crate) fn process_id(&self, id: u64) -> u32 {
-        self.running.process_id(&format!("d{id}"))
+    pub(crate) fn pid(&self, id: u64) -> u32 {
+        self.running.pid(&format!("d{id}"))
     }
 
     /// Kills the node with SIGKILL.

@@ -11,7 +11,7 @@ fn a_node_raises_the_soft_limit_of_open_files() {
     let mut nodes = Nodes::unstarted(1);
     nodes.serve_after(1, "ulimit -Sn 256", &[]);
     nodes.ask(&["put", "k", "v"]).ok();
-    let limits = format!("/proc/{}/limits", nodes.process_id(1));
+    let limits = format!("/proc/{}/limits", nodes.pid(1));
     let Ok(limits) = std::fs::read_to_string(limits) else {
         return skipped("limits", "the limits of a process cannot be read on this system");
     };
@@ -40,7 +40,7 @@ fn a_flood_of_connections_leaves_files_for_the_log() {
     client.propose(b"connected").expect("the node leads");
     // The node gets fewer files than it counted on.
     let lowered = Command::new("prlimit")
-        .args([format!("--pid={}", nodes.process_id(1)), "--nofile=280:280".to_owned()])
+        .args([format!("--pid={}", nodes.pid(1)), "--nofile=280:280".to_owned()])
         .status();
     if !lowered.is_ok_and(|status| status.success()) {
         return skipped("prlimit", "the command prlimit is not installed");

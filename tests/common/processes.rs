@@ -44,7 +44,7 @@ impl Processes {
     }
 
     /// Returns the id of the running process.
-    pub(crate) fn process_id(&self, name: &str) -> u32 {
+    pub(crate) fn pid(&self, name: &str) -> u32 {
         self.0[name].child.id()
     }
 

@@ -21,8 +21,8 @@ pub(crate) struct ClientFlags {
         default_value = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
     )]
     pub(crate) nodes: Vec<String>,
-    /// Name of the cluster, or its id in 32 hexadecimal digits [default: that of the certificate, or
-    /// any cluster without a name]
+    /// Name of the cluster, or its id in 32 hexadecimal digits [default: that of the certificate,
+    /// or any cluster without a name]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
     /// Timeout of each request, including retries; a command may make several requests

@@ -46,9 +46,9 @@ settings! {
     data_dir: PathBuf,
     /// Name of the cluster, or its id in 32 hexadecimal digits
     ///
-    /// An existing data directory stores the id of its cluster, so the flag is not needed. By default
-    /// a new directory gets the id that the certificate names; without certificates, an id that is
-    /// derived from --members, or that of the members of --join.
+    /// An existing data directory stores the id of its cluster, so the flag is not needed. By
+    /// default a new directory gets the id that the certificate names; without certificates, an id
+    /// that is derived from --members, or that of the members of --join.
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Cluster,
     /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…

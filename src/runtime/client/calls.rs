@@ -60,8 +60,8 @@ impl Client {
         Client { shared: Arc::clone(&self.shared), deadline }
     }
 
-    /// Returns the cluster of the configuration. If that names none, returns the first cluster whose
-    /// node replied, if any did.
+    /// Returns the cluster of the configuration. If that names none, returns the first cluster of
+    /// which a node replied, if any did.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
         self.shared.pool.cluster()

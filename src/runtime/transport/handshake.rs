@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::principal::Principal;
@@ -148,11 +148,11 @@ impl TransferLimits {
         TransferLimits { silence_max, frame_timeout: None, kib_per_second_min: 1 }
     }
 
-    /// Returns the time by which `bytes` must be transferred; none if they may take any time.
-    fn deadline(&self, begun_at: Instant, bytes: usize) -> Option<Instant> {
+    /// Returns the time in which `bytes` must be transferred; none if they may take any time.
+    fn time_max(&self, bytes: usize) -> Option<Duration> {
         let milliseconds = (bytes as u64).saturating_mul(1000) >> 10;
         let by_size = milliseconds / u64::from(self.kib_per_second_min.max(1));
-        begun_at.checked_add(self.frame_timeout?.saturating_add(Duration::from_millis(by_size)))
+        Some(self.frame_timeout?.saturating_add(Duration::from_millis(by_size)))
     }
 }
 
@@ -211,16 +211,15 @@ impl ConnectionReader {
                 self.begun_at = None;
                 return Ok(frame);
             }
-            let now = Instant::now();
-            let silent_at = now + limits.silence_max;
-            let late_at = self
-                .frames
-                .incomplete_frame_bytes()
-                .and_then(|bytes| limits.deadline(*self.begun_at.get_or_insert(now), bytes));
-            let until = late_at.map_or(silent_at, |late_at| late_at.min(silent_at));
-            match timeout_at(until, self.fill_buffer(stream)).await {
+            let silence_max = limits.silence_max;
+            let left = self.frames.incomplete_frame_bytes().and_then(|bytes| {
+                let begun_at = *self.begun_at.get_or_insert_with(Instant::now);
+                Some(limits.time_max(bytes)?.saturating_sub(begun_at.elapsed()))
+            });
+            let wait = left.map_or(silence_max, |left| left.min(silence_max));
+            match timeout(wait, self.fill_buffer(stream)).await {
                 Ok(filled) => filled?,
-                Err(_) if until < silent_at => {
+                Err(_) if wait < silence_max => {
                     let message = "a frame did not arrive within frame_timeout and the time of its \
                                    size at kib_per_second_min";
                     return Err(reject(ConnectionRejectReason::TooSlow, message));
@@ -328,9 +327,9 @@ where
         }
         timeout(limits.silence_max, stream.flush()).await.unwrap_or_else(|_| stalled())
     };
-    match limits.deadline(Instant::now(), bytes.len()) {
+    match limits.time_max(bytes.len()) {
         None => all.await,
-        Some(deadline) => timeout_at(deadline, all).await.unwrap_or_else(|_| {
+        Some(time_max) => timeout(time_max, all).await.unwrap_or_else(|_| {
             let message = "the other side did not accept its replies within frame_timeout and the \
                            time of their size at kib_per_second_min";
             Err(reject(ConnectionRejectReason::TooSlow, message))
