@@ -187,6 +187,9 @@ fn read_bytes(reader: &mut dyn Read, length: usize) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
+    /// The default quota of 2 GiB, without an alarm.
+    const QUOTA: &[u8] = b"\0\0\0\x80\0\0\0\0\0";
+
     fn after(operations: &[Operation<'_>]) -> (Store, Vec<Vec<u8>>) {
         let mut store = Store::default();
         let replies = operations.iter().map(|operation| store.apply(Index(1), &operation.encode()));
@@ -259,7 +262,7 @@ mod tests {
             Operation::Put { key: b"l", value: b"" },
             Operation::Put { key: b"k", value: b"vw" },
         ]);
-        let expected = b"\x01k\x02\0\0\0vw\x01l\0\0\0\0";
+        let expected = [QUOTA, b"\x01k\x02\0\0\0vw\x01l\0\0\0\0"].concat();
         assert_eq!(bytes_of(&store), expected);
         let mut frozen = store.snapshot();
         store.apply(Index(3), &Operation::Delete { key: b"k" }.encode());
@@ -275,7 +278,8 @@ mod tests {
 
     #[test]
     fn forged_snapshots_are_refused() {
-        let refused = |bytes: &[u8]| {
+        let refused = |pairs: &[u8]| {
+            let bytes = [QUOTA, pairs].concat();
             let (mut store, _) = after(&[Operation::Put { key: b"kept", value: b"" }]);
             store.restore(&mut &bytes[..]).expect_err("it is forged").kind()
         };
@@ -285,5 +289,9 @@ mod tests {
         }
         assert_eq!(refused(b"\x01l\0\0\0\0\x01k\0\0\0\0"), io::ErrorKind::InvalidData);
         assert_eq!(refused(b"\x01k\xff\xff\xff\xff"), io::ErrorKind::InvalidData);
+        let (mut store, mut odd) = (Store::default(), QUOTA.to_vec());
+        odd[8] = 2;
+        let error = store.restore(&mut &odd[..]).expect_err("an alarm is on or off");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }
