@@ -6,7 +6,7 @@ use quorate::machine::Outcome;
 use quorate::types::{Body, EntryId, Freshness, Heartbeat, Index, NodeId, ReadLevel, Readiness};
 use quorate_sim::observe::Observation;
 
-use crate::stage::{Stage, command, id, noop, register, request, voted};
+use crate::stage::{Stage, command, id, narrow_window, noop, register, request, voted};
 
 #[track_caller]
 fn accepted(stage: &Stage) {
@@ -234,7 +234,7 @@ fn retries_in_a_session_are_accepted() {
         request(2, 1, first.0, 1, 1),
         request(3, 1, second.0, 1, 2),
         request(4, 1, first.0, 1, 1),
-        register(5, 1),
+        narrow_window(5, 1),
         request(6, 1, first.0, 1, 1),
     ];
     stage.all_hold(&[1, 2, 3], &entries);
@@ -244,7 +244,7 @@ fn retries_in_a_session_are_accepted() {
     stage.confirms(first, id(4, 1));
     stage.confirms(first, id(2, 1));
     stage.confirms(second, id(3, 1));
-    // Another registration evicted the session, so a late retry is not executed.
+    // The new bounds ended the session, so a late retry is not executed.
     stage.applies(1, 6);
     stage.replies(first, id(6, 1), &Outcome::SessionExpired);
     // The client of an expired session may receive the outcome later.

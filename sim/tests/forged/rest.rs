@@ -38,7 +38,7 @@ crate::forgeries! {
     |stage| stage.changes_status(1, |status| status.reads_waiting = 4097)
 
     S29 too_many_unapplied_bytes_are_appended
-    "n1 appends command 4@t1 with 83886172 bytes of unapplied entries, but the bound is 67108864 \
+    "n1 appends command 4@t1 with 83886174 bytes of unapplied entries, but the bound is 67108864 \
      bytes"
     |stage| {
         for _ in 0..3 {
@@ -72,7 +72,7 @@ crate::forgeries! {
     }
 
     S29 a_message_has_too_many_bytes
-    "n1 sends 5243110 bytes of entries at once, but the bound is 2097152 bytes"
+    "n1 sends 5243115 bytes of entries at once, but the bound is 2097152 bytes"
     |stage| {
         stage.wins(1, 1, &[2, 3]);
         let (prev, committed) = (EntryId::ZERO, Index::ZERO);
@@ -80,7 +80,7 @@ crate::forgeries! {
     }
 
     S29 a_batch_has_too_many_bytes
-    "n1 applies 5243110 bytes of entries at once, but the bound is 4194304 bytes"
+    "n1 applies 5243115 bytes of entries at once, but the bound is 4194304 bytes"
     |stage| {
         for _ in heavy() {
             stage.proposes();

@@ -14,7 +14,7 @@ use quorate::machine::{Digest, Machine, Proposer, Request, Sequence, SessionId, 
 use quorate::raft::{Config, RoleName, Status};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
-    NodeId, Payload, Restored, Root, SnapshotMeta, Term, Write, WriteId,
+    NodeId, Payload, Restored, Root, SessionBounds, SnapshotMeta, Term, Write, WriteId,
 };
 use quorate_sim::check::{Bounds, Checks, Costs};
 use quorate_sim::observe::{Executed, MachineView, Observation, OpId, Violation};
@@ -75,6 +75,13 @@ pub(crate) fn register(index: u64, term: u64) -> Entry {
     let nonce = quorate::machine::Nonce(u128::from(index));
     let limits = SessionLimits::default();
     let command = Request::Register { nonce, limits }.encode_for(Proposer::Unnamed);
+    Entry { id: id(index, term), payload: Payload::Command(command) }
+}
+
+/// The entry `index@term` with bounds that no session of [`register`] is within.
+pub(crate) fn narrow_window(index: u64, term: u64) -> Entry {
+    let bounds = SessionBounds { window_max: 1, ..SessionBounds::DEFAULT };
+    let command = Request::SetBounds(bounds).encode_for(Proposer::Unnamed);
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
