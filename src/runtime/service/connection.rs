@@ -151,12 +151,12 @@ impl Connection {
         };
         let Caller { origin, from, rights } = &self.caller;
         let is_allowed = rights.allow(&body);
-        let body = if is_allowed { rights.stamp(body) } else { body };
-        let order = Order::of(&body, origin, *from);
         let permits = match is_allowed {
             true => self.limits.acquire(&body).ok_or(ServiceRejectReason::Overloaded),
             false => Err(ServiceRejectReason::NotAllowed),
         };
+        let body = if is_allowed { rights.stamp(body) } else { body };
+        let order = Order::of(&body, origin, *from);
         match permits {
             // The send fails only if the whole connection has ended.
             Err(reason) => {
