@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use quorate::log::Log;
 use quorate::machine::StateMachine;
 use quorate::raft::Status;
 use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
 use quorate::storage;
 use quorate::storage::{ClusterId, ErrorCause, Identity, StorageError};
-use quorate::types::{Membership, NodeId, Tag};
+use quorate::types::{EntryId, Index, Membership, NodeId, Tag};
 
 use crate::faults::KeptWrites;
 use crate::machine::SimMachine;
@@ -30,7 +31,7 @@ use crate::world::scheduler::Event;
 use crate::world::scheduler::EventKind;
 
 /// The cluster id of every run.
-const CLUSTER: ClusterId = ClusterId(0x51);
+pub(super) const CLUSTER: ClusterId = ClusterId(0x51);
 
 /// The way in which a process ends.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +111,10 @@ impl Node {
         let replica = Replica::open(&mut disk.device, CLUSTER, machine, config, seed, own)?;
         // The opened superblock proves that the last flush was completed.
         disk.device.acknowledge_head();
+        if replica.node.raft().log().damaged_entries() == 0 {
+            // A start reads every entry of the log, so the spoiled sectors hold none of them.
+            disk.device.forget_spoiled();
+        }
         Ok(replica)
     }
 
@@ -143,6 +148,12 @@ impl Node {
             state: machine.results(),
         };
         observer.observe(now, seen);
+        let damaged = damaged_entries(log);
+        if !damaged.is_empty() {
+            observer.reach(Spot::RestartDamaged);
+            let node = self.place.id();
+            observer.observe(now, Observation::EntriesDamaged { node, entries: &damaged });
+        }
         let tail = log.last().index.0 + 1 - log.tail_first().0;
         let entries = log.last().index.0 - log.base().index.0;
         observer.started(&status, entries, tail, self.start_number, now.since(exit.at));
@@ -258,6 +269,14 @@ impl Running {
         }
         run.observer.stepped(before, status);
     }
+}
+
+/// Returns the damaged entries of a log.
+fn damaged_entries(log: &Log) -> Vec<EntryId> {
+    let first = log.first_damaged_after(Index::ZERO);
+    let indices = std::iter::successors(first, |index| log.first_damaged_after(*index));
+    let id = |index| Some(EntryId::new(log.term_at(index)?, index));
+    indices.filter_map(id).collect()
 }
 
 /// Returns the peer whose reply the input is, if it is one.
