@@ -12,12 +12,12 @@ use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{PendingReads, Purpose};
-use crate::storage::repair::Repairs;
+use crate::storage::repair::{RepairResult, Repairs};
 use crate::storage::sector::{Framer, framed_bytes};
 use crate::storage::segment::NodeSegment;
 use crate::storage::spare_segments::SpareSegments;
 use crate::storage::superblock_updater::SuperblockUpdater;
-use crate::types::{EntryId, Index, SnapshotMeta, WriteId};
+use crate::types::{Index, SnapshotMeta, WriteId};
 
 /// The state in which an appending log starts, as recovery found it.
 #[derive(Clone, Debug)]
@@ -308,11 +308,11 @@ impl Log {
         self.remove_obsolete(operations);
     }
 
-    /// Continues with the requested repairs. Returns the repaired entries for each that has ended.
-    pub(crate) fn advance_repairs(&mut self, operations: &mut Operations) -> Vec<Vec<EntryId>> {
+    /// Continues with the requested repairs. Returns the result of each that has ended.
+    pub(crate) fn advance_repairs(&mut self, operations: &mut Operations) -> Vec<RepairResult> {
         let mut ended = Vec::new();
-        while let Some(repaired) = self.repairs.advance(&self.index, operations) {
-            ended.push(repaired);
+        while let Some(result) = self.repairs.advance(&self.index, operations) {
+            ended.push(result);
             self.remove_obsolete(operations);
         }
         ended

@@ -14,7 +14,7 @@ use crate::storage::scan::{HeaderBlock, SegmentScan};
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, unreadable_sector};
 use crate::storage::segment::NodeSegment;
 use crate::storage::start_writes::writes_of;
-use crate::types::{Entry, EntryId};
+use crate::types::{DamagedEntry, Entry, EntryId, Index};
 
 /// The repairs that are requested, one after the other.
 #[derive(Clone, Debug)]
@@ -37,6 +37,18 @@ struct Repair {
     /// Entries that may be intact afterwards.
     candidates: BTreeSet<EntryId>,
     repaired: Vec<EntryId>,
+    /// Entries that share a damaged sector with a provided one, by index.
+    sharing: BTreeMap<Index, DamagedEntry>,
+}
+
+/// The result of a repair that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RepairResult {
+    /// The entries that are intact now.
+    pub(crate) repaired: Vec<EntryId>,
+    /// Damaged entries without which a damaged sector cannot be written, in ascending order. A read
+    /// that met the sector may have been for other entries only.
+    pub(crate) lacking: Vec<DamagedEntry>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,13 +114,12 @@ impl Repairs {
         }
     }
 
-    /// Takes every step that is possible. Returns the entries that a repair has made intact, once
-    /// it ends.
+    /// Takes every step that is possible. Returns the result of a repair once it ends.
     pub(crate) fn advance(
         &mut self,
         index: &LogIndex,
         operations: &mut Operations,
-    ) -> Option<Vec<EntryId>> {
+    ) -> Option<RepairResult> {
         let mut repair = match self.running.take() {
             Some(repair) => repair,
             None => self.begin(index)?,
@@ -139,7 +150,7 @@ impl Repairs {
                 }
                 Stage::Verify(candidates) => {
                     let Some(id) = candidates.front().copied() else {
-                        return Some(repair.repaired);
+                        return Some(self.end(repair));
                     };
                     let identity = self.identity;
                     match repair.cache.run(|disk| is_intact(disk, index, identity, id)) {
@@ -168,7 +179,16 @@ impl Repairs {
             writes: BTreeMap::new(),
             candidates: BTreeSet::new(),
             repaired: Vec::new(),
+            sharing: BTreeMap::new(),
         })
+    }
+
+    fn end(&self, repair: Repair) -> RepairResult {
+        let is_missing = |entry: &DamagedEntry| {
+            self.sectors.values().any(|sector| sector.missing().any(|missing| missing == *entry))
+        };
+        let lacking = repair.sharing.into_values().filter(is_missing).collect();
+        RepairResult { repaired: repair.repaired, lacking }
     }
 
     /// Adds the content of an entry, which matches its header, to the damaged sectors.
@@ -197,6 +217,9 @@ impl Repairs {
             let live = |id: EntryId| index.is_live(located.found.block.seq, id.index);
             let sector = |offset: &u64| &self.sectors[&(number, *offset)];
             if !group.iter().all(|offset| sector(offset).is_complete(live)) {
+                let missing = group.iter().flat_map(|offset| sector(offset).missing());
+                let missing = missing.filter(|missing| live(missing.id));
+                repair.sharing.extend(missing.map(|missing| (missing.id.index, missing)));
                 continue;
             }
             for offset in group {

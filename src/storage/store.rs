@@ -9,6 +9,7 @@ use crate::storage::identity::{Identity, Origin};
 use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{FetchId, Purpose, ReadOutcome};
+use crate::storage::repair::RepairResult;
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
 use crate::storage::spare_segments::SpaceChange;
 use crate::storage::superblock_updater::SuperblockUpdater;
@@ -71,9 +72,9 @@ pub enum Event {
         /// holds the first, or if the [`Event::Damaged`] before names it.
         entries: Vec<Entry>,
     },
-    /// The disk cannot return the content of these entries, which a read has met. They are in
-    /// ascending order, and keep their places in the log. [`Storage::repair`] writes their content
-    /// again.
+    /// The disk cannot return the content of these entries, which a read or a repair has met. They
+    /// are in ascending order, and keep their places in the log. [`Storage::repair`] writes their
+    /// content again.
     Damaged(Vec<DamagedEntry>),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
@@ -225,7 +226,7 @@ impl Storage {
     /// into sectors that are damaged. [`Event::Repaired`] names the entries that are intact then. An
     /// entry is ignored if the log does not have it any more, or if its content is not the one that
     /// was written. If a damaged sector has bytes of other damaged entries, it is written once all
-    /// of them were provided, in this call or in others.
+    /// of them were provided, in this call or in others; [`Event::Damaged`] names them before.
     pub fn repair(&mut self, entries: Vec<Entry>, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -383,8 +384,10 @@ impl Storage {
         let had_segments = self.log.index.base();
         self.log.advance(&mut self.updater, &mut self.operations, &mut persisted);
         events.extend(persisted.into_iter().map(Event::Persisted));
-        let repaired = self.log.advance_repairs(&mut self.operations);
-        events.extend(repaired.into_iter().map(Event::Repaired));
+        for RepairResult { repaired, lacking } in self.log.advance_repairs(&mut self.operations) {
+            events.extend((!lacking.is_empty()).then_some(Event::Damaged(lacking)));
+            events.push(Event::Repaired(repaired));
+        }
         let recorded = |(request, _): &mut (u64, SnapshotMeta)| self.updater.is_durable(*request);
         while let Some((_, meta)) = self.pending_snapshots.pop_front_if(recorded) {
             events.push(Event::SnapshotRecorded(meta));

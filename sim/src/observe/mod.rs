@@ -132,8 +132,8 @@ pub enum Observation<'a> {
         /// The write that is durable.
         write: &'a Write,
     },
-    /// A node knows from now on that its disk has lost the contents of these entries of its log. A
-    /// node that starts learns it at once.
+    /// A running node learns that its disk has lost the contents of these entries. The log of a
+    /// node that starts names those that its disk lost before.
     EntriesDamaged {
         /// The node with the damaged log.
         node: NodeId,

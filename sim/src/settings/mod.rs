@@ -301,8 +301,7 @@ impl Settings {
 }
 
 /// The fault kinds that are not drawn like the others: options of the profile enable them.
-const DRAWN_APART: Faults =
-    Faults::OF_MEMBERS
+const DRAWN_APART: Faults = Faults::OF_MEMBERS
     .and(Faults::OF_IDENTITY)
     .and(Faults::of(&[Fault::MachineFault, Fault::SpoiledBody]));
 

@@ -56,6 +56,22 @@ impl Cluster {
 }
 
 impl Node {
+    /// Records the entries that the node knows, in its last step, to be damaged or repaired.
+    pub(crate) fn note_damage(&self, notes: &[Note], run: &mut Run) {
+        for note in notes {
+            match note {
+                Note::RaftInput(raft::Input::Damaged(entries)) => {
+                    run.observer.reach(Spot::DamageKnown);
+                    let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+                    let node = self.place.id();
+                    run.observe(Observation::EntriesDamaged { node, entries: &ids });
+                }
+                Note::RaftInput(raft::Input::Repaired(entries)) => self.note_repaired(entries, run),
+                _ => {}
+            }
+        }
+    }
+
     /// Processes the notes of a step.
     pub(crate) fn take_notes(&mut self, notes: &mut Vec<Note>, run: &mut Run) {
         let (now, node) = (run.scheduler.now(), self.place.id());
@@ -70,17 +86,8 @@ impl Node {
                     if let raft::Input::Message(message) = &input {
                         self.note_heard(message, &run.scheduler);
                     }
-                    match input {
-                        raft::Input::Fetched { entries, .. } => {
-                            run.observer.fetched(entries.len());
-                        }
-                        raft::Input::Damaged(entries) => {
-                            run.observer.reach(Spot::DamageKnown);
-                            let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
-                            run.observe(Observation::EntriesDamaged { node, entries: &ids });
-                        }
-                        raft::Input::Repaired(entries) => self.note_repaired(&entries, run),
-                        _ => {}
+                    if let raft::Input::Fetched { entries, .. } = input {
+                        run.observer.fetched(entries.len());
                     }
                 }
                 Note::RaftAction(action) => {
@@ -94,7 +101,9 @@ impl Node {
                     run.observer.action(now, &status, &action);
                     match action {
                         Action::AdoptSnapshot(_) => run.observer.reach(Spot::SnapshotAdopted),
-                        Action::Repair(_) => self.disk.spoil_faults_at_repair = self.disk.spoil_faults,
+                        Action::Repair(_) => {
+                            self.disk.spoil_faults_at_repair = self.disk.spoil_faults
+                        }
                         Action::Persist(write) => self.note_submitted(write, run),
                         Action::Committed { tag, id } => {
                             self.note_committed(tag, id, run);

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use quorate::log::Log;
 use quorate::machine::StateMachine;
 use quorate::raft::Status;
 use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
 use quorate::storage;
 use quorate::storage::{ClusterId, ErrorCause, Identity, StorageError};
-use quorate::types::{EntryId, Index, Membership, NodeId, Tag};
+use quorate::types::{Membership, NodeId, Tag};
 
 use crate::faults::KeptWrites;
 use crate::machine::SimMachine;
@@ -148,12 +147,7 @@ impl Node {
             state: machine.results(),
         };
         observer.observe(now, seen);
-        let damaged = damaged_entries(log);
-        if !damaged.is_empty() {
-            observer.reach(Spot::RestartDamaged);
-            let node = self.place.id();
-            observer.observe(now, Observation::EntriesDamaged { node, entries: &damaged });
-        }
+        observer.reach_if(log.damaged_entries() > 0, Spot::RestartDamaged);
         let tail = log.last().index.0 + 1 - log.tail_first().0;
         let entries = log.last().index.0 - log.base().index.0;
         observer.started(&status, entries, tail, self.start_number, now.since(exit.at));
@@ -269,14 +263,6 @@ impl Running {
         }
         run.observer.stepped(before, status);
     }
-}
-
-/// Returns the damaged entries of a log.
-fn damaged_entries(log: &Log) -> Vec<EntryId> {
-    let first = log.first_damaged_after(Index::ZERO);
-    let indices = std::iter::successors(first, |index| log.first_damaged_after(*index));
-    let id = |index| Some(EntryId::new(log.term_at(index)?, index));
-    indices.filter_map(id).collect()
 }
 
 /// Returns the peer whose reply the input is, if it is one.

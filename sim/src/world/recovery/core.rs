@@ -52,9 +52,8 @@ pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
 /// with intact disks, has each of them that may be committed.
 fn draw_repairable(setup: &Setup, cluster: &Cluster) -> Option<Place> {
     let mut draw = setup.choices.draw(Key { counter: 300, ..Kind::Core.key() });
-    let is_member = |place: &Place| {
-        cluster.electorates().all(|membership| membership.is_member(place.id()))
-    };
+    let is_member =
+        |place: &Place| cluster.electorates().all(|membership| membership.is_member(place.id()));
     let lost = cluster.places().find(|place| cluster.is_repairable(*place))?;
     Some(lost).filter(is_member).filter(|_| draw.chance(700))
 }
