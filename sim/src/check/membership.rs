@@ -33,7 +33,7 @@ impl Rule for MembershipSteps {
         let (model, id) = (&known.model, status.id);
         let (slot, node) = (model.slot(id), model.of(id));
         let log = &node.memory.log;
-        let (used, latest) = (model.electorate(slot), node.known_electorate());
+        let (used, latest) = (model.electorate(slot), node.known_electorate(status.snapshot));
         let membership = &used.membership;
         let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
         let votes = |membership: &Membership| {

@@ -114,13 +114,12 @@ impl Node {
     }
 
     /// The voters under the last membership in the log that the node knows: not a damaged one after
-    /// its snapshot that it has started without.
-    pub(super) fn known_electorate(&self) -> &Arc<Electorate> {
+    /// `snapshot` that it has started without.
+    pub(super) fn known_electorate(&self, snapshot: Index) -> &Arc<Electorate> {
         let log = &self.memory.log;
         if self.damaged.is_empty() {
             return log.electorate();
         }
-        let snapshot = self.status.map_or(Index::ZERO, |status| status.snapshot);
         let is_unknown = |at: Index| at > snapshot && self.damaged.get(&at) == Some(&true);
         let known = log.electorates().iter().rfind(|(at, _)| !is_unknown(*at));
         known.map_or(log.electorate(), |(_, electorate)| electorate)

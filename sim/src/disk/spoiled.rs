@@ -42,7 +42,7 @@ impl SpoiledSector {
 
 impl SimDisk {
     /// Spoils a sector that was flushed, on the disk but not in the cache. The disk remembers its
-    /// content. Returns false if the file has no such sector.
+    /// content. An unreadable sector stays unreadable. Returns false if the file has no such sector.
     pub fn spoil(&mut self, name: FileName, number: u64, how: Spoiling) -> bool {
         let Ok(id) = self.id_of(name) else { return false };
         let file = self.files.get_mut(&id).expect("a name has a file");
@@ -55,7 +55,7 @@ impl SimDisk {
                 sector[place % SECTOR_BYTES] ^= 1 << (place % 8);
                 sector
             }),
-            Spoiling::Zeros => Some(ZEROS),
+            Spoiling::Zeros => found.map(|_| ZEROS),
             Spoiling::Unreadable => None,
         };
         let exists = file.spoil(number, after.as_ref());

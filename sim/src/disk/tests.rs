@@ -428,6 +428,24 @@ fn a_spoiled_sector_stays_spoiled_until_it_is_written_again() {
 }
 
 #[test]
+fn a_sector_can_be_spoiled_several_times() {
+    let file = FileName::Segment(1);
+    let ways = [Spoiling::BitFlip(7), Spoiling::Unreadable, Spoiling::Zeros, Spoiling::BitFlip(8)];
+    let mut disk = SimDisk::default();
+    disk.apply(&FileAction::Create { file, bytes: 4096 }).unwrap();
+    disk.apply(&FileAction::SyncDirectory).unwrap();
+    for how in ways {
+        assert!(disk.spoil(file, 3, how));
+        assert!(disk.has_spoiled(), "{how:?}");
+    }
+    assert!(disk.spoil(file, 4, Spoiling::BitFlip(5)));
+    assert!(disk.spoil(file, 4, Spoiling::BitFlip(5)), "the bit flips back");
+    disk.apply(&FileAction::Write { file, offset: 3 * 512, bytes: vec![0; 512] }).unwrap();
+    disk.apply(&FileAction::Sync { file }).unwrap();
+    assert!(!disk.has_spoiled());
+}
+
+#[test]
 fn a_removed_file_has_no_spoiled_sectors() {
     let file = FileName::Segment(1);
     let mut disk = SimDisk::default();
