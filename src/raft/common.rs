@@ -192,7 +192,11 @@ impl Common {
     /// Marks every write up to `write` as durable, and sends the messages that waited for it.
     pub(crate) fn on_persisted(&mut self, write: WriteId) {
         self.journal.persisted(write, self.now);
-        while let Some(message) = self.journal.outbox_mut().release() {
+        while let Some(mut message) = self.journal.outbox_mut().release() {
+            if self.log().damaged_entries() > 0 {
+                // Damage may have been found while the message waited (docs/REPAIR.md, R4).
+                message.body.acknowledge_at_most(self.log().last_before_damage());
+            }
             self.output.push(Action::Send(message));
         }
     }

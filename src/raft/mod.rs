@@ -118,7 +118,8 @@ impl Raft {
             let transition = leader.advance(&mut self.common);
             self.enter(transition);
         }
-        repair::advance(&mut self.common);
+        let leader = self.leader();
+        repair::advance(&mut self.common, leader);
         self.common.finish_step();
         self.common.output.swap(actions);
         if cfg!(debug_assertions) {

@@ -28,7 +28,7 @@ pub(crate) struct SectorAssembly {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct MissingPart {
-    entry: EntryId,
+    entry: DamagedEntry,
     /// The bytes of the entry's body, and their place in the payload of the sector.
     body: Range<usize>,
     place: usize,
@@ -98,10 +98,11 @@ impl<'a> FlushBodies<'a> {
             let (from, until) = (body.start.max(start), body.end.min(end));
             if from < until {
                 let part = from - body.start..until - body.start;
-                missing.push(MissingPart { entry: record.id, body: part, place: from - start });
+                let entry = DamagedEntry { id: record.id, is_membership: record.is_membership() };
+                missing.push(MissingPart { entry, body: part, place: from - start });
             }
         }
-        let entries = missing.iter().map(|part| part.entry).collect();
+        let entries = missing.iter().map(|part| part.entry.id).collect();
         SectorAssembly { payload, missing, entries }
     }
 
@@ -124,7 +125,7 @@ impl<'a> FlushBodies<'a> {
 impl SectorAssembly {
     /// Adds the part of an entry's body that the sector holds.
     pub(crate) fn fill(&mut self, entry: EntryId, body: &[u8]) {
-        for part in self.missing.extract_if(.., |part| part.entry == entry) {
+        for part in self.missing.extract_if(.., |part| part.entry.id == entry) {
             let bytes = &body[part.body];
             self.payload[part.place..part.place + bytes.len()].copy_from_slice(bytes);
         }
@@ -133,6 +134,11 @@ impl SectorAssembly {
     /// Returns true if every byte of the sector is known, except for those of entries that are not
     /// `live`, which are never read again and become zeros.
     pub(crate) fn is_complete(&self, live: impl Fn(EntryId) -> bool) -> bool {
-        !self.missing.iter().any(|part| live(part.entry))
+        !self.missing.iter().any(|part| live(part.entry.id))
+    }
+
+    /// Returns the entries of which bytes are missing.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = DamagedEntry> {
+        self.missing.iter().map(|part| part.entry)
     }
 }

@@ -19,7 +19,7 @@ use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, unreadable_s
 use crate::storage::segment::NodeSegment;
 use crate::storage::start_writes::writes_of;
 use crate::storage::superblock::{COPIES, COPY_BYTES};
-use crate::types::{DamagedEntry, Entry, EntryId};
+use crate::types::{DamagedEntry, Entry, EntryId, Index};
 
 /// The repairs that are requested, one after the other.
 #[derive(Clone, Debug)]
@@ -48,8 +48,13 @@ enum Request {
 /// The end of a repair.
 #[derive(Clone, Debug)]
 pub(crate) enum RepairOutcome {
-    /// These entries are intact again.
-    Entries(Vec<EntryId>),
+    Entries {
+        /// The entries that are intact now.
+        repaired: Vec<EntryId>,
+        /// Damaged entries without which a damaged sector cannot be written, in ascending order. A
+        /// read that met the sector may have been for other entries only.
+        lacking: Vec<DamagedEntry>,
+    },
     /// The header blocks of this segment are intact, as far as they can be rebuilt.
     Headers(u64),
     Scrub(ScrubOutcome),
@@ -79,6 +84,8 @@ struct Repair {
     /// Entries that may be intact afterwards.
     candidates: BTreeSet<EntryId>,
     repaired: Vec<EntryId>,
+    /// Entries that share a damaged sector with a provided one, by index.
+    sharing: BTreeMap<Index, DamagedEntry>,
 }
 
 #[derive(Clone, Debug)]
@@ -210,7 +217,7 @@ impl Repairs {
                         return Some(match (repair.headers, repair.scrub) {
                             (_, Some((_, outcome))) => RepairOutcome::Scrub(outcome),
                             (Some(segment), None) => RepairOutcome::Headers(segment),
-                            (None, None) => RepairOutcome::Entries(repair.repaired),
+                            (None, None) => self.end(repair.repaired, repair.sharing),
                         });
                     };
                     let identity = self.identity;
@@ -292,7 +299,16 @@ impl Repairs {
             writes: BTreeMap::new(),
             candidates: BTreeSet::new(),
             repaired: Vec::new(),
+            sharing: BTreeMap::new(),
         })
+    }
+
+    fn end(&self, repaired: Vec<EntryId>, sharing: BTreeMap<Index, DamagedEntry>) -> RepairOutcome {
+        let is_missing = |entry: &DamagedEntry| {
+            self.sectors.values().any(|sector| sector.missing().any(|missing| missing == *entry))
+        };
+        let lacking = sharing.into_values().filter(is_missing).collect();
+        RepairOutcome::Entries { repaired, lacking }
     }
 
     /// Adds the content of an entry, which matches its header, to the damaged sectors.
@@ -321,6 +337,9 @@ impl Repairs {
             let live = |id: EntryId| index.is_live(located.found.block.seq, id.index);
             let sector = |offset: &u64| &self.sectors[&(number, *offset)];
             if !group.iter().all(|offset| sector(offset).is_complete(live)) {
+                let missing = group.iter().flat_map(|offset| sector(offset).missing());
+                let missing = missing.filter(|missing| live(missing.id));
+                repair.sharing.extend(missing.map(|missing| (missing.id.index, missing)));
                 continue;
             }
             for offset in group {

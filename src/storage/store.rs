@@ -73,9 +73,9 @@ pub enum Event {
         /// holds the first, or if the [`Event::Damaged`] before names it.
         entries: Vec<Entry>,
     },
-    /// The disk cannot return the content of these entries, which a read has met. They are in
-    /// ascending order, and keep their places in the log. [`Storage::repair`] writes their content
-    /// again.
+    /// The disk cannot return the content of these entries, which a read or a repair has met. They
+    /// are in ascending order, and keep their places in the log. [`Storage::repair`] writes their
+    /// content again.
     Damaged(Vec<DamagedEntry>),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
@@ -234,7 +234,7 @@ impl Storage {
     /// into sectors that are damaged. [`Event::Repaired`] names the entries that are intact then.
     /// An entry is ignored if the log does not have it any more, or if its content is not the one
     /// that was written. If a damaged sector has bytes of other damaged entries, it is written once
-    /// all of them were provided, in this call or in others.
+    /// all of them were provided, in this call or in others; [`Event::Damaged`] names them before.
     pub fn repair(&mut self, entries: Vec<Entry>, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -415,7 +415,10 @@ impl Storage {
         let repaired = self.log.advance_repairs(self.updater.durable(), &mut self.operations);
         for outcome in repaired {
             match outcome {
-                RepairOutcome::Entries(entries) => events.push(Event::Repaired(entries)),
+                RepairOutcome::Entries { repaired, lacking } => {
+                    events.extend((!lacking.is_empty()).then_some(Event::Damaged(lacking)));
+                    events.push(Event::Repaired(repaired));
+                }
                 RepairOutcome::Headers(_) => {}
                 RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, pass_ended }) => {
                     if let Some(copies) = copies.filter(|copies| copies.contains(&false)) {

@@ -479,6 +479,15 @@ impl Body {
             | Body::RequestEntriesReply { .. } => Index::ZERO,
         }
     }
+
+    /// Limits what the message acknowledges to the entries up to `last`.
+    pub(crate) fn acknowledge_at_most(&mut self, last: Index) {
+        if let Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+        | Body::HeartbeatReply { matched, .. } = self
+        {
+            *matched = last.min(*matched);
+        }
+    }
 }
 
 texts! {

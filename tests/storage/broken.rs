@@ -138,9 +138,22 @@ pub(super) fn repair(
     disk: &mut impl Disk,
     entries: Vec<Entry>,
 ) -> Vec<EntryId> {
+    repair_or_lack(storage, disk, entries).0
+}
+
+/// Provides the contents of entries; returns those that are intact then, and those that are still
+/// lacking because they share a sector with a provided one.
+pub(super) fn repair_or_lack(
+    storage: &mut Storage,
+    disk: &mut impl Disk,
+    entries: Vec<Entry>,
+) -> (Vec<EntryId>, BTreeSet<EntryId>) {
     let events = act(storage, disk, |storage, events| storage.repair(entries, events));
     match &events[..] {
-        [Event::Repaired(ids)] => ids.clone(),
+        [Event::Repaired(ids)] => (ids.clone(), BTreeSet::new()),
+        [Event::Damaged(lacking), Event::Repaired(ids)] => {
+            (ids.clone(), lacking.iter().map(|entry| entry.id).collect())
+        }
         _ => panic!("a repair is answered once: {events:?}"),
     }
 }

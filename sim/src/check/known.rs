@@ -17,9 +17,10 @@ use crate::check::nodes::{Nodes, Slot};
 use crate::check::operations::{OpOutcome, Operations, Read};
 use crate::machine::taint::Taint;
 use crate::observe::Observation::{
-    self, Applied, ClockBoundExceeded, Crashed, DiskFailed, Durable, Idle, MachineFault,
-    ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, Restored, SnapshotFrozen,
-    Stabilized, Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
+    self, Applied, ClockBoundExceeded, Crashed, DiskFailed, Durable, EntriesDamaged,
+    EntriesRepaired, Idle, MachineFault, ProposeInvoked, ReadInvoked, ReadServed, Rejected,
+    Replied, Restored, SnapshotFrozen, Stabilized, Started, StateCompared, Stepped, Submitted,
+    Unknown, Wiped,
 };
 use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
@@ -118,6 +119,8 @@ impl Known {
             Stepped { status, membership, .. } => self.stepped(status, membership)?,
             Submitted { node, write } => model.submit(model.slot(node), write)?,
             Durable { node, write } => model.persist(model.slot(node), write)?,
+            EntriesDamaged { node, entries } => model.damage(model.slot(node), entries),
+            EntriesRepaired { node, entries, .. } => model.repair(model.slot(node), entries),
             Crashed { node } => model.crash(model.slot(node)),
             Wiped { node, incarnation } => model.wipe(model.slot(node), incarnation),
             DiskFailed { node } => model.disk_failed(model.slot(node)),

@@ -133,9 +133,13 @@ impl Log {
         self.extend_from(committed, last);
     }
 
-    /// Whether a node's log has the same ids in the same order, and the same last membership.
+    /// Whether a node's log has the same ids in the same order, and the same last membership; the
+    /// last one before the first that is damaged, if one is.
     pub(super) fn matches(&self, log: &QuorateLog) -> bool {
-        if self.last_id() != log.last() || self.electorate().membership != *log.membership() {
+        let is_unknown = log.has_unknown_membership();
+        let known_at = if is_unknown { log.membership_index() } else { log.last().index };
+        let membership = &self.electorate_at(known_at).membership;
+        if self.last_id() != log.last() || membership != log.membership() {
             return false;
         }
         // Terms never decrease, so two logs are equal if the ends of all terms are equal.

@@ -31,8 +31,9 @@ impl Rule for MembershipSteps {
     /// Checks the membership that a node uses after an input.
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let (model, id) = (&known.model, status.id);
-        let (slot, log) = (model.slot(id), &model.of(id).memory.log);
-        let (used, latest) = (model.electorate(slot), log.electorate());
+        let (slot, node) = (model.slot(id), model.of(id));
+        let log = &node.memory.log;
+        let (used, latest) = (model.electorate(slot), node.known_electorate(status.snapshot));
         let membership = &used.membership;
         let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
         let votes = |membership: &Membership| {

@@ -15,6 +15,7 @@ mod client;
 mod commit;
 mod core_activity;
 mod costs;
+mod damage;
 mod deadlines;
 mod decided;
 mod divergences;
@@ -85,6 +86,7 @@ rules! {
     commit::Commit
     election::Election
     append::Acknowledgements
+    damage::Damage
     divergences::Divergences
     apply::Apply
     client::Clients

@@ -1,7 +1,7 @@
 //! The checks' model of the cluster: each node's memory and disk, every entry that any node ever
 //! held, and the committed log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use quorate::log::Log as QuorateLog;
@@ -32,6 +32,9 @@ pub(super) struct Node {
     incarnation: Incarnation,
     /// The disks that the node lost, each with its contents at the time of the loss.
     lost: Vec<(Incarnation, Image)>,
+    /// The entries of the log that the node knows to be damaged. For each, whether the node has
+    /// started without its content, and has not got it since.
+    pub(super) damaged: BTreeMap<Index, bool>,
     /// The last index up to which memory and disk are known to hold the same entries.
     synced: Index,
     /// The submitted writes whose completion the node has not received; while the node is down,
@@ -83,6 +86,7 @@ impl Node {
             disk: Image::new(Arc::clone(first)),
             incarnation: Incarnation(id.0.into()),
             lost: Vec::new(),
+            damaged: BTreeMap::new(),
             synced: Index::ZERO,
             pending: VecDeque::new(),
             failed: false,
@@ -109,6 +113,18 @@ impl Node {
         self.lost.iter().position(lost).map(DiskRef::Lost)
     }
 
+    /// The voters under the last membership in the log that the node knows: not a damaged one after
+    /// `snapshot` that it has started without.
+    pub(super) fn known_electorate(&self, snapshot: Index) -> &Arc<Electorate> {
+        let log = &self.memory.log;
+        if self.damaged.is_empty() {
+            return log.electorate();
+        }
+        let is_unknown = |at: Index| at > snapshot && self.damaged.get(&at) == Some(&true);
+        let known = log.electorates().iter().rfind(|(at, _)| !is_unknown(*at));
+        known.map_or(log.electorate(), |(_, electorate)| electorate)
+    }
+
     /// The model of the disk `which`.
     pub(super) fn disk_of(&self, which: DiskRef) -> &Image {
         match which {
@@ -125,6 +141,7 @@ impl Node {
     /// Sets the memory to the contents of the disk, as after a crash.
     fn lose_memory(&mut self) {
         self.status = None;
+        self.damaged.clear();
         self.memory.hard_state = self.disk.hard_state;
         self.memory.log.truncate(self.synced);
         self.memory.log.extend_from(&self.disk.log, self.disk.log.last());
@@ -264,7 +281,24 @@ impl Model {
         node.disk.hard_state = found;
         node.memory = node.disk.clone();
         node.synced = node.disk.log.last();
+        let first = log.first_damaged_after(Index::ZERO);
+        let damaged = std::iter::successors(first, |last| log.first_damaged_after(*last));
+        node.damaged = damaged.map(|index| (index, true)).collect();
         self.check_bootstrap(slot)
+    }
+
+    /// Records the entries that a running node knows to be damaged. A read may have returned one
+    /// that was truncated in the meantime.
+    pub(super) fn damage(&mut self, slot: Slot, entries: &[EntryId]) {
+        let Node { memory, damaged, .. } = &mut self.nodes[slot.0];
+        let in_log = entries.iter().filter(|entry| memory.log.id_at(entry.index) == Some(**entry));
+        in_log.for_each(|entry| _ = damaged.entry(entry.index).or_insert(false));
+    }
+
+    /// Records the entries that a node regards as repaired.
+    pub(super) fn repair(&mut self, slot: Slot, entries: &[EntryId]) {
+        let damaged = &mut self.nodes[slot.0].damaged;
+        entries.iter().for_each(|entry| _ = damaged.remove(&entry.index));
     }
 
     /// Replaces the disk of a node that is down by an empty one with this incarnation.
@@ -340,7 +374,11 @@ impl Model {
             node.synced = Index::ZERO;
         }
         node.memory.write(node.id, write, &mut self.entries, &S8)?;
+        if write.install.is_some() {
+            node.damaged.clear();
+        }
         if let Some(first) = write.entries.first() {
+            node.damaged.split_off(&first.id.index);
             node.synced = node.synced.min(first.id.index.previous());
         }
         node.pending.push_back(write.clone());

@@ -10,11 +10,12 @@ use quorate::types::{Entry, EntryId, Freshness, Index, Message, NodeId, Snapshot
 use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::observe::Observation::{
-    self, AllLiveAcknowledged, Applied, ClockBoundExceeded, Crashed, DiskFailed, Durable, Ended,
-    Idle, MachineFault, MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked,
-    ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive,
-    RequestReceived, Restored, Sent, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed,
-    Started, StateCompared, Stepped, Stopped, Submitted, Unknown, Wiped,
+    self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, Crashed, DiskFailed,
+    Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault, MachineInspected,
+    MembershipChangeCommitted, PeerMatched, ProposeInvoked, ReadInvoked, ReadServed, Rejected,
+    Replied, RequestAnswered, RequestForAllLive, RequestReceived, Restored, Sent, SnapshotFrozen,
+    SnapshotTaken, Stabilized, StartFailed, Started, StateCompared, Stepped, Stopped, Submitted,
+    Unknown, Wiped,
 };
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;
@@ -71,6 +72,8 @@ macro_rules! events {
             request_received(node: NodeId, tag: Tag)
             request_for_all_live(tag: Tag)
             request_answered(tag: Tag)
+            entries_repaired(node: NodeId, missing: &[EntryId])
+            acknowledged(node: NodeId, matched: Index)
             // The bytes of the command are without the mark of the operation.
             proposed(op: OpId, command: &[u8], in_session: bool)
             read_invoked(op: OpId, query: &[u8])
@@ -164,6 +167,8 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         AllLiveAcknowledged { node, id, live } => rules.durable_on_all_live(known, node, id, live),
         Submitted { node, write } => rules.submitted(known, node, write),
         Sent { message } => rules.sent(known, message),
+        EntriesRepaired { node, missing, .. } => rules.entries_repaired(known, node, missing),
+        Acknowledged { node, matched } => rules.acknowledged(known, node, matched),
         Applied { node, entries, executed, states } => {
             rules.applied(known, node, entries)?;
             executed.iter().try_for_each(|command| rules.executed(known, node, command))?;
@@ -196,9 +201,11 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         Stabilized { .. } => rules.stabilized(known),
         Idle => rules.idle(known),
         Ended => rules.ended(known),
-        Durable { .. } | MachineFault { .. } | DiskFailed { .. } | ClockBoundExceeded { .. } => {
-            Ok(())
-        }
+        Durable { .. }
+        | EntriesDamaged { .. }
+        | MachineFault { .. }
+        | DiskFailed { .. }
+        | ClockBoundExceeded { .. } => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One file: its content on the disk, and its content in the cache.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::ops::Range;
 
@@ -27,6 +27,8 @@ pub(super) struct File {
     /// Sectors that the cache shows in place of the last unsynced write or of the disk's content,
     /// because the disk did not store them.
     unstored: BTreeMap<u64, Sector>,
+    /// Sectors that the disk cannot read until it stores them again.
+    unreadable: BTreeSet<u64>,
 }
 
 /// Pages by number; missing ones are zeros. A page that one write covers exactly shares its bytes.
@@ -108,7 +110,8 @@ impl File {
     /// Returns a file of zeros, all of them durable.
     pub(super) fn new(name: FileName, bytes: u64) -> File {
         let (durable, unsynced, unstored) = (Pages::default(), Vec::new(), BTreeMap::new());
-        File { name, bytes, durable_bytes: bytes, durable, unsynced, unstored }
+        let unreadable = BTreeSet::new();
+        File { name, bytes, durable_bytes: bytes, durable, unsynced, unstored, unreadable }
     }
 
     /// Returns the size, as the cache shows it.
@@ -128,6 +131,15 @@ impl File {
             copy_out(number, SectorParts::of(sector), offset, &mut read);
         }
         read
+    }
+
+    /// Returns true if the disk or the cache has every sector of these bytes.
+    pub(super) fn is_readable(&self, offset: u64, count: usize) -> bool {
+        let is_cached = |number: &u64| {
+            let written = |written: &UnsyncedWrite| written.numbers.contains(number);
+            self.unstored.contains_key(number) || self.unsynced.iter().any(written)
+        };
+        self.unreadable.range(sectors(offset, count)).all(is_cached)
     }
 
     /// Writes into the cache. If not `stored`, the write never reaches the disk.
@@ -185,6 +197,12 @@ impl File {
     /// Stores all unsynced writes.
     pub(super) fn sync(&mut self) {
         if self.unstored.is_empty() {
+            if !self.unreadable.is_empty() {
+                let written = |number: &u64| {
+                    self.unsynced.iter().any(|written| written.numbers.contains(number))
+                };
+                self.unreadable.retain(|number| !written(number));
+            }
             self.unsynced.drain(..).for_each(|written| self.durable.apply(written));
             self.durable_bytes = self.durable_bytes.max(self.bytes);
         } else {
@@ -222,6 +240,7 @@ impl File {
     fn store(&mut self, number: u64, sector: &Sector, end: u64) {
         self.durable_bytes = self.durable_bytes.max(end);
         self.durable.write(number * SECTOR_BYTES as u64, sector);
+        self.unreadable.remove(&number);
     }
 
     /// Stores these sectors, as the cache shows them.
@@ -286,6 +305,25 @@ impl File {
         true
     }
 
+    /// Returns the content of a sector on the disk; `None` if the disk cannot read it.
+    pub(super) fn durable_sector(&self, number: u64) -> Option<Sector> {
+        (!self.unreadable.contains(&number)).then(|| self.durable.sector(number))
+    }
+
+    /// Replaces a sector on the disk, or makes it unreadable. Returns false if there is no such
+    /// sector.
+    pub(super) fn spoil(&mut self, number: u64, content: Option<&Sector>) -> bool {
+        let offset = number * SECTOR_BYTES as u64;
+        if offset >= self.durable_bytes {
+            return false;
+        }
+        match content {
+            Some(content) => self.durable.write(offset, content),
+            None => _ = self.unreadable.insert(number),
+        }
+        true
+    }
+
     /// Overwrites bytes on the disk but not in the cache: from the start of the sector of `offset`,
     /// to the end of the file at most.
     pub(super) fn overwrite(&mut self, offset: u64, bytes: &[u8]) {
@@ -293,6 +331,8 @@ impl File {
         let left = self.durable_bytes.saturating_sub(start);
         let count = usize::try_from(left).map_or(bytes.len(), |left| bytes.len().min(left));
         self.durable.write(start, &bytes[..count]);
+        let overwritten = sectors(start, count);
+        self.unreadable.retain(|number| !overwritten.contains(number));
     }
 }
 

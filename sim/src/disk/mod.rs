@@ -29,6 +29,7 @@ mod log_head;
 #[cfg(test)]
 mod model;
 mod packed;
+mod spoiled;
 #[cfg(test)]
 mod tests;
 
@@ -40,11 +41,13 @@ use crate::disk::directory::{Directory, FileId};
 use crate::disk::fault::Faults;
 use crate::disk::file::File;
 use crate::disk::log_head::LogHead;
+use crate::disk::spoiled::SpoiledSectors;
 
 pub use crate::disk::crash::{Crash, Pending};
 pub use crate::disk::directory::{Change, ChangeOrder};
 pub use crate::disk::fault::Fault;
 pub use crate::disk::packed::SECTOR_BYTES;
+pub use crate::disk::spoiled::Spoiling;
 
 /// A node's simulated disk.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +60,7 @@ pub struct SimDisk {
     capacity: Option<u64>,
     faults: Faults,
     head: LogHead,
+    spoiled: SpoiledSectors,
     lies_about_flushes: bool,
 }
 
@@ -78,6 +82,9 @@ impl SimDisk {
             FileAction::Read { file, offset, bytes } => {
                 let file = self.find(*file)?;
                 fail_if(fault, "read")?;
+                if !file.is_readable(*offset, *bytes) {
+                    return Err(input_output_error("read"));
+                }
                 return Ok(file.read(*offset, *bytes));
             }
             FileAction::Rename { from, to } => {
@@ -242,6 +249,7 @@ impl SimDisk {
         self.files.clear();
         self.directory = Directory::default();
         self.head = LogHead::default();
+        self.spoiled = SpoiledSectors::default();
     }
 
     /// Bounds the sizes of all files together, in bytes; `None` removes the bound. Existing files

@@ -3,7 +3,7 @@
 use quorate::storage::{Disk, DiskError, FileAction, FileName, check_disk};
 use quorate::types::Index;
 
-use super::{Change, ChangeOrder, Fault, Pending, SECTOR_BYTES, SimDisk};
+use super::{Change, ChangeOrder, Fault, Pending, SECTOR_BYTES, SimDisk, Spoiling};
 
 const A: FileName = FileName::Segment(1);
 const B: FileName = FileName::Segment(2);
@@ -395,4 +395,65 @@ fn a_crash_prints_its_losses() {
     let lost = "kept 1, lost 6: log-0000000000000001:1, log-0000000000000001:1+1, \
                 log-0000000000000001:2, log-0000000000000001:3, …";
     assert_eq!(crash.to_string(), lost);
+}
+
+#[test]
+fn a_spoiled_sector_stays_spoiled_until_it_is_written_again() {
+    let file = FileName::Segment(1);
+    let write = |bytes: &[u8]| FileAction::Write { file, offset: 512, bytes: bytes.to_vec() };
+    let read = FileAction::Read { file, offset: 0, bytes: 1024 };
+    for how in [Spoiling::BitFlip(7), Spoiling::Zeros, Spoiling::Unreadable] {
+        let mut disk = SimDisk::default();
+        disk.apply(&FileAction::Create { file, bytes: 4096 }).unwrap();
+        disk.apply(&FileAction::SyncDirectory).unwrap();
+        disk.apply(&write(&[7; 512])).unwrap();
+        disk.apply(&FileAction::Sync { file }).unwrap();
+        assert!(!disk.spoil(file, 8, how), "the file has eight sectors");
+        assert!(!disk.has_spoiled());
+        assert!(disk.spoil(file, 1, how));
+        let found = disk.apply(&read);
+        assert_eq!(found.is_err(), how == Spoiling::Unreadable, "{how:?}");
+        assert!(found.is_err() || found != Ok([[0; 512], [7; 512]].concat()), "{how:?}");
+        disk.apply(&write(&[7; 512])).unwrap();
+        assert!(disk.has_spoiled(), "{how:?}: the write is not durable yet");
+        let mut lost = disk.clone();
+        lost.crash(ChangeOrder::Prefix, |_| false);
+        assert!(lost.has_spoiled(), "{how:?}");
+        assert_eq!(disk.apply(&read), Ok([[0; 512], [7; 512]].concat()), "{how:?}: cached");
+        disk.apply(&FileAction::Sync { file }).unwrap();
+        assert!(!disk.has_spoiled(), "{how:?}");
+        let mut copy = disk.durable_copy();
+        assert_eq!(copy.apply(&read), Ok([[0; 512], [7; 512]].concat()), "{how:?}");
+    }
+}
+
+#[test]
+fn a_sector_can_be_spoiled_several_times() {
+    let file = FileName::Segment(1);
+    let ways = [Spoiling::BitFlip(7), Spoiling::Unreadable, Spoiling::Zeros, Spoiling::BitFlip(8)];
+    let mut disk = SimDisk::default();
+    disk.apply(&FileAction::Create { file, bytes: 4096 }).unwrap();
+    disk.apply(&FileAction::SyncDirectory).unwrap();
+    for how in ways {
+        assert!(disk.spoil(file, 3, how));
+        assert!(disk.has_spoiled(), "{how:?}");
+    }
+    assert!(disk.spoil(file, 4, Spoiling::BitFlip(5)));
+    assert!(disk.spoil(file, 4, Spoiling::BitFlip(5)), "the bit flips back");
+    disk.apply(&FileAction::Write { file, offset: 3 * 512, bytes: vec![0; 512] }).unwrap();
+    disk.apply(&FileAction::Sync { file }).unwrap();
+    assert!(!disk.has_spoiled());
+}
+
+#[test]
+fn a_removed_file_has_no_spoiled_sectors() {
+    let file = FileName::Segment(1);
+    let mut disk = SimDisk::default();
+    disk.apply(&FileAction::Create { file, bytes: 4096 }).unwrap();
+    disk.apply(&FileAction::SyncDirectory).unwrap();
+    assert!(disk.spoil(file, 0, Spoiling::Unreadable));
+    disk.apply(&FileAction::Remove { file }).unwrap();
+    assert!(disk.has_spoiled(), "a crash may bring the file back");
+    disk.apply(&FileAction::SyncDirectory).unwrap();
+    assert!(!disk.has_spoiled());
 }

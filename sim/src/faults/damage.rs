@@ -3,12 +3,12 @@
 use quorate::storage::{Disk, FileName};
 
 use crate::disk;
-use crate::disk::{SECTOR_BYTES, SimDisk};
+use crate::disk::{SECTOR_BYTES, SimDisk, Spoiling};
 use crate::faults::argument::{After, Node, after_word, named};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::operation;
 use crate::faults::selector::NodeSelector;
-use crate::faults::strike::{Damage, Strike};
+use crate::faults::strike::{Damage, Simulated, Strike};
 use crate::values::choice::Draw;
 
 operation! {
@@ -30,6 +30,23 @@ operation! {
         }
         Damage::Done
     });
+}
+
+operation! {
+    /// Spoils bodies of entries on the node's disk, which other nodes can repair. The line does
+    /// nothing unless each other voter has an intact disk.
+    struct SpoiledBody "spoil" {
+        /// The node whose disk changes.
+        node: NodeSelector as Node,
+    }
+    draw |_, node, _| SpoiledBody { node };
+    strike |it| Strike::Simulated(it.node, Simulated::Spoil(Box::new(|disk, draw| {
+        let spoiled = spoil_bodies(disk, draw);
+        if draw.chance(500) {
+            disk.forget_cache();
+        }
+        spoiled
+    })));
 }
 
 operation! {
@@ -119,6 +136,20 @@ fn corrupt_region(disk: &mut SimDisk, region: Region, draw: &mut Draw<'_>) -> bo
         }
     }
     rotten
+}
+
+/// Spoils up to three sectors of bodies that were flushed before the end of the log; returns false
+/// if there are none.
+fn spoil_bodies(disk: &mut SimDisk, draw: &mut Draw<'_>) -> bool {
+    let mut spoiled = false;
+    for _ in 0..draw.between(1, 3) {
+        let flipped = Spoiling::BitFlip(draw.below(SECTOR_BYTES as u64) as usize);
+        let how = *draw.pick(&[flipped, Spoiling::Zeros, Spoiling::Unreadable]);
+        if let Some((file, offset)) = target(disk, Region::Bodies, false, draw) {
+            spoiled |= disk.spoil(file, offset / SECTOR_BYTES as u64, how);
+        }
+    }
+    spoiled
 }
 
 /// Draws a sector of a region; one at the end of the log only if `at_head`.

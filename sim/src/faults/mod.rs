@@ -41,7 +41,7 @@ pub use bridge::Bridge;
 pub use campaign::Campaign;
 pub use clock::{ClockDrift, ClockStep};
 pub use crash::{Crash, Pause, Stop};
-pub use damage::{BitRot, LostWrite, MisdirectedWrite, Region};
+pub use damage::{BitRot, LostWrite, MisdirectedWrite, Region, SpoiledBody};
 pub use disk_calls::{Call, FailedCall, FullDisk, StalledDisk};
 pub use disk_identity::{Rollback, Wipe};
 use fault_draw::Drawn;
@@ -61,7 +61,7 @@ pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
 pub(crate) use strike::{
     AdminRequest, Damage, DamageDisk, Lasting, LinkFault, NodeStrike, SelectLinks, Simulated,
-    Strike,
+    SpoilDisk, Strike,
 };
 pub use strike::{KeptWrites, MachineFault};
 
@@ -208,6 +208,8 @@ faults! {
     Rollback "rollback" Identity NO_ROLE (Rollback::draw);
     /// A node's state machine makes an error.
     MachineFault "machine-fault" Node NO_ROLE (FaultyMachine::draw);
+    /// The disk of one node at a time loses bodies of entries that other nodes have.
+    SpoiledBody "spoiled-body" Disk FOLLOWER_AND_LEADER (SpoiledBody::draw);
 }
 
 /// Defines the kinds of planned operations by the types of their data. The fault kind of an
@@ -269,6 +271,7 @@ verbs! {
     ClockDrift ClockStep SlowDisk SlowApply Campaign LoadSpike
     FailedCall(fault_of_call) FullDisk StalledDisk BitRot MisdirectedWrite LostWrite
     MembershipChange(|_| Fault::Change) Transfer FaultyMachine(|_| Fault::MachineFault)
+    SpoiledBody
 }
 
 fn fault_of_call(failed: &FailedCall) -> Fault {
@@ -450,7 +453,7 @@ mod tests {
     use super::*;
 
     /// Each verb, with all that it takes.
-    const EXAMPLES: [&str; 39] = [
+    const EXAMPLES: [&str; 40] = [
         "crash n1",
         "crash leader keep=part for 90ms",
         "stop n1 for 90ms",
@@ -479,6 +482,7 @@ mod tests {
         "fill disk n1 room=512 for 90ms",
         "stall disk n1 for 90ms",
         "corrupt headers n1",
+        "spoil n1",
         "misdirect write n1 to bodies after=1",
         "lose write n1 after=1",
         "change leader +n4 ?n5 ~n3 -n2 n1!200 n1@host-1 casting=n4",

@@ -82,6 +82,8 @@ pub(crate) enum Simulated<'a> {
     FailedCall(disk::Fault, u32),
     /// Durable data on the node's disk changes, unless too many nodes would lose theirs.
     Damage(DamageDisk<'a>),
+    /// Data on the node's disk change that other nodes can repair, unless too few nodes have them.
+    Spoil(SpoilDisk<'a>),
     /// The node changes in this way for the duration of the operation.
     Lasting(Lasting),
 }
@@ -121,6 +123,10 @@ pub(crate) enum AdminRequest {
 
 /// Damages a disk, or arms it to do damage, with the given choices.
 pub(crate) type DamageDisk<'a> = Box<dyn Fn(&mut SimDisk, &mut Draw<'_>) -> Damage + 'a>;
+
+/// Changes data on a disk that other nodes have, with the given choices; returns false if there are
+/// none.
+pub(crate) type SpoilDisk<'a> = Box<dyn Fn(&mut SimDisk, &mut Draw<'_>) -> bool + 'a>;
 
 /// The damage that a fault has done to a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +190,7 @@ impl Simulated<'_> {
             Simulated::StalledDisk(_)
             | Simulated::FailedCall(..)
             | Simulated::Damage(_)
+            | Simulated::Spoil(_)
             | Simulated::Lasting(Lasting::SlowFlushes(_) | Lasting::FullDisk(_)) => DISK,
         }
     }

@@ -71,6 +71,18 @@ spots! {
     RestartMachineAhead "restart/machine-ahead" true
     /// A node starts for at least the fifth time.
     RestartOften "restart/often" true
+    /// A node restarts with entries whose contents its disk lost.
+    RestartDamaged "restart/with-damaged-entries" true
+    /// A running node finds entries whose contents its disk lost.
+    DamageKnown "repair/damage-found-while-running" true
+    /// A node has repaired entries.
+    EntriesRepaired "repair/entries" true
+    /// A leader has repaired entries of its own log.
+    LeaderRepaired "repair/by-leader" true
+    /// A node adopts a snapshot in place of damaged entries.
+    SnapshotAdopted "repair/snapshot-adopted" true
+    /// A node with damaged entries is in the core.
+    DamagedInCore "stabilization/damaged-in-core" true
     /// A node becomes leader.
     LeaderElected "leader/elected" true
     /// The last leader becomes leader again.
@@ -104,7 +116,7 @@ spots! {
     /// A node reads entries from its disk for a peer.
     FetchForPeer "fetch/for-peer" true
     /// A node reads entries from its disk for a peer whose disk lost them.
-    FetchForRepair "fetch/for-repair" false
+    FetchForRepair "fetch/for-repair" true
     /// The disk returns fewer entries than the node asked for.
     FetchShort "fetch/short" true
     /// A node that never crashed reads entries that were in its memory before.
@@ -376,8 +388,8 @@ const RECEIVED: [Mark; MessageKind::ALL.len()] = [
     must("received/unknown-incarnation"),
     may("received/takeover-allowed"),
     may("received/log-is-complete"),
-    may("received/request-entries"),
-    may("received/request-entries-reply"),
+    must("received/request-entries"),
+    must("received/request-entries-reply"),
 ];
 
 const MESSAGE_REJECTED_FROM: usize = SPOTS.len();

@@ -132,6 +132,31 @@ pub enum Observation<'a> {
         /// The write that is durable.
         write: &'a Write,
     },
+    /// A running node learns that its disk has lost the contents of these entries. The log of a
+    /// node that starts names those that its disk lost before.
+    EntriesDamaged {
+        /// The node with the damaged log.
+        node: NodeId,
+        /// The damaged entries.
+        entries: &'a [EntryId],
+    },
+    /// A node regards damaged entries as intact and durable again.
+    EntriesRepaired {
+        /// The node that repaired its log.
+        node: NodeId,
+        /// The repaired entries.
+        entries: &'a [EntryId],
+        /// Those of them that the node's disk does not hold.
+        missing: &'a [EntryId],
+    },
+    /// A node decided to acknowledge its log up to an index. A driver that lags may send the
+    /// message later.
+    Acknowledged {
+        /// The node that acknowledges.
+        node: NodeId,
+        /// The last acknowledged index.
+        matched: Index,
+    },
     /// A node sent a message to the network.
     Sent {
         /// The message, with its sender and receiver.

@@ -8,7 +8,9 @@ use quorate::types::NodeId;
 
 use crate::faults::{Campaign, Crash, Fault, Faults, KeptWrites, NodeSelector, Replay, SlowDisk};
 use crate::plan::planner::{Planner, planned_faults};
-use crate::plan::{Op, Plan, Trigger, TriggerCondition, When, elections, leases, members, returns};
+use crate::plan::{
+    Op, Plan, Trigger, TriggerCondition, When, damage, elections, leases, members, returns,
+};
 use crate::settings::Settings;
 use crate::settings::strategy::Strategy;
 use crate::values::choice::Choices;
@@ -135,6 +137,9 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
             has(Fault::Bridge) && has(Fault::LoadSpike) && can_be_outvoted,
         ),
         (Hard(returns::repeated_snapshot_install), 3, lags && can_be_outvoted),
+        (Hard(damage::spoil_in_turn), 8, has(Fault::SpoiledBody)),
+        (Hard(damage::spoil_at_role_change), 4, has(Fault::SpoiledBody)),
+        (Hard(damage::spoil_while_down), 4, has(Fault::SpoiledBody)),
     ]
 }
 

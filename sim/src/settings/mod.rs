@@ -174,8 +174,12 @@ impl Settings {
         let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);
         let (bootstraps, faults) = draw_disk_loss(choices, profile, faults);
+        let faults = draw_spoiling(choices, profile, faults, &config);
         let (spares, priorities) = draw_spares(choices, faults, voters + learners);
-        let storage = draw_storage(&mut draw, &config);
+        let mut storage = draw_storage(&mut draw, &config);
+        if profile.small_segments {
+            draw_small_segments(choices, &mut storage);
+        }
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
             draw_snapshots(&mut draw, profile.snapshots);
         let validation = draw_validation(choices, faults, &config);
@@ -330,8 +334,9 @@ impl Settings {
 }
 
 /// The fault kinds that are not drawn like the others: options of the profile enable them.
-const DRAWN_APART: Faults =
-    Faults::OF_MEMBERS.and(Faults::OF_IDENTITY).and(Faults::of(&[Fault::MachineFault]));
+const DRAWN_APART: Faults = Faults::OF_MEMBERS
+    .and(Faults::OF_IDENTITY)
+    .and(Faults::of(&[Fault::MachineFault, Fault::SpoiledBody]));
 
 fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
@@ -424,6 +429,22 @@ fn draw_disk_loss(choices: &Choices, profile: &Profile, mut faults: Faults) -> (
     (founds, faults)
 }
 
+/// Draws whether the disks of nodes lose bodies of entries, one node's after the other. Not with
+/// suspensions: a leader cannot know which voters have the only intact copies.
+fn draw_spoiling(
+    choices: &Choices,
+    profile: &Profile,
+    mut faults: Faults,
+    config: &Config,
+) -> Faults {
+    let mut draw = choices.draw(Key { counter: 100, ..Kind::Disks.key() });
+    let may = profile.faults.has(Fault::SpoiledBody) && config.suspension.is_none();
+    if may && draw.chance(profile.spoil_permille) {
+        faults.insert(Fault::SpoiledBody);
+    }
+    faults
+}
+
 /// Draws the number of spares, and the members' priorities.
 fn draw_spares(choices: &Choices, faults: Faults, members: u8) -> (u8, Vec<u8>) {
     let mut draw = choices.draw(Key { counter: 100, ..Kind::Members.key() });
@@ -513,6 +534,14 @@ fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
     storage.snapshots.chunk_bytes = *draw.pick(&[4096, 512, 1024]);
     debug_assert_eq!(storage.check(), Ok(()));
     storage
+}
+
+/// Draws the smallest segments that a log may have.
+fn draw_small_segments(choices: &Choices, storage: &mut StorageConfig) {
+    let mut draw = choices.draw(Key { counter: 200, ..Kind::Disks.key() });
+    storage.flush_bytes_max = 4 << 10;
+    storage.segment_bytes = *draw.pick(&[16 << 10, 32 << 10, 24 << 10]);
+    debug_assert_eq!(storage.check(), Ok(()));
 }
 
 /// Draws the snapshot intervals in entries and in bytes, the number of trailing entries, and the

@@ -34,6 +34,11 @@ pub struct Profile {
     pub(crate) wipe_permille: u64,
     /// The number of runs in 1,000 in which nodes restart on older copies of their disks.
     pub(crate) rollback_permille: u64,
+    /// The number of runs in 1,000 in which the disks of nodes lose bodies of entries, one node's
+    /// after the other, if the profile has this kind of fault.
+    pub(crate) spoil_permille: u64,
+    /// Whether the segments of the log are as small as possible.
+    pub(crate) small_segments: bool,
     /// Whether nodes take a snapshot every few entries, and transfer snapshots slowly.
     pub(crate) snapshots: bool,
     /// The number of runs in 1,000 in which leaders hold leases.
@@ -76,6 +81,8 @@ const DEFAULT: Profile = Profile {
     bootstrap_permille: 200,
     wipe_permille: 150,
     rollback_permille: 0,
+    spoil_permille: 150,
+    small_segments: false,
     snapshots: false,
     leases_permille: 300,
     read_leases_permille: 700,
@@ -96,7 +103,7 @@ const NODE_FAULTS: Faults =
 /// The base of the profiles that have neither membership changes nor lost disks.
 const FIXED_MEMBERS: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..DEFAULT };
 
-static PROFILES: [Profile; 17] = [
+static PROFILES: [Profile; 18] = [
     DEFAULT,
     Profile {
         name: "no-faults",
@@ -122,7 +129,29 @@ static PROFILES: [Profile; 17] = [
         summary: "failing, full, stalled and corrupting disks; crashes; no network faults",
         faults: Faults::OF_DISKS.and(Faults::of(&[Fault::Crash, Fault::Stop, Fault::SlowDisk])),
         always: Faults::of(&[Fault::Crash]),
+        spoil_permille: 500,
         ..FIXED_MEMBERS
+    },
+    Profile {
+        name: "damage",
+        summary: "one disk after another loses entries; crashes, partitions, membership changes",
+        faults: CRASHES.and(Faults::of(&[
+            Fault::SpoiledBody,
+            Fault::FailedRead,
+            Fault::Partition,
+            Fault::OneWay,
+            Fault::Campaign,
+            Fault::Loss,
+            Fault::Clog,
+        ])),
+        always: Faults::of(&[Fault::Crash]),
+        voters: &[3, 3, 5, 3, 4],
+        churn_permille: 400,
+        suspension_permille: 0,
+        wipe_permille: 0,
+        spoil_permille: 1000,
+        small_segments: true,
+        ..DEFAULT
     },
     Profile {
         name: "crash",

@@ -97,6 +97,10 @@ impl Goals<'_> {
             if status.last != lead.last || ladder != [lead.last.index; 4] {
                 return Some(format!("{id} lacks log entries of {}", leader.id()));
             }
+            let log = running.node.raft().log();
+            if let Some(lost) = log.first_damaged_after(log.snapshot().index) {
+                return Some(format!("{id} still lacks its damaged entry {lost}"));
+            }
             let results = |running: &Running| running.worker.machine().results();
             if let (Some(found), Some(expected)) = (results(running), results(head))
                 && found != expected

@@ -175,8 +175,8 @@ impl World {
     ///
     /// 1. the node takes the step; if it leads, the coverage marks of the step are reached;
     /// 2. the digest and the leaders over time are updated;
-    /// 3. writes that have become durable are shown;
-    /// 4. the step itself is shown, after the writes that allowed it;
+    /// 3. writes that have become durable are shown, and entries that are damaged or repaired;
+    /// 4. the step itself is shown, after what allowed it;
     /// 5. a change of the membership is noted, after the checks have seen its step;
     /// 6. what follows in [`World::end_step`].
     pub(super) fn step(&mut self, place: Place, input: Input) {
@@ -197,6 +197,7 @@ impl World {
             load.scripted.note_leader(cluster.leader(), run.scheduler.now());
         }
         cluster.note_durable(place, &results.notes, run);
+        cluster[place].note_damage(&results.notes, run);
         machine::note_leader_quarantine(&before, &results.outputs, &mut run.observer);
         if let Some(running) = cluster[place].running() {
             running.show_step(&before, replying, run);

@@ -2,6 +2,7 @@
 //! fire and not before. On honest traces no check may fire.
 
 mod client;
+mod damage;
 mod due;
 mod echo;
 mod election;

@@ -81,8 +81,8 @@ pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
     }
 }
 
-/// Takes the next step of the repair, if one is due.
-pub(crate) fn advance(common: &mut Common) {
+/// Takes the next step of the repair, if one is due. `leader` is the leader that this node knows.
+pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
     if common.log().damaged_entries() == 0 {
         let Repair { is_writing, adopting, .. } = common.repair;
         common.repair = Repair { is_writing, adopting, ..Repair::default() };
@@ -99,7 +99,7 @@ pub(crate) fn advance(common: &mut Common) {
         return write(common, in_memory);
     }
     if common.repair.due <= common.now() {
-        request(common);
+        request(common, leader);
     }
 }
 
@@ -115,7 +115,7 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 }
 
 /// Requests the next damaged entries from the next member.
-fn request(common: &mut Common) {
+fn request(common: &mut Common, leader: Option<NodeId>) {
     let log = common.log();
     let first = log.first_damaged_after(common.repair.through);
     let first = first.or_else(|| log.first_damaged_after(Index::ZERO));
@@ -125,22 +125,30 @@ fn request(common: &mut Common) {
         last = last.next();
     }
     let term = log.term_at(first).expect("a damaged entry is in the log");
-    let Some(member) = next_member(common) else {
+    let Some((member, is_last)) = next_member(common, leader) else {
         common.repair.due = Instant::NEVER;
         return;
     };
+    if is_last {
+        // Every member was asked, so the others may have later entries only.
+        common.repair.through = last;
+    }
     let retry_after = common.config().heartbeat_interval;
     common.repair.asked = Some(member);
     common.repair.due = common.now().after(retry_after);
     common.send(member, Body::RequestEntries { first: EntryId::new(term, first), last });
 }
 
-/// Returns the member to ask next: each in turn, by id.
-fn next_member(common: &Common) -> Option<NodeId> {
+/// Returns the member to ask next, each in turn, by id; and whether it is the last one in that order.
+/// The leader counts as a member, because a membership that this node lacks may name it.
+fn next_member(common: &Common, leader: Option<NodeId>) -> Option<(NodeId, bool)> {
     let own = common.id();
-    let others = || common.log().membership().ids().filter(move |id| *id != own);
-    let after = |asked: NodeId| others().find(move |id| *id > asked);
-    common.repair.asked.and_then(after).or_else(|| others().next())
+    let mut others: Vec<NodeId> = common.log().membership().ids().chain(leader).collect();
+    others.retain(|id| *id != own);
+    others.sort_unstable();
+    let after = |asked: NodeId| others.iter().find(|id| **id > asked);
+    let next = common.repair.asked.and_then(after).or_else(|| others.first()).copied()?;
+    Some((next, others.last() == Some(&next)))
 }
 
 /// Handles a reply: writes the contents that it has, or begins to receive its snapshot.

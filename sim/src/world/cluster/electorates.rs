@@ -11,6 +11,9 @@ use crate::world::cluster::node::{LoggedMembership, Node};
 use crate::world::place::Place;
 use crate::world::run::Run;
 
+/// The smallest number of voters of which one can be spoiled: the others are a majority.
+const SPOILED_VOTERS_MIN: usize = 3;
+
 impl Cluster {
     /// Records the membership changes of a node's last step. Returns false if afterwards a
     /// membership that may decide has lost the disks of a majority.
@@ -85,12 +88,15 @@ impl Cluster {
 
     /// Returns true if the node has the disk that the membership names, undamaged.
     pub(crate) fn has_intact_disk(&self, membership: &Membership, id: NodeId) -> bool {
+        self.has_named_disk(membership, id)
+            && self.place(id).is_some_and(|place| self[place].disk.is_intact())
+    }
+
+    /// Returns true if the node has the disk that the membership names.
+    fn has_named_disk(&self, membership: &Membership, id: NodeId) -> bool {
         let Some(place) = self.place(id) else { return false };
-        let node = &self[place];
-        let incarnation = node.disk.incarnation(id);
-        let named =
-            membership.member(id).is_none_or(|member| member.accepts_incarnation(incarnation));
-        named && !node.disk.damaged
+        let incarnation = self[place].disk.incarnation(id);
+        membership.member(id).is_none_or(|member| member.accepts_incarnation(incarnation))
     }
 
     /// Returns true if the membership can count on the node, independent of other nodes.
@@ -127,10 +133,45 @@ impl Cluster {
         self[place].disk.damaged || self.may_lose_disk(place)
     }
 
-    /// Returns true if the node may lose its disk: a majority of every set of voters keeps theirs.
+    /// Returns true if the node may lose its disk: a majority of every set of voters keeps theirs,
+    /// and no other node has lost data that this one may have to provide.
     pub(crate) fn may_lose_disk(&self, place: Place) -> bool {
         let survives = |membership: &Membership| self.survives(membership, Some(place));
-        !self.is_not_bootstrapped() && self.electorates().all(survives)
+        !self.is_not_bootstrapped()
+            && self.electorates().all(survives)
+            && !self.is_other_spoiled(place)
+    }
+
+    /// Returns true if a fault may spoil data of the node that other nodes can repair: no node
+    /// alone can commit entries, and every other voter has an intact disk, so that each entry that
+    /// may be committed has an intact copy (docs/REPAIR.md, A2).
+    pub(crate) fn may_spoil(&self, place: Place) -> bool {
+        let is_intact = |membership: &Membership, id: NodeId| {
+            self.place(id) == Some(place) || self.is_reliable(membership, id)
+        };
+        let allows = |membership: &Membership| {
+            let mut sets = sets(membership);
+            sets.all(|set| {
+                set.len() >= SPOILED_VOTERS_MIN && set.iter().all(|id| is_intact(membership, *id))
+            })
+        };
+        !self.is_not_bootstrapped()
+            && !self[place].disk.damaged
+            && self.electorates().all(allows)
+            && !self.is_other_spoiled(place)
+    }
+
+    /// Returns true if the node has the disk that every membership that may decide names, and
+    /// nothing but data that other nodes can repair is lost on it.
+    pub(crate) fn is_repairable(&self, place: Place) -> bool {
+        let disk = &self[place].disk;
+        let is_named = |membership: &Membership| self.has_named_disk(membership, place.id());
+        disk.device.has_spoiled() && !disk.damaged && self.electorates().all(is_named)
+    }
+
+    /// Returns true if another node has lost data that were not repaired yet.
+    fn is_other_spoiled(&self, place: Place) -> bool {
+        self.nodes().any(|node| node.place != place && node.disk.device.has_spoiled())
     }
 
     /// Returns true if a majority of every set of voters has intact disks, even without `lost`.

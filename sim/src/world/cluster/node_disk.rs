@@ -27,6 +27,10 @@ pub(crate) struct NodeDisk {
     pub(crate) damaged: bool,
     /// The number of faults so far that may have destroyed durable data.
     pub(crate) damage_faults: u16,
+    /// The number of faults so far that spoiled sectors which other nodes can repair.
+    pub(crate) spoil_faults: u16,
+    /// That number when the process last requested a repair.
+    pub(crate) spoil_faults_at_repair: u16,
     /// The number of active faults that leave the disk no space.
     pub(crate) full_disk_faults: u8,
     /// The time until which the disk completes no call.
@@ -45,6 +49,17 @@ impl NodeDisk {
     pub(crate) fn count_damage_fault(&mut self) -> u16 {
         self.damage_faults += 1;
         self.damage_faults
+    }
+
+    /// Counts a fault that spoils sectors, and returns its number.
+    pub(crate) fn count_spoil_fault(&mut self) -> u16 {
+        self.spoil_faults += 1;
+        self.spoil_faults
+    }
+
+    /// Returns true if the disk has everything that was flushed to it.
+    pub(crate) fn is_intact(&self) -> bool {
+        !self.damaged && !self.device.has_spoiled()
     }
 
     /// Leaves the disk only `room` more bytes.

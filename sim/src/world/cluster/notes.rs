@@ -2,17 +2,19 @@
 
 use quorate::raft::{self, Action, RoleName};
 use quorate::replica::{Note, NoteFilter};
+use quorate::storage::Storage;
 use quorate::types::{Body, EntryId, Index, Message, MessageClass, NodeId, Tag, Write};
 
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
+use crate::world::cluster::processes::CLUSTER;
 use crate::world::place::Place;
 use crate::world::run::Run;
 use crate::world::scheduler::Scheduler;
 
-/// The notes that a run needs: not what nodes send and apply, nor most of what they receive.
+/// The notes that a run needs: not what nodes apply, nor most of what they send and receive.
 pub(super) const NEEDED_NOTES: NoteFilter = NoteFilter {
     inputs: |input| match input {
         raft::Input::Message(message) => {
@@ -21,9 +23,14 @@ pub(super) const NEEDED_NOTES: NoteFilter = NoteFilter {
                 || message.body == Body::TakeoverAllowed
         }
         raft::Input::Persisted(_) | raft::Input::Fetched { .. } => true,
+        raft::Input::Damaged(_) | raft::Input::Repaired(_) => true,
         _ => false,
     },
-    actions: |action| !matches!(action, Action::Send(_) | Action::Apply(_)),
+    actions: |action| match action {
+        Action::Send(message) => message.body.acknowledged() > Index::ZERO,
+        Action::Apply(_) => false,
+        _ => true,
+    },
 };
 
 impl Cluster {
@@ -49,6 +56,22 @@ impl Cluster {
 }
 
 impl Node {
+    /// Records the entries that the node knows, in its last step, to be damaged or repaired.
+    pub(crate) fn note_damage(&self, notes: &[Note], run: &mut Run) {
+        for note in notes {
+            match note {
+                Note::RaftInput(raft::Input::Damaged(entries)) => {
+                    run.observer.reach(Spot::DamageKnown);
+                    let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+                    let node = self.place.id();
+                    run.observe(Observation::EntriesDamaged { node, entries: &ids });
+                }
+                Note::RaftInput(raft::Input::Repaired(entries)) => self.note_repaired(entries, run),
+                _ => {}
+            }
+        }
+    }
+
     /// Processes the notes of a step.
     pub(crate) fn take_notes(&mut self, notes: &mut Vec<Note>, run: &mut Run) {
         let (now, node) = (run.scheduler.now(), self.place.id());
@@ -68,8 +91,19 @@ impl Node {
                     }
                 }
                 Note::RaftAction(action) => {
+                    match &action {
+                        Action::Send(message) if message.body.acknowledged() > Index::ZERO => {
+                            let matched = message.body.acknowledged();
+                            run.observe(Observation::Acknowledged { node, matched });
+                        }
+                        _ => {}
+                    }
                     run.observer.action(now, &status, &action);
                     match action {
+                        Action::AdoptSnapshot(_) => run.observer.reach(Spot::SnapshotAdopted),
+                        Action::Repair(_) => {
+                            self.disk.spoil_faults_at_repair = self.disk.spoil_faults
+                        }
                         Action::Persist(write) => self.note_submitted(write, run),
                         Action::Committed { tag, id } => {
                             self.note_committed(tag, id, run);
@@ -86,6 +120,31 @@ impl Node {
                 Note::SnapshotReceived(meta) => run.observer.received_snapshot(now, node, &meta),
             }
         }
+    }
+
+    /// Records the entries that the node regards as repaired.
+    fn note_repaired(&self, entries: &[EntryId], run: &mut Run) {
+        let Some(running) = self.running().filter(|_| !entries.is_empty()) else { return };
+        let leads = running.status.role == RoleName::Leader;
+        run.observer.reach(Spot::EntriesRepaired);
+        run.observer.reach_if(leads, Spot::LeaderRepaired);
+        let missing = if run.observer.has_checks() { self.missing(entries, run) } else { vec![] };
+        let node = self.place.id();
+        run.observe(Observation::EntriesRepaired { node, entries, missing: &missing });
+    }
+
+    /// Returns the entries that the log on the disk does not hold, if the disk's faults allow to
+    /// tell.
+    fn missing(&self, entries: &[EntryId], run: &Run) -> Vec<EntryId> {
+        let disk = &self.disk;
+        if disk.damaged || disk.spoil_faults != disk.spoil_faults_at_repair {
+            return Vec::new();
+        }
+        let (mut copy, config) = (disk.device.durable_copy(), &run.setup.settings.storage);
+        let opened = Storage::open(&mut copy, CLUSTER, self.place.id(), config);
+        let damaged = opened.map(|(_, opened)| opened.damaged).unwrap_or_default();
+        let is_missing = |id: &&EntryId| damaged.iter().any(|damaged| damaged.id == **id);
+        entries.iter().filter(is_missing).copied().collect()
     }
 
     /// Records a reply that a leader received from a member's named disk.

@@ -30,7 +30,7 @@ use crate::world::scheduler::Event;
 use crate::world::scheduler::EventKind;
 
 /// The cluster id of every run.
-const CLUSTER: ClusterId = ClusterId(0x51);
+pub(super) const CLUSTER: ClusterId = ClusterId(0x51);
 
 /// The way in which a process ends.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,10 @@ impl Node {
         let replica = Replica::open(&mut disk.device, CLUSTER, machine, config, seed, own)?;
         // The opened superblock proves that the last flush was completed.
         disk.device.acknowledge_head();
+        if replica.node.raft().log().damaged_entries() == 0 {
+            // A start reads every entry of the log, so the spoiled sectors hold none of them.
+            disk.device.forget_spoiled();
+        }
         Ok(replica)
     }
 
@@ -143,6 +147,7 @@ impl Node {
             state: machine.results(),
         };
         observer.observe(now, seen);
+        observer.reach_if(log.damaged_entries() > 0, Spot::RestartDamaged);
         let tail = log.last().index.0 + 1 - log.tail_first().0;
         let entries = log.last().index.0 - log.base().index.0;
         observer.started(&status, entries, tail, self.start_number, now.since(exit.at));

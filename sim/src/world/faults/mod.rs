@@ -78,7 +78,11 @@ impl Faults {
         network: &mut Network,
         run: &mut Run,
     ) {
-        let may_damage = matches!(strike, Simulated::Damage(_)) && cluster.may_damage(place);
+        let may_damage = match strike {
+            Simulated::Damage(_) => cluster.may_damage(place),
+            Simulated::Spoil(_) => cluster.may_spoil(place),
+            _ => false,
+        };
         let node = &mut cluster[place];
         match *strike {
             Simulated::Misroute(count) => misroute::misroute(node, count, network, run),
@@ -95,7 +99,8 @@ impl Faults {
             | Simulated::ClockStep(_)
             | Simulated::StalledDisk(_)
             | Simulated::FailedCall(..)
-            | Simulated::Damage(_) => {
+            | Simulated::Damage(_)
+            | Simulated::Spoil(_) => {
                 if node_faults::strike(node, strike, may_damage, run)
                     && let Some(fault) = verb.fault()
                 {

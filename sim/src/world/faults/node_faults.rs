@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faults::{Damage, DamageDisk, Fault, Lasting, Simulated};
+use crate::faults::{Damage, DamageDisk, Fault, Lasting, Simulated, SpoilDisk};
 use crate::observe::Observation;
 use crate::values::choice::{Key, Kind};
 use crate::world::cluster::node::Node;
@@ -39,10 +39,12 @@ pub(crate) fn strike(
         Simulated::Damage(damage) if has_files && may_damage => {
             return damage_disk(node, damage, run) == Damage::Done;
         }
+        Simulated::Spoil(spoil) if has_files && may_damage => return spoil_disk(node, spoil, run),
         Simulated::Campaign
         | Simulated::StalledDisk(_)
         | Simulated::FailedCall(..)
-        | Simulated::Damage(_) => return false,
+        | Simulated::Damage(_)
+        | Simulated::Spoil(_) => return false,
         // They concern other owners, too, or last.
         Simulated::Misroute(_)
         | Simulated::Replay(_)
@@ -94,6 +96,13 @@ fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run) -> Damage {
         node.disk.damaged = true;
     }
     damaged
+}
+
+/// Counts a fault that spoils data which other nodes can repair, and lets it strike.
+fn spoil_disk(node: &mut Node, spoil: &SpoilDisk<'_>, run: &Run) -> bool {
+    let peer = node.disk.count_spoil_fault();
+    let key = Key { node: node.place.0 + 1, peer, counter: 100, ..Kind::Damage.key() };
+    spoil(&mut node.disk.device, &mut run.setup.choices.draw(key))
 }
 
 /// Records a clock error in parts per million that exceeds the bound of the leases.

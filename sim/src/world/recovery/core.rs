@@ -42,9 +42,20 @@ pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
         core.extend(back.filter_map(|member| cluster.place(member.id)));
     }
     core.extend(bootstrap_peers_for(&core, setup, cluster));
+    core.extend(draw_repairable(setup, cluster));
     core.sort_unstable();
     core.dedup();
     core
+}
+
+/// Draws whether a member joins the core whose disk lost entries: the rest of the core, a quorum
+/// with intact disks, has each of them that may be committed.
+fn draw_repairable(setup: &Setup, cluster: &Cluster) -> Option<Place> {
+    let mut draw = setup.choices.draw(Key { counter: 300, ..Kind::Core.key() });
+    let is_member =
+        |place: &Place| cluster.electorates().all(|membership| membership.is_member(place.id()));
+    let lost = cluster.places().find(|place| cluster.is_repairable(*place))?;
+    Some(lost).filter(is_member).filter(|_| draw.chance(700))
 }
 
 /// Returns true if the node has the disk that every membership that may decide names. One that
@@ -121,6 +132,7 @@ pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observ
         let id = place.id();
         membership.is_member(id) && !membership.is_voter(id)
     };
+    let is_spoiled = |place: &Place| cluster[*place].disk.device.has_spoiled();
     let voters = membership.incoming();
     let voters_in = voters.iter().filter_map(|id| cluster.place(*id));
     let voters_in = voters_in.filter(|place| core.contains(place)).count();
@@ -132,6 +144,7 @@ pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observ
         (2 * voters_in == voters.len() && !voters.is_empty(), Spot::CoreIsHalf),
         (cluster.is_not_bootstrapped(), Spot::NotBootstrapped),
         (outside().any(non_member), Spot::NonMemberUp),
+        (core.iter().any(is_spoiled), Spot::DamagedInCore),
     ]);
 }
 

@@ -1,0 +1,48 @@
+//! Draws the loss of entries: on one node after another, each of which must be repaired before the
+//! next one is struck.
+
+use crate::faults::{Crash, Fault, KeptWrites, NodeSelector, SpoiledBody};
+use crate::plan::planner::Planner;
+use crate::plan::{Trigger, TriggerCondition};
+
+/// One node after another loses entries, and most of them restart then, so that they notice it.
+pub(super) fn spoil_in_turn(planner: &mut Planner<'_>) {
+    let apart = planner.settings.config.election_timeout_max * planner.draw.between(2, 12) as u32;
+    let mut at = planner.any_moment();
+    for _ in 0..planner.draw.between(2, 5) {
+        let any_node = planner.draw.any_node();
+        let node = *planner.draw.pick(&[any_node, NodeSelector::Leader]);
+        planner.push(at, SpoiledBody { node });
+        if planner.draw.chance(700) {
+            let (keep, down) = (KeptWrites::Part, planner.draw.downtime());
+            let delay = planner.delay();
+            planner.push(at.after(delay), Crash { node, keep, down });
+        }
+        at = at.after(apart);
+    }
+}
+
+/// A node loses entries right when its role changes, it restarts, or it commits.
+pub(super) fn spoil_at_role_change(planner: &mut Planner<'_>) {
+    let trigger = *planner.draw.pick(&[
+        Trigger::BecomesLeader,
+        Trigger::BecomesCandidate,
+        Trigger::Restarts,
+        Trigger::InstallsSnapshot,
+        Trigger::ChangesMembership,
+        Trigger::AdvancesCommit,
+    ]);
+    let times = planner.draw.between(1, 3) as u32;
+    let nth = planner.draw.between(1, 4) as u32;
+    let any_time = planner.any_time(trigger);
+    let target = *planner.draw.pick(&[NodeSelector::It, NodeSelector::It, NodeSelector::Leader]);
+    planner.push_on(TriggerCondition { nth, times, ..any_time }, SpoiledBody { node: target });
+}
+
+/// A node that is down loses entries.
+pub(super) fn spoil_while_down(planner: &mut Planner<'_>) {
+    let falls = planner.any_time(Trigger::GoesDown);
+    let nth = planner.draw.between(1, 3) as u32;
+    let verb = planner.verb(Fault::SpoiledBody, NodeSelector::It);
+    planner.push_on(TriggerCondition { nth, ..falls }, verb);
+}

@@ -1,0 +1,79 @@
+//! Forged acknowledgements and repairs of damaged entries: S35 and S36.
+
+use quorate::types::{Index, NodeId};
+use quorate_sim::observe::Observation;
+
+use crate::stage::{Stage, id, noop};
+
+/// Node 1 leads term 1, and node 2 has lost the content of the second of three entries.
+fn damaged() -> Stage {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1), noop(2, 1), noop(3, 1)]);
+    stage.commits(1, 3);
+    let (node, entries) = (NodeId(2), &[id(2, 1)][..]);
+    stage.observes(Observation::EntriesDamaged { node, entries });
+    stage
+}
+
+impl Stage {
+    /// Node 2 decides to acknowledge its log up to `matched`.
+    fn second_acknowledges(&mut self, matched: u64) {
+        let (node, matched) = (NodeId(2), Index(matched));
+        self.observes(Observation::Acknowledged { node, matched });
+    }
+
+    /// Node 2 regards its second entry as repaired.
+    fn second_is_repaired(&mut self, is_missing: bool) {
+        let (node, entries) = (NodeId(2), &[id(2, 1)][..]);
+        let missing = if is_missing { entries } else { &[] };
+        self.observes(Observation::EntriesRepaired { node, entries, missing });
+    }
+}
+
+crate::forgeries! {
+    S35 a_node_acknowledges_a_damaged_entry on damaged
+    "n2 acknowledges index 2, but knows that its disk has lost entry 2"
+    |stage| {
+        stage.second_acknowledges(1);
+        stage.second_acknowledges(2);
+    }
+
+    S35 a_node_acknowledges_an_entry_after_a_damaged_one on damaged
+    "n2 acknowledges index 3, but knows that its disk has lost entry 2"
+    |stage| stage.second_acknowledges(3)
+
+    S35 a_repaired_entry_is_damaged_again on damaged
+    "n2 acknowledges index 3, but knows that its disk has lost entry 2"
+    |stage| {
+        stage.second_is_repaired(false);
+        stage.second_acknowledges(3);
+        let (node, entries) = (NodeId(2), &[id(2, 1)][..]);
+        stage.observes(Observation::EntriesDamaged { node, entries });
+        stage.second_acknowledges(3);
+    }
+
+    S36 a_repaired_entry_is_not_on_the_disk on damaged
+    "n2 regards its damaged entry 2@t1 as repaired, but its disk does not hold the entry"
+    |stage| stage.second_is_repaired(true)
+}
+
+#[test]
+fn entries_that_are_covered_replaced_or_truncated_are_not_damaged() {
+    let mut covered = damaged();
+    covered.changes_status(2, |status| status.snapshot = Index(2));
+    covered.second_acknowledges(3);
+    assert_eq!(covered.violation(), None);
+
+    let mut stale = Stage::new();
+    let (node, entries) = (NodeId(2), &[id(2, 1)][..]);
+    stale.observes(Observation::EntriesDamaged { node, entries });
+    stale.second_acknowledges(3);
+    assert_eq!(stale.violation(), None, "the log does not have the damaged entry");
+
+    let mut restarted = damaged();
+    restarted.crashes(2);
+    restarted.starts(2);
+    restarted.second_acknowledges(3);
+    assert_eq!(restarted.violation(), None, "a start says anew which entries are damaged");
+}
