@@ -226,11 +226,10 @@ fn a_flipped_bit_is_repaired_or_named() {
     run(1, 16, 8);
 }
 
-/// The long form: 1,000 flips on one node, and 1,000 on two nodes.
+/// The long form: 1,000 flips on one node, and 1,000 on two nodes. `SEED` gives another seed than 2.
 #[test]
 #[ignore = "takes about an hour"]
 fn two_thousand_flipped_bits_are_repaired_or_named() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(rand::random);
-    run(seed, 1000, 500);
+    run(seed.unwrap_or(2), 1000, 500);
 }
