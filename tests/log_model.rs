@@ -307,23 +307,8 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
         Operation::Snapshot { .. } | Operation::Compact { .. } | Operation::Reset { .. } => {
             compact(log, model, operation);
         }
-        Operation::Damage { index } => {
-            let index = within(index, model.base.index.0, model.durable.max(model.base.index.0));
-            let id = model.id_at(index);
-            log.mark_damaged(id);
-            log.mark_damaged(EntryId::new(id.term.next(), id.index));
-            if index > model.base.index.0 {
-                model.damaged.insert(index);
-            }
-        }
-        Operation::Repair { index } => {
-            let found = model.damaged.range(index..).next().copied();
-            let id = model.id_at(found.unwrap_or(model.base.index.0));
-            log.mark_repaired(EntryId::new(id.term.next(), id.index), None);
-            model.check_damage(log);
-            log.mark_repaired(id, None);
-            model.damaged.remove(&id.index.0);
-        }
+        Operation::Damage { index } => damage(log, model, index),
+        Operation::Repair { index } => repair(log, model, index),
         // Until a restore, the disk has the previous log or a restored snapshot, not this log.
         Operation::Restart { .. } if model.applied < model.snapshot.index.0 => {}
         Operation::Restart { tail } => {
@@ -335,6 +320,25 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             model.hot_from = model.durable + 1 - restored.tail.len() as u64;
         }
     }
+}
+
+fn damage(log: &mut Log, model: &mut Model, index: u64) {
+    let index = within(index, model.base.index.0, model.durable.max(model.base.index.0));
+    let id = model.id_at(index);
+    log.mark_damaged(id);
+    log.mark_damaged(EntryId::new(id.term.next(), id.index));
+    if index > model.base.index.0 {
+        model.damaged.insert(index);
+    }
+}
+
+fn repair(log: &mut Log, model: &mut Model, index: u64) {
+    let found = model.damaged.range(index..).next().copied();
+    let id = model.id_at(found.unwrap_or(model.base.index.0));
+    log.mark_repaired(EntryId::new(id.term.next(), id.index), None);
+    model.check_damage(log);
+    log.mark_repaired(id, None);
+    model.damaged.remove(&id.index.0);
 }
 
 /// Performs the operations of snapshots.

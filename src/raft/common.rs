@@ -17,7 +17,6 @@ use crate::raft::members::Members;
 use crate::raft::members::survival::Survival;
 use crate::raft::output::Output;
 use crate::raft::reads::Reads;
-use crate::raft::repair::Repair;
 use crate::raft::screen;
 use crate::types::{
     Body, BootstrapPeer, Entry, EntryId, Freshness, Index, Instant, Message, NodeId, Payload,
@@ -42,7 +41,6 @@ pub(crate) struct Common {
     pub(crate) timing: Timing,
     pub(crate) priority_transfer_backoff: PriorityTransferBackoff,
     pub(crate) health: Health,
-    pub(crate) repair: Repair,
     pub(crate) output: Output,
 }
 
@@ -76,7 +74,6 @@ impl Common {
             timing,
             priority_transfer_backoff: PriorityTransferBackoff::default(),
             health: Health::default(),
-            repair: Repair::default(),
             output: Output::default(),
             config,
         }
@@ -301,7 +298,7 @@ impl Common {
         self.journal.assert_invariants();
         self.ballot.assert_invariants(self.log());
         self.apply.assert_invariants();
-        self.repair.assert_invariants(self.log());
+        self.health.repair.assert_invariants(self.log());
         self.reads.assert_invariants(self.log().applied(), self.now);
         self.members.assert_invariants(self.log().membership());
         self.survival.assert_invariants(self.now);
@@ -345,7 +342,7 @@ impl Common {
         each(self.priority_transfer_backoff.instant());
         self.survival.instants().for_each(&mut each);
         each(self.journal.outbox_mut().instant());
-        self.repair.instants().for_each(&mut each);
+        self.health.repair.instants().for_each(&mut each);
         if let Some(bootstrap) = self.members.bootstrap_mut() {
             each(bootstrap.instant());
         }

@@ -135,7 +135,7 @@ impl Raft {
             return self.common.now();
         }
         let survival_deadline = self.common.survival.deadline(self.common.now());
-        let repair_deadline = self.common.repair.deadline(self.common.log());
+        let repair_deadline = self.common.health.repair.deadline(self.common.log());
         survival_deadline.min(repair_deadline.max(self.common.now())).min(self.role_deadline())
     }
 

@@ -156,9 +156,9 @@ pub enum Body {
     /// The sender's disk lost the content of entries, and asks the receiver for them. It concerns
     /// no term, because an entry's term and index identify its content (docs/REPAIR.md, R5).
     RequestEntries {
-        /// The first entry.
+        /// The first entry whose content is lost.
         first: EntryId,
-        /// The index of the last entry.
+        /// The index of the last one; the sender has lost all entries between the two.
         last: Index,
     },
     /// The reply to a [`Body::RequestEntries`]. It has neither entries nor a snapshot if the sender

@@ -1,5 +1,6 @@
-//! Single bits that flip anywhere in the files of killed nodes. Each node is repaired by the others,
-//! or does not start and says in one line what is wrong; no acknowledged write is lost in silence.
+//! Single bits that flip anywhere in the files of killed nodes. Each node is repaired by the
+//! others, or does not start and says in one line what is wrong; no acknowledged write is lost in
+//! silence.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -226,7 +227,7 @@ fn a_flipped_bit_is_repaired_or_named() {
     run(1, 16, 8);
 }
 
-/// The long form: 1,000 flips on one node, and 1,000 on two nodes. `SEED` gives another seed than 2.
+/// The long form: 1,000 flips on one node, and 1,000 on two nodes. `SEED` gives another seed.
 #[test]
 #[ignore = "takes about an hour"]
 fn two_thousand_flipped_bits_are_repaired_or_named() {

@@ -423,13 +423,17 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
                 }
             }
             Body::RequestEntriesReply { entries, snapshot } => {
-                let offer = |meta: &SnapshotMeta| Body::InstallSnapshot { meta: meta.clone() };
-                let offered =
-                    snapshot.as_ref().map(|meta| Message { body: offer(meta), ..*message });
-                cannot_follow(None, entries, term)
-                    || offered.is_some_and(|offered| is_impossible(&offered, node))
+                cannot_follow(None, entries, term) || is_impossible_offer(snapshot, message, node)
             }
         }
+}
+
+/// Returns true if no correct node offers the snapshot in such a message.
+fn is_impossible_offer(snapshot: &Option<SnapshotMeta>, message: &Message, node: NodeId) -> bool {
+    snapshot.as_ref().is_some_and(|meta| {
+        let body = Body::InstallSnapshot { meta: meta.clone() };
+        is_impossible(&Message { body, ..*message }, node)
+    })
 }
 
 /// Returns the last index in the message.

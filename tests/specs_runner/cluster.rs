@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use quorate::raft::{Action, Config, Input, PeerStatus, RoleName};
+use quorate::raft::{Action, Config, Input, RoleName};
 use quorate::types::{
     EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, Proposal, SnapshotMeta, Tag,
 };
@@ -14,7 +14,7 @@ use super::disk::Image;
 use super::network::Network;
 use super::node::Node;
 use super::safety::SafetyChecks;
-use super::trace::{Kind, Trace};
+use super::trace::{Kind, Trace, peer_text};
 
 /// A cluster under the control of a script.
 #[derive(Clone, Debug)]
@@ -397,22 +397,8 @@ impl Cluster {
                 }
                 Action::ReceiveSnapshot { meta, .. } => node.request_snapshot(meta),
                 Action::Committed { id: entry, .. } => self.safety.on_acknowledged(entry),
-                Action::Fetch { consumer, first, last, bytes_max } => {
-                    let met = node.disk.image.damaged.range(first..=last).next();
-                    if met.is_some() {
-                        inputs.push_back(Input::Damaged(node.disk.image.damaged_entries()));
-                    }
-                    let entries = node.disk.image.entries(first, last, bytes_max);
-                    let entries = entries.map_err(|why| format!("{id} {why}"))?;
-                    inputs.push_back(Input::Fetched { consumer, entries });
-                }
-                Action::Repair(entries) => {
-                    inputs.push_back(Input::Repaired(node.disk.image.repair(&entries)));
-                }
-                Action::AdoptSnapshot(meta) => {
-                    let base = meta.last;
-                    node.disk.image.take_snapshot(meta.clone(), base);
-                    inputs.push_back(Input::SnapshotTaken { meta, base: base.index });
+                Action::Fetch { .. } | Action::Repair(_) | Action::AdoptSnapshot(_) => {
+                    inputs.extend(node.answer_from_disk(action)?);
                 }
                 _ => {}
             }
@@ -578,18 +564,7 @@ impl Cluster {
         let node = self.node(id)?.clone();
         let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
         for peer in raft.peers() {
-            let PeerStatus { id, matched, next, inflight_entries, inflight_bytes, .. } = peer;
-            let state = match (peer.snapshot, peer.probing, peer.disk_full) {
-                (Some(last), ..) => format!("snapshot {last}"),
-                (None, true, true) => "probe, no space".to_owned(),
-                (None, true, false) => "probe".to_owned(),
-                (None, false, _) => "replicate".to_owned(),
-            };
-            let event = format!(
-                "peer {id} {state} matched={matched} next={next} \
-                 inflight={inflight_entries} entries, {inflight_bytes} bytes"
-            );
-            self.trace.answer(&node, &event);
+            self.trace.answer(&node, &peer_text(&peer));
         }
         Ok(())
     }

@@ -88,6 +88,27 @@ impl Node {
         Ok(actions)
     }
 
+    /// Carries out an action that the disk answers at once, and returns the answers.
+    pub(crate) fn answer_from_disk(&mut self, action: Action) -> Result<Vec<Input>, String> {
+        let image = &mut self.disk.image;
+        match action {
+            Action::Fetch { consumer, first, last, bytes_max } => {
+                let entries = image.entries(first, last, bytes_max);
+                let entries = entries.map_err(|why| format!("{} {why}", self.id))?;
+                let meets_damage = image.damaged.range(first..=last).next().is_some();
+                let damaged = meets_damage.then(|| Input::Damaged(image.damaged_entries()));
+                Ok(damaged.into_iter().chain([Input::Fetched { consumer, entries }]).collect())
+            }
+            Action::Repair(entries) => Ok(vec![Input::Repaired(image.repair(&entries))]),
+            Action::AdoptSnapshot(meta) => {
+                let base = meta.last;
+                image.take_snapshot(meta.clone(), base);
+                Ok(vec![Input::SnapshotTaken { meta, base: base.index }])
+            }
+            other => Err(format!("{} has no disk for {other}", self.id)),
+        }
+    }
+
     /// Queues a batch, or a snapshot, that ends at `last` for the state machine.
     pub(crate) fn begin_apply(&mut self, last: Index) {
         self.batches.push_back(last);

@@ -1,7 +1,7 @@
 //! The output of a script: lines `time  node  role  term  last/durable/committed/applied  event`,
 //! and their kinds.
 
-use quorate::raft::{Action, Input};
+use quorate::raft::{Action, Input, PeerStatus};
 use quorate::types::{Message, MessageTopic};
 
 use super::node::Node;
@@ -111,6 +111,21 @@ impl Kind {
             _ => Kind::Client,
         }
     }
+}
+
+/// Returns the leader's view of a peer as a line shows it.
+pub(crate) fn peer_text(peer: &PeerStatus) -> String {
+    let PeerStatus { id, matched, next, inflight_entries, inflight_bytes, .. } = peer;
+    let state = match (peer.snapshot, peer.probing, peer.disk_full) {
+        (Some(last), ..) => format!("snapshot {last}"),
+        (None, true, true) => "probe, no space".to_owned(),
+        (None, true, false) => "probe".to_owned(),
+        (None, false, _) => "replicate".to_owned(),
+    };
+    format!(
+        "peer {id} {state} matched={matched} next={next} \
+         inflight={inflight_entries} entries, {inflight_bytes} bytes"
+    )
 }
 
 /// The lines that the current command has printed.

@@ -88,7 +88,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         read_lease: Duration::from_millis(250),
         ..Heartbeat::new(77, Index(10))
     };
-    vec![
+    let mut bodies = vec![
         ("PreVote", Body::PreVote { next_term: Term(4), last: id(3, 14) }),
         ("PreVoteReply", Body::PreVoteReply { next_term: Term(4), granted: true }),
         ("RequestVote", Body::RequestVote { last: id(3, 14), transfer: false }),
@@ -129,7 +129,16 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("UnknownIncarnation", Body::UnknownIncarnation),
         ("TakeoverAllowed", Body::TakeoverAllowed),
         ("LogIsComplete", Body::LogIsComplete),
-        ("RequestEntries", Body::RequestEntries { first: id(2, 12), last: Index(14) }),
+    ];
+    bodies.extend(repair_bodies(contents, snapshot));
+    bodies
+}
+
+/// Returns the messages about damaged entries.
+fn repair_bodies(contents: Vec<Entry>, snapshot: SnapshotMeta) -> Vec<(&'static str, Body)> {
+    let first = EntryId::new(Term(2), Index(12));
+    vec![
+        ("RequestEntries", Body::RequestEntries { first, last: Index(14) }),
         ("RequestEntriesReply", Body::RequestEntriesReply { entries: contents, snapshot: None }),
         (
             "RequestEntriesReply-snapshot",

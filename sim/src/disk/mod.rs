@@ -29,6 +29,7 @@ mod log_head;
 #[cfg(test)]
 mod model;
 mod packed;
+mod spoil;
 mod spoiled;
 #[cfg(test)]
 mod tests;

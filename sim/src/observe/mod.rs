@@ -137,14 +137,14 @@ pub enum Observation<'a> {
     EntriesDamaged {
         /// The node with the damaged log.
         node: NodeId,
-        /// The damaged entries.
+        /// The entries whose content is lost, by ascending index.
         entries: &'a [EntryId],
     },
     /// A node regards damaged entries as intact and durable again.
     EntriesRepaired {
         /// The node that repaired its log.
         node: NodeId,
-        /// The repaired entries.
+        /// The entries that the node regards as intact again.
         entries: &'a [EntryId],
         /// Those of them that the node's disk does not hold.
         missing: &'a [EntryId],

@@ -1,5 +1,6 @@
 //! The settings of one run: the cluster, its options, its network, disks, load and clocks.
 
+mod disks;
 pub mod profile;
 pub mod strategy;
 
@@ -174,12 +175,10 @@ impl Settings {
         let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);
         let (bootstraps, faults) = draw_disk_loss(choices, profile, faults);
-        let faults = draw_spoiling(choices, profile, faults, &config);
+        let faults = disks::draw_spoiling(choices, profile, faults, &config);
         let (spares, priorities) = draw_spares(choices, faults, voters + learners);
         let mut storage = draw_storage(&mut draw, &config);
-        if profile.small_segments {
-            draw_small_segments(choices, &mut storage);
-        }
+        disks::draw_small_segments(choices, profile, &mut storage);
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
             draw_snapshots(&mut draw, profile.snapshots);
         let validation = draw_validation(choices, faults, &config);
@@ -211,10 +210,7 @@ impl Settings {
             clients: draw.between(2, 6) as u16,
             hostile_clients: profile.hostile_clients,
             operations_max: u64::MAX,
-            think_time: DurationRange::micros(
-                distance * 1_000,
-                distance * *draw.pick(&[20_000, 5_000, 50_000]),
-            ),
+            think_time: draw_think_time(&mut draw, distance),
             request_timeout: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
             command_bytes: draw.between(16, 64),
@@ -429,20 +425,9 @@ fn draw_disk_loss(choices: &Choices, profile: &Profile, mut faults: Faults) -> (
     (founds, faults)
 }
 
-/// Draws whether the disks of nodes lose bodies of entries, one node's after the other. Not with
-/// suspensions: a leader cannot know which voters have the only intact copies.
-fn draw_spoiling(
-    choices: &Choices,
-    profile: &Profile,
-    mut faults: Faults,
-    config: &Config,
-) -> Faults {
-    let mut draw = choices.draw(Key { counter: 100, ..Kind::Disks.key() });
-    let may = profile.faults.has(Fault::SpoiledBody) && config.suspension.is_none();
-    if may && draw.chance(profile.spoil_permille) {
-        faults.insert(Fault::SpoiledBody);
-    }
-    faults
+/// Draws the time between two requests of a client.
+fn draw_think_time(draw: &mut Draw<'_>, distance: u64) -> DurationRange {
+    DurationRange::micros(distance * 1_000, distance * *draw.pick(&[20_000, 5_000, 50_000]))
 }
 
 /// Draws the number of spares, and the members' priorities.
@@ -534,14 +519,6 @@ fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
     storage.snapshots.chunk_bytes = *draw.pick(&[4096, 512, 1024]);
     debug_assert_eq!(storage.check(), Ok(()));
     storage
-}
-
-/// Draws the smallest segments that a log may have.
-fn draw_small_segments(choices: &Choices, storage: &mut StorageConfig) {
-    let mut draw = choices.draw(Key { counter: 200, ..Kind::Disks.key() });
-    storage.flush_bytes_max = 4 << 10;
-    storage.segment_bytes = *draw.pick(&[16 << 10, 32 << 10, 24 << 10]);
-    debug_assert_eq!(storage.check(), Ok(()));
 }
 
 /// Draws the snapshot intervals in entries and in bytes, the number of trailing entries, and the

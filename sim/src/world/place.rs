@@ -1,8 +1,12 @@
 //! The place of a node in the world, and its starts.
 
+use quorate::storage::ClusterId;
 use quorate::types::NodeId;
 
 use crate::values::choice::{Key, Kind};
+
+/// The cluster id of every run.
+pub(crate) const CLUSTER: ClusterId = ClusterId(0x51);
 
 /// The index of a node in the world's list: its id minus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

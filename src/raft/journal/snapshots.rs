@@ -17,7 +17,7 @@ pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
         return;
     }
     assert!(common.log().has(last), "contract: a snapshot ends with an entry of the log");
-    if common.repair.end_adoption(last) && last.index > common.log().applied() {
+    if common.health.repair.end_adoption(last) && last.index > common.log().applied() {
         return common.journal.adopt_snapshot(meta);
     }
     assert!(

@@ -286,7 +286,7 @@ impl Leader {
             return Transition::Follow { term: common.term(), leader: None };
         }
         let span = common.config().election_timeout_max;
-        if common.disk_is_stuck() || common.repair.has_blocked_for(span, common.now()) {
+        if common.disk_is_stuck() || common.health.repair.has_blocked_for(span, common.now()) {
             transfer::yield_leadership(common, &self.peers, &mut self.lease);
             return Transition::Follow { term: common.term(), leader: None };
         }

@@ -2,63 +2,15 @@
 //! whichever node leads (docs/REPAIR.md, R5). Requests and replies concern no term.
 
 pub(crate) mod serving;
+pub(crate) mod state;
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
-use crate::types::{
-    Body, DamagedEntry, Entry, EntryId, Index, Instant, Membership, NodeId, SnapshotMeta,
-};
-
-/// The repair under way. It is empty while no entry is damaged.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Repair {
-    /// The member that was asked last.
-    asked: Option<NodeId>,
-    /// The time of the next request.
-    due: Instant,
-    /// The last index that was requested or written: the next request is for later entries, or
-    /// begins again at the first damaged one.
-    through: Index,
-    /// Whether a write of contents is under way.
-    is_writing: bool,
-    /// The last entry of the snapshot that the disk was asked to adopt.
-    adopting: Option<EntryId>,
-    /// The memberships among the contents that were passed to the disk.
-    memberships: BTreeMap<Index, Membership>,
-    /// When this node's leadership was first blocked by an entry that it can neither commit nor
-    /// send.
-    blocked_since: Option<Instant>,
-}
-
-impl Repair {
-    /// The time of the next request; `Instant::NEVER` if none is due before another input.
-    pub(crate) fn deadline(&self, log: &Log) -> Instant {
-        if self.is_writing || log.damaged_entries() == 0 { Instant::NEVER } else { self.due }
-    }
-
-    /// Whether a damaged entry after the commit index has kept this node, which leads, from
-    /// committing since `span` before `now` or longer. Such a leader has no other way on than to
-    /// let another node lead, because an entry that a leader has sent is never truncated by itself.
-    pub(crate) fn has_blocked_for(&self, span: core::time::Duration, now: Instant) -> bool {
-        self.blocked_since.is_some_and(|since| now >= since.after(span))
-    }
-
-    /// Whether the disk has adopted the snapshot that ends with `last`, as it was asked to do.
-    pub(crate) fn end_adoption(&mut self, last: EntryId) -> bool {
-        self.adopting.take_if(|adopting| *adopting == last).is_some()
-    }
-
-    /// Panics if the state contradicts the log.
-    pub(crate) fn assert_invariants(&self, log: &Log) {
-        let has_damage = log.damaged_entries() > 0;
-        assert!(has_damage || self.blocked_since.is_none(), "only damage blocks a leader");
-        assert!(has_damage || self.memberships.is_empty(), "contents are kept during a repair");
-    }
-}
+use crate::raft::repair::state::Repair;
+use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, Instant, NodeId, SnapshotMeta};
 
 /// Records that the disk has lost the contents of these entries.
 pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
@@ -67,38 +19,38 @@ pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
 
 /// Records that these entries are intact on the disk again.
 pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
-    assert!(common.repair.is_writing, "contract: a repair was requested");
-    common.repair.is_writing = false;
+    assert!(common.health.repair.is_writing, "contract: a repair was requested");
+    common.health.repair.is_writing = false;
     for id in repaired {
-        let membership = common.repair.memberships.remove(&id.index);
+        let membership = common.health.repair.memberships.remove(&id.index);
         common.journal.mark_repaired(*id, membership.as_ref());
     }
     if repaired.is_empty() {
         // The contents did not match, or share a sector with an entry that is still missing.
-        common.repair.due = common.now().after(common.config().heartbeat_interval);
+        common.health.repair.due = common.now().after(common.config().heartbeat_interval);
     } else {
-        common.repair.due = common.now();
+        common.health.repair.due = common.now();
     }
 }
 
 /// Takes the next step of the repair, if one is due. `leader` is the leader that this node knows.
 pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
     if common.log().damaged_entries() == 0 {
-        let Repair { is_writing, adopting, .. } = common.repair;
-        common.repair = Repair { is_writing, adopting, ..Repair::default() };
+        let Repair { is_writing, adopting, .. } = common.health.repair;
+        common.health.repair = Repair { is_writing, adopting, ..Repair::default() };
         return;
     }
     let is_blocked = common.log().first_damaged_after(common.log().committed()).is_some();
-    let since = common.repair.blocked_since.unwrap_or(common.now());
-    common.repair.blocked_since = is_blocked.then_some(since);
-    if common.repair.is_writing {
+    let since = common.health.repair.blocked_since.unwrap_or(common.now());
+    common.health.repair.blocked_since = is_blocked.then_some(since);
+    if common.health.repair.is_writing {
         return;
     }
     let in_memory = damaged_in_memory(common.log());
     if !in_memory.is_empty() {
         return write(common, in_memory);
     }
-    if common.repair.due <= common.now() {
+    if common.health.repair.due <= common.now() {
         request(common, leader);
     }
 }
@@ -117,7 +69,7 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 /// Requests the next damaged entries from the next member.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     let log = common.log();
-    let first = log.first_damaged_after(common.repair.through);
+    let first = log.first_damaged_after(common.health.repair.through);
     let first = first.or_else(|| log.first_damaged_after(Index::ZERO));
     let first = first.expect("the caller checked that an entry is damaged");
     let mut last = first;
@@ -126,20 +78,20 @@ fn request(common: &mut Common, leader: Option<NodeId>) {
     }
     let term = log.term_at(first).expect("a damaged entry is in the log");
     let Some((member, is_last)) = next_member(common, leader) else {
-        common.repair.due = Instant::NEVER;
+        common.health.repair.due = Instant::NEVER;
         return;
     };
     if is_last {
         // Every member was asked, so the others may have later entries only.
-        common.repair.through = last;
+        common.health.repair.through = last;
     }
     let retry_after = common.config().heartbeat_interval;
-    common.repair.asked = Some(member);
-    common.repair.due = common.now().after(retry_after);
+    common.health.repair.asked = Some(member);
+    common.health.repair.due = common.now().after(retry_after);
     common.send(member, Body::RequestEntries { first: EntryId::new(term, first), last });
 }
 
-/// Returns the member to ask next, each in turn, by id; and whether it is the last one in that order.
+/// Returns the member to ask next, each in turn, by id; and whether it is the last in that order.
 /// The leader counts as a member, because a membership that this node lacks may name it.
 fn next_member(common: &Common, leader: Option<NodeId>) -> Option<(NodeId, bool)> {
     let own = common.id();
@@ -147,7 +99,7 @@ fn next_member(common: &Common, leader: Option<NodeId>) -> Option<(NodeId, bool)
     others.retain(|id| *id != own);
     others.sort_unstable();
     let after = |asked: NodeId| others.iter().find(|id| **id > asked);
-    let next = common.repair.asked.and_then(after).or_else(|| others.first()).copied()?;
+    let next = common.health.repair.asked.and_then(after).or_else(|| others.first()).copied()?;
     Some((next, others.last() == Some(&next)))
 }
 
@@ -162,7 +114,7 @@ pub(crate) fn on_reply(
     let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
     let wanted: Vec<Entry> = entries.into_iter().filter(is_wanted).collect();
     let covering = snapshot.filter(|meta| covers_damage(log, meta));
-    if !wanted.is_empty() && !common.repair.is_writing {
+    if !wanted.is_empty() && !common.health.repair.is_writing {
         return write(common, wanted);
     }
     match covering {
@@ -184,11 +136,11 @@ fn covers_damage(log: &Log, meta: &SnapshotMeta) -> bool {
 
 /// Passes contents of damaged entries to the disk.
 fn write(common: &mut Common, entries: Vec<Entry>) {
-    assert!(!common.repair.is_writing, "one repair is under way at a time");
+    assert!(!common.health.repair.is_writing, "one repair is under way at a time");
     let last = entries.last().expect("a repair has contents").id.index;
-    common.repair.memberships.extend(entries.iter().filter_map(Entry::membership));
-    common.repair.through = last;
-    common.repair.is_writing = true;
+    common.health.repair.memberships.extend(entries.iter().filter_map(Entry::membership));
+    common.health.repair.through = last;
+    common.health.repair.is_writing = true;
     common.output.push(Action::Repair(entries));
 }
 
@@ -197,16 +149,8 @@ fn write(common: &mut Common, entries: Vec<Entry>) {
 pub(crate) fn adopt_snapshot(common: &mut Common, meta: &SnapshotMeta) -> bool {
     let covers = covers_damage(common.log(), meta);
     if covers {
-        common.repair.adopting = Some(meta.last);
+        common.health.repair.adopting = Some(meta.last);
         common.output.push(Action::AdoptSnapshot(meta.clone()));
     }
     covers
-}
-
-#[cfg(feature = "explore")]
-impl Repair {
-    /// The instants in the state.
-    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        [&mut self.due].into_iter().chain(&mut self.blocked_since)
-    }
 }

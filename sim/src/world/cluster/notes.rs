@@ -9,8 +9,7 @@ use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::world::cluster::Cluster;
 use crate::world::cluster::node::Node;
-use crate::world::cluster::processes::CLUSTER;
-use crate::world::place::Place;
+use crate::world::place::{CLUSTER, Place};
 use crate::world::run::Run;
 use crate::world::scheduler::Scheduler;
 

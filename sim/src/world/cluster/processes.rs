@@ -6,7 +6,7 @@ use quorate::machine::StateMachine;
 use quorate::raft::Status;
 use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
 use quorate::storage;
-use quorate::storage::{ClusterId, ErrorCause, Identity, StorageError};
+use quorate::storage::{ErrorCause, Identity, StorageError};
 use quorate::types::{Membership, NodeId, Tag};
 
 use crate::faults::KeptWrites;
@@ -24,13 +24,11 @@ use crate::world::cluster::node::{LastExit, Life, Node};
 use crate::world::cluster::notes::NEEDED_NOTES;
 use crate::world::cluster::power_loss::lose_power;
 use crate::world::cluster::running::Running;
+use crate::world::place::CLUSTER;
 use crate::world::place::Start;
 use crate::world::run::{Run, Setup};
 use crate::world::scheduler::Event;
 use crate::world::scheduler::EventKind;
-
-/// The cluster id of every run.
-pub(super) const CLUSTER: ClusterId = ClusterId(0x51);
 
 /// The way in which a process ends.
 #[derive(Clone, Copy, Debug)]

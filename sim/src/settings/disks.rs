@@ -1,0 +1,39 @@
+//! Draws the settings of the profiles that damage disks.
+
+use quorate::raft::Config;
+use quorate::storage::StorageConfig;
+
+use crate::faults::{Fault, Faults};
+use crate::settings::profile::Profile;
+use crate::values::choice::{Choices, Key, Kind};
+
+/// Draws whether the disks of nodes lose bodies of entries, one node's after the other. Not with
+/// suspensions: a leader cannot know which voters have the only intact copies.
+pub(super) fn draw_spoiling(
+    choices: &Choices,
+    profile: &Profile,
+    mut faults: Faults,
+    config: &Config,
+) -> Faults {
+    let mut draw = choices.draw(Key { counter: 100, ..Kind::Disks.key() });
+    let may = profile.faults.has(Fault::SpoiledBody) && config.suspension.is_none();
+    if may && draw.chance(profile.spoil_permille) {
+        faults.insert(Fault::SpoiledBody);
+    }
+    faults
+}
+
+/// Draws the smallest segments that a log may have, if the profile has them.
+pub(super) fn draw_small_segments(
+    choices: &Choices,
+    profile: &Profile,
+    storage: &mut StorageConfig,
+) {
+    if !profile.small_segments {
+        return;
+    }
+    let mut draw = choices.draw(Key { counter: 200, ..Kind::Disks.key() });
+    storage.flush_bytes_max = 4 << 10;
+    storage.segment_bytes = *draw.pick(&[16 << 10, 32 << 10, 24 << 10]);
+    debug_assert_eq!(storage.check(), Ok(()));
+}

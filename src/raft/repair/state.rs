@@ -1,0 +1,63 @@
+//! The state of a repair. The whole room changes it, because a request, a reply and the end of a
+//! write each concern several fields.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use crate::log::Log;
+use crate::types::{EntryId, Index, Instant, Membership, NodeId};
+
+/// The repair under way. It is empty while no entry is damaged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Repair {
+    /// The member that was asked last.
+    pub(super) asked: Option<NodeId>,
+    /// The time of the next request.
+    pub(super) due: Instant,
+    /// The last index that was requested or written: the next request is for later entries, or
+    /// begins again at the first damaged one.
+    pub(super) through: Index,
+    /// Whether a write of contents is under way.
+    pub(super) is_writing: bool,
+    /// The last entry of the snapshot that the disk was asked to adopt.
+    pub(super) adopting: Option<EntryId>,
+    /// The memberships among the contents that were passed to the disk.
+    pub(super) memberships: BTreeMap<Index, Membership>,
+    /// When this node's leadership was first blocked by an entry that it can neither commit nor
+    /// send.
+    pub(super) blocked_since: Option<Instant>,
+}
+
+impl Repair {
+    /// The time of the next request; `Instant::NEVER` if none is due before another input.
+    pub(crate) fn deadline(&self, log: &Log) -> Instant {
+        if self.is_writing || log.damaged_entries() == 0 { Instant::NEVER } else { self.due }
+    }
+
+    /// Whether a damaged entry after the commit index has kept this node, which leads, from
+    /// committing since `span` before `now` or longer. Such a leader has no other way on than to
+    /// let another node lead, because an entry that a leader has sent is never truncated by itself.
+    pub(crate) fn has_blocked_for(&self, span: Duration, now: Instant) -> bool {
+        self.blocked_since.is_some_and(|since| now >= since.after(span))
+    }
+
+    /// Whether the disk has adopted the snapshot that ends with `last`, as it was asked to do.
+    pub(crate) fn end_adoption(&mut self, last: EntryId) -> bool {
+        self.adopting.take_if(|adopting| *adopting == last).is_some()
+    }
+
+    /// Panics if the state contradicts the log.
+    pub(crate) fn assert_invariants(&self, log: &Log) {
+        let has_damage = log.damaged_entries() > 0;
+        assert!(has_damage || self.blocked_since.is_none(), "only damage blocks a leader");
+        assert!(has_damage || self.memberships.is_empty(), "contents are kept during a repair");
+    }
+}
+
+#[cfg(feature = "explore")]
+impl Repair {
+    /// The instants in the state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        [&mut self.due].into_iter().chain(&mut self.blocked_since)
+    }
+}
