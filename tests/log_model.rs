@@ -298,12 +298,7 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
         Operation::CheckAppend { first, known, news } => {
             check_append(log, model, first, known, news)
         }
-        Operation::FindConflict { index, term } => {
-            let candidates = (0..=index).rev().filter_map(|index| model.at(index));
-            let found = candidates.map(|entry| entry.id).find(|id| id.term <= Term(term));
-            let expected = found.unwrap_or(model.base);
-            assert_eq!(log.find_conflict_by_term(Index(index), Term(term)), expected);
-        }
+        Operation::FindConflict { index, term } => find_conflict(log, model, index, Term(term)),
         Operation::Snapshot { .. } | Operation::Compact { .. } | Operation::Reset { .. } => {
             compact(log, model, operation);
         }
@@ -320,6 +315,13 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             model.hot_from = model.durable + 1 - restored.tail.len() as u64;
         }
     }
+}
+
+fn find_conflict(log: &Log, model: &Model, index: u64, term: Term) {
+    let candidates = (0..=index).rev().filter_map(|index| model.at(index));
+    let found = candidates.map(|entry| entry.id).find(|id| id.term <= term);
+    let expected = found.unwrap_or(model.base);
+    assert_eq!(log.find_conflict_by_term(Index(index), term), expected);
 }
 
 fn damage(log: &mut Log, model: &mut Model, index: u64) {

@@ -79,7 +79,6 @@ fn bodies() -> Vec<(&'static str, Body)> {
     let seen = BootstrapPeer { id: NodeId(1), incarnation: Incarnation(0x0111), start_id: 0xb007 };
     let root = Root([0xab; 32]);
     let meta = SnapshotMeta { last: id(3, 14), membership, bytes: 0x01_0000_0000, root };
-    let snapshot = meta.clone();
     let rejected = AppendOutcome::Rejected { prev: Index(11), hint: id(1, 9) };
     let heartbeat = Heartbeat {
         confirmed: 76,
@@ -111,7 +110,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ),
         ("ReadIndex", Body::ReadIndex { start_id: 0xb007, ticket: 5 }),
         ("ReadIndexReply", Body::ReadIndexReply { start_id: 0xb007, ticket: 5, index: Index(14) }),
-        ("InstallSnapshot", Body::InstallSnapshot { meta }),
+        ("InstallSnapshot", Body::InstallSnapshot { meta: meta.clone() }),
         ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
         ("TimeoutNow", Body::TimeoutNow),
         (
@@ -130,7 +129,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("TakeoverAllowed", Body::TakeoverAllowed),
         ("LogIsComplete", Body::LogIsComplete),
     ];
-    bodies.extend(repair_bodies(contents, snapshot));
+    bodies.extend(repair_bodies(contents, meta));
     bodies
 }
 

@@ -353,12 +353,12 @@ pub(super) fn sectors(offset: u64, count: usize) -> Range<u64> {
     if count == 0 {
         return first..first;
     }
-    first..(offset + count as u64).div_ceil(SECTOR_BYTES as u64)
+    first..offset.saturating_add(count as u64).div_ceil(SECTOR_BYTES as u64)
 }
 
 /// Returns the numbers of the pages that `count` bytes at `offset` touch, at least one.
 fn pages(offset: u64, count: usize) -> Range<u64> {
-    offset / PAGE_BYTES as u64..(offset + count as u64).div_ceil(PAGE_BYTES as u64)
+    offset / PAGE_BYTES as u64..offset.saturating_add(count as u64).div_ceil(PAGE_BYTES as u64)
 }
 
 /// Returns the sectors of a page.

@@ -91,6 +91,7 @@ fn every_check_has_a_forgery() {
         rest::FORGERIES,
         due::FORGERIES,
         state::FORGERIES,
+        damage::FORGERIES,
         suspects::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
