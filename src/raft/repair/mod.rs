@@ -3,6 +3,8 @@
 
 pub(crate) mod serving;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 
 use alloc::vec::Vec;
 
@@ -10,7 +12,7 @@ use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
 use crate::raft::repair::state::Repair;
-use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, Instant, NodeId, SnapshotMeta};
+use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
 /// Records that the disk has lost the contents of these entries.
 pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
@@ -30,6 +32,7 @@ pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
         common.health.repair.due = common.now().after(common.config().heartbeat_interval);
     } else {
         common.health.repair.due = common.now();
+        common.health.repair.is_memory_next = true;
     }
 }
 
@@ -43,15 +46,16 @@ pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
     let is_blocked = common.log().first_damaged_after(common.log().committed()).is_some();
     let since = common.health.repair.blocked_since.unwrap_or(common.now());
     common.health.repair.blocked_since = is_blocked.then_some(since);
-    if common.health.repair.is_writing {
+    if common.health.repair.is_writing || common.health.repair.due > common.now() {
         return;
     }
-    let in_memory = damaged_in_memory(common.log());
-    if !in_memory.is_empty() {
-        return write(common, in_memory);
-    }
-    if common.health.repair.due <= common.now() {
+    let uses_memory = core::mem::take(&mut common.health.repair.is_memory_next);
+    let in_memory = if uses_memory { damaged_in_memory(common.log()) } else { Vec::new() };
+    if in_memory.is_empty() {
+        common.health.repair.is_memory_next = true;
         request(common, leader);
+    } else {
+        write(common, in_memory);
     }
 }
 
@@ -66,8 +70,26 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
     found
 }
 
-/// Requests the next damaged entries from the next member.
+/// Requests damaged entries from the next member. Once it has asked as many times as there are
+/// members, it asks for the next entries: maybe no member has the first ones any more.
 fn request(common: &mut Common, leader: Option<NodeId>) {
+    common.health.repair.due = common.now().after(common.config().heartbeat_interval);
+    let members = other_members(common, leader);
+    let asked = common.health.repair.asked;
+    let later = members.iter().find(|id| asked.is_some_and(|asked| **id > asked));
+    let Some(member) = later.or_else(|| members.first()).copied() else { return };
+    if common.health.repair.requests >= members.len() {
+        common.health.repair.pass(next_range(common).1);
+    }
+    let (first, last) = next_range(common);
+    let term = common.log().term_at(first).expect("a damaged entry is in the log");
+    common.health.repair.asked = Some(member);
+    common.health.repair.requests += 1;
+    common.send(member, Body::RequestEntries { first: EntryId::new(term, first), last });
+}
+
+/// Returns the first and the last index of the damaged entries to request next.
+fn next_range(common: &Common) -> (Index, Index) {
     let log = common.log();
     let first = log.first_damaged_after(common.health.repair.through);
     let first = first.or_else(|| log.first_damaged_after(Index::ZERO));
@@ -76,31 +98,17 @@ fn request(common: &mut Common, leader: Option<NodeId>) {
     while log.is_damaged(last.next()) && last.0 - first.0 + 1 < Body::ENTRIES_MAX as u64 {
         last = last.next();
     }
-    let term = log.term_at(first).expect("a damaged entry is in the log");
-    let Some((member, is_last)) = next_member(common, leader) else {
-        common.health.repair.due = Instant::NEVER;
-        return;
-    };
-    if is_last {
-        // Every member was asked, so the others may have later entries only.
-        common.health.repair.through = last;
-    }
-    let retry_after = common.config().heartbeat_interval;
-    common.health.repair.asked = Some(member);
-    common.health.repair.due = common.now().after(retry_after);
-    common.send(member, Body::RequestEntries { first: EntryId::new(term, first), last });
+    (first, last)
 }
 
-/// Returns the member to ask next, each in turn, by id; and whether it is the last in that order.
-/// The leader counts as a member, because a membership that this node lacks may name it.
-fn next_member(common: &Common, leader: Option<NodeId>) -> Option<(NodeId, bool)> {
-    let own = common.id();
+/// Returns the other members, by id. The leader counts as one, because a membership that this node
+/// lacks may name it.
+fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
     let mut others: Vec<NodeId> = common.log().membership().ids().chain(leader).collect();
-    others.retain(|id| *id != own);
+    others.retain(|id| *id != common.id());
     others.sort_unstable();
-    let after = |asked: NodeId| others.iter().find(|id| **id > asked);
-    let next = common.health.repair.asked.and_then(after).or_else(|| others.first()).copied()?;
-    Some((next, others.last() == Some(&next)))
+    others.dedup();
+    others
 }
 
 /// Handles a reply: writes the contents that it has, or begins to receive its snapshot.
@@ -113,8 +121,11 @@ pub(crate) fn on_reply(
     let log = common.log();
     let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
     let wanted: Vec<Entry> = entries.into_iter().filter(is_wanted).collect();
-    let covering = snapshot.filter(|meta| covers_damage(log, meta));
-    if !wanted.is_empty() && !common.health.repair.is_writing {
+    let covering = snapshot.filter(|meta| covers_damage(log, meta) || is_ahead(common, meta));
+    if let Some(last) = wanted.last().map(|entry| entry.id.index)
+        && !common.health.repair.is_writing
+    {
+        common.health.repair.pass(last);
         return write(common, wanted);
     }
     match covering {
@@ -134,12 +145,17 @@ fn covers_damage(log: &Log, meta: &SnapshotMeta) -> bool {
     log.last_before_damage() < last && last <= log.durable() && log.has(meta.last)
 }
 
+/// Whether the snapshot ends after this log, so that it replaces all of it. The leader may have
+/// nothing else to send: its window may be full of entries that this node does not acknowledge.
+fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
+    meta.last.index > common.log().last().index && meta.last.term <= common.term()
+}
+
 /// Passes contents of damaged entries to the disk.
 fn write(common: &mut Common, entries: Vec<Entry>) {
     assert!(!common.health.repair.is_writing, "one repair is under way at a time");
-    let last = entries.last().expect("a repair has contents").id.index;
+    assert!(!entries.is_empty(), "a repair has contents");
     common.health.repair.memberships.extend(entries.iter().filter_map(Entry::membership));
-    common.health.repair.through = last;
     common.health.repair.is_writing = true;
     common.output.push(Action::Repair(entries));
 }

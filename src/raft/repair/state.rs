@@ -8,15 +8,20 @@ use crate::log::Log;
 use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 
 /// The repair under way. It is empty while no entry is damaged.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Repair {
     /// The member that was asked last.
     pub(super) asked: Option<NodeId>,
-    /// The time of the next request.
-    pub(super) due: Instant,
-    /// The last index that was requested or written: the next request is for later entries, or
-    /// begins again at the first damaged one.
+    /// The number of requests so far for the entries after `through`.
+    pub(super) requests: usize,
+    /// The last index of which contents arrived, or for which every member was asked: the next
+    /// request is for later entries, or begins again at the first damaged one.
     pub(super) through: Index,
+    /// The time of the next request, or of the next write of contents that are still in memory.
+    pub(super) due: Instant,
+    /// Whether contents in memory are written then, if there are some. Otherwise a member is asked,
+    /// because the contents in memory may share a sector with others.
+    pub(super) is_memory_next: bool,
     /// Whether a write of contents is under way.
     pub(super) is_writing: bool,
     /// The last entry of the snapshot that the disk was asked to adopt.
@@ -28,10 +33,31 @@ pub(crate) struct Repair {
     pub(super) blocked_since: Option<Instant>,
 }
 
+impl Default for Repair {
+    fn default() -> Repair {
+        Repair {
+            asked: None,
+            requests: 0,
+            through: Index::ZERO,
+            due: Instant::ZERO,
+            is_memory_next: true,
+            is_writing: false,
+            adopting: None,
+            memberships: BTreeMap::new(),
+            blocked_since: None,
+        }
+    }
+}
+
 impl Repair {
-    /// The time of the next request; `Instant::NEVER` if none is due before another input.
+    /// The time of the next step; `Instant::NEVER` if none is due before another input.
     pub(crate) fn deadline(&self, log: &Log) -> Instant {
         if self.is_writing || log.damaged_entries() == 0 { Instant::NEVER } else { self.due }
+    }
+
+    /// Goes on to the entries after `last`.
+    pub(super) fn pass(&mut self, last: Index) {
+        (self.through, self.requests) = (last, 0);
     }
 
     /// Whether a damaged entry after the commit index has kept this node, which leads, from
