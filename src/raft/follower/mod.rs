@@ -329,7 +329,7 @@ impl Follower {
         } else if meta.last.index <= known {
             self.acknowledge_snapshot(common, meta.last);
         } else {
-            common.output.push(Action::ReceiveSnapshot { from, meta });
+            snapshots::receive(common, from, meta);
         }
     }
 
@@ -337,7 +337,7 @@ impl Follower {
     pub(crate) fn on_snapshot_received(&mut self, common: &mut Common, meta: SnapshotMeta) {
         let last = meta.last;
         let is_contradicted = last.index <= self.verified && !common.log().has(last);
-        if is_contradicted || snapshots::is_of_diverged_log(common, &meta) {
+        if is_contradicted {
             return;
         }
         snapshots::install(common, meta);

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
+use crate::raft::journal::snapshots;
 use crate::raft::repair::state::Repair;
 use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
@@ -115,22 +116,25 @@ fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
 pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,
+    leader: Option<NodeId>,
     entries: Vec<Entry>,
     snapshot: Option<SnapshotMeta>,
 ) {
     let log = common.log();
     let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
     let wanted: Vec<Entry> = entries.into_iter().filter(is_wanted).collect();
-    let covering = snapshot.filter(|meta| covers_damage(log, meta) || is_ahead(common, meta));
+    let is_member = other_members(common, leader).contains(&from);
+    let replaces = |meta: &SnapshotMeta| is_member && replaces_damage(common, meta);
+    let replacing = snapshot.filter(replaces);
     if let Some(last) = wanted.last().map(|entry| entry.id.index)
         && !common.health.repair.is_writing
     {
         common.health.repair.pass(last);
         return write(common, wanted);
     }
-    match covering {
+    match replacing {
         Some(meta) if wanted.is_empty() => {
-            common.output.push(Action::ReceiveSnapshot { from, meta });
+            snapshots::receive(common, from, meta);
         }
         _ => {
             let name = "RequestEntriesReply";
@@ -139,10 +143,21 @@ pub(crate) fn on_reply(
     }
 }
 
+/// Whether this node may receive the snapshot, of which it has seen no leader's offer, in place of
+/// damaged entries.
+fn replaces_damage(common: &Common, meta: &SnapshotMeta) -> bool {
+    !snapshots::is_of_diverged_log(common, meta)
+        && (covers_damage(common.log(), meta) || is_ahead(common, meta))
+}
+
 /// Whether the snapshot replaces damaged entries of this log that no snapshot of this node covers.
+/// A correct one has the membership that this log has there.
 fn covers_damage(log: &Log, meta: &SnapshotMeta) -> bool {
     let last = meta.last.index;
-    log.last_before_damage() < last && last <= log.durable() && log.has(meta.last)
+    let is_durable = last <= log.durable() && log.has(meta.last);
+    let membership = log.membership_at(last).filter(|_| !log.has_unknown_membership());
+    let is_contradicted = membership.is_some_and(|membership| *membership != meta.membership);
+    log.last_before_damage() < last && is_durable && !is_contradicted
 }
 
 /// Whether the snapshot ends after this log, so that it replaces all of it. The leader may have
@@ -161,12 +176,15 @@ fn write(common: &mut Common, entries: Vec<Entry>) {
 }
 
 /// Begins to adopt a received snapshot that covers damaged entries of this log, and returns true;
-/// returns false if it covers none.
+/// returns false if it covers none, or if the disk is adopting one already. The entries that it
+/// covers are committed, so that none of them is truncated meanwhile.
 pub(crate) fn adopt_snapshot(common: &mut Common, meta: &SnapshotMeta) -> bool {
-    let covers = covers_damage(common.log(), meta);
-    if covers {
+    let adopts =
+        covers_damage(common.log(), meta) && !common.health.repair.is_adopting(common.log());
+    if adopts {
+        common.journal.commit(meta.last.index);
         common.health.repair.adopting = Some(meta.last);
         common.output.push(Action::AdoptSnapshot(meta.clone()));
     }
-    covers
+    adopts
 }

@@ -24,7 +24,7 @@ pub(crate) struct Repair {
     pub(super) is_memory_next: bool,
     /// Whether a write of contents is under way.
     pub(super) is_writing: bool,
-    /// The last entry of the snapshot that the disk was asked to adopt.
+    /// The last entry of the snapshot that the disk was last asked to adopt.
     pub(super) adopting: Option<EntryId>,
     /// The memberships among the contents that were passed to the disk.
     pub(super) memberships: BTreeMap<Index, Membership>,
@@ -65,6 +65,12 @@ impl Repair {
     /// let another node lead, because an entry that a leader has sent is never truncated by itself.
     pub(crate) fn has_blocked_for(&self, span: Duration, now: Instant) -> bool {
         self.blocked_since.is_some_and(|since| now >= since.after(span))
+    }
+
+    /// Whether the disk still has to adopt a snapshot. It ignores the request if it has a later
+    /// one, which is the log's then, or will be.
+    pub(crate) fn is_adopting(&self, log: &Log) -> bool {
+        self.adopting.is_some_and(|last| last.index > log.snapshot().index)
     }
 
     /// Whether the disk has adopted the snapshot that ends with `last`, as it was asked to do.
