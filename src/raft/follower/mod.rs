@@ -347,13 +347,15 @@ impl Follower {
     }
 
     /// Marks everything up to `last` as verified and committed, because the log or its snapshot has
-    /// it, and acknowledges it to the leader as soon as it is durable.
+    /// it, and acknowledges it to the leader as soon as it is durable, but no damaged entry
+    /// (docs/REPAIR.md, R4).
     fn acknowledge_snapshot(&mut self, common: &mut Common, last: EntryId) {
         assert!(last.index <= common.log().last().index, "the acknowledged entry exists");
         self.verified = self.verified.max(last.index);
         common.journal.commit(last.index);
         if let Some(leader) = self.leader {
-            common.send(leader, Body::InstallSnapshotReply { matched: last.index });
+            let matched = last.index.min(common.log().last_before_damage());
+            common.send(leader, Body::InstallSnapshotReply { matched });
         }
     }
 
