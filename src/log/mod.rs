@@ -86,7 +86,7 @@ impl Log {
         if restored.applied < snapshot.index || restored.applied > restored.last {
             return Err("applied is before the snapshot or after last");
         }
-        Ok(Log {
+        let mut log = Log {
             runs,
             tail,
             memberships,
@@ -96,7 +96,12 @@ impl Log {
             committed: restored.committed.clamp(restored.applied, restored.last),
             applying: restored.applied,
             applied: restored.applied,
-        })
+        };
+        // No damaged entry that the snapshot covers is kept for peers: they take the snapshot.
+        if let Some(base) = log.damaged.last_through(snapshot.index) {
+            log.compact(base);
+        }
+        Ok(log)
     }
 
     /// The last entry, or the base of an empty log.
