@@ -200,7 +200,7 @@ impl Model {
     }
 
     fn damaged_entry(&self, index: u64) -> DamagedEntry {
-        DamagedEntry { id: self.id_at(index), is_membership: false }
+        DamagedEntry { id: self.id_at(index), is_membership: index % 3 == 0 }
     }
 
     /// Drops the entries up to `base`.
@@ -221,6 +221,7 @@ impl Model {
         for index in 0..self.last().index.0 + 3 {
             let is_unknown = self.damaged.get(&index);
             assert_eq!(log.is_damaged(Index(index)), is_unknown.is_some());
+            assert_eq!(log.is_unknown_membership(Index(index)), is_unknown == Some(&true));
             let next = self.damaged_from(index + 1);
             assert_eq!(log.first_damaged_after(Index(index)), next.map(Index));
             let before = self.damaged.range(..=index).next_back().map(|(index, _)| Index(*index));
@@ -336,6 +337,9 @@ fn restart(log: &mut Log, model: &mut Model, tail: u64) {
     model.hot_from = model.durable + 1 - restored.tail.len() as u64;
     if let Some((base, _)) = model.damaged.range(..=model.snapshot.index.0).next_back() {
         model.forget(model.id_at(*base));
+    }
+    for (index, is_unknown) in &mut model.damaged {
+        *is_unknown = index % 3 == 0;
     }
 }
 

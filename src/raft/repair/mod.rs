@@ -24,9 +24,10 @@ pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
 pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
     assert!(common.health.repair.is_writing, "contract: a repair was requested");
     common.health.repair.is_writing = false;
+    let written = common.health.repair.membership.take();
     for id in repaired {
-        let membership = common.health.repair.memberships.remove(&id.index);
-        common.journal.mark_repaired(*id, membership.as_ref());
+        let membership = written.as_ref().filter(|(index, _)| *index == id.index);
+        common.journal.mark_repaired(*id, membership.map(|(_, membership)| membership));
     }
     if repaired.is_empty() {
         // The contents did not match, or share a sector with an entry that is still missing.
@@ -40,8 +41,9 @@ pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
 /// Takes the next step of the repair, if one is due. `leader` is the leader that this node knows.
 pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
     if common.log().damaged_entries() == 0 {
-        let Repair { is_writing, adopting, .. } = common.health.repair;
-        common.health.repair = Repair { is_writing, adopting, ..Repair::default() };
+        let Repair { is_writing, adopting, membership, .. } =
+            core::mem::take(&mut common.health.repair);
+        common.health.repair = Repair { is_writing, adopting, membership, ..Repair::default() };
         return;
     }
     let is_blocked = common.log().first_damaged_after(common.log().committed()).is_some();
@@ -122,7 +124,7 @@ pub(crate) fn on_reply(
 ) {
     let log = common.log();
     let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
-    let wanted: Vec<Entry> = entries.into_iter().filter(is_wanted).collect();
+    let wanted = limit(log, entries.into_iter().filter(is_wanted).collect());
     let is_member = other_members(common, leader).contains(&from);
     let replaces = |meta: &SnapshotMeta| is_member && replaces_damage(common, meta);
     let replacing = snapshot.filter(replaces);
@@ -166,11 +168,23 @@ fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
     meta.last.index > common.log().last().index && meta.last.term <= common.term()
 }
 
+/// Limits contents that a peer sent to one write. A membership that this node does not know is
+/// written alone: if it is intact then, the disk has found its content to be right, and not another
+/// one's only.
+fn limit(log: &Log, mut contents: Vec<Entry>) -> Vec<Entry> {
+    let is_unknown = |entry: &Entry| log.is_unknown_membership(entry.id.index);
+    let known = contents.iter().position(is_unknown).unwrap_or(contents.len());
+    contents.truncate(known.max(1));
+    contents
+}
+
 /// Passes contents of damaged entries to the disk.
 fn write(common: &mut Common, entries: Vec<Entry>) {
     assert!(!common.health.repair.is_writing, "one repair is under way at a time");
     assert!(!entries.is_empty(), "a repair has contents");
-    common.health.repair.memberships.extend(entries.iter().filter_map(Entry::membership));
+    let unknown = entries.iter().find(|it| common.log().is_unknown_membership(it.id.index));
+    assert!(unknown.is_none() || entries.len() == 1, "an unknown membership is written alone");
+    common.health.repair.membership = unknown.and_then(Entry::membership);
     common.health.repair.is_writing = true;
     common.output.push(Action::Repair(entries));
 }

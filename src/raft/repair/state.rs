@@ -1,7 +1,6 @@
 //! The state of a repair. The whole room changes it, because a request, a reply and the end of a
 //! write each concern several fields.
 
-use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use crate::log::Log;
@@ -26,8 +25,8 @@ pub(crate) struct Repair {
     pub(super) is_writing: bool,
     /// The last entry of the snapshot that the disk was last asked to adopt.
     pub(super) adopting: Option<EntryId>,
-    /// The memberships among the contents that were passed to the disk.
-    pub(super) memberships: BTreeMap<Index, Membership>,
+    /// The content under way, if it is a membership that this node does not know.
+    pub(super) membership: Option<(Index, Membership)>,
     /// When this node's leadership was first blocked by an entry that it can neither commit nor
     /// send.
     pub(super) blocked_since: Option<Instant>,
@@ -43,7 +42,7 @@ impl Default for Repair {
             is_memory_next: true,
             is_writing: false,
             adopting: None,
-            memberships: BTreeMap::new(),
+            membership: None,
             blocked_since: None,
         }
     }
@@ -82,7 +81,7 @@ impl Repair {
     pub(crate) fn assert_invariants(&self, log: &Log) {
         let has_damage = log.damaged_entries() > 0;
         assert!(has_damage || self.blocked_since.is_none(), "only damage blocks a leader");
-        assert!(has_damage || self.memberships.is_empty(), "contents are kept during a repair");
+        assert!(self.is_writing || self.membership.is_none(), "contents are kept during a write");
     }
 }
 

@@ -203,3 +203,25 @@ fn a_snapshot_of_a_diverged_log_is_not_adopted() {
     assert_eq!(step(&mut raft, now, reply(2, Vec::new(), Some(meta.clone()))), [""; 0]);
     assert_eq!(step(&mut raft, now, Input::SnapshotReceived { meta }), [""; 0]);
 }
+
+#[test]
+fn a_membership_that_the_disk_did_not_take_is_not_used() {
+    let now = Instant::ZERO;
+    let mut raft = damaged_node(true);
+    let content = |voters: &[u64]| {
+        vec![Entry { id: id(4), payload: Payload::Membership(membership(voters)) }]
+    };
+    let noop = vec![Entry { id: id(3), payload: Payload::Noop }];
+    assert_eq!(step(&mut raft, now, reply(2, content(&[1, 9]), None)), ["Repair"]);
+    step(&mut raft, now, Input::Repaired(Vec::new()));
+    let both = [noop, content(&[1, 9])].concat();
+    assert_eq!(step(&mut raft, now, reply(2, both, None)), ["Repair"]);
+    // The disk had the right content of entry 4 from before, and lacked entry 3 in its sector.
+    step(&mut raft, now, Input::Repaired(vec![id(3), id(4)]));
+    assert_eq!(*raft.membership(), membership(&[1, 2, 3]));
+    assert!(raft.log().has_unknown_membership());
+    assert_eq!(step(&mut raft, now, reply(2, content(&[1, 2, 4]), None)), ["Repair"]);
+    step(&mut raft, now, Input::Repaired(vec![id(4)]));
+    assert_eq!(*raft.membership(), membership(&[1, 2, 4]));
+    assert_eq!(raft.log().damaged_entries(), 0);
+}
