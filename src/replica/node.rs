@@ -5,6 +5,8 @@ mod answers;
 mod notes;
 mod snapshots;
 mod state_comparison;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
