@@ -200,7 +200,7 @@ impl Model {
     }
 
     fn damaged_entry(&self, index: u64) -> DamagedEntry {
-        DamagedEntry { id: self.id_at(index), is_membership: index % 3 == 0 }
+        DamagedEntry { id: self.id_at(index), is_membership: index.is_multiple_of(3) }
     }
 
     /// Drops the entries up to `base`.
@@ -339,7 +339,7 @@ fn restart(log: &mut Log, model: &mut Model, tail: u64) {
         model.forget(model.id_at(*base));
     }
     for (index, is_unknown) in &mut model.damaged {
-        *is_unknown = index % 3 == 0;
+        *is_unknown = index.is_multiple_of(3);
     }
 }
 
