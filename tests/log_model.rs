@@ -1,7 +1,7 @@
 //! Model test of the log in memory: any sequence of operations on the log and on a plain vector
 //! gives the same results.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -126,7 +126,8 @@ struct Model {
     committed: u64,
     applying: u64,
     applied: u64,
-    damaged: BTreeSet<u64>,
+    /// Each damaged entry, and whether it is a membership that the log started without.
+    damaged: BTreeMap<u64, bool>,
     /// The index of the first entry that may be in memory after the evictions.
     hot_from: u64,
     /// Distinguishes entries of equal ids in different histories.
@@ -144,7 +145,7 @@ impl Model {
             committed: index,
             applying: index,
             applied: index,
-            damaged: BTreeSet::new(),
+            damaged: BTreeMap::new(),
             hot_from: index + 1,
             serial: 0,
         }
@@ -190,8 +191,8 @@ impl Model {
         let committed = Index(self.committed);
         let mut restored = Restored::with_log(HardState::default(), committed, base, entries);
         restored.snapshot.last = self.snapshot;
-        restored.damaged = self.damaged.iter().map(|index| self.damaged_entry(*index)).collect();
-        let intact = self.durable - self.damaged.last().unwrap_or(&self.base.index.0);
+        restored.damaged = self.damaged.keys().map(|index| self.damaged_entry(*index)).collect();
+        let intact = self.durable - self.damaged.keys().last().unwrap_or(&self.base.index.0);
         let dropped = restored.tail.len().saturating_sub(tail.min(intact) as usize);
         restored.tail.drain(..dropped);
         restored.applied = Index(self.applied);
@@ -199,19 +200,35 @@ impl Model {
     }
 
     fn damaged_entry(&self, index: u64) -> DamagedEntry {
-        DamagedEntry { id: self.id_at(index), is_membership: false }
+        DamagedEntry { id: self.id_at(index), is_membership: index.is_multiple_of(3) }
+    }
+
+    /// Drops the entries up to `base`.
+    fn forget(&mut self, base: EntryId) {
+        self.entries.retain(|entry| entry.id.index > base.index);
+        self.base = base;
+        self.damaged.retain(|index, _| *index > base.index.0);
+        self.hot_from = self.hot_from.max(base.index.0 + 1);
+    }
+
+    /// Returns the first damaged entry from `index` on.
+    fn damaged_from(&self, index: u64) -> Option<u64> {
+        self.damaged.range(index..).next().map(|(index, _)| *index)
     }
 
     /// Checks the damaged entries, and the end of what may be acknowledged.
     fn check_damage(&self, log: &Log) {
         for index in 0..self.last().index.0 + 3 {
-            assert_eq!(log.is_damaged(Index(index)), self.damaged.contains(&index));
-            let next = self.damaged.range(index + 1..).next().copied();
+            let is_unknown = self.damaged.get(&index);
+            assert_eq!(log.is_damaged(Index(index)), is_unknown.is_some());
+            assert_eq!(log.is_unknown_membership(Index(index)), is_unknown == Some(&true));
+            let next = self.damaged_from(index + 1);
             assert_eq!(log.first_damaged_after(Index(index)), next.map(Index));
-            let before = self.damaged.range(..=index).next_back().copied();
-            assert_eq!(log.last_damaged_through(Index(index)), before.map(Index));
+            let before = self.damaged.range(..=index).next_back().map(|(index, _)| Index(*index));
+            assert_eq!(log.last_damaged_through(Index(index)), before);
         }
-        let needed = self.damaged.range(self.snapshot.index.0 + 1..).next();
+        assert_eq!(log.has_unknown_membership(), self.damaged.values().any(|unknown| *unknown));
+        let needed = self.damaged_from(self.snapshot.index.0 + 1);
         let intact = needed.map_or(self.durable, |first| self.durable.min(first - 1));
         assert_eq!(log.intact(), Index(intact));
         assert_eq!(log.damaged_entries(), self.damaged.len());
@@ -256,7 +273,7 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             log.truncate(Index(last));
             model.entries.truncate((last - model.base.index.0) as usize);
             model.durable = model.durable.min(last);
-            model.damaged.retain(|index| *index <= last);
+            model.damaged.retain(|index, _| *index <= last);
             model.hot_from = model.hot_from.min(last + 1);
         }
         Operation::Persist { index } => {
@@ -306,14 +323,23 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
         Operation::Repair { index } => repair(log, model, index),
         // Until a restore, the disk has the previous log or a restored snapshot, not this log.
         Operation::Restart { .. } if model.applied < model.snapshot.index.0 => {}
-        Operation::Restart { tail } => {
-            let restored = model.restored(tail);
-            *log = Log::new(&restored).expect("the durable state is consistent");
-            model.entries.truncate((model.durable - model.base.index.0) as usize);
-            model.committed = model.committed.min(model.durable);
-            model.applying = model.applied;
-            model.hot_from = model.durable + 1 - restored.tail.len() as u64;
-        }
+        Operation::Restart { tail } => restart(log, model, tail),
+    }
+}
+
+/// Restarts the log with `tail` entries in memory. It drops the damage that its snapshot covers.
+fn restart(log: &mut Log, model: &mut Model, tail: u64) {
+    let restored = model.restored(tail);
+    *log = Log::new(&restored).expect("the durable state is consistent");
+    model.entries.truncate((model.durable - model.base.index.0) as usize);
+    model.committed = model.committed.min(model.durable);
+    model.applying = model.applied;
+    model.hot_from = model.durable + 1 - restored.tail.len() as u64;
+    if let Some((base, _)) = model.damaged.range(..=model.snapshot.index.0).next_back() {
+        model.forget(model.id_at(*base));
+    }
+    for (index, is_unknown) in &mut model.damaged {
+        *is_unknown = index.is_multiple_of(3);
     }
 }
 
@@ -330,27 +356,26 @@ fn damage(log: &mut Log, model: &mut Model, index: u64) {
     log.mark_damaged(id);
     log.mark_damaged(EntryId::new(id.term.next(), id.index));
     if index > model.base.index.0 {
-        model.damaged.insert(index);
+        model.damaged.entry(index).or_insert(false);
     }
 }
 
 fn repair(log: &mut Log, model: &mut Model, index: u64) {
-    let found = model.damaged.range(index..).next().copied();
-    let id = model.id_at(found.unwrap_or(model.base.index.0));
-    log.mark_repaired(EntryId::new(id.term.next(), id.index), None);
+    let id = model.id_at(model.damaged_from(index).unwrap_or(model.base.index.0));
+    let content = Membership::default();
+    log.mark_repaired(EntryId::new(id.term.next(), id.index), Some(&content));
     model.check_damage(log);
     log.mark_repaired(id, None);
+    if model.damaged.get(&id.index.0) == Some(&true) {
+        model.check_damage(log);
+        log.mark_repaired(id, Some(&content));
+        assert!(log.membership_index() >= id.index);
+    }
     model.damaged.remove(&id.index.0);
 }
 
 /// Performs the operations of snapshots.
 fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
-    let forget = |model: &mut Model, base: EntryId| {
-        model.entries.retain(|entry| entry.id.index > base.index);
-        model.base = base;
-        model.damaged.retain(|index| *index > base.index.0);
-        model.hot_from = model.hot_from.max(base.index.0 + 1);
-    };
     match *operation {
         Operation::Snapshot { index } if model.applied >= model.snapshot.index.0 => {
             let index = within(index, model.snapshot.index.0, model.applied);
@@ -360,7 +385,7 @@ fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
         Operation::Compact { base } => {
             let base = within(base, model.base.index.0, model.snapshot.index.0);
             log.compact(Index(base));
-            forget(model, model.id_at(base));
+            model.forget(model.id_at(base));
         }
         Operation::Reset { beyond, durable } => {
             let index = Index(model.committed + beyond);
@@ -371,7 +396,7 @@ fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
             model.snapshot = last;
             model.entries.clear();
             model.damaged.clear();
-            forget(model, last);
+            model.forget(last);
             model.hot_from = index.0 + 1;
             if durable {
                 log.persisted(index);
@@ -450,11 +475,11 @@ fn check_slice(
             );
             assert!(first > model.base.index.0, "the disk still has the entries");
             let most = last.min(model.hot_from - 1).min(first + entries_max as u64 - 1);
-            let damaged = model.damaged.range(first..).next().copied();
+            let damaged = model.damaged_from(first);
             assert_eq!(asked.0, damaged.map_or(most, |index| most.min(index - 1)));
         }
         Slice::Damaged => {
-            assert!(first < model.hot_from && model.damaged.contains(&first));
+            assert!(first < model.hot_from && model.damaged.contains_key(&first));
         }
     }
 }

@@ -43,10 +43,12 @@ impl Damaged {
         self.0.entry(index).or_insert(false);
     }
 
-    /// Removes an entry. Returns whether it was a membership that the log did not know; `None` if
-    /// it was not damaged.
-    pub(crate) fn remove(&mut self, index: Index) -> Option<bool> {
-        self.0.remove(&index)
+    pub(crate) fn is_unknown_membership(&self, index: Index) -> bool {
+        self.0.get(&index) == Some(&true)
+    }
+
+    pub(crate) fn remove(&mut self, index: Index) {
+        self.0.remove(&index);
     }
 
     /// Drops the entries after `last`.

@@ -86,7 +86,7 @@ impl Log {
         if restored.applied < snapshot.index || restored.applied > restored.last {
             return Err("applied is before the snapshot or after last");
         }
-        Ok(Log {
+        let mut log = Log {
             runs,
             tail,
             memberships,
@@ -96,7 +96,12 @@ impl Log {
             committed: restored.committed.clamp(restored.applied, restored.last),
             applying: restored.applied,
             applied: restored.applied,
-        })
+        };
+        // No damaged entry that the snapshot covers is kept for peers: they take the snapshot.
+        if let Some(base) = log.damaged.last_through(snapshot.index) {
+            log.compact(base);
+        }
+        Ok(log)
     }
 
     /// The last entry, or the base of an empty log.
@@ -167,6 +172,12 @@ impl Log {
     #[must_use]
     pub fn has_unknown_membership(&self) -> bool {
         self.damaged.has_unknown_membership()
+    }
+
+    /// Whether the entry at `index` is a damaged membership that this node does not know.
+    #[must_use]
+    pub fn is_unknown_membership(&self, index: Index) -> bool {
+        self.damaged.is_unknown_membership(index)
     }
 
     /// The last index known to be committed.
@@ -325,17 +336,18 @@ impl Log {
         self.committed = last.index;
     }
 
-    /// Restarts the log from a snapshot that ends with `last`, an entry of this log. The state
-    /// machine is restored from the snapshot and then applies the later entries, also those that it
-    /// had applied before.
-    pub fn rebuild(&mut self, last: EntryId) {
+    /// Restarts the log from a snapshot that ends with an entry of this log. The state machine is
+    /// restored from the snapshot and then applies the later entries, also those that it had
+    /// applied before.
+    pub fn rebuild(&mut self, snapshot: &SnapshotMeta) {
+        let last = snapshot.last;
         assert!(last.index > self.snapshot.index, "snapshots only advance");
         assert!(last.index <= self.durable, "a state machine restarts from a durable entry");
         assert!(self.has(last), "a snapshot ends with an entry of the log");
         assert!(self.applying == self.applied, "no batch is being applied");
         self.commit(last.index);
         self.snapshot = last;
-        self.memberships.compact(last.index);
+        self.memberships.replace_through(last.index, snapshot.membership.clone());
         self.compact(last.index);
         self.applied = self.applied.min(last.index.previous());
         self.applying = self.applied;
@@ -376,13 +388,16 @@ impl Log {
         }
     }
 
-    /// Marks an entry as intact on the disk again; `membership` is its content if it is a
-    /// membership. An entry that is not damaged, or not in the log any more, is ignored.
+    /// Marks an entry as intact on the disk again; `membership` is its content, if that is known.
+    /// An unknown membership stays damaged without it. An entry that is not damaged, or not in the
+    /// log any more, is ignored.
     pub fn mark_repaired(&mut self, id: EntryId, membership: Option<&Membership>) {
-        if self.has(id)
-            && self.damaged.remove(id.index) == Some(true)
-            && let Some(membership) = membership
-        {
+        let is_unknown = self.is_unknown_membership(id.index);
+        if !self.has(id) || (is_unknown && membership.is_none()) {
+            return;
+        }
+        self.damaged.remove(id.index);
+        if let Some(membership) = membership.filter(|_| is_unknown) {
             self.memberships.insert(id.index, membership.clone());
         }
     }

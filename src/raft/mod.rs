@@ -319,7 +319,8 @@ impl Raft {
     /// are committed, so it cannot win. A leader has all of them (Raft §5.4.3).
     fn on_snapshot_received(&mut self, meta: SnapshotMeta) -> Transition {
         let common = &mut self.common;
-        if repair::adopt_snapshot(common, &meta) {
+        let is_diverged = journal::snapshots::is_of_diverged_log(common, &meta);
+        if is_diverged || repair::adopt_snapshot(common, &meta) {
             return Transition::Stay;
         }
         match &mut self.role {
@@ -404,13 +405,14 @@ impl Raft {
 
     /// Handles a message about damaged entries, which concerns no term. Returns any other one.
     fn handle_repair(&mut self, message: Message) -> Option<Message> {
+        let leader = self.leader();
         let (common, from) = (&mut self.common, message.from);
         match message.body {
             Body::RequestEntries { first, last } => {
                 repair::serving::on_request(common, from, first, last);
             }
             Body::RequestEntriesReply { entries, snapshot } => {
-                repair::on_reply(common, from, entries, snapshot);
+                repair::on_reply(common, from, leader, entries, snapshot);
             }
             _ => return Some(message),
         }

@@ -122,10 +122,13 @@ impl<M: StateMachine> Replica<M> {
 /// is a quorum.
 fn can_be_repaired(opened: &OpenedStorage, id: NodeId) -> bool {
     let covered = opened.snapshot.last.index;
-    let is_needed = opened.damaged.iter().any(|damaged| damaged.id.index > covered);
+    let mut needed = opened.damaged.iter().filter(|damaged| damaged.id.index > covered).peekable();
+    let is_needed = needed.peek().is_some();
+    // A membership that is lost may name other voters.
+    let may_have_peers = needed.any(|damaged| damaged.is_membership);
     let last = opened.memberships.last().map(|(_, membership)| membership);
     let active = last.unwrap_or(&opened.snapshot.membership);
-    !is_needed || active.is_empty() || !is_quorum(active, |member| member == id)
+    !is_needed || may_have_peers || active.is_empty() || !is_quorum(active, |member| member == id)
 }
 
 texts! { OpenError:
@@ -158,6 +161,8 @@ mod tests {
         let (_, mut opened) = Storage::open(&mut disk, ClusterId(1), own, &config).expect("ready");
         assert!(can_be_repaired(&opened, own));
         let id = EntryId::new(Term(1), Index(7));
+        opened.damaged = vec![DamagedEntry { id, is_membership: true }];
+        assert!(can_be_repaired(&opened, own), "the entry may have added a voter");
         opened.damaged = vec![DamagedEntry { id, is_membership: false }];
         assert!(!can_be_repaired(&opened, own));
         opened.memberships = vec![(Index(3), Membership::new([own, NodeId(2)]))];

@@ -33,8 +33,9 @@ enum Stage {
     Reading(usize),
     /// The store writes bytes, or verifies the written snapshot.
     Writing,
-    /// The snapshot is completely written, and the store records it as the current one.
-    Recording,
+    /// The snapshot, which ends at this index, is completely written. The store records it as the
+    /// current one, unless it records a later one.
+    Recording(Index),
 }
 
 impl SnapshotTaker {
@@ -124,17 +125,27 @@ impl SnapshotTaker {
         true
     }
 
-    /// Sets the last index of the current snapshot, own or received.
-    pub(crate) fn set_last(&mut self, last: Index) {
+    /// Sets the last index of the current snapshot, own or received. An own one that the store
+    /// records, and that does not end later, is over. Returns true if it is the current one.
+    pub(crate) fn set_last(&mut self, last: Index) -> bool {
+        let recorded = match self.stage {
+            Stage::Recording(own) if own <= last => Some(own),
+            _ => None,
+        };
+        if recorded.is_some() {
+            self.end();
+        }
         if last > self.last {
             self.older = core::mem::replace(&mut self.last, last);
         }
         assert!(self.older <= self.last, "an earlier snapshot ends earlier");
+        recorded == Some(last)
     }
 
-    /// Marks the snapshot as completely written: the store may start to receive another one.
-    pub(crate) fn written(&mut self) {
-        self.stage = Stage::Recording;
+    /// Marks the snapshot, which ends at `last`, as completely written: the store may start to
+    /// receive another one. It is over if the current one does not end earlier.
+    pub(crate) fn written(&mut self, last: Index) {
+        self.stage = if last > self.last { Stage::Recording(last) } else { Stage::Idle };
     }
 
     /// Ends the snapshot in progress, finished or not.
@@ -199,9 +210,9 @@ mod tests {
         taker.demand();
         taker.demand();
         assert!(!taker.start(false), "one snapshot at a time");
-        taker.written();
+        taker.written(Index(9));
         assert!(!taker.start(false), "the snapshot is not recorded yet");
-        taker.end();
+        assert!(taker.set_last(Index(9)));
         assert!(taker.start(false));
         assert!(taker.on_frozen());
         taker.end();
@@ -226,10 +237,30 @@ mod tests {
         assert!(taker.on_viewed(taker.deadline(), 20));
         assert!(!taker.on_viewed(taker.deadline(), 20), "no more were requested");
         assert!(taker.is_writing());
-        taker.written();
+        taker.written(Index(9));
         assert!(!taker.is_writing(), "there is nothing left to abandon");
         taker.count(&entries(3));
         assert!(!taker.start(false), "the snapshot is not recorded yet");
+    }
+
+    #[test]
+    fn another_snapshot_ends_an_own_one_only_if_it_is_recorded_in_its_place() {
+        let mut taker = taker();
+        taker.demand();
+        assert!(taker.start(false));
+        assert!(taker.on_frozen());
+        assert!(!taker.set_last(Index(8)), "an adopted snapshot is not an own one");
+        taker.want(500);
+        taker.written(Index(9));
+        taker.demand();
+        assert!(!taker.set_last(Index(8)));
+        assert!(!taker.start(false), "the own snapshot is not recorded yet");
+        assert!(!taker.set_last(Index(10)), "the store ignores the earlier one");
+        assert!(taker.start(false));
+        assert!(taker.on_frozen());
+        taker.written(Index(10));
+        taker.demand();
+        assert!(taker.start(false), "the store has a snapshot that does not end earlier");
     }
 
     #[test]

@@ -142,12 +142,10 @@ impl Snapshots {
         self.taker.end();
     }
 
-    /// Handles a snapshot of this node that is the current one now. Returns the index through which
-    /// the log may be compacted.
-    pub(crate) fn on_taken(&mut self, meta: &SnapshotMeta) -> Index {
-        self.counts.0 += 1;
-        self.taker.end();
-        self.taker.set_last(meta.last.index);
+    /// Handles a snapshot that the store has recorded as the current one: one of this node, or one
+    /// that it adopted. Returns the index through which the log may be compacted.
+    pub(crate) fn on_recorded(&mut self, meta: &SnapshotMeta) -> Index {
+        self.counts.0 += u64::from(self.taker.set_last(meta.last.index));
         let base = self.taker.base(self.trailing);
         assert!(base <= meta.last.index, "only covered entries are compacted");
         base
@@ -185,7 +183,7 @@ impl Snapshots {
         match event {
             SnapshotEvent::ReadyForChunk => self.taker.want(chunk_bytes),
             SnapshotEvent::Taken(meta) => {
-                self.taker.written();
+                self.taker.written(meta.last.index);
                 return Some(SnapshotProgress::Taken(meta));
             }
             SnapshotEvent::Received(meta) => {

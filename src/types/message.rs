@@ -483,7 +483,8 @@ impl Body {
     /// Limits what the message acknowledges to the entries up to `last`.
     pub(crate) fn acknowledge_at_most(&mut self, last: Index) {
         if let Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
-        | Body::HeartbeatReply { matched, .. } = self
+        | Body::HeartbeatReply { matched, .. }
+        | Body::InstallSnapshotReply { matched } = self
         {
             *matched = last.min(*matched);
         }

@@ -29,7 +29,7 @@ fn restored() -> impl Strategy<Value = Restored> {
     let ids = prop_oneof![id().prop_map(|id| (id, id)), (id(), id())];
     let damaged = prop::collection::vec(id(), 1..3).prop_map(Some);
     let damaged = prop_oneof![4 => Just(Some(Vec::new())), 1 => damaged, 1 => Just(None)];
-    let place = |id| DamagedEntry { id, is_membership: false };
+    let place = |id: EntryId| DamagedEntry { id, is_membership: id.index.0.is_multiple_of(2) };
     let parts = (numbers, ids, runs, tail, damaged);
     parts.prop_map(move |(numbers, (snapshot, base), runs, tail, damaged)| Restored {
         incarnation: Incarnation::default(),

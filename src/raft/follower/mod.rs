@@ -329,7 +329,7 @@ impl Follower {
         } else if meta.last.index <= known {
             self.acknowledge_snapshot(common, meta.last);
         } else {
-            common.output.push(Action::ReceiveSnapshot { from, meta });
+            snapshots::receive(common, from, meta);
         }
     }
 
@@ -337,7 +337,7 @@ impl Follower {
     pub(crate) fn on_snapshot_received(&mut self, common: &mut Common, meta: SnapshotMeta) {
         let last = meta.last;
         let is_contradicted = last.index <= self.verified && !common.log().has(last);
-        if is_contradicted || snapshots::is_of_diverged_log(common, &meta) {
+        if is_contradicted {
             return;
         }
         snapshots::install(common, meta);
@@ -347,13 +347,15 @@ impl Follower {
     }
 
     /// Marks everything up to `last` as verified and committed, because the log or its snapshot has
-    /// it, and acknowledges it to the leader as soon as it is durable.
+    /// it, and acknowledges it to the leader as soon as it is durable, but no damaged entry
+    /// (docs/REPAIR.md, R4).
     fn acknowledge_snapshot(&mut self, common: &mut Common, last: EntryId) {
         assert!(last.index <= common.log().last().index, "the acknowledged entry exists");
         self.verified = self.verified.max(last.index);
         common.journal.commit(last.index);
         if let Some(leader) = self.leader {
-            common.send(leader, Body::InstallSnapshotReply { matched: last.index });
+            let matched = last.index.min(common.log().last_before_damage());
+            common.send(leader, Body::InstallSnapshotReply { matched });
         }
     }
 

@@ -104,7 +104,7 @@ impl Journal {
 
     /// Restarts the log from a snapshot of this same log.
     pub(crate) fn rebuild(&mut self, meta: SnapshotMeta) {
-        self.log.rebuild(meta.last);
+        self.log.rebuild(&meta);
         self.snapshot = meta;
     }
 

@@ -4,6 +4,7 @@
 //! only, so it stays valid under any leader: every later leader has the same entries (Raft §5.4.3).
 
 use crate::progress::Progress;
+use crate::raft::api::action::Action;
 use crate::raft::common::Common;
 use crate::raft::screen;
 use crate::types::{Body, Index, NodeId, SnapshotMeta};
@@ -17,7 +18,7 @@ pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
         return;
     }
     assert!(common.log().has(last), "contract: a snapshot ends with an entry of the log");
-    if common.health.repair.end_adoption(last) && last.index > common.log().applied() {
+    if common.health.repair.end_adoption(last) && last.index > common.log().snapshot().index {
         return common.journal.adopt_snapshot(meta);
     }
     assert!(
@@ -41,6 +42,13 @@ pub(crate) fn offer(common: &mut Common, peer: NodeId, progress: &mut Progress, 
         let meta = common.journal.snapshot().clone();
         progress.snapshot_offered(meta.last.index, round);
         common.send(peer, Body::InstallSnapshot { meta });
+    }
+}
+
+/// Requests a snapshot that a peer offered, unless the disk is adopting another one.
+pub(crate) fn receive(common: &mut Common, from: NodeId, meta: SnapshotMeta) {
+    if !common.health.repair.is_adopting(common.log()) {
+        common.output.push(Action::ReceiveSnapshot { from, meta });
     }
 }
 

@@ -3,14 +3,17 @@
 
 pub(crate) mod serving;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 
 use alloc::vec::Vec;
 
 use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
+use crate::raft::journal::snapshots;
 use crate::raft::repair::state::Repair;
-use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, Instant, NodeId, SnapshotMeta};
+use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
 /// Records that the disk has lost the contents of these entries.
 pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
@@ -21,37 +24,41 @@ pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
 pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
     assert!(common.health.repair.is_writing, "contract: a repair was requested");
     common.health.repair.is_writing = false;
+    let written = common.health.repair.membership.take();
     for id in repaired {
-        let membership = common.health.repair.memberships.remove(&id.index);
-        common.journal.mark_repaired(*id, membership.as_ref());
+        let membership = written.as_ref().filter(|(index, _)| *index == id.index);
+        common.journal.mark_repaired(*id, membership.map(|(_, membership)| membership));
     }
     if repaired.is_empty() {
         // The contents did not match, or share a sector with an entry that is still missing.
         common.health.repair.due = common.now().after(common.config().heartbeat_interval);
     } else {
         common.health.repair.due = common.now();
+        common.health.repair.is_memory_next = true;
     }
 }
 
 /// Takes the next step of the repair, if one is due. `leader` is the leader that this node knows.
 pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
     if common.log().damaged_entries() == 0 {
-        let Repair { is_writing, adopting, .. } = common.health.repair;
-        common.health.repair = Repair { is_writing, adopting, ..Repair::default() };
+        let Repair { is_writing, adopting, membership, .. } =
+            core::mem::take(&mut common.health.repair);
+        common.health.repair = Repair { is_writing, adopting, membership, ..Repair::default() };
         return;
     }
     let is_blocked = common.log().first_damaged_after(common.log().committed()).is_some();
     let since = common.health.repair.blocked_since.unwrap_or(common.now());
     common.health.repair.blocked_since = is_blocked.then_some(since);
-    if common.health.repair.is_writing {
+    if common.health.repair.is_writing || common.health.repair.due > common.now() {
         return;
     }
-    let in_memory = damaged_in_memory(common.log());
-    if !in_memory.is_empty() {
-        return write(common, in_memory);
-    }
-    if common.health.repair.due <= common.now() {
+    let uses_memory = core::mem::take(&mut common.health.repair.is_memory_next);
+    let in_memory = if uses_memory { damaged_in_memory(common.log()) } else { Vec::new() };
+    if in_memory.is_empty() {
+        common.health.repair.is_memory_next = true;
         request(common, leader);
+    } else {
+        write(common, in_memory);
     }
 }
 
@@ -66,8 +73,26 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
     found
 }
 
-/// Requests the next damaged entries from the next member.
+/// Requests damaged entries from the next member. Once it has asked as many times as there are
+/// members, it asks for the next entries: maybe no member has the first ones any more.
 fn request(common: &mut Common, leader: Option<NodeId>) {
+    common.health.repair.due = common.now().after(common.config().heartbeat_interval);
+    let members = other_members(common, leader);
+    let asked = common.health.repair.asked;
+    let later = members.iter().find(|id| asked.is_some_and(|asked| **id > asked));
+    let Some(member) = later.or_else(|| members.first()).copied() else { return };
+    if common.health.repair.requests >= members.len() {
+        common.health.repair.pass(next_range(common).1);
+    }
+    let (first, last) = next_range(common);
+    let term = common.log().term_at(first).expect("a damaged entry is in the log");
+    common.health.repair.asked = Some(member);
+    common.health.repair.requests += 1;
+    common.send(member, Body::RequestEntries { first: EntryId::new(term, first), last });
+}
+
+/// Returns the first and the last index of the damaged entries to request next.
+fn next_range(common: &Common) -> (Index, Index) {
     let log = common.log();
     let first = log.first_damaged_after(common.health.repair.through);
     let first = first.or_else(|| log.first_damaged_after(Index::ZERO));
@@ -76,50 +101,42 @@ fn request(common: &mut Common, leader: Option<NodeId>) {
     while log.is_damaged(last.next()) && last.0 - first.0 + 1 < Body::ENTRIES_MAX as u64 {
         last = last.next();
     }
-    let term = log.term_at(first).expect("a damaged entry is in the log");
-    let Some((member, is_last)) = next_member(common, leader) else {
-        common.health.repair.due = Instant::NEVER;
-        return;
-    };
-    if is_last {
-        // Every member was asked, so the others may have later entries only.
-        common.health.repair.through = last;
-    }
-    let retry_after = common.config().heartbeat_interval;
-    common.health.repair.asked = Some(member);
-    common.health.repair.due = common.now().after(retry_after);
-    common.send(member, Body::RequestEntries { first: EntryId::new(term, first), last });
+    (first, last)
 }
 
-/// Returns the member to ask next, each in turn, by id; and whether it is the last in that order.
-/// The leader counts as a member, because a membership that this node lacks may name it.
-fn next_member(common: &Common, leader: Option<NodeId>) -> Option<(NodeId, bool)> {
-    let own = common.id();
+/// Returns the other members, by id. The leader counts as one, because a membership that this node
+/// lacks may name it.
+fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
     let mut others: Vec<NodeId> = common.log().membership().ids().chain(leader).collect();
-    others.retain(|id| *id != own);
+    others.retain(|id| *id != common.id());
     others.sort_unstable();
-    let after = |asked: NodeId| others.iter().find(|id| **id > asked);
-    let next = common.health.repair.asked.and_then(after).or_else(|| others.first()).copied()?;
-    Some((next, others.last() == Some(&next)))
+    others.dedup();
+    others
 }
 
 /// Handles a reply: writes the contents that it has, or begins to receive its snapshot.
 pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,
+    leader: Option<NodeId>,
     entries: Vec<Entry>,
     snapshot: Option<SnapshotMeta>,
 ) {
     let log = common.log();
     let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
-    let wanted: Vec<Entry> = entries.into_iter().filter(is_wanted).collect();
-    let covering = snapshot.filter(|meta| covers_damage(log, meta));
-    if !wanted.is_empty() && !common.health.repair.is_writing {
+    let wanted = limit(log, entries.into_iter().filter(is_wanted).collect());
+    let is_member = other_members(common, leader).contains(&from);
+    let replaces = |meta: &SnapshotMeta| is_member && replaces_damage(common, meta);
+    let replacing = snapshot.filter(replaces);
+    if let Some(last) = wanted.last().map(|entry| entry.id.index)
+        && !common.health.repair.is_writing
+    {
+        common.health.repair.pass(last);
         return write(common, wanted);
     }
-    match covering {
+    match replacing {
         Some(meta) if wanted.is_empty() => {
-            common.output.push(Action::ReceiveSnapshot { from, meta });
+            snapshots::receive(common, from, meta);
         }
         _ => {
             let name = "RequestEntriesReply";
@@ -128,29 +145,60 @@ pub(crate) fn on_reply(
     }
 }
 
+/// Whether this node may receive the snapshot, of which it has seen no leader's offer, in place of
+/// damaged entries.
+fn replaces_damage(common: &Common, meta: &SnapshotMeta) -> bool {
+    !snapshots::is_of_diverged_log(common, meta)
+        && (covers_damage(common.log(), meta) || is_ahead(common, meta))
+}
+
 /// Whether the snapshot replaces damaged entries of this log that no snapshot of this node covers.
+/// A correct one has the membership that this log has there.
 fn covers_damage(log: &Log, meta: &SnapshotMeta) -> bool {
     let last = meta.last.index;
-    log.last_before_damage() < last && last <= log.durable() && log.has(meta.last)
+    let is_durable = last <= log.durable() && log.has(meta.last);
+    let membership = log.membership_at(last).filter(|_| !log.has_unknown_membership());
+    let is_contradicted = membership.is_some_and(|membership| *membership != meta.membership);
+    log.last_before_damage() < last && is_durable && !is_contradicted
+}
+
+/// Whether the snapshot ends after this log, so that it replaces all of it. The leader may have
+/// nothing else to send: its window may be full of entries that this node does not acknowledge.
+fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
+    meta.last.index > common.log().last().index && meta.last.term <= common.term()
+}
+
+/// Limits contents that a peer sent to one write. A membership that this node does not know is
+/// written alone: if it is intact then, the disk has found its content to be right, and not another
+/// one's only.
+fn limit(log: &Log, mut contents: Vec<Entry>) -> Vec<Entry> {
+    let is_unknown = |entry: &Entry| log.is_unknown_membership(entry.id.index);
+    let known = contents.iter().position(is_unknown).unwrap_or(contents.len());
+    contents.truncate(known.max(1));
+    contents
 }
 
 /// Passes contents of damaged entries to the disk.
 fn write(common: &mut Common, entries: Vec<Entry>) {
     assert!(!common.health.repair.is_writing, "one repair is under way at a time");
-    let last = entries.last().expect("a repair has contents").id.index;
-    common.health.repair.memberships.extend(entries.iter().filter_map(Entry::membership));
-    common.health.repair.through = last;
+    assert!(!entries.is_empty(), "a repair has contents");
+    let unknown = entries.iter().find(|it| common.log().is_unknown_membership(it.id.index));
+    assert!(unknown.is_none() || entries.len() == 1, "an unknown membership is written alone");
+    common.health.repair.membership = unknown.and_then(Entry::membership);
     common.health.repair.is_writing = true;
     common.output.push(Action::Repair(entries));
 }
 
 /// Begins to adopt a received snapshot that covers damaged entries of this log, and returns true;
-/// returns false if it covers none.
+/// returns false if it covers none, or if the disk is adopting one already. The entries that it
+/// covers are committed, so that none of them is truncated meanwhile.
 pub(crate) fn adopt_snapshot(common: &mut Common, meta: &SnapshotMeta) -> bool {
-    let covers = covers_damage(common.log(), meta);
-    if covers {
+    let adopts =
+        covers_damage(common.log(), meta) && !common.health.repair.is_adopting(common.log());
+    if adopts {
+        common.journal.commit(meta.last.index);
         common.health.repair.adopting = Some(meta.last);
         common.output.push(Action::AdoptSnapshot(meta.clone()));
     }
-    covers
+    adopts
 }

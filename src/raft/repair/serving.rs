@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::log::Slice;
+use crate::log::{Log, Slice};
 use crate::raft::api::action::MessageRejectReason;
 use crate::raft::api::input::Consumer;
 use crate::raft::common::Common;
@@ -17,14 +17,26 @@ pub(crate) fn on_request(common: &mut Common, from: NodeId, first: EntryId, last
         return common.reject_message(from, "RequestEntries", reason);
     }
     let (log, config) = (common.log(), common.config());
-    if first.index <= log.base().index || !log.has(first) {
+    let is_known = log.has(first) || first.index < log.base().index;
+    let start = is_known.then(|| first_intact(log, first.index.max(log.base().index.next()), last));
+    let Some(start) = start.flatten() else {
         return reply(common, from, first.index, Vec::new());
-    }
-    match log.slice(first.index, last, config.message_entries_max, config.message_bytes_max) {
+    };
+    match log.slice(start, last, config.message_entries_max, config.message_bytes_max) {
         Slice::Hot(entries) => reply(common, from, first.index, entries),
-        Slice::Cold { last } => common.fetch(Consumer::Repair(from), first.index, last),
-        Slice::Damaged => reply(common, from, first.index, Vec::new()),
+        Slice::Cold { last } => common.fetch(Consumer::Repair(from), start, last),
+        Slice::Damaged => unreachable!("the first entry is intact"),
     }
+}
+
+/// Returns the index of the first entry in the range that is intact or in memory.
+fn first_intact(log: &Log, first: Index, last: Index) -> Option<Index> {
+    let last = last.min(log.last().index);
+    let mut index = first;
+    while log.is_damaged(index) && index < log.tail_first() {
+        index = index.next();
+    }
+    (index <= last).then_some(index)
 }
 
 /// Sends the entries that the disk returned to the node that needs them.

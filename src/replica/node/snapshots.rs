@@ -57,7 +57,7 @@ impl Node {
             return None;
         }
         self.notes.push(|| Note::SnapshotTaken(meta.clone()));
-        let base = self.snapshots.on_taken(&meta);
+        let base = self.snapshots.on_recorded(&meta);
         Some(Compaction { input: raft::Input::SnapshotTaken { meta, base }, base })
     }
 
@@ -79,10 +79,13 @@ impl Node {
         self.outputs.push(Output::Work(work));
     }
 
-    /// Handles a peer's offer of a snapshot. No transfer starts while the worker restores, because
-    /// recording a second received snapshot would remove the file that the worker reads.
+    /// Handles a peer's offer of a snapshot. No transfer starts while the worker restores, or is
+    /// about to, because recording a second received snapshot would remove the file that the worker
+    /// reads.
     pub(super) fn on_snapshot_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
-        let may_start = !matches!(self.task, Task::Restoring | Task::Rebuilding);
+        let log = self.raft.log();
+        let will_restore = log.applied() < log.snapshot().index;
+        let may_start = !will_restore && !matches!(self.task, Task::Restoring | Task::Rebuilding);
         let (storage, events) = (&mut self.storage, &mut self.events);
         self.snapshots.on_offer(self.now, from, &meta, may_start, storage, events);
     }

@@ -46,7 +46,8 @@ impl Node {
     /// Handles a peer's offer of a snapshot for a rebuild.
     fn on_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
         let log = self.raft.log();
-        let fits = log.membership_at(meta.last.index) == Some(&meta.membership);
+        let fits = log.has_unknown_membership()
+            || log.membership_at(meta.last.index) == Some(&meta.membership);
         if fits && self.validation.may_rebuild_from(&meta, self.storage.snapshot(), log) {
             self.on_snapshot_offer(from, meta);
         }
