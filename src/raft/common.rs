@@ -12,7 +12,7 @@ use crate::raft::health::Health;
 use crate::raft::journal::Journal;
 use crate::raft::journal::apply::Apply;
 use crate::raft::journal::outbox::PostOutcome;
-use crate::raft::leader::transfer_backoff::PriorityTransferBackoff;
+use crate::raft::leader::transfer_backoff::TransferBackoff;
 use crate::raft::members::Members;
 use crate::raft::members::survival::Survival;
 use crate::raft::output::Output;
@@ -39,7 +39,7 @@ pub(crate) struct Common {
     /// (`Config::survivor`).
     pub(crate) survival: Survival,
     pub(crate) timing: Timing,
-    pub(crate) priority_transfer_backoff: PriorityTransferBackoff,
+    pub(crate) transfer_backoff: TransferBackoff,
     pub(crate) health: Health,
     pub(crate) output: Output,
 }
@@ -72,7 +72,7 @@ impl Common {
             members: Members::new(incarnation, active, bootstrap),
             survival: Survival::new(config.survivor.map(|survivor| survivor.after), now),
             timing,
-            priority_transfer_backoff: PriorityTransferBackoff::default(),
+            transfer_backoff: TransferBackoff::default(),
             health: Health::default(),
             output: Output::default(),
             config,
@@ -316,7 +316,7 @@ impl Common {
         let membership = self.journal.log().membership();
         let priority = membership.priority(own);
         if membership.ids().all(|id| membership.priority(id) == priority) {
-            self.priority_transfer_backoff = PriorityTransferBackoff::default();
+            self.transfer_backoff = TransferBackoff::default();
         }
         self.timing.normalize(self.config.suspension.is_some(), now);
         self.output = Output::default();
@@ -339,7 +339,7 @@ impl Common {
         each(self.ballot.instant());
         self.reads.instant().into_iter().for_each(&mut each);
         each(self.timing.instant());
-        each(self.priority_transfer_backoff.instant());
+        each(self.transfer_backoff.instant());
         self.survival.instants().for_each(&mut each);
         each(self.journal.outbox_mut().instant());
         self.health.repair.instants().for_each(&mut each);

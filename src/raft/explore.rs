@@ -33,6 +33,9 @@ impl Raft {
         if let Role::Follower(follower) = role {
             follower.normalize(common.now());
         }
+        if let Role::Leader(leader) = role {
+            leader.forget_disk_lag();
+        }
         if common.config().lease.is_none() {
             match role {
                 Role::Follower(follower) => follower.forget_rounds(),

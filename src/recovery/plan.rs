@@ -112,7 +112,8 @@ impl Plan {
         config: &StorageConfig,
     ) -> Result<(), RecoveryError> {
         let member = self.membership.member(node).ok_or(RecoveryError::NotMember(node))?;
-        let mut found = Inspection::open(source, config).map_err(RecoveryError::Source)?;
+        let found = Inspection::open(source, config).and_then(Inspection::with_snapshot);
+        let mut found = found.map_err(RecoveryError::Source)?;
         if DirectoryState::from(found.clone()) != self.state {
             return Err(RecoveryError::SourceChanged);
         }

@@ -41,7 +41,8 @@ impl Survey {
         disk: &mut impl Disk,
         config: &StorageConfig,
     ) {
-        let found = Inspection::open(disk, config).map(DirectoryState::from);
+        let found = Inspection::open(disk, config).and_then(Inspection::with_snapshot);
+        let found = found.map(DirectoryState::from);
         self.directories.push(SurveyedDirectory { location: place.into(), result: found });
     }
 

@@ -78,6 +78,8 @@ pub(crate) struct NodeParts {
     pub(crate) conflict_test: ConflictTest,
     pub(crate) snapshots: Snapshots,
     pub(crate) validation: Validation,
+    /// The reason why the state machine could not be restored, if it could not.
+    pub(crate) snapshot_damage: Option<StorageError>,
     pub(crate) hash_chains: HashChains,
     pub(crate) usage: MachineUsage,
 }
@@ -113,20 +115,18 @@ enum Stage {
 impl Node {
     /// Returns a node with these parts.
     pub(crate) fn new(config: ReplicaConfig, parts: NodeParts, now: Instant) -> Node {
-        let NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains, usage } =
-            parts;
-        let scrubber = Scrubber::new(config.scrub_period, now, &storage);
-        Node {
+        let scrubber = Scrubber::new(config.scrub_period, now, &parts.storage);
+        let mut node = Node {
             config,
-            raft,
-            storage,
+            raft: parts.raft,
+            storage: parts.storage,
             scrubber,
             requests: Requests::default(),
-            conflict_test,
-            snapshots,
-            validation,
-            hash_chains,
-            usage,
+            conflict_test: parts.conflict_test,
+            snapshots: parts.snapshots,
+            validation: parts.validation,
+            hash_chains: parts.hash_chains,
+            usage: parts.usage,
             task: Task::Idle,
             fetches: BTreeMap::new(),
             last_fetch: FetchId::default(),
@@ -138,12 +138,18 @@ impl Node {
             events: Vec::new(),
             inputs: VecDeque::new(),
             outputs: Vec::new(),
+        };
+        if let Some(damage) = parts.snapshot_damage {
+            node.inputs.push_back(raft::Input::Quarantine(true));
+            node.outputs.push(Output::SnapshotDamaged(damage));
         }
+        node
     }
 
     /// Appends the first outputs of a started node to `outputs`. Call it once, before any step.
     pub fn start(&mut self, outputs: &mut Vec<Output>) {
         assert_eq!(self.stage, Stage::Running, "contract: a node is started once, before a step");
+        outputs.append(&mut self.outputs);
         core::mem::swap(outputs, &mut self.outputs);
         self.storage.start(&mut self.events);
         self.run_until_idle();

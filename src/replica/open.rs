@@ -11,7 +11,7 @@ use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
 use crate::storage::{self, ClusterId, Disk, Identity, OpenedStorage, Storage, StorageError};
 use crate::types::text::texts;
-use crate::types::{Index, Instant, Membership, NodeId, Restored};
+use crate::types::{Index, Instant, Membership, NodeId, Restored, StateDigest};
 
 /// A complete node: the consensus part and the worker with the state machine.
 #[derive(Clone, Debug)]
@@ -82,16 +82,19 @@ impl<M: StateMachine> Replica<M> {
         let (storage, opened) = opened.map_err(OpenError::Storage)?;
         let digest_interval = config.validate_states.then_some(config.validation_entries);
         let mut worker = Worker::new(cluster, Machine::new(machine), digest_interval);
-        if opened.snapshot.last.index > Index::ZERO {
+        if opened.snapshot_damage.is_some() {
+            worker.discard_state();
+        } else if opened.snapshot.last.index > Index::ZERO {
             worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
         }
         let own = worker.machine().user().applied();
         if own > opened.last.index {
             return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last.index });
         }
-        let applied = worker.machine().applied().index;
-        assert!(applied == opened.snapshot.last.index, "the state starts from the snapshot");
-        let (last, older) = (opened.snapshot.last.index, opened.previous_snapshot);
+        let applied = opened.snapshot.last.index;
+        let is_restored = worker.machine().applied().index == applied;
+        assert!(is_restored || opened.snapshot_damage.is_some(), "the state is the snapshot's");
+        let (last, older) = (applied, opened.previous_snapshot);
         let snapshots = Snapshots::new(&config, last, older);
         let restored = Restored {
             incarnation: opened.identity.incarnation,
@@ -107,23 +110,35 @@ impl<M: StateMachine> Replica<M> {
             applied,
         };
         let hash_chains = HashChains::from_tail(&restored.tail);
-        let validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
+        let digest = if is_restored { worker.state_digest() } else { StateDigest::default() };
+        let mut validation = Validation::new(&config, seed, applied, digest, now);
+        if opened.snapshot_damage.is_some() {
+            validation.quarantine(now);
+        }
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
         let conflict_test = worker.machine().user().conflict_test();
         let usage = worker.machine().usage();
-        let parts =
-            NodeParts { raft, storage, conflict_test, snapshots, validation, hash_chains, usage };
+        let parts = NodeParts {
+            raft,
+            storage,
+            conflict_test,
+            snapshots,
+            validation,
+            snapshot_damage: opened.snapshot_damage,
+            hash_chains,
+            usage,
+        };
         let node = Node::new(config, parts, now);
         Ok(Replica { node, worker })
     }
 }
 
-/// Returns false if the node needs a damaged entry and no other node has to have it: the node alone
-/// is a quorum.
+/// Returns false if the node needs a damaged entry or a snapshot and no other node has to have it:
+/// the node alone is a quorum.
 fn can_be_repaired(opened: &OpenedStorage, id: NodeId) -> bool {
     let covered = opened.snapshot.last.index;
     let mut needed = opened.damaged.iter().filter(|damaged| damaged.id.index > covered).peekable();
-    let is_needed = needed.peek().is_some();
+    let is_needed = opened.snapshot_damage.is_some() || needed.peek().is_some();
     // A membership that is lost may name other voters.
     let may_have_peers = needed.any(|damaged| damaged.is_membership);
     let last = opened.memberships.last().map(|(_, membership)| membership);
@@ -146,7 +161,7 @@ impl std::error::Error for OpenError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Identity, StorageConfig};
+    use crate::storage::{FileName, Identity, StorageConfig};
     use crate::types::{DamagedEntry, EntryId, Incarnation, SnapshotMeta, Term};
 
     #[test]
@@ -171,5 +186,7 @@ mod tests {
         assert!(!can_be_repaired(&opened, own));
         opened.snapshot = SnapshotMeta::empty(EntryId::new(Term(1), Index(7)), alone);
         assert!(can_be_repaired(&opened, own), "the snapshot covers the entry");
+        opened.snapshot_damage = Some(StorageError::damage(FileName::Superblock, 0, "bad"));
+        assert!(!can_be_repaired(&opened, own), "no other node has its state");
     }
 }

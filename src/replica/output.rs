@@ -138,6 +138,9 @@ pub enum Output {
     StateCompared(ComparisonResult),
     /// The node stopped because of an error. It does nothing more before a restart.
     Stopped(StorageError),
+    /// The node started without a state, because no snapshot on its disk can be read: it applies
+    /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
+    SnapshotDamaged(StorageError),
     /// The node completed the shutdown that `Input::Close` requested.
     Closed,
 }

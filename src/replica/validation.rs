@@ -164,6 +164,13 @@ impl Validation {
         self.round = None;
     }
 
+    /// Begins the rebuild of a state that is wrong, or that the node could not restore.
+    pub(crate) fn quarantine(&mut self, now: Instant) {
+        self.verification = StateVerification::Quarantined;
+        self.rebuild = Rebuild { request_at: now, turn: 0, snapshot: None };
+        self.round = None;
+    }
+
     /// Does what is due now. Returns the result of a round that ends.
     pub(crate) fn advance(
         &mut self,
@@ -260,8 +267,7 @@ impl Validation {
             }
             ComparisonResult::Diverged { .. } => {
                 self.comparisons.diverged += 1;
-                self.verification = StateVerification::Quarantined;
-                self.rebuild = Rebuild { request_at: now, turn: 0, snapshot: None };
+                self.quarantine(now);
             }
             ComparisonResult::Rebuilt { .. } => unreachable!("no round has this result"),
         }

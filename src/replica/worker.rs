@@ -81,6 +81,11 @@ impl<M: StateMachine> Worker<M> {
         StateDigest { results: self.machine.results().map(hash), state: state.map(hash) }
     }
 
+    /// Marks the state as unusable until it is restored from a snapshot.
+    pub(crate) fn discard_state(&mut self) {
+        self.machine.discard_state();
+    }
+
     /// Returns a frozen view of the current state, which later entries do not change. Returns
     /// `None` while a state machine with durable state of its own is ahead of the replayed log.
     #[must_use]

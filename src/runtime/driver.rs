@@ -364,6 +364,15 @@ fn log_output(output: &Output) {
                  acknowledged; remove the peer from the membership and add it again"
             );
         }
+        Output::SnapshotDamaged(StorageError { file, offset, message, .. }) => {
+            warn!(
+                file = file.map(tracing::field::display),
+                offset,
+                message,
+                "the snapshot on the disk is damaged: the node rebuilds its state from the \
+                 snapshot of another member"
+            );
+        }
         other => debug!(?other, "unexpected output"),
     }
 }

@@ -55,7 +55,7 @@ impl StorageImport {
         superblock.origin = Some(origin);
         let updater = SuperblockUpdater::new(superblock.clone(), &[]);
         let (cluster, empty) = (identity.cluster, &superblock.snapshot);
-        let found = Snapshots::open(disk, cluster, empty, config.snapshots)?;
+        let found = Snapshots::open(disk, cluster, empty, Index::ZERO, config.snapshots)?;
         let start = LogStart {
             index: LogIndex::new(Link::anchor(last)),
             next_seq: FlushSeq(1),

@@ -9,11 +9,11 @@ use crate::storage::disk::{Disk, FileName};
 use crate::storage::error::{OpenError, StorageError};
 use crate::storage::identity::Identity;
 use crate::storage::log::LogStart;
-use crate::storage::open::{OpenedStorage, open_snapshots};
+use crate::storage::open::OpenedStorage;
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::recovery::{RecoveredLog, TornFlush, recover};
 use crate::storage::salvage::salvage;
-use crate::storage::snapshots::OpenedSnapshots;
+use crate::storage::snapshots::{OpenedSnapshots, Snapshots};
 use crate::storage::spare_segments::SpareSegments;
 use crate::storage::store::Storage;
 use crate::storage::superblock_updater::SuperblockUpdater;
@@ -37,7 +37,7 @@ pub struct Inspection {
     pub torn: Vec<TornFlush>,
     /// The last index of the newest snapshot, and why it cannot be used. A start would use the
     /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
-    /// it.
+    /// it; or, if [`OpenedStorage::snapshot_damage`] is set, need a snapshot of a peer.
     pub damaged_snapshot: Option<(Index, StorageError)>,
     storage: Storage,
     /// The content of damaged sectors that is known again.
@@ -55,8 +55,8 @@ impl Inspection {
     /// Reads a directory that no node has open.
     ///
     /// # Errors
-    /// An [`OpenError`] if the directory is not formatted, its superblock or its snapshots are
-    /// damaged, a file belongs to another node, or the disk failed.
+    /// An [`OpenError`] if the directory is not formatted, its superblock is damaged, a file
+    /// belongs to another node, or the disk failed.
     pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
@@ -90,6 +90,17 @@ impl Inspection {
         let mut patches = disk.into_patches();
         patches.extend(known);
         Ok(Inspection { opened, damage, repairable, torn, damaged_snapshot, storage, patches })
+    }
+
+    /// Returns the inspection of a directory whose state can be restored without a peer.
+    ///
+    /// # Errors
+    /// [`OpenedStorage::snapshot_damage`], if it is set.
+    pub fn with_snapshot(self) -> Result<Inspection, OpenError> {
+        match &self.opened.snapshot_damage {
+            Some(damage) => Err(damage.clone().into()),
+            None => Ok(self),
+        }
     }
 
     /// Returns the damaged sectors whose content the rest of the log determines, by file and
@@ -139,10 +150,11 @@ impl Recovered {
     ) -> Result<Recovered, OpenError> {
         let superblock = &directory.superblock;
         let base = recovered.index.base().id.index;
+        let (cluster, newest) = (superblock.identity.cluster, &superblock.snapshot);
         let OpenedSnapshots { snapshots, damage: unusable } =
-            open_snapshots(disk, superblock, base, config)?;
-        let newest = superblock.snapshot.last.index;
-        let damaged_snapshot = unusable.map(|failure| (newest, failure));
+            Snapshots::open(disk, cluster, newest, base, config.snapshots)?;
+        let snapshot_damage = unusable.clone().filter(|_| snapshots.current().is_none());
+        let damaged_snapshot = unusable.map(|failure| (newest.last.index, failure));
         let start = LogStart {
             index: recovered.index,
             next_seq: recovered.last_seq.next(),
@@ -157,6 +169,7 @@ impl Recovered {
         let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
+        let opened = OpenedStorage { snapshot_damage, ..opened };
         Ok(Recovered { opened, damaged_snapshot, storage })
     }
 }

@@ -34,6 +34,9 @@ pub struct OpenedStorage {
     pub committed: Index,
     /// The snapshot to start from: the current one, or the one before it if that is damaged.
     pub snapshot: SnapshotMeta,
+    /// The reason why `snapshot` cannot be read, if neither it nor the one before it can. The node
+    /// then needs a snapshot from a peer; everything else in its directory is intact.
+    pub snapshot_damage: Option<StorageError>,
     /// The last index of the snapshot before the current one; 0 if there is none.
     pub previous_snapshot: Index,
     /// The entry before the first one on disk; not after the last entry of the snapshot.
@@ -86,7 +89,8 @@ impl Storage {
     ///
     /// An entry of which only the content is damaged keeps its place in the log, and
     /// [`OpenedStorage::damaged`] lists it: a peer can provide the content for
-    /// [`Storage::repair`].
+    /// [`Storage::repair`]. If no snapshot can be read, [`OpenedStorage::snapshot_damage`] says
+    /// why: a peer can provide a later one.
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or
@@ -101,11 +105,13 @@ impl Storage {
         Storage::open_if(disk, cluster, node, config, |_| true)
     }
 
-    /// Like [`Storage::open`], but a directory with damaged entries is opened only if `accepts`
-    /// returns true for its content; otherwise nothing is written.
+    /// Like [`Storage::open`], but a directory with damaged entries, or without a snapshot that can
+    /// be read, is opened only if `accepts` returns true for its content; otherwise nothing is
+    /// written.
     ///
     /// # Errors
-    /// Those of [`Storage::open`], and [`OpenedStorage::damage`] if it is not accepted.
+    /// Those of [`Storage::open`], and [`OpenedStorage::damage`] or
+    /// [`OpenedStorage::snapshot_damage`] if it is not accepted.
     pub fn open_if(
         disk: &mut impl Disk,
         cluster: ClusterId,
@@ -125,7 +131,8 @@ impl Storage {
         let recovered = recover(&mut patched, &directory, bytes, tail)?;
         let Directory { copies, superblock, segments, .. } = directory;
         let base = recovered.index.base().id.index;
-        let snapshots = open_snapshots(&mut patched, &superblock, base, config)?.snapshots;
+        let newest = &superblock.snapshot;
+        let found = Snapshots::open(&mut patched, cluster, newest, base, config.snapshots)?;
         let updater = SuperblockUpdater::new(superblock, &copies);
         let mut unwritten = UnwrittenContent::of(&recovered);
         let rewritten = match recovered.unacknowledged {
@@ -133,8 +140,9 @@ impl Storage {
             _ => None,
         };
         let (mut storage, opened) =
-            Storage::prepare(&mut patched, config, updater, snapshots, recovered)?;
-        if let Some(damage) = opened.damage.as_ref().filter(|_| !accepts(&opened)) {
+            Storage::prepare(&mut patched, config, updater, found, recovered)?;
+        let mut damage = opened.damage.iter().chain(&opened.snapshot_damage);
+        if let Some(damage) = damage.next().filter(|_| !accepts(&opened)) {
             return Err(damage.clone().into());
         }
         storage.log.sizes = segments.into_iter().collect();
@@ -149,9 +157,11 @@ impl Storage {
         disk: &mut impl Disk,
         config: &StorageConfig,
         updater: SuperblockUpdater,
-        snapshots: Snapshots,
+        found: OpenedSnapshots,
         recovered: RecoveredLog,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
+        let OpenedSnapshots { snapshots, damage: snapshot_damage } = found;
+        let snapshot_damage = snapshot_damage.filter(|_| snapshots.current().is_none());
         let (spare, next) = (recovered.spare_segments, recovered.next_segment);
         let is_rewritten = matches!(recovered.unacknowledged, Some(UnacknowledgedFlush::Intact(_)));
         let start = LogStart {
@@ -178,7 +188,7 @@ impl Storage {
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
         let LogDamage { entries: damaged, error: damage, .. } = recovered.damage;
-        Ok((storage, OpenedStorage { tail, damaged, damage, ..opened }))
+        Ok((storage, OpenedStorage { tail, damaged, damage, snapshot_damage, ..opened }))
     }
 
     /// Completes recovery with the writes that must precede the start: a last flush that may not
@@ -225,6 +235,7 @@ impl Storage {
             hard_state: durable.hard_state,
             committed: committed.max(covered),
             snapshot,
+            snapshot_damage: None,
             previous_snapshot: self.previous_snapshot(),
             base: self.base(),
             runs,
@@ -327,25 +338,6 @@ impl Storage {
             }
         }
         Ok(others)
-    }
-}
-
-/// Opens the snapshots at the newest complete one from which the log, which begins after `base`,
-/// continues. Also returns the damage if that is not the current snapshot.
-pub(crate) fn open_snapshots(
-    disk: &mut impl Disk,
-    superblock: &Superblock,
-    base: Index,
-    config: &StorageConfig,
-) -> Result<OpenedSnapshots, OpenError> {
-    let (cluster, current) = (superblock.identity.cluster, &superblock.snapshot);
-    let found = Snapshots::open(disk, cluster, current, config.snapshots)?;
-    let start = found.snapshots.current().map_or(Index::ZERO, |meta| meta.last.index);
-    match found.damage {
-        // The log does not reach back to the snapshot before the damaged one, so a start from it
-        // would lack entries.
-        Some(damage) if start < base => Err(damage.into()),
-        _ => Ok(found),
     }
 }
 

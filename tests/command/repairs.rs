@@ -1,8 +1,9 @@
 //! Entries whose content a disk lost, on real processes: the node gets it from the others.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -119,4 +120,45 @@ fn damage_under_running_nodes_stops_no_node_while_a_member_is_added() {
     nodes.serve_with(4, &["--listen", &listen, "--join", &members]);
     nodes.await_whole(4);
     nodes.assert_has(0..60);
+}
+
+#[test]
+fn nodes_without_a_readable_snapshot_rebuild_their_state_from_the_third() {
+    let mut nodes = started(20);
+    for id in 1..=3 {
+        nodes.ask(&["snapshot", &nodes.address(id).to_string()]).ok();
+    }
+    let snapshots = |nodes: &Nodes, id: u64| -> Vec<PathBuf> {
+        let files = fs::read_dir(nodes.directory(id)).expect("it exists");
+        let paths = files.map(|file| file.expect("it can be listed").path());
+        paths.filter(|path| path.file_name().is_some_and(is_snapshot)).collect()
+    };
+    for id in 1..=3 {
+        eventually("each node has a snapshot", || snapshots(&nodes, id).len() == 1);
+    }
+    (1..=3).for_each(|id| nodes.kill(id));
+    // One node has lost a byte of its snapshot, another one the whole file.
+    let file = File::options().write(true).open(&snapshots(&nodes, 1)[0]).expect("it exists");
+    file.write_all_at(&[0xff], 4100).expect("the disk has space");
+    fs::remove_file(&snapshots(&nodes, 2)[0]).expect("it exists");
+    for id in 1..=2 {
+        let found = nodes.quorate(&["inspect", &format!("d{id}")]);
+        assert_eq!(found.code, 1, "{found:?}");
+        assert!(found.out.contains("from the snapshot of another member"), "{}", found.out);
+        assert!(found.out.contains("next: start the node"), "{}", found.out);
+    }
+    (1..=3).for_each(|id| nodes.serve(id));
+    for id in 1..=2 {
+        eventually("the state is rebuilt", || {
+            nodes.log(id).contains("rebuilt") && nodes.log(id).contains("snapshot on the disk")
+        });
+    }
+    nodes.put(20);
+    nodes.await_whole(3);
+    nodes.kill(3);
+    nodes.assert_has(0..=20);
+}
+
+fn is_snapshot(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with("snapshot-")
 }

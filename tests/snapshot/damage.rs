@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use quorate::storage::{
-    ClusterId, Completion, Disk, Event, FileDisk, FileName, Identity, SnapshotEvent,
-    SnapshotReader, Storage, StorageConfig,
+    ClusterId, Completion, Disk, Event, FileDisk, FileName, Identity, OpenedStorage, SnapshotEvent,
+    SnapshotReader, Storage, StorageConfig, StorageError,
 };
 use quorate::types::{
     Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload, SnapshotMeta, Term,
@@ -40,6 +40,7 @@ struct Node {
     disk: FileDisk,
     storage: Storage,
     snapshot: SnapshotMeta,
+    snapshot_damage: Option<StorageError>,
     memberships: Vec<(Index, Membership)>,
     events: Vec<Event>,
 }
@@ -51,8 +52,9 @@ impl Node {
         let (mut storage, opened) = opened.map_err(|error| error.to_string())?;
         let mut events = Vec::new();
         storage.start(&mut events);
-        let (snapshot, memberships) = (opened.snapshot, opened.memberships);
-        let mut node = Node { disk, storage, snapshot, memberships, events: Vec::new() };
+        let OpenedStorage { snapshot, snapshot_damage, memberships, .. } = opened;
+        let mut node =
+            Node { disk, storage, snapshot, snapshot_damage, memberships, events: Vec::new() };
         node.settle(events);
         Ok(node)
     }
@@ -184,13 +186,26 @@ fn a_missing_snapshot_is_replaced_by_the_previous_one() {
 }
 
 #[test]
-fn without_an_intact_snapshot_the_node_does_not_start() {
+fn without_an_intact_snapshot_the_node_needs_one_from_a_peer() {
     let (_folder, path) = with_two();
     damage(&file(&path, 4));
-    assert!(Node::open(&path).is_ok(), "the current one is intact");
+    let node = Node::open(&path).expect("the current one is intact");
+    assert_eq!(node.snapshot_damage, None);
+    drop(node);
     damage(&file(&path, 8));
-    let error = Node::open(&path).err().expect("no snapshot is intact");
+    let mut disk = FileDisk::open(&path).expect("it exists");
+    let opened = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |opened| {
+        assert_eq!((opened.snapshot.last, opened.last), (id(8), id(10)));
+        false
+    });
+    let error = opened.map(drop).expect_err("a node alone cannot start").to_string();
     assert!(error.starts_with("snapshot-0000000000000008 at 4096: chunk 0"), "{error}");
-    let files: Vec<_> = [4, 8].map(|index| file(&path, index).exists()).to_vec();
-    assert_eq!(files, [true, true], "nothing was changed");
+    drop(disk);
+    let mut node = Node::open(&path).expect("a node with peers starts");
+    assert!(node.snapshot_damage.is_some());
+    assert_eq!([4, 8].map(|index| file(&path, index).exists()), [true, true]);
+    node.take_snapshot(id(10), b"ten");
+    drop(node);
+    let mut node = Node::open(&path).expect("the newest is whole");
+    assert_eq!((node.snapshot_damage.take(), node.content()), (None, b"ten".to_vec()));
 }

@@ -11,7 +11,7 @@ use quorate::raft::{Config, RejectReason, RoleName};
 use quorate::replica::{
     ComparisonResult, Input, Node, Output, Replica, ReplicaConfig, StateVerification, Work, Worker,
 };
-use quorate::storage::{ClusterId, Completion, Disk, Identity, StorageError};
+use quorate::storage::{ClusterId, Completion, Disk, FileName, Identity, StorageError};
 use quorate::types::{
     Acknowledge, Incarnation, Index, Instant, Membership, NodeId, Packet, ReadLevel, Tag,
 };
@@ -179,6 +179,14 @@ impl Cluster {
         self.host(id).running.as_mut().expect("the node runs").node.start(&mut outputs);
         self.execute_all(id, outputs);
         self.deliver();
+    }
+
+    /// Flips a bit in every snapshot file of the node, and returns the number of files.
+    pub(crate) fn damage_snapshots(&mut self, id: u64) -> usize {
+        let disk = &mut self.host(id).disk;
+        let files = disk.list().expect("a simulated disk lists its files");
+        let snapshots = files.iter().filter(|(file, _)| matches!(file, FileName::Snapshot(_)));
+        snapshots.filter(|(file, _)| disk.flip_bits(*file, 64, 1)).count()
     }
 
     pub(crate) fn crash(&mut self, id: u64) {

@@ -346,3 +346,64 @@ fn without_a_majority_a_restore_in_progress_ends_nothing() {
     );
     assert_eq!(cluster.read(3), UNVERIFIED);
 }
+
+/// Returns a cluster whose nodes have compacted their logs.
+fn compacted() -> Cluster {
+    let mut cluster = Cluster::new(|config| {
+        (config.snapshot_entries, config.trailing_entries) = (10, 0);
+        (config.storage.segment_bytes, config.storage.flush_bytes_max) = (64 << 10, 16 << 10);
+        config.storage.command_bytes_max = 4 << 10;
+        config.raft.command_bytes_max = 4 << 10;
+    });
+    propose_some(&mut cluster, 35);
+    cluster.advance(PERIOD);
+    let base = |id| cluster.node(id).raft().log().base().index;
+    assert!((1..=3).all(|id| base(id) > Index::ZERO), "no log reaches back to the beginning");
+    cluster
+}
+
+#[test]
+fn a_node_without_a_readable_snapshot_rebuilds_its_state_from_a_peer() {
+    let mut cluster = compacted();
+    cluster.crash(3);
+    assert!(cluster.damage_snapshots(3) > 0);
+    propose_some(&mut cluster, 1);
+    cluster.start(3);
+    assert_eq!(cluster.verification(3), StateVerification::Quarantined);
+    assert_eq!((cluster.sum(3), cluster.read(3)), (0, UNVERIFIED));
+    cluster.advance(PERIOD);
+    assert!(cluster.results(3).iter().any(is_rebuilt), "{:?}", cluster.results(3));
+    propose_some(&mut cluster, 1);
+    let sum = cluster.sum(1);
+    assert_eq!((cluster.sum(3), cluster.read(3)), (sum, Some(Event::Answer(sum))));
+    cluster.crash(3);
+    cluster.start(3);
+    cluster.advance(PERIOD);
+    assert_eq!(cluster.sum(3), sum, "the new snapshot is on its disk");
+}
+
+#[test]
+fn two_of_three_nodes_without_a_readable_snapshot_rebuild_from_the_third() {
+    let mut cluster = compacted();
+    let sum = cluster.sum(1);
+    (1..=3).for_each(|id| cluster.crash(id));
+    assert!([1, 3].map(|id| cluster.damage_snapshots(id)).iter().all(|files| *files > 0));
+    (1..=3).for_each(|id| cluster.start(id));
+    cluster.advance(PERIOD * 3);
+    assert_eq!(cluster.leader(), Some(2), "only this node may lead");
+    propose_some(&mut cluster, 1);
+    cluster.advance(PERIOD * 3);
+    assert_eq!([1, 2, 3].map(|id| cluster.sum(id)), [sum + 1; 3]);
+}
+
+#[test]
+fn without_any_readable_snapshot_no_node_answers() {
+    let mut cluster = compacted();
+    (1..=3).for_each(|id| cluster.crash(id));
+    (1..=3).for_each(|id| assert!(cluster.damage_snapshots(id) > 0));
+    (1..=3).for_each(|id| cluster.start(id));
+    cluster.advance(PERIOD * 3);
+    assert_eq!(cluster.leader(), None);
+    let reads = [1, 2, 3].map(|id| cluster.read(id));
+    assert!(reads.iter().all(|read| !matches!(read, Some(Event::Answer(_)))), "{reads:?}");
+}

@@ -147,6 +147,7 @@ fn write_from(
 ) -> Result<Written, String> {
     let mut disk = Interruptible(interrupt, disk);
     let found = Inspection::open(&mut disk, &StorageConfig::default());
+    let found = found.and_then(Inspection::with_snapshot);
     let Inspection { opened, damaged_snapshot: damaged, .. } =
         found.map_err(|error| error.to_string())?;
     let (cluster, snapshot) = (opened.identity.cluster, opened.snapshot);

@@ -9,10 +9,10 @@ use crate::types::{
     Body, Change, EntryId, Lineage, Member, Membership, NodeId, PendingTransition, RejectReason,
 };
 
-/// Whether a transfer to a voter of higher priority may begin. A joint change must be completed
+/// Whether this leader may begin a transfer by itself. A joint change must be completed
 /// first, because the next leader would have to finish it. A staged change may continue,
 /// because its new voters may never catch up.
-pub(crate) fn may_transfer_by_priority(common: &Common, blocked: Option<RejectReason>) -> bool {
+pub(crate) fn may_transfer(common: &Common, blocked: Option<RejectReason>) -> bool {
     !common.log().membership().is_joint() && change::may_append_step(common, blocked)
 }
 

@@ -3,6 +3,7 @@
 
 mod catch_up;
 mod change;
+mod disk_lag;
 mod disks;
 mod lease;
 mod maintenance;
@@ -65,7 +66,7 @@ impl Leader {
         assert!(common.ballot.vote() == Some(own), "a leader voted for itself");
         let term_start = common.append(Payload::Noop).index;
         let timeout = common.config().election_timeout_max;
-        common.priority_transfer_backoff.begin(now, timeout);
+        common.transfer_backoff.begin(now, timeout);
         let mut leader = Leader {
             term_start,
             peers,
@@ -465,9 +466,10 @@ impl Leader {
             && let Ok(changed) = common.log().membership().changed(&change)
         {
             self.begin_change(common, changed);
-        } else if maintenance::may_transfer_by_priority(common, blocked)
-            && let Some(to) = transfer::higher_priority_target(common, &self.peers)
-            && common.priority_transfer_backoff.attempt(now, timeout)
+        } else if maintenance::may_transfer(common, blocked)
+            && let is_slow = self.transfers.disk_is_slow(common)
+            && let Some(to) = transfer::better_leader(common, &self.peers, is_slow)
+            && common.transfer_backoff.attempt(now, timeout)
         {
             self.transfers.begin(common, &self.peers, &mut self.lease, None, to);
         }
@@ -478,6 +480,7 @@ impl Leader {
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.applied(common.log().applied());
         self.advance_commit(common);
+        self.transfers.compare_disks(common);
         if self.advance_membership(common) {
             // The new membership is active from its append on, and its quorum may have reached a
             // later index.
@@ -562,6 +565,11 @@ impl Leader {
     /// Drops what, without leases, only matters to bounded reads.
     pub(crate) fn forget_rounds(&mut self) {
         self.lease.forget_rounds();
+    }
+
+    /// Drops what only matters if a write to the disk takes long.
+    pub(crate) fn forget_disk_lag(&mut self) {
+        self.transfers.forget_disk_lag();
     }
 
     /// Returns every instant in the leader's state.

@@ -1,17 +1,20 @@
 //! Leadership transfers (thesis §3.10): requested by a user, to a voter of higher priority, or
-//! because the leader's disk is stuck or the leader has lost its vote.
+//! because the leader's disk is slow or stuck, or the leader has lost its vote.
 
 use crate::progress::{Mode, Progress};
 use crate::raft::api::action::Action;
 use crate::raft::common::Common;
+use crate::raft::leader::disk_lag::{DiskLag, LagLimits};
 use crate::raft::leader::lease::LeaderLease;
 use crate::raft::leader::peers::Peers;
 use crate::types::{Body, Instant, NodeId, RejectReason, Tag};
 
-/// The leadership transfer under way, if there is one. Proposals are rejected meanwhile.
+/// The leadership transfer under way, if there is one, and whether the leader's disk calls for one.
+/// Proposals are rejected during a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Transfers {
     current: Option<Transfer>,
+    disk_lag: DiskLag,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,6 +94,18 @@ impl Transfers {
         }
     }
 
+    /// Compares this leader's disk with the disks of a quorum.
+    pub(crate) fn compare_disks(&mut self, common: &Common) {
+        let (committed, durable) = (common.log().committed(), common.log().durable());
+        self.disk_lag.record(committed, durable, lag_limits(common), common.now());
+    }
+
+    /// Whether this leader's disk has been later than the disks of a quorum by more than a
+    /// heartbeat interval, for twice the longest election timeout.
+    pub(crate) fn disk_is_slow(&self, common: &Common) -> bool {
+        self.disk_lag.is_lasting(lag_limits(common), common.now())
+    }
+
     /// Reports a requested transfer as done, because the node no longer leads.
     pub(crate) fn finish(&mut self, common: &mut Common) {
         if let Some(Transfer { tag: Some(tag), .. }) = self.current.take() {
@@ -104,8 +119,18 @@ impl Transfers {
     }
 }
 
+fn lag_limits(common: &Common) -> LagLimits {
+    let span = common.config().election_timeout_max.saturating_mul(2);
+    LagLimits { tolerance: common.config().heartbeat_interval, span }
+}
+
 #[cfg(feature = "explore")]
 impl Transfers {
+    /// Drops the comparison of disks, which matters only if a write takes long.
+    pub(crate) fn forget_disk_lag(&mut self) {
+        self.disk_lag = DiskLag::default();
+    }
+
     /// The only instant in the state.
     pub(crate) fn instant(&mut self) -> Option<&mut Instant> {
         self.current.as_mut().map(|transfer| &mut transfer.deadline)
@@ -133,13 +158,14 @@ fn best_transfer_target(common: &Common, peers: &Peers) -> Option<NodeId> {
     peers.voters(membership).max_by_key(rank).map(|(id, _)| id)
 }
 
-/// Returns the voter that should lead in this node's place: the one with the highest priority above
-/// this node's that is ready and has every committed entry.
-pub(crate) fn higher_priority_target(common: &Common, peers: &Peers) -> Option<NodeId> {
+/// Returns the voter that should lead in this node's place: of those that are ready and have every
+/// committed entry the one with the highest priority, which must be above this node's unless this
+/// node's disk is slow (`any_priority`).
+pub(crate) fn better_leader(common: &Common, peers: &Peers, any_priority: bool) -> Option<NodeId> {
     let membership = common.log().membership();
     let own = membership.priority(common.id());
     let is_eligible = |(id, peer): &(NodeId, &Progress)| {
-        membership.priority(*id) > own
+        (any_priority || membership.priority(*id) > own)
             && peer.matched() >= common.log().committed()
             && may_take_leadership(common, peer)
     };

@@ -1,14 +1,15 @@
-//! The backoff between a leader's attempts to transfer to a voter of higher priority.
+//! The backoff between the transfers that a leader begins by itself: to a voter of higher priority,
+//! or to a voter with a faster disk.
 
 use core::time::Duration;
 
 use crate::types::Instant;
 
-/// When this node, as leader, next tries to transfer to a voter of higher priority. Each attempt
-/// doubles the wait; a long time without an attempt resets it. A voter that cannot keep the
-/// leadership therefore does not get it again and again.
+/// When this node, as leader, next tries to transfer by itself. Each attempt doubles the wait; a
+/// long time without an attempt resets it. A voter that cannot keep the leadership therefore does
+/// not get it again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct PriorityTransferBackoff {
+pub(crate) struct TransferBackoff {
     not_before: Instant,
     wait: Duration,
 }
@@ -16,7 +17,7 @@ pub(crate) struct PriorityTransferBackoff {
 /// The longest wait, in election timeouts.
 const WAIT_TIMEOUTS_MAX: u32 = 64;
 
-impl PriorityTransferBackoff {
+impl TransferBackoff {
     /// Delays the first attempt after the node's election by one election timeout, in which the
     /// other voters can be heard from.
     pub(crate) fn begin(&mut self, now: Instant, timeout: Duration) {
@@ -39,7 +40,7 @@ impl PriorityTransferBackoff {
 }
 
 #[cfg(feature = "explore")]
-impl PriorityTransferBackoff {
+impl TransferBackoff {
     /// The instant in the backoff's state.
     pub(crate) fn instant(&mut self) -> &mut Instant {
         &mut self.not_before

@@ -3,9 +3,7 @@
 use crate::raft;
 use crate::replica::node::{Compaction, Node, Task};
 use crate::replica::output::{ComparisonResult, Output};
-use crate::types::{
-    Comparison, ComparisonBody, Index, NodeId, SnapshotMeta, StateDigest, StateVerification,
-};
+use crate::types::{Comparison, ComparisonBody, Index, NodeId, SnapshotMeta, StateDigest};
 
 impl Node {
     /// Handles a comparison message; it is ignored unless a member sent it to this node.
@@ -28,9 +26,10 @@ impl Node {
 
     /// Handles the request of a quarantined peer for a snapshot that ends after `after`. Offers the
     /// last snapshot if it ends there. Otherwise it requests a new snapshot of this node's state,
-    /// or, if no later entry is applied, first appends a no-op for the snapshot to cover.
+    /// or, if no later entry is applied, first appends a no-op for the snapshot to cover. A state
+    /// that is not good enough for reads is none for a peer.
     fn on_snapshot_wanted(&mut self, from: NodeId, after: Index) {
-        if self.validation.verification() != StateVerification::Consistent {
+        if !self.validation.may_serve_reads(self.now, self.raft.membership()) {
             return;
         }
         let meta = self.storage.snapshot();

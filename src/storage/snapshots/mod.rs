@@ -56,10 +56,9 @@ pub(crate) struct Snapshots {
 #[derive(Clone, Debug)]
 pub(crate) struct OpenedSnapshots {
     /// The snapshots; the current one is the snapshot that the superblock names, or, if that is
-    /// damaged, the one before it.
+    /// damaged, the one before it. There is none if neither can be used.
     pub(crate) snapshots: Snapshots,
-    /// The reason why the snapshot that the superblock names cannot be used, if it cannot. Then the
-    /// node may start from [`Snapshots::current`] only if its log reaches back to that snapshot.
+    /// The reason why the snapshot that the superblock names cannot be used, if it cannot.
     pub(crate) damage: Option<StorageError>,
 }
 
@@ -71,17 +70,19 @@ enum Work {
 }
 
 impl Snapshots {
-    /// Opens the snapshots of a directory, and reads `current` in full. Changes nothing.
+    /// Opens the snapshots of a directory whose log begins after `base`, and reads `current` in
+    /// full. Changes nothing.
     ///
     /// # Errors
-    /// The damage, if neither the current snapshot nor the one before it is intact.
+    /// The error of the disk, if it cannot list its files.
     pub(crate) fn open<D: Disk>(
         disk: &mut D,
         cluster: ClusterId,
         current: &SnapshotMeta,
+        base: Index,
         config: SnapshotConfig,
     ) -> Result<OpenedSnapshots, StorageError> {
-        let found = open::scan(disk, cluster, current)?;
+        let found = open::scan(disk, cluster, current, base)?;
         let snapshots = Snapshots {
             common: Common::new(cluster, config),
             files: found.files,

@@ -13,7 +13,8 @@ use crate::types::{Index, Root, SnapshotMeta};
 /// The snapshot files of a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotScan {
-    /// The last index of the snapshot to start from; None for the empty state.
+    /// The last index of the snapshot to start from; None for the empty state, or if no snapshot
+    /// can be used.
     pub(crate) start: Option<Index>,
     /// The reason why the snapshot that the superblock names cannot be used, if it cannot.
     pub(crate) damage: Option<StorageError>,
@@ -25,11 +26,13 @@ pub(crate) struct SnapshotScan {
 }
 
 /// Scans every file and changes none. The snapshot that the superblock names is read in full; if it
-/// is damaged, the snapshot before it is read in full and used instead.
+/// is damaged, the snapshot before it is read in full and used instead, unless the log, which
+/// begins after `base`, does not reach back to it.
 pub(crate) fn scan<D: Disk>(
     disk: &mut D,
     cluster: ClusterId,
     current: &SnapshotMeta,
+    base: Index,
 ) -> Result<SnapshotScan, StorageError> {
     let list = disk.list().map_err(|error| StorageError::disk(None, 0, &error))?;
     let mut found = SnapshotScan {
@@ -67,7 +70,7 @@ pub(crate) fn scan<D: Disk>(
         let Ok(manifest) = read_manifest(disk, cluster, *file, *size) else { continue };
         let index = manifest.meta().last.index;
         if found.start.is_none() {
-            if verify_content(disk, *file, &manifest).is_err() {
+            if index < base || verify_content(disk, *file, &manifest).is_err() {
                 continue;
             }
             found.start = Some(index);
@@ -75,10 +78,7 @@ pub(crate) fn scan<D: Disk>(
         found.files.insert(index, Some(Arc::new(manifest)));
         break;
     }
-    match (found.start, found.damage) {
-        (None, Some(damage)) => Err(damage),
-        (_, damage) => Ok(SnapshotScan { damage, ..found }),
-    }
+    Ok(found)
 }
 
 fn load_whole<D: Disk>(

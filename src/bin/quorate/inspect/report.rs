@@ -23,6 +23,8 @@ pub(super) struct DirectoryReport {
     pub(super) damage: Vec<StorageError>,
     /// The damage of entries whose content other members provide once the node runs.
     pub(super) repairable: Option<StorageError>,
+    /// The damage of a snapshot in whose place a start uses another one.
+    replaceable_snapshot: Option<StorageError>,
 }
 
 impl DirectoryReport {
@@ -39,18 +41,25 @@ impl DirectoryReport {
             true => (inspection.damage.clone(), None),
             false => (None, inspection.damage.clone()),
         };
-        let damage = fatal.into_iter().chain(newest).collect();
-        let mut found = DirectoryReport { inspection, files, damage, repairable };
+        let opened = &inspection.opened;
+        let is_replaceable = opened.snapshot_damage.is_none() || has_peers(opened);
+        let (replaceable_snapshot, lost_snapshot) = match is_replaceable {
+            true => (newest, None),
+            false => (None, newest),
+        };
+        let damage = fatal.into_iter().chain(lost_snapshot).collect();
+        let mut found =
+            DirectoryReport { inspection, files, damage, repairable, replaceable_snapshot };
         let more = [found.damage_of_snapshot(disk), found.damage_of_entries(disk)];
         found.damage.extend(more.into_iter().flatten());
         Ok(found)
     }
 
-    /// Verifies the current snapshot.
+    /// Verifies the snapshot that a start would use.
     fn damage_of_snapshot(&self, disk: &mut FileDisk) -> Option<StorageError> {
         let opened = &self.inspection.opened;
         let snapshot = &opened.snapshot;
-        if snapshot.last.index == Index::ZERO {
+        if snapshot.last.index == Index::ZERO || opened.snapshot_damage.is_some() {
             return None;
         }
         let read = match SnapshotReader::open(disk, opened.identity.cluster, snapshot) {
@@ -85,7 +94,8 @@ impl DirectoryReport {
     /// Returns true if no sector in use is damaged.
     pub(super) fn is_intact(&self) -> bool {
         let known = self.inspection.known_sectors().count();
-        self.damage.is_empty() && self.repairable.is_none() && known == 0
+        let is_whole = self.damage.is_empty() && self.repairable.is_none();
+        is_whole && self.replaceable_snapshot.is_none() && known == 0
     }
 
     fn membership(&self) -> &Membership {
@@ -115,6 +125,14 @@ impl DirectoryReport {
                 "repairable: {file} at {offset}: {message}; the other members have them, and the \
                  node takes them from there"
             )?;
+        }
+        if let Some(StorageError { file, offset, message, .. }) = &self.replaceable_snapshot {
+            let file = file.map_or_else(|| "the snapshot".to_owned(), |file| file.to_string());
+            let source = match self.opened().snapshot_damage {
+                Some(_) => "the node rebuilds its state from the snapshot of another member",
+                None => "a start uses the snapshot before it and the entries after that",
+            };
+            writeln!(f, "repairable: {file} at {offset}: {message}; {source}")?;
         }
         if self.damage.is_empty() {
             return writeln!(f, "next: start the node with quorate serve");
@@ -166,6 +184,7 @@ impl DirectoryReport {
                 "offset": error.offset,
                 "entries": opened.damaged.iter().map(|entry| entry.id.index.0).collect::<Vec<_>>(),
             })),
+            "damaged_snapshot": self.replaceable_snapshot.as_ref().map(damage),
             "torn": self.inspection.torn.iter().map(|torn| json!({
                 "file": torn.file.to_string(),
                 "offset": torn.offset,

@@ -11,9 +11,16 @@ fn node_with_two() -> (Node, SnapshotMeta, SnapshotMeta) {
     (node, older, newer)
 }
 
+/// Opens a directory without an intact snapshot, and returns the damage of the newest one.
+fn damage_without_a_snapshot(disk: &mut MemoryDisk, meta: &SnapshotMeta) -> StorageError {
+    let opened = open(disk, meta).expect("the directory can be listed");
+    assert_eq!(opened.snapshots.current(), None);
+    opened.damage.expect("the damage is found")
+}
+
 fn open(disk: &mut MemoryDisk, meta: &SnapshotMeta) -> Result<OpenedSnapshots, StorageError> {
     let before = disk.files();
-    let opened = Snapshots::open(disk, CLUSTER, meta, CONFIG);
+    let opened = Snapshots::open(disk, CLUSTER, meta, Index::ZERO, CONFIG);
     assert_eq!(disk.files(), before, "opening changes nothing");
     opened
 }
@@ -44,26 +51,37 @@ fn any_damaged_byte_is_found_and_the_older_snapshot_is_used() {
 }
 
 #[test]
-fn without_an_intact_snapshot_the_start_is_rejected() {
+fn the_snapshot_before_a_damaged_one_is_used_if_the_log_reaches_back_to_it() {
+    let (mut node, older, newer) = node_with_two();
+    node.disk.bytes(snapshot(20))[4096] ^= 1;
+    for (base, expected) in [(9, Some(&older)), (10, Some(&older)), (11, None)] {
+        let opened = Snapshots::open(&mut node.disk, CLUSTER, &newer, Index(base), CONFIG);
+        let opened = opened.expect("the directory can be listed");
+        assert_eq!(opened.snapshots.current(), expected, "a log after {base}");
+    }
+}
+
+#[test]
+fn without_an_intact_snapshot_there_is_no_current_one() {
     let (node, older, newer) = node_with_two();
     let mut disk = node.disk.clone();
     disk.bytes(snapshot(20))[4096 + 600] ^= 1;
     disk.bytes(snapshot(10))[4096] ^= 1;
-    let error = open(&mut disk, &newer).expect_err("both are damaged");
+    let error = damage_without_a_snapshot(&mut disk, &newer);
     let text = "snapshot-0000000000000014 at 4608: chunk 1 does not match its hash;";
     assert!(error.to_string().starts_with(text), "{error}");
     let mut disk = node.disk.clone();
     let lost = FileAction::Remove { file: snapshot(10) };
     disk.execute(&lost).expect("a memory disk removes files");
-    let error = open(&mut disk, &older).expect_err("a missing snapshot is an error");
+    let error = damage_without_a_snapshot(&mut disk, &older);
     assert_eq!((error.offset, error.message.as_str()), (0, "the file is missing"));
     let mut disk = node.disk.clone();
     disk.bytes(snapshot(10)).push(0);
-    assert!(open(&mut disk, &older).is_err(), "a file that is too long");
+    damage_without_a_snapshot(&mut disk, &older);
     for bytes in [0, 100, 4096, 5000, 8192] {
         let mut disk = node.disk.clone();
         disk.bytes(snapshot(10)).truncate(bytes);
-        assert!(open(&mut disk, &older).is_err(), "a file of {bytes} bytes");
+        damage_without_a_snapshot(&mut disk, &older);
     }
 }
 
@@ -71,7 +89,7 @@ fn without_an_intact_snapshot_the_start_is_rejected() {
 fn a_file_of_another_cluster_root_or_version_is_rejected() {
     let (mut node, _, newer) = node_with_two();
     let mut error_of = |cluster: ClusterId, meta: &SnapshotMeta| {
-        let opened = Snapshots::open(&mut node.disk, cluster, meta, CONFIG);
+        let opened = Snapshots::open(&mut node.disk, cluster, meta, Index::ZERO, CONFIG);
         opened.map_or_else(|failure| failure.message, |opened| opened.damage.unwrap().message)
     };
     assert!(error_of(ClusterId(7), &newer).ends_with("the snapshot belongs to another cluster"));

@@ -1,0 +1,131 @@
+//! Whether the leader's disk is much slower than the disks of a quorum, so that another node
+//! should lead.
+
+use core::time::Duration;
+
+use crate::types::{Index, Instant};
+
+/// How long the leader's disk has been late, compared with the disks of a quorum.
+///
+/// A measurement begins when a quorum has entries that this disk lacks, and ends when this disk has
+/// them as well. One that takes longer than the tolerance is late; one in time resets the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct DiskLag {
+    /// The last entry that a quorum had when the current measurement began, and that time.
+    current: Option<(Index, Instant)>,
+    /// The start of the first of consecutive late measurements, and the time at which the last of
+    /// them was still late.
+    late: Option<(Instant, Instant)>,
+}
+
+/// The times by which a leader judges its disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LagLimits {
+    /// The longest time by which a disk may be later than the disks of a quorum.
+    pub(crate) tolerance: Duration,
+    /// How long a disk must be late before another node should lead. A pause in the writes of this
+    /// length makes earlier measurements void.
+    pub(crate) span: Duration,
+}
+
+impl DiskLag {
+    /// Records that a quorum has the entries up to `committed`, and this disk those up to
+    /// `durable`.
+    pub(crate) fn record(
+        &mut self,
+        committed: Index,
+        durable: Index,
+        limits: LagLimits,
+        now: Instant,
+    ) {
+        if let Some((index, begin)) = self.current {
+            let is_late = now > begin.after(limits.tolerance);
+            if is_late {
+                let recent = self.late.filter(|(_, until)| begin <= until.after(limits.span));
+                let since = recent.map_or(begin, |(since, _)| since);
+                assert!(since <= now, "a measurement began before it is late");
+                self.late = Some((since, now));
+            }
+            if durable < index {
+                return;
+            }
+            if !is_late {
+                self.late = None;
+            }
+            self.current = None;
+        }
+        if committed > durable {
+            self.current = Some((committed, now));
+        }
+    }
+
+    /// Whether every measurement was late for a whole span, up to one that is recent.
+    pub(crate) fn is_lasting(&self, limits: LagLimits, now: Instant) -> bool {
+        self.late.is_some_and(|(since, until)| {
+            until >= since.after(limits.span) && now <= until.after(limits.span)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: LagLimits =
+        LagLimits { tolerance: Duration::from_nanos(10), span: Duration::from_nanos(100) };
+
+    /// Records writes, each of which ends `lag` after a quorum's, and returns the time at which the
+    /// lag is lasting.
+    fn lasting_after(lag: u64, pause: u64) -> Option<u64> {
+        let mut disk = DiskLag::default();
+        let mut now = 0;
+        for index in 1..=20 {
+            disk.record(Index(index), Index(index - 1), LIMITS, Instant(now));
+            now += lag;
+            disk.record(Index(index), Index(index), LIMITS, Instant(now));
+            if disk.is_lasting(LIMITS, Instant(now)) {
+                return Some(now);
+            }
+            now += pause;
+        }
+        None
+    }
+
+    #[test]
+    fn only_a_disk_that_is_late_for_the_whole_span_is_slow() {
+        assert_eq!(lasting_after(10, 0), None, "it is within the tolerance");
+        assert_eq!(lasting_after(30, 0), Some(120));
+        assert_eq!(lasting_after(30, 20), Some(130));
+        assert_eq!(lasting_after(30, 101), None, "a pause makes earlier measurements void");
+    }
+
+    #[test]
+    fn one_write_in_time_resets_the_measurements() {
+        let mut disk = DiskLag::default();
+        for (committed, durable, now) in [(1, 0, 0), (1, 1, 90), (2, 1, 90), (2, 2, 95)] {
+            disk.record(Index(committed), Index(durable), LIMITS, Instant(now));
+        }
+        disk.record(Index(3), Index(2), LIMITS, Instant(100));
+        disk.record(Index(3), Index(3), LIMITS, Instant(150));
+        assert!(!disk.is_lasting(LIMITS, Instant(150)), "late for 50 only");
+    }
+
+    #[test]
+    fn entries_that_a_quorum_gets_meanwhile_do_not_prolong_a_measurement() {
+        let mut disk = DiskLag::default();
+        for now in 0..200 {
+            // A disk that is five entries behind, and gets each one in time.
+            disk.record(Index(now + 5), Index(now), LIMITS, Instant(now));
+        }
+        assert!(!disk.is_lasting(LIMITS, Instant(200)));
+    }
+
+    #[test]
+    fn old_measurements_do_not_count() {
+        let mut disk = DiskLag::default();
+        disk.record(Index(1), Index(0), LIMITS, Instant(0));
+        disk.record(Index(1), Index(1), LIMITS, Instant(150));
+        assert!(disk.is_lasting(LIMITS, Instant(250)));
+        assert!(!disk.is_lasting(LIMITS, Instant(251)));
+    }
+}
