@@ -214,6 +214,8 @@ pub(crate) struct Replay<'a> {
     floor: Floor,
     index: LogIndex,
     started: bool,
+    /// The entry through which the superblock records that the log is compacted, once it is known.
+    compacted: Option<Link>,
     committed: Index,
     runs: Vec<EntryId>,
     memberships: Vec<Index>,
@@ -238,6 +240,7 @@ impl<'a> Replay<'a> {
             floor,
             index: LogIndex::new(Link::anchor(superblock.snapshot.last)),
             started: false,
+            compacted: None,
             committed: superblock.committed,
             runs: Vec::new(),
             memberships: Vec::new(),
@@ -420,6 +423,8 @@ impl<'a> Replay<'a> {
         }
         self.committed = self.committed.max(block.committed);
         self.index.append(&flush);
+        let is_compacted = |record: &&Record| record.id.index == self.superblock.compacted;
+        self.compacted = records.iter().find(is_compacted).map(Record::link).or(self.compacted);
         self.note_entries(prev.id, records);
         Ok(())
     }
@@ -551,13 +556,14 @@ impl<'a> Replay<'a> {
     }
 
     fn recovered(mut self, last_seq: FlushSeq) -> RecoveredLog {
+        self.compacted.into_iter().for_each(|compacted| self.index.begin_after(compacted));
         let (base, last) = (self.index.base().id.index, self.index.last().id.index);
         self.runs.retain(|run| run.index > base);
         let damage = self.damage.of_log(&self.index);
         // The entries before the last damaged one are read when they are needed.
-        self.memberships.retain(|index| {
-            damage.entries.binary_search_by_key(index, |damaged| damaged.id.index).is_err()
-        });
+        let is_damaged =
+            |index: &Index| damage.entries.iter().any(|found| found.id.index == *index);
+        self.memberships.retain(|index| *index > base && !is_damaged(index));
         let readable = damage.entries.last().map_or(base, |entry| entry.id.index).next();
         let tail_first = self.tail.front().map_or(last.next(), |(index, _)| *index);
         RecoveredLog {

@@ -37,8 +37,9 @@ pub(crate) struct Repairs {
 /// A request to repair something.
 #[derive(Clone, Debug)]
 enum Request {
-    /// The content of these entries.
-    Entries(Vec<Entry>),
+    /// The content of these entries, once the superblock records that the log is compacted through
+    /// this one.
+    Entries(Vec<Entry>, Index),
     /// The header blocks of a segment.
     Headers(u64),
     /// The next durable data, of about this many bytes, is read.
@@ -128,8 +129,8 @@ impl Repairs {
         }
     }
 
-    pub(crate) fn push(&mut self, entries: Vec<Entry>) {
-        self.waiting.push_back(Request::Entries(entries));
+    pub(crate) fn push(&mut self, entries: Vec<Entry>, compacted: Index) {
+        self.waiting.push_back(Request::Entries(entries, compacted));
     }
 
     /// Requests that the next durable data, of about this many bytes, is read.
@@ -181,7 +182,7 @@ impl Repairs {
     ) -> Option<RepairOutcome> {
         let mut repair = match self.running.take() {
             Some(repair) => repair,
-            None => self.begin(index)?,
+            None => self.begin(index, &directory)?,
         };
         while repair.reading.is_none() {
             match &mut repair.stage {
@@ -200,7 +201,14 @@ impl Repairs {
                                 entries.pop_front();
                                 repair.cache = ReadCache::default();
                                 if let Some((located, groups)) = planned {
-                                    self.assemble(&mut repair, index, &entry, &located, groups);
+                                    let compacted = directory().superblock.compacted;
+                                    let is_needed = |id: EntryId| {
+                                        let (segment, seq) =
+                                            (located.segment.number, located.found.block.seq);
+                                        id.index > compacted
+                                            && index.is_live(segment, seq, id.index)
+                                    };
+                                    self.assemble(&mut repair, is_needed, &entry, &located, groups);
                                 }
                             }
                             Err(range) => repair.read(range, operations),
@@ -245,7 +253,8 @@ impl Repairs {
         operations: &mut Operations,
     ) {
         let (identity, place) = (self.identity, self.scrub_place);
-        let durable = directory().superblock.encode().bytes;
+        let superblock = directory().superblock;
+        let (durable, compacted) = (superblock.encode().bytes, superblock.compacted);
         let found = repair.cache.run(|disk| scrub(disk, index, identity, &durable, place));
         let found = match found {
             Ok(found) => found,
@@ -260,7 +269,8 @@ impl Repairs {
                 self.scrub_place = ScrubPlace::Flush { segment: 0, offset: 0 };
             }
             Scrubbed::Flush { damage, next, bytes } => {
-                outcome.damaged.extend(damage.entries);
+                let is_needed = |entry: &DamagedEntry| entry.id.index > compacted;
+                outcome.damaged.extend(damage.entries.into_iter().filter(is_needed));
                 outcome.bytes += bytes;
                 repair.writes.extend(damage.known);
                 self.scrub_place = next;
@@ -282,9 +292,14 @@ impl Repairs {
         }
     }
 
-    fn begin(&mut self, index: &LogIndex) -> Option<Repair> {
+    fn begin(&mut self, index: &LogIndex, directory: &impl Fn() -> Directory) -> Option<Repair> {
+        if let Some(Request::Entries(_, compacted)) = self.waiting.front()
+            && *compacted > directory().superblock.compacted
+        {
+            return None;
+        }
         let (stage, headers, scrub) = match self.waiting.pop_front()? {
-            Request::Entries(entries) => (Stage::Assemble(entries.into()), None, None),
+            Request::Entries(entries, _) => (Stage::Assemble(entries.into()), None, None),
             Request::Headers(segment) => (Stage::Rebuild(segment), Some(segment), None),
             Request::Scrub(bytes) => (Stage::Scrub, None, Some((bytes, ScrubOutcome::default()))),
         };
@@ -311,11 +326,12 @@ impl Repairs {
         RepairOutcome::Entries { repaired, lacking }
     }
 
-    /// Adds the content of an entry, which matches its header, to the damaged sectors.
+    /// Adds the content of an entry, which matches its header, to the damaged sectors. A truncated or
+    /// compacted entry is not needed: no peer is asked for its content.
     fn assemble(
         &mut self,
         repair: &mut Repair,
-        index: &LogIndex,
+        is_needed: impl Fn(EntryId) -> bool,
         entry: &Entry,
         located: &LocatedEntry,
         groups: Vec<SectorGroup>,
@@ -333,12 +349,10 @@ impl Repairs {
                 let sector = self.sectors.entry((number, *offset));
                 sector.or_insert_with(|| bodies.assemble(*offset)).fill(entry.id, &body_of(entry));
             }
-            // A truncated entry has no content any more that a peer could provide.
-            let live = |id: EntryId| index.is_live(located.found.block.seq, id.index);
             let sector = |offset: &u64| &self.sectors[&(number, *offset)];
-            if !group.iter().all(|offset| sector(offset).is_complete(live)) {
+            if !group.iter().all(|offset| sector(offset).is_complete(&is_needed)) {
                 let missing = group.iter().flat_map(|offset| sector(offset).missing());
-                let missing = missing.filter(|missing| live(missing.id));
+                let missing = missing.filter(|missing| is_needed(missing.id));
                 repair.sharing.extend(missing.map(|missing| (missing.id.index, missing)));
                 continue;
             }

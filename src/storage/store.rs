@@ -239,7 +239,12 @@ impl Storage {
         if self.failed {
             return;
         }
-        self.log.repairs.push(entries);
+        // Sectors lose what compacted entries had in them. A start must know that it needs none.
+        let compacted = self.updater.target().compacted;
+        if compacted > self.updater.durable().compacted {
+            self.updater.request(|_| {});
+        }
+        self.log.repairs.push(entries, compacted);
         self.advance(events);
     }
 
@@ -269,6 +274,7 @@ impl Storage {
             return;
         }
         let through = through.min(self.updater.durable().snapshot.last.index);
+        self.updater.note(|superblock| superblock.compacted = superblock.compacted.max(through));
         self.log.compact(through, &mut self.operations);
         self.advance(events);
     }
