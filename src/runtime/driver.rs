@@ -364,6 +364,13 @@ fn log_output(output: &Output) {
                  acknowledged; remove the peer from the membership and add it again"
             );
         }
+        Output::DamagedHeaders(damage) => {
+            error!(
+                %damage,
+                "the disk has lost the headers of entries of the log, and a read of them stops the \
+                 node"
+            );
+        }
         other => debug!(?other, "unexpected output"),
     }
 }

@@ -99,6 +99,14 @@ impl LogIndex {
         Some((found.header_end, found.body_start))
     }
 
+    /// Returns the last entry before the flushes of a segment, and the last one before the segment
+    /// after it.
+    pub(crate) fn range_of(&self, segment: u64) -> Option<(Index, Index)> {
+        let place = self.segments.iter().position(|known| known.number == segment)?;
+        let next = self.segments.get(place + 1).map_or(self.last, |next| next.prev);
+        Some((self.segments[place].prev.id.index, next.id.index))
+    }
+
     /// Returns the numbers of the segments with flushes.
     pub(crate) fn segments(&self) -> impl Iterator<Item = u64> + '_ {
         self.segments.iter().map(|segment| segment.number)

@@ -1,7 +1,7 @@
 //! Recovery: reads a directory before the start, and returns the log with everything that was
 //! acknowledged, or the first error. It changes nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::storage::block::{Block, FlushSeq, Link, Record};
 use crate::storage::body_damage::{BodyDamage, LogDamage};
@@ -561,9 +561,8 @@ impl<'a> Replay<'a> {
         self.runs.retain(|run| run.index > base);
         let damage = self.damage.of_log(&self.index);
         // The entries before the last damaged one are read when they are needed.
-        let is_damaged =
-            |index: &Index| damage.entries.iter().any(|found| found.id.index == *index);
-        self.memberships.retain(|index| *index > base && !is_damaged(index));
+        let damaged: BTreeSet<Index> = damage.entries.iter().map(|found| found.id.index).collect();
+        self.memberships.retain(|index| *index > base && !damaged.contains(index));
         let readable = damage.entries.last().map_or(base, |entry| entry.id.index).next();
         let tail_first = self.tail.front().map_or(last.next(), |(index, _)| *index);
         RecoveredLog {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::storage::block::{Digest, Record, body_of};
 use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, FileAction, FileName, Lane, OperationId};
+use crate::storage::error::StorageError;
 use crate::storage::flush_bodies::{FlushBodies, SectorAssembly};
 use crate::storage::identity::Identity;
 use crate::storage::index::LogIndex;
@@ -14,7 +15,7 @@ use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::read_cache::{FileRange, ReadCache};
 use crate::storage::rebuild::rebuild_segment;
 use crate::storage::scan::{HeaderBlock, SegmentScan};
-use crate::storage::scrub::{ScrubPlace, Scrubbed, scrub};
+use crate::storage::scrub::{ScrubPlace, Scrubbed, damaged_headers, scrub};
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, unreadable_sector};
 use crate::storage::segment::NodeSegment;
 use crate::storage::start_writes::writes_of;
@@ -32,6 +33,8 @@ pub(crate) struct Repairs {
     sectors: BTreeMap<(u64, u64), SectorAssembly>,
     /// The place at which the next scrub continues.
     scrub_place: ScrubPlace,
+    /// The header blocks that could not be rebuilt, by segment and offset; each is reported once.
+    lost_headers: BTreeSet<(u64, u64)>,
 }
 
 /// A request to repair something.
@@ -56,8 +59,9 @@ pub(crate) enum RepairOutcome {
         /// read that met the sector may have been for other entries only.
         lacking: Vec<DamagedEntry>,
     },
-    /// The header blocks of this segment are intact, as far as they can be rebuilt.
-    Headers(u64),
+    /// The header blocks of this segment are intact, except for one that cannot be rebuilt: the
+    /// error about it, if it was not reported before.
+    Headers(u64, Option<StorageError>),
     Scrub(ScrubOutcome),
 }
 
@@ -75,6 +79,8 @@ pub(crate) struct ScrubOutcome {
 struct Repair {
     /// The segment whose header blocks are rebuilt, if any are.
     headers: Option<u64>,
+    /// The error about a header block that cannot be rebuilt.
+    lost: Option<StorageError>,
     /// The bytes to read and the outcome so far of a scrub.
     scrub: Option<(u64, ScrubOutcome)>,
     stage: Stage,
@@ -126,6 +132,7 @@ impl Repairs {
             running: None,
             sectors: BTreeMap::new(),
             scrub_place: ScrubPlace::default(),
+            lost_headers: BTreeSet::new(),
         }
     }
 
@@ -140,7 +147,11 @@ impl Repairs {
 
     /// Requests that the header blocks of a segment are rebuilt.
     pub(crate) fn push_headers(&mut self, segment: u64) {
-        self.waiting.push_back(Request::Headers(segment));
+        let is_waiting =
+            |request: &Request| matches!(request, Request::Headers(other) if *other == segment);
+        if !self.waiting.iter().any(is_waiting) {
+            self.waiting.push_front(Request::Headers(segment));
+        }
     }
 
     /// Returns true while a repair reads or writes segments, which must not be removed then.
@@ -194,25 +205,7 @@ impl Repairs {
                 Stage::Assemble(entries) => match entries.front() {
                     Some(entry) => {
                         let entry = entry.clone();
-                        let identity = self.identity;
-                        let planned = repair.cache.run(|disk| plan(disk, index, identity, &entry));
-                        match planned {
-                            Ok(planned) => {
-                                entries.pop_front();
-                                repair.cache = ReadCache::default();
-                                if let Some((located, groups)) = planned {
-                                    let compacted = directory().superblock.compacted;
-                                    let is_needed = |id: EntryId| {
-                                        let (segment, seq) =
-                                            (located.segment.number, located.found.block.seq);
-                                        id.index > compacted
-                                            && index.is_live(segment, seq, id.index)
-                                    };
-                                    self.assemble(&mut repair, is_needed, &entry, &located, groups);
-                                }
-                            }
-                            Err(range) => repair.read(range, operations),
-                        }
+                        self.provide(&mut repair, &entry, index, &directory, operations);
                     }
                     None => repair.write(operations),
                 },
@@ -222,11 +215,7 @@ impl Repairs {
                 }
                 Stage::Verify(candidates) => {
                     let Some(id) = candidates.front().copied() else {
-                        return Some(match (repair.headers, repair.scrub) {
-                            (_, Some((_, outcome))) => RepairOutcome::Scrub(outcome),
-                            (Some(segment), None) => RepairOutcome::Headers(segment),
-                            (None, None) => self.end(repair.repaired, repair.sharing),
-                        });
+                        return Some(self.end(repair));
                     };
                     let identity = self.identity;
                     match repair.cache.run(|disk| is_intact(disk, index, identity, id)) {
@@ -253,8 +242,8 @@ impl Repairs {
         operations: &mut Operations,
     ) {
         let (identity, place) = (self.identity, self.scrub_place);
-        let superblock = directory().superblock;
-        let (durable, compacted) = (superblock.encode().bytes, superblock.compacted);
+        let durable = directory().superblock;
+        let compacted = durable.compacted;
         let found = repair.cache.run(|disk| scrub(disk, index, identity, &durable, place));
         let found = match found {
             Ok(found) => found,
@@ -275,10 +264,10 @@ impl Repairs {
                 repair.writes.extend(damage.known);
                 self.scrub_place = next;
             }
-            Scrubbed::DamagedHeaders(segment) => {
-                // The pass goes on behind the segment, whose header blocks are rebuilt meanwhile.
-                self.waiting.push_front(Request::Headers(segment));
-                self.scrub_place = ScrubPlace::Flush { segment: segment + 1, offset: 0 };
+            Scrubbed::DamagedHeaders { segment, next } => {
+                // The pass goes on behind the header block, which is rebuilt meanwhile.
+                self.push_headers(segment);
+                self.scrub_place = next;
             }
             Scrubbed::End => {
                 outcome.pass_ended = true;
@@ -307,6 +296,7 @@ impl Repairs {
         self.sectors.retain(|(segment, _), _| *segment >= first);
         Some(Repair {
             headers,
+            lost: None,
             scrub,
             stage,
             cache: ReadCache::default(),
@@ -318,16 +308,76 @@ impl Repairs {
         })
     }
 
-    fn end(&self, repaired: Vec<EntryId>, sharing: BTreeMap<Index, DamagedEntry>) -> RepairOutcome {
-        let is_missing = |entry: &DamagedEntry| {
-            self.sectors.values().any(|sector| sector.missing().any(|missing| missing == *entry))
-        };
-        let lacking = sharing.into_values().filter(is_missing).collect();
-        RepairOutcome::Entries { repaired, lacking }
+    fn end(&mut self, repair: Repair) -> RepairOutcome {
+        let Repair { headers, lost, scrub, repaired, sharing, .. } = repair;
+        match (headers, scrub) {
+            (_, Some((_, outcome))) => RepairOutcome::Scrub(outcome),
+            (Some(segment), None) => {
+                let is_new = |lost: &StorageError| self.lost_headers.insert((segment, lost.offset));
+                RepairOutcome::Headers(segment, lost.filter(is_new))
+            }
+            (None, None) => {
+                let is_missing = |entry: &DamagedEntry| {
+                    let mut missing = self.sectors.values().flat_map(SectorAssembly::missing);
+                    missing.any(|missing| missing == *entry)
+                };
+                let lacking = sharing.into_values().filter(is_missing).collect();
+                RepairOutcome::Entries { repaired, lacking }
+            }
+        }
     }
 
-    /// Adds the content of an entry, which matches its header, to the damaged sectors. A truncated or
-    /// compacted entry is not needed: no peer is asked for its content.
+    /// Takes the next step for the first provided entry: reads where it belongs, or adds its
+    /// content to the damaged sectors.
+    fn provide(
+        &mut self,
+        repair: &mut Repair,
+        entry: &Entry,
+        index: &LogIndex,
+        directory: &impl Fn() -> Directory,
+        operations: &mut Operations,
+    ) {
+        let identity = self.identity;
+        let mut headers = BTreeMap::new();
+        let planned = repair.cache.run(|disk| {
+            if let planned @ Some(_) = plan(disk, index, identity, entry) {
+                return planned;
+            }
+            // The header block may be damaged.
+            let segment = index.locate(entry.id.index)?.segment;
+            let mut disk = PatchedDisk::new(disk);
+            rebuild_segment(&mut disk, &directory(), index, segment);
+            let planned = plan(&mut disk, index, identity, entry);
+            headers = disk.into_patches();
+            planned
+        });
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(range) => return repair.read(range, operations),
+        };
+        if let Stage::Assemble(entries) = &mut repair.stage {
+            entries.pop_front();
+        }
+        repair.cache = ReadCache::default();
+        repair.writes.extend(headers);
+        match planned {
+            Some((located, groups)) => {
+                let compacted = directory().superblock.compacted;
+                let (segment, seq) = (located.segment.number, located.found.block.seq);
+                let is_needed =
+                    |id: EntryId| id.index > compacted && index.is_live(segment, seq, id.index);
+                self.assemble(repair, is_needed, entry, &located, groups);
+            }
+            None => {
+                if let Some(position) = index.locate(entry.id.index) {
+                    self.push_headers(position.segment);
+                }
+            }
+        }
+    }
+
+    /// Adds the content of an entry, which matches its header, to the damaged sectors. A truncated
+    /// or compacted entry is not needed: no peer is asked for its content.
     fn assemble(
         &mut self,
         repair: &mut Repair,
@@ -379,11 +429,13 @@ impl Repair {
         let rebuilt = self.cache.run(|disk| {
             let mut disk = PatchedDisk::new(disk);
             rebuild_segment(&mut disk, directory, index, segment);
-            disk.into_patches()
+            let identity = directory.superblock.identity;
+            let lost = damaged_headers(&mut disk, index, identity, segment);
+            (disk.into_patches(), lost)
         });
         match rebuilt {
-            Ok(patches) => {
-                self.writes = patches;
+            Ok((patches, lost)) => {
+                (self.writes, self.lost) = (patches, lost);
                 self.write(operations);
             }
             Err(range) => self.read(range, operations),

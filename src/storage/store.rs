@@ -77,6 +77,10 @@ pub enum Event {
     /// are in ascending order, and keep their places in the log. [`Storage::repair`] writes their
     /// content again.
     Damaged(Vec<DamagedEntry>),
+    /// A header block is damaged and cannot be rebuilt; the text names the entries that it held.
+    /// Each is reported once. A read of these entries ends the store, and a start rejects the
+    /// directory.
+    DamagedHeaders(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
     Repaired(Vec<EntryId>),
@@ -250,8 +254,9 @@ impl Storage {
 
     /// Reads durable data again, from the place at which the last scrub ended: the copies of the
     /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded. Reports
-    /// [`Event::Damaged`] for the damage that only peers can repair, repairs the rest, and ends
-    /// with [`Event::Scrubbed`]. The caller waits for that before the next scrub.
+    /// [`Event::Damaged`] for the damage that only peers can repair, [`Event::DamagedHeaders`] for
+    /// what nothing can repair in place, repairs the rest, and ends with [`Event::Scrubbed`]. The
+    /// caller waits for that before the next scrub.
     pub fn scrub(&mut self, bytes_max: u64, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -425,7 +430,9 @@ impl Storage {
                     events.extend((!lacking.is_empty()).then_some(Event::Damaged(lacking)));
                     events.push(Event::Repaired(repaired));
                 }
-                RepairOutcome::Headers(_) => {}
+                RepairOutcome::Headers(_, lost) => {
+                    events.extend(lost.map(Event::DamagedHeaders));
+                }
                 RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, pass_ended }) => {
                     if let Some(copies) = copies.filter(|copies| copies.contains(&false)) {
                         self.updater.rewrite_damaged(copies);
