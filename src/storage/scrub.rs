@@ -110,8 +110,8 @@ fn copies(disk: &mut impl Disk, durable: &Superblock) -> [bool; COPIES] {
         let file = FileName::Superblock;
         let read = disk.execute(&FileAction::Read { file, offset, bytes: COPY_BYTES });
         read.is_ok_and(|bytes| match SuperblockCopy::read(&bytes) {
-            SuperblockCopy::Valid(..) => true,
-            _ => bytes == expected,
+            SuperblockCopy::Valid(copy, _) => bytes == expected || copy.seq > durable.seq,
+            _ => false,
         })
     })
 }

@@ -8,10 +8,10 @@ use quorate::types::{EntryId, Write};
 use quorate_sim::disk::SimDisk;
 
 use super::broken::{
-    BrokenDisk, HARMS, Harm, PAGE, SECTOR, act, fetch_all, large, open, read, repair, restarted,
-    truncated,
+    BrokenDisk, HARMS, Harm, PAGE, SECTOR, act, fetch_all, large, open, overwrite, read, repair,
+    restarted, truncated,
 };
-use super::host::{config, hard_state, u64_at, write};
+use super::host::{bare, config, hard_state, u64_at, write};
 
 #[test]
 fn a_running_node_that_reads_a_damaged_header_block_rebuilds_it() {
@@ -155,6 +155,20 @@ fn a_repair_of_an_entry_rebuilds_its_damaged_header_block() {
             assert!(content(&disk.disk) == content(&sample.disk), "{harm:?}");
         }
     }
+}
+
+#[test]
+fn a_scrub_writes_a_stale_copy_of_the_superblock_again() {
+    let sample = large();
+    let mut disk = BrokenDisk::new(&sample.disk);
+    let (mut storage, _) = open(&mut disk).expect("the directory opens");
+    let stale = read(&disk.disk, FileName::Superblock, 2 << 20, PAGE);
+    let change = Write { hard_state: Some(hard_state(8, 1)), ..bare(30) };
+    act(&mut storage, &mut disk, |storage, events| storage.persist(change, events));
+    // The disk has lost the write of one copy.
+    overwrite(&mut disk.disk, FileName::Superblock, 2 << 20, stale.clone());
+    assert_eq!(scrub_all(&mut storage, &mut disk).0, BTreeSet::new());
+    assert!(read(&disk.disk, FileName::Superblock, 2 << 20, PAGE) != stale);
 }
 
 #[test]
