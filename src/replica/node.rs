@@ -567,6 +567,7 @@ impl Node {
                 self.inputs.push_back(raft::Input::Fetched { consumer, entries });
             }
             Event::Damaged(entries) => self.inputs.push_back(raft::Input::Damaged(entries)),
+            Event::DamagedHeaders(damage) => self.outputs.push(Output::DamagedHeaders(damage)),
             Event::Repaired(ids) => self.inputs.push_back(raft::Input::Repaired(ids)),
             Event::Scrubbed { bytes, pass_ended } => {
                 self.scrubber.on_scrubbed(self.now, bytes, pass_ended, &self.storage);

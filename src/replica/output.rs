@@ -113,6 +113,10 @@ pub enum Output {
         /// The last index that its disk has.
         durable: Index,
     },
+    /// The disk has lost a header block of the log, and the rest of the log does not determine it.
+    /// The node runs until it has to read the entries that the text names. An operator must replace
+    /// its disk: suspend or remove the voter, and add it again.
+    DamagedHeaders(StorageError),
     /// The active membership from now on, with the members' addresses. While it is not committed,
     /// another leader may replace it.
     ActiveMembershipChanged(Membership),

@@ -373,6 +373,13 @@ fn log_output(output: &Output) {
                  snapshot of another member"
             );
         }
+        Output::DamagedHeaders(damage) => {
+            error!(
+                %damage,
+                "the disk has lost the headers of entries of the log, and a read of them stops the \
+                 node"
+            );
+        }
         other => debug!(?other, "unexpected output"),
     }
 }

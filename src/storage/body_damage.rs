@@ -27,6 +27,7 @@ pub(crate) struct BodyDamage {
 
 #[derive(Clone, Debug)]
 struct DamagedBody {
+    segment: u64,
     seq: FlushSeq,
     entry: DamagedEntry,
     /// The first damaged sector of the flush.
@@ -53,9 +54,14 @@ impl BodyDamage {
         let after = bad.partition_point(|offset| *offset < end);
         let bad = &bad[first..after];
         let Some(first) = bad.first() else { return };
-        let (seq, place) = (found.block.seq, (segment.file(), *first));
+        let (number, seq, place) = (segment.number, found.block.seq, (segment.file(), *first));
         let damaged = bodies.damaged_by(bad).into_iter();
-        self.entries.extend(damaged.map(|entry| DamagedBody { seq, entry, place }));
+        self.entries.extend(damaged.map(|entry| DamagedBody {
+            segment: number,
+            seq,
+            entry,
+            place,
+        }));
         // If the page cannot be read, no part of it can be written alone.
         let page = |offset: &u64| offset / PAGE_BYTES as u64;
         for page in bad.chunk_by(|one, next| page(one) == page(next)) {
@@ -72,7 +78,8 @@ impl BodyDamage {
 
     /// Returns the damage of the entries that are part of the log.
     pub(crate) fn of_log(self, index: &LogIndex) -> LogDamage {
-        let is_live = |body: &&DamagedBody| index.is_live(body.seq, body.entry.id.index);
+        let is_live =
+            |body: &&DamagedBody| index.is_live(body.segment, body.seq, body.entry.id.index);
         let mut live: Vec<&DamagedBody> = self.entries.iter().filter(is_live).collect();
         live.sort_by_key(|body| body.entry.id.index);
         let entries: Vec<DamagedEntry> = live.iter().map(|body| body.entry).collect();

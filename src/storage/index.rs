@@ -99,6 +99,14 @@ impl LogIndex {
         Some((found.header_end, found.body_start))
     }
 
+    /// Returns the last entry before the flushes of a segment, and the last one before the segment
+    /// after it.
+    pub(crate) fn range_of(&self, segment: u64) -> Option<(Index, Index)> {
+        let place = self.segments.iter().position(|known| known.number == segment)?;
+        let next = self.segments.get(place + 1).map_or(self.last, |next| next.prev);
+        Some((self.segments[place].prev.id.index, next.id.index))
+    }
+
     /// Returns the numbers of the segments with flushes.
     pub(crate) fn segments(&self) -> impl Iterator<Item = u64> + '_ {
         self.segments.iter().map(|segment| segment.number)
@@ -217,9 +225,28 @@ impl LogIndex {
         Some(Position { segment, offset, end, last: extent.last })
     }
 
-    /// Returns true if the entry at `index` in flush `seq` is part of the log: no later flush has
-    /// truncated it, and no snapshot replaced it.
-    pub(crate) fn is_live(&self, seq: FlushSeq, index: Index) -> bool {
+    /// Begins the log after the entry `base`, which is in it: the entries before are not part of it
+    /// any more, although their segments stay.
+    pub(crate) fn begin_after(&mut self, base: Link) {
+        assert!(base.id.index <= self.last.id.index, "the log has the entry");
+        if base.id.index <= self.base.id.index {
+            return;
+        }
+        while self.extents.pop_front_if(|extent| extent.last <= base.id.index).is_some() {}
+        if let Some(extent) = self.extents.front_mut() {
+            extent.prev = base;
+        }
+        self.base = base;
+    }
+
+    /// Returns true if the entry at `index` in flush `seq` of this segment is part of the log: no
+    /// later flush has truncated it or is a copy of it, and no snapshot replaced it.
+    pub(crate) fn is_live(&self, segment: u64, seq: FlushSeq, index: Index) -> bool {
+        let after = self.segments.partition_point(|known| known.seq <= seq);
+        let holder = after.checked_sub(1).map(|place| self.segments[place].number);
+        if holder != Some(segment) {
+            return false;
+        }
         let later = self.extents.partition_point(|extent| extent.prev.id.index < index);
         let extent = later.checked_sub(1).and_then(|place| self.extents.get(place));
         let until = self.extents.get(later).map_or(FlushSeq(u64::MAX), |next| next.seq);
@@ -244,7 +271,10 @@ impl LogIndex {
             self.extents.drain(..if goes_on { before - 1 } else { before });
             if goes_on {
                 let extent = self.extents.front_mut().expect("the extent that continues is kept");
-                (extent.prev, extent.seq, extent.segment, extent.offset) = (prev, seq, segment, 0);
+                (extent.seq, extent.segment, extent.offset) = (seq, segment, 0);
+                if extent.prev.id.index < prev.id.index {
+                    extent.prev = prev;
+                }
             }
             self.base = self.extents.front().map_or(self.last, |extent| extent.prev);
             forgotten.extend(self.segments.pop_front().map(|segment| segment.number));

@@ -314,8 +314,7 @@ impl Log {
         self.remove_obsolete(operations);
     }
 
-    /// Continues with the requested repairs. Returns the outcome of each that has ended, except for
-    /// header blocks.
+    /// Continues with the requested repairs. Returns the outcome of each that has ended.
     pub(crate) fn advance_repairs(
         &mut self,
         superblock: &Superblock,
@@ -333,8 +332,12 @@ impl Log {
                 segments: index.segments().map(size).collect(),
             };
             match self.repairs.advance(index, directory, operations) {
-                Some(RepairOutcome::Headers(segment)) => self.reads.resume(segment, operations),
-                Some(outcome) => ended.push(outcome),
+                Some(outcome) => {
+                    if let RepairOutcome::Headers(segment, _) = outcome {
+                        self.reads.resume(segment, operations);
+                    }
+                    ended.push(outcome);
+                }
                 None => return ended,
             }
             self.remove_obsolete(operations);

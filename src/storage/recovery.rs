@@ -1,7 +1,7 @@
 //! Recovery: reads a directory before the start, and returns the log with everything that was
 //! acknowledged, or the first error. It changes nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::storage::block::{Block, FlushSeq, Link, Record};
 use crate::storage::body_damage::{BodyDamage, LogDamage};
@@ -214,6 +214,8 @@ pub(crate) struct Replay<'a> {
     floor: Floor,
     index: LogIndex,
     started: bool,
+    /// The entry through which the superblock records that the log is compacted, once it is known.
+    compacted: Option<Link>,
     committed: Index,
     runs: Vec<EntryId>,
     memberships: Vec<Index>,
@@ -238,6 +240,7 @@ impl<'a> Replay<'a> {
             floor,
             index: LogIndex::new(Link::anchor(superblock.snapshot.last)),
             started: false,
+            compacted: None,
             committed: superblock.committed,
             runs: Vec::new(),
             memberships: Vec::new(),
@@ -420,6 +423,8 @@ impl<'a> Replay<'a> {
         }
         self.committed = self.committed.max(block.committed);
         self.index.append(&flush);
+        let is_compacted = |record: &&Record| record.id.index == self.superblock.compacted;
+        self.compacted = records.iter().find(is_compacted).map(Record::link).or(self.compacted);
         self.note_entries(prev.id, records);
         Ok(())
     }
@@ -551,13 +556,13 @@ impl<'a> Replay<'a> {
     }
 
     fn recovered(mut self, last_seq: FlushSeq) -> RecoveredLog {
+        self.compacted.into_iter().for_each(|compacted| self.index.begin_after(compacted));
         let (base, last) = (self.index.base().id.index, self.index.last().id.index);
         self.runs.retain(|run| run.index > base);
         let damage = self.damage.of_log(&self.index);
         // The entries before the last damaged one are read when they are needed.
-        self.memberships.retain(|index| {
-            damage.entries.binary_search_by_key(index, |damaged| damaged.id.index).is_err()
-        });
+        let damaged: BTreeSet<Index> = damage.entries.iter().map(|found| found.id.index).collect();
+        self.memberships.retain(|index| *index > base && !damaged.contains(index));
         let readable = damage.entries.last().map_or(base, |entry| entry.id.index).next();
         let tail_first = self.tail.front().map_or(last.next(), |(index, _)| *index);
         RecoveredLog {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::storage::block::{Digest, Record, body_of};
 use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, FileAction, FileName, Lane, OperationId};
+use crate::storage::error::StorageError;
 use crate::storage::flush_bodies::{FlushBodies, SectorAssembly};
 use crate::storage::identity::Identity;
 use crate::storage::index::LogIndex;
@@ -14,7 +15,7 @@ use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::read_cache::{FileRange, ReadCache};
 use crate::storage::rebuild::rebuild_segment;
 use crate::storage::scan::{HeaderBlock, SegmentScan};
-use crate::storage::scrub::{ScrubPlace, Scrubbed, scrub};
+use crate::storage::scrub::{ScrubPlace, Scrubbed, damaged_headers, scrub};
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, unreadable_sector};
 use crate::storage::segment::NodeSegment;
 use crate::storage::start_writes::writes_of;
@@ -32,13 +33,16 @@ pub(crate) struct Repairs {
     sectors: BTreeMap<(u64, u64), SectorAssembly>,
     /// The place at which the next scrub continues.
     scrub_place: ScrubPlace,
+    /// The header blocks that could not be rebuilt, by segment and offset; each is reported once.
+    lost_headers: BTreeSet<(u64, u64)>,
 }
 
 /// A request to repair something.
 #[derive(Clone, Debug)]
 enum Request {
-    /// The content of these entries.
-    Entries(Vec<Entry>),
+    /// The content of these entries, once the superblock records that the log is compacted through
+    /// this one.
+    Entries(Vec<Entry>, Index),
     /// The header blocks of a segment.
     Headers(u64),
     /// The next durable data, of about this many bytes, is read.
@@ -55,8 +59,9 @@ pub(crate) enum RepairOutcome {
         /// read that met the sector may have been for other entries only.
         lacking: Vec<DamagedEntry>,
     },
-    /// The header blocks of this segment are intact, as far as they can be rebuilt.
-    Headers(u64),
+    /// The header blocks of this segment are intact, except for one that cannot be rebuilt: the
+    /// error about it, if it was not reported before.
+    Headers(u64, Option<StorageError>),
     Scrub(ScrubOutcome),
 }
 
@@ -74,6 +79,8 @@ pub(crate) struct ScrubOutcome {
 struct Repair {
     /// The segment whose header blocks are rebuilt, if any are.
     headers: Option<u64>,
+    /// The error about a header block that cannot be rebuilt.
+    lost: Option<StorageError>,
     /// The bytes to read and the outcome so far of a scrub.
     scrub: Option<(u64, ScrubOutcome)>,
     stage: Stage,
@@ -125,11 +132,12 @@ impl Repairs {
             running: None,
             sectors: BTreeMap::new(),
             scrub_place: ScrubPlace::default(),
+            lost_headers: BTreeSet::new(),
         }
     }
 
-    pub(crate) fn push(&mut self, entries: Vec<Entry>) {
-        self.waiting.push_back(Request::Entries(entries));
+    pub(crate) fn push(&mut self, entries: Vec<Entry>, compacted: Index) {
+        self.waiting.push_back(Request::Entries(entries, compacted));
     }
 
     /// Requests that the next durable data, of about this many bytes, is read.
@@ -139,7 +147,11 @@ impl Repairs {
 
     /// Requests that the header blocks of a segment are rebuilt.
     pub(crate) fn push_headers(&mut self, segment: u64) {
-        self.waiting.push_back(Request::Headers(segment));
+        let is_waiting =
+            |request: &Request| matches!(request, Request::Headers(other) if *other == segment);
+        if !self.waiting.iter().any(is_waiting) {
+            self.waiting.push_front(Request::Headers(segment));
+        }
     }
 
     /// Returns true while a repair reads or writes segments, which must not be removed then.
@@ -181,7 +193,7 @@ impl Repairs {
     ) -> Option<RepairOutcome> {
         let mut repair = match self.running.take() {
             Some(repair) => repair,
-            None => self.begin(index)?,
+            None => self.begin(index, &directory)?,
         };
         while repair.reading.is_none() {
             match &mut repair.stage {
@@ -193,18 +205,7 @@ impl Repairs {
                 Stage::Assemble(entries) => match entries.front() {
                     Some(entry) => {
                         let entry = entry.clone();
-                        let identity = self.identity;
-                        let planned = repair.cache.run(|disk| plan(disk, index, identity, &entry));
-                        match planned {
-                            Ok(planned) => {
-                                entries.pop_front();
-                                repair.cache = ReadCache::default();
-                                if let Some((located, groups)) = planned {
-                                    self.assemble(&mut repair, index, &entry, &located, groups);
-                                }
-                            }
-                            Err(range) => repair.read(range, operations),
-                        }
+                        self.provide(&mut repair, &entry, index, &directory, operations);
                     }
                     None => repair.write(operations),
                 },
@@ -214,11 +215,7 @@ impl Repairs {
                 }
                 Stage::Verify(candidates) => {
                     let Some(id) = candidates.front().copied() else {
-                        return Some(match (repair.headers, repair.scrub) {
-                            (_, Some((_, outcome))) => RepairOutcome::Scrub(outcome),
-                            (Some(segment), None) => RepairOutcome::Headers(segment),
-                            (None, None) => self.end(repair.repaired, repair.sharing),
-                        });
+                        return Some(self.end(repair));
                     };
                     let identity = self.identity;
                     match repair.cache.run(|disk| is_intact(disk, index, identity, id)) {
@@ -245,7 +242,8 @@ impl Repairs {
         operations: &mut Operations,
     ) {
         let (identity, place) = (self.identity, self.scrub_place);
-        let durable = directory().superblock.encode().bytes;
+        let durable = directory().superblock;
+        let compacted = durable.compacted;
         let found = repair.cache.run(|disk| scrub(disk, index, identity, &durable, place));
         let found = match found {
             Ok(found) => found,
@@ -260,15 +258,16 @@ impl Repairs {
                 self.scrub_place = ScrubPlace::Flush { segment: 0, offset: 0 };
             }
             Scrubbed::Flush { damage, next, bytes } => {
-                outcome.damaged.extend(damage.entries);
+                let is_needed = |entry: &DamagedEntry| entry.id.index > compacted;
+                outcome.damaged.extend(damage.entries.into_iter().filter(is_needed));
                 outcome.bytes += bytes;
                 repair.writes.extend(damage.known);
                 self.scrub_place = next;
             }
-            Scrubbed::DamagedHeaders(segment) => {
-                // The pass goes on behind the segment, whose header blocks are rebuilt meanwhile.
-                self.waiting.push_front(Request::Headers(segment));
-                self.scrub_place = ScrubPlace::Flush { segment: segment + 1, offset: 0 };
+            Scrubbed::DamagedHeaders { segment, next } => {
+                // The pass goes on behind the header block, which is rebuilt meanwhile.
+                self.push_headers(segment);
+                self.scrub_place = next;
             }
             Scrubbed::End => {
                 outcome.pass_ended = true;
@@ -282,9 +281,14 @@ impl Repairs {
         }
     }
 
-    fn begin(&mut self, index: &LogIndex) -> Option<Repair> {
+    fn begin(&mut self, index: &LogIndex, directory: &impl Fn() -> Directory) -> Option<Repair> {
+        if let Some(Request::Entries(_, compacted)) = self.waiting.front()
+            && *compacted > directory().superblock.compacted
+        {
+            return None;
+        }
         let (stage, headers, scrub) = match self.waiting.pop_front()? {
-            Request::Entries(entries) => (Stage::Assemble(entries.into()), None, None),
+            Request::Entries(entries, _) => (Stage::Assemble(entries.into()), None, None),
             Request::Headers(segment) => (Stage::Rebuild(segment), Some(segment), None),
             Request::Scrub(bytes) => (Stage::Scrub, None, Some((bytes, ScrubOutcome::default()))),
         };
@@ -292,6 +296,7 @@ impl Repairs {
         self.sectors.retain(|(segment, _), _| *segment >= first);
         Some(Repair {
             headers,
+            lost: None,
             scrub,
             stage,
             cache: ReadCache::default(),
@@ -303,19 +308,80 @@ impl Repairs {
         })
     }
 
-    fn end(&self, repaired: Vec<EntryId>, sharing: BTreeMap<Index, DamagedEntry>) -> RepairOutcome {
-        let is_missing = |entry: &DamagedEntry| {
-            self.sectors.values().any(|sector| sector.missing().any(|missing| missing == *entry))
-        };
-        let lacking = sharing.into_values().filter(is_missing).collect();
-        RepairOutcome::Entries { repaired, lacking }
+    fn end(&mut self, repair: Repair) -> RepairOutcome {
+        let Repair { headers, lost, scrub, repaired, sharing, .. } = repair;
+        match (headers, scrub) {
+            (_, Some((_, outcome))) => RepairOutcome::Scrub(outcome),
+            (Some(segment), None) => {
+                let is_new = |lost: &StorageError| self.lost_headers.insert((segment, lost.offset));
+                RepairOutcome::Headers(segment, lost.filter(is_new))
+            }
+            (None, None) => {
+                let is_missing = |entry: &DamagedEntry| {
+                    let mut missing = self.sectors.values().flat_map(SectorAssembly::missing);
+                    missing.any(|missing| missing == *entry)
+                };
+                let lacking = sharing.into_values().filter(is_missing).collect();
+                RepairOutcome::Entries { repaired, lacking }
+            }
+        }
     }
 
-    /// Adds the content of an entry, which matches its header, to the damaged sectors.
+    /// Takes the next step for the first provided entry: reads where it belongs, or adds its
+    /// content to the damaged sectors.
+    fn provide(
+        &mut self,
+        repair: &mut Repair,
+        entry: &Entry,
+        index: &LogIndex,
+        directory: &impl Fn() -> Directory,
+        operations: &mut Operations,
+    ) {
+        let identity = self.identity;
+        let mut headers = BTreeMap::new();
+        let planned = repair.cache.run(|disk| {
+            if let planned @ Some(_) = plan(disk, index, identity, entry) {
+                return planned;
+            }
+            // The header block may be damaged.
+            let segment = index.locate(entry.id.index)?.segment;
+            let mut disk = PatchedDisk::new(disk);
+            rebuild_segment(&mut disk, &directory(), index, segment);
+            let planned = plan(&mut disk, index, identity, entry);
+            headers = disk.into_patches();
+            planned
+        });
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(range) => return repair.read(range, operations),
+        };
+        if let Stage::Assemble(entries) = &mut repair.stage {
+            entries.pop_front();
+        }
+        repair.cache = ReadCache::default();
+        repair.writes.extend(headers);
+        match planned {
+            Some((located, groups)) => {
+                let compacted = directory().superblock.compacted;
+                let (segment, seq) = (located.segment.number, located.found.block.seq);
+                let is_needed =
+                    |id: EntryId| id.index > compacted && index.is_live(segment, seq, id.index);
+                self.assemble(repair, is_needed, entry, &located, groups);
+            }
+            None => {
+                if let Some(position) = index.locate(entry.id.index) {
+                    self.push_headers(position.segment);
+                }
+            }
+        }
+    }
+
+    /// Adds the content of an entry, which matches its header, to the damaged sectors. A truncated
+    /// or compacted entry is not needed: no peer is asked for its content.
     fn assemble(
         &mut self,
         repair: &mut Repair,
-        index: &LogIndex,
+        is_needed: impl Fn(EntryId) -> bool,
         entry: &Entry,
         located: &LocatedEntry,
         groups: Vec<SectorGroup>,
@@ -333,12 +399,10 @@ impl Repairs {
                 let sector = self.sectors.entry((number, *offset));
                 sector.or_insert_with(|| bodies.assemble(*offset)).fill(entry.id, &body_of(entry));
             }
-            // A truncated entry has no content any more that a peer could provide.
-            let live = |id: EntryId| index.is_live(located.found.block.seq, id.index);
             let sector = |offset: &u64| &self.sectors[&(number, *offset)];
-            if !group.iter().all(|offset| sector(offset).is_complete(live)) {
+            if !group.iter().all(|offset| sector(offset).is_complete(&is_needed)) {
                 let missing = group.iter().flat_map(|offset| sector(offset).missing());
-                let missing = missing.filter(|missing| live(missing.id));
+                let missing = missing.filter(|missing| is_needed(missing.id));
                 repair.sharing.extend(missing.map(|missing| (missing.id.index, missing)));
                 continue;
             }
@@ -365,11 +429,13 @@ impl Repair {
         let rebuilt = self.cache.run(|disk| {
             let mut disk = PatchedDisk::new(disk);
             rebuild_segment(&mut disk, directory, index, segment);
-            disk.into_patches()
+            let identity = directory.superblock.identity;
+            let lost = damaged_headers(&mut disk, index, identity, segment);
+            (disk.into_patches(), lost)
         });
         match rebuilt {
-            Ok(patches) => {
-                self.writes = patches;
+            Ok((patches, lost)) => {
+                (self.writes, self.lost) = (patches, lost);
                 self.write(operations);
             }
             Err(range) => self.read(range, operations),

@@ -3,11 +3,14 @@
 
 use crate::storage::body_damage::{BodyDamage, LogDamage};
 use crate::storage::disk::{Disk, FileAction, FileName};
+use crate::storage::error::StorageError;
 use crate::storage::flush_bodies::FlushBodies;
 use crate::storage::identity::Identity;
 use crate::storage::index::LogIndex;
-use crate::storage::scan::SegmentScan;
-use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, SuperblockCopy};
+use crate::storage::loss::entries;
+use crate::storage::scan::{HeaderBlock, SegmentScan};
+use crate::storage::sector::PAGE_BYTES;
+use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Superblock, SuperblockCopy};
 
 /// The next thing to read in a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,18 +29,18 @@ pub(crate) enum Scrubbed {
     Superblock([bool; COPIES]),
     /// A flush, its damage, the place after it, and the bytes that were read.
     Flush { damage: LogDamage, next: ScrubPlace, bytes: u64 },
-    /// The header block in this segment is damaged.
-    DamagedHeaders(u64),
+    /// A header block in this segment is damaged; the place of the next flush that can be found.
+    DamagedHeaders { segment: u64, next: ScrubPlace },
     /// The last flush was read before.
     End,
 }
 
-/// Reads what is at `place`. `durable` is a copy of the superblock.
+/// Reads what is at `place`. `durable` is the superblock that its copies should hold.
 pub(crate) fn scrub(
     disk: &mut impl Disk,
     index: &LogIndex,
     identity: Identity,
-    durable: &[u8],
+    durable: &Superblock,
     place: ScrubPlace,
 ) -> Scrubbed {
     let ScrubPlace::Flush { segment, offset } = place else {
@@ -50,10 +53,15 @@ pub(crate) fn scrub(
     });
     let Some((number, offset, end)) = next else { return Scrubbed::End };
     let mut scan = SegmentScan::new(identity, number, end);
-    let Ok(Some(found)) = scan.block(disk, offset) else { return Scrubbed::DamagedHeaders(number) };
+    let Ok(Some(found)) = scan.block(disk, offset) else {
+        let next = block_after(disk, &mut scan, offset).map(|found| found.offset);
+        let next = ScrubPlace::Flush { segment: number, offset: next.unwrap_or(end) };
+        return Scrubbed::DamagedHeaders { segment: number, next };
+    };
     let (start, until) = FlushBodies::new(&found.block, &found.records).range();
     let Ok(check) = scan.check_bodies(disk, start, until) else {
-        return Scrubbed::DamagedHeaders(number);
+        let next = ScrubPlace::Flush { segment: number, offset: found.end };
+        return Scrubbed::DamagedHeaders { segment: number, next };
     };
     let mut damage = BodyDamage::default();
     damage.note(&found, &scan.segment, &check.bad);
@@ -62,14 +70,48 @@ pub(crate) fn scrub(
     Scrubbed::Flush { damage: damage.of_log(index), next, bytes }
 }
 
-fn copies(disk: &mut impl Disk, durable: &[u8]) -> [bool; COPIES] {
+/// Returns the first header block that can be read after the one at `offset`, which cannot.
+fn block_after(disk: &mut impl Disk, scan: &mut SegmentScan, offset: u64) -> Option<HeaderBlock> {
+    let offsets = (offset..scan.bytes).step_by(PAGE_BYTES).skip(1);
+    offsets.into_iter().find_map(|offset| scan.block(disk, offset).ok().flatten())
+}
+
+/// Returns the error about the first header block of a segment that cannot be read, with the
+/// entries that it may have held.
+pub(crate) fn damaged_headers(
+    disk: &mut impl Disk,
+    index: &LogIndex,
+    identity: Identity,
+    segment: u64,
+) -> Option<StorageError> {
+    let (end, _) = index.free_space(segment)?;
+    let (mut after, last) = index.range_of(segment)?;
+    let mut scan = SegmentScan::new(identity, segment, end);
+    let mut offset = 0;
+    while offset < end {
+        let Ok(Some(found)) = scan.block(disk, offset) else {
+            let next = block_after(disk, &mut scan, offset);
+            let through = next.map_or(last, |next| next.block.prev.id.index);
+            let lost = entries(after, Some(through));
+            let message = format!("a header block cannot be read, and cannot be rebuilt; {lost}");
+            return Some(StorageError::damage(scan.segment.file(), offset, message));
+        };
+        after = found.records.last().map_or(after, |record| record.id.index);
+        offset = found.end;
+    }
+    None
+}
+
+/// Returns whether each copy is as it should be. A newer one is being written.
+fn copies(disk: &mut impl Disk, durable: &Superblock) -> [bool; COPIES] {
+    let expected = durable.encode().bytes;
     std::array::from_fn(|copy| {
         let offset = copy as u64 * COPY_STRIDE;
         let file = FileName::Superblock;
         let read = disk.execute(&FileAction::Read { file, offset, bytes: COPY_BYTES });
-        // Another version of the superblock is being written.
-        read.is_ok_and(|bytes| {
-            bytes == durable || matches!(SuperblockCopy::read(&bytes), SuperblockCopy::Valid(..))
+        read.is_ok_and(|bytes| match SuperblockCopy::read(&bytes) {
+            SuperblockCopy::Valid(copy, _) => bytes == expected || copy.seq > durable.seq,
+            _ => false,
         })
     })
 }

@@ -77,6 +77,10 @@ pub enum Event {
     /// are in ascending order, and keep their places in the log. [`Storage::repair`] writes their
     /// content again.
     Damaged(Vec<DamagedEntry>),
+    /// A header block is damaged and cannot be rebuilt; the text names the entries that it held.
+    /// Each is reported once. A read of these entries ends the store, and a start rejects the
+    /// directory.
+    DamagedHeaders(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
     Repaired(Vec<EntryId>),
@@ -239,14 +243,20 @@ impl Storage {
         if self.failed {
             return;
         }
-        self.log.repairs.push(entries);
+        // Sectors lose what compacted entries had in them. A start must know that it needs none.
+        let compacted = self.updater.target().compacted;
+        if compacted > self.updater.durable().compacted {
+            self.updater.request(|_| {});
+        }
+        self.log.repairs.push(entries, compacted);
         self.advance(events);
     }
 
     /// Reads durable data again, from the place at which the last scrub ended: the copies of the
     /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded. Reports
-    /// [`Event::Damaged`] for the damage that only peers can repair, repairs the rest, and ends
-    /// with [`Event::Scrubbed`]. The caller waits for that before the next scrub.
+    /// [`Event::Damaged`] for the damage that only peers can repair, [`Event::DamagedHeaders`] for
+    /// what nothing can repair in place, repairs the rest, and ends with [`Event::Scrubbed`]. The
+    /// caller waits for that before the next scrub.
     pub fn scrub(&mut self, bytes_max: u64, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -269,6 +279,7 @@ impl Storage {
             return;
         }
         let through = through.min(self.updater.durable().snapshot.last.index);
+        self.updater.note(|superblock| superblock.compacted = superblock.compacted.max(through));
         self.log.compact(through, &mut self.operations);
         self.advance(events);
     }
@@ -419,7 +430,9 @@ impl Storage {
                     events.extend((!lacking.is_empty()).then_some(Event::Damaged(lacking)));
                     events.push(Event::Repaired(repaired));
                 }
-                RepairOutcome::Headers(_) => {}
+                RepairOutcome::Headers(_, lost) => {
+                    events.extend(lost.map(Event::DamagedHeaders));
+                }
                 RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, pass_ended }) => {
                     if let Some(copies) = copies.filter(|copies| copies.contains(&false)) {
                         self.updater.rewrite_damaged(copies);

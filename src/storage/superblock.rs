@@ -24,6 +24,8 @@ pub(crate) const FILE_BYTES: u64 = COPY_STRIDE * (COPIES as u64 - 1) + COPY_BYTE
 const MAGIC: [u8; 8] = *b"QUORASUP";
 const VERSION: u32 = 1;
 const SUM_OFFSET: usize = COPY_BYTES - 16;
+/// The offset of the last compacted index, between the membership and the checksum.
+const COMPACTED_OFFSET: usize = SUM_OFFSET - 8;
 const FLAG_HEAD_CERTAIN: u32 = 1;
 const FLAG_CLEAN: u32 = 2;
 const FLAG_VOTED: u32 = 4;
@@ -42,6 +44,9 @@ pub(crate) struct Superblock {
     pub(crate) hard_state: HardState,
     pub(crate) committed: Index,
     pub(crate) snapshot: SnapshotMeta,
+    /// The node has compacted its log through this entry, which the snapshot covers: the bodies
+    /// through it are not needed, and may hold anything.
+    pub(crate) compacted: Index,
     /// Flushes before this one are obsolete, because an installed snapshot replaced them.
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
@@ -83,6 +88,7 @@ impl Superblock {
             hard_state: HardState::default(),
             committed: Index::ZERO,
             snapshot: SnapshotMeta::empty(EntryId::ZERO, membership.clone()),
+            compacted: Index::ZERO,
             log_start: FlushSeq(1),
             ack_floor: FlushSeq(0),
             head_certain: true,
@@ -129,8 +135,9 @@ impl Superblock {
             .expect("a membership is at most Membership::BYTES_MAX long");
         bytes.extend(length.to_le_bytes());
         bytes.extend(membership);
-        assert!(bytes.len() <= SUM_OFFSET, "the members leave room for the checksum");
-        bytes.resize(SUM_OFFSET, 0);
+        assert!(bytes.len() <= COMPACTED_OFFSET, "the members leave room for the rest");
+        bytes.resize(COMPACTED_OFFSET, 0);
+        bytes.extend(self.compacted.0.to_le_bytes());
         let digest = Digest::of(&bytes);
         bytes.extend(digest.0);
         Encoded { bytes, digest }
@@ -153,6 +160,7 @@ impl Superblock {
         let origin = Origin { cluster, last: origin_last };
         let length = reader.u16()?;
         let membership = Membership::decode(reader.bytes(usize::from(length))?)?;
+        let compacted = Index(Reader::new(payload.get(COMPACTED_OFFSET..)?).u64()?);
         let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN;
         let origin = (flags & FLAG_ORIGIN != 0).then_some(origin);
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
@@ -162,7 +170,8 @@ impl Superblock {
         let flushes = (FlushSeq(1)..=FlushSeq::MAX).contains(&log_start)
             && ack_floor <= FlushSeq::MAX
             && seq <= FlushSeq::MAX.0;
-        (flags & !known == 0 && terms && indices && flushes).then_some(())?;
+        let compacts = compacted <= last.index;
+        (flags & !known == 0 && terms && indices && flushes && compacts).then_some(())?;
         Some(Superblock {
             identity,
             origin,
@@ -171,6 +180,7 @@ impl Superblock {
             hard_state: HardState { term, vote, vote_lease: promise },
             committed,
             snapshot: SnapshotMeta { last, membership, bytes, root },
+            compacted,
             log_start,
             ack_floor,
             head_certain: flags & FLAG_HEAD_CERTAIN != 0,

@@ -87,6 +87,11 @@ impl SuperblockUpdater {
         self.requests
     }
 
+    /// Changes the target without a request: the change becomes durable with the next update.
+    pub(crate) fn note(&mut self, change: impl FnOnce(&mut Superblock)) {
+        change(&mut self.target);
+    }
+
     pub(crate) fn is_durable(&self, request: u64) -> bool {
         self.satisfied >= request
     }

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, FileName, OpenError, Storage};
+use quorate::storage::{Disk, FileName, Inspection, OpenError, Storage};
 use quorate::types::{Entry, EntryId, Index, Payload, Term, Write};
+use quorate_sim::disk::ChangeOrder;
 
 use super::broken::{
     BrokenDisk, HARMS, Harm, SECTOR, act, fetch_all, hits, large, open, read, repair,
     repair_or_lack, restarted, truncated,
 };
-use super::host::{CLUSTER, Host, NODE, config, hard_state, write};
+use super::host::{CLUSTER, Host, NODE, config, hard_state, snapshot, write};
 
 #[test]
 fn each_sector_alone_damages_only_its_entries_and_is_repaired() {
@@ -205,6 +206,34 @@ fn a_truncated_entry_is_not_repaired_any_more() {
     let change = write(10, 2, first.0..=first.0);
     act(&mut storage, &mut disk, |storage, events| storage.persist(change, events));
     assert_eq!(repair(&mut storage, &mut disk, sample.entries(&hit)), []);
+}
+
+#[test]
+fn a_shared_sector_needs_no_content_of_compacted_entries() {
+    let sample = large();
+    for (file, sector) in hits(&sample, 2) {
+        let hit = sample.hit(file, sector..sector + 1);
+        let compacted = *hit.first().expect("entries share the sector");
+        let mut disk = BrokenDisk::new(&sample.disk);
+        let (mut storage, _) = open(&mut disk).expect("the directory opens");
+        act(&mut storage, &mut disk, Storage::start);
+        let meta = snapshot(compacted.term.0, compacted.index.0);
+        act(&mut storage, &mut disk, |storage, events| storage.set_snapshot(meta, events));
+        act(&mut storage, &mut disk, |storage, events| storage.compact(compacted.index, events));
+        disk.harm(file, sector, Harm::Flipped);
+        let needed: BTreeSet<_> = hit.iter().filter(|id| **id != compacted).copied().collect();
+        let repaired = repair(&mut storage, &mut disk, sample.entries(&needed));
+        assert_eq!(repaired.into_iter().collect::<BTreeSet<_>>(), needed, "{file} {sector}");
+        // No start takes what the sector holds of the compacted entry for its content.
+        disk.disk.crash(ChangeOrder::PerFile, |_| false);
+        let found = Inspection::open(&mut disk, &config()).expect("the directory is readable");
+        assert_eq!((found.damage, found.opened.base), (None, compacted));
+        let (mut storage, opened) = open(&mut disk).expect("the directory opens");
+        assert_eq!((opened.damaged, opened.base), (Vec::new(), compacted));
+        let (entries, damaged) = fetch_all(&mut storage, &mut disk);
+        let kept = sample.log.iter().filter(|entry| entry.id > compacted).cloned();
+        assert_eq!((entries, damaged), (kept.collect(), BTreeSet::new()));
+    }
 }
 
 #[test]

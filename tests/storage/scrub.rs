@@ -8,10 +8,10 @@ use quorate::types::{EntryId, Write};
 use quorate_sim::disk::SimDisk;
 
 use super::broken::{
-    BrokenDisk, HARMS, PAGE, SECTOR, act, fetch_all, large, open, read, repair, restarted,
-    truncated,
+    BrokenDisk, HARMS, Harm, PAGE, SECTOR, act, fetch_all, large, open, overwrite, read, repair,
+    restarted, truncated,
 };
-use super::host::{config, hard_state, write};
+use super::host::{bare, config, hard_state, u64_at, write};
 
 #[test]
 fn a_running_node_that_reads_a_damaged_header_block_rebuilds_it() {
@@ -92,6 +92,83 @@ fn a_scrub_finds_each_damaged_sector_that_is_in_use() {
             }
         }
     }
+}
+
+/// The first sector of the header block of the second flush.
+const HEADERS: (FileName, u64) = (FileName::Segment(1), 8);
+
+#[test]
+fn a_header_block_that_cannot_be_rebuilt_is_reported_once_and_hides_nothing_behind_it() {
+    let sample = large();
+    let mut disk = BrokenDisk::new(&sample.disk);
+    let (mut storage, _) = open(&mut disk).expect("the directory opens");
+    act(&mut storage, &mut disk, Storage::start);
+    let (file, sector) = HEADERS;
+    let bodies = first_body(&sample.disk, sector);
+    // A later flush is damaged, too.
+    let third = sample.bodies.iter().find(|(_, ids)| ids[0].index.0 == 7).expect("it has bodies");
+    for sector in [sector, bodies, third.0.1] {
+        disk.harm(file, sector, Harm::Flipped);
+    }
+    let (mut found, mut damaged) = (Vec::new(), BTreeSet::new());
+    for _ in 0..200 {
+        for event in act(&mut storage, &mut disk, |storage, events| storage.scrub(6000, events)) {
+            match event {
+                Event::DamagedHeaders(error) => found.push(error),
+                Event::Damaged(entries) => damaged.extend(entries.iter().map(|found| found.id)),
+                Event::Scrubbed { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].file, found[0].offset), (Some(file), sector * SECTOR));
+    let text = found[0].to_string();
+    assert!(text.contains("cannot be rebuilt; entries 4 through 6 are lost"), "{text}");
+    assert_eq!(damaged, sample.hit(file, third.0.1..third.0.1 + 1));
+}
+
+/// Returns the sector with the first body of the flush whose header block begins at this sector.
+fn first_body(disk: &SimDisk, headers: u64) -> u64 {
+    u64_at(&read(disk, HEADERS.0, headers * SECTOR, SECTOR), 128) / SECTOR
+}
+
+#[test]
+fn a_repair_of_an_entry_rebuilds_its_damaged_header_block() {
+    let sample = large();
+    // The third flush: the second sector of its bodies has no copy of a header.
+    let (file, headers) = (HEADERS.0, HEADERS.1 + 8);
+    let body = first_body(&sample.disk, headers) + 1;
+    for harm in HARMS {
+        let mut disk = BrokenDisk::new(&sample.disk);
+        let (mut storage, _) = open(&mut disk).expect("the directory opens");
+        act(&mut storage, &mut disk, Storage::start);
+        disk.harm(file, headers, harm);
+        disk.harm(file, body, Harm::Flipped);
+        let hit = sample.hit(file, body..body + 1);
+        assert_eq!(hit.len(), 1);
+        let repaired = repair(&mut storage, &mut disk, sample.entries(&hit));
+        assert_eq!(repaired.into_iter().collect::<BTreeSet<_>>(), hit, "{harm:?}");
+        assert_eq!(disk.unreadable, BTreeSet::new());
+        for sector in [headers, body] {
+            let content = |disk: &SimDisk| read(disk, file, sector * SECTOR, SECTOR);
+            assert!(content(&disk.disk) == content(&sample.disk), "{harm:?}");
+        }
+    }
+}
+
+#[test]
+fn a_scrub_writes_a_stale_copy_of_the_superblock_again() {
+    let sample = large();
+    let mut disk = BrokenDisk::new(&sample.disk);
+    let (mut storage, _) = open(&mut disk).expect("the directory opens");
+    let stale = read(&disk.disk, FileName::Superblock, 2 << 20, PAGE);
+    let change = Write { hard_state: Some(hard_state(8, 1)), ..bare(30) };
+    act(&mut storage, &mut disk, |storage, events| storage.persist(change, events));
+    // The disk has lost the write of one copy.
+    overwrite(&mut disk.disk, FileName::Superblock, 2 << 20, stale.clone());
+    assert_eq!(scrub_all(&mut storage, &mut disk).0, BTreeSet::new());
+    assert!(read(&disk.disk, FileName::Superblock, 2 << 20, PAGE) != stale);
 }
 
 #[test]
