@@ -32,6 +32,7 @@ const AREAS: &[&str] = &[
     "survivor",
     "quarantine",
     "repair",
+    "uncertain",
 ];
 
 #[test]
@@ -102,6 +103,11 @@ fn quarantine() {
 #[test]
 fn repair() {
     check_area("repair", 6);
+}
+
+#[test]
+fn uncertain() {
+    check_area("uncertain", 9);
 }
 
 #[test]

@@ -4,8 +4,6 @@
 #[path = "common/status.rs"]
 mod status;
 
-use std::time::Duration;
-
 use quorate::raft::{RoleName, Status};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
@@ -98,8 +96,7 @@ impl Stage {
 
     /// Records the submission of a write with the node's vote.
     fn votes(&mut self, of: u64, write: u64, term: u64, vote: u64) -> EventId {
-        let hard =
-            HardState { term: Term(term), vote: Some(node(vote)), vote_lease: Duration::ZERO };
+        let hard = HardState::new(Term(term), Some(node(vote)));
         self.submits(of, Write { hard_state: Some(hard), ..blank(write) })
     }
 
@@ -142,7 +139,7 @@ fn request_vote(last: EntryId) -> Body {
     Body::RequestVote { last, transfer: false }
 }
 
-const GRANTED: Body = Body::RequestVoteReply { granted: true };
+const GRANTED: Body = Body::RequestVoteReply { granted: true, committed: Index::ZERO };
 
 /// Returns the explanation as one text.
 fn text(explanation: &Explanation) -> String {
@@ -219,14 +216,8 @@ fn a_reply_in_a_term_that_is_not_durable_is_explained() {
     let mut stage = Stage::new();
     let refused = stage.sends(2, 3, 2, request_vote(EntryId::ZERO));
     stage.receives(3, refused, |now| now.term = Term(2));
-    stage.submits(
-        3,
-        Write {
-            hard_state: Some(HardState { term: Term(2), vote: None, vote_lease: Duration::ZERO }),
-            ..blank(4)
-        },
-    );
-    stage.sends(3, 2, 2, Body::RequestVoteReply { granted: false });
+    stage.submits(3, Write { hard_state: Some(HardState::new(Term(2), None)), ..blank(4) });
+    stage.sends(3, 2, 2, Body::RequestVoteReply { granted: false, committed: Index::ZERO });
     let explanation = stage.explained("S5");
     assert!(
         explanation.cause.contains("replies to n2 in term t2 before that term is durable"),

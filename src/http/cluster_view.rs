@@ -91,6 +91,7 @@ fn node(report: &Report) -> Value {
         "verification": verification_name(report.verification),
         "disk_full": status.disk_full,
         "damaged_entries": status.damaged_entries,
+        "is_uncertain": status.is_uncertain,
         "usage": usage(&report.usage),
         "peers": peers.collect::<Vec<_>>(),
     })

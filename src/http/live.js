@@ -50,6 +50,7 @@ function card({ id, member, report, progress }, leader, low, high) {
   if (member && member.priority !== 100) tags.push(`priority ${member.priority}`);
   const alerts = [];
   if (report && report.disk_full) alerts.push('disk full');
+  if (report && report.is_uncertain) alerts.push('log uncertain: waits for a leader');
   if (report && report.damaged_entries > 0) {
     alerts.push(`repairing ${count(report.damaged_entries)} entries`);
   }

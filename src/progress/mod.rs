@@ -1,10 +1,12 @@
 //! The leader's replication progress of one peer: its matched index, the next entry to send, and
 //! the messages in flight.
 
+mod disk;
 mod inflight;
 
 pub use inflight::{Inflight, Window};
 
+use crate::progress::disk::{Certainty, PeerDisk};
 use crate::types::{EntryId, Incarnation, Index, Instant, Readiness};
 
 /// The way in which a leader sends entries to a peer.
@@ -51,17 +53,6 @@ pub struct Progress {
     last_contact: Instant,
     /// The commit index last sent to the peer.
     committed_sent: Index,
-}
-
-/// The disk that a peer replies from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct PeerDisk {
-    /// The incarnation of the disk; zero before the peer's first reply.
-    incarnation: Incarnation,
-    /// The leader's round when the peer's matched index last rose. The peer sent its reply to any
-    /// later round after the acknowledgement that raised the index.
-    matched_round: u64,
-    is_rolled_back: bool,
 }
 
 /// The peer's reply to the highest round that it has answered.
@@ -210,11 +201,10 @@ impl Progress {
         self.disk.incarnation
     }
 
-    /// Whether the peer's disk has less than the peer acknowledged: the leader rejects its replies
-    /// until this view is reset, because the peer returns with another incarnation, or is removed
-    /// and added again.
+    /// Whether the peer's disk has less than the peer acknowledged, and the peer has not reported
+    /// that it is uncertain: the leader rejects its replies.
     pub(crate) fn disk_rolled_back(&self) -> bool {
-        self.disk.is_rolled_back
+        self.disk.certainty == Certainty::RolledBack
     }
 
     /// Records that the peer replies from the disk with this incarnation. Returns true if it is
@@ -237,19 +227,53 @@ impl Progress {
         *self = Progress { disk, ..Progress::new(last.previous(), self.last_contact) };
     }
 
-    /// Whether the peer's disk, which has the entries up to `durable`, lacks entries that the peer
-    /// acknowledged. The reply to `round` was sent after the acknowledgements that the leader had
-    /// received before that round, and a correct disk does not lose acknowledged entries within the
-    /// leader's term.
+    /// Whether the peer's disk lacks entries that the peer acknowledged: it has the entries up to
+    /// `durable`, by the peer's reply to `round`.
     pub(crate) fn lacks_acknowledged_entries(&self, round: u64, durable: Index) -> bool {
-        round > self.disk.matched_round && durable < self.matched
+        self.disk.lacks_acknowledged(round, durable, self.matched)
     }
 
-    /// Resets the view and records that the peer's disk was rolled back to an older image: the
-    /// peer's replies do not count any more.
-    pub(crate) fn mark_rolled_back(&mut self, last: Index) {
+    /// Resets the view and records that the reply to `round` came from a disk that was rolled back
+    /// to an older image: the peer does not count until it has reported that it is uncertain, and
+    /// then that it is certain again.
+    pub(crate) fn mark_rolled_back(&mut self, round: u64, last: Index) {
         self.reset_for_disk(self.disk.incarnation, last);
-        self.disk.is_rolled_back = true;
+        self.disk.certainty = Certainty::RolledBack;
+        self.answer.round = round;
+    }
+
+    /// Whether what the peer acknowledges and confirms counts.
+    pub(crate) fn counts(&self) -> bool {
+        self.disk.certainty == Certainty::Certain
+    }
+
+    /// Records whether the peer is uncertain, as it reports in its reply to `round`. Returns false
+    /// if the report is older than the last one, and contradicts it.
+    pub(crate) fn report_certainty(&mut self, round: u64, is_uncertain: bool, last: Index) -> bool {
+        let reported = if is_uncertain { Certainty::Uncertain } else { Certainty::Certain };
+        if self.disk.certainty == reported {
+            return true;
+        }
+        if round <= self.answer.round {
+            return false;
+        }
+        if self.counts() {
+            self.reset_for_disk(self.disk.incarnation, last);
+        }
+        self.disk.certainty = reported;
+        true
+    }
+
+    /// Records that the log of an uncertain peer equals the leader's up to `verified`, durably. The
+    /// peer acknowledges nothing.
+    pub fn stored(&mut self, verified: Index) {
+        self.inflight.free_through(verified);
+        if matches!(self.mode, Mode::Probe { .. }) {
+            self.disk_full = false;
+            self.mode = Mode::Replicate;
+            self.next = verified.max(self.matched).next();
+        }
+        self.next = self.next.max(verified.next());
     }
 
     /// Records `round` as the round of the last rise of `matched`, if `matched` rose from `before`.

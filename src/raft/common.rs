@@ -122,20 +122,28 @@ impl Common {
         self.may_accept_transfer() && !self.ballot.withholds_vote(self.now)
     }
 
-    /// Whether the node may campaign at its leader's request, even during a vote lease.
+    /// Whether the node may campaign at its leader's request, even during a vote lease. Its log
+    /// must have every entry that is known to be committed.
     pub(crate) fn may_accept_transfer(&self) -> bool {
-        self.is_electable() && self.may_lead()
+        let lacks_committed = self.log().last().index < self.known_committed();
+        self.is_electable() && self.may_lead() && !lacks_committed
     }
 
     pub(crate) fn is_electable(&self) -> bool {
         self.ballot.is_electable(self.id(), self.members.incarnation(), self.log())
     }
 
+    /// The highest commit index that the node knows, which may be after the end of its log.
+    pub(crate) fn known_committed(&self) -> Index {
+        self.ballot.known_committed(self.log())
+    }
+
     /// Whether the node is fit to lead: its disk takes writes, its state machine is not known to
-    /// have diverged, and its log has no damage that only a leader could resolve. Otherwise it
-    /// could not append entries, or would answer reads wrongly.
+    /// have diverged, its log is certain and has no damage that only a leader could resolve.
+    /// Otherwise it could not append entries, or would answer reads wrongly.
     fn may_lead(&self) -> bool {
-        !self.disk_is_stuck() && !self.health.quarantined && !self.has_open_damage()
+        let is_healthy = !self.disk_is_stuck() && !self.health.quarantined;
+        is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()
     }
 
     /// Whether an entry that may not be committed is damaged, so that this node could not send it
@@ -148,8 +156,10 @@ impl Common {
     /// Returns the node's report about itself, which every heartbeat reply carries.
     pub(crate) fn readiness(&self) -> Readiness {
         let read_leases = self.config.lease.is_some_and(|lease| lease.read_leases);
+        let is_uncertain = self.ballot.is_uncertain();
         let reads_are_right = !self.health.quarantined && self.ballot.entered_term_since_start();
-        Readiness { wants_read_lease: read_leases && reads_are_right, may_lead: self.may_lead() }
+        let wants_read_lease = read_leases && reads_are_right && !is_uncertain;
+        Readiness { wants_read_lease, is_uncertain, may_lead: self.may_lead() }
     }
 
     /// Whether the disk has taken longer for one write than the longest election timeout.
@@ -253,7 +263,11 @@ impl Common {
     }
 
     /// Answers the read if the node's own state is fresh enough for its level; returns true if so.
+    /// An uncertain node answers none without a leader.
     pub(crate) fn confirm_if_fresh(&mut self, tag: Tag, level: ReadLevel) -> bool {
+        if self.ballot.is_uncertain() {
+            return false;
+        }
         let Some(fresh) = self.reads.fresh_enough(level, self.now) else { return false };
         self.confirm_read(tag, fresh.index, fresh.at(self.now));
         true
@@ -323,6 +337,7 @@ impl Common {
         if !self.ballot.withholds_vote(now) {
             *self.ballot.instant() = now;
         }
+        self.ballot.normalize(self.journal.log());
         if self.config.lease.is_none() {
             self.reads.forget_rounds();
         }
@@ -343,6 +358,7 @@ impl Common {
         self.survival.instants().for_each(&mut each);
         each(self.journal.outbox_mut().instant());
         self.health.repair.instants().for_each(&mut each);
+        self.health.log_end.instant().into_iter().for_each(&mut each);
         if let Some(bootstrap) = self.members.bootstrap_mut() {
             each(bootstrap.instant());
         }

@@ -1,9 +1,10 @@
 //! The faults of the node's own disk and state machine that its driver has reported.
 
 use crate::raft::repair::state::Repair;
+use crate::raft::uncertain::state::LogEndRequest;
 
-/// Whether the driver has reported a full disk or a diverged state machine, and the repair of a
-/// damaged log. Every combination is valid, so that the fields need no guard.
+/// Whether the driver has reported a full disk or a diverged state machine, and the ways back of a
+/// damaged and of an uncertain log. Every combination is valid, so that the fields need no guard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Health {
     /// The disk has no space for more entries (`Input::DiskFull`).
@@ -12,4 +13,6 @@ pub(crate) struct Health {
     pub(crate) quarantined: bool,
     /// The repair of damaged entries of the log (`Input::Damaged`).
     pub(crate) repair: Repair,
+    /// The request for the end of the log of a node that is uncertain.
+    pub(crate) log_end: LogEndRequest,
 }

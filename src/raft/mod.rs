@@ -23,6 +23,7 @@ mod role;
 mod screen;
 mod status;
 mod transition;
+mod uncertain;
 
 pub use api::action::{Action, MessageRejectReason};
 pub use api::config::{Config, ConfigError, Lease, Survivor, Suspension};
@@ -120,6 +121,9 @@ impl Raft {
         }
         let leader = self.leader();
         repair::advance(&mut self.common, leader);
+        if let Role::Follower(follower) = &self.role {
+            uncertain::advance(&mut self.common, follower.verified());
+        }
         self.common.finish_step();
         self.common.output.swap(actions);
         if cfg!(debug_assertions) {

@@ -44,11 +44,12 @@ impl Role {
                 let granted = election::on_request_vote(common, from, last, transfer);
                 self.defer_own_election(common, granted, last);
             }
-            Body::PreVoteReply { next_term, granted } => {
-                return Some(self.pre_candidate()?.on_reply(common, from, next_term, granted));
+            Body::PreVoteReply { next_term, granted, committed } => {
+                let candidate = self.pre_candidate()?;
+                return Some(candidate.on_reply(common, from, next_term, granted, committed));
             }
-            Body::RequestVoteReply { granted } => {
-                return Some(self.candidate()?.on_reply(common, from, granted));
+            Body::RequestVoteReply { granted, committed } => {
+                return Some(self.candidate()?.on_reply(common, from, granted, committed));
             }
             Body::LogIsComplete => {
                 return Some(self.candidate()?.on_log_is_complete(common, from));
@@ -65,6 +66,13 @@ impl Role {
             }
             Body::TimeoutNow => return Some(self.follower()?.on_timeout_now(common, from)),
             Body::TakeoverAllowed => self.follower()?.on_takeover_allowed(common, from),
+            Body::LogRolledBack => self.follower()?.on_log_rolled_back(common, from),
+            Body::LogEnd { start_id, last } => {
+                self.follower()?.on_log_end(common, from, start_id, last);
+            }
+            Body::RequestLogEnd { start_id } => {
+                self.leader()?.on_request_log_end(common, from, start_id);
+            }
             Body::AppendEntriesReply(outcome) => {
                 self.leader()?.on_append_entries_reply(common, from, outcome);
             }

@@ -33,7 +33,10 @@ fn is_well_formed(message: &Message) -> bool {
         Body::PreVote { next_term, last } => {
             *next_term == term.next() && last.term <= *next_term && last.index <= Index::MAX
         }
-        Body::PreVoteReply { next_term, .. } => *next_term > Term::ZERO && *next_term <= Term::MAX,
+        Body::PreVoteReply { next_term, committed, .. } => {
+            *next_term > Term::ZERO && *next_term <= Term::MAX && *committed <= Index::MAX
+        }
+        Body::RequestVoteReply { committed, .. } => *committed <= Index::MAX,
         Body::RequestVote { last, .. } => last.term <= term && last.index <= Index::MAX,
         Body::AppendEntries { prev, entries, committed } => {
             is_valid_entry_id(*prev, term)
@@ -44,9 +47,11 @@ fn is_well_formed(message: &Message) -> bool {
             *prev <= Index::MAX && is_valid_entry_id(*hint, term)
         }
         Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
-        Body::HeartbeatReply { verified, matched, durable, .. } => {
-            matched <= verified && matched <= durable && *durable <= Index::MAX
+        Body::HeartbeatReply { verified, matched, durable, ready, .. } => {
+            let counts = !ready.is_uncertain || *matched == Index::ZERO;
+            counts && matched <= verified && matched <= durable && *durable <= Index::MAX
         }
+        Body::LogEnd { last, .. } => *last <= Index::MAX,
         Body::InstallSnapshot { meta } => is_valid_snapshot(meta, term),
         Body::RequestEntries { first, last } => {
             first.index > Index::ZERO
@@ -61,16 +66,19 @@ fn is_well_formed(message: &Message) -> bool {
         Body::Heartbeat(heartbeat) => is_valid_heartbeat(heartbeat),
         Body::BootstrapProbe { seen } => seen.is_sorted_by(|one, next| one.id < next.id),
         Body::Bootstrapped { membership, .. } => is_valid_membership(membership),
-        Body::RequestVoteReply { .. }
-        | Body::AppendEntriesReply(
-            AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
+        Body::AppendEntriesReply(
+            AppendOutcome::Accepted { .. }
+            | AppendOutcome::NoSpace { .. }
+            | AppendOutcome::Stored { .. },
         )
         | Body::InstallSnapshotReply { .. }
         | Body::TimeoutNow
         | Body::TakeoverAllowed
         | Body::LogIsComplete
         | Body::UnknownIncarnation
-        | Body::ReadIndex { .. } => true,
+        | Body::ReadIndex { .. }
+        | Body::RequestLogEnd { .. }
+        | Body::LogRolledBack => true,
     }
 }
 
@@ -78,7 +86,10 @@ fn is_well_formed(message: &Message) -> bool {
 /// term (Raft §5.1), so that an outdated leader steps down and an outdated candidate catches up.
 pub(crate) fn stale_reply(body: &Body) -> Option<Body> {
     match body {
-        Body::RequestVote { .. } => Some(Body::RequestVoteReply { granted: false }),
+        // The candidate ignores the commit index in a reply of a later term.
+        Body::RequestVote { .. } => {
+            Some(Body::RequestVoteReply { granted: false, committed: Index::ZERO })
+        }
         Body::AppendEntries { prev, .. } => {
             let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
             Some(Body::AppendEntriesReply(outcome))
@@ -108,7 +119,10 @@ pub(crate) fn stale_reply(body: &Body) -> Option<Body> {
         | Body::TakeoverAllowed
         | Body::LogIsComplete
         | Body::RequestEntries { .. }
-        | Body::RequestEntriesReply { .. } => None,
+        | Body::RequestEntriesReply { .. }
+        | Body::RequestLogEnd { .. }
+        | Body::LogEnd { .. }
+        | Body::LogRolledBack => None,
     }
 }
 

@@ -33,6 +33,7 @@ impl Raft {
             base: log.base().index,
             disk_full: common.health.disk_full,
             damaged_entries: log.damaged_entries(),
+            is_uncertain: common.ballot.is_uncertain(),
             tail_bytes: log.tail_bytes(),
             unapplied_bytes,
             outbox_messages: common.journal.outbox().held(),

@@ -16,6 +16,12 @@ pub struct DirectoryState {
 }
 
 impl DirectoryState {
+    /// Whether the directory has everything that its node acknowledged, as far as it is known: it
+    /// is undamaged, and its node is not uncertain.
+    pub(crate) fn is_evidence(&self) -> bool {
+        self.damage.is_none() && !self.opened.hard_state.is_uncertain
+    }
+
     /// Returns the last membership of the log, committed or not.
     #[must_use]
     pub fn membership(&self) -> &Membership {

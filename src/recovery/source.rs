@@ -92,7 +92,7 @@ impl RecoverySource {
         let known = all.iter().map(|(_, state)| state.committed()).max_by_key(|id| id.index);
         let known = known.ok_or(RecoveryRejectReason::NoReadableDirectory)?;
         let candidates = all.iter().filter(|(_, state)| state.has(known));
-        let order = |state: &DirectoryState| (state.opened.last, state.damage.is_none());
+        let order = |state: &DirectoryState| (state.opened.last, state.is_evidence());
         // Of equal candidates, the reversed iterator chooses the one surveyed first.
         let chosen = candidates.rev().max_by_key(|(_, state)| order(state));
         let (directory, chosen) =
@@ -129,7 +129,7 @@ fn undamaged(states: &[&DirectoryState], membership: &Membership) -> Vec<NodeId>
         let identity = state.opened.identity;
         let named = membership.member(identity.node).map(|member| member.incarnation);
         let named = named.unwrap_or_default();
-        state.damage.is_none() && (named == Incarnation::default() || named == identity.incarnation)
+        state.is_evidence() && (named == Incarnation::default() || named == identity.incarnation)
     };
     let mut nodes: Vec<NodeId> =
         states.iter().filter(is_undamaged).map(|state| state.opened.identity.node).collect();

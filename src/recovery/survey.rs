@@ -108,6 +108,9 @@ impl SurveyedDirectory {
         if let Some(damage) = &state.damage {
             remarks.push(format!("damaged, shown as it was before the damage: {damage}"));
         }
+        if state.opened.hard_state.is_uncertain {
+            remarks.push("uncertain: it may lack entries that its node acknowledged".to_owned());
+        }
         if let Some(origin) = state.opened.origin {
             let (cluster, last) = (short(origin.cluster.0), origin.last);
             remarks.push(format!("created from cluster {cluster}, from its log up to {last}"));

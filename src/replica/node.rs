@@ -500,6 +500,8 @@ impl Node {
             Action::UnknownIncarnation { from } => {
                 self.outputs.push(Output::UnknownIncarnation { from })
             }
+            Action::LogUncertain { from } => self.outputs.push(Output::LogUncertain { from }),
+            Action::LogCertain => self.outputs.push(Output::LogCertain),
             Action::DivergedLog { from } => self.outputs.push(Output::DivergedLog { from }),
             Action::RolledBackDisk { node, acknowledged, durable } => {
                 self.outputs.push(Output::RolledBackDisk { node, acknowledged, durable });

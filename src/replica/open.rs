@@ -42,6 +42,9 @@ pub enum OpenError {
     },
     /// The restored state is inconsistent.
     Start(StartError),
+    /// The node is uncertain, and alone it is a quorum: no other node can give back the entries
+    /// that it may have lost.
+    SoleVoter,
 }
 
 impl<M: StateMachine> Replica<M> {
@@ -80,6 +83,7 @@ impl<M: StateMachine> Replica<M> {
             can_be_repaired(opened, id)
         });
         let (storage, opened) = opened.map_err(OpenError::Storage)?;
+        check_certainty(&opened, id)?;
         let digest_interval = config.validate_states.then_some(config.validation_entries);
         let mut worker = Worker::new(cluster, Machine::new(machine), digest_interval);
         if opened.snapshot_damage.is_some() {
@@ -141,9 +145,20 @@ fn can_be_repaired(opened: &OpenedStorage, id: NodeId) -> bool {
     let is_needed = opened.snapshot_damage.is_some() || needed.peek().is_some();
     // A membership that is lost may name other voters.
     let may_have_peers = needed.any(|damaged| damaged.is_membership);
+    !is_needed || may_have_peers || !is_sole_quorum(opened, id)
+}
+
+/// Rejects the start of an uncertain node that no other node can make certain again.
+fn check_certainty(opened: &OpenedStorage, id: NodeId) -> Result<(), OpenError> {
+    let is_lost = opened.hard_state.is_uncertain && is_sole_quorum(opened, id);
+    if is_lost { Err(OpenError::SoleVoter) } else { Ok(()) }
+}
+
+/// Whether the node alone is a quorum of its active membership.
+fn is_sole_quorum(opened: &OpenedStorage, id: NodeId) -> bool {
     let last = opened.memberships.last().map(|(_, membership)| membership);
     let active = last.unwrap_or(&opened.snapshot.membership);
-    !is_needed || may_have_peers || active.is_empty() || !is_quorum(active, |member| member == id)
+    !active.is_empty() && is_quorum(active, |member| member == id)
 }
 
 texts! { OpenError:
@@ -154,6 +169,10 @@ texts! { OpenError:
         "the state machine has applied entry {applied}, but the log ends at {last}: the two are \
          not of the same node, or the log lost its last entries";
     Self::Start(error) => "{error}";
+    Self::SoleVoter =>
+        "the log may lack entries that this node acknowledged, and no other voter can give them \
+         back, because this node alone is a quorum: restore a backup, or create a new cluster from \
+         this directory (docs/RECOVERY.md)";
 }
 
 impl std::error::Error for OpenError {}
@@ -166,14 +185,8 @@ mod tests {
 
     #[test]
     fn a_node_that_is_a_quorum_needs_each_entry_after_its_snapshot() {
-        let own = NodeId(1);
-        let identity = Identity { cluster: ClusterId(1), node: own, incarnation: Incarnation(1) };
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut disk = storage::FileDisk::open(directory.path()).expect("it opens");
-        let config = StorageConfig::default();
-        let alone = Membership::new([own]);
-        Storage::format(&mut disk, identity, &alone, &config).expect("it is empty");
-        let (_, mut opened) = Storage::open(&mut disk, ClusterId(1), own, &config).expect("ready");
+        let (own, alone) = (NodeId(1), Membership::new([NodeId(1)]));
+        let mut opened = opened_alone(own);
         assert!(can_be_repaired(&opened, own));
         let id = EntryId::new(Term(1), Index(7));
         opened.damaged = vec![DamagedEntry { id, is_membership: true }];
@@ -188,5 +201,28 @@ mod tests {
         assert!(can_be_repaired(&opened, own), "the snapshot covers the entry");
         opened.snapshot_damage = Some(StorageError::damage(FileName::Superblock, 0, "bad"));
         assert!(!can_be_repaired(&opened, own), "no other node has its state");
+    }
+
+    #[test]
+    fn a_node_that_is_a_quorum_is_not_started_uncertain() {
+        let own = NodeId(1);
+        let mut opened = opened_alone(own);
+        assert_eq!(check_certainty(&opened, own), Ok(()));
+        opened.hard_state.is_uncertain = true;
+        assert_eq!(check_certainty(&opened, own), Err(OpenError::SoleVoter));
+        opened.memberships = vec![(Index(3), Membership::new([1, 2, 3].map(NodeId)))];
+        assert_eq!(check_certainty(&opened, own), Ok(()), "the others lead and check it");
+    }
+
+    /// Returns the state of a new directory of the only voter.
+    fn opened_alone(own: NodeId) -> OpenedStorage {
+        let identity = Identity { cluster: ClusterId(1), node: own, incarnation: Incarnation(1) };
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut disk = storage::FileDisk::open(directory.path()).expect("it opens");
+        let config = StorageConfig::default();
+        let alone = Membership::new([own]);
+        Storage::format(&mut disk, identity, &alone, &config).expect("it is empty");
+        let (_, opened) = Storage::open(&mut disk, ClusterId(1), own, &config).expect("ready");
+        opened
     }
 }

@@ -88,8 +88,8 @@ pub enum Output {
         /// The tag of the request.
         tag: Tag,
     },
-    /// The cluster rejects this node's disk, because the disk was wiped, was never that of a
-    /// member, or was rolled back. Emitted at most once after a start. The node neither votes nor
+    /// The cluster rejects this node's disk, because the disk was wiped or was never that of a
+    /// member. Emitted at most once after a start. The node neither votes nor
     /// acknowledges until an operator suspends or removes it as a voter and adds it again.
     UnknownIncarnation {
         /// The node that rejected this one.
@@ -103,8 +103,8 @@ pub enum Output {
         from: NodeId,
     },
     /// The disk of a peer has fewer entries than the peer acknowledged to this leader: the disk was
-    /// rolled back. The leader no longer counts the peer's acknowledgements; an operator must
-    /// suspend or remove the voter and add it again.
+    /// rolled back. The peer counts for nothing until this leader or a later one has checked its
+    /// log.
     RolledBackDisk {
         /// The peer with that disk.
         node: NodeId,
@@ -117,6 +117,16 @@ pub enum Output {
     /// The node runs until it has to read the entries that the text names. An operator must replace
     /// its disk: suspend or remove the voter, and add it again.
     DamagedHeaders(StorageError),
+    /// The log of this node lacks entries that the node acknowledged to the leader: its disk was
+    /// rolled back. The node is uncertain and counts for nothing, until a leader has checked its
+    /// log.
+    LogUncertain {
+        /// The leader that missed the entries.
+        from: NodeId,
+    },
+    /// The node was uncertain, and is certain again: its log has every entry that it may have
+    /// acknowledged.
+    LogCertain,
     /// The active membership from now on, with the members' addresses. While it is not committed,
     /// another leader may replace it.
     ActiveMembershipChanged(Membership),

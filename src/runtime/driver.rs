@@ -361,7 +361,7 @@ fn log_output(output: &Output) {
             error!(
                 %node, %acknowledged, %durable,
                 "the disk of this peer was rolled back: it lacks entries that the peer had \
-                 acknowledged; remove the peer from the membership and add it again"
+                 acknowledged; the peer counts for nothing until its log is checked"
             );
         }
         Output::SnapshotDamaged(StorageError { file, offset, message, .. }) => {
@@ -380,6 +380,15 @@ fn log_output(output: &Output) {
                  node"
             );
         }
+        Output::LogUncertain { from } => {
+            error!(
+                %from,
+                "the disk of this node was rolled back: its log lacks entries that the node had \
+                 acknowledged; the node does not vote or count until a leader has checked its \
+                 log; find out who replaced the directory"
+            );
+        }
+        Output::LogCertain => info!("the log of this node is certain again: the node counts"),
         other => debug!(?other, "unexpected output"),
     }
 }

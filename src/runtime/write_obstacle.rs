@@ -87,6 +87,7 @@ mod tests {
             base: Index::ZERO,
             disk_full: false,
             damaged_entries: 0,
+            is_uncertain: false,
             tail_bytes: 0,
             unapplied_bytes: 0,
             outbox_messages: 0,

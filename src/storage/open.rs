@@ -152,6 +152,18 @@ impl Storage {
         Ok((storage, opened))
     }
 
+    /// Makes the node of this directory uncertain, durably: its log may lack entries that it
+    /// acknowledged, for example because the directory is an older copy (docs/REPAIR.md, R3).
+    ///
+    /// # Errors
+    /// Those of [`Storage::open`].
+    pub fn make_uncertain(disk: &mut impl Disk, config: &StorageConfig) -> Result<(), OpenError> {
+        let identity = Directory::read(disk)?.superblock.identity;
+        let (mut storage, _) = Storage::open(disk, identity.cluster, identity.node, config)?;
+        storage.updater.request(|superblock| superblock.hard_state.is_uncertain = true);
+        storage.run(disk)
+    }
+
     /// Returns the store of a recovered log, and its content. Nothing is written.
     fn prepare(
         disk: &mut impl Disk,

@@ -26,7 +26,8 @@ const VERSION: u32 = 1;
 const SUM_OFFSET: usize = COPY_BYTES - 16;
 /// The offset of the last compacted index, between the membership and the checksum.
 const COMPACTED_OFFSET: usize = SUM_OFFSET - 8;
-const FLAG_HEAD_CERTAIN: u32 = 1;
+/// The log has every entry that the node acknowledged: the node is not uncertain.
+const FLAG_CERTAIN: u32 = 1;
 const FLAG_CLEAN: u32 = 2;
 const FLAG_VOTED: u32 = 4;
 const FLAG_ORIGIN: u32 = 8;
@@ -51,8 +52,6 @@ pub(crate) struct Superblock {
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
-    /// Whether the end of the log is certain; always true in this version, which repairs no log.
-    pub(crate) head_certain: bool,
     /// Whether the node stopped in order, with no operation under way.
     pub(crate) clean: bool,
 }
@@ -91,7 +90,6 @@ impl Superblock {
             compacted: Index::ZERO,
             log_start: FlushSeq(1),
             ack_floor: FlushSeq(0),
-            head_certain: true,
             clean: false,
         }
     }
@@ -99,7 +97,7 @@ impl Superblock {
     /// Encodes one copy, and computes its checksum.
     pub(crate) fn encode(&self) -> Encoded {
         let flag = |bit: u32, set: bool| if set { bit } else { 0 };
-        let flags = flag(FLAG_HEAD_CERTAIN, self.head_certain)
+        let flags = flag(FLAG_CERTAIN, !self.hard_state.is_uncertain)
             | flag(FLAG_CLEAN, self.clean)
             | flag(FLAG_VOTED, self.hard_state.vote.is_some())
             | flag(FLAG_ORIGIN, self.origin.is_some());
@@ -150,7 +148,7 @@ impl Superblock {
         let identity = Identity { cluster, node, incarnation: Incarnation(reader.u128()?) };
         let (seq, parent) = (reader.u64()?, Digest(reader.array()?));
         let (term, vote) = (Term(reader.u64()?), NodeId(reader.u64()?));
-        let promise = Duration::from_nanos(reader.u64()?);
+        let vote_lease = Duration::from_nanos(reader.u64()?);
         let committed = Index(reader.u64()?);
         let (log_start, ack_floor) = (FlushSeq(reader.u64()?), FlushSeq(reader.u64()?));
         let last = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
@@ -161,9 +159,10 @@ impl Superblock {
         let length = reader.u16()?;
         let membership = Membership::decode(reader.bytes(usize::from(length))?)?;
         let compacted = Index(Reader::new(payload.get(COMPACTED_OFFSET..)?).u64()?);
-        let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN;
+        let known = FLAG_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN;
         let origin = (flags & FLAG_ORIGIN != 0).then_some(origin);
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
+        let is_uncertain = flags & FLAG_CERTAIN == 0;
         let terms = [term, last.term, origin_last.term].into_iter().max() <= Some(Term::MAX);
         let indices = [last.index, committed, origin_last.index];
         let indices = indices.into_iter().max() <= Some(Index::MAX);
@@ -177,13 +176,12 @@ impl Superblock {
             origin,
             seq,
             parent,
-            hard_state: HardState { term, vote, vote_lease: promise },
+            hard_state: HardState { term, vote, vote_lease, is_uncertain },
             committed,
             snapshot: SnapshotMeta { last, membership, bytes, root },
             compacted,
             log_start,
             ack_floor,
-            head_certain: flags & FLAG_HEAD_CERTAIN != 0,
             clean: flags & FLAG_CLEAN != 0,
         })
     }

@@ -1,10 +1,9 @@
 //! The messages between nodes. Requests and replies carry the names of the paper's RPCs.
 
 use alloc::vec::Vec;
-use core::fmt;
-use core::time::Duration;
 
 use crate::types::entry::{Entry, EntryList};
+use crate::types::heartbeat::{Heartbeat, Readiness};
 use crate::types::id::{EntryId, Index, NodeId, Term};
 use crate::types::membership::{BootstrapPeer, Incarnation, Membership};
 use crate::types::text::texts;
@@ -45,6 +44,8 @@ pub enum Body {
         next_term: Term,
         /// Whether the receiver would grant the vote.
         granted: bool,
+        /// The highest commit index that the sender knows, which may be after the end of its log.
+        committed: Index,
     },
     /// A candidate requests a vote in the message's term (Raft §5.2).
     RequestVote {
@@ -58,6 +59,8 @@ pub enum Body {
     RequestVoteReply {
         /// Whether the receiver granted its vote.
         granted: bool,
+        /// The highest commit index that the sender knows, which may be after the end of its log.
+        committed: Index,
     },
     /// The leader's entries after `prev` (Raft §5.3). Without entries it only spreads the commit
     /// index.
@@ -145,7 +148,7 @@ pub enum Body {
         source: MembershipSource,
     },
     /// The leader rejects the receiver's disk: it is another incarnation than the one in the
-    /// membership, or it was rolled back.
+    /// membership.
     UnknownIncarnation,
     /// From now on the leader commits no entry that is missing on the receiver's disk, so that the
     /// receiver may take over as the last survivor (`Config::survivor`).
@@ -174,6 +177,24 @@ pub enum Body {
         /// more.
         snapshot: Option<SnapshotMeta>,
     },
+    /// The sender's log may lack entries that it acknowledged: it asks the leader up to where its
+    /// log must match the leader's before the sender counts again (docs/REPAIR.md, R3).
+    RequestLogEnd {
+        /// A number that differs between two starts of the requesting node: a reply to an earlier
+        /// start says nothing about what was lost since.
+        start_id: u64,
+    },
+    /// The reply to a [`Body::RequestLogEnd`]. A quorum without the receiver has agreed since the
+    /// request that the sender leads.
+    LogEnd {
+        /// The `start_id` of the request.
+        start_id: u64,
+        /// The last index of the leader's log.
+        last: Index,
+    },
+    /// The receiver's log lacks entries that the receiver acknowledged to this leader: its disk was
+    /// rolled back to an older image. The receiver is uncertain from now on.
+    LogRolledBack,
 }
 
 /// The source of the membership from which a late bootstrap peer's log continues.
@@ -186,65 +207,6 @@ pub enum MembershipSource {
     Log,
     /// A snapshot: the first membership is no log entry, and the sender no longer has it.
     Snapshot,
-}
-
-/// The fields of a heartbeat. Durations are of the leader's own clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-pub struct Heartbeat {
-    /// The number of the leader's round within its term, from 1.
-    pub round: u64,
-    /// The leader's commit index.
-    pub committed: Index,
-    /// The last round that a quorum has answered. No other node led when that round began.
-    pub confirmed: u64,
-    /// The last round that the receiver has answered, as far as the leader knows. It is 0 from a
-    /// leader that has committed nothing in its own term: it may not know all complete writes.
-    pub echo: u64,
-    /// The vote lease: how long from receipt the receiver withholds its vote from other
-    /// candidates; zero if the leader holds no lease.
-    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
-    pub vote_lease: Duration,
-    /// The read lease: how long the receiver may answer reads without the leader, counted from
-    /// when it sent its answer to round `echo`; zero if the leader grants none.
-    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
-    pub read_lease: Duration,
-}
-
-impl Heartbeat {
-    /// Returns the heartbeat of a leader that has no confirmed round and no lease.
-    #[must_use]
-    pub const fn new(round: u64, committed: Index) -> Heartbeat {
-        let (vote_lease, read_lease) = (Duration::ZERO, Duration::ZERO);
-        Heartbeat { round, committed, confirmed: 0, echo: 0, vote_lease, read_lease }
-    }
-}
-
-/// The state that a follower reports to its leader beside its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-pub struct Readiness {
-    /// Whether it wants a read lease, to answer reads without the leader.
-    pub wants_read_lease: bool,
-    /// Whether it may lead: its disk takes writes, and its state machine is not known to have
-    /// diverged.
-    pub may_lead: bool,
-}
-
-impl Default for Readiness {
-    /// Returns the readiness assumed of a node that has not reported: it may lead, and wants no
-    /// read lease.
-    fn default() -> Readiness {
-        Readiness { wants_read_lease: false, may_lead: true }
-    }
-}
-
-impl fmt::Display for Readiness {
-    /// Writes each field that differs from the default, after a space.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.wants_read_lease { " wants read lease" } else { "" })?;
-        f.write_str(if self.may_lead { "" } else { " may not lead" })
-    }
 }
 
 /// The result of an [`Body::AppendEntries`] at the follower.
@@ -267,6 +229,11 @@ pub enum AppendOutcome {
     /// The follower has no space for entries of the request that it lacks: it took none.
     NoSpace {
         /// The last index at which its log is known to equal the leader's, durable or not.
+        verified: Index,
+    },
+    /// The follower has the entries, but acknowledges nothing, because its log is uncertain.
+    Stored {
+        /// The last index at which its log durably equals the leader's.
         verified: Index,
     },
 }
@@ -334,6 +301,9 @@ messages! {
     17 LogIsComplete: Reply, Participation;
     18 RequestEntries: Request, Append;
     19 RequestEntriesReply: Reply, Append, bulk;
+    20 RequestLogEnd: Request, Participation, known_disk;
+    21 LogEnd: Reply, Participation;
+    22 LogRolledBack: LeaderOrder, Participation;
 }
 
 /// The class of a message: which nodes send it, and whether it answers another one.
@@ -444,7 +414,10 @@ impl Body {
     #[must_use]
     pub fn reveals_entries(&self) -> bool {
         if let Body::AppendEntriesReply(outcome) = self {
-            return matches!(outcome, AppendOutcome::Accepted { .. });
+            return matches!(
+                outcome,
+                AppendOutcome::Accepted { .. } | AppendOutcome::Stored { .. }
+            );
         }
         self.kind().properties().after_entries
     }
@@ -458,7 +431,9 @@ impl Body {
             | Body::HeartbeatReply { matched, .. }
             | Body::InstallSnapshotReply { matched } => *matched,
             Body::AppendEntriesReply(
-                AppendOutcome::Rejected { .. } | AppendOutcome::NoSpace { .. },
+                AppendOutcome::Rejected { .. }
+                | AppendOutcome::NoSpace { .. }
+                | AppendOutcome::Stored { .. },
             )
             | Body::PreVote { .. }
             | Body::PreVoteReply { .. }
@@ -476,7 +451,10 @@ impl Body {
             | Body::TakeoverAllowed
             | Body::LogIsComplete
             | Body::RequestEntries { .. }
-            | Body::RequestEntriesReply { .. } => Index::ZERO,
+            | Body::RequestEntriesReply { .. }
+            | Body::RequestLogEnd { .. }
+            | Body::LogEnd { .. }
+            | Body::LogRolledBack => Index::ZERO,
         }
     }
 
@@ -497,30 +475,20 @@ texts! {
     Self { term, body, .. } => "{} {term}{}", body.name(), Fields(body);
 }
 
-impl fmt::Display for Heartbeat {
-    /// Writes each field after a space, those of leases only if they are not zero.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Heartbeat { round, committed, confirmed, echo, vote_lease, read_lease } = self;
-        write!(f, " round={round} committed={committed}")?;
-        if !vote_lease.is_zero() {
-            write!(f, " confirmed={confirmed} vote_lease={vote_lease:?}")?;
-        }
-        if !read_lease.is_zero() {
-            write!(f, " echo={echo} read_lease={read_lease:?}")?;
-        }
-        Ok(())
-    }
-}
-
 /// Writes the fields of a message, each after a space.
 struct Fields<'a>(&'a Body);
 
 texts! { Fields<'_>:
     Self(Body::PreVote { next_term, last }) => " next={next_term} last={last}";
-    Self(Body::PreVoteReply { next_term, granted }) => " next={next_term} {}", vote(*granted);
+    Self(Body::PreVoteReply { next_term, granted, committed: Index::ZERO }) =>
+        " next={next_term} {}", vote(*granted);
+    Self(Body::PreVoteReply { next_term, granted, committed }) =>
+        " next={next_term} {} committed={committed}", vote(*granted);
     Self(Body::RequestVote { last, transfer: false }) => " last={last}";
     Self(Body::RequestVote { last, transfer: true }) => " last={last} transfer";
-    Self(Body::RequestVoteReply { granted }) => " {}", vote(*granted);
+    Self(Body::RequestVoteReply { granted, committed: Index::ZERO }) => " {}", vote(*granted);
+    Self(Body::RequestVoteReply { granted, committed }) =>
+        " {} committed={committed}", vote(*granted);
     Self(Body::AppendEntries { prev, entries, committed }) =>
         " prev={prev} entries={} committed={committed}", EntryList(entries);
     Self(Body::AppendEntriesReply(AppendOutcome::Accepted { matched })) => " matched={matched}";
@@ -528,6 +496,8 @@ texts! { Fields<'_>:
         " rejected prev={prev} hint={hint}";
     Self(Body::AppendEntriesReply(AppendOutcome::NoSpace { verified })) =>
         " no space verified={verified}";
+    Self(Body::AppendEntriesReply(AppendOutcome::Stored { verified })) =>
+        " stored verified={verified}";
     Self(Body::Heartbeat(heartbeat)) => "{heartbeat}";
     Self(Body::HeartbeatReply { round, verified, matched, ready, .. }) =>
         " round={round} verified={verified} matched={matched}{ready}";
@@ -538,7 +508,10 @@ texts! { Fields<'_>:
         " start_id={start_id:x} ticket={ticket} index={index}";
     Self(
         Body::TimeoutNow | Body::UnknownIncarnation | Body::TakeoverAllowed | Body::LogIsComplete
+        | Body::LogRolledBack
     ) => "";
+    Self(Body::RequestLogEnd { start_id }) => " start_id={start_id:x}";
+    Self(Body::LogEnd { start_id, last }) => " start_id={start_id:x} last={last}";
     Self(Body::BootstrapProbe { seen }) =>
         " seen={}/{}", seen.iter().filter(|peer| peer.is_known()).count(), seen.len();
     Self(Body::RequestEntries { first, last }) => " first={first} last={last}";

@@ -7,6 +7,7 @@ mod acknowledge;
 mod damage;
 mod entry;
 mod hash_chain;
+mod heartbeat;
 mod id;
 mod membership;
 mod message;
@@ -28,14 +29,14 @@ pub use damage::DamagedEntry;
 pub(crate) use entry::EntryList;
 pub use entry::{Command, Entry, Payload};
 pub use hash_chain::HashChain;
+pub use heartbeat::{Heartbeat, Readiness};
 pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
 pub use membership::{
     Address, BootstrapPeer, Change, ChangeError, Incarnation, Lineage, Member, Membership,
     PendingTransition, Voters,
 };
 pub use message::{
-    AppendOutcome, Body, Heartbeat, MembershipSource, Message, MessageClass, MessageKind,
-    MessageTopic, Readiness,
+    AppendOutcome, Body, MembershipSource, Message, MessageClass, MessageKind, MessageTopic,
 };
 pub use proposal::Proposal;
 pub use read::{Freshness, ReadLevel};

@@ -45,6 +45,9 @@ pub struct Status {
     /// The number of entries of its log whose content the disk lost, and that are being repaired
     /// with the help of its peers.
     pub damaged_entries: usize,
+    /// Whether its log may lack entries that it acknowledged: it counts for nothing until a leader
+    /// has checked it (docs/REPAIR.md, R3).
+    pub is_uncertain: bool,
     /// The size of the entries kept in memory, in bytes.
     pub tail_bytes: usize,
     /// The size of the entries in this leader's log that it has not applied, in bytes; 0 in other
@@ -58,10 +61,16 @@ pub struct Status {
 }
 
 impl Status {
-    /// Returns the part of the status that a node must never lose: term, vote and vote lease.
+    /// Returns the part of the status that a node must never lose: term, vote, vote lease, and
+    /// whether it is uncertain.
     #[must_use]
     pub fn hard_state(&self) -> HardState {
-        HardState { term: self.term, vote: self.vote, vote_lease: self.vote_lease }
+        HardState {
+            term: self.term,
+            vote: self.vote,
+            vote_lease: self.vote_lease,
+            is_uncertain: self.is_uncertain,
+        }
     }
 }
 

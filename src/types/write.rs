@@ -9,8 +9,8 @@ use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
 use crate::types::membership::{Incarnation, Membership};
 use crate::types::text::{debug_as_display, texts};
 
-/// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), and
-/// the longest vote lease it gave a leader (thesis §6.4.1).
+/// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), the
+/// longest vote lease it gave a leader (thesis §6.4.1), and whether its log is uncertain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HardState {
     /// The latest term the node has seen.
@@ -20,13 +20,16 @@ pub struct HardState {
     /// The longest vote lease: how long after a leader's heartbeat the node withholds its vote
     /// from other candidates; zero if no leader has used leases.
     pub vote_lease: Duration,
+    /// Whether the node is uncertain: its log may lack entries that it acknowledged, and its term
+    /// and vote may be older than those that it once had (docs/REPAIR.md, R3).
+    pub is_uncertain: bool,
 }
 
 impl HardState {
-    /// Returns the hard state of a node in `term` with this vote and no vote lease.
+    /// Returns the hard state of a certain node in `term` with this vote and no vote lease.
     #[must_use]
     pub fn new(term: Term, vote: Option<NodeId>) -> HardState {
-        HardState { term, vote, vote_lease: Duration::ZERO }
+        HardState { term, vote, vote_lease: Duration::ZERO, is_uncertain: false }
     }
 }
 
@@ -84,7 +87,7 @@ impl SnapshotMeta {
 pub struct Restored {
     /// The incarnation of the disk; zero if incarnations are not checked.
     pub incarnation: Incarnation,
-    /// The term, the vote and the vote lease.
+    /// The term, the vote, the vote lease, and whether the node is uncertain.
     pub hard_state: HardState,
     /// The highest durable commit index. The node uses at most the last index of the log.
     pub committed: Index,

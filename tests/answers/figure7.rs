@@ -65,7 +65,7 @@ fn each_candidate_of_figure_7_gets_the_expected_votes() {
                 voter == id
                     || cluster.network.sent().iter().any(|message| {
                         (message.from, message.to) == (voter, id)
-                            && message.body == Body::RequestVoteReply { granted: true }
+                            && matches!(message.body, Body::RequestVoteReply { granted: true, .. })
                     })
             };
             let grants: BTreeSet<String> = figure.logs.keys().filter(granted).cloned().collect();

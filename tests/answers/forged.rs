@@ -1,6 +1,6 @@
 //! Forged clusters that violate each property which the harness checks.
 
-use quorate::types::{Body, Incarnation, Membership, Message, Restored, Term};
+use quorate::types::{Body, Incarnation, Index, Membership, Message, Restored, Term};
 
 use crate::harness::{Cluster, FOUR, ONE, Safety, THREE, TWO, log, plain, stored, voters};
 
@@ -36,7 +36,7 @@ fn different_entries_applied_at_one_index_are_detected() {
 fn two_votes_of_one_node_in_one_term_are_detected() {
     let mut safety = Safety::default();
     for to in [THREE, FOUR] {
-        let body = Body::RequestVoteReply { granted: true };
+        let body = Body::RequestVoteReply { granted: true, committed: Index::ZERO };
         safety.observe_sent(&Message {
             from: ONE,
             incarnation: Incarnation::default(),

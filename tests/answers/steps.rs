@@ -174,7 +174,7 @@ fn vote_step(case: &Step<VoteRequest, VoteExpect>) -> Verdict {
         Body::RequestVote { last, transfer: false },
     );
     let granted = reply_of(&sent).map(|reply| match reply.body {
-        Body::RequestVoteReply { granted } => {
+        Body::RequestVoteReply { granted, .. } => {
             assert_eq!(reply.to, NodeId(case.msg.frm), "the sender is answered");
             assert_eq!(reply.term.0, case.expect.term, "a reply carries the node's term");
             granted

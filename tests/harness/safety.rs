@@ -63,7 +63,7 @@ impl Safety {
     pub(crate) fn observe_sent(&mut self, message: &Message) {
         let vote = match message.body {
             Body::RequestVote { .. } => message.from,
-            Body::RequestVoteReply { granted: true } => message.to,
+            Body::RequestVoteReply { granted: true, .. } => message.to,
             _ => return,
         };
         let first = *self.votes.entry((message.term, message.from)).or_insert(vote);

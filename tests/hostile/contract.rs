@@ -204,7 +204,7 @@ fn fetching() -> Raft {
     let mut raft = Raft::new(config, restored, 7, START).expect("a node");
     step(&mut raft, START, Input::Campaign);
     step(&mut raft, START, Input::Persisted(WriteId(1)));
-    receive(&mut raft, 3, Body::RequestVoteReply { granted: true });
+    receive(&mut raft, 3, Body::RequestVoteReply { granted: true, committed: Index::ZERO });
     let hint = EntryId::new(Term(1), Index(1));
     let outcome = AppendOutcome::Rejected { prev: Index(4), hint };
     let actions = receive(&mut raft, 2, Body::AppendEntriesReply(outcome));

@@ -201,9 +201,10 @@ impl Driver {
         let message = if bytes.chance(64) { self.sent.pop_back() } else { self.sent.pop_front() };
         let Some(message) = message else { return };
         let matched = Index(self.raft.status().last.index.0.min(message_end(&message).0));
+        let (granted, committed) = (true, self.raft.status().committed);
         let body = match message.body {
-            Body::PreVote { next_term, .. } => Body::PreVoteReply { next_term, granted: true },
-            Body::RequestVote { .. } => Body::RequestVoteReply { granted: true },
+            Body::PreVote { next_term, .. } => Body::PreVoteReply { next_term, granted, committed },
+            Body::RequestVote { .. } => Body::RequestVoteReply { granted, committed },
             Body::AppendEntries { .. } => {
                 Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             }
@@ -213,8 +214,9 @@ impl Driver {
             }
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched },
             Body::ReadIndex { start_id, ticket } => {
-                Body::ReadIndexReply { start_id, ticket, index: self.raft.status().committed }
+                Body::ReadIndexReply { start_id, ticket, index: committed }
             }
+            Body::RequestLogEnd { start_id } => Body::LogEnd { start_id, last: committed },
             Body::BootstrapProbe { seen } => {
                 let known = |peer: &BootstrapPeer| match peer.is_known() {
                     true => *peer,
@@ -499,15 +501,11 @@ impl Driver {
         assert_ne!(message.to, self.config.id, "a node sends no message to itself");
         assert!(message.term <= term, "the term is durable");
         match &message.body {
-            Body::RequestVoteReply { granted: true } => {
+            Body::RequestVoteReply { granted: true, .. } => {
                 assert_eq!((term, vote), (message.term, Some(message.to)), "the vote is durable");
             }
             Body::RequestVote { .. } => {
-                assert_eq!(
-                    (term, vote),
-                    (message.term, Some(message.from)),
-                    "its own vote is durable"
-                );
+                assert_eq!((term, vote), (message.term, Some(message.from)), "its vote is durable");
             }
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             | Body::InstallSnapshotReply { matched }
@@ -522,6 +520,7 @@ impl Driver {
             }
             Body::Heartbeat(Heartbeat { round, .. }) => self.round = *round,
             Body::ReadIndex { start_id, ticket } => self.forwarded = (*start_id, *ticket),
+            Body::RequestLogEnd { start_id } => self.forwarded.0 = *start_id,
             Body::BootstrapProbe { seen } => {
                 let own = seen.iter().find(|peer| peer.id == message.from);
                 self.probe_boot = own.map_or(0, |peer| peer.start_id);

@@ -53,24 +53,30 @@ impl Known<'_> {
             },
             6 => {
                 let next_term = Term(self.status().term.0.wrapping_add(bytes.below(3).into()));
-                Body::PreVoteReply { next_term, granted: bytes.chance(128) }
+                Body::PreVoteReply {
+                    next_term,
+                    granted: bytes.chance(128),
+                    committed: self.committed(bytes),
+                }
             }
             7 if bytes.chance(32) => Body::TimeoutNow,
             7 if bytes.chance(16) => Body::TakeoverAllowed,
+            7 if bytes.chance(16) => Body::LogRolledBack,
             8 if bytes.chance(16) => Body::LogIsComplete,
+            14 if bytes.chance(64) => Body::RequestLogEnd { start_id: self.number(bytes, 7) },
+            19 if bytes.chance(64) => Body::LogEnd {
+                start_id: self.number(bytes, self.read_index.0),
+                last: self.index(bytes),
+            },
             18 => self.repair(bytes, term),
             7 => Body::RequestVote { last: self.id(bytes), transfer: bytes.chance(64) },
-            8 => Body::RequestVoteReply { granted: bytes.chance(128) },
+            8 => Body::RequestVoteReply {
+                granted: bytes.chance(128),
+                committed: self.committed(bytes),
+            },
             9 | 10 => self.outcome(bytes),
             11 => self.heartbeat(bytes),
-            12 | 13 => {
-                let (round, verified) = (self.number(bytes, self.round), self.index(bytes));
-                let matched = if bytes.chance(100) { self.index(bytes) } else { verified };
-                let durable = if bytes.chance(100) { self.index(bytes) } else { matched };
-                let ready =
-                    Readiness { wants_read_lease: bytes.chance(64), may_lead: !bytes.chance(64) };
-                Body::HeartbeatReply { round, verified, matched, durable, ready }
-            }
+            12 | 13 => self.heartbeat_reply(bytes),
             14 => {
                 let (start_id, ticket) = (self.number(bytes, 7), self.number(bytes, 1));
                 Body::ReadIndex { start_id, ticket }
@@ -99,6 +105,25 @@ impl Known<'_> {
                 Body::ReadIndexReply { start_id, ticket, index: self.index(bytes) }
             }
         }
+    }
+
+    fn heartbeat_reply(&self, bytes: &mut Bytes<'_>) -> Body {
+        let (round, verified) = (self.number(bytes, self.round), self.index(bytes));
+        let matched = if bytes.chance(100) { self.index(bytes) } else { verified };
+        let durable = if bytes.chance(100) { self.index(bytes) } else { matched };
+        let ready = Readiness {
+            wants_read_lease: bytes.chance(64),
+            may_lead: !bytes.chance(64),
+            is_uncertain: bytes.chance(24),
+        };
+        let is_silent = ready.is_uncertain && !bytes.chance(16);
+        let matched = if is_silent { Index::ZERO } else { matched };
+        Body::HeartbeatReply { round, verified, matched, durable, ready }
+    }
+
+    /// Returns a commit index, most often one that the node knows.
+    fn committed(&self, bytes: &mut Bytes<'_>) -> Index {
+        if bytes.chance(8) { self.index(bytes) } else { self.status().committed }
     }
 
     fn append(&self, bytes: &mut Bytes<'_>, term: Term) -> Body {
@@ -159,7 +184,8 @@ impl Known<'_> {
         let index = self.index(bytes);
         Body::AppendEntriesReply(match bytes.byte() {
             156.. => AppendOutcome::Rejected { prev: index, hint: self.id(bytes) },
-            140..156 => AppendOutcome::NoSpace { verified: index },
+            148..156 => AppendOutcome::NoSpace { verified: index },
+            140..148 => AppendOutcome::Stored { verified: index },
             120..140 => return Body::InstallSnapshotReply { matched: index },
             _ => AppendOutcome::Accepted { matched: index },
         })
@@ -372,7 +398,10 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             Body::PreVote { next_term, last } => {
                 *next_term != after(term) || last.term > *next_term || beyond(last.index)
             }
-            Body::PreVoteReply { next_term, .. } => next_term.0 == 0 || *next_term > Term::MAX,
+            Body::PreVoteReply { next_term, committed, .. } => {
+                next_term.0 == 0 || *next_term > Term::MAX || beyond(*committed)
+            }
+            Body::RequestVoteReply { committed, .. } => beyond(*committed),
             Body::RequestVote { last, .. } => ahead(*last),
             Body::AppendEntries { prev, entries, committed } => {
                 ahead(*prev) || half_zero(*prev) || beyond(*committed) || {
@@ -395,8 +424,10 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
                     || *vote_lease > Duration::from_secs(3600)
                     || read_lease > vote_lease
             }
-            Body::HeartbeatReply { verified, matched, durable, .. } => {
-                matched > verified || matched > durable || beyond(*durable)
+            Body::HeartbeatReply { verified, matched, durable, ready, .. } => {
+                matched > verified || matched > durable || beyond(*durable) || {
+                    ready.is_uncertain && matched.0 > 0
+                }
             }
             Body::ReadIndexReply { index, .. } => beyond(*index),
             Body::InstallSnapshot { meta } => {
@@ -407,25 +438,28 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             }
             Body::BootstrapProbe { seen } => seen.windows(2).any(|pair| pair[0].id >= pair[1].id),
             Body::Bootstrapped { membership, .. } => is_invalid(membership),
-            Body::RequestVoteReply { .. }
-            | Body::AppendEntriesReply(
-                AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
-            )
-            | Body::ReadIndex { .. }
-            | Body::InstallSnapshotReply { .. }
-            | Body::TimeoutNow
-            | Body::UnknownIncarnation
-            | Body::TakeoverAllowed
-            | Body::LogIsComplete => false,
-            Body::RequestEntries { first, last } => {
-                ahead(*first) || half_zero(*first) || first.index.0 == 0 || {
-                    *last < first.index || beyond(*last)
-                }
-            }
-            Body::RequestEntriesReply { entries, snapshot } => {
-                cannot_follow(None, entries, term) || is_impossible_offer(snapshot, message, node)
+            body => is_impossible_about_logs(body, message, node),
+        }
+}
+
+/// Returns true if no correct node sends this body, which is about damaged or uncertain logs, or
+/// may have any content.
+fn is_impossible_about_logs(body: &Body, message: &Message, node: NodeId) -> bool {
+    let term = message.term;
+    let beyond = |index: Index| index > Index::MAX;
+    match body {
+        Body::RequestEntries { first, last } => {
+            let half_zero = (first.index.0 == 0) != (first.term.0 == 0);
+            first.term > term || half_zero || first.index.0 == 0 || {
+                beyond(first.index) || *last < first.index || beyond(*last)
             }
         }
+        Body::RequestEntriesReply { entries, snapshot } => {
+            cannot_follow(None, entries, term) || is_impossible_offer(snapshot, message, node)
+        }
+        Body::LogEnd { last, .. } => beyond(*last),
+        _ => false,
+    }
 }
 
 /// Returns true if no correct node offers the snapshot in such a message.

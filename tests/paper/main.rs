@@ -29,9 +29,9 @@ fn heartbeat() -> Body {
     Body::Heartbeat(Heartbeat::new(1, Index::ZERO))
 }
 
-/// A reply to a vote request.
+/// A reply to a vote request of a node that knows of no committed entry.
 fn vote_reply(granted: bool) -> Body {
-    Body::RequestVoteReply { granted }
+    Body::RequestVoteReply { granted, committed: Index::ZERO }
 }
 
 /// Returns the bodies of the messages.

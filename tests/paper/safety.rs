@@ -39,7 +39,8 @@ fn an_uncommitted_entry_counts_as_much_as_a_committed_one_in_votes() {
         let mut node = Node::start(plain(ONE), disk);
         let sent =
             node.receive(TWO, 3, Body::RequestVote { last: entry_id(1, 9), transfer: false });
-        assert_eq!(bodies(sent), [vote_reply(false)]);
+        let committed = Index(committed);
+        assert_eq!(bodies(sent), [Body::RequestVoteReply { granted: false, committed }]);
     }
 }
 

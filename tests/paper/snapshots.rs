@@ -56,7 +56,7 @@ impl Server {
     fn lead(&mut self) {
         self.commit_all();
         self.step(Input::Campaign);
-        self.receive(TWO, 6, Body::RequestVoteReply { granted: true });
+        self.receive(TWO, 6, Body::RequestVoteReply { granted: true, committed: Index::ZERO });
         self.acknowledge(TWO);
         assert_eq!(self.0.status().role, RoleName::Leader);
     }

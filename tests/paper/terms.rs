@@ -79,7 +79,7 @@ fn a_request_with_a_stale_term_is_rejected_with_the_current_one() {
             let sent = node.receive(THREE, 1, request);
             assert!(sent.iter().all(|reply| reply.term == Term(2)), "the sender learns the term");
             let rejected = match bodies(sent).as_slice() {
-                [Body::RequestVoteReply { granted }] => !granted,
+                [Body::RequestVoteReply { granted, .. }] => !granted,
                 [Body::AppendEntriesReply(AppendOutcome::Rejected { .. })] => true,
                 other => panic!("{other:?}"),
             };

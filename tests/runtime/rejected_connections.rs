@@ -49,7 +49,9 @@ impl Node {
 #[tokio::test]
 async fn a_packet_in_the_name_of_another_node_is_rejected() {
     let node = Node::start(|_| ()).await;
-    for body in [Body::RequestVoteReply { granted: true }, Body::LogIsComplete] {
+    for body in
+        [Body::RequestVoteReply { granted: true, committed: Index::ZERO }, Body::LogIsComplete]
+    {
         let mut peer = node.connect_as(2).await;
         peer.send(&message(3, 1, body)).await;
         peer.read_to_end().await;

@@ -11,7 +11,7 @@ use quorate::runtime::{
     ServerConfig, ServerError, TlsConfig,
 };
 use quorate::storage::ClusterId;
-use quorate::types::{Acknowledge, Body, Change, NodeId, ReadLevel};
+use quorate::types::{Acknowledge, Body, Change, Index, NodeId, ReadLevel};
 use quorate::wire::{Frame, ServiceRejectReason};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType,
@@ -165,7 +165,8 @@ async fn a_packet_in_the_name_of_another_node_is_rejected_over_tls() {
     let node = Node::start().await;
     let mut peer = connect(node.address, Some(&node.issue(&NODE(2)))).await;
     peer.write(&hello(2, 1)).await;
-    peer.send(&message(3, 1, Body::RequestVoteReply { granted: true })).await;
+    peer.send(&message(3, 1, Body::RequestVoteReply { granted: true, committed: Index::ZERO }))
+        .await;
     peer.read_to_end().await;
     node.wait_rejected(ConnectionRejectReason::WrongSender).await;
 }

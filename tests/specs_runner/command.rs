@@ -136,7 +136,8 @@ const USAGES: [(&str, &str); 45] = [
     ),
     (
         "disk",
-        "disk n1 [new=33] [snapshot=3@t1] [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1]",
+        "disk n1 [new=33] [snapshot=3@t1] [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1] \
+         [uncertain=on]",
     ),
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),

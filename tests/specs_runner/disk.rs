@@ -55,6 +55,7 @@ impl Image {
                 "snapshot" => image.snapshot = entry_id(value)?,
                 "term" => image.hard_state.term = term(value)?,
                 "vote" => image.hard_state.vote = Some(node(value)?),
+                "uncertain" => image.hard_state.is_uncertain = *value == "on",
                 "committed" => image.committed = Index(whole(value)?),
                 "tail" => image.tail = Some(usize::try_from(whole(value)?).expect("fits")),
                 _ => return Err(format!("`{key}` is not a disk option")),

@@ -82,13 +82,17 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         "PreVote" => Body::PreVote { next_term: fields.term("next")?, last: fields.id("last")? },
         "PreVoteReply" => {
             let next_term = fields.term("next")?;
-            Body::PreVoteReply { next_term, granted: fields.switch("granted")? }
+            let (granted, committed) = (fields.switch("granted")?, fields.index("committed")?);
+            Body::PreVoteReply { next_term, granted, committed }
         }
         "RequestVote" => {
             let last = fields.id("last")?;
             Body::RequestVote { last, transfer: fields.switch("transfer")? }
         }
-        "RequestVoteReply" => Body::RequestVoteReply { granted: fields.switch("granted")? },
+        "RequestVoteReply" => {
+            let (granted, committed) = (fields.switch("granted")?, fields.index("committed")?);
+            Body::RequestVoteReply { granted, committed }
+        }
         "AppendEntries" => {
             let prev = fields.id("prev")?;
             let entries = entries_after(prev.index, fields.take("entries").unwrap_or(""))?;
@@ -127,6 +131,11 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         "TimeoutNow" => Body::TimeoutNow,
         "TakeoverAllowed" => Body::TakeoverAllowed,
         "LogIsComplete" => Body::LogIsComplete,
+        "RequestLogEnd" => Body::RequestLogEnd { start_id: fields.whole("start_id")? },
+        "LogEnd" => {
+            Body::LogEnd { start_id: fields.whole("start_id")?, last: fields.index("last")? }
+        }
+        "LogRolledBack" => Body::LogRolledBack,
         "RequestEntries" => {
             Body::RequestEntries { first: fields.id("first")?, last: fields.index("last")? }
         }

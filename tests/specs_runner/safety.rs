@@ -73,7 +73,7 @@ impl SafetyChecks {
             Body::RequestVote { .. } => {
                 (votes(message.from), "asks for votes before its own is durable")
             }
-            Body::RequestVoteReply { granted: true } => {
+            Body::RequestVoteReply { granted: true, .. } => {
                 (votes(message.to), "grants a vote that is not durable")
             }
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })

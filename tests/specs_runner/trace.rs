@@ -105,7 +105,9 @@ impl Kind {
             | Action::Repair(_)
             | Action::AdoptSnapshot(_) => Kind::Disk,
             Action::Apply(_) | Action::Restore(_) => Kind::Apply,
-            Action::RoleChanged { .. } => Kind::Roles,
+            Action::RoleChanged { .. } | Action::LogUncertain { .. } | Action::LogCertain => {
+                Kind::Roles
+            }
             Action::ActiveMembershipChanged(_) => Kind::Members,
             Action::MessageRejected { .. } => Kind::Rejections,
             _ => Kind::Client,

@@ -167,6 +167,23 @@ fn hardstate_only() {
     }
 }
 
+/// Whether the node is uncertain is stored with its term and vote, and stays until it is changed.
+#[test]
+fn an_uncertain_node_stays_uncertain() {
+    let mut disk = nine().crash(&BTreeSet::new());
+    Storage::make_uncertain(&mut disk, &config()).expect("the directory opens");
+    let (mut host, opened) = Host::open(disk).expect("the directory opens");
+    assert_eq!(opened.hard_state, HardState { is_uncertain: true, ..hard_state(1, 1) });
+    host.persist(write(9, 1, 10..=12));
+    host.settle();
+    let (mut host, opened) = Host::open(host.crash(&BTreeSet::new())).expect("the directory opens");
+    assert!(opened.hard_state.is_uncertain, "no write of entries changes it");
+    host.persist(Write { hard_state: Some(hard_state(2, 3)), ..bare(10) });
+    host.settle();
+    let (_, opened) = Host::open(host.crash(&BTreeSet::new())).expect("the directory opens");
+    assert_eq!(opened.hard_state, hard_state(2, 3));
+}
+
 fn truncate_then_append() {
     let mut host = nine();
     let later = HardState::new(Term(2), None);

@@ -137,6 +137,7 @@ fn report() -> Report {
         base: Index(9),
         disk_full: true,
         damaged_entries: 5,
+        is_uncertain: true,
         tail_bytes: 1,
         unapplied_bytes: 2,
         outbox_messages: 3,

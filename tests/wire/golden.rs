@@ -24,6 +24,7 @@ fn number_of_outcome(outcome: &AppendOutcome) -> u32 {
         AppendOutcome::Accepted { .. } => 0,
         AppendOutcome::Rejected { .. } => 1,
         AppendOutcome::NoSpace { .. } => 2,
+        AppendOutcome::Stored { .. } => 3,
     }
 }
 
@@ -73,10 +74,10 @@ fn bodies() -> Vec<(&'static str, Body)> {
     let contents = entries[..2].to_vec();
     let accepted = AppendOutcome::Accepted { matched: Index(14) };
     let no_space = AppendOutcome::NoSpace { verified: Index(12) };
+    let stored = AppendOutcome::Stored { verified: Index(14) };
     let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
     let membership =
         Membership::new(nodes(&[1, 2, 3])).joint_with(nodes(&[1, 2])).with_learners(nodes(&[4]));
-    let seen = BootstrapPeer { id: NodeId(1), incarnation: Incarnation(0x0111), start_id: 0xb007 };
     let root = Root([0xab; 32]);
     let meta = SnapshotMeta { last: id(3, 14), membership, bytes: 0x01_0000_0000, root };
     let rejected = AppendOutcome::Rejected { prev: Index(11), hint: id(1, 9) };
@@ -89,14 +90,18 @@ fn bodies() -> Vec<(&'static str, Body)> {
     };
     let mut bodies = vec![
         ("PreVote", Body::PreVote { next_term: Term(4), last: id(3, 14) }),
-        ("PreVoteReply", Body::PreVoteReply { next_term: Term(4), granted: true }),
+        (
+            "PreVoteReply",
+            Body::PreVoteReply { next_term: Term(4), granted: true, committed: Index(15) },
+        ),
         ("RequestVote", Body::RequestVote { last: id(3, 14), transfer: false }),
         ("RequestVote-transfer", Body::RequestVote { last: id(3, 14), transfer: true }),
-        ("RequestVoteReply", Body::RequestVoteReply { granted: false }),
+        ("RequestVoteReply", Body::RequestVoteReply { granted: false, committed: Index(15) }),
         ("AppendEntries", Body::AppendEntries { prev: id(2, 11), entries, committed: Index(10) }),
         ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),
         ("AppendEntriesReply-rejected", Body::AppendEntriesReply(rejected)),
         ("AppendEntriesReply-no-space", Body::AppendEntriesReply(no_space)),
+        ("AppendEntriesReply-stored", Body::AppendEntriesReply(stored)),
         ("Heartbeat", Body::Heartbeat(heartbeat)),
         (
             "HeartbeatReply",
@@ -105,13 +110,23 @@ fn bodies() -> Vec<(&'static str, Body)> {
                 verified: Index(14),
                 matched: Index(13),
                 durable: Index(15),
-                ready: Readiness { wants_read_lease: true, may_lead: false },
+                ready: Readiness { wants_read_lease: true, may_lead: false, is_uncertain: false },
             },
         ),
         ("ReadIndex", Body::ReadIndex { start_id: 0xb007, ticket: 5 }),
         ("ReadIndexReply", Body::ReadIndexReply { start_id: 0xb007, ticket: 5, index: Index(14) }),
         ("InstallSnapshot", Body::InstallSnapshot { meta: meta.clone() }),
         ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
+    ];
+    bodies.extend(participation_bodies());
+    bodies.extend(repair_bodies(contents, meta));
+    bodies
+}
+
+/// Returns the messages about the nodes and disks that take part, and the order to campaign.
+fn participation_bodies() -> Vec<(&'static str, Body)> {
+    let seen = BootstrapPeer { id: NodeId(1), incarnation: Incarnation(0x0111), start_id: 0xb007 };
+    vec![
         ("TimeoutNow", Body::TimeoutNow),
         (
             "BootstrapProbe",
@@ -128,12 +143,10 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("UnknownIncarnation", Body::UnknownIncarnation),
         ("TakeoverAllowed", Body::TakeoverAllowed),
         ("LogIsComplete", Body::LogIsComplete),
-    ];
-    bodies.extend(repair_bodies(contents, meta));
-    bodies
+    ]
 }
 
-/// Returns the messages about damaged entries.
+/// Returns the messages about damaged entries and uncertain logs.
 fn repair_bodies(contents: Vec<Entry>, snapshot: SnapshotMeta) -> Vec<(&'static str, Body)> {
     let first = EntryId::new(Term(2), Index(12));
     vec![
@@ -143,6 +156,9 @@ fn repair_bodies(contents: Vec<Entry>, snapshot: SnapshotMeta) -> Vec<(&'static 
             "RequestEntriesReply-snapshot",
             Body::RequestEntriesReply { entries: Vec::new(), snapshot: Some(snapshot) },
         ),
+        ("RequestLogEnd", Body::RequestLogEnd { start_id: 0xb007 }),
+        ("LogEnd", Body::LogEnd { start_id: 0xb007, last: Index(14) }),
+        ("LogRolledBack", Body::LogRolledBack),
     ]
 }
 

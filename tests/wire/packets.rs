@@ -55,6 +55,7 @@ fn any_outcome() -> impl Strategy<Value = AppendOutcome> {
         any_index().prop_map(|matched| AppendOutcome::Accepted { matched }),
         (any_index(), any_id()).prop_map(|(prev, hint)| AppendOutcome::Rejected { prev, hint }),
         any_index().prop_map(|verified| AppendOutcome::NoSpace { verified }),
+        any_index().prop_map(|verified| AppendOutcome::Stored { verified }),
     ]
 }
 
@@ -102,8 +103,9 @@ fn any_body() -> impl Strategy<Value = Body> {
     let contents = prop::collection::vec(any_entry(), 0..20);
     prop_oneof![
         (any_term(), any_id()).prop_map(|(next_term, last)| Body::PreVote { next_term, last }),
-        (any_term(), any::<bool>())
-            .prop_map(|(next_term, granted)| Body::PreVoteReply { next_term, granted }),
+        (any_term(), any::<bool>(), any_index()).prop_map(|(next_term, granted, committed)| {
+            Body::PreVoteReply { next_term, granted, committed }
+        }),
         (any_id(), any::<bool>()).prop_map(|(last, transfer)| Body::RequestVote { last, transfer }),
         Just(Body::TimeoutNow),
         Just(Body::TakeoverAllowed),
@@ -117,7 +119,11 @@ fn any_body() -> impl Strategy<Value = Body> {
         (any::<u64>(), any_membership(), any_source()).prop_map(
             |(start_id, membership, source)| Body::Bootstrapped { start_id, membership, source }
         ),
-        any::<bool>().prop_map(|granted| Body::RequestVoteReply { granted }),
+        (any::<bool>(), any_index())
+            .prop_map(|(granted, committed)| Body::RequestVoteReply { granted, committed }),
+        any::<u64>().prop_map(|start_id| Body::RequestLogEnd { start_id }),
+        (any::<u64>(), any_index()).prop_map(|(start_id, last)| Body::LogEnd { start_id, last }),
+        Just(Body::LogRolledBack),
         (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
             Body::AppendEntries { prev, entries, committed }
         }),
@@ -129,7 +135,7 @@ fn any_body() -> impl Strategy<Value = Body> {
                 verified,
                 matched,
                 durable: matched,
-                ready: Readiness { wants_read_lease, may_lead },
+                ready: Readiness { wants_read_lease, may_lead, is_uncertain: !may_lead },
             },
         ),
         (any::<u64>(), any::<u64>())

@@ -109,11 +109,11 @@ impl Rule for Election {
 
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let (model, from) = (&known.model, known.model.slot(message.from));
-        if let Body::RequestVoteReply { granted: true } = message.body {
+        if let Body::RequestVoteReply { granted: true, .. } = message.body {
             self.check_vote_grant(model, from, message)?;
         }
-        if let Body::RequestVoteReply { granted: true } | Body::PreVoteReply { granted: true, .. } =
-            message.body
+        if let Body::RequestVoteReply { granted: true, .. }
+        | Body::PreVoteReply { granted: true, .. } = message.body
         {
             check_knows_membership(model, from, message)?;
         }

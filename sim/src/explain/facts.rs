@@ -61,7 +61,7 @@ pub(super) fn vote(
         if from != node {
             continue;
         }
-        if let Body::RequestVoteReply { granted: true } = message.body {
+        if let Body::RequestVoteReply { granted: true, .. } = message.body {
             let sentence = format!("{node} sends {to} its vote in term {term}");
             draft.fact(id, history.at(id), sentence);
         } else if matches!(message.body, Body::RequestVote { .. }) && !draft.has_fact(id) {

@@ -264,7 +264,7 @@ impl<'a> History<'a> {
     pub(super) fn grants(&self, candidate: NodeId, term: Term) -> Vec<(EventId, NodeId, EventId)> {
         let grant = |(id, _): (EventId, &Event)| {
             let (sending, message) = self.message_of(id)?;
-            let granted = matches!(message.body, Body::RequestVoteReply { granted: true });
+            let granted = matches!(message.body, Body::RequestVoteReply { granted: true, .. });
             (granted && message.term == term).then_some((id, message.from, sending))
         };
         self.events_of(candidate).filter_map(grant).collect()

@@ -21,14 +21,14 @@ pub(super) fn message(message: &Message) -> String {
         Body::PreVote { next_term, last } => {
             format!("{from}'s PreVote for term {next_term} with {}", log_up_to(*last))
         }
-        Body::PreVoteReply { next_term, granted } => {
+        Body::PreVoteReply { next_term, granted, .. } => {
             let verb = if *granted { "grants" } else { "rejects" };
             format!("{from}'s PreVoteReply that {verb} term {next_term}")
         }
         Body::RequestVote { last, .. } => {
             format!("{from}'s RequestVote in term {term} with {}", log_up_to(*last))
         }
-        Body::RequestVoteReply { granted } => {
+        Body::RequestVoteReply { granted, .. } => {
             let answer = if *granted { "grants its vote" } else { "rejects the vote" };
             format!("{from}'s RequestVoteReply that {answer} in term {term}")
         }
@@ -68,21 +68,36 @@ pub(super) fn message(message: &Message) -> String {
         Body::ReadIndexReply { index, .. } => {
             format!("{from}'s ReadIndexReply in term {term} with read index {index}")
         }
+        Body::TimeoutNow => {
+            format!("{from}'s TimeoutNow in term {term}, which starts the receiver's campaign")
+        }
+        _ => log_message(message),
+    }
+}
+
+/// Describes a message about a damaged or an uncertain log, and any without a phrase of its own.
+fn log_message(message: &Message) -> String {
+    let Message { from, term, body, .. } = message;
+    match body {
         Body::RequestEntries { first, last } => {
             format!("{from}'s RequestEntries for the entries from {first} to {last}")
         }
         Body::RequestEntriesReply { entries, .. } => {
             format!("{from}'s RequestEntriesReply with {} entries", entries.len())
         }
-        Body::TimeoutNow => {
-            format!("{from}'s TimeoutNow in term {term}, which starts the receiver's campaign")
+        Body::RequestLogEnd { .. } => {
+            format!("{from}'s request in term {term} for the end of the leader's log")
         }
-        Body::AppendEntriesReply(AppendOutcome::NoSpace { .. })
-        | Body::BootstrapProbe { .. }
-        | Body::Bootstrapped { .. }
-        | Body::UnknownIncarnation
-        | Body::TakeoverAllowed
-        | Body::LogIsComplete => format!("{from}'s {} in term {term}", body.name()),
+        Body::LogEnd { last, .. } => {
+            format!("{from}'s LogEnd in term {term}: the receiver must have the log up to {last}")
+        }
+        Body::AppendEntriesReply(AppendOutcome::Stored { verified }) => {
+            format!(
+                "{from}'s AppendEntriesReply in term {term} that has the log up to index \
+                 {verified} and acknowledges nothing"
+            )
+        }
+        _ => format!("{from}'s {} in term {term}", body.name()),
     }
 }
 
@@ -144,6 +159,7 @@ pub(super) fn listed(nodes: impl IntoIterator<Item = NodeId>) -> String {
 pub(super) fn reject_reason(reason: MessageRejectReason) -> &'static str {
     match reason {
         MessageRejectReason::LogBehind => "its own log is more up to date",
+        MessageRejectReason::LacksCommitted => "the candidate lacks committed entries",
         MessageRejectReason::AlreadyVoted => "it already voted for another node in that term",
         MessageRejectReason::LeaderHeard => "it heard from a leader within the election timeout",
         MessageRejectReason::VoteWithheld => "it withholds its vote under a vote lease",
@@ -159,9 +175,11 @@ pub(super) fn reject_reason(reason: MessageRejectReason) -> &'static str {
             "the entries conflict with committed entries"
         }
         MessageRejectReason::SecondLeader => "the term has another leader",
-        MessageRejectReason::UnknownIncarnation | MessageRejectReason::RolledBackDisk => {
+        MessageRejectReason::UnknownIncarnation => {
             "the sender's disk is not the one in its membership"
         }
+        MessageRejectReason::RolledBackDisk => "the sender's disk lost acknowledged entries",
+        MessageRejectReason::LogUncertain => "its own log may lack acknowledged entries",
         MessageRejectReason::OutboxFull => "too many messages wait for its disk",
         MessageRejectReason::DiskFull => "its disk is full",
         _ => "the message is invalid",

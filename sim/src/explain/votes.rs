@@ -15,7 +15,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let (id, event) = (history.failing, history.event(history.failing));
     if let Some(message) = event.message() {
         let (from, to, term) = (message.from, message.to, message.term);
-        if let Body::RequestVoteReply { granted: true } = message.body {
+        if let Body::RequestVoteReply { granted: true, .. } = message.body {
             return sends_vote(history, draft, from, to, term);
         }
         if let Body::RequestVote { .. } = message.body {
@@ -99,7 +99,7 @@ fn vote_not_durable(
 fn other_votes(history: &History<'_>, node: NodeId, term: Term, than: NodeId) -> Vec<NodeId> {
     let sent = history.events_of(node).filter_map(|(_, event)| {
         let message = event.message().filter(|message| message.from == node)?;
-        let granted = matches!(message.body, Body::RequestVoteReply { granted: true });
+        let granted = matches!(message.body, Body::RequestVoteReply { granted: true, .. });
         (granted && message.term == term).then_some(message.to)
     });
     let written = history.votes(node, term).into_iter().map(|(_, _, vote)| vote);

@@ -344,6 +344,7 @@ const MESSAGE_REJECTED: [Mark; MessageRejectReason::ALL.len()] = [
     may("message-rejected/vote-withheld"),
     must("message-rejected/already-voted"),
     must("message-rejected/log-behind"),
+    may("message-rejected/lacks-committed"),
     must("message-rejected/wrong-role"),
     must("message-rejected/stale-reply"),
     must("message-rejected/prev-mismatch"),
@@ -357,6 +358,7 @@ const MESSAGE_REJECTED: [Mark; MessageRejectReason::ALL.len()] = [
     may("message-rejected/other-bootstrap-peers"),
     must("message-rejected/unknown-incarnation"),
     may("message-rejected/rolled-back-disk"),
+    may("message-rejected/log-uncertain"),
 ];
 
 const REQUEST_REJECTED: [Mark; 6] = [
@@ -390,6 +392,9 @@ const RECEIVED: [Mark; MessageKind::ALL.len()] = [
     may("received/log-is-complete"),
     must("received/request-entries"),
     must("received/request-entries-reply"),
+    may("received/request-log-end"),
+    may("received/log-end"),
+    may("received/log-rolled-back"),
 ];
 
 const MESSAGE_REJECTED_FROM: usize = SPOTS.len();

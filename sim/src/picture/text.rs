@@ -22,6 +22,9 @@ pub(crate) fn detail(status: &Status) -> String {
     if status.disk_full {
         parts.push("disk full".to_owned());
     }
+    if status.is_uncertain {
+        parts.push("log uncertain".to_owned());
+    }
     let counts = [
         ("damaged entries", status.damaged_entries),
         ("pending reads", status.reads_waiting),

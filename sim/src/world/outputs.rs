@@ -223,7 +223,7 @@ fn trigger_of_role(role: RoleName) -> Option<Trigger> {
 /// Returns the trigger that a sent message fires; on an acknowledgement another node will rely.
 fn trigger_of(message: &Message) -> Option<Trigger> {
     match message.body {
-        Body::RequestVoteReply { granted: true }
+        Body::RequestVoteReply { granted: true, .. }
         | Body::AppendEntriesReply(AppendOutcome::Accepted { .. }) => Some(Trigger::Acknowledges),
         Body::Heartbeat { .. } => Some(Trigger::SendsHeartbeat),
         _ => None,

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use quorate::replica::Output;
+use quorate::storage::Storage;
 
 use crate::faults::{Fault, KeptWrites, NodeStrike, Strike, Verb};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::plan::{Trigger, When};
+use crate::values::choice::Kind;
 use crate::world::World;
 use crate::world::cluster::processes::Exit;
 use crate::world::faults::active_plan::DelayedOp;
@@ -16,6 +18,7 @@ use crate::world::faults::active_plan::Targets;
 use crate::world::faults::node_faults;
 use crate::world::load::operator::Operator;
 use crate::world::place::Place;
+use crate::world::run::Setup;
 use crate::world::scheduler::EventKind;
 use crate::world::scheduler::{Event, PlanEvent};
 
@@ -194,11 +197,19 @@ impl World {
         self.run.observe(wiped);
     }
 
-    /// A node restarts on an older copy of its disk after `down`: it has lost acknowledged state,
-    /// and possibly no node notices. Safety no longer holds.
+    /// A node restarts on an older copy of its disk after `down`: it has lost acknowledged state.
+    /// Either it is uncertain from the start, or it counts until a leader finds the loss, if one
+    /// does. In the second case safety no longer holds, and no check can tell the two apart.
     fn roll_back(&mut self, place: Place, down: Duration) {
         let node = &mut self.cluster[place];
-        let Some(image) = node.disk.rollback_image.take() else { return };
+        let Some(mut image) = node.disk.rollback_image.take() else { return };
+        let Setup { settings, choices, .. } = &self.run.setup;
+        if choices.choose(node.start().key(Kind::Boot, 1), 2) == 0 {
+            // The start notices that the directory is an older copy. If the image is no directory
+            // yet, or a damaged one, it cannot be marked.
+            let storage = settings.replica(place.id()).storage;
+            drop(Storage::make_uncertain(&mut image, &storage));
+        }
         self.run.observer.fault(Fault::Rollback, node.role());
         self.faults.lose_safety(&mut self.run.observer);
         self.take_down(place, down);

@@ -22,6 +22,7 @@ pub(crate) fn follower(id: NodeId, term: Term) -> Status {
         base: Index::ZERO,
         disk_full: false,
         damaged_entries: 0,
+        is_uncertain: false,
         tail_bytes: 0,
         unapplied_bytes: 0,
         outbox_messages: 0,

@@ -18,7 +18,7 @@ fn with_learner() -> Stage {
 }
 
 const HEARTBEAT: Body = Body::Heartbeat(Heartbeat::new(1, Index::ZERO));
-const GRANT: Body = Body::RequestVoteReply { granted: true };
+const GRANT: Body = Body::RequestVoteReply { granted: true, committed: Index::ZERO };
 
 crate::forgeries! {
     S1 two_nodes_lead_one_term
@@ -149,7 +149,7 @@ crate::forgeries! {
     "n4 sends n1 its RequestVoteReply in term t3, but the term on n4's disk is t0"
     |stage| {
         stage.submits(4, Some(HardState::new(Term(3), None)), &[]);
-        stage.sends(4, 1, 3, Body::RequestVoteReply { granted: false });
+        stage.sends(4, 1, 3, Body::RequestVoteReply { granted: false, committed: Index::ZERO });
     }
 
     S5 a_heartbeat_reply_is_sent_before_the_term_is_durable
@@ -164,8 +164,8 @@ crate::forgeries! {
     S5 a_pre_vote_reply_is_sent_before_the_term_is_durable
     "n4 sends n1 its PreVoteReply in term t3, but the term on n4's disk is t0"
     |stage| {
-        let next_term = Term(4);
-        stage.sends(4, 1, 3, Body::PreVoteReply { next_term, granted: true });
+        let (next_term, committed) = (Term(4), Index::ZERO);
+        stage.sends(4, 1, 3, Body::PreVoteReply { next_term, granted: true, committed });
     }
 
     S5 an_append_reply_is_sent_before_the_term_is_durable

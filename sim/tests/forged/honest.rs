@@ -186,10 +186,10 @@ fn a_term_without_its_leader_is_accepted() {
     let mut stage = Stage::new();
     [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5)].into_iter().for_each(|(n, v)| stage.votes(n, 1, v));
     stage.sends(1, 2, 1, Body::RequestVote { last: EntryId::ZERO, transfer: false });
-    stage.sends(4, 3, 1, Body::RequestVoteReply { granted: true });
-    stage.sends(4, 1, 1, Body::RequestVoteReply { granted: false });
+    stage.sends(4, 3, 1, Body::RequestVoteReply { granted: true, committed: Index::ZERO });
+    stage.sends(4, 1, 1, Body::RequestVoteReply { granted: false, committed: Index::ZERO });
     stage.wins(2, 2, &[1, 5]);
-    stage.sends(3, 2, 1, Body::RequestVoteReply { granted: false });
+    stage.sends(3, 2, 1, Body::RequestVoteReply { granted: false, committed: Index::ZERO });
     stage.crashes(3);
     stage.starts_from(3, voted(1, 3), 0, &[]);
     stage.steps(3);

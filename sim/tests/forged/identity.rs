@@ -1,6 +1,8 @@
 //! Forged disks: S24, and the part of S22 about the first membership; and honest disks.
 
-use quorate::types::{Body, EntryId, Incarnation, Member, Membership, MembershipSource, NodeId};
+use quorate::types::{
+    Body, EntryId, Incarnation, Index, Member, Membership, MembershipSource, NodeId,
+};
 
 use crate::stage::{Stage, noop};
 
@@ -34,7 +36,7 @@ crate::forgeries! {
     "n2 sends n1 a granting RequestVoteReply, but it has no membership, because its disk is empty"
     |stage| {
         stage.votes(2, 2, 1);
-        stage.sends(2, 1, 2, Body::RequestVoteReply { granted: true });
+        stage.sends(2, 1, 2, Body::RequestVoteReply { granted: true, committed: Index::ZERO });
     }
 
     S24 a_replaced_disk_elects_a_leader on second_is_new
@@ -117,7 +119,7 @@ fn a_durable_bootstrap_is_reported_and_a_pending_one_may_be_lost() {
 fn the_votes_of_a_lost_disk_still_count() {
     let mut stage = Stage::with(three_with(2));
     stage.votes(2, 1, 1);
-    stage.sends(2, 1, 1, Body::RequestVoteReply { granted: true });
+    stage.sends(2, 1, 1, Body::RequestVoteReply { granted: true, committed: Index::ZERO });
     stage.wipes(2);
     let last = EntryId::ZERO;
     stage.wins(1, 1, &[]);

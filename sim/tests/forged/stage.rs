@@ -370,7 +370,12 @@ impl Stage {
             let last = self.actor(node).status.last;
             self.sends(node, *voter, term, Body::RequestVote { last, transfer: false });
             self.votes(*voter, term, node);
-            self.sends(*voter, node, term, Body::RequestVoteReply { granted: true });
+            self.sends(
+                *voter,
+                node,
+                term,
+                Body::RequestVoteReply { granted: true, committed: Index::ZERO },
+            );
         }
         self.leads(node, term);
     }

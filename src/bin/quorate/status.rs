@@ -209,6 +209,10 @@ impl ClusterStatus {
             Ok(report) if report.status.disk_full => {
                 Some(format!("{}: the disk is full", row.member.id))
             }
+            Ok(report) if report.status.is_uncertain => Some(format!(
+                "{}: the end of its log is uncertain: waits for a leader",
+                row.member.id
+            )),
             Ok(report) if report.status.damaged_entries > 0 => {
                 let count = report.status.damaged_entries;
                 Some(format!("{}: repairing {count} damaged entries of the log", row.member.id))
@@ -254,6 +258,7 @@ impl ClusterStatus {
                     object["snapshot"] = status.snapshot.0.into();
                     object["disk_full"] = status.disk_full.into();
                     object["damaged_entries"] = status.damaged_entries.into();
+                    object["is_uncertain"] = status.is_uncertain.into();
                 }
             }
             object
@@ -298,6 +303,7 @@ mod tests {
                 base: Index::ZERO,
                 disk_full: false,
                 damaged_entries: 0,
+                is_uncertain: false,
                 tail_bytes: 0,
                 unapplied_bytes: 0,
                 outbox_messages: 0,

@@ -110,10 +110,9 @@ pub enum Action {
     /// The active membership changed. Until it is committed, a truncation of the log may undo it.
     ActiveMembershipChanged(Membership),
     /// The cluster exists, but rejects this node's disk: its membership names another incarnation,
-    /// because the disk was emptied or was never a member's, or the disk was rolled back to an
-    /// older image. Reported at most once after a start. The node's replies do not count until one
-    /// membership change has removed its vote and another one has given it back;
-    /// [`Action::RolledBackDisk`] has the rule for a rolled-back disk.
+    /// because the disk was emptied or was never a member's. Reported at most once after a start.
+    /// The node's replies do not count until one membership change has removed its vote and another
+    /// one has given it back.
     UnknownIncarnation {
         /// The node that rejected the disk.
         from: NodeId,
@@ -126,10 +125,9 @@ pub enum Action {
         from: NodeId,
     },
     /// The peer's disk has less than the peer acknowledged to this leader: it was rolled back to an
-    /// older image. In this term the leader counts no reply of that disk until the peer is removed
-    /// from the membership and added again; to suspend its vote is not enough. Another disk of the
-    /// peer starts over once the membership accepts it. A later leader cannot detect an earlier
-    /// rollback.
+    /// older image. The leader counts no reply of the peer until the peer has reported that it is
+    /// uncertain, and later that it is certain again (docs/REPAIR.md, R3). A later leader cannot
+    /// detect an earlier rollback.
     RolledBackDisk {
         /// The peer with the older disk.
         node: NodeId,
@@ -138,6 +136,15 @@ pub enum Action {
         /// The last index that its disk has now.
         durable: Index,
     },
+    /// This node's log lacks entries that the node acknowledged to the leader: its disk was rolled
+    /// back to an older image. From now on the node is uncertain and counts for nothing.
+    LogUncertain {
+        /// The leader that missed the entries.
+        from: NodeId,
+    },
+    /// This node's log has again every entry that the node may have acknowledged: the node is
+    /// certain, and counts again.
+    LogCertain,
     /// The node stopped leading during the requested transfer. [`Action::RoleChanged`] reports the
     /// next leader, which is not always the target.
     LeadershipTransferred {
@@ -186,6 +193,8 @@ pub enum MessageRejectReason {
     AlreadyVoted => "already voted",
     /// The candidate's log is behind the node's log (Raft §5.4.1).
     LogBehind => "log is behind",
+    /// The candidate's log ends before an entry that this node knows to be committed.
+    LacksCommitted => "lacks committed entries",
     /// The message is for another role or state than the node's, for example a `TimeoutNow` that a
     /// candidate receives.
     WrongRole => "wrong role",
@@ -202,7 +211,8 @@ pub enum MessageRejectReason {
     /// is faulty.
     ImpossibleMatch => "impossible match",
     /// A forwarded read came before an entry of the leader's term was committed, or while too many
-    /// reads wait. The follower asks again.
+    /// reads wait; or an uncertain node asked for the end of the log while the leader appends no
+    /// entry. The follower asks again.
     ReadNotReady => "read not ready",
     /// Too many messages wait for the disk.
     OutboxFull => "outbox full",
@@ -217,5 +227,7 @@ pub enum MessageRejectReason {
     UnknownIncarnation => "unknown incarnation",
     /// The sender's disk has less than it acknowledged before.
     RolledBackDisk => "rolled-back disk",
+    /// This node is uncertain, and votes for no candidate (docs/REPAIR.md, R3).
+    LogUncertain => "log is uncertain",
 }
 }

@@ -66,6 +66,8 @@ texts! { Action:
     Self::DivergedLog { from } => "log diverged from {from}";
     Self::RolledBackDisk { node, acknowledged, durable } =>
         "disk of {node} rolled back to {durable}, acknowledged {acknowledged}";
+    Self::LogUncertain { from } => "log is uncertain, as {from} found";
+    Self::LogCertain => "log is certain again";
     Self::LeadershipTransferred { tag } => "leadership transferred {tag}";
     Self::Rejected { tag, reason } => "rejected {tag}: {reason}";
     Self::Unknown { tag, id } => "unknown {tag}: appended at {id}";
@@ -118,6 +120,7 @@ fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !hard_state.vote_lease.is_zero() {
             write!(f, " vote_lease={:?}", hard_state.vote_lease)?;
         }
+        f.write_str(if hard_state.is_uncertain { " uncertain" } else { "" })?;
     }
     if let Some(meta) = &write.install {
         write!(f, " install={}", meta.last)?;

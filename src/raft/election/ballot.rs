@@ -7,7 +7,7 @@ use crate::log::Log;
 use crate::raft::api::action::MessageRejectReason;
 use crate::raft::clock_drift::stretched;
 use crate::raft::journal::Journal;
-use crate::types::{EntryId, HardState, Incarnation, Instant, Membership, NodeId, Term};
+use crate::types::{EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId, Term};
 
 /// The node's term and vote, and the vote lease that it granted to a leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,9 @@ pub(crate) struct Ballot {
     withheld_until: Instant,
     /// The term in which the node started.
     started_in: Term,
+    /// The highest commit index that a leader or a voter has named since the start, also after the
+    /// end of the log. Every node that may be elected has the entries up to there (Raft §5.4.3).
+    named_committed: Index,
 }
 
 impl Ballot {
@@ -26,7 +29,8 @@ impl Ballot {
     pub(crate) fn new(hard_state: HardState, drift_ppm: u32, now: Instant) -> Ballot {
         // The vote lease counts from the last leader contact, which is before the start.
         let withheld_until = now.after(stretched(hard_state.vote_lease, drift_ppm));
-        Ballot { hard_state, withheld_until, started_in: hard_state.term }
+        let started_in = hard_state.term;
+        Ballot { hard_state, withheld_until, started_in, named_committed: Index::ZERO }
     }
 
     pub(crate) fn term(&self) -> Term {
@@ -48,6 +52,27 @@ impl Ballot {
     /// a read lease from a later reply of its own to the same round.
     pub(crate) fn entered_term_since_start(&self) -> bool {
         self.term() > self.started_in
+    }
+
+    /// Whether the node is uncertain: its log may lack entries that it acknowledged, and it may
+    /// have voted in later terms.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.hard_state.is_uncertain
+    }
+
+    /// Makes the node uncertain, or certain again.
+    pub(crate) fn set_uncertain(&mut self, is_uncertain: bool, journal: &mut Journal) {
+        self.set(HardState { is_uncertain, ..self.hard_state }, journal);
+    }
+
+    /// Records a commit index that a leader or a voter named.
+    pub(crate) fn learn_committed(&mut self, committed: Index) {
+        self.named_committed = self.named_committed.max(committed);
+    }
+
+    /// The highest commit index that the node knows, which may be after the end of its log.
+    pub(crate) fn known_committed(&self, log: &Log) -> Index {
+        self.named_committed.max(log.committed())
     }
 
     /// Changes the hard state, and adds it to the next write: every change passes here.
@@ -132,7 +157,7 @@ impl Ballot {
         } else if self.vote().is_some_and(|vote| vote != candidate) {
             Some(MessageRejectReason::AlreadyVoted)
         } else {
-            log_reject_reason(log, last)
+            self.log_reject_reason(log, last)
         }
     }
 
@@ -148,7 +173,24 @@ impl Ballot {
         if next_term <= self.term() {
             return Some(MessageRejectReason::StaleTerm);
         }
-        withheld.or_else(|| log_reject_reason(log, last))
+        withheld.or_else(|| self.log_reject_reason(log, last))
+    }
+
+    /// Returns the reason that forbids a node, in any term, to vote for a candidate whose log ends
+    /// with `last`; `None` if there is none. A candidate's log must be at least as up to date as
+    /// the node's (Raft §5.4.1), and must not end before an entry that is known to be committed. A
+    /// node without a membership never votes: its disk may have been emptied, and an earlier vote
+    /// or vote lease lost with it. Nor does an uncertain node, for the same reason.
+    fn log_reject_reason(&self, log: &Log, last: EntryId) -> Option<MessageRejectReason> {
+        if self.is_uncertain() {
+            return Some(MessageRejectReason::LogUncertain);
+        }
+        if log.membership().is_empty() {
+            return Some(MessageRejectReason::NoMembership);
+        }
+        let is_behind = (last < log.last()).then_some(MessageRejectReason::LogBehind);
+        let lacks_committed = last.index < self.known_committed(log);
+        is_behind.or(lacks_committed.then_some(MessageRejectReason::LacksCommitted))
     }
 
     /// Whether the node `own` may be elected: it is a voter, or the change that removed its vote is
@@ -174,21 +216,17 @@ impl Ballot {
 
 #[cfg(feature = "explore")]
 impl Ballot {
+    /// Drops what was named of the commit index, unless it is after the log's own.
+    pub(crate) fn normalize(&mut self, log: &Log) {
+        if self.named_committed <= log.committed() {
+            self.named_committed = Index::ZERO;
+        }
+    }
+
     /// The end of the vote lease; meaningless once it has passed.
     pub(crate) fn instant(&mut self) -> &mut Instant {
         &mut self.withheld_until
     }
-}
-
-/// Returns the reason that forbids a node, in any term, to vote for a candidate whose log ends with
-/// `last`; `None` if there is none. A candidate's log must be at least as up to date as the
-/// node's (Raft §5.4.1). A node without a membership never votes: its disk may have been emptied,
-/// and an earlier vote or vote lease lost with it.
-fn log_reject_reason(log: &Log, last: EntryId) -> Option<MessageRejectReason> {
-    if log.membership().is_empty() {
-        return Some(MessageRejectReason::NoMembership);
-    }
-    (last < log.last()).then_some(MessageRejectReason::LogBehind)
 }
 
 #[cfg(test)]

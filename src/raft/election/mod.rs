@@ -8,7 +8,7 @@ use crate::quorum::{Tally, VoteResult};
 use crate::raft::api::action::MessageRejectReason;
 use crate::raft::common::Common;
 use crate::raft::transition::Transition;
-use crate::types::{Body, EntryId, Instant, NodeId, Term, WriteId};
+use crate::types::{Body, EntryId, Index, Instant, NodeId, Term, WriteId};
 
 /// The state of a node that asks for pre-votes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +67,7 @@ impl PreCandidate {
         from: NodeId,
         next_term: Term,
         granted: bool,
+        committed: Index,
     ) -> Transition {
         assert!(from != common.id(), "no node receives its own message");
         if next_term != common.term().next() {
@@ -76,6 +77,9 @@ impl PreCandidate {
         if !common.log().membership().is_voter(from) {
             common.reject_message(from, "PreVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
+        }
+        if lacks_committed(common, committed) {
+            return Transition::Follow { term: common.term(), leader: None };
         }
         self.tally.count(from, granted);
         self.transition(common)
@@ -164,11 +168,15 @@ impl Candidate {
         common: &mut Common,
         from: NodeId,
         granted: bool,
+        committed: Index,
     ) -> Transition {
         assert!(from != common.id(), "no node receives its own message");
         if !common.log().membership().is_voter(from) {
             common.reject_message(from, "RequestVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
+        }
+        if lacks_committed(common, committed) {
+            return Transition::Follow { term: common.term(), leader: None };
         }
         self.tally.count(from, granted);
         self.transition(common)
@@ -214,6 +222,13 @@ fn vote_result(common: &Common, tally: &Tally, complete_log_granted: bool) -> Vo
     common.survival.vote_result(common.id(), membership, tally, complete_log_granted, common.now())
 }
 
+/// Records the commit index that a voter named, and returns whether this node's log ends before
+/// it: then another node has to be elected.
+fn lacks_committed(common: &mut Common, committed: Index) -> bool {
+    common.ballot.learn_committed(committed);
+    common.log().last().index < committed
+}
+
 /// Campaigns again after an undecided election, or follows if the node may not campaign.
 fn campaign_again(common: &Common) -> Transition {
     if common.may_campaign() {
@@ -236,7 +251,8 @@ pub(crate) fn on_pre_vote(
     if let Some(reason) = reason {
         common.reject_message(from, "PreVote", reason);
     }
-    common.send(from, Body::PreVoteReply { next_term, granted: reason.is_none() });
+    let (granted, committed) = (reason.is_none(), common.known_committed());
+    common.send(from, Body::PreVoteReply { next_term, granted, committed });
 }
 
 /// Grants or rejects the vote of the current term, and returns whether it was granted.
@@ -255,7 +271,8 @@ pub(crate) fn on_request_vote(
     }
     let voted = common.ballot.vote() == Some(from);
     assert!(reason.is_some() || voted, "a granted vote is recorded");
-    common.send(from, Body::RequestVoteReply { granted: reason.is_none() });
+    let (granted, committed) = (reason.is_none(), common.known_committed());
+    common.send(from, Body::RequestVoteReply { granted, committed });
     if reason.is_none() && common.survival.may_take_over() {
         common.send(from, Body::LogIsComplete);
     }

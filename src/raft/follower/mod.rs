@@ -13,6 +13,7 @@ use crate::raft::follower::forwarded_reads::ForwardedReads;
 use crate::raft::journal::snapshots;
 use crate::raft::reads::read_lease::ReadLease;
 use crate::raft::transition::Transition;
+use crate::raft::uncertain;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId, ReadLevel,
     RejectReason, RoleName, SnapshotMeta, Tag,
@@ -56,6 +57,11 @@ impl Follower {
 
     pub(crate) fn leader(&self) -> Option<NodeId> {
         self.leader
+    }
+
+    /// The last index up to which the log is known to equal that of the current term's leader.
+    pub(crate) fn verified(&self) -> Index {
+        self.verified
     }
 
     /// The end of the election timeout.
@@ -126,6 +132,7 @@ impl Follower {
         if !self.accept_leader(common, from, "AppendEntries") {
             return;
         }
+        common.ballot.learn_committed(committed);
         if prev.index < common.log().base().index {
             // The snapshot is committed, so the leader has every entry that it covers (Raft
             // §5.4.3).
@@ -195,6 +202,7 @@ impl Follower {
         if !self.accept_leader(common, from, "Heartbeat") {
             return;
         }
+        common.ballot.learn_committed(heartbeat.committed);
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
         if common.ballot.entered_term_since_start()
@@ -211,16 +219,36 @@ impl Follower {
         let durable = common.log().durable().max(base);
         assert!(matched <= durable, "what matches on the disk is durable");
         let (round, ready) = (heartbeat.round, common.readiness());
+        let matched = if ready.is_uncertain { Index::ZERO } else { matched };
         common.send(from, Body::HeartbeatReply { round, verified, matched, durable, ready });
         self.reject_overdue_reads(common);
         self.request_read_index(common);
+        uncertain::request(common, from);
+    }
+
+    /// Makes this node uncertain, because its leader found that its disk was rolled back.
+    pub(crate) fn on_log_rolled_back(&mut self, common: &mut Common, from: NodeId) {
+        if self.leader != Some(from) {
+            return common.reject_message(from, "LogRolledBack", MessageRejectReason::WrongRole);
+        }
+        self.drop_read_lease();
+        uncertain::on_rolled_back(common, from);
+    }
+
+    /// Records up to where this node's log must match the leader's before the node is certain.
+    pub(crate) fn on_log_end(&self, common: &mut Common, from: NodeId, start_id: u64, last: Index) {
+        if self.leader != Some(from) {
+            return common.reject_message(from, "LogEnd", MessageRejectReason::WrongRole);
+        }
+        uncertain::on_log_end(common, from, start_id, last);
     }
 
     /// Allows this node to take over as the last survivor: from now on the leader commits no entry
     /// that this node's disk lacks.
     pub(crate) fn on_takeover_allowed(&self, common: &mut Common, from: NodeId) {
-        let voters = common.log().membership().incoming();
-        if self.leader == Some(from) && voters.contains(&common.id()) && common.survival.is_on() {
+        let is_voter = common.log().membership().incoming().contains(&common.id());
+        let may_count = is_voter && !common.ballot.is_uncertain();
+        if self.leader == Some(from) && may_count && common.survival.is_on() {
             common.survival.allow_takeover();
         } else {
             common.reject_message(from, "TakeoverAllowed", MessageRejectReason::WrongRole);
@@ -309,6 +337,7 @@ impl Follower {
         if !self.accept_leader(common, from, "InstallSnapshot") {
             return;
         }
+        common.ballot.learn_committed(meta.last.index);
         if snapshots::is_of_diverged_log(common, &meta) {
             common.output.push(Action::DivergedLog { from });
             return common.reject_message(
@@ -353,7 +382,10 @@ impl Follower {
         assert!(last.index <= common.log().last().index, "the acknowledged entry exists");
         self.verified = self.verified.max(last.index);
         common.journal.commit(last.index);
-        if let Some(leader) = self.leader {
+        // From an uncertain node, the leader learns this by the next heartbeat reply.
+        if let Some(leader) = self.leader
+            && !common.ballot.is_uncertain()
+        {
             let matched = last.index.min(common.log().last_before_damage());
             common.send(leader, Body::InstallSnapshotReply { matched });
         }
@@ -457,9 +489,14 @@ fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
 }
 
 /// Acknowledges the log up to `matched`, but no damaged entry and none after one, because a
-/// committed entry must be intact on a quorum (docs/REPAIR.md, R4).
+/// committed entry must be intact on a quorum (docs/REPAIR.md, R4). An uncertain node only reports
+/// that it has the entries.
 fn send_accepted(common: &mut Common, from: NodeId, matched: Index) {
     assert!(matched <= common.log().last().index, "an acknowledged entry exists");
+    if common.ballot.is_uncertain() {
+        let outcome = AppendOutcome::Stored { verified: matched };
+        return common.send(from, Body::AppendEntriesReply(outcome));
+    }
     let matched = matched.min(common.log().last_before_damage());
     common.send(from, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
 }

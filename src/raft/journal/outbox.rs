@@ -169,6 +169,12 @@ impl Outbox {
         self.held_acknowledgements.retain(|(_, message)| message.term >= term);
     }
 
+    /// Drops every waiting message, because the node is uncertain from now on.
+    pub(crate) fn drop_held(&mut self) {
+        self.held.clear();
+        self.held_acknowledgements.clear();
+    }
+
     /// The write that makes the latest hard state durable.
     pub(crate) fn hard_state_write(&self) -> WriteId {
         self.hard_state_write

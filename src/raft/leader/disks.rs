@@ -7,9 +7,9 @@ use crate::raft::common::Common;
 use crate::raft::leader::peers::Peers;
 use crate::types::{Body, Incarnation, Member, Membership, Message};
 
-/// Whether replies of the peer's disk count, where `round` is the last heartbeat round sent. A
-/// message from a disk that was rolled back to an older image is rejected, and the peer is sent
-/// [`Body::UnknownIncarnation`].
+/// Whether replies of the peer's disk are handled, where `round` is the last heartbeat round sent.
+/// A message from a disk that was rolled back to an older image is rejected, and the peer is sent
+/// [`Body::LogRolledBack`], until the peer reports that it is uncertain.
 pub(crate) fn accepts_disk_of(
     common: &mut Common,
     progress: &mut Progress,
@@ -20,18 +20,22 @@ pub(crate) fn accepts_disk_of(
     assert!(message.body.requires_known_disk(), "other messages count from any disk");
     let (from, last) = (message.from, common.log().last().index);
     let acknowledged = progress.matched();
-    if let Body::HeartbeatReply { round: replied, durable, .. } = message.body
+    if let Body::HeartbeatReply { round: replied, durable, ready, .. } = message.body
+        && !ready.is_uncertain
         && replied <= round
         && progress.lacks_acknowledged_entries(replied, durable)
     {
-        progress.mark_rolled_back(last);
+        progress.mark_rolled_back(replied, last);
         common.output.push(Action::RolledBackDisk { node: from, acknowledged, durable });
     }
-    if progress.disk_rolled_back() {
+    let reports_it = matches!(message.body, Body::HeartbeatReply { round, ready, .. }
+        if ready.is_uncertain && round > progress.acked_round());
+    let is_rejected = progress.disk_rolled_back() && !reports_it;
+    if is_rejected {
         common.reject_message(from, message.body.name(), MessageRejectReason::RolledBackDisk);
-        common.send(from, Body::UnknownIncarnation);
+        common.send(from, Body::LogRolledBack);
     }
-    !progress.disk_rolled_back()
+    !is_rejected
 }
 
 /// Returns `next` with the incarnations of its voters' disks, as far as this leader knows them:

@@ -95,6 +95,7 @@ pub(crate) fn allow_takeover(common: &mut Common, peers: &Peers) {
     }
     for (id, progress) in peers.iter() {
         let may_take_over = membership.incoming().contains(&id)
+            && progress.counts()
             && progress.matched() >= common.log().committed()
             && common.survival.is_fresh(id, common.now());
         if may_take_over {

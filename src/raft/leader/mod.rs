@@ -5,7 +5,10 @@ mod catch_up;
 mod change;
 mod disk_lag;
 mod disks;
+#[cfg(feature = "explore")]
+mod explore;
 mod lease;
+mod log_ends;
 mod maintenance;
 mod peers;
 pub(crate) mod proposals;
@@ -24,6 +27,7 @@ use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
 use crate::raft::leader::change::ChangeInProgress;
 use crate::raft::leader::lease::LeaderLease;
+use crate::raft::leader::log_ends::LogEnds;
 use crate::raft::leader::peers::Peers;
 use crate::raft::leader::proposals::{PendingProposal, Proposals};
 use crate::raft::leader::reads::{LeaderRead, LeaderReads, Reader};
@@ -53,6 +57,7 @@ pub(crate) struct Leader {
     proposals: Proposals,
     unapplied: Unapplied,
     reads: LeaderReads,
+    log_ends: LogEnds,
 }
 
 impl Leader {
@@ -79,6 +84,7 @@ impl Leader {
             proposals: Proposals::default(),
             unapplied: Unapplied::of(common.log()),
             reads: LeaderReads::default(),
+            log_ends: LogEnds::default(),
         };
         leader.send_heartbeats(common);
         leader
@@ -164,12 +170,29 @@ impl Leader {
         }
     }
 
-    /// Appends an empty entry, unless entries are rejected now or too many are not applied yet.
-    pub(crate) fn on_append_noop(&mut self, common: &mut Common) {
+    /// Appends an empty entry and returns its index, unless entries are rejected now or too many
+    /// are not applied yet.
+    pub(crate) fn on_append_noop(&mut self, common: &mut Common) -> Option<Index> {
         let room =
             self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config().unapplied_bytes_max);
         if room && !common.health.disk_full && !self.transfers.is_active() {
-            self.append(common, Payload::Noop);
+            return Some(self.append(common, Payload::Noop));
+        }
+        None
+    }
+
+    /// Appends an entry for an uncertain peer that asks for the end of the log: the reply follows
+    /// once a quorum has that entry.
+    pub(crate) fn on_request_log_end(&mut self, common: &mut Common, from: NodeId, start_id: u64) {
+        let name = "RequestLogEnd";
+        if self.peers.record_contact(common, from, name).is_none()
+            || self.log_ends.contains(from, start_id)
+        {
+            return;
+        }
+        match self.on_append_noop(common) {
+            Some(entry) => self.log_ends.push(from, start_id, entry),
+            None => common.reject_message(from, name, MessageRejectReason::ReadNotReady),
         }
     }
 
@@ -185,6 +208,16 @@ impl Leader {
     fn quorum_matched(&self, common: &Common) -> Index {
         let own = common.log().intact().0;
         Index(self.quorum_reached(common, own, |peer| peer.matched().0))
+    }
+
+    /// The last index up to which a quorum without any uncertain node has the log on its disks.
+    /// With `Config::survivor`, every other voter is that quorum.
+    fn certain_matched(&self, common: &Common) -> Index {
+        let (id, membership) = (common.id(), common.log().membership());
+        if common.survival.is_on() {
+            return self.peers.all_certain_matched(membership, id, common.log().intact());
+        }
+        self.quorum_matched(common)
     }
 
     /// Commits the entries that a quorum has on its disks (Raft §5.3), if the last one is of this
@@ -488,6 +521,10 @@ impl Leader {
         }
         proposals::answer_all_live(common, &self.peers, &mut self.proposals);
         self.replicate(common);
+        if !self.log_ends.are_empty() {
+            let reached = self.certain_matched(common);
+            self.log_ends.answer(common, reached);
+        }
         self.advance_reads(common);
         if !self.has_committed_in_term(common) || !change::has_lost_vote(common) {
             return Transition::Stay;
@@ -557,26 +594,6 @@ impl Leader {
         self.unapplied.assert_invariants(common.log());
         self.proposals.assert_invariants(common.log().committed(), last.index);
         self.reads.assert_invariants(self.round);
-    }
-}
-
-#[cfg(feature = "explore")]
-impl Leader {
-    /// Drops what, without leases, only matters to bounded reads.
-    pub(crate) fn forget_rounds(&mut self) {
-        self.lease.forget_rounds();
-    }
-
-    /// Drops what only matters if a write to the disk takes long.
-    pub(crate) fn forget_disk_lag(&mut self) {
-        self.transfers.forget_disk_lag();
-    }
-
-    /// Returns every instant in the leader's state.
-    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        let contacts = self.peers.iter_mut().map(|(_, progress)| progress.instant());
-        let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due);
-        let parts = self.lease.instants().chain(self.transfers.instant());
-        contacts.chain(own).chain(parts).chain(self.change.instants())
+        self.log_ends.assert_invariants(last.index);
     }
 }

@@ -97,8 +97,23 @@ impl Peers {
         membership.voters().map(|voter| self.reached(voter, id, own, &of)).min().unwrap_or(0)
     }
 
+    /// Returns the last index up to which every voter that counts matches the log of the leader
+    /// `id`, which matches itself up to `own`.
+    pub(crate) fn all_certain_matched(
+        &self,
+        membership: &Membership,
+        id: NodeId,
+        own: Index,
+    ) -> Index {
+        let counts = |voter: &NodeId| self.get(*voter).is_none_or(Progress::counts);
+        let reached = |voter| self.reached(voter, id, own.0, |peer: &Progress| peer.matched().0);
+        Index(membership.voters().filter(counts).map(reached).min().unwrap_or(0))
+    }
+
+    /// Returns the number of one voter: 0 for one that is unknown, uncertain or rolled back.
     fn reached(&self, voter: NodeId, id: NodeId, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
-        if voter == id { own } else { self.get(voter).map_or(0, of) }
+        let counted = self.get(voter).filter(|peer| peer.counts());
+        if voter == id { own } else { counted.map_or(0, of) }
     }
 
     /// Panics if a peer's progress contradicts the log of the leader `own`, which ends at `last`.

@@ -29,6 +29,13 @@ pub(crate) fn on_append_entries_reply(
         AppendOutcome::Accepted { matched } if matched > last => {
             common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
         }
+        AppendOutcome::Accepted { .. } if !progress.counts() => {
+            common.reject_message(from, name, MessageRejectReason::StaleReply);
+        }
+        AppendOutcome::Stored { verified } if verified > last => {
+            common.reject_message(from, name, MessageRejectReason::ImpossibleMatch);
+        }
+        AppendOutcome::Stored { verified } => progress.stored(verified),
         AppendOutcome::Accepted { matched } => {
             progress.accepted(matched);
             progress.record_matched_round(before, round);
@@ -64,6 +71,10 @@ pub(crate) fn on_install_snapshot_reply(
         let reason = MessageRejectReason::ImpossibleMatch;
         return common.reject_message(from, "InstallSnapshotReply", reason);
     }
+    if !progress.counts() {
+        let reason = MessageRejectReason::StaleReply;
+        return common.reject_message(from, "InstallSnapshotReply", reason);
+    }
     let before = progress.matched();
     progress.accepted(matched);
     progress.record_matched_round(before, round);
@@ -81,6 +92,10 @@ pub(crate) fn on_heartbeat_reply(
     if reply.round > round || reply.verified > common.log().last().index {
         let reason = MessageRejectReason::ImpossibleMatch;
         return common.reject_message(from, "HeartbeatReply", reason);
+    }
+    let last = common.log().last().index;
+    if !progress.report_certainty(reply.round, reply.ready.is_uncertain, last) {
+        return common.reject_message(from, "HeartbeatReply", MessageRejectReason::StaleReply);
     }
     progress.answered(reply.round, reply.ready);
     let before = progress.matched();

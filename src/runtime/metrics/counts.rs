@@ -61,6 +61,7 @@ pub(in crate::runtime) struct StateGauges {
     pub(in crate::runtime) requests_pending: Gauge,
     pub(in crate::runtime) disk_full: Gauge,
     pub(in crate::runtime) damaged_entries: Gauge,
+    pub(in crate::runtime) log_uncertain: Gauge,
     pub(in crate::runtime) verification: Gauge,
     pub(in crate::runtime) voters: Gauge,
     pub(in crate::runtime) learners: Gauge,
@@ -181,6 +182,7 @@ impl Counts {
         state.requests_pending.set(node.requests_pending() as u64);
         state.disk_full.set(status.disk_full.into());
         state.damaged_entries.set(status.damaged_entries as u64);
+        state.log_uncertain.set(status.is_uncertain.into());
         state.verification.set(node.verification().number() as u64);
         state.usage.set(&node.usage());
         let (taken, received) = node.snapshot_counts();

@@ -86,6 +86,8 @@ impl Families<'_, '_> {
         self.gauge("disk_full", help, state.disk_full.get())?;
         let help = "Entries of the log that the disk lost and peers are asked for";
         self.gauge("damaged_entries", help, state.damaged_entries.get())?;
+        let help = "1 if the log may lack acknowledged entries, until a leader has checked it";
+        self.gauge("log_uncertain", help, state.log_uncertain.get())?;
         let verifications = <StateVerification as Label>::NAMES;
         let verification = one_of("status", verifications, state.verification.get());
         let help = "1 for the current verification status of the state machine";

@@ -199,6 +199,7 @@ label_tables! {
         "vote_withheld": MessageRejectReason::VoteWithheld,
         "already_voted": MessageRejectReason::AlreadyVoted,
         "log_behind": MessageRejectReason::LogBehind,
+        "lacks_committed": MessageRejectReason::LacksCommitted,
         "wrong_role": MessageRejectReason::WrongRole,
         "stale_reply": MessageRejectReason::StaleReply,
         "prev_mismatch": MessageRejectReason::PrevMismatch,
@@ -212,6 +213,7 @@ label_tables! {
         "other_bootstrap_peers": MessageRejectReason::OtherBootstrapPeers,
         "unknown_incarnation": MessageRejectReason::UnknownIncarnation,
         "rolled_back_disk": MessageRejectReason::RolledBackDisk,
+        "log_uncertain": MessageRejectReason::LogUncertain,
     }
     RejectReason {
         "not_leader": RejectReason::NotLeader { .. },

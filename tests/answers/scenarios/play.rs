@@ -308,7 +308,7 @@ fn injected(to: NodeId, message: &Injected) -> Message {
             Body::RequestVote { last: entry_id(last_term, last_index), transfer: false },
         ),
         Injected::VoteReply { from, term, granted } => {
-            (from, term, Body::RequestVoteReply { granted })
+            (from, term, Body::RequestVoteReply { granted, committed: Index::ZERO })
         }
         Injected::Heartbeat { from, term, commit } => {
             (from, term, Body::Heartbeat(Heartbeat::new(1, Index(commit))))

@@ -235,6 +235,7 @@ fn log_maybe_append() {
                     assert_eq!(prev.0, prev_index);
                 }
                 AppendOutcome::NoSpace { .. } => panic!("the disk has space"),
+                AppendOutcome::Stored { .. } => panic!("the node is certain"),
             }
             assert_eq!(Some(node.committed()), expect.commit);
             assert_eq!(Some(terms(&node.log())), expect.log);

@@ -145,14 +145,14 @@ fn learner_no_campaign() {
 /// not count either.
 fn prevote_selfvote_late() {
     let mut node = in_role(RoleName::PreCandidate, 1, &[]);
-    let reply = Body::PreVoteReply { next_term: Term(2), granted: true };
+    let reply = Body::PreVoteReply { next_term: Term(2), granted: true, committed: Index::ZERO };
     node.receive(TWO, 1, reply.clone());
     assert_eq!((node.role(), node.term()), (RoleName::Candidate, 2));
     for peer in [ONE, TWO, THREE] {
         node.receive(peer, 1, reply.clone());
     }
     assert_eq!(node.role(), RoleName::Candidate, "pre-votes elect no leader");
-    node.receive(THREE, 2, Body::RequestVoteReply { granted: true });
+    node.receive(THREE, 2, Body::RequestVoteReply { granted: true, committed: Index::ZERO });
     assert_eq!(node.role(), RoleName::Leader);
 }
 

@@ -57,7 +57,11 @@ impl Leading {
         node.input(Input::Campaign);
         assert!(node.flush_one(), "a candidate writes its vote");
         for voter in self.others() {
-            node.deliver_message(voter, self.term, Body::RequestVoteReply { granted: true });
+            node.deliver_message(
+                voter,
+                self.term,
+                Body::RequestVoteReply { granted: true, committed: Index::ZERO },
+            );
         }
         assert!(node.leads(), "every peer voted for the leader");
         for tag in 1..own as u64 {

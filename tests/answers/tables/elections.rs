@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use quorate::raft::{Input, RoleName};
-use quorate::types::{Body, EntryId, Membership, NodeId, Restored};
+use quorate::types::{Body, EntryId, Index, Membership, NodeId, Restored};
 
 use super::{empty_append, in_role, role_named};
 use crate::cases::{CaseFile, Verdict, decoded};
@@ -32,7 +32,11 @@ fn election_one_round() {
             let mut node = Node::start(plain(ONE), Restored::fresh(voters(case.size)));
             node.time_out();
             for Reply { frm, granted } in case.replies {
-                node.receive(NodeId(frm), case.term, Body::RequestVoteReply { granted });
+                node.receive(
+                    NodeId(frm),
+                    case.term,
+                    Body::RequestVoteReply { granted, committed: Index::ZERO },
+                );
             }
             assert_eq!(node.term(), case.term);
             // A lost election ends at once, as etcd has it.

@@ -68,6 +68,7 @@ fn probes(sent: &[Message], leader: NodeId, follower: NodeId) -> (Vec<u64>, Opti
                 AppendOutcome::Rejected { prev, .. } => rejected.push(prev.0),
                 AppendOutcome::Accepted { .. } => return (rejected, probed.last().copied()),
                 AppendOutcome::NoSpace { .. } => panic!("the disk has space"),
+                AppendOutcome::Stored { .. } => panic!("the node is certain"),
             },
             _ => {}
         }

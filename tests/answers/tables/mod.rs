@@ -37,7 +37,7 @@ fn in_role(role: RoleName, term: u64, terms: &[u64]) -> Node {
         node.input(quorate::raft::Input::Campaign);
     }
     if role == RoleName::Leader {
-        node.receive(TWO, term, Body::RequestVoteReply { granted: true });
+        node.receive(TWO, term, Body::RequestVoteReply { granted: true, committed: Index::ZERO });
     }
     node.take_sent();
     assert_eq!((node.role(), node.term()), (role, term), "the case is set up");
@@ -53,7 +53,7 @@ fn empty_append() -> Body {
 fn granted(sent: &[Message]) -> Option<bool> {
     assert!(sent.len() <= 1, "one request has one reply: {sent:?}");
     sent.first().map(|reply| match reply.body {
-        Body::RequestVoteReply { granted } | Body::PreVoteReply { granted, .. } => granted,
+        Body::RequestVoteReply { granted, .. } | Body::PreVoteReply { granted, .. } => granted,
         ref other => panic!("a vote request is answered with {other:?}"),
     })
 }

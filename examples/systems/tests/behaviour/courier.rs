@@ -385,8 +385,10 @@ fn forged_votes_are_rejected() {
         Forger::connect(cluster.listen_address(3), &two).handshake(SYSTEM.cluster, 2, 3);
     let incarnation = incarnation.expect("node 2 is accepted").incarnation;
     let last = EntryId::new(FORGED_TERM, Index(1000));
-    let forged_messages =
-        [Body::RequestVote { last, transfer: true }, Body::RequestVoteReply { granted: true }];
+    let forged_messages = [
+        Body::RequestVote { last, transfer: true },
+        Body::RequestVoteReply { granted: true, committed: Index::ZERO },
+    ];
     for (count, forged) in (1..).zip(forged_messages) {
         let assert_rejected = |why: &str| {
             eventually(why, || cluster.log(1).matches(why).count() == count);

@@ -112,7 +112,7 @@ fn malformed(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Message {
 /// Returns a message of a node outside the cluster that poses as a member.
 fn from_non_member(status: &Status, draw: &mut Draw<'_>) -> Message {
     let body = match draw.below(4) {
-        0 => Body::RequestVoteReply { granted: true },
+        0 => Body::RequestVoteReply { granted: true, committed: Index::ZERO },
         1 => {
             let matched = status.last.index;
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
@@ -124,7 +124,11 @@ fn from_non_member(status: &Status, draw: &mut Draw<'_>) -> Message {
             durable: Index::ZERO,
             ready: Readiness::default(),
         },
-        _ => Body::PreVoteReply { next_term: status.term.next(), granted: true },
+        _ => Body::PreVoteReply {
+            next_term: status.term.next(),
+            granted: true,
+            committed: Index::ZERO,
+        },
     };
     message_from(NON_MEMBER, status.id, status.term, body)
 }

@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_slot_is_used_again_once_its_message_is_taken() {
         let mut network = Network::new(2);
-        let body = Body::RequestVoteReply { granted: true };
+        let body = Body::RequestVoteReply { granted: true, committed: quorate::types::Index::ZERO };
         let message = Message {
             from: NodeId(1),
             incarnation: Incarnation::default(),

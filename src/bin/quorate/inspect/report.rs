@@ -164,6 +164,7 @@ impl DirectoryReport {
             })),
             "term": opened.hard_state.term.0,
             "vote": opened.hard_state.vote.map(|node| node.0),
+            "is_uncertain": opened.hard_state.is_uncertain,
             "committed": opened.committed.0,
             "snapshot": json!({
                 "index": opened.snapshot.last.index.0,
@@ -231,6 +232,9 @@ impl fmt::Display for DirectoryReport {
         let vote =
             opened.hard_state.vote.map_or(String::new(), |node| format!(", vote for {node}"));
         fact("term", format!("{}{vote}", opened.hard_state.term));
+        if opened.hard_state.is_uncertain {
+            fact("uncertain", "the log may lack acknowledged entries: waits for a leader".into());
+        }
         fact("membership", self.membership().to_string());
         match opened.snapshot.last.index {
             Index::ZERO => fact("snapshot", "none".to_owned()),

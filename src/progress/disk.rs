@@ -1,0 +1,36 @@
+//! The disk that a peer replies from, and whether what it replies counts.
+
+use crate::types::{Incarnation, Index};
+
+/// The leader's view of the disk that a peer replies from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct PeerDisk {
+    /// The incarnation of the disk; zero before the peer's first reply.
+    pub(super) incarnation: Incarnation,
+    /// The leader's round when the peer's matched index last rose. The peer sent its reply to any
+    /// later round after the acknowledgement that raised the index.
+    pub(super) matched_round: u64,
+    pub(super) certainty: Certainty,
+}
+
+/// Whether a peer's log has every entry that the peer acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Certainty {
+    /// Nothing else is known.
+    #[default]
+    Certain,
+    /// The log lacks some, and the peer has not reported that it is uncertain.
+    RolledBack,
+    /// The peer has reported that it is uncertain.
+    Uncertain,
+}
+
+impl PeerDisk {
+    /// Whether the disk, which has the entries up to `durable`, lacks entries that the peer
+    /// acknowledged, up to `matched`. The reply to `round` was sent after the acknowledgements that
+    /// the leader had received before that round, and a correct disk does not lose acknowledged
+    /// entries within the leader's term.
+    pub(super) fn lacks_acknowledged(&self, round: u64, durable: Index, matched: Index) -> bool {
+        round > self.matched_round && durable < matched
+    }
+}

@@ -1,0 +1,24 @@
+//! The parts of a leader's state that the explorer normalizes.
+
+use crate::raft::leader::Leader;
+use crate::types::Instant;
+
+impl Leader {
+    /// Drops what, without leases, only matters to bounded reads.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.lease.forget_rounds();
+    }
+
+    /// Drops what only matters if a write to the disk takes long.
+    pub(crate) fn forget_disk_lag(&mut self) {
+        self.transfers.forget_disk_lag();
+    }
+
+    /// Returns every instant in the leader's state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let contacts = self.peers.iter_mut().map(|(_, progress)| progress.instant());
+        let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due);
+        let parts = self.lease.instants().chain(self.transfers.instant());
+        contacts.chain(own).chain(parts).chain(self.change.instants())
+    }
+}

@@ -1,0 +1,60 @@
+//! The uncertain nodes that wait for the end of this leader's log (docs/REPAIR.md, R3).
+
+use alloc::vec::Vec;
+
+use crate::raft::common::Common;
+use crate::types::{Body, Index, NodeId};
+
+/// The requests for the end of the log, at most one of each peer. A request is answered once an
+/// entry that the leader appended after it is on the disks of a quorum, in which no uncertain node
+/// counts: from then on, no candidate of a later term whose log ends before that entry wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct LogEnds {
+    waiting: Vec<Waiting>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Waiting {
+    id: NodeId,
+    start_id: u64,
+    /// The entry that the leader appended after the request.
+    entry: Index,
+}
+
+impl LogEnds {
+    /// Whether this request waits already.
+    pub(super) fn contains(&self, id: NodeId, start_id: u64) -> bool {
+        self.waiting.iter().any(|waiting| (waiting.id, waiting.start_id) == (id, start_id))
+    }
+
+    /// Adds a request after which the leader appended `entry`; it replaces that of an earlier start
+    /// of the node.
+    pub(super) fn push(&mut self, id: NodeId, start_id: u64, entry: Index) {
+        self.waiting.retain(|waiting| waiting.id != id);
+        self.waiting.push(Waiting { id, start_id, entry });
+    }
+
+    pub(super) fn are_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Replies to the requests whose entry is at or before `reached`. The reply has the last index
+    /// of the log, and not the commit index, because acknowledgements that the node sent before it
+    /// became uncertain may still be under way.
+    pub(super) fn answer(&mut self, common: &mut Common, reached: Index) {
+        let last = common.log().last().index;
+        self.waiting.retain(|Waiting { id, start_id, entry }| {
+            let is_answered = *entry <= reached;
+            if is_answered {
+                common.send(*id, Body::LogEnd { start_id: *start_id, last });
+            }
+            !is_answered
+        });
+    }
+
+    /// Panics if a request waits for an entry that the log, which ends at `last`, does not have.
+    pub(super) fn assert_invariants(&self, last: Index) {
+        let exist = self.waiting.iter().all(|waiting| waiting.entry <= last);
+        assert!(exist, "a request waits for an entry of the log");
+    }
+}

@@ -1,0 +1,54 @@
+//! Uncertain nodes: a node whose log may lack entries that it acknowledged, and whose term and vote
+//! may be old, counts for nothing until a leader has confirmed how far its log must reach, and the
+//! log does (docs/REPAIR.md, R3).
+
+pub(crate) mod state;
+
+use crate::raft::api::action::{Action, MessageRejectReason};
+use crate::raft::common::Common;
+use crate::raft::uncertain::state::LogEndRequest;
+use crate::types::{Body, Index, NodeId};
+
+/// Makes the node uncertain, because `from`, the leader of its term, knows that its disk was rolled
+/// back. Acknowledgements and votes that wait for the disk are dropped.
+pub(crate) fn on_rolled_back(common: &mut Common, from: NodeId) {
+    if common.ballot.is_uncertain() {
+        return;
+    }
+    common.journal.outbox_mut().drop_held();
+    common.ballot.set_uncertain(true, &mut common.journal);
+    common.survival.forbid_takeover();
+    common.health.log_end = LogEndRequest::default();
+    common.output.push(Action::LogUncertain { from });
+}
+
+/// Asks the leader for the end of the log, if this node is uncertain and no reply of this leader is
+/// known.
+pub(crate) fn request(common: &mut Common, leader: NodeId) {
+    let (term, now) = (common.term(), common.now());
+    let retry_after = common.config().heartbeat_interval;
+    if common.ballot.is_uncertain() && common.health.log_end.take_request(term, now, retry_after) {
+        let start_id = common.reads.start_id();
+        common.send(leader, Body::RequestLogEnd { start_id });
+    }
+}
+
+/// Records the reply of the leader of the current term.
+pub(crate) fn on_log_end(common: &mut Common, from: NodeId, start_id: u64, last: Index) {
+    if !common.ballot.is_uncertain() || start_id != common.reads.start_id() {
+        return common.reject_message(from, "LogEnd", MessageRejectReason::StaleReply);
+    }
+    common.health.log_end.replied(common.term(), last);
+}
+
+/// Makes the node certain again once its log has everything that it must have, durably. `verified`
+/// is the index up to which the log equals that of the leader of the current term. Every later
+/// message waits until the node's term, and that it is certain, are durable too.
+pub(crate) fn advance(common: &mut Common, verified: Index) {
+    let log_end = common.health.log_end;
+    if common.ballot.is_uncertain() && log_end.is_reached(common.term(), verified, common.log()) {
+        common.ballot.set_uncertain(false, &mut common.journal);
+        common.health.log_end = LogEndRequest::default();
+        common.output.push(Action::LogCertain);
+    }
+}

@@ -1,0 +1,84 @@
+//! The content of heartbeats, and the report about itself in a follower's reply.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::types::id::Index;
+
+/// The fields of a heartbeat. Durations are of the leader's own clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct Heartbeat {
+    /// The number of the leader's round within its term, from 1.
+    pub round: u64,
+    /// The leader's commit index.
+    pub committed: Index,
+    /// The last round that a quorum has answered. No other node led when that round began.
+    pub confirmed: u64,
+    /// The last round that the receiver has answered, as far as the leader knows. It is 0 from a
+    /// leader that has committed nothing in its own term: it may not know all complete writes.
+    pub echo: u64,
+    /// The vote lease: how long from receipt the receiver withholds its vote from other
+    /// candidates; zero if the leader holds no lease.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
+    pub vote_lease: Duration,
+    /// The read lease: how long the receiver may answer reads without the leader, counted from
+    /// when it sent its answer to round `echo`; zero if the leader grants none.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
+    pub read_lease: Duration,
+}
+
+impl Heartbeat {
+    /// Returns the heartbeat of a leader that has no confirmed round and no lease.
+    #[must_use]
+    pub const fn new(round: u64, committed: Index) -> Heartbeat {
+        let (vote_lease, read_lease) = (Duration::ZERO, Duration::ZERO);
+        Heartbeat { round, committed, confirmed: 0, echo: 0, vote_lease, read_lease }
+    }
+}
+
+/// The state that a follower reports to its leader beside its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct Readiness {
+    /// Whether it wants a read lease, to answer reads without the leader.
+    pub wants_read_lease: bool,
+    /// Whether it may lead: its disk takes writes, and its state machine is not known to have
+    /// diverged.
+    pub may_lead: bool,
+    /// Whether its log may lack entries that it acknowledged: nothing that it replies counts
+    /// (docs/REPAIR.md, R3).
+    pub is_uncertain: bool,
+}
+
+impl Default for Readiness {
+    /// Returns the readiness assumed of a node that has not reported: it may lead, and wants no
+    /// read lease.
+    fn default() -> Readiness {
+        Readiness { wants_read_lease: false, may_lead: true, is_uncertain: false }
+    }
+}
+
+impl fmt::Display for Readiness {
+    /// Writes each field that differs from the default, after a space.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.wants_read_lease { " wants read lease" } else { "" })?;
+        f.write_str(if self.may_lead { "" } else { " may not lead" })?;
+        f.write_str(if self.is_uncertain { " uncertain" } else { "" })
+    }
+}
+
+impl fmt::Display for Heartbeat {
+    /// Writes each field after a space, those of leases only if they are not zero.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Heartbeat { round, committed, confirmed, echo, vote_lease, read_lease } = self;
+        write!(f, " round={round} committed={committed}")?;
+        if !vote_lease.is_zero() {
+            write!(f, " confirmed={confirmed} vote_lease={vote_lease:?}")?;
+        }
+        if !read_lease.is_zero() {
+            write!(f, " echo={echo} read_lease={read_lease:?}")?;
+        }
+        Ok(())
+    }
+}
