@@ -164,7 +164,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn open(mut disk: MemoryDisk, current: SnapshotMeta) -> Result<Node, StorageError> {
-        let opened = Snapshots::open(&mut disk, CLUSTER, &current, CONFIG)?;
+        let opened = Snapshots::open(&mut disk, CLUSTER, &current, Index::ZERO, CONFIG)?;
         assert_eq!(opened.damage, None, "the current snapshot is intact");
         let (operations, events) = (Operations::default(), VecDeque::new());
         let snapshots = opened.snapshots;
