@@ -2,6 +2,7 @@
 //! comparison.
 
 mod answers;
+mod damage;
 mod notes;
 mod snapshots;
 mod state_comparison;
@@ -12,7 +13,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::machine::ConflictTest;
-use crate::quorum::is_quorum;
 use crate::raft::{self, Action, Consumer, Raft};
 use crate::replica::config::ReplicaConfig;
 use crate::replica::hash_chains::HashChains;
@@ -23,7 +23,7 @@ use crate::replica::requests::Requests;
 use crate::replica::scrubber::Scrubber;
 use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
-use crate::storage::{ErrorCause, Event, FetchId, Storage, StorageError};
+use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
     Comparisons, HashChain, Index, Instant, MachineUsage, Message, Packet, PeerStatus,
     RejectReason, StateVerification, Status,
@@ -454,22 +454,6 @@ impl Node {
         if let Some(lost) = finds_damage.then(|| self.lost_entry()).flatten() {
             self.stop(lost);
         }
-    }
-
-    /// Returns the error about the first entry after the snapshot that this node has neither on its
-    /// disk nor in memory, if it alone is a quorum: no other node has to have the entry.
-    fn lost_entry(&self) -> Option<StorageError> {
-        let log = self.raft.log();
-        let after = |index: &Index| log.first_damaged_after(*index);
-        let mut damaged = core::iter::successors(after(&log.snapshot().index), after);
-        let is_alone = is_quorum(log.membership(), |member| member == self.config.raft.id);
-        let is_lost = |index: &Index| log.in_memory(*index).is_none();
-        let lost = damaged.find(is_lost).filter(|_| is_alone && !log.has_unknown_membership())?;
-        let message = format!(
-            "entry {lost} is damaged, and no other voter has it; a start names the file and the \
-             offset"
-        );
-        Some(StorageError { file: None, offset: 0, message, cause: ErrorCause::Damage })
     }
 
     fn compact(&mut self, Compaction { input, base }: Compaction) {

@@ -71,7 +71,9 @@ fn a_backup_of_an_older_snapshot_prints_a_warning() {
     bytes[4096] ^= 1;
     fs::write(&path, bytes).expect("the disk has space");
 
-    nodes.quorate(&["inspect", "d1"]).prints(1, &format!("damaged: {name} at 4096: "));
+    let found = nodes.quorate(&["inspect", "d1"]);
+    found.prints(1, &format!("repairable: {name} at 4096: "));
+    found.prints(1, "a start uses the snapshot before it");
     let output = nodes.quorate(&["backup", "d1", "file", "--json"]);
     let made = output.json();
     assert_eq!((output.code, &made["root"]), (0, &older["root"]), "{output:?}");

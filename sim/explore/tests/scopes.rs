@@ -7,7 +7,7 @@ use quorate_explore::scopes;
 /// Explores the scope within its short bounds.
 fn reached(name: &str) -> Reached {
     let scope = scopes::named(name).expect("the scope exists").shortened();
-    let Report { verdict, progress } = explore(&scope, 6_000_000, |_| true);
+    let Report { verdict, progress } = explore(&scope, 9_000_000, |_| true);
     if let Verdict::Violation { message, trace } = &verdict {
         panic!("{name}: {message}\n{trace}");
     }
