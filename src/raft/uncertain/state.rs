@@ -5,14 +5,16 @@ use core::time::Duration;
 use crate::log::Log;
 use crate::types::{Index, Instant, Term};
 
-/// The request of an uncertain node, and the last reply to it. It is empty while the node is
-/// certain.
+/// The request of an uncertain node, and the last reply to it. While the node is certain, it has at
+/// most the term in which the node became certain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LogEndRequest {
     /// When a leader was last asked.
     asked_at: Option<Instant>,
     /// The reply to this start of the node.
     end: Option<LogEnd>,
+    /// The term in which the node last became certain, since its start.
+    reached_in: Option<Term>,
 }
 
 /// The end of a leader's log: an uncertain node must have everything up to there.
@@ -24,6 +26,16 @@ struct LogEnd {
 }
 
 impl LogEndRequest {
+    /// Returns the state of a node that has become certain in `term`.
+    pub(super) fn reached_in(term: Term) -> LogEndRequest {
+        LogEndRequest { reached_in: Some(term), ..LogEndRequest::default() }
+    }
+
+    /// Whether the node has become certain in `term`.
+    pub(super) fn was_reached_in(&self, term: Term) -> bool {
+        self.reached_in == Some(term)
+    }
+
     /// Records a reply. The latest one counts: after a change of leaders, the log of the next one
     /// may end earlier.
     pub(super) fn replied(&mut self, term: Term, last: Index) {
