@@ -7,7 +7,7 @@ use quorate::raft::Status;
 use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
 use quorate::storage;
 use quorate::storage::{ErrorCause, Identity, StorageError};
-use quorate::types::{Membership, NodeId, StateVerification, Tag};
+use quorate::types::{Membership, NodeId, Tag};
 
 use crate::faults::KeptWrites;
 use crate::machine::SimMachine;
@@ -137,14 +137,12 @@ impl Node {
     fn begin(&mut self, running: Running, exit: LastExit, now: SimTime, observer: &mut Observer) {
         let (status, log) = (running.status, running.node.raft().log());
         let machine = running.worker.machine();
-        // Without a readable snapshot the node has no state until a peer provides one.
-        let has_state = running.node.verification() != StateVerification::Quarantined;
         let seen = Observation::Started {
             node: self.place.id(),
             membership: running.node.raft().membership(),
             status: &status,
             log,
-            state: machine.results().filter(|_| has_state),
+            state: machine.results().filter(|_| running.has_state()),
         };
         observer.observe(now, seen);
         observer.reach_if(log.damaged_entries() > 0, Spot::RestartDamaged);
