@@ -89,7 +89,7 @@ impl<M: StateMachine> Machine<M> {
     ///
     /// # Panics
     /// After a failed [`Machine::restore`] or a [`Machine::discard_state`], until a restore
-    /// succeeds. [`Machine::snapshot`] and [`Machine::digest`] panic then too.
+    /// succeeds. [`Machine::snapshot`] panics then too.
     pub fn query(&self, query: &[u8]) -> Vec<u8> {
         self.assert_restored();
         self.user.query(query)
@@ -132,8 +132,9 @@ impl<M: StateMachine> Machine<M> {
         Ok(())
     }
 
-    /// Marks the user's state as invalid, durable state included, because it has diverged. The next
-    /// [`Machine::restore`] replaces it; until then the machine can neither apply nor answer.
+    /// Marks the user's state as invalid, durable state included, because it has diverged, or
+    /// because no snapshot can be read. The next [`Machine::restore`] replaces it; until then the
+    /// machine can neither apply nor answer.
     pub fn discard_state(&mut self) {
         self.is_invalid = true;
     }
@@ -146,13 +147,12 @@ impl<M: StateMachine> Machine<M> {
 
     /// Returns a digest of the state at [`Machine::applied`]: of the sessions without their
     /// replies, and of the user's state. It is equal on all nodes. Returns `None` while the user's
-    /// state machine is ahead of the sessions.
+    /// state machine is ahead of the sessions, or invalid.
     ///
     /// # Errors
     /// The error of reading the user's state.
     pub fn digest(&self) -> io::Result<Option<Digest>> {
-        self.assert_restored();
-        if !self.is_caught_up() {
+        if self.is_invalid || !self.is_caught_up() {
             return Ok(None);
         }
         let user = self.user.digest()?;
@@ -164,10 +164,10 @@ impl<M: StateMachine> Machine<M> {
 
     /// Returns a rolling hash over all applied entries and their outcomes, equal on all nodes that
     /// know it. Returns `None` after an unknown outcome, until a snapshot from a node that knows
-    /// the hash is restored.
+    /// the hash is restored, and while the state is invalid.
     #[must_use]
     pub fn results(&self) -> Option<Digest> {
-        self.results
+        self.results.filter(|_| !self.is_invalid)
     }
 
     /// Returns the memory that the sessions and the user's state take.

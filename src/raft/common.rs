@@ -125,8 +125,12 @@ impl Common {
     /// Whether the node may campaign at its leader's request, even during a vote lease. Its log
     /// must have every entry that is known to be committed.
     pub(crate) fn may_accept_transfer(&self) -> bool {
-        let lacks_committed = self.log().last().index < self.known_committed();
-        self.is_electable() && self.may_lead() && !lacks_committed
+        self.is_electable() && self.may_lead() && !self.lacks_committed()
+    }
+
+    /// Whether the log ends before an entry that is known to be committed.
+    pub(crate) fn lacks_committed(&self) -> bool {
+        self.log().last().index < self.known_committed()
     }
 
     pub(crate) fn is_electable(&self) -> bool {

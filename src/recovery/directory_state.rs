@@ -25,7 +25,7 @@ impl DirectoryState {
     /// Returns the last membership of the log, committed or not.
     #[must_use]
     pub fn membership(&self) -> &Membership {
-        self.opened.memberships.last().map_or(&self.opened.snapshot.membership, |(_, last)| last)
+        self.opened.membership()
     }
 
     /// Returns the last entry that is known to be committed, from the durable commit index and the

@@ -11,7 +11,7 @@ use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
 use crate::storage::{self, ClusterId, Disk, Identity, OpenedStorage, Storage, StorageError};
 use crate::types::text::texts;
-use crate::types::{Index, Instant, Membership, NodeId, Restored, StateDigest};
+use crate::types::{Index, Instant, Membership, Restored};
 
 /// A complete node: the consensus part and the worker with the state machine.
 #[derive(Clone, Debug)]
@@ -79,11 +79,9 @@ impl<M: StateMachine> Replica<M> {
     ) -> Result<Replica<M>, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let id = config.raft.id;
-        let opened = Storage::open_if(disk, cluster, id, &config.storage, |opened| {
-            can_be_repaired(opened, id)
-        });
+        let opened = Storage::open_if(disk, cluster, id, &config.storage, can_be_repaired);
         let (storage, opened) = opened.map_err(OpenError::Storage)?;
-        check_certainty(&opened, id)?;
+        check_certainty(&opened)?;
         let digest_interval = config.validate_states.then_some(config.validation_entries);
         let mut worker = Worker::new(cluster, Machine::new(machine), digest_interval);
         if opened.snapshot_damage.is_some() {
@@ -114,8 +112,7 @@ impl<M: StateMachine> Replica<M> {
             applied,
         };
         let hash_chains = HashChains::from_tail(&restored.tail);
-        let digest = if is_restored { worker.state_digest() } else { StateDigest::default() };
-        let mut validation = Validation::new(&config, seed, applied, digest, now);
+        let mut validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
         if opened.snapshot_damage.is_some() {
             validation.quarantine(now);
         }
@@ -137,28 +134,28 @@ impl<M: StateMachine> Replica<M> {
     }
 }
 
-/// Returns false if the node needs a damaged entry or a snapshot and no other node has to have it:
-/// the node alone is a quorum.
-fn can_be_repaired(opened: &OpenedStorage, id: NodeId) -> bool {
+/// Returns false if the node of this directory needs a damaged entry or a snapshot, and no other
+/// node has to have it: the node alone is a quorum. It is not started then.
+#[must_use]
+pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
     let covered = opened.snapshot.last.index;
     let mut needed = opened.damaged.iter().filter(|damaged| damaged.id.index > covered).peekable();
     let is_needed = opened.snapshot_damage.is_some() || needed.peek().is_some();
     // A membership that is lost may name other voters.
     let may_have_peers = needed.any(|damaged| damaged.is_membership);
-    !is_needed || may_have_peers || !is_sole_quorum(opened, id)
+    !is_needed || may_have_peers || !is_sole_quorum(opened)
 }
 
 /// Rejects the start of an uncertain node that no other node can make certain again.
-fn check_certainty(opened: &OpenedStorage, id: NodeId) -> Result<(), OpenError> {
-    let is_lost = opened.hard_state.is_uncertain && is_sole_quorum(opened, id);
+fn check_certainty(opened: &OpenedStorage) -> Result<(), OpenError> {
+    let is_lost = opened.hard_state.is_uncertain && is_sole_quorum(opened);
     if is_lost { Err(OpenError::SoleVoter) } else { Ok(()) }
 }
 
 /// Whether the node alone is a quorum of its active membership.
-fn is_sole_quorum(opened: &OpenedStorage, id: NodeId) -> bool {
-    let last = opened.memberships.last().map(|(_, membership)| membership);
-    let active = last.unwrap_or(&opened.snapshot.membership);
-    !active.is_empty() && is_quorum(active, |member| member == id)
+fn is_sole_quorum(opened: &OpenedStorage) -> bool {
+    let (active, own) = (opened.membership(), opened.identity.node);
+    !active.is_empty() && is_quorum(active, |member| member == own)
 }
 
 texts! { OpenError:
@@ -181,37 +178,37 @@ impl std::error::Error for OpenError {}
 mod tests {
     use super::*;
     use crate::storage::{FileName, Identity, StorageConfig};
-    use crate::types::{DamagedEntry, EntryId, Incarnation, SnapshotMeta, Term};
+    use crate::types::{DamagedEntry, EntryId, Incarnation, NodeId, SnapshotMeta, Term};
 
     #[test]
     fn a_node_that_is_a_quorum_needs_each_entry_after_its_snapshot() {
         let (own, alone) = (NodeId(1), Membership::new([NodeId(1)]));
         let mut opened = opened_alone(own);
-        assert!(can_be_repaired(&opened, own));
+        assert!(can_be_repaired(&opened));
         let id = EntryId::new(Term(1), Index(7));
         opened.damaged = vec![DamagedEntry { id, is_membership: true }];
-        assert!(can_be_repaired(&opened, own), "the entry may have added a voter");
+        assert!(can_be_repaired(&opened), "the entry may have added a voter");
         opened.damaged = vec![DamagedEntry { id, is_membership: false }];
-        assert!(!can_be_repaired(&opened, own));
+        assert!(!can_be_repaired(&opened));
         opened.memberships = vec![(Index(3), Membership::new([own, NodeId(2)]))];
-        assert!(can_be_repaired(&opened, own), "the other voter has it");
+        assert!(can_be_repaired(&opened), "the other voter has it");
         opened.memberships.push((Index(8), alone.clone()));
-        assert!(!can_be_repaired(&opened, own));
+        assert!(!can_be_repaired(&opened));
         opened.snapshot = SnapshotMeta::empty(EntryId::new(Term(1), Index(7)), alone);
-        assert!(can_be_repaired(&opened, own), "the snapshot covers the entry");
+        assert!(can_be_repaired(&opened), "the snapshot covers the entry");
         opened.snapshot_damage = Some(StorageError::damage(FileName::Superblock, 0, "bad"));
-        assert!(!can_be_repaired(&opened, own), "no other node has its state");
+        assert!(!can_be_repaired(&opened), "no other node has its state");
     }
 
     #[test]
     fn a_node_that_is_a_quorum_is_not_started_uncertain() {
         let own = NodeId(1);
         let mut opened = opened_alone(own);
-        assert_eq!(check_certainty(&opened, own), Ok(()));
+        assert_eq!(check_certainty(&opened), Ok(()));
         opened.hard_state.is_uncertain = true;
-        assert_eq!(check_certainty(&opened, own), Err(OpenError::SoleVoter));
+        assert_eq!(check_certainty(&opened), Err(OpenError::SoleVoter));
         opened.memberships = vec![(Index(3), Membership::new([1, 2, 3].map(NodeId)))];
-        assert_eq!(check_certainty(&opened, own), Ok(()), "the others lead and check it");
+        assert_eq!(check_certainty(&opened), Ok(()), "the others lead and check it");
     }
 
     /// Returns the state of a new directory of the only voter.

@@ -151,10 +151,10 @@ impl Recovered {
         let superblock = &directory.superblock;
         let base = recovered.index.base().id.index;
         let (cluster, newest) = (superblock.identity.cluster, &superblock.snapshot);
-        let OpenedSnapshots { snapshots, damage: unusable } =
-            Snapshots::open(disk, cluster, newest, base, config.snapshots)?;
-        let snapshot_damage = unusable.clone().filter(|_| snapshots.current().is_none());
-        let damaged_snapshot = unusable.map(|failure| (newest.last.index, failure));
+        let found = Snapshots::open(disk, cluster, newest, base, config.snapshots)?;
+        let snapshot_damage = found.damage_of_every_one();
+        let OpenedSnapshots { snapshots, damage } = found;
+        let damaged_snapshot = damage.map(|failure| (newest.last.index, failure));
         let start = LogStart {
             index: recovered.index,
             next_seq: recovered.last_seq.next(),

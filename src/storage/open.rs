@@ -55,6 +55,14 @@ pub struct OpenedStorage {
     pub tail: Vec<Entry>,
 }
 
+impl OpenedStorage {
+    /// Returns the last membership of the log, committed or not, as far as it is known.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        self.memberships.last().map_or(&self.snapshot.membership, |(_, last)| last)
+    }
+}
+
 impl Storage {
     /// Formats an empty directory for a node. After a crash during the formatting, the call can be
     /// repeated; a directory that was opened once is never formatted again.
@@ -172,8 +180,8 @@ impl Storage {
         found: OpenedSnapshots,
         recovered: RecoveredLog,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
-        let OpenedSnapshots { snapshots, damage: snapshot_damage } = found;
-        let snapshot_damage = snapshot_damage.filter(|_| snapshots.current().is_none());
+        let snapshot_damage = found.damage_of_every_one();
+        let snapshots = found.snapshots;
         let (spare, next) = (recovered.spare_segments, recovered.next_segment);
         let is_rewritten = matches!(recovered.unacknowledged, Some(UnacknowledgedFlush::Intact(_)));
         let start = LogStart {

@@ -66,7 +66,7 @@ impl Ballot {
     }
 
     /// Records a commit index that a leader or a voter named.
-    pub(crate) fn learn_committed(&mut self, committed: Index) {
+    pub(crate) fn record_named_committed(&mut self, committed: Index) {
         self.named_committed = self.named_committed.max(committed);
     }
 

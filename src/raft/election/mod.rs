@@ -78,7 +78,7 @@ impl PreCandidate {
             common.reject_message(from, "PreVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
         }
-        if lacks_committed(common, committed) {
+        if is_outdated_by(common, committed) {
             return Transition::Follow { term: common.term(), leader: None };
         }
         self.tally.count(from, granted);
@@ -175,7 +175,7 @@ impl Candidate {
             common.reject_message(from, "RequestVoteReply", MessageRejectReason::NotVoter);
             return Transition::Stay;
         }
-        if lacks_committed(common, committed) {
+        if is_outdated_by(common, committed) {
             return Transition::Follow { term: common.term(), leader: None };
         }
         self.tally.count(from, granted);
@@ -224,9 +224,9 @@ fn vote_result(common: &Common, tally: &Tally, complete_log_granted: bool) -> Vo
 
 /// Records the commit index that a voter named, and returns whether this node's log ends before
 /// it: then another node has to be elected.
-fn lacks_committed(common: &mut Common, committed: Index) -> bool {
-    common.ballot.learn_committed(committed);
-    common.log().last().index < committed
+fn is_outdated_by(common: &mut Common, committed: Index) -> bool {
+    common.ballot.record_named_committed(committed);
+    common.lacks_committed()
 }
 
 /// Campaigns again after an undecided election, or follows if the node may not campaign.

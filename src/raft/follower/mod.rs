@@ -132,7 +132,7 @@ impl Follower {
         if !self.accept_leader(common, from, "AppendEntries") {
             return;
         }
-        common.ballot.learn_committed(committed);
+        common.ballot.record_named_committed(committed);
         if prev.index < common.log().base().index {
             // The snapshot is committed, so the leader has every entry that it covers (Raft
             // §5.4.3).
@@ -202,7 +202,7 @@ impl Follower {
         if !self.accept_leader(common, from, "Heartbeat") {
             return;
         }
-        common.ballot.learn_committed(heartbeat.committed);
+        common.ballot.record_named_committed(heartbeat.committed);
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
         if common.ballot.entered_term_since_start()
@@ -337,7 +337,7 @@ impl Follower {
         if !self.accept_leader(common, from, "InstallSnapshot") {
             return;
         }
-        common.ballot.learn_committed(meta.last.index);
+        common.ballot.record_named_committed(meta.last.index);
         if snapshots::is_of_diverged_log(common, &meta) {
             common.output.push(Action::DivergedLog { from });
             return common.reject_message(

@@ -62,6 +62,13 @@ pub(crate) struct OpenedSnapshots {
     pub(crate) damage: Option<StorageError>,
 }
 
+impl OpenedSnapshots {
+    /// Returns the damage, if no snapshot can be used in place of the damaged one.
+    pub(crate) fn damage_of_every_one(&self) -> Option<StorageError> {
+        self.damage.clone().filter(|_| self.snapshots.current().is_none())
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Work {
     Taking(Taking),

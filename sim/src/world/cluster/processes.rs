@@ -142,7 +142,7 @@ impl Node {
             membership: running.node.raft().membership(),
             status: &status,
             log,
-            state: machine.results().filter(|_| running.has_state()),
+            state: machine.results(),
         };
         observer.observe(now, seen);
         observer.reach_if(log.damaged_entries() > 0, Spot::RestartDamaged);

@@ -85,15 +85,9 @@ impl Running {
         self.driver.take_wake(now).then(|| self.node.deadline() <= own)
     }
 
-    /// Whether the state machine has a state. A node without a readable snapshot has none until a
-    /// peer provides one.
-    pub(crate) fn has_state(&self) -> bool {
-        self.worker.machine().applied().index >= self.status.applied
-    }
-
     /// Shows the state machine to the checks.
     pub(crate) fn show_machine(&self, now: SimTime, observer: &mut Observer) {
-        if !observer.has_checks() || !self.has_state() {
+        if !observer.has_checks() {
             return;
         }
         let machine = self.worker.machine();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use quorate::quorum::is_quorum;
+use quorate::replica::can_be_repaired;
 use quorate::storage::{
     Disk, ErrorCause, FileDisk, FileName, Inspection, OpenError, OpenedStorage, SnapshotReader,
     StorageConfig, StorageError, TornFlush,
@@ -36,14 +36,12 @@ impl DirectoryReport {
         let files = disk.list().map_err(|error| unreadable(&error))?;
         let inspection = Inspection::open(disk, &StorageConfig::default())?;
         let newest = inspection.damaged_snapshot.as_ref().map(|(_, error)| error.clone());
-        let is_repairable = inspection.repairable.as_ref().is_some_and(has_peers);
+        let is_repairable = inspection.repairable.as_ref().is_some_and(can_be_repaired);
         let (repairable, fatal) = match is_repairable {
             true => (inspection.damage.clone(), None),
             false => (None, inspection.damage.clone()),
         };
-        let opened = &inspection.opened;
-        let is_replaceable = opened.snapshot_damage.is_none() || has_peers(opened);
-        let (replaceable_snapshot, lost_snapshot) = match is_replaceable {
+        let (replaceable_snapshot, lost_snapshot) = match can_be_repaired(&inspection.opened) {
             true => (newest, None),
             false => (None, newest),
         };
@@ -99,7 +97,7 @@ impl DirectoryReport {
     }
 
     fn membership(&self) -> &Membership {
-        membership(self.opened())
+        self.opened().membership()
     }
 
     /// Writes what is damaged or torn, and the next command.
@@ -195,16 +193,6 @@ impl DirectoryReport {
             "entries": listed.iter().map(ListedEntry::json).collect::<Vec<_>>(),
         })
     }
-}
-
-fn membership(opened: &OpenedStorage) -> &Membership {
-    opened.memberships.last().map_or(&opened.snapshot.membership, |(_, last)| last)
-}
-
-/// Returns true if other members have every committed entry: the node alone is no quorum.
-fn has_peers(opened: &OpenedStorage) -> bool {
-    let (membership, own) = (membership(opened), opened.identity.node);
-    membership.is_empty() || !is_quorum(membership, |member| member == own)
 }
 
 fn unreadable(error: &dyn fmt::Display) -> StorageError {

@@ -184,9 +184,8 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
         (Some(damage), None) => return Err(damaged(directory, &damage)),
     };
     let id = opened.identity.node;
-    let membership = opened.memberships.last().map(|(_, membership)| membership);
-    let membership = membership.unwrap_or(&opened.snapshot.membership);
-    let own = membership.member(id).and_then(|member| member.address.as_str().parse().ok());
+    let own =
+        opened.membership().member(id).and_then(|member| member.address.as_str().parse().ok());
     let listen: SocketAddr = settings
         .listen
         .or(own)
