@@ -144,6 +144,12 @@ const SEEDS: &[Seed] = &[
                  session: src/machine/client.rs, \
                  outcomes_of_another_session_are_ignored",
     },
+    Seed {
+        profile: "default",
+        seed: 305,
+        bug: "the check of a restart's commit index expected the one of a header block that bit \
+                 rot destroyed: docs/FORMAT.md, header blocks",
+    },
 ];
 
 #[test]

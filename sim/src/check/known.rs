@@ -109,8 +109,11 @@ impl Known {
     pub(super) fn update(&mut self, observation: &Observation<'_>) -> CheckResult {
         let (now, model, operations) = (self.now, &mut self.model, &mut self.operations);
         match *observation {
-            Started { node, membership, status, log, state } => {
+            Started { node, membership, status, log, state, damaged } => {
                 model.start(model.slot(node), status, log)?;
+                if damaged {
+                    model.lose_commit_hint(model.slot(node), status.committed);
+                }
                 model.set_membership(model.slot(node), membership);
                 self.taint.started(node, status.snapshot);
                 self.quarantined.remove(&node);

@@ -301,6 +301,13 @@ impl Model {
         entries.iter().for_each(|entry| _ = damaged.remove(&entry.index));
     }
 
+    /// Records the commit index of a node that has just started from a damaged disk. It may be less
+    /// than the one stored before: a lost header block is rebuilt with that of the block before it.
+    pub(super) fn lose_commit_hint(&mut self, slot: Slot, committed: Index) {
+        let hint = &mut self.nodes[slot.0].commit_hint;
+        *hint = committed.min(*hint);
+    }
+
     /// Replaces the disk of a node that is down by an empty one with this incarnation.
     pub(super) fn wipe(&mut self, slot: Slot, incarnation: Incarnation) {
         let no_members = self.entries.electorate_of(&Membership::default());

@@ -52,6 +52,9 @@ pub enum Observation<'a> {
         /// The digest as in [`Observation::Applied`]; the state machine starts empty, from a
         /// snapshot, or from its own durable state.
         state: Option<Digest>,
+        /// Whether a simulated fault may have destroyed durable data on the node's disk, so that
+        /// the disk may store an earlier commit index than before.
+        damaged: bool,
     },
     /// A node failed to start.
     StartFailed {

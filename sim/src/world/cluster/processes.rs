@@ -57,6 +57,7 @@ impl Cluster {
         if node.start() != start {
             return false;
         }
+        let damaged = !node.disk.is_intact();
         let mut replica = match node.open(&run.setup, now) {
             Ok(replica) => replica,
             Err(error) => {
@@ -73,7 +74,7 @@ impl Cluster {
         self.note_bootstrap(place, index, &membership, run);
         let node = &mut self[place];
         node.last_membership = LoggedMembership { index, membership };
-        node.begin(running, exit, now, &mut run.observer);
+        node.begin(running, exit, damaged, run);
         run.scheduler.count(EventKind::Start, u64::from(place.0));
         true
     }
@@ -133,8 +134,10 @@ impl Node {
         run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
     }
 
-    /// Begins the life of a process that has just been opened.
-    fn begin(&mut self, running: Running, exit: LastExit, now: SimTime, observer: &mut Observer) {
+    /// Begins the life of a process that has just been opened, from a disk that was `damaged` by
+    /// then.
+    fn begin(&mut self, running: Running, exit: LastExit, damaged: bool, run: &mut Run) {
+        let (now, observer) = (run.scheduler.now(), &mut run.observer);
         let (status, log) = (running.status, running.node.raft().log());
         let machine = running.worker.machine();
         let seen = Observation::Started {
@@ -143,6 +146,7 @@ impl Node {
             status: &status,
             log,
             state: machine.results(),
+            damaged: damaged || self.disk.damaged,
         };
         observer.observe(now, seen);
         observer.reach_if(log.damaged_entries() > 0, Spot::RestartDamaged);
