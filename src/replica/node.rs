@@ -79,6 +79,7 @@ pub(crate) struct NodeParts {
     pub(crate) snapshots: Snapshots,
     pub(crate) validation: Validation,
     /// The reason why the state machine could not be restored, if it could not.
+    pub(crate) lost_end: Option<StorageError>,
     pub(crate) snapshot_damage: Option<StorageError>,
     pub(crate) hash_chains: HashChains,
     pub(crate) usage: MachineUsage,
@@ -139,6 +140,7 @@ impl Node {
             inputs: VecDeque::new(),
             outputs: Vec::new(),
         };
+        node.outputs.extend(parts.lost_end.map(Output::LogEndLost));
         if let Some(damage) = parts.snapshot_damage {
             node.inputs.push_back(raft::Input::Quarantine(true));
             node.outputs.push(Output::SnapshotDamaged(damage));

@@ -90,7 +90,8 @@ impl<M: StateMachine> Replica<M> {
             worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
         }
         let own = worker.machine().user().applied();
-        if own > opened.last.index {
+        // What the end of the log had, and the state machine has applied, is committed.
+        if own > opened.last.index && !opened.hard_state.is_uncertain {
             return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last.index });
         }
         let applied = opened.snapshot.last.index;
@@ -125,6 +126,7 @@ impl<M: StateMachine> Replica<M> {
             conflict_test,
             snapshots,
             validation,
+            lost_end: opened.lost_end,
             snapshot_damage: opened.snapshot_damage,
             hash_chains,
             usage,
@@ -134,13 +136,15 @@ impl<M: StateMachine> Replica<M> {
     }
 }
 
-/// Returns false if the node of this directory needs a damaged entry or a snapshot, and no other
-/// node has to have it: the node alone is a quorum. It is not started then.
+/// Returns false if the node of this directory needs a damaged entry, a snapshot or the end of its
+/// log, and no other node has to have it: the node alone is a quorum. It is not started then.
 #[must_use]
 pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
     let covered = opened.snapshot.last.index;
     let mut needed = opened.damaged.iter().filter(|damaged| damaged.id.index > covered).peekable();
-    let is_needed = opened.snapshot_damage.is_some() || needed.peek().is_some();
+    let is_needed = opened.snapshot_damage.is_some()
+        || opened.lost_end.is_some()
+        || needed.peek().is_some();
     // A membership that is lost may name other voters.
     let may_have_peers = needed.any(|damaged| damaged.is_membership);
     !is_needed || may_have_peers || !is_sole_quorum(opened)
@@ -198,6 +202,9 @@ mod tests {
         assert!(can_be_repaired(&opened), "the snapshot covers the entry");
         opened.snapshot_damage = Some(StorageError::damage(FileName::Superblock, 0, "bad"));
         assert!(!can_be_repaired(&opened), "no other node has its state");
+        opened.snapshot_damage = None;
+        opened.lost_end = Some(StorageError::damage(FileName::Segment(1), 0, "lost"));
+        assert!(!can_be_repaired(&opened), "no other node knows what it acknowledged");
     }
 
     #[test]

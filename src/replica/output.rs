@@ -152,6 +152,9 @@ pub enum Output {
     StateCompared(ComparisonResult),
     /// The node stopped because of an error. It does nothing more before a restart.
     Stopped(StorageError),
+    /// The node started without the last flushes of its log, which it had acknowledged. It is
+    /// uncertain and counts for nothing, until a leader has checked its log.
+    LogEndLost(StorageError),
     /// The node started without a state, because no snapshot on its disk can be read: it applies
     /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
     SnapshotDamaged(StorageError),

@@ -373,6 +373,16 @@ fn log_output(output: &Output) {
                  snapshot of another member"
             );
         }
+        Output::LogEndLost(StorageError { file, offset, message, .. }) => {
+            error!(
+                file = file.map(tracing::field::display),
+                offset,
+                message,
+                "the disk has lost entries that this node had acknowledged; the node does not vote \
+                 or count until a leader has checked its log; find out who removed or replaced the \
+                 file"
+            );
+        }
         Output::DamagedHeaders(damage) => {
             error!(
                 %damage,

@@ -27,10 +27,11 @@ pub struct Inspection {
     /// index on disk, which may be beyond the end of that log.
     pub opened: OpenedStorage,
     /// The damage of the log; `None` if it is intact. A start rejects the log, unless peers can
-    /// repair it.
+    /// repair it. If also its end is lost, the error is about that.
     pub damage: Option<StorageError>,
     /// The content that a start would recover in spite of the damage, except the tail, if only the
-    /// content of some entries is damaged. Peers can provide these entries.
+    /// content of some entries is damaged, or the end of the log is lost. Peers can provide these
+    /// entries.
     pub repairable: Option<OpenedStorage>,
     /// The flushes that were never complete, and that a start drops. Their entries were never
     /// acknowledged.
@@ -64,7 +65,9 @@ impl Inspection {
         let (mut damage, mut repairable, mut torn) = (None, None, Vec::new());
         let mut known = BTreeMap::new();
         let recovered = match recover(&mut disk, &directory, config.segment_bytes, 0) {
-            Ok(recovered) if recovered.damage.entries.is_empty() => {
+            Ok(recovered)
+                if recovered.damage.entries.is_empty() && recovered.lost_end.is_none() =>
+            {
                 torn = recovered.torn.clone();
                 known = recovered.damage.known.clone();
                 recovered
@@ -74,9 +77,9 @@ impl Inspection {
                 let LogDamage { entries: damaged, error, known: sectors } =
                     std::mem::take(&mut recovered.damage);
                 known = sectors;
+                damage = recovered.lost_end.clone().or(error.clone());
                 let whole = Recovered::of(&mut disk, &directory, config, recovered)?.opened;
-                repairable = Some(OpenedStorage { damaged, damage: error.clone(), ..whole });
-                damage = error;
+                repairable = Some(OpenedStorage { damaged, damage: error, ..whole });
                 salvage(&mut disk, &directory.superblock, &directory.segments)
             }
             Err(OpenError::Failed(error)) => {
@@ -169,7 +172,7 @@ impl Recovered {
         let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
-        let opened = OpenedStorage { snapshot_damage, ..opened };
+        let opened = OpenedStorage { snapshot_damage, ..opened }.without_end(recovered.lost_end);
         Ok(Recovered { opened, damaged_snapshot, storage })
     }
 }

@@ -70,3 +70,33 @@ pub(crate) fn scan_trailing_segments(
     }
     Ok((spare, stray))
 }
+
+/// Returns true if a segment's first flush is its only one, is torn, and was not acknowledged.
+pub(crate) fn is_single_torn_flush(
+    disk: &mut impl Disk,
+    floor: Floor,
+    scan: &mut SegmentScan,
+    later: StrayWrites,
+) -> Result<bool, OpenError> {
+    let Some(found) = scan.block(disk, 0)? else { return Ok(false) };
+    if scan.block(disk, found.end)?.is_some() {
+        return Ok(false);
+    }
+    let (start, end) = scan.body_range(&found, None)?;
+    let here = scan.stray_writes(disk, found.end, start)?;
+    let acknowledged = is_acknowledged(floor, found.block.seq, here, later);
+    Ok(!acknowledged && scan.check_bodies(disk, start, end)?.is_torn)
+}
+
+/// Returns true if a segment has one flush, and some of its bodies were never written.
+pub(crate) fn is_single_unfinished_flush(
+    disk: &mut impl Disk,
+    scan: &mut SegmentScan,
+) -> Result<bool, OpenError> {
+    let Some(found) = scan.block(disk, 0)? else { return Ok(false) };
+    if scan.block(disk, found.end)?.is_some() {
+        return Ok(false);
+    }
+    let (start, end) = scan.body_range(&found, None)?;
+    Ok(scan.check_bodies(disk, start, end)?.is_torn)
+}

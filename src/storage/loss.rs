@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use crate::storage::block::FlushSeq;
 use crate::storage::disk::FileName;
-use crate::storage::error::{ErrorCause, OpenError, StorageError};
+use crate::storage::error::{ErrorCause, StorageError};
 use crate::types::Index;
 
 /// A run of flushes that were reported durable and are missing.
@@ -28,7 +28,7 @@ pub(crate) struct Loss {
 impl Loss {
     /// Returns the error that names the first file that explains the loss. `segments` are the
     /// number and the size of each segment file, in ascending order.
-    pub(crate) fn error(&self, segments: &[(u64, u64)]) -> OpenError {
+    pub(crate) fn error(&self, segments: &[(u64, u64)]) -> StorageError {
         let (file, offset, cause) = self.place(segments);
         let (first, last) = (self.first.0, self.last.0);
         let flushes = match first.cmp(&last) {
@@ -44,7 +44,7 @@ impl Loss {
             false => entries(self.after, self.through),
         };
         let message = format!("{cause}: {flushes}; {lost}");
-        StorageError { file, offset, message, cause: ErrorCause::Damage }.into()
+        StorageError { file, offset, message, cause: ErrorCause::Damage }
     }
 
     /// Returns the file and the offset at which the missing flushes began, as far as the files

@@ -4,10 +4,12 @@ use crate::storage::block::FlushSeq;
 use crate::storage::body_damage::LogDamage;
 use crate::storage::config::StorageConfig;
 use crate::storage::directory::{Directory, list, read_copies, storage_error};
-use crate::storage::disk::{Completion, Disk, FileName};
+use crate::storage::disk::{Completion, Disk, FileName, Lane};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
+use crate::storage::floor;
 use crate::storage::identity::{ClusterId, Identity, Origin};
 use crate::storage::log::LogStart;
+use crate::storage::operations::Owner;
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::reader::FetchId;
 use crate::storage::recovery::{RecoveredLog, UnacknowledgedFlush, recover};
@@ -34,6 +36,9 @@ pub struct OpenedStorage {
     pub committed: Index,
     /// The snapshot to start from: the current one, or the one before it if that is damaged.
     pub snapshot: SnapshotMeta,
+    /// The error about the last flushes of the log, if they were acknowledged and are missing. The
+    /// node is then uncertain: another node has to confirm how far its log must reach.
+    pub lost_end: Option<StorageError>,
     /// The reason why `snapshot` cannot be read, if neither it nor the one before it can. The node
     /// then needs a snapshot from a peer; everything else in its directory is intact.
     pub snapshot_damage: Option<StorageError>,
@@ -60,6 +65,14 @@ impl OpenedStorage {
     #[must_use]
     pub fn membership(&self) -> &Membership {
         self.memberships.last().map_or(&self.snapshot.membership, |(_, last)| last)
+    }
+
+    /// Returns the content of a directory of which `lost_end` says whether the end of its log is
+    /// lost.
+    pub(crate) fn without_end(self, lost_end: Option<StorageError>) -> OpenedStorage {
+        let is_uncertain = self.hard_state.is_uncertain || lost_end.is_some();
+        let hard_state = HardState { is_uncertain, ..self.hard_state };
+        OpenedStorage { hard_state, lost_end, ..self }
     }
 }
 
@@ -88,12 +101,14 @@ impl Storage {
     }
 
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
-    /// durable is recovered, or an error is returned, also if files of the log are missing, cut or
-    /// zeroed. The exception are the last flushes, as far as they are after the acknowledged floor,
-    /// if no header block of a flush after the first lost one is left; for the last flush, one lost
-    /// sector suffices. `docs/RECOVERY.md` says which flushes can be after the floor. Files that
-    /// hold only entries covered by the snapshot may be missing. Nothing is written before the
-    /// whole log was read successfully, and an error of the writes after that loses nothing.
+    /// durable is recovered; or the end of the log is lost, [`OpenedStorage::lost_end`] says so, and
+    /// the node is uncertain; or an error is returned. That holds also if files of the log are
+    /// missing, cut or zeroed. The exception are the last flushes, as far as they are after the
+    /// acknowledged floor, if no header block of a flush after the first lost one is left; for the
+    /// last flush, one lost sector suffices. `docs/RECOVERY.md` says which flushes can be after the
+    /// floor. Files that hold only entries covered by the snapshot may be missing. Nothing is
+    /// written before the whole log was read successfully, and an error of the writes after that
+    /// loses nothing.
     ///
     /// An entry of which only the content is damaged keeps its place in the log, and
     /// [`OpenedStorage::damaged`] lists it: a peer can provide the content for
@@ -103,7 +118,7 @@ impl Storage {
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or
     /// is damaged, or if the disk failed. The text names the file and the offset of damage, and
-    /// the entries that are lost with a flush.
+    /// the entries that are lost with a flush before the end of the log.
     pub fn open(
         disk: &mut impl Disk,
         cluster: ClusterId,
@@ -113,13 +128,13 @@ impl Storage {
         Storage::open_if(disk, cluster, node, config, |_| true)
     }
 
-    /// Like [`Storage::open`], but a directory with damaged entries, or without a snapshot that can
-    /// be read, is opened only if `accepts` returns true for its content; otherwise nothing is
-    /// written.
+    /// Like [`Storage::open`], but a directory with damaged entries, without a snapshot that can be
+    /// read, or without the end of its log, is opened only if `accepts` returns true for its
+    /// content; otherwise nothing is written.
     ///
     /// # Errors
-    /// Those of [`Storage::open`], and [`OpenedStorage::damage`] or
-    /// [`OpenedStorage::snapshot_damage`] if it is not accepted.
+    /// Those of [`Storage::open`], and [`OpenedStorage::damage`],
+    /// [`OpenedStorage::snapshot_damage`] or [`OpenedStorage::lost_end`] if it is not accepted.
     pub fn open_if(
         disk: &mut impl Disk,
         cluster: ClusterId,
@@ -143,19 +158,24 @@ impl Storage {
         let found = Snapshots::open(&mut patched, cluster, newest, base, config.snapshots)?;
         let updater = SuperblockUpdater::new(superblock, &copies);
         let mut unwritten = UnwrittenContent::of(&recovered);
+        let log_start = recovered.log_start;
         let rewritten = match recovered.unacknowledged {
             Some(UnacknowledgedFlush::Intact(prev)) => Some((prev, recovered.committed)),
             _ => None,
         };
         let (mut storage, opened) =
             Storage::prepare(&mut patched, config, updater, found, recovered)?;
-        let mut damage = opened.damage.iter().chain(&opened.snapshot_damage);
+        let mut damage =
+            opened.damage.iter().chain(&opened.snapshot_damage).chain(&opened.lost_end);
         if let Some(damage) = damage.next().filter(|_| !accepts(&opened)) {
             return Err(damage.clone().into());
         }
         storage.log.sizes = segments.into_iter().collect();
         unwritten.patches.extend(patched.into_patches());
         unwritten.write(disk, identity)?;
+        if opened.lost_end.is_some() {
+            storage.lower_floor(disk, log_start)?;
+        }
         storage.begin(disk, rewritten)?;
         Ok((storage, opened))
     }
@@ -208,7 +228,25 @@ impl Storage {
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
         let LogDamage { entries: damaged, error: damage, .. } = recovered.damage;
-        Ok((storage, OpenedStorage { tail, damaged, damage, snapshot_damage, ..opened }))
+        let found = OpenedStorage { tail, damaged, damage, snapshot_damage, ..opened };
+        Ok((storage, found.without_end(recovered.lost_end)))
+    }
+
+    /// Makes the node uncertain, durably, because flushes through the floor are missing; then the
+    /// last flush of the log is the floor, and `log_start` the first one that the snapshot does not
+    /// replace.
+    fn lower_floor(&mut self, disk: &mut impl Disk, log_start: FlushSeq) -> Result<(), OpenError> {
+        let acknowledged = self.log.acknowledged();
+        self.updater.request(|superblock| {
+            superblock.hard_state.is_uncertain = true;
+            (superblock.ack_floor, superblock.log_start) = (acknowledged, log_start);
+        });
+        self.run(disk)?;
+        // Until here the marks show the loss, in case that the start is interrupted.
+        for mark in floor::marks(self.log.floor(), &self.identity()) {
+            self.operations.request(Owner::Floor, Lane::Log, mark);
+        }
+        Ok(())
     }
 
     /// Completes recovery with the writes that must precede the start: a last flush that may not
@@ -255,6 +293,7 @@ impl Storage {
             hard_state: durable.hard_state,
             committed: committed.max(covered),
             snapshot,
+            lost_end: None,
             snapshot_damage: None,
             previous_snapshot: self.previous_snapshot(),
             base: self.base(),

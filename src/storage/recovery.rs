@@ -10,12 +10,14 @@ use crate::storage::disk::{Disk, FileName};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
 use crate::storage::floor::Floor;
 use crate::storage::index::{Flush, LogIndex};
-use crate::storage::log_end::{check_no_missing_flush, is_acknowledged, scan_trailing_segments};
+use crate::storage::log_end::{
+    check_no_missing_flush, is_acknowledged, is_single_torn_flush, is_single_unfinished_flush,
+    scan_trailing_segments,
+};
 use crate::storage::loss::{self, Loss};
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::rebuild::rebuild_headers;
-use crate::storage::scan::{HeaderBlock, SegmentScan, StrayWrites, at_most};
-use crate::storage::sector::{PAGE_BYTES, framed_bytes};
+use crate::storage::scan::{HeaderBlock, SegmentScan, StrayWrites};
 use crate::storage::superblock::Superblock;
 use crate::types::{Entry, EntryId, Index, Term};
 
@@ -34,6 +36,11 @@ pub(crate) struct RecoveredLog {
     /// The last flush, if nothing shows that it was acknowledged.
     pub(crate) unacknowledged: Option<UnacknowledgedFlush>,
     pub(crate) damage: LogDamage,
+    /// The error about the last flushes, if acknowledged ones are missing: the log is the state
+    /// before them.
+    pub(crate) lost_end: Option<StorageError>,
+    /// The first flush that the snapshot does not replace.
+    pub(crate) log_start: FlushSeq,
     /// The flushes that were never complete, and are dropped.
     pub(crate) torn: Vec<TornFlush>,
     pub(crate) last_seq: FlushSeq,
@@ -69,7 +76,8 @@ pub(crate) enum UnacknowledgedFlush {
     },
 }
 
-/// Recovers the log of a directory. Every flush through the floor must be there.
+/// Recovers the log of a directory. Every flush through the floor must be there, except for the
+/// last ones, whose loss is in the result.
 pub(crate) fn recover<D: Disk>(
     disk: &mut PatchedDisk<'_, D>,
     directory: &Directory,
@@ -79,9 +87,13 @@ pub(crate) fn recover<D: Disk>(
     loop {
         match replay(disk, directory, segment_bytes, tail_bytes_max) {
             Err(OpenError::Failed(_)) if rebuild_headers(disk, directory) => {}
+            Ok(log) if log.lost_end.is_some() && rebuild_headers(disk, directory) => {}
             Err(OpenError::Failed(error)) => {
                 // The damage may be that the disk cannot be read.
                 return Err(disk.failure().cloned().unwrap_or(error).into());
+            }
+            Ok(RecoveredLog { lost_end: Some(_), .. }) if let Some(error) = disk.failure() => {
+                return Err(error.clone().into());
             }
             result => return result,
         }
@@ -149,63 +161,15 @@ fn replay(
             unused.push((*number, *bytes));
         }
     }
-    replay.check_floor(segments)?;
-    let next = segments.last().map_or(1, |(number, _)| number + 1);
+    let lost_end = replay.missing_end(segments).map(|loss| loss.error(segments));
+    let found = replay.finish(lost_end)?;
+    if found.log_start > superblock.log_start {
+        unused.extend(used.iter().map(|(number, bytes, _)| (*number, *bytes)));
+    }
+    let next_segment = segments.last().map_or(1, |(number, _)| number + 1);
     let unused_segments = unused.into_iter().map(|(number, _)| number);
     let unused_segments = unused_segments.filter(|number| !spare.contains(number)).collect();
-    replay.finish(spare, unused_segments, next)
-}
-
-/// Returns true if a segment's first flush is its only one, is torn, and was not acknowledged.
-fn is_single_torn_flush(
-    disk: &mut impl Disk,
-    floor: Floor,
-    scan: &mut SegmentScan,
-    later: StrayWrites,
-) -> Result<bool, OpenError> {
-    let Some(found) = scan.block(disk, 0)? else { return Ok(false) };
-    if scan.block(disk, found.end)?.is_some() {
-        return Ok(false);
-    }
-    let (start, end) = body_range(&found, scan, None)?;
-    let here = scan.stray_writes(disk, found.end, start)?;
-    let acknowledged = is_acknowledged(floor, found.block.seq, here, later);
-    Ok(!acknowledged && scan.check_bodies(disk, start, end)?.is_torn)
-}
-
-/// Returns true if a segment has one flush, and some of its bodies were never written.
-fn is_single_unfinished_flush(
-    disk: &mut impl Disk,
-    scan: &mut SegmentScan,
-) -> Result<bool, OpenError> {
-    let Some(found) = scan.block(disk, 0)? else { return Ok(false) };
-    if scan.block(disk, found.end)?.is_some() {
-        return Ok(false);
-    }
-    let (start, end) = body_range(&found, scan, None)?;
-    Ok(scan.check_bodies(disk, start, end)?.is_torn)
-}
-
-/// Returns the file range of a flush's bodies, which ends where the bodies of the flush before it
-/// begin.
-pub(crate) fn body_range(
-    found: &HeaderBlock,
-    scan: &SegmentScan,
-    before: Option<u64>,
-) -> Result<(u64, u64), OpenError> {
-    let block = &found.block;
-    let framed = at_most(block.body_bytes, scan.bytes).map(framed_bytes);
-    let end = framed.and_then(|framed| block.body_offset.checked_add(framed as u64));
-    let aligned = block.body_offset.is_multiple_of(PAGE_BYTES as u64);
-    let end = end.filter(|end| {
-        let fits = block.body_offset >= found.end && *end <= scan.bytes;
-        aligned && fits && *end == before.unwrap_or(*end)
-    });
-    if let Some(end) = end {
-        return Ok((block.body_offset, end));
-    }
-    let message = "the body range in a header block is invalid";
-    Err(damage(scan.segment.number, found.offset, message))
+    Ok(RecoveredLog { spare_segments: spare, unused_segments, next_segment, ..found })
 }
 
 /// Replays the flushes in order, as they are read.
@@ -269,7 +233,7 @@ impl<'a> Replay<'a> {
             match scan.block(disk, offset)? {
                 Some(found) if found.block.seq < until => {
                     offset = found.end;
-                    let (start, end) = body_range(&found, scan, zone.map(|(start, _)| start))?;
+                    let (start, end) = scan.body_range(&found, zone.map(|(start, _)| start))?;
                     zone = Some((start, zone.map_or(end, |(_, top)| top)));
                     self.apply(&found, scan)?;
                 }
@@ -293,7 +257,7 @@ impl<'a> Replay<'a> {
                 behind: (scan.segment.number, offset),
                 until: next.segment,
             };
-            return Err(loss.error(segments));
+            return Err(loss.error(segments).into());
         }
         self.check_zone(disk, scan, zone, until)
     }
@@ -332,7 +296,7 @@ impl<'a> Replay<'a> {
         while let Some(found) = scan.block(disk, offset)? {
             offset = found.end;
             if let Some(before) = last.replace(found) {
-                let (start, end) = body_range(&before, scan, zone.map(|(start, _)| start))?;
+                let (start, end) = scan.body_range(&before, zone.map(|(start, _)| start))?;
                 zone = Some((start, zone.map_or(end, |(_, top)| top)));
                 self.apply(&before, scan)?;
             }
@@ -341,7 +305,7 @@ impl<'a> Replay<'a> {
             // The disk has returned it before.
             return Err(damage(scan.segment.number, 0, "the first header block is unreadable"));
         };
-        let (start, end) = body_range(&last, scan, zone.map(|(start, _)| start))?;
+        let (start, end) = scan.body_range(&last, zone.map(|(start, _)| start))?;
         self.check_zone(disk, scan, zone, last.block.seq)?;
         let here = scan.stray_writes(disk, offset, start)?;
         let mut stray = here;
@@ -469,16 +433,16 @@ impl<'a> Replay<'a> {
         self.last_seq.unwrap_or(start).max(start)
     }
 
-    /// Checks that no flush through the floor is missing after the last one, unless an installed
-    /// snapshot replaced it. The last one may be an older copy of the floor, which a start has
-    /// written again in a segment that is missing.
-    fn check_floor(&self, segments: &[(u64, u64)]) -> Result<(), OpenError> {
+    /// Returns the flushes through the floor that are missing after the last one, unless an
+    /// installed snapshot replaced them. The last one may be an older copy of the floor, which a
+    /// start has written again in a segment that is missing.
+    fn missing_end(&self, segments: &[(u64, u64)]) -> Option<Loss> {
         let (floor, first) = (self.floor, self.last_seq().next());
         let found = self.index.end_of_headers().map_or(0, |(segment, _)| segment);
         let is_dead = floor.seq < self.superblock.log_start;
         let is_elsewhere = floor.place.is_some_and(|(segment, _)| segment > found);
         if first > floor.seq && (is_dead || !is_elsewhere) {
-            return Ok(());
+            return None;
         }
         let listed = segments.first().map(|(number, _)| *number);
         let behind = match (self.index.end_of_headers(), floor.place) {
@@ -497,19 +461,15 @@ impl<'a> Replay<'a> {
         };
         let through = floor.place.filter(|_| first <= floor.seq).map(|(_, last)| last);
         let after = self.index.last().id.index;
-        let loss = Loss { first, last: floor.seq, after, through, behind, until };
-        Err(loss.error(segments))
+        Some(Loss { first, last: floor.seq, after, through, behind, until })
     }
 
-    fn finish(
-        self,
-        spare: Vec<u64>,
-        unused_segments: Vec<u64>,
-        next_segment: u64,
-    ) -> Result<RecoveredLog, OpenError> {
+    /// Returns the log, unless it contradicts the snapshot. `lost_end` is the error about missing
+    /// flushes after the last one.
+    fn finish(self, lost_end: Option<StorageError>) -> Result<RecoveredLog, OpenError> {
         let snapshot = self.superblock.snapshot.last;
         let last_seq = self.last_seq();
-        assert!(last_seq >= self.floor.seq, "no flush through the floor is missing");
+        assert!(lost_end.is_some() || last_seq >= self.floor.seq, "every flush is accounted for");
         if last_seq > FlushSeq::RECOVERED_MAX {
             let last_seq = last_seq.0;
             let file = self.index.end_of_headers().map(|(segment, _)| FileName::Segment(segment));
@@ -528,17 +488,18 @@ impl<'a> Replay<'a> {
             let file = file.map(|first| FileName::Segment(first - 1));
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
         }
-        if !self.contains(snapshot) {
+        if self.contains(snapshot) {
+            return Ok(RecoveredLog { lost_end, ..self.recovered(last_seq) });
+        }
+        if lost_end.is_none() {
             return Err(inconsistent(format!(
                 "the log ends at entry {last} and lacks the snapshot's last entry {snapshot}"
             )));
         }
-        Ok(RecoveredLog {
-            spare_segments: spare,
-            unused_segments,
-            next_segment,
-            ..self.recovered(last_seq)
-        })
+        // Nothing after the snapshot is left: the snapshot replaces every flush through the floor.
+        let (last_seq, empty) = (self.floor.seq, Replay::new(self.superblock, self.floor, 0));
+        let log_start = last_seq.next();
+        Ok(RecoveredLog { lost_end, log_start, ..empty.recovered(last_seq) })
     }
 
     /// Returns true if the log contains the entry `snapshot`, which is at or after its base.
@@ -578,6 +539,8 @@ impl<'a> Replay<'a> {
             spare_segments: Vec::new(),
             unused_segments: Vec::new(),
             next_segment: 1,
+            lost_end: None,
+            log_start: self.superblock.log_start,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::storage::block::FlushSeq;
 use crate::storage::disk::Disk;
 use crate::storage::floor::Floor;
-use crate::storage::recovery::{RecoveredLog, Replay, body_range};
+use crate::storage::recovery::{RecoveredLog, Replay};
 use crate::storage::scan::{HeaderBlock, SegmentScan};
 use crate::storage::superblock::Superblock;
 
@@ -64,7 +64,7 @@ fn complete_bodies(
     found: &HeaderBlock,
     before: Option<u64>,
 ) -> Option<(u64, u64)> {
-    let (start, end) = body_range(found, scan, before).ok()?;
+    let (start, end) = scan.body_range(found, before).ok()?;
     let check = scan.check_bodies(disk, start, end).ok()?;
     check.bad.is_empty().then_some((start, end))
 }

@@ -310,4 +310,24 @@ impl SegmentScan {
         }
         Ok(())
     }
+
+    /// Returns the file range of a flush's bodies, which ends at `before`, where the bodies of the
+    /// flush before it begin, if there is one.
+    pub(crate) fn body_range(
+        &self,
+        found: &HeaderBlock,
+        before: Option<u64>,
+    ) -> Result<(u64, u64), OpenError> {
+        let block = &found.block;
+        let framed = at_most(block.body_bytes, self.bytes).map(framed_bytes);
+        let end = framed.and_then(|framed| block.body_offset.checked_add(framed as u64));
+        let aligned = block.body_offset.is_multiple_of(PAGE_BYTES as u64);
+        let end = end.filter(|end| {
+            let fits = block.body_offset >= found.end && *end <= self.bytes;
+            aligned && fits && *end == before.unwrap_or(*end)
+        });
+        let message = "the body range in a header block is invalid";
+        let invalid = || StorageError::damage(self.segment.file(), found.offset, message).into();
+        end.map(|end| (block.body_offset, end)).ok_or_else(invalid)
+    }
 }

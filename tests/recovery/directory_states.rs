@@ -27,6 +27,7 @@ pub(crate) fn state(node: u64, first: &Membership, log: &Log, committed: usize) 
         hard_state: HardState::new(last.term, None),
         committed: Index(committed as u64),
         snapshot: SnapshotMeta::empty(EntryId::ZERO, first.clone()),
+        lost_end: None,
         snapshot_damage: None,
         previous_snapshot: Index::ZERO,
         base: EntryId::ZERO,

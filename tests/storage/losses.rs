@@ -1,5 +1,6 @@
 //! Log files that are removed, emptied, cut or copied after they were acknowledged: a start and an
-//! inspection reject the loss in the same words, or everything acknowledged is still there.
+//! inspection name the loss in the same words, or everything acknowledged is still there. If only
+//! the end of the log is lost, the start makes the node uncertain; otherwise it rejects the log.
 
 use std::collections::BTreeSet;
 
@@ -83,10 +84,23 @@ fn harm(disk: &mut SimDisk, (number, bytes): (u64, u64), harm: Harm) {
     }
 }
 
-/// Returns the error of a start, which is also that of an inspection; none if the directory opens.
-fn rejected(disk: &SimDisk, config: &StorageConfig) -> Result<Host, OpenError> {
-    let damage = Inspection::open(&mut disk.clone(), config).map(|found| found.damage);
-    let opened = Host::open_with(disk.clone(), config);
+/// Returns the error of a start, or the error about the lost end of its log, which is also that of
+/// an inspection; none if nothing is lost.
+fn named(disk: &SimDisk, config: &StorageConfig) -> Result<Host, OpenError> {
+    let found = Inspection::open(&mut disk.clone(), config);
+    let ends_at = found.as_ref().ok().and_then(|found| found.repairable.as_ref()).cloned();
+    let damage = found.map(|found| found.damage);
+    let mut opened = Host::open_with(disk.clone(), config);
+    if let Ok((host, started)) = &mut opened
+        && let Some(lost) = started.lost_end.take()
+    {
+        assert_eq!(damage, Ok(Some(lost.clone())));
+        let inspected = ends_at.expect("the start is possible");
+        assert_eq!((inspected.last, inspected.base), (started.last, started.base));
+        assert_eq!(inspected.lost_end, Some(lost.clone()));
+        continues_uncertain(host.clone(), config);
+        return Err(lost.into());
+    }
     match (&opened, damage) {
         (Ok((_, opened)), damage) => {
             assert_eq!(
@@ -101,15 +115,43 @@ fn rejected(disk: &SimDisk, config: &StorageConfig) -> Result<Host, OpenError> {
     opened.map(|(host, _)| host)
 }
 
+/// Checks that a store without the end of its log is uncertain, durably, and that the log continues
+/// after what is left.
+fn continues_uncertain(mut host: Host, config: &StorageConfig) {
+    let (before, last) = (host.log(), host.storage.last().index.0);
+    assert!(host.storage.hard_state().is_uncertain);
+    let (mut again, opened) = Host::open_with(host.clone().crash(&BTreeSet::new()), config)
+        .expect("the loss is recorded");
+    assert_eq!((opened.lost_end, opened.hard_state.is_uncertain), (None, true));
+    assert_eq!(again.log(), before, "an interrupted start keeps what is left");
+    host.act(Storage::start);
+    host.settle();
+    let term = host.storage.last().term.0;
+    for (write_id, index) in (1..).zip(last + 1..=last + 6) {
+        host.persist(write(write_id, term, index..=index));
+        host.settle();
+    }
+    let (mut host, opened) =
+        Host::open_with(host.crash(&BTreeSet::new()), config).expect("nothing more is lost");
+    assert_eq!((opened.lost_end, opened.hard_state.is_uncertain), (None, true));
+    let entries = before.into_iter().chain((last + 1..=last + 6).map(|index| entry(term, index)));
+    assert_eq!(host.log(), entries.collect::<Vec<_>>());
+    // The start has written the last flush again, and every flush is marked.
+    let mut without = host.disk.clone();
+    let files = segments(&mut without);
+    files.iter().for_each(|(number, _)| remove(&mut without, *number));
+    assert!(Host::open_with(without, config).is_ok_and(|(_, found)| found.lost_end.is_some()));
+}
+
 fn failure(disk: &SimDisk, config: &StorageConfig) -> StorageError {
-    match rejected(disk, config) {
+    match named(disk, config) {
         Err(OpenError::Failed(failure)) => failure,
         Err(error) => panic!("{error}"),
         Ok(host) => panic!("the log opens and ends at {}", host.storage.last()),
     }
 }
 
-/// Harms each log file in each way. Returns the number of harms that were rejected, and checks the
+/// Harms each log file in each way. Returns the number of harms that were named, and checks the
 /// store that opens after another one.
 fn harm_each_segment(disk: &SimDisk, mut check: impl FnMut(Host, ((u64, u64), Harm))) -> usize {
     let mut detected = 0;
@@ -121,7 +163,7 @@ fn harm_each_segment(disk: &SimDisk, mut check: impl FnMut(Host, ((u64, u64), Ha
         for kind in harms.into_iter().chain(copies) {
             let mut disk = disk.clone();
             harm(&mut disk, *segment, kind);
-            match rejected(&disk, &config()) {
+            match named(&disk, &config()) {
                 Err(_) => detected += 1,
                 Ok(host) => check(host, (*segment, kind)),
             }
@@ -160,7 +202,7 @@ proptest! {
     })]
 
     #[test]
-    fn a_harmed_log_file_is_rejected_or_loses_nothing(steps in steps()) {
+    fn a_harmed_log_file_is_named_or_loses_nothing(steps in steps()) {
         let mut pair = StoreAndModel::new();
         for step in &steps {
             pair.execute(step);
@@ -243,7 +285,7 @@ fn the_last_flushes_are_missed_after_a_kill_even_if_nothing_of_them_is_left() {
             zero_flushes(&mut disk, (first, 20), parts);
             if parts != (true, true) {
                 // Headers are rebuilt from bodies, and the bodies are damaged at most.
-                let host = rejected(&disk, &long()).expect("the flushes are known");
+                let host = named(&disk, &long()).expect("the flushes are known");
                 assert_eq!(host.storage.last().index, Index(20));
                 continue;
             }
@@ -308,7 +350,7 @@ fn a_power_failure_hides_at_most_the_flushes_since_the_segment_was_begun() {
     let without = |range, parts| {
         let mut disk = durable.clone();
         zero_flushes(&mut disk, range, parts);
-        rejected(&disk, &long()).map(|host| host.storage.last().index)
+        named(&disk, &long()).map(|host| host.storage.last().index)
     };
     for first in 1..=20 {
         match without((first, 20), (true, true)) {
@@ -329,7 +371,7 @@ fn a_power_failure_hides_at_most_the_flushes_since_the_segment_was_begun() {
     for offset in [19 * PAGE, 20 * PAGE - 512, long().segment_bytes - 20 * PAGE] {
         let mut disk = durable.clone();
         zero(&mut disk, FileName::Segment(1), offset, 512);
-        let host = rejected(&disk, &long()).expect("the flush passes for torn");
+        let host = named(&disk, &long()).expect("the flush passes for torn");
         assert_eq!(host.storage.last().index, Index(19));
     }
     // Any update of the superblock, here the orderly stop, ends this.
@@ -359,7 +401,7 @@ fn a_power_failure_before_a_segment_is_recorded_hides_its_first_flush_and_the_fi
             let bodies = config().segment_bytes - 4 * PAGE;
             zero(&mut disk, FileName::Segment(1), bodies, (5 - first) * PAGE);
         }
-        rejected(&disk, &config()).map(|host| host.storage.last().index)
+        named(&disk, &config()).map(|host| host.storage.last().index)
     };
     assert_eq!(without(&killed, 5), Ok(Index(4)), "the mark of the fifth flush is not written");
     assert!(without(&killed, 4).is_err());
@@ -395,7 +437,7 @@ fn a_file_with_flushes_that_a_snapshot_replaced_may_be_missing() {
     let missing = |host: &Host| {
         let mut disk = host.disk.clone();
         remove(&mut disk, 2);
-        rejected(&disk, &config()).expect("nothing is lost").storage.last().index
+        named(&disk, &config()).expect("nothing is lost").storage.last().index
     };
     assert_eq!(missing(&host), Index(30));
     // Flushes before and after the missing ones make no difference.
@@ -439,7 +481,7 @@ fn files_of_a_smaller_configured_size_are_not_taken_for_cut() {
     for segment in segments(&mut host.disk) {
         let mut disk = host.disk.clone();
         harm(&mut disk, segment, Harm::Zeroed);
-        let Err(OpenError::Failed(error)) = rejected(&disk, &smaller).map(drop) else { continue };
+        let Err(OpenError::Failed(error)) = named(&disk, &smaller).map(drop) else { continue };
         found += 1;
         assert!(!error.message.starts_with("the file ends"), "{segment:?}: {error}");
     }
@@ -462,7 +504,7 @@ fn a_damaged_mark_is_no_error_and_the_other_one_is_used() {
         zero_flushes(&mut disk, (11, 20), (true, true));
         match damaged.len() {
             // As in a directory without marks, the superblock alone knows the first flush.
-            2 => assert!(rejected(&disk, &long()).is_ok()),
+            2 => assert!(named(&disk, &long()).is_ok()),
             _ => assert!(failure(&disk, &long()).message.contains("flushes 11 through ")),
         }
     }

@@ -21,7 +21,8 @@ pub(super) struct DirectoryReport {
     files: Vec<(FileName, u64)>,
     /// Every damage that prevents a start.
     pub(super) damage: Vec<StorageError>,
-    /// The damage of entries whose content other members provide once the node runs.
+    /// The damage of entries whose content other members provide once the node runs, or the loss of
+    /// the log's end.
     pub(super) repairable: Option<StorageError>,
     /// The damage of a snapshot in whose place a start uses another one.
     replaceable_snapshot: Option<StorageError>,
@@ -116,21 +117,28 @@ impl DirectoryReport {
             return writeln!(f, "no damage: every sector is valid");
         }
         self.damage.iter().try_for_each(|error| writeln!(f, "damaged: {error}"))?;
-        if let Some(StorageError { file, offset, message, .. }) = &self.repairable {
-            let file = file.map_or_else(|| "the log".to_owned(), |file| file.to_string());
+        let opened = self.opened();
+        if let Some(lost) = &opened.lost_end {
             writeln!(
                 f,
-                "repairable: {file} at {offset}: {message}; the other members have them, and the \
-                 node takes them from there"
+                "lost: {}; the node starts uncertain: it neither votes nor counts until a leader \
+                 has checked its log, and takes the entries from the other members",
+                in_words(lost)
             )?;
         }
-        if let Some(StorageError { file, offset, message, .. }) = &self.replaceable_snapshot {
-            let file = file.map_or_else(|| "the snapshot".to_owned(), |file| file.to_string());
+        if let Some(error) = self.repairable.as_ref().and(opened.damage.as_ref()) {
+            writeln!(
+                f,
+                "repairable: {}; the other members have them, and the node takes them from there",
+                in_words(error)
+            )?;
+        }
+        if let Some(error) = &self.replaceable_snapshot {
             let source = match self.opened().snapshot_damage {
                 Some(_) => "the node rebuilds its state from the snapshot of another member",
                 None => "a start uses the snapshot before it and the entries after that",
             };
-            writeln!(f, "repairable: {file} at {offset}: {message}; {source}")?;
+            writeln!(f, "repairable: {}; {source}", in_words(error))?;
         }
         if self.damage.is_empty() {
             return writeln!(f, "next: start the node with quorate serve");
@@ -178,7 +186,8 @@ impl DirectoryReport {
                 "file": file.to_string(),
                 "offset": offset,
             })).collect::<Vec<_>>(),
-            "repairable": self.repairable.as_ref().map(|error| json!({
+            "lost_end": opened.lost_end.as_ref().map(damage),
+            "repairable": self.repairable.as_ref().and(opened.damage.as_ref()).map(|error| json!({
                 "file": error.file.map(|file| file.to_string()),
                 "offset": error.offset,
                 "entries": opened.damaged.iter().map(|entry| entry.id.index.0).collect::<Vec<_>>(),
@@ -193,6 +202,12 @@ impl DirectoryReport {
             "entries": listed.iter().map(ListedEntry::json).collect::<Vec<_>>(),
         })
     }
+}
+
+/// Returns the place and the text of an error, without advice.
+fn in_words(error: &StorageError) -> String {
+    let file = error.file.map_or_else(|| "the directory".to_owned(), |file| file.to_string());
+    format!("{file} at {}: {}", error.offset, error.message)
 }
 
 fn unreadable(error: &dyn fmt::Display) -> StorageError {

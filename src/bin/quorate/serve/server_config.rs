@@ -5,7 +5,7 @@ use std::path::Path;
 
 use quorate::http::Endpoint;
 use quorate::raft::ConfigError;
-use quorate::replica::ReplicaConfigError;
+use quorate::replica::{ReplicaConfigError, can_be_repaired};
 use quorate::runtime::{Principal, ServerConfig, ServerConfigError};
 use quorate::storage::{ClusterId, FileDisk, FileName, Inspection, OpenError, StorageConfig};
 use quorate::types::NodeId;
@@ -180,8 +180,8 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
     // What is left of a damaged log may lack the membership.
     let opened = match (found.damage, found.repairable) {
         (None, _) => found.opened,
-        (Some(_), Some(repairable)) => repairable,
-        (Some(damage), None) => return Err(damaged(directory, &damage)),
+        (Some(_), Some(repairable)) if can_be_repaired(&repairable) => repairable,
+        (Some(damage), _) => return Err(damaged(directory, &damage)),
     };
     let id = opened.identity.node;
     let own =
