@@ -371,6 +371,11 @@ impl Progress {
         if round <= self.sent_round {
             return;
         }
+        if !self.counts() {
+            // An uncertain peer acknowledges nothing, and each of its replies to appends may be
+            // lost.
+            self.inflight.free_through(verified);
+        }
         match &mut self.mode {
             Mode::Probe { paused } if verified == Index::ZERO => *paused = false,
             Mode::Probe { paused } if self.disk_full => {
@@ -382,6 +387,12 @@ impl Progress {
                 self.next = self.next.max(verified.next());
             }
             Mode::Replicate if verified.next() >= self.next => self.next = verified.next(),
+            Mode::Replicate if verified.max(self.matched) == Index::ZERO => {
+                // The peer has restarted, and nothing of its log was acknowledged.
+                self.inflight.clear();
+                self.mode = Mode::Probe { paused: false };
+                self.needs_append = true;
+            }
             Mode::Probe { .. } | Mode::Replicate => {
                 let arrived = verified.max(self.matched);
                 self.mode = Mode::Replicate;

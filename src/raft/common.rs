@@ -161,7 +161,7 @@ impl Common {
     pub(crate) fn readiness(&self) -> Readiness {
         let read_leases = self.config.lease.is_some_and(|lease| lease.read_leases);
         let is_uncertain = self.ballot.is_uncertain();
-        let reads_are_right = !self.health.quarantined && self.ballot.entered_term_since_start();
+        let reads_are_right = !self.health.quarantined && self.ballot.may_hold_read_lease();
         let wants_read_lease = read_leases && reads_are_right && !is_uncertain;
         Readiness { wants_read_lease, is_uncertain, may_lead: self.may_lead() }
     }

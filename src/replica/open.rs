@@ -152,7 +152,8 @@ pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
 
 /// Rejects the start of an uncertain node that no other node can make certain again.
 fn check_certainty(opened: &OpenedStorage) -> Result<(), OpenError> {
-    let is_lost = opened.hard_state.is_uncertain && is_sole_quorum(opened);
+    let may_have_peers = opened.damaged.iter().any(|damaged| damaged.is_membership);
+    let is_lost = opened.hard_state.is_uncertain && !may_have_peers && is_sole_quorum(opened);
     if is_lost { Err(OpenError::SoleVoter) } else { Ok(()) }
 }
 

@@ -152,6 +152,8 @@ pub enum Output {
     StateCompared(ComparisonResult),
     /// The node stopped because of an error. It does nothing more before a restart.
     Stopped(StorageError),
+    /// A snapshot on the disk cannot be read any more. The node takes another one.
+    KeptSnapshotDamaged(StorageError),
     /// The node started without the last flushes of its log, which it had acknowledged. It is
     /// uncertain and counts for nothing, until a leader has checked its log.
     LogEndLost(StorageError),

@@ -7,7 +7,7 @@ use crate::replica::output::Output;
 use crate::replica::snapshot_receiver::SnapshotReceiver;
 use crate::replica::snapshot_sender::{PartRequest, SnapshotSender};
 use crate::replica::snapshot_taker::SnapshotTaker;
-use crate::storage::{Event, PartOutcome, SnapshotEvent, Storage};
+use crate::storage::{Event, PartOutcome, SnapshotEvent, Storage, StorageError};
 use crate::types::{
     Entry, EntryId, Index, Instant, Membership, NodeId, Packet, Root, SnapshotMeta, SnapshotPart,
     SnapshotTransfer, SnapshotTransferBody,
@@ -34,6 +34,8 @@ pub(crate) enum SnapshotProgress {
     Received(SnapshotMeta),
     /// The reply to a peer's request for a part.
     Served(Output),
+    /// A kept snapshot is found to be damaged; another one is requested.
+    Damaged(StorageError),
 }
 
 impl Snapshots {
@@ -201,8 +203,11 @@ impl Snapshots {
             SnapshotEvent::PartUnavailable { root, part } => {
                 return Some(SnapshotProgress::Served(self.served(now, root, part, None)));
             }
-            // Requests for its parts are answered with `Gone`, and the peer uses another snapshot.
-            SnapshotEvent::Damaged(_) => {}
+            // Requests for its parts are answered with `Gone`; peers that need it get another one.
+            SnapshotEvent::Damaged(damage) => {
+                self.taker.demand();
+                return Some(SnapshotProgress::Damaged(damage));
+            }
         }
         None
     }

@@ -373,6 +373,9 @@ fn log_output(output: &Output) {
                  snapshot of another member"
             );
         }
+        Output::KeptSnapshotDamaged(damage) => {
+            warn!(%damage, "a snapshot on the disk is damaged: the node takes another one");
+        }
         Output::LogEndLost(StorageError { file, offset, message, .. }) => {
             error!(
                 file = file.map(tracing::field::display),

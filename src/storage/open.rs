@@ -176,6 +176,9 @@ impl Storage {
         if opened.lost_end.is_some() {
             storage.lower_floor(disk, log_start)?;
         }
+        if opened.snapshot.last.index < storage.snapshot().last.index {
+            storage.fall_back(disk, &opened.snapshot)?;
+        }
         storage.begin(disk, rewritten)?;
         Ok((storage, opened))
     }
@@ -264,6 +267,19 @@ impl Storage {
         self.mark_floor();
         self.updater.request(|superblock| superblock.clean = false);
         self.run(disk)
+    }
+
+    /// Records that this snapshot is the current one in place of a later one that cannot be read:
+    /// the log reaches back to it, and a next one may end before the unreadable one.
+    fn fall_back(&mut self, disk: &mut impl Disk, older: &SnapshotMeta) -> Result<(), OpenError> {
+        self.updater.request(|superblock| {
+            let unreadable = std::mem::replace(&mut superblock.snapshot, older.clone());
+            superblock.committed = superblock.committed.max(unreadable.last.index);
+            assert!(superblock.compacted <= older.last.index, "the log reaches back to it");
+        });
+        self.run(disk)?;
+        self.recorded_index = older.last.index;
+        Ok(())
     }
 
     /// Returns the recovered content except the tail. `memberships_at` are the indices at which the

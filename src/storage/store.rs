@@ -33,7 +33,7 @@ pub struct Storage {
     pub(crate) log: Log,
     pub(crate) snapshots: Snapshots,
     /// The last index of the current snapshot that `snapshots` knows of.
-    recorded_index: Index,
+    pub(crate) recorded_index: Index,
     /// Whether [`Storage::start`] was called. Before that, the caller records the floor.
     started: bool,
     /// The number of spare segments to keep now: 0 until the start.

@@ -16,7 +16,7 @@ pub(crate) struct Ballot {
     /// Until this instant the node withholds its vote and does not campaign, because a leader's
     /// lease relies on it.
     withheld_until: Instant,
-    /// The term in which the node started.
+    /// The term in which the node started, or became certain.
     started_in: Term,
     /// The highest commit index that a leader or a voter has named since the start, also after the
     /// end of the log. Every node that may be elected has the entries up to there (Raft §5.4.3).
@@ -47,11 +47,12 @@ impl Ballot {
         self.hard_state.vote_lease
     }
 
-    /// Whether the node entered its current term after its start. If not, it may have answered a
-    /// round of this term before the restart. If the leader echoes that reply, the node could count
-    /// a read lease from a later reply of its own to the same round.
-    pub(crate) fn entered_term_since_start(&self) -> bool {
-        self.term() > self.started_in
+    /// Whether the node may hold a read lease: it is certain, and entered its current term after its
+    /// start and after it became certain. If not, it may have answered a round of this term before
+    /// the restart. If the leader echoes that reply, the node could count a read lease from a later
+    /// reply of its own to the same round.
+    pub(crate) fn may_hold_read_lease(&self) -> bool {
+        !self.is_uncertain() && self.term() > self.started_in
     }
 
     /// Whether the node is uncertain: its log may lack entries that it acknowledged, and it may
@@ -62,6 +63,7 @@ impl Ballot {
 
     /// Makes the node uncertain, or certain again.
     pub(crate) fn set_uncertain(&mut self, is_uncertain: bool, journal: &mut Journal) {
+        self.started_in = self.term();
         self.set(HardState { is_uncertain, ..self.hard_state }, journal);
     }
 

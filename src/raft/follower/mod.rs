@@ -205,7 +205,7 @@ impl Follower {
         common.ballot.record_named_committed(heartbeat.committed);
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
-        if common.ballot.entered_term_since_start()
+        if common.ballot.may_hold_read_lease()
             && let Some(bound) = self.read_lease.on_heartbeat(heartbeat, is_new, common.now())
         {
             common.reads.learn_freshness(bound);

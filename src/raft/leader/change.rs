@@ -10,6 +10,7 @@
 use alloc::collections::BTreeMap;
 
 use crate::progress::Progress;
+use crate::quorum::is_quorum;
 use crate::raft::api::action::Action;
 use crate::raft::common::Common;
 use crate::raft::leader::catch_up::CatchUp;
@@ -92,8 +93,8 @@ impl ChangeInProgress {
         peers: &Peers,
         changed: Membership,
     ) -> Membership {
-        let ready = changed.is_staged() && self.all_new_voters_keep_up(common, peers, &changed);
-        if ready { joint_after(common, peers, &changed) } else { changed }
+        let is_ready = changed.is_staged() && self.may_enter_joint(common, peers, &changed);
+        if is_ready { joint_after(common, peers, &changed) } else { changed }
     }
 
     /// Returns the next step of the change under way, once the previous one is committed. Completes
@@ -115,7 +116,7 @@ impl ChangeInProgress {
             None
         } else if membership.is_joint() {
             Some(membership.leave_joint())
-        } else if self.all_new_voters_keep_up(common, peers, membership) {
+        } else if self.may_enter_joint(common, peers, membership) {
             Some(joint_after(common, peers, membership))
         } else {
             None
@@ -137,11 +138,17 @@ impl ChangeInProgress {
         }
     }
 
-    /// Whether every new voter of the staged membership keeps up and was heard from recently.
-    fn all_new_voters_keep_up(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
+    /// Whether the joint step may follow the staged membership: every new voter keeps up and was
+    /// heard from recently, and the nodes that count are a quorum of the joint membership. Without
+    /// that quorum an uncertain voter would never become certain, because it needs the quorum of
+    /// the others, and the joint membership needs the uncertain voter.
+    fn may_enter_joint(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
         let membership = common.log().membership();
         let mut target = staged.target().iter();
+        let counts =
+            |id: NodeId| id == common.id() || peers.get(id).is_some_and(Progress::counts);
         target.all(|id| membership.is_voter(*id) || self.new_voter_keeps_up(common, peers, *id))
+            && is_quorum(&joint_after(common, peers, staged), counts)
     }
 
     /// Whether this new voter keeps up and was heard from recently. With leases, it must also have
@@ -154,7 +161,8 @@ impl ChangeInProgress {
             |peer: &Progress| common.config().lease.is_none() || peer.acked_round() > 0;
         known.is_some_and(CatchUp::keeps_up)
             && peers.get(id).is_some_and(|peer| {
-                common.now() < peer.last_contact().after(contact_max) && has_vote_lease(peer)
+                let is_recent = common.now() < peer.last_contact().after(contact_max);
+                peer.counts() && is_recent && has_vote_lease(peer)
             })
     }
 

@@ -45,6 +45,9 @@ impl Node {
                 self.inputs.push_back(raft::Input::SnapshotReceived { meta });
             }
             Some(SnapshotProgress::Served(output)) => self.outputs.push(output),
+            Some(SnapshotProgress::Damaged(damage)) => {
+                self.outputs.push(Output::KeptSnapshotDamaged(damage));
+            }
             None => {}
         }
     }
