@@ -388,10 +388,11 @@ impl Progress {
             }
             Mode::Replicate if verified.next() >= self.next => self.next = verified.next(),
             Mode::Replicate if verified.max(self.matched) == Index::ZERO => {
-                // The peer has restarted, and nothing of its log was acknowledged.
+                // The peer has restarted, and nothing of its log was acknowledged. The last entry
+                // that it was sent shows whether it still has those before.
                 self.inflight.clear();
                 self.mode = Mode::Probe { paused: false };
-                self.needs_append = true;
+                self.next = self.next.previous();
             }
             Mode::Probe { .. } | Mode::Replicate => {
                 let arrived = verified.max(self.matched);

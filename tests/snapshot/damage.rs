@@ -159,8 +159,13 @@ fn assert_starts_from_the_older(path: &Path) {
         assert!(node.storage.base() <= id(4), "the log reaches back");
     }
     let mut node = Node::open(path).expect("as before");
+    assert_eq!(node.storage.snapshot().last, id(4), "the older one is the current one");
+    node.take_snapshot(id(7), b"seven");
+    drop(node);
+    let mut node = Node::open(path).expect("one that ends before the unreadable one is recorded");
+    assert_eq!((node.snapshot.last, node.content()), (id(7), b"seven".to_vec()));
     node.take_snapshot(id(10), b"ten");
-    assert!(file(path, 4).exists(), "the last two intact ones are kept");
+    assert!(file(path, 7).exists(), "the last two intact ones are kept");
     drop(node);
     let mut node = Node::open(path).expect("the newest is whole");
     assert_eq!((node.snapshot.last, node.content()), (id(10), b"ten".to_vec()));
