@@ -19,7 +19,8 @@ pub(super) enum Certainty {
     /// Nothing else is known.
     #[default]
     Certain,
-    /// The log lacks some, and the peer has not reported that it is uncertain.
+    /// The log lacks entries that the peer acknowledged, and the peer has not reported that it is
+    /// uncertain.
     RolledBack,
     /// The peer has reported that it is uncertain.
     Uncertain,

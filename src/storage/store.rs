@@ -420,7 +420,7 @@ impl Storage {
             return;
         }
         let mut persisted = Vec::new();
-        let had_segments = self.log.index.base();
+        let base = self.log.index.base();
         self.log.advance(&mut self.updater, &mut self.operations, &mut persisted);
         events.extend(persisted.into_iter().map(Event::Persisted));
         let repaired = self.log.advance_repairs(self.updater.durable(), &mut self.operations);
@@ -454,7 +454,7 @@ impl Storage {
         events.extend(self.snapshots.take_events().map(Event::Snapshot));
         self.advance_closing(events);
         self.updater.advance(self.log.acknowledged(), &mut self.operations);
-        if had_segments != self.log.index.base() {
+        if base != self.log.index.base() {
             // An installed snapshot replaced the log, so the segments before it hold nothing.
             self.log.compact(self.log.index.base().id.index, &mut self.operations);
         }

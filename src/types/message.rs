@@ -184,8 +184,8 @@ pub enum Body {
         /// start says nothing about what was lost since.
         start_id: u64,
     },
-    /// The reply to a [`Body::RequestLogEnd`]. A quorum without the receiver has agreed since the
-    /// request that the sender leads.
+    /// The reply to a [`Body::RequestLogEnd`]. An entry that the sender appended after the request is
+    /// on the disks of a quorum, in which no uncertain node is.
     LogEnd {
         /// The `start_id` of the request.
         start_id: u64,
@@ -231,7 +231,7 @@ pub enum AppendOutcome {
         /// The last index at which its log is known to equal the leader's, durable or not.
         verified: Index,
     },
-    /// The follower has the entries, but acknowledges nothing, because its log is uncertain.
+    /// The follower has the entries, but acknowledges nothing, because it is uncertain.
     Stored {
         /// The last index at which its log durably equals the leader's.
         verified: Index,

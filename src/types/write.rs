@@ -10,7 +10,7 @@ use crate::types::membership::{Incarnation, Membership};
 use crate::types::text::{debug_as_display, texts};
 
 /// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), the
-/// longest vote lease it gave a leader (thesis §6.4.1), and whether its log is uncertain.
+/// longest vote lease it gave a leader (thesis §6.4.1), and whether it is uncertain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HardState {
     /// The latest term the node has seen.

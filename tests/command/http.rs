@@ -10,7 +10,7 @@ use crate::http_client::{connect, get, send};
 use crate::nodes::{Nodes, eventually, pause};
 
 /// Waits until the node has logged the address of the endpoint, and returns it.
-fn address(nodes: &Nodes, id: u64, field: &str) -> SocketAddr {
+pub(crate) fn address(nodes: &Nodes, id: u64, field: &str) -> SocketAddr {
     let mut address = None;
     eventually("the node logs the endpoint's address", || {
         let log = nodes.log(id);

@@ -23,6 +23,8 @@ fn killed() -> Nodes {
         in_use(&nodes.directory(1)) >= 3
     });
     nodes.quorate(&["put", "last", "acknowledged", "--nodes", &address]).ok();
+    // Meanwhile the flush is marked.
+    nodes.quorate(&["get", "last", "--nodes", &address]).prints(0, "acknowledged");
     nodes.kill(1);
     nodes
 }
@@ -127,4 +129,105 @@ fn zero_last_flush(path: &Path) {
     for page in [header, bodies] {
         file.write_all_at(&[0; PAGE as usize], page * PAGE).expect("the disk has space");
     }
+}
+
+/// Returns the log files of a directory that begin with a flush.
+fn begun(directory: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(directory).expect("the directory exists");
+    let paths = files.map(|entry| entry.expect("it can be listed").path());
+    let begins = |path: &PathBuf| {
+        let mut byte = [0];
+        let name = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("log-"));
+        let read = File::open(path).and_then(|file| file.read_exact_at(&mut byte, 0));
+        name && read.is_ok() && byte != [0]
+    };
+    let mut found: Vec<PathBuf> = paths.filter(begins).collect();
+    found.sort();
+    found
+}
+
+impl Nodes {
+    fn put_one(&self, value: u64) {
+        self.ask(&["put", &format!("key{value}"), &format!("value{value}")]).ok();
+    }
+
+    /// Waits until the node has been certain again `times` times, and asserts that every value is
+    /// readable.
+    fn await_certain(&self, id: u64, times: usize, values: u64) {
+        eventually("the node is certain again", || {
+            self.log(id).matches("is certain again").count() == times
+        });
+        for value in 0..values {
+            self.ask(&["get", &format!("key{value}")]).prints(0, &format!("value{value}"));
+        }
+    }
+}
+
+#[test]
+fn a_node_without_the_end_of_its_log_gets_it_back_from_the_others() {
+    type Harm = fn(&Path, &[u8]);
+    let harms: [(Harm, &str); 4] = [
+        (|file, _| zero_last_flush(file), "no intact flush is here: flush"),
+        (|file, _| fs::write(file, "").expect("it is a file"), "the file ends after 0 bytes: "),
+        (|file, _| fs::remove_file(file).expect("it exists"), "the file is missing: "),
+        (|file, older| fs::write(file, older).expect("it is a file"), "no intact flush is here: "),
+    ];
+    let mut nodes = Nodes::start(3);
+    nodes.leader();
+    (0..10).for_each(|value| nodes.put_one(value));
+    let mut values = 10;
+    for (place, (harm, line)) in harms.into_iter().enumerate() {
+        let id = place as u64 % 3 + 1;
+        nodes.put_one(values);
+        let last = begun(&nodes.directory(id)).pop().expect("the log has a flush");
+        let older = fs::read(&last).expect("it can be read");
+        (values + 1..values + 5).for_each(|value| nodes.put_one(value));
+        values += 5;
+        nodes.ask(&["get", "key0"]).prints(0, "value0");
+        nodes.kill(id);
+        harm(&last, &older);
+        let found = nodes.quorate(&["inspect", &format!("d{id}")]);
+        assert_eq!(found.code, 1, "{found:?}");
+        let name = last.file_name().expect("a file has a name").to_string_lossy();
+        for part in
+            [&format!("\nlost: {name} at "), line, "next: start the node with quorate serve"]
+        {
+            assert!(found.out.contains(part), "{part:?} is not in {}", found.out);
+        }
+        nodes.put_one(values);
+        values += 1;
+        nodes.serve(id);
+        nodes.await_certain(id, 1 + place / 3, values);
+        let log = nodes.log(id);
+        assert!(log.contains("the disk has lost entries that this node had acknowledged"), "{log}");
+        nodes.kill(id);
+        nodes.quorate(&["inspect", &format!("d{id}")]).prints(0, "no damage");
+        nodes.serve(id);
+    }
+    // The nodes count again.
+    let away = nodes.leader();
+    nodes.kill(away);
+    nodes.put_one(values);
+    for value in 0..=values {
+        nodes.ask(&["get", &format!("key{value}")]).prints(0, &format!("value{value}"));
+    }
+}
+
+#[test]
+fn nodes_that_all_lost_the_end_of_their_logs_serve_nothing() {
+    let mut nodes = Nodes::start(3);
+    nodes.leader();
+    (0..5).for_each(|value| nodes.put_one(value));
+    nodes.ask(&["get", "key0"]).prints(0, "value0");
+    (1..=3).for_each(|id| nodes.kill(id));
+    for id in 1..=3 {
+        zero_last_flush(&begun(&nodes.directory(id)).pop().expect("the log has a flush"));
+        nodes.serve(id);
+    }
+    for id in 1..=3 {
+        eventually("the loss is logged", || nodes.log(id).contains("the disk has lost entries"));
+    }
+    let status = nodes.ask(&["status"]);
+    assert_ne!(status.code, 0, "{status:?}");
+    assert_ne!(nodes.ask(&["get", "key0"]).code, 0, "no quorum knows what was acknowledged");
 }

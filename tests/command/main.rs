@@ -34,3 +34,4 @@ mod serving;
 mod settings;
 #[path = "../common/skip.rs"]
 mod skip;
+mod soak;

@@ -210,7 +210,7 @@ impl ClusterStatus {
                 Some(format!("{}: the disk is full", row.member.id))
             }
             Ok(report) if report.status.is_uncertain => Some(format!(
-                "{}: the end of its log is uncertain: waits for a leader",
+                "{}: uncertain: its log may lack acknowledged entries; waits for a leader",
                 row.member.id
             )),
             Ok(report) if report.status.damaged_entries > 0 => {

@@ -30,7 +30,7 @@ pub enum Action {
     /// transfer under way continues, and a complete one is reported again. A later snapshot
     /// replaces an earlier one.
     ReceiveSnapshot {
-        /// The leader that offered the snapshot.
+        /// The node that offered the snapshot: the leader, or another member in a repair.
         from: NodeId,
         /// The metadata of the snapshot.
         meta: SnapshotMeta,

@@ -211,7 +211,7 @@ impl Leader {
     }
 
     /// The last index up to which a quorum without any uncertain node has the log on its disks.
-    /// With `Config::survivor`, every other voter is that quorum.
+    /// With `Config::survivor`, every voter that counts is that quorum.
     fn certain_matched(&self, common: &Common) -> Index {
         let (id, membership) = (common.id(), common.log().membership());
         if common.survival.is_on() {

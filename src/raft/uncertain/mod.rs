@@ -14,7 +14,7 @@ use crate::types::{Body, Index, NodeId};
 /// which arrives after the node became certain in this term, changes nothing: a disk is rolled back
 /// while its node is down.
 pub(crate) fn on_rolled_back(common: &mut Common, from: NodeId) {
-    if common.ballot.is_uncertain() || common.health.log_end.was_reached_in(common.term()) {
+    if common.ballot.is_uncertain() || common.health.log_end.became_certain_in(common.term()) {
         return;
     }
     common.journal.outbox_mut().drop_held();
@@ -50,7 +50,7 @@ pub(crate) fn advance(common: &mut Common, verified: Index) {
     let log_end = common.health.log_end;
     if common.ballot.is_uncertain() && log_end.is_reached(common.term(), verified, common.log()) {
         common.ballot.set_uncertain(false, &mut common.journal);
-        common.health.log_end = LogEndRequest::reached_in(common.term());
+        common.health.log_end = LogEndRequest::certain_since(common.term());
         common.output.push(Action::LogCertain);
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct LogEndRequest {
     /// The reply to this start of the node.
     end: Option<LogEnd>,
     /// The term in which the node last became certain, since its start.
-    reached_in: Option<Term>,
+    certain_since: Option<Term>,
 }
 
 /// The end of a leader's log: an uncertain node must have everything up to there.
@@ -27,13 +27,13 @@ struct LogEnd {
 
 impl LogEndRequest {
     /// Returns the state of a node that has become certain in `term`.
-    pub(super) fn reached_in(term: Term) -> LogEndRequest {
-        LogEndRequest { reached_in: Some(term), ..LogEndRequest::default() }
+    pub(super) fn certain_since(term: Term) -> LogEndRequest {
+        LogEndRequest { certain_since: Some(term), ..LogEndRequest::default() }
     }
 
     /// Whether the node has become certain in `term`.
-    pub(super) fn was_reached_in(&self, term: Term) -> bool {
-        self.reached_in == Some(term)
+    pub(super) fn became_certain_in(&self, term: Term) -> bool {
+        self.certain_since == Some(term)
     }
 
     /// Records a reply. The latest one counts: after a change of leaders, the log of the next one
