@@ -109,6 +109,13 @@ fn a_killed_node_does_not_start_without_its_acknowledged_log_files() {
         &format!("error: zero: {} at 0: no intact flush is here", named(last)),
     );
 
+    // A file of the log under the name of another one is no copy of that one.
+    copy(&nodes, "twice", |copy| {
+        fs::copy(segment(copy, 1), segment(copy, last + 9)).expect("the disk has space");
+    });
+    let line = format!("error: twice: {}: segment number is 1", named(last + 9));
+    nodes.quorate(&["serve", "--data-dir", "twice"]).fails_with(2, &line);
+
     // The last write alone: its header is the last page with content before the bodies.
     copy(&nodes, "tail", |copy| zero_last_flush(&segment(copy, last)));
     rejected(&nodes, "tail", &format!("error: tail: {} at ", named(last)));
