@@ -78,8 +78,9 @@ pub(crate) struct NodeParts {
     pub(crate) conflict_test: ConflictTest,
     pub(crate) snapshots: Snapshots,
     pub(crate) validation: Validation,
-    /// The reason why the state machine could not be restored, if it could not.
+    /// The error about the lost end of the log, if the start found one.
     pub(crate) lost_end: Option<StorageError>,
+    /// The reason why the state machine could not be restored, if it could not.
     pub(crate) snapshot_damage: Option<StorageError>,
     pub(crate) hash_chains: HashChains,
     pub(crate) usage: MachineUsage,
@@ -140,7 +141,9 @@ impl Node {
             inputs: VecDeque::new(),
             outputs: Vec::new(),
         };
-        node.outputs.extend(parts.lost_end.map(Output::LogEndLost));
+        if node.raft.status().is_uncertain {
+            node.outputs.push(Output::StartedUncertain(parts.lost_end));
+        }
         if let Some(damage) = parts.snapshot_damage {
             node.inputs.push_back(raft::Input::Quarantine(true));
             node.outputs.push(Output::SnapshotDamaged(damage));

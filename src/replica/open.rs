@@ -11,7 +11,7 @@ use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
 use crate::storage::{self, ClusterId, Disk, Identity, OpenedStorage, Storage, StorageError};
 use crate::types::text::texts;
-use crate::types::{Index, Instant, Membership, Restored};
+use crate::types::{DamagedEntry, Index, Instant, Membership, Restored};
 
 /// A complete node: the consensus part and the worker with the state machine.
 #[derive(Clone, Debug)]
@@ -140,19 +140,27 @@ impl<M: StateMachine> Replica<M> {
 /// log, and no other node has to have it: the node alone is a quorum. It is not started then.
 #[must_use]
 pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
+    let is_needed = opened.snapshot_damage.is_some()
+        || opened.lost_end.is_some()
+        || needed_entries(opened).next().is_some();
+    !is_needed || may_have_peers(opened) || !is_sole_quorum(opened)
+}
+
+/// Returns the damaged entries that the snapshot does not cover.
+fn needed_entries(opened: &OpenedStorage) -> impl Iterator<Item = &DamagedEntry> {
     let covered = opened.snapshot.last.index;
-    let mut needed = opened.damaged.iter().filter(|damaged| damaged.id.index > covered).peekable();
-    let is_needed =
-        opened.snapshot_damage.is_some() || opened.lost_end.is_some() || needed.peek().is_some();
-    // A membership that is lost may name other voters.
-    let may_have_peers = needed.any(|damaged| damaged.is_membership);
-    !is_needed || may_have_peers || !is_sole_quorum(opened)
+    opened.damaged.iter().filter(move |damaged| damaged.id.index > covered)
+}
+
+/// Whether a membership whose content is lost may name other voters.
+fn may_have_peers(opened: &OpenedStorage) -> bool {
+    needed_entries(opened).any(|damaged| damaged.is_membership)
 }
 
 /// Rejects the start of an uncertain node that no other node can make certain again.
 fn check_certainty(opened: &OpenedStorage) -> Result<(), OpenError> {
-    let may_have_peers = opened.damaged.iter().any(|damaged| damaged.is_membership);
-    let is_lost = opened.hard_state.is_uncertain && !may_have_peers && is_sole_quorum(opened);
+    let is_lost =
+        opened.hard_state.is_uncertain && !may_have_peers(opened) && is_sole_quorum(opened);
     if is_lost { Err(OpenError::SoleVoter) } else { Ok(()) }
 }
 
@@ -182,7 +190,7 @@ impl std::error::Error for OpenError {}
 mod tests {
     use super::*;
     use crate::storage::{FileName, Identity, StorageConfig};
-    use crate::types::{DamagedEntry, EntryId, Incarnation, NodeId, SnapshotMeta, Term};
+    use crate::types::{EntryId, Incarnation, NodeId, SnapshotMeta, Term};
 
     #[test]
     fn a_node_that_is_a_quorum_needs_each_entry_after_its_snapshot() {

@@ -152,11 +152,12 @@ pub enum Output {
     StateCompared(ComparisonResult),
     /// The node stopped because of an error. It does nothing more before a restart.
     Stopped(StorageError),
-    /// A snapshot on the disk cannot be read any more. The node takes another one.
+    /// A snapshot on the disk cannot be read any more. The node takes another one, if it has
+    /// applied entries since.
     KeptSnapshotDamaged(StorageError),
-    /// The node started without the last flushes of its log, which it had acknowledged. It is
-    /// uncertain and counts for nothing, until a leader has checked its log.
-    LogEndLost(StorageError),
+    /// The node started uncertain: it counts for nothing until a leader has checked its log. The
+    /// error is about the last flushes of the log, if this start found that they are lost.
+    StartedUncertain(Option<StorageError>),
     /// The node started without a state, because no snapshot on its disk can be read: it applies
     /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
     SnapshotDamaged(StorageError),

@@ -374,9 +374,15 @@ fn log_output(output: &Output) {
             );
         }
         Output::KeptSnapshotDamaged(damage) => {
-            warn!(%damage, "a snapshot on the disk is damaged: the node takes another one");
+            warn!(%damage, "a snapshot on the disk is damaged: another one is taken");
         }
-        Output::LogEndLost(StorageError { file, offset, message, .. }) => {
+        Output::StartedUncertain(None) => {
+            warn!(
+                "the log may lack entries that this node had acknowledged; the node does not vote \
+                 or count until a leader has checked its log"
+            );
+        }
+        Output::StartedUncertain(Some(StorageError { file, offset, message, .. })) => {
             error!(
                 file = file.map(tracing::field::display),
                 offset,

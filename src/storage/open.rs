@@ -153,12 +153,19 @@ impl Storage {
         let mut patched = PatchedDisk::new(disk);
         let recovered = recover(&mut patched, &directory, bytes, tail)?;
         let Directory { copies, superblock, segments, .. } = directory;
+        let directory_log_start = superblock.log_start;
         let base = recovered.index.base().id.index;
         let newest = &superblock.snapshot;
         let found = Snapshots::open(&mut patched, cluster, newest, base, config.snapshots)?;
         let updater = SuperblockUpdater::new(superblock, &copies);
         let mut unwritten = UnwrittenContent::of(&recovered);
-        let log_start = recovered.log_start;
+        let (log_start, committed) = (recovered.log_start, recovered.committed);
+        if log_start > directory_log_start
+            && let (Some(lost), Some(_)) = (&recovered.lost_end, &found.damage)
+        {
+            // What is left of the log belongs to the snapshot before the damaged one.
+            return Err(lost.clone().into());
+        }
         let rewritten = match recovered.unacknowledged {
             Some(UnacknowledgedFlush::Intact(prev)) => Some((prev, recovered.committed)),
             _ => None,
@@ -166,7 +173,7 @@ impl Storage {
         let (mut storage, opened) =
             Storage::prepare(&mut patched, config, updater, found, recovered)?;
         let mut damage =
-            opened.damage.iter().chain(&opened.snapshot_damage).chain(&opened.lost_end);
+            opened.lost_end.iter().chain(&opened.damage).chain(&opened.snapshot_damage);
         if let Some(damage) = damage.next().filter(|_| !accepts(&opened)) {
             return Err(damage.clone().into());
         }
@@ -174,7 +181,7 @@ impl Storage {
         unwritten.patches.extend(patched.into_patches());
         unwritten.write(disk, identity)?;
         if opened.lost_end.is_some() {
-            storage.lower_floor(disk, log_start)?;
+            storage.lower_floor(disk, log_start, committed)?;
         }
         if opened.snapshot.last.index < storage.snapshot().last.index {
             storage.fall_back(disk, &opened.snapshot)?;
@@ -236,16 +243,22 @@ impl Storage {
     }
 
     /// Makes the node uncertain, durably, because flushes through the floor are missing; then the
-    /// last flush of the log is the floor, and `log_start` the first one that the snapshot does not
-    /// replace.
-    fn lower_floor(&mut self, disk: &mut impl Disk, log_start: FlushSeq) -> Result<(), OpenError> {
+    /// last flush of the log is the floor, `log_start` the first one that the snapshot does not
+    /// replace, and `committed` the commit index of what is left.
+    fn lower_floor(
+        &mut self,
+        disk: &mut impl Disk,
+        log_start: FlushSeq,
+        committed: Index,
+    ) -> Result<(), OpenError> {
         let acknowledged = self.log.acknowledged();
         self.updater.request(|superblock| {
             superblock.hard_state.is_uncertain = true;
             (superblock.ack_floor, superblock.log_start) = (acknowledged, log_start);
+            superblock.committed = committed;
         });
         self.run(disk)?;
-        // Until here the marks show the loss, in case that the start is interrupted.
+        // Only now: until the superblock is durable, the marks show the loss to the next start.
         for mark in floor::marks(self.log.floor(), &self.identity()) {
             self.operations.request(Owner::Floor, Lane::Log, mark);
         }

@@ -181,6 +181,9 @@ pub(crate) struct Replay<'a> {
     /// The entry through which the superblock records that the log is compacted, once it is known.
     compacted: Option<Link>,
     committed: Index,
+    /// The highest commit index that the snapshot or a flush names. Unlike that of the superblock,
+    /// it is about the entries that are left if the end of the log is lost.
+    committed_left: Index,
     runs: Vec<EntryId>,
     memberships: Vec<Index>,
     /// The last entries with their sizes in bytes, as many as the tail may hold.
@@ -206,6 +209,7 @@ impl<'a> Replay<'a> {
             started: false,
             compacted: None,
             committed: superblock.committed,
+            committed_left: superblock.snapshot.last.index,
             runs: Vec::new(),
             memberships: Vec::new(),
             tail: VecDeque::new(),
@@ -386,6 +390,7 @@ impl<'a> Replay<'a> {
             ));
         }
         self.committed = self.committed.max(block.committed);
+        self.committed_left = self.committed_left.max(block.committed);
         self.index.append(&flush);
         let is_compacted = |record: &&Record| record.id.index == self.superblock.compacted;
         self.compacted = records.iter().find(is_compacted).map(Record::link).or(self.compacted);
@@ -489,7 +494,13 @@ impl<'a> Replay<'a> {
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
         }
         if self.contains(snapshot) {
-            return Ok(RecoveredLog { lost_end, ..self.recovered(last_seq) });
+            // The superblock may name an entry that was lost. What is left there may never have
+            // been committed, if the lost flush had replaced it.
+            let committed = match lost_end {
+                Some(_) => self.committed_left,
+                None => self.committed,
+            };
+            return Ok(RecoveredLog { lost_end, committed, ..self.recovered(last_seq) });
         }
         if lost_end.is_none() {
             return Err(inconsistent(format!(
@@ -499,7 +510,8 @@ impl<'a> Replay<'a> {
         // Nothing after the snapshot is left: the snapshot replaces every flush through the floor.
         let (last_seq, empty) = (self.floor.seq, Replay::new(self.superblock, self.floor, 0));
         let log_start = last_seq.next();
-        Ok(RecoveredLog { lost_end, log_start, ..empty.recovered(last_seq) })
+        let committed = snapshot.index;
+        Ok(RecoveredLog { lost_end, log_start, committed, ..empty.recovered(last_seq) })
     }
 
     /// Returns true if the log contains the entry `snapshot`, which is at or after its base.

@@ -17,21 +17,24 @@ use crate::nodes::{Nodes, eventually};
 /// The number of keys that the honest client overwrites in turn.
 const KEYS: u64 = 500;
 
-/// One attacker's next act, on a node with these addresses for clients and for metrics.
-type Attack = fn(&Held, SocketAddr, SocketAddr);
+/// One attacker's next act, on a node with these addresses for clients and for metrics. Returns
+/// true if it reached the node.
+type Attack = fn(&Held, SocketAddr, SocketAddr) -> bool;
 
 /// What an attacker keeps between its acts.
 #[derive(Default)]
 struct Held(std::cell::RefCell<Vec<TcpStream>>);
 
 impl Held {
-    /// Keeps a connection, and closes the oldest one if there are more than `max`.
-    fn keep(&self, connection: std::io::Result<TcpStream>, max: usize) {
-        let mut held = self.0.borrow_mut();
+    /// Keeps a connection to this address, and closes the oldest one if there are more than `max`.
+    fn keep(&self, address: SocketAddr, max: usize) -> bool {
+        let (mut held, connection) = (self.0.borrow_mut(), TcpStream::connect(address));
+        let connects = connection.is_ok();
         held.extend(connection);
         if held.len() > max {
             held.remove(0);
         }
+        connects
     }
 
     /// Sends `byte` on every connection, and closes those that the node has closed.
@@ -43,25 +46,26 @@ impl Held {
 /// The attacks that a stranger, or a client with a certificate, can carry out again and again.
 const ATTACKS: [(&str, Attack); 6] = [
     ("hellos that arrive byte by byte", |held, node, _| {
-        held.keep(TcpStream::connect(node), 200);
         held.drip(b'Q');
+        held.keep(node, 200)
     }),
-    ("connections that send nothing", |held, node, _| held.keep(TcpStream::connect(node), 400)),
-    ("connections that are reset", |_, node, _| drop(TcpStream::connect(node))),
+    ("connections that send nothing", |held, node, _| held.keep(node, 400)),
+    ("connections that end at once", |_, node, _| TcpStream::connect(node).is_ok()),
     ("garbage", |_, node, _| {
-        let Ok(mut stream) = TcpStream::connect(node) else { return };
-        let _ = stream.write_all(&[0xa5; 4096]);
+        let Ok(mut stream) = TcpStream::connect(node) else { return false };
+        let sent = stream.write_all(&[0xa5; 4096]).is_ok();
         let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
         let _ = stream.read(&mut [0; 64]);
+        sent
     }),
     ("HTTP requests that arrive byte by byte", |held, _, metrics| {
-        held.keep(TcpStream::connect(metrics), 100);
         held.drip(b'G');
+        held.keep(metrics, 100)
     }),
     ("clients with a session each", |_, node, _| {
         let config = ClientConfig::new(ANY_UNNAMED_CLUSTER, [node.to_string()]);
         let client = Client::new(config).expect("the configuration is valid");
-        let _ = client.with_deadline(Duration::from_millis(500)).propose(&[0; 20_000]);
+        client.with_deadline(Duration::from_millis(500)).propose(&[0; 20_000]).is_ok()
     }),
 ];
 
@@ -84,8 +88,8 @@ impl Attackers {
                 let held: Vec<Held> = targets.iter().map(|_| Held::default()).collect();
                 while !ended.load(Ordering::Relaxed) {
                     for (held, (node, metrics)) in held.iter().zip(&targets) {
-                        attack(held, *node, *metrics);
-                        count.fetch_add(1, Ordering::Relaxed);
+                        let reached = attack(held, *node, *metrics);
+                        count.fetch_add(u64::from(reached), Ordering::Relaxed);
                     }
                     std::thread::sleep(Duration::from_millis(20));
                 }
@@ -102,7 +106,9 @@ impl Drop for Attackers {
             thread.join().expect("an attacker does not panic");
         }
         for (name, count) in &self.acts {
-            println!("{:>8} {name}", count.load(Ordering::Relaxed));
+            let count = count.load(Ordering::Relaxed);
+            println!("{count:>8} {name}");
+            assert!(count > 0 || std::thread::panicking(), "no attack reached a node: {name}");
         }
     }
 }

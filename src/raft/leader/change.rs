@@ -139,13 +139,15 @@ impl ChangeInProgress {
     }
 
     /// Whether the joint step may follow the staged membership: every new voter keeps up and was
-    /// heard from recently, and the nodes that count are a quorum of the joint membership. Without
+    /// heard from recently, and the nodes that count are a quorum of the joint membership. A voter
+    /// that has not replied in this term may be uncertain. Without
     /// that quorum an uncertain voter would never become certain, because it needs the quorum of
     /// the others, and the joint membership needs the uncertain voter.
     fn may_enter_joint(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
         let membership = common.log().membership();
         let mut target = staged.target().iter();
-        let counts = |id: NodeId| id == common.id() || peers.get(id).is_some_and(Progress::counts);
+        let is_certain = |peer: &Progress| peer.counts() && peer.acked_round() > 0;
+        let counts = |id: NodeId| id == common.id() || peers.get(id).is_some_and(is_certain);
         target.all(|id| membership.is_voter(*id) || self.new_voter_keeps_up(common, peers, *id))
             && is_quorum(&joint_after(common, peers, staged), counts)
     }

@@ -206,8 +206,10 @@ impl DirectoryReport {
 
 /// Returns the place and the text of an error, without advice.
 fn in_words(error: &StorageError) -> String {
-    let file = error.file.map_or_else(|| "the directory".to_owned(), |file| file.to_string());
-    format!("{file} at {}: {}", error.offset, error.message)
+    match error.file {
+        Some(file) => format!("{file} at {}: {}", error.offset, error.message),
+        None => error.message.clone(),
+    }
 }
 
 fn unreadable(error: &dyn fmt::Display) -> StorageError {
