@@ -259,7 +259,7 @@ impl Model {
         let hot = self.entries.iter().filter(|entry| entry.id.index.0 >= self.hot_from);
         assert_eq!(log.tail_bytes(), hot.clone().map(Entry::bytes).sum::<usize>());
         let unapplied = hot.filter(|entry| entry.id.index.0 > self.applied);
-        assert!(log.unapplied_in_memory().eq(unapplied));
+        assert!(log.in_memory_after(log.applied()).eq(unapplied));
         self.check_damage(log);
     }
 }

@@ -89,9 +89,9 @@ impl<M: StateMachine> Replica<M> {
         } else if opened.snapshot.last.index > Index::ZERO {
             worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
         }
-        let own = worker.machine().user().applied();
-        if own > opened.last.index {
-            return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last.index });
+        let (own, last) = (worker.machine().user().applied(), opened.last.index);
+        if let Some(applied) = own.filter(|applied| *applied > last) {
+            return Err(OpenError::AppliedBeyondLog { applied, last });
         }
         let applied = opened.snapshot.last.index;
         let is_restored = worker.machine().applied().index == applied;
@@ -110,6 +110,7 @@ impl<M: StateMachine> Replica<M> {
             last: opened.last.index,
             tail: opened.tail,
             applied,
+            machine_is_durable: own.is_some(),
         };
         let hash_chains = HashChains::from_tail(&restored.tail);
         let mut validation = Validation::new(&config, seed, applied, worker.state_digest(), now);

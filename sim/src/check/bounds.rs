@@ -40,6 +40,8 @@ pub struct Bounds {
     pub config: Config,
     /// The most by which a clock may run too fast or too slow, in parts per million.
     pub drift_ppm: u32,
+    /// Whether the state machines keep durable state of their own.
+    pub machine_is_durable: bool,
 }
 
 /// Whether the options prevent removed and half-isolated nodes from starting elections without end
@@ -71,6 +73,7 @@ impl Bounds {
             costs,
             config: config.clone(),
             drift_ppm: 0,
+            machine_is_durable: false,
         }
     }
 
