@@ -3,6 +3,8 @@
 
 mod answers;
 mod damage;
+#[cfg(test)]
+mod disk_order_tests;
 mod notes;
 mod snapshots;
 mod state_comparison;

@@ -15,7 +15,8 @@ pub struct Bounds {
     pub message_bytes_max: usize,
     /// The most unacknowledged appends to one peer, from `Config::inflight_messages_max`.
     pub inflight_messages_max: usize,
-    /// The most unapplied bytes in a leader's log, from `Config::unapplied_bytes_max`.
+    /// The most bytes in a leader's log that are not applied or not on its disk, from
+    /// `Config::unapplied_bytes_max`.
     pub unapplied_bytes_max: usize,
     /// The most bytes of durable entries in memory, from `Config::tail_bytes_max`.
     pub tail_bytes_max: usize,
