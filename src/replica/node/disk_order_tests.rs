@@ -11,9 +11,7 @@ use crate::replica::config::ReplicaConfig;
 use crate::replica::input::Input;
 use crate::replica::open::Replica;
 use crate::replica::output::Output;
-use crate::storage::{
-    ClusterId, Completion, Disk, FileDisk, FileName, Identity, Operation,
-};
+use crate::storage::{ClusterId, Completion, Disk, FileDisk, FileName, Identity, Operation};
 use crate::types::{
     Body, Entry, EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, Packet,
     Payload, Term,
@@ -90,10 +88,8 @@ impl Host {
                 Output::Disk(operation) => {
                     let durable = self.replica.node.raft().log().durable();
                     let (file, _) = operation.action.place();
-                    let is_snapshot = matches!(
-                        file,
-                        Some(FileName::Snapshot(_) | FileName::PartialSnapshot(_))
-                    );
+                    let is_snapshot =
+                        matches!(file, Some(FileName::Snapshot(_) | FileName::PartialSnapshot(_)));
                     assert!(!is_snapshot || durable == Index(2), "a snapshot is ahead of the log");
                     self.waiting.push_back(operation);
                 }
