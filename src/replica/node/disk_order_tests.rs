@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -51,6 +52,7 @@ struct Host {
     disk: FileDisk,
     waiting: VecDeque<Operation>,
     view: Option<FrozenView>,
+    now: Instant,
     _directory: TempDir,
 }
 
@@ -66,8 +68,8 @@ impl Host {
         let machine = Empty { applied };
         let opened = Replica::open(&mut disk, cluster, machine, config, 0, Instant::ZERO);
         let replica = opened.expect("it is formatted");
-        let (waiting, view) = (VecDeque::new(), None);
-        let mut host = Host { replica, disk, waiting, view, _directory: directory };
+        let (waiting, view, now) = (VecDeque::new(), None, Instant::ZERO);
+        let mut host = Host { replica, disk, waiting, view, now, _directory: directory };
         let mut outputs = Vec::new();
         host.replica.node.start(&mut outputs);
         host.execute(outputs);
@@ -77,7 +79,8 @@ impl Host {
 
     fn step(&mut self, input: Input) {
         let mut outputs = Vec::new();
-        self.replica.node.step(Instant::ZERO, input, &mut outputs);
+        self.now = self.now.after(Duration::from_millis(1));
+        self.replica.node.step(self.now, input, &mut outputs);
         self.execute(outputs);
     }
 
@@ -168,6 +171,9 @@ fn a_snapshot_is_written_once_the_log_is_durable_up_to_its_last_entry() {
     host.receive_committed();
     host.step(Input::TakeSnapshot);
     assert_eq!(host.view.as_ref().map(|view| view.last().index), Some(Index(2)));
+    host.run_disk();
+    // The rate of the snapshot delays its last piece.
+    host.step(Input::Timeout);
     host.run_disk();
     assert_eq!(host.snapshot(), Index(2));
 }
