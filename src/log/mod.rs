@@ -1,7 +1,7 @@
 //! The log's indices and terms, and a bounded tail of its entries in memory.
 //!
-//! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last, and durable ≤ last. An entry may be
-//! applied before it is durable here, unless the state machine is durable itself
+//! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last, and durable ≤ last. An entry may
+//! be applied before it is durable here, unless the state machine is durable itself
 //! (docs/book/src/before-the-disk.md). A snapshot received from another node replaces the whole log
 //! at once. After that, and after a rebuild, applied < snapshot until the state machine is restored
 //! from the snapshot.
@@ -198,8 +198,8 @@ impl Log {
         self.applied
     }
 
-    /// The last index up to which every entry is applied and durable here, so that neither the state
-    /// machine nor the disk needs it in memory any more.
+    /// The last index up to which every entry is applied and durable here, so that neither the
+    /// state machine nor the disk needs it in memory any more.
     #[must_use]
     pub fn finished(&self) -> Index {
         self.applied.min(self.durable)

@@ -1,5 +1,6 @@
 //! The disk of the node under test.
 
+use quorate::log::Log;
 use quorate::types::{
     Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Restored, SnapshotMeta, Term,
     Write,
@@ -75,9 +76,9 @@ impl Disk {
 
     /// Whether the state machine may apply the entry: it is durable, or it is only in memory, which
     /// the state machine loses with it.
-    pub(crate) fn may_apply(&self, entry: &Entry, in_memory: Option<&Entry>) -> bool {
-        let index = entry.id.index;
-        self.at(index) == Some(entry) || (!self.machine_is_durable && in_memory == Some(entry))
+    pub(crate) fn may_apply(&self, entry: &Entry, log: &Log) -> bool {
+        let (index, may_be_lost) = (entry.id.index, !self.machine_is_durable);
+        self.at(index) == Some(entry) || (may_be_lost && log.in_memory(index) == Some(entry))
     }
 
     pub(crate) fn read(&self, first: Index, last: Index) -> Vec<Entry> {

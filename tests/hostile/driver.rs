@@ -536,8 +536,7 @@ impl Driver {
         assert_eq!(self.applying, None, "one batch at a time");
         let expected = (self.applied.0 + 1..).map(Index).take(entries.len());
         assert!(entries.iter().map(|entry| entry.id.index).eq(expected), "indices are consecutive");
-        let in_memory = |entry: &Entry| self.raft.log().in_memory(entry.id.index);
-        let may_apply = |entry: &Entry| self.disk.may_apply(entry, in_memory(entry));
+        let may_apply = |entry: &Entry| self.disk.may_apply(entry, self.raft.log());
         assert!(entries.iter().all(may_apply), "applied entries are durable, or in the log");
         let last = entries.last().expect("a batch is not empty").id.index;
         assert!(last <= self.raft.status().committed, "applied entries are committed");

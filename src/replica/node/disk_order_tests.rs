@@ -1,4 +1,4 @@
-//! What waits for the node's own disk, and what does not.
+//! The order of the state machine, the snapshots and the node's own disk.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
