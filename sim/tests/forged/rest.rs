@@ -67,11 +67,12 @@ crate::forgeries! {
         stage.wins(1, 1, &[2, 3, 4]);
         stage.all_hold(&[1, 2, 3, 4], &[noop(1, 1)]);
         stage.all_hold(&[1, 2, 3, 4], &[written(2, 1, 0, &bytes)]);
+        stage.commits(1, 2);
+        stage.applies(1, 1);
+        stage.applies(1, 2);
         stage.takes(1, &[written(3, 1, 1, &bytes)]);
         stage.all_hold(&[2, 3, 4], &[written(3, 1, 1, &bytes)]);
         stage.commits(1, 3);
-        stage.applies(1, 1);
-        stage.applies(1, 2);
         stage.applies(1, 3);
         stage.takes(1, &[written(4, 1, 2, &bytes)]);
     }

@@ -35,8 +35,16 @@ fn doubted() -> Stage {
 /// Node 1 leads term 1, with state machines that are durable themselves, and has committed an entry
 /// that its own disk lacks.
 fn durable() -> Stage {
-    let mut stage = Stage::of_durable_machines();
-    stage.wins(1, 1, &[2, 3]);
+    committed_by_others(Stage::of_durable_machines())
+}
+
+/// As [`durable`], with state machines in memory.
+fn in_memory() -> Stage {
+    committed_by_others(Stage::new())
+}
+
+fn committed_by_others(mut stage: Stage) -> Stage {
+    stage.wins(1, 1, &[2, 3, 4]);
     stage.all_hold(&[1, 2, 3, 4], &[noop(1, 1)]);
     stage.takes(1, &[noop(2, 1)]);
     stage.all_hold(&[2, 3, 4], &[noop(2, 1)]);
@@ -78,15 +86,12 @@ crate::forgeries! {
         stage.observes(Observation::Restored { node, index, state });
     }
 
-    S37 a_snapshot_is_ahead_of_the_log_on_the_disk on applied
-    "n1 takes a snapshot that ends with 3@t1, but the log on its disk ends at index 2"
+    S37 a_snapshot_is_ahead_of_the_log_on_the_disk on in_memory
+    "n1 takes a snapshot that ends with 2@t1, but the log on its disk ends at index 1"
     |stage| {
-        stage.has_snapshot(1, id(2, 1), 1);
-        stage.takes(1, &[noop(3, 1)]);
-        stage.all_hold(&[2, 3, 4], &[noop(3, 1)]);
-        stage.commits(1, 3);
-        stage.applies(1, 3);
-        stage.has_snapshot(1, id(3, 1), 2);
+        stage.applies(1, 2);
+        stage.has_snapshot(1, id(1, 1), 1);
+        stage.has_snapshot(1, id(2, 1), 2);
     }
 
     S37 a_durable_state_machine_is_ahead_of_the_log_on_the_disk on durable
