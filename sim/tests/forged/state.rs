@@ -99,7 +99,7 @@ crate::forgeries! {
      ends at index 1"
     |stage| {
         stage.applies(1, 1);
-        stage.applies(1, 2);
+        stage.applies_these(1, &[noop(2, 1)]);
     }
 
     S26 a_state_machine_has_a_wrong_state on applied
