@@ -126,6 +126,7 @@ struct Model {
     committed: u64,
     applying: u64,
     applied: u64,
+    machine_is_durable: bool,
     /// Each damaged entry, and whether it is a membership that the log started without.
     damaged: BTreeMap<u64, bool>,
     /// The index of the first entry that may be in memory after the evictions.
@@ -135,7 +136,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(base: EntryId) -> Model {
+    fn new(base: EntryId, machine_is_durable: bool) -> Model {
         let index = base.index.0;
         Model {
             base,
@@ -145,6 +146,7 @@ impl Model {
             committed: index,
             applying: index,
             applied: index,
+            machine_is_durable,
             damaged: BTreeMap::new(),
             hot_from: index + 1,
             serial: 0,
@@ -195,7 +197,8 @@ impl Model {
         let intact = self.durable - self.damaged.keys().last().unwrap_or(&self.base.index.0);
         let dropped = restored.tail.len().saturating_sub(tail.min(intact) as usize);
         restored.tail.drain(..dropped);
-        restored.applied = Index(self.applied);
+        restored.applied = Index(self.applied.min(self.durable));
+        restored.machine_is_durable = self.machine_is_durable;
         restored
     }
 
@@ -241,6 +244,7 @@ impl Model {
         assert_eq!(ends, (self.base, self.snapshot, self.last()));
         let restores = self.applying < self.snapshot.index.0 && self.applying == self.applied;
         assert_eq!(log.may_restore(), restores && self.snapshot.index.0 <= self.durable);
+        assert_eq!(log.finished(), Index(self.applied.min(self.durable)));
         let indices = [log.applied(), log.applying(), log.committed(), log.durable()];
         let expected = [self.applied, self.applying, self.committed, self.durable];
         assert_eq!(indices, expected.map(Index));
@@ -259,7 +263,7 @@ impl Model {
         let hot = self.entries.iter().filter(|entry| entry.id.index.0 >= self.hot_from);
         assert_eq!(log.tail_bytes(), hot.clone().map(Entry::bytes).sum::<usize>());
         let unapplied = hot.filter(|entry| entry.id.index.0 > self.applied);
-        assert!(log.unapplied_in_memory().eq(unapplied));
+        assert!(log.in_memory_after(log.applied()).eq(unapplied));
         self.check_damage(log);
     }
 }
@@ -333,6 +337,7 @@ fn restart(log: &mut Log, model: &mut Model, tail: u64) {
     *log = Log::new(&restored).expect("the durable state is consistent");
     model.entries.truncate((model.durable - model.base.index.0) as usize);
     model.committed = model.committed.min(model.durable);
+    model.applied = model.applied.min(model.durable);
     model.applying = model.applied;
     model.hot_from = model.durable + 1 - restored.tail.len() as u64;
     if let Some((base, _)) = model.damaged.range(..=model.snapshot.index.0).next_back() {
@@ -378,7 +383,8 @@ fn repair(log: &mut Log, model: &mut Model, index: u64) {
 fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
     match *operation {
         Operation::Snapshot { index } if model.applied >= model.snapshot.index.0 => {
-            let index = within(index, model.snapshot.index.0, model.applied);
+            let last = model.applied.min(model.durable);
+            let index = within(index, model.snapshot.index.0, last);
             model.snapshot = model.id_at(index);
             log.take_snapshot(model.snapshot);
         }
@@ -435,7 +441,9 @@ fn begin_apply(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: 
         model.applying = model.snapshot.index.0;
         return;
     }
-    let last = model.committed.min(model.durable);
+    let durable = if model.machine_is_durable { model.durable } else { model.committed };
+    let last = model.committed.min(durable);
+    assert_eq!(log.applicable(), Index(last));
     let Some((first, slice)) = log.next_to_apply(entries_max, bytes_max) else {
         let busy = model.applying > model.applied || model.applied < model.snapshot.index.0;
         assert!(busy || model.applied >= last, "nothing is left to apply");
@@ -514,9 +522,10 @@ proptest! {
     #[test]
     fn the_log_behaves_like_a_vector_with_indices(
         base in prop_oneof![Just(EntryId::ZERO), Just(EntryId::new(Term(2), Index(5)))],
+        machine_is_durable in any::<bool>(),
         operations in vec(operations(), 1..120),
     ) {
-        let mut model = Model::new(base);
+        let mut model = Model::new(base, machine_is_durable);
         let mut log = Log::new(&model.restored(0)).expect("an empty log is consistent");
         model.check(&log);
         for operation in &operations {

@@ -65,8 +65,8 @@ impl StateMachine for Ledger {
         Ok(())
     }
 
-    fn applied(&self) -> Index {
-        if self.is_durable { self.applied } else { Index::ZERO }
+    fn applied(&self) -> Option<Index> {
+        self.is_durable.then_some(self.applied)
     }
 }
 

@@ -207,7 +207,8 @@ impl Cluster {
 
     fn take_snapshot(&mut self, at: usize, trailing: u64) {
         let node = &mut self.nodes[at];
-        if node.applied.index <= node.disk.snapshot.last.index {
+        let is_durable = node.applied.index <= node.raft.log().durable();
+        if node.applied.index <= node.disk.snapshot.last.index || !is_durable {
             return;
         }
         let meta = SnapshotMeta::empty(node.applied, node.raft.membership().clone());

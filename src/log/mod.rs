@@ -1,8 +1,10 @@
 //! The log's indices and terms, and a bounded tail of its entries in memory.
 //!
-//! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last and applied ≤ durable ≤ last. A
-//! snapshot received from another node replaces the whole log at once. After that, and after a
-//! rebuild, applied < snapshot until the state machine is restored from the snapshot.
+//! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last, and durable ≤ last. An entry may
+//! be applied before it is durable here, unless the state machine is durable itself
+//! (docs/book/src/before-the-disk.md). A snapshot received from another node replaces the whole log
+//! at once. After that, and after a rebuild, applied < snapshot until the state machine is restored
+//! from the snapshot.
 //!
 //! Entries that left the tail are *cold*: they are on the disk, and the log only returns the range
 //! to fetch.
@@ -35,6 +37,9 @@ pub struct Log {
     /// The last index passed to the state machine, which has applied the log up to `applied`.
     applying: Index,
     applied: Index,
+    /// Whether the state machine keeps durable state of its own, which must never be ahead of the
+    /// log on this disk.
+    machine_is_durable: bool,
 }
 
 /// The entries of a range if they are in memory, or else the range to fetch from the disk.
@@ -96,6 +101,7 @@ impl Log {
             committed: restored.committed.clamp(restored.applied, restored.last),
             applying: restored.applied,
             applied: restored.applied,
+            machine_is_durable: restored.machine_is_durable,
         };
         // No damaged entry that the snapshot covers is kept for peers: they take the snapshot.
         if let Some(base) = log.damaged.last_through(snapshot.index) {
@@ -192,6 +198,13 @@ impl Log {
         self.applied
     }
 
+    /// The last index up to which every entry is applied and durable here, so that neither the
+    /// state machine nor the disk needs it in memory any more.
+    #[must_use]
+    pub fn finished(&self) -> Index {
+        self.applied.min(self.durable)
+    }
+
     /// The last index passed to the state machine.
     #[must_use]
     pub fn applying(&self) -> Index {
@@ -236,9 +249,9 @@ impl Log {
         self.tail.after(index.previous()).next().filter(|entry| entry.id.index == index)
     }
 
-    /// Returns the entries in memory that are not applied.
-    pub fn unapplied_in_memory(&self) -> impl Iterator<Item = &Entry> {
-        self.tail.after(self.applied)
+    /// Returns the entries in memory after `index`.
+    pub fn in_memory_after(&self, index: Index) -> impl Iterator<Item = &Entry> {
+        self.tail.after(index)
     }
 
     /// The term of the entry at `index`; `None` if `index` is before the base or after the last
@@ -301,10 +314,12 @@ impl Log {
         self.durable = self.durable.min(last);
     }
 
-    /// Records a snapshot of the state machine that ends with `last`, an applied entry.
+    /// Records a snapshot of the state machine that ends with `last`, an applied entry that is
+    /// durable, so that a crash leaves no gap between the snapshot and the log.
     pub fn take_snapshot(&mut self, last: EntryId) {
         assert!(last.index >= self.snapshot.index, "snapshots only advance");
         assert!(last.index <= self.applied, "a snapshot covers applied entries only");
+        assert!(last.index <= self.durable, "a snapshot covers durable entries only");
         assert!(self.has(last), "a snapshot ends with an entry of the log");
         self.snapshot = last;
         self.memberships.compact(last.index);
@@ -422,15 +437,22 @@ impl Log {
         self.applying = self.snapshot.index;
     }
 
-    /// Returns the first index and the entries to apply next, all of them committed and durable.
-    /// `None` if there are none, if a batch is being applied, or if the snapshot must be restored
-    /// first.
+    /// The last index that may be passed to the state machine. A state machine in memory gets every
+    /// committed entry, because a crash takes it back as well. One that is durable itself gets only
+    /// entries that are durable here, so that it is never ahead of the log after a crash.
+    #[must_use]
+    pub fn applicable(&self) -> Index {
+        if self.machine_is_durable { self.committed.min(self.durable) } else { self.committed }
+    }
+
+    /// Returns the first index and the entries to apply next. `None` if there are none, if a batch
+    /// is being applied, or if the snapshot must be restored first.
     #[must_use]
     pub fn next_to_apply(&self, entries_max: usize, bytes_max: usize) -> Option<(Index, Slice)> {
         if self.applied < self.snapshot.index {
             return None;
         }
-        let last = self.committed.min(self.durable);
+        let last = self.applicable();
         if self.applying > self.applied || self.applied >= last {
             return None;
         }
@@ -442,7 +464,7 @@ impl Log {
     pub fn begin_apply(&mut self, index: Index) {
         assert!(index > self.applying, "entries are handed over once");
         assert!(self.applied >= self.snapshot.index, "entries follow the snapshot");
-        assert!(index <= self.committed.min(self.durable), "only durable commits are applied");
+        assert!(index <= self.applicable(), "only applicable entries are handed over");
         self.applying = index;
     }
 
@@ -493,7 +515,12 @@ impl Log {
             "a snapshot taken on this node covers applied entries"
         );
         assert!(self.has(self.snapshot), "the snapshot is of this log");
-        assert!(self.applied <= self.durable, "applied entries are durable");
+        assert!(
+            snapshot <= self.durable || self.applied < snapshot,
+            "only a snapshot that is being installed is ahead of the durable log"
+        );
+        let is_within_disk = self.applied <= self.durable;
+        assert!(is_within_disk || !self.machine_is_durable, "a durable state machine is not ahead");
         assert!(self.applied <= self.applying, "only entries handed over are applied");
         assert!(self.applying <= self.committed, "only committed entries are applied");
         assert!(self.committed <= last, "committed entries are in the log");

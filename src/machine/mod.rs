@@ -57,7 +57,7 @@ pub struct Machine<M> {
 impl<M: StateMachine> Machine<M> {
     /// Returns the machine before the first entry, around the user's state machine.
     pub fn new(user: M) -> Machine<M> {
-        let user_start = user.applied();
+        let user_start = user.applied().unwrap_or_default();
         Machine {
             user,
             sessions: Sessions::default(),
@@ -116,7 +116,7 @@ impl<M: StateMachine> Machine<M> {
         if header.last != last {
             return Err(RestoreError::OtherEntry { expected: last, found: header.last });
         }
-        let user_applied = self.user.applied();
+        let user_applied = self.user.applied().unwrap_or_default();
         if user_applied == Index::ZERO || user_applied < header.executed || self.is_invalid {
             self.is_invalid = true;
             self.user.restore(&mut reader).map_err(RestoreError::User)?;
@@ -126,7 +126,7 @@ impl<M: StateMachine> Machine<M> {
         self.applied = header.last;
         self.executed = header.executed;
         self.results = header.results;
-        self.user_start = self.user.applied();
+        self.user_start = self.user.applied().unwrap_or_default();
         assert!(self.executed <= self.applied.index, "only applied commands are executed");
         assert!(!self.is_invalid, "a restored state is valid");
         Ok(())

@@ -88,10 +88,12 @@ pub trait StateMachine {
     }
 
     /// Returns the index of the last applied command or order, for a state machine with durable
-    /// state of its own. Commands at or before that index are not applied to it again. A state
-    /// machine in memory keeps the default of 0.
-    fn applied(&self) -> Index {
-        Index::ZERO
+    /// state of its own; 0 before the first one. Commands at or before that index are not applied
+    /// to it again, and each command waits for the disk of this node's log, so that a crash leaves
+    /// no state ahead of the log. A state machine in memory keeps the default of `None`, and gets
+    /// every command as soon as it is committed.
+    fn applied(&self) -> Option<Index> {
+        None
     }
 
     /// Returns a digest of the state. Equal states have equal digests on every node.

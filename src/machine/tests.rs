@@ -52,8 +52,8 @@ impl StateMachine for Notes {
         snapshot.read_to_end(&mut self.text).map(|_| ())
     }
 
-    fn applied(&self) -> Index {
-        self.applied.unwrap_or_default()
+    fn applied(&self) -> Option<Index> {
+        self.applied
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod answers;
 mod damage;
+#[cfg(test)]
+mod disk_order_tests;
 mod notes;
 mod snapshots;
 mod state_comparison;
@@ -309,12 +311,7 @@ impl Node {
             Input::Timeout => self.on_timeout(),
             Input::Disk(completion) => self.storage.completed(completion, &mut self.events),
             Input::WorkDone(done) => self.on_done(done),
-            Input::ViewFrozen(last) => {
-                let (storage, events) = (&mut self.storage, &mut self.events);
-                let membership = self.raft.log().membership_at(last.index);
-                let membership = membership.filter(|membership| !membership.is_empty());
-                self.snapshots.on_frozen(last, membership, storage, events);
-            }
+            Input::ViewFrozen(last) => self.snapshots.on_frozen(last),
             Input::ViewRead(bytes) => {
                 let (storage, events) = (&mut self.storage, &mut self.events);
                 self.snapshots.on_viewed(self.now, bytes, storage, events);
@@ -431,6 +428,7 @@ impl Node {
                     }
                     let is_usable = self.validation.is_usable();
                     let (storage, events) = (&mut self.storage, &mut self.events);
+                    self.snapshots.write_frozen(self.raft.log(), storage, events);
                     self.snapshots.advance(self.now, is_usable, storage, events, &mut self.outputs);
                     self.scrubber.advance(self.now, storage, events);
                     if self.events.is_empty() && self.inputs.is_empty() {

@@ -89,10 +89,9 @@ impl<M: StateMachine> Replica<M> {
         } else if opened.snapshot.last.index > Index::ZERO {
             worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
         }
-        let own = worker.machine().user().applied();
-        // What the end of the log had, and the state machine has applied, is committed.
-        if own > opened.last.index && !opened.hard_state.is_uncertain {
-            return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last.index });
+        let (own, last) = (worker.machine().user().applied(), opened.last.index);
+        if let Some(applied) = own.filter(|applied| *applied > last) {
+            return Err(OpenError::AppliedBeyondLog { applied, last });
         }
         let applied = opened.snapshot.last.index;
         let is_restored = worker.machine().applied().index == applied;
@@ -111,6 +110,7 @@ impl<M: StateMachine> Replica<M> {
             last: opened.last.index,
             tail: opened.tail,
             applied,
+            machine_is_durable: own.is_some(),
         };
         let hash_chains = HashChains::from_tail(&restored.tail);
         let mut validation = Validation::new(&config, seed, applied, worker.state_digest(), now);

@@ -19,7 +19,7 @@ pub(crate) fn last(log: &Log, query: &[u8], test: &ConflictTest) -> Index {
             Some(Request::Register { .. } | Request::SetBounds(_)) | None => false,
         },
     };
-    let conflicts = log.unapplied_in_memory().filter(|entry| may_change(&entry.payload));
+    let conflicts = log.in_memory_after(log.applied()).filter(|entry| may_change(&entry.payload));
     let last = conflicts.last().map_or(Index::ZERO, |entry| entry.id.index);
     last.max(log.tail_first().previous())
 }

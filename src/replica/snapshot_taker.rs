@@ -2,7 +2,7 @@
 //! each piece is written before the next is read.
 
 use crate::replica::rate_limiter::RateLimiter;
-use crate::types::{Entry, Index, Instant};
+use crate::types::{Entry, EntryId, Index, Instant};
 
 /// The progress of the snapshot that is being taken, and the conditions for the next one.
 #[derive(Clone, Debug)]
@@ -27,6 +27,9 @@ enum Stage {
     Idle,
     /// The node has requested a view from the worker.
     Freezing,
+    /// The view of the state after this entry waits until the entry is durable in the log: a
+    /// snapshot ahead of the log would leave a gap after a crash.
+    Frozen(EntryId),
     /// The store is ready for the next bytes of the view, at most this many.
     WantsBytes(usize),
     /// The node has requested at most this many bytes from the driver.
@@ -90,13 +93,23 @@ impl SnapshotTaker {
         true
     }
 
-    /// Handles a frozen view. Returns false if none was requested.
-    pub(crate) fn on_frozen(&mut self) -> bool {
-        let awaited = self.stage == Stage::Freezing;
-        if awaited {
-            self.stage = Stage::Writing;
+    /// Handles a frozen view of the state after `last`, unless none was requested.
+    pub(crate) fn on_frozen(&mut self, last: EntryId) {
+        if self.stage == Stage::Freezing {
+            self.stage = Stage::Frozen(last);
         }
-        awaited
+    }
+
+    /// Returns the last entry of the frozen view if the store should write it now: the log is
+    /// durable up to `durable`, which covers that entry.
+    pub(crate) fn write(&mut self, durable: Index) -> Option<EntryId> {
+        match self.stage {
+            Stage::Frozen(last) if last.index <= durable => {
+                self.stage = Stage::Writing;
+                Some(last)
+            }
+            _ => None,
+        }
     }
 
     /// Handles the store's request for the next bytes.
@@ -183,6 +196,12 @@ mod tests {
         (1..=count).map(|index| Entry { id: id(index), payload: Payload::Noop }).collect()
     }
 
+    fn freeze(taker: &mut SnapshotTaker) {
+        let last = EntryId::new(Term(1), Index(9));
+        taker.on_frozen(last);
+        assert_eq!(taker.write(last.index), Some(last));
+    }
+
     fn taker() -> SnapshotTaker {
         SnapshotTaker::new(3, 1 << 20, 1_000, Index(7), Index(4))
     }
@@ -206,7 +225,7 @@ mod tests {
         let mut taker = taker();
         taker.demand();
         assert!(taker.start(false));
-        assert!(taker.on_frozen());
+        freeze(&mut taker);
         taker.demand();
         taker.demand();
         assert!(!taker.start(false), "one snapshot at a time");
@@ -214,9 +233,26 @@ mod tests {
         assert!(!taker.start(false), "the snapshot is not recorded yet");
         assert!(taker.set_last(Index(9)));
         assert!(taker.start(false));
-        assert!(taker.on_frozen());
+        freeze(&mut taker);
         taker.end();
         assert!(!taker.start(false), "no further snapshot is requested");
+    }
+
+    #[test]
+    fn a_view_is_written_once_the_log_is_durable_up_to_its_last_entry() {
+        let (mut taker, last) = (taker(), EntryId::new(Term(2), Index(12)));
+        taker.on_frozen(last);
+        assert_eq!(taker.write(Index(12)), None, "no view was requested");
+        taker.demand();
+        assert!(taker.start(false));
+        assert_eq!(taker.write(Index(12)), None, "the view is not frozen yet");
+        taker.on_frozen(last);
+        assert_eq!(taker.write(Index(11)), None, "a crash could lose the entry");
+        assert!(!taker.is_writing(), "the store has nothing to abandon");
+        assert!(!taker.start(false), "one snapshot at a time");
+        assert_eq!(taker.write(Index(12)), Some(last));
+        assert_eq!(taker.write(Index(13)), None, "a view is written once");
+        assert!(taker.is_writing());
     }
 
     #[test]
@@ -224,7 +260,7 @@ mod tests {
         let mut taker = taker();
         taker.count(&entries(3));
         taker.start(false);
-        assert!(taker.on_frozen());
+        freeze(&mut taker);
         taker.want(500);
         let now = Instant(1_000_000_000);
         assert_eq!(taker.view(now), Some(500));
@@ -248,7 +284,7 @@ mod tests {
         let mut taker = taker();
         taker.demand();
         assert!(taker.start(false));
-        assert!(taker.on_frozen());
+        freeze(&mut taker);
         assert!(!taker.set_last(Index(8)), "an adopted snapshot is not an own one");
         taker.want(500);
         taker.written(Index(9));
@@ -257,7 +293,7 @@ mod tests {
         assert!(!taker.start(false), "the own snapshot is not recorded yet");
         assert!(!taker.set_last(Index(10)), "the store ignores the earlier one");
         assert!(taker.start(false));
-        assert!(taker.on_frozen());
+        freeze(&mut taker);
         taker.written(Index(10));
         taker.demand();
         assert!(taker.start(false), "the store has a snapshot that does not end earlier");

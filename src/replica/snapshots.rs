@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::log::Log;
 use crate::replica::config::ReplicaConfig;
 use crate::replica::output::Output;
 use crate::replica::snapshot_receiver::SnapshotReceiver;
@@ -99,19 +100,25 @@ impl Snapshots {
         }
     }
 
-    /// Handles a frozen view of the state after `last`, with the membership that was active there.
-    /// The membership is unknown if an installed snapshot has overtaken the view, or on a node that
-    /// joined later. Without the membership, no snapshot is taken.
-    pub(crate) fn on_frozen(
+    /// Handles a frozen view of the state after `last`.
+    pub(crate) fn on_frozen(&mut self, last: EntryId) {
+        self.taker.on_frozen(last);
+    }
+
+    /// Begins to write the frozen view once the log is durable up to its last entry. The membership
+    /// there is unknown if an installed snapshot has overtaken the view, or on a node that joined
+    /// later. Without the membership, no snapshot is taken.
+    pub(crate) fn write_frozen(
         &mut self,
-        last: EntryId,
-        membership: Option<&Membership>,
+        log: &Log,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
+        let Some(last) = self.taker.write(log.durable()) else { return };
+        let membership = log.membership_at(last.index).filter(|found| !found.is_empty());
         let started =
             |membership: &Membership| storage.take_snapshot(last, membership.clone(), events);
-        if self.taker.on_frozen() && !membership.is_some_and(started) {
+        if !membership.is_some_and(started) {
             self.taker.end();
         }
     }

@@ -50,9 +50,10 @@ pub struct Status {
     pub is_uncertain: bool,
     /// The size of the entries kept in memory, in bytes.
     pub tail_bytes: usize,
-    /// The size of the entries in this leader's log that it has not applied, in bytes; 0 in other
-    /// roles. Entries that were only on disk when its leadership began are not counted.
-    /// `Config::unapplied_bytes_max` bounds what the leader accepts, not what it inherits.
+    /// The size of the entries in this leader's log that it has not applied, or that its disk
+    /// lacks, in bytes; 0 in other roles. Entries that were only on disk when its leadership began
+    /// are not counted. `Config::unapplied_bytes_max` bounds what the leader accepts, not what it
+    /// inherits.
     pub unapplied_bytes: usize,
     /// The number of messages that wait for a write to become durable.
     pub outbox_messages: usize,

@@ -110,6 +110,9 @@ pub struct Restored {
     /// The last index that the state machine has applied; at least the last index of the snapshot,
     /// once the state machine was restored from it.
     pub applied: Index,
+    /// Whether the state machine keeps durable state of its own. It then gets no entry before that
+    /// entry is durable on this node, so that a crash never leaves it ahead of the log.
+    pub machine_is_durable: bool,
 }
 
 impl Restored {

@@ -1,5 +1,6 @@
 //! The disk of the node under test.
 
+use quorate::log::Log;
 use quorate::types::{
     Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Restored, SnapshotMeta, Term,
     Write,
@@ -18,6 +19,8 @@ pub(crate) struct Disk {
     pub(crate) base: EntryId,
     /// The log after the base.
     pub(crate) log: Vec<Entry>,
+    /// Whether the state machine keeps durable state of its own.
+    machine_is_durable: bool,
 }
 
 impl Disk {
@@ -38,7 +41,8 @@ impl Disk {
         let term = log.last().map_or(base.term, |entry| entry.id.term);
         let snapshot = SnapshotMeta::empty(base, membership);
         let hard_state = HardState::new(term, None);
-        Disk { hard_state, committed: base.index, snapshot, base, log }
+        let machine_is_durable = log.len() % 2 == 1;
+        Disk { hard_state, committed: base.index, snapshot, base, log, machine_is_durable }
     }
 
     pub(crate) fn base(&self) -> Index {
@@ -68,6 +72,13 @@ impl Disk {
 
     pub(crate) fn at(&self, index: Index) -> Option<&Entry> {
         if index > self.base() { self.log.get(self.place(index)) } else { None }
+    }
+
+    /// Whether the state machine may apply the entry: it is durable, or it is only in memory, which
+    /// the state machine loses with it.
+    pub(crate) fn may_apply(&self, entry: &Entry, log: &Log) -> bool {
+        let (index, may_be_lost) = (entry.id.index, !self.machine_is_durable);
+        self.at(index) == Some(entry) || (may_be_lost && log.in_memory(index) == Some(entry))
     }
 
     pub(crate) fn read(&self, first: Index, last: Index) -> Vec<Entry> {
@@ -100,6 +111,7 @@ impl Disk {
         restored.snapshot = self.snapshot.clone();
         restored.memberships.retain(|(index, _)| *index > self.snapshot.last.index);
         restored.applied = self.snapshot.last.index;
+        restored.machine_is_durable = self.machine_is_durable;
         restored.tail.drain(..self.log.len().saturating_sub(tail));
         restored
     }

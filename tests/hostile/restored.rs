@@ -43,6 +43,7 @@ fn restored() -> impl Strategy<Value = Restored> {
         memberships: Vec::new(),
         tail: tail.into_iter().map(|id| Entry { id, payload: Payload::Noop }).collect(),
         applied: Index(numbers.3),
+        machine_is_durable: false,
     })
 }
 

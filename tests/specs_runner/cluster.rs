@@ -492,6 +492,9 @@ impl Cluster {
         let applied = log.applied();
         let snapshot = entry_at(applied).filter(|_| applied > log.snapshot().index);
         let snapshot = snapshot.ok_or_else(|| format!("{id} has applied nothing new"))?;
+        if applied > log.durable() {
+            return Err(format!("{id} has applied an entry that its disk lacks"));
+        }
         let base = Index(applied.0.saturating_sub(trailing)).max(log.base().index);
         let base = entry_at(base).expect("the log goes back to its base");
         let membership = log.membership_at(applied).expect("the log has the membership").clone();

@@ -137,7 +137,7 @@ const USAGES: [(&str, &str); 45] = [
     (
         "disk",
         "disk n1 [new=33] [snapshot=3@t1] [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1] \
-         [uncertain=on]",
+         [uncertain=on] [machine=durable]",
     ),
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),

@@ -29,6 +29,8 @@ pub(crate) struct Image {
     pub(crate) incarnation: Incarnation,
     /// The disk was emptied: it has no membership.
     pub(crate) is_new: bool,
+    /// Whether the state machine keeps durable state of its own.
+    machine_is_durable: bool,
     /// The number of last entries that a start loads into memory; `None` for all of them.
     tail: Option<usize>,
 }
@@ -56,6 +58,7 @@ impl Image {
                 "term" => image.hard_state.term = term(value)?,
                 "vote" => image.hard_state.vote = Some(node(value)?),
                 "uncertain" => image.hard_state.is_uncertain = *value == "on",
+                "machine" => image.machine_is_durable = *value == "durable",
                 "committed" => image.committed = Index(whole(value)?),
                 "tail" => image.tail = Some(usize::try_from(whole(value)?).expect("fits")),
                 _ => return Err(format!("`{key}` is not a disk option")),
@@ -93,6 +96,7 @@ impl Image {
         restored.snapshot = SnapshotMeta::empty(self.snapshot, self.membership.clone());
         restored.memberships.retain(|(index, _)| *index > self.snapshot.index);
         restored.applied = self.snapshot.index;
+        restored.machine_is_durable = self.machine_is_durable;
         restored.incarnation = self.incarnation;
         restored.damaged = self.damaged_entries();
         let is_damaged = |entry: &DamagedEntry, index| entry.id.index == index;

@@ -1,8 +1,8 @@
-//! Application of entries: S15, and the parts of S11 and S18 about applied entries.
+//! Application of entries: S15, S37, and the parts of S11 and S18 about applied entries.
 
-use quorate::types::{Entry, Index, NodeId};
+use quorate::types::{Entry, Index, NodeId, SnapshotMeta};
 
-use crate::check::finding::{CheckResult, S11, S15, S18};
+use crate::check::finding::{CheckResult, S11, S15, S18, S37};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
 
@@ -45,7 +45,28 @@ impl Rule for Apply {
             }
             *node_applied = index;
         }
+        let (held, applied) = (model.of(id).disk.log.last(), *node_applied);
+        if known.bounds.machine_is_durable && applied > held {
+            return S37.violated(format!(
+                "{id}'s state machine makes its own state durable and applies index {applied}, but \
+                 the log on its disk ends at index {held}"
+            ));
+        }
         Ok(())
+    }
+
+    /// Checks that the disk has the last entry of a snapshot: a log that ended before it would have
+    /// a gap after a crash.
+    fn snapshot_taken(&mut self, known: &Known, id: NodeId, meta: &SnapshotMeta) -> CheckResult {
+        let log = &known.model.of(id).disk.log;
+        let (last, held) = (meta.last, log.last());
+        if held >= last.index {
+            return Ok(());
+        }
+        S37.violated(format!(
+            "{id} takes a snapshot that ends with {last}, but the log on its disk ends at index \
+             {held}"
+        ))
     }
 
     // A state machine starts empty, from a snapshot, or from its own durable state.

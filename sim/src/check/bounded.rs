@@ -58,8 +58,9 @@ impl Rule for Bounded {
     }
 
     /// Checks a write after the model applied it: a leader appends a command of a client only if
-    /// its unapplied bytes, including the command, stay within the bound. Entries of earlier terms,
-    /// and the empty entry with which a leader begins its term, may exceed the bound.
+    /// the bytes that it has not applied, or that its disk lacks, stay within the bound, including
+    /// the command. Entries of earlier terms, and the empty entry with which a leader begins its
+    /// term, may exceed the bound.
     fn submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
         let Known { model, bounds, .. } = known;
         let node = model.of(id);
@@ -71,13 +72,14 @@ impl Rule for Bounded {
         let (log, max) = (&node.memory.log, bounds.unapplied_bytes_max as u64);
         // Membership entries after the command do not count towards the bound.
         let bytes_after = |index| log.bytes_after(index, &model.entries);
-        let is = bytes_after(status.applied).saturating_sub(bytes_after(at.index));
+        let finished = status.applied.min(status.durable);
+        let is = bytes_after(finished).saturating_sub(bytes_after(at.index));
         if is <= max {
             return Ok(());
         }
         S29.violated(format!(
-            "{id} appends command {at} with {is} bytes of unapplied entries, but the bound is \
-             {max} bytes"
+            "{id} appends command {at} with {is} bytes of entries that are not both applied and on \
+             its disk, but the bound is {max} bytes"
         ))
     }
 

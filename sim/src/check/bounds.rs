@@ -15,7 +15,8 @@ pub struct Bounds {
     pub message_bytes_max: usize,
     /// The most unacknowledged appends to one peer, from `Config::inflight_messages_max`.
     pub inflight_messages_max: usize,
-    /// The most unapplied bytes in a leader's log, from `Config::unapplied_bytes_max`.
+    /// The most bytes in a leader's log that are not applied or not on its disk, from
+    /// `Config::unapplied_bytes_max`.
     pub unapplied_bytes_max: usize,
     /// The most bytes of durable entries in memory, from `Config::tail_bytes_max`.
     pub tail_bytes_max: usize,
@@ -40,6 +41,8 @@ pub struct Bounds {
     pub config: Config,
     /// The most by which a clock may run too fast or too slow, in parts per million.
     pub drift_ppm: u32,
+    /// Whether the state machines keep durable state of their own.
+    pub machine_is_durable: bool,
 }
 
 /// Whether the options prevent removed and half-isolated nodes from starting elections without end
@@ -71,6 +74,7 @@ impl Bounds {
             costs,
             config: config.clone(),
             drift_ppm: 0,
+            machine_is_durable: false,
         }
     }
 

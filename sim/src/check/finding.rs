@@ -154,6 +154,8 @@ checks! {
         "No node acknowledges an entry that it knows to be damaged, or an entry after one."
     S36 "repair-is-durable"
         "A node regards a damaged entry as repaired only once its disk holds the entry."
+    S37 "no-state-ahead-of-log"
+        "No snapshot and no durable state of a state machine is ahead of the log on its disk."
     L1 "progress"
         "In the stabilization phase, the core commits, serves reads and executes admin requests."
     U1 "user-model"

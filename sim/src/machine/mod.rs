@@ -196,8 +196,8 @@ impl StateMachine for SimMachine {
         })
     }
 
-    fn applied(&self) -> Index {
-        if self.checkpoint_every.is_some() { self.last } else { self.machine.applied() }
+    fn applied(&self) -> Option<Index> {
+        if self.checkpoint_every.is_some() { Some(self.last) } else { self.machine.applied() }
     }
 
     fn digest(&self) -> io::Result<Digest> {

@@ -47,6 +47,8 @@ spots! {
     CrashBetweenActions "crash/between-actions" true
     /// A node crashes while its state machine applies a batch.
     CrashWhileApplying "crash/while-applying" true
+    /// A node crashes after it has applied entries that its disk lacks.
+    CrashAppliedFirst "crash/applied-before-durable" true
     /// A leader crashes with uncommitted entries.
     CrashUncommitted "crash/leader-with-uncommitted" true
     /// A crash keeps some unflushed sectors of a segment and loses others (a torn write).
@@ -131,6 +133,10 @@ spots! {
     CommitInherited "commit/of-earlier-terms" true
     /// The commit index rises by several entries at once.
     CommitMany "commit/several" true
+    /// A leader applies an entry that its own disk lacks.
+    AppliedFirst "apply/before-own-disk" true
+    /// A snapshot waits until the disk has its last entry.
+    SnapshotWaits "snapshot/waits-for-disk" true
     /// One flush covers several writes.
     GroupFlush "disk/group-flush" true
     /// A client reads at a leader.

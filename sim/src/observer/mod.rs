@@ -73,7 +73,11 @@ impl Observer {
         let membership: Membership = settings.formatted();
         let nodes: Vec<NodeId> = (1..=settings.nodes()).map(|id| NodeId(id.into())).collect();
         let drift_ppm = settings.clocks.drift_ppm_max.max(settings.clocks.error_ppm_max);
-        let bounds = Bounds { drift_ppm, ..Bounds::of(&settings.config, settings.costs()) };
+        let bounds = Bounds {
+            drift_ppm,
+            machine_is_durable: settings.machine_checkpoint_every.is_some(),
+            ..Bounds::of(&settings.config, settings.costs())
+        };
         let mut observer = Observer {
             checks: checks.map(|workload| Checks::new(&nodes, &membership, bounds, workload)),
             violation: None,
@@ -274,6 +278,7 @@ impl Observer {
         self.reach_if(applying, Spot::CrashWhileApplying);
         let uncommitted = status.committed < status.last.index;
         self.reach_if(status.role == RoleName::Leader && uncommitted, Spot::CrashUncommitted);
+        self.reach_if(status.applied > status.durable, Spot::CrashAppliedFirst);
     }
 
     /// Marks the kind of a message that a running node receives.
@@ -296,6 +301,8 @@ impl Observer {
         if after.committed > before.committed {
             self.reach_if(after.committed.0 > before.committed.0 + 1, Spot::CommitMany);
         }
+        let applies = after.applied > before.applied && after.applied > after.durable;
+        self.reach_if(applies && after.role == RoleName::Leader, Spot::AppliedFirst);
     }
 
     fn role_changed(&mut self, before: &Status, after: &Status) {

@@ -138,8 +138,8 @@ rows! {
     "inflight bytes" count (config.inflight_bytes_max, 1, BOUND_MAX)
         "Maximum in-flight bytes to one peer; by default eight messages of the largest size.";
     "unapplied bytes" count (config.unapplied_bytes_max, 1, BOUND_MAX)
-        "Maximum bytes in a leader's log that are not applied; by default 64 entries of the \
-         largest size.";
+        "Maximum bytes in a leader's log that are not applied, or not on its disk; by default 64 \
+         entries of the largest size.";
     "tail bytes" count (config.tail_bytes_max, 1, BOUND_MAX)
         "Maximum bytes of durable entries kept in memory.";
     "apply bytes" count (config.apply_bytes_max, 1, BOUND_MAX)

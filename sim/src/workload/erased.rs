@@ -186,7 +186,7 @@ impl StateMachine for AnyMachine {
         self.0.conflict_test()
     }
 
-    fn applied(&self) -> Index {
+    fn applied(&self) -> Option<Index> {
         self.0.applied()
     }
 

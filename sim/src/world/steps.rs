@@ -105,6 +105,9 @@ impl World {
         };
         if let Input::ViewFrozen(last) = &input {
             self.faults.taint.note_snapshot(place.id(), last.index);
+            let status = self.cluster[place].running().map(|running| running.status);
+            let waits = status.is_some_and(|status| last.index > status.durable);
+            self.run.observer.reach_if(waits, Spot::SnapshotWaits);
         }
         self.step(place, input);
     }

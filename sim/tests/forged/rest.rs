@@ -38,8 +38,8 @@ crate::forgeries! {
     |stage| stage.changes_status(1, |status| status.reads_waiting = 4097)
 
     S29 too_many_unapplied_bytes_are_appended
-    "n1 appends command 4@t1 with 83886174 bytes of unapplied entries, but the bound is 67108864 \
-     bytes"
+    "n1 appends command 4@t1 with 83886174 bytes of entries that are not both applied and on its \
+     disk, but the bound is 67108864 bytes"
     |stage| {
         for _ in 0..3 {
             stage.proposes();
@@ -53,6 +53,27 @@ crate::forgeries! {
         stage.applies(1, 2);
         stage.all_hold(&[1, 2, 3], &[written(3, 1, 1, &bytes)]);
         stage.commits(1, 3);
+        stage.takes(1, &[written(4, 1, 2, &bytes)]);
+    }
+
+    S29 too_many_bytes_are_appended_before_the_disk_has_the_applied_ones
+    "n1 appends command 4@t1 with 83886174 bytes of entries that are not both applied and on its \
+     disk, but the bound is 67108864 bytes"
+    |stage| {
+        for _ in 0..3 {
+            stage.proposes();
+        }
+        let bytes = vec![b'x'; 40 << 20];
+        stage.wins(1, 1, &[2, 3, 4]);
+        stage.all_hold(&[1, 2, 3, 4], &[noop(1, 1)]);
+        stage.all_hold(&[1, 2, 3, 4], &[written(2, 1, 0, &bytes)]);
+        stage.commits(1, 2);
+        stage.applies(1, 1);
+        stage.applies(1, 2);
+        stage.takes(1, &[written(3, 1, 1, &bytes)]);
+        stage.all_hold(&[2, 3, 4], &[written(3, 1, 1, &bytes)]);
+        stage.commits(1, 3);
+        stage.applies(1, 3);
         stage.takes(1, &[written(4, 1, 2, &bytes)]);
     }
 

@@ -135,16 +135,28 @@ impl Stage {
     /// As [`Stage::with`], with clients of `workload`.
     pub(crate) fn with_workload(membership: Membership, workload: Echo) -> Stage {
         let nodes: Vec<NodeId> = membership.ids().collect();
-        Stage::in_world(&nodes, membership, workload)
+        Stage::in_world(&nodes, membership, workload, false)
     }
 
     /// As [`Stage::with`], in a world of six nodes, some of which may not be members.
     pub(crate) fn of_six(membership: Membership) -> Stage {
-        Stage::in_world(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default())
+        Stage::in_world(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default(), false)
     }
 
-    fn in_world(nodes: &[NodeId], membership: Membership, workload: Echo) -> Stage {
-        let bounds = Bounds::of(&Config::new(NodeId(1)), Costs::default());
+    /// As [`Stage::new`], with state machines that keep durable state of their own.
+    pub(crate) fn of_durable_machines() -> Stage {
+        let nodes = [1, 2, 3, 4, 5].map(NodeId);
+        Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), true)
+    }
+
+    fn in_world(
+        nodes: &[NodeId],
+        membership: Membership,
+        workload: Echo,
+        machine_is_durable: bool,
+    ) -> Stage {
+        let of = Bounds::of(&Config::new(NodeId(1)), Costs::default());
+        let bounds = Bounds { machine_is_durable, ..of };
         let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
         let actors = nodes.iter().map(|id| (*id, Actor::new(*id))).collect();
         let now = SimTime(1_000_000_000);

@@ -1,4 +1,4 @@
-//! Forged snapshots, states, replies and starts: S25 to S27, S34 and U1.
+//! Forged snapshots, states, replies and starts: S25 to S27, S34, S37 and U1.
 
 use quorate::machine::Digest;
 use quorate::types::{HardState, Index, Membership, NodeId};
@@ -30,6 +30,26 @@ fn applied() -> Stage {
 /// A stage whose workload accepts no command.
 fn doubted() -> Stage {
     applied_by(Echo { accepted: 0 })
+}
+
+/// Node 1 leads term 1, with state machines that are durable themselves, and has committed an entry
+/// that its own disk lacks.
+fn durable() -> Stage {
+    committed_by_others(Stage::of_durable_machines())
+}
+
+/// As [`durable`], with state machines in memory.
+fn in_memory() -> Stage {
+    committed_by_others(Stage::new())
+}
+
+fn committed_by_others(mut stage: Stage) -> Stage {
+    stage.wins(1, 1, &[2, 3, 4]);
+    stage.all_hold(&[1, 2, 3, 4], &[noop(1, 1)]);
+    stage.takes(1, &[noop(2, 1)]);
+    stage.all_hold(&[2, 3, 4], &[noop(2, 1)]);
+    stage.commits(1, 2);
+    stage
 }
 
 fn other<T>(state: &mut Option<T>)
@@ -64,6 +84,22 @@ crate::forgeries! {
     |stage| {
         let (node, index, state) = (NodeId(4), Index(3), Some(Digest::default()));
         stage.observes(Observation::Restored { node, index, state });
+    }
+
+    S37 a_snapshot_is_ahead_of_the_log_on_the_disk on in_memory
+    "n1 takes a snapshot that ends with 2@t1, but the log on its disk ends at index 1"
+    |stage| {
+        stage.applies(1, 2);
+        stage.has_snapshot(1, id(1, 1), 1);
+        stage.has_snapshot(1, id(2, 1), 2);
+    }
+
+    S37 a_durable_state_machine_is_ahead_of_the_log_on_the_disk on durable
+    "n1's state machine makes its own state durable and applies index 2, but the log on its disk \
+     ends at index 1"
+    |stage| {
+        stage.applies(1, 1);
+        stage.applies_these(1, &[noop(2, 1)]);
     }
 
     S26 a_state_machine_has_a_wrong_state on applied

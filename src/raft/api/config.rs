@@ -66,7 +66,8 @@ pub struct Config {
     pub inflight_entries_max: usize,
     /// The most bytes of entries in flight to one peer; a single larger entry is sent alone.
     pub inflight_bytes_max: usize,
-    /// The most bytes of entries in a leader's log that its own state machine has not applied.
+    /// The most bytes of entries in a leader's log that its own state machine has not applied, or
+    /// that its own disk lacks: a leader that needs neither for a commit keeps them all in memory.
     /// Proposals that would exceed it are rejected as busy. Entries of earlier terms count too;
     /// while an unapplied one of them is not in memory, the leader does not know its size and
     /// accepts no proposal.

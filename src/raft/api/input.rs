@@ -78,7 +78,8 @@ pub enum Input {
     /// The disk has a verified snapshot as of `meta.last`: of this node's state machine, or the one
     /// of an `Action::AdoptSnapshot`. A node that has a later snapshot ignores this input.
     SnapshotTaken {
-        /// The snapshot; every entry that it covers is applied, unless it was adopted.
+        /// The snapshot; every entry that it covers is durable, and applied unless the snapshot was
+        /// adopted.
         meta: SnapshotMeta,
         /// Entries through this index may be compacted; at most the snapshot's last. A peer that
         /// lacks only entries after it needs no snapshot.

@@ -127,7 +127,7 @@ fn apply(entries: Vec<Entry>, journal: &mut Journal, output: &mut Output) {
     let next = journal.log().applied().next();
     assert!(entries[0].id.index == next, "a batch begins after the last applied entry");
     assert!(last <= journal.log().committed(), "only committed entries are applied");
-    assert!(last <= journal.log().durable(), "only durable entries are applied");
+    assert!(last <= journal.log().applicable(), "a durable state machine waits for the disk");
     journal.begin_apply(last);
     output.push(Action::Apply(entries));
 }

@@ -511,7 +511,7 @@ impl Leader {
     /// Ends a leader's step: commits, replicates and answers reads. A leader that has lost its vote
     /// in a completed change asks another node to campaign, and steps down.
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
-        self.unapplied.applied(common.log().applied());
+        self.unapplied.finished(common.log().finished());
         self.advance_commit(common);
         self.transfers.compare_disks(common);
         if self.advance_membership(common) {

@@ -1,11 +1,13 @@
-//! The bytes of a leader's entries that its state machine has not applied, which bound proposals.
+//! The bytes of a leader's entries that its state machine has not applied or its disk lacks, which
+//! bound proposals.
 
 use alloc::collections::VecDeque;
 
 use crate::log::Log;
 use crate::types::Index;
 
-/// The entries that a leader has not applied, including those inherited from earlier terms.
+/// The entries that a leader has not applied, or that its own disk lacks, including those inherited
+/// from earlier terms. All of them are kept in memory, however slow the state machine or the disk.
 ///
 /// The size of an inherited entry is unknown if the entry is not in memory. Until the entries of
 /// unknown size are applied, there is no room for a proposal.
@@ -24,11 +26,11 @@ impl Unapplied {
     pub(crate) fn of(log: &Log) -> Unapplied {
         let cold = log.tail_first().previous();
         let mut unapplied = Unapplied {
-            cold: Some(cold).filter(|cold| *cold > log.applied()),
+            cold: Some(cold).filter(|cold| *cold > log.finished()),
             sizes: VecDeque::new(),
             bytes: 0,
         };
-        for entry in log.unapplied_in_memory() {
+        for entry in log.in_memory_after(log.finished()) {
             unapplied.push(entry.id.index, entry.bytes());
         }
         unapplied
@@ -41,8 +43,8 @@ impl Unapplied {
         self.sizes.push_back((index, bytes));
     }
 
-    /// Removes every entry up to `index`, which is applied.
-    pub(crate) fn applied(&mut self, index: Index) {
+    /// Removes every entry up to `index`, which is applied and durable here.
+    pub(crate) fn finished(&mut self, index: Index) {
         self.cold = self.cold.filter(|cold| *cold > index);
         while let Some((_, bytes)) = self.sizes.pop_front_if(|(next, _)| *next <= index) {
             self.bytes -= bytes;
@@ -62,11 +64,11 @@ impl Unapplied {
     }
 
     pub(crate) fn assert_invariants(&self, log: &Log) {
-        let (applied, last) = (log.applied(), log.last().index);
+        let (finished, last) = (log.finished(), log.last().index);
         let counted = self.sizes.iter().map(|(_, bytes)| bytes).sum::<usize>();
         assert_eq!(self.bytes, counted, "the byte count matches the listed entries");
-        assert!(self.cold.is_none_or(|cold| cold > applied), "applied entries are removed");
-        let first = self.cold.unwrap_or(applied).next();
+        assert!(self.cold.is_none_or(|cold| cold > finished), "finished entries are removed");
+        let first = self.cold.unwrap_or(finished).next();
         let listed = self.sizes.iter().map(|(index, _)| *index);
         assert!(listed.eq((first.0..=last.0).map(Index)), "every unapplied entry is listed");
     }
@@ -103,7 +105,7 @@ mod tests {
             assert_eq!(unapplied.bytes(), 6 * BYTES);
             assert!(unapplied.has_room(BYTES, 7 * BYTES));
             assert!(!unapplied.has_room(BYTES + 1, 7 * BYTES));
-            unapplied.applied(Index(8));
+            unapplied.finished(Index(8));
             assert_eq!(unapplied.bytes(), BYTES);
         }
     }
@@ -113,21 +115,21 @@ mod tests {
         let mut unapplied = Unapplied::of(&log(6));
         assert_eq!(unapplied.bytes(), 4 * BYTES, "only entries in memory have a known size");
         assert!(!unapplied.has_room(0, usize::MAX));
-        unapplied.applied(Index(4));
+        unapplied.finished(Index(4));
         assert!(!unapplied.has_room(0, usize::MAX));
-        unapplied.applied(Index(5));
+        unapplied.finished(Index(5));
         assert!(unapplied.has_room(BYTES, 5 * BYTES));
     }
 
     #[test]
     fn appended_entries_count_until_they_are_applied() {
         let mut unapplied = Unapplied::of(&log(4));
-        unapplied.applied(Index(9));
+        unapplied.finished(Index(9));
         unapplied.push(Index(10), 100);
         unapplied.push(Index(11), 30);
         assert!(unapplied.has_room(70, 200));
         assert!(!unapplied.has_room(71, 200));
-        unapplied.applied(Index(10));
+        unapplied.finished(Index(10));
         assert_eq!(unapplied.bytes(), 30);
     }
 }

@@ -70,8 +70,8 @@ impl Families<'_, '_> {
         self.gauges("log_index", "The log index of each point, such as applied", None, points)?;
         let (help, tail) = ("Bytes of entries that are kept in memory", state.tail_bytes.get());
         self.gauges("log_tail", help, Some(&Unit::Bytes), [(NO_LABELS, tail)])?;
-        let (help, bytes) =
-            ("Bytes of entries that the leader has not applied", state.unapplied_bytes.get());
+        let help = "Bytes of entries that the leader has not applied, or that its disk lacks";
+        let bytes = state.unapplied_bytes.get();
         self.gauges("log_unapplied", help, Some(&Unit::Bytes), [(NO_LABELS, bytes)])?;
         let help = "Messages that wait for a disk write before they are sent";
         self.gauge("outbox_messages", help, state.outbox.get())?;

@@ -154,7 +154,7 @@ impl Node {
         let entries = log.last().index.0 - log.base().index.0;
         observer.started(&status, entries, tail, self.start_number, now.since(exit.at));
         observer.reach_if(exit.cleanly, Spot::RestartClean);
-        let ahead = machine.user().applied() > machine.applied().index;
+        let ahead = machine.user().applied() > Some(machine.applied().index);
         observer.reach_if(ahead, Spot::RestartMachineAhead);
         self.life = Life::Running(Box::new(running));
     }

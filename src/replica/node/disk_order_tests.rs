@@ -1,0 +1,179 @@
+//! The order of the state machine, the snapshots and the node's own disk.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::machine::{FrozenView, StateMachine};
+use crate::raft::Config;
+use crate::replica::config::ReplicaConfig;
+use crate::replica::input::Input;
+use crate::replica::open::Replica;
+use crate::replica::output::Output;
+use crate::storage::{ClusterId, Completion, Disk, FileDisk, FileName, Identity, Operation};
+use crate::types::{
+    Body, Entry, EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, Packet,
+    Payload, Term,
+};
+
+/// A state machine without content. It is durable if it knows what it has applied.
+#[derive(Clone, Debug)]
+struct Empty {
+    applied: Option<Index>,
+}
+
+impl StateMachine for Empty {
+    fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(io::empty())
+    }
+
+    fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn applied(&self) -> Option<Index> {
+        self.applied
+    }
+}
+
+/// n2 of three voters, with a disk that executes an operation only when the test says so.
+struct Host {
+    replica: Replica<Empty>,
+    disk: FileDisk,
+    waiting: VecDeque<Operation>,
+    view: Option<FrozenView>,
+    now: Instant,
+    _directory: TempDir,
+}
+
+impl Host {
+    fn start(applied: Option<Index>) -> Host {
+        let (cluster, own) = (ClusterId(1), NodeId(2));
+        let membership = Membership::new([1, 2, 3].map(NodeId));
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut disk = FileDisk::open(directory.path()).expect("it opens");
+        let config = ReplicaConfig::new(Config::new(own));
+        let identity = Identity { cluster, node: own, incarnation: Incarnation(1) };
+        Replica::<Empty>::create(&mut disk, identity, &membership, &config).expect("it is empty");
+        let machine = Empty { applied };
+        let opened = Replica::open(&mut disk, cluster, machine, config, 0, Instant::ZERO);
+        let replica = opened.expect("it is formatted");
+        let (waiting, view, now) = (VecDeque::new(), None, Instant::ZERO);
+        let mut host = Host { replica, disk, waiting, view, now, _directory: directory };
+        let mut outputs = Vec::new();
+        host.replica.node.start(&mut outputs);
+        host.execute(outputs);
+        host.run_disk();
+        host
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut outputs = Vec::new();
+        self.now = self.now.after(Duration::from_millis(1));
+        self.replica.node.step(self.now, input, &mut outputs);
+        self.execute(outputs);
+    }
+
+    /// Executes the outputs of a step, except for the operations of the disk.
+    fn execute(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Disk(operation) => {
+                    let durable = self.replica.node.raft().log().durable();
+                    let (file, _) = operation.action.place();
+                    let is_snapshot =
+                        matches!(file, Some(FileName::Snapshot(_) | FileName::PartialSnapshot(_)));
+                    assert!(!is_snapshot || durable == Index(2), "a snapshot is ahead of the log");
+                    self.waiting.push_back(operation);
+                }
+                Output::Work(work) => {
+                    let done = self.replica.worker.execute(work, &mut self.disk);
+                    self.step(Input::WorkDone(done));
+                }
+                Output::FreezeView => {
+                    let view = self.replica.worker.freeze().expect("the state is caught up");
+                    let last = view.last();
+                    self.view = Some(view);
+                    self.step(Input::ViewFrozen(last));
+                }
+                Output::ReadView { bytes } => {
+                    let view = self.view.as_mut().expect("a view is frozen");
+                    let mut read = Vec::new();
+                    view.take(bytes as u64).read_to_end(&mut read).expect("it is in memory");
+                    self.step(Input::ViewRead(read));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Executes the operations of the disk, and those that follow from them.
+    fn run_disk(&mut self) {
+        while let Some(Operation { id, action, .. }) = self.waiting.pop_front() {
+            let result = self.disk.execute(&action);
+            self.step(Input::Disk(Completion { id, result }));
+        }
+    }
+
+    /// Receives two entries of the leader n1, which has committed both.
+    fn receive_committed(&mut self) {
+        let id = |index| EntryId::new(Term(1), Index(index));
+        let entry = |index| Entry { id: id(index), payload: Payload::Noop };
+        let entries = vec![entry(1), entry(2)];
+        let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index(2) };
+        let (from, to, term) = (NodeId(1), NodeId(2), Term(1));
+        let message = Message { from, incarnation: Incarnation::default(), to, term, body };
+        self.step(Input::Packet(Packet::Message(message)));
+    }
+
+    /// The durable index, and the applied index.
+    fn indices(&self) -> (Index, Index) {
+        let log = self.replica.node.raft().log();
+        (log.durable(), log.applied())
+    }
+
+    fn snapshot(&self) -> Index {
+        self.replica.node.raft().log().snapshot().index
+    }
+}
+
+#[test]
+fn a_state_machine_in_memory_gets_committed_entries_before_the_disk_has_them() {
+    let mut host = Host::start(None);
+    host.receive_committed();
+    assert_eq!(host.indices(), (Index(0), Index(2)));
+    host.run_disk();
+    assert_eq!(host.indices(), (Index(2), Index(2)));
+}
+
+#[test]
+fn a_durable_state_machine_waits_for_the_disk_from_its_first_entry_on() {
+    let mut host = Host::start(Some(Index::ZERO));
+    host.receive_committed();
+    assert_eq!(host.indices(), (Index(0), Index(0)));
+    host.run_disk();
+    assert_eq!(host.indices(), (Index(2), Index(2)));
+}
+
+#[test]
+fn a_snapshot_is_written_once_the_log_is_durable_up_to_its_last_entry() {
+    let mut host = Host::start(None);
+    host.receive_committed();
+    host.step(Input::TakeSnapshot);
+    assert_eq!(host.view.as_ref().map(|view| view.last().index), Some(Index(2)));
+    host.run_disk();
+    // The rate of the snapshot delays its last piece.
+    host.step(Input::Timeout);
+    host.run_disk();
+    assert_eq!(host.snapshot(), Index(2));
+}
