@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cli::args::MutantsArguments;
@@ -12,6 +11,7 @@ use crate::cli::exit::CommandError;
 use crate::cli::interrupt;
 use crate::cli::mutants::auto::build::AutoBuild;
 use crate::cli::mutants::auto::catalog::AutoMutant;
+use crate::cli::mutants::auto::parallel;
 use crate::cli::mutants::auto::records::{AutoRecord, Header, Killer, Records, Verdict};
 use crate::cli::mutants::auto::seeds::{SeedResults, SeedRunner, Seen};
 use crate::cli::mutants::auto::worker::SeedRecord;
@@ -85,26 +85,16 @@ impl<'a> Measurement<'a> {
         copy_binary(&this, &original)?;
         let threads = arguments.jobs.unwrap_or(cores()).get();
         let mut progress = MutantProgress::start("profiles", header.profiles.len());
-        let mut profiles = Vec::new();
-        for name in &header.profiles {
-            let runner = |command| SeedRunner {
-                command,
-                profile: name,
-                strategy: &header.strategy,
-                cpu_max: CPU_MAX_ORIGINAL,
-            };
-            let plain = all_seeds(runner(&original), None, header.seeds)?;
-            let probe = all_seeds(runner(&build.command), Some("probe"), header.seeds)?;
-            if let Some(seed) = first_difference(&plain, &probe) {
-                return Err(CommandError(format!(
-                    "mutants: the build with all mutants changes seed {seed} of profile {name} \
-                     although none is active: {}",
-                    build.command.display()
-                )));
-            }
-            profiles.push(ProbedProfile::new(name, plain, probe));
-            progress.advance(profiles.len(), "measured without a mutant");
-        }
+        let mut done = 0;
+        let profiles = parallel::for_all(
+            &header.profiles,
+            threads,
+            |name| ProbedProfile::run(name, &original, build, header).map(Some),
+            |_| {
+                done += 1;
+                progress.advance(done, "measured without a mutant");
+            },
+        )?;
         progress.finish();
         Ok(Measurement { build, header, threads, profiles })
     }
@@ -118,38 +108,21 @@ impl<'a> Measurement<'a> {
         // The first Ctrl-C stops the measurement after the running mutants.
         interrupt::listen(true);
         let records = Mutex::new(records);
-        let next = AtomicUsize::new(0);
-        let (send, receive) = mpsc::channel();
         let mut progress = MutantProgress::start("mutants", chosen.len());
-        thread::scope(|scope| {
-            for _ in 0..self.threads.min(chosen.len()) {
-                let (send, next, records) = (send.clone(), &next, &records);
-                scope.spawn(move || {
-                    loop {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(mutant) = chosen.get(at) else { break };
-                        let measured = self.measure(mutant, records).transpose();
-                        let Some(measured) = measured else { continue };
-                        // The receiver is gone if another mutant returned an error.
-                        if send.send(measured.map(|record| (at, record))).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(send);
-            let mut measured = BTreeMap::new();
-            let (mut killed, mut alive) = (0, 0);
-            for one in receive {
-                let (at, record): (usize, AutoRecord) = one?;
+        let (mut done, mut killed, mut alive) = (0, 0, 0);
+        let measured = parallel::for_all(
+            chosen,
+            self.threads,
+            |mutant| self.measure(mutant, &records),
+            |record| {
+                done += 1;
                 killed += usize::from(record.verdict == Verdict::Killed);
                 alive += usize::from(record.verdict == Verdict::Alive);
-                measured.insert(at, record);
-                progress.advance(measured.len(), &format!("{killed} killed, {alive} alive"));
-            }
-            progress.finish();
-            Ok(measured.into_values().collect())
-        })
+                progress.advance(done, &format!("{killed} killed, {alive} alive"));
+            },
+        )?;
+        progress.finish();
+        Ok(measured)
     }
 
     /// Measures a mutant unless an earlier run did. Returns `None` after an interruption, which
@@ -230,16 +203,37 @@ impl<'a> Measurement<'a> {
 }
 
 impl ProbedProfile {
-    fn new(name: &str, plain: SeedResults, probe: SeedResults) -> ProbedProfile {
+    /// Runs the seeds of a profile without a mutant, and compares the two commands.
+    fn run(
+        name: &str,
+        original: &Path,
+        build: &AutoBuild,
+        header: &Header,
+    ) -> Result<ProbedProfile, CommandError> {
+        let runner = |command| SeedRunner {
+            command,
+            profile: name,
+            strategy: &header.strategy,
+            cpu_max: CPU_MAX_ORIGINAL,
+        };
+        let plain = all_seeds(runner(original), None, header.seeds)?;
+        let probe = all_seeds(runner(&build.command), Some("probe"), header.seeds)?;
+        if let Some(seed) = first_difference(&plain, &probe) {
+            return Err(CommandError(format!(
+                "mutants: the build with all mutants changes seed {seed} of profile {name} \
+                 although none is active: {}",
+                build.command.display()
+            )));
+        }
         let slowest = plain.seeds.iter().map(|seed| seed.cpu_seconds).fold(0.0, f64::max);
         let slowest = Duration::try_from_secs_f64(slowest).unwrap_or_default();
         let failed = plain.seeds.iter().filter(|seed| seed.failure.is_some());
-        ProbedProfile {
+        Ok(ProbedProfile {
             name: name.to_owned(),
             cpu_max: CPU_MAX.max(slowest * SLOWER_MAX),
             failing: failed.map(|seed| seed.seed).collect(),
             seen: probe.seen,
-        }
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod fold;
 mod measure;
 mod operators;
 mod page;
+mod parallel;
 mod records;
 mod rooms;
 mod seeds;
