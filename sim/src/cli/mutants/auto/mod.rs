@@ -63,7 +63,7 @@ pub(crate) fn execute(
     let records = Records::open(&path, &header)?;
     let catalog = Catalog::read(sources)?;
     let build = AutoBuild::prepare(sources, &catalog)?;
-    let chosen = draw::choose(&catalog, &build.left_out, automatic);
+    let chosen = draw::choose(&catalog.mutants, &build.left_out, automatic);
     let known = chosen.iter().filter(|mutant| records.known(&mutant.id()).is_some()).count();
     let (all, compiled) = (catalog.mutants.len(), catalog.mutants.len() - build.left_out.len());
     eprintln!("{compiled} of {all} mutants compile; to measure: {}", chosen.len() - known);
