@@ -6,8 +6,8 @@ use crate::cli::auto_arguments::AutoArguments;
 use crate::cli::mutants::auto::catalog::AutoMutant;
 use crate::values::digest::{mix, of_bytes};
 
-/// Returns the mutants to measure. Their order is random and takes one of each room in turn, so that
-/// a stopped run is a sample of every room, too.
+/// Returns the mutants to measure. Their order is random and takes one of each room in turn, so
+/// that a stopped run is a sample of every room, too.
 pub(crate) fn choose<'a>(
     mutants: &'a [AutoMutant],
     left_out: &BTreeSet<usize>,

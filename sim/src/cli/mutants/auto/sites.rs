@@ -97,8 +97,8 @@ impl Finder<'_> {
     }
 
     fn function(&mut self, name: &str, signature: &Signature, block: &Block) {
-        // A constant function cannot read the switch, and text for people decides nothing.
-        if signature.constness.is_some() || name == "fmt" {
+        // A constant function cannot read the switch; texts and assertions decide nothing.
+        if signature.constness.is_some() || name == "fmt" || is_assertion(name) {
             return;
         }
         self.function.push(name.to_owned());
@@ -179,6 +179,10 @@ impl Finder<'_> {
         let removed = vec![(String::new(), format!("removes `{}`", short(text)))];
         let range = whole.byte_range();
         match inner {
+            Expr::MethodCall(syn::ExprMethodCall { method, .. })
+                if is_assertion(&method.to_string()) => {}
+            Expr::Call(one)
+                if is_assertion(last_word(&self.text[one.func.span().byte_range()])) => {}
             Expr::MethodCall(_) | Expr::Call(_) => {
                 self.add(whole, range, "statement", Form::Statement, removed);
             }
@@ -442,6 +446,15 @@ fn contains_let(condition: &Expr) -> bool {
         Expr::Binary(one) => contains_let(&one.left) || contains_let(&one.right),
         _ => false,
     }
+}
+
+/// Returns true if the name of a function says that it only asserts.
+fn is_assertion(name: &str) -> bool {
+    name.starts_with("assert")
+}
+
+fn last_word(path: &str) -> &str {
+    path.rsplit("::").next().unwrap_or(path)
 }
 
 fn is_call(statement: &Expr) -> bool {

@@ -88,6 +88,16 @@ fn message(term: Term, commit: u64, entries: Vec<u64>) -> Message {
     Message { term, commit: commit, entries }
 }
 
+fn assert_small(a: u64) {
+    if a > 9 {
+        panic!();
+    }
+}
+
+fn checked(a: u64) {
+    crate::assert_small(a);
+}
+
 const fn fixed() -> u64 {
     1 + 1
 }
@@ -181,9 +191,9 @@ fn each_mutant_changes_what_the_program_does_and_a_probe_sees_it() {
 }
 
 #[test]
-fn constants_and_tests_have_no_mutants() {
+fn constants_tests_and_assertions_have_no_mutants() {
     let (folded, changes) = folded(|_| true);
-    for name in ["fixed", "none"] {
+    for name in ["fixed", "none", "assert_small", "checked"] {
         assert!(changes.iter().all(|change| change.function != name), "{name}");
     }
     let comparison = changes.iter().find(|change| change.text == "`<` → `<=`");
