@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
+use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
 use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
 use crate::record::EventId;
 use crate::settings::profile::Profile;
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// Runs mutation tests: plants known bugs in a copy of the sources, one at a time, and runs
     /// seeds or tests until each bug is detected
     Mutants(MutantsArguments),
+    /// Runs seeds for `mutants --auto`, which starts this command with a mutant
+    #[command(hide = true)]
+    MutantSeeds(MutantSeedsArguments),
     /// Merges the --json summaries of a sweep that was run in parts with --shard
     Merge(MergeArguments),
     /// Shrinks a failing run to the shortest scenario that fails in the same way
@@ -304,9 +308,10 @@ pub(crate) struct MutantsArguments {
     #[arg(long, value_name = "NAME", value_parser = values::strategy(), default_value = "nemeses")]
     pub(crate) strategy: Strategy,
     /// Number of seeds per sweep after which the mutant counts as survived; a seed of the strategy
-    /// `guided` counts as 64, because it has up to 64 runs
-    #[arg(long, value_name = "N", default_value = "10000")]
-    pub(crate) seeds: NonZeroU64,
+    /// `guided` counts as 64, because it has up to 64 runs [default: 10000; with --auto 50 of each
+    /// profile]
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<NonZeroU64>,
     /// Number of sweeps per mutant; sweep K of them begins at seed (K - 1) x 1,000,000
     #[arg(long, value_name = "K", default_value = "3")]
     pub(crate) sweeps: NonZeroU64,
@@ -328,6 +333,25 @@ pub(crate) struct MutantsArguments {
     /// Print the kill table as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// The mutants that are made by rule.
+    #[command(flatten)]
+    pub(crate) automatic: AutoArguments,
+}
+
+impl MutantsArguments {
+    /// Returns the number of seeds of one sweep.
+    pub(crate) fn seeds_max(&self) -> u64 {
+        let default = if self.automatic.auto { 50 } else { 10_000 };
+        self.seeds.map_or(default, NonZeroU64::get)
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MutantSeedsArguments {
+    #[command(flatten)]
+    pub(crate) of: SeedsOfMutant,
+    #[command(flatten)]
+    pub(crate) seed_options: SeedOptions,
 }
 
 #[derive(Args, Debug)]
@@ -439,6 +463,9 @@ mod tests {
         assert_eq!(sweep.shard, Some(Shard { number: 2, of: 3 }));
         assert_eq!(sweep.seed_options.profile.name, "no-faults");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --sweeps 1").is_ok());
+        let automatic =
+            "--auto --room log,raft --sample 5 --draw 3 --shard 1/2 --profile disk,five";
+        assert!(read(&format!("mutants {automatic} --seeds 9 --html a.html --json")).is_ok());
         assert!(read("explain --seed 7 --profile disk").is_ok());
         assert!(read("at --seed 7 --time 1.9s --node n3").is_ok());
         assert!(read("why-not --seed 7 --leader n3 --from 2s --to 4.25s").is_ok());
@@ -482,6 +509,10 @@ mod tests {
             ("why-not --seed 7", "--leader"),
             ("mutants --sweeps 0", "--sweeps"),
             ("mutants --explain --strategy swarm", "--strategy"),
+            ("mutants --room log", "--auto"),
+            ("mutants --auto --draw 3", "--sample"),
+            ("mutants --auto --only EL01", "--only"),
+            ("mutants --auto --profile no-such", "no-such"),
             ("mutants --explain --shrink", "--shrink"),
             ("mutants --strategies --strategy swarm", "--strategy"),
             ("check", "<FILE>"),

@@ -24,8 +24,19 @@ impl Stopwatch {
 /// Returns the CPU time that the calling thread has used.
 #[cfg(unix)]
 pub(crate) fn thread_cpu() -> Duration {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    // The clock starts with the thread, so neither part is negative.
+    cpu(rustix::time::ClockId::ThreadCPUTime)
+}
+
+/// Returns the CPU time that this process has used.
+#[cfg(unix)]
+pub(crate) fn cpu_of_process() -> Duration {
+    cpu(rustix::time::ClockId::ProcessCPUTime)
+}
+
+#[cfg(unix)]
+fn cpu(clock: rustix::time::ClockId) -> Duration {
+    let spent = rustix::time::clock_gettime(clock);
+    // The clock starts with the thread or the process, so neither part is negative.
     let seconds = u64::try_from(spent.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(spent.tv_nsec).unwrap_or(0))
 }
@@ -35,6 +46,12 @@ pub(crate) fn thread_cpu() -> Duration {
 pub(crate) fn thread_cpu() -> Duration {
     static START: std::sync::LazyLock<Stopwatch> = std::sync::LazyLock::new(Stopwatch::start);
     START.elapsed()
+}
+
+/// Returns wall-clock time on systems without a CPU clock per process.
+#[cfg(not(unix))]
+pub(crate) fn cpu_of_process() -> Duration {
+    thread_cpu()
 }
 
 /// Sleeps while polling another process.

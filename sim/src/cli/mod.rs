@@ -2,6 +2,7 @@
 //! simulated and on real processes, shrinking, benchmarks, mutation tests and history checks.
 
 mod args;
+mod auto_arguments;
 mod bench;
 mod canary;
 mod clock;
@@ -95,6 +96,7 @@ fn execute(program: &Program, arguments: Arguments) -> Result<Exit, CommandError
             program.require_builtin_workload("mutants")?;
             mutants::execute(&mutants)
         }
+        Some(Command::MutantSeeds(seeds)) => mutants::run_seeds(program, &seeds),
         Some(Command::View(view)) => view::execute(program, &view),
         Some(Command::Explain(explain)) => replays::explain(program, &explain),
         Some(Command::At(at)) => replays::at(program, &at),

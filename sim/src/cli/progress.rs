@@ -95,6 +95,54 @@ impl Progress {
     }
 }
 
+/// The progress display of mutation tests: a bar on a terminal, otherwise a line every 10 seconds.
+pub(crate) struct MutantProgress {
+    watch: Stopwatch,
+    noun: &'static str,
+    goal: u64,
+    output: ProgressOutput,
+}
+
+impl MutantProgress {
+    /// Starts the display at zero of `goal` things, which `noun` names.
+    pub(crate) fn start(noun: &'static str, goal: usize) -> MutantProgress {
+        let goal = goal as u64;
+        let output = if io::stderr().is_terminal() {
+            let template =
+                format!("{{bar:32}} {{human_pos}} of {{human_len}} {noun}, {{msg}}, {{eta}} left");
+            let style = ProgressStyle::with_template(&template).expect("the template is constant");
+            ProgressOutput::Bar(ProgressBar::new(goal).with_style(style))
+        } else {
+            ProgressOutput::Lines { last: Duration::ZERO }
+        };
+        MutantProgress { watch: Stopwatch::start(), noun, goal, output }
+    }
+
+    /// Updates the display after `done` things, with the state in words.
+    pub(crate) fn advance(&mut self, done: usize, state: &str) {
+        let elapsed = self.watch.elapsed();
+        match &mut self.output {
+            ProgressOutput::Bar(bar) => {
+                bar.set_position(done as u64);
+                bar.set_message(state.to_owned());
+            }
+            ProgressOutput::Lines { last } if elapsed >= *last + LINE_EVERY => {
+                *last = elapsed;
+                let (done, goal) = (grouped(done as u64), grouped(self.goal));
+                eprintln!("{done} of {goal} {}, {state}, {}", self.noun, duration(elapsed));
+            }
+            ProgressOutput::Lines { .. } => {}
+        }
+    }
+
+    /// Clears the line of the terminal.
+    pub(crate) fn finish(self) {
+        if let ProgressOutput::Bar(bar) = &self.output {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// The progress display of the check of one history: a spinner on a terminal if the check takes
 /// longer than a second, otherwise a line every 10 seconds.
 pub(crate) struct SearchSpinner<'a> {

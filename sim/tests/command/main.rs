@@ -71,6 +71,7 @@ fn every_usage_error_is_one_line_that_names_the_word() {
         ("extra", "extra"),
         ("bench --repetitions 0", "--repetitions"),
         ("mutants --only NO01", "NO01"),
+        ("mutants --auto --room attic", "attic"),
         ("mutants --sweeps x", "'x'"),
         ("mutants --seeds 0", "'0'"),
         ("--junit /no/such/folder/junit.xml", "/no/such/folder/junit.xml"),

@@ -21,6 +21,9 @@ use crate::settings::strategy::Strategy;
 
 /// The source directories of the crates whose bugs can be combined.
 const CRATES: [&str; 2] = ["src", "sim/src"];
+/// The libraries and commands that must compile, with every feature that a sweep uses.
+const CHECKED: [&str; 6] =
+    ["--package", "quorate", "--package", "quorate-sim", "--features", "quorate/certs"];
 /// The seeds whose outcomes must be equal in the original build and in the combined build without
 /// an active bug.
 const SEEDS: &str = "0..4";
@@ -202,7 +205,7 @@ fn combine(
     loop {
         let (edited, ranges) = combined_sources(sources, &changes)?;
         let tree = SourceTree::copy(sources, "combined", &edited)?;
-        let errors = tree.check()?;
+        let errors = tree.check(&CHECKED)?;
         let Some(first) = errors.first() else { return Ok((tree, separate)) };
         let broken: BTreeMap<usize, &CompileError> = errors
             .iter()
@@ -319,7 +322,7 @@ fn bug_of_error(error: &CompileError, ranges: &BugRanges) -> Option<usize> {
 }
 
 /// Locks the source trees, which only one process may use at a time.
-fn lock(folder: &Path) -> Result<File, CommandError> {
+pub(crate) fn lock(folder: &Path) -> Result<File, CommandError> {
     let path = folder.join("lock");
     let made = std::fs::create_dir_all(folder).and_then(|()| File::create(&path));
     let file = made.map_err(|error| CommandError::file("mutants", &path, &error))?;

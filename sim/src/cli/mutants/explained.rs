@@ -97,7 +97,7 @@ fn explanation_of(
         Ok(file) => FileHeader::of(mutant, &file)
             .map_err(|error| CommandError::invalid_file(path, &error))?,
         Err(_) => {
-            let (_, _, failure) = mutant_sweep::run_sweep(command, 0, arguments.seeds.get())?;
+            let (_, _, failure) = mutant_sweep::run_sweep(command, 0, arguments.seeds_max())?;
             FileHeader::new(mutant, failure.ok_or_else(|| error("no seed detects it"))?.seed)
         }
     };

@@ -1,6 +1,7 @@
 //! `cargo sim mutants`: mutation tests. Plants each bug of `sim/mutants.toml` in a copy of the
 //! sources and runs simulator seeds or a test until the bug is detected.
 
+mod auto;
 mod builds;
 mod combine;
 mod emitted;
@@ -18,7 +19,7 @@ mod test_output;
 mod test_verdict;
 mod tree;
 
-use crate::cli::args::MutantsArguments;
+use crate::cli::args::{MutantSeedsArguments, MutantsArguments};
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::mutants::builds::Builds;
@@ -27,11 +28,23 @@ use crate::cli::mutants::mutant_sweep::Verdict;
 use crate::cli::mutants::results::Results;
 use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::table::{Detector, Mutant};
+use crate::cli::program::Program;
 use crate::settings::strategy::Strategy;
+
+/// Runs seeds for the mutants that are made by rule, in a process of its own.
+pub(crate) fn run_seeds(
+    program: &Program,
+    arguments: &MutantSeedsArguments,
+) -> Result<Exit, CommandError> {
+    auto::run_seeds(program, arguments)
+}
 
 /// Runs the sweeps with each mutant and prints the kill table.
 pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError> {
     let sources = Sources::read(sources::root()?)?;
+    if arguments.automatic.auto {
+        return auto::execute(arguments, &sources);
+    }
     let all = table::read(&sources.root, &[])?;
     let mutants = table::read(&sources.root, &arguments.only)?;
     let impossible = table::impossible(&sources.root)?;
@@ -55,7 +68,7 @@ pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError
             strategies.push((strategy, kills::rows(&swept, &run_sweeps(strategy, &swept)?)));
         }
         let tested = kills::rows(&tested, &run_sweeps(arguments.strategy, &tested)?);
-        console::print_line(&strategy_table::markdown(&strategies, &tested, arguments.seeds.get()));
+        console::print_line(&strategy_table::markdown(&strategies, &tested, arguments.seeds_max()));
         return Ok(Exit::Success);
     }
     let sweeps = run_sweeps(arguments.strategy, &mutants)?;

@@ -80,7 +80,7 @@ impl SweepRunner<'_> {
     /// tests must detect the mutant, runs the tests once instead, because they have no seeds.
     fn run_mutant(&self, mutant: &Mutant) -> Result<Vec<MutantSweep>, CommandError> {
         // Every strategy gets the same number of runs.
-        let seeds_max = self.arguments.seeds.get().div_ceil(self.strategy.runs());
+        let seeds_max = self.arguments.seeds_max().div_ceil(self.strategy.runs());
         let edits = format!("{:016x}", edits_hash(mutant));
         let numbers = match mutant.detector {
             Detector::Simulator => 0..self.arguments.sweeps.get(),

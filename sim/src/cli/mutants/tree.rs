@@ -17,6 +17,8 @@ use crate::cli::mutants::test_output::{self, TestRun};
 pub(crate) struct SourceTree {
     copy: PathBuf,
     build: PathBuf,
+    /// The flags of the compiler.
+    flags: &'static str,
 }
 
 /// A compiler error with its locations.
@@ -43,10 +45,16 @@ impl SourceTree {
         pruned.map_err(|error| CommandError::file("mutants", &copy, &error))?;
         let kept = sources.files.iter().filter(|(file, _)| !edited.contains_key(*file));
         let kept = kept.map(|(file, content)| (file, content.as_slice()));
-        let tree = SourceTree { copy, build: folder.join("build") };
+        let tree = SourceTree { copy, build: folder.join("build"), flags: "-Dwarnings" };
         let edited = edited.iter().map(|(file, text)| (file, text.as_bytes()));
         kept.chain(edited).try_for_each(|(file, content)| tree.write(file, content))?;
         Ok(tree)
+    }
+
+    /// Returns the same copy as one of generated code: warnings are no errors, so that it needs a
+    /// build directory of its own.
+    pub(crate) fn generated(self, build: &str) -> SourceTree {
+        SourceTree { build: self.build.with_file_name(build), flags: "-Awarnings", ..self }
     }
 
     /// Writes a file of the copy, unless it already has this content.
@@ -84,12 +92,10 @@ impl SourceTree {
         copy_binary(&self.build.join("release").join(name), to).map(Ok)
     }
 
-    /// Returns the compiler errors of the libraries and commands of the copy, with every feature
-    /// that a sweep uses.
-    pub(crate) fn check(&self) -> Result<Vec<CompileError>, CommandError> {
-        let words = ["check", "--package", "quorate", "--package", "quorate-sim"];
-        let features = ["--features", "quorate/certs", "--message-format", "json"];
-        let output = run_cargo(self.cargo(&words).args(features))?;
+    /// Returns the compiler errors of the parts of the copy that the words select.
+    pub(crate) fn check(&self, words: &[&str]) -> Result<Vec<CompileError>, CommandError> {
+        let format = ["--message-format", "json"];
+        let output = run_cargo(self.cargo(&["check"]).args(words).args(format))?;
         let errors: Vec<CompileError> = String::from_utf8_lossy(&output.stdout)
             .lines()
             .filter_map(|line| compile_error(&serde_json::from_str(line).ok()?))
@@ -115,7 +121,7 @@ impl SourceTree {
         Ok(ended.map_or(TestRun::Hung, |(_, text)| test_output::read(&text)))
     }
 
-    /// Returns a cargo command that builds the copy; warnings are errors.
+    /// Returns a cargo command that builds the copy.
     fn cargo(&self, words: &[&str]) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
@@ -124,7 +130,7 @@ impl SourceTree {
             .arg(self.copy.join("Cargo.toml"))
             .arg("--target-dir")
             .arg(&self.build)
-            .env("RUSTFLAGS", "-Dwarnings");
+            .env("RUSTFLAGS", self.flags);
         set_active_bug(&mut cargo, None);
         cargo
     }

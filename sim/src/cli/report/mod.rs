@@ -5,7 +5,7 @@ mod estimates;
 mod github;
 pub(crate) mod json;
 mod junit;
-mod page;
+pub(crate) mod page;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

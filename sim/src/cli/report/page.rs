@@ -6,7 +6,8 @@ use crate::cli::report::table;
 use crate::cli::text::{Finding, grouped};
 use crate::observe::coverage::MARKS;
 
-const STYLE: &str = "\
+/// The style of all reports.
+pub(crate) const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#8884;--bad:light-dark(#b00020,#ff8a80);\
 --good:light-dark(#1b6e2e,#8fd19e)}
 body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
@@ -81,6 +82,7 @@ fn coverage(report: &Report) -> String {
     text
 }
 
-fn escaped(text: &str) -> String {
+/// Returns the text with the characters that HTML reserves escaped.
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

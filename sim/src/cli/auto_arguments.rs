@@ -1,0 +1,61 @@
+//! The flags of `cargo sim mutants --auto`, and of the process that runs seeds for it.
+
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::values::{self, Shard};
+use crate::settings::profile::Profile;
+
+#[derive(Args, Debug)]
+pub(crate) struct AutoArguments {
+    /// Make mutants by rule from the syntax tree of the library, instead of the bugs of
+    /// sim/mutants.toml: every comparison, limit, step, condition, guard, effect and message field.
+    /// All that compile are in one build, each behind a switch. Prints how many are reached, change
+    /// a value, and are killed, by room (a module of the library) (docs/KILLS.md)
+    #[arg(long, conflicts_with_all = ["only", "sweeps", "explain", "shrink", "strategies"])]
+    pub(crate) auto: bool,
+    /// Only the mutants of these rooms: quorum, log, progress, raft, machine, replica, storage,
+    /// types
+    #[arg(long, value_name = "ROOM,..", value_delimiter = ',', requires = "auto")]
+    pub(crate) room: Vec<String>,
+    /// Measure only this many mutants of each room, drawn at random
+    #[arg(long, value_name = "N", requires = "auto")]
+    pub(crate) sample: Option<NonZeroUsize>,
+    /// Seed of the draw of --sample
+    #[arg(long, value_name = "SEED", default_value = "0", requires = "sample")]
+    pub(crate) draw: u64,
+    /// Measure only part K of N of the mutants
+    #[arg(long, value_name = "K/N", value_parser = values::shard, requires = "auto")]
+    pub(crate) shard: Option<Shard>,
+    /// Profiles of the seeds, in order; the later ones run only what the earlier ones did not kill
+    /// [default: `default`, then all others]
+    #[arg(
+        long,
+        value_name = "NAME,..",
+        value_delimiter = ',',
+        value_parser = values::profile(),
+        requires = "auto"
+    )]
+    pub(crate) profile: Vec<&'static Profile>,
+    /// File of the results, one JSON line per mutant; a stopped run continues from it [default: a
+    /// file in target/mutants for each version of the sources]
+    #[arg(long, value_name = "FILE", requires = "auto")]
+    pub(crate) results: Option<PathBuf>,
+    /// Write a self-contained HTML page with the sources, line by line, and their mutants
+    #[arg(long, value_name = "FILE.html", requires = "auto")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SeedsOfMutant {
+    /// Seeds to run: A inclusive to B exclusive
+    #[arg(long, value_name = "A..B", value_parser = values::seed_range)]
+    pub(crate) seeds: RangeInclusive<u64>,
+    /// CPU time of one seed after which it counts as hung
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub(crate) cpu: Duration,
+}
