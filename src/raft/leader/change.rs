@@ -17,7 +17,7 @@ use crate::raft::leader::catch_up::CatchUp;
 use crate::raft::leader::disks;
 use crate::raft::leader::peers::Peers;
 use crate::types::{
-    Change, EntryId, Instant, Membership, NodeId, PendingTransition, RejectReason, Tag,
+    Change, EntryId, Index, Instant, Membership, NodeId, PendingTransition, RejectReason, Tag,
 };
 
 /// The state of a membership change that is not in the log: a new leader does not have it.
@@ -146,7 +146,8 @@ impl ChangeInProgress {
     fn may_enter_joint(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
         let membership = common.log().membership();
         let mut target = staged.target().iter();
-        let is_certain = |peer: &Progress| peer.counts() && peer.acked_round() > 0;
+        let has_replied = |peer: &Progress| peer.acked_round() > 0 || peer.matched() > Index::ZERO;
+        let is_certain = |peer: &Progress| peer.counts() && has_replied(peer);
         let counts = |id: NodeId| id == common.id() || peers.get(id).is_some_and(is_certain);
         target.all(|id| membership.is_voter(*id) || self.new_voter_keeps_up(common, peers, *id))
             && is_quorum(&joint_after(common, peers, staged), counts)
