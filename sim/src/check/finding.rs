@@ -154,6 +154,8 @@ checks! {
         "No node acknowledges an entry that it knows to be damaged, or an entry after one."
     S36 "repair-is-durable"
         "A node regards a damaged entry as repaired only once its disk holds the entry."
+    S37 "uncertain-node"
+        "An uncertain node counts for nothing until a leader has confirmed its log."
     L1 "progress"
         "In the stabilization phase, the core commits, serves reads and executes admin requests."
     U1 "user-model"

@@ -62,6 +62,8 @@ struct NodeTrack {
     /// The pending writes with their submissions; while the node is down, the writes that its disk
     /// may have kept.
     writes: VecDeque<(Write, EventId)>,
+    /// The pending writes when the node's disk was last copied.
+    copied_writes: VecDeque<(Write, EventId)>,
     crash_counts: (usize, usize),
 }
 
@@ -297,6 +299,19 @@ impl Recorder {
             Observation::Wiped { node, .. } => {
                 self.track(node).writes.clear();
                 self.record_event(now, Some(node), self.current_plan_op, EventKind::Wiped);
+            }
+            Observation::DiskCopied { node } => {
+                let track = self.track(node);
+                track.copied_writes = track.writes.clone();
+                self.record_event(now, Some(node), self.current_plan_op, EventKind::DiskCopied);
+            }
+            Observation::RolledBack { node } => {
+                let track = self.track(node);
+                let lost = std::mem::take(&mut track.writes);
+                track.writes = std::mem::take(&mut track.copied_writes);
+                let last = track.writes.back().map(|(write, _)| write.id);
+                track.writes.extend(lost.into_iter().filter(|(write, _)| Some(write.id) > last));
+                self.record_event(now, Some(node), self.current_plan_op, EventKind::RolledBack);
             }
             Observation::Stepped { node, membership, .. } => {
                 self.membership_adopted(now, node, membership)

@@ -273,9 +273,9 @@ impl Node {
     }
 
     /// Replaces the contents of the disk of a node that is down by an older copy, from which it may
-    /// start again.
-    pub(crate) fn roll_back(&mut self, image: SimDisk) {
-        self.disk.roll_back(image);
+    /// start again, uncertain if the copy `is_marked`.
+    pub(crate) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
+        self.disk.roll_back(image, is_marked);
         if let Life::StartRefused(exit) = self.life {
             self.life = Life::Down(exit);
         }

@@ -25,6 +25,8 @@ pub(crate) struct NodeDisk {
     pub(crate) rollback_image: Option<SimDisk>,
     /// Whether a fault may have destroyed durable data, so that the node may refuse to start.
     pub(crate) damaged: bool,
+    /// Whether the disk was replaced by an older copy, and its node was uncertain since then.
+    pub(crate) rolled_back: bool,
     /// The number of faults so far that may have destroyed durable data.
     pub(crate) damage_faults: u16,
     /// The number of faults so far that spoiled sectors which other nodes can repair.
@@ -57,9 +59,16 @@ impl NodeDisk {
         self.spoil_faults
     }
 
-    /// Returns true if the disk has everything that was flushed to it.
+    /// Returns true if the disk has everything that was flushed to it, or as much of it as a leader
+    /// has confirmed to be enough.
     pub(crate) fn is_intact(&self) -> bool {
-        !self.damaged && !self.device.has_spoiled()
+        !self.has_lost_data() && !self.rolled_back
+    }
+
+    /// Returns true if a fault may have destroyed durable data since the disk was copied, if it is
+    /// a copy.
+    pub(crate) fn has_lost_data(&self) -> bool {
+        self.damaged || self.device.has_spoiled()
     }
 
     /// Leaves the disk only `room` more bytes.
@@ -83,10 +92,11 @@ impl NodeDisk {
         self.stalled_until.since(now.min(self.stalled_until))
     }
 
-    /// Replaces the contents of the disk by an older copy.
-    pub(super) fn roll_back(&mut self, image: SimDisk) {
+    /// Replaces the contents of the disk by an older copy, which may be marked as uncertain.
+    pub(super) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
         self.device = image;
-        self.damaged = true;
+        self.rolled_back = is_marked;
+        self.damaged |= !is_marked;
     }
 
     /// Replaces the disk by an empty one.
@@ -96,7 +106,7 @@ impl NodeDisk {
         self.device.set_capacity(None);
         (self.machine_checkpoint, self.rollback_image) = (None, None);
         self.disks_lost += 1;
-        (self.formatted, self.damaged) = (false, false);
+        (self.formatted, self.damaged, self.rolled_back) = (false, false, false);
     }
 
     /// Ends all faults of the disk; its damage stays.

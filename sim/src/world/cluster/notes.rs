@@ -39,13 +39,15 @@ impl Cluster {
         for note in notes {
             let Note::RaftInput(raft::Input::Persisted(through)) = note else { continue };
             let Some(running) = self[place].running_mut() else { continue };
-            let mut bootstrap = None;
+            let (mut bootstrap, mut is_certain) = (None, false);
             while let Some(write) = running.writes.pop_durable(*through) {
                 let durable = Observation::Durable { node: place.id(), write: &write };
                 run.observe(durable);
                 writes += 1;
+                is_certain |= write.hard_state.is_some_and(|hard| !hard.is_uncertain);
                 bootstrap = write.install.filter(|meta| meta.last == EntryId::ZERO).or(bootstrap);
             }
+            self[place].disk.rolled_back &= !is_certain;
             if let Some(meta) = bootstrap {
                 self.note_bootstrap(place, Index::ZERO, &meta.membership, run);
             }
@@ -99,6 +101,7 @@ impl Node {
                     }
                     run.observer.action(now, &status, &action);
                     match action {
+                        Action::LogCertain => run.observer.reach(Spot::CertainAgain),
                         Action::AdoptSnapshot(_) => run.observer.reach(Spot::SnapshotAdopted),
                         Action::Repair(_) => {
                             self.disk.spoil_faults_at_repair = self.disk.spoil_faults
