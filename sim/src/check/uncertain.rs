@@ -86,7 +86,13 @@ impl Rule for Uncertain {
             }
             _ => {}
         }
-        let does = if model.node(from).is_uncertain() { counting(message) } else { None };
+        let counts_for_leader = model.node(model.slot(message.to)).leads(message.term);
+        let does = match &message.body {
+            _ if !model.node(from).is_uncertain() => None,
+            // A reply to the leader of an earlier term only ends its leadership.
+            Body::HeartbeatReply { matched: Index::ZERO, .. } if !counts_for_leader => None,
+            _ => counting(message),
+        };
         match does {
             None => Ok(()),
             Some(does) => {
@@ -98,7 +104,8 @@ impl Rule for Uncertain {
 
     fn before_read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
         let Answer { op, node, freshness, .. } = answer;
-        if freshness == Freshness::Linearizable || !known.model.of(node).is_uncertain() {
+        let relies_on_leader = !matches!(freshness, Freshness::Within(_));
+        if relies_on_leader || !known.model.of(node).is_uncertain() {
             return Ok(());
         }
         S37.violated(format!(
