@@ -86,13 +86,7 @@ impl Rule for Uncertain {
             }
             _ => {}
         }
-        let counts_for_leader = model.node(model.slot(message.to)).leads(message.term);
-        let does = match &message.body {
-            _ if !model.node(from).is_uncertain() => None,
-            // A reply to the leader of an earlier term only ends its leadership.
-            Body::HeartbeatReply { matched: Index::ZERO, .. } if !counts_for_leader => None,
-            _ => counting(message),
-        };
+        let does = if model.node(from).is_uncertain() { counting(message) } else { None };
         match does {
             None => Ok(()),
             Some(does) => {
@@ -119,18 +113,21 @@ impl Rule for Uncertain {
 fn counting(message: &Message) -> Option<String> {
     let class = message.body.class();
     match &message.body {
-        Body::PreVote { .. } | Body::RequestVote { .. } => Some("requests a vote".to_owned()),
+        Body::PreVote { .. } | Body::RequestVote { .. } => {
+            Some(format!("sends {}", message.body.name()))
+        }
         Body::PreVoteReply { granted: true, .. } => Some("grants a pre-vote".to_owned()),
         Body::RequestVoteReply { granted: true, .. } => Some("grants a vote".to_owned()),
         Body::LogIsComplete => Some("reports a complete log".to_owned()),
         body if body.acknowledged() > Index::ZERO => {
             Some(format!("acknowledges index {}", body.acknowledged()))
         }
-        Body::HeartbeatReply { ready, .. } if !ready.is_uncertain => {
+        // Round 0 is that of no leader: the message replies to one of an earlier term.
+        Body::HeartbeatReply { round, ready, .. } if *round > 0 && !ready.is_uncertain => {
             Some("confirms a round".to_owned())
         }
         Body::HeartbeatReply { ready, .. } if ready.wants_read_lease => {
-            Some("requests a read lease".to_owned())
+            Some("wants a read lease in its reply".to_owned())
         }
         _ if matches!(class, MessageClass::LeaderRequest | MessageClass::LeaderOrder) => {
             Some(format!("sends {}", message.body.name()))

@@ -227,7 +227,8 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
             EventKind::Resumed => format!("{node} continues"),
             EventKind::Started { .. } => match history.state_after(id) {
                 Some(now) => format!(
-                    "{node} starts in term {} with {} and commit index {}",
+                    "{node} starts{} in term {} with {} and commit index {}",
+                    if now.is_uncertain { " uncertain" } else { "" },
                     now.term,
                     phrases::log_up_to(now.last),
                     now.committed
