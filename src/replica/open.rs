@@ -142,9 +142,8 @@ impl<M: StateMachine> Replica<M> {
 pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
     let covered = opened.snapshot.last.index;
     let mut needed = opened.damaged.iter().filter(|damaged| damaged.id.index > covered).peekable();
-    let is_needed = opened.snapshot_damage.is_some()
-        || opened.lost_end.is_some()
-        || needed.peek().is_some();
+    let is_needed =
+        opened.snapshot_damage.is_some() || opened.lost_end.is_some() || needed.peek().is_some();
     // A membership that is lost may name other voters.
     let may_have_peers = needed.any(|damaged| damaged.is_membership);
     !is_needed || may_have_peers || !is_sole_quorum(opened)

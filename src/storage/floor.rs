@@ -74,7 +74,8 @@ impl Floor {
 /// Returns the writes that leave the mark of `floor` as the only one, or none.
 pub(crate) fn marks(floor: Option<Floor>, identity: &Identity) -> Vec<FileAction> {
     let file = FileName::Superblock;
-    let empty = |seq| FileAction::Write { file, offset: offset_of(seq), bytes: vec![0; PAGE_BYTES] };
+    let empty =
+        |seq| FileAction::Write { file, offset: offset_of(seq), bytes: vec![0; PAGE_BYTES] };
     let emptied = (0..MARKS).map(empty);
     emptied.chain(floor.map(|floor| floor.mark(identity))).collect()
 }

@@ -63,7 +63,10 @@ pub(super) fn extend_committed(
     let Some((chosen, by)) = chosen else {
         let check = match decision {
             Decision::QuorumWithNonVoters => &S23,
-            _ if decided_by(model, before, index, |node| Some(&node.counted_of(DiskRef::Current).log)) => {
+            _ if decided_by(model, before, index, |node| {
+                Some(&node.counted_of(DiskRef::Current).log)
+            }) =>
+            {
                 &S24
             }
             _ if decided_by(model, before, index, |node| {

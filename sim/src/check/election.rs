@@ -233,8 +233,7 @@ impl Election {
             return Ok(());
         }
         let membership = &electorate.membership;
-        let counts =
-            |slot: &Slot| self.voted_for(model.node(*slot), *slot, (term, id), membership);
+        let counts = |slot: &Slot| self.voted_for(model.node(*slot), *slot, (term, id), membership);
         let voted = |slot: &Slot| self.vote(*slot, term) == Some(id);
         let check = match electorate.decision(model.slots().filter(counts).collect()) {
             Decision::Quorum => return Ok(()),

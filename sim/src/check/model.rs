@@ -133,9 +133,8 @@ impl Node {
         if member.is_none_or(|member| member.accepts_incarnation(self.incarnation)) {
             return Some(DiskRef::Current);
         }
-        let lost = |lost: &LostDisk| {
-            member.is_some_and(|member| member.incarnation == lost.incarnation)
-        };
+        let lost =
+            |lost: &LostDisk| member.is_some_and(|member| member.incarnation == lost.incarnation);
         self.lost.iter().position(lost).map(DiskRef::Lost)
     }
 

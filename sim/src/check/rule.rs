@@ -10,13 +10,12 @@ use quorate::types::{Entry, EntryId, Freshness, Index, Message, NodeId, Snapshot
 use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::observe::Observation::{
-    self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, Crashed, DiskFailed,
-    DiskCopied, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault,
+    self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, Crashed, DiskCopied,
+    DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault,
     MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked, ReadInvoked,
     ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive, RequestReceived, Restored,
-    RolledBack, Sent, SnapshotFrozen,
-    SnapshotTaken, Stabilized, StartFailed, Started, StateCompared, Stepped, Stopped, Submitted,
-    Unknown, Wiped,
+    RolledBack, Sent, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started,
+    StateCompared, Stepped, Stopped, Submitted, Unknown, Wiped,
 };
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;

@@ -2,9 +2,7 @@
 //! the log that a leader has named: S37.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{
-    Body, EntryId, Freshness, Index, Message, MessageClass, NodeId, Term, Write,
-};
+use quorate::types::{Body, EntryId, Freshness, Index, Message, MessageClass, NodeId, Term, Write};
 
 use crate::check::electorate::Decision;
 use crate::check::finding::{CheckResult, S37};
@@ -160,9 +158,9 @@ impl Uncertain {
         last: Index,
     ) -> CheckResult {
         let (to, term) = (model.slot(message.to), message.term);
-        let asked = self.asked[to.0].iter().find(|asked| {
-            (asked.start_id, asked.term, asked.leader) == (start_id, term, from)
-        });
+        let asked = self.asked[to.0]
+            .iter()
+            .find(|asked| (asked.start_id, asked.term, asked.leader) == (start_id, term, from));
         // A late reply to an earlier start has no effect.
         let Some(Request { next, .. }) = asked.copied() else { return Ok(()) };
         let leader = model.node(from);

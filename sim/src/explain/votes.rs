@@ -98,8 +98,10 @@ fn vote_not_durable(
 /// The node's votes in the term for candidates other than `than`, except those that a rolled-back
 /// disk has forgotten.
 fn other_votes(history: &History<'_>, node: NodeId, term: Term, than: NodeId) -> Vec<NodeId> {
-    let rolled_back =
-        history.events_of(node).rev().find(|(_, event)| matches!(event.kind, EventKind::RolledBack));
+    let rolled_back = history
+        .events_of(node)
+        .rev()
+        .find(|(_, event)| matches!(event.kind, EventKind::RolledBack));
     let since = rolled_back.map_or(EventId(0), |(id, _)| id);
     let sent = history.events_of(node).filter(|(id, _)| *id > since).filter_map(|(_, event)| {
         let message = event.message().filter(|message| message.from == node)?;

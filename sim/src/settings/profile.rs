@@ -289,8 +289,8 @@ static PROFILES: [Profile; 19] = [
     Profile {
         name: "rollback",
         summary: "nodes restart on older copies of their disks, most of them uncertain",
-        always: Faults::of(&[Fault::Crash]),
-        voters: &[3, 5, 5, 3, 7, 4],
+        always: Faults::of(&[Fault::Crash, Fault::Partition]),
+        voters: &[3, 5, 3, 5, 7, 4],
         rollback_permille: 1000,
         wipe_permille: 0,
         ..DEFAULT

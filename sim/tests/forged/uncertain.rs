@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use quorate::raft::RoleName;
 use quorate::types::{
-    AppendOutcome, Body, Entry, Freshness, HardState, Heartbeat, Index, ReadLevel,
-    Readiness, Term,
+    AppendOutcome, Body, Entry, Freshness, HardState, Heartbeat, Index, ReadLevel, Readiness, Term,
 };
 
 use crate::stage::{Stage, id, noop, voted};

@@ -145,8 +145,7 @@ impl ChangeInProgress {
     fn may_enter_joint(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
         let membership = common.log().membership();
         let mut target = staged.target().iter();
-        let counts =
-            |id: NodeId| id == common.id() || peers.get(id).is_some_and(Progress::counts);
+        let counts = |id: NodeId| id == common.id() || peers.get(id).is_some_and(Progress::counts);
         target.all(|id| membership.is_voter(*id) || self.new_voter_keeps_up(common, peers, *id))
             && is_quorum(&joint_after(common, peers, staged), counts)
     }

@@ -60,7 +60,8 @@ impl Cluster {
             self.has_named_disk(membership, id)
                 && node.is_some_and(|node| node.bootstrapped && !node.disk.has_lost_data())
         };
-        self.electorates().all(|membership| has_majorities(membership, |id| is_safe(membership, id)))
+        self.electorates()
+            .all(|membership| has_majorities(membership, |id| is_safe(membership, id)))
     }
 
     /// Records that the node has this membership durably at `index`: the node is bootstrapped.
@@ -200,8 +201,7 @@ impl Cluster {
 
     /// Returns true if a majority of every set of voters has intact disks, even without `lost`.
     fn survives(&self, membership: &Membership, lost: Option<Place>) -> bool {
-        let is_whole =
-            |id: NodeId| self.is_reliable(membership, id) && lost != self.place(id);
+        let is_whole = |id: NodeId| self.is_reliable(membership, id) && lost != self.place(id);
         has_majorities(membership, is_whole)
     }
 

@@ -1,6 +1,8 @@
 //! Events of disks on the stage: bootstrapped disks and lost disks.
 
-use quorate::types::{Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, SnapshotMeta, Write};
+use quorate::types::{
+    Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, SnapshotMeta, Write,
+};
 use quorate_sim::observe::Observation;
 
 use crate::echo::Echo;
