@@ -199,8 +199,9 @@ impl World {
     }
 
     /// A node restarts on an older copy of its disk after `down`: it has lost acknowledged state.
-    /// Either the copy is marked, so that the node is uncertain from the start; or the node counts
-    /// until a leader finds the loss, if one does, and from then on safety no longer holds.
+    /// Either only its log is an older one, and the start notices that; or the copy is marked: in
+    /// both cases the node is uncertain from the start. Or the node counts until a leader finds the
+    /// loss, if one does, and from then on safety no longer holds.
     fn roll_back(&mut self, place: Place, down: Duration) {
         let node = &mut self.cluster[place];
         let Some(mut image) = node.disk.rollback_image.take() else { return };
@@ -208,13 +209,17 @@ impl World {
         // After one copy without a mark, the run checks nothing about the others.
         let is_noticed = choices.choose(Key { counter: 1, ..Kind::Boot.key() }, 4) > 0;
         let storage = settings.replica(place.id()).storage;
+        let loses_end = is_noticed && choices.choose(node.start().key(Kind::Boot, 1), 3) == 0;
+        self.run.observer.fault(Fault::Rollback, node.role());
+        self.take_down(place, down);
+        if loses_end && self.cluster[place].lose_end(&image, &storage) {
+            return;
+        }
         // A damaged copy cannot be marked.
         let is_marked = is_noticed && Storage::make_uncertain(&mut image, &storage).is_ok();
-        self.run.observer.fault(Fault::Rollback, node.role());
         if !is_marked {
             self.faults.lose_safety(&mut self.run.observer);
         }
-        self.take_down(place, down);
         self.cluster[place].roll_back(image, is_marked);
         if is_marked {
             self.run.observe(Observation::RolledBack { node: place.id() });

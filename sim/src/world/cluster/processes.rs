@@ -57,7 +57,7 @@ impl Cluster {
         if node.start() != start {
             return false;
         }
-        let damaged = node.disk.has_lost_data();
+        let damaged = node.disk.has_lost_data() || node.disk.lost_end;
         let mut replica = match node.open(&run.setup, now) {
             Ok(replica) => replica,
             Err(error) => {
@@ -153,6 +153,7 @@ impl Node {
         observer.observe(now, seen);
         observer.reach_if(log.damaged_entries() > 0, Spot::RestartDamaged);
         self.disk.rolled_back &= status.is_uncertain;
+        self.disk.lost_end = false;
         observer.reach_if(self.disk.rolled_back, Spot::RestartRolledBack);
         let tail = log.last().index.0 + 1 - log.tail_first().0;
         let entries = log.last().index.0 - log.base().index.0;
