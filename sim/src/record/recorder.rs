@@ -296,22 +296,12 @@ impl Recorder {
                 self.node_event(now, node, EventKind::Stopped(reason.into()))
             }
             Observation::Crashed { node } => self.crashed(now, node),
-            Observation::Wiped { node, .. } => {
-                self.track(node).writes.clear();
-                self.record_event(now, Some(node), self.current_plan_op, EventKind::Wiped);
-            }
+            Observation::Wiped { node, .. } => self.disk_replaced(now, node, EventKind::Wiped),
             Observation::DiskCopied { node } => {
-                let track = self.track(node);
-                track.copied_writes = track.writes.clone();
-                self.record_event(now, Some(node), self.current_plan_op, EventKind::DiskCopied);
+                self.disk_replaced(now, node, EventKind::DiskCopied);
             }
             Observation::RolledBack { node } => {
-                let track = self.track(node);
-                let lost = std::mem::take(&mut track.writes);
-                track.writes = std::mem::take(&mut track.copied_writes);
-                let last = track.writes.back().map(|(write, _)| write.id);
-                track.writes.extend(lost.into_iter().filter(|(write, _)| Some(write.id) > last));
-                self.record_event(now, Some(node), self.current_plan_op, EventKind::RolledBack);
+                self.disk_replaced(now, node, EventKind::RolledBack);
             }
             Observation::Stepped { node, membership, .. } => {
                 self.membership_adopted(now, node, membership)
@@ -383,6 +373,22 @@ impl Recorder {
         let id = self.record_event(now, Some(node), None, EventKind::Started { kept, lost });
         self.track(node).step = Some(id);
         self.membership_adopted(now, node, membership);
+    }
+
+    /// Records that a node's disk is copied or replaced, by the event of that `kind`.
+    fn disk_replaced(&mut self, now: SimTime, node: NodeId, kind: EventKind) {
+        let track = self.track(node);
+        match kind {
+            EventKind::DiskCopied => track.copied_writes = track.writes.clone(),
+            EventKind::RolledBack => {
+                let lost = std::mem::take(&mut track.writes);
+                track.writes = std::mem::take(&mut track.copied_writes);
+                let last = track.writes.back().map(|(write, _)| write.id);
+                track.writes.extend(lost.into_iter().filter(|(write, _)| Some(write.id) > last));
+            }
+            _ => track.writes.clear(),
+        }
+        self.record_event(now, Some(node), self.current_plan_op, kind);
     }
 
     fn crashed(&mut self, now: SimTime, node: NodeId) {
