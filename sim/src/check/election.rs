@@ -202,11 +202,12 @@ impl Election {
 
     /// Whether `node` voted for the candidate in `term`, on the disk that the membership `by` names
     /// for this node.
-    fn voted_for(
+    fn has_vote(
         &self,
         node: &Node,
         slot: Slot,
-        (term, candidate): (Term, NodeId),
+        term: Term,
+        candidate: NodeId,
         by: &Membership,
     ) -> bool {
         let vote = (term, candidate);
@@ -233,7 +234,7 @@ impl Election {
             return Ok(());
         }
         let membership = &electorate.membership;
-        let counts = |slot: &Slot| self.voted_for(model.node(*slot), *slot, (term, id), membership);
+        let counts = |slot: &Slot| self.has_vote(model.node(*slot), *slot, term, id, membership);
         let voted = |slot: &Slot| self.vote(*slot, term) == Some(id);
         let check = match electorate.decision(model.slots().filter(counts).collect()) {
             Decision::Quorum => return Ok(()),

@@ -107,7 +107,7 @@ impl Rule for Uncertain {
     }
 }
 
-/// What a message does for which an uncertain sender must not count; `None` for other messages.
+/// Describes the act of a message for which its sender must be certain; `None` for other messages.
 fn counting(message: &Message) -> Option<String> {
     let class = message.body.class();
     match &message.body {

@@ -296,12 +296,12 @@ impl Recorder {
                 self.node_event(now, node, EventKind::Stopped(reason.into()))
             }
             Observation::Crashed { node } => self.crashed(now, node),
-            Observation::Wiped { node, .. } => self.disk_replaced(now, node, EventKind::Wiped),
+            Observation::Wiped { node, .. } => self.disk_event(now, node, EventKind::Wiped),
             Observation::DiskCopied { node } => {
-                self.disk_replaced(now, node, EventKind::DiskCopied);
+                self.disk_event(now, node, EventKind::DiskCopied);
             }
             Observation::RolledBack { node } => {
-                self.disk_replaced(now, node, EventKind::RolledBack);
+                self.disk_event(now, node, EventKind::RolledBack);
             }
             Observation::Stepped { node, membership, .. } => {
                 self.membership_adopted(now, node, membership)
@@ -376,7 +376,7 @@ impl Recorder {
     }
 
     /// Records that a node's disk is copied or replaced, by the event of that `kind`.
-    fn disk_replaced(&mut self, now: SimTime, node: NodeId, kind: EventKind) {
+    fn disk_event(&mut self, now: SimTime, node: NodeId, kind: EventKind) {
         let track = self.track(node);
         match kind {
             EventKind::DiskCopied => track.copied_writes = track.writes.clone(),
