@@ -147,8 +147,8 @@ impl Uncertain {
         }
     }
 
-    /// Checks the reply of a leader to an uncertain node: the leader has appended an entry after the
-    /// request, and a quorum without the node has it.
+    /// Checks the reply of a leader to an uncertain node: the leader has appended an entry after
+    /// the request, and a quorum without the node has it.
     fn check_log_end(
         &mut self,
         model: &Model,

@@ -319,8 +319,7 @@ impl Recorder {
             }
             Observation::Sent { message } => {
                 let step = self.track(message.from).step;
-                let (to, message) = (message.to, message.clone());
-                let from = message.from;
+                let (from, to, message) = (message.from, message.to, message.clone());
                 let sent = Sent { to, message: Some(message), text: String::new(), delivery: None };
                 self.record_event(now, Some(from), step, EventKind::Sent(Box::new(sent)));
             }
