@@ -150,6 +150,12 @@ const SEEDS: &[Seed] = &[
         bug: "the check of a restart's commit index expected the one of a header block that bit \
                  rot destroyed: docs/FORMAT.md, header blocks",
     },
+    Seed {
+        profile: "disk",
+        seed: 365,
+        bug: "the check of the used membership regarded one as repaired whose content the node \
+                 still requested: sim/src/world/cluster/notes.rs",
+    },
 ];
 
 #[test]

@@ -14,6 +14,7 @@ mod storage {
     mod golden;
     mod host;
     mod losses;
+    mod lost_ends;
     mod model;
     mod mutated;
     mod operators;

@@ -101,8 +101,8 @@ impl Storage {
     }
 
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
-    /// durable is recovered; or the end of the log is lost, [`OpenedStorage::lost_end`] says so, and
-    /// the node is uncertain; or an error is returned. That holds also if files of the log are
+    /// durable is recovered; or the end of the log is lost, [`OpenedStorage::lost_end`] says so,
+    /// and the node is uncertain; or an error is returned. That holds also if files of the log are
     /// missing, cut or zeroed. The exception are the last flushes, as far as they are after the
     /// acknowledged floor, if no header block of a flush after the first lost one is left; for the
     /// last flush, one lost sector suffices. `docs/RECOVERY.md` says which flushes can be after the

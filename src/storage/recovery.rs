@@ -161,14 +161,13 @@ fn replay(
             unused.push((*number, *bytes));
         }
     }
-    let lost_end = replay.missing_end(segments).map(|loss| loss.error(segments));
-    let found = replay.finish(lost_end)?;
+    let found = replay.finish(segments)?;
     if found.log_start > superblock.log_start {
         unused.extend(used.iter().map(|(number, bytes, _)| (*number, *bytes)));
     }
     let next_segment = segments.last().map_or(1, |(number, _)| number + 1);
-    let unused_segments = unused.into_iter().map(|(number, _)| number);
-    let unused_segments = unused_segments.filter(|number| !spare.contains(number)).collect();
+    let unused = unused.into_iter().map(|(number, _)| number);
+    let unused_segments = unused.filter(|number| !spare.contains(number)).collect();
     Ok(RecoveredLog { spare_segments: spare, unused_segments, next_segment, ..found })
 }
 
@@ -469,9 +468,9 @@ impl<'a> Replay<'a> {
         Some(Loss { first, last: floor.seq, after, through, behind, until })
     }
 
-    /// Returns the log, unless it contradicts the snapshot. `lost_end` is the error about missing
-    /// flushes after the last one.
-    fn finish(self, lost_end: Option<StorageError>) -> Result<RecoveredLog, OpenError> {
+    /// Returns the log, unless it contradicts the snapshot.
+    fn finish(self, segments: &[(u64, u64)]) -> Result<RecoveredLog, OpenError> {
+        let lost_end = self.missing_end(segments).map(|loss| loss.error(segments));
         let snapshot = self.superblock.snapshot.last;
         let last_seq = self.last_seq();
         assert!(lost_end.is_some() || last_seq >= self.floor.seq, "every flush is accounted for");

@@ -184,8 +184,8 @@ pub enum Body {
         /// start says nothing about what was lost since.
         start_id: u64,
     },
-    /// The reply to a [`Body::RequestLogEnd`]. An entry that the sender appended after the request is
-    /// on the disks of a quorum, in which no uncertain node is.
+    /// The reply to a [`Body::RequestLogEnd`]. An entry that the sender appended after the request
+    /// is on the disks of a quorum, in which no uncertain node is.
     LogEnd {
         /// The `start_id` of the request.
         start_id: u64,

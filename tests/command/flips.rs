@@ -227,8 +227,8 @@ fn a_flipped_bit_is_repaired_or_named() {
     run(1, 16, 8);
 }
 
-/// The long form: `QUORATE_FLIPS` flips on one node, 1,000 without it, and as many on two nodes, from
-/// seed `QUORATE_SEED`.
+/// The long form: `QUORATE_FLIPS` flips on one node, 1,000 without it, and as many on two nodes,
+/// from seed `QUORATE_SEED`.
 #[test]
 #[ignore = "takes about an hour"]
 fn long_flips() {

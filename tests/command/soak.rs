@@ -1,5 +1,6 @@
 //! Honest clients of three nodes under attack, for a long time: nothing is lost, and the nodes need
 //! no more memory and files than at the beginning.
+#![allow(clippy::disallowed_methods, reason = "an attack and a soak last for a real time")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,7 +22,7 @@ const KEYS: u64 = 500;
 /// true if it reached the node.
 type Attack = fn(&Held, SocketAddr, SocketAddr) -> bool;
 
-/// What an attacker keeps between its acts.
+/// The connections that an attacker keeps between its acts.
 #[derive(Default)]
 struct Held(std::cell::RefCell<Vec<TcpStream>>);
 
@@ -43,7 +44,7 @@ impl Held {
     }
 }
 
-/// The attacks that a stranger, or a client with a certificate, can carry out again and again.
+/// The attacks that a remote without a certificate, or a client, can carry out again and again.
 const ATTACKS: [(&str, Attack); 6] = [
     ("hellos that arrive byte by byte", |held, node, _| {
         held.drip(b'Q');
@@ -134,7 +135,7 @@ impl Nodes {
         while start.elapsed() < duration {
             let began = Instant::now();
             let words = ["put", &format!("key{}", value % KEYS), &value.to_string()];
-            quorate_in(self.root(), &[&words[..], &["--nodes", &self.nodes()]].concat()).ok();
+            quorate_in(self.root(), [&words[..], &["--nodes", &self.nodes()]].concat()).ok();
             times.push(began.elapsed());
             value += 1;
         }
@@ -154,7 +155,7 @@ fn soak(quiet: Duration, attacked: Duration) {
     let files: Vec<usize> = nodes.costs().into_iter().map(|(_, files)| files).collect();
 
     let attackers = Attackers::start(targets);
-    // What the attacks may take is taken after the first quarter.
+    // The attacks have all that they may take after the first quarter.
     let (value, _) = nodes.put_for(attacked / 4, value);
     let early = nodes.costs();
     let (value, during) = nodes.put_for(attacked / 4 * 3, value);

@@ -31,7 +31,7 @@ enum Harm {
     CopiedTo(u64),
 }
 
-fn read(disk: &mut SimDisk, file: FileName, offset: u64, bytes: u64) -> Vec<u8> {
+pub(super) fn read(disk: &mut SimDisk, file: FileName, offset: u64, bytes: u64) -> Vec<u8> {
     let bytes = usize::try_from(bytes).expect("the files are small");
     disk.execute(&FileAction::Read { file, offset, bytes }).expect("the file can be read")
 }
@@ -55,7 +55,7 @@ fn replace(disk: &mut SimDisk, file: FileName, content: Vec<u8>) {
     overwrite(disk, file, 0, content);
 }
 
-fn remove(disk: &mut SimDisk, segment: u64) {
+pub(super) fn remove(disk: &mut SimDisk, segment: u64) {
     let file = FileName::Segment(segment);
     for action in [FileAction::Remove { file }, FileAction::SyncDirectory] {
         disk.execute(&action).expect("the file can be removed");
@@ -63,7 +63,7 @@ fn remove(disk: &mut SimDisk, segment: u64) {
 }
 
 /// Returns the log files with their sizes.
-fn segments(disk: &mut SimDisk) -> Vec<(u64, u64)> {
+pub(super) fn segments(disk: &mut SimDisk) -> Vec<(u64, u64)> {
     let files = disk.list().expect("the directory can be listed");
     let segment = |(file, bytes)| match file {
         FileName::Segment(number) => Some((number, bytes)),
@@ -243,7 +243,7 @@ proptest! {
 }
 
 /// Returns a store with `count` flushes of one entry each, all acknowledged.
-fn flushes(config: &StorageConfig, count: u64) -> Host {
+pub(super) fn flushes(config: &StorageConfig, count: u64) -> Host {
     let (mut host, _) = Host::open_with(formatted(), config).expect("a formatted directory opens");
     host.act(Storage::start);
     for index in 1..=count {
@@ -254,7 +254,7 @@ fn flushes(config: &StorageConfig, count: u64) -> Host {
 }
 
 /// Returns a configuration in which twenty flushes fill no segment.
-fn long() -> StorageConfig {
+pub(super) fn long() -> StorageConfig {
     StorageConfig { segment_bytes: 256 << 10, ..config() }
 }
 
@@ -265,7 +265,11 @@ fn mark_at(seq: u64) -> u64 {
 
 /// Zeroes the header blocks or the bodies of the flushes from `first` through `last` in the first
 /// segment, which are one page each.
-fn zero_flushes(disk: &mut SimDisk, (first, last): (u64, u64), (headers, bodies): (bool, bool)) {
+pub(super) fn zero_flushes(
+    disk: &mut SimDisk,
+    (first, last): (u64, u64),
+    (headers, bodies): (bool, bool),
+) {
     let (file, pages) = (FileName::Segment(1), last - first + 1);
     if headers {
         zero(disk, file, (first - 1) * PAGE, pages * PAGE);
@@ -556,86 +560,4 @@ fn a_mark_that_cannot_be_read_prevents_no_start_and_is_repaired() {
         assert!(disk.failed > 0, "a mark was read");
         assert!(disk.marks.len() < 2, "a start writes a mark");
     }
-}
-
-#[test]
-fn entries_that_a_lost_flush_had_replaced_are_not_taken_for_committed() {
-    let mut host = flushes(&config(), 3);
-    let vote = Some(hard_state(1, 1));
-    host.persist(Write { hard_state: vote, committed: Index(2), ..write(4, 1, 4..=8) });
-    host.settle();
-    // The next flush begins another file, replaces entries, and its entries are committed.
-    let (mut host, _) = Host::open(host.disk).expect("it opens");
-    host.act(Storage::start);
-    host.persist(Write { hard_state: Some(hard_state(2, 1)), ..write(1, 2, 5..=12) });
-    let vote = Some(hard_state(3, 1));
-    host.persist(Write { hard_state: vote, committed: Index(12), ..bare(2) });
-    host.settle();
-    let mut disk = host.disk;
-    let last = segments(&mut disk).into_iter().rfind(|(number, bytes)| {
-        read(&mut disk.clone(), FileName::Segment(*number), 0, *bytes).iter().any(|byte| *byte != 0)
-    });
-    remove(&mut disk, last.expect("there are flushes").0);
-    for _ in 0..2 {
-        let (_, opened) = Host::open(disk.clone()).expect("the end of the log is lost");
-        assert!(opened.lost_end.is_some());
-        assert_eq!((opened.last.index, opened.committed), (Index(8), Index(2)));
-    }
-    let (host, _) = Host::open(disk).expect("as before");
-    let (_, opened) = Host::open(host.crash(&BTreeSet::new())).expect("the loss is recorded");
-    assert_eq!((opened.last.index, opened.committed), (Index(8), Index(2)));
-}
-
-/// A disk that fails at a write, and at every operation after it.
-#[derive(Debug)]
-struct FailingDisk {
-    disk: SimDisk,
-    /// The number of operations other than reads that succeed.
-    left: usize,
-}
-
-impl Disk for FailingDisk {
-    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
-        self.disk.list()
-    }
-
-    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
-        let changes = !matches!(action, FileAction::Read { .. });
-        if changes && self.left == 0 {
-            return Err(DiskError::Failed("the power fails".to_owned()));
-        }
-        self.left -= usize::from(changes);
-        self.disk.execute(action)
-    }
-}
-
-#[test]
-fn an_interrupted_start_without_the_end_of_the_log_finds_the_loss_again_or_has_recorded_it() {
-    let mut host = flushes(&long(), 20);
-    host.act(Storage::close);
-    host.settle();
-    let mut without = host.crash(&BTreeSet::new());
-    zero_flushes(&mut without, (15, 20), (true, true));
-    let (mut found_again, mut recorded) = (0, 0);
-    for left in 0.. {
-        let mut failing = FailingDisk { disk: without.clone(), left };
-        let complete = Storage::open(&mut failing, CLUSTER, NODE, &long()).is_ok();
-        for kept in [&[][..], &[0], &[1], &[0, 1, 2, 3]] {
-            let mut disk = failing.disk.clone();
-            let (mut place, kept) = (0, kept.iter().copied().collect::<BTreeSet<usize>>());
-            disk.crash(quorate_sim::disk::ChangeOrder::PerFile, |_| {
-                place += 1;
-                kept.contains(&(place - 1))
-            });
-            let (mut again, opened) = Host::open_with(disk, &long()).expect("it opens again");
-            assert!(opened.hard_state.is_uncertain, "the loss is not forgotten after {left}");
-            assert_eq!(again.log(), (1..=14).map(|index| entry(0, index)).collect::<Vec<_>>());
-            found_again += usize::from(opened.lost_end.is_some());
-            recorded += usize::from(opened.lost_end.is_none());
-        }
-        if complete {
-            break;
-        }
-    }
-    assert!(found_again > 0 && recorded > 0, "{found_again} {recorded}");
 }

@@ -6,7 +6,7 @@ use quorate::types::{EntryId, Index, NodeId, Term, Write};
 use crate::check::decided::describe_held;
 use crate::check::finding::{CheckResult, S10, S11, S13, S14, S15, S16, S33};
 use crate::check::known::Known;
-use crate::check::model::Model;
+use crate::check::model::{DiskRef, Model, Node};
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 
@@ -110,7 +110,7 @@ impl Rule for Commit {
         for slot in voters.filter(|slot| *slot == leader || live.contains(&model.node(*slot).id)) {
             let node = model.node(slot);
             let named = node.disk_named_by(&electorate.membership);
-            if let Some(named) = named.filter(|named| !node.disk_of(*named).log.has(entry)) {
+            if let Some(named) = named.filter(|named| !had(node, *named, entry)) {
                 let held = describe_held(node, named, index);
                 return S33.violated(format!(
                     "{id} acknowledges entry {entry} as durable on every live voter, but {held}"
@@ -119,6 +119,11 @@ impl Rule for Commit {
         }
         Ok(())
     }
+}
+
+/// Whether the disk has the entry, or had it when the node last was certain.
+fn had(node: &Node, which: DiskRef, entry: EntryId) -> bool {
+    node.disk_of(which).log.has(entry) || node.counted_of(which).log.has(entry)
 }
 
 impl Commit {

@@ -4,7 +4,8 @@
 use quorate::types::{Index, Membership};
 
 use crate::check::electorate::{Decision, Electorate};
-use crate::check::finding::{CheckResult, S11, S12, S23, S24};
+use crate::check::finding::{CheckResult, S11, S12, S23, S24, S38};
+use crate::check::log::Log;
 use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::Slot;
 
@@ -15,7 +16,7 @@ fn holder(model: &Model, electorate: &Electorate, index: Index) -> (Option<Slot>
     let mut nearest = Decision::NoQuorum;
     let id = |slot: Slot| {
         let node = model.node(slot);
-        node.disk_of(node.disk_named_by(&electorate.membership)?).log.id_at(index)
+        node.counted_of(node.disk_named_by(&electorate.membership)?).log.id_at(index)
     };
     for slot in model.slots() {
         let Some(has) = id(slot) else { continue };
@@ -62,7 +63,18 @@ pub(super) fn extend_committed(
     let Some((chosen, by)) = chosen else {
         let check = match decision {
             Decision::QuorumWithNonVoters => &S23,
-            _ if decided_by_replaced_disk(model, before, index) => &S24,
+            _ if decided_by(model, before, index, |node| {
+                Some(&node.counted_of(DiskRef::Current).log)
+            }) =>
+            {
+                &S24
+            }
+            _ if decided_by(model, before, index, |node| {
+                Some(&node.disk_of(node.disk_named_by(&before.membership)?).log)
+            }) =>
+            {
+                &S38
+            }
             _ => &S12,
         };
         let disks: Vec<String> =
@@ -73,6 +85,7 @@ pub(super) fn extend_committed(
                 "; in last-survivor mode every voter must have the entry"
             }
             check if *check == S24 => REPLACED_DISK_RULE,
+            check if *check == S38 => "; an uncertain node does not count",
             _ => "",
         };
         return check.violated(format!(
@@ -83,7 +96,7 @@ pub(super) fn extend_committed(
     let reached = model.committed.last();
     let node = &model.nodes[chosen.0];
     let which = node.disk_named_by(&by).expect("the holder of the committed log has a disk");
-    let log = &node.disk_of(which).log;
+    let log = &node.counted_of(which).log;
     let decided = model.committed.last_id();
     if log.id_at(reached) != Some(decided) {
         let has = log.id_at(reached).unwrap_or_default();
@@ -96,9 +109,14 @@ pub(super) fn extend_committed(
     Ok(())
 }
 
-/// Whether the entry would be committed if replacement disks counted like the lost disks.
-fn decided_by_replaced_disk(model: &Model, electorate: &Electorate, index: Index) -> bool {
-    let id = |slot: Slot| model.node(slot).disk.log.id_at(index);
+/// Whether the entry would be committed if this log of each node counted.
+fn decided_by<'a>(
+    model: &'a Model,
+    electorate: &Electorate,
+    index: Index,
+    log: impl Fn(&'a Node) -> Option<&'a Log>,
+) -> bool {
+    let id = |slot: Slot| log(model.node(slot))?.id_at(index);
     model.slots().filter_map(id).any(|has| {
         let holds = |slot: &Slot| id(*slot) == Some(has);
         electorate.decision(model.slots().filter(holds).collect()) == Decision::Quorum
@@ -112,8 +130,10 @@ pub(super) fn describe_held(node: &Node, which: DiskRef, index: Index) -> String
         DiskRef::Current => "disk",
         DiskRef::Lost(_) => "lost disk",
     };
-    match log.id_at(index) {
+    let held = match log.id_at(index) {
         Some(entry) => format!("{id} has {entry} on {disk}"),
         None => format!("the log on {id}'s {disk} ends at index {}", log.last()),
-    }
+    };
+    let is_uncertain = which == DiskRef::Current && node.is_uncertain();
+    if is_uncertain { format!("{held} and {id} is uncertain") } else { held }
 }

@@ -21,8 +21,12 @@ use crate::values::time::SimTime;
 pub(super) struct Election {
     /// For each node, every vote that its current disk made durable, by ascending term.
     votes: Vec<Vec<(Term, NodeId)>>,
+    /// For each node, the votes that its current disk has lost and that may still count.
+    forgotten: Vec<Vec<(Term, NodeId)>>,
     /// For each node, the votes on each disk that it lost, in the order of the losses.
     lost: Vec<Vec<Vec<(Term, NodeId)>>>,
+    /// For each node, whether its disk was rolled back since the node's last start.
+    rolled_back: Vec<bool>,
     leaderships: BTreeMap<Term, Leadership>,
 }
 
@@ -39,10 +43,15 @@ impl Rule for Election {
     fn new(known: &Known) -> Election {
         let nodes = known.model.nodes.len();
         let (votes, lost) = (vec![Vec::new(); nodes], vec![Vec::new(); nodes]);
-        Election { votes, lost, leaderships: BTreeMap::new() }
+        let (forgotten, rolled_back) = (votes.clone(), vec![false; nodes]);
+        Election { votes, forgotten, lost, rolled_back, leaderships: BTreeMap::new() }
     }
 
     fn before_started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        if std::mem::take(&mut self.rolled_back[slot.0]) {
+            self.forget(slot, status.hard_state());
+        }
         self.persisted(&known.model, status.id, status.hard_state())
     }
 
@@ -76,13 +85,28 @@ impl Rule for Election {
     }
 
     fn before_durable(&mut self, known: &Known, node: NodeId, write: &Write) -> CheckResult {
-        write.hard_state.map_or(Ok(()), |hard| self.persisted(&known.model, node, hard))
+        let Some(hard) = write.hard_state else { return Ok(()) };
+        let (model, slot) = (&known.model, known.model.slot(node));
+        if model.node(slot).is_uncertain() && !hard.is_uncertain {
+            // From now on, no candidate of a later term wins with a vote that the node has
+            // forgotten (docs/REPAIR.md, the first step of the argument for R3).
+            self.forgotten[slot.0].retain(|(term, _)| *term <= hard.term);
+        }
+        self.persisted(model, node, hard)
+    }
+
+    fn rolled_back(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        self.rolled_back[known.model.slot(node).0] = true;
+        Ok(())
     }
 
     // The node lost its disk together with the votes on it.
     fn wiped(&mut self, known: &Known, node: NodeId) -> CheckResult {
         let slot = known.model.slot(node).0;
-        self.lost[slot].push(std::mem::take(&mut self.votes[slot]));
+        let mut votes = std::mem::take(&mut self.votes[slot]);
+        votes.append(&mut self.forgotten[slot]);
+        self.lost[slot].push(votes);
+        self.rolled_back[slot] = false;
         Ok(())
     }
 
@@ -157,16 +181,42 @@ impl Election {
         Ok(())
     }
 
-    /// The vote that the node's current disk made durable in the term.
-    fn vote(&self, slot: Slot, term: Term) -> Option<NodeId> {
-        vote_in(&self.votes[slot.0], term)
+    /// Forgets the votes that a rolled-back disk with this hard state does not have: the node may
+    /// vote again in their terms, and in no other. Its earlier votes may have been sent, so that
+    /// they still count.
+    fn forget(&mut self, slot: Slot, hard: HardState) {
+        let votes = &mut self.votes[slot.0];
+        let is_kept = |(term, vote): &(Term, NodeId)| {
+            *term < hard.term || *term == hard.term && hard.vote == Some(*vote)
+        };
+        self.forgotten[slot.0].extend(votes.iter().filter(|vote| !is_kept(vote)));
+        votes.retain(is_kept);
     }
 
-    /// The vote of `node` in `term`, on the disk that the membership `by` names for this node.
-    fn vote_by(&self, node: &Node, slot: Slot, term: Term, by: &Membership) -> Option<NodeId> {
-        match node.disk_named_by(by)? {
-            DiskRef::Current => self.vote(slot, term),
-            DiskRef::Lost(place) => vote_in(&self.lost[slot.0][place], term),
+    /// The vote in the term that the node's current disk made durable and has not forgotten.
+    fn vote(&self, slot: Slot, term: Term) -> Option<NodeId> {
+        let votes = &self.votes[slot.0];
+        let place = votes.binary_search_by_key(&term, |(term, _)| *term).ok()?;
+        Some(votes[place].1)
+    }
+
+    /// Whether `node` voted for the candidate in `term`, on the disk that the membership `by` names
+    /// for this node.
+    fn has_vote(
+        &self,
+        node: &Node,
+        slot: Slot,
+        term: Term,
+        candidate: NodeId,
+        by: &Membership,
+    ) -> bool {
+        let vote = (term, candidate);
+        match node.disk_named_by(by) {
+            None => false,
+            Some(DiskRef::Current) => {
+                self.vote(slot, term) == Some(candidate) || self.forgotten[slot.0].contains(&vote)
+            }
+            Some(DiskRef::Lost(place)) => self.lost[slot.0][place].contains(&vote),
         }
     }
 
@@ -184,8 +234,7 @@ impl Election {
             return Ok(());
         }
         let membership = &electorate.membership;
-        let counts =
-            |slot: &Slot| self.vote_by(model.node(*slot), *slot, term, membership) == Some(id);
+        let counts = |slot: &Slot| self.has_vote(model.node(*slot), *slot, term, id, membership);
         let voted = |slot: &Slot| self.vote(*slot, term) == Some(id);
         let check = match electorate.decision(model.slots().filter(counts).collect()) {
             Decision::Quorum => return Ok(()),
@@ -245,11 +294,6 @@ impl Election {
             "{id} sends a message as the leader of term {term}, but {winner} won that term"
         ))
     }
-}
-
-fn vote_in(votes: &[(Term, NodeId)], term: Term) -> Option<NodeId> {
-    let place = votes.binary_search_by_key(&term, |(term, _)| *term).ok()?;
-    Some(votes[place].1)
 }
 
 /// Checks that a node that grants a vote has a membership. A node without one has an empty disk,

@@ -156,6 +156,8 @@ checks! {
         "A node regards a damaged entry as repaired only once its disk holds the entry."
     S37 "no-state-ahead-of-log"
         "No snapshot and no durable state of a state machine is ahead of the log on its disk."
+    S38 "uncertain-node"
+        "An uncertain node counts for nothing until a leader has confirmed its log."
     L1 "progress"
         "In the stabilization phase, the core commits, serves reads and executes admin requests."
     U1 "user-model"

@@ -17,10 +17,10 @@ use crate::check::nodes::{Nodes, Slot};
 use crate::check::operations::{OpOutcome, Operations, Read};
 use crate::machine::taint::Taint;
 use crate::observe::Observation::{
-    self, Applied, ClockBoundExceeded, Crashed, DiskFailed, Durable, EntriesDamaged,
+    self, Applied, ClockBoundExceeded, Crashed, DiskCopied, DiskFailed, Durable, EntriesDamaged,
     EntriesRepaired, Idle, MachineFault, ProposeInvoked, ReadInvoked, ReadServed, Rejected,
-    Replied, Restored, SnapshotFrozen, Stabilized, Started, StateCompared, Stepped, Submitted,
-    Unknown, Wiped,
+    Replied, Restored, RolledBack, SnapshotFrozen, Stabilized, Started, StateCompared, Stepped,
+    Submitted, Unknown, Wiped,
 };
 use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
@@ -110,7 +110,7 @@ impl Known {
         let (now, model, operations) = (self.now, &mut self.model, &mut self.operations);
         match *observation {
             Started { node, membership, status, log, state, damaged } => {
-                model.start(model.slot(node), status, log)?;
+                model.start(model.slot(node), status, log, damaged)?;
                 if damaged {
                     model.lose_commit_hint(model.slot(node), status.committed);
                 }
@@ -126,6 +126,8 @@ impl Known {
             EntriesRepaired { node, entries, .. } => model.repair(model.slot(node), entries),
             Crashed { node } => model.crash(model.slot(node)),
             Wiped { node, incarnation } => model.wipe(model.slot(node), incarnation),
+            DiskCopied { node } => model.copy_disk(model.slot(node)),
+            RolledBack { node } => model.roll_back(model.slot(node)),
             DiskFailed { node } => model.disk_failed(model.slot(node)),
             Applied { node, entries, executed, states } => {
                 self.expected.follow(entries)?;

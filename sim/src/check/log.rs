@@ -161,6 +161,13 @@ impl Log {
         self.id_at(base.index).unwrap_or_default() == base
     }
 
+    /// A copy of the log without the entries after `last`.
+    pub(super) fn through(&self, last: Index) -> Log {
+        let mut log = self.clone();
+        log.truncate(last);
+        log
+    }
+
     pub(super) fn truncate(&mut self, last: Index) {
         if last >= self.last() {
             return;

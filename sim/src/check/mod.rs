@@ -37,6 +37,7 @@ mod operations;
 mod rule;
 mod shadow;
 mod stops;
+mod uncertain;
 mod wait_reason;
 
 pub use bounds::Bounds;
@@ -87,6 +88,7 @@ rules! {
     election::Election
     append::Acknowledgements
     damage::Damage
+    uncertain::Uncertain
     divergences::Divergences
     apply::Apply
     client::Clients

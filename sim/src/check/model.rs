@@ -28,10 +28,17 @@ pub(super) struct Node {
     pub(super) memory: Image,
     /// The contents of the disk that survive a crash now.
     pub(super) disk: Image,
+    /// While the node is uncertain, the contents of its disk when it last was certain. What it
+    /// acknowledged then may still count.
+    pub(super) counted: Option<Image>,
+    /// The logs of this disk before each truncation. A lost end may bring one of them back.
+    truncated: Vec<Log>,
+    /// The copy of the disk to which the world may roll it back.
+    copy: Option<Box<DiskCopy>>,
     /// The incarnation of the node's current disk.
     incarnation: Incarnation,
-    /// The disks that the node lost, each with its contents at the time of the loss.
-    lost: Vec<(Incarnation, Image)>,
+    /// The disks that the node lost.
+    lost: Vec<LostDisk>,
     /// The entries of the log that the node knows to be damaged. For each, whether the node has
     /// started without its content, and has not got it since.
     pub(super) damaged: BTreeMap<Index, bool>,
@@ -47,6 +54,22 @@ pub(super) struct Node {
     /// The commit index that the last durable write with entries carried; a lower bound for the
     /// commit index after a restart.
     pub(super) commit_hint: Index,
+}
+
+/// A disk that the node lost, with its contents at that time.
+#[derive(Clone, Debug)]
+struct LostDisk {
+    incarnation: Incarnation,
+    disk: Image,
+    counted: Option<Image>,
+}
+
+/// A copy of a disk, with the writes of which the node had not received the completion.
+#[derive(Clone, Debug)]
+struct DiskCopy {
+    disk: Image,
+    pending: VecDeque<Write>,
+    commit_hint: Index,
 }
 
 /// One of the disks that a node had during the run.
@@ -84,6 +107,9 @@ impl Node {
             status: None,
             memory: Image::new(Arc::clone(first)),
             disk: Image::new(Arc::clone(first)),
+            counted: None,
+            truncated: Vec::new(),
+            copy: None,
             incarnation: Incarnation(id.0.into()),
             lost: Vec::new(),
             damaged: BTreeMap::new(),
@@ -107,10 +133,42 @@ impl Node {
         if member.is_none_or(|member| member.accepts_incarnation(self.incarnation)) {
             return Some(DiskRef::Current);
         }
-        let lost = |(incarnation, _): &(Incarnation, Image)| {
-            member.is_some_and(|member| member.incarnation == *incarnation)
-        };
+        let lost =
+            |lost: &LostDisk| member.is_some_and(|member| member.incarnation == lost.incarnation);
         self.lost.iter().position(lost).map(DiskRef::Lost)
+    }
+
+    /// The contents of the disk `which`.
+    pub(super) fn disk_of(&self, which: DiskRef) -> &Image {
+        match which {
+            DiskRef::Current => &self.disk,
+            DiskRef::Lost(place) => &self.lost[place].disk,
+        }
+    }
+
+    /// The contents of the disk `which` that count in a quorum. Those of an uncertain node do not:
+    /// what it had when it last was certain does, because it may have acknowledged that.
+    pub(super) fn counted_of(&self, which: DiskRef) -> &Image {
+        let counted = match which {
+            DiskRef::Current => &self.counted,
+            DiskRef::Lost(place) => &self.lost[place].counted,
+        };
+        counted.as_ref().unwrap_or_else(|| self.disk_of(which))
+    }
+
+    /// Whether the node is uncertain, durably.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.disk.hard_state.is_uncertain
+    }
+
+    /// Replaces the contents of the disk. If that makes the node uncertain, it keeps what counted.
+    fn replace_disk(&mut self, disk: Image) {
+        let before = std::mem::replace(&mut self.disk, disk);
+        if !self.disk.hard_state.is_uncertain {
+            self.counted = None;
+        } else if !before.hard_state.is_uncertain {
+            self.counted = Some(before);
+        }
     }
 
     /// The voters under the last membership in the log that the node knows: not a damaged one after
@@ -123,14 +181,6 @@ impl Node {
         let is_unknown = |at: Index| at > snapshot && self.damaged.get(&at) == Some(&true);
         let known = log.electorates().iter().rfind(|(at, _)| !is_unknown(*at));
         known.map_or(log.electorate(), |(_, electorate)| electorate)
-    }
-
-    /// The model of the disk `which`.
-    pub(super) fn disk_of(&self, which: DiskRef) -> &Image {
-        match which {
-            DiskRef::Current => &self.disk,
-            DiskRef::Lost(place) => &self.lost[place].1,
-        }
     }
 
     /// Whether every submitted write is durable.
@@ -233,25 +283,67 @@ impl Model {
     }
 
     /// Starts a node from its disk, which holds everything durable and a prefix of the writes that
-    /// were pending at the crash.
-    pub(super) fn start(&mut self, slot: Slot, status: &Status, log: &QuorateLog) -> CheckResult {
-        let committed = &self.committed;
+    /// were pending at the crash. If the disk is `damaged`, an uncertain node may have lost the end
+    /// of that log.
+    pub(super) fn start(
+        &mut self,
+        slot: Slot,
+        status: &Status,
+        log: &QuorateLog,
+        damaged: bool,
+    ) -> CheckResult {
         let node = &mut self.nodes[slot.0];
         node.starts += 1;
         node.failed = false;
         let pending = std::mem::take(&mut node.pending);
         let found = status.hard_state();
-        let terms = pending.iter().filter_map(|write| write.hard_state);
-        if found != node.disk.hard_state && !terms.into_iter().any(|submitted| submitted == found) {
+        let may_lose_end = damaged && found.is_uncertain;
+        let is_found = |mut held: HardState| {
+            held.is_uncertain |= may_lose_end;
+            held == found
+        };
+        let mut terms = pending.iter().filter_map(|write| write.hard_state);
+        if !is_found(node.disk.hard_state) && !terms.any(is_found) {
             let (id, found) = (node.id, describe_hard_state(found));
             let left = describe_hard_state(node.disk.hard_state);
             return S17.violated(format!(
                 "{id} restarts with {found}, but its disk held {left} before the restart"
             ));
         }
+        let Some(mut kept) = self.kept(slot, &pending, log, may_lose_end)? else {
+            let node = self.node(slot);
+            let (id, found, left) = (node.id, log.last(), node.disk.log.last_id());
+            return S17.violated(format!(
+                "{id} restarts with a log that ends with {found}, but the log on its disk ended \
+                 with {left} before the restart"
+            ));
+        };
+        kept.hard_state = found;
+        let node = &mut self.nodes[slot.0];
+        node.replace_disk(kept);
+        node.memory = node.disk.clone();
+        node.synced = node.disk.log.last();
+        let first = log.first_damaged_after(Index::ZERO);
+        let damaged = std::iter::successors(first, |last| log.first_damaged_after(*last));
+        node.damaged = damaged.map(|index| (index, true)).collect();
+        self.check_bootstrap(slot)
+    }
+
+    /// The contents of the node's disk if the node starts with this log; `None` if no prefix of the
+    /// `pending` writes leads to it. If the disk `may_lose_end`, so that the last flushes are
+    /// missing, the log may also end earlier, or be one from before a truncation.
+    fn kept(
+        &mut self,
+        slot: Slot,
+        pending: &VecDeque<Write>,
+        log: &QuorateLog,
+        may_lose_end: bool,
+    ) -> CheckResult<Option<Image>> {
+        let committed = &self.committed;
+        let node = &self.nodes[slot.0];
         let mut kept = node.disk.log.matches(log).then(|| node.disk.clone());
         let mut disk = node.disk.clone();
-        for write in &pending {
+        for write in pending {
             let id = node.id;
             if let Some(meta) = &write.install {
                 match meta.last {
@@ -270,21 +362,35 @@ impl Model {
                 kept = disk.log.matches(log).then(|| disk.clone()).or(kept);
             }
         }
-        let Some(kept) = kept else {
-            let (id, found, left) = (node.id, log.last(), node.disk.log.last_id());
-            return S17.violated(format!(
-                "{id} restarts with a log that ends with {found}, but the log on its disk ended \
-                 with {left} before the restart"
-            ));
-        };
-        node.disk = kept;
-        node.disk.hard_state = found;
+        if kept.is_none() && may_lose_end {
+            let earlier = [&disk.log, &node.disk.log].into_iter().chain(&node.truncated);
+            let starts = earlier.map(|earlier| earlier.through(log.last().index));
+            let found = starts.into_iter().find(|start| start.matches(log));
+            kept = found.map(|log| Image { log, ..node.disk.clone() });
+        }
+        Ok(kept)
+    }
+
+    /// Keeps a copy of the durable contents of the node's disk.
+    pub(super) fn copy_disk(&mut self, slot: Slot) {
+        let node = &mut self.nodes[slot.0];
+        let (disk, pending) = (node.disk.clone(), node.pending.clone());
+        node.copy = Some(Box::new(DiskCopy { disk, pending, commit_hint: node.commit_hint }));
+    }
+
+    /// Replaces the disk of a node that is down by its last copy, marked as uncertain.
+    pub(super) fn roll_back(&mut self, slot: Slot) {
+        let node = &mut self.nodes[slot.0];
+        let copy = node.copy.take().expect("the disk was copied before it is rolled back");
+        let DiskCopy { mut disk, mut pending, commit_hint } = *copy;
+        disk.hard_state.is_uncertain = true;
+        for hard_state in pending.iter_mut().filter_map(|write| write.hard_state.as_mut()) {
+            hard_state.is_uncertain = true;
+        }
+        node.replace_disk(disk);
         node.memory = node.disk.clone();
         node.synced = node.disk.log.last();
-        let first = log.first_damaged_after(Index::ZERO);
-        let damaged = std::iter::successors(first, |last| log.first_damaged_after(*last));
-        node.damaged = damaged.map(|index| (index, true)).collect();
-        self.check_bootstrap(slot)
+        (node.pending, node.commit_hint) = (pending, commit_hint);
     }
 
     /// Records the entries that a running node knows to be damaged. A read may have returned one
@@ -314,7 +420,9 @@ impl Model {
         let node = &mut self.nodes[slot.0];
         let before = std::mem::replace(&mut node.incarnation, incarnation);
         let disk = std::mem::replace(&mut node.disk, Image::new(no_members));
-        node.lost.push((before, disk));
+        node.lost.push(LostDisk { incarnation: before, disk, counted: node.counted.take() });
+        node.truncated.clear();
+        node.copy = None;
         node.memory = node.disk.clone();
         (node.synced, node.commit_hint) = (Index::ZERO, Index::ZERO);
         node.pending.clear();
@@ -411,6 +519,12 @@ impl Model {
                  earlier write"
             ));
         }
+        if write.entries.first().is_some_and(|first| first.id.index <= node.disk.log.last()) {
+            node.truncated.push(node.disk.log.clone());
+        }
+        let becomes_uncertain =
+            write.hard_state.is_some_and(|hard| hard.is_uncertain) && !node.is_uncertain();
+        let before = becomes_uncertain.then(|| node.disk.clone());
         match &write.install {
             Some(meta) if meta.last == EntryId::ZERO => {
                 node.disk.log.bootstrap(self.entries.electorate_of(&meta.membership));
@@ -419,6 +533,11 @@ impl Model {
             None => {}
         }
         node.disk.write(node.id, write, &mut self.entries, &S17)?;
+        if !node.is_uncertain() {
+            node.counted = None;
+        } else if before.is_some() {
+            node.counted = before;
+        }
         if node.has_no_pending_writes() {
             node.compare_memory_with_disk()?;
         }
@@ -428,8 +547,10 @@ impl Model {
 
 /// Describes a hard state, for example `term t3 and a vote for n2`.
 pub(super) fn describe_hard_state(hard_state: HardState) -> String {
-    match hard_state {
-        HardState { term, vote: Some(vote), .. } => format!("term {term} and a vote for {vote}"),
-        HardState { term, vote: None, .. } => format!("term {term} and no vote"),
+    let HardState { term, vote, is_uncertain, .. } = hard_state;
+    let uncertain = if is_uncertain { " of an uncertain node" } else { "" };
+    match vote {
+        Some(vote) => format!("term {term} and a vote for {vote}{uncertain}"),
+        None => format!("term {term} and no vote{uncertain}"),
     }
 }

@@ -10,12 +10,12 @@ use quorate::types::{Entry, EntryId, Freshness, Index, Message, NodeId, Snapshot
 use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::observe::Observation::{
-    self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, Crashed, DiskFailed,
-    Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault, MachineInspected,
-    MembershipChangeCommitted, PeerMatched, ProposeInvoked, ReadInvoked, ReadServed, Rejected,
-    Replied, RequestAnswered, RequestForAllLive, RequestReceived, Restored, Sent, SnapshotFrozen,
-    SnapshotTaken, Stabilized, StartFailed, Started, StateCompared, Stepped, Stopped, Submitted,
-    Unknown, Wiped,
+    self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, Crashed, DiskCopied,
+    DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault,
+    MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked, ReadInvoked,
+    ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive, RequestReceived, Restored,
+    RolledBack, Sent, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started,
+    StateCompared, Stepped, Stopped, Submitted, Unknown, Wiped,
 };
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;
@@ -51,6 +51,7 @@ macro_rules! events {
             stopped(node: NodeId, justified: bool, reason: &str)
             crashed(node: NodeId)
             wiped(node: NodeId)
+            rolled_back(node: NodeId)
             // An input may have changed the status.
             stepped(status: &Status)
             status_changed(status: &Status)
@@ -156,6 +157,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         Stopped { node, justified, reason } => rules.stopped(known, node, justified, reason),
         Crashed { node } => rules.crashed(known, node),
         Wiped { node, .. } => rules.wiped(known, node),
+        RolledBack { node } => rules.rolled_back(known, node),
         Stepped { status, .. } => {
             if known.changes_status {
                 rules.status_changed(known, status)?;
@@ -202,6 +204,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         Idle => rules.idle(known),
         Ended => rules.ended(known),
         Durable { .. }
+        | DiskCopied { .. }
         | EntriesDamaged { .. }
         | MachineFault { .. }
         | DiskFailed { .. }

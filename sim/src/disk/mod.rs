@@ -240,6 +240,22 @@ impl SimDisk {
         image
     }
 
+    /// Replaces the log by that of `older`, a durable copy of this disk, durably: later segments
+    /// are removed, and the others have their older contents. Both disks have no pending writes.
+    pub fn restore_log(&mut self, older: &SimDisk) {
+        let is_segment = |name: &FileName| matches!(name, FileName::Segment(_));
+        let names: Vec<(FileName, FileId)> = self.directory.shown().collect();
+        for (name, id) in names.into_iter().filter(|(name, _)| is_segment(name)) {
+            match older.directory.find(name) {
+                None => self.directory.change(Change::Remove(name), id),
+                Some(before) => _ = self.files.insert(id, older.file(before).clone()),
+            }
+        }
+        self.directory.sync(true);
+        self.drop_unnamed();
+        self.head = older.head.clone();
+    }
+
     /// Makes the disk report every sync of a file as done from now on, without storing the writes.
     pub fn lie_about_flushes(&mut self) {
         self.lies_about_flushes = true;

@@ -6,7 +6,7 @@ use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::{History, WriteOutcome};
 use crate::explain::phrases;
-use crate::record::{EventId, EventKind};
+use crate::record::{Event, EventId, EventKind};
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let Some(node) = history.node() else { return };
@@ -32,6 +32,29 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         }
         _ => wrong_durable_index(history, draft, node),
     }
+}
+
+/// Explains an uncertain node that counts, or becomes certain too early: how it lost a part of its
+/// disk, and what it asked leaders since then.
+pub(super) fn explain_uncertain(history: &History<'_>, draft: &mut Draft) {
+    let Some(node) = history.node() else { return };
+    let since = before_last_crash(history, node);
+    facts::node_faults(history, draft, node, since);
+    for (id, event) in history.events_of(node).filter(|(id, _)| *id > since) {
+        if let Some(message) = event.message()
+            && matches!(message.body, Body::RequestLogEnd { .. })
+        {
+            let (to, term) = (message.to, message.term);
+            let sentence = format!("{node} asks {to} in term {term} for the end of its log");
+            draft.fact(id, event.at, sentence);
+        }
+        if let Some((_, message)) = history.message_of(id)
+            && let Body::LogEnd { .. } = message.body
+        {
+            facts::step(history, draft, id);
+        }
+    }
+    facts::causal_steps(history, draft, history.failing, 2);
 }
 
 /// The index up to which a message acknowledges the log of the leader that receives it.
@@ -127,7 +150,9 @@ fn matched_too_far(history: &History<'_>, draft: &mut Draft, node: NodeId) {
 fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let Some(now) = history.state_after(history.failing) else { return };
     facts::node_faults(history, draft, node, before_last_crash(history, node));
-    let durable = history.events_of(node).rev().find_map(|(id, event)| match &event.kind {
+    let is_kept = |(_, event): &(EventId, &Event)| !matches!(event.kind, EventKind::RolledBack);
+    let mut since_rollback = history.events_of(node).rev().take_while(is_kept);
+    let durable = since_rollback.find_map(|(id, event)| match &event.kind {
         EventKind::Submitted(write)
             if matches!(history.write_outcome(id), WriteOutcome::Durable(_)) =>
         {

@@ -220,11 +220,15 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
                 format!("{node} crashes; {kept} of {not_durable} pending writes survive")
             }
             EventKind::Wiped => format!("{node} loses its disk and gets an empty one"),
+            EventKind::RolledBack => {
+                format!("{node} gets back an older copy of its disk, and is uncertain")
+            }
             EventKind::Paused => format!("{node} is paused"),
             EventKind::Resumed => format!("{node} continues"),
             EventKind::Started { .. } => match history.state_after(id) {
                 Some(now) => format!(
-                    "{node} starts in term {} with {} and commit index {}",
+                    "{node} starts{} in term {} with {} and commit index {}",
+                    if now.is_uncertain { " uncertain" } else { "" },
                     now.term,
                     phrases::log_up_to(now.last),
                     now.committed

@@ -180,6 +180,7 @@ impl<'a> History<'a> {
     pub(super) fn logs(&self, node: NodeId, at: EventId) -> Logs {
         let mut logs = Logs::default();
         let mut pending: Vec<&Write> = Vec::new();
+        let mut copy = (Logs::default(), Vec::new());
         let events = self.record.through(at).filter(|(_, event)| event.node == Some(node));
         for (id, event) in events {
             match &event.kind {
@@ -205,6 +206,8 @@ impl<'a> History<'a> {
                     logs = Logs::default();
                     pending.clear();
                 }
+                EventKind::DiskCopied => copy = (logs.clone(), pending.clone()),
+                EventKind::RolledBack => (logs, pending) = std::mem::take(&mut copy),
                 _ => {}
             }
         }

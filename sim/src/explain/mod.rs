@@ -36,6 +36,7 @@ const EXPLAINERS: &[(&[&str], Explainer)] = &[
     (&["S1", "S2", "S3", "S4"], votes::explain),
     (&["S5", "S7"], terms::explain),
     (&["S6", "S17", "S28"], acknowledgements::explain),
+    (&["S38"], acknowledgements::explain_uncertain),
     (&["S8", "S9"], logs::explain),
     (&["S10", "S11", "S12", "S13", "S14", "S33"], commits::explain),
     (&["S15", "S25", "S26", "S31", "U1"], machines::explain),

@@ -95,14 +95,21 @@ fn vote_not_durable(
     });
 }
 
-/// The node's votes in the term for candidates other than `than`.
+/// The node's votes in the term for candidates other than `than`, except those that a rolled-back
+/// disk has forgotten.
 fn other_votes(history: &History<'_>, node: NodeId, term: Term, than: NodeId) -> Vec<NodeId> {
-    let sent = history.events_of(node).filter_map(|(_, event)| {
+    let rolled_back = history
+        .events_of(node)
+        .rev()
+        .find(|(_, event)| matches!(event.kind, EventKind::RolledBack));
+    let since = rolled_back.map_or(EventId(0), |(id, _)| id);
+    let sent = history.events_of(node).filter(|(id, _)| *id > since).filter_map(|(_, event)| {
         let message = event.message().filter(|message| message.from == node)?;
         let granted = matches!(message.body, Body::RequestVoteReply { granted: true, .. });
         (granted && message.term == term).then_some(message.to)
     });
-    let written = history.votes(node, term).into_iter().map(|(_, _, vote)| vote);
+    let written = history.votes(node, term).into_iter().filter(|(id, ..)| *id > since);
+    let written = written.map(|(_, _, vote)| vote);
     written.chain(sent).filter(|vote| *vote != than).collect()
 }
 

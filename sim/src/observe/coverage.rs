@@ -75,6 +75,12 @@ spots! {
     RestartOften "restart/often" true
     /// A node restarts with entries whose contents its disk lost.
     RestartDamaged "restart/with-damaged-entries" true
+    /// A node restarts without the end of its log, which it had acknowledged.
+    RestartLostEnd "restart/lost-end" true
+    /// A node restarts on an older copy of its disk, marked as uncertain.
+    RestartRolledBack "restart/rolled-back" true
+    /// An uncertain node becomes certain again.
+    CertainAgain "repair/certain-again" true
     /// A running node finds entries whose contents its disk lost.
     DamageKnown "repair/damage-found-while-running" true
     /// A node has repaired entries.
@@ -85,6 +91,8 @@ spots! {
     SnapshotAdopted "repair/snapshot-adopted" true
     /// A node with damaged entries is in the core.
     DamagedInCore "stabilization/damaged-in-core" true
+    /// The core contains a node whose disk was rolled back.
+    UncertainInCore "stabilization/uncertain-in-core" true
     /// A node becomes leader.
     LeaderElected "leader/elected" true
     /// The last leader becomes leader again.
@@ -364,7 +372,7 @@ const MESSAGE_REJECTED: [Mark; MessageRejectReason::ALL.len()] = [
     may("message-rejected/other-bootstrap-peers"),
     must("message-rejected/unknown-incarnation"),
     may("message-rejected/rolled-back-disk"),
-    may("message-rejected/log-uncertain"),
+    must("message-rejected/log-uncertain"),
 ];
 
 const REQUEST_REJECTED: [Mark; 6] = [

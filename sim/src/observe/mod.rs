@@ -52,8 +52,9 @@ pub enum Observation<'a> {
         /// The digest as in [`Observation::Applied`]; the state machine starts empty, from a
         /// snapshot, or from its own durable state.
         state: Option<Digest>,
-        /// Whether a simulated fault may have destroyed durable data on the node's disk, so that
-        /// the disk may store an earlier commit index than before.
+        /// Whether a simulated fault may have destroyed durable data on the node's disk. Then the
+        /// disk may store an earlier commit index than before, and the end of the log may be lost:
+        /// the node is uncertain in that case.
         damaged: bool,
     },
     /// A node failed to start.
@@ -86,6 +87,17 @@ pub enum Observation<'a> {
         node: NodeId,
         /// The incarnation of the new disk.
         incarnation: Incarnation,
+    },
+    /// The world copies what is durable on a node's disk.
+    DiskCopied {
+        /// The node with the copied disk.
+        node: NodeId,
+    },
+    /// A node that is down gets back the last copy of its disk, marked as uncertain: what became
+    /// durable since the copy is lost.
+    RolledBack {
+        /// The node that lost the later contents of its disk.
+        node: NodeId,
     },
     /// A node processed one input; the actions that it returned are still to be carried out.
     Stepped {

@@ -29,6 +29,8 @@ struct NodeLogs {
     disk: Log,
     /// The changes of the pending writes.
     pending: Vec<Change>,
+    /// The log and the pending changes when the disk was last copied.
+    copy: Option<Box<(Log, Vec<Change>)>>,
 }
 
 /// The logs of all nodes.
@@ -96,6 +98,15 @@ impl<'a> Logs<'a> {
             EventKind::Wiped => {
                 *logs = NodeLogs::default();
                 Some(LogChange { keep: 0, entries: Vec::new() })
+            }
+            EventKind::DiskCopied => {
+                logs.copy = Some(Box::new((logs.disk.clone(), logs.pending.clone())));
+                None
+            }
+            EventKind::RolledBack => {
+                let (disk, pending) = *logs.copy.take()?;
+                (logs.disk, logs.pending) = (disk, pending);
+                logs.start()
             }
             EventKind::Started { kept, .. } => {
                 logs.pending.drain(..).take(kept.len()).for_each(|one| one.apply(&mut logs.disk));

@@ -267,7 +267,8 @@ fn state(status: &Status, leader: Option<u16>) -> State {
 fn page_kind(kind: &EventKind) -> Kind {
     match kind {
         EventKind::Started { .. } | EventKind::NotStarted(_) => Kind::Start,
-        EventKind::Stopped(_) | EventKind::Crashed { .. } | EventKind::Wiped => Kind::Crash,
+        EventKind::Stopped(_) | EventKind::Crashed { .. } => Kind::Crash,
+        EventKind::Wiped | EventKind::RolledBack => Kind::Crash,
         EventKind::Paused => Kind::Pause,
         EventKind::Resumed => Kind::Resume,
         EventKind::TookInput(input) => match input {
@@ -283,6 +284,7 @@ fn page_kind(kind: &EventKind) -> Kind {
         | EventKind::Injected { .. } => Kind::Message,
         EventKind::Sent(_) => Kind::Send,
         EventKind::Submitted(_)
+        | EventKind::DiskCopied
         | EventKind::DiskOperation(_)
         | EventKind::Durable(_)
         | EventKind::DiskFailed(_) => Kind::Disk,

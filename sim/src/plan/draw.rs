@@ -130,6 +130,11 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
         (Hard(members::fault_during_bootstrap), 6, settings.bootstraps && !singles.is_empty()),
         (Hard(members::replace_disk), 6, has(Fault::Wipe)),
         (Single(Fault::Rollback), 8, has(Fault::Rollback)),
+        (
+            Hard(returns::rollback_behind_minority),
+            8,
+            has(Fault::Rollback) && has(Fault::Partition) && has(Fault::Crash) && can_be_outvoted,
+        ),
         (Hard(leases::lease_expiry), 8, can_lease && has(Fault::LoadSpike)),
         (
             Hard(elections::reads_at_isolated_follower),

@@ -1,7 +1,11 @@
 //! Draws the hard returns of a node: it goes down again as soon as it is back, or falls behind
 //! repeatedly and needs newer and newer snapshots.
 
-use crate::faults::{Crash, Fault, KeptWrites, LoadSpike, NodeSelector, Partition, SlowApply};
+use quorate::types::NodeId;
+
+use crate::faults::{
+    Crash, Fault, KeptWrites, LoadSpike, NodeSelector, Partition, Rollback, SlowApply,
+};
 use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
 use crate::values::time::SimTime;
@@ -59,4 +63,23 @@ pub(super) fn repeated_snapshot_install(planner: &mut Planner<'_>) {
             planner.push(at.after(apart / 2), LoadSpike::Commands(NodeSelector::Leader, count));
         }
     }
+}
+
+/// A minority of the voters is isolated while the others commit entries. One of the others then
+/// restarts on a copy of its disk from before that, while the leader is down: if the node counted,
+/// it could elect one of the minority, which lacks those entries.
+pub(super) fn rollback_behind_minority(planner: &mut Planner<'_>) {
+    let timeout = planner.settings.config.election_timeout_max;
+    let (at, node) = (planner.any_moment(), planner.draw.voter());
+    let age = timeout * planner.draw.between(2, 8) as u32;
+    let down = planner.settings.latency.max * planner.draw.between(1, 8) as u32;
+    planner.push(at, Rollback { node: NodeSelector::Node(node), age, down });
+    let voters = u64::from(planner.settings.voters);
+    for steps in 1..=(voters - 1) / 2 {
+        let other = NodeId((node.0 - 1 + steps) % voters + 1);
+        planner.push(at, Partition::Isolate(NodeSelector::Node(other), age + down / 2));
+    }
+    let down = timeout * planner.draw.between(4, 12) as u32;
+    let leader = Crash { node: NodeSelector::Leader, keep: KeptWrites::All, down };
+    planner.push(at.after(age), leader);
 }

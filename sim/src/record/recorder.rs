@@ -62,6 +62,8 @@ struct NodeTrack {
     /// The pending writes with their submissions; while the node is down, the writes that its disk
     /// may have kept.
     writes: VecDeque<(Write, EventId)>,
+    /// The pending writes when the node's disk was last copied.
+    copied_writes: VecDeque<(Write, EventId)>,
     crash_counts: (usize, usize),
 }
 
@@ -294,9 +296,12 @@ impl Recorder {
                 self.node_event(now, node, EventKind::Stopped(reason.into()))
             }
             Observation::Crashed { node } => self.crashed(now, node),
-            Observation::Wiped { node, .. } => {
-                self.track(node).writes.clear();
-                self.record_event(now, Some(node), self.current_plan_op, EventKind::Wiped);
+            Observation::Wiped { node, .. } => self.disk_event(now, node, EventKind::Wiped),
+            Observation::DiskCopied { node } => {
+                self.disk_event(now, node, EventKind::DiskCopied);
+            }
+            Observation::RolledBack { node } => {
+                self.disk_event(now, node, EventKind::RolledBack);
             }
             Observation::Stepped { node, membership, .. } => {
                 self.membership_adopted(now, node, membership)
@@ -314,8 +319,7 @@ impl Recorder {
             }
             Observation::Sent { message } => {
                 let step = self.track(message.from).step;
-                let (to, message) = (message.to, message.clone());
-                let from = message.from;
+                let (from, to, message) = (message.from, message.to, message.clone());
                 let sent = Sent { to, message: Some(message), text: String::new(), delivery: None };
                 self.record_event(now, Some(from), step, EventKind::Sent(Box::new(sent)));
             }
@@ -368,6 +372,22 @@ impl Recorder {
         let id = self.record_event(now, Some(node), None, EventKind::Started { kept, lost });
         self.track(node).step = Some(id);
         self.membership_adopted(now, node, membership);
+    }
+
+    /// Records that a node's disk is copied or replaced, by the event of that `kind`.
+    fn disk_event(&mut self, now: SimTime, node: NodeId, kind: EventKind) {
+        let track = self.track(node);
+        match kind {
+            EventKind::DiskCopied => track.copied_writes = track.writes.clone(),
+            EventKind::RolledBack => {
+                let lost = std::mem::take(&mut track.writes);
+                track.writes = std::mem::take(&mut track.copied_writes);
+                let last = track.writes.back().map(|(write, _)| write.id);
+                track.writes.extend(lost.into_iter().filter(|(write, _)| Some(write.id) > last));
+            }
+            _ => track.writes.clear(),
+        }
+        self.record_event(now, Some(node), self.current_plan_op, kind);
     }
 
     fn crashed(&mut self, now: SimTime, node: NodeId) {

@@ -103,7 +103,7 @@ const NODE_FAULTS: Faults =
 /// The base of the profiles that have neither membership changes nor lost disks.
 const FIXED_MEMBERS: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..DEFAULT };
 
-static PROFILES: [Profile; 18] = [
+static PROFILES: [Profile; 19] = [
     DEFAULT,
     Profile {
         name: "no-faults",
@@ -284,6 +284,15 @@ static PROFILES: [Profile; 18] = [
         bootstrap_permille: 500,
         wipe_permille: 1000,
         rollback_permille: 150,
+        ..DEFAULT
+    },
+    Profile {
+        name: "rollback",
+        summary: "nodes restart on older copies of their disks, most of them uncertain",
+        always: Faults::of(&[Fault::Crash, Fault::Partition]),
+        voters: &[3, 5, 3, 5, 7, 4],
+        rollback_permille: 1000,
+        wipe_permille: 0,
         ..DEFAULT
     },
 ];

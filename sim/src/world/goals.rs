@@ -97,6 +97,9 @@ impl Goals<'_> {
             if status.last != lead.last || ladder != [lead.last.index; 4] {
                 return Some(format!("{id} lacks log entries of {}", leader.id()));
             }
+            if status.is_uncertain {
+                return Some(format!("{id} is still uncertain"));
+            }
             let log = running.node.raft().log();
             if let Some(lost) = log.first_damaged_after(log.snapshot().index) {
                 return Some(format!("{id} still lacks its damaged entry {lost}"));

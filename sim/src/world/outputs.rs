@@ -128,6 +128,7 @@ impl World {
             Output::StateCompared(result) => {
                 machine::note_comparison(place.id(), result, &mut self.run);
             }
+            Output::StartedUncertain(Some(_)) => self.run.observer.reach(Spot::RestartLostEnd),
             Output::Stopped(failure) => self.stop_failed_node(place, &failure),
             Output::Closed => {
                 let down = std::mem::take(&mut self.cluster[place].stop_downtime);

@@ -28,7 +28,7 @@ const IDLE: (Duration, u32) = (Duration::from_secs(5), 20);
 impl World {
     /// Ends the fault phase, and starts the stabilization phase.
     pub(super) fn begin_stabilization(&mut self) {
-        if self.faults.safety_lost {
+        if self.faults.safety_lost || !self.cluster.may_become_certain() {
             return self.end();
         }
         let core = match self.faults.taint.fault_count() {

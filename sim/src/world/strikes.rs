@@ -9,7 +9,7 @@ use crate::faults::{Fault, KeptWrites, NodeStrike, Strike, Verb};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::plan::{Trigger, When};
-use crate::values::choice::Kind;
+use crate::values::choice::{Key, Kind};
 use crate::world::World;
 use crate::world::cluster::processes::Exit;
 use crate::world::faults::active_plan::DelayedOp;
@@ -120,6 +120,7 @@ impl World {
                 let disk = &mut cluster[place].disk;
                 if disk.formatted {
                     disk.rollback_image = Some(disk.device.durable_copy());
+                    run.observe(Observation::DiskCopied { node: place.id() });
                     let pending = Effect::RollbackPending(place, down);
                     faults.plan.begin(pending, age, &mut run.scheduler);
                 }
@@ -198,22 +199,31 @@ impl World {
     }
 
     /// A node restarts on an older copy of its disk after `down`: it has lost acknowledged state.
-    /// Either it is uncertain from the start, or it counts until a leader finds the loss, if one
-    /// does. In the second case safety no longer holds, and no check can tell the two apart.
+    /// Either only its log is an older one, and the start notices that; or the copy is marked: in
+    /// both cases the node is uncertain from the start. Or the node counts until a leader finds the
+    /// loss, if one does, and from then on safety no longer holds.
     fn roll_back(&mut self, place: Place, down: Duration) {
         let node = &mut self.cluster[place];
         let Some(mut image) = node.disk.rollback_image.take() else { return };
         let Setup { settings, choices, .. } = &self.run.setup;
-        if choices.choose(node.start().key(Kind::Boot, 1), 2) == 0 {
-            // The start notices that the directory is an older copy. If the image is no directory
-            // yet, or a damaged one, it cannot be marked.
-            let storage = settings.replica(place.id()).storage;
-            drop(Storage::make_uncertain(&mut image, &storage));
-        }
+        // After one copy without a mark, the run checks nothing about the others.
+        let is_noticed = choices.choose(Key { counter: 1, ..Kind::Boot.key() }, 4) > 0;
+        let storage = settings.replica(place.id()).storage;
+        let loses_end = is_noticed && choices.choose(node.start().key(Kind::Boot, 1), 3) == 0;
         self.run.observer.fault(Fault::Rollback, node.role());
-        self.faults.lose_safety(&mut self.run.observer);
         self.take_down(place, down);
-        self.cluster[place].roll_back(image);
+        if loses_end && self.cluster[place].lose_end(&image, &storage) {
+            return;
+        }
+        // A damaged copy cannot be marked.
+        let is_marked = is_noticed && Storage::make_uncertain(&mut image, &storage).is_ok();
+        if !is_marked {
+            self.faults.lose_safety(&mut self.run.observer);
+        }
+        self.cluster[place].roll_back(image, is_marked);
+        if is_marked {
+            self.run.observe(Observation::RolledBack { node: place.id() });
+        }
     }
 
     /// Takes the node down, and restarts it after `down`.

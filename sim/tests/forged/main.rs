@@ -16,6 +16,7 @@ mod state;
 #[path = "../common/status.rs"]
 mod status;
 mod suspects;
+mod uncertain;
 
 use quorate_sim::check::CHECKS;
 
@@ -93,6 +94,7 @@ fn every_check_has_a_forgery() {
         state::FORGERIES,
         damage::FORGERIES,
         suspects::FORGERIES,
+        uncertain::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
     // The world checks progress by itself, so no event stream can violate it.

@@ -217,13 +217,25 @@ impl Stage {
         snapshot: SnapshotMeta,
         log: &[Entry],
     ) {
-        let restored = Restored::with_log(hard_state, Index(hint), snapshot.clone(), log.to_vec());
+        self.starts_from_disk((hard_state, Index(hint), snapshot, false), node, log);
+    }
+
+    /// The node starts from a disk with this hard state, commit index, and snapshot before the log;
+    /// it may be damaged.
+    fn starts_from_disk(
+        &mut self,
+        (hard_state, hint, snapshot, damaged): (HardState, Index, SnapshotMeta, bool),
+        node: u64,
+        log: &[Entry],
+    ) {
+        let restored = Restored::with_log(hard_state, hint, snapshot.clone(), log.to_vec());
         let log = Log::new(&restored).expect("the forged log is well formed");
         let state = self.state_at(snapshot.last.index);
         let actor = self.actor(node);
         *actor = Actor::new(NodeId(node));
         actor.status.term = hard_state.term;
         actor.status.vote = hard_state.vote;
+        actor.status.is_uncertain = hard_state.is_uncertain;
         actor.status.last = log.last();
         actor.status.durable = log.durable();
         actor.status.committed = log.committed();
@@ -234,7 +246,6 @@ impl Stage {
         let status = actor.status;
         let membership = snapshot.membership;
         let (node, membership, status, log) = (NodeId(node), &membership, &status, &log);
-        let damaged = false;
         self.observes(Observation::Started { node, membership, status, log, state, damaged });
     }
 

@@ -47,10 +47,10 @@ impl Ballot {
         self.hard_state.vote_lease
     }
 
-    /// Whether the node may hold a read lease: it is certain, and entered its current term after its
-    /// start and after it became certain. If not, it may have answered a round of this term before
-    /// the restart. If the leader echoes that reply, the node could count a read lease from a later
-    /// reply of its own to the same round.
+    /// Whether the node may hold a read lease: it is certain, and entered its current term after
+    /// its start and after it became certain. If not, it may have answered a round of this term
+    /// before the restart. If the leader echoes that reply, the node could count a read lease from
+    /// a later reply of its own to the same round.
     pub(crate) fn may_hold_read_lease(&self) -> bool {
         !self.is_uncertain() && self.term() > self.started_in
     }

@@ -54,7 +54,14 @@ impl Cluster {
         if leads && status.role == RoleName::Leader {
             run.observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
         }
-        self.electorates().all(|membership| self.survives(membership, None))
+        // A disk that was rolled back counts for nothing, and so takes no safety with it.
+        let is_safe = |membership: &Membership, id: NodeId| {
+            let node = self.place(id).map(|place| &self[place]);
+            self.has_named_disk(membership, id)
+                && node.is_some_and(|node| node.bootstrapped && !node.disk.has_lost_data())
+        };
+        self.electorates()
+            .all(|membership| has_majorities(membership, |id| is_safe(membership, id)))
     }
 
     /// Records that the node has this membership durably at `index`: the node is bootstrapped.
@@ -174,13 +181,28 @@ impl Cluster {
         self.nodes().any(|node| node.place != place && node.disk.device.has_spoiled())
     }
 
+    /// Returns true if the other nodes can make every node with a rolled-back disk certain again:
+    /// the cluster is bootstrapped, and a majority of every set of voters has intact disks.
+    pub(crate) fn may_become_certain(&self) -> bool {
+        !self.nodes().any(|node| node.disk.rolled_back)
+            || !self.is_not_bootstrapped()
+                && self.electorates().all(|membership| self.survives(membership, None))
+    }
+
+    /// Returns true if the disk of a member was rolled back, and the membership that every node
+    /// uses that may decide names that disk.
+    pub(crate) fn is_uncertain_member(&self, place: Place) -> bool {
+        let disk = &self[place].disk;
+        let is_named = |membership: &Membership| {
+            membership.is_member(place.id()) && self.has_named_disk(membership, place.id())
+        };
+        disk.rolled_back && !disk.has_lost_data() && self.electorates().all(is_named)
+    }
+
     /// Returns true if a majority of every set of voters has intact disks, even without `lost`.
     fn survives(&self, membership: &Membership, lost: Option<Place>) -> bool {
-        sets(membership).all(|voters| {
-            let whole =
-                |id: &&NodeId| self.is_reliable(membership, **id) && lost != self.place(**id);
-            2 * voters.iter().filter(whole).count() > voters.len()
-        })
+        let is_whole = |id: NodeId| self.is_reliable(membership, id) && lost != self.place(id);
+        has_majorities(membership, is_whole)
     }
 
     /// Returns true if the cluster survives the change in case the node leads and accepts it.
@@ -200,6 +222,14 @@ impl Cluster {
             sets(membership).any(near)
         })
     }
+}
+
+/// Returns true if a majority of every set of voters is `whole`.
+fn has_majorities(membership: &Membership, whole: impl Fn(NodeId) -> bool) -> bool {
+    sets(membership).all(|voters| {
+        let count = voters.iter().filter(|id| whole(**id)).count();
+        2 * count > voters.len()
+    })
 }
 
 /// Returns the sets of voters of a membership that decide, or will decide.

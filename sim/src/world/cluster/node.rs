@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::RoleName;
+use quorate::storage::StorageConfig;
 use quorate::types::{Index, Membership, Tag};
 
 use crate::disk::SimDisk;
@@ -273,9 +274,23 @@ impl Node {
     }
 
     /// Replaces the contents of the disk of a node that is down by an older copy, from which it may
-    /// start again.
-    pub(crate) fn roll_back(&mut self, image: SimDisk) {
-        self.disk.roll_back(image);
+    /// start again, uncertain if the copy `is_marked`.
+    pub(crate) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
+        self.disk.roll_back(image, is_marked);
+        self.may_start_again();
+    }
+
+    /// Replaces the log of a node that is down by that of an older copy of its disk, if the next
+    /// start finds that the end of the log is lost. Returns true if so.
+    pub(crate) fn lose_end(&mut self, image: &SimDisk, config: &StorageConfig) -> bool {
+        let is_lost = self.disk.lose_end(image, self.place.id(), config);
+        if is_lost {
+            self.may_start_again();
+        }
+        is_lost
+    }
+
+    fn may_start_again(&mut self) {
         if let Life::StartRefused(exit) = self.life {
             self.life = Life::Down(exit);
         }

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use quorate::storage::Disk;
+use quorate::storage::{Disk, Storage, StorageConfig};
 use quorate::types::{Incarnation, NodeId};
 
 use crate::disk::SimDisk;
 use crate::machine::MachineCheckpoint;
 use crate::settings::Settings;
 use crate::values::time::SimTime;
+use crate::world::place::CLUSTER;
 
 /// The disk of a node, and its faults.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,10 @@ pub(crate) struct NodeDisk {
     pub(crate) rollback_image: Option<SimDisk>,
     /// Whether a fault may have destroyed durable data, so that the node may refuse to start.
     pub(crate) damaged: bool,
+    /// Whether the disk was replaced by an older copy, and its node was uncertain since then.
+    pub(crate) rolled_back: bool,
+    /// Whether only the log was replaced by an older one, and the node has not started since.
+    pub(crate) lost_end: bool,
     /// The number of faults so far that may have destroyed durable data.
     pub(crate) damage_faults: u16,
     /// The number of faults so far that spoiled sectors which other nodes can repair.
@@ -57,9 +62,16 @@ impl NodeDisk {
         self.spoil_faults
     }
 
-    /// Returns true if the disk has everything that was flushed to it.
+    /// Returns true if the disk has everything that was flushed to it, or as much of it as a leader
+    /// has confirmed to be enough.
     pub(crate) fn is_intact(&self) -> bool {
-        !self.damaged && !self.device.has_spoiled()
+        !self.has_lost_data() && !self.rolled_back
+    }
+
+    /// Returns true if a fault may have destroyed durable data since the disk was copied, if it is
+    /// a copy.
+    pub(crate) fn has_lost_data(&self) -> bool {
+        self.damaged || self.device.has_spoiled()
     }
 
     /// Leaves the disk only `room` more bytes.
@@ -83,10 +95,25 @@ impl NodeDisk {
         self.stalled_until.since(now.min(self.stalled_until))
     }
 
-    /// Replaces the contents of the disk by an older copy.
-    pub(super) fn roll_back(&mut self, image: SimDisk) {
+    /// Replaces the log by that of an older copy of the disk, if the store then finds that the end
+    /// of the log is lost. Returns true if so.
+    pub(super) fn lose_end(&mut self, image: &SimDisk, id: NodeId, config: &StorageConfig) -> bool {
+        let mut device = self.device.clone();
+        device.restore_log(image);
+        let opened = Storage::open(&mut device.clone(), CLUSTER, id, config);
+        let is_found = opened.is_ok_and(|(_, opened)| opened.lost_end.is_some());
+        if is_found {
+            self.device = device;
+            (self.rolled_back, self.lost_end) = (true, true);
+        }
+        is_found
+    }
+
+    /// Replaces the contents of the disk by an older copy, which may be marked as uncertain.
+    pub(super) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
         self.device = image;
-        self.damaged = true;
+        self.rolled_back = is_marked;
+        self.damaged |= !is_marked;
     }
 
     /// Replaces the disk by an empty one.
@@ -97,6 +124,7 @@ impl NodeDisk {
         (self.machine_checkpoint, self.rollback_image) = (None, None);
         self.disks_lost += 1;
         (self.formatted, self.damaged) = (false, false);
+        (self.rolled_back, self.lost_end) = (false, false);
     }
 
     /// Ends all faults of the disk; its damage stays.

@@ -39,13 +39,15 @@ impl Cluster {
         for note in notes {
             let Note::RaftInput(raft::Input::Persisted(through)) = note else { continue };
             let Some(running) = self[place].running_mut() else { continue };
-            let mut bootstrap = None;
+            let (mut bootstrap, mut is_certain) = (None, false);
             while let Some(write) = running.writes.pop_durable(*through) {
                 let durable = Observation::Durable { node: place.id(), write: &write };
                 run.observe(durable);
                 writes += 1;
+                is_certain |= write.hard_state.is_some_and(|hard| !hard.is_uncertain);
                 bootstrap = write.install.filter(|meta| meta.last == EntryId::ZERO).or(bootstrap);
             }
+            self[place].disk.rolled_back &= !is_certain;
             if let Some(meta) = bootstrap {
                 self.note_bootstrap(place, Index::ZERO, &meta.membership, run);
             }
@@ -99,6 +101,7 @@ impl Node {
                     }
                     run.observer.action(now, &status, &action);
                     match action {
+                        Action::LogCertain => run.observer.reach(Spot::CertainAgain),
                         Action::AdoptSnapshot(_) => run.observer.reach(Spot::SnapshotAdopted),
                         Action::Repair(_) => {
                             self.disk.spoil_faults_at_repair = self.disk.spoil_faults
@@ -121,15 +124,23 @@ impl Node {
         }
     }
 
-    /// Records the entries that the node regards as repaired.
+    /// Records the entries that the node regards as repaired. Of those on its disk, it does not
+    /// regard a membership as repaired whose content it has not in memory.
     fn note_repaired(&self, entries: &[EntryId], run: &mut Run) {
-        let Some(running) = self.running().filter(|_| !entries.is_empty()) else { return };
+        let Some(running) = self.running() else { return };
+        let log = running.node.raft().log();
+        let is_known =
+            |id: &&EntryId| log.first_damaged_after(id.index.previous()) != Some(id.index);
+        let entries: Vec<EntryId> = entries.iter().filter(is_known).copied().collect();
+        if entries.is_empty() {
+            return;
+        }
         let leads = running.status.role == RoleName::Leader;
         run.observer.reach(Spot::EntriesRepaired);
         run.observer.reach_if(leads, Spot::LeaderRepaired);
-        let missing = if run.observer.has_checks() { self.missing(entries, run) } else { vec![] };
+        let missing = if run.observer.has_checks() { self.missing(&entries, run) } else { vec![] };
         let node = self.place.id();
-        run.observe(Observation::EntriesRepaired { node, entries, missing: &missing });
+        run.observe(Observation::EntriesRepaired { node, entries: &entries, missing: &missing });
     }
 
     /// Returns the entries that the log on the disk does not hold, if the disk's faults allow to

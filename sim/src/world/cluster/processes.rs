@@ -57,7 +57,7 @@ impl Cluster {
         if node.start() != start {
             return false;
         }
-        let damaged = !node.disk.is_intact();
+        let damaged = node.disk.has_lost_data() || node.disk.lost_end;
         let mut replica = match node.open(&run.setup, now) {
             Ok(replica) => replica,
             Err(error) => {
@@ -130,7 +130,9 @@ impl Node {
         }
         self.life = Life::StartRefused(exit);
         run.observer.start_refused(now, place.id(), error);
-        let (damaged, reason) = (self.disk.damaged, &error.to_string()[..]);
+        // No other node can make the only voter certain again.
+        let has_no_leader = self.disk.rolled_back && *error == OpenError::SoleVoter;
+        let (damaged, reason) = (self.disk.damaged || has_no_leader, &error.to_string()[..]);
         run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
     }
 
@@ -150,6 +152,9 @@ impl Node {
         };
         observer.observe(now, seen);
         observer.reach_if(log.damaged_entries() > 0, Spot::RestartDamaged);
+        self.disk.rolled_back &= status.is_uncertain;
+        self.disk.lost_end = false;
+        observer.reach_if(self.disk.rolled_back, Spot::RestartRolledBack);
         let tail = log.last().index.0 + 1 - log.tail_first().0;
         let entries = log.last().index.0 - log.base().index.0;
         observer.started(&status, entries, tail, self.start_number, now.since(exit.at));

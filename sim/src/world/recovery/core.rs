@@ -43,6 +43,7 @@ pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     }
     core.extend(bootstrap_peers_for(&core, setup, cluster));
     core.extend(draw_repairable(setup, cluster));
+    core.extend(draw_uncertain(setup, cluster));
     core.sort_unstable();
     core.dedup();
     core
@@ -56,6 +57,14 @@ fn draw_repairable(setup: &Setup, cluster: &Cluster) -> Option<Place> {
         |place: &Place| cluster.electorates().all(|membership| membership.is_member(place.id()));
     let lost = cluster.places().find(|place| cluster.is_repairable(*place))?;
     Some(lost).filter(is_member).filter(|_| draw.chance(700))
+}
+
+/// Draws which members join the core whose disks were rolled back: the rest of the core, a quorum
+/// with intact disks, makes them certain again.
+fn draw_uncertain(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
+    let mut draw = setup.choices.draw(Key { counter: 400, ..Kind::Core.key() });
+    let uncertain = cluster.places().filter(|place| cluster.is_uncertain_member(*place));
+    uncertain.filter(|_| draw.chance(700)).collect()
 }
 
 /// Returns true if the node has the disk that every membership that may decide names. One that
@@ -132,6 +141,7 @@ pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observ
         let id = place.id();
         membership.is_member(id) && !membership.is_voter(id)
     };
+    let is_uncertain = |place: &Place| cluster[*place].disk.rolled_back;
     let is_spoiled = |place: &Place| cluster[*place].disk.device.has_spoiled();
     let voters = membership.incoming();
     let voters_in = voters.iter().filter_map(|id| cluster.place(*id));
@@ -145,6 +155,7 @@ pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observ
         (cluster.is_not_bootstrapped(), Spot::NotBootstrapped),
         (outside().any(non_member), Spot::NonMemberUp),
         (core.iter().any(is_spoiled), Spot::DamagedInCore),
+        (core.iter().any(is_uncertain), Spot::UncertainInCore),
     ]);
 }
 

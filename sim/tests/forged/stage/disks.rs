@@ -1,6 +1,8 @@
 //! Events of disks on the stage: bootstrapped disks and lost disks.
 
-use quorate::types::{EntryId, Incarnation, Index, Membership, NodeId, SnapshotMeta, Write};
+use quorate::types::{
+    Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, SnapshotMeta, Write,
+};
 use quorate_sim::observe::Observation;
 
 use crate::echo::Echo;
@@ -25,6 +27,28 @@ impl Stage {
         *self.actor(node) = Actor::new(NodeId(node));
         self.observes(Observation::Wiped { node: NodeId(node), incarnation });
         self.starts(node);
+    }
+
+    /// The world copies what is durable on the node's disk.
+    pub(crate) fn copies_disk(&mut self, node: u64) {
+        self.observes(Observation::DiskCopied { node: NodeId(node) });
+    }
+
+    /// The node crashes and starts, uncertain, from the last copy of its disk, which has this
+    /// content.
+    pub(crate) fn rolls_back_to(&mut self, node: u64, hard_state: HardState, log: &[Entry]) {
+        self.crashes(node);
+        self.observes(Observation::RolledBack { node: NodeId(node) });
+        let hard_state = HardState { is_uncertain: true, ..hard_state };
+        self.starts_from(node, hard_state, 0, log);
+        self.steps(node);
+    }
+
+    /// The node starts from a damaged disk with this content.
+    pub(crate) fn starts_damaged(&mut self, node: u64, hard_state: HardState, log: &[Entry]) {
+        let empty = SnapshotMeta::empty(EntryId::ZERO, self.first_of(node));
+        self.starts_from_disk((hard_state, Index::ZERO, empty, true), node, log);
+        self.actor(node).disk = (hard_state, Index::ZERO, log.to_vec());
     }
 
     /// The node submits the first membership of the cluster to its disk.

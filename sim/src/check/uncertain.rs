@@ -1,0 +1,217 @@
+//! Uncertain nodes (docs/REPAIR.md, rule R3): they count for nothing, and become certain only with
+//! the log that a leader has named: S38.
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Body, EntryId, Freshness, Index, Message, MessageClass, NodeId, Term, Write};
+
+use crate::check::electorate::Decision;
+use crate::check::finding::{CheckResult, S38};
+use crate::check::known::Known;
+use crate::check::model::{Model, Node};
+use crate::check::nodes::Slot;
+use crate::check::rule::{Answer, Rule};
+
+/// For each node, what it asked leaders and what they replied since its start.
+#[derive(Clone, Debug)]
+pub(super) struct Uncertain {
+    asked: Vec<Vec<Request>>,
+    ends: Vec<Vec<LogEnd>>,
+}
+
+/// The first request of a start to one leader.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    start_id: u64,
+    term: Term,
+    leader: Slot,
+    /// The first index after the leader's log at the time of the request.
+    next: Index,
+}
+
+/// A reply to a request.
+#[derive(Clone, Copy, Debug)]
+struct LogEnd {
+    term: Term,
+    /// The last entry of the leader's log.
+    last: EntryId,
+}
+
+impl Rule for Uncertain {
+    fn new(known: &Known) -> Uncertain {
+        let nodes = known.model.nodes.len();
+        Uncertain { asked: vec![Vec::new(); nodes], ends: vec![Vec::new(); nodes] }
+    }
+
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id).0;
+        self.asked[slot].clear();
+        self.ends[slot].clear();
+        Ok(())
+    }
+
+    fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let is_uncertain = status.is_uncertain || known.model.of(status.id).is_uncertain();
+        if !is_uncertain || status.role == RoleName::Follower {
+            return Ok(());
+        }
+        let Status { id, role, term, .. } = status;
+        S38.violated(format!("{id} is uncertain, but its role in term {term} is {role}"))
+    }
+
+    /// Checks a write before the model applies it: a vote of an uncertain node, or its end.
+    fn before_durable(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
+        let (slot, node) = (known.model.slot(id), known.model.of(id));
+        let Some(hard) = write.hard_state.filter(|_| node.is_uncertain()) else { return Ok(()) };
+        let before = node.disk.hard_state;
+        if !hard.is_uncertain {
+            return self.check_certain(known, slot, hard.term);
+        }
+        match hard.vote.filter(|_| (hard.term, hard.vote) != (before.term, before.vote)) {
+            None => Ok(()),
+            Some(vote) => S38.violated(format!(
+                "{id} is uncertain, but makes a vote for {vote} in term {} durable",
+                hard.term
+            )),
+        }
+    }
+
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let (model, from) = (&known.model, known.model.slot(message.from));
+        match message.body {
+            Body::RequestLogEnd { start_id } => self.note_request(model, from, message, start_id),
+            Body::LogEnd { start_id, last } => {
+                self.check_log_end(model, from, message, start_id, last)?;
+            }
+            _ => {}
+        }
+        let does = if model.node(from).is_uncertain() { counting(message) } else { None };
+        match does {
+            None => Ok(()),
+            Some(does) => {
+                let Message { from, to, term, .. } = message;
+                S38.violated(format!("{from} is uncertain, but {does} to {to} in term {term}"))
+            }
+        }
+    }
+
+    fn before_read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
+        let Answer { op, node, freshness, .. } = answer;
+        let relies_on_leader = !matches!(freshness, Freshness::Within(_));
+        if relies_on_leader || !known.model.of(node).is_uncertain() {
+            return Ok(());
+        }
+        S38.violated(format!(
+            "{node} is uncertain, but serves read {} of freshness `{freshness}` without the leader",
+            op.0
+        ))
+    }
+}
+
+/// Describes the act of a message for which its sender must be certain; `None` for other messages.
+fn counting(message: &Message) -> Option<String> {
+    let class = message.body.class();
+    match &message.body {
+        Body::PreVote { .. } | Body::RequestVote { .. } => {
+            Some(format!("sends {}", message.body.name()))
+        }
+        Body::PreVoteReply { granted: true, .. } => Some("grants a pre-vote".to_owned()),
+        Body::RequestVoteReply { granted: true, .. } => Some("grants a vote".to_owned()),
+        Body::LogIsComplete => Some("reports a complete log".to_owned()),
+        body if body.acknowledged() > Index::ZERO => {
+            Some(format!("acknowledges index {}", body.acknowledged()))
+        }
+        // Round 0 is that of no leader: the message replies to one of an earlier term.
+        Body::HeartbeatReply { round, ready, .. } if *round > 0 && !ready.is_uncertain => {
+            Some("confirms a round".to_owned())
+        }
+        Body::HeartbeatReply { ready, .. } if ready.wants_read_lease => {
+            Some("wants a read lease in its reply".to_owned())
+        }
+        _ if matches!(class, MessageClass::LeaderRequest | MessageClass::LeaderOrder) => {
+            Some(format!("sends {}", message.body.name()))
+        }
+        _ => None,
+    }
+}
+
+impl Uncertain {
+    fn note_request(&mut self, model: &Model, from: Slot, message: &Message, start_id: u64) {
+        let (term, leader) = (message.term, model.slot(message.to));
+        let asked = &mut self.asked[from.0];
+        let is_same = |other: &Request| {
+            (other.start_id, other.term, other.leader) == (start_id, term, leader)
+        };
+        if !asked.iter().any(is_same) {
+            let next = model.node(leader).memory.log.last().next();
+            asked.push(Request { start_id, term, leader, next });
+        }
+    }
+
+    /// Checks the reply of a leader to an uncertain node: the leader has appended an entry after
+    /// the request, and a quorum without the node has it.
+    fn check_log_end(
+        &mut self,
+        model: &Model,
+        from: Slot,
+        message: &Message,
+        start_id: u64,
+        last: Index,
+    ) -> CheckResult {
+        let (to, term) = (model.slot(message.to), message.term);
+        let asked = self.asked[to.0]
+            .iter()
+            .find(|asked| (asked.start_id, asked.term, asked.leader) == (start_id, term, from));
+        // A late reply to an earlier start has no effect.
+        let Some(Request { next, .. }) = asked.copied() else { return Ok(()) };
+        let leader = model.node(from);
+        let entry = leader.memory.log.id_at(next).filter(|entry| entry.term == term);
+        let electorate = model.electorate(from);
+        let has = |entry: EntryId, slot: Slot| {
+            let node = model.node(slot);
+            let named = node.disk_named_by(&electorate.membership);
+            named.is_some_and(|disk| node.counted_of(disk).log.has(entry))
+        };
+        let quorum = entry.map(|entry| {
+            let holders = model.slots().filter(|slot| *slot != to && has(entry, *slot));
+            electorate.decision(holders.collect())
+        });
+        let (id, asking) = (leader.id, message.to);
+        if quorum != Some(Decision::Quorum) {
+            return S38.violated(format!(
+                "{id} confirms the end of the log to {asking} in term {term}, but no entry that it \
+                 appended since {asking}'s request is durable on a quorum of {} without {asking}",
+                electorate.membership
+            ));
+        }
+        let Some(last) = leader.memory.log.id_at(last) else {
+            return S38.violated(format!(
+                "{id} confirms the end of the log to {asking} as index {last}, but its own log \
+                 ends at index {}",
+                leader.memory.log.last()
+            ));
+        };
+        self.ends[to.0].push(LogEnd { term, last });
+        Ok(())
+    }
+
+    /// Checks that a node that becomes certain in `term` has the log of a reply to it.
+    fn check_certain(&self, known: &Known, slot: Slot, term: Term) -> CheckResult {
+        let node = known.model.node(slot);
+        let has = |end: &LogEnd| {
+            let held = node.disk.log.id_at(end.last.index);
+            end.term <= term && held.is_some_and(|held| end.term < term || held == end.last)
+        };
+        if self.ends[slot.0].iter().any(has) {
+            return Ok(());
+        }
+        let Node { id, .. } = node;
+        let named = self.ends[slot.0].last().map_or_else(
+            || "no leader has confirmed the end of its log since its start".to_owned(),
+            |end| format!("the leader of term {} has named entry {}", end.term, end.last),
+        );
+        S38.violated(format!(
+            "{id} becomes certain in term {term} with a durable log up to index {}, but {named}",
+            node.disk.log.last()
+        ))
+    }
+}
