@@ -1,6 +1,6 @@
 //! Honest clients of three nodes under attack, for a long time: nothing is lost, and the nodes need
 //! no more memory and files than at the beginning.
-#![allow(clippy::disallowed_methods, reason = "an attack and a soak last for a real time")]
+#![expect(clippy::disallowed_methods, reason = "an attack and a soak last for a real time")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

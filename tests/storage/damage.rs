@@ -147,7 +147,7 @@ fn a_torn_flush_stays_dropped_at_later_starts() {
 }
 
 #[test]
-fn a_flush_below_the_acknowledged_floor_is_never_dropped() {
+fn a_flush_below_the_acknowledged_floor_is_never_dropped_silently() {
     // The start rewrites the last flush in the second segment, and continues there.
     let mut host = Host::open(three_flushes()).expect("the directory opens").0;
     host.act(Storage::start);
@@ -161,7 +161,9 @@ fn a_flush_below_the_acknowledged_floor_is_never_dropped() {
     overwrite(&mut without_header, second, MIDDLE, &[0; 4096]);
     assert_eq!(recovered_log(without_header.clone()), entries(10), "the bodies prove the headers");
     overwrite(&mut without_header, second, bodies_at(1), &[0; 4096]);
-    let error = open_error(&without_header).to_string();
+    let (_, opened) = Host::open(without_header).expect("the node starts uncertain");
+    let error = opened.lost_end.expect("the loss is found").to_string();
+    assert!(opened.hard_state.is_uncertain && opened.last.index == Index(9));
     assert!(
         error.contains("flush 4 was acknowledged and cannot be read; entry 10 is lost"),
         "{error}"
