@@ -212,6 +212,8 @@ impl World {
         let loses_end = is_noticed && choices.choose(node.start().key(Kind::Boot, 1), 3) == 0;
         self.run.observer.fault(Fault::Rollback, node.role());
         self.take_down(place, down);
+        // A state of its own that is ahead of the log would prevent the start (docs/OPERATIONS.md).
+        self.cluster[place].disk.machine_checkpoint = None;
         if loses_end && self.cluster[place].lose_end(&image, &storage) {
             return;
         }
