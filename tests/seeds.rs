@@ -156,6 +156,12 @@ const SEEDS: &[Seed] = &[
         bug: "the check of the used membership regarded one as repaired whose content the node \
                  still requested: sim/src/world/cluster/notes.rs",
     },
+    Seed {
+        profile: "rollback",
+        seed: 255,
+        bug: "the check of a start expected one of a node that had lost the end of its log and \
+                 held the casting vote of two, so that no other node had to have it",
+    },
 ];
 
 #[test]

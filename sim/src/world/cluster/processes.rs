@@ -130,8 +130,10 @@ impl Node {
         }
         self.life = Life::StartRefused(exit);
         run.observer.start_refused(now, place.id(), error);
-        // No other node can make the only voter certain again.
-        let has_no_leader = self.disk.rolled_back && *error == OpenError::SoleVoter;
+        // No other node can make the only voter certain again, nor give back the end of its log.
+        let is_about_loss = self.disk.lost_end && matches!(error, OpenError::Storage(_));
+        let is_about_certainty = *error == OpenError::SoleVoter;
+        let has_no_leader = self.disk.rolled_back && (is_about_certainty || is_about_loss);
         let (damaged, reason) = (self.disk.damaged || has_no_leader, &error.to_string()[..]);
         run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
     }
