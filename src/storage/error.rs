@@ -126,13 +126,20 @@ impl From<StorageError> for OpenError {
     }
 }
 
+impl StorageError {
+    /// Returns the place and the message, without the advice that the whole text ends with.
+    #[must_use]
+    pub fn without_advice(&self) -> String {
+        match self.file {
+            Some(file) => format!("{file} at {}: {}", self.offset, self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = self.cause.advice();
-        match self.file {
-            Some(file) => write!(f, "{file} at {}: {}; {advice}", self.offset, self.message),
-            None => write!(f, "{}; {advice}", self.message),
-        }
+        write!(f, "{}; {}", self.without_advice(), self.cause.advice())
     }
 }
 

@@ -163,7 +163,7 @@ impl Storage {
         if log_start > directory_log_start
             && let (Some(lost), Some(_)) = (&recovered.lost_end, &found.damage)
         {
-            // What is left of the log belongs to the snapshot before the damaged one.
+            // The rest of the log follows the snapshot before the damaged one: keep both.
             return Err(lost.clone().into());
         }
         let rewritten = match recovered.unacknowledged {

@@ -20,7 +20,7 @@ fn killed() -> Nodes {
     let words = ["bench", "--nodes", &address, "--clients", "1", "--size", "512KiB"];
     eventually("a third log file has a flush", || {
         nodes.quorate(&[&words[..], &["--time", "100ms"]].concat()).ok();
-        in_use(&nodes.directory(1)) >= 3
+        begun(&nodes.directory(1)).len() >= 3
     });
     nodes.quorate(&["put", "last", "acknowledged", "--nodes", &address]).ok();
     // Meanwhile the flush is marked.
@@ -31,16 +31,6 @@ fn killed() -> Nodes {
 
 fn segment(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("log-{number:016x}"))
-}
-
-/// Returns the number of log files that begin with a flush.
-fn in_use(directory: &Path) -> u64 {
-    let begins = |number: &u64| {
-        let mut byte = [0];
-        let read = File::open(segment(directory, *number));
-        read.and_then(|file| file.read_exact_at(&mut byte, 0)).is_ok() && byte != [0]
-    };
-    (1..).take_while(begins).count() as u64
 }
 
 /// Copies the directory, and loses a part of the copy.
@@ -77,7 +67,7 @@ fn rejected(nodes: &Nodes, name: &str, line: &str) {
 #[test]
 fn a_killed_node_does_not_start_without_its_acknowledged_log_files() {
     let nodes = killed();
-    let last = in_use(&nodes.directory(1));
+    let last = begun(&nodes.directory(1)).len() as u64;
     let named = |number: u64| format!("log-{number:016x}");
 
     copy(&nodes, "whole", |_| ());
@@ -154,19 +144,13 @@ fn begun(directory: &Path) -> Vec<PathBuf> {
 }
 
 impl Nodes {
-    fn put_one(&self, value: u64) {
-        self.ask(&["put", &format!("key{value}"), &format!("value{value}")]).ok();
-    }
-
     /// Waits until the node has been certain again `times` times, and asserts that every value is
     /// readable.
     fn await_certain(&self, id: u64, times: usize, values: u64) {
         eventually("the node is certain again", || {
             self.log(id).matches("is certain again").count() == times
         });
-        for value in 0..values {
-            self.ask(&["get", &format!("key{value}")]).prints(0, &format!("value{value}"));
-        }
+        self.assert_has(0..values);
     }
 }
 
@@ -181,16 +165,16 @@ fn a_node_without_the_end_of_its_log_gets_it_back_from_the_others() {
     ];
     let mut nodes = Nodes::start(3);
     nodes.leader();
-    (0..10).for_each(|value| nodes.put_one(value));
+    (0..10).for_each(|value| nodes.put(value));
     let mut values = 10;
     for (place, (harm, line)) in harms.into_iter().enumerate() {
         let id = place as u64 % 3 + 1;
-        nodes.put_one(values);
+        nodes.put(values);
         let last = begun(&nodes.directory(id)).pop().expect("the log has a flush");
         let older = fs::read(&last).expect("it can be read");
-        (values + 1..values + 5).for_each(|value| nodes.put_one(value));
+        (values + 1..values + 5).for_each(|value| nodes.put(value));
         values += 5;
-        nodes.ask(&["get", "key0"]).prints(0, "value0");
+        nodes.assert_has(0..1);
         nodes.kill(id);
         harm(&last, &older);
         let found = nodes.quorate(&["inspect", &format!("d{id}")]);
@@ -201,7 +185,7 @@ fn a_node_without_the_end_of_its_log_gets_it_back_from_the_others() {
         {
             assert!(found.out.contains(part), "{part:?} is not in {}", found.out);
         }
-        nodes.put_one(values);
+        nodes.put(values);
         values += 1;
         nodes.serve(id);
         nodes.await_certain(id, 1 + place / 3, values);
@@ -214,18 +198,16 @@ fn a_node_without_the_end_of_its_log_gets_it_back_from_the_others() {
     // The nodes count again.
     let away = nodes.leader();
     nodes.kill(away);
-    nodes.put_one(values);
-    for value in 0..=values {
-        nodes.ask(&["get", &format!("key{value}")]).prints(0, &format!("value{value}"));
-    }
+    nodes.put(values);
+    nodes.assert_has(0..=values);
 }
 
 #[test]
 fn nodes_that_all_lost_the_end_of_their_logs_serve_nothing() {
     let mut nodes = Nodes::start(3);
     nodes.leader();
-    (0..5).for_each(|value| nodes.put_one(value));
-    nodes.ask(&["get", "key0"]).prints(0, "value0");
+    (0..5).for_each(|value| nodes.put(value));
+    nodes.assert_has(0..1);
     (1..=3).for_each(|id| nodes.kill(id));
     for id in 1..=3 {
         zero_last_flush(&begun(&nodes.directory(id)).pop().expect("the log has a flush"));

@@ -23,11 +23,13 @@ fn started(count: u64) -> Nodes {
 }
 
 impl Nodes {
-    fn put(&self, value: u64) {
+    /// Puts this value under its own key.
+    pub(crate) fn put(&self, value: u64) {
         self.ask(&["put", &format!("key{value}"), &format!("value{value}")]).ok();
     }
 
-    fn assert_has(&self, values: impl Iterator<Item = u64>) {
+    /// Asserts that these values are readable.
+    pub(crate) fn assert_has(&self, values: impl Iterator<Item = u64>) {
         for value in values {
             self.ask(&["get", &format!("key{value}")]).prints(0, &format!("value{value}"));
         }

@@ -139,10 +139,10 @@ impl ChangeInProgress {
     }
 
     /// Whether the joint step may follow the staged membership: every new voter keeps up and was
-    /// heard from recently, and the nodes that count are a quorum of the joint membership. A voter
-    /// that has not replied in this term may be uncertain. Without
+    /// heard from recently, and the nodes that count are a quorum of the joint membership. Without
     /// that quorum an uncertain voter would never become certain, because it needs the quorum of
-    /// the others, and the joint membership needs the uncertain voter.
+    /// the others, and the joint membership needs the uncertain voter. A voter that has not replied
+    /// in this term may be uncertain.
     fn may_enter_joint(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
         let membership = common.log().membership();
         let mut target = staged.target().iter();

@@ -19,8 +19,8 @@ use crate::types::{
 };
 
 /// A state machine without content. It is durable if it knows what it has applied.
-#[derive(Clone, Debug)]
-struct Empty {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Empty {
     applied: Option<Index>,
 }
 

@@ -1,10 +1,8 @@
 //! The end of a node that has lost an entry for good.
 
-use std::io::{self, Read};
-
-use crate::machine::StateMachine;
 use crate::raft::{self, Config, Raft};
 use crate::replica::config::ReplicaConfig;
+use crate::replica::node::disk_order_tests::Empty;
 use crate::replica::open::Replica;
 use crate::replica::output::Output;
 use crate::storage::{ClusterId, FileDisk, Identity};
@@ -12,27 +10,6 @@ use crate::types::{
     DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId,
     Payload, Restored, SnapshotMeta, Term,
 };
-
-#[derive(Clone, Debug)]
-struct Nothing;
-
-impl StateMachine for Nothing {
-    fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn query(&self, _: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn snapshot(&self) -> Box<dyn Read + Send> {
-        Box::new(io::empty())
-    }
-
-    fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Returns the text with which n1 stops once its disk reports that it lost the entry at `damaged`.
 /// It has the entries 1 to 9, the last two of them in memory.
@@ -43,9 +20,9 @@ fn stop_text(voters: &[u64], damaged: u64) -> Option<String> {
     let mut disk = FileDisk::open(directory.path()).expect("it opens");
     let (cluster, config) = (ClusterId(1), ReplicaConfig::new(Config::new(own)));
     let identity = Identity { cluster, node: own, incarnation: Incarnation(1) };
-    Replica::<Nothing>::create(&mut disk, identity, &membership, &config).expect("it is empty");
+    Replica::<Empty>::create(&mut disk, identity, &membership, &config).expect("it is empty");
     let now = Instant::ZERO;
-    let opened = Replica::open(&mut disk, cluster, Nothing, config.clone(), 0, now);
+    let opened = Replica::open(&mut disk, cluster, Empty::default(), config.clone(), 0, now);
     let mut node = opened.expect("it is formatted").node;
     let id = |index| EntryId::new(Term(1), Index(index));
     let entry = |index| Entry { id: id(index), payload: Payload::Noop };

@@ -123,14 +123,14 @@ impl DirectoryReport {
                 f,
                 "lost: {}; the node starts uncertain: it neither votes nor counts until a leader \
                  has checked its log, and takes the entries from the other members",
-                in_words(lost)
+                lost.without_advice()
             )?;
         }
         if let Some(error) = self.repairable.as_ref().and(opened.damage.as_ref()) {
             writeln!(
                 f,
                 "repairable: {}; the other members have them, and the node takes them from there",
-                in_words(error)
+                error.without_advice()
             )?;
         }
         if let Some(error) = &self.replaceable_snapshot {
@@ -138,7 +138,7 @@ impl DirectoryReport {
                 Some(_) => "the node rebuilds its state from the snapshot of another member",
                 None => "a start uses the snapshot before it and the entries after that",
             };
-            writeln!(f, "repairable: {}; {source}", in_words(error))?;
+            writeln!(f, "repairable: {}; {source}", error.without_advice())?;
         }
         if self.damage.is_empty() {
             return writeln!(f, "next: start the node with quorate serve");
@@ -201,14 +201,6 @@ impl DirectoryReport {
             })).collect::<Vec<_>>(),
             "entries": listed.iter().map(ListedEntry::json).collect::<Vec<_>>(),
         })
-    }
-}
-
-/// Returns the place and the text of an error, without advice.
-fn in_words(error: &StorageError) -> String {
-    match error.file {
-        Some(file) => format!("{file} at {}: {}", error.offset, error.message),
-        None => error.message.clone(),
     }
 }
 
