@@ -16,6 +16,7 @@ use crate::cli::report::content::Report;
 use crate::cli::report::json::{ENDS, FailureRecord, SweepRecord};
 use crate::faults::Fault;
 use crate::observe::Violation;
+use crate::observe::combinations::Combinations;
 use crate::observe::coverage::MARKS;
 use crate::observe::outcome::{Failure, Tally};
 use crate::run::summary::{FailedSeed, SlowestSeed, Summary};
@@ -163,6 +164,8 @@ fn summary(part: SweepRecord) -> Result<Summary, String> {
             entries_committed: part.entries_committed,
             operations_checked: part.operations_checked,
             messages: part.messages,
+            combinations: Combinations::from_words(&part.combinations)
+                .ok_or_else(|| "the combinations are not those of this version".to_owned())?,
         },
         marks: MARKS.iter().map(|mark| part.marks.get(mark.name).copied().unwrap_or(0)).collect(),
         states: part.state_hashes_min.into_iter().collect(),

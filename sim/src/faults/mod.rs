@@ -297,9 +297,19 @@ impl AdminRequest {
 impl Verb {
     /// Draws an operation of this fault kind on the node; `None` if the kind occurs by chance only.
     pub(crate) fn draw(draw: &mut FaultDraw<'_>, fault: Fault, node: NodeSelector) -> Option<Verb> {
-        let draw_verb = KINDS[fault as usize].draw?;
         let duration = draw.fault_duration();
-        Some(draw_verb(draw, node, duration))
+        Verb::draw_for(draw, fault, node, duration)
+    }
+
+    /// Draws an operation of this fault kind on the node, which lasts for about this duration if it
+    /// lasts at all; `None` if the kind occurs by chance only.
+    pub(crate) fn draw_for(
+        draw: &mut FaultDraw<'_>,
+        fault: Fault,
+        node: NodeSelector,
+        duration: Duration,
+    ) -> Option<Verb> {
+        KINDS[fault as usize].draw.map(|draw_verb| draw_verb(draw, node, duration))
     }
 
     /// Parses a verb and its arguments.
@@ -418,6 +428,11 @@ impl Faults {
     #[must_use]
     pub const fn has(self, fault: Fault) -> bool {
         self.0 & (1 << fault as u8) != 0
+    }
+
+    /// Returns the number of kinds in the set.
+    pub(crate) const fn len(self) -> usize {
+        self.0.count_ones() as usize
     }
 
     /// Inserts `fault` into the set.

@@ -3,6 +3,7 @@
 //! A check receives only this stream: it does not access the world, draws no choice and changes no
 //! digest, so a run with checks is identical to the run without them.
 
+pub mod combinations;
 pub mod coverage;
 pub mod fingerprint;
 pub mod outcome;

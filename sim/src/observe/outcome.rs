@@ -8,6 +8,7 @@ use std::time::Duration;
 use quorate::types::NodeId;
 
 use crate::faults::ScriptedOutcome;
+use crate::observe::combinations::Combinations;
 use crate::observe::{Violation, in_one_line};
 use crate::values::digest::mix;
 use crate::values::distinct::DistinctCount;
@@ -107,6 +108,8 @@ pub struct Tally {
     pub operations_checked: u64,
     /// The number of messages sent.
     pub messages: u64,
+    /// The combinations of faults that occurred.
+    pub combinations: Combinations,
 }
 
 /// The reason why a run failed.
@@ -154,6 +157,7 @@ impl Tally {
             entries_committed,
             operations_checked,
             messages,
+            combinations,
         } = other;
         self.events += events;
         self.simulated += *simulated;
@@ -166,6 +170,7 @@ impl Tally {
         self.entries_committed += entries_committed;
         self.operations_checked += operations_checked;
         self.messages += messages;
+        self.combinations.extend(combinations);
     }
 }
 

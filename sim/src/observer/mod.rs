@@ -6,6 +6,7 @@ pub(crate) mod guided;
 mod reads;
 mod recording;
 mod shapes;
+mod struck;
 mod traced;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::observe::outcome::Tally;
 use crate::observe::{Observation, Violation};
 use crate::observer::guided::AbstractStates;
 use crate::observer::reads::Reads;
+use crate::observer::struck::Struck;
 use crate::record::Recorder;
 use crate::settings::Settings;
 use crate::values::time::SimTime;
@@ -55,6 +57,7 @@ pub(crate) struct Observer {
     /// The number of entries that the last fetch requested.
     fetch_asked: u64,
     reads: Reads,
+    struck: Struck,
     /// The time of the last observation.
     now: SimTime,
     /// The abstract states seen so far and the last of them; `None` if they are not recorded.
@@ -95,6 +98,7 @@ impl Observer {
             started_in: BTreeMap::new(),
             fetch_asked: 0,
             reads: Reads::default(),
+            struck: Struck::new(settings.config.election_timeout_max * 2),
             now: SimTime::default(),
             shapes: None,
         };
@@ -148,6 +152,7 @@ impl Observer {
     pub(crate) fn observe(&mut self, now: SimTime, observation: Observation<'_>) {
         self.now = now;
         self.count(&observation);
+        self.struck.observe(&observation);
         if let Some(trace) = &self.trace
             && let Some(event) = traced::event(&observation)
         {
@@ -227,12 +232,15 @@ impl Observer {
         if let Some(role) = role {
             self.reach(MarkId::fault(fault, role));
         }
+        self.struck.strike(self.now, fault, role.into_iter());
     }
 
     /// Counts a fault that affects several nodes at once.
     pub(crate) fn fault_of_many(&mut self, fault: Fault, roles: impl Iterator<Item = RoleName>) {
         self.faults[fault as usize] += 1;
-        roles.for_each(|role| self.reach(MarkId::fault(fault, role)));
+        let roles: Vec<RoleName> = roles.collect();
+        roles.iter().for_each(|role| self.reach(MarkId::fault(fault, *role)));
+        self.struck.strike(self.now, fault, roles.into_iter());
     }
 
     /// Marks the kind of a node's start, by the entries in its log and those kept in memory.
@@ -574,6 +582,7 @@ impl Observer {
             .filter(|fault| self.faults[*fault as usize] > 0)
             .map(|fault| (fault.name(), self.faults[fault as usize]))
             .collect();
+        self.tally.combinations = self.struck.combinations().clone();
     }
 
     /// The counts, and how often each mark was reached.

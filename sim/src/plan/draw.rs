@@ -9,7 +9,8 @@ use quorate::types::NodeId;
 use crate::faults::{Campaign, Crash, Fault, Faults, KeptWrites, NodeSelector, Replay, SlowDisk};
 use crate::plan::planner::{Planner, planned_faults};
 use crate::plan::{
-    Op, Plan, Trigger, TriggerCondition, When, damage, elections, leases, members, returns,
+    Op, Plan, Trigger, TriggerCondition, When, combined, damage, elections, leases, members,
+    returns,
 };
 use crate::settings::Settings;
 use crate::settings::strategy::Strategy;
@@ -68,8 +69,15 @@ impl Plan {
 
 /// Returns the patterns that the run's faults allow, each repeated by its weight.
 fn patterns(settings: &Settings, strategy: Strategy) -> Vec<Pattern> {
-    let weight = |fault: &Fault| if Faults::OF_DISKS.has(*fault) { 1 } else { 2 };
     let singles = planned_faults(settings);
+    if settings.is_calm {
+        return if combined::lasting_faults(settings).is_empty() {
+            Vec::new()
+        } else {
+            vec![Hard(combined::lasting_fault)]
+        };
+    }
+    let weight = |fault: &Fault| if Faults::OF_DISKS.has(*fault) { 1 } else { 2 };
     let single = |fault: &Fault| (Single(*fault), weight(fault), true);
     let mut weighed: Vec<WeightedPattern> = singles.iter().map(single).collect();
     if strategy >= Strategy::Nemeses {
@@ -92,6 +100,9 @@ fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatt
     let on_nodes = crash || has(Fault::Partition) || has(Fault::OneWay) || has(Fault::Pause);
     let can_be_outvoted = settings.voters > 2;
     vec![
+        (Hard(combined::fault_at_any_event), 6, !singles.is_empty()),
+        (Hard(combined::fault_after_fault), 8, !singles.is_empty()),
+        (Hard(combined::lasting_fault), 1, !combined::lasting_faults(settings).is_empty()),
         (Hard(disk_fails_at_role_change), 4, on_disks),
         (Hard(fault_during_file_work), 4, on_disks || crash),
         (Hard(fault_at_role_change), 6, !singles.is_empty()),

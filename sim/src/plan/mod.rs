@@ -3,6 +3,7 @@
 //! A plan is drawn from the seed before the run starts, and prints as scenario lines. Removing one
 //! operation changes no other.
 
+mod combined;
 mod damage;
 mod draw;
 mod elections;

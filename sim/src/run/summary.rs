@@ -223,6 +223,7 @@ mod tests {
             entries_committed: 3,
             operations_checked: 4,
             messages: 5,
+            combinations: Default::default(),
         };
         let marks = vec![1; MARKS.len()];
         let states = DistinctCount::from_iter([0, seed]);

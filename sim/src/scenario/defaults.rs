@@ -9,7 +9,7 @@ use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Membership, NodeId};
 
 use crate::faults::{ClockDrift, Faults};
-use crate::settings::{Clocks, REQUEST_BYTES, Settings, Validation};
+use crate::settings::{Clocks, REQUEST_BYTES, Repeats, Settings, Validation};
 use crate::values::duration_range::DurationRange;
 use crate::workload::request::MARK_BYTES;
 
@@ -36,6 +36,7 @@ pub(super) fn defaults(command_bytes: usize) -> Settings {
         faults: Faults::NONE,
         fault_phase: Duration::from_secs(10),
         plan_slots: 0,
+        is_calm: false,
         latency: DurationRange::micros(1_000, 1_000),
         loss_permille: 0,
         duplicate_permille: 0,
@@ -46,6 +47,11 @@ pub(super) fn defaults(command_bytes: usize) -> Settings {
         snapshot_bytes: 1 << 20,
         trailing_entries: 20,
         snapshot_bytes_per_second: 1 << 20,
+        repeats: Repeats {
+            retry_percent: 100,
+            parts_inflight_max: 4,
+            scrub_period: Repeats::SCRUB_NEVER,
+        },
         machine_checkpoint_every: None,
         sessions: Settings::SESSIONS_DEFAULT,
         session_limits: SessionLimits { window: 16, replies_bytes_max: 1 << 16 },

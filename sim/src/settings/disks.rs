@@ -23,15 +23,8 @@ pub(super) fn draw_spoiling(
     faults
 }
 
-/// Draws the smallest segments that a log may have, if the profile has them.
-pub(super) fn draw_small_segments(
-    choices: &Choices,
-    profile: &Profile,
-    storage: &mut StorageConfig,
-) {
-    if !profile.small_segments {
-        return;
-    }
+/// Draws the smallest segments that a log may have.
+pub(super) fn draw_small_segments(choices: &Choices, storage: &mut StorageConfig) {
     let mut draw = choices.draw(Key { counter: 200, ..Kind::Disks.key() });
     storage.flush_bytes_max = 4 << 10;
     storage.segment_bytes = *draw.pick(&[16 << 10, 32 << 10, 24 << 10]);

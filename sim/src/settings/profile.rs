@@ -37,18 +37,22 @@ pub struct Profile {
     /// The number of runs in 1,000 in which the disks of nodes lose bodies of entries, one node's
     /// after the other, if the profile has this kind of fault.
     pub(crate) spoil_permille: u64,
-    /// Whether the segments of the log are as small as possible.
-    pub(crate) small_segments: bool,
-    /// Whether nodes take a snapshot every few entries, and transfer snapshots slowly.
-    pub(crate) snapshots: bool,
+    /// The number of runs in 1,000 in which the segments of the log are as small as possible.
+    pub(crate) small_segments_permille: u64,
+    /// The number of runs in 1,000 in which nodes take a snapshot every few entries, and transfer
+    /// snapshots slowly.
+    pub(crate) frequent_snapshots_permille: u64,
+    /// The number of runs in 1,000 with few faults, each of which lasts for a large part of the
+    /// run.
+    pub(crate) calm_permille: u64,
     /// The number of runs in 1,000 in which leaders hold leases.
     pub(crate) leases_permille: u64,
     /// Of the runs with leases, the number in 1,000 in which leaders grant read leases.
     pub(crate) read_leases_permille: u64,
     /// Whether clocks exceed the drift that leases allow for.
     pub(crate) clocks_exceed_lease: bool,
-    /// The number of clients that lie in every field of their requests.
-    pub(crate) hostile_clients: u16,
+    /// The number of runs in 1,000 with clients that lie in every field of their requests.
+    pub(crate) hostile_clients_permille: u64,
     /// Whether the last survivor takes over, because a silent node counts as dead.
     pub(crate) last_survivor: bool,
 }
@@ -80,14 +84,15 @@ const DEFAULT: Profile = Profile {
     suspension_permille: 300,
     bootstrap_permille: 200,
     wipe_permille: 150,
-    rollback_permille: 0,
+    rollback_permille: 60,
     spoil_permille: 150,
-    small_segments: false,
-    snapshots: false,
+    small_segments_permille: 250,
+    frequent_snapshots_permille: 200,
+    calm_permille: 80,
     leases_permille: 300,
     read_leases_permille: 700,
     clocks_exceed_lease: false,
-    hostile_clients: 0,
+    hostile_clients_permille: 100,
     last_survivor: false,
 };
 
@@ -100,8 +105,18 @@ const CLOCK_FAULTS: [Fault; 5] =
 const NODE_FAULTS: Faults =
     Faults::of(&[Fault::Crash, Fault::Stop, Fault::LoadSpike, Fault::SlowApply, Fault::Campaign]);
 
+/// The base of the profiles that aim at one thing.
+const NARROW: Profile =
+    Profile { calm_permille: 0, hostile_clients_permille: 0, rollback_permille: 0, ..DEFAULT };
+
 /// The base of the profiles that have neither membership changes nor lost disks.
-const FIXED_MEMBERS: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..DEFAULT };
+const FIXED_MEMBERS: Profile = Profile {
+    churn_permille: 0,
+    wipe_permille: 0,
+    small_segments_permille: 0,
+    frequent_snapshots_permille: 0,
+    ..NARROW
+};
 
 static PROFILES: [Profile; 19] = [
     DEFAULT,
@@ -150,8 +165,8 @@ static PROFILES: [Profile; 19] = [
         suspension_permille: 0,
         wipe_permille: 0,
         spoil_permille: 1000,
-        small_segments: true,
-        ..DEFAULT
+        small_segments_permille: 1000,
+        ..NARROW
     },
     Profile {
         name: "crash",
@@ -173,7 +188,7 @@ static PROFILES: [Profile; 19] = [
             Fault::Campaign,
         ])),
         always: Faults::of(&[Fault::Crash, Fault::Partition]),
-        snapshots: true,
+        frequent_snapshots_permille: 1000,
         ..FIXED_MEMBERS
     },
     Profile {
@@ -181,7 +196,7 @@ static PROFILES: [Profile; 19] = [
         summary: "membership changes and leadership transfers, with the faults of default",
         always: Faults::OF_MEMBERS,
         churn_permille: 1000,
-        ..DEFAULT
+        ..NARROW
     },
     Profile {
         name: "validation",
@@ -204,7 +219,7 @@ static PROFILES: [Profile; 19] = [
         always: Faults::of(&[Fault::Partition]),
         voters: &[4, 2, 4, 6],
         churn_permille: 400,
-        ..DEFAULT
+        ..NARROW
     },
     Profile {
         name: "reads",
@@ -222,7 +237,7 @@ static PROFILES: [Profile; 19] = [
         voters: &[3, 5, 3, 4],
         churn_permille: 500,
         leases_permille: 1000,
-        ..DEFAULT
+        ..NARROW
     },
     Profile {
         name: "read-leases",
@@ -235,7 +250,7 @@ static PROFILES: [Profile; 19] = [
         wipe_permille: 300,
         leases_permille: 1000,
         read_leases_permille: 1000,
-        ..DEFAULT
+        ..NARROW
     },
     Profile {
         name: "clock",
@@ -271,8 +286,8 @@ static PROFILES: [Profile; 19] = [
     Profile {
         name: "hostile-clients",
         summary: "clients that lie in every field of their requests, beside honest ones",
-        snapshots: true,
-        hostile_clients: 3,
+        frequent_snapshots_permille: 1000,
+        hostile_clients_permille: 1000,
         ..FIXED_MEMBERS
     },
     Profile {
@@ -284,7 +299,7 @@ static PROFILES: [Profile; 19] = [
         bootstrap_permille: 500,
         wipe_permille: 1000,
         rollback_permille: 150,
-        ..DEFAULT
+        ..NARROW
     },
     Profile {
         name: "rollback",
@@ -293,7 +308,7 @@ static PROFILES: [Profile; 19] = [
         voters: &[3, 5, 3, 5, 7, 4],
         rollback_permille: 1000,
         wipe_permille: 0,
-        ..DEFAULT
+        ..NARROW
     },
 ];
 

@@ -94,6 +94,8 @@ pub enum Kind {
     /// that a node drew at its start, such as its election timeout, stay until it restarts. It is
     /// never drawn, only overridden, and 0 keeps the seed.
     Reseed,
+    /// Whether the run has an ingredient of the narrow profiles, and when nodes repeat their work.
+    Ingredient,
 }
 
 /// The name of one choice.
@@ -236,7 +238,7 @@ impl Draw<'_> {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Kind; 38] = [
+    pub const ALL: [Kind; 39] = [
         Kind::Setting,
         Kind::Plan,
         Kind::Clock,
@@ -275,6 +277,7 @@ impl Kind {
         Kind::MachineFault,
         Kind::Gather,
         Kind::Reseed,
+        Kind::Ingredient,
     ];
 
     /// Returns a key of this kind without node, peer and counter.

@@ -68,6 +68,15 @@ pub(crate) struct SweepRecord {
     pub(crate) commands_committed: u64,
     /// The number of replies to commands and of answers to reads that clients received.
     pub(crate) operations_checked: u64,
+    /// The combinations of faults that occurred, as a set of bits.
+    #[serde(default)]
+    pub(crate) combinations: Vec<u64>,
+    /// The number of combinations of fault, role and phase that occurred.
+    #[serde(default)]
+    pub(crate) combinations_in_phases: usize,
+    /// The number of pairs of faults that occurred.
+    #[serde(default)]
+    pub(crate) pairs_of_faults: usize,
     /// Medians over all seeds.
     pub(crate) median_seed: MedianRecord,
     /// The distributions over all seeds: pairs of a value and the number of seeds with it.
@@ -183,6 +192,9 @@ fn record(report: &Report) -> SweepRecord {
         entries_committed: tally.entries_committed,
         commands_committed: tally.commands_committed,
         operations_checked: tally.operations_checked,
+        combinations: tally.combinations.to_words(),
+        combinations_in_phases: tally.combinations.in_phases(),
+        pairs_of_faults: tally.combinations.pairs(),
         median_seed: MedianRecord {
             commands_committed: medians.commands_committed,
             faults_landed: medians.faults_landed,

@@ -6,6 +6,7 @@ use crate::cli::args::SeedOptions;
 use crate::cli::report::content::Report;
 use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
 use crate::cli::text::{Finding, duration, grouped, quantity, rate};
+use crate::observe::combinations::Combinations;
 use crate::observe::coverage::MARKS;
 use crate::run::summary::{FailedSeed, Summary};
 
@@ -84,6 +85,7 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     }
     rows.push(("coverage", format!("{} of {} marks reached", summary.reached(), MARKS.len())));
     coverage_rows(report, &mut rows);
+    rows.push(("combinations", combinations(&tally.combinations)));
     if summary.states.count() > 0 {
         let states = grouped(summary.states.count());
         rows.push(("states", format!("about {states} abstract states reached")));
@@ -116,6 +118,16 @@ fn coverage_rows(report: &Report, rows: &mut Vec<(&'static str, String)>) {
     if !optional.is_empty() {
         rows.push(("  missed optional", list(optional)));
     }
+}
+
+/// Returns how many combinations of faults occurred.
+fn combinations(reached: &Combinations) -> String {
+    let (in_phases, pairs) = (reached.in_phases(), reached.pairs());
+    let (phases_max, pairs_max) = (Combinations::IN_PHASES_MAX, Combinations::PAIRS_MAX);
+    format!(
+        "{in_phases} of {phases_max} of fault, role and phase · \
+         {pairs} of {pairs_max} pairs of faults"
+    )
 }
 
 /// Returns the number of marks reached after 1, 10, 100 … seeds, and the estimated probability

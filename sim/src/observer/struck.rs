@@ -1,0 +1,112 @@
+//! What the cluster is doing when a fault strikes, and which faults struck shortly before.
+
+use std::time::Duration;
+
+use quorate::raft::RoleName;
+use quorate::types::{Body, NodeId};
+
+use crate::faults::{Fault, Faults};
+use crate::observe::Observation;
+use crate::observe::combinations::{Combinations, Phase};
+use crate::values::time::SimTime;
+
+/// The combinations of faults in a run so far.
+#[derive(Debug)]
+pub(super) struct Struck {
+    combinations: Combinations,
+    /// The nodes in each phase, in the order of [`Phase::ALL`]; each node is the bit of its number.
+    busy: [u32; Phase::ALL.len()],
+    /// The nodes that lead, likewise.
+    leaders: u32,
+    /// The planned faults within the last `soon`, the latest one last.
+    recent: Vec<(SimTime, Fault)>,
+    /// The time within which a fault counts as soon after another one.
+    soon: Duration,
+}
+
+impl Struck {
+    /// Creates the record of a run; a fault within `soon` of another one forms a pair with it.
+    pub(super) fn new(soon: Duration) -> Struck {
+        Struck {
+            combinations: Combinations::default(),
+            busy: [0; Phase::ALL.len()],
+            leaders: 0,
+            recent: Vec::new(),
+            soon,
+        }
+    }
+
+    /// Notes what a node does.
+    pub(super) fn observe(&mut self, observation: &Observation<'_>) {
+        match *observation {
+            Observation::Stepped { node, status, membership } => {
+                let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
+                self.note(Phase::Election, node, campaigns);
+                self.note(Phase::Change, node, membership.is_joint());
+                let lacks = status.damaged_entries > 0 || status.is_uncertain;
+                self.note(Phase::Repair, node, lacks);
+                self.note_leader(node, status.role == RoleName::Leader);
+            }
+            Observation::Sent { message } => match message.body {
+                Body::TimeoutNow { .. } => self.note(Phase::Transfer, message.to, true),
+                Body::InstallSnapshot { .. } => self.note(Phase::Install, message.to, true),
+                _ => {}
+            },
+            Observation::SnapshotFrozen { node, .. } => self.note(Phase::Snapshot, node, true),
+            Observation::SnapshotTaken { node, .. } => self.note(Phase::Snapshot, node, false),
+            Observation::Restored { node, .. } => self.note(Phase::Install, node, false),
+            Observation::Crashed { node } | Observation::Stopped { node, .. } => {
+                Phase::ALL.into_iter().for_each(|phase| self.note(phase, node, false));
+                self.note_leader(node, false);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes a fault that strikes nodes in these roles.
+    pub(super) fn strike(
+        &mut self,
+        now: SimTime,
+        fault: Fault,
+        roles: impl Iterator<Item = RoleName>,
+    ) {
+        for role in roles {
+            for phase in Phase::ALL {
+                let is_election = phase == Phase::Election && self.leaders == 0;
+                if is_election || self.busy[phase as usize] != 0 {
+                    self.combinations.insert(fault, role, phase);
+                }
+            }
+        }
+        if Faults::PLANNED.has(fault) {
+            self.recent.retain(|(at, _)| now.since(*at) <= self.soon);
+            self.recent.iter().for_each(|(_, first)| self.combinations.insert_pair(*first, fault));
+            self.recent.push((now, fault));
+        }
+    }
+
+    /// The combinations so far.
+    pub(super) fn combinations(&self) -> &Combinations {
+        &self.combinations
+    }
+
+    /// Notes whether a node leads; a new leader ends a transfer.
+    fn note_leader(&mut self, node: NodeId, leads: bool) {
+        let before = self.leaders;
+        set_bit(&mut self.leaders, node, leads);
+        if self.leaders & !before != 0 {
+            self.busy[Phase::Transfer as usize] = 0;
+        }
+    }
+
+    fn note(&mut self, phase: Phase, node: NodeId, is_busy: bool) {
+        set_bit(&mut self.busy[phase as usize], node, is_busy);
+    }
+}
+
+/// Sets or clears the bit of a node, whose number is at most
+/// [`Settings::NODES_MAX`](crate::settings::Settings::NODES_MAX).
+fn set_bit(bits: &mut u32, node: NodeId, on: bool) {
+    let bit = 1 << node.0;
+    *bits = if on { *bits | bit } else { *bits & !bit };
+}
