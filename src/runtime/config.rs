@@ -87,11 +87,10 @@ pub struct NetworkConfig {
     /// The most packets that wait for one lane of one peer. Further packets are dropped, as a
     /// network may drop them.
     pub packets_max: usize,
-    /// The most connections that have not completed their handshake.
+    /// The most connections that have not completed their handshake. A further connection takes the
+    /// place of the oldest one from the IPv4 address, or the IPv6 /64 prefix, that has the most, so
+    /// that no host keeps out the others.
     pub handshakes_max: usize,
-    /// The most connections in their handshake from one IPv4 address, or from one IPv6 /64 prefix,
-    /// so that one host cannot keep out all others. Further connections are rejected.
-    pub handshakes_per_address_max: usize,
     /// The most open inbound connections of other nodes, and separately of clients. Further
     /// connections are rejected.
     pub connections_max: usize,
@@ -151,7 +150,6 @@ impl Default for NetworkConfig {
             retry_max: Duration::from_secs(1),
             packets_max: 4096,
             handshakes_max: 512,
-            handshakes_per_address_max: 256,
             connections_max: 1024,
             connections_reserved: 64,
             connections_per_origin_max: 256,
@@ -332,7 +330,6 @@ impl ServerConfig {
             ("kib_per_second_min", network.kib_per_second_min as usize),
             ("packets_max", network.packets_max),
             ("handshakes_max", network.handshakes_max),
-            ("handshakes_per_address_max", network.handshakes_per_address_max),
             ("connections_max", network.connections_max),
             ("connections_reserved", network.connections_reserved),
             ("connections_per_origin_max", network.connections_per_origin_max),

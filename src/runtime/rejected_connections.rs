@@ -15,7 +15,7 @@ pub enum ConnectionRejectReason {
     HandshakeTimeout,
     /// The remote closed the connection before it completed the handshake.
     ClosedInHandshake,
-    /// A limit was reached: `connections_max`, or `handshakes_per_address_max`.
+    /// A limit was reached: `connections_max`, or `handshakes_max`.
     TooManyConnections,
     /// A newer connection of the same node replaced this one.
     Replaced,

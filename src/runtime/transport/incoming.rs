@@ -74,14 +74,12 @@ impl Listener {
 
     /// Accepts connections until the future is dropped.
     pub(in crate::runtime) async fn run(self, handler: ConnectionHandler) -> Infallible {
-        let pending_handshakes = PendingHandshakes::new(&handler.config);
+        let pending_handshakes = PendingHandshakes::new(handler.config.handshakes_max);
         let handler = Arc::new(handler);
         let mut connections = Tasks::default();
         let logging = Arc::clone(&handler);
         connections.spawn(async move { match logging.log_left_out().await {} });
         loop {
-            // Without a free slot, new connections wait in the backlog of the operating system.
-            let slot = pending_handshakes.acquire_slot().await;
             let pause = || sleep(handler.config.retry_max);
             let log_limit = &handler.handle.registry.log_limit;
             let (tcp, from) = accept_next(|| self.0.accept(), pause, log_limit).await;
@@ -90,13 +88,7 @@ impl Listener {
                 handler.reject(from, &reject(ConnectionRejectReason::TooManyConnections, message));
                 continue;
             }
-            let Some(pending_handshake) = pending_handshakes.admit(slot, from.ip()) else {
-                let message = "the limit of handshakes from this address \
-                               (handshakes_per_address_max) is reached";
-                let error = reject(ConnectionRejectReason::TooManyConnections, message);
-                handler.reject(from, &error);
-                continue;
-            };
+            let pending_handshake = pending_handshakes.admit(from.ip());
             let handler = Arc::clone(&handler);
             connections.spawn(async move { handler.handle(tcp, from, pending_handshake).await });
         }
@@ -136,16 +128,23 @@ enum Caller {
 impl ConnectionHandler {
     /// Handles one connection, from its handshake to its end.
     async fn handle(&self, tcp: TcpStream, from: SocketAddr, pending_handshake: PendingHandshake) {
-        let completed = timeout(self.config.handshake_timeout, self.handshake(tcp, from)).await;
         let timed_out = |_| {
             let message = "the handshake did not complete within handshake_timeout";
             Err(reject(ConnectionRejectReason::HandshakeTimeout, message))
         };
-        let (link, frames, caller) =
-            match completed.unwrap_or_else(timed_out).map_err(closed_in_handshake) {
-                Ok(completed) => completed,
-                Err(error) => return self.reject(from, &error),
-            };
+        let completed = tokio::select! {
+            completed = timeout(self.config.handshake_timeout, self.handshake(tcp, from)) => {
+                completed.unwrap_or_else(timed_out)
+            }
+            () = pending_handshake.displaced() => {
+                let message = "all handshakes_max places are taken, and this address has the most";
+                Err(reject(ConnectionRejectReason::TooManyConnections, message))
+            }
+        };
+        let (link, frames, caller) = match completed.map_err(closed_in_handshake) {
+            Ok(completed) => completed,
+            Err(error) => return self.reject(from, &error),
+        };
         drop(pending_handshake);
         let network = &self.handle.registry.counts.network;
         let kind = usize::from(matches!(caller, Caller::Client(_)));

@@ -1,119 +1,157 @@
-//! The limits of connections that have not completed their handshake, in total and per address.
+//! The places of connections that have not completed their handshake.
+//!
+//! Each new connection gets a place. When all are taken, it displaces the oldest connection of the
+//! address that has the most, so that an address which opens many cannot keep out the others, and a
+//! silent connection cannot keep out a later one of its own address.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
-use crate::runtime::config::NetworkConfig;
 use crate::runtime::origin::network_prefix;
 
 /// The connections in their handshake.
 pub(super) struct PendingHandshakes {
-    slots: Arc<Semaphore>,
-    per_address_max: usize,
-    /// The number of connections from each address that has any.
-    by_address: Mutex<BTreeMap<IpAddr, usize>>,
+    max: usize,
+    places: Mutex<Places>,
 }
 
-/// One connection in its handshake, which counts until this is dropped.
+/// One connection in its handshake, which has its place until this is dropped or displaced.
 pub(super) struct PendingHandshake {
     pending: Arc<PendingHandshakes>,
     from: IpAddr,
-    _slot: OwnedSemaphorePermit,
+    number: u64,
+    displaced: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Places {
+    /// The number of connections that ever had a place.
+    admitted: u64,
+    /// The connections of each address that has any, the oldest first.
+    by_address: BTreeMap<IpAddr, VecDeque<Place>>,
+}
+
+struct Place {
+    number: u64,
+    displaced: Arc<Notify>,
 }
 
 impl PendingHandshakes {
-    pub(super) fn new(config: &NetworkConfig) -> Arc<PendingHandshakes> {
-        Arc::new(PendingHandshakes {
-            slots: Arc::new(Semaphore::new(config.handshakes_max)),
-            per_address_max: config.handshakes_per_address_max,
-            by_address: Mutex::default(),
-        })
+    /// Creates `max` places.
+    pub(super) fn new(max: usize) -> Arc<PendingHandshakes> {
+        Arc::new(PendingHandshakes { max, places: Mutex::default() })
     }
 
-    /// Waits until one more handshake may start.
-    pub(super) async fn acquire_slot(&self) -> OwnedSemaphorePermit {
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
-        slot.expect("the semaphore is never closed")
-    }
-
-    /// Counts one more handshake; returns none if the limit of its address is reached.
-    pub(super) fn admit(
-        self: &Arc<PendingHandshakes>,
-        slot: OwnedSemaphorePermit,
-        from: IpAddr,
-    ) -> Option<PendingHandshake> {
+    /// Gives a connection from this address a place.
+    pub(super) fn admit(self: &Arc<PendingHandshakes>, from: IpAddr) -> PendingHandshake {
         let from = network_prefix(from);
-        let mut by_address = self.lock_by_address();
-        let count = by_address.entry(from).or_default();
-        if *count >= self.per_address_max {
-            return None;
+        let displaced = Arc::new(Notify::new());
+        let mut places = self.lock();
+        if places.taken() >= self.max {
+            places.displace();
         }
-        *count += 1;
-        Some(PendingHandshake { pending: Arc::clone(self), from, _slot: slot })
+        places.admitted += 1;
+        let number = places.admitted;
+        let place = Place { number, displaced: Arc::clone(&displaced) };
+        places.by_address.entry(from).or_default().push_back(place);
+        PendingHandshake { pending: Arc::clone(self), from, number, displaced }
     }
 
-    fn lock_by_address(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
-        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// Returns the number of places that are taken.
+    fn taken(&self) -> usize {
+        self.by_address.values().map(VecDeque::len).sum()
+    }
+
+    /// Takes the place of the oldest connection of the address with the most; of several such
+    /// addresses, of that whose oldest connection is the oldest.
+    fn displace(&mut self) {
+        let busiest = self.by_address.iter().max_by_key(|(_, places)| {
+            (places.len(), std::cmp::Reverse(places.front().map(|oldest| oldest.number)))
+        });
+        let Some((&address, places)) = busiest else { return };
+        if let Some(oldest) = places.front() {
+            oldest.displaced.notify_one();
+            let number = oldest.number;
+            self.leave(address, number);
+        }
+    }
+
+    /// Frees the place with this number, if it is still taken.
+    fn leave(&mut self, address: IpAddr, number: u64) {
+        if let Some(places) = self.by_address.get_mut(&address) {
+            places.retain(|place| place.number != number);
+            if places.is_empty() {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+impl PendingHandshake {
+    /// Waits until a newer connection takes the place.
+    pub(super) async fn displaced(&self) {
+        self.displaced.notified().await;
     }
 }
 
 impl Drop for PendingHandshake {
     fn drop(&mut self) {
-        let mut by_address = self.pending.lock_by_address();
-        let count = by_address.entry(self.from).or_default();
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            by_address.remove(&self.from);
-        }
+        self.pending.lock().leave(self.from, self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
-    fn pending() -> Arc<PendingHandshakes> {
-        let (handshakes_max, handshakes_per_address_max) = (5, 2);
-        PendingHandshakes::new(&NetworkConfig {
-            handshakes_max,
-            handshakes_per_address_max,
-            ..NetworkConfig::default()
-        })
+    fn admit(pending: &Arc<PendingHandshakes>, from: &str) -> PendingHandshake {
+        pending.admit(from.parse().expect("the address is valid"))
     }
 
-    async fn admit(pending: &Arc<PendingHandshakes>, from: &str) -> Option<PendingHandshake> {
-        let slot = pending.acquire_slot().await;
-        pending.admit(slot, from.parse().expect("the address is valid"))
+    fn is_displaced(handshake: &PendingHandshake) -> bool {
+        let waiting = pin!(handshake.displaced());
+        waiting.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
     }
 
-    #[tokio::test]
-    async fn the_limit_of_one_address_leaves_room_for_others() {
-        let pending = pending();
-        let first = admit(&pending, "192.0.2.1").await;
-        let second = admit(&pending, "::ffff:192.0.2.1").await;
-        assert!(first.is_some() && second.is_some());
-        assert!(admit(&pending, "192.0.2.1").await.is_none());
-        let other = admit(&pending, "192.0.2.2").await;
-        assert!(other.is_some());
+    #[test]
+    fn a_new_connection_displaces_the_oldest_of_the_busiest_address() {
+        let pending = PendingHandshakes::new(3);
+        let other = admit(&pending, "192.0.2.2");
+        let first = admit(&pending, "192.0.2.1");
+        let second = admit(&pending, "::ffff:192.0.2.1");
+        assert!(![&other, &first, &second].into_iter().any(is_displaced));
+        let third = admit(&pending, "192.0.2.3");
+        assert!(is_displaced(&first));
+        assert!(![&other, &second, &third].into_iter().any(is_displaced));
         drop(first);
-        let again = admit(&pending, "192.0.2.1").await;
-        assert!(again.is_some());
-        assert_eq!(pending.slots.available_permits(), 2, "a rejected connection holds no slot");
-        drop((second, other, again));
-        assert!(pending.lock_by_address().is_empty(), "closed connections are not counted");
-        assert_eq!(pending.slots.available_permits(), 5);
+        assert_eq!(pending.lock().taken(), 3, "a displaced connection has no place to leave");
+        let fourth = admit(&pending, "192.0.2.4");
+        assert!(is_displaced(&other), "all addresses have one: the oldest gives way");
+        drop((other, second, third, fourth));
+        assert!(pending.lock().by_address.is_empty(), "closed connections have no place");
     }
 
-    #[tokio::test]
-    async fn the_addresses_of_one_ipv6_prefix_count_together() {
-        let pending = pending();
-        let first = admit(&pending, "2001:db8::1").await;
-        let second = admit(&pending, "2001:db8::2:1").await;
-        assert!(first.is_some() && second.is_some());
-        assert!(admit(&pending, "2001:db8:0:0:ffff::").await.is_none());
-        assert!(admit(&pending, "2001:db8:0:1::1").await.is_some());
+    #[test]
+    fn a_silent_connection_gives_way_to_a_later_one_of_its_address() {
+        let pending = PendingHandshakes::new(2);
+        let all: Vec<PendingHandshake> =
+            ["2001:db8::1", "2001:db8::2:1", "2001:db8:0:0:ffff::", "2001:db8:0:1::1"]
+                .map(|from| admit(&pending, from))
+                .into();
+        let displaced: Vec<bool> = all.iter().map(is_displaced).collect();
+        assert_eq!(displaced, [true, true, false, false], "one /64 prefix counts as one address");
     }
 }
