@@ -28,6 +28,9 @@ pub(crate) enum Exit {
     Vacuous = 14,
     /// A history check reached its time or memory limit before it had a result.
     LimitReached = 15,
+    /// The simulator itself panicked: its error is to be reported, unless a node did something that
+    /// it takes for impossible.
+    Simulator = 16,
     /// The user pressed Ctrl-C.
     Interrupted = 130,
 }
@@ -39,6 +42,7 @@ impl Exit {
             Failure::Safety(_) => Exit::Safety,
             Failure::Liveness(_) | Failure::Stalled(_) => Exit::Liveness,
             Failure::Panic(_) => Exit::Panic,
+            Failure::Simulator(_) => Exit::Simulator,
             Failure::Nondeterminism(_) => Exit::Nondeterminism,
         }
     }

@@ -200,6 +200,7 @@ fn failure(record: &FailureRecord) -> Result<Failure, String> {
         "safety" => Failure::Safety(violation(record)?),
         "liveness" => Failure::Liveness(violation(record)?),
         "panic" => Failure::Panic(detail),
+        "simulator" => Failure::Simulator(detail),
         "nondeterminism" => Failure::Nondeterminism(detail),
         "stalled" => Failure::Stalled(detail),
         kind => return Err(format!("unknown kind of failure {kind:?}")),

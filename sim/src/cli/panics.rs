@@ -56,10 +56,20 @@ fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         scripted: Default::default(),
         failure: Some(Failure::panicked(payload.as_ref())),
     });
-    if let (Some(Failure::Panic(message)), Some(place)) = (&mut outcome.failure, place) {
-        *message = format!("{message} at {place}");
+    if let (Some(Failure::Panic(message)), Some(place)) = (&outcome.failure, place) {
+        let text = format!("{message} at {place}");
+        let simulator = is_of_simulator(&place);
+        outcome.failure =
+            Some(if simulator { Failure::Simulator(text) } else { Failure::Panic(text) });
     }
     outcome
+}
+
+/// Whether a source location is in the simulator, and not in a state machine of its workloads.
+fn is_of_simulator(place: &str) -> bool {
+    let sources = file!().strip_suffix("cli/panics.rs");
+    let file = sources.and_then(|sources| place.strip_prefix(sources));
+    file.is_some_and(|file| !file.starts_with("workload/"))
 }
 
 #[cfg(test)]
@@ -72,8 +82,16 @@ mod tests {
         let number = 5;
         let outcome = caught(7, || panic!("no quorum\n  of: {number}\n"));
         assert_eq!(outcome.seed, 7);
-        let Some(Failure::Panic(text)) = outcome.failure else { panic!("the seed did not fail") };
+        let Some(Failure::Simulator(text)) = outcome.failure else { panic!("no failure") };
         assert!(text.starts_with("no quorum; of: 5 at sim/src/cli/panics.rs:"), "{text}");
         assert!(!IN_SEED.get(), "a later panic would be silenced");
+    }
+
+    #[test]
+    fn only_the_simulators_own_sources_make_an_error_of_the_simulator() {
+        assert!(is_of_simulator("sim/src/world/members.rs:41"));
+        for other in ["sim/src/workload/kv.rs:7", "src/raft/mod.rs:5", "examples/own.rs:9"] {
+            assert!(!is_of_simulator(other), "{other}");
+        }
     }
 }

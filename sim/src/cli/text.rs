@@ -36,6 +36,7 @@ impl Finding {
                 location: Some(violation.place.clone()),
             },
             Failure::Panic(text) => Finding::unchecked("panic", text),
+            Failure::Simulator(text) => Finding::unchecked("simulator", text),
             Failure::Nondeterminism(text) => Finding::unchecked("nondeterminism", text),
             Failure::Stalled(text) => Finding::unchecked("stalled", text),
         }
@@ -50,6 +51,7 @@ impl Finding {
     pub(crate) fn title(&self) -> String {
         match self.kind {
             "panic" => "panic".to_owned(),
+            "simulator" => "the simulator itself panicked".to_owned(),
             "nondeterminism" => "two runs of the seed differ".to_owned(),
             "stalled" => "simulated time does not advance".to_owned(),
             kind => format!("{kind} check {} failed", self.check),

@@ -65,7 +65,10 @@ pub fn explain(record: &Record) -> Option<Explanation> {
                 draft.cause(violation.finding.clone());
             }
         }
-        Failure::Panic(words) | Failure::Nondeterminism(words) | Failure::Stalled(words) => {
+        Failure::Panic(words)
+        | Failure::Simulator(words)
+        | Failure::Nondeterminism(words)
+        | Failure::Stalled(words) => {
             progress::explain_last_steps(&history, &mut draft);
             draft.cause(words.clone());
         }

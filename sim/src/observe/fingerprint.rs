@@ -28,6 +28,9 @@ impl Fingerprint {
                 Fingerprint { kind: violation.id, shape: shape(&violation.finding) }
             }
             Failure::Panic(saw) => Fingerprint { kind: "panic", shape: shape_of_panic(saw) },
+            Failure::Simulator(saw) => {
+                Fingerprint { kind: "simulator", shape: shape_of_panic(saw) }
+            }
             // The differing or repeated events do not show the cause.
             Failure::Nondeterminism(_) => {
                 Fingerprint { kind: "nondeterminism", shape: String::new() }

@@ -119,8 +119,12 @@ pub enum Failure {
     Safety(Violation),
     /// A liveness check found a violation, for example no progress in time.
     Liveness(Violation),
-    /// A node, a state machine or the simulator panicked.
+    /// A node or a state machine panicked; so may the simulator have, if no source location is
+    /// known.
     Panic(String),
+    /// The simulator itself panicked: an error of its own, or a node did something that it takes
+    /// for impossible.
+    Simulator(String),
     /// The second run of the seed had another outcome.
     Nondeterminism(String),
     /// Simulated time stopped advancing, or nearly stopped, because events trigger one another
@@ -198,6 +202,7 @@ impl fmt::Display for Failure {
                 write!(f, "{id} {check} at {at} s: {saw}")
             }
             Failure::Panic(text) => write!(f, "panic: {text}"),
+            Failure::Simulator(text) => write!(f, "panic of the simulator itself: {text}"),
             Failure::Nondeterminism(text) => write!(f, "not deterministic: {text}"),
             Failure::Stalled(text) => write!(f, "stalled: {text}"),
         }

@@ -236,6 +236,7 @@ fn violation(failure: &Failure, event: u32) -> Violation {
             (format!("{} {}", violation.id, violation.check), violation.finding.clone())
         }
         Failure::Panic(text) => ("panic".to_owned(), text.clone()),
+        Failure::Simulator(text) => ("panic of the simulator".to_owned(), text.clone()),
         Failure::Nondeterminism(text) => ("nondeterminism".to_owned(), text.clone()),
         Failure::Stalled(text) => ("stalled".to_owned(), text.clone()),
     };

@@ -74,7 +74,7 @@ impl Expect {
                 let check = CHECKS.iter().find(|check| check.id == violation.id);
                 check.map(Expect::Violated)
             }
-            Failure::Panic(_) => Some(Expect::Panic),
+            Failure::Panic(_) | Failure::Simulator(_) => Some(Expect::Panic),
             Failure::Stalled(_) => Some(Expect::Stall),
             Failure::Nondeterminism(_) => None,
         }
