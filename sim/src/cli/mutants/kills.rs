@@ -89,7 +89,9 @@ fn tests(sweep: &MutantSweep) -> impl Iterator<Item = String> {
 /// Returns what detected the bug: a check, an assertion with its source location, or tests.
 fn killer(sweep: &MutantSweep) -> String {
     match &sweep.failure {
-        Some(failure) if failure.kind == "panic" => format!("panic: {}", failure.detail),
+        Some(failure) if ["panic", "simulator"].contains(&failure.kind.as_str()) => {
+            format!("panic: {}", failure.detail)
+        }
         Some(failure) => failure.check.clone(),
         None => format!("test: {}", sweep.note),
     }
