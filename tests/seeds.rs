@@ -162,6 +162,12 @@ const SEEDS: &[Seed] = &[
         bug: "the check of a start expected one of a node that had lost the end of its log and \
                  held the casting vote of two, so that no other node had to have it",
     },
+    Seed {
+        profile: "default",
+        seed: 1106,
+        bug: "three learners waited for snapshots at 512 bytes per second: the simulator expected \
+                 progress sooner",
+    },
 ];
 
 #[test]

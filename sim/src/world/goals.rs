@@ -203,8 +203,18 @@ impl Goals<'_> {
         let (least, each) = STANDSTILL_TIMEOUTS;
         let standstill = longest * least.max(each * self.cluster.len() as u32);
         let stabilization_max = STABILIZATION_MAX.0.max(longest * STABILIZATION_MAX.1);
-        self.now.since(self.stabilization.progress_at) > standstill
+        self.now.since(self.stabilization.progress_at) > standstill + self.snapshots_time_max()
             || self.now.since(self.stabilization.since) > stabilization_max
+    }
+
+    /// Returns the longest time that the largest snapshot of the core takes to reach every other
+    /// node, if a later one may replace it on the way.
+    fn snapshots_time_max(&self) -> Duration {
+        let bytes = |running: &Running| running.node.storage().snapshot().bytes;
+        let largest = self.core_nodes().filter_map(Node::running).map(bytes).max().unwrap_or(0);
+        let peers = self.cluster.len() as u64 - 1;
+        let rate = u32::try_from(self.setup.settings.snapshot_bytes_per_second);
+        Duration::from_secs(2 * peers * largest) / rate.unwrap_or(u32::MAX)
     }
 
     /// Returns the outbound links of nodes that were removed in the stabilization phase and may not
