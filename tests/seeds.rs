@@ -168,6 +168,12 @@ const SEEDS: &[Seed] = &[
         bug: "three learners waited for snapshots at 512 bytes per second: the simulator expected \
                  progress sooner",
     },
+    Seed {
+        profile: "damage",
+        seed: 64,
+        bug: "a node before its first term could not answer a request for damaged entries: \
+                 tests/specs/repair/node_before_its_first_term_answers_a_request.txt",
+    },
 ];
 
 #[test]

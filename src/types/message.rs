@@ -300,7 +300,7 @@ messages! {
     16 TakeoverAllowed: LeaderOrder, Participation;
     17 LogIsComplete: Reply, Participation;
     18 RequestEntries: Request, Append;
-    19 RequestEntriesReply: Reply, Append, bulk;
+    19 RequestEntriesReply: Reply, Append, before_first_term, bulk;
     20 RequestLogEnd: Request, Participation, known_disk;
     21 LogEnd: Reply, Participation;
     22 LogRolledBack: LeaderOrder, Participation;

@@ -100,8 +100,8 @@ fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatt
     let on_nodes = crash || has(Fault::Partition) || has(Fault::OneWay) || has(Fault::Pause);
     let can_be_outvoted = settings.voters > 2;
     vec![
-        (Hard(combined::fault_at_any_event), 6, !singles.is_empty()),
-        (Hard(combined::fault_after_fault), 8, !singles.is_empty()),
+        (Hard(combined::fault_at_any_event), 4, !singles.is_empty()),
+        (Hard(combined::fault_after_fault), 5, !singles.is_empty()),
         (Hard(combined::lasting_fault), 1, !combined::lasting_faults(settings).is_empty()),
         (Hard(disk_fails_at_role_change), 4, on_disks),
         (Hard(fault_during_file_work), 4, on_disks || crash),
