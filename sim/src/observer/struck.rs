@@ -1,4 +1,4 @@
-//! What the cluster is doing when a fault strikes, and which faults struck shortly before.
+//! The combinations of faults in a run: with the phases of the cluster, and with one another.
 
 use std::time::Duration;
 

@@ -70,7 +70,7 @@ impl Plan {
 /// Returns the patterns that the run's faults allow, each repeated by its weight.
 fn patterns(settings: &Settings, strategy: Strategy) -> Vec<Pattern> {
     let singles = planned_faults(settings);
-    if settings.is_calm {
+    if settings.has_lasting_faults {
         return if combined::lasting_faults(settings).is_empty() {
             Vec::new()
         } else {

@@ -36,7 +36,7 @@ pub(super) fn defaults(command_bytes: usize) -> Settings {
         faults: Faults::NONE,
         fault_phase: Duration::from_secs(10),
         plan_slots: 0,
-        is_calm: false,
+        has_lasting_faults: false,
         latency: DurationRange::micros(1_000, 1_000),
         loss_permille: 0,
         duplicate_permille: 0,

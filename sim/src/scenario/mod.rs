@@ -99,7 +99,7 @@ impl Scenario {
     fn derive_settings(&mut self) {
         let Case { settings, plan, .. } = &mut self.case;
         settings.plan_slots = 0;
-        settings.is_calm = false;
+        settings.has_lasting_faults = false;
         settings.faults = settings.faults.and(faults_of(settings, plan));
         let command = settings.config.command_bytes_max;
         let largest = command.max(quorate::types::Membership::BYTES_MAX);

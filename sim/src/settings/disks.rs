@@ -23,8 +23,11 @@ pub(super) fn draw_spoiling(
     faults
 }
 
-/// Draws the smallest segments that a log may have.
-pub(super) fn draw_small_segments(choices: &Choices, storage: &mut StorageConfig) {
+/// Draws the smallest segments that a log may have, if the run has them.
+pub(super) fn draw_small_segments(choices: &Choices, has_them: bool, storage: &mut StorageConfig) {
+    if !has_them {
+        return;
+    }
     let mut draw = choices.draw(Key { counter: 200, ..Kind::Disks.key() });
     storage.flush_bytes_max = 4 << 10;
     storage.segment_bytes = *draw.pick(&[16 << 10, 32 << 10, 24 << 10]);

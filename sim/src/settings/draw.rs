@@ -51,7 +51,6 @@ impl Settings {
         let distance = u64::from(profile.distance);
         let unit = work * distance;
         let mut config = draw_config(&mut draw, unit, command_bytes);
-        config.outbox_messages_max = *draw.pick(&[256, 16, 3]);
         let fault_phase =
             Duration::from_millis(draw.between(8_000, 13_000)) * length * profile.distance;
         let slots = fault_phase.as_millis() as u64 / (draw.between(500, 1_300) * distance);
@@ -62,13 +61,9 @@ impl Settings {
         let faults = disks::draw_spoiling(choices, profile, faults, &config);
         let (spares, priorities) = draw_spares(choices, faults, voters + learners);
         let mut storage = draw_storage(&mut draw, &config);
-        if ingredients.has_small_segments {
-            disks::draw_small_segments(choices, &mut storage);
-        }
+        disks::draw_small_segments(choices, ingredients.has_small_segments, &mut storage);
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
             draw_snapshots(&mut draw, ingredients.has_frequent_snapshots);
-        let repeats = draw_repeats(choices, &mut config);
-        let validation = draw_validation(choices, faults, &config);
         Settings {
             voters,
             learners,
@@ -77,7 +72,7 @@ impl Settings {
             priorities,
             fault_phase,
             plan_slots: ingredients.slots(u16::try_from(slots).unwrap_or(u16::MAX)),
-            is_calm: ingredients.is_calm,
+            has_lasting_faults: ingredients.has_lasting_faults,
             latency: DurationRange::micros(unit / 4, unit / 4 + draw.between(unit / 4, unit)),
             loss_permille: permille(&mut draw, faults, Fault::Loss, &[10, 2, 30, 80]),
             duplicate_permille: permille(&mut draw, faults, Fault::Duplicate, &[10, 3, 50, 200]),
@@ -88,7 +83,7 @@ impl Settings {
             snapshot_bytes,
             trailing_entries,
             snapshot_bytes_per_second,
-            repeats,
+            repeats: draw_repeats(choices, &mut config),
             sessions: *draw.pick(&[Settings::SESSIONS_DEFAULT, 1, 2]),
             session_limits: draw_session_limits(&mut draw),
             report_delay: DurationRange::micros(0, work),
@@ -107,7 +102,7 @@ impl Settings {
             // A state machine with its own checkpoint could not be rebuilt after a machine fault.
             machine_checkpoint_every: NonZero::new(*draw.pick(&[0, 0, 0, 0, 1, 7]))
                 .filter(|_| !faults.has(Fault::MachineFault)),
-            validation,
+            validation: draw_validation(choices, faults, &config),
             config,
             faults,
         }
@@ -260,6 +255,7 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     config.tail_bytes_max = *draw.pick(&[1 << 20, 1, 200, 2_000]);
     config.apply_bytes_max = *draw.pick(&[1 << 16, 1, 300, 2_000]);
     config.reads_max = *draw.pick(&[256, 1, 3]);
+    config.outbox_messages_max = *draw.pick(&[256, 16, 3]);
     debug_assert_eq!(config.check(), Ok(()));
     config
 }

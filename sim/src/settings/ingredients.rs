@@ -14,14 +14,14 @@ pub(super) struct Ingredients {
     /// The number of clients that lie in every field of their requests.
     pub(super) hostile_clients: u16,
     /// Whether few faults occur, each of which lasts for a large part of the run.
-    pub(super) is_calm: bool,
-    /// The number of slots in the plan of a calm run.
-    calm_slots: u16,
+    pub(super) has_lasting_faults: bool,
+    /// The number of slots in the plan of a run with lasting faults.
+    lasting_slots: u16,
 }
 
 impl Ingredients {
-    /// The most lasting faults in a calm run.
-    const CALM_SLOTS_MAX: u64 = 3;
+    /// The most lasting faults in a run.
+    const LASTING_SLOTS_MAX: u64 = 3;
     /// The most hostile clients in a run.
     const HOSTILE_CLIENTS_MAX: u64 = 3;
     /// The kinds of faults that strike messages and steps by chance all the time.
@@ -39,18 +39,18 @@ impl Ingredients {
             has_small_segments,
             has_frequent_snapshots,
             hostile_clients: if is_hostile { hostile_clients } else { 0 },
-            is_calm: draw.chance(profile.calm_permille),
-            calm_slots: draw.between(1, Ingredients::CALM_SLOTS_MAX) as u16,
+            has_lasting_faults: draw.chance(profile.lasting_permille),
+            lasting_slots: draw.between(1, Ingredients::LASTING_SLOTS_MAX) as u16,
         }
     }
 
     /// Returns the kinds of faults that the run keeps of `faults`.
     pub(super) fn limit(&self, faults: Faults) -> Faults {
-        if self.is_calm { faults.without(Ingredients::BY_CHANCE) } else { faults }
+        if self.has_lasting_faults { faults.without(Ingredients::BY_CHANCE) } else { faults }
     }
 
-    /// Returns the number of slots in the plan, which are `usual` in a run that is not calm.
+    /// Returns the number of slots in the plan, which are `usual` in another run.
     pub(super) fn slots(&self, usual: u16) -> u16 {
-        if self.is_calm { self.calm_slots } else { usual }
+        if self.has_lasting_faults { self.lasting_slots } else { usual }
     }
 }

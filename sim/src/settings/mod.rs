@@ -47,7 +47,7 @@ pub struct Settings {
     /// The number of slots of the plan; each slot holds one drawn fault pattern, or none.
     pub plan_slots: u16,
     /// Whether the drawn faults are few, and last for a large part of the run.
-    pub is_calm: bool,
+    pub has_lasting_faults: bool,
     /// The network latency of a message.
     pub latency: DurationRange,
     /// The rate of lost messages, in 1,000.
@@ -300,8 +300,8 @@ impl fmt::Display for Settings {
         ] {
             write!(f, " {option} {}", if on { "on" } else { "off" })?;
         }
-        if self.is_calm {
-            f.write_str(" calm")?;
+        if self.has_lasting_faults {
+            f.write_str(" lasting-faults")?;
         }
         if self.hostile_clients > 0 {
             write!(f, " hostile-clients {}", self.hostile_clients)?;

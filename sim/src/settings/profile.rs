@@ -44,7 +44,7 @@ pub struct Profile {
     pub(crate) frequent_snapshots_permille: u64,
     /// The number of runs in 1,000 with few faults, each of which lasts for a large part of the
     /// run.
-    pub(crate) calm_permille: u64,
+    pub(crate) lasting_permille: u64,
     /// The number of runs in 1,000 in which leaders hold leases.
     pub(crate) leases_permille: u64,
     /// Of the runs with leases, the number in 1,000 in which leaders grant read leases.
@@ -88,7 +88,7 @@ const DEFAULT: Profile = Profile {
     spoil_permille: 150,
     small_segments_permille: 250,
     frequent_snapshots_permille: 200,
-    calm_permille: 80,
+    lasting_permille: 80,
     leases_permille: 300,
     read_leases_permille: 700,
     clocks_exceed_lease: false,
@@ -107,7 +107,7 @@ const NODE_FAULTS: Faults =
 
 /// The base of the profiles that aim at one thing.
 const NARROW: Profile =
-    Profile { calm_permille: 0, hostile_clients_permille: 0, rollback_permille: 0, ..DEFAULT };
+    Profile { lasting_permille: 0, hostile_clients_permille: 0, rollback_permille: 0, ..DEFAULT };
 
 /// The base of the profiles that have neither membership changes nor lost disks.
 const FIXED_MEMBERS: Profile = Profile {

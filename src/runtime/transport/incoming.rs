@@ -133,12 +133,13 @@ impl ConnectionHandler {
             Err(reject(ConnectionRejectReason::HandshakeTimeout, message))
         };
         let completed = tokio::select! {
-            completed = timeout(self.config.handshake_timeout, self.handshake(tcp, from)) => {
-                completed.unwrap_or_else(timed_out)
-            }
+            biased;
             () = pending_handshake.displaced() => {
                 let message = "all handshakes_max places are taken, and this address has the most";
                 Err(reject(ConnectionRejectReason::TooManyConnections, message))
+            }
+            completed = timeout(self.config.handshake_timeout, self.handshake(tcp, from)) => {
+                completed.unwrap_or_else(timed_out)
             }
         };
         let (link, frames, caller) = match completed.map_err(closed_in_handshake) {

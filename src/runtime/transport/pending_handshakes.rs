@@ -40,7 +40,7 @@ struct Place {
 }
 
 impl PendingHandshakes {
-    /// Creates `max` places.
+    /// Creates places for this many connections at once.
     pub(super) fn new(max: usize) -> Arc<PendingHandshakes> {
         Arc::new(PendingHandshakes { max, places: Mutex::default() })
     }
