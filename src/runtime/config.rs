@@ -89,7 +89,8 @@ pub struct NetworkConfig {
     pub packets_max: usize,
     /// The most connections that have not completed their handshake. A further connection takes the
     /// place of the oldest one from the IPv4 address, or the IPv6 /64 prefix, that has the most, so
-    /// that no host keeps out the others.
+    /// that no host keeps out the others. It is rejected if it comes from that address itself, and
+    /// the oldest one has had less than 250 ms.
     pub handshakes_max: usize,
     /// The most open inbound connections of other nodes, and separately of clients. Further
     /// connections are rejected.

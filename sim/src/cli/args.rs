@@ -98,6 +98,16 @@ pub(crate) struct RunArguments {
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) run: RunArguments,
+    /// Also measure when the failure became inevitable: redraw N runs from each of several times on,
+    /// and count those that still fail [default: off; 20 without a number]
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        default_missing_value = "20",
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub(crate) redraws: Option<u32>,
 }
 
 #[derive(Args, Debug)]

@@ -95,17 +95,18 @@ impl Progress {
     }
 }
 
-/// The progress display of mutation tests: a bar on a terminal, otherwise a line every 10 seconds.
-pub(crate) struct MutantProgress {
+/// The progress display of a known number of things: a bar on a terminal, otherwise a line every 10
+/// seconds.
+pub(crate) struct CountProgress {
     watch: Stopwatch,
     noun: &'static str,
     goal: u64,
     output: ProgressOutput,
 }
 
-impl MutantProgress {
+impl CountProgress {
     /// Starts the display at zero of `goal` things, which `noun` names.
-    pub(crate) fn start(noun: &'static str, goal: usize) -> MutantProgress {
+    pub(crate) fn start(noun: &'static str, goal: usize) -> CountProgress {
         let goal = goal as u64;
         let output = if io::stderr().is_terminal() {
             let template =
@@ -115,7 +116,7 @@ impl MutantProgress {
         } else {
             ProgressOutput::Lines { last: Duration::ZERO }
         };
-        MutantProgress { watch: Stopwatch::start(), noun, goal, output }
+        CountProgress { watch: Stopwatch::start(), noun, goal, output }
     }
 
     /// Updates the display after `done` things, with the state in words.

@@ -11,11 +11,15 @@ use crate::cli::args::{
 };
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
+use crate::cli::panics;
 use crate::cli::program::Program;
+use crate::cli::progress::CountProgress;
 use crate::cli::replay::Replay;
 use crate::cli::values::DiffTarget;
 use crate::explain;
+use crate::observe::outcome::Failure;
 use crate::record::{EventId, Record, RecordUntil, Recording};
+use crate::run::redraws::TIMES_MAX;
 use crate::values::time::SimTime;
 
 /// The numbers of events that `diff` prints before the first difference, and from it on.
@@ -32,6 +36,9 @@ pub(crate) fn explain(
     match (explain::explain(&record), &outcome.failure) {
         (Some(explanation), Some(failure)) => {
             console::print_line(explanation.to_string().trim_end());
+            if let Some(runs) = arguments.redraws {
+                console::print_line(inevitability(&replay, failure, &record, runs).trim_end());
+            }
             Ok(Exit::of(failure))
         }
         _ => {
@@ -39,6 +46,39 @@ pub(crate) fn explain(
             Ok(Exit::Success)
         }
     }
+}
+
+/// The most events of the turning point that are printed.
+const TURNING_EVENTS_MAX: usize = 12;
+
+/// Measures when the failure of a run became inevitable, and describes it.
+fn inevitability(replay: &Replay, failure: &Failure, record: &Record, runs: u32) -> String {
+    let failing = record.last().expect("a failed run has events");
+    let failed_at = record.event(failing).at;
+    let mut progress = CountProgress::start("times redrawn", TIMES_MAX);
+    let mut done = 0;
+    let found = panics::silenced(|| {
+        replay.case.inevitability(&replay.options, failure, failed_at, runs, || {
+            done += 1;
+            progress.advance(done, &format!("{runs} runs each"));
+        })
+    });
+    progress.finish();
+    let mut text = format!(
+        "\nruns that fail alike if everything from this time on is drawn anew:\n\n{found}\n"
+    );
+    let Some((open, closed)) = found.turning_point else {
+        text.push_str("it was inevitable from the start: the settings of the run decide");
+        return text;
+    };
+    let _ = writeln!(text, "it became inevitable between {open} s and {closed} s:\n");
+    let past = record.causal_past(failing);
+    let during = |id: &EventId| (open..=closed).contains(&record.event(*id).at);
+    let turning: Vec<EventId> = past.into_iter().filter(during).collect();
+    for id in &turning[turning.len().saturating_sub(TURNING_EVENTS_MAX)..] {
+        let _ = writeln!(text, "{}", record.line(*id));
+    }
+    text
 }
 
 /// Prints the state of the nodes at a point of a run.

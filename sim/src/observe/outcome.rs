@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use quorate::types::NodeId;
@@ -183,6 +184,15 @@ impl Failure {
     pub(crate) fn of(violation: Violation) -> Failure {
         let liveness = violation.id.starts_with('L');
         if liveness { Failure::Liveness(violation) } else { Failure::Safety(violation) }
+    }
+
+    /// Whether both failures are of the same kind: violations of the same check, or both panics.
+    pub(crate) fn is_like(&self, other: &Failure) -> bool {
+        let check = |failure: &Failure| match failure {
+            Failure::Safety(violation) | Failure::Liveness(violation) => Some(violation.id),
+            _ => None,
+        };
+        mem::discriminant(self) == mem::discriminant(other) && check(self) == check(other)
     }
 
     /// Returns the failure of a run that panicked with this payload.

@@ -2,11 +2,11 @@
 //!
 //! The world reports every event to the observer and asks it only whether the run may continue.
 
+mod fault_combinations;
 pub(crate) mod guided;
 mod reads;
 mod recording;
 mod shapes;
-mod struck;
 mod traced;
 
 use std::collections::BTreeMap;
@@ -27,9 +27,9 @@ use crate::observe::TraceSink;
 use crate::observe::coverage::{MARKS, MarkId, Spot};
 use crate::observe::outcome::Tally;
 use crate::observe::{Observation, Violation};
+use crate::observer::fault_combinations::FaultCombinations;
 use crate::observer::guided::AbstractStates;
 use crate::observer::reads::Reads;
-use crate::observer::struck::Struck;
 use crate::record::Recorder;
 use crate::settings::Settings;
 use crate::values::time::SimTime;
@@ -57,7 +57,7 @@ pub(crate) struct Observer {
     /// The number of entries that the last fetch requested.
     fetch_asked: u64,
     reads: Reads,
-    struck: Struck,
+    combinations: FaultCombinations,
     /// The time of the last observation.
     now: SimTime,
     /// The abstract states seen so far and the last of them; `None` if they are not recorded.
@@ -98,7 +98,7 @@ impl Observer {
             started_in: BTreeMap::new(),
             fetch_asked: 0,
             reads: Reads::default(),
-            struck: Struck::new(settings.config.election_timeout_max * 2),
+            combinations: FaultCombinations::new(settings.config.election_timeout_max * 2),
             now: SimTime::default(),
             shapes: None,
         };
@@ -152,7 +152,7 @@ impl Observer {
     pub(crate) fn observe(&mut self, now: SimTime, observation: Observation<'_>) {
         self.now = now;
         self.count(&observation);
-        self.struck.observe(&observation);
+        self.combinations.observe(now, &observation);
         if let Some(trace) = &self.trace
             && let Some(event) = traced::event(&observation)
         {
@@ -232,7 +232,7 @@ impl Observer {
         if let Some(role) = role {
             self.reach(MarkId::fault(fault, role));
         }
-        self.struck.strike(self.now, fault, role.into_iter());
+        self.combinations.strike(self.now, fault, role.into_iter());
     }
 
     /// Counts a fault that affects several nodes at once.
@@ -240,7 +240,7 @@ impl Observer {
         self.faults[fault as usize] += 1;
         let roles: Vec<RoleName> = roles.collect();
         roles.iter().for_each(|role| self.reach(MarkId::fault(fault, *role)));
-        self.struck.strike(self.now, fault, roles.into_iter());
+        self.combinations.strike(self.now, fault, roles.into_iter());
     }
 
     /// Marks the kind of a node's start, by the entries in its log and those kept in memory.
@@ -582,7 +582,7 @@ impl Observer {
             .filter(|fault| self.faults[*fault as usize] > 0)
             .map(|fault| (fault.name(), self.faults[fault as usize]))
             .collect();
-        self.tally.combinations = self.struck.combinations().clone();
+        self.tally.combinations = self.combinations.reached().clone();
     }
 
     /// The counts, and how often each mark was reached.

@@ -1,5 +1,5 @@
-//! Draws combinations that no other pattern names: any fault at any event, one fault soon after
-//! another, and faults that last.
+//! Draws combinations that no other pattern names: any fault at any event, two faults at events soon
+//! after one another, and faults that last.
 
 use std::time::Duration;
 
@@ -38,21 +38,24 @@ pub(super) fn fault_at_any_event(planner: &mut Planner<'_>) {
     push_burst(planner, event);
 }
 
-/// A fault strikes at any event of a node, and another one at the next event of some kind, at the
-/// same node or another one.
-pub(super) fn fault_after_fault(planner: &mut Planner<'_>) {
-    let first = any_event(planner);
+/// Two faults, each at an event of any kind, at the same node or at any, within some election
+/// timeouts of one another.
+pub(super) fn two_faults_at_events(planner: &mut Planner<'_>) {
+    let (trigger, _) = *planner.draw.pick(Trigger::ALL);
+    let node = planner.any_or_one_node();
+    let first = TriggerCondition { node, ..planner.soon_after(trigger) };
     let verb = any_fault(planner);
     planner.push_on(first, verb);
+    let timeout = planner.settings.config.election_timeout_max;
+    let from = first.from.after(timeout * planner.draw.between(0, 8) as u32 / 4);
     let (trigger, _) = *planner.draw.pick(Trigger::ALL);
-    let within = planner.settings.config.election_timeout_max * planner.draw.between(1, 12) as u32;
-    let node = if planner.draw.chance(500) { first.node } else { None };
+    let node = if planner.draw.chance(500) { node } else { None };
     let (nth, delay) = (planner.draw.between(1, 3) as u32, planner.delay());
-    let (from, to) = (first.from, first.to.after(within));
-    let next = TriggerCondition { trigger, node, nth, times: 1, from, to, delay };
+    let next = TriggerCondition::next(trigger, from, from.after(timeout * 10));
+    let second = TriggerCondition { node, nth, delay, ..next };
     let verb = any_fault(planner);
-    planner.push_on(next, verb);
-    push_burst(planner, next);
+    planner.push_on(second, verb);
+    push_burst(planner, second);
 }
 
 /// A fault lasts for a large part of the run, while the cluster works on.
@@ -81,7 +84,8 @@ fn any_event(planner: &mut Planner<'_>) -> TriggerCondition {
     TriggerCondition { node, nth, times, delay: planner.delay(), ..event }
 }
 
-/// Draws a fault of any kind that the run allows, for a node that has to do with the event.
+/// Draws a fault of any kind that the run allows, for the node of the event, the leader, or another
+/// node.
 fn any_fault(planner: &mut Planner<'_>) -> Verb {
     let kinds = planned_faults(planner.settings);
     let fault = *planner.draw.pick(&kinds);
@@ -94,7 +98,7 @@ fn any_fault(planner: &mut Planner<'_>) -> Verb {
     planner.verb(fault, target)
 }
 
-/// Adds a burst of requests at the same event, in some cases, so that the node has work in hand.
+/// Adds a burst of requests at the same event, in some cases, so that the fault strikes amid work.
 fn push_burst(planner: &mut Planner<'_>, event: TriggerCondition) {
     if planner.settings.faults.has(Fault::LoadSpike) && planner.draw.chance(BURST_PERMILLE) {
         let count = LoadSpike::draw_count(&mut planner.draw);

@@ -70,17 +70,16 @@ impl Plan {
 /// Returns the patterns that the run's faults allow, each repeated by its weight.
 fn patterns(settings: &Settings, strategy: Strategy) -> Vec<Pattern> {
     let singles = planned_faults(settings);
-    if settings.has_lasting_faults {
-        return if combined::lasting_faults(settings).is_empty() {
-            Vec::new()
-        } else {
-            vec![Hard(combined::lasting_fault)]
-        };
-    }
     let weight = |fault: &Fault| if Faults::OF_DISKS.has(*fault) { 1 } else { 2 };
     let single = |fault: &Fault| (Single(*fault), weight(fault), true);
     let mut weighed: Vec<WeightedPattern> = singles.iter().map(single).collect();
-    if strategy >= Strategy::Nemeses {
+    if strategy >= Strategy::Nemeses && settings.has_lasting_faults {
+        weighed = vec![(
+            Hard(combined::lasting_fault),
+            1,
+            !combined::lasting_faults(settings).is_empty(),
+        )];
+    } else if strategy >= Strategy::Nemeses {
         weighed.extend(protocol_patterns(settings, &singles));
         weighed.extend(cluster_patterns(settings, &singles));
     }
@@ -101,7 +100,7 @@ fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatt
     let can_be_outvoted = settings.voters > 2;
     vec![
         (Hard(combined::fault_at_any_event), 4, !singles.is_empty()),
-        (Hard(combined::fault_after_fault), 5, !singles.is_empty()),
+        (Hard(combined::two_faults_at_events), 5, !singles.is_empty()),
         (Hard(combined::lasting_fault), 1, !combined::lasting_faults(settings).is_empty()),
         (Hard(disk_fails_at_role_change), 4, on_disks),
         (Hard(fault_during_file_work), 4, on_disks || crash),

@@ -1,5 +1,6 @@
 //! Runs one seed, from its first choice to its outcome.
 
+pub mod redraws;
 pub mod summary;
 pub mod sweep;
 
@@ -139,21 +140,30 @@ impl Case {
         failing.unwrap_or_else(|| Case::draw(seed, options))
     }
 
-    /// Returns a case whose run is the same up to a point. From there on everything is drawn from
-    /// `seed`, including the rest of the plan, but not the choices that running nodes drew at their
-    /// start. The node of the point may get a fault at that time.
-    fn diverge_at(&self, point: RunPoint, seed: u64, strategy: Strategy) -> Case {
-        let mut diverged = self.clone();
-        let micros = u32::try_from(point.at.0.div_ceil(1_000)).unwrap_or(u32::MAX);
-        diverged.overrides.retain(|key, _| key.kind != Kind::Reseed || key.counter < micros);
-        diverged.overrides.insert(Key { counter: micros, ..Kind::Reseed.key() }, seed);
+    /// Returns a case whose run is the same up to a time, rounded up to a microsecond. From there
+    /// on everything is drawn from `seed`, including the rest of the plan, but not the choices that
+    /// running nodes drew at their start.
+    fn redraw_from(&self, at: SimTime, seed: u64, strategy: Strategy) -> Case {
+        let mut redrawn = self.clone();
+        let micros = micros(at);
+        redrawn.overrides.retain(|key, _| key.kind != Kind::Reseed || key.counter < micros);
+        redrawn.overrides.insert(Key { counter: micros, ..Kind::Reseed.key() }, seed);
         let at = SimTime(u64::from(micros) * 1_000);
-        let choices = Choices::new(seed, diverged.overrides.clone());
+        let choices = Choices::new(seed, redrawn.overrides.clone());
         let reseeded = Plan::draw(&self.settings, strategy, &choices);
-        let ops = &mut diverged.plan.ops;
+        let ops = &mut redrawn.plan.ops;
         ops.retain(|op| op.when.earliest() < at);
         ops.extend(reseeded.ops.into_iter().filter(|op| op.when.earliest() >= at));
-        ops.extend(Op::single_fault(&self.settings, &choices, at, point.node));
+        redrawn
+    }
+
+    /// Returns a case that is redrawn from a point on, in which the node of the point may get a
+    /// fault at that time.
+    fn diverge_at(&self, point: RunPoint, seed: u64, strategy: Strategy) -> Case {
+        let mut diverged = self.redraw_from(point.at, seed, strategy);
+        let at = SimTime(u64::from(micros(point.at)) * 1_000);
+        let choices = Choices::new(seed, diverged.overrides.clone());
+        diverged.plan.ops.extend(Op::single_fault(&self.settings, &choices, at, point.node));
         diverged
     }
 
@@ -219,6 +229,11 @@ impl Case {
         let outcome = Outcome { seed, digest, tally, marks, states, scripted, failure };
         RunResult { outcome, recorded, shapes }
     }
+}
+
+/// Returns the time in microseconds, rounded up.
+fn micros(at: SimTime) -> u32 {
+    u32::try_from(at.0.div_ceil(1_000)).unwrap_or(u32::MAX)
 }
 
 /// Runs a seed with its strategy. With [`Strategy::Guided`] a seed has many runs, whose counts are

@@ -24,8 +24,8 @@ pub(super) fn draw_spoiling(
 }
 
 /// Draws the smallest segments that a log may have, if the run has them.
-pub(super) fn draw_small_segments(choices: &Choices, has_them: bool, storage: &mut StorageConfig) {
-    if !has_them {
+pub(super) fn draw_small_segments(choices: &Choices, is_small: bool, storage: &mut StorageConfig) {
+    if !is_small {
         return;
     }
     let mut draw = choices.draw(Key { counter: 200, ..Kind::Disks.key() });

@@ -68,7 +68,7 @@ pub struct Settings {
     pub trailing_entries: u64,
     /// The number of bytes of a snapshot that a node writes, or sends, per second.
     pub snapshot_bytes_per_second: u64,
-    /// When nodes repeat their requests and their reads.
+    /// The times after which nodes repeat requests and reads.
     pub repeats: Repeats,
     /// The number of commands after which each state machine makes its state durable by itself;
     /// `None` if it lives in memory.
@@ -119,7 +119,8 @@ pub struct Clocks {
     pub stop_while_paused: bool,
 }
 
-/// When the nodes of a run repeat what they asked for or have read.
+/// The times after which the nodes of a run repeat requests and reads, and how many they make at
+/// once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeats {
     /// The time after which a node asks again for a part of a snapshot, or for space on a full

@@ -203,8 +203,9 @@ impl Goals<'_> {
         let (least, each) = STANDSTILL_TIMEOUTS;
         let standstill = longest * least.max(each * self.cluster.len() as u32);
         let stabilization_max = STABILIZATION_MAX.0.max(longest * STABILIZATION_MAX.1);
-        self.now.since(self.stabilization.progress_at) > standstill + self.snapshots_time_max()
-            || self.now.since(self.stabilization.since) > stabilization_max
+        let snapshots = self.snapshots_time_max();
+        self.now.since(self.stabilization.progress_at) > standstill + snapshots
+            || self.now.since(self.stabilization.since) > stabilization_max + snapshots
     }
 
     /// Returns the longest time that the largest snapshot of the core takes to reach every other

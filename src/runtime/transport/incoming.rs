@@ -88,7 +88,12 @@ impl Listener {
                 handler.reject(from, &reject(ConnectionRejectReason::TooManyConnections, message));
                 continue;
             }
-            let pending_handshake = pending_handshakes.admit(from.ip());
+            let Some(pending_handshake) = pending_handshakes.admit(from.ip()) else {
+                let message = "handshakes_max is reached, by handshakes of this address";
+                let error = reject(ConnectionRejectReason::TooManyConnections, message);
+                handler.reject(from, &error);
+                continue;
+            };
             let handler = Arc::clone(&handler);
             connections.spawn(async move { handler.handle(tcp, from, pending_handshake).await });
         }
@@ -135,7 +140,7 @@ impl ConnectionHandler {
         let completed = tokio::select! {
             biased;
             () = pending_handshake.displaced() => {
-                let message = "all handshakes_max places are taken, and this address has the most";
+                let message = "handshakes_max is reached: a newer connection took the place";
                 Err(reject(ConnectionRejectReason::TooManyConnections, message))
             }
             completed = timeout(self.config.handshake_timeout, self.handshake(tcp, from)) => {

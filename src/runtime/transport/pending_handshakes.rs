@@ -1,16 +1,22 @@
 //! The places of connections that have not completed their handshake.
 //!
-//! Each new connection gets a place. When all are taken, it displaces the oldest connection of the
-//! address that has the most, so that an address which opens many cannot keep out the others, and a
-//! silent connection cannot keep out a later one of its own address.
+//! When all are taken, a new connection displaces the oldest connection of the address that has the
+//! most, so that an address which opens many cannot keep out the others. A connection of that address
+//! itself displaces only one that has had time for its handshake: silent connections give way, and a
+//! burst of honest ones does not displace itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::runtime::origin::network_prefix;
+
+/// The time for which a handshake keeps its place against others of its own address.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The connections in their handshake.
 pub(super) struct PendingHandshakes {
@@ -36,6 +42,7 @@ struct Places {
 
 struct Place {
     number: u64,
+    since: Instant,
     displaced: Arc<Notify>,
 }
 
@@ -45,19 +52,21 @@ impl PendingHandshakes {
         Arc::new(PendingHandshakes { max, places: Mutex::default() })
     }
 
-    /// Gives a connection from this address a place.
-    pub(super) fn admit(self: &Arc<PendingHandshakes>, from: IpAddr) -> PendingHandshake {
+    /// Gives a connection from this address a place; returns none if all are taken and none gives
+    /// way.
+    pub(super) fn admit(self: &Arc<PendingHandshakes>, from: IpAddr) -> Option<PendingHandshake> {
         let from = network_prefix(from);
         let displaced = Arc::new(Notify::new());
         let mut places = self.lock();
-        if places.taken() >= self.max {
-            places.displace();
+        let now = Instant::now();
+        if places.taken() >= self.max && !places.displace(from, now) {
+            return None;
         }
         places.admitted += 1;
         let number = places.admitted;
-        let place = Place { number, displaced: Arc::clone(&displaced) };
+        let place = Place { number, since: now, displaced: Arc::clone(&displaced) };
         places.by_address.entry(from).or_default().push_back(place);
-        PendingHandshake { pending: Arc::clone(self), from, number, displaced }
+        Some(PendingHandshake { pending: Arc::clone(self), from, number, displaced })
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
@@ -72,17 +81,21 @@ impl Places {
     }
 
     /// Takes the place of the oldest connection of the address with the most; of several such
-    /// addresses, of that whose oldest connection is the oldest.
-    fn displace(&mut self) {
+    /// addresses, of that whose oldest connection is the oldest. Returns false if the connection
+    /// from `newcomer` has to give way instead.
+    fn displace(&mut self, newcomer: IpAddr, now: Instant) -> bool {
         let busiest = self.by_address.iter().max_by_key(|(_, places)| {
             (places.len(), std::cmp::Reverse(places.front().map(|oldest| oldest.number)))
         });
-        let Some((&address, places)) = busiest else { return };
-        if let Some(oldest) = places.front() {
-            oldest.displaced.notify_one();
-            let number = oldest.number;
-            self.leave(address, number);
+        let Some((&address, places)) = busiest else { return true };
+        let Some(oldest) = places.front() else { return true };
+        if address == newcomer && now.duration_since(oldest.since) < PATIENCE {
+            return false;
         }
+        oldest.displaced.notify_one();
+        let number = oldest.number;
+        self.leave(address, number);
+        true
     }
 
     /// Frees the place with this number, if it is still taken.
@@ -117,17 +130,17 @@ mod tests {
 
     use super::*;
 
-    fn admit(pending: &Arc<PendingHandshakes>, from: &str) -> PendingHandshake {
+    fn admit(pending: &Arc<PendingHandshakes>, from: &str) -> Option<PendingHandshake> {
         pending.admit(from.parse().expect("the address is valid"))
     }
 
-    fn is_displaced(handshake: &PendingHandshake) -> bool {
-        let waiting = pin!(handshake.displaced());
+    fn is_displaced(handshake: &Option<PendingHandshake>) -> bool {
+        let waiting = pin!(handshake.as_ref().expect("it was admitted").displaced());
         waiting.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
     }
 
-    #[test]
-    fn a_new_connection_displaces_the_oldest_of_the_busiest_address() {
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_displaces_the_oldest_of_the_busiest_address() {
         let pending = PendingHandshakes::new(3);
         let other = admit(&pending, "192.0.2.2");
         let first = admit(&pending, "192.0.2.1");
@@ -144,14 +157,15 @@ mod tests {
         assert!(pending.lock().by_address.is_empty(), "closed connections have no place");
     }
 
-    #[test]
-    fn a_silent_connection_gives_way_to_a_later_one_of_its_address() {
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_gives_way_to_one_of_its_address_once_it_had_time() {
         let pending = PendingHandshakes::new(2);
-        let all: Vec<PendingHandshake> =
-            ["2001:db8::1", "2001:db8::2:1", "2001:db8:0:0:ffff::", "2001:db8:0:1::1"]
-                .map(|from| admit(&pending, from))
-                .into();
-        let displaced: Vec<bool> = all.iter().map(is_displaced).collect();
-        assert_eq!(displaced, [true, true, false, false], "one /64 prefix counts as one address");
+        let first = admit(&pending, "2001:db8::1");
+        let second = admit(&pending, "2001:db8::2:1");
+        assert!(first.is_some() && second.is_some());
+        assert!(admit(&pending, "2001:db8:0:0:ffff::").is_none(), "a /64 prefix is one address");
+        tokio::time::advance(PATIENCE).await;
+        let third = admit(&pending, "2001:db8::3");
+        assert!(third.is_some() && is_displaced(&first) && !is_displaced(&second));
     }
 }

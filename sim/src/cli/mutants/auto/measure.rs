@@ -18,7 +18,7 @@ use crate::cli::mutants::auto::worker::SeedRecord;
 use crate::cli::mutants::builds::cores;
 use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::tree::copy_binary;
-use crate::cli::progress::MutantProgress;
+use crate::cli::progress::CountProgress;
 
 /// A seed with a mutant may take this many times as long as the slowest one without.
 const SLOWER_MAX: u32 = 20;
@@ -84,7 +84,7 @@ impl<'a> Measurement<'a> {
         let this = this.map_err(|error| CommandError::file("mutants", &original, &error))?;
         copy_binary(&this, &original)?;
         let threads = arguments.jobs.unwrap_or(cores()).get();
-        let mut progress = MutantProgress::start("profiles", header.profiles.len());
+        let mut progress = CountProgress::start("profiles", header.profiles.len());
         let mut done = 0;
         let profiles = parallel::for_all(
             &header.profiles,
@@ -108,7 +108,7 @@ impl<'a> Measurement<'a> {
         // The first Ctrl-C stops the measurement after the running mutants.
         interrupt::listen(true);
         let records = Mutex::new(records);
-        let mut progress = MutantProgress::start("mutants", chosen.len());
+        let mut progress = CountProgress::start("mutants", chosen.len());
         let (mut done, mut killed, mut alive) = (0, 0, 0);
         let measured = parallel::for_all(
             chosen,

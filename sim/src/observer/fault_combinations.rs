@@ -12,10 +12,13 @@ use crate::values::time::SimTime;
 
 /// The combinations of faults in a run so far.
 #[derive(Debug)]
-pub(super) struct Struck {
+pub(super) struct FaultCombinations {
     combinations: Combinations,
     /// The nodes in each phase, in the order of [`Phase::ALL`]; each node is the bit of its number.
-    busy: [u32; Phase::ALL.len()],
+    /// A snapshot counts until it is finished or its node crashes.
+    nodes_in: [u32; Phase::ALL.len()],
+    /// The end of the last transfer of leadership, if no node takes over before.
+    transfer_until: SimTime,
     /// The nodes that lead, likewise.
     leaders: u32,
     /// The planned faults within the last `soon`, the latest one last.
@@ -24,12 +27,13 @@ pub(super) struct Struck {
     soon: Duration,
 }
 
-impl Struck {
+impl FaultCombinations {
     /// Creates the record of a run; a fault within `soon` of another one forms a pair with it.
-    pub(super) fn new(soon: Duration) -> Struck {
-        Struck {
+    pub(super) fn new(soon: Duration) -> FaultCombinations {
+        FaultCombinations {
             combinations: Combinations::default(),
-            busy: [0; Phase::ALL.len()],
+            nodes_in: [0; Phase::ALL.len()],
+            transfer_until: SimTime::default(),
             leaders: 0,
             recent: Vec::new(),
             soon,
@@ -37,19 +41,22 @@ impl Struck {
     }
 
     /// Notes what a node does.
-    pub(super) fn observe(&mut self, observation: &Observation<'_>) {
+    pub(super) fn observe(&mut self, now: SimTime, observation: &Observation<'_>) {
         match *observation {
             Observation::Stepped { node, status, membership } => {
                 let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
                 self.note(Phase::Election, node, campaigns);
-                self.note(Phase::Change, node, membership.is_joint());
+                self.note(Phase::Change, node, !membership.is_settled());
                 let lacks = status.damaged_entries > 0 || status.is_uncertain;
                 self.note(Phase::Repair, node, lacks);
                 self.note_leader(node, status.role == RoleName::Leader);
             }
             Observation::Sent { message } => match message.body {
-                Body::TimeoutNow { .. } => self.note(Phase::Transfer, message.to, true),
+                Body::TimeoutNow => self.transfer_until = now.after(self.soon / 2),
                 Body::InstallSnapshot { .. } => self.note(Phase::Install, message.to, true),
+                Body::InstallSnapshotReply { .. } => {
+                    self.note(Phase::Install, message.from, false);
+                }
                 _ => {}
             },
             Observation::SnapshotFrozen { node, .. } => self.note(Phase::Snapshot, node, true),
@@ -72,8 +79,12 @@ impl Struck {
     ) {
         for role in roles {
             for phase in Phase::ALL {
-                let is_election = phase == Phase::Election && self.leaders == 0;
-                if is_election || self.busy[phase as usize] != 0 {
+                let goes_on = match phase {
+                    Phase::Election if self.leaders == 0 => true,
+                    Phase::Transfer => now <= self.transfer_until,
+                    _ => self.nodes_in[phase as usize] != 0,
+                };
+                if goes_on {
                     self.combinations.insert(fault, role, phase);
                 }
             }
@@ -86,7 +97,7 @@ impl Struck {
     }
 
     /// The combinations so far.
-    pub(super) fn combinations(&self) -> &Combinations {
+    pub(super) fn reached(&self) -> &Combinations {
         &self.combinations
     }
 
@@ -95,12 +106,12 @@ impl Struck {
         let before = self.leaders;
         set_bit(&mut self.leaders, node, leads);
         if self.leaders & !before != 0 {
-            self.busy[Phase::Transfer as usize] = 0;
+            self.transfer_until = SimTime::default();
         }
     }
 
-    fn note(&mut self, phase: Phase, node: NodeId, is_busy: bool) {
-        set_bit(&mut self.busy[phase as usize], node, is_busy);
+    fn note(&mut self, phase: Phase, node: NodeId, is_in: bool) {
+        set_bit(&mut self.nodes_in[phase as usize], node, is_in);
     }
 }
 
