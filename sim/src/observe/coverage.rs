@@ -88,7 +88,7 @@ spots! {
     /// A leader has repaired entries of its own log.
     LeaderRepaired "repair/by-leader" true
     /// A node adopts a snapshot in place of damaged entries.
-    SnapshotAdopted "repair/snapshot-adopted" true
+    SnapshotAdopted "repair/snapshot-adopted" false
     /// A node with damaged entries is in the core.
     DamagedInCore "stabilization/damaged-in-core" true
     /// The core contains a node whose disk was rolled back.

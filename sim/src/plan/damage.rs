@@ -1,7 +1,7 @@
 //! Draws the loss of entries: on one node after another, each of which must be repaired before the
 //! next one is struck.
 
-use crate::faults::{Crash, Fault, KeptWrites, NodeSelector, SpoiledBody};
+use crate::faults::{Crash, Fault, KeptWrites, LoadSpike, NodeSelector, SlowApply, SpoiledBody};
 use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
 
@@ -37,6 +37,25 @@ pub(super) fn spoil_at_role_change(planner: &mut Planner<'_>) {
     let any_time = planner.any_time(trigger);
     let target = *planner.draw.pick(&[NodeSelector::It, NodeSelector::It, NodeSelector::Leader]);
     planner.push_on(TriggerCondition { nth, times, ..any_time }, SpoiledBody { node: target });
+}
+
+/// A node that applies slowly loses entries and does not notice it, while the others take snapshots
+/// of them and compact their logs. When it restarts, only a snapshot can replace the entries.
+pub(super) fn spoil_slow_node(planner: &mut Planner<'_>) {
+    let timeout = planner.settings.config.election_timeout_max;
+    let (at, node) = (planner.any_moment(), NodeSelector::Node(planner.draw.node()));
+    let (by, duration) = (timeout * 4, timeout * planner.draw.between(6, 12) as u32);
+    planner.push(at, SlowApply { node, by, duration });
+    planner.push(at.after(timeout), SpoiledBody { node });
+    if planner.settings.faults.has(Fault::LoadSpike) {
+        for place in 0..4 {
+            let count = LoadSpike::draw_count(&mut planner.draw);
+            let then = at.after(timeout / 2 * (place + 1));
+            planner.push(then, LoadSpike::Commands(NodeSelector::Leader, count));
+        }
+    }
+    let (keep, down) = (KeptWrites::All, planner.settings.latency.max);
+    planner.push(at.after(duration * 3 / 4), Crash { node, keep, down });
 }
 
 /// A node that is down loses entries.

@@ -155,6 +155,11 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
         (Hard(damage::spoil_in_turn), 8, has(Fault::SpoiledBody)),
         (Hard(damage::spoil_at_role_change), 4, has(Fault::SpoiledBody)),
         (Hard(damage::spoil_while_down), 4, has(Fault::SpoiledBody)),
+        (
+            Hard(damage::spoil_slow_node),
+            4,
+            has(Fault::SpoiledBody) && has(Fault::SlowApply) && has(Fault::Crash),
+        ),
     ]
 }
 

@@ -53,7 +53,7 @@ impl Settings {
         let mut config = draw_config(&mut draw, unit, command_bytes);
         let fault_phase =
             Duration::from_millis(draw.between(8_000, 13_000)) * length * profile.distance;
-        let slots = fault_phase.as_millis() as u64 / (draw.between(500, 1_300) * distance);
+        let slots = fault_phase.as_millis() as u64 / (draw.between(550, 1_350) * distance);
         let faults = draw_members(choices, profile, faults, &mut config);
         let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);

@@ -85,7 +85,7 @@ const DEFAULT: Profile = Profile {
     bootstrap_permille: 200,
     wipe_permille: 150,
     rollback_permille: 60,
-    spoil_permille: 150,
+    spoil_permille: 250,
     small_segments_permille: 250,
     frequent_snapshots_permille: 200,
     lasting_permille: 80,
