@@ -34,6 +34,14 @@ impl Tail {
         self.entries.push_back(entry);
     }
 
+    /// Appends consecutive entries.
+    pub(crate) fn extend(&mut self, entries: &[Entry]) {
+        let first = entries.first().map(|entry| entry.id.index);
+        assert!(first.is_none_or(|first| first == self.next()), "the tail has no gap");
+        self.bytes += entries.iter().map(Entry::bytes).sum::<usize>();
+        self.entries.extend(entries.iter().cloned());
+    }
+
     /// Drops every entry after `last`.
     pub(crate) fn truncate(&mut self, last: Index) {
         while self.next() > last.next() && !self.entries.is_empty() {

@@ -258,6 +258,12 @@ macro_rules! messages {
                 match self {$(MessageKind::$name => stringify!($name),)*}
             }
 
+            /// Returns the class of the messages of this kind.
+            #[must_use]
+            pub const fn class(self) -> MessageClass {
+                self.properties().class
+            }
+
             const fn properties(self) -> Properties {
                 match self {$(
                     MessageKind::$name => Properties {
@@ -369,7 +375,7 @@ impl Body {
     /// Returns the class of the message.
     #[must_use]
     pub const fn class(&self) -> MessageClass {
-        self.kind().properties().class
+        self.kind().class()
     }
 
     /// Returns the topic of the message.

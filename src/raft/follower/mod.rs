@@ -476,15 +476,15 @@ impl Follower {
 }
 
 /// Appends the entries from `first` on, after it truncates the log's own entries from there on.
-fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
+fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
     assert!(first > common.log().committed(), "no committed entry is replaced");
     assert!(!entries.is_empty(), "there are entries to append");
     if first <= common.log().last().index {
         common.journal.truncate(first.previous());
     }
-    for entry in entries.into_iter().filter(|entry| entry.id.index >= first) {
-        common.journal.append(entry);
-    }
+    let known = entries.iter().take_while(|entry| entry.id.index < first).count();
+    entries.drain(..known);
+    common.journal.append_all(entries);
     common.reject_reads_after(common.log().last().index);
 }
 
