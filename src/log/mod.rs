@@ -282,6 +282,7 @@ impl Log {
     }
 
     /// Appends one entry, whose index must follow the last one.
+    #[inline]
     pub fn append(&mut self, entry: Entry) {
         assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
         self.runs.push(entry.id.term);

@@ -28,6 +28,7 @@ impl Tail {
         self.bytes
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) {
         assert_eq!(entry.id.index, self.next(), "the tail has no gap");
         self.bytes += entry.bytes();

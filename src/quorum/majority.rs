@@ -32,7 +32,11 @@ fn voter_set_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
     }
     assert!(voters.len() <= MAX, "a voter set has {} voters", voters.len());
     // Most voter sets are small, and need no more than a few numbers to be cleared.
-    if voters.len() <= FEW { decide::<FEW>(voters, reached) } else { decide::<MAX>(voters, reached) }
+    if voters.len() <= FEW {
+        decide::<FEW>(voters, reached)
+    } else {
+        decide::<MAX>(voters, reached)
+    }
 }
 
 /// The size up to which a voter set counts as small.

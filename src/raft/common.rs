@@ -247,6 +247,7 @@ impl Common {
     }
 
     /// Appends an entry with `payload` in the current term.
+    #[inline]
     pub(crate) fn append(&mut self, payload: Payload) -> EntryId {
         let id = EntryId::new(self.term(), self.log().last().index.next());
         self.journal.append(Entry { id, payload });

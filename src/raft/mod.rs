@@ -427,7 +427,7 @@ impl Raft {
                 repair::serving::on_request(common, from, first, last);
             }
             Body::RequestEntriesReply { entries, snapshot } => {
-                repair::on_reply(common, from, leader, entries, snapshot);
+                repair::on_reply(common, from, leader, entries, snapshot.map(|meta| *meta));
             }
             _ => panic!("only messages about damaged entries are handled here"),
         }

@@ -1,5 +1,6 @@
 //! The messages between nodes. Requests and replies carry the names of the paper's RPCs.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::types::entry::{Entry, EntryList};
@@ -175,7 +176,7 @@ pub enum Body {
         entries: Vec<Entry>,
         /// The sender's snapshot, if it covers the first entry and the sender has that entry no
         /// more.
-        snapshot: Option<SnapshotMeta>,
+        snapshot: Option<Box<SnapshotMeta>>,
     },
     /// The sender's log may lack entries that it acknowledged: it asks the leader up to where its
     /// log must match the leader's before the sender counts again (docs/REPAIR.md, R3).

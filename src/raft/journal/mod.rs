@@ -45,6 +45,7 @@ impl Journal {
     }
 
     /// Appends an entry, received from the leader or created here.
+    #[inline]
     pub(crate) fn append(&mut self, entry: Entry) {
         self.log.append(entry.clone());
         self.outbox.write_entry(entry);

@@ -5,6 +5,7 @@
 //! therefore waits for the write that makes its content durable. All other actions of a step may be
 //! carried out at once.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -31,7 +32,7 @@ pub(crate) struct Outbox {
     held_acknowledgements: VecDeque<(WriteId, Message)>,
     /// The content that the current step adds to the next write.
     hard_state: Option<HardState>,
-    install: Option<SnapshotMeta>,
+    install: Option<Box<SnapshotMeta>>,
     entries: Vec<Entry>,
 }
 
@@ -45,6 +46,7 @@ impl Outbox {
     }
 
     /// Adds `entry` to the next write.
+    #[inline]
     pub(crate) fn write_entry(&mut self, entry: Entry) {
         let last = self.entries.last().map(|last| last.id.index);
         assert!(last.is_none_or(|last| last.next() == entry.id.index), "a write has no gap");
@@ -76,7 +78,7 @@ impl Outbox {
             *durable = Index::ZERO;
         }
         self.drop_acknowledgements_after(meta.last.index);
-        self.install = Some(meta);
+        self.install = Some(Box::new(meta));
         self.entries_write = self.submitted.next();
     }
 
@@ -152,9 +154,11 @@ impl Outbox {
 
     /// The write that a message with this body waits for.
     fn gate(&self, body: &Body) -> WriteId {
-        let reveals_entries = body.reveals_entries();
-        let entries_write = if reveals_entries { self.entries_write } else { WriteId::ZERO };
-        let gate = self.hard_state_write.max(entries_write);
+        let gate = if body.reveals_entries() {
+            self.hard_state_write.max(self.entries_write)
+        } else {
+            self.hard_state_write
+        };
         assert!(gate <= self.submitted.next(), "a message waits for this step's write at most");
         gate
     }
@@ -171,8 +175,7 @@ impl Outbox {
             return false;
         }
         let reveals_entries = message.body.reveals_entries();
-        let queue =
-            if reveals_entries { &mut self.held_acknowledgements } else { &mut self.held };
+        let queue = if reveals_entries { &mut self.held_acknowledgements } else { &mut self.held };
         queue.push_back((gate, message));
         true
     }

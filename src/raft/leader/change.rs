@@ -17,8 +17,7 @@ use crate::raft::leader::catch_up::CatchUp;
 use crate::raft::leader::disks;
 use crate::raft::leader::peers::Peers;
 use crate::types::{
-    Change, EntryId, Index, Instant, Member, Membership, NodeId, RejectReason,
-    Tag,
+    Change, EntryId, Index, Instant, Member, Membership, NodeId, RejectReason, Tag,
 };
 
 /// The state of a membership change that is not in the log: a new leader does not have it.
@@ -182,9 +181,7 @@ impl ChangeInProgress {
     /// Updates the catch-up of the new voters and of the suspended voters that may be readmitted.
     fn update_catch_up(&mut self, common: &Common, peers: &Peers) {
         let membership = common.log().membership();
-        let is_suspended = |id: NodeId| {
-            membership.member(id).is_some_and(Member::is_suspended)
-        };
+        let is_suspended = |id: NodeId| membership.member(id).is_some_and(Member::is_suspended);
         let is_new_voter = |id: NodeId| {
             !membership.is_voter(id) && (membership.target().contains(&id) || is_suspended(id))
         };
