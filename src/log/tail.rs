@@ -35,7 +35,7 @@ impl Tail {
         self.entries.push_back(entry);
     }
 
-    /// Appends consecutive entries.
+    /// Appends entries, the first of which follows the last one in memory.
     pub(crate) fn extend(&mut self, entries: &[Entry]) {
         let first = entries.first().map(|entry| entry.id.index);
         assert!(first.is_none_or(|first| first == self.next()), "the tail has no gap");

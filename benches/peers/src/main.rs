@@ -1,6 +1,6 @@
-//! CPU time, instructions, allocations and messages of one committed entry: quorate's core, those of
-//! other libraries, and a floor. Every system runs its nodes in memory, on one thread, over a network
-//! and disks that take no time. All systems are measured alternately.
+//! CPU time, instructions, allocations and messages of one committed entry: quorate's core, those
+//! of other libraries, and a floor. Every system runs its nodes in memory, on one thread, over a
+//! network and disks that take no time. All systems are measured alternately.
 
 mod floor;
 mod omnipaxos;
@@ -61,9 +61,9 @@ impl System {
 
 /// The loads: name, commands proposed at a time, and entries measured.
 const LOADS: [(&str, usize, usize); 3] = [
-    ("one at a time", 1, 20_000),
-    ("batches of 64", 64, 64_000),
-    ("1,000 at a time", 1_000, 64_000),
+    ("one at a time", 1, 50_000),
+    ("batches of 64", 64, 320_000),
+    ("1,000 at a time", 1_000, 320_000),
 ];
 
 #[derive(Parser)]
@@ -126,14 +126,14 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What one entry costs.
+/// The cost of one entry.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     nanos: u128,
     messages: f64,
 }
 
-/// Commits a quarter of `entries` to warm up, then `entries`, and returns what one of these cost.
+/// Commits a quarter of `entries` to warm up, then `entries`, and returns the cost of one of these.
 fn measure(system: System, nodes: usize, batch: usize, entries: usize) -> Cost {
     let mut cluster = system.start(nodes);
     let batches = entries.div_ceil(batch);

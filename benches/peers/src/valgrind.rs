@@ -1,11 +1,12 @@
-//! Instructions and allocations, counted by valgrind: they do not vary with the load of the machine.
+//! Instructions and allocations, counted by valgrind: they do not vary with the load of the
+//! machine.
 
 use std::env;
 use std::process::Command;
 
 use crate::System;
 
-/// What one entry takes.
+/// The instructions and allocations of one entry.
 pub struct Counts {
     pub instructions: f64,
     pub allocations: f64,
@@ -16,8 +17,8 @@ pub fn is_installed() -> bool {
     Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// Counts what one entry of `system` takes: the difference of two runs, one of which commits more
-/// entries, so that start and election cancel out.
+/// Counts the instructions and allocations of one entry: the difference of two runs, one of which
+/// commits more entries, so that start and election cancel out.
 pub fn count(system: System, nodes: usize, batch: usize) -> Option<Counts> {
     let few = 2_000_usize.next_multiple_of(batch);
     let per_entry = |tool: &[&str], line: &str| {

@@ -8,7 +8,8 @@ use crate::raft::api::action::MessageRejectReason;
 use crate::raft::common::Common;
 use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 
-/// The replication progress of every other member, and of recently removed members, by ascending id.
+/// The replication progress of every other member, and of recently removed members, in the order of
+/// their ids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Peers(Vec<(NodeId, Progress)>);
 
