@@ -20,7 +20,7 @@ pub fn is_installed() -> bool {
 /// Counts the instructions and allocations of one entry: the difference of two runs, one of which
 /// commits more entries, so that start and election cancel out.
 pub fn count(system: System, nodes: usize, batch: usize) -> Option<Counts> {
-    let few = 2_000_usize.next_multiple_of(batch);
+    let few = 500_usize.next_multiple_of(batch);
     let per_entry = |tool: &[&str], line: &str| {
         let total = |entries| run(tool, line, system, nodes, batch, entries);
         // A quarter more is committed to warm up.
