@@ -64,7 +64,8 @@ pub enum Body {
         committed: Index,
     },
     /// The leader's entries after `prev` (Raft §5.3). Without entries it only spreads the commit
-    /// index.
+    /// index, and is answered only if it proves more of the receiver's log than the receiver has
+    /// acknowledged before (docs/COST.md).
     AppendEntries {
         /// The entry that precedes `entries` in the leader's log.
         prev: EntryId,

@@ -147,6 +147,10 @@ impl Follower {
             return common.send(from, Body::AppendEntriesReply(outcome));
         }
         let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
+        // Without entries, and with a `prev` that was acknowledged before, the message only spreads
+        // the commit index: an answer would tell the leader nothing (docs/COST.md).
+        let was_acknowledged = self.verified > Index::ZERO && matched <= self.verified;
+        let is_answered = !entries.is_empty() || !was_acknowledged;
         match common.log().check_append(&entries) {
             AppendCheck::AllPresent => {}
             AppendCheck::MissingFrom(index) if index > self.verified && common.health.disk_full => {
@@ -168,7 +172,9 @@ impl Follower {
         }
         self.verified = self.verified.max(matched);
         self.learn_committed(common, committed);
-        send_accepted(common, from, matched);
+        if is_answered {
+            send_accepted(common, from, matched);
+        }
         assert!(self.verified <= common.log().last().index, "verified entries exist");
     }
 
