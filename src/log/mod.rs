@@ -282,6 +282,7 @@ impl Log {
     }
 
     /// Appends one entry, whose index must follow the last one.
+    #[inline]
     pub fn append(&mut self, entry: Entry) {
         assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
         self.runs.push(entry.id.term);
@@ -289,6 +290,18 @@ impl Log {
             self.memberships.push(index, membership);
         }
         self.tail.push(entry);
+    }
+
+    /// Appends entries without a gap, the first of which must follow the last one.
+    pub fn append_all(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
+            self.runs.push(entry.id.term);
+            if let Some((index, membership)) = entry.membership() {
+                self.memberships.push(index, membership);
+            }
+        }
+        self.tail.extend(entries);
     }
 
     /// Compares `entries`, which follow an entry of the log, with the log. Entries that were
@@ -423,6 +436,16 @@ impl Log {
         self.committed = self.committed.max(index);
     }
 
+    /// Whether the state machine waits for nothing that it could be passed now: it has everything,
+    /// or is busy.
+    #[inline]
+    #[must_use]
+    pub fn has_handed_over(&self) -> bool {
+        let is_busy = self.applying > self.applied;
+        let is_restored = self.applied >= self.snapshot.index;
+        is_busy || (is_restored && self.applied >= self.applicable())
+    }
+
     /// Whether the state machine can be restored from the snapshot now: the snapshot is durable,
     /// and no batch is being applied.
     #[must_use]
@@ -500,8 +523,11 @@ impl Log {
     }
 
     /// Drops the oldest durable entries from memory while those in memory exceed `bytes_max` bytes.
+    #[inline]
     pub fn evict(&mut self, bytes_max: usize) {
-        self.tail.evict(bytes_max, self.durable);
+        if self.tail.bytes() > bytes_max {
+            self.tail.evict(bytes_max, self.durable);
+        }
     }
 
     /// Panics if an index is out of order.

@@ -28,10 +28,19 @@ impl Tail {
         self.bytes
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) {
         assert_eq!(entry.id.index, self.next(), "the tail has no gap");
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
+    }
+
+    /// Appends entries, the first of which follows the last one in memory.
+    pub(crate) fn extend(&mut self, entries: &[Entry]) {
+        let first = entries.first().map(|entry| entry.id.index);
+        assert!(first.is_none_or(|first| first == self.next()), "the tail has no gap");
+        self.bytes += entries.iter().map(Entry::bytes).sum::<usize>();
+        self.entries.extend(entries.iter().cloned());
     }
 
     /// Drops every entry after `last`.

@@ -34,11 +34,13 @@ impl TermRuns {
     }
 
     /// Appends one entry of `term`.
+    #[inline]
     pub(crate) fn push(&mut self, term: Term) {
         self.extend(term, self.last.next());
     }
 
     /// Appends entries of `term` through `last`.
+    #[inline]
     pub(crate) fn extend(&mut self, term: Term, last: Index) {
         assert!(last > self.last, "a log grows");
         assert!(term >= self.last().term, "terms in a log never decrease");

@@ -31,7 +31,20 @@ fn voter_set_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
         return u64::MAX;
     }
     assert!(voters.len() <= MAX, "a voter set has {} voters", voters.len());
-    let mut descending = [0_u64; MAX];
+    // Most voter sets are small, and need no more than a few numbers to be cleared.
+    if voters.len() <= FEW {
+        decide::<FEW>(voters, reached)
+    } else {
+        decide::<MAX>(voters, reached)
+    }
+}
+
+/// The size up to which a voter set counts as small.
+const FEW: usize = 8;
+
+/// Returns what [`voter_set_reached`] does, for at most `N` voters.
+fn decide<const N: usize>(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
+    let mut descending = [0_u64; N];
     for (slot, voter) in descending.iter_mut().zip(voters.iter()) {
         *slot = reached(*voter);
     }
@@ -44,8 +57,8 @@ fn voter_set_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
         }
         _ => majority,
     };
-    let count = descending.iter().filter(|number| **number >= decided).count();
-    debug_assert!(2 * count >= voters.len(), "fewer than half of the voters decide nothing");
+    let count = || descending.iter().filter(|number| **number >= decided).count();
+    debug_assert!(2 * count() >= voters.len(), "fewer than half of the voters decide nothing");
     decided
 }
 

@@ -11,7 +11,6 @@ use crate::raft::election::timing::Timing;
 use crate::raft::health::Health;
 use crate::raft::journal::Journal;
 use crate::raft::journal::apply::Apply;
-use crate::raft::journal::outbox::PostOutcome;
 use crate::raft::leader::transfer_backoff::TransferBackoff;
 use crate::raft::members::Members;
 use crate::raft::members::survival::Survival;
@@ -185,18 +184,17 @@ impl Common {
     pub(crate) fn send(&mut self, to: NodeId, body: Body) {
         let (from, incarnation, term) = (self.id(), self.members.incarnation(), self.term());
         assert!(to != from, "no node sends a message to itself");
+        let may_leave = self.journal.outbox().may_leave(&body);
+        let kind = body.kind();
         let message = Message { from, incarnation, to, term, body };
-        let name = message.body.name();
         // The reply to a pre-vote repeats the requested term, which may be beyond the maximum.
         let repeats_term = matches!(message.body, Body::PreVoteReply { .. });
         let is_valid = || screen::reject_reason(to, &message).is_none();
-        debug_assert!(repeats_term || is_valid(), "{name} is valid");
-        match self.journal.outbox_mut().post(message, self.config.outbox_messages_max) {
-            PostOutcome::SendNow(message) => self.output.push(Action::Send(message)),
-            PostOutcome::Held => {}
-            PostOutcome::OutboxFull => {
-                self.reject_message(self.id(), name, MessageRejectReason::OutboxFull)
-            }
+        debug_assert!(repeats_term || is_valid(), "{} is valid", kind.name());
+        if may_leave {
+            self.output.push(Action::Send(message));
+        } else if !self.journal.outbox_mut().hold(message, self.config.outbox_messages_max) {
+            self.reject_message(from, kind.name(), MessageRejectReason::OutboxFull);
         }
     }
 
@@ -249,6 +247,7 @@ impl Common {
     }
 
     /// Appends an entry with `payload` in the current term.
+    #[inline]
     pub(crate) fn append(&mut self, payload: Payload) -> EntryId {
         let id = EntryId::new(self.term(), self.log().last().index.next());
         self.journal.append(Entry { id, payload });

@@ -114,10 +114,14 @@ impl Raft {
             self.enter(Transition::Follow { term: self.common.term(), leader: None });
         }
         let transition = self.receive(input);
-        self.enter(transition);
+        if transition != Transition::Stay {
+            self.enter(transition);
+        }
         if let Role::Leader(leader) = &mut self.role {
             let transition = leader.advance(&mut self.common);
-            self.enter(transition);
+            if transition != Transition::Stay {
+                self.enter(transition);
+            }
         }
         let leader = self.leader();
         repair::advance(&mut self.common, leader);
@@ -366,12 +370,13 @@ impl Raft {
     }
 
     fn on_message(&mut self, message: Message) -> Transition {
-        let name = message.body.name();
+        let kind = message.body.kind();
         if let Some(reason) = screen::reject_reason(self.common.id(), &message) {
-            self.common.reject_message(message.from, name, reason);
+            self.common.reject_message(message.from, kind.name(), reason);
             return Transition::Stay;
         }
-        if self.common.log().membership().is_member(message.from) {
+        let survival = &self.common.survival;
+        if survival.is_on() && self.common.log().membership().is_member(message.from) {
             self.common.survival.record_contact(message.from, self.common.now());
         }
         if bootstrap::messages::handle_bootstrap_or_reject(
@@ -381,21 +386,27 @@ impl Raft {
         ) {
             return Transition::Stay;
         }
-        let Some(message) = self.handle_repair(message) else { return Transition::Stay };
-        let withheld = self.common.ballot.withheld_reason(self.hears_leader(), self.common.now());
-        if let Body::PreVote { next_term, last } = message.body {
-            election::on_pre_vote(&mut self.common, message.from, next_term, last, withheld);
-            return Transition::Stay;
-        }
-        if let (Body::RequestVote { transfer: false, .. }, Some(reason)) = (&message.body, withheld)
-            && message.term > self.common.term()
-        {
-            self.common.reject_message(message.from, name, reason);
-            return Transition::Stay;
+        match message.body {
+            Body::RequestEntries { .. } | Body::RequestEntriesReply { .. } => {
+                self.handle_repair(message);
+                return Transition::Stay;
+            }
+            Body::PreVote { next_term, last } => {
+                let withheld = self.withheld_reason();
+                election::on_pre_vote(&mut self.common, message.from, next_term, last, withheld);
+                return Transition::Stay;
+            }
+            Body::RequestVote { transfer: false, .. } if message.term > self.common.term() => {
+                if let Some(reason) = self.withheld_reason() {
+                    self.common.reject_message(message.from, kind.name(), reason);
+                    return Transition::Stay;
+                }
+            }
+            _ => {}
         }
         let is_pre_vote_reply = matches!(message.body, Body::PreVoteReply { .. });
         if message.term < self.common.term() && !is_pre_vote_reply {
-            self.common.reject_message(message.from, name, MessageRejectReason::StaleTerm);
+            self.common.reject_message(message.from, kind.name(), MessageRejectReason::StaleTerm);
             if let Some(reply) = screen::stale_reply(&message.body) {
                 self.common.send(message.from, reply);
             }
@@ -407,8 +418,8 @@ impl Raft {
         if is_later && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
     }
 
-    /// Handles a message about damaged entries, which concerns no term. Returns any other one.
-    fn handle_repair(&mut self, message: Message) -> Option<Message> {
+    /// Handles a message about damaged entries, which concerns no term.
+    fn handle_repair(&mut self, message: Message) {
         let leader = self.leader();
         let (common, from) = (&mut self.common, message.from);
         match message.body {
@@ -416,11 +427,15 @@ impl Raft {
                 repair::serving::on_request(common, from, first, last);
             }
             Body::RequestEntriesReply { entries, snapshot } => {
-                repair::on_reply(common, from, leader, entries, snapshot);
+                repair::on_reply(common, from, leader, entries, snapshot.map(|meta| *meta));
             }
-            _ => return Some(message),
+            _ => panic!("only messages about damaged entries are handled here"),
         }
-        None
+    }
+
+    /// Returns why this node gives no vote in a later term now, or `None` if it may.
+    fn withheld_reason(&self) -> Option<MessageRejectReason> {
+        self.common.ballot.withheld_reason(self.hears_leader(), self.common.now())
     }
 
     /// Becomes a follower in a later term (§5.1); a (pre-)candidate also follows its term's leader.
@@ -444,21 +459,21 @@ impl Raft {
 
     fn dispatch(&mut self, message: Message) -> Transition {
         self.assert_is_handled(&message);
-        let (common, from, name) = (&mut self.common, message.from, message.body.name());
+        let (common, from, kind) = (&mut self.common, message.from, message.body.kind());
         if let Role::Leader(leader) = &mut self.role
             && !leader.accepts_disk_of(common, &message)
         {
             return Transition::Stay;
         }
-        let class = message.body.class();
-        self.role.handle(common, from, message.body).unwrap_or_else(|| {
-            let is_second =
-                matches!(self.role, Role::Leader(_)) && class == MessageClass::LeaderRequest;
-            let wrong_role = MessageRejectReason::WrongRole;
-            let reason = if is_second { MessageRejectReason::SecondLeader } else { wrong_role };
-            self.common.reject_message(from, name, reason);
-            Transition::Stay
-        })
+        if let Some(transition) = self.role.handle(common, from, message.body) {
+            return transition;
+        }
+        let is_leader_request = kind.class() == MessageClass::LeaderRequest;
+        let is_second = matches!(self.role, Role::Leader(_)) && is_leader_request;
+        let wrong_role = MessageRejectReason::WrongRole;
+        let reason = if is_second { MessageRejectReason::SecondLeader } else { wrong_role };
+        self.common.reject_message(from, kind.name(), reason);
+        Transition::Stay
     }
 
     /// Whether a leader was heard from so recently that no other node may win (thesis §4.2.3).

@@ -37,7 +37,7 @@ impl Role {
         from: NodeId,
         body: Body,
     ) -> Option<Transition> {
-        let name = body.name();
+        let kind = body.kind();
         match body {
             Body::UnknownIncarnation => bootstrap::messages::on_unknown_incarnation(common, from),
             Body::RequestVote { last, transfer } => {
@@ -78,12 +78,12 @@ impl Role {
             }
             Body::HeartbeatReply { round, verified, matched, durable: _, ready } => {
                 let reply = HeartbeatReply { round, verified, matched, ready };
-                self.leader()?.on_reply(common, from, name, |common, peer, round| {
+                self.leader()?.on_reply(common, from, kind.name(), |common, peer, round| {
                     replies::on_heartbeat_reply(common, from, peer, reply, round);
                 });
             }
             Body::InstallSnapshotReply { matched } => {
-                self.leader()?.on_reply(common, from, name, |common, peer, round| {
+                self.leader()?.on_reply(common, from, kind.name(), |common, peer, round| {
                     replies::on_install_snapshot_reply(common, from, peer, matched, round);
                 });
             }

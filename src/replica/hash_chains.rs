@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn after_a_snapshot_chains_are_unknown_until_one_restarts() {
         let mut chains = HashChains::from_tail(&entries(1, 1, &["a"]));
-        let install = Some(SnapshotMeta::empty(id(1, 7), Default::default()));
+        let install = Some(Box::new(SnapshotMeta::empty(id(1, 7), Default::default())));
         chains.write(&Write { install, ..write(Vec::new()) });
         assert_eq!(chains.at(id(1, 1)), None);
         chains.write(&write(entries(1, HashChain::SPAN - 1, &["y", "z"])));

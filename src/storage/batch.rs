@@ -15,7 +15,7 @@ pub(crate) struct WriteQueue {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) hard_state: Option<HardState>,
-    pub(crate) install: Option<SnapshotMeta>,
+    pub(crate) install: Option<Box<SnapshotMeta>>,
     pub(crate) committed: Index,
     /// The entries of all merged writes; their indices are consecutive.
     pub(crate) entries: VecDeque<Entry>,
@@ -197,7 +197,7 @@ mod tests {
         let mut queue = WriteQueue::default();
         queue.push(write(1, 1, 1..=3));
         queue.push(write(2, 2, 3..=3));
-        queue.push(Write { install: Some(SnapshotMeta::default()), ..write(3, 2, 9..=9) });
+        queue.push(Write { install: Some(Box::default()), ..write(3, 2, 9..=9) });
         queue.push(write(4, 2, 10..=10));
         let sizes: Vec<usize> =
             std::iter::from_fn(|| queue.pop()).map(|batch| batch.entries.len()).collect();

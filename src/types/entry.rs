@@ -41,6 +41,7 @@ pub struct Entry {
 impl Payload {
     /// Returns the size of the payload in bytes.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> usize {
         match self {
             Payload::Noop => 0,
@@ -56,6 +57,7 @@ impl Entry {
 
     /// Returns the size of the entry in bytes, as every bound in bytes counts it.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> usize {
         Self::OVERHEAD_BYTES + self.payload.bytes()
     }

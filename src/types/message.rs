@@ -1,5 +1,6 @@
 //! The messages between nodes. Requests and replies carry the names of the paper's RPCs.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::types::entry::{Entry, EntryList};
@@ -63,7 +64,8 @@ pub enum Body {
         committed: Index,
     },
     /// The leader's entries after `prev` (Raft §5.3). Without entries it only spreads the commit
-    /// index.
+    /// index, and is answered only if it proves more of the receiver's log than the receiver has
+    /// acknowledged before (docs/COST.md).
     AppendEntries {
         /// The entry that precedes `entries` in the leader's log.
         prev: EntryId,
@@ -175,7 +177,7 @@ pub enum Body {
         entries: Vec<Entry>,
         /// The sender's snapshot, if it covers the first entry and the sender has that entry no
         /// more.
-        snapshot: Option<SnapshotMeta>,
+        snapshot: Option<Box<SnapshotMeta>>,
     },
     /// The sender's log may lack entries that it acknowledged: it asks the leader up to where its
     /// log must match the leader's before the sender counts again (docs/REPAIR.md, R3).
@@ -256,6 +258,12 @@ macro_rules! messages {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {$(MessageKind::$name => stringify!($name),)*}
+            }
+
+            /// Returns the class of the messages of this kind.
+            #[must_use]
+            pub const fn class(self) -> MessageClass {
+                self.properties().class
             }
 
             const fn properties(self) -> Properties {
@@ -369,7 +377,7 @@ impl Body {
     /// Returns the class of the message.
     #[must_use]
     pub const fn class(&self) -> MessageClass {
-        self.kind().properties().class
+        self.kind().class()
     }
 
     /// Returns the topic of the message.

@@ -1,5 +1,6 @@
 //! Disk writes of a node, and the state that it restores after a restart.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -47,7 +48,7 @@ pub struct Write {
     pub committed: Index,
     /// A received snapshot that replaces the whole log: every earlier entry is dropped, and the log
     /// continues after the snapshot. Its bytes are durable already.
-    pub install: Option<SnapshotMeta>,
+    pub install: Option<Box<SnapshotMeta>>,
     /// Entries with consecutive indices. They replace all entries on disk at or after the first
     /// one's index: this is the only way in which a log is truncated.
     pub entries: Vec<Entry>,

@@ -164,7 +164,7 @@ impl Known<'_> {
         let Body::InstallSnapshot { meta } = self.snapshot(bytes) else {
             unreachable!("an offer was made")
         };
-        let snapshot = bytes.chance(60).then_some(meta);
+        let snapshot = bytes.chance(60).then(|| Box::new(meta));
         Body::RequestEntriesReply { entries, snapshot }
     }
 
@@ -463,8 +463,12 @@ fn is_impossible_about_logs(body: &Body, message: &Message, node: NodeId) -> boo
 }
 
 /// Returns true if no correct node offers the snapshot in such a message.
-fn is_impossible_offer(snapshot: &Option<SnapshotMeta>, message: &Message, node: NodeId) -> bool {
-    snapshot.as_ref().is_some_and(|meta| {
+fn is_impossible_offer(
+    snapshot: &Option<Box<SnapshotMeta>>,
+    message: &Message,
+    node: NodeId,
+) -> bool {
+    snapshot.as_deref().is_some_and(|meta| {
         let body = Body::InstallSnapshot { meta: meta.clone() };
         is_impossible(&Message { body, ..*message }, node)
     })

@@ -176,7 +176,7 @@ fn a_log_without_the_snapshots_end_is_discarded_and_the_machine_is_restored() {
         server.receive(TWO, 5, Body::InstallSnapshot { meta: meta.clone() });
         let actions = server.step(Input::SnapshotReceived { meta: meta.clone() });
         let installed = actions.iter().find_map(|action| match action {
-            Action::Persist(write) => write.install.clone(),
+            Action::Persist(write) => write.install.as_deref().cloned(),
             _ => None,
         });
         assert_eq!(installed, Some(meta.clone()));

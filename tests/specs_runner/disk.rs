@@ -164,7 +164,7 @@ impl Image {
         }
         self.committed = self.committed.max(write.committed);
         if let Some(meta) = &write.install {
-            self.take_snapshot(meta.clone(), meta.last);
+            self.take_snapshot(SnapshotMeta::clone(meta), meta.last);
             self.log.clear();
             self.damaged.clear();
         }

@@ -34,7 +34,7 @@ fn with_term(term: u64, write: Write) -> Step {
 }
 
 fn installs(term: u64, index: u64, write: Write) -> Step {
-    Persist(Write { install: Some(snapshot(term, index)), ..write })
+    Persist(Write { install: Some(Box::new(snapshot(term, index))), ..write })
 }
 
 fn appends() -> Vec<Step> {

@@ -435,7 +435,7 @@ fn an_older_copy_of_the_last_flush_shows_that_later_ones_may_be_lost() {
 fn a_file_with_flushes_that_a_snapshot_replaced_may_be_missing() {
     let mut host = flushes(&config(), 8);
     let first = read(&mut host.disk, FileName::Segment(1), 0, config().segment_bytes);
-    let install = Some(snapshot(2, 30));
+    let install = Some(Box::new(snapshot(2, 30)));
     host.persist(Write { hard_state: Some(hard_state(2, 1)), install, ..bare(9) });
     host.settle();
     let missing = |host: &Host| {
@@ -455,7 +455,7 @@ fn a_file_with_flushes_that_a_snapshot_replaced_may_be_missing() {
 #[test]
 fn the_first_flush_after_a_received_snapshot_is_recorded_like_that_of_a_segment() {
     let mut host = flushes(&config(), 1);
-    let install = Some(snapshot(2, 30));
+    let install = Some(Box::new(snapshot(2, 30)));
     host.persist(Write { hard_state: Some(hard_state(2, 1)), install, ..bare(2) });
     host.persist(write(3, 2, 31..=31));
     host.settle();

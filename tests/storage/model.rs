@@ -33,7 +33,7 @@ impl Model {
         let mut after = self.clone();
         after.hard_state = write.hard_state.unwrap_or(self.hard_state);
         if let Some(meta) = &write.install {
-            after.snapshot = meta.clone();
+            after.snapshot = SnapshotMeta::clone(meta);
             after.base = meta.last;
             after.entries.clear();
         }

@@ -162,7 +162,7 @@ impl StoreAndModel {
             Step::Install(ahead) => {
                 let (term, hard_state) = self.term(1);
                 let index = self.model().last().index.0 + ahead;
-                let install = Some(snapshot(term.0, index));
+                let install = Some(Box::new(snapshot(term.0, index)));
                 self.persist(Write { hard_state, install, ..self.write() });
             }
             Step::Snapshot(place) => self.snapshot(*place),

@@ -154,7 +154,7 @@ fn repair_bodies(contents: Vec<Entry>, snapshot: SnapshotMeta) -> Vec<(&'static 
         ("RequestEntriesReply", Body::RequestEntriesReply { entries: contents, snapshot: None }),
         (
             "RequestEntriesReply-snapshot",
-            Body::RequestEntriesReply { entries: Vec::new(), snapshot: Some(snapshot) },
+            Body::RequestEntriesReply { entries: Vec::new(), snapshot: Some(Box::new(snapshot)) },
         ),
         ("RequestLogEnd", Body::RequestLogEnd { start_id: 0xb007 }),
         ("LogEnd", Body::LogEnd { start_id: 0xb007, last: Index(14) }),

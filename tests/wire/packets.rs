@@ -111,7 +111,7 @@ fn any_body() -> impl Strategy<Value = Body> {
         Just(Body::TakeoverAllowed),
         Just(Body::LogIsComplete),
         (any_id(), any_index()).prop_map(|(first, last)| Body::RequestEntries { first, last }),
-        (contents, prop::option::of(any_meta()))
+        (contents, prop::option::of(any_meta().prop_map(Box::new)))
             .prop_map(|(entries, snapshot)| { Body::RequestEntriesReply { entries, snapshot } }),
         Just(Body::UnknownIncarnation),
         prop::collection::vec(any_bootstrap_peer(), 0..6)

@@ -317,7 +317,7 @@ impl Stage {
         let actor = self.actor(node);
         actor.write = actor.write.next();
         let (id, committed) = (actor.write, last.index);
-        let (install, entries) = (Some(meta), Vec::new());
+        let (install, entries) = (Some(Box::new(meta)), Vec::new());
         let write = Write { id, hard_state: None, committed, install, entries };
         actor.log.clear();
         actor.pending.push(write.clone());

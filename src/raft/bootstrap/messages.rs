@@ -30,23 +30,24 @@ pub(crate) fn handle_bootstrap_or_reject(
     message: &Message,
     is_leader: bool,
 ) -> bool {
-    let (from, name) = (message.from, message.body.name());
-    let body = &message.body;
-    let blocked = common.members.bootstrap().is_some_and(|bootstrap| bootstrap.blocks(message));
-    if let Body::BootstrapProbe { seen } = body {
-        on_bootstrap_probe(common, from, seen);
-    } else if let Body::Bootstrapped { start_id, membership, source } = body {
-        on_bootstrapped(common, from, *start_id, membership.clone(), *source);
-    } else if body.requires_known_disk() && !is_from_known_disk(common, message) {
-        common.reject_message(from, name, MessageRejectReason::UnknownIncarnation);
-        if is_leader {
-            common.send(from, Body::UnknownIncarnation);
+    let (from, body) = (message.from, &message.body);
+    match body {
+        Body::BootstrapProbe { seen } => on_bootstrap_probe(common, from, seen),
+        Body::Bootstrapped { start_id, membership, source } => {
+            on_bootstrapped(common, from, *start_id, membership.clone(), *source);
         }
-    } else if blocked && !matches!(body, Body::PreVote { .. }) {
-        common.reject_message(from, name, MessageRejectReason::NoMembership);
-        probe_outsider(common, from);
-    } else {
-        return false;
+        _ if body.requires_known_disk() && !is_from_known_disk(common, message) => {
+            common.reject_message(from, body.name(), MessageRejectReason::UnknownIncarnation);
+            if is_leader {
+                common.send(from, Body::UnknownIncarnation);
+            }
+        }
+        Body::PreVote { .. } => return false,
+        _ if common.members.bootstrap().is_some_and(|bootstrap| bootstrap.blocks(message)) => {
+            common.reject_message(from, body.name(), MessageRejectReason::NoMembership);
+            probe_outsider(common, from);
+        }
+        _ => return false,
     }
     true
 }

@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 /// A SplitMix64 stream (Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Jitter(u64);
@@ -23,10 +25,11 @@ impl Jitter {
     /// Draws a duration uniformly from `min` to `max`, both included, in whole nanoseconds.
     pub(crate) fn between(&mut self, min: Duration, max: Duration) -> Duration {
         assert!(min <= max, "a range is not empty");
-        let width = (max - min).as_nanos() + 1;
-        let offset = (u128::from(self.next()) * width) >> 64;
-        let drawn =
-            min + Duration::from_nanos(u64::try_from(offset).expect("a timeout is under an hour"));
+        let span = max - min;
+        let width = span.as_secs() * NANOS_PER_SECOND + u64::from(span.subsec_nanos()) + 1;
+        let offset = (u128::from(self.next()) * u128::from(width)) >> 64;
+        let offset = u64::try_from(offset).expect("the high half of a product of two `u64`");
+        let drawn = min + Duration::from_nanos(offset);
         assert!(drawn <= max, "a draw is within the range");
         drawn
     }

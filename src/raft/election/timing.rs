@@ -35,6 +35,9 @@ impl Timing {
         let (min, max) = (config.election_timeout_min, config.election_timeout_max);
         let wait = self.jitter.between(min, max);
         let own = membership.priority(config.id);
+        if membership.members().iter().all(|member| member.priority <= own) {
+            return wait;
+        }
         let (mut voters, mut higher) = (0, 0);
         for voter in membership.voters() {
             voters += 1;

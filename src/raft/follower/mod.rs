@@ -147,6 +147,10 @@ impl Follower {
             return common.send(from, Body::AppendEntriesReply(outcome));
         }
         let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
+        // Without entries, and with a `prev` that was acknowledged before, the message only spreads
+        // the commit index: an answer would tell the leader nothing (docs/COST.md).
+        let was_acknowledged = self.verified > Index::ZERO && matched <= self.verified;
+        let is_answered = !entries.is_empty() || !was_acknowledged;
         match common.log().check_append(&entries) {
             AppendCheck::AllPresent => {}
             AppendCheck::MissingFrom(index) if index > self.verified && common.health.disk_full => {
@@ -168,7 +172,9 @@ impl Follower {
         }
         self.verified = self.verified.max(matched);
         self.learn_committed(common, committed);
-        send_accepted(common, from, matched);
+        if is_answered {
+            send_accepted(common, from, matched);
+        }
         assert!(self.verified <= common.log().last().index, "verified entries exist");
     }
 
@@ -476,15 +482,15 @@ impl Follower {
 }
 
 /// Appends the entries from `first` on, after it truncates the log's own entries from there on.
-fn append_from(common: &mut Common, entries: Vec<Entry>, first: Index) {
+fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
     assert!(first > common.log().committed(), "no committed entry is replaced");
     assert!(!entries.is_empty(), "there are entries to append");
     if first <= common.log().last().index {
         common.journal.truncate(first.previous());
     }
-    for entry in entries.into_iter().filter(|entry| entry.id.index >= first) {
-        common.journal.append(entry);
-    }
+    let known = entries.iter().take_while(|entry| entry.id.index < first).count();
+    entries.drain(..known);
+    common.journal.append_all(entries);
     common.reject_reads_after(common.log().last().index);
 }
 

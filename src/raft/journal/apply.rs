@@ -78,7 +78,20 @@ impl Apply {
 
     /// Passes the next committed entries to the state machine, or fetches them from the disk. An
     /// installed snapshot is restored first. In quarantine, no entry is passed.
+    #[inline]
     pub(crate) fn advance(
+        &mut self,
+        journal: &mut Journal,
+        quarantined: bool,
+        config: &Config,
+        output: &mut Output,
+    ) {
+        if !journal.log().has_handed_over() {
+            self.hand_over(journal, quarantined, config, output);
+        }
+    }
+
+    fn hand_over(
         &mut self,
         journal: &mut Journal,
         quarantined: bool,

@@ -5,6 +5,8 @@ pub(crate) mod apply;
 pub(crate) mod outbox;
 pub(crate) mod snapshots;
 
+use alloc::vec::Vec;
+
 use crate::log::Log;
 use crate::raft::journal::outbox::Outbox;
 use crate::types::{Entry, EntryId, Index, Instant, Membership, SnapshotMeta, Write, WriteId};
@@ -43,9 +45,16 @@ impl Journal {
     }
 
     /// Appends an entry, received from the leader or created here.
+    #[inline]
     pub(crate) fn append(&mut self, entry: Entry) {
         self.log.append(entry.clone());
         self.outbox.write_entry(entry);
+    }
+
+    /// Appends entries received from the leader, without a gap.
+    pub(crate) fn append_all(&mut self, entries: Vec<Entry>) {
+        self.log.append_all(&entries);
+        self.outbox.write_entries(entries);
     }
 
     /// Truncates the log after `last`.
@@ -136,6 +145,7 @@ impl Journal {
     }
 
     /// Returns the write of the current step, or `None` if nothing is to be written.
+    #[inline]
     pub(crate) fn take_write(&mut self, now: Instant) -> Option<Write> {
         // An entry that is not durable may still be lost, so the commit index that is stored with
         // the write does not exceed the durable index.

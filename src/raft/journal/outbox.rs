@@ -5,6 +5,7 @@
 //! therefore waits for the write that makes its content durable. All other actions of a step may be
 //! carried out at once.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -31,19 +32,8 @@ pub(crate) struct Outbox {
     held_acknowledgements: VecDeque<(WriteId, Message)>,
     /// The content that the current step adds to the next write.
     hard_state: Option<HardState>,
-    install: Option<SnapshotMeta>,
+    install: Option<Box<SnapshotMeta>>,
     entries: Vec<Entry>,
-}
-
-/// The outcome of posting a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PostOutcome {
-    /// The message may leave at once.
-    SendNow(Message),
-    /// The message waits for the disk.
-    Held,
-    /// Too many messages wait already. The message is dropped, as a network might drop it.
-    OutboxFull,
 }
 
 impl Outbox {
@@ -56,10 +46,24 @@ impl Outbox {
     }
 
     /// Adds `entry` to the next write.
+    #[inline]
     pub(crate) fn write_entry(&mut self, entry: Entry) {
         let last = self.entries.last().map(|last| last.id.index);
         assert!(last.is_none_or(|last| last.next() == entry.id.index), "a write has no gap");
         self.entries.push(entry);
+        self.entries_write = self.submitted.next();
+    }
+
+    /// Adds consecutive entries to the next write.
+    pub(crate) fn write_entries(&mut self, entries: Vec<Entry>) {
+        let (last, first) = (self.entries.last(), entries.first());
+        let follows = |last: &Entry| first.is_none_or(|it| last.id.index.next() == it.id.index);
+        assert!(last.is_none_or(follows), "a write has no gap");
+        if self.entries.is_empty() {
+            self.entries = entries;
+        } else {
+            self.entries.extend(entries);
+        }
         self.entries_write = self.submitted.next();
     }
 
@@ -74,7 +78,7 @@ impl Outbox {
             *durable = Index::ZERO;
         }
         self.drop_acknowledgements_after(meta.last.index);
-        self.install = Some(meta);
+        self.install = Some(Box::new(meta));
         self.entries_write = self.submitted.next();
     }
 
@@ -96,11 +100,20 @@ impl Outbox {
         self.held_acknowledgements.retain(is_valid);
     }
 
+    /// Whether the current step writes anything.
+    #[inline]
+    pub(crate) fn has_write(&self) -> bool {
+        self.hard_state.is_some() || self.install.is_some() || !self.entries.is_empty()
+    }
+
     /// Returns the write of the current step, or `None` if nothing is to be written.
+    #[inline]
     pub(crate) fn take_write(&mut self, committed: Index, now: Instant) -> Option<Write> {
-        if self.hard_state.is_none() && self.install.is_none() && self.entries.is_empty() {
-            return None;
-        }
+        self.has_write().then(|| self.submit(committed, now))
+    }
+
+    /// Returns the write of the current step.
+    fn submit(&mut self, committed: Index, now: Instant) -> Write {
         self.submitted = self.submitted.next();
         let (install, entries) = (self.install.take(), core::mem::take(&mut self.entries));
         let installed = install.as_ref().map_or(Index::ZERO, |meta| meta.last.index);
@@ -112,7 +125,7 @@ impl Outbox {
         assert!(before.is_none_or(|(id, _)| *id < self.submitted), "writes are numbered in order");
         self.pending_writes.push_back((self.submitted, last));
         let hard_state = self.hard_state.take();
-        Some(Write { id: self.submitted, hard_state, committed, install, entries })
+        Write { id: self.submitted, hard_state, committed, install, entries }
     }
 
     /// When the disk began with the first pending write; `None` if no write is pending.
@@ -132,27 +145,39 @@ impl Outbox {
         durable
     }
 
-    /// Returns the message if it may leave at once, and keeps it otherwise, unless `held_max`
-    /// messages wait already.
+    /// Whether a message with this body may leave at once, because everything that it reveals is
+    /// durable.
+    #[inline]
+    pub(crate) fn may_leave(&self, body: &Body) -> bool {
+        self.gate(body) <= self.persisted
+    }
+
+    /// The write that a message with this body waits for.
+    fn gate(&self, body: &Body) -> WriteId {
+        let gate = if body.reveals_entries() {
+            self.hard_state_write.max(self.entries_write)
+        } else {
+            self.hard_state_write
+        };
+        assert!(gate <= self.submitted.next(), "a message waits for this step's write at most");
+        gate
+    }
+
+    /// Keeps a message that may not leave yet. Returns false and drops it, as a network might drop
+    /// it, if `held_max` messages wait already.
     ///
     /// A candidate's vote requests are always kept, one for each voter: if some of them were always
     /// dropped, it could campaign for ever and never win.
-    pub(crate) fn post(&mut self, message: Message, held_max: usize) -> PostOutcome {
-        let full = self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. });
-        let (queue, gate) = if message.body.reveals_entries() {
-            (&mut self.held_acknowledgements, self.hard_state_write.max(self.entries_write))
-        } else {
-            (&mut self.held, self.hard_state_write)
-        };
-        assert!(gate <= self.submitted.next(), "a message waits for this step's write at most");
-        if gate <= self.persisted {
-            return PostOutcome::SendNow(message);
+    pub(crate) fn hold(&mut self, message: Message, held_max: usize) -> bool {
+        let gate = self.gate(&message.body);
+        assert!(gate > self.persisted, "a message that may leave is sent");
+        if self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. }) {
+            return false;
         }
-        if full {
-            return PostOutcome::OutboxFull;
-        }
+        let reveals_entries = message.body.reveals_entries();
+        let queue = if reveals_entries { &mut self.held_acknowledgements } else { &mut self.held };
         queue.push_back((gate, message));
-        PostOutcome::Held
+        true
     }
 
     /// Returns the next message whose write is durable.
@@ -283,8 +308,9 @@ mod tests {
     fn an_acknowledgement_waits_for_its_entries_and_a_heartbeat_reply_does_not() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
-        assert_eq!(outbox.post(accepted(1, 1), 9), PostOutcome::Held);
-        assert_eq!(outbox.post(heartbeat_reply(1), 9), PostOutcome::SendNow(heartbeat_reply(1)));
+        assert!(outbox.may_leave(&heartbeat_reply(1).body));
+        assert!(!outbox.may_leave(&accepted(1, 1).body));
+        outbox.hold(accepted(1, 1), 9);
         let write = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(write.id, Instant::ZERO), Index(1));
@@ -295,7 +321,8 @@ mod tests {
     fn every_message_waits_for_a_new_term() {
         let mut outbox = Outbox::default();
         outbox.write_hard_state(HardState::new(Term(2), None));
-        assert_eq!(outbox.post(heartbeat_reply(2), 9), PostOutcome::Held);
+        assert!(!outbox.may_leave(&heartbeat_reply(2).body));
+        outbox.hold(heartbeat_reply(2), 9);
         let write = outbox.take_write(Index(0), Instant::ZERO).expect("a term is to be written");
         outbox.persisted(write.id, Instant::ZERO);
         assert_eq!(released(&mut outbox), [heartbeat_reply(2)]);
@@ -305,7 +332,7 @@ mod tests {
     fn messages_of_an_earlier_term_are_dropped() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
-        outbox.post(accepted(1, 1), 9);
+        outbox.hold(accepted(1, 1), 9);
         let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         outbox.write_hard_state(HardState::new(Term(2), None));
         outbox.drop_before(Term(2));
@@ -318,10 +345,10 @@ mod tests {
     fn a_full_outbox_drops_replies_and_keeps_vote_requests() {
         let mut outbox = Outbox::default();
         outbox.write_hard_state(HardState::new(Term(2), None));
-        assert_eq!(outbox.post(heartbeat_reply(2), 1), PostOutcome::Held);
-        assert_eq!(outbox.post(heartbeat_reply(2), 1), PostOutcome::OutboxFull);
+        assert!(outbox.hold(heartbeat_reply(2), 1));
+        assert!(!outbox.hold(heartbeat_reply(2), 1));
         let request = message(2, Body::RequestVote { last: EntryId::ZERO, transfer: false });
-        assert_eq!(outbox.post(request, 1), PostOutcome::Held);
+        assert!(outbox.hold(request, 1));
     }
 
     #[test]
@@ -345,7 +372,7 @@ mod tests {
         let last = EntryId::new(Term(1), Index(5));
         outbox.write_install(SnapshotMeta::empty(last, Membership::default()));
         let installed = message(1, Body::InstallSnapshotReply { matched: Index(5) });
-        assert_eq!(outbox.post(installed.clone(), 9), PostOutcome::Held);
+        assert!(outbox.hold(installed.clone(), 9));
         let second =
             outbox.take_write(Index(0), Instant::ZERO).expect("a snapshot is to be installed");
         assert_eq!(

@@ -17,7 +17,7 @@ use crate::raft::leader::catch_up::CatchUp;
 use crate::raft::leader::disks;
 use crate::raft::leader::peers::Peers;
 use crate::types::{
-    Change, EntryId, Index, Instant, Membership, NodeId, PendingTransition, RejectReason, Tag,
+    Change, EntryId, Index, Instant, Member, Membership, NodeId, RejectReason, Tag,
 };
 
 /// The state of a membership change that is not in the log: a new leader does not have it.
@@ -97,6 +97,16 @@ impl ChangeInProgress {
         if is_ready { joint_after(common, peers, &changed) } else { changed }
     }
 
+    /// Whether no change is under way, no request waits, and no node is to become a voter.
+    #[inline]
+    pub(crate) fn is_idle(&self, membership: &Membership) -> bool {
+        self.tag.is_none()
+            && self.cancelled_tag.is_none()
+            && self.catching_up.is_empty()
+            && membership.is_settled()
+            && !membership.members().iter().any(Member::is_suspended)
+    }
+
     /// Returns the next step of the change under way, once the previous one is committed. Completes
     /// the change if it was the last one.
     pub(crate) fn next_step(
@@ -171,9 +181,7 @@ impl ChangeInProgress {
     /// Updates the catch-up of the new voters and of the suspended voters that may be readmitted.
     fn update_catch_up(&mut self, common: &Common, peers: &Peers) {
         let membership = common.log().membership();
-        let is_suspended = |id: NodeId| {
-            membership.member(id).is_some_and(|m| m.pending == PendingTransition::Promote)
-        };
+        let is_suspended = |id: NodeId| membership.member(id).is_some_and(Member::is_suspended);
         let is_new_voter = |id: NodeId| {
             !membership.is_voter(id) && (membership.target().contains(&id) || is_suspended(id))
         };

@@ -132,7 +132,7 @@ impl LeaderLease {
     /// The last index that every holder of a read lease has; `None` without a holder. A holder that
     /// is no peer any more counts as having nothing.
     pub(crate) fn bound(&mut self, peers: &Peers, now: Instant) -> Option<Index> {
-        if !self.has_read_leases(now) {
+        if self.read_leases.is_empty() || !self.has_read_leases(now) {
             return None;
         }
         let matched = |id: NodeId| peers.get(id).map_or(Index::ZERO, Progress::matched);

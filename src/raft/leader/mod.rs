@@ -224,9 +224,9 @@ impl Leader {
     /// leader's term; earlier entries are then committed too (§5.4.2). Every holder of a read lease
     /// must have them as well, because its reads wait only for entries that its own log has.
     fn advance_commit(&mut self, common: &mut Common) {
+        let bound = self.lease.bound(&self.peers, common.now());
         let index = self.quorum_matched(common);
-        let index =
-            self.lease.bound(&self.peers, common.now()).map_or(index, |bound| bound.min(index));
+        let index = bound.map_or(index, |bound| bound.min(index));
         if index <= common.log().committed() || common.log().term_at(index) != Some(common.term()) {
             return;
         }
@@ -241,18 +241,6 @@ impl Leader {
                 self.queue_read(common, Reader::Own(tag));
             }
         }
-    }
-
-    /// Sends every peer the entries and the commit index that it lacks.
-    fn replicate(&mut self, common: &mut Common) {
-        let due = self.commit_due.unwrap_or(common.now().after(common.config().commit_delay));
-        let is_due = due <= common.now();
-        for (id, progress) in self.peers.iter_mut() {
-            replication::replicate_to(common, id, progress, self.round, is_due);
-        }
-        let mut peers = self.peers.iter();
-        let is_needed = peers.any(|(_, peer)| replication::needs_commit(common, peer));
-        self.commit_due = is_needed.then_some(due);
     }
 
     /// Sends entries that came from the disk to the peer that lacks them.
@@ -480,6 +468,9 @@ impl Leader {
     /// Appends the next step of the change under way, once the previous one is committed. Returns
     /// whether it appended one.
     fn advance_membership(&mut self, common: &mut Common) -> bool {
+        if self.change.is_idle(common.log().membership()) {
+            return false;
+        }
         let blocked = self.blocked_reason(common);
         let next = self.change.next_step(common, &self.peers, blocked);
         let Some(next) = next else { return false };
@@ -512,7 +503,9 @@ impl Leader {
     /// in a completed change asks another node to campaign, and steps down.
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.finished(common.log().finished());
-        self.advance_commit(common);
+        if common.log().committed() < common.log().last().index {
+            self.advance_commit(common);
+        }
         self.transfers.compare_disks(common);
         if self.advance_membership(common) {
             // The new membership is active from its append on, and its quorum may have reached a
@@ -520,7 +513,8 @@ impl Leader {
             self.advance_commit(common);
         }
         proposals::answer_all_live(common, &self.peers, &mut self.proposals);
-        self.replicate(common);
+        let (due, round) = (self.commit_due, self.round);
+        self.commit_due = replication::replicate(common, &mut self.peers, due, round);
         if !self.log_ends.are_empty() {
             let reached = self.certain_matched(common);
             self.log_ends.answer(common, reached);

@@ -1,6 +1,6 @@
 //! The leader's peers: the replication progress of each, by id.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use crate::progress::Progress;
 use crate::quorum;
@@ -8,22 +8,26 @@ use crate::raft::api::action::MessageRejectReason;
 use crate::raft::common::Common;
 use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 
-/// The replication progress of every other member, and of recently removed members.
+/// The replication progress of every other member, and of recently removed members, in the order of
+/// their ids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Peers(BTreeMap<NodeId, Progress>);
+pub(crate) struct Peers(Vec<(NodeId, Progress)>);
 
 impl Peers {
     /// Returns the peers of a new leader, which knows nothing about them. Its log ends at `last`.
     pub(crate) fn new(ids: impl Iterator<Item = NodeId>, last: Index, now: Instant) -> Peers {
-        Peers(ids.map(|id| (id, Progress::new(last, now))).collect())
+        let peers = Peers(ids.map(|id| (id, Progress::new(last, now))).collect());
+        let is_sorted = peers.0.is_sorted_by(|one, next| one.0 < next.0);
+        assert!(is_sorted, "the members of a membership are in the order of their ids");
+        peers
     }
 
     pub(crate) fn get(&self, id: NodeId) -> Option<&Progress> {
-        self.0.get(&id)
+        self.0.iter().find(|(other, _)| *other == id).map(|(_, progress)| progress)
     }
 
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Progress> {
-        self.0.get_mut(&id)
+        self.0.iter_mut().find(|(other, _)| *other == id).map(|(_, progress)| progress)
     }
 
     /// Records that the sender of a message was heard from and returns its progress. Rejects the
@@ -66,12 +70,16 @@ impl Peers {
 
     /// Sets the progress of a peer to that of a peer of which the leader knows nothing.
     pub(crate) fn reset(&mut self, id: NodeId, last: Index, now: Instant) {
-        self.0.insert(id, Progress::new(last, now));
+        let progress = Progress::new(last, now);
+        match self.0.binary_search_by_key(&id, |(other, _)| *other) {
+            Ok(place) => self.0[place].1 = progress,
+            Err(place) => self.0.insert(place, (id, progress)),
+        }
     }
 
     /// Removes the peers that `is_gone` names.
     pub(crate) fn remove(&mut self, is_gone: impl Fn(NodeId) -> bool) {
-        self.0.retain(|id, _| !is_gone(*id));
+        self.0.retain(|(id, _)| !is_gone(*id));
     }
 
     /// Returns the highest number that a quorum of the membership has reached: `own` is the one of

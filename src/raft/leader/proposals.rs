@@ -24,6 +24,7 @@ pub(crate) struct Proposals {
 
 impl Proposals {
     /// Adds a proposal that waits for every live voter, or else for a quorum.
+    #[inline]
     pub(crate) fn push(&mut self, waits_for_all_live: bool, proposal: PendingProposal) {
         let queue = if waits_for_all_live { &mut self.by_all_live } else { &mut self.by_quorum };
         let last = queue.back();

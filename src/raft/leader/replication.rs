@@ -7,7 +7,8 @@ use crate::progress::{Mode, Progress, Window};
 use crate::raft::api::input::Consumer;
 use crate::raft::common::Common;
 use crate::raft::journal::snapshots;
-use crate::types::{Body, Entry, EntryId, Index, NodeId};
+use crate::raft::leader::peers::Peers;
+use crate::types::{Body, Entry, EntryId, Index, Instant, NodeId};
 
 /// The configured in-flight window of every peer.
 fn window(common: &Common) -> Window {
@@ -21,12 +22,33 @@ fn window(common: &Common) -> Window {
 /// The index of a log's first entry.
 const FIRST: Index = Index(1);
 
+/// Sends every peer the entries and the commit index that it lacks, where `round` is the last
+/// heartbeat round sent. `commit_due` is the time to send the commit index in a message of its own,
+/// if a peer has needed that before. Returns that time if a peer still needs it.
+pub(crate) fn replicate(
+    common: &mut Common,
+    peers: &mut Peers,
+    commit_due: Option<Instant>,
+    round: u64,
+) -> Option<Instant> {
+    let due = commit_due.unwrap_or(common.now().after(common.config().commit_delay));
+    let is_due = due <= common.now();
+    let mut is_needed = false;
+    for (id, progress) in peers.iter_mut() {
+        if !is_up_to_date(common, progress, is_due) {
+            replicate_to(common, id, progress, round, is_due);
+        }
+        is_needed |= needs_commit(common, progress);
+    }
+    is_needed.then_some(due)
+}
+
 /// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
 /// are fetched first. Without entries to send, it sends an empty append if the peer does not know
 /// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
 /// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered
 /// one. `round` is the last heartbeat round sent.
-pub(crate) fn replicate_to(
+fn replicate_to(
     common: &mut Common,
     peer: NodeId,
     progress: &mut Progress,
@@ -68,13 +90,21 @@ pub(crate) fn assert_within_window(common: &Common, progress: &Progress) {
     assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
 }
 
+/// Whether the peer lacks nothing that [`replicate_to`] would send it.
+#[inline]
+fn is_up_to_date(common: &Common, progress: &Progress, commit_due: bool) -> bool {
+    is_idle(common, progress)
+        && !progress.needs_append()
+        && !(commit_due && needs_commit(common, progress))
+}
+
 /// Whether the leader streams to the peer ([`Mode::Replicate`]) and has sent it every entry.
 fn is_idle(common: &Common, progress: &Progress) -> bool {
     progress.mode() == Mode::Replicate && progress.next() > common.log().last().index
 }
 
 /// Whether the peer lacks the latest commit index and no entry is left to send that would carry it.
-pub(crate) fn needs_commit(common: &Common, progress: &Progress) -> bool {
+fn needs_commit(common: &Common, progress: &Progress) -> bool {
     is_idle(common, progress) && progress.committed_sent() < common.log().committed()
 }
 

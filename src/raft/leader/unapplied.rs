@@ -37,6 +37,7 @@ impl Unapplied {
     }
 
     /// Adds an appended entry of `bytes` bytes.
+    #[inline]
     pub(crate) fn push(&mut self, index: Index, bytes: usize) {
         assert!(self.sizes.back().is_none_or(|(last, _)| *last < index), "a log only grows");
         self.bytes += bytes;

@@ -12,7 +12,6 @@ use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
 use crate::raft::journal::snapshots;
-use crate::raft::repair::state::Repair;
 use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
 /// Records that the disk has lost the contents of these entries.
@@ -39,13 +38,16 @@ pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
 }
 
 /// Takes the next step of the repair, if one is due. `leader` is the leader that this node knows.
+#[inline]
 pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
     if common.log().damaged_entries() == 0 {
-        let Repair { is_writing, adopting, membership, .. } =
-            core::mem::take(&mut common.health.repair);
-        common.health.repair = Repair { is_writing, adopting, membership, ..Repair::default() };
-        return;
+        common.health.repair.forget_requests();
+    } else {
+        advance_damaged(common, leader);
     }
+}
+
+fn advance_damaged(common: &mut Common, leader: Option<NodeId>) {
     let is_blocked = common.log().first_damaged_after(common.log().committed()).is_some();
     let since = common.health.repair.blocked_since.unwrap_or(common.now());
     common.health.repair.blocked_since = is_blocked.then_some(since);

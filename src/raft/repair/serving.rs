@@ -1,5 +1,6 @@
 //! Requests of other nodes for the contents of entries that their disks lost.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::log::{Log, Slice};
@@ -50,6 +51,6 @@ pub(crate) fn on_fetched(common: &mut Common, to: NodeId, entries: Vec<Entry>) {
 fn reply(common: &mut Common, to: NodeId, first: Index, entries: Vec<Entry>) {
     let snapshot = common.journal.snapshot();
     let covers = entries.is_empty() && snapshot.last.index >= first;
-    let snapshot = covers.then(|| snapshot.clone());
+    let snapshot = covers.then(|| Box::new(snapshot.clone()));
     common.send(to, Body::RequestEntriesReply { entries, snapshot });
 }

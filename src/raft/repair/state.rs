@@ -54,6 +54,13 @@ impl Repair {
         if self.is_writing || log.damaged_entries() == 0 { Instant::NEVER } else { self.due }
     }
 
+    /// Forgets the requests so far, because no entry is damaged any more. A write under way
+    /// continues.
+    pub(super) fn forget_requests(&mut self) {
+        (self.asked, self.requests, self.through) = (None, 0, Index::ZERO);
+        (self.due, self.is_memory_next, self.blocked_since) = (Instant::ZERO, true, None);
+    }
+
     /// Goes on to the entries after `last`.
     pub(super) fn pass(&mut self, last: Index) {
         (self.through, self.requests) = (last, 0);

@@ -54,6 +54,7 @@ fn message(from: u64, body: Body) -> Input {
 }
 
 fn reply(from: u64, entries: Vec<Entry>, snapshot: Option<SnapshotMeta>) -> Input {
+    let snapshot = snapshot.map(Box::new);
     message(from, Body::RequestEntriesReply { entries, snapshot })
 }
 

@@ -46,9 +46,13 @@ pub(crate) fn on_log_end(common: &mut Common, from: NodeId, start_id: u64, last:
 /// Makes the node certain again once its log has everything that it must have, durably. `verified`
 /// is the index up to which the log equals that of the leader of the current term. Every later
 /// message waits until the node's term, and that it is certain, are durable too.
+#[inline]
 pub(crate) fn advance(common: &mut Common, verified: Index) {
+    if !common.ballot.is_uncertain() {
+        return;
+    }
     let log_end = common.health.log_end;
-    if common.ballot.is_uncertain() && log_end.is_reached(common.term(), verified, common.log()) {
+    if log_end.is_reached(common.term(), verified, common.log()) {
         common.ballot.set_uncertain(false, &mut common.journal);
         common.health.log_end = LogEndRequest::certain_since(common.term());
         common.output.push(Action::LogCertain);

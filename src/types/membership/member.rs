@@ -98,6 +98,12 @@ impl Member {
         }
     }
 
+    /// Returns true if the member is a suspended voter.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.pending == PendingTransition::Promote
+    }
+
     /// Returns true if the member's incarnation is `incarnation`, or zero, which accepts every
     /// incarnation.
     #[must_use]

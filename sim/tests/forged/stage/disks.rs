@@ -55,7 +55,8 @@ impl Stage {
     pub(crate) fn bootstraps(&mut self, node: u64, membership: &Membership) {
         let actor = self.actor(node);
         actor.write = actor.write.next();
-        let install = Some(SnapshotMeta::empty(EntryId::ZERO, membership.clone()));
+        let meta = SnapshotMeta::empty(EntryId::ZERO, membership.clone());
+        let install = Some(Box::new(meta));
         let (id, hard_state, entries) = (actor.write, None, Vec::new());
         let write = Write { id, hard_state, committed: Index::ZERO, install, entries };
         actor.pending.push(write.clone());
