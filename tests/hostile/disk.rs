@@ -89,7 +89,7 @@ impl Disk {
         self.hard_state = write.hard_state.unwrap_or(self.hard_state);
         self.committed = write.committed;
         if let Some(meta) = &write.install {
-            (self.base, self.snapshot) = (meta.last, meta.clone());
+            (self.base, self.snapshot) = (meta.last, (**meta).clone());
             self.log.clear();
         }
         if let Some(first) = write.entries.first() {
