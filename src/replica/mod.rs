@@ -25,7 +25,7 @@ mod worker;
 pub use config::{ReplicaConfig, ReplicaConfigError};
 pub use input::{Input, WorkResult};
 pub use node::Node;
-pub use open::{OpenError, Replica, can_be_repaired};
+pub use open::{OpenError, Replica, can_be_repaired, make_uncertain};
 pub use output::{ComparisonResult, Note, NoteFilter, Output, Work};
 pub use worker::Worker;
 

@@ -9,7 +9,10 @@ use crate::replica::node::{Node, NodeParts};
 use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
-use crate::storage::{self, ClusterId, Disk, Identity, OpenedStorage, Storage, StorageError};
+use crate::storage::{
+    self, ClusterId, Disk, Identity, Inspection, OpenedStorage, Storage, StorageConfig,
+    StorageError,
+};
 use crate::types::text::texts;
 use crate::types::{DamagedEntry, Index, Instant, Membership, Restored};
 
@@ -146,6 +149,26 @@ pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
     !is_needed || may_have_peers(opened) || !is_sole_quorum(opened)
 }
 
+/// Makes the node of a directory uncertain, durably: the directory is an older copy, so the node
+/// may have acknowledged entries that it lacks (docs/REPAIR.md, R3). Returns the content of the
+/// directory before that.
+///
+/// # Errors
+/// [`OpenError::SoleVoter`] if the node alone is a quorum; nothing was changed then. Otherwise
+/// those of [`Storage::make_uncertain`].
+pub fn make_uncertain(
+    disk: &mut impl Disk,
+    config: &StorageConfig,
+) -> Result<OpenedStorage, OpenError> {
+    let found = Inspection::open(disk, config).map_err(OpenError::Storage)?;
+    let opened = found.repairable.unwrap_or(found.opened);
+    if !may_have_peers(&opened) && is_sole_quorum(&opened) {
+        return Err(OpenError::SoleVoter);
+    }
+    Storage::make_uncertain(disk, config).map_err(OpenError::Storage)?;
+    Ok(opened)
+}
+
 /// Returns the damaged entries that the snapshot does not cover.
 fn needed_entries(opened: &OpenedStorage) -> impl Iterator<Item = &DamagedEntry> {
     let covered = opened.snapshot.last.index;
@@ -189,7 +212,7 @@ impl std::error::Error for OpenError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{FileName, Identity, StorageConfig};
+    use crate::storage::{FileName, Identity};
     use crate::types::{EntryId, Incarnation, NodeId, SnapshotMeta, Term};
 
     #[test]

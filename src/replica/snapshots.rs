@@ -1,5 +1,6 @@
 //! Snapshots of a node: taking, sending and receiving them, and the log compaction they allow.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use crate::log::Log;
@@ -22,6 +23,10 @@ pub(crate) struct Snapshots {
     taker: SnapshotTaker,
     receiver: SnapshotReceiver,
     sender: SnapshotSender,
+    /// The time since which an applied entry has been damaged, and how long the node waits for its
+    /// content before it takes a snapshot instead.
+    damaged_since: Option<Instant>,
+    repair_patience: Duration,
     /// The numbers of snapshots taken and received since the node's start.
     pub(crate) counts: (u64, u64),
 }
@@ -50,6 +55,8 @@ impl Snapshots {
             taker: SnapshotTaker::new(entries_max, bytes_max, rate, last, older),
             receiver: SnapshotReceiver::new(config.parts_inflight_max, config.part_timeout),
             sender: SnapshotSender::new(config.parts_inflight_max, rate),
+            damaged_since: None,
+            repair_patience: config.raft.election_timeout_max * 2,
             counts: (0, 0),
         }
     }
@@ -68,6 +75,22 @@ impl Snapshots {
     /// Requests a snapshot of the current state, for a peer or an operator.
     pub(crate) fn demand(&mut self) {
         self.taker.demand();
+    }
+
+    /// Demands a snapshot if an entry that the state machine has applied stays damaged: maybe no
+    /// member has the content any more, and the state has its effect. Until a snapshot covers the
+    /// entry, this node acknowledges none after it.
+    pub(crate) fn cover_damage(&mut self, now: Instant, log: &Log) {
+        let damaged = log.first_damaged_after(log.snapshot().index);
+        if damaged.is_none_or(|index| index > log.applied()) {
+            self.damaged_since = None;
+            return;
+        }
+        let since = *self.damaged_since.get_or_insert(now);
+        if now >= since.after(self.repair_patience) {
+            self.damaged_since = Some(now);
+            self.taker.demand();
+        }
     }
 
     /// Requests what is due now. It requests a view only if the state `is_usable`.

@@ -10,7 +10,7 @@ use crate::storage::scan::{HeaderBlock, SegmentScan, at_most};
 use crate::storage::sector::{
     Framer, PAGE_BYTES, PAYLOAD_BYTES, SECTOR_BYTES, SectorCodec, SectorState, framed_bytes,
 };
-use crate::types::Index;
+use crate::types::{EntryId, Index};
 
 const SECTOR: u64 = SECTOR_BYTES as u64;
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -240,7 +240,7 @@ impl Rebuilding<'_> {
         let first = first.record(0).or_else(|| known.and_then(|_| headers.record(BLOCK_BYTES)))?;
         let prev = match known {
             Some(block) => block.prev,
-            None => self.link_before(disk, &first)?,
+            None => self.link_before(disk, &first).or_else(|| self.base_before(scan, &first))?,
         };
         let bodies = Zone::read(disk, scan, scan.segment.bodies, range);
         let (mut records, mut position, mut link) = (Vec::new(), 0, prev);
@@ -308,6 +308,23 @@ impl Rebuilding<'_> {
             }
         }
         None
+    }
+
+    /// Returns the entry before the first one of a compacted log. Its term is lost with the header
+    /// block unless it is the last entry of the snapshot; otherwise it is taken to be that of the
+    /// first entry. If that is wrong, no log has an entry of this id: the leader of a term has one
+    /// log, and in that the entry before its first one is of an earlier term. The snapshot covers
+    /// both entries, so that a peer which needs the one before gets the snapshot.
+    fn base_before(&self, scan: &SegmentScan, first: &Record) -> Option<Link> {
+        let covered = self.directory.superblock.snapshot.last;
+        let listed = self.directory.segments.first().map(|(number, _)| *number);
+        let begins = self.last.is_none() && self.links.is_empty();
+        if !begins || listed != Some(scan.segment.number) || first.id.index > covered.index.next() {
+            return None;
+        }
+        let id = EntryId::new(first.id.term, first.id.index.previous());
+        let id = if id.index == covered.index { covered } else { id };
+        Some(Link { id, chain: first.chain })
     }
 
     /// Returns the number of a flush whose block has lost it; `next` is the block after it in its

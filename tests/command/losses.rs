@@ -146,7 +146,7 @@ fn begun(directory: &Path) -> Vec<PathBuf> {
 impl Nodes {
     /// Waits until the node has been certain again `times` times, and asserts that every value is
     /// readable.
-    fn await_certain(&self, id: u64, times: usize, values: u64) {
+    pub(crate) fn await_certain(&self, id: u64, times: usize, values: u64) {
         eventually("the node is certain again", || {
             self.log(id).matches("is certain again").count() == times
         });

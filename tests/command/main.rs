@@ -30,6 +30,7 @@ mod processes;
 mod program;
 mod quota;
 mod repairs;
+mod restored_directories;
 mod serving;
 mod settings;
 #[path = "../common/skip.rs"]

@@ -11,7 +11,7 @@ use super::broken::{
     BrokenDisk, HARMS, Harm, SECTOR, act, fetch_all, hits, large, open, read, repair,
     repair_or_lack, restarted, truncated,
 };
-use super::host::{CLUSTER, Host, NODE, config, hard_state, snapshot, write};
+use super::host::{CLUSTER, Host, NODE, bare, config, hard_state, snapshot, write};
 
 #[test]
 fn each_sector_alone_damages_only_its_entries_and_is_repaired() {
@@ -281,4 +281,44 @@ fn a_start_that_does_not_accept_damaged_entries_writes_nothing() {
     let mut disk = BrokenDisk::new(&sample.disk);
     let intact = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |_| false);
     assert!(intact.is_ok(), "an intact directory is not questioned");
+}
+
+/// The entry before the first one of the log is only in the first header block. Its index and its
+/// chain follow from the next entry, and its term from the snapshot, or else it is harmless.
+#[test]
+fn the_first_header_block_after_a_compaction_is_rebuilt() {
+    for (before, first, covered) in [(1, 1, 6), (1, 2, 6), (1, 2, 4), (1, 2, 5)] {
+        let term = |index: u64| if index <= 4 { before } else { first };
+        let mut host = Host::fresh();
+        host.persist(Write { hard_state: Some(hard_state(2, 1)), ..bare(1) });
+        // A segment holds four flushes of one entry.
+        for index in 1..=10 {
+            host.persist(write(index + 1, term(index), index..=index));
+            host.settle();
+        }
+        let meta = snapshot(term(covered), covered);
+        host.act(|storage, events| storage.set_snapshot(meta, events));
+        host.settle();
+        host.act(|storage, events| storage.compact(Index(4), events));
+        host.settle();
+        let log = host.log();
+        assert_eq!(log[0].id, EntryId::new(Term(first), Index(5)));
+        let disk = host.crash(&BTreeSet::new());
+        for sector in 0..8 {
+            let mut broken = BrokenDisk::new(&disk);
+            broken.harm(FileName::Segment(2), sector, Harm::Flipped);
+            let term_taken = if covered == 4 || sector > 0 { before } else { first };
+            let base = EntryId::new(Term(term_taken), Index(4));
+            let found = Inspection::open(&mut broken, &config()).expect("it is readable");
+            assert_eq!((found.damage, found.opened.base), (None, base));
+            // What the start has written is found by the next one.
+            for start in 0..2 {
+                let (mut storage, opened) = open(&mut broken).expect("the block is rebuilt");
+                assert_eq!((opened.damaged, opened.base), (Vec::new(), base), "start {start}");
+                act(&mut storage, &mut broken, Storage::start);
+                assert_eq!(fetch_all(&mut storage, &mut broken), (log.clone(), BTreeSet::new()));
+                broken.disk.crash(ChangeOrder::PerFile, |_| false);
+            }
+        }
+    }
 }

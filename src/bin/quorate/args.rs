@@ -10,6 +10,7 @@ use crate::inspect::InspectFlags;
 use crate::keys::{CasFlags, DeleteFlags, GetFlags, PutFlags, ScanFlags};
 use crate::leadership::{SnapshotFlags, TransferFlags};
 use crate::lin_kv::LinKvFlags;
+use crate::mark_restored::MarkRestoredFlags;
 use crate::members::MembersFlags;
 use crate::quota::QuotaFlags;
 use crate::recover::RecoverFlags;
@@ -79,6 +80,8 @@ pub(crate) enum CliCommand {
     Certs(CertsFlags),
     /// Check a data directory for damage and print its contents, without changing it
     Inspect(InspectFlags),
+    /// Mark a data directory that was replaced by an older copy of itself, before its node starts
+    MarkRestored(MarkRestoredFlags),
     /// Create a new cluster from the surviving data directories after the loss of a quorum
     Recover(RecoverFlags),
     /// Back up the last snapshot of a data directory to a file

@@ -15,6 +15,7 @@ mod keys;
 mod kv;
 mod leadership;
 mod lin_kv;
+mod mark_restored;
 mod members;
 mod new_cluster;
 mod output;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         CliCommand::Bench(flags) => bench::run(&flags, args.json),
         CliCommand::Certs(flags) => certs::run(&flags, args.json),
         CliCommand::Inspect(flags) => inspect::run(&flags, args.json),
+        CliCommand::MarkRestored(flags) => mark_restored::run(&flags, args.json),
         CliCommand::Recover(flags) => recover::run(&flags, args.json),
         CliCommand::Backup(flags) => backup::run(&flags, args.json),
         CliCommand::Restore(flags) => restore::run(&flags, args.json),

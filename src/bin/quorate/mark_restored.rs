@@ -1,0 +1,74 @@
+//! `quorate mark-restored`: records that a data directory was replaced by an older copy of itself.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use quorate::replica::{OpenError, make_uncertain};
+use quorate::storage::{self, FileDisk, StorageConfig};
+use serde_json::json;
+
+use crate::exit::{CommandError, Exit};
+use crate::output::report;
+
+/// The flags of `mark-restored`.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct MarkRestoredFlags {
+    /// Data directory that was replaced by an older copy; its node must not be running
+    directory: PathBuf,
+}
+
+const AFTER_HELP: &str = "\
+Run this before the node starts on the older copy:
+  cp -a d1-of-yesterday d1
+  quorate mark-restored d1
+  quorate serve --data-dir d1
+
+The copy lacks what the node acknowledged after it was made. The mark is durable: the node starts
+uncertain. It neither votes nor counts until a leader has checked its log, and takes what it lacks
+from the other members. Without the mark its old vote may elect a leader that lacks acknowledged
+entries. Copies of the directories of a majority lose what was acknowledged since: no mark helps.
+
+Exit code 5: in the copy the node alone is a quorum, so no other member can check its log.";
+
+pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, CommandError> {
+    let place = flags.directory.display();
+    let failed = |exit: Exit, text: &dyn std::fmt::Display| {
+        CommandError::new(exit, format!("{place}: {text}"))
+    };
+    if !flags.directory.is_dir() {
+        return Err(failed(Exit::InvalidInput, &"no such directory"));
+    }
+    // The directory is only read until it turned out to be a node's: opening it creates a lock.
+    let mut reader =
+        FileDisk::open_read_only(&flags.directory).map_err(CommandError::invalid_input)?;
+    storage::Inspection::identity(&mut reader)
+        .map_err(|error| failed(Exit::InvalidInput, &error))?;
+    drop(reader);
+    let mut disk = FileDisk::open(&flags.directory).map_err(CommandError::invalid_input)?;
+    let opened = make_uncertain(&mut disk, &StorageConfig::default()).map_err(|error| {
+        let exit = match &error {
+            OpenError::SoleVoter => return failed(Exit::Rejected, &SOLE_VOTER),
+            OpenError::Storage(storage::OpenError::Failed(_)) => Exit::Negative,
+            _ => Exit::InvalidInput,
+        };
+        failed(exit, &error)
+    })?;
+    let (node, last) = (opened.identity.node, opened.last.index);
+    let text = match json {
+        true => json!({ "node": node.0, "last": last.0, "is_uncertain": true }).to_string(),
+        false => format!(
+            "{node} is marked as uncertain: this copy of its log ends at entry {last}. Start the \
+             node with quorate serve; a leader checks its log, and it takes the later entries from \
+             the other members"
+        ),
+    };
+    report(json, &text);
+    Ok(Exit::Done)
+}
+
+const SOLE_VOTER: &str = "\
+     nothing was changed: in this copy the node alone is a quorum, so no other member can check \
+     its log. If voters were added since the copy was made, do not start the node on it: empty the \
+     directory, and replace the node (quorate members replace). If there were none, what the node \
+     acknowledged since is lost: start it with quorate serve to go on without that";
