@@ -10,6 +10,7 @@ use crate::storage::scan::{HeaderBlock, SegmentScan, at_most};
 use crate::storage::sector::{
     Framer, PAGE_BYTES, PAYLOAD_BYTES, SECTOR_BYTES, SectorCodec, SectorState, framed_bytes,
 };
+use crate::storage::snapshots::last_entry_of_snapshot;
 use crate::types::{EntryId, Index};
 
 const SECTOR: u64 = SECTOR_BYTES as u64;
@@ -240,7 +241,10 @@ impl Rebuilding<'_> {
         let first = first.record(0).or_else(|| known.and_then(|_| headers.record(BLOCK_BYTES)))?;
         let prev = match known {
             Some(block) => block.prev,
-            None => self.link_before(disk, &first).or_else(|| self.base_before(scan, &first))?,
+            None => match self.link_before(disk, &first) {
+                Some(link) => link,
+                None => self.base_before(disk, scan, &first)?,
+            },
         };
         let bodies = Zone::read(disk, scan, scan.segment.bodies, range);
         let (mut records, mut position, mut link) = (Vec::new(), 0, prev);
@@ -311,19 +315,31 @@ impl Rebuilding<'_> {
     }
 
     /// Returns the entry before the first one of a compacted log. Its term is lost with the header
-    /// block unless it is the last entry of the snapshot; otherwise it is taken to be that of the
+    /// block unless it is the last entry of a snapshot; otherwise it is taken to be that of the
     /// first entry. If that is wrong, no log has an entry of this id: the leader of a term has one
     /// log, and in that the entry before its first one is of an earlier term. The snapshot covers
     /// both entries, so that a peer which needs the one before gets the snapshot.
-    fn base_before(&self, scan: &SegmentScan, first: &Record) -> Option<Link> {
+    fn base_before(
+        &self,
+        disk: &mut impl Disk,
+        scan: &SegmentScan,
+        first: &Record,
+    ) -> Option<Link> {
         let covered = self.directory.superblock.snapshot.last;
         let listed = self.directory.segments.first().map(|(number, _)| *number);
         let begins = self.last.is_none() && self.links.is_empty();
         if !begins || listed != Some(scan.segment.number) || first.id.index > covered.index.next() {
             return None;
         }
-        let id = EntryId::new(first.id.term, first.id.index.previous());
-        let id = if id.index == covered.index { covered } else { id };
+        let index = first.id.index.previous();
+        if index == covered.index {
+            return Some(Link { id: covered, chain: first.chain });
+        }
+        // The snapshot before the newest one may become the start of this node again, and has to
+        // agree with the log then.
+        let cluster = self.directory.superblock.identity.cluster;
+        let older = last_entry_of_snapshot(disk, cluster, index).ok()?;
+        let id = older.unwrap_or(EntryId::new(first.id.term, index));
         Some(Link { id, chain: first.chain })
     }
 

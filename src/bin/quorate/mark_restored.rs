@@ -29,7 +29,8 @@ uncertain. It neither votes nor counts until a leader has checked its log, and t
 from the other members. Without the mark its old vote may elect a leader that lacks acknowledged
 entries. Copies of the directories of a majority lose what was acknowledged since: no mark helps.
 
-Exit code 5: in the copy the node alone is a quorum, so no other member can check its log.";
+Exit code 5: in the copy the node alone is a quorum (the only voter, or the one with the casting
+vote of two), so no other member can check its log.";
 
 pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, CommandError> {
     let place = flags.directory.display();
@@ -69,6 +70,8 @@ pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, Command
 
 const SOLE_VOTER: &str = "\
      nothing was changed: in this copy the node alone is a quorum, so no other member can check \
-     its log. If voters were added since the copy was made, do not start the node on it: empty the \
-     directory, and replace the node (quorate members replace). If there were none, what the node \
-     acknowledged since is lost: start it with quorate serve to go on without that";
+     its log. If the cluster has other voters, do not start the node on it, or what they have is \
+     lost: while they have a quorum, empty the directory and replace the node (quorate members \
+     replace); else make a new cluster from the directory of another voter (docs/RECOVERY.md). If \
+     it has none, what the node acknowledged since is lost: start it with quorate serve to go on \
+     without that";

@@ -7,7 +7,7 @@ use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::{
     HEADER_BYTES, Header, Manifest, RUN_BYTES, manifest_offset,
 };
-use crate::types::{Root, SnapshotMeta};
+use crate::types::{EntryId, Index, Root, SnapshotMeta};
 
 /// Reads `bytes` bytes of a file at `offset`; a failed read is reported as damage.
 pub(crate) fn read<D: Disk>(
@@ -25,6 +25,24 @@ pub(crate) fn read<D: Disk>(
         }
         Err(error) => Err(StorageError::damage(file, offset, error.to_string())),
     }
+}
+
+/// Returns the last entry of the complete snapshot that ends at `index`, or `None` if there is no
+/// such file.
+///
+/// # Errors
+/// The damage of that file.
+pub(crate) fn last_entry_of_snapshot<D: Disk>(
+    disk: &mut D,
+    cluster: ClusterId,
+    index: Index,
+) -> Result<Option<EntryId>, StorageError> {
+    let file = FileName::Snapshot(index);
+    let list = disk.list().map_err(|error| StorageError::disk(None, 0, &error))?;
+    let Some((_, size)) = list.into_iter().find(|(name, _)| *name == file) else {
+        return Ok(None);
+    };
+    read_manifest(disk, cluster, file, size).map(|manifest| Some(manifest.meta().last))
 }
 
 /// Reads the manifest of a file of `size` bytes, and checks it against the file's header. Does not

@@ -29,6 +29,7 @@ use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, SnapshotPart}
 
 pub use common::{AbandonReason, SnapshotConfig, SnapshotEvent};
 pub(crate) use format::snapshot_root;
+pub(crate) use load::last_entry_of_snapshot;
 pub use reader::SnapshotReader;
 pub use receiving::PartOutcome;
 
