@@ -35,6 +35,7 @@ impl Raft {
         }
         if let Role::Leader(leader) = role {
             leader.forget_disk_lag();
+            leader.drop_expired_leases(common.now());
         }
         if common.config().lease.is_none() {
             match role {

@@ -56,6 +56,7 @@ impl Outbox {
 
     /// Adds consecutive entries to the next write.
     pub(crate) fn write_entries(&mut self, entries: Vec<Entry>) {
+        assert!(!entries.is_empty(), "a write of entries has some");
         let (last, first) = (self.entries.last(), entries.first());
         let follows = |last: &Entry| first.is_none_or(|it| last.id.index.next() == it.id.index);
         assert!(last.is_none_or(follows), "a write has no gap");

@@ -14,6 +14,11 @@ impl Leader {
         self.transfers.forget_disk_lag();
     }
 
+    /// Drops the read leases that have expired, which decide nothing any more.
+    pub(crate) fn drop_expired_leases(&mut self, now: Instant) {
+        self.lease.has_read_leases(now);
+    }
+
     /// Returns every instant in the leader's state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let contacts = self.peers.iter_mut().map(|(_, progress)| progress.instant());
