@@ -162,13 +162,6 @@ const SEEDS: &[Seed] = &[
         bug: "the check of a start expected one of a node that had lost the end of its log and \
                  held the casting vote of two, so that no other node had to have it",
     },
-    Seed {
-        profile: "snapshot",
-        seed: 40,
-        bug: "a snapshot was not taken because its file was complete, although a crash had kept \
-                 the superblock from naming it: src/storage/snapshots/tests/mod.rs, \
-                 a_snapshot_that_the_superblock_does_not_name_is_taken_again",
-    },
 ];
 
 #[test]

@@ -65,7 +65,6 @@ impl Rule for Bounded {
         let Known { model, bounds, .. } = known;
         let node = model.of(id);
         let is_command = |entry: &&Entry| matches!(entry.payload, Payload::Command(_));
-        check_commands(id, &write.entries, bounds.config.command_bytes_max)?;
         let Some(status) = node.status else { return Ok(()) };
         let taken = write.entries.iter().rfind(is_command);
         let taken = taken.filter(|entry| node.leads(entry.id.term));
@@ -112,20 +111,6 @@ impl Rule for Bounded {
     fn applied(&mut self, known: &Known, node: NodeId, entries: &[Entry]) -> CheckResult {
         check_bytes("applies", node, entries, known.bounds.apply_bytes_max)
     }
-}
-
-/// Checks the sizes of commands.
-fn check_commands(id: NodeId, entries: &[Entry], max: usize) -> CheckResult {
-    let bytes = |entry: &Entry| match &entry.payload {
-        Payload::Command(command) => command.len(),
-        _ => 0,
-    };
-    let Some(large) = entries.iter().find(|entry| bytes(entry) > max) else { return Ok(()) };
-    S29.violated(format!(
-        "{id} writes command {} of {} bytes, but the bound is {max} bytes",
-        large.id,
-        bytes(large)
-    ))
 }
 
 /// Checks the bytes of a message or batch; a single entry may exceed the bound if it is alone.

@@ -1,7 +1,7 @@
 //! The entries in a node's memory: S39.
 
 use quorate::raft::Status;
-use quorate::types::{EntryId, Index};
+use quorate::types::{EntryId, Index, NodeId, Write};
 
 use crate::check::finding::{CheckResult, S39};
 use crate::check::known::Known;
@@ -30,6 +30,14 @@ impl Rule for EntriesInMemory {
 
     fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
         self.kept[known.model.slot(status.id).0] = None;
+        Ok(())
+    }
+
+    /// An installed snapshot replaces the log, in memory as well.
+    fn submitted(&mut self, known: &Known, node: NodeId, write: &Write) -> CheckResult {
+        if write.install.is_some() {
+            self.kept[known.model.slot(node).0] = None;
+        }
         Ok(())
     }
 
