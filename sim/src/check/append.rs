@@ -5,7 +5,7 @@
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Incarnation, Index, Message, NodeId, Term, Write};
 
-use crate::check::finding::{CheckResult, S6, S9, S17, S24};
+use crate::check::finding::{CheckResult, S6, S9, S17, S24, S45};
 use crate::check::known::Known;
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
@@ -72,6 +72,26 @@ impl Rule for Acknowledgements {
         S9.violated(format!(
             "{id} leads term {term} and overwrites its own log, which ends at index {last}, with \
              entry {first}"
+        ))
+    }
+
+    /// Checks that a node acknowledges nothing in an earlier term than its own: the entries that it
+    /// had then may not be in its log any more.
+    fn acknowledged(
+        &mut self,
+        known: &Known,
+        id: NodeId,
+        term: Term,
+        matched: Index,
+    ) -> CheckResult {
+        let Some(current) = known.model.of(id).status.map(|status| status.term) else {
+            return Ok(());
+        };
+        if term >= current {
+            return Ok(());
+        }
+        S45.violated(format!(
+            "{id} acknowledges index {matched} in term {term}, but is in term {current}"
         ))
     }
 

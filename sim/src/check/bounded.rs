@@ -85,7 +85,9 @@ impl Rule for Bounded {
 
     /// Checks a message, and spends the budget of one message.
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
-        if let Body::AppendEntries { entries, .. } = &message.body {
+        if let Body::AppendEntries { entries, .. } | Body::RequestEntriesReply { entries, .. } =
+            &message.body
+        {
             let (id, count, max) = (message.from, entries.len(), known.bounds.message_entries_max);
             if count > max {
                 return S29.violated(format!(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::Config;
+use quorate::replica::ReplicaConfig;
 
 use crate::check::costs::{Costs, Volume};
 
@@ -39,6 +40,8 @@ pub struct Bounds {
     pub costs: Costs,
     /// The configuration of every node, except for the node's id.
     pub config: Config,
+    /// The same with the bounds of storage, snapshots and state comparison.
+    pub replica: ReplicaConfig,
     /// The most by which a clock may run too fast or too slow, in parts per million.
     pub drift_ppm: u32,
     /// Whether the state machines keep durable state of their own.
@@ -73,6 +76,7 @@ impl Bounds {
             idle_elections_max: 0,
             costs,
             config: config.clone(),
+            replica: ReplicaConfig::new(config.clone()),
             drift_ppm: 0,
             machine_is_durable: false,
         }

@@ -2,7 +2,7 @@
 //! repaired (S36). The content of a repaired entry needs no check of its own: it is applied, or
 //! sent to other nodes, like that of any other entry (S8, S11).
 
-use quorate::types::{EntryId, Index, NodeId};
+use quorate::types::{EntryId, Index, NodeId, Term};
 
 use crate::check::finding::{CheckResult, S35, S36};
 use crate::check::known::Known;
@@ -17,7 +17,7 @@ impl Rule for Damage {
         Damage
     }
 
-    fn acknowledged(&mut self, known: &Known, id: NodeId, matched: Index) -> CheckResult {
+    fn acknowledged(&mut self, known: &Known, id: NodeId, _: Term, matched: Index) -> CheckResult {
         let node = known.model.of(id);
         let after = node.status.map_or(Index::ZERO, |status| status.snapshot).next();
         let Some((first, _)) = node.damaged.range(after..).next() else { return Ok(()) };

@@ -8,6 +8,7 @@ use quorate::types::{Body, EntryId, Index, Membership, MembershipSource, Message
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, L6, S22};
 use crate::check::known::Known;
+use crate::check::model::Model;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 
@@ -68,6 +69,7 @@ impl Rule for MembershipSteps {
             if before.membership.is_empty() {
                 continue;
             }
+            check_lineages(model, id, *at, [&before.membership, &after.membership])?;
             // A last survivor removes the dead voters at once, in the middle of any change, so its
             // quorum need not intersect theirs.
             if model.last_survivor_enabled && is_survivors_of(&before.membership, &after.membership)
@@ -82,6 +84,7 @@ impl Rule for MembershipSteps {
                 ));
             }
             check_follows(id, *at, before, after)?;
+            check_caught_up(known, id, *before_at, [&before.membership, &after.membership])?;
         }
         Ok(())
     }
@@ -163,6 +166,62 @@ fn check_follows(
         ));
     }
     Ok(())
+}
+
+/// Checks that a leader makes a staged membership, at index `at`, joint only once each new voter
+/// has the log up to there on its disk (thesis §4.2.1). A voter that comes back after a suspension
+/// may have caught up before the change was staged.
+fn check_caught_up(
+    known: &Known,
+    id: NodeId,
+    at: Index,
+    [staged, joint]: [&Membership; 2],
+) -> CheckResult {
+    let Known { model, bounds, .. } = known;
+    let node = model.of(id);
+    let leads = node.status.is_some_and(|status| node.leads(status.term));
+    let is_joined = leads && !staged.target().is_empty() && !joint.outgoing().is_empty();
+    if !is_joined || bounds.config.suspension.is_some() || model.last_survivor_enabled {
+        return Ok(());
+    }
+    let new = model
+        .nodes
+        .iter()
+        .filter(|node| joint.incoming().contains(&node.id) && !staged.is_voter(node.id));
+    let ends = new.filter_map(|node| {
+        let disk = node.disk_named_by(joint)?;
+        Some((node.id, node.counted_of(disk).log.last()))
+    });
+    let Some((voter, last)) = ends.into_iter().find(|(_, last)| *last < at) else { return Ok(()) };
+    S22.violated(format!(
+        "{id} makes the membership {staged} joint, but the log of the new voter {voter} ends at \
+         index {last}, before that membership at index {at}"
+    ))
+}
+
+/// Checks that a membership keeps the last lineage of the one before it, and that survivors that
+/// continue without the other voters begin a new one.
+fn check_lineages(
+    model: &Model,
+    id: NodeId,
+    at: Index,
+    [was, is]: [&Membership; 2],
+) -> CheckResult {
+    if !is.descends_from(was) {
+        return S22.violated(format!(
+            "{id} changes its membership at index {at} from {was} to {is}, but forgets when the \
+             last survivors continued"
+        ));
+    }
+    let begins = is.lineages().last().is_some_and(|last| !was.lineages().contains(last));
+    let continues = model.last_survivor_enabled && is_survivors_of(was, is) && !is_step(was, is);
+    if begins || !continues {
+        return Ok(());
+    }
+    S22.violated(format!(
+        "{id} changes its membership at index {at} from {was} to {is}, which continues without the \
+         other voters, but does not record that"
+    ))
 }
 
 /// Whether `is` has some but not all voters of `was`, no other voters, and no target voters beyond

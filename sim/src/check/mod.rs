@@ -13,6 +13,7 @@ mod bounded;
 mod bounds;
 mod client;
 mod commit;
+mod comparisons;
 mod core_activity;
 mod costs;
 mod damage;
@@ -25,18 +26,24 @@ mod entries;
 mod expected;
 mod finding;
 mod forwarded;
+mod handovers;
+mod heartbeats;
 mod history;
 mod known;
 mod leases;
 mod log;
 mod machines;
 mod membership;
+mod memory;
 mod model;
 mod nodes;
 mod operations;
+mod own_snapshots;
+mod peers;
 mod rule;
 mod shadow;
 mod stops;
+mod transfers;
 mod uncertain;
 mod wait_reason;
 
@@ -50,7 +57,8 @@ use quorate::machine::{Digest, Outcome};
 use quorate::raft::Status;
 use quorate::replica::ComparisonResult;
 use quorate::types::{
-    Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Write,
+    Comparison, Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, SnapshotTransfer,
+    Tag, Term, Write,
 };
 
 use crate::check::finding::CheckResult;
@@ -96,6 +104,13 @@ rules! {
     machines::Machines
     history::History
     bounded::Bounded
+    memory::EntriesInMemory
+    heartbeats::Heartbeats
+    peers::Peers
+    transfers::Transfers
+    comparisons::Comparisons
+    own_snapshots::OwnSnapshots
+    handovers::Handovers
     core_activity::CoreActivity
     membership::MembershipSteps
     forwarded::Forwarded

@@ -5,17 +5,20 @@ use std::fmt::Debug;
 use quorate::machine::{Digest, Outcome};
 use quorate::raft::Status;
 use quorate::replica::ComparisonResult;
-use quorate::types::{Entry, EntryId, Freshness, Index, Message, NodeId, SnapshotMeta, Tag, Write};
+use quorate::types::{
+    Comparison, Entry, EntryId, Freshness, Index, Message, NodeId, SnapshotMeta, SnapshotTransfer,
+    Tag, Term, Write,
+};
 
 use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::observe::Observation::{
-    self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, Crashed, DiskCopied,
-    DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault,
+    self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, ComparisonSent, Crashed,
+    DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault,
     MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked, ReadInvoked,
     ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive, RequestReceived, Restored,
     RolledBack, Sent, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started,
-    StateCompared, Stepped, Stopped, Submitted, Unknown, Wiped,
+    StateCompared, Stepped, Stopped, Submitted, TransferSent, Unknown, Wiped,
 };
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;
@@ -60,6 +63,8 @@ macro_rules! events {
             durable_on_all_live(leader: NodeId, id: EntryId, live: &[NodeId])
             submitted(node: NodeId, write: &Write)
             sent(message: &Message)
+            transfer_sent(transfer: &SnapshotTransfer)
+            comparison_sent(comparison: &Comparison)
             applied(node: NodeId, entries: &[Entry])
             executed(node: NodeId, command: &Executed)
             // The state machine continues at `index`, after a start or from a snapshot.
@@ -74,7 +79,7 @@ macro_rules! events {
             request_for_all_live(tag: Tag)
             request_answered(tag: Tag)
             entries_repaired(node: NodeId, missing: &[EntryId])
-            acknowledged(node: NodeId, matched: Index)
+            acknowledged(node: NodeId, term: Term, matched: Index)
             // The bytes of the command are without the mark of the operation.
             proposed(op: OpId, command: &[u8], in_session: bool)
             read_invoked(op: OpId, query: &[u8])
@@ -169,8 +174,10 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         AllLiveAcknowledged { node, id, live } => rules.durable_on_all_live(known, node, id, live),
         Submitted { node, write } => rules.submitted(known, node, write),
         Sent { message } => rules.sent(known, message),
+        TransferSent { transfer } => rules.transfer_sent(known, transfer),
+        ComparisonSent { comparison } => rules.comparison_sent(known, comparison),
         EntriesRepaired { node, missing, .. } => rules.entries_repaired(known, node, missing),
-        Acknowledged { node, matched } => rules.acknowledged(known, node, matched),
+        Acknowledged { node, term, matched } => rules.acknowledged(known, node, term, matched),
         Applied { node, entries, executed, states } => {
             rules.applied(known, node, entries)?;
             executed.iter().try_for_each(|command| rules.executed(known, node, command))?;

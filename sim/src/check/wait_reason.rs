@@ -1,7 +1,5 @@
 //! The reason why a request or a catch-up of a core node takes too long, for L2 and L5.
 
-use std::fmt::Write;
-
 use quorate::raft::RoleName;
 use quorate::types::NodeId;
 
@@ -11,18 +9,19 @@ use crate::check::nodes::Slot;
 
 /// Describes what the node in `slot` waits for, and the state of every core node.
 pub(super) fn describe_wait(known: &Known, slot: Slot) -> String {
-    let mut reason = format!("it waits {}", describe_need(known, slot));
-    for node in in_core(known) {
-        // Writing to a string cannot fail.
-        let _ = match &node.status {
-            None => write!(reason, "; {} is down", node.id),
-            Some(status) => {
-                let (status, last) = (status.to_string(), node.disk.log.last_id());
-                write!(reason, "; {}, disk up to {last}", status.trim_end())
-            }
-        };
-    }
-    reason
+    format!("it waits {}; {}", describe_need(known, slot), describe_core(known))
+}
+
+/// Describes the state of every core node.
+pub(super) fn describe_core(known: &Known) -> String {
+    let describe = |node: &Node| match &node.status {
+        None => format!("{} is down", node.id),
+        Some(status) => {
+            let (status, last) = (status.to_string(), node.disk.log.last_id());
+            format!("{}, disk up to {last}", status.trim_end())
+        }
+    };
+    in_core(known).map(describe).collect::<Vec<_>>().join("; ")
 }
 
 /// The nodes of the core.

@@ -15,8 +15,8 @@ use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
 use quorate::replica::ComparisonResult;
 use quorate::types::{
-    Entry, EntryId, Freshness, Incarnation, Index, Membership, Message, NodeId, ReadLevel,
-    SnapshotMeta, Tag, Write,
+    Comparison, Entry, EntryId, Freshness, Incarnation, Index, Membership, Message, NodeId,
+    ReadLevel, SnapshotMeta, SnapshotTransfer, Tag, Term, Write,
 };
 
 use crate::values::time::SimTime;
@@ -170,6 +170,8 @@ pub enum Observation<'a> {
     Acknowledged {
         /// The node that acknowledges.
         node: NodeId,
+        /// The term of the acknowledgement.
+        term: Term,
         /// The last acknowledged index.
         matched: Index,
     },
@@ -177,6 +179,16 @@ pub enum Observation<'a> {
     Sent {
         /// The message, with its sender and receiver.
         message: &'a Message,
+    },
+    /// A node sent a message of a snapshot transfer to the network.
+    TransferSent {
+        /// The message, with its sender and receiver.
+        transfer: &'a SnapshotTransfer,
+    },
+    /// A node sent a message of a state comparison to the network.
+    ComparisonSent {
+        /// The message, with its sender and receiver.
+        comparison: &'a Comparison,
     },
     /// A node's state machine applied entries.
     Applied {

@@ -79,6 +79,7 @@ impl Observer {
         let bounds = Bounds {
             drift_ppm,
             machine_is_durable: settings.machine_checkpoint_every.is_some(),
+            replica: settings.replica(NodeId(1)),
             ..Bounds::of(&settings.config, settings.costs())
         };
         let mut observer = Observer {
@@ -413,10 +414,12 @@ impl Observer {
             SnapshotTransferBody::Gone => self.reach(Spot::SnapshotGone),
         }
         self.note(now, transfer.from, &format_args!("-> {} {transfer}", transfer.to));
+        self.observe(now, Observation::TransferSent { transfer });
     }
 
     /// Traces a state comparison request or reply between two nodes.
     pub(crate) fn comparison_sent(&mut self, now: SimTime, comparison: &Comparison) {
+        self.observe(now, Observation::ComparisonSent { comparison });
         self.note(now, comparison.from, &format_args!("-> {} {comparison}", comparison.to));
     }
 

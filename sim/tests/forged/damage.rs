@@ -1,6 +1,6 @@
 //! Forged acknowledgements and repairs of damaged entries: S35 and S36.
 
-use quorate::types::{Index, NodeId};
+use quorate::types::{Index, NodeId, Term};
 use quorate_sim::observe::Observation;
 
 use crate::stage::{Stage, id, noop};
@@ -19,8 +19,8 @@ fn damaged() -> Stage {
 impl Stage {
     /// Node 2 decides to acknowledge its log up to `matched`.
     fn second_acknowledges(&mut self, matched: u64) {
-        let (node, matched) = (NodeId(2), Index(matched));
-        self.observes(Observation::Acknowledged { node, matched });
+        let (node, term, matched) = (NodeId(2), Term(1), Index(matched));
+        self.observes(Observation::Acknowledged { node, term, matched });
     }
 
     /// Node 2 regards its second entry as repaired.

@@ -38,7 +38,9 @@ fn a_run_without_faults_is_accepted() {
     stage.idles();
     for round in 1..100 {
         stage.advances_time(Duration::from_millis(50));
-        stage.sends(1, 2, 1, Body::Heartbeat(Heartbeat::new(round, Index(2))));
+        let confirmed = round - 1;
+        let heartbeat = Heartbeat { confirmed, ..Heartbeat::new(round, Index(2)) };
+        stage.sends(1, 2, 1, Body::Heartbeat(heartbeat));
         stage.sends(
             2,
             1,

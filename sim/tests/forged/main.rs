@@ -8,6 +8,7 @@ mod echo;
 mod election;
 mod honest;
 mod identity;
+mod leader;
 mod log;
 mod membership;
 mod rest;
@@ -17,6 +18,7 @@ mod state;
 mod status;
 mod suspects;
 mod uncertain;
+mod upkeep;
 
 use quorate_sim::check::CHECKS;
 
@@ -95,6 +97,8 @@ fn every_check_has_a_forgery() {
         damage::FORGERIES,
         suspects::FORGERIES,
         uncertain::FORGERIES,
+        leader::FORGERIES,
+        upkeep::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
     // The world checks progress by itself, so no event stream can violate it.

@@ -1,7 +1,7 @@
 //! Forged memberships: S22, S23 and L6; and honest membership changes.
 
 use quorate::raft::RoleName;
-use quorate::types::{Change, Membership, NodeId};
+use quorate::types::{Change, Lineage, Membership, NodeId};
 
 use crate::stage::{Stage, change, id, noop};
 
@@ -21,6 +21,15 @@ fn led() -> Stage {
 /// Four voters, of which node 4 has the casting vote; node 1 leads.
 fn split() -> Stage {
     led_with(of(&[1, 2, 3, 4]).with_casting(NodeId(4)))
+}
+
+/// As [`led`], with nodes that may continue without the others.
+fn survivors() -> Stage {
+    let mut stage = Stage::of_survivors();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+    stage.commits(1, 1);
+    stage
 }
 
 fn led_with(membership: Membership) -> Stage {
@@ -57,6 +66,32 @@ crate::forgeries! {
     |stage| {
         stage.holds(1, &[change(2, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
         stage.takes(1, &[change(3, 1, &of(&[1, 2, 3, 4]))]);
+    }
+
+    S22 a_voter_joins_before_it_has_caught_up on led
+    "n1 makes the membership {n1 n2 n3} target {n1 n2 n3 n4} learners {n4} joint, but the log of \
+     the new voter n4 ends at index 0, before that membership at index 2"
+    |stage| {
+        let staged = of(&[1, 2, 3]).changed(&Change::new().voter(NodeId(4)));
+        let staged = staged.expect("there is a 4");
+        stage.all_hold(&[1, 2], &[change(2, 1, &staged)]);
+        stage.commits(1, 2);
+        stage.takes(1, &[change(3, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
+    }
+
+    S22 survivors_do_not_record_that_they_continue on survivors
+    "n1 changes its membership at index 2 from {n1 n2 n3} to {n1 n2}, which continues without the \
+     other voters, but does not record that"
+    |stage| stage.takes(1, &[change(2, 1, &of(&[1, 2]))])
+
+    S22 a_membership_forgets_that_survivors_continued on survivors
+    "n1 changes its membership at index 3 from {n1 n2} to {n1 n2} learners {n3}, but forgets when \
+     the last survivors continued"
+    |stage| {
+        let lineage = Lineage { by: NodeId(1), at: id(2, 1) };
+        stage.all_hold(&[1, 2], &[change(2, 1, &of(&[1, 2]).with_lineage(lineage))]);
+        stage.commits(1, 2);
+        stage.takes(1, &[change(3, 1, &of(&[1, 2]).with_learners([NodeId(3)]))]);
     }
 
     S22 the_voters_change_in_one_step on led

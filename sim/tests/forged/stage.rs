@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use quorate::log::Log;
 use quorate::machine::{Digest, Machine, Proposer, Request, Sequence, SessionId, SessionLimits};
-use quorate::raft::{Config, RoleName, Status};
+use quorate::raft::{Config, RoleName, Status, Survivor};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
     NodeId, Payload, Restored, Root, SessionBounds, SnapshotMeta, Term, Write, WriteId,
@@ -114,6 +114,17 @@ impl Actor {
     }
 }
 
+/// The bytes of the last entries of a log, as many as the default bound of a node's memory allows.
+fn bytes_in_memory(log: &[Entry]) -> usize {
+    let max = Config::new(NodeId(1)).tail_bytes_max;
+    let sizes = log.iter().rev().map(Entry::bytes);
+    let sums = sizes.scan(0, |sum, bytes| {
+        *sum += bytes;
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= max).last().unwrap_or(0)
+}
+
 fn replace(log: &mut Vec<Entry>, entries: &[Entry]) {
     if let Some(first) = entries.first() {
         log.retain(|entry| entry.id.index < first.id.index);
@@ -135,28 +146,51 @@ impl Stage {
     /// As [`Stage::with`], with clients of `workload`.
     pub(crate) fn with_workload(membership: Membership, workload: Echo) -> Stage {
         let nodes: Vec<NodeId> = membership.ids().collect();
-        Stage::in_world(&nodes, membership, workload, false)
+        Stage::in_world(&nodes, membership, workload, |_| {})
     }
 
     /// As [`Stage::with`], in a world of six nodes, some of which may not be members.
     pub(crate) fn of_six(membership: Membership) -> Stage {
-        Stage::in_world(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default(), false)
+        Stage::in_world(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default(), |_| {})
     }
 
     /// As [`Stage::new`], with state machines that keep durable state of their own.
     pub(crate) fn of_durable_machines() -> Stage {
         let nodes = [1, 2, 3, 4, 5].map(NodeId);
-        Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), true)
+        let durable = |bounds: &mut Bounds| bounds.machine_is_durable = true;
+        Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), durable)
+    }
+
+    /// Three nodes of which the survivors may continue without the others.
+    pub(crate) fn of_survivors() -> Stage {
+        let nodes = [1, 2, 3].map(NodeId);
+        let survive = |bounds: &mut Bounds| {
+            bounds.config.survivor = Some(Survivor { after: Duration::from_secs(4) });
+        };
+        Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), survive)
+    }
+
+    /// As [`Stage::new`], with nodes that take a snapshot of every entry, keep no older entries,
+    /// and compare their states every second.
+    pub(crate) fn of_frequent_snapshots() -> Stage {
+        let nodes = [1, 2, 3, 4, 5].map(NodeId);
+        let often = |bounds: &mut Bounds| {
+            bounds.replica.snapshot_entries = 1;
+            bounds.replica.trailing_entries = 0;
+            bounds.replica.validation_period = Duration::from_secs(1);
+        };
+        Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), often)
     }
 
     fn in_world(
         nodes: &[NodeId],
         membership: Membership,
         workload: Echo,
-        machine_is_durable: bool,
+        change: impl FnOnce(&mut Bounds),
     ) -> Stage {
-        let of = Bounds::of(&Config::new(NodeId(1)), Costs::default());
-        let bounds = Bounds { machine_is_durable, ..of };
+        let mut bounds = Bounds::of(&Config::new(NodeId(1)), Costs::default());
+        bounds.replica.validation_period = Duration::from_secs(3600);
+        change(&mut bounds);
         let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
         let actors = nodes.iter().map(|id| (*id, Actor::new(*id))).collect();
         let now = SimTime(1_000_000_000);
@@ -242,6 +276,7 @@ impl Stage {
         actor.status.applied = log.applied();
         actor.status.snapshot = log.snapshot().index;
         actor.status.base = log.base().index;
+        actor.status.tail_bytes = bytes_in_memory(&restored.tail);
         actor.log = restored.tail.clone();
         let status = actor.status;
         let membership = snapshot.membership;
@@ -408,8 +443,11 @@ impl Stage {
     pub(crate) fn takes(&mut self, node: u64, entries: &[Entry]) {
         let last = entries.last().expect("the write has entries").id;
         let first = entries[0].id.index;
+        let mut log = self.actor(node).log.clone();
+        replace(&mut log, entries);
         self.changes_status(node, |status| {
             status.last = last;
+            status.tail_bytes = bytes_in_memory(&log);
             status.durable = status.durable.min(first.previous());
         });
         self.submits(node, None, entries);
@@ -511,6 +549,16 @@ impl Stage {
         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
         let message = Message { from, incarnation, to, term, body };
         self.observes(Observation::Sent { message: &message });
+    }
+
+    /// The node takes an input, and sends a message in the same step.
+    pub(crate) fn sends_in_step(&mut self, from: u64, to: u64, term: u64, body: Body) {
+        self.steps(from);
+        let incarnation = self.disk_of(from);
+        let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
+        let message = Message { from, incarnation, to, term, body };
+        self.violation =
+            self.checks.observe(self.now, Observation::Sent { message: &message }).err();
     }
 
     /// One node acknowledges another node's entries.

@@ -121,8 +121,8 @@ impl Snapshots {
 
     /// Begins to take a snapshot of the state after `last`. Each [`SnapshotEvent::ReadyForChunk`]
     /// is answered by [`Snapshots::chunk`] or [`Snapshots::end`]. Returns false if another snapshot
-    /// is being taken or received, a newer one exists, or a file for this index exists, even a
-    /// damaged one.
+    /// is being taken or received, or a complete one is at least as new. A file of this index that
+    /// was not verified is replaced: the node may have stopped before the superblock named it.
     #[must_use]
     pub(crate) fn begin(
         &mut self,
@@ -130,8 +130,7 @@ impl Snapshots {
         last: EntryId,
         membership: Membership,
     ) -> bool {
-        let is_useful = last.index > self.newest() && !self.files.contains_key(&last.index);
-        if self.work.is_some() || !is_useful {
+        if self.work.is_some() || last.index <= self.newest() {
             return false;
         }
         self.remove_partials(operations, None);

@@ -94,8 +94,8 @@ impl Node {
                 Note::RaftAction(action) => {
                     match &action {
                         Action::Send(message) if message.body.acknowledged() > Index::ZERO => {
-                            let matched = message.body.acknowledged();
-                            run.observe(Observation::Acknowledged { node, matched });
+                            let (term, matched) = (message.term, message.body.acknowledged());
+                            run.observe(Observation::Acknowledged { node, term, matched });
                         }
                         _ => {}
                     }

@@ -11,7 +11,7 @@ use crate::stage::{Actor, Stage};
 impl Stage {
     /// Three new nodes without a membership.
     pub(crate) fn not_bootstrapped() -> Stage {
-        Stage::in_world(&[1, 2, 3].map(NodeId), Membership::default(), Echo::default(), false)
+        Stage::in_world(&[1, 2, 3].map(NodeId), Membership::default(), Echo::default(), |_| {})
     }
 
     /// The incarnation of the node's disk.

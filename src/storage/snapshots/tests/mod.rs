@@ -126,6 +126,22 @@ fn no_snapshot_is_removed_before_the_superblock_names_the_next() {
 }
 
 #[test]
+fn a_snapshot_that_the_superblock_does_not_name_is_taken_again() {
+    let (mut node, content) = (Node::new(), content(700, 3));
+    let earlier = node.take_current(id(20), b"twenty");
+    let Some(SnapshotEvent::Taken(meta)) = node.take(id(30), &content) else { panic!("not taken") };
+    let mut node = node.restarted(Kept::Nothing);
+    assert_eq!(node.snapshots.current(), Some(&earlier), "the superblock does not name the last");
+    node.disk.bytes(snapshot(30))[4096 + 600] ^= 1;
+    assert_eq!(node.take(id(30), &content), Some(SnapshotEvent::Taken(meta.clone())));
+    node.set_current(&meta);
+    assert!(node.settle());
+    let mut node = node.restarted(Kept::Nothing);
+    assert_eq!(node.snapshots.current(), Some(&meta));
+    assert_eq!(node.content(&meta), content);
+}
+
+#[test]
 fn only_one_newer_snapshot_is_taken_or_received_at_a_time() {
     let mut node = Node::new();
     let operations = &mut node.operations;

@@ -1,0 +1,154 @@
+//! State comparison between nodes: the replies are true, and comparisons take place. It is the part
+//! of S31 about replies, and L8.
+
+use std::time::Duration;
+
+use quorate::machine::Digest;
+use quorate::raft::Status;
+use quorate::replica::{ComparisonResult, ReplicaConfig};
+use quorate::types::{Comparison, ComparisonBody, Hash128, Index, NodeId};
+
+use crate::check::finding::{CheckResult, L8, S31};
+use crate::check::known::Known;
+use crate::check::nodes::Slot;
+use crate::check::rule::Rule;
+use crate::values::time::SimTime;
+
+/// The digests that each node must know, and the comparisons that it made.
+#[derive(Clone, Debug)]
+pub(super) struct Comparisons {
+    nodes: Vec<Machine>,
+    is_stable: bool,
+}
+
+/// The state machine of one node.
+#[derive(Clone, Debug, Default)]
+struct Machine {
+    /// The index from which the machine continued, and the last one that it applied.
+    from: Index,
+    applied: Index,
+    /// Whether the digest of each of these indices is known.
+    is_known: bool,
+    /// The last index applied when the node last compared its state.
+    compared: Index,
+    /// The time since when the node has something new to compare.
+    due_since: Option<SimTime>,
+}
+
+/// The number of multiples of the interval whose digests a node keeps
+/// (`ReplicaConfig::validation_entries`).
+const MULTIPLES: u64 = 4096;
+
+impl Rule for Comparisons {
+    fn new(known: &Known) -> Comparisons {
+        Comparisons { nodes: vec![Machine::default(); known.model.nodes.len()], is_stable: false }
+    }
+
+    fn machine_started(&mut self, known: &Known, node: NodeId, index: Index) -> CheckResult {
+        let since = Some(known.now);
+        let started = Machine {
+            from: index,
+            applied: index,
+            is_known: true,
+            due_since: since,
+            ..Machine::default()
+        };
+        self.nodes[known.model.slot(node).0] = started;
+        Ok(())
+    }
+
+    fn reached(
+        &mut self,
+        known: &Known,
+        node: NodeId,
+        at: Index,
+        is: Option<Digest>,
+    ) -> CheckResult {
+        let machine = &mut self.nodes[known.model.slot(node).0];
+        machine.applied = at;
+        machine.is_known &= is.is_some();
+        machine.due_since.get_or_insert(known.now);
+        Ok(())
+    }
+
+    fn state_compared(&mut self, known: &Known, node: NodeId, _: ComparisonResult) -> CheckResult {
+        let machine = &mut self.nodes[known.model.slot(node).0];
+        machine.compared = machine.applied;
+        machine.due_since = None;
+        Ok(())
+    }
+
+    fn stabilized(&mut self, known: &Known) -> CheckResult {
+        self.is_stable = true;
+        for machine in &mut self.nodes {
+            machine.due_since = machine.due_since.map(|_| known.now);
+        }
+        Ok(())
+    }
+
+    /// Checks a reply: the digest at a multiple of the interval, or at one of the last indices, is
+    /// known, and is that of the state at this index.
+    fn comparison_sent(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
+        let ComparisonBody::Reply { index, state_digest, .. } = comparison.body else {
+            return Ok(());
+        };
+        let (id, interval) = (comparison.from, known.bounds.replica.validation_entries);
+        let machine = &self.nodes[known.model.slot(id).0];
+        let is_kept = index.0.is_multiple_of(interval)
+            && index.0.saturating_add(MULTIPLES * interval) > machine.applied.0
+            || index.0.saturating_add(interval) > machine.applied.0;
+        let (found, expected) = (state_digest.results, known.expected.state_at(index).flatten());
+        let Some(Digest(expected)) = expected else { return Ok(()) };
+        let is_wrong = found.is_some_and(|found| found != Hash128(expected));
+        let must_know = is_kept && machine.is_known && machine.from <= index;
+        if known.taint.has(id) || !machine.is_known || !(is_wrong || must_know && found.is_none()) {
+            return Ok(());
+        }
+        let (to, expected) = (comparison.to, Hash128(expected));
+        S31.violated(format!(
+            "{id} replies to {to} that it has {state_digest} at index {index}, but its state there \
+             has results {expected}"
+        ))
+    }
+
+    /// Checks that a core node compares its state in time.
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        if !self.is_stable {
+            return Ok(());
+        }
+        let slot = known.model.slot(status.id);
+        let machine = &mut self.nodes[slot.0];
+        let Some(since) = machine.due_since else { return Ok(()) };
+        let bound = comparison_time_max(&known.bounds.replica);
+        if known.now.since(since) <= bound {
+            return Ok(());
+        }
+        if !compares(known, slot) {
+            machine.due_since = Some(known.now);
+            return Ok(());
+        }
+        let (id, applied, compared) = (status.id, machine.applied, machine.compared);
+        L8.violated(format!(
+            "{id} has not compared its state since {since} s for {bound:?}: it has applied index \
+             {applied}, and index {compared} when it last compared its state"
+        ))
+    }
+}
+
+/// Whether the node must compare its state: it is in the core, it is usable, and the membership has
+/// other voters.
+fn compares(known: &Known, slot: Slot) -> bool {
+    let id = known.model.node(slot).id;
+    let membership = &known.model.electorate(slot).membership;
+    known.is_in_core(slot)
+        && known.is_member(slot)
+        && !known.quarantined.contains(&id)
+        && membership.voters().any(|voter| voter != id)
+}
+
+/// The longest time until a node that applies entries has compared its state: two periods, because
+/// the first may end just before an entry is applied, and the time of the comparison itself. Clocks
+/// run at most twice as slow as real time.
+fn comparison_time_max(config: &ReplicaConfig) -> Duration {
+    (config.validation_period * 2 + config.validation_timeout * 2) * 2
+}

@@ -1,0 +1,165 @@
+//! A node's own snapshots: it takes them when they are due (L9), and drops the entries that they
+//! replace (S44).
+
+use quorate::raft::Status;
+use quorate::replica::ComparisonResult;
+use quorate::types::{
+    Entry, EntryId, Index, NodeId, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody,
+};
+
+use crate::check::costs::Volume;
+use crate::check::finding::{CheckResult, L9, S44};
+use crate::check::known::Known;
+use crate::check::rule::Rule;
+use crate::values::time::SimTime;
+
+/// The progress of each node's own snapshots.
+#[derive(Clone, Debug)]
+pub(super) struct OwnSnapshots {
+    nodes: Vec<Taker>,
+    is_stable: bool,
+    /// The size of the largest snapshot so far, in bytes.
+    snapshot_bytes: u64,
+}
+
+/// The progress of one node's snapshots.
+#[derive(Clone, Debug, Default)]
+struct Taker {
+    /// The entries applied since the node started, restored a state, or took its last snapshot.
+    entries: u64,
+    bytes: u64,
+    /// The time since when a snapshot is overdue in a stable cluster.
+    overdue: Option<SimTime>,
+    /// The last index of the last snapshot.
+    last: Index,
+    /// The index through which the log must be compacted, and the steps since that is known.
+    base: Option<(Index, u8)>,
+}
+
+/// A snapshot is overdue after this many times the configured number of entries or bytes. While a
+/// node sends a snapshot to a peer, twice the number is due; and a snapshot that the node could not
+/// begin, because it received one, is due again after the same number.
+const OVERDUE_TIMES: u64 = 4;
+
+/// The flushes of a snapshot: of its file, of the directory, and of each copy of the superblock,
+/// each of which may wait for another flush.
+const FLUSHES: u32 = 16;
+
+impl Rule for OwnSnapshots {
+    fn new(known: &Known) -> OwnSnapshots {
+        let nodes = vec![Taker::default(); known.model.nodes.len()];
+        OwnSnapshots { nodes, is_stable: false, snapshot_bytes: 0 }
+    }
+
+    fn stabilized(&mut self, known: &Known) -> CheckResult {
+        self.is_stable = true;
+        for taker in &mut self.nodes {
+            taker.overdue = taker.is_due(known).then_some(known.now);
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let last = status.snapshot;
+        self.nodes[known.model.slot(status.id).0] = Taker { last, ..Taker::default() };
+        Ok(())
+    }
+
+    fn machine_started(&mut self, known: &Known, node: NodeId, _: Index) -> CheckResult {
+        let snapshot = known.model.of(node).status.map_or(Index::ZERO, |status| status.snapshot);
+        let taker = &mut self.nodes[known.model.slot(node).0];
+        *taker = Taker { last: taker.last.max(snapshot), ..Taker::default() };
+        Ok(())
+    }
+
+    fn state_compared(&mut self, known: &Known, node: NodeId, _: ComparisonResult) -> CheckResult {
+        if known.quarantined.contains(&node) {
+            self.restart(known, node);
+        }
+        Ok(())
+    }
+
+    /// A node that receives a snapshot takes none meanwhile.
+    fn transfer_sent(&mut self, known: &Known, transfer: &SnapshotTransfer) -> CheckResult {
+        if matches!(transfer.body, SnapshotTransferBody::Request(_)) {
+            self.restart(known, transfer.from);
+        }
+        Ok(())
+    }
+
+    fn snapshot_frozen(&mut self, _: &Known, _: NodeId, _: EntryId, bytes: &[u8]) -> CheckResult {
+        self.snapshot_bytes = self.snapshot_bytes.max(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn snapshot_taken(&mut self, known: &Known, node: NodeId, meta: &SnapshotMeta) -> CheckResult {
+        let trailing = known.bounds.replica.trailing_entries;
+        let last = meta.last.index;
+        let taker = &mut self.nodes[known.model.slot(node).0];
+        let older = taker.last;
+        let base = older.min(Index(last.0.saturating_sub(trailing)));
+        *taker = Taker {
+            last: last.max(older),
+            base: (last > older).then_some((base, 0)),
+            ..Taker::default()
+        };
+        Ok(())
+    }
+
+    fn applied(&mut self, known: &Known, node: NodeId, entries: &[Entry]) -> CheckResult {
+        let taker = &mut self.nodes[known.model.slot(node).0];
+        taker.entries += entries.len() as u64;
+        taker.bytes += entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
+        if self.is_stable && taker.overdue.is_none() && taker.is_due(known) {
+            taker.overdue = Some(known.now);
+        }
+        Ok(())
+    }
+
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        let taker = &mut self.nodes[slot.0];
+        if let Some((base, steps)) = &mut taker.base {
+            *steps += 1;
+            if status.base >= *base {
+                taker.base = None;
+            } else if *steps > 2 {
+                return S44.violated(format!(
+                    "{} keeps the log after index {}, but its snapshots replace the entries up to \
+                     index {base}",
+                    status.id, status.base
+                ));
+            }
+        }
+        let Some(since) = taker.overdue else { return Ok(()) };
+        let volume = Volume { snapshot_bytes: 2 * self.snapshot_bytes, ..Volume::default() };
+        let costs = &known.bounds.costs;
+        let bound = known.bounds.config.election_timeout_max
+            + costs.flush * FLUSHES
+            + costs.transfer_time(volume, &known.bounds.config);
+        if !known.is_in_core(slot) || known.now.since(since) <= bound {
+            return Ok(());
+        }
+        let (id, Taker { entries, bytes, last, .. }) = (status.id, taker);
+        L9.violated(format!(
+            "{id} has taken no snapshot within {bound:?} after {since} s: it has applied {entries} \
+             entries of {bytes} bytes, and its last snapshot ends at index {last}"
+        ))
+    }
+}
+
+impl OwnSnapshots {
+    /// Counts anew what the node applies.
+    fn restart(&mut self, known: &Known, node: NodeId) {
+        let taker = &mut self.nodes[known.model.slot(node).0];
+        *taker = Taker { last: taker.last, base: taker.base, ..Taker::default() };
+    }
+}
+
+impl Taker {
+    fn is_due(&self, known: &Known) -> bool {
+        let config = &known.bounds.replica;
+        self.entries / OVERDUE_TIMES >= config.snapshot_entries
+            || self.bytes / OVERDUE_TIMES >= config.snapshot_bytes
+    }
+}

@@ -1,0 +1,246 @@
+//! A leader's view of its peers: what it knows of a peer's log only grows (S42), and it sends an
+//! entry again only if the peer may lack it (S41).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use quorate::raft::Status;
+use quorate::types::{AppendOutcome, Body, Index, Message, NodeId, Term};
+
+use crate::check::electorate::Electorate;
+use crate::check::finding::{CheckResult, S41, S42};
+use crate::check::known::Known;
+use crate::check::nodes::{Nodes, Slot};
+use crate::check::rule::Rule;
+use crate::values::time::SimTime;
+
+/// The number of unanswered rounds of which a view knows what was acknowledged before.
+const ROUNDS_MAX: usize = 16;
+
+/// For each leader and peer, what the leader sent and learned.
+#[derive(Clone, Debug)]
+pub(super) struct Peers {
+    nodes: usize,
+    views: Vec<View>,
+    /// When each node took its last step.
+    stepped: Vec<SimTime>,
+    /// The nodes that lost what their disk held, so that leaders learn of less than before.
+    lost: Nodes,
+}
+
+/// What a leader sent to a peer in one term, and what it learned of the peer.
+#[derive(Clone, Debug, Default)]
+struct View {
+    term: Term,
+    /// The index up to which the leader counted the peer's log as matched, and the conditions under
+    /// which that may not fall.
+    matched: Option<(Index, Conditions)>,
+    /// The index after the last entry sent, and the highest of them.
+    next: Index,
+    end: Index,
+    /// Whether every entry sent before some time was acknowledged, and no reply since then told the
+    /// leader to go back.
+    is_streaming: bool,
+    /// Whether the peer had no space or was uncertain in this term.
+    is_irregular: bool,
+    /// The last round that the leader sent to the peer, and the one when it last sent entries.
+    round: u64,
+    sent_in: u64,
+    /// The highest round that the peer answered, and the highest index that it acknowledged.
+    answered: u64,
+    acknowledged: Index,
+    /// The rounds that the peer has not answered, each with the index acknowledged before it.
+    unanswered: VecDeque<(u64, Index)>,
+}
+
+/// A leader forgets what it knows of a peer only if the peer starts anew or the membership changes.
+#[derive(Clone, Debug)]
+struct Conditions {
+    leader_starts: u64,
+    peer_starts: u64,
+    electorate: Arc<Electorate>,
+}
+
+impl Conditions {
+    fn of(known: &Known, leader: Slot, peer: Slot) -> Conditions {
+        let model = &known.model;
+        Conditions {
+            leader_starts: model.node(leader).starts,
+            peer_starts: model.node(peer).starts,
+            electorate: Arc::clone(model.electorate(leader)),
+        }
+    }
+
+    fn hold(&self, known: &Known, leader: Slot, peer: Slot) -> bool {
+        let model = &known.model;
+        self.leader_starts == model.node(leader).starts
+            && self.peer_starts == model.node(peer).starts
+            && Arc::ptr_eq(&self.electorate, model.electorate(leader))
+    }
+}
+
+impl Rule for Peers {
+    fn new(known: &Known) -> Peers {
+        let nodes = known.model.nodes.len();
+        Peers {
+            nodes,
+            views: vec![View::default(); nodes * nodes],
+            stepped: vec![SimTime::default(); nodes],
+            lost: Nodes::default(),
+        }
+    }
+
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.stepped[known.model.slot(status.id).0] = known.now;
+        Ok(())
+    }
+
+    fn wiped(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        self.lost.insert(known.model.slot(node));
+        Ok(())
+    }
+
+    fn rolled_back(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        self.lost.insert(known.model.slot(node));
+        Ok(())
+    }
+
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        for other in known.model.slots() {
+            self.view(slot, other).is_streaming = false;
+            self.view(other, slot).is_streaming = false;
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let (from, to) = (known.model.slot(message.from), known.model.slot(message.to));
+        let acknowledged = message.body.acknowledged();
+        if acknowledged > Index::ZERO {
+            let view = self.view_in(to, from, message.term);
+            view.acknowledged = view.acknowledged.max(acknowledged);
+        }
+        match &message.body {
+            Body::Heartbeat(heartbeat) => {
+                self.view_in(from, to, message.term).begin(heartbeat.round);
+                Ok(())
+            }
+            Body::AppendEntries { entries, .. } => match (entries.first(), entries.last()) {
+                (Some(first), Some(last)) => {
+                    let range = (first.id.index, last.id.index);
+                    let is_late = self.stepped[from.0] != known.now;
+                    let view = self.view_in(from, to, message.term);
+                    // A lagging driver sends what the leader decided before the last replies.
+                    view.is_streaming &= !is_late;
+                    view.check_sent(message, range)
+                }
+                _ => Ok(()),
+            },
+            Body::HeartbeatReply { round, ready, durable, .. } => {
+                let may_lack = self.lost.contains(from) || known.model.node(from).is_uncertain();
+                let view = self.view_in(to, from, message.term);
+                view.answered = view.answered.max(*round);
+                view.is_irregular |= ready.is_uncertain;
+                let is_regular = view.term == message.term && !view.is_irregular && !may_lack;
+                if is_regular { view.check_durable(message, *round, *durable) } else { Ok(()) }
+            }
+            Body::AppendEntriesReply(outcome) => {
+                let view = self.view_in(to, from, message.term);
+                view.is_irregular |=
+                    matches!(outcome, AppendOutcome::NoSpace { .. } | AppendOutcome::Stored { .. });
+                view.is_streaming &= matches!(outcome, AppendOutcome::Accepted { .. });
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that what the leader knows of the peer's log does not fall.
+    fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
+        let model = &known.model;
+        let (leader, slot) = (model.slot(id), model.slot(peer));
+        let Some(status) = model.node(leader).status else { return Ok(()) };
+        let view = self.view_in(leader, slot, status.term);
+        let conditions = Conditions::of(known, leader, slot);
+        let before = view.matched.replace((to, conditions));
+        let before = before.filter(|(_, conditions)| conditions.hold(known, leader, slot));
+        let is_same = before.is_some();
+        view.is_streaming =
+            is_same && !view.is_irregular && (view.is_streaming || view.end <= to.next());
+        let is_irregular = view.is_irregular || model.node(slot).is_uncertain();
+        let may_fall = is_irregular || self.lost.contains(slot);
+        let Some((before, _)) = before.filter(|(before, _)| to < *before && !may_fall) else {
+            return Ok(());
+        };
+        S42.violated(format!(
+            "{id} leads term {} and counts {peer}'s log as matched up to index {to}, but counted \
+             index {before} before",
+            status.term
+        ))
+    }
+}
+
+impl Peers {
+    fn view(&mut self, leader: Slot, peer: Slot) -> &mut View {
+        &mut self.views[leader.0 * self.nodes + peer.0]
+    }
+
+    /// The view in a term. Messages of earlier terms change nothing that matters.
+    fn view_in(&mut self, leader: Slot, peer: Slot, term: Term) -> &mut View {
+        let view = self.view(leader, peer);
+        if view.term < term {
+            *view = View { term, ..View::default() };
+        } else if view.term > term {
+            view.is_streaming = false;
+        }
+        view
+    }
+}
+
+impl View {
+    /// Records a round that the leader begins. Only the last rounds matter.
+    fn begin(&mut self, round: u64) {
+        self.round = round;
+        self.unanswered.push_back((round, self.acknowledged));
+        if self.unanswered.len() > ROUNDS_MAX {
+            self.unanswered.pop_front();
+        }
+    }
+
+    /// Checks that a peer's disk has what the peer had acknowledged to this leader before the round
+    /// that it answers.
+    fn check_durable(&mut self, message: &Message, round: u64, durable: Index) -> CheckResult {
+        while self.unanswered.pop_front_if(|(earlier, _)| *earlier < round).is_some() {}
+        let begun = self.unanswered.front().filter(|(earlier, _)| *earlier == round);
+        let Some((_, before)) = begun.filter(|(_, acknowledged)| *acknowledged > durable) else {
+            return Ok(());
+        };
+        let Message { from, to, term, .. } = message;
+        S42.violated(format!(
+            "{from} tells {to} in round {round} of term {term} that its log is durable up to index \
+             {durable}, but had acknowledged index {before} before that round"
+        ))
+    }
+
+    /// Checks entries that the leader sends: it goes back only after a reply to a round that it
+    /// began after it sent those entries, because an earlier reply does not show that they were
+    /// lost.
+    fn check_sent(&mut self, message: &Message, (first, last): (Index, Index)) -> CheckResult {
+        let goes_back = first < self.next && message.term == self.term;
+        let is_justified = !self.is_streaming || self.answered > self.sent_in;
+        let (next, sent_in) = (self.next, self.sent_in);
+        (self.next, self.end) = (last.next(), self.end.max(last.next()));
+        self.sent_in = self.round;
+        if !goes_back || is_justified {
+            return Ok(());
+        }
+        let Message { from, to, term, .. } = message;
+        S41.violated(format!(
+            "{from} leads term {term} and sends entry {first} to {to} again: it had sent all \
+             entries before {next}, the last ones in round {sent_in}, and {to} has answered only \
+             round {}",
+            self.answered
+        ))
+    }
+}

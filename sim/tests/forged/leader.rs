@@ -1,0 +1,201 @@
+//! Forged leaders: S40 to S42, S45 and L7.
+
+use std::time::Duration;
+
+use quorate::raft::RoleName;
+use quorate::types::{AppendOutcome, Body, EntryId, Heartbeat, Index, NodeId, Readiness, Term};
+use quorate_sim::observe::Observation;
+
+use crate::stage::{Stage, id, noop};
+
+/// Node 1 leads term 1 and has committed its first entry.
+fn led() -> Stage {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+    stage.commits(1, 1);
+    stage
+}
+
+/// As [`led`], and node 2 has acknowledged the first entry, and every round.
+fn streaming() -> Stage {
+    let mut stage = led();
+    stage.beats(1, 1);
+    stage.appends(1, 1);
+    stage.acknowledges(2, 1, 1, 1);
+    stage.counts_as_matched(1, 2, 1);
+    stage.counts_as_matched(1, 2, 1);
+    stage.answers_round(1);
+    stage.all_hold(&[1], &[noop(2, 1), noop(3, 1)]);
+    stage.beats(2, 1);
+    stage.appends(2, 3);
+    stage
+}
+
+impl Stage {
+    /// Node 1 begins a round in term 1 and regards another one as confirmed.
+    fn beats(&mut self, round: u64, committed: u64) {
+        let confirmed = if committed > 0 { round - 1 } else { 0 };
+        let heartbeat = Heartbeat { confirmed, ..Heartbeat::new(round, Index(committed)) };
+        self.sends(1, 2, 1, Body::Heartbeat(heartbeat));
+    }
+
+    /// Node 2 answers a round of node 1.
+    fn answers_round(&mut self, round: u64) {
+        let (verified, matched, durable) = (Index(1), Index(1), Index(1));
+        let ready = Readiness::default();
+        self.sends(2, 1, 1, Body::HeartbeatReply { round, verified, matched, durable, ready });
+    }
+
+    /// Node 1 sends entries of term 1 to node 2.
+    fn appends(&mut self, first: u64, last: u64) {
+        let prev = if first == 1 { EntryId::ZERO } else { id(first - 1, 1) };
+        let entries = (first..=last).map(|index| noop(index, 1)).collect();
+        let body = Body::AppendEntries { prev, entries, committed: Index(1) };
+        self.sends_in_step(1, 2, 1, body);
+    }
+}
+
+#[test]
+fn an_entry_is_sent_again_after_a_reply_to_a_later_round() {
+    let mut stage = streaming();
+    stage.beats(3, 1);
+    stage.answers_round(3);
+    stage.appends(2, 3);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn an_entry_is_sent_again_after_a_rejection() {
+    let mut stage = streaming();
+    let hint = id(1, 1);
+    let outcome = AppendOutcome::Rejected { prev: Index(2), hint };
+    stage.sends(2, 1, 1, Body::AppendEntriesReply(outcome));
+    stage.appends(2, 3);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_late_message_may_carry_an_entry_again() {
+    let mut stage = streaming();
+    let body =
+        Body::AppendEntries { prev: id(1, 1), entries: vec![noop(2, 1)], committed: Index(1) };
+    stage.sends(1, 2, 1, body);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_leader_forgets_a_peer_that_starts_anew() {
+    let mut stage = streaming();
+    stage.crashes(2);
+    stage.starts(2);
+    stage.counts_as_matched(1, 2, 0);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn rounds_after_the_first_commit_are_relied_on() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.beats(1, 0);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+    stage.commits(1, 1);
+    let begun = Body::Heartbeat(Heartbeat::new(2, Index(1)));
+    stage.sends(1, 2, 1, begun);
+    stage.beats(3, 1);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn another_node_leads_after_a_transfer() {
+    let mut stage = led();
+    stage.stabilizes(&[1, 2, 3]);
+    stage.sends(1, 2, 1, Body::TimeoutNow);
+    stage.wins(2, 2, &[1, 3]);
+    stage.advances_time(Duration::from_secs(5));
+    stage.steps(3);
+    assert_eq!(stage.violation(), None);
+}
+
+crate::forgeries! {
+    S40 a_round_before_the_first_commit_is_relied_on
+    "n1 leads term t1 and relies on its heartbeat round 1 in round 2, but had committed no entry \
+     of its term when that round began"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        stage.beats(1, 0);
+        stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+        stage.commits(1, 1);
+        stage.beats(2, 1);
+    }
+
+    S40 a_round_is_echoed_before_the_first_commit
+    "n1 leads term t1 and relies on its heartbeat round 1 in round 2, but had committed no entry \
+     of its term when that round began"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        stage.beats(1, 0);
+        let heartbeat = Heartbeat { echo: 1, ..Heartbeat::new(2, Index::ZERO) };
+        stage.sends(1, 2, 1, Body::Heartbeat(heartbeat));
+    }
+
+    S40 a_read_lease_is_granted_without_a_confirmed_round on led
+    "n1 leads term t1 and grants n2 a read lease of 100ms in round 1, but relies on no confirmed \
+     round"
+    |stage| {
+        let read_lease = Duration::from_millis(100);
+        let heartbeat = Heartbeat { read_lease, ..Heartbeat::new(1, Index(1)) };
+        stage.sends(1, 2, 1, Body::Heartbeat(heartbeat));
+    }
+
+    S41 an_entry_is_sent_twice on streaming
+    "n1 leads term t1 and sends entry 2 to n2 again: it had sent all entries before 4, the last \
+     ones in round 2, and n2 has answered only round 1"
+    |stage| stage.appends(2, 2)
+
+    S42 a_peers_disk_has_less_than_the_peer_acknowledged on streaming
+    "n2 tells n1 in round 2 of term t1 that its log is durable up to index 0, but had acknowledged \
+     index 1 before that round"
+    |stage| {
+        let (round, verified, matched, durable) = (2, Index(1), Index(0), Index(0));
+        let ready = Readiness::default();
+        stage.sends(2, 1, 1, Body::HeartbeatReply { round, verified, matched, durable, ready });
+    }
+
+    S42 a_leader_forgets_what_a_peer_acknowledged on streaming
+    "n1 leads term t1 and counts n2's log as matched up to index 0, but counted index 1 before"
+    |stage| stage.counts_as_matched(1, 2, 0)
+
+    S45 a_node_acknowledges_in_an_earlier_term on led
+    "n2 acknowledges index 1 in term t1, but is in term t2"
+    |stage| {
+        stage.enters(2, 2);
+        let (node, term, matched) = (NodeId(2), Term(1), Index(1));
+        stage.observes(Observation::Acknowledged { node, term, matched });
+    }
+
+    L7 a_round_is_not_confirmed on led
+    "n1 leads term t1 of an idle cluster and began round 2 at 1.004100 s, but regards only round 0 \
+     as confirmed after 160ms"
+    |stage| {
+        stage.stabilizes(&[1, 2, 3]);
+        stage.idles();
+        stage.sends(1, 2, 1, Body::Heartbeat(Heartbeat::new(2, Index(1))));
+        stage.advances_time(Duration::from_millis(200));
+        stage.sends(1, 2, 1, Body::Heartbeat(Heartbeat::new(3, Index(1))));
+    }
+
+    L10 no_node_leads_after_a_transfer on led
+    "no core node leads 9.76s after the leader of term t1 asked another node to campaign at \
+     1.004000 s: n1  follower       t1   1/1/1/0, disk up to 1@t1; n2  follower       t1   \
+     1/1/0/0, disk up to 1@t1; n3  follower       t1   1/1/0/0, disk up to 1@t1"
+    |stage| {
+        stage.stabilizes(&[1, 2, 3]);
+        stage.sends(1, 2, 1, Body::TimeoutNow);
+        stage.changes_status(1, |status| {
+            (status.role, status.leader) = (RoleName::Follower, None);
+        });
+        stage.advances_time(Duration::from_secs(60));
+        stage.steps(3);
+    }
+}

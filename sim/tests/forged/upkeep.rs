@@ -1,0 +1,180 @@
+//! Forged upkeep of a node: entries in memory (S39), snapshots and their parts (S29, S43, S44, L9),
+//! and state comparison (S31, L8).
+
+use std::time::Duration;
+
+use quorate::replica::ComparisonResult;
+use quorate::types::{
+    Comparison, ComparisonBody, Index, NodeId, Root, SnapshotPart, SnapshotTransfer,
+    SnapshotTransferBody, StateDigest,
+};
+use quorate_sim::observe::Observation;
+
+use crate::stage::{Stage, id, noop};
+
+/// A time that is longer than every bound of the clusters below.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Node 1 leads term 1, and nodes 1 to 3 have applied its entries.
+fn applied() -> Stage {
+    let mut stage = Stage::of_frequent_snapshots();
+    stage.wins(1, 1, &[2, 3]);
+    let entries: Vec<_> = (1..=4).map(|index| noop(index, 1)).collect();
+    stage.all_hold(&[1, 2, 3], &entries);
+    for node in 1..=3 {
+        stage.commits(node, 4);
+        stage.applies(node, 4);
+    }
+    stage
+}
+
+/// As [`applied`], in the stabilization phase, with one part of a snapshot sent on request.
+fn transferred() -> Stage {
+    let mut stage = applied();
+    stage.stabilizes(&[1, 2, 3]);
+    stage.asks_for_part();
+    stage.sends_part(10);
+    stage
+}
+
+impl Stage {
+    /// Node 2 requests a part of a snapshot from node 1.
+    fn asks_for_part(&mut self) {
+        self.transfers(2, 1, SnapshotTransferBody::Request(SnapshotPart::Chunk(0)));
+    }
+
+    /// Node 1 sends a part of a snapshot to node 2.
+    fn sends_part(&mut self, bytes: usize) {
+        let part = vec![0; bytes].into();
+        self.transfers(1, 2, SnapshotTransferBody::Bytes(SnapshotPart::Chunk(0), part));
+    }
+
+    fn transfers(&mut self, from: u64, to: u64, body: SnapshotTransferBody) {
+        let root = Root([7; 32]);
+        let transfer = SnapshotTransfer { from: NodeId(from), to: NodeId(to), root, body };
+        self.observes(Observation::TransferSent { transfer: &transfer });
+    }
+
+    /// Node 1 replies to node 2 that its digest at `index` is unknown.
+    fn does_not_know_digest(&mut self, index: u64) {
+        let (index, state_digest) = (Index(index), StateDigest::default());
+        let body = ComparisonBody::Reply { round: 1, index, state_digest };
+        let comparison = Comparison { from: NodeId(1), to: NodeId(2), body };
+        self.observes(Observation::ComparisonSent { comparison: &comparison });
+    }
+
+    /// The node compares its state with the others'.
+    fn compares(&mut self, node: u64) {
+        let result = ComparisonResult::Consistent { index: Index(4) };
+        self.observes(Observation::StateCompared { node: NodeId(node), result });
+    }
+
+    /// Node 1 takes its first two snapshots, and compacts its log through `base`.
+    fn takes_snapshots(&mut self, base: u64) {
+        self.has_snapshot(1, id(2, 1), 1);
+        self.changes_status(1, |status| status.snapshot = Index(2));
+        self.has_snapshot(1, id(4, 1), 2);
+        self.changes_status(1, |status| {
+            (status.snapshot, status.base) = (Index(4), Index(base));
+        });
+        self.steps(1);
+        self.steps(1);
+    }
+}
+
+#[test]
+fn a_cluster_that_keeps_up_is_accepted() {
+    let mut stage = transferred();
+    stage.advances_time(Duration::from_millis(10));
+    stage.asks_for_part();
+    stage.sends_part(4096);
+    stage.takes_snapshots(2);
+    for node in 1..=3 {
+        stage.compares(node);
+    }
+    [2, 3].into_iter().for_each(|node| stage.has_snapshot(node, id(4, 1), 2));
+    stage.advances_time(LONG);
+    for node in 1..=3 {
+        stage.steps(node);
+    }
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn digests_from_before_a_restored_state_may_be_unknown() {
+    let mut stage = applied();
+    stage.restores(1, 2);
+    stage.does_not_know_digest(3);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn entries_leave_memory_for_a_snapshot() {
+    let mut stage = applied();
+    stage.changes_status(1, |status| {
+        (status.snapshot, status.base, status.tail_bytes) = (Index(3), Index(3), 32);
+    });
+    assert_eq!(stage.violation(), None);
+}
+
+crate::forgeries! {
+    S39 the_bytes_in_memory_are_those_of_no_entries on applied
+    "n1 counts 129 bytes of entries in memory, but no end of its log, which ends with 4@t1, has \
+     that size"
+    |stage| stage.changes_status(1, |status| status.tail_bytes += 1)
+
+    S39 an_entry_leaves_memory_although_there_is_room on applied
+    "n1 drops entries 1 to 3 from memory, but with entry 3 it would hold only 64 bytes of entries, \
+     and the bound is 16777216 bytes"
+    |stage| stage.changes_status(1, |status| status.tail_bytes = 32)
+
+    S29 a_part_of_a_snapshot_is_too_large on transferred
+    "n1 sends chunk 0 of a snapshot with 4097 bytes, but the bound is 4096"
+    |stage| {
+        stage.asks_for_part();
+        stage.sends_part(4097);
+    }
+
+    S43 a_part_is_sent_without_a_request
+    "n1 sends chunk 0 of a snapshot to n2, which has not requested it"
+    |stage| stage.sends_part(10)
+
+    S43 a_part_is_sent_twice_for_one_request on transferred
+    "n1 sends chunk 0 of a snapshot to n2 again, which it sent at 1.015100 s, but n2 last \
+     requested it at 1.005000 s"
+    |stage| {
+        stage.asks_for_part();
+        stage.advances_time(Duration::from_millis(10));
+        stage.sends_part(10);
+        stage.sends_part(10);
+    }
+
+    S44 a_node_does_not_compact_its_log on applied
+    "n1 keeps the log after index 0, but its snapshots replace the entries up to index 2"
+    |stage| stage.takes_snapshots(0)
+
+    L9 a_node_takes_no_snapshot on applied
+    "n1 has taken no snapshot within 632ms after 1.004700 s: it has applied 4 entries of 128 \
+     bytes, and its last snapshot ends at index 0"
+    |stage| {
+        stage.stabilizes(&[1, 2, 3]);
+        stage.compares(1);
+        stage.advances_time(LONG);
+        stage.steps(1);
+    }
+
+    S31 a_digest_that_must_be_known_is_unknown on applied
+    "n1 replies to n2 that it has results unknown at index 3, but its state there has results \
+     6dee5669"
+    |stage| stage.does_not_know_digest(3)
+
+    L8 a_node_does_not_compare_its_state on applied
+    "n1 has not compared its state since 1.004700 s for 6s: it has applied index 4, and index 0 \
+     when it last compared its state"
+    |stage| {
+        stage.stabilizes(&[1, 2, 3]);
+        stage.has_snapshot(1, id(4, 1), 2);
+        stage.advances_time(LONG);
+        stage.steps(1);
+    }
+}
