@@ -123,7 +123,8 @@ impl Rule for Comparisons {
         if known.now.since(since) <= bound {
             return Ok(());
         }
-        if !compares(known, slot) {
+        // A node that has applied nothing has no state to compare.
+        if machine.applied == Index::ZERO || !compares(known, slot) {
             machine.due_since = Some(known.now);
             return Ok(());
         }

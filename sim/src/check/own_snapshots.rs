@@ -25,9 +25,12 @@ pub(super) struct OwnSnapshots {
 /// The progress of one node's snapshots.
 #[derive(Clone, Debug, Default)]
 struct Taker {
-    /// The entries applied since the node started, restored a state, or took its last snapshot.
+    /// The entries applied since the last time at which a snapshot was due.
     entries: u64,
     bytes: u64,
+    /// How often a snapshot was due since the node started, restored a state, or took its last
+    /// one. A batch counts once, however many entries it has, because the node tries once.
+    times_due: u64,
     /// The time since when a snapshot is overdue in a stable cluster.
     overdue: Option<SimTime>,
     /// The last index of the last snapshot.
@@ -36,9 +39,9 @@ struct Taker {
     base: Option<(Index, u8)>,
 }
 
-/// A snapshot is overdue after this many times the configured number of entries or bytes. While a
-/// node sends a snapshot to a peer, twice the number is due; and a snapshot that the node could not
-/// begin, because it received one, is due again after the same number.
+/// A snapshot is overdue once it was due this many times. While a node sends a snapshot to a peer,
+/// twice the number of entries is due; and a snapshot that the node could not begin, because it
+/// received one, is due again after the same number.
 const OVERDUE_TIMES: u64 = 4;
 
 /// The flushes of a snapshot: of its file, of the directory, and of each copy of the superblock,
@@ -54,7 +57,7 @@ impl Rule for OwnSnapshots {
     fn stabilized(&mut self, known: &Known) -> CheckResult {
         self.is_stable = true;
         for taker in &mut self.nodes {
-            taker.overdue = taker.is_due(known).then_some(known.now);
+            taker.overdue = taker.is_overdue().then_some(known.now);
         }
         Ok(())
     }
@@ -110,7 +113,12 @@ impl Rule for OwnSnapshots {
         let taker = &mut self.nodes[known.model.slot(node).0];
         taker.entries += entries.len() as u64;
         taker.bytes += entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
-        if self.is_stable && taker.overdue.is_none() && taker.is_due(known) {
+        let config = &known.bounds.replica;
+        if taker.entries >= config.snapshot_entries || taker.bytes >= config.snapshot_bytes {
+            (taker.entries, taker.bytes) = (0, 0);
+            taker.times_due += 1;
+        }
+        if self.is_stable && taker.overdue.is_none() && taker.is_overdue() {
             taker.overdue = Some(known.now);
         }
         Ok(())
@@ -140,10 +148,10 @@ impl Rule for OwnSnapshots {
         if !known.is_in_core(slot) || known.now.since(since) <= bound {
             return Ok(());
         }
-        let (id, Taker { entries, bytes, last, .. }) = (status.id, taker);
+        let (id, Taker { times_due, last, .. }) = (status.id, taker);
         L9.violated(format!(
-            "{id} has taken no snapshot within {bound:?} after {since} s: it has applied {entries} \
-             entries of {bytes} bytes, and its last snapshot ends at index {last}"
+            "{id} has taken no snapshot within {bound:?} after {since} s: one was due {times_due} \
+             times since its last one, which ends at index {last}"
         ))
     }
 }
@@ -157,9 +165,7 @@ impl OwnSnapshots {
 }
 
 impl Taker {
-    fn is_due(&self, known: &Known) -> bool {
-        let config = &known.bounds.replica;
-        self.entries / OVERDUE_TIMES >= config.snapshot_entries
-            || self.bytes / OVERDUE_TIMES >= config.snapshot_bytes
+    fn is_overdue(&self) -> bool {
+        self.times_due >= OVERDUE_TIMES
     }
 }

@@ -294,10 +294,12 @@ fn draw_session_limits(draw: &mut Draw<'_>) -> SessionLimits {
 }
 
 /// Draws how often state machines are compared, and whether their states are. With machine faults
-/// the states are compared, because not every error shows in a reply.
+/// the states are compared, because not every error shows in a reply, and at short distances,
+/// because few entries may follow the last fault.
 fn draw_validation(choices: &Choices, faults: Faults, config: &Config) -> Validation {
     let mut draw = choices.draw(Kind::Validation.key());
     let entries = *draw.pick(&[16, 4, 64, 1]);
+    let entries = if faults.has(Fault::MachineFault) { entries.min(16) } else { entries };
     let period = config.election_timeout_max * *draw.pick(&[4, 1, 16]);
     let states = draw.chance(300) || faults.has(Fault::MachineFault);
     Validation { entries, period, states }

@@ -23,7 +23,7 @@ fn applied() -> Stage {
     stage.all_hold(&[1, 2, 3], &entries);
     for node in 1..=3 {
         stage.commits(node, 4);
-        stage.applies(node, 4);
+        (1..=4).for_each(|index| stage.applies(node, index));
     }
     stage
 }
@@ -154,8 +154,8 @@ crate::forgeries! {
     |stage| stage.takes_snapshots(0)
 
     L9 a_node_takes_no_snapshot on applied
-    "n1 has taken no snapshot within 632ms after 1.004700 s: it has applied 4 entries of 128 \
-     bytes, and its last snapshot ends at index 0"
+    "n1 has taken no snapshot within 632ms after 1.004700 s: one was due 4 times since its last \
+     one, which ends at index 0"
     |stage| {
         stage.stabilizes(&[1, 2, 3]);
         stage.compares(1);
