@@ -26,10 +26,10 @@ mod entries;
 mod expected;
 mod finding;
 mod forwarded;
-mod handovers;
 mod heartbeats;
 mod history;
 mod known;
+mod leadership_transfers;
 mod leases;
 mod log;
 mod machines;
@@ -42,8 +42,8 @@ mod own_snapshots;
 mod peers;
 mod rule;
 mod shadow;
+mod snapshot_parts;
 mod stops;
-mod transfers;
 mod uncertain;
 mod wait_reason;
 
@@ -107,10 +107,10 @@ rules! {
     memory::EntriesInMemory
     heartbeats::Heartbeats
     peers::Peers
-    transfers::Transfers
+    snapshot_parts::SnapshotParts
     comparisons::Comparisons
     own_snapshots::OwnSnapshots
-    handovers::Handovers
+    leadership_transfers::LeadershipTransfers
     core_activity::CoreActivity
     membership::MembershipSteps
     forwarded::Forwarded

@@ -218,8 +218,8 @@ impl View {
         };
         let Message { from, to, term, .. } = message;
         S42.violated(format!(
-            "{from} tells {to} in round {round} of term {term} that its log is durable up to index \
-             {durable}, but had acknowledged index {before} before that round"
+            "{from} reports to {to} in round {round} of term {term} that its log is durable up to \
+             index {durable}, but had acknowledged index {before} before that round"
         ))
     }
 

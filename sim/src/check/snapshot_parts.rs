@@ -14,7 +14,7 @@ use crate::values::time::SimTime;
 
 /// The parts that were requested and sent.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Transfers {
+pub(super) struct SnapshotParts {
     parts: BTreeMap<(NodeId, NodeId, Root, SnapshotPart), Part>,
     is_stable: bool,
 }
@@ -27,9 +27,9 @@ struct Part {
     sent: Option<SimTime>,
 }
 
-impl Rule for Transfers {
-    fn new(_: &Known) -> Transfers {
-        Transfers::default()
+impl Rule for SnapshotParts {
+    fn new(_: &Known) -> SnapshotParts {
+        SnapshotParts::default()
     }
 
     /// From now on the network neither loses nor repeats messages within the core.

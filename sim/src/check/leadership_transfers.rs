@@ -12,33 +12,33 @@ use crate::values::time::SimTime;
 
 /// The last transfer within the core, until a core node leads again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Handovers {
-    begun: Option<Handover>,
+pub(super) struct LeadershipTransfers {
+    begun: Option<LeadershipTransfer>,
 }
 
 /// A leader of `term` asked another node to campaign.
 #[derive(Clone, Copy, Debug)]
-struct Handover {
+struct LeadershipTransfer {
     term: Term,
     at: SimTime,
 }
 
-impl Rule for Handovers {
-    fn new(_: &Known) -> Handovers {
-        Handovers::default()
+impl Rule for LeadershipTransfers {
+    fn new(_: &Known) -> LeadershipTransfers {
+        LeadershipTransfers::default()
     }
 
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let slots = [message.from, message.to].map(|id| known.model.slot(id));
         let in_core = slots.into_iter().all(|slot| known.is_in_core(slot));
         if in_core && matches!(message.body, Body::TimeoutNow) {
-            self.begun = Some(Handover { term: message.term, at: known.now });
+            self.begun = Some(LeadershipTransfer { term: message.term, at: known.now });
         }
         Ok(())
     }
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
-        let Some(Handover { term, at }) = self.begun else { return Ok(()) };
+        let Some(LeadershipTransfer { term, at }) = self.begun else { return Ok(()) };
         // The leader leads on if the transfer fails, which it knows after a timeout.
         let is_over = status.term > term
             || status.term == term
