@@ -154,8 +154,8 @@ crate::forgeries! {
     |stage| stage.appends(2, 2)
 
     S42 a_peers_disk_has_less_than_the_peer_acknowledged on streaming
-    "n2 reports to n1 in round 2 of term t1 that its log is durable up to index 0, but had acknowledged \
-     index 1 before that round"
+    "n2 reports to n1 in round 2 of term t1 that its log is durable up to index 0, but had \
+     acknowledged index 1 before that round"
     |stage| {
         let (round, verified, matched, durable) = (2, Index(1), Index(0), Index(0));
         let ready = Readiness::default();
