@@ -1,5 +1,5 @@
-//! Draws combinations that no other pattern names: any fault at any event, two faults at events soon
-//! after one another, and faults that last.
+//! Draws combinations that no other pattern names: any fault at any event, two faults at events
+//! soon after one another, and faults that last.
 
 use std::time::Duration;
 
