@@ -35,7 +35,7 @@ impl Disk {
         self.hard_state = write.hard_state.unwrap_or(self.hard_state);
         self.committed = write.committed;
         if let Some(meta) = &write.install {
-            (self.snapshot, self.base) = (meta.clone(), meta.last);
+            (self.snapshot, self.base) = ((**meta).clone(), meta.last);
             self.log.clear();
         }
         if let Some(first) = write.entries.first() {
