@@ -365,7 +365,8 @@ fn after(term: Term) -> Term {
 /// Returns true if a node sends such messages before the first election, by an independent
 /// definition.
 fn precedes_elections(body: &Body) -> bool {
-    let names = ["PreVote", "PreVoteReply", "BootstrapProbe", "Bootstrapped"];
+    let names =
+        ["PreVote", "PreVoteReply", "BootstrapProbe", "Bootstrapped", "RequestEntriesReply"];
     names.contains(&body.name())
 }
 

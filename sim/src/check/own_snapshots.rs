@@ -145,7 +145,9 @@ impl Rule for OwnSnapshots {
         let bound = known.bounds.config.election_timeout_max
             + costs.flush * FLUSHES
             + costs.transfer_time(volume, &known.bounds.config);
-        if !known.is_in_core(slot) || known.now.since(since) <= bound {
+        // A node whose state is durable by itself may start beyond entries whose contents it lost.
+        let may_lack_entries = known.bounds.machine_is_durable;
+        if may_lack_entries || !known.is_in_core(slot) || known.now.since(since) <= bound {
             return Ok(());
         }
         let (id, Taker { times_due, last, .. }) = (status.id, taker);

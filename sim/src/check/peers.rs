@@ -28,7 +28,7 @@ pub(super) struct Peers {
     lost: Nodes,
 }
 
-/// What a leader sent to a peer in one term, and what it learned of the peer.
+/// The entries that a leader sent to a peer in one term, and its knowledge of the peer.
 #[derive(Clone, Debug, Default)]
 struct View {
     term: Term,
@@ -38,8 +38,8 @@ struct View {
     /// The index after the last entry sent, and the highest of them.
     next: Index,
     end: Index,
-    /// Whether every entry sent before some time was acknowledged, and no reply since then told the
-    /// leader to go back.
+    /// Whether every entry sent before some time was acknowledged, and no reply since then made the
+    /// leader go back.
     is_streaming: bool,
     /// Whether the peer had no space or was uncertain in this term.
     is_irregular: bool,
@@ -128,12 +128,12 @@ impl Rule for Peers {
             }
             Body::AppendEntries { entries, .. } => match (entries.first(), entries.last()) {
                 (Some(first), Some(last)) => {
-                    let range = (first.id.index, last.id.index);
+                    let (first, last) = (first.id.index, last.id.index);
                     let is_late = self.stepped[from.0] != known.now;
                     let view = self.view_in(from, to, message.term);
                     // A lagging driver sends what the leader decided before the last replies.
                     view.is_streaming &= !is_late;
-                    view.check_sent(message, range)
+                    view.check_sent(message, first, last)
                 }
                 _ => Ok(()),
             },
@@ -226,7 +226,7 @@ impl View {
     /// Checks entries that the leader sends: it goes back only after a reply to a round that it
     /// began after it sent those entries, because an earlier reply does not show that they were
     /// lost.
-    fn check_sent(&mut self, message: &Message, (first, last): (Index, Index)) -> CheckResult {
+    fn check_sent(&mut self, message: &Message, first: Index, last: Index) -> CheckResult {
         let goes_back = first < self.next && message.term == self.term;
         let is_justified = !self.is_streaming || self.answered > self.sent_in;
         let (next, sent_in) = (self.next, self.sent_in);

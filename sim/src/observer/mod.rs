@@ -580,11 +580,9 @@ impl Observer {
         self.tally.events = events;
         self.tally.simulated = now.since(SimTime::default());
         self.tally.entries_committed = self.committed.0;
-        self.tally.faults = Fault::ALL
-            .into_iter()
-            .filter(|fault| self.faults[*fault as usize] > 0)
-            .map(|fault| (fault.name(), self.faults[fault as usize]))
-            .collect();
+        let count = |fault: Fault| (fault.name(), self.faults[fault as usize]);
+        self.tally.faults =
+            Fault::ALL.into_iter().map(count).filter(|(_, times)| *times > 0).collect();
         self.tally.combinations = self.combinations.reached().clone();
     }
 
