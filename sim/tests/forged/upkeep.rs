@@ -140,8 +140,8 @@ crate::forgeries! {
     |stage| stage.sends_part(10)
 
     S43 a_part_is_sent_twice_for_one_request on transferred
-    "n1 sends chunk 0 of a snapshot to n2 again, which it sent at 1.015100 s, but n2 last \
-     requested it at 1.005000 s"
+    "n1 sends chunk 0 of a snapshot to n2 again, which it sent at 1.016900 s, but n2 last \
+     requested it at 1.006800 s"
     |stage| {
         stage.asks_for_part();
         stage.advances_time(Duration::from_millis(10));
@@ -154,7 +154,7 @@ crate::forgeries! {
     |stage| stage.takes_snapshots(0)
 
     L9 a_node_takes_no_snapshot on applied
-    "n1 has taken no snapshot within 632ms after 1.004700 s: one was due 4 times since its last \
+    "n1 has taken no snapshot within 632ms after 1.006500 s: one was due 4 times since its last \
      one, which ends at index 0"
     |stage| {
         stage.stabilizes(&[1, 2, 3]);
@@ -169,7 +169,7 @@ crate::forgeries! {
     |stage| stage.does_not_know_digest(3)
 
     L8 a_node_does_not_compare_its_state on applied
-    "n1 has not compared its state since 1.004700 s for 6s: it has applied index 4, and index 0 \
+    "n1 has not compared its state since 1.006500 s for 6s: it has applied index 4, and index 0 \
      when it last compared its state"
     |stage| {
         stage.stabilizes(&[1, 2, 3]);
