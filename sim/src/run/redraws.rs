@@ -108,8 +108,9 @@ mod tests {
 
     #[test]
     fn the_turning_point_lies_between_runs_that_need_not_fail_and_runs_that_do() {
-        let options = RunOptions { canary: true, ..RunOptions::default() };
-        let seed = (0..50).find(|seed| Case::draw(*seed, &options).run(&options).failure.is_some());
+        let options = RunOptions { canary: true, events_max: 5_000, ..RunOptions::default() };
+        let seed =
+            (0..200).find(|seed| Case::draw(*seed, &options).run(&options).failure.is_some());
         let case = Case::draw(seed.expect("the canary fails"), &options);
         let failure = case.run(&options).failure.expect("it fails");
         let Failure::Safety(violation) = &failure else { panic!("{failure}") };
