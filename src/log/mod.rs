@@ -284,24 +284,24 @@ impl Log {
     /// Appends one entry, whose index must follow the last one.
     #[inline]
     pub fn append(&mut self, entry: Entry) {
-        assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
-        self.runs.push(entry.id.term);
-        if let Some((index, membership)) = entry.membership() {
-            self.memberships.push(index, membership);
-        }
+        self.record(&entry);
         self.tail.push(entry);
     }
 
     /// Appends entries without a gap, the first of which must follow the last one.
     pub fn append_all(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
-            self.runs.push(entry.id.term);
-            if let Some((index, membership)) = entry.membership() {
-                self.memberships.push(index, membership);
-            }
-        }
+        entries.iter().for_each(|entry| self.record(entry));
         self.tail.extend(entries);
+    }
+
+    /// Records the term of the next entry, and its membership if it is one.
+    #[inline]
+    fn record(&mut self, entry: &Entry) {
+        assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
+        self.runs.push(entry.id.term);
+        if let Some((index, membership)) = entry.membership() {
+            self.memberships.push(index, membership);
+        }
     }
 
     /// Compares `entries`, which follow an entry of the log, with the log. Entries that were
