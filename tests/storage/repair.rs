@@ -311,7 +311,7 @@ fn the_first_header_block_after_a_compaction_is_rebuilt() {
             let base = EntryId::new(Term(term_taken), Index(4));
             let found = Inspection::open(&mut broken, &config()).expect("it is readable");
             assert_eq!((found.damage, found.opened.base), (None, base));
-            // What the start has written is found by the next one.
+            // The second start reads what the first one wrote.
             for start in 0..2 {
                 let (mut storage, opened) = open(&mut broken).expect("the block is rebuilt");
                 assert_eq!((opened.damaged, opened.base), (Vec::new(), base), "start {start}");

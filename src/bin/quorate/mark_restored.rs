@@ -40,7 +40,7 @@ pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, Command
     if !flags.directory.is_dir() {
         return Err(failed(Exit::InvalidInput, &"no such directory"));
     }
-    // The directory is only read until it turned out to be a node's: opening it creates a lock.
+    // Opening a directory creates a lock in it, so it is read first: it must be that of a node.
     let mut reader =
         FileDisk::open_read_only(&flags.directory).map_err(CommandError::invalid_input)?;
     storage::Inspection::identity(&mut reader)
