@@ -27,6 +27,16 @@ pub(super) enum Certainty {
 }
 
 impl PeerDisk {
+    /// Whether the disk with this incarnation, which sent a message, has replaced this one: it is
+    /// another one, and the message is later than all of this disk. Records the incarnation if none
+    /// is known.
+    pub(super) fn is_replaced_by(&mut self, incarnation: Incarnation, is_later: bool) -> bool {
+        if self.incarnation == Incarnation::default() {
+            self.incarnation = incarnation;
+        }
+        self.incarnation != incarnation && is_later
+    }
+
     /// Whether the disk, which has the entries up to `durable`, lacks entries that the peer
     /// acknowledged, up to `matched`. The reply to `round` was sent after the acknowledgements that
     /// the leader had received before that round, and a correct disk does not lose acknowledged

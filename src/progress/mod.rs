@@ -207,19 +207,22 @@ impl Progress {
         self.disk.certainty == Certainty::RolledBack
     }
 
-    /// Records that the peer replies from the disk with this incarnation. Returns true if it is
-    /// another disk than before; the view is then reset, because nothing is known of that disk.
-    /// The leader probes with the last entry of its log, which ends at `last`.
-    pub(crate) fn replied_from(&mut self, incarnation: Incarnation, last: Index) -> bool {
-        if self.disk.incarnation == Incarnation::default() {
-            self.disk.incarnation = incarnation;
-        }
-        let is_other = self.disk.incarnation != incarnation;
-        if is_other {
+    /// Records a message from the disk with this incarnation, which answers the round `answered` if
+    /// it is a heartbeat reply. A disk that answers a later round than the known one has replaced
+    /// it: the view is reset, and the leader probes with its last entry, at `last`. Any other
+    /// message of another disk may be a delayed one of a lost disk. Returns true after a reset.
+    pub(crate) fn replied_from(
+        &mut self,
+        incarnation: Incarnation,
+        answered: Option<u64>,
+        last: Index,
+    ) -> bool {
+        let is_later = answered.is_some_and(|round| round > self.answer.round);
+        let is_replaced = self.disk.is_replaced_by(incarnation, is_later);
+        if is_replaced {
             self.reset_for_disk(incarnation, last);
         }
-        assert!(self.disk.incarnation == incarnation, "the view is of the disk that replies");
-        is_other
+        is_replaced
     }
 
     fn reset_for_disk(&mut self, incarnation: Incarnation, last: Index) {

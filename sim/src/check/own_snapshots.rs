@@ -145,9 +145,10 @@ impl Rule for OwnSnapshots {
         let bound = known.bounds.config.election_timeout_max
             + costs.flush * FLUSHES
             + costs.transfer_time(volume, &known.bounds.config);
-        // A node whose state is durable by itself may start beyond entries whose contents it lost.
-        let may_lack_entries = known.bounds.machine_is_durable;
-        if may_lack_entries || !known.is_in_core(slot) || known.now.since(since) <= bound {
+        // A state that is durable by itself gives no view while it is ahead of the replayed log.
+        // The node tries again only once enough further entries are applied.
+        let may_give_no_view = known.bounds.machine_is_durable;
+        if may_give_no_view || !known.is_in_core(slot) || known.now.since(since) <= bound {
             return Ok(());
         }
         let (id, Taker { times_due, last, .. }) = (status.id, taker);

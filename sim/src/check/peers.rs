@@ -130,11 +130,9 @@ impl Rule for Peers {
                 (Some(first), Some(last)) => {
                     let (first, last) = (first.id.index, last.id.index);
                     let is_late = self.stepped[from.0] != known.now;
-                    // A delayed reply of a disk that was replaced starts the view anew.
-                    let is_new_disk = self.lost.contains(to);
                     let view = self.view_in(from, to, message.term);
                     // A lagging driver sends what the leader decided before the last replies.
-                    view.is_streaming &= !is_late && !is_new_disk;
+                    view.is_streaming &= !is_late;
                     view.check_sent(message, first, last)
                 }
                 _ => Ok(()),

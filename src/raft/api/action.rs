@@ -223,8 +223,8 @@ pub enum MessageRejectReason {
     NoMembership => "no membership",
     /// The sender's bootstrap peers are not this node's.
     OtherBootstrapPeers => "other bootstrap peers",
-    /// A disk's incarnation differs from the one in the membership, or from the one that a
-    /// bootstrap peer named before.
+    /// A disk's incarnation differs from the one in the membership, or from that of the disk from
+    /// which the peer's earlier messages came.
     UnknownIncarnation => "unknown incarnation",
     /// The sender's disk has less than it acknowledged before.
     RolledBackDisk => "rolled-back disk",

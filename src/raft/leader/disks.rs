@@ -7,17 +7,37 @@ use crate::raft::common::Common;
 use crate::raft::leader::peers::Peers;
 use crate::types::{Body, Incarnation, Member, Membership, Message};
 
+/// Whether the message shows that the peer has another disk than before, where `round` is the last
+/// heartbeat round sent. The view of the peer is then reset.
+pub(crate) fn is_replaced(
+    common: &Common,
+    progress: &mut Progress,
+    message: &Message,
+    round: u64,
+) -> bool {
+    let answered = match message.body {
+        Body::HeartbeatReply { round: answered, .. } if answered <= round => Some(answered),
+        _ => None,
+    };
+    progress.replied_from(message.incarnation, answered, common.log().last().index)
+}
+
 /// Whether replies of the peer's disk are handled, where `round` is the last heartbeat round sent.
-/// A message from a disk that was rolled back to an older image is rejected, and the peer is sent
-/// [`Body::LogRolledBack`], until the peer reports that it is uncertain.
+/// A message of another disk than the known one is rejected. One from a disk that was rolled back
+/// to an older image is rejected too, and the peer is sent [`Body::LogRolledBack`], until the peer
+/// reports that it is uncertain.
 pub(crate) fn accepts_disk_of(
     common: &mut Common,
     progress: &mut Progress,
     message: &Message,
     round: u64,
 ) -> bool {
-    assert!(progress.incarnation() == message.incarnation, "the progress is of this disk");
     assert!(message.body.requires_known_disk(), "other messages count from any disk");
+    if message.incarnation != progress.incarnation() {
+        let reason = MessageRejectReason::UnknownIncarnation;
+        common.reject_message(message.from, message.body.name(), reason);
+        return false;
+    }
     let (from, last) = (message.from, common.log().last().index);
     let acknowledged = progress.matched();
     if let Body::HeartbeatReply { round: replied, durable, ready, .. } = message.body

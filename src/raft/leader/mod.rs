@@ -367,8 +367,7 @@ impl Leader {
             return true;
         }
         let Some(progress) = self.peers.get_mut(message.from) else { return true };
-        let last = common.log().last().index;
-        if progress.replied_from(message.incarnation, last) {
+        if disks::is_replaced(common, progress, message, self.round) {
             self.change.restart_catch_up(message.from);
         }
         disks::accepts_disk_of(common, progress, message, self.round)
