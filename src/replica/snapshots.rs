@@ -26,6 +26,8 @@ pub(crate) struct Snapshots {
     /// The time since which an applied entry has been damaged, and how long the node waits for its
     /// content before it takes a snapshot instead.
     damaged_since: Option<Instant>,
+    /// Whether a kept snapshot is damaged, and no later one is recorded since.
+    must_replace: bool,
     repair_patience: Duration,
     /// The numbers of snapshots taken and received since the node's start.
     pub(crate) counts: (u64, u64),
@@ -56,6 +58,7 @@ impl Snapshots {
             receiver: SnapshotReceiver::new(config.parts_inflight_max, config.part_timeout),
             sender: SnapshotSender::new(config.parts_inflight_max, rate),
             damaged_since: None,
+            must_replace: false,
             repair_patience: config.raft.election_timeout_max * 2,
             counts: (0, 0),
         }
@@ -67,9 +70,13 @@ impl Snapshots {
         taker.min(receiver).min(self.sender.deadline())
     }
 
-    /// Counts entries that go to the state machine towards the next snapshot.
+    /// Counts entries that go to the state machine towards the next snapshot. A damaged one is
+    /// replaced by one that ends later, so it may have to wait for these entries.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
         self.taker.count(entries);
+        if self.must_replace {
+            self.taker.demand();
+        }
     }
 
     /// Requests a snapshot of the current state, for a peer or an operator.
@@ -177,6 +184,7 @@ impl Snapshots {
     /// Handles a snapshot that the store has recorded as the current one: one of this node, or one
     /// that it adopted. Returns the index through which the log may be compacted.
     pub(crate) fn on_recorded(&mut self, meta: &SnapshotMeta) -> Index {
+        self.must_replace = false;
         self.counts.0 += u64::from(self.taker.set_last(meta.last.index));
         let base = self.taker.base(self.trailing);
         assert!(base <= meta.last.index, "only covered entries are compacted");
@@ -185,6 +193,7 @@ impl Snapshots {
 
     /// Handles a received snapshot that is the current one now.
     pub(crate) fn on_installed(&mut self, meta: &SnapshotMeta) {
+        self.must_replace = false;
         self.taker.set_last(meta.last.index);
     }
 
@@ -235,6 +244,7 @@ impl Snapshots {
             }
             // Requests for its parts are answered with `Gone`; peers that need it get another one.
             SnapshotEvent::Damaged(damage) => {
+                self.must_replace = true;
                 self.taker.demand();
                 return Some(SnapshotProgress::Damaged(damage));
             }

@@ -81,7 +81,7 @@ impl FileDisk {
             let opened = disk.open_file(name, false)?;
             let restricted = restrict(&disk.path(name), 0o600);
             restricted.map_err(|error| disk.error("restrict the permissions of", name, &error))?;
-            let synced = opened.sync_all().and_then(|()| drop_cache(&opened));
+            let synced = opened.sync_all().and_then(|()| drop_cache(&opened, 0, None));
             synced.map_err(|error| disk.error("sync", name, &error))?;
         }
         disk.sync_directory()?;
@@ -168,7 +168,7 @@ impl FileDisk {
         let mut synced = file.sync_data();
         if !matches!(name, FileName::Segment(_)) {
             // These files are read back to verify the content of the disk.
-            synced = synced.and_then(|()| drop_cache(&file));
+            synced = synced.and_then(|()| drop_cache(&file, 0, None));
         }
         if synced.is_err()
             && let Some(opened) = self.open_files().get_mut(&name)
@@ -236,7 +236,9 @@ impl Disk for FileDisk {
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
-        if !self.directory.writable && !matches!(action, FileAction::Read { .. }) {
+        if !self.directory.writable
+            && !matches!(action, FileAction::Read { .. } | FileAction::DropCache { .. })
+        {
             let path = self.directory.path.display();
             return Err(DiskError::Failed(format!("{path}: opened for reading only")));
         }
@@ -250,6 +252,11 @@ impl Disk for FileDisk {
             FileAction::Read { file, offset, bytes } => {
                 let read = read_at(&*self.open_file(*file, false)?, *offset, *bytes);
                 return read.map_err(|error| self.error("read", *file, &error));
+            }
+            FileAction::DropCache { file, offset, bytes } => {
+                let dropped =
+                    drop_cache(&*self.open_file(*file, false)?, *offset, Some(*bytes as u64));
+                dropped.map_err(|error| self.error("drop the cache of", *file, &error))?;
             }
             FileAction::Rename { from, to } => self.rename(*from, *to)?,
             FileAction::Remove { file } => self.remove(*file)?,
@@ -477,15 +484,17 @@ fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops the cached pages of a synced file, so that later reads come from the disk.
+/// Drops the cached pages of a range of a file, by default to its end, that are on the disk, so that
+/// later reads come from there.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn drop_cache(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+fn drop_cache(file: &File, offset: u64, bytes: Option<u64>) -> io::Result<()> {
+    let bytes = bytes.and_then(std::num::NonZeroU64::new);
+    Ok(rustix::fs::fadvise(file, offset, bytes, rustix::fs::Advice::DontNeed)?)
 }
 
 /// Does nothing, because this system has no call that drops cached pages.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn drop_cache(_: &File) -> io::Result<()> {
+fn drop_cache(_: &File, _: u64, _: Option<u64>) -> io::Result<()> {
     Ok(())
 }
 

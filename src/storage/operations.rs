@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::storage::disk::{FileAction, FileName, Lane, Operation, OperationId};
+use crate::storage::read_cache::FileRange;
 
 /// Operations that were requested and are not yet completed.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,8 @@ pub(crate) enum Owner {
     Log,
     /// The files of the snapshots.
     Snapshots,
+    /// No part: cached bytes are dropped, and a failure to do so does not matter.
+    Cache,
 }
 
 impl Operations {
@@ -42,6 +45,12 @@ impl Operations {
         self.under_way.insert(self.last, PendingOperation { owner, file, offset });
         self.requested.push(Operation { id: self.last, lane, action });
         self.last
+    }
+
+    /// Requests that a read of this range, which follows in the lane, returns the content of the
+    /// disk rather than of a cache.
+    pub(crate) fn drop_cache(&mut self, lane: Lane, (file, offset, bytes): FileRange) {
+        self.request(Owner::Cache, lane, FileAction::DropCache { file, offset, bytes });
     }
 
     /// Completes an operation, and returns its owner and the file and offset of its action.

@@ -72,7 +72,8 @@ pub(crate) struct ScrubOutcome {
     /// Whether each copy of the superblock is intact, if they were read.
     pub(crate) copies: Option<[bool; COPIES]>,
     pub(crate) bytes: u64,
-    pub(crate) pass_ended: bool,
+    /// Whether the last flush of the log was read before.
+    pub(crate) log_ended: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -270,11 +271,11 @@ impl Repairs {
                 self.scrub_place = next;
             }
             Scrubbed::End => {
-                outcome.pass_ended = true;
+                outcome.log_ended = true;
                 self.scrub_place = ScrubPlace::default();
             }
         }
-        if outcome.pass_ended || outcome.bytes >= *bytes_max {
+        if outcome.log_ended || outcome.bytes >= *bytes_max {
             outcome.damaged.sort_unstable_by_key(|damaged| damaged.id.index);
             outcome.damaged.dedup();
             repair.write(operations);
@@ -444,6 +445,9 @@ impl Repair {
 
     fn read(&mut self, range: FileRange, operations: &mut Operations) {
         let (file, offset, bytes) = range;
+        if self.scrub.is_some() {
+            operations.drop_cache(Lane::Bulk, range);
+        }
         let action = FileAction::Read { file, offset, bytes };
         self.reading = Some((operations.request(Owner::Log, Lane::Bulk, action), range));
     }

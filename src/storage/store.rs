@@ -253,15 +253,21 @@ impl Storage {
     }
 
     /// Reads durable data again, from the place at which the last scrub ended: the copies of the
-    /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded. Reports
-    /// [`Event::Damaged`] for the damage that only peers can repair, [`Event::DamagedHeaders`] for
-    /// what nothing can repair in place, repairs the rest, and ends with [`Event::Scrubbed`]. The
-    /// caller waits for that before the next scrub.
+    /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded, then a piece
+    /// of a kept snapshot, of at most 1 MiB, in each call. Reports [`Event::Damaged`] for the damage
+    /// that only peers can repair, [`Event::DamagedHeaders`] for what nothing can repair in place,
+    /// [`SnapshotEvent::Damaged`] for a snapshot, repairs the rest, and ends with
+    /// [`Event::Scrubbed`]. The caller waits for that before the next scrub. The reads return the
+    /// content of the disk rather than of a cache.
     pub fn scrub(&mut self, bytes_max: u64, events: &mut Vec<Event>) {
         if self.failed {
             return;
         }
-        self.log.repairs.push_scrub(bytes_max);
+        if !self.snapshots.is_scrubbing() {
+            self.log.repairs.push_scrub(bytes_max);
+        } else if !self.snapshots.scrub(&mut self.operations) {
+            events.push(Event::Scrubbed { bytes: 0, pass_ended: true });
+        }
         self.advance(events);
     }
 
@@ -269,7 +275,8 @@ impl Storage {
     #[must_use]
     pub fn durable_bytes(&self) -> u64 {
         let segments = self.log.index.segments().count() as u64;
-        COPIES as u64 * COPY_BYTES as u64 + segments * self.config.segment_bytes
+        let log = COPIES as u64 * COPY_BYTES as u64 + segments * self.config.segment_bytes;
+        log + self.snapshots.bytes()
     }
 
     /// Removes the segments that hold only entries through `through`, but no entry that the current
@@ -336,6 +343,7 @@ impl Storage {
             Owner::Floor => {
                 result.map(drop).map_err(|error| StorageError::disk(file, offset, &error))
             }
+            Owner::Cache => Ok(()),
             Owner::Log => self.on_log(id, file, offset, result, events),
             Owner::Snapshots => {
                 self.snapshots.complete(&mut self.operations, id, file, offset, result)
@@ -433,12 +441,15 @@ impl Storage {
                 RepairOutcome::Headers(_, lost) => {
                     events.extend(lost.map(Event::DamagedHeaders));
                 }
-                RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, pass_ended }) => {
+                RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, log_ended }) => {
                     if let Some(copies) = copies.filter(|copies| copies.contains(&false)) {
                         self.updater.rewrite_damaged(copies);
                     }
                     events.extend((!damaged.is_empty()).then_some(Event::Damaged(damaged)));
-                    events.push(Event::Scrubbed { bytes, pass_ended });
+                    if log_ended {
+                        self.snapshots.begin_scrub();
+                    }
+                    events.push(Event::Scrubbed { bytes, pass_ended: false });
                 }
             }
         }
@@ -452,6 +463,8 @@ impl Storage {
             self.snapshots.set_current(&mut self.operations, current);
         }
         events.extend(self.snapshots.take_events().map(Event::Snapshot));
+        let scrubbed = self.snapshots.take_scrubbed();
+        events.extend(scrubbed.map(|bytes| Event::Scrubbed { bytes, pass_ended: false }));
         self.advance_closing(events);
         self.updater.advance(self.log.acknowledged(), &mut self.operations);
         if base != self.log.index.base() {

@@ -200,7 +200,7 @@ impl Disk for Files {
                 self.0.insert(*to, content);
             }
             FileAction::Remove { file } => drop(self.0.remove(file)),
-            FileAction::Sync { .. } | FileAction::SyncDirectory => {}
+            FileAction::Sync { .. } | FileAction::DropCache { .. } | FileAction::SyncDirectory => {}
         }
         Ok(Vec::new())
     }

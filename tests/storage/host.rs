@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate::storage::{
     ClusterId, Completion, Disk, DiskError, Event, FetchId, FileAction, FileName, Identity, Lane,
-    OpenError, OpenedStorage, Operation, SnapshotConfig, Storage, StorageConfig,
+    OpenError, OpenedStorage, Operation, SnapshotConfig, SnapshotEvent, Storage, StorageConfig,
 };
 use quorate::types::{
     Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload,
@@ -135,6 +135,38 @@ impl Host {
         let (mut host, _) = Host::open(formatted()).expect("a formatted directory opens");
         host.act(Storage::start);
         host
+    }
+
+    /// Returns a started store with nine entries, in three flushes.
+    pub(crate) fn with_nine() -> Host {
+        let mut host = Host::fresh();
+        host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
+        for id in 0..3 {
+            host.persist(write(id + 2, 1, id * 3 + 1..=id * 3 + 3));
+            host.settle();
+        }
+        host
+    }
+
+    /// Takes a snapshot that ends at `index`, and makes it the current one.
+    pub(crate) fn take_snapshot(&mut self, index: u64) -> SnapshotMeta {
+        let last = EntryId::new(Term(1), Index(index));
+        let mut begun = false;
+        self.act(|storage, events| begun = storage.take_snapshot(last, membership(), events));
+        assert!(begun);
+        self.settle();
+        self.act(|storage, events| storage.write_snapshot(vec![7; 100], events));
+        self.settle();
+        self.act(Storage::end_snapshot);
+        self.settle();
+        let taken = self.events.iter().rev().find_map(|event| match event {
+            Event::Snapshot(SnapshotEvent::Taken(meta)) => Some(meta.clone()),
+            _ => None,
+        });
+        let meta = taken.unwrap_or_else(|| panic!("the snapshot was not taken: {:?}", self.events));
+        self.act(|storage, events| storage.set_snapshot(meta.clone(), events));
+        self.settle();
+        meta
     }
 
     /// Calls the store, and sorts its events.

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Event, FileAction, FileName, SnapshotEvent, Storage};
+use quorate::storage::{Event, FileAction, FileName, Storage};
 use quorate::types::{EntryId, HardState, Index, Term, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, Fault, SimDisk};
 use serde::Deserialize;
 
-use super::host::{Host, bare, config, entry, hard_state, membership, write};
+use super::host::{Host, bare, config, entry, hard_state, write};
 
 #[derive(Deserialize)]
 struct Catalogue {
@@ -60,16 +60,6 @@ fn every_operator_of_the_catalogue_has_its_outcome() {
 }
 
 /// Nine durable and reported entries of term 1, in flushes of three.
-fn nine() -> Host {
-    let mut host = Host::fresh();
-    host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
-    for id in 0..3 {
-        host.persist(write(id + 2, 1, id * 3 + 1..=id * 3 + 3));
-        host.settle();
-    }
-    host
-}
-
 fn log_of(disk: SimDisk) -> Vec<EntryId> {
     Host::open(disk).expect("the directory opens").0.log().iter().map(|entry| entry.id).collect()
 }
@@ -85,7 +75,7 @@ fn ids(runs: &[(u64, std::ops::RangeInclusive<u64>)]) -> Vec<EntryId> {
 /// Garbage after the fixed size of a segment is ignored. Garbage in unwritten space is ignored,
 /// too, unless a complete flush may have been there.
 fn garbage_tail() {
-    let mut disk = nine().crash(&BTreeSet::new());
+    let mut disk = Host::with_nine().crash(&BTreeSet::new());
     let garbage: Vec<u8> = (0..3000_u32).map(|place| (place * 37 % 251) as u8).collect();
     for number in 1..=4 {
         let file = FileName::Segment(number);
@@ -95,7 +85,7 @@ fn garbage_tail() {
         disk.apply(&FileAction::Sync { file }).expect("the file can be synced");
     }
     assert!(Host::open(disk.clone()).is_ok(), "a spare segment with garbage is not used");
-    let mut first_only = nine().crash(&BTreeSet::new());
+    let mut first_only = Host::with_nine().crash(&BTreeSet::new());
     let (file, offset) = (FileName::Segment(1), config().segment_bytes);
     let bytes = garbage.clone();
     first_only.apply(&FileAction::Write { file, offset, bytes }).expect("the file can be written");
@@ -111,7 +101,7 @@ fn garbage_tail() {
 }
 
 fn bit_flip_middle() {
-    let mut disk = nine().crash(&BTreeSet::new());
+    let mut disk = Host::with_nine().crash(&BTreeSet::new());
     assert!(disk.flip_bits(FileName::Segment(1), config().segment_bytes - 4096 + 70, 2));
     let (_, opened) = Host::open(disk).expect("peers can repair the entries");
     let indices: Vec<u64> = opened.damaged.iter().map(|damaged| damaged.id.index.0).collect();
@@ -122,24 +112,9 @@ fn bit_flip_middle() {
 
 /// A damaged snapshot is replaced by the one before it, with the log after that one.
 fn snapshot_torn() {
-    let mut host = nine();
+    let mut host = Host::with_nine();
     for index in [4, 8] {
-        let last = EntryId::new(Term(1), Index(index));
-        let mut begun = false;
-        host.act(|storage, events| begun = storage.take_snapshot(last, membership(), events));
-        assert!(begun);
-        host.settle();
-        host.act(|storage, events| storage.write_snapshot(vec![7; 100], events));
-        host.settle();
-        host.act(Storage::end_snapshot);
-        host.settle();
-        let taken = host.events.iter().rev().find_map(|event| match event {
-            Event::Snapshot(SnapshotEvent::Taken(meta)) => Some(meta.clone()),
-            _ => None,
-        });
-        let meta = taken.unwrap_or_else(|| panic!("the snapshot was not taken: {:?}", host.events));
-        host.act(|storage, events| storage.set_snapshot(meta, events));
-        host.settle();
+        host.take_snapshot(index);
     }
     let mut disk = host.crash(&BTreeSet::new());
     let file = FileName::Snapshot(Index(8));
@@ -155,7 +130,7 @@ fn snapshot_torn() {
 
 /// A vote whose superblock update was interrupted was never granted.
 fn hardstate_only() {
-    let mut host = nine();
+    let mut host = Host::with_nine();
     host.persist(Write { hard_state: Some(hard_state(2, 3)), ..bare(9) });
     for kept in [BTreeSet::new(), BTreeSet::from([0]), (0..8).collect()] {
         let mut host = host.clone();
@@ -170,7 +145,7 @@ fn hardstate_only() {
 /// Whether the node is uncertain is stored with its term and vote, and stays until it is changed.
 #[test]
 fn an_uncertain_node_stays_uncertain() {
-    let mut disk = nine().crash(&BTreeSet::new());
+    let mut disk = Host::with_nine().crash(&BTreeSet::new());
     Storage::make_uncertain(&mut disk, &config()).expect("the directory opens");
     let (mut host, opened) = Host::open(disk).expect("the directory opens");
     assert_eq!(opened.hard_state, HardState { is_uncertain: true, ..hard_state(1, 1) });
@@ -185,7 +160,7 @@ fn an_uncertain_node_stays_uncertain() {
 }
 
 fn truncate_then_append() {
-    let mut host = nine();
+    let mut host = Host::with_nine();
     let later = HardState::new(Term(2), None);
     host.persist(Write { hard_state: Some(later), ..write(9, 2, 5..=6) });
     let (old, new) = (ids(&[(1, 1..=9)]), ids(&[(1, 1..=4), (2, 5..=6)]));
@@ -206,7 +181,7 @@ fn truncate_then_append() {
 }
 
 fn fsync_error() {
-    let mut host = nine();
+    let mut host = Host::with_nine();
     host.disk.arm(Fault::SyncFails { sectors: 3 }, 0);
     host.persist(write(9, 1, 10..=10));
     host.persist(write(10, 1, 11..=11));
@@ -216,7 +191,7 @@ fn fsync_error() {
 }
 
 fn readonly_recovery() {
-    let disk = nine().crash(&BTreeSet::new());
+    let disk = Host::with_nine().crash(&BTreeSet::new());
     let (first, opened) = Host::open(disk).expect("the directory opens");
     let (mut again, opened_again) = Host::open(first.disk).expect("the directory opens again");
     assert_eq!(opened, opened_again);
@@ -226,7 +201,7 @@ fn readonly_recovery() {
 /// Recovery is interrupted by a disk error at each of its operations, and all unsynced changes are
 /// lost; `crash.rs` tests other losses.
 fn double_crash() {
-    let disk = nine().crash(&BTreeSet::new());
+    let disk = Host::with_nine().crash(&BTreeSet::new());
     for fault in [Fault::WriteFails { sectors: 0 }, Fault::SyncFails { sectors: 1 }] {
         for after in 0..8 {
             let mut disk = disk.clone();

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, Event, FileName, Storage};
-use quorate::types::{EntryId, Write};
+use quorate::storage::{Disk, Event, FileName, SnapshotEvent, Storage};
+use quorate::types::{EntryId, Index, Write};
 use quorate_sim::disk::SimDisk;
 
 use super::broken::{
     BrokenDisk, HARMS, Harm, PAGE, SECTOR, act, fetch_all, large, open, overwrite, read, repair,
     restarted, truncated,
 };
-use super::host::{bare, config, hard_state, u64_at, write};
+use super::host::{Host, bare, config, hard_state, u64_at, write};
 
 #[test]
 fn a_running_node_that_reads_a_damaged_header_block_rebuilds_it() {
@@ -186,4 +186,32 @@ fn a_scrub_writes_damaged_copies_of_the_superblock_again() {
             assert!(copies.iter().all(|other| *other == copies[0]), "{copy} {harm:?}");
         }
     }
+}
+
+#[test]
+fn a_scrub_reads_the_kept_snapshots_after_the_log() {
+    let mut host = Host::with_nine();
+    let taken = [4, 8].map(|index| host.take_snapshot(index));
+    let mut disk = host.disk.clone();
+    let whole = {
+        let (damaged, whole) = scrub_all(&mut host.storage.clone(), &mut disk);
+        assert_eq!(damaged, BTreeSet::new());
+        whole
+    };
+    assert!(whole > taken.iter().map(|meta| meta.bytes + 8192).sum());
+    assert!(whole <= host.storage.durable_bytes());
+    assert!(disk.flip_bits(FileName::Snapshot(Index(4)), 4096, 1));
+    let mut damaged = Vec::new();
+    for _ in 0..50 {
+        for event in
+            act(&mut host.storage, &mut disk, |storage, events| storage.scrub(6000, events))
+        {
+            match event {
+                Event::Snapshot(SnapshotEvent::Damaged(error)) => damaged.push(error.file),
+                Event::Scrubbed { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(damaged, [Some(FileName::Snapshot(Index(4)))], "several passes report it once");
 }

@@ -72,6 +72,7 @@ impl Fault {
             ),
             FileAction::Sync { .. } => matches!(self, Fault::SyncFails { .. }),
             FileAction::Read { .. } => self == Fault::ReadFails,
+            FileAction::DropCache { .. } => false,
             FileAction::Rename { .. } => self == Fault::RenameFails,
             FileAction::Remove { .. } => self == Fault::RemoveFails,
             FileAction::SyncDirectory => self == Fault::SyncDirectoryFails,

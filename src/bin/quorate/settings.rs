@@ -87,7 +87,7 @@ settings! {
     /// Number of entries before a snapshot that are kept for slow followers [default: 10000]
     #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N")]
     trailing_entries: u64,
-    /// Time in which the node reads all of its log again to find damage [default: 7d]
+    /// Time in which the node reads its log and its snapshots again to find damage [default: 7d]
     #[arg(long, env = "QUORATE_SCRUB_PERIOD", value_name = "TIME")]
     scrub_period: Span,
     /// Size of a log segment file [default: 64MiB]

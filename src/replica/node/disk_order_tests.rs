@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -53,7 +54,9 @@ struct Host {
     waiting: VecDeque<Operation>,
     view: Option<FrozenView>,
     now: Instant,
-    _directory: TempDir,
+    /// The snapshots that are reported as damaged.
+    damage: Vec<FileName>,
+    directory: TempDir,
 }
 
 impl Host {
@@ -69,7 +72,7 @@ impl Host {
         let opened = Replica::open(&mut disk, cluster, machine, config, 0, Instant::ZERO);
         let replica = opened.expect("it is formatted");
         let (waiting, view, now) = (VecDeque::new(), None, Instant::ZERO);
-        let mut host = Host { replica, disk, waiting, view, now, _directory: directory };
+        let mut host = Host { replica, disk, waiting, view, now, damage: Vec::new(), directory };
         let mut outputs = Vec::new();
         host.replica.node.start(&mut outputs);
         host.execute(outputs);
@@ -93,7 +96,7 @@ impl Host {
                     let (file, _) = operation.action.place();
                     let is_snapshot =
                         matches!(file, Some(FileName::Snapshot(_) | FileName::PartialSnapshot(_)));
-                    assert!(!is_snapshot || durable == Index(2), "a snapshot is ahead of the log");
+                    assert!(!is_snapshot || durable >= Index(2), "a snapshot is ahead of the log");
                     self.waiting.push_back(operation);
                 }
                 Output::Work(work) => {
@@ -112,6 +115,7 @@ impl Host {
                     view.take(bytes as u64).read_to_end(&mut read).expect("it is in memory");
                     self.step(Input::ViewRead(read));
                 }
+                Output::KeptSnapshotDamaged(damage) => self.damage.extend(damage.file),
                 _ => {}
             }
         }
@@ -125,15 +129,37 @@ impl Host {
         }
     }
 
-    /// Receives two entries of the leader n1, which has committed both.
-    fn receive_committed(&mut self) {
+    /// Receives entries of the leader n1, which has committed all of them.
+    fn receive_committed(&mut self, indices: RangeInclusive<u64>) {
         let id = |index| EntryId::new(Term(1), Index(index));
         let entry = |index| Entry { id: id(index), payload: Payload::Noop };
-        let entries = vec![entry(1), entry(2)];
-        let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index(2) };
+        let prev = self.replica.node.raft().log().last();
+        let committed = Index(*indices.end());
+        let body = Body::AppendEntries { prev, entries: indices.map(entry).collect(), committed };
         let (from, to, term) = (NodeId(1), NodeId(2), Term(1));
         let message = Message { from, incarnation: Incarnation::default(), to, term, body };
         self.step(Input::Packet(Packet::Message(message)));
+    }
+
+    /// Ends the snapshot that is being taken, whose last piece its rate has delayed.
+    fn end_snapshot(&mut self) {
+        self.step(Input::Timeout);
+        self.run_disk();
+    }
+
+    /// Reads all durable data again.
+    fn scrub(&mut self) {
+        let passes = |host: &Host| host.replica.node.scrub_counts().1;
+        let before = passes(self);
+        for _ in 0..100 {
+            if passes(self) > before {
+                return;
+            }
+            self.now = self.now.after(ReplicaConfig::new(Config::new(NodeId(2))).scrub_period);
+            self.step(Input::Timeout);
+            self.run_disk();
+        }
+        panic!("a pass ends");
     }
 
     /// The durable index, and the applied index.
@@ -150,7 +176,7 @@ impl Host {
 #[test]
 fn a_state_machine_in_memory_gets_committed_entries_before_the_disk_has_them() {
     let mut host = Host::start(None);
-    host.receive_committed();
+    host.receive_committed(1..=2);
     assert_eq!(host.indices(), (Index(0), Index(2)));
     host.run_disk();
     assert_eq!(host.indices(), (Index(2), Index(2)));
@@ -159,7 +185,7 @@ fn a_state_machine_in_memory_gets_committed_entries_before_the_disk_has_them() {
 #[test]
 fn a_durable_state_machine_waits_for_the_disk_from_its_first_entry_on() {
     let mut host = Host::start(Some(Index::ZERO));
-    host.receive_committed();
+    host.receive_committed(1..=2);
     assert_eq!(host.indices(), (Index(0), Index(0)));
     host.run_disk();
     assert_eq!(host.indices(), (Index(2), Index(2)));
@@ -168,12 +194,38 @@ fn a_durable_state_machine_waits_for_the_disk_from_its_first_entry_on() {
 #[test]
 fn a_snapshot_is_written_once_the_log_is_durable_up_to_its_last_entry() {
     let mut host = Host::start(None);
-    host.receive_committed();
+    host.receive_committed(1..=2);
     host.step(Input::TakeSnapshot);
     assert_eq!(host.view.as_ref().map(|view| view.last().index), Some(Index(2)));
     host.run_disk();
-    // The rate of the snapshot delays its last piece.
-    host.step(Input::Timeout);
-    host.run_disk();
+    host.end_snapshot();
     assert_eq!(host.snapshot(), Index(2));
+}
+
+#[test]
+fn a_snapshot_that_a_scrub_finds_damaged_is_replaced_after_the_next_entry() {
+    let mut host = Host::start(None);
+    host.receive_committed(1..=2);
+    host.step(Input::TakeSnapshot);
+    host.run_disk();
+    host.end_snapshot();
+    host.scrub();
+    assert_eq!(host.damage, []);
+    let file = FileName::Snapshot(Index(2));
+    let path = host.directory.path().join(file.to_string());
+    let mut bytes = std::fs::read(&path).expect("the file is kept");
+    bytes[20] ^= 1;
+    std::fs::write(&path, bytes).expect("the file can be written");
+    host.scrub();
+    host.scrub();
+    assert_eq!(host.damage, [file], "it is reported once");
+    assert_eq!(host.snapshot(), Index(2), "no later state exists");
+    host.receive_committed(3..=3);
+    host.run_disk();
+    host.end_snapshot();
+    assert_eq!(host.snapshot(), Index(3));
+    host.receive_committed(4..=4);
+    host.run_disk();
+    host.end_snapshot();
+    assert_eq!(host.snapshot(), Index(3), "the damage is behind the node");
 }

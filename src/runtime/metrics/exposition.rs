@@ -133,9 +133,9 @@ impl Families<'_, '_> {
         self.counters("state_comparisons", help, None, comparisons)?;
         let help = "Snapshots taken, received and installed, and snapshot parts sent and received";
         self.counters("snapshots", help, None, by("step", events.snapshots.counts()))?;
-        let help = "Bytes of the log that were read again to find damage";
+        let help = "Bytes on the disk that were read again to find damage";
         self.counter("scrubbed_bytes", help, events.scrubbed_bytes.get())?;
-        let help = "Passes through the whole log that were read again to find damage";
+        let help = "Passes that read everything durable again to find damage";
         self.counter("scrub_passes", help, events.scrub_passes.get())
     }
 

@@ -248,6 +248,7 @@ label_tables! {
         "write": FileAction::Write { .. },
         "sync": FileAction::Sync { .. },
         "read": FileAction::Read { .. },
+        "drop_cache": FileAction::DropCache { .. },
         "rename": FileAction::Rename { .. },
         "remove": FileAction::Remove { .. },
         "sync_directory": FileAction::SyncDirectory,

@@ -98,6 +98,8 @@ pub(crate) enum Purpose {
     Removal,
     /// A read of this chunk for a peer.
     Serve(Arc<Manifest>, u32),
+    /// A read of a kept snapshot, to find damage.
+    Scrub,
 }
 
 /// An operation of snapshots that is not completed yet.

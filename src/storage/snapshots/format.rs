@@ -203,6 +203,11 @@ impl Manifest {
         first..first.saturating_add(count).min(self.chunks())
     }
 
+    /// Returns the size of the whole file, in bytes.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_offset() + self.encoded.len() as u64
+    }
+
     /// Returns the offset of the manifest in the file.
     pub(crate) fn file_offset(&self) -> u64 {
         manifest_offset(self.meta.bytes)

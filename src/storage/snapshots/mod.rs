@@ -8,14 +8,16 @@ mod load;
 mod open;
 mod reader;
 mod receiving;
+mod scrubbing;
 mod taking;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::storage::disk::{Disk, DiskError, FileAction, FileName, OperationId};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName, Lane, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::operations::Operations;
@@ -24,6 +26,7 @@ use crate::storage::snapshots::finishing::Finishing;
 use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::load::chunk_damage;
 use crate::storage::snapshots::receiving::Receiving;
+use crate::storage::snapshots::scrubbing::Scrubbing;
 use crate::storage::snapshots::taking::Taking;
 use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, SnapshotPart};
 
@@ -51,6 +54,8 @@ pub(crate) struct Snapshots {
     /// state.
     current: Index,
     work: Option<Work>,
+    /// The pass that reads the kept snapshots again, if one is under way.
+    scrubbing: Option<Scrubbing>,
 }
 
 /// The result of [`Snapshots::open`].
@@ -98,6 +103,7 @@ impl Snapshots {
             resumable: found.resumable,
             current: found.start.unwrap_or_default(),
             work: None,
+            scrubbing: None,
         };
         Ok(OpenedSnapshots { snapshots, damage: found.damage })
     }
@@ -268,6 +274,41 @@ impl Snapshots {
         }
     }
 
+    /// Begins a pass that reads the kept snapshots again.
+    pub(crate) fn begin_scrub(&mut self) {
+        self.scrubbing = Some(Scrubbing::default());
+    }
+
+    /// Returns true during a pass that reads the kept snapshots again.
+    pub(crate) fn is_scrubbing(&self) -> bool {
+        self.scrubbing.is_some()
+    }
+
+    /// Reads the next piece of the pass; [`Snapshots::take_scrubbed`] returns its size afterwards.
+    /// Returns false, and ends the pass, if none is left.
+    pub(crate) fn scrub(&mut self, operations: &mut Operations) -> bool {
+        let scrubbing = self.scrubbing.as_mut().expect("a pass is under way");
+        let Some(verification) = scrubbing.next(&self.files) else {
+            self.scrubbing = None;
+            return false;
+        };
+        let (file, offset, bytes) = verification.piece();
+        operations.drop_cache(Lane::Bulk, (file, offset, bytes));
+        let read = FileAction::Read { file, offset, bytes };
+        self.common.request(operations, Purpose::Scrub, read);
+        true
+    }
+
+    /// Returns the size in bytes of the piece that [`Snapshots::scrub`] has read, once.
+    pub(crate) fn take_scrubbed(&mut self) -> Option<u64> {
+        self.scrubbing.as_mut()?.read_bytes.take()
+    }
+
+    /// Returns the sizes of the kept snapshots together, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.values().flatten().map(|manifest| manifest.file_bytes()).sum()
+    }
+
     /// Makes `meta`, which the superblock durably names, the current snapshot, and removes the
     /// files that are older than the snapshot before it. Does nothing unless `meta` was verified.
     pub(crate) fn set_current(&mut self, operations: &mut Operations, meta: &SnapshotMeta) {
@@ -336,6 +377,7 @@ impl Snapshots {
             (Purpose::Serve(manifest, chunk), _) => {
                 return self.on_chunk_read_for_peer(manifest, chunk, result);
             }
+            (Purpose::Scrub, _) => return self.on_scrubbed(result),
             (Purpose::Abandoned | Purpose::Removal, _) => return,
             (Purpose::Step, Some(Work::Taking(taking))) => taking.on_step(common),
             (Purpose::Step, Some(Work::Receiving(receiving))) => {
@@ -349,9 +391,6 @@ impl Snapshots {
             }
             (Purpose::Check(run), Some(Work::Receiving(receiving))) => {
                 receiving.on_check(common, operations, run, result)
-            }
-            (Purpose::Check(run), Some(Work::Finishing(finishing))) => {
-                finishing.on_check(common, operations, run, result)
             }
             (purpose, _) => unreachable!("{purpose:?} without work under way"),
         };
@@ -434,12 +473,24 @@ impl Snapshots {
             Ok(_) => {}
             Err(error) => damage.message = error.to_string(),
         }
+        self.on_damaged(&manifest, damage);
+        self.common.events.push(SnapshotEvent::PartUnavailable { root, part });
+    }
+
+    fn on_scrubbed(&mut self, result: Result<Vec<u8>, DiskError>) {
+        let scrubbing = self.scrubbing.as_mut().expect("a pass is under way");
+        if let Some((manifest, damage)) = scrubbing.on_read(self.common.cluster, result) {
+            self.on_damaged(&manifest, damage);
+        }
+    }
+
+    /// Handles damage to the file of this snapshot, if it is still kept.
+    fn on_damaged(&mut self, manifest: &Arc<Manifest>, damage: StorageError) {
         let kept = self.files.get_mut(&manifest.meta().last.index);
-        if let Some(kept) = kept.filter(|kept| kept.as_ref() == Some(&manifest)) {
+        if let Some(kept) = kept.filter(|kept| kept.as_ref() == Some(manifest)) {
             *kept = None;
             self.common.events.push(SnapshotEvent::Damaged(damage));
         }
-        self.common.events.push(SnapshotEvent::PartUnavailable { root, part });
     }
 }
 

@@ -124,6 +124,59 @@ fn damage_is_never_served_and_is_reported_once() {
 }
 
 #[test]
+fn a_scrub_finds_any_damaged_byte_of_each_kept_snapshot_once() {
+    let (node, ..) = node_with_two();
+    let sizes: usize =
+        [10, 20].map(|index| node.clone().disk.bytes(snapshot(index)).len()).iter().sum();
+    let padding = [1300, 1400].map(|bytes| 4096 - bytes).iter().sum::<usize>();
+    assert_eq!(node.clone().scrubbed(), ((sizes - padding) as u64, Vec::new()));
+    for (index, size) in [(10, 1300), (20, 1400)] {
+        let bytes = node.clone().disk.bytes(snapshot(index)).clone();
+        for at in places(&bytes, size) {
+            let mut node = node.clone();
+            node.disk.bytes(snapshot(index))[at] ^= 0x40;
+            let (_, events) = node.scrubbed();
+            let [SnapshotEvent::Damaged(damage)] = &events[..] else { panic!("{at}: {events:?}") };
+            assert_eq!(damage.file, Some(snapshot(index)));
+            assert!(damage.offset <= at as u64, "{damage} for byte {at}");
+            assert_eq!(node.scrubbed().1, Vec::new(), "it is reported once");
+            assert_eq!(node.disk.files(), [10, 20].map(snapshot), "no damaged file is removed");
+        }
+    }
+}
+
+#[test]
+fn a_scrub_reads_the_disk_rather_than_a_cache() {
+    let (mut node, ..) = node_with_two();
+    let before = node.disk.actions.len();
+    node.scrubbed();
+    let actions = &node.disk.actions[before..];
+    assert!(actions.len() >= 12, "{actions:?}");
+    for pair in actions.chunks(2) {
+        let place = pair[1].strip_prefix("read ").expect("each piece is read");
+        assert_eq!(pair[0], format!("drop the cache of {place}"));
+    }
+}
+
+#[test]
+fn a_scrub_goes_on_behind_snapshots_that_are_removed_meanwhile() {
+    let (mut node, _, newer) = node_with_two();
+    node.snapshots.begin_scrub();
+    assert!(node.snapshots.scrub(&mut node.operations));
+    assert!(node.settle());
+    let third = node.take_current(id(30), &content(900, 3));
+    assert_eq!(node.disk.files(), [20, 30].map(snapshot));
+    let mut read = 0;
+    while node.snapshots.scrub(&mut node.operations) {
+        assert!(node.settle());
+        read += node.snapshots.take_scrubbed().expect("a piece was read");
+    }
+    assert!(read > newer.bytes + third.bytes, "{read}");
+    assert!(!node.snapshots.is_scrubbing());
+    assert_eq!(node.events, []);
+}
+
+#[test]
 fn a_reader_returns_no_damaged_bytes() {
     let (mut node, _, newer) = node_with_two();
     node.disk.bytes(snapshot(20))[4096 + 1100] ^= 1;

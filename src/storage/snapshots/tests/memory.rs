@@ -120,6 +120,7 @@ impl MemoryDisk {
                 let to = content.len().min(from.saturating_add(*bytes));
                 return Ok(content[from..to].to_vec());
             }
+            FileAction::DropCache { file, .. } => drop(self.content(*file)?),
             FileAction::Rename { from, to } => {
                 self.content(*from)?;
                 let number = self.names.remove(from).expect("the file exists");
@@ -205,6 +206,9 @@ impl Node {
 
     fn complete(&mut self, id: OperationId, result: Result<Vec<u8>, DiskError>) {
         let (owner, file, offset) = self.operations.complete(id);
+        if owner == Owner::Cache {
+            return;
+        }
         assert_eq!(owner, Owner::Snapshots);
         if self.failure.is_none() {
             let operations = &mut self.operations;
@@ -250,6 +254,17 @@ impl Node {
         self.snapshots.serve(&mut self.operations, root, part);
         assert!(self.settle());
         self.events.drain(..).collect()
+    }
+
+    /// Reads all kept snapshots again. Returns the number of bytes, and the events.
+    pub(super) fn scrubbed(&mut self) -> (u64, Vec<SnapshotEvent>) {
+        let mut bytes = 0;
+        self.snapshots.begin_scrub();
+        while self.snapshots.scrub(&mut self.operations) {
+            assert!(self.settle());
+            bytes += self.snapshots.take_scrubbed().expect("a piece was read");
+        }
+        (bytes, self.events.drain(..).collect())
     }
 
     pub(super) fn part(&mut self, root: Root, part: SnapshotPart) -> Vec<u8> {

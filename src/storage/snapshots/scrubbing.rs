@@ -1,0 +1,58 @@
+//! Reads kept snapshots again, piece by piece, to find damage while other copies of the state exist.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::storage::disk::DiskError;
+use crate::storage::error::StorageError;
+use crate::storage::identity::ClusterId;
+use crate::storage::snapshots::format::Manifest;
+use crate::storage::snapshots::verification::Verification;
+use crate::types::Index;
+
+/// A pass through the kept snapshots, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scrubbing {
+    /// The last index of the snapshot that is being read, or was read last.
+    last: Index,
+    under_way: Option<Verification>,
+    /// The size of the piece that was read last, until the store reports it.
+    pub(crate) read_bytes: Option<u64>,
+}
+
+impl Scrubbing {
+    /// Returns the comparison whose next piece is to be read, or `None` at the end of the pass. A
+    /// snapshot that is not kept any more is skipped.
+    pub(crate) fn next(
+        &mut self,
+        files: &BTreeMap<Index, Option<Arc<Manifest>>>,
+    ) -> Option<&Verification> {
+        let is_over = |verification: &mut Verification| {
+            let kept = files.get(&self.last).and_then(Option::as_ref);
+            verification.is_done() || kept != Some(verification.manifest())
+        };
+        self.under_way.take_if(is_over);
+        if self.under_way.is_none() {
+            let later = files.range(self.last.next()..);
+            let mut kept = later.filter_map(|(last, manifest)| Some((*last, manifest.clone()?)));
+            let (last, manifest) = kept.next()?;
+            self.last = last;
+            self.under_way = Some(Verification::new(manifest));
+        }
+        self.under_way.as_ref()
+    }
+
+    /// Compares the piece that was read. Returns the snapshot and its damage, if it is damaged.
+    pub(crate) fn on_read(
+        &mut self,
+        cluster: ClusterId,
+        read: Result<Vec<u8>, DiskError>,
+    ) -> Option<(Arc<Manifest>, StorageError)> {
+        self.read_bytes = Some(read.as_ref().map_or(0, |read| read.len() as u64));
+        let verification = self.under_way.as_mut().expect("a snapshot is being read");
+        let damage = verification.on_read(cluster, read).err()?;
+        let damaged = Arc::clone(verification.manifest());
+        self.under_way = None;
+        Some((damaged, damage))
+    }
+}

@@ -1,0 +1,101 @@
+//! Reads the file of a complete snapshot in pieces, and compares it with its manifest in memory.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::storage::disk::{DiskError, FileName};
+use crate::storage::error::StorageError;
+use crate::storage::identity::ClusterId;
+use crate::storage::read_cache::FileRange;
+use crate::storage::snapshots::format::{HEADER_BYTES, Header, Manifest, RUN_BYTES};
+use crate::storage::snapshots::load::chunk_damage;
+
+/// The progress of the comparison of one file.
+#[derive(Clone, Debug)]
+pub(crate) struct Verification {
+    manifest: Arc<Manifest>,
+    next: Piece,
+}
+
+/// The piece of the file to read next; each is one read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Header,
+    Chunks(Range<u32>),
+    /// This range of the encoded manifest; empty once it was compared.
+    Manifest(Range<usize>),
+}
+
+impl Verification {
+    pub(crate) fn new(manifest: Arc<Manifest>) -> Verification {
+        Verification { manifest, next: Piece::Header }
+    }
+
+    pub(crate) fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
+    /// Returns true once every byte was compared.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(&self.next, Piece::Manifest(range) if range.is_empty())
+    }
+
+    /// Returns the range of the next piece.
+    pub(crate) fn piece(&self) -> FileRange {
+        let manifest = &self.manifest;
+        let (offset, bytes) = match &self.next {
+            Piece::Header => (0, HEADER_BYTES as usize),
+            Piece::Chunks(run) => {
+                let bytes = usize::try_from(manifest.bytes(run)).expect("a run fits in memory");
+                (manifest.offset(run.start), bytes)
+            }
+            Piece::Manifest(range) => (manifest.file_offset() + range.start as u64, range.len()),
+        };
+        (FileName::Snapshot(manifest.meta().last.index), offset, bytes)
+    }
+
+    /// Compares the piece that was read. Returns its size in bytes.
+    ///
+    /// # Errors
+    /// The damage of the piece.
+    pub(crate) fn on_read(
+        &mut self,
+        cluster: ClusterId,
+        read: Result<Vec<u8>, DiskError>,
+    ) -> Result<usize, StorageError> {
+        let (file, offset, _) = self.piece();
+        let damage = |message: String| StorageError::damage(file, offset, message);
+        let read = read.map_err(|error| damage(error.to_string()))?;
+        let manifest = &self.manifest;
+        let is_equal = match &self.next {
+            Piece::Header => read == Header::of(cluster, manifest).encode(),
+            Piece::Manifest(range) => read == manifest.encoded()[range.clone()],
+            Piece::Chunks(run) => {
+                let wrong = manifest.check_run(run.clone(), &read).find(|(_, right)| !right);
+                if let Some((chunk, _)) = wrong {
+                    return Err(chunk_damage(file, manifest, chunk));
+                }
+                true
+            }
+        };
+        if !is_equal {
+            return Err(damage("the bytes read back differ from those written".to_owned()));
+        }
+        self.next = self.following();
+        Ok(read.len())
+    }
+
+    fn following(&self) -> Piece {
+        let manifest = &self.manifest;
+        let (chunk, byte) = match &self.next {
+            Piece::Header => (0, 0),
+            Piece::Chunks(run) => (run.end, 0),
+            Piece::Manifest(range) => (manifest.chunks(), range.end),
+        };
+        if chunk < manifest.chunks() {
+            return Piece::Chunks(manifest.run(chunk));
+        }
+        let end = byte.saturating_add(RUN_BYTES as usize).min(manifest.encoded().len());
+        Piece::Manifest(byte..end)
+    }
+}
