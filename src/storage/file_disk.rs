@@ -484,8 +484,8 @@ fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops the cached pages of a range of a file, by default to its end, that are on the disk, so that
-/// later reads come from there.
+/// Drops the cached pages of a range of a file, by default to its end, that are on the disk, so
+/// that later reads come from there.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn drop_cache(file: &File, offset: u64, bytes: Option<u64>) -> io::Result<()> {
     let bytes = bytes.and_then(std::num::NonZeroU64::new);

@@ -49,7 +49,8 @@ impl Operations {
 
     /// Requests that a read of this range, which follows in the lane, returns the content of the
     /// disk rather than of a cache.
-    pub(crate) fn drop_cache(&mut self, lane: Lane, (file, offset, bytes): FileRange) {
+    pub(crate) fn drop_cache(&mut self, lane: Lane, range: FileRange) {
+        let (file, offset, bytes) = range;
         self.request(Owner::Cache, lane, FileAction::DropCache { file, offset, bytes });
     }
 

@@ -253,10 +253,10 @@ impl Storage {
     }
 
     /// Reads durable data again, from the place at which the last scrub ended: the copies of the
-    /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded, then a piece
-    /// of a kept snapshot, of at most 1 MiB, in each call. Reports [`Event::Damaged`] for the damage
-    /// that only peers can repair, [`Event::DamagedHeaders`] for what nothing can repair in place,
-    /// [`SnapshotEvent::Damaged`] for a snapshot, repairs the rest, and ends with
+    /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded, then in each
+    /// call one piece of a kept snapshot, of at most 1 MiB. Reports [`Event::Damaged`] for the
+    /// damage that only peers can repair, [`Event::DamagedHeaders`] for what nothing can repair in
+    /// place, [`SnapshotEvent::Damaged`] for a snapshot, repairs the rest, and ends with
     /// [`Event::Scrubbed`]. The caller waits for that before the next scrub. The reads return the
     /// content of the disk rather than of a cache.
     pub fn scrub(&mut self, bytes_max: u64, events: &mut Vec<Event>) {

@@ -12,8 +12,9 @@ use crate::types::{
 };
 
 /// Returns the text with which n1 stops once its disk reports that it lost the entry at `damaged`.
-/// It has the entries 1 to 9, the last two of them in memory.
-fn stop_text(voters: &[u64], damaged: u64) -> Option<String> {
+/// It has the entries 1 to 9, the last two of them in memory, and has applied those through
+/// `applied`.
+fn stop_text(voters: &[u64], damaged: u64, applied: u64) -> Option<String> {
     let own = NodeId(1);
     let membership = Membership::new(voters.iter().map(|id| NodeId(*id)));
     let directory = tempfile::tempdir().expect("a directory");
@@ -31,6 +32,8 @@ fn stop_text(voters: &[u64], damaged: u64) -> Option<String> {
     let entries = (1..=9).map(entry).collect();
     let mut restored = Restored::with_log(state, Index(0), snapshot, entries);
     restored.tail.drain(..7);
+    (restored.committed, restored.applied) = (Index(applied), Index(applied));
+    restored.machine_is_durable = applied > 0;
     node.raft = Raft::new(config.raft, restored, 0, now).expect("it is consistent");
     let lost = DamagedEntry { id: id(damaged), is_membership: false };
     node.step_raft(raft::Input::Damaged(vec![lost]));
@@ -42,8 +45,10 @@ fn stop_text(voters: &[u64], damaged: u64) -> Option<String> {
 
 #[test]
 fn only_the_only_voter_stops_when_it_loses_an_entry() {
-    let text = stop_text(&[1], 3).expect("no other node has to have the entry");
+    let text = stop_text(&[1], 3, 0).expect("no other node has to have the entry");
     assert!(text.starts_with("entry 3 is damaged, and no other voter has it; a start"), "{text}");
-    assert_eq!(stop_text(&[1, 2], 3), None, "the other voter has it");
-    assert_eq!(stop_text(&[1], 8), None, "the node has it in memory");
+    assert!(stop_text(&[1], 3, 2).is_some(), "it has applied only the entries before");
+    assert_eq!(stop_text(&[1, 2], 3, 0), None, "the other voter has it");
+    assert_eq!(stop_text(&[1], 8, 0), None, "the node has it in memory");
+    assert_eq!(stop_text(&[1], 3, 3), None, "the node takes a snapshot in its place");
 }

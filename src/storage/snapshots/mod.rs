@@ -293,7 +293,7 @@ impl Snapshots {
             return false;
         };
         let (file, offset, bytes) = verification.piece();
-        operations.drop_cache(Lane::Bulk, (file, offset, bytes));
+        operations.drop_cache(Lane::Bulk, verification.piece());
         let read = FileAction::Read { file, offset, bytes };
         self.common.request(operations, Purpose::Scrub, read);
         true

@@ -1,4 +1,4 @@
-//! Reads kept snapshots again, piece by piece, to find damage while other copies of the state exist.
+//! Reads kept snapshots again, piece by piece, to find damage while the state exists elsewhere.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
