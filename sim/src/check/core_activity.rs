@@ -1,11 +1,11 @@
 //! Elections, terms and messages of the core in the stabilization phase: few elections (L3), no
-//! term raised by a node outside the core (L4), and few messages and no new term in an idle cluster
-//! (S30).
+//! term raised by a node outside the core (L4), and few messages, no write and no new term in an
+//! idle cluster (S30).
 
 use std::time::Duration;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Message, Term};
+use quorate::types::{Message, NodeId, Term, Write};
 
 use crate::check::bounds::{Bounds, prevents_disruptive_servers};
 use crate::check::finding::{CheckResult, L3, L4, S30};
@@ -76,6 +76,16 @@ impl Rule for CoreActivity {
         L3.violated(format!(
             "{id} wins term {term} after {max} other elections in the stabilization phase"
         ))
+    }
+
+    /// Checks that a node writes only what an election causes.
+    fn submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
+        let slot = known.model.slot(id);
+        let is_counted = known.is_in_core(slot) && known.is_member(slot);
+        if !is_counted || self.idle.is_none() || known.bounds.idle_elections_max > 0 {
+            return Ok(());
+        }
+        S30.violated(format!("{id} writes {} although the cluster is idle", write.id))
     }
 
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {

@@ -143,7 +143,7 @@ checks! {
     S29 "bounded"
         "No queue and no message exceeds its configured bound."
     S30 "idle-cluster"
-        "A cluster without requests sends few messages and elects no leader."
+        "A cluster without requests sends few messages, writes nothing and elects no leader."
     S31 "state-validation"
         "Only a node with a wrong state quarantines itself; it answers no client until rebuilt."
     S33 "all-live"
@@ -194,6 +194,8 @@ checks! {
         "In the stabilization phase, a core node takes a snapshot in time when one is due."
     L10 "leader-after-transfer"
         "In the stabilization phase, a core node leads again in time after a leadership transfer."
+    L11 "membership-settled"
+        "In the stabilization phase, each step of a membership change in the core follows in time."
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod leases;
 mod log;
 mod machines;
 mod membership;
+mod membership_changes;
 mod memory;
 mod model;
 mod nodes;
@@ -113,6 +114,7 @@ rules! {
     leadership_transfers::LeadershipTransfers
     core_activity::CoreActivity
     membership::MembershipSteps
+    membership_changes::MembershipChanges
     forwarded::Forwarded
     deadlines::Deadlines
 }

@@ -1,5 +1,7 @@
 //! Forged memberships: S22, S23 and L6; and honest membership changes.
 
+use std::time::Duration;
+
 use quorate::raft::RoleName;
 use quorate::types::{Change, Lineage, Membership, NodeId};
 
@@ -41,6 +43,22 @@ fn led_with(membership: Membership) -> Stage {
 }
 
 crate::forgeries! {
+    L11 a_new_voter_that_keeps_up_gets_no_vote on led
+    "n1 leads term t1 and has appended no step after the membership {n1 n2 n3} target {n1 n2 n3 \
+     n4} learners {n4} at index 2 within 9.773s after 1.006600 s"
+    |stage| {
+        let staged = of(&[1, 2, 3]).changed(&Change::new().voter(NodeId(4)));
+        let staged = staged.expect("there is a 4");
+        stage.enters(4, 1);
+        stage.holds(4, &[noop(1, 1)]);
+        stage.all_hold(&[1, 2, 3, 4], &[change(2, 1, &staged)]);
+        stage.commits(1, 2);
+        stage.stabilizes(&[1, 2, 3, 4]);
+        stage.steps(1);
+        stage.advances_time(Duration::from_secs(60));
+        stage.steps(1);
+    }
+
     S22 a_node_uses_an_older_membership on led
     "n2 uses the membership {n1 n2 n3}, but the last membership in its log is {n4 n5 n6} from {n1 \
      n2 n3}"

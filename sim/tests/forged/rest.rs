@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate::types::{Body, Entry, EntryId, Heartbeat, Index, Term};
 
-use crate::stage::{Stage, noop, written};
+use crate::stage::{Stage, noop, voted, written};
 
 const HEARTBEAT: Body = Body::Heartbeat(Heartbeat::new(1, Index::ZERO));
 
@@ -135,6 +135,10 @@ crate::forgeries! {
         stage.idles();
         stage.leads(2, 2);
     }
+
+    S30 an_idle_cluster_writes on idle
+    "n2 writes w3 although the cluster is idle"
+    |stage| stage.submits(2, Some(voted(1, 1)), &[])
 
     S30 an_idle_cluster_sends_too_many_messages on idle
     "the core of the idle cluster sends more than 1240 messages in the second after 8.007300 s; \
