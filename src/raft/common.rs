@@ -19,7 +19,7 @@ use crate::raft::reads::Reads;
 use crate::raft::screen;
 use crate::types::{
     Body, BootstrapPeer, Entry, EntryId, Freshness, Index, Instant, Message, NodeId, Payload,
-    ReadLevel, Readiness, RejectReason, Restored, RoleName, Tag, Term, WriteId,
+    ReadLevel, Readiness, RejectReason, Restored, RoleCause, RoleName, Tag, Term, WriteId,
 };
 
 /// The state that a node has in every role. The owners are visible in all of `src/raft/`, because a
@@ -172,6 +172,19 @@ impl Common {
         since.is_some_and(|since| self.now >= since.after(stuck_after))
     }
 
+    /// Why this node's disk keeps it from leading, if it does: a write is stuck, or an entry stays
+    /// damaged for the longest election timeout.
+    pub(crate) fn disk_obstacle(&self) -> Option<RoleCause> {
+        let span = self.config.election_timeout_max;
+        if self.disk_is_stuck() {
+            Some(RoleCause::DiskStuck)
+        } else if self.health.repair.has_blocked_for(span, self.now) {
+            Some(RoleCause::LogDamaged)
+        } else {
+            None
+        }
+    }
+
     /// Draws an election timeout and returns its end.
     pub(crate) fn election_deadline(&mut self) -> Instant {
         let membership = self.journal.log().membership();
@@ -240,10 +253,10 @@ impl Common {
         self.output.push(Action::Committed { tag, id });
     }
 
-    pub(crate) fn report_role(&mut self, role: RoleName, leader: Option<NodeId>) {
+    pub(crate) fn report_role(&mut self, role: RoleName, leader: Option<NodeId>, cause: RoleCause) {
         let leads = leader == Some(self.id());
         assert!(leads == (role == RoleName::Leader), "a leader is its own leader");
-        self.output.push(Action::RoleChanged { role, term: self.term(), leader });
+        self.output.push(Action::RoleChanged { role, term: self.term(), leader, cause });
     }
 
     /// Appends an entry with `payload` in the current term.

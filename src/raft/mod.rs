@@ -31,7 +31,7 @@ pub use api::input::{Consumer, Input};
 pub use api::rejected_messages::RejectedMessages;
 pub use api::start::StartError;
 
-pub use crate::types::{PeerStatus, RejectReason, RoleName, Status};
+pub use crate::types::{PeerStatus, RejectReason, RoleCause, RoleName, Status};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -111,7 +111,7 @@ impl Raft {
         self.common.apply.begin_step();
         self.common.output.swap(actions);
         if paused && matches!(self.role, Role::Leader(_)) {
-            self.enter(Transition::Follow { term: self.common.term(), leader: None });
+            self.enter(Transition::step_down(self.common.term(), RoleCause::Paused));
         }
         let transition = self.receive(input);
         if transition != Transition::Stay {
@@ -335,7 +335,7 @@ impl Raft {
             Role::Follower(follower) => follower.on_snapshot_received(common, meta),
             Role::PreCandidate(_) | Role::Candidate(_) => {
                 if journal::snapshots::install(common, meta) {
-                    return Transition::Follow { term: common.term(), leader: None };
+                    return Transition::step_down(common.term(), RoleCause::SnapshotInstalled);
                 }
             }
             Role::Leader(_) => {}
@@ -346,7 +346,10 @@ impl Raft {
     fn on_campaign(&self) -> Transition {
         let leads = matches!(self.role, Role::Leader(_));
         let may_campaign = !leads && self.common.may_campaign();
-        if may_campaign { Transition::StartPreVote } else { Transition::Stay }
+        match may_campaign {
+            true => Transition::StartPreVote(RoleCause::CampaignRequested),
+            false => Transition::Stay,
+        }
     }
 
     /// Enters or leaves quarantine. A leader or a candidate in quarantine becomes a follower.
@@ -364,7 +367,7 @@ impl Raft {
                 Transition::Stay
             }
             Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
-                Transition::Follow { term: common.term(), leader: None }
+                Transition::step_down(common.term(), RoleCause::Quarantined)
             }
         }
     }
@@ -445,7 +448,12 @@ impl Raft {
         let term = message.term;
         if term > self.common.term() || (from_leader && campaigns && term == self.common.term()) {
             let leader = from_leader.then_some(message.from);
-            self.enter(Transition::Follow { term, leader });
+            let from = message.from;
+            let cause = match leader {
+                Some(_) => RoleCause::LeaderFound { from },
+                None => RoleCause::LaterTerm { from },
+            };
+            self.enter(Transition::Follow { term, leader, cause });
         }
     }
 
@@ -489,17 +497,21 @@ impl Raft {
     fn enter(&mut self, transition: Transition) {
         match transition {
             Transition::Stay => {}
-            Transition::Follow { term, leader } => self.become_follower(term, leader),
-            Transition::StartPreVote if self.common.config().pre_vote => {
-                self.become_pre_candidate()
+            Transition::Follow { term, leader, cause } => self.become_follower(term, leader, cause),
+            Transition::StartPreVote(cause) if self.common.config().pre_vote => {
+                self.become_pre_candidate(cause);
             }
-            Transition::StartPreVote | Transition::StartElection => self.become_candidate(false),
-            Transition::StartTransferElection => self.become_candidate(true),
+            Transition::StartPreVote(cause) | Transition::StartElection(cause) => {
+                self.become_candidate(false, cause);
+            }
+            Transition::StartTransferElection { from } => {
+                self.become_candidate(true, RoleCause::LeadershipTransfer { from });
+            }
             Transition::BecomeLeader => self.become_leader(),
         }
     }
 
-    fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
+    fn become_follower(&mut self, term: Term, leader: Option<NodeId>, cause: RoleCause) {
         assert!(leader != Some(self.common.id()), "no node follows itself");
         assert!(term >= self.common.term(), "a node never returns to an earlier term");
         let common = &mut self.common;
@@ -514,13 +526,13 @@ impl Raft {
         if term > common.term() {
             common.ballot.enter_term(term, &mut common.journal);
         }
-        common.report_role(RoleName::Follower, leader);
+        common.report_role(RoleName::Follower, leader, cause);
     }
 
-    fn become_pre_candidate(&mut self) {
+    fn become_pre_candidate(&mut self, cause: RoleCause) {
         self.stop_following();
         if !matches!(self.role, Role::PreCandidate(_)) {
-            self.common.report_role(RoleName::PreCandidate, None);
+            self.common.report_role(RoleName::PreCandidate, None, cause);
         }
         let candidate = PreCandidate::new(&mut self.common);
         let transition = candidate.transition(&self.common);
@@ -528,11 +540,11 @@ impl Raft {
         self.enter(transition);
     }
 
-    fn become_candidate(&mut self, transfer: bool) {
+    fn become_candidate(&mut self, transfer: bool, cause: RoleCause) {
         self.stop_following();
         let common = &mut self.common;
         common.ballot.enter_term(common.term().next(), &mut common.journal);
-        common.report_role(RoleName::Candidate, None);
+        common.report_role(RoleName::Candidate, None, cause);
         self.role = Role::Candidate(Candidate::new(common, transfer));
     }
 
@@ -540,7 +552,8 @@ impl Raft {
         let voted = self.common.ballot.vote();
         assert!(voted == Some(self.common.id()), "a leader voted for itself");
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
-        self.common.report_role(RoleName::Leader, Some(self.common.id()));
+        let own = self.common.id();
+        self.common.report_role(RoleName::Leader, Some(own), RoleCause::VotesGranted);
         self.common.survival.allow_takeover();
         self.role = Role::Leader(Box::new(Leader::new(&mut self.common)));
     }

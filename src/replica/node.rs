@@ -523,8 +523,8 @@ impl Node {
             }
             Action::ReceiveSnapshot { from, meta } => self.on_snapshot_offer(from, meta),
             Action::Restore(meta) => self.on_restore(meta),
-            Action::RoleChanged { role, term, leader } => {
-                self.outputs.push(Output::RoleChanged { role, term, leader });
+            Action::RoleChanged { role, term, leader, cause } => {
+                self.outputs.push(Output::RoleChanged { role, term, leader, cause });
             }
             Action::MessageRejected { from, message, reason } => {
                 self.outputs.push(Output::MessageRejected { from, message, reason });

@@ -4,8 +4,8 @@ use crate::machine::Outcome;
 use crate::raft::{self, MessageRejectReason};
 use crate::storage::{Operation, StorageError};
 use crate::types::{
-    Entry, EntryId, Freshness, Index, Membership, NodeId, Packet, RejectReason, RoleName,
-    SnapshotMeta, Tag, Term,
+    Entry, EntryId, Freshness, Index, Membership, NodeId, Packet, RejectReason, RoleCause,
+    RoleName, SnapshotMeta, Tag, Term,
 };
 
 /// One action that a node requests of its driver. The driver may execute outputs at once and in any
@@ -138,6 +138,8 @@ pub enum Output {
         term: Term,
         /// The leader the node follows from now on: the node itself while it leads.
         leader: Option<NodeId>,
+        /// The reason for the change.
+        cause: RoleCause,
     },
     /// The node dropped or rejected a message of a peer. For traces and counters only.
     MessageRejected {

@@ -239,11 +239,11 @@ impl Driver {
                 self.counts.set_membership(&membership);
                 self.membership.send_replace(membership);
             }
-            Output::RoleChanged { role, term, leader } => {
-                info!(?role, %term, leader = leader.map(tracing::field::display), "role");
+            Output::RoleChanged { role, term, leader, cause } => {
+                info!(?role, %term, leader = leader.map(tracing::field::display), %cause, "role");
                 let old = self.leadership.send_replace(Leadership { role, term, leader });
                 let is_new_leader = leader.is_some() && (term, leader) != (old.term, old.leader);
-                self.counts.role_changed(role, is_new_leader);
+                self.counts.role_changed(role, cause, is_new_leader);
             }
             Output::Stopped(failure) => {
                 error!(%failure, "the node has stopped");

@@ -14,6 +14,7 @@ mod message;
 mod proposal;
 mod read;
 mod reject_reason;
+mod role_cause;
 #[cfg(feature = "std")]
 pub(crate) mod serial;
 mod snapshot_transfer;
@@ -41,6 +42,7 @@ pub use message::{
 pub use proposal::Proposal;
 pub use read::{Freshness, ReadLevel};
 pub use reject_reason::{MachineRejectReason, RejectReason};
+pub use role_cause::RoleCause;
 pub use snapshot_transfer::{Packet, SnapshotPart, SnapshotTransfer, SnapshotTransferBody};
 pub use status::{PeerStatus, Report, RoleName, StateVerification, Status};
 pub use time::Instant;

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use crate::raft::api::input::Consumer;
 use crate::types::text::closed_list;
 use crate::types::{
-    Entry, EntryId, Freshness, Index, Membership, Message, NodeId, RejectReason, RoleName,
-    SnapshotMeta, Tag, Term, Write,
+    Entry, EntryId, Freshness, Index, Membership, Message, NodeId, RejectReason, RoleCause,
+    RoleName, SnapshotMeta, Tag, Term, Write,
 };
 
 /// One action for the driver. The driver may carry out actions concurrently and in any order,
@@ -160,6 +160,8 @@ pub enum Action {
         term: Term,
         /// The leader from now on, which may be the node itself; `None` if it knows none.
         leader: Option<NodeId>,
+        /// The reason for the change.
+        cause: RoleCause,
     },
     /// The node dropped or declined a message. For traces and counters only.
     MessageRejected {

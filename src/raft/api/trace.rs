@@ -76,7 +76,7 @@ texts! { Action:
     Self::ReadReady { tag, index, freshness } => "read {tag} ready at {index}, {freshness}";
     Self::RoleChanged { role: RoleName::Leader, .. } => "becomes leader";
     Self::RoleChanged { role, leader: Some(leader), .. } => "becomes {role}, leader {leader}";
-    Self::RoleChanged { role, leader: None, .. } => "becomes {role}, no leader";
+    Self::RoleChanged { role, leader: None, cause, .. } => "becomes {role}, no leader: {cause}";
     Self::MessageRejected { from, message, reason } => "rejects {message} from {from}: {reason}";
 }
 

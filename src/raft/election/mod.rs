@@ -8,7 +8,7 @@ use crate::quorum::{Tally, VoteResult};
 use crate::raft::api::action::MessageRejectReason;
 use crate::raft::common::Common;
 use crate::raft::transition::Transition;
-use crate::types::{Body, EntryId, Index, Instant, NodeId, Term, WriteId};
+use crate::types::{Body, EntryId, Index, Instant, NodeId, RoleCause, Term, WriteId};
 
 /// The state of a node that asks for pre-votes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,8 +55,8 @@ impl PreCandidate {
         // any other voter that granted is assumed to have one.
         let complete_log_granted = self.tally.granted().iter().any(|id| *id != common.id());
         match vote_result(common, &self.tally, complete_log_granted) {
-            VoteResult::Won => Transition::StartElection,
-            VoteResult::Lost => Transition::Follow { term: common.term(), leader: None },
+            VoteResult::Won => Transition::StartElection(RoleCause::PreVotesGranted),
+            VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRefused),
             VoteResult::Pending => Transition::Stay,
         }
     }
@@ -79,7 +79,7 @@ impl PreCandidate {
             return Transition::Stay;
         }
         if is_outdated_by(common, committed) {
-            return Transition::Follow { term: common.term(), leader: None };
+            return Transition::step_down(common.term(), RoleCause::LacksCommitted);
         }
         self.tally.count(from, granted);
         self.transition(common)
@@ -124,7 +124,7 @@ impl Candidate {
     fn transition(&self, common: &Common) -> Transition {
         match vote_result(common, &self.tally, self.complete_log_granted) {
             VoteResult::Won => Transition::BecomeLeader,
-            VoteResult::Lost => Transition::Follow { term: common.term(), leader: None },
+            VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRefused),
             VoteResult::Pending => Transition::Stay,
         }
     }
@@ -176,7 +176,7 @@ impl Candidate {
             return Transition::Stay;
         }
         if is_outdated_by(common, committed) {
-            return Transition::Follow { term: common.term(), leader: None };
+            return Transition::step_down(common.term(), RoleCause::LacksCommitted);
         }
         self.tally.count(from, granted);
         self.transition(common)
@@ -232,9 +232,9 @@ fn is_outdated_by(common: &mut Common, committed: Index) -> bool {
 /// Campaigns again after an undecided election, or follows if the node may not campaign.
 fn campaign_again(common: &Common) -> Transition {
     if common.may_campaign() {
-        return Transition::StartPreVote;
+        return Transition::StartPreVote(RoleCause::ElectionTimeout);
     }
-    Transition::Follow { term: common.term(), leader: None }
+    Transition::step_down(common.term(), RoleCause::ElectionTimeout)
 }
 
 /// Answers whether this node would vote for the candidate in `next_term`, and changes no state.

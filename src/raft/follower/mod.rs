@@ -16,7 +16,7 @@ use crate::raft::transition::Transition;
 use crate::raft::uncertain;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId, ReadLevel,
-    RejectReason, RoleName, SnapshotMeta, Tag,
+    RejectReason, RoleCause, RoleName, SnapshotMeta, Tag,
 };
 
 /// The state that only a follower has.
@@ -106,7 +106,7 @@ impl Follower {
         }
         if self.leader.is_none() {
             self.leader = Some(from);
-            common.report_role(RoleName::Follower, self.leader);
+            common.report_role(RoleName::Follower, self.leader, RoleCause::LeaderFound { from });
         }
         self.last_contact = common.now();
         self.deadline = common.election_deadline();
@@ -403,7 +403,7 @@ impl Follower {
             common.reject_message(from, "TimeoutNow", MessageRejectReason::WrongRole);
             return Transition::Stay;
         }
-        Transition::StartTransferElection
+        Transition::StartTransferElection { from }
     }
 
     /// Starts a campaign after the election timeout, or only forgets the leader if the node may not
@@ -413,12 +413,12 @@ impl Follower {
             return Transition::Stay;
         }
         if common.may_campaign() {
-            return Transition::StartPreVote;
+            return Transition::StartPreVote(RoleCause::ElectionTimeout);
         }
         self.deadline = common.election_deadline();
         self.on_leader_lost(common);
         if self.leader.take().is_some() {
-            common.report_role(RoleName::Follower, None);
+            common.report_role(RoleName::Follower, None, RoleCause::ElectionTimeout);
         }
         Transition::Stay
     }

@@ -36,7 +36,7 @@ use crate::raft::leader::unapplied::Unapplied;
 use crate::raft::transition::Transition;
 use crate::types::{
     Acknowledge, AppendOutcome, Body, Change, Entry, EntryId, Heartbeat, Index, Instant,
-    Membership, Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, Tag,
+    Membership, Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, RoleCause, Tag,
 };
 
 /// The state that only a leader has.
@@ -305,12 +305,11 @@ impl Leader {
             return Transition::Stay;
         }
         if common.config().check_quorum && !self.has_quorum_contact(common) {
-            return Transition::Follow { term: common.term(), leader: None };
+            return Transition::step_down(common.term(), RoleCause::QuorumLost);
         }
-        let span = common.config().election_timeout_max;
-        if common.disk_is_stuck() || common.health.repair.has_blocked_for(span, common.now()) {
+        if let Some(cause) = common.disk_obstacle() {
             transfer::yield_leadership(common, &self.peers, &mut self.lease);
-            return Transition::Follow { term: common.term(), leader: None };
+            return Transition::step_down(common.term(), cause);
         }
         self.change.drop_departed(&mut self.peers, common.now());
         self.transfers.expire(common);
@@ -523,7 +522,7 @@ impl Leader {
             return Transition::Stay;
         }
         transfer::yield_leadership(common, &self.peers, &mut self.lease);
-        Transition::Follow { term: common.term(), leader: None }
+        Transition::step_down(common.term(), RoleCause::VoteRemoved)
     }
 
     /// Answers the reads whose round is confirmed. Starts a new round for the others, unless a

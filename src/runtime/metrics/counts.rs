@@ -14,7 +14,8 @@ use crate::runtime::metrics::value::{Counter, ENABLED, Gauge, Histogram, Stopwat
 use crate::runtime::write_obstacle::WriteObstacle;
 use crate::storage::{ClusterId, DiskError, FileAction, Lane, Operation};
 use crate::types::{
-    MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason, RoleName,
+    MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason, RoleCause,
+    RoleName,
 };
 use crate::wire::ReplyBody;
 
@@ -88,6 +89,7 @@ pub(in crate::runtime) struct UsageGauges {
 pub(in crate::runtime) struct EventCounts {
     pub(in crate::runtime) leader_changes: Counter,
     pub(in crate::runtime) roles: CountersByLabel<RoleName>,
+    pub(in crate::runtime) role_causes: CountersByLabel<RoleCause>,
     pub(in crate::runtime) rejected_messages: CountersByLabel<MessageRejectReason>,
     pub(in crate::runtime) comparisons: CountersByLabel<ComparisonResult>,
     pub(in crate::runtime) snapshots: CountersByLabel<SnapshotStep>,
@@ -219,11 +221,17 @@ impl Counts {
     }
 
     /// Records a change of role, term or leader, and whether a leader of a term became known.
-    pub(in crate::runtime) fn role_changed(&self, role: RoleName, is_new_leader: bool) {
+    pub(in crate::runtime) fn role_changed(
+        &self,
+        role: RoleName,
+        cause: RoleCause,
+        is_new_leader: bool,
+    ) {
         if is_new_leader {
             self.events.leader_changes.add(1);
         }
         self.events.roles.add(&role, 1);
+        self.events.role_causes.add(&cause, 1);
     }
 
     /// Records the reply to a request.

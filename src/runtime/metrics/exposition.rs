@@ -125,6 +125,8 @@ impl Families<'_, '_> {
             _ => None,
         });
         self.counters("elections", "Elections that the node started", None, elections)?;
+        let help = "Changes of the node's role, term or known leader, by cause";
+        self.counters("role_changes", help, None, by("cause", events.role_causes.counts()))?;
         let rejected = by("reason", events.rejected_messages.counts());
         let help = "Messages of peers that the node rejected";
         self.counters("rejected_messages", help, None, rejected)?;

@@ -8,7 +8,9 @@ use crate::raft::MessageRejectReason;
 use crate::replica::ComparisonResult;
 use crate::runtime::metrics::value::Counter;
 use crate::storage::{DiskError, FileAction};
-use crate::types::{MessageTopic, Packet, ReadLevel, RejectReason, RoleName, StateVerification};
+use crate::types::{
+    MessageTopic, Packet, ReadLevel, RejectReason, RoleCause, RoleName, StateVerification,
+};
 use crate::wire::ReplyBody;
 
 /// A type whose values are counted by a label with a fixed set of values.
@@ -238,6 +240,24 @@ label_tables! {
         "diverged": ComparisonResult::Diverged { .. },
         "no_majority": ComparisonResult::NoMajority { .. },
         "rebuilt": ComparisonResult::Rebuilt { .. },
+    }
+    RoleCause {
+        "election_timeout": RoleCause::ElectionTimeout,
+        "campaign_requested": RoleCause::CampaignRequested,
+        "leadership_transfer": RoleCause::LeadershipTransfer { .. },
+        "pre_votes_granted": RoleCause::PreVotesGranted,
+        "votes_granted": RoleCause::VotesGranted,
+        "votes_refused": RoleCause::VotesRefused,
+        "lacks_committed": RoleCause::LacksCommitted,
+        "leader_found": RoleCause::LeaderFound { .. },
+        "later_term": RoleCause::LaterTerm { .. },
+        "quorum_lost": RoleCause::QuorumLost,
+        "paused": RoleCause::Paused,
+        "disk_stuck": RoleCause::DiskStuck,
+        "log_damaged": RoleCause::LogDamaged,
+        "vote_removed": RoleCause::VoteRemoved,
+        "quarantined": RoleCause::Quarantined,
+        "snapshot_installed": RoleCause::SnapshotInstalled,
     }
     DiskError {
         "full": DiskError::Full,
