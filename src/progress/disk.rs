@@ -7,6 +7,8 @@ use crate::types::{Incarnation, Index};
 pub(super) struct PeerDisk {
     /// The incarnation of the disk; zero before the peer's first reply.
     pub(super) incarnation: Incarnation,
+    /// The leader's round when the last message of the disk arrived.
+    pub(super) heard_round: u64,
     /// The leader's round when the peer's matched index last rose. The peer sent its reply to any
     /// later round after the acknowledgement that raised the index.
     pub(super) matched_round: u64,
@@ -27,14 +29,24 @@ pub(super) enum Certainty {
 }
 
 impl PeerDisk {
-    /// Whether the disk with this incarnation, which sent a message, has replaced this one: it is
-    /// another one, and the message is later than all of this disk. Records the incarnation if none
-    /// is known.
-    pub(super) fn is_replaced_by(&mut self, incarnation: Incarnation, is_later: bool) -> bool {
+    /// Handles a message from the disk with this incarnation, which answers the round `answered` if
+    /// it is a heartbeat reply, and arrives in `round`. Whether that disk has replaced this one: a
+    /// disk whose messages have arrived in a round has not ended before it, so an earlier disk
+    /// answers no later one.
+    pub(super) fn is_replaced_by(
+        &mut self,
+        incarnation: Incarnation,
+        answered: Option<u64>,
+        round: u64,
+    ) -> bool {
         if self.incarnation == Incarnation::default() {
             self.incarnation = incarnation;
         }
-        self.incarnation != incarnation && is_later
+        if self.incarnation == incarnation {
+            self.heard_round = round;
+            return false;
+        }
+        answered.is_some_and(|answered| answered > self.heard_round)
     }
 
     /// Whether the disk, which has the entries up to `durable`, lacks entries that the peer

@@ -208,25 +208,25 @@ impl Progress {
     }
 
     /// Records a message from the disk with this incarnation, which answers the round `answered` if
-    /// it is a heartbeat reply. A disk that answers a later round than the known one has replaced
-    /// it: the view is reset, and the leader probes with its last entry, at `last`. Any other
-    /// message of another disk may be a delayed one of a lost disk. Returns true after a reset.
+    /// it is a heartbeat reply, and arrives in `round`. If the disk has replaced the known one, the
+    /// view is reset, and the leader probes with its last entry, at `last`. Any other message of
+    /// another disk may be a delayed one of a lost disk. Returns true after a reset.
     pub(crate) fn replied_from(
         &mut self,
         incarnation: Incarnation,
         answered: Option<u64>,
+        round: u64,
         last: Index,
     ) -> bool {
-        let is_later = answered.is_some_and(|round| round > self.answer.round);
-        let is_replaced = self.disk.is_replaced_by(incarnation, is_later);
+        let is_replaced = self.disk.is_replaced_by(incarnation, answered, round);
         if is_replaced {
-            self.reset_for_disk(incarnation, last);
+            self.reset_for_disk(incarnation, round, last);
         }
         is_replaced
     }
 
-    fn reset_for_disk(&mut self, incarnation: Incarnation, last: Index) {
-        let disk = PeerDisk { incarnation, ..PeerDisk::default() };
+    fn reset_for_disk(&mut self, incarnation: Incarnation, round: u64, last: Index) {
+        let disk = PeerDisk { incarnation, heard_round: round, ..PeerDisk::default() };
         *self = Progress { disk, ..Progress::new(last.previous(), self.last_contact) };
     }
 
@@ -240,7 +240,7 @@ impl Progress {
     /// to an older image: the peer does not count until it has reported that it is uncertain, and
     /// then that it is certain again.
     pub(crate) fn mark_rolled_back(&mut self, round: u64, last: Index) {
-        self.reset_for_disk(self.disk.incarnation, last);
+        self.reset_for_disk(self.disk.incarnation, self.disk.heard_round, last);
         self.disk.certainty = Certainty::RolledBack;
         self.answer.round = round;
     }
@@ -261,7 +261,7 @@ impl Progress {
             return false;
         }
         if self.counts() {
-            self.reset_for_disk(self.disk.incarnation, last);
+            self.reset_for_disk(self.disk.incarnation, self.disk.heard_round, last);
         }
         self.disk.certainty = reported;
         true

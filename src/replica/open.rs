@@ -99,8 +99,7 @@ impl<M: StateMachine> Replica<M> {
         let applied = opened.snapshot.last.index;
         let is_restored = worker.machine().applied().index == applied;
         assert!(is_restored || opened.snapshot_damage.is_some(), "the state is the snapshot's");
-        let (last, older) = (applied, opened.previous_snapshot);
-        let snapshots = Snapshots::new(&config, last, older);
+        let snapshots = Snapshots::new(&config, applied);
         let restored = Restored {
             incarnation: opened.identity.incarnation,
             hard_state: opened.hard_state,

@@ -16,9 +16,8 @@ pub(crate) struct SnapshotTaker {
     bytes_max: u64,
     /// Whether a peer or an operator requested a snapshot that has not been started yet.
     demanded: bool,
-    /// The last index of the last snapshot, and that of the one before it.
+    /// The last index of the last snapshot.
     last: Index,
-    older: Index,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +41,14 @@ enum Stage {
 }
 
 impl SnapshotTaker {
-    /// `last` and `older` are the last indices of the last snapshot and of the one before it.
+    /// `last` is the last index of the last snapshot.
     pub(crate) fn new(
         entries_max: u64,
         bytes_max: u64,
         bytes_per_second: u64,
         last: Index,
-        older: Index,
     ) -> SnapshotTaker {
         assert!(entries_max > 0 && bytes_max > 0, "a snapshot covers entries");
-        assert!(older <= last, "an earlier snapshot ends earlier");
         let rate = RateLimiter::new(bytes_per_second);
         SnapshotTaker {
             stage: Stage::Idle,
@@ -62,7 +59,6 @@ impl SnapshotTaker {
             bytes_max,
             demanded: false,
             last,
-            older,
         }
     }
 
@@ -148,10 +144,7 @@ impl SnapshotTaker {
         if recorded.is_some() {
             self.end();
         }
-        if last > self.last {
-            self.older = core::mem::replace(&mut self.last, last);
-        }
-        assert!(self.older <= self.last, "an earlier snapshot ends earlier");
+        self.last = self.last.max(last);
         recorded == Some(last)
     }
 
@@ -169,12 +162,6 @@ impl SnapshotTaker {
     /// Returns true if the store is writing the snapshot in progress.
     pub(crate) fn is_writing(&self) -> bool {
         matches!(self.stage, Stage::WantsBytes(_) | Stage::Reading(_) | Stage::Writing)
-    }
-
-    /// Returns the index through which the log may be compacted. The log keeps the last `trailing`
-    /// entries that the last snapshot covers, and all entries after the snapshot before it.
-    pub(crate) fn base(&self, trailing: u64) -> Index {
-        self.older.min(Index(self.last.0.saturating_sub(trailing)))
     }
 
     /// Returns the time from which the next bytes may be requested.
@@ -203,7 +190,7 @@ mod tests {
     }
 
     fn taker() -> SnapshotTaker {
-        SnapshotTaker::new(3, 1 << 20, 1_000, Index(7), Index(4))
+        SnapshotTaker::new(3, 1 << 20, 1_000, Index(7))
     }
 
     #[test]
@@ -215,7 +202,7 @@ mod tests {
         assert!(!taker.start(true), "a snapshot is being sent");
         assert!(taker.start(false));
         assert!(!taker.start(false), "one snapshot at a time");
-        let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, Index(0), Index(0));
+        let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, Index(0));
         by_bytes.count(&entries(3));
         assert!(by_bytes.start(false));
     }
@@ -297,17 +284,5 @@ mod tests {
         taker.written(Index(10));
         taker.demand();
         assert!(taker.start(false), "the store has a snapshot that does not end earlier");
-    }
-
-    #[test]
-    fn the_log_keeps_entries_after_the_older_snapshot_and_trailing_ones() {
-        let mut taker = taker();
-        assert_eq!(taker.base(0), Index(4));
-        assert_eq!(taker.base(5), Index(2));
-        assert_eq!(taker.base(50), Index(0));
-        taker.set_last(Index(20));
-        assert_eq!(taker.base(5), Index(7));
-        taker.set_last(Index(20));
-        assert_eq!(taker.base(0), Index(7), "the same snapshot again");
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Snapshots {
     /// The time since which an applied entry has been damaged, and how long the node waits for its
     /// content before it takes a snapshot instead.
     damaged_since: Option<Instant>,
-    /// Whether a kept snapshot is damaged, and no later one is recorded since.
+    /// Whether a kept snapshot is damaged, and no other one was begun since.
     must_replace: bool,
     repair_patience: Duration,
     /// The numbers of snapshots taken and received since the node's start.
@@ -47,14 +47,14 @@ pub(crate) enum SnapshotProgress {
 }
 
 impl Snapshots {
-    /// `last` and `older` are the last indices of the last snapshot and of the one before it.
-    pub(crate) fn new(config: &ReplicaConfig, last: Index, older: Index) -> Snapshots {
+    /// `last` is the last index of the last snapshot.
+    pub(crate) fn new(config: &ReplicaConfig, last: Index) -> Snapshots {
         let rate = config.snapshot_bytes_per_second;
         let (entries_max, bytes_max) = (config.snapshot_entries, config.snapshot_bytes);
         Snapshots {
             id: config.raft.id,
             trailing: config.trailing_entries,
-            taker: SnapshotTaker::new(entries_max, bytes_max, rate, last, older),
+            taker: SnapshotTaker::new(entries_max, bytes_max, rate, last),
             receiver: SnapshotReceiver::new(config.parts_inflight_max, config.part_timeout),
             sender: SnapshotSender::new(config.parts_inflight_max, rate),
             damaged_since: None,
@@ -74,7 +74,7 @@ impl Snapshots {
     /// replaced by one that ends later, so it may have to wait for these entries.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
         self.taker.count(entries);
-        if self.must_replace {
+        if self.must_replace && self.receiver.root().is_none() {
             self.taker.demand();
         }
     }
@@ -148,7 +148,9 @@ impl Snapshots {
         let membership = log.membership_at(last.index).filter(|found| !found.is_empty());
         let started =
             |membership: &Membership| storage.take_snapshot(last, membership.clone(), events);
-        if !membership.is_some_and(started) {
+        if membership.is_some_and(started) {
+            self.must_replace = false;
+        } else {
             self.taker.end();
         }
     }
@@ -182,11 +184,12 @@ impl Snapshots {
     }
 
     /// Handles a snapshot that the store has recorded as the current one: one of this node, or one
-    /// that it adopted. Returns the index through which the log may be compacted.
-    pub(crate) fn on_recorded(&mut self, meta: &SnapshotMeta) -> Index {
-        self.must_replace = false;
+    /// that it adopted; `previous` is the last index of the one before it that can be read. Returns
+    /// the index through which the log may be compacted: the log keeps the last entries that the
+    /// snapshot covers, and all entries after the previous one.
+    pub(crate) fn on_recorded(&mut self, meta: &SnapshotMeta, previous: Index) -> Index {
         self.counts.0 += u64::from(self.taker.set_last(meta.last.index));
-        let base = self.taker.base(self.trailing);
+        let base = previous.min(Index(meta.last.index.0.saturating_sub(self.trailing)));
         assert!(base <= meta.last.index, "only covered entries are compacted");
         base
     }

@@ -100,7 +100,7 @@ fn a_missing_file_is_an_error(disk: &mut impl Disk) {
         FileAction::Write { file: B, offset: 0, bytes },
         FileAction::Sync { file: B },
         FileAction::Read { file: B, offset: 0, bytes: 1 },
-        FileAction::DropCache { file: B, offset: 0, bytes: 1 },
+        FileAction::DropCache { file: B },
         FileAction::Rename { from: B, to: C },
     ];
     for action in &actions {
@@ -167,7 +167,7 @@ fn on_map(model: &mut BTreeMap<FileName, Vec<u8>>, action: &FileAction) -> Optio
                 content[start..end].copy_from_slice(bytes);
             }
         }
-        FileAction::Sync { file } | FileAction::DropCache { file, .. } => drop(model.get(file)?),
+        FileAction::Sync { file } | FileAction::DropCache { file } => drop(model.get(file)?),
         FileAction::Read { file, offset, bytes } => {
             let content = model.get(file)?;
             let start = (*offset as usize).min(content.len());

@@ -80,15 +80,11 @@ pub enum FileAction {
         /// The number of bytes to read.
         bytes: usize,
     },
-    /// Drops what is cached of these bytes and durable, so that a later read returns the content of
-    /// the disk. Does nothing on a disk without a cache.
+    /// Drops the cached pages of the file that are on the disk, so that a later read returns the
+    /// content of the disk. Does nothing on a disk without a cache.
     DropCache {
         /// The file; it exists.
         file: FileName,
-        /// The offset of the first byte.
-        offset: u64,
-        /// The number of bytes.
-        bytes: usize,
     },
     /// Renames a file and replaces a file that already has the new name; durable with
     /// [`FileAction::SyncDirectory`].
@@ -151,13 +147,14 @@ impl FileAction {
     #[must_use]
     pub fn place(&self) -> (Option<FileName>, u64) {
         match self {
-            FileAction::Write { file, offset, .. }
-            | FileAction::Read { file, offset, .. }
-            | FileAction::DropCache { file, offset, .. } => (Some(*file), *offset),
+            FileAction::Write { file, offset, .. } | FileAction::Read { file, offset, .. } => {
+                (Some(*file), *offset)
+            }
             FileAction::Create { file, .. }
             | FileAction::Sync { file }
             | FileAction::Rename { from: file, .. }
-            | FileAction::Remove { file } => (Some(*file), 0),
+            | FileAction::Remove { file }
+            | FileAction::DropCache { file } => (Some(*file), 0),
             FileAction::SyncDirectory => (None, 0),
         }
     }
@@ -186,9 +183,7 @@ impl fmt::Debug for FileAction {
             FileAction::Read { file, offset, bytes } => {
                 write!(f, "read {file} at {offset}, {bytes} bytes")
             }
-            FileAction::DropCache { file, offset, bytes } => {
-                write!(f, "drop the cache of {file} at {offset}, {bytes} bytes")
-            }
+            FileAction::DropCache { file } => write!(f, "drop the cache of {file}"),
             FileAction::Rename { from, to } => write!(f, "rename {from} to {to}"),
             FileAction::Remove { file } => write!(f, "remove {file}"),
             FileAction::SyncDirectory => f.write_str("sync directory"),

@@ -27,7 +27,8 @@ const OPEN_MAX: usize = 64;
 /// give each lane, and the thread that restores a state machine, its own clone.
 ///
 /// On systems other than Unix a directory cannot be synced, and the page cache cannot be dropped: a
-/// power failure may lose file names, and a start reads the page cache rather than the disk.
+/// power failure may lose file names, and a start or a scrub reads the page cache rather than the
+/// disk.
 #[derive(Clone, Debug)]
 pub struct FileDisk {
     directory: Arc<Directory>,
@@ -81,7 +82,7 @@ impl FileDisk {
             let opened = disk.open_file(name, false)?;
             let restricted = restrict(&disk.path(name), 0o600);
             restricted.map_err(|error| disk.error("restrict the permissions of", name, &error))?;
-            let synced = opened.sync_all().and_then(|()| drop_cache(&opened, 0, None));
+            let synced = opened.sync_all().and_then(|()| drop_cache(&opened));
             synced.map_err(|error| disk.error("sync", name, &error))?;
         }
         disk.sync_directory()?;
@@ -168,7 +169,7 @@ impl FileDisk {
         let mut synced = file.sync_data();
         if !matches!(name, FileName::Segment(_)) {
             // These files are read back to verify the content of the disk.
-            synced = synced.and_then(|()| drop_cache(&file, 0, None));
+            synced = synced.and_then(|()| drop_cache(&file));
         }
         if synced.is_err()
             && let Some(opened) = self.open_files().get_mut(&name)
@@ -253,9 +254,8 @@ impl Disk for FileDisk {
                 let read = read_at(&*self.open_file(*file, false)?, *offset, *bytes);
                 return read.map_err(|error| self.error("read", *file, &error));
             }
-            FileAction::DropCache { file, offset, bytes } => {
-                let dropped =
-                    drop_cache(&*self.open_file(*file, false)?, *offset, Some(*bytes as u64));
+            FileAction::DropCache { file } => {
+                let dropped = drop_cache(&*self.open_file(*file, false)?);
                 dropped.map_err(|error| self.error("drop the cache of", *file, &error))?;
             }
             FileAction::Rename { from, to } => self.rename(*from, *to)?,
@@ -484,17 +484,16 @@ fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops the cached pages of a range of a file, by default to its end, that are on the disk, so
-/// that later reads come from there.
+/// Drops the cached pages of a file that are on the disk, so that later reads come from there. Of a
+/// part of a file, the system would keep each page that reaches beyond it.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn drop_cache(file: &File, offset: u64, bytes: Option<u64>) -> io::Result<()> {
-    let bytes = bytes.and_then(std::num::NonZeroU64::new);
-    Ok(rustix::fs::fadvise(file, offset, bytes, rustix::fs::Advice::DontNeed)?)
+fn drop_cache(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }
 
 /// Does nothing, because this system has no call that drops cached pages.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn drop_cache(_: &File, _: u64, _: Option<u64>) -> io::Result<()> {
+fn drop_cache(_: &File) -> io::Result<()> {
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::storage::disk::{FileAction, FileName, Lane, Operation, OperationId};
-use crate::storage::read_cache::FileRange;
 
 /// Operations that were requested and are not yet completed.
 #[derive(Clone, Debug, Default)]
@@ -47,11 +46,10 @@ impl Operations {
         self.last
     }
 
-    /// Requests that a read of this range, which follows in the lane, returns the content of the
-    /// disk rather than of a cache.
-    pub(crate) fn drop_cache(&mut self, lane: Lane, range: FileRange) {
-        let (file, offset, bytes) = range;
-        self.request(Owner::Cache, lane, FileAction::DropCache { file, offset, bytes });
+    /// Requests that reads of this file, which follow in the lane, return the content of the disk
+    /// rather than of a cache.
+    pub(crate) fn drop_cache(&mut self, lane: Lane, file: FileName) {
+        self.request(Owner::Cache, lane, FileAction::DropCache { file });
     }
 
     /// Completes an operation, and returns its owner and the file and offset of its action.

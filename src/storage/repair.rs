@@ -84,6 +84,8 @@ struct Repair {
     lost: Option<StorageError>,
     /// The bytes to read and the outcome so far of a scrub.
     scrub: Option<(u64, ScrubOutcome)>,
+    /// The file whose cached pages the scrub has dropped, so that it reads the disk.
+    uncached: Option<FileName>,
     stage: Stage,
     cache: ReadCache,
     reading: Option<(OperationId, FileRange)>,
@@ -299,6 +301,7 @@ impl Repairs {
             headers,
             lost: None,
             scrub,
+            uncached: None,
             stage,
             cache: ReadCache::default(),
             reading: None,
@@ -445,8 +448,8 @@ impl Repair {
 
     fn read(&mut self, range: FileRange, operations: &mut Operations) {
         let (file, offset, bytes) = range;
-        if self.scrub.is_some() {
-            operations.drop_cache(Lane::Bulk, range);
+        if self.scrub.is_some() && self.uncached.replace(file) != Some(file) {
+            operations.drop_cache(Lane::Bulk, file);
         }
         let action = FileAction::Read { file, offset, bytes };
         self.reading = Some((operations.request(Owner::Log, Lane::Bulk, action), range));

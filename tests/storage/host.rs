@@ -137,7 +137,8 @@ impl Host {
         host
     }
 
-    /// Returns a started store with nine entries, in three flushes.
+    /// Returns a started store with nine durable and reported entries of term 1, in flushes of
+    /// three.
     pub(crate) fn with_nine() -> Host {
         let mut host = Host::fresh();
         host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });

@@ -59,7 +59,6 @@ fn every_operator_of_the_catalogue_has_its_outcome() {
     }
 }
 
-/// Nine durable and reported entries of term 1, in flushes of three.
 fn log_of(disk: SimDisk) -> Vec<EntryId> {
     Host::open(disk).expect("the directory opens").0.log().iter().map(|entry| entry.id).collect()
 }

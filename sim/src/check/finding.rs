@@ -143,7 +143,7 @@ checks! {
     S29 "bounded"
         "No queue and no message exceeds its configured bound."
     S30 "idle-cluster"
-        "A cluster without requests sends few messages, writes nothing and elects no leader."
+        "A cluster without requests sends few messages, writes little and elects no leader."
     S31 "state-validation"
         "Only a node with a wrong state quarantines itself; it answers no client until rebuilt."
     S33 "all-live"

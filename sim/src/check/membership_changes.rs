@@ -1,17 +1,18 @@
 //! Membership changes in the stabilization phase: each step of one follows in time (L11).
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Index, Membership, NodeId, SnapshotMeta};
+use quorate::types::{Index, NodeId, SnapshotMeta};
 
 use crate::check::costs::Volume;
+use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, L11};
 use crate::check::known::Known;
 use crate::check::model::DiskRef;
-use crate::check::nodes::Slot;
+use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
-/// The step of a membership change that the leader of the core waits with.
+/// The step of a membership change that the leader of the core has yet to append.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MembershipChanges {
     is_stable: bool,
@@ -42,8 +43,9 @@ impl Rule for MembershipChanges {
         if !self.is_stable || !leads {
             return Ok(());
         }
-        let membership = &known.model.electorate(slot).membership;
-        if membership.is_settled() || !is_served_by_core(known, membership) {
+        let electorate = known.model.electorate(slot);
+        let membership = &electorate.membership;
+        if membership.is_settled() || !is_served_by_core(known, electorate) {
             self.waits = None;
             return Ok(());
         }
@@ -67,26 +69,30 @@ impl Rule for MembershipChanges {
 }
 
 impl MembershipChanges {
-    /// The most that a new voter has to receive: the whole log, and two snapshots.
+    /// The most that the new voters have to receive: the whole log, and two snapshots each, which
+    /// the leader sends one after the other.
     fn volume(&self, known: &Known, leader: Slot) -> Volume {
         let log = &known.model.node(leader).memory.log;
         Volume {
             entries: log.last().0,
             entry_bytes: log.bytes_after(Index::ZERO, &known.model.entries),
-            snapshot_bytes: 2 * self.snapshot_bytes,
+            snapshot_bytes: 2 * known.model.nodes.len() as u64 * self.snapshot_bytes,
         }
     }
 }
 
-/// Whether every node that the change needs is in the core, has the disk that the membership names,
-/// and is certain of its log.
-fn is_served_by_core(known: &Known, membership: &Membership) -> bool {
-    let mut needed = membership.voters().chain(membership.target().iter().copied());
-    needed.all(|id| {
-        let slot = known.model.slot(id);
-        let node = known.model.node(slot);
-        known.is_in_core(slot)
+/// Whether the core can take the next step: it has all new voters, and a quorum of the membership.
+/// Nodes count if they have the disk that the membership names, and are certain of their logs.
+fn is_served_by_core(known: &Known, electorate: &Electorate) -> bool {
+    let membership = &electorate.membership;
+    let counts = |slot: &Slot| {
+        let node = known.model.node(*slot);
+        known.is_in_core(*slot)
             && node.disk_named_by(membership) == Some(DiskRef::Current)
             && !node.is_uncertain()
-    })
+    };
+    let serving: Nodes = known.model.slots().filter(counts).collect();
+    let mut target = membership.target().iter();
+    electorate.decision(serving) == Decision::Quorum
+        && target.all(|id| serving.contains(known.model.slot(*id)))
 }

@@ -53,7 +53,7 @@ impl Model {
                 let end = start.saturating_add(*bytes).min(content.len());
                 return Some(content[start..end].to_vec());
             }
-            FileAction::DropCache { file, .. } => drop(self.shown.get(file)?),
+            FileAction::DropCache { file } => drop(self.shown.get(file)?),
             FileAction::Rename { from, to } => {
                 let content = self.shown.remove(from)?;
                 self.shown.insert(*to, content);

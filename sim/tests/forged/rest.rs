@@ -137,8 +137,8 @@ crate::forgeries! {
     }
 
     S30 an_idle_cluster_writes on idle
-    "n2 writes w3 although the cluster is idle"
-    |stage| stage.submits(2, Some(voted(1, 1)), &[])
+    "n2 writes w28 after 25 other writes of the idle cluster"
+    |stage| (0..26).for_each(|_| stage.submits(2, Some(voted(1, 1)), &[]))
 
     S30 an_idle_cluster_sends_too_many_messages on idle
     "the core of the idle cluster sends more than 1240 messages in the second after 8.007300 s; \

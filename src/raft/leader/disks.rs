@@ -19,7 +19,7 @@ pub(crate) fn is_replaced(
         Body::HeartbeatReply { round: answered, .. } if answered <= round => Some(answered),
         _ => None,
     };
-    progress.replied_from(message.incarnation, answered, common.log().last().index)
+    progress.replied_from(message.incarnation, answered, round, common.log().last().index)
 }
 
 /// Whether replies of the peer's disk are handled, where `round` is the last heartbeat round sent.

@@ -227,5 +227,5 @@ fn a_snapshot_that_a_scrub_finds_damaged_is_replaced_after_the_next_entry() {
     host.receive_committed(4..=4);
     host.run_disk();
     host.end_snapshot();
-    assert_eq!(host.snapshot(), Index(3), "the damage is behind the node");
+    assert_eq!(host.snapshot(), Index(3), "only a damaged one is replaced early");
 }

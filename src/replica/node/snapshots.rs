@@ -46,6 +46,8 @@ impl Node {
             }
             Some(SnapshotProgress::Served(output)) => self.outputs.push(output),
             Some(SnapshotProgress::Damaged(damage)) => {
+                // Another snapshot must end later, and without this entry none might follow.
+                self.inputs.push_back(raft::Input::AppendNoop);
                 self.outputs.push(Output::KeptSnapshotDamaged(damage));
             }
             None => {}
@@ -60,7 +62,7 @@ impl Node {
             return None;
         }
         self.notes.push(|| Note::SnapshotTaken(meta.clone()));
-        let base = self.snapshots.on_recorded(&meta);
+        let base = self.snapshots.on_recorded(&meta, self.storage.previous_snapshot());
         Some(Compaction { input: raft::Input::SnapshotTaken { meta, base }, base })
     }
 

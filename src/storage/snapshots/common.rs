@@ -65,7 +65,8 @@ pub enum SnapshotEvent {
         /// The manifest piece or chunk that was requested.
         part: SnapshotPart,
     },
-    /// A kept snapshot is damaged. It is no longer served, and its file is not removed.
+    /// A kept snapshot is damaged. It is no longer served, and its file is kept until two
+    /// later snapshots exist.
     Damaged(StorageError),
 }
 

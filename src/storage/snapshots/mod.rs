@@ -276,7 +276,8 @@ impl Snapshots {
 
     /// Begins a pass that reads the kept snapshots again.
     pub(crate) fn begin_scrub(&mut self) {
-        self.scrubbing = Some(Scrubbing::default());
+        let newest = self.files.last_key_value().map_or(Index::ZERO, |(last, _)| *last);
+        self.scrubbing = Some(Scrubbing::new(newest));
     }
 
     /// Returns true during a pass that reads the kept snapshots again.
@@ -293,7 +294,7 @@ impl Snapshots {
             return false;
         };
         let (file, offset, bytes) = verification.piece();
-        operations.drop_cache(Lane::Bulk, verification.piece());
+        operations.drop_cache(Lane::Bulk, file);
         let read = FileAction::Read { file, offset, bytes };
         self.common.request(operations, Purpose::Scrub, read);
         true

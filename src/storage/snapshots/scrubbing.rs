@@ -10,17 +10,25 @@ use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::verification::Verification;
 use crate::types::Index;
 
-/// A pass through the kept snapshots, the oldest first.
-#[derive(Clone, Debug, Default)]
+/// A pass through the snapshots that are kept at its begin, the oldest first. Later ones were read
+/// back when they were written.
+#[derive(Clone, Debug)]
 pub(crate) struct Scrubbing {
     /// The last index of the snapshot that is being read, or was read last.
     last: Index,
+    /// The last index of the newest snapshot of the pass.
+    end: Index,
     under_way: Option<Verification>,
     /// The size of the piece that was read last, until the store reports it.
     pub(crate) read_bytes: Option<u64>,
 }
 
 impl Scrubbing {
+    /// Begins a pass that ends with the snapshot that ends at `end`.
+    pub(crate) fn new(end: Index) -> Scrubbing {
+        Scrubbing { last: Index::ZERO, end, under_way: None, read_bytes: None }
+    }
+
     /// Returns the comparison whose next piece is to be read, or `None` at the end of the pass. A
     /// snapshot that is not kept any more is skipped.
     pub(crate) fn next(
@@ -33,7 +41,8 @@ impl Scrubbing {
         };
         self.under_way.take_if(is_over);
         if self.under_way.is_none() {
-            let later = files.range(self.last.next()..);
+            let later =
+                files.iter().filter(|(last, _)| (self.last.next()..=self.end).contains(last));
             let mut kept = later.filter_map(|(last, manifest)| Some((*last, manifest.clone()?)));
             let (last, manifest) = kept.next()?;
             self.last = last;

@@ -120,7 +120,7 @@ impl MemoryDisk {
                 let to = content.len().min(from.saturating_add(*bytes));
                 return Ok(content[from..to].to_vec());
             }
-            FileAction::DropCache { file, .. } => drop(self.content(*file)?),
+            FileAction::DropCache { file } => drop(self.content(*file)?),
             FileAction::Rename { from, to } => {
                 self.content(*from)?;
                 let number = self.names.remove(from).expect("the file exists");
