@@ -1,0 +1,3 @@
+//! Guests: a tiny Raft as an example, and the cores of other libraries.
+
+pub mod tiny;

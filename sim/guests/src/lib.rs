@@ -1,0 +1,19 @@
+//! The simulator's storms for the consensus cores of other libraries.
+//!
+//! A core becomes a [`guest::Guest`] by an adapter of a hundred lines or so. [`run::run`] then runs
+//! it in a cluster with faults, as the simulator runs quorate: the same seeds, plans of faults,
+//! scenarios, checks and shrinking.
+
+pub mod adapters;
+pub mod case;
+mod checks;
+mod clients;
+mod cluster;
+pub mod disk;
+pub mod guest;
+mod load;
+mod nemesis;
+mod node;
+pub mod run;
+mod schedule;
+mod strikes;
