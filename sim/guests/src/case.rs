@@ -8,6 +8,7 @@ use quorate_sim::run::{Case, RunOptions};
 use quorate_sim::scenario::{Scenario, SyntaxError};
 use quorate_sim::settings::Settings;
 use quorate_sim::values::choice::{Choices, Overrides};
+use quorate_sim::values::duration_range::DurationRange;
 
 use crate::guest::Guest;
 
@@ -72,6 +73,10 @@ const SETTINGS: [&str; 22] = [
     "fault phase",
 ];
 
+/// The factor by which clients pause longer than those of quorate, because drivers of guests do not
+/// bound what waits for a node.
+const PAUSES: u32 = 4;
+
 /// The words that a line of the plan begins with.
 const PLANNED: [&str; 5] = ["at", "from", "to", "when", "whenever"];
 
@@ -90,7 +95,7 @@ pub fn draw<G: Guest>(seed: u64, options: &RunOptions) -> Case {
     let rate = |fault, rate| if known.has(fault) { rate } else { 0 };
     let defaults = Scenario::read("", &options.workload).expect("an empty scenario").case.settings;
     let mut settings = Settings {
-        voters: drawn.voters,
+        voters: drawn.voters.max(G::NODES_MIN),
         faults: drawn.faults.iter().filter(|fault| known.has(*fault)).collect(),
         fault_phase: drawn.fault_phase,
         plan_slots: drawn.plan_slots,
@@ -102,7 +107,10 @@ pub fn draw<G: Guest>(seed: u64, options: &RunOptions) -> Case {
         flush: drawn.flush,
         torn_step_ppm: drawn.torn_step_ppm,
         clients: drawn.clients,
-        think_time: drawn.think_time,
+        think_time: DurationRange {
+            min: drawn.think_time.min * PAUSES,
+            max: drawn.think_time.max * PAUSES,
+        },
         request_timeout: drawn.request_timeout,
         read_permille: drawn.read_permille,
         command_bytes: drawn.command_bytes,

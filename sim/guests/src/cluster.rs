@@ -192,7 +192,8 @@ impl<G: Guest> Cluster<G> {
             seed: self.choices.bits(self.key(Kind::Boot, place, 0)),
         };
         let mut effects = Effects::default();
-        let core = G::start(&member, self.nodes[place].disk.durable(), &mut effects);
+        let mut core = G::start(&member, self.nodes[place].disk.durable());
+        core.take_effects(&mut effects);
         let node = &mut self.nodes[place];
         node.status = core.status();
         node.core = Some(core);
@@ -278,8 +279,10 @@ impl<G: Guest> Cluster<G> {
                 continue;
             }
             self.settle(place)?;
-            let Some(input) = self.nodes[place].inbox.pop_front() else { break };
-            self.take(place, input)?;
+            if self.nodes[place].inbox.is_empty() {
+                break;
+            }
+            self.take_inputs(place)?;
         }
         Ok(())
     }
@@ -291,48 +294,38 @@ impl<G: Guest> Cluster<G> {
         self.checks.status(node.id, before, node.status, node.disk.latest())
     }
 
-    /// Lets a node take an input.
-    fn take(&mut self, place: usize, input: Input<G::Message>) -> Checked {
-        if self.nodes[place].core.is_none() {
-            return Ok(());
-        }
-        let state = self.nodes[place].machine.encode();
-        let bytes = self.settings.command_bytes;
-        let mut ended = None;
+    /// Lets a node take all inputs that wait, as a driver does that was busy.
+    fn take_inputs(&mut self, place: usize) -> Checked {
         let node = &mut self.nodes[place];
         let Some(core) = &mut node.core else { return Ok(()) };
-        let mut effects = Effects::default();
-        match input {
-            Input::Tick => core.tick(&mut effects),
-            Input::Message(from, message) => core.receive(from, message, &mut effects),
-            Input::Reconnected(peer) => core.reconnected(peer, &mut effects),
-            Input::Compact => {
-                let (index, committed) = (node.applied, self.checks.committed());
-                if let Some(last) = committed.get((index as usize).wrapping_sub(1)) {
-                    let term = last.entry.term;
-                    core.compact(Snapshot { index, term, state }, &mut effects);
+        let mut declined = Vec::new();
+        for input in std::mem::take(&mut node.inbox) {
+            match input {
+                Input::Tick => core.tick(),
+                Input::Message(from, message) => core.receive(from, message),
+                Input::Reconnected(peer) => core.reconnected(peer),
+                Input::Compact(snapshot) => core.compact(snapshot),
+                Input::Operation(number) => {
+                    let is_read = self.clients.operation(number).is_some_and(|it| it.is_read);
+                    let command = command(number, self.settings.command_bytes);
+                    let reply = if is_read { core.read(number) } else { ReadReply::Unsupported };
+                    let is_taken = match reply {
+                        ReadReply::Unsupported => core.propose(&command),
+                        ReadReply::Accepted => true,
+                        ReadReply::Declined => false,
+                    };
+                    declined.extend((!is_taken).then_some(number));
                 }
             }
-            Input::Operation(number) => {
-                let is_read = self.clients.operation(number).is_some_and(|it| it.is_read);
-                let reply = match is_read {
-                    true => core.read(number, &mut effects),
-                    false => ReadReply::Unsupported,
-                };
-                let taken = match reply {
-                    ReadReply::Unsupported => core.propose(&command(number, bytes), &mut effects),
-                    ReadReply::Accepted => true,
-                    ReadReply::Declined => false,
-                };
-                ended = (!taken).then_some(number);
-            }
         }
+        let mut effects = Effects::default();
+        core.take_effects(&mut effects);
         let before = std::mem::replace(&mut node.status, core.status());
         let status = node.status;
         node.effects = VecDeque::from(effects.0);
         node.handicap.steps += 1;
         self.digest = mix(self.digest, status.term << 8 | place as u64);
-        if let Some(number) = ended {
+        for number in declined {
             self.clients.decline(number);
             self.next_operation(number);
         }
@@ -463,7 +456,9 @@ impl<G: Guest> Cluster<G> {
         }
         self.tally.entries_committed = self.checks.committed().len() as u64;
         if index.is_multiple_of(self.settings.snapshot_entries.max(1)) {
-            self.nodes[place].inbox.push_front(Input::Compact);
+            let node = &mut self.nodes[place];
+            let (term, state) = (entry.term, node.machine.encode());
+            node.inbox.push_front(Input::Compact(Snapshot { index, term, state }));
         }
         self.fire(Trigger::AdvancesCommit, place)
     }

@@ -1,7 +1,7 @@
 //! The door: the trait that a consensus core implements to be run in a cluster with faults.
 //!
-//! A node takes one input at a time and answers with effects. The cluster carries them out in their
-//! order, and a crash may fall between any two of them.
+//! A node takes inputs and answers with effects. The cluster carries them out in their order, and a
+//! crash may fall between any two of them.
 
 use std::fmt;
 
@@ -12,9 +12,10 @@ use crate::disk::{Bytes, Disk, Entry, Snapshot, Write};
 
 pub use quorate::types::NodeId;
 
-/// A node of a consensus core, as a state machine without IO.
+/// A node of a consensus core, as a state machine without IO: it takes the inputs that have arrived,
+/// and then tells their effects.
 ///
-/// The first five methods are required. Each of the others lets the cluster do or check more.
+/// The first six methods are required. Each of the others lets the cluster do or check more.
 pub trait Guest: Sized {
     /// A message from one node to another.
     type Message: Clone + fmt::Debug;
@@ -22,43 +23,44 @@ pub trait Guest: Sized {
     /// The kinds of faults that the core's documentation excludes, such as reordered messages.
     const EXCLUDED: &'static [Fault] = &[];
 
+    /// The smallest number of nodes of a cluster.
+    const NODES_MIN: u8 = 1;
+
     /// Starts a node from its disk: an empty one at its first start, later the one that it left.
-    /// The node applies everything from the snapshot on again, because its state machine is empty.
-    fn start(member: &Member, disk: &Disk, effects: &mut Effects<Self::Message>) -> Self;
+    /// The state machine is empty: the node restores its snapshot, and applies the log again.
+    fn start(member: &Member, disk: &Disk) -> Self;
 
     /// One tick of the node's clock has passed.
-    fn tick(&mut self, effects: &mut Effects<Self::Message>);
+    fn tick(&mut self);
 
     /// A message arrives.
-    fn receive(
-        &mut self,
-        from: NodeId,
-        message: Self::Message,
-        effects: &mut Effects<Self::Message>,
-    );
+    fn receive(&mut self, from: NodeId, message: Self::Message);
 
     /// A client proposes a command. Returns false if the node declines it, and the command will
     /// certainly have no effect. A client of an accepted command waits until this node applies it.
-    fn propose(&mut self, command: &Bytes, effects: &mut Effects<Self::Message>) -> bool;
+    fn propose(&mut self, command: &Bytes) -> bool;
+
+    /// Adds the effects of all inputs since the last call, or since the start.
+    fn take_effects(&mut self, effects: &mut Effects<Self::Message>);
 
     /// Returns the node's term, and whether it leads in it.
     fn status(&self) -> Status;
 
     /// A client asks for a linearizable read, which ends with [`Effect::Answer`]: the cluster then
     /// reads the node's state machine. Without an implementation reads are commands in the log.
-    fn read(&mut self, read: u64, effects: &mut Effects<Self::Message>) -> ReadReply {
-        let _ = (read, effects);
+    fn read(&mut self, read: u64) -> ReadReply {
+        let _ = read;
         ReadReply::Unsupported
     }
 
     /// The node has applied many entries: its log up to the snapshot may be replaced by it.
-    fn compact(&mut self, snapshot: Snapshot, effects: &mut Effects<Self::Message>) {
-        let _ = (snapshot, effects);
+    fn compact(&mut self, snapshot: Snapshot) {
+        let _ = snapshot;
     }
 
     /// Messages to and from a peer arrive again, after some were lost.
-    fn reconnected(&mut self, peer: NodeId, effects: &mut Effects<Self::Message>) {
-        let _ = (peer, effects);
+    fn reconnected(&mut self, peer: NodeId) {
+        let _ = peer;
     }
 
     /// Returns what a message from one node to another states about its sender's disk.
@@ -139,7 +141,7 @@ pub struct Statement {
     pub log: Option<u64>,
 }
 
-/// One effect of an input.
+/// One effect of inputs.
 #[derive(Clone, Debug)]
 pub enum Effect<M> {
     /// Writes to the disk. A crash may lose the write until a [`Effect::Sync`] after it has ended.
@@ -156,7 +158,7 @@ pub enum Effect<M> {
     Answer(u64),
 }
 
-/// The effects of an input, in the order in which they are carried out.
+/// The effects of inputs, in the order in which they are carried out.
 #[derive(Debug)]
 pub struct Effects<M>(pub Vec<Effect<M>>);
 

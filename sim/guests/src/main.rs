@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use quorate_guests::adapters::raft_rs::RaftRs;
 use quorate_guests::adapters::tiny::Tiny;
 use quorate_guests::case;
 use quorate_guests::guest::Guest;
@@ -25,6 +26,8 @@ use quorate_sim::shrink::{ShrinkOptions, shrink};
 enum Core {
     /// The example: a Raft of 300 lines.
     Tiny,
+    /// raft-rs 0.7.
+    RaftRs,
 }
 
 #[derive(Parser)]
@@ -58,6 +61,9 @@ struct Args {
     shrink: u64,
 }
 
+/// The most events of a run: more than all but a few runs have, which end there without a failure.
+const EVENTS_MAX: u64 = 1_000_000;
+
 fn seeds(text: &str) -> Result<(u64, u64), String> {
     let range = text.split_once("..").and_then(|(from, to)| {
         Some((from.parse().ok()?, to.parse().ok()?)).filter(|(from, to): &(u64, u64)| from < to)
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.core {
         Core::Tiny => command::<Tiny>(&args),
+        Core::RaftRs => command::<RaftRs>(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("{error}");
@@ -78,7 +85,7 @@ fn main() -> ExitCode {
 
 fn command<G: Guest>(args: &Args) -> Result<ExitCode, String> {
     let profile = Profile::by_name(&args.profile).map_err(|error| error.to_string())?;
-    let mut options = RunOptions { profile, ..RunOptions::default() };
+    let mut options = RunOptions { profile, events_max: EVENTS_MAX, ..RunOptions::default() };
     if args.trace {
         options.trace = Some(Arc::new(|line: &str| println!("{line}")));
     }

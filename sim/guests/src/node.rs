@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clients::Machine;
-use crate::disk::CachedDisk;
+use crate::disk::{CachedDisk, Snapshot};
 use crate::guest::{Effect, Guest, NodeId, Status};
 
 /// An input that waits for its node.
@@ -17,7 +17,7 @@ pub(crate) enum Input<M> {
     /// A client asks for an operation.
     Operation(u64),
     /// The state machine has applied many entries.
-    Compact,
+    Compact(Snapshot),
     /// A peer can be reached again.
     Reconnected(NodeId),
 }

@@ -24,7 +24,7 @@ pub struct Tiny {
     ticks: u32,
     timeout: u32,
     timeouts: u64,
-    /// The writes and messages of the current step.
+    /// The writes and messages since the last effects.
     writes: Vec<Write>,
     messages: Vec<(NodeId, Message)>,
 }
@@ -59,7 +59,7 @@ enum Body {
 impl Guest for Tiny {
     type Message = Message;
 
-    fn start(member: &Member, disk: &Disk, _: &mut Effects<Message>) -> Tiny {
+    fn start(member: &Member, disk: &Disk) -> Tiny {
         let mut node = Tiny {
             member: member.clone(),
             term: disk.term,
@@ -78,7 +78,7 @@ impl Guest for Tiny {
         node
     }
 
-    fn tick(&mut self, effects: &mut Effects<Message>) {
+    fn tick(&mut self) {
         self.ticks += 1;
         if self.ticks >= self.timeout {
             match self.role {
@@ -89,10 +89,9 @@ impl Guest for Tiny {
                 Role::Follower | Role::Candidate { .. } => self.campaign(),
             }
         }
-        self.finish(effects);
     }
 
-    fn receive(&mut self, from: NodeId, message: Message, effects: &mut Effects<Message>) {
+    fn receive(&mut self, from: NodeId, message: Message) {
         let Message { term, body } = message;
         if term > self.term {
             self.enter(term, None);
@@ -129,16 +128,28 @@ impl Guest for Tiny {
             }
             Body::Vote { .. } | Body::Appended { .. } => {}
         }
-        self.finish(effects);
     }
 
-    fn propose(&mut self, command: &Bytes, effects: &mut Effects<Message>) -> bool {
+    fn propose(&mut self, command: &Bytes) -> bool {
         if !matches!(self.role, Role::Leader { .. }) {
             return false;
         }
         self.extend(command.clone());
-        self.finish(effects);
         true
+    }
+
+    /// The disk comes first, then the messages, then the state machine.
+    fn take_effects(&mut self, effects: &mut Effects<Message>) {
+        if !self.writes.is_empty() {
+            self.writes.drain(..).for_each(|write| effects.write(write));
+            effects.sync();
+        }
+        self.messages.drain(..).for_each(|(to, message)| effects.send(to, message));
+        while self.applied < self.commit {
+            let entry = self.log[self.applied as usize].clone();
+            self.applied += 1;
+            effects.apply(self.applied, entry);
+        }
     }
 
     fn status(&self) -> Status {
@@ -283,20 +294,6 @@ impl Tiny {
         let reached = known[self.member.majority() - 1];
         if reached > self.commit && self.term_at(reached) == self.term {
             self.commit = reached;
-        }
-    }
-
-    /// Ends a step: the disk first, then the messages, then the state machine.
-    fn finish(&mut self, effects: &mut Effects<Message>) {
-        if !self.writes.is_empty() {
-            self.writes.drain(..).for_each(|write| effects.write(write));
-            effects.sync();
-        }
-        self.messages.drain(..).for_each(|(to, message)| effects.send(to, message));
-        while self.applied < self.commit {
-            let entry = self.log[self.applied as usize].clone();
-            self.applied += 1;
-            effects.apply(self.applied, entry);
         }
     }
 }
