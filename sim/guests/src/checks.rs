@@ -10,9 +10,9 @@ use quorate_sim::observe::outcome::Failure;
 use quorate_sim::values::digest::{mix, of_bytes};
 use quorate_sim::values::time::SimTime;
 
-use crate::clients::operation_of;
 use crate::disk::{Disk, Entry, Write};
 use crate::guest::{NodeId, Statement, Status};
+use crate::machine::Operation;
 
 /// A violated check, as the failure of the run.
 pub(crate) type Checked = Result<(), Failure>;
@@ -101,6 +101,14 @@ impl Checks {
     /// A node is about to write; `disk` has all that it wrote before.
     pub(crate) fn write(&mut self, node: NodeId, disk: &Disk, write: &Write) -> Checked {
         match write {
+            Write::All(writes) => {
+                let mut after = disk.clone();
+                for write in writes {
+                    self.write(node, &after, write)?;
+                    after.write(write.clone());
+                }
+                Ok(())
+            }
             Write::Term(term, vote) => {
                 if *term < disk.term {
                     let text = format!("{node} writes t{term} after t{}", disk.term);
@@ -191,8 +199,8 @@ impl Checks {
             let text = format!("{node} applies {index} with it on {durable} disks");
             return self.violated("S12", text);
         }
-        if let Some(operation) = operation_of(&entry.command)
-            && let Some(first) = self.executed.insert(operation, index)
+        if let Some(Operation { number, .. }) = Operation::of(&entry.command)
+            && let Some(first) = self.executed.insert(number, index)
         {
             let text = format!("{node} applies a command at {index} that was applied at {first}");
             return self.violated("S19", text);

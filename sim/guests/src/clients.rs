@@ -1,7 +1,4 @@
-//! The clients' side of a run: the commands of a small key-value store, their history, and the
-//! state machine that executes them.
-
-use std::sync::Arc;
+//! The clients' side of a run: their operations on registers, and the history of these.
 
 use quorate_checker::budget::Budget;
 use quorate_checker::check::check;
@@ -11,43 +8,12 @@ use quorate_checker::models::{Kv, KvCall, KvOp, KvRet};
 use quorate_checker::value::{Value, ValueId};
 use quorate_checker::verdict::Verdict;
 
-use crate::disk::Bytes;
+use crate::machine::Operation;
 
-/// The number of keys.
-pub(crate) const KEYS: usize = 4;
-
-/// The state machine of a node: for each key the number of the operation that wrote it last.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Machine([u64; KEYS]);
-
-impl Machine {
-    pub(crate) fn value(&self, key: usize) -> u64 {
-        self.0[key]
-    }
-
-    pub(crate) fn with(&self, key: usize, value: u64) -> Machine {
-        let mut after = self.clone();
-        after.0[key] = value;
-        after
-    }
-
-    pub(crate) fn encode(&self) -> Bytes {
-        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
-    }
-
-    /// Returns the state of an encoded state machine, if it is one.
-    pub(crate) fn decode(state: &[u8]) -> Option<Machine> {
-        let (words, rest) = state.as_chunks::<8>();
-        let values = words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>();
-        Some(Machine(values.try_into().ok().filter(|_| rest.is_empty())?))
-    }
-}
-
-/// One operation of a client.
+/// A client's request for one operation.
 #[derive(Debug)]
-pub(crate) struct Operation {
-    pub(crate) key: usize,
-    pub(crate) is_read: bool,
+pub(crate) struct Request {
+    pub(crate) operation: Operation,
     /// The node that the client asked, by its place, and the number of that node's start.
     pub(crate) asked: (usize, u16),
     /// The client that continues after it, if it is not a single operation.
@@ -57,7 +23,7 @@ pub(crate) struct Operation {
     pub(crate) replied: bool,
 }
 
-impl Operation {
+impl Request {
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
@@ -66,7 +32,7 @@ impl Operation {
 /// All operations of a run, by their numbers from 1.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    operations: Vec<Operation>,
+    requests: Vec<Request>,
     recorder: Recorder<KvOp, KvRet>,
     model: Kv,
     pub(crate) replies: u64,
@@ -76,18 +42,19 @@ impl Clients {
     /// Starts an operation, and returns its number.
     pub(crate) fn invoke(
         &mut self,
-        key: usize,
+        register: usize,
         is_read: bool,
         asked: (usize, u16),
         client: Option<u16>,
     ) -> u64 {
-        let number = self.operations.len() as u64 + 1;
-        let name = self.model.values.intern(Value::Text(format!("k{key}")));
+        let number = self.requests.len() as u64 + 1;
+        let name = self.model.values.intern(Value::Text(format!("r{register}")));
         let call = if is_read { KvCall::Get } else { KvCall::Put(self.value(number)) };
         // Each operation is a client of its own, because a client waits for no unknown outcome.
         let client_id = Client(number as u32);
         let pending = Some(self.recorder.invoke(client_id, KvOp { key: name, call }));
-        self.operations.push(Operation { key, is_read, asked, client, pending, replied: false });
+        let operation = Operation { number, register, is_read };
+        self.requests.push(Request { operation, asked, client, pending, replied: false });
         number
     }
 
@@ -100,34 +67,38 @@ impl Clients {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.operations.len()
+        self.requests.len()
     }
 
-    pub(crate) fn operation(&self, number: u64) -> Option<&Operation> {
-        self.operations.get(usize::try_from(number.checked_sub(1)?).ok()?)
+    pub(crate) fn request(&self, number: u64) -> Option<&Request> {
+        self.requests.get(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
     /// Ends a pending operation with a reply: the value that a read found.
     pub(crate) fn reply(&mut self, number: u64, value: u64) {
         let found = self.value(value);
-        let operation = &mut self.operations[number as usize - 1];
-        if let Some(pending) = operation.pending.take() {
-            pending.returned(if operation.is_read { KvRet::Value(found) } else { KvRet::Written });
-            operation.replied = true;
+        let request = &mut self.requests[number as usize - 1];
+        if let Some(pending) = request.pending.take() {
+            pending.returned(if request.operation.is_read {
+                KvRet::Value(found)
+            } else {
+                KvRet::Written
+            });
+            request.replied = true;
             self.replies += 1;
         }
     }
 
     /// Ends a pending operation that certainly has no effect.
     pub(crate) fn decline(&mut self, number: u64) {
-        if let Some(pending) = self.operations[number as usize - 1].pending.take() {
+        if let Some(pending) = self.requests[number as usize - 1].pending.take() {
             pending.failed();
         }
     }
 
     /// Ends a pending operation whose outcome its client will never learn.
     pub(crate) fn expire(&mut self, number: u64) {
-        if let Some(pending) = self.operations[number as usize - 1].pending.take() {
+        if let Some(pending) = self.requests[number as usize - 1].pending.take() {
             pending.unknown();
         }
     }
@@ -143,16 +114,4 @@ impl Clients {
             Verdict::Linearizable | Verdict::Unknown(_) => None,
         }
     }
-}
-
-/// Returns the command of an operation, in so many bytes if its number does not need more.
-pub(crate) fn command(number: u64, bytes: u64) -> Bytes {
-    let mut command = number.to_le_bytes().to_vec();
-    command.resize((bytes as usize).max(command.len()), 0);
-    Arc::from(command)
-}
-
-/// Returns the number of the operation that a command belongs to.
-pub(crate) fn operation_of(command: &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(*command.first_chunk()?))
 }

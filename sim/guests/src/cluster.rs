@@ -15,9 +15,10 @@ use quorate_sim::values::choice::{Choices, Key, Kind};
 use quorate_sim::values::digest::{mix, of_bytes};
 
 use crate::checks::{Checked, Checks, violated};
-use crate::clients::{Clients, Machine, command, operation_of};
+use crate::clients::Clients;
 use crate::disk::{Entry, Snapshot, Write};
 use crate::guest::{Effect, Effects, Guest, Member, NodeId, ReadReply};
+use crate::machine::{Machine, Operation};
 use crate::nemesis::Nemesis;
 use crate::node::{Input, Node};
 use crate::schedule::Schedule;
@@ -306,11 +307,13 @@ impl<G: Guest> Cluster<G> {
                 Input::Reconnected(peer) => core.reconnected(peer),
                 Input::Compact(snapshot) => core.compact(snapshot),
                 Input::Operation(number) => {
-                    let is_read = self.clients.operation(number).is_some_and(|it| it.is_read);
-                    let command = command(number, self.settings.command_bytes);
+                    let Some(request) = self.clients.request(number) else { continue };
+                    let Operation { is_read, .. } = request.operation;
                     let reply = if is_read { core.read(number) } else { ReadReply::Unsupported };
                     let is_taken = match reply {
-                        ReadReply::Unsupported => core.propose(&command),
+                        ReadReply::Unsupported => {
+                            core.propose(&request.operation.command(self.settings.command_bytes))
+                        }
                         ReadReply::Accepted => true,
                         ReadReply::Declined => false,
                     };
@@ -376,8 +379,8 @@ impl<G: Guest> Cluster<G> {
             Effect::Restore(snapshot) => self.restore(place, snapshot),
             Effect::Answer(read) => {
                 self.trace(place, || format!("answers read #{read}"));
-                if let Some(operation) = self.clients.operation(read) {
-                    let value = self.nodes[place].machine.value(operation.key);
+                if let Some(request) = self.clients.request(read) {
+                    let value = self.nodes[place].machine.value(request.operation.register);
                     self.reply(read, value);
                 }
                 Ok(())
@@ -442,17 +445,12 @@ impl<G: Guest> Cluster<G> {
         let node = &mut self.nodes[place];
         node.applied = index;
         let asked = (place, node.start);
-        if let Some(number) = operation_of(&entry.command)
-            && let Some(operation) = self.clients.operation(number)
+        node.machine.execute(&entry.command);
+        if let Some(Operation { number, register, .. }) = Operation::of(&entry.command)
+            && self.clients.request(number).is_some_and(|request| request.asked == asked)
         {
-            let (key, is_read) = (operation.key, operation.is_read);
-            if !is_read {
-                node.machine = node.machine.with(key, number);
-            }
-            let value = node.machine.value(key);
-            if operation.asked == asked {
-                self.reply(number, value);
-            }
+            let value = node.machine.value(register);
+            self.reply(number, value);
         }
         self.tally.entries_committed = self.checks.committed().len() as u64;
         if index.is_multiple_of(self.settings.snapshot_entries.max(1)) {
@@ -467,14 +465,9 @@ impl<G: Guest> Cluster<G> {
         let Snapshot { index, state, .. } = snapshot;
         let node = self.nodes[place].id;
         let now = self.schedule.now();
+        let mut expected = Machine::default();
         let before = self.checks.committed().iter().take(index as usize);
-        let numbers = before.filter_map(|committed| operation_of(&committed.entry.command));
-        let expected = numbers.fold(Machine::default(), |machine, number| {
-            match self.clients.operation(number).filter(|operation| !operation.is_read) {
-                Some(operation) => machine.with(operation.key, number),
-                None => machine,
-            }
-        });
+        before.for_each(|committed| expected.execute(&committed.entry.command));
         let found = Machine::decode(&state);
         if self.checks.committed().len() < index as usize || found.as_ref() != Some(&expected) {
             let text = format!("{node} restores a state at {index} that no log leads to");

@@ -43,6 +43,8 @@ pub enum Write {
     Install(Snapshot),
     /// A named record.
     Record(&'static str, Vec<u8>),
+    /// Writes that a crash keeps or loses together.
+    All(Vec<Write>),
 }
 
 /// The content of a disk.
@@ -127,6 +129,7 @@ impl Disk {
             Write::Record(name, bytes) => {
                 self.records.insert(name, bytes);
             }
+            Write::All(writes) => writes.into_iter().for_each(|write| self.write(write)),
         }
     }
 }

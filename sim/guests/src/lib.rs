@@ -7,11 +7,13 @@
 pub mod adapters;
 pub mod case;
 mod checks;
+pub mod cli;
 mod clients;
 mod cluster;
 pub mod disk;
 pub mod guest;
 mod load;
+pub mod machine;
 mod nemesis;
 mod node;
 pub mod run;

@@ -6,9 +6,9 @@ use quorate_sim::observe::outcome::Failure;
 use quorate_sim::values::choice::{Key, Kind};
 
 use crate::checks::{Checked, violated};
-use crate::clients::KEYS;
 use crate::cluster::{Cluster, Event, Stabilization};
 use crate::guest::Guest;
+use crate::machine::REGISTERS;
 use crate::node::Input;
 
 /// The election timeouts within which a cluster without faults must make progress.
@@ -26,7 +26,7 @@ impl<G: Guest> Cluster<G> {
         let stays = !draw.chance(300);
         let any = draw.below(self.nodes.len() as u64) as usize;
         let place = self.leader().filter(|_| stays).unwrap_or(any);
-        let register = draw.below(KEYS as u64) as usize;
+        let register = draw.below(REGISTERS as u64) as usize;
         let is_read = draw.chance(self.settings.read_permille);
         self.ask(place, register, is_read, Some(client)).map(|_| ())
     }
@@ -35,12 +35,12 @@ impl<G: Guest> Cluster<G> {
     pub(crate) fn ask(
         &mut self,
         place: usize,
-        key: usize,
+        register: usize,
         is_read: bool,
         client: Option<u16>,
     ) -> Result<u64, Failure> {
         let asked = (place, self.nodes[place].start);
-        let operation = self.clients.invoke(key, is_read, asked, client);
+        let operation = self.clients.invoke(register, is_read, asked, client);
         self.schedule.after(self.settings.request_timeout, Event::Expire { operation });
         self.input(place, Input::Operation(operation))?;
         Ok(operation)
@@ -48,7 +48,7 @@ impl<G: Guest> Cluster<G> {
 
     /// Lets the client of an operation continue after a pause.
     pub(crate) fn next_operation(&mut self, number: u64) {
-        let client = self.clients.operation(number).and_then(|operation| operation.client);
+        let client = self.clients.request(number).and_then(|request| request.client);
         if let Some(client) = client {
             let counter = number as u32;
             let key = Key { peer: client + 1, counter, ..Kind::ThinkTime.key() };
@@ -59,7 +59,7 @@ impl<G: Guest> Cluster<G> {
 
     /// A client no longer waits for an operation.
     pub(crate) fn expire(&mut self, operation: u64) -> Checked {
-        if self.clients.operation(operation).is_some_and(|it| it.is_pending()) {
+        if self.clients.request(operation).is_some_and(|it| it.is_pending()) {
             self.clients.expire(operation);
             self.next_operation(operation);
         }
@@ -70,8 +70,8 @@ impl<G: Guest> Cluster<G> {
     pub(crate) fn probe(&mut self) -> Checked {
         let Some(phase) = &self.stabilization else { return Ok(()) };
         let replied = |number: &u64| {
-            let operation = self.clients.operation(*number)?;
-            operation.replied.then_some(())
+            let request = self.clients.request(*number)?;
+            request.replied.then_some(())
         };
         let answered = phase.probes.iter().any(|number| replied(number).is_some());
         let committed = self.checks.committed().len() as u64;

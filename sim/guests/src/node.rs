@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::clients::Machine;
 use crate::disk::{CachedDisk, Snapshot};
 use crate::guest::{Effect, Guest, NodeId, Status};
+use crate::machine::Machine;
 
 /// An input that waits for its node.
 #[derive(Debug)]
