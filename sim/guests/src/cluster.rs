@@ -30,7 +30,7 @@ const HEARTBEAT_TICKS: u32 = 2;
 #[derive(Debug)]
 pub(crate) enum Event<M> {
     Tick { place: usize, start: u16 },
-    Arrive { place: usize, from: NodeId, message: M },
+    Arrive { place: usize, from: NodeId, session: u32, message: M },
     Synced { place: usize, start: u16, writes: usize },
     Restart { place: usize },
     Resume { place: usize, start: u16 },
@@ -54,6 +54,8 @@ pub(crate) struct Cluster<G: Guest> {
     pub(crate) schedule: Schedule<Event<G::Message>>,
     pub(crate) nodes: Vec<Node<G>>,
     pub(crate) links: Vec<Link>,
+    /// The number of times that each link has lost messages.
+    pub(crate) sessions: Vec<u32>,
     pub(crate) nemesis: Nemesis,
     pub(crate) clients: Clients,
     pub(crate) checks: Checks,
@@ -80,6 +82,7 @@ impl<G: Guest> Cluster<G> {
             schedule: Schedule::new(),
             nodes: (1..=nodes as u64).map(|id| Node::new(NodeId(id))).collect(),
             links: vec![Link::default(); nodes * nodes],
+            sessions: vec![0; nodes * nodes],
             nemesis: Nemesis::new(plan),
             clients: Clients::default(),
             checks: Checks::default(),
@@ -123,7 +126,11 @@ impl<G: Guest> Cluster<G> {
     fn handle(&mut self, event: Event<G::Message>) -> Checked {
         match event {
             Event::Tick { place, start } => self.tick(place, start),
-            Event::Arrive { place, from, message } => {
+            Event::Arrive { place, from, session, message } => {
+                let link = (from.0 as usize - 1) * self.nodes.len() + place;
+                if G::SESSIONS && session != self.sessions[link] {
+                    return Ok(());
+                }
                 self.input(place, Input::Message(from, message))
             }
             Event::Synced { place, start, writes } if self.nodes[place].runs(start) => {
@@ -227,7 +234,17 @@ impl<G: Guest> Cluster<G> {
         };
         self.trace(place, || format!("crashes and keeps {kept} of {unsynced} writes"));
         self.nodes[place].crash(kept);
+        for peer in 0..self.nodes.len() {
+            self.end_session(place, peer);
+        }
         self.fire(Trigger::GoesDown, place)
+    }
+
+    /// Ends the session between two nodes: what they have sent before no longer arrives.
+    pub(crate) fn end_session(&mut self, one: usize, other: usize) {
+        let count = self.nodes.len();
+        self.sessions[one * count + other] += 1;
+        self.sessions[other * count + one] += 1;
     }
 
     fn tick(&mut self, place: usize, start: u16) -> Checked {
@@ -429,8 +446,8 @@ impl<G: Guest> Cluster<G> {
             format!("-> {to}{lost} {message:?}")
         });
         for at in [sent.copy, sent.arrival].into_iter().flatten() {
-            let message = message.clone();
-            self.schedule.at(at, Event::Arrive { place: receiver, from, message });
+            let (session, message) = (self.sessions[place * count + receiver], message.clone());
+            self.schedule.at(at, Event::Arrive { place: receiver, from, session, message });
         }
         Ok(())
     }

@@ -23,6 +23,11 @@ pub trait Guest: Sized {
     /// The kinds of faults that the core's documentation excludes, such as reordered messages.
     const EXCLUDED: &'static [Fault] = &[];
 
+    /// Whether the core expects sessions between nodes: once messages were lost, because a link broke
+    /// or a node crashed, none of those sent before arrives any more, and both ends are told when
+    /// they are [connected again](Guest::reconnected).
+    const SESSIONS: bool = false;
+
     /// The smallest number of nodes of a cluster.
     const NODES_MIN: u8 = 1;
 

@@ -215,7 +215,12 @@ impl<G: Guest> Cluster<G> {
         let count = self.nodes.len();
         for (from, to) in &links {
             let link = &mut self.links[from * count + to];
-            if blocked { link.block() } else { link.unblock() }
+            if blocked {
+                link.block()
+            } else {
+                link.unblock()
+            }
+            self.end_session(*from, *to);
         }
         if !blocked {
             for (from, to) in links {
@@ -243,6 +248,9 @@ impl<G: Guest> Cluster<G> {
     fn heal(&mut self) -> Checked {
         self.stabilization = Some(Stabilization::default());
         self.nemesis.end();
+        for (link, session) in self.links.iter().zip(&mut self.sessions) {
+            *session += u32::from(!link.is_open());
+        }
         self.links.iter_mut().for_each(Link::exempt_from_faults);
         for place in 0..self.nodes.len() {
             let node = &mut self.nodes[place];

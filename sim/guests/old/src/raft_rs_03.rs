@@ -168,7 +168,7 @@ impl<const TRUSTS_MUST_SYNC: bool> RaftRs03<TRUSTS_MUST_SYNC> {
         if leads {
             send(messages.clone(), effects);
         }
-        for read in std::mem::take(&mut ready.read_states) {
+        for read in ready.read_states.clone() {
             let number = read.request_ctx[..].try_into().expect("the number of a read");
             self.reads.push((read.index, u64::from_le_bytes(number)));
         }

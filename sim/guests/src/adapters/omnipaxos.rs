@@ -76,6 +76,8 @@ impl<const SNAPSHOTS: bool> Guest for OmniPaxos<SNAPSHOTS> {
     const EXCLUDED: &'static [Fault] =
         &[Fault::Loss, Fault::Duplicate, Fault::Delay, Fault::Reorder];
 
+    const SESSIONS: bool = true;
+
     const NODES_MIN: u8 = 2;
 
     fn start(member: &Member, disk: &Disk) -> Self {
