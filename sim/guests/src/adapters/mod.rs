@@ -5,3 +5,6 @@ pub mod omnipaxos;
 #[cfg(feature = "raft-rs")]
 pub mod raft_rs;
 pub mod tiny;
+
+#[cfg(test)]
+mod broken;

@@ -45,11 +45,11 @@ enum Role {
 #[derive(Clone, Debug)]
 pub struct Message {
     term: u64,
-    body: Body,
+    pub(super) body: Body,
 }
 
 #[derive(Clone, Debug)]
-enum Body {
+pub(super) enum Body {
     RequestVote { last: u64, last_term: u64 },
     Vote { granted: bool },
     Append { after: u64, after_term: u64, entries: Vec<Entry>, commit: u64 },
