@@ -19,3 +19,8 @@ mod node;
 pub mod run;
 mod schedule;
 mod strikes;
+
+/// The guide, whose example is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/GUESTS.md")]
+struct Guide;
