@@ -165,12 +165,20 @@ fn problem<G: Guest>(op: &Op) -> Option<String> {
     if fault.is_some_and(|fault| G::EXCLUDED.contains(&fault)) {
         return Some(format!("`{op}`: the core's documentation excludes this kind of fault"));
     }
-    let is_known = match &op.verb {
-        Verb::Crash(_) | Verb::Stop(_) | Verb::Pause(_) | Verb::LoadSpike(_) => true,
-        Verb::ClockDrift(_) | Verb::ClockStep(_) | Verb::SlowDisk(_) => true,
-        Verb::Partition(_) | Verb::OneWay(_) | Verb::Bridge(_) => true,
-        Verb::Flap(_) | Verb::Clog(_) => true,
-        _ => false,
-    };
+    let is_known = matches!(
+        op.verb,
+        Verb::Crash(_)
+            | Verb::Stop(_)
+            | Verb::Pause(_)
+            | Verb::LoadSpike(_)
+            | Verb::ClockDrift(_)
+            | Verb::ClockStep(_)
+            | Verb::SlowDisk(_)
+            | Verb::Partition(_)
+            | Verb::OneWay(_)
+            | Verb::Bridge(_)
+            | Verb::Flap(_)
+            | Verb::Clog(_)
+    );
     (!is_known).then(|| format!("`{op}`: a cluster of guests has no such fault"))
 }

@@ -74,27 +74,8 @@ impl<G: Guest> Cluster<G> {
             self.count(&verb);
             return self.change_links(fault, &selected, verb.duration().unwrap_or_default());
         }
-        let (Verb::Crash(_)
-        | Verb::Stop(_)
-        | Verb::Pause(_)
-        | Verb::ClockDrift(_)
-        | Verb::ClockStep(_)
-        | Verb::SlowDisk(_)
-        | Verb::LoadSpike(_)) = &verb
-        else {
-            return Ok(());
-        };
-        let selector = match &verb {
-            Verb::Crash(it) => it.node,
-            Verb::Stop(it) => it.node,
-            Verb::Pause(it) => it.node,
-            Verb::ClockDrift(it) => it.node,
-            Verb::ClockStep(it) => it.node,
-            Verb::SlowDisk(it) => it.node,
-            Verb::LoadSpike(LoadSpike::Commands(node, _) | LoadSpike::PollReads(node, ..)) => *node,
-            _ => return Ok(()),
-        };
-        let Some(place) = self.place(selector, it) else { return Ok(()) };
+        let place = node_of(&verb).and_then(|node| self.place(node, it));
+        let Some(place) = place else { return Ok(()) };
         if self.nodes[place].core.is_none() {
             return Ok(());
         }
@@ -111,9 +92,7 @@ impl<G: Guest> Cluster<G> {
 
     fn strike_node(&mut self, verb: Verb, place: usize) -> Checked {
         match verb {
-            Verb::Crash(it) => {
-                self.end_process(place, it.keep, it.down)?;
-            }
+            Verb::Crash(it) => self.end_process(place, it.keep, it.down)?,
             Verb::Stop(it) => self.end_process(place, KeptWrites::All, it.down)?,
             Verb::Pause(it) => {
                 self.nodes[place].is_paused = true;
@@ -268,4 +247,18 @@ impl<G: Guest> Cluster<G> {
         self.schedule.after(Duration::ZERO, Event::Probe);
         Ok(())
     }
+}
+
+/// Returns the node that an operation strikes, if it is one of those that strike a node.
+fn node_of(verb: &Verb) -> Option<NodeSelector> {
+    Some(match verb {
+        Verb::Crash(it) => it.node,
+        Verb::Stop(it) => it.node,
+        Verb::Pause(it) => it.node,
+        Verb::ClockDrift(it) => it.node,
+        Verb::ClockStep(it) => it.node,
+        Verb::SlowDisk(it) => it.node,
+        Verb::LoadSpike(LoadSpike::Commands(node, _) | LoadSpike::PollReads(node, ..)) => *node,
+        _ => return None,
+    })
 }

@@ -238,10 +238,12 @@ fn of_raft(snapshot: &Snapshot) -> disk::Snapshot {
 
 impl Storage for Log {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        let mut state = HardState::default();
-        state.term = self.disk.term;
-        state.vote = self.disk.vote.map_or(0, |vote| vote.0);
-        state.commit = self.disk.commit.clamp(self.disk.base(), self.disk.last());
+        let state = HardState {
+            term: self.disk.term,
+            vote: self.disk.vote.map_or(0, |vote| vote.0),
+            commit: self.disk.commit.clamp(self.disk.base(), self.disk.last()),
+            ..HardState::default()
+        };
         Ok(RaftState::new(state, self.voters.clone()))
     }
 
