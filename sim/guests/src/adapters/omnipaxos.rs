@@ -1,5 +1,4 @@
-//! omnipaxos 0.2.4. It calls its storage inside each step, so everything that a step writes comes
-//! before the messages of that step.
+//! omnipaxos 0.2.4. It writes inside each step, so the writes come before the messages of a step.
 
 use std::cell::RefCell;
 use std::mem;
@@ -20,7 +19,6 @@ use crate::machine::Machine;
 
 /// A node of omnipaxos, which replaces its log by snapshots or keeps all of it.
 pub struct OmniPaxos<const SNAPSHOTS: bool> {
-    id: NodeId,
     paxos: omnipaxos::OmniPaxos<Command<SNAPSHOTS>, Shared<SNAPSHOTS>>,
     shared: Shared<SNAPSHOTS>,
     applied: usize,
@@ -77,7 +75,6 @@ impl<const SNAPSHOTS: bool> Guest for OmniPaxos<SNAPSHOTS> {
         &[Fault::Loss, Fault::Duplicate, Fault::Delay, Fault::Reorder];
 
     const SESSIONS: bool = true;
-
     const NODES_MIN: u8 = 2;
 
     fn start(member: &Member, disk: &Disk) -> Self {
@@ -93,7 +90,7 @@ impl<const SNAPSHOTS: bool> Guest for OmniPaxos<SNAPSHOTS> {
         shared.0.borrow_mut().disk = disk.clone();
         let config = OmniPaxosConfig { cluster_config, server_config };
         let paxos = config.build(shared.clone()).expect("a valid configuration");
-        OmniPaxos { id: member.id, paxos, shared, applied: 0 }
+        OmniPaxos { paxos, shared, applied: 0 }
     }
 
     fn tick(&mut self) {
@@ -111,12 +108,8 @@ impl<const SNAPSHOTS: bool> Guest for OmniPaxos<SNAPSHOTS> {
     fn take_effects(&mut self, effects: &mut Effects<Message<Command<SNAPSHOTS>>>) {
         let mut messages = Vec::new();
         self.paxos.take_outgoing_messages(&mut messages);
-        let writes = mem::take(&mut self.shared.0.borrow_mut().writes);
-        let must_sync = writes.iter().any(|write| !matches!(write, Write::Commit(_)));
-        writes.into_iter().for_each(|write| effects.write(write));
-        if must_sync {
-            effects.sync();
-        }
+        self.shared.0.borrow_mut().writes.drain(..).for_each(|write| effects.write(write));
+        effects.sync();
         for message in messages {
             effects.send(NodeId(message.get_receiver()), message);
         }
@@ -137,7 +130,7 @@ impl<const SNAPSHOTS: bool> Guest for OmniPaxos<SNAPSHOTS> {
     }
 
     fn status(&self) -> Status {
-        let leads = self.paxos.get_current_leader() == Some((self.id.0, true));
+        let leads = self.paxos.get_current_leader() == Some((self.paxos.get_pid(), true));
         Status { term: term_of(self.paxos.get_promise()), leads }
     }
 
@@ -187,13 +180,9 @@ impl<const S: bool> Shared<S> {
 
     /// The entries in a range of places; none if the log does not have all of them.
     fn entries(&self, from: usize, to: usize) -> StorageResult<Vec<Command<S>>> {
-        let entry =
-            |disk: &Disk, place| Some(Command(disk.entry(place as u64 + 1)?.command.clone()));
-        self.read(|journal| {
-            let entries: Option<Vec<Command<S>>> =
-                (from..to).map(|place| entry(&journal.disk, place)).collect();
-            entries.unwrap_or_default()
-        })
+        let disk = &self.0.borrow().disk;
+        let entry = |place| Some(Command(disk.entry(place as u64 + 1)?.command.clone()));
+        Ok((from..to).map(entry).collect::<Option<_>>().unwrap_or_default())
     }
 }
 
