@@ -17,6 +17,7 @@ pub mod cli;
 pub mod disk;
 pub mod explain;
 pub mod faults;
+pub mod link;
 mod machine;
 pub mod observe;
 mod observer;

@@ -42,7 +42,7 @@ const BELOW_DRIVERS: &[&str] = &[
 
 /// The folders of `sim/src/` and their layers, as in ARCHITECTURE.md: a folder may import only from
 /// folders of lower layers.
-pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 19] = [
+pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 20] = [
     ("values", 1),
     ("disk", 1),
     ("workload", 2),
@@ -53,6 +53,7 @@ pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 19] = [
     ("settings", 6),
     ("plan", 7),
     ("record", 8),
+    ("link", 9),
     ("observer", 9),
     ("explain", 9),
     ("picture", 9),

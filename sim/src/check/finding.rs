@@ -40,10 +40,17 @@ impl Check {
         Err(Finding { check: self, text, place: Location::caller() })
     }
 
+    /// Returns the check with this id, if there is one.
+    #[must_use]
+    pub fn by_id(id: &str) -> Option<&'static Check> {
+        CHECKS.iter().find(|check| check.id == id)
+    }
+
     /// Returns a violation that was found outside the observed event stream, with the source
     /// position of the caller.
     #[track_caller]
-    pub(crate) fn violation_at(&'static self, text: String, at: SimTime) -> Violation {
+    #[must_use]
+    pub fn violation_at(&'static self, text: String, at: SimTime) -> Violation {
         self.violation(text, at, Location::caller())
     }
 

@@ -60,10 +60,10 @@ pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
 pub(crate) use strike::{
-    AdminRequest, Damage, DamageDisk, Lasting, LinkFault, NodeStrike, SelectLinks, Simulated,
-    SpoilDisk, Strike,
+    AdminRequest, Damage, DamageDisk, Lasting, LinkSelector, NodeStrike, Resolve, SelectLinks,
+    Simulated, SpoilDisk, Strike,
 };
-pub use strike::{KeptWrites, MachineFault};
+pub use strike::{KeptWrites, LinkFault, MachineFault};
 
 /// The family of a fault kind: what it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,6 +336,16 @@ impl Verb {
         match self.strike() {
             Strike::Simulated(_, only) => Err(only.reason()),
             Strike::Links(..) | Strike::Node(..) | Strike::Request => self.planned().on_processes(),
+        }
+    }
+
+    /// Returns the links that the operation changes and how, if it changes links and the nodes that
+    /// it names are known. `resolve` finds the node that a selector means.
+    #[must_use]
+    pub fn links(&self, resolve: Resolve<'_>) -> Option<(LinkFault, LinkSelector)> {
+        match self.strike() {
+            Strike::Links(fault, select) => Some((fault, select(resolve)?)),
+            Strike::Node(..) | Strike::Simulated(..) | Strike::Request => None,
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) type Resolve<'a> = &'a dyn Fn(NodeSelector) -> Option<NodeId>;
 
 /// The change of links for the duration of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinkFault {
+pub enum LinkFault {
     /// The links are blocked.
     Block,
     /// The links are blocked and work in turn, each time for this duration.

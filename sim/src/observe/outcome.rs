@@ -181,7 +181,8 @@ impl Tally {
 
 impl Failure {
     /// Returns the failure of a run in which a check found a violation.
-    pub(crate) fn of(violation: Violation) -> Failure {
+    #[must_use]
+    pub fn of(violation: Violation) -> Failure {
         let liveness = violation.id.starts_with('L');
         if liveness { Failure::Liveness(violation) } else { Failure::Safety(violation) }
     }
@@ -196,7 +197,8 @@ impl Failure {
     }
 
     /// Returns the failure of a run that panicked with this payload.
-    pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Failure {
+    #[must_use]
+    pub fn panicked(payload: &(dyn Any + Send)) -> Failure {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         Failure::Panic(in_one_line(text.unwrap_or("a panic without a message")))

@@ -1,6 +1,5 @@
 //! The network: its links and their faults, and the encoded packets in flight.
 
-mod link;
 pub(super) mod links;
 
 use std::sync::Arc;
@@ -9,10 +8,10 @@ use quorate::types::{Message, MessageTopic, Packet};
 use quorate::wire;
 
 use crate::faults::Fault;
+use crate::link::{Link, Transmission};
 use crate::settings::Settings;
 use crate::values::choice::{Choices, Key, Kind};
 use crate::values::time::SimTime;
-use crate::world::network::link::{Link, Transmission};
 use crate::world::network::links::Links;
 use crate::world::place::{Place, Start};
 use crate::world::run::{Run, Setup};
@@ -139,33 +138,27 @@ impl Network {
 
     /// Adds one fault that blocks these links.
     pub(crate) fn block(&mut self, links: Links) {
-        self.for_each(links, |link| link.blocks += 1);
+        self.for_each(links, Link::block);
     }
 
     /// Removes one fault that blocks these links.
     pub(crate) fn unblock(&mut self, links: Links) {
-        self.for_each(links, |link| link.blocks = link.blocks.saturating_sub(1));
+        self.for_each(links, Link::unblock);
     }
 
     /// Delays messages that are sent on these links until `until`.
     pub(crate) fn clog(&mut self, links: Links, until: SimTime) {
-        self.for_each(links, |link| link.clogged_until = link.clogged_until.max(until));
+        self.for_each(links, |link| link.clog(until));
     }
 
     /// Exempts these links from all faults.
     pub(crate) fn exempt_from_faults(&mut self, links: Links) {
-        self.for_each(links, |link| {
-            link.exempt = true;
-            link.last_arrival = SimTime::default();
-        });
+        self.for_each(links, Link::exempt_from_faults);
     }
 
     /// Blocks those of these links that were exempt from faults, without end.
     pub(crate) fn close(&mut self, links: Links) {
-        self.for_each(links, |link| {
-            link.blocks += u16::from(link.exempt);
-            link.exempt = false;
-        });
+        self.for_each(links, Link::close);
     }
 
     fn for_each(&mut self, links: Links, change: impl Fn(&mut Link)) {

@@ -10,38 +10,67 @@ use crate::values::time::SimTime;
 
 /// One link in one direction.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Link {
+pub struct Link {
     /// The number of faults that block the link.
-    pub(super) blocks: u16,
+    blocks: u16,
     /// Whether the link is exempt from all faults from now on.
-    pub(super) exempt: bool,
+    exempt: bool,
     /// The time before which nothing arrives, because of a clog.
-    pub(super) clogged_until: SimTime,
+    clogged_until: SimTime,
     /// The arrival time of the last message that is not delayed by a fault.
-    pub(super) last_arrival: SimTime,
+    last_arrival: SimTime,
     /// The number of messages sent on the link.
     messages: u32,
 }
 
 /// The outcome of sending a message: its arrivals and the faults that it met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Transmission {
+pub struct Transmission {
     /// The arrival time, or `None` if the message is lost.
-    pub(crate) arrival: Option<SimTime>,
+    pub arrival: Option<SimTime>,
     /// The arrival time of a duplicate, if there is one.
-    pub(crate) copy: Option<SimTime>,
+    pub copy: Option<SimTime>,
     /// The faults that the message met.
-    pub(crate) faults: [Option<Fault>; 3],
+    pub faults: [Option<Fault>; 3],
 }
 
 impl Link {
     /// Returns true if messages on the link arrive.
-    pub(super) fn is_open(&self) -> bool {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         self.exempt || self.blocks == 0
     }
 
-    /// Draws the outcome of the next message on the link, with choices for `sender`.
-    pub(super) fn transmit(
+    /// Adds one fault that blocks the link.
+    pub fn block(&mut self) {
+        self.blocks += 1;
+    }
+
+    /// Removes one fault that blocks the link.
+    pub fn unblock(&mut self) {
+        self.blocks = self.blocks.saturating_sub(1);
+    }
+
+    /// Delays messages that are sent until `until`.
+    pub fn clog(&mut self, until: SimTime) {
+        self.clogged_until = self.clogged_until.max(until);
+    }
+
+    /// Exempts the link from all faults.
+    pub fn exempt_from_faults(&mut self) {
+        self.exempt = true;
+        self.last_arrival = SimTime::default();
+    }
+
+    /// Blocks the link without end, if it was exempt from faults.
+    pub(crate) fn close(&mut self) {
+        self.blocks += u16::from(self.exempt);
+        self.exempt = false;
+    }
+
+    /// Draws the outcome of the next message on the link, with choices for `sender`: a key with the
+    /// sender's number and start, and the receiver as its peer.
+    pub fn transmit(
         &mut self,
         sender: Key,
         now: SimTime,

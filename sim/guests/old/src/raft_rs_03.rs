@@ -1,0 +1,292 @@
+//! raft-rs 0.3.0 of June 2018, for the bugs that 0.3.1 fixed: what the checks find in it is known to
+//! be there.
+
+use raft_03::eraftpb::{ConfState, Entry as RaftEntry, HardState, Message, MessageType, Snapshot};
+use raft_03::util::limit_size;
+use raft_03::{
+    Config, Error, ProgressState, RaftState, RawNode, SnapshotStatus, StateRole, Storage,
+    StorageError, is_empty_snap,
+};
+
+use quorate_guests::disk::{self, Bytes, Disk, Entry, Write};
+use quorate_guests::guest::{Effects, Guest, Member, NodeId, ReadReply, Statement, Status};
+
+/// A node of raft-rs 0.3, whose driver trusts `must_sync`, or syncs entries and snapshots anyway.
+pub struct RaftRs03<const TRUSTS_MUST_SYNC: bool> {
+    node: RawNode<Log>,
+    member: Member,
+    ticks: u32,
+    applied: u64,
+    /// A snapshot of the state machine that is not on the disk yet.
+    compacted: Option<disk::Snapshot>,
+    /// The reads that wait until the node has applied their read index.
+    reads: Vec<(u64, u64)>,
+    /// The term and the role of the last drawn election timeout, and the number of draws.
+    drawn: (u64, StateRole, u64),
+}
+
+/// The log as raft-rs reads it.
+struct Log {
+    disk: Disk,
+    voters: ConfState,
+}
+
+impl<const TRUSTS_MUST_SYNC: bool> Guest for RaftRs03<TRUSTS_MUST_SYNC> {
+    type Message = Message;
+
+    fn start(member: &Member, disk: &Disk) -> Self {
+        let (least, most) = member.election_ticks;
+        let config = Config {
+            id: member.id.0,
+            election_tick: least as usize,
+            min_election_tick: least as usize,
+            max_election_tick: most as usize + 1,
+            heartbeat_tick: member.heartbeat_ticks as usize,
+            applied: disk.base(),
+            max_size_per_msg: 1024,
+            max_inflight_msgs: 16,
+            pre_vote: member.pre_vote,
+            check_quorum: member.check_quorum,
+            ..Config::default()
+        };
+        let mut voters = ConfState::new();
+        voters.set_nodes(member.nodes.iter().map(|node| node.0).collect());
+        let log = Log { disk: disk.clone(), voters };
+        let node = RawNode::new(&config, log, Vec::new()).expect("a valid configuration");
+        RaftRs03 {
+            node,
+            member: member.clone(),
+            ticks: 0,
+            applied: 0,
+            compacted: None,
+            reads: Vec::new(),
+            drawn: (u64::MAX, StateRole::Follower, 0),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.node.tick();
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(self.member.election_ticks.1) {
+            self.report_snapshots();
+        }
+    }
+
+    fn receive(&mut self, _: NodeId, message: Message) {
+        // An error says that the message is not for this node, or too old.
+        let _ = self.node.step(message);
+    }
+
+    fn propose(&mut self, command: &Bytes) -> bool {
+        // A follower would forward the command, and the network may duplicate what it forwards.
+        self.status().leads && self.node.propose(Vec::new(), command.to_vec()).is_ok()
+    }
+
+    fn take_effects(&mut self, effects: &mut Effects<Message>) {
+        let disk = &self.node.get_store().disk;
+        let base = disk.base();
+        if self.applied < base
+            && let Some(snapshot) = disk.snapshot.clone()
+        {
+            self.restore(snapshot, effects);
+        }
+        if let Some(snapshot) = self.compacted.take_if(|snapshot| snapshot.index > base) {
+            self.write(Write::Compact(snapshot), effects);
+            effects.sync();
+        }
+        while self.node.has_ready() {
+            self.handle_ready(effects);
+        }
+        let applied = self.applied;
+        let answered = self.reads.extract_if(.., |(index, _)| *index <= applied);
+        answered.for_each(|(_, read)| effects.answer(read));
+        self.draw_timeout();
+    }
+
+    fn status(&self) -> Status {
+        let raft = &self.node.raft;
+        Status { term: raft.term, leads: raft.state == StateRole::Leader }
+    }
+
+    fn read(&mut self, read: u64) -> ReadReply {
+        self.node.read_index(read.to_le_bytes().to_vec());
+        ReadReply::Accepted
+    }
+
+    fn compact(&mut self, snapshot: disk::Snapshot) {
+        self.compacted = Some(snapshot);
+    }
+
+    fn statement(from: NodeId, to: NodeId, message: &Message) -> Statement {
+        let term = Some(message.get_term()).filter(|term| *term > 0);
+        let stated = Statement { term, ..Statement::default() };
+        match message.get_msg_type() {
+            // Their terms are those of an election that may not take place.
+            MessageType::MsgRequestPreVote | MessageType::MsgRequestPreVoteResponse => {
+                Statement::default()
+            }
+            MessageType::MsgRequestVote => Statement { vote: Some(from), ..stated },
+            MessageType::MsgRequestVoteResponse if !message.get_reject() => {
+                Statement { vote: Some(to), ..stated }
+            }
+            MessageType::MsgAppendResponse if !message.get_reject() => {
+                Statement { log: Some(message.get_index()), ..stated }
+            }
+            _ => stated,
+        }
+    }
+}
+
+impl<const TRUSTS_MUST_SYNC: bool> RaftRs03<TRUSTS_MUST_SYNC> {
+    fn write(&mut self, write: Write, effects: &mut Effects<Message>) {
+        self.node.mut_store().disk.write(write.clone());
+        effects.write(write);
+    }
+
+    fn apply(&mut self, entries: Vec<RaftEntry>, effects: &mut Effects<Message>) {
+        for entry in entries {
+            self.applied = entry.get_index();
+            effects.apply(self.applied, entry_of(&entry));
+        }
+    }
+
+    fn set_hard_state(&mut self, state: &HardState, effects: &mut Effects<Message>) {
+        let disk = &self.node.get_store().disk;
+        let vote = Some(NodeId(state.get_vote())).filter(|vote| vote.0 > 0);
+        if (disk.term, disk.vote) != (state.get_term(), vote) {
+            self.write(Write::Term(state.get_term(), vote), effects);
+        }
+        self.write(Write::Commit(state.get_commit()), effects);
+    }
+
+    /// Handles one batch of what the inputs made ready, as the example of its documentation does: a
+    /// leader sends before it writes, and other nodes afterwards.
+    fn handle_ready(&mut self, effects: &mut Effects<Message>) {
+        let mut ready = self.node.ready();
+        let messages = std::mem::take(&mut ready.messages);
+        let leads = self.status().leads;
+        if leads {
+            send(messages.clone(), effects);
+        }
+        for read in ready.read_states.clone() {
+            let number = read.request_ctx[..].try_into().expect("the number of a read");
+            self.reads.push((read.index, u64::from_le_bytes(number)));
+        }
+        if !is_empty_snap(&ready.snapshot) {
+            let snapshot = of_raft(&ready.snapshot);
+            self.write(Write::Install(snapshot.clone()), effects);
+            self.restore(snapshot, effects);
+        }
+        if let Some(first) = ready.entries.first() {
+            let after = first.get_index() - 1;
+            let entries = ready.entries.iter().map(entry_of).collect();
+            self.write(Write::Append(after, entries), effects);
+        }
+        if let Some(state) = &ready.hs {
+            self.set_hard_state(state, effects);
+        }
+        let has_data = !ready.entries.is_empty() || !is_empty_snap(&ready.snapshot);
+        if ready.must_sync || has_data && !TRUSTS_MUST_SYNC {
+            effects.sync();
+        }
+        if !leads {
+            send(messages, effects);
+        }
+        self.apply(ready.committed_entries.take().unwrap_or_default(), effects);
+        self.node.advance(ready);
+    }
+
+    fn restore(&mut self, snapshot: disk::Snapshot, effects: &mut Effects<Message>) {
+        self.applied = snapshot.index;
+        effects.restore(snapshot);
+    }
+
+    /// Reports the snapshots that no peer has acknowledged for an election timeout as lost, because
+    /// raft-rs leaves that to the driver.
+    fn report_snapshots(&mut self) {
+        let peers = self.node.raft.prs().voters().iter();
+        let waits = peers.filter(|(_, peer)| peer.state == ProgressState::Snapshot);
+        let waits: Vec<u64> = waits.map(|(id, _)| *id).collect();
+        waits.into_iter().for_each(|id| self.node.report_snapshot(id, SnapshotStatus::Failure));
+    }
+
+    /// Draws the election timeout anew where raft-rs has drawn one that no seed decides.
+    fn draw_timeout(&mut self) {
+        let raft = &mut self.node.raft;
+        if (raft.term, raft.state) != (self.drawn.0, self.drawn.1) {
+            self.drawn = (raft.term, raft.state, self.drawn.2 + 1);
+            let timeout = self.member.election_timeout(self.drawn.2);
+            raft.set_randomized_election_timeout(timeout as usize);
+        }
+    }
+}
+
+fn send(messages: Vec<Message>, effects: &mut Effects<Message>) {
+    messages.into_iter().for_each(|message| effects.send(NodeId(message.get_to()), message));
+}
+
+fn entry_of(entry: &RaftEntry) -> Entry {
+    Entry { term: entry.get_term(), command: entry.get_data().into() }
+}
+
+/// The snapshot of a message.
+fn of_raft(snapshot: &Snapshot) -> disk::Snapshot {
+    let meta = snapshot.get_metadata();
+    let state = snapshot.get_data().to_vec().into();
+    disk::Snapshot { index: meta.get_index(), term: meta.get_term(), state }
+}
+
+impl Storage for Log {
+    fn initial_state(&self) -> raft_03::Result<RaftState> {
+        let mut hard_state = HardState::new();
+        hard_state.set_term(self.disk.term);
+        hard_state.set_vote(self.disk.vote.map_or(0, |vote| vote.0));
+        hard_state.set_commit(self.disk.commit.clamp(self.disk.base(), self.disk.last()));
+        Ok(RaftState { hard_state, conf_state: self.voters.clone() })
+    }
+
+    fn entries(&self, low: u64, high: u64, max_size: u64) -> raft_03::Result<Vec<RaftEntry>> {
+        if low <= self.disk.base() {
+            return Err(Error::Store(StorageError::Compacted));
+        }
+        let entry = |index| {
+            let Entry { term, command } = self.disk.entry(index).expect("an entry of the log");
+            let mut entry = RaftEntry::new();
+            entry.set_index(index);
+            entry.set_term(*term);
+            entry.set_data(command.to_vec());
+            entry
+        };
+        let mut entries: Vec<RaftEntry> = (low..high).map(entry).collect();
+        limit_size(&mut entries, max_size);
+        Ok(entries)
+    }
+
+    fn term(&self, index: u64) -> raft_03::Result<u64> {
+        let error = match index < self.disk.base() {
+            true => StorageError::Compacted,
+            false => StorageError::Unavailable,
+        };
+        self.disk.term_at(index).ok_or(Error::Store(error))
+    }
+
+    fn first_index(&self) -> raft_03::Result<u64> {
+        Ok(self.disk.base() + 1)
+    }
+
+    fn last_index(&self) -> raft_03::Result<u64> {
+        Ok(self.disk.last())
+    }
+
+    fn snapshot(&self) -> raft_03::Result<Snapshot> {
+        let unavailable = Error::Store(StorageError::SnapshotTemporarilyUnavailable);
+        let snapshot = self.disk.snapshot.as_ref().ok_or(unavailable)?;
+        let mut found = Snapshot::new();
+        found.set_data(snapshot.state.to_vec());
+        let meta = found.mut_metadata();
+        meta.set_index(snapshot.index);
+        meta.set_term(snapshot.term);
+        meta.set_conf_state(self.voters.clone());
+        Ok(found)
+    }
+}

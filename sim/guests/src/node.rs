@@ -1,0 +1,109 @@
+//! One node of a cluster: its core, its disk, what it still has to do, and its state machine.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::disk::{CachedDisk, Snapshot};
+use crate::guest::{Effect, Guest, NodeId, Status};
+use crate::machine::Machine;
+
+/// An input that waits for its node.
+#[derive(Debug)]
+pub(crate) enum Input<M> {
+    /// The clock ticks.
+    Tick,
+    /// A message arrives.
+    Message(NodeId, M),
+    /// A client asks for an operation.
+    Operation(u64),
+    /// The state machine has applied many entries.
+    Compact(Snapshot),
+    /// A peer can be reached again.
+    Reconnected(NodeId),
+}
+
+/// A node, which runs or is down.
+pub(crate) struct Node<G: Guest> {
+    pub(crate) id: NodeId,
+    /// The core, if the node runs.
+    pub(crate) core: Option<G>,
+    /// The number of the current start, or of the last one.
+    pub(crate) start: u16,
+    pub(crate) disk: CachedDisk,
+    /// The effects that are not carried out yet.
+    pub(crate) effects: VecDeque<Effect<G::Message>>,
+    pub(crate) inbox: VecDeque<Input<G::Message>>,
+    /// Whether the node waits for its disk.
+    pub(crate) is_syncing: bool,
+    pub(crate) is_paused: bool,
+    /// Whether an effect is being carried out, or an input taken.
+    pub(crate) is_busy: bool,
+    /// The status after the last input.
+    pub(crate) status: Status,
+    /// The status after the last input whose effects have all been carried out.
+    pub(crate) settled: Status,
+    pub(crate) machine: Machine,
+    /// The index of the last applied entry.
+    pub(crate) applied: u64,
+    /// The number of effects after which the node crashes.
+    pub(crate) crash_after: Option<usize>,
+    pub(crate) handicap: Handicap,
+}
+
+/// What slows a node down.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Handicap {
+    /// The error of its clock, in parts per million.
+    pub(crate) clock_ppm: i32,
+    /// The additional time of a sync.
+    pub(crate) sync: Duration,
+    /// The number of steps so far, which names its choices.
+    pub(crate) steps: u32,
+}
+
+impl<G: Guest> Node<G> {
+    pub(crate) fn new(id: NodeId) -> Node<G> {
+        Node {
+            id,
+            core: None,
+            start: 0,
+            disk: CachedDisk::default(),
+            effects: VecDeque::new(),
+            inbox: VecDeque::new(),
+            is_syncing: false,
+            is_paused: false,
+            is_busy: false,
+            status: Status::default(),
+            settled: Status::default(),
+            machine: Machine::default(),
+            applied: 0,
+            crash_after: None,
+            handicap: Handicap::default(),
+        }
+    }
+
+    /// Returns whether the process of this start still runs.
+    pub(crate) fn runs(&self, start: u16) -> bool {
+        self.core.is_some() && self.start == start
+    }
+
+    /// Returns whether the node can take its next input or carry out its next effect.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.core.is_some() && !self.is_syncing && !self.is_paused
+    }
+
+    /// Loses everything but the disk, of which the first `kept` cached writes survive.
+    pub(crate) fn crash(&mut self, kept: usize) {
+        self.disk.crash(kept);
+        let (id, start) = (self.id, self.start);
+        let disk = std::mem::take(&mut self.disk);
+        let handicap = self.handicap;
+        *self = Node { start, disk, handicap, ..Node::new(id) };
+    }
+
+    /// Returns the time between two ticks.
+    pub(crate) fn tick(&self, nominal: Duration) -> Duration {
+        let ppm = i64::from(self.handicap.clock_ppm) + 1_000_000;
+        nominal * 1_000_000 / u32::try_from(ppm).unwrap_or(1_000_000)
+    }
+}
