@@ -18,7 +18,8 @@ pub(super) struct MovingDeadline {
 }
 
 impl MovingDeadline {
-    /// Waits until `deadline`.
+    /// Waits until this time, which may be earlier or later than that of the last wait, which may
+    /// have been given up. Returns at once if the time has passed.
     pub(super) async fn wait_until(&mut self, deadline: Instant) {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if deadline < timer.deadline() || timer.is_elapsed() {

@@ -180,7 +180,7 @@ pub(super) struct ReplySender(Option<ReplyReceiver>);
 enum ReplyReceiver {
     /// A caller that waits for this reply alone.
     Caller(oneshot::Sender<ReplyBody>),
-    /// A queue that receives the replies to many requests. It tells them apart by their slots.
+    /// A queue that receives the replies to many requests, and distinguishes them by their slots.
     Queue { slot: usize, replies: UnboundedSender<QueuedReply> },
 }
 
