@@ -41,7 +41,7 @@ async fn simulate_node(mut requests: mpsc::Receiver<DriverRequest>) {
             }
             _ => continue,
         };
-        let _ = request.reply.send(reply);
+        request.reply.send(reply);
     }
 }
 
