@@ -40,7 +40,18 @@ impl Digest {
     /// Returns the digest of the concatenated `parts`.
     pub(crate) fn of_parts(parts: &[&[u8]]) -> Digest {
         // Setting up a hasher costs more than a copy, because most parts are less than a block.
-        Digest::of_bytes(&parts.concat())
+        let mut buffer = [0; 512];
+        let length = parts.iter().map(|part| part.len()).sum();
+        let Some(whole) = buffer.get_mut(..length) else {
+            return Digest::of_bytes(&parts.concat());
+        };
+        let mut rest = &mut *whole;
+        for part in parts {
+            let (place, after) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        Digest::of_bytes(whole)
     }
 
     fn from_hash(hash: blake3::Hash) -> Digest {
@@ -67,5 +78,10 @@ mod tests {
         assert_eq!(whole, Digest::of_parts(&[b"quo", b"", b"rate"]));
         assert_eq!(whole, Digest::of(&mut &b"quorate"[..]).unwrap());
         assert_ne!(whole, Digest::of_bytes(b"quorates"));
+        for length in [511, 512, 513] {
+            let bytes: Vec<u8> = (0..length).map(|at: u32| at as u8).collect();
+            let (one, other) = bytes.split_at(7);
+            assert_eq!(Digest::of_parts(&[one, other]), Digest::of_bytes(&bytes), "{length}");
+        }
     }
 }

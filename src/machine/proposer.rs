@@ -52,7 +52,8 @@ impl<'a> Proposer<'a> {
     /// If the name is invalid.
     #[must_use]
     pub fn stamp(&self, request: &[u8]) -> Command {
-        let mut bytes = self.encode();
+        let mut bytes = Vec::with_capacity(Proposer::BYTES_MAX + request.len());
+        bytes.extend(self.encode());
         bytes.extend(request);
         debug_assert_eq!(Proposer::split(&bytes), Some((*self, request)), "a stamp is read back");
         Command::from(bytes)

@@ -39,6 +39,13 @@ struct Stored {
     replies_bytes: u64,
 }
 
+/// The parts of a session that its share counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted {
+    used: Index,
+    stored: Stored,
+}
+
 impl Sessions {
     /// Registers a session, or returns the session that `nonce` of the owner has registered.
     ///
@@ -234,9 +241,9 @@ impl Sessions {
         let session = self.open.get_mut(&id).expect("only open sessions are used");
         let share = self.shares.get_mut(&session.owner).expect("each session has an owner");
         let session = Arc::make_mut(session);
-        share.remove(id, session, &mut self.total);
+        let before = Counted::of(session);
         let result = change(session);
-        share.add(id, session, &mut self.total);
+        share.recount(id, before, Counted::of(session), &mut self.total);
         result
     }
 
@@ -286,25 +293,68 @@ impl Share {
     fn add(&mut self, id: SessionId, session: &Session, total: &mut Stored) {
         let other = self.by_nonce.insert(session.nonce, id);
         assert_eq!(other, None, "a nonce opens one session");
-        let other = self.by_use.insert(session.used, id);
+        let counted = Counted::of(session);
+        let other = self.by_use.insert(counted.used, id);
         assert_eq!(other, None, "each entry uses one session");
-        if session.replies_bytes > 0 {
-            self.with_replies.insert(session.used, id);
+        if let Some(used) = counted.with_replies() {
+            self.with_replies.insert(used, id);
         }
         for stored in [&mut self.stored, total] {
-            stored.requests += session.executed.len() as u64;
-            stored.replies_bytes += session.replies_bytes;
+            stored.replace(Stored::default(), counted.stored);
         }
     }
 
     fn remove(&mut self, id: SessionId, session: &Session, total: &mut Stored) {
+        let counted = Counted::of(session);
         let by_nonce = self.by_nonce.remove(&session.nonce);
-        let by_use = self.by_use.remove(&session.used);
+        let by_use = self.by_use.remove(&counted.used);
         assert_eq!((by_nonce, by_use), (Some(id), Some(id)), "each session is counted once");
-        self.with_replies.remove(&session.used);
-        for stored in [&mut self.stored, total] {
-            stored.requests -= session.executed.len() as u64;
-            stored.replies_bytes -= session.replies_bytes;
+        if let Some(used) = counted.with_replies() {
+            self.with_replies.remove(&used);
         }
+        for stored in [&mut self.stored, total] {
+            stored.replace(counted.stored, Stored::default());
+        }
+    }
+
+    /// Counts a session as it is `after` a change, instead of as it was `before`.
+    fn recount(&mut self, id: SessionId, before: Counted, after: Counted, total: &mut Stored) {
+        if before.used != after.used {
+            let counted = self.by_use.remove(&before.used);
+            assert_eq!(counted, Some(id), "each session is counted once");
+            let other = self.by_use.insert(after.used, id);
+            assert_eq!(other, None, "each entry uses one session");
+        }
+        let (listed, lists) = (before.with_replies(), after.with_replies());
+        if listed != lists {
+            if let Some(used) = listed {
+                self.with_replies.remove(&used);
+            }
+            if let Some(used) = lists {
+                self.with_replies.insert(used, id);
+            }
+        }
+        for stored in [&mut self.stored, total] {
+            stored.replace(before.stored, after.stored);
+        }
+    }
+}
+
+impl Stored {
+    fn replace(&mut self, before: Stored, after: Stored) {
+        self.requests = self.requests - before.requests + after.requests;
+        self.replies_bytes = self.replies_bytes - before.replies_bytes + after.replies_bytes;
+    }
+}
+
+impl Counted {
+    fn of(session: &Session) -> Counted {
+        let (requests, replies_bytes) = (session.executed.len() as u64, session.replies_bytes);
+        Counted { used: session.used, stored: Stored { requests, replies_bytes } }
+    }
+
+    /// Returns the entry that last used the session if bytes of replies are stored in it.
+    fn with_replies(&self) -> Option<Index> {
+        (self.stored.replies_bytes > 0).then_some(self.used)
     }
 }

@@ -6,7 +6,7 @@ use tracing::info;
 
 use crate::machine::Request;
 use crate::runtime::origin::Origin;
-use crate::runtime::request::{Access, Operation};
+use crate::runtime::request::Access;
 use crate::wire::{ReplyBody, RequestBody};
 
 /// The tracing target of the audit log. `docs/SECURITY.md` lists the fields of its lines.
@@ -23,9 +23,21 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Returns the order in a request of this remote; none if every client may send the request.
-    pub(super) fn of(request: &RequestBody, origin: &Origin, from: SocketAddr) -> Option<Order> {
-        if Operation::of(request).access != Access::Admins && machine_order(request).is_none() {
+    /// Returns the order in a request of this remote, which needs this access; none if every client
+    /// may send the request.
+    pub(super) fn of(
+        request: &RequestBody,
+        access: Access,
+        origin: &Origin,
+        from: SocketAddr,
+    ) -> Option<Order> {
+        let is_order = match access {
+            Access::Everyone | Access::Clients => false,
+            // The node that forwards the proposal has decoded it, but does not say what it is.
+            Access::Forwarded => machine_order(request).is_some(),
+            Access::Admins => true,
+        };
+        if !is_order {
             return None;
         }
         let principal = match origin {

@@ -191,10 +191,7 @@ impl Driver {
             match self.pending.submit(request) {
                 Ok(Input::Propose(more)) => proposals.extend(more),
                 Ok(input) => self.step(input),
-                Err(report) => {
-                    // The caller may have dropped its future.
-                    let _ = report.send(ReplyBody::Report(Box::new(self.report())));
-                }
+                Err(reply) => reply.send(ReplyBody::Report(Box::new(self.report()))),
             }
         }
         if !proposals.is_empty() {

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::machine::{self, Proposer};
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::{
-    self, DriverRequest, Effect, NodeRequest, Operation, ProposalOutcome, ReadReply, RequestError,
-    TypedReply, reject_reply,
+    self, DriverRequest, NodeRequest, ProposalOutcome, ReadReply, RequestError, TypedReply,
+    reject_reply,
 };
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
@@ -197,13 +197,9 @@ impl Handle {
 
     /// Sends the request to the node, and returns its reply; none if the node stopped first.
     pub(super) async fn request(&self, body: RequestBody) -> Option<ReplyBody> {
-        let effect = Operation::of(&body).effect;
         let (request, reply) = NodeRequest::new(body);
         self.requests.send(DriverRequest::Execute(request)).await.ok()?;
-        match effect {
-            Effect::Read | Effect::Change => reply.await.ok(),
-            Effect::Start => Some(ReplyBody::Started),
-        }
+        reply.await.ok()
     }
 
     /// Returns the reply to a request that a stopped node did not execute.

@@ -18,6 +18,7 @@ mod handle;
 mod lanes;
 mod log_limit;
 mod metrics;
+mod moving_deadline;
 mod open_files;
 mod origin;
 mod principal;

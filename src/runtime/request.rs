@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::oneshot::{self, Sender};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use crate::machine::{self, Outcome, SessionId};
 use crate::replica::{Input, Node, Output};
@@ -90,8 +91,8 @@ pub(super) enum Effect {
     Read,
     /// It changes the cluster. If the node stops, the outcome is unknown.
     Change,
-    /// It starts work of the node, once for any number of requests. The node replies as soon as it
-    /// has accepted the request.
+    /// It starts work of the node, once for any number of requests. The node replies before the
+    /// work is done; if the node stops, so does the work.
     Start,
 }
 
@@ -141,16 +142,67 @@ pub(super) enum DriverRequest {
 #[derive(Debug)]
 pub(super) struct NodeRequest {
     pub(super) body: RequestBody,
+    metric: RequestMetric,
     since: Stopwatch,
-    pub(super) reply: Sender<ReplyBody>,
+    pub(super) reply: ReplySender,
 }
 
 impl NodeRequest {
     /// Returns the request, and the receiver of its reply, which fails if the node stops first.
     pub(super) fn new(body: RequestBody) -> (NodeRequest, oneshot::Receiver<ReplyBody>) {
-        let since = Stopwatch::start();
         let (reply, receiver) = oneshot::channel();
-        (NodeRequest { body, since, reply }, receiver)
+        let metric = Operation::of(&body).metric;
+        let reply = ReplySender(Some(ReplyReceiver::Caller(reply)));
+        (NodeRequest { body, metric, since: Stopwatch::start(), reply }, receiver)
+    }
+
+    /// Returns the request whose reply the queue receives together with `slot`; the queue receives
+    /// no reply but the slot if the node stops first.
+    pub(super) fn queued(
+        body: RequestBody,
+        metric: RequestMetric,
+        slot: usize,
+        replies: UnboundedSender<QueuedReply>,
+    ) -> NodeRequest {
+        let reply = ReplySender(Some(ReplyReceiver::Queue { slot, replies }));
+        NodeRequest { body, metric, since: Stopwatch::start(), reply }
+    }
+}
+
+/// The slot of a request, and its reply; none if the node stopped without one.
+pub(super) type QueuedReply = (usize, Option<ReplyBody>);
+
+/// The sender of the reply to one request.
+#[derive(Debug)]
+pub(super) struct ReplySender(Option<ReplyReceiver>);
+
+#[derive(Debug)]
+enum ReplyReceiver {
+    /// A caller that waits for this reply alone.
+    Caller(oneshot::Sender<ReplyBody>),
+    /// A queue that receives the replies to many requests, and distinguishes them by their slots.
+    Queue { slot: usize, replies: UnboundedSender<QueuedReply> },
+}
+
+impl ReplySender {
+    /// Sends the reply. A receiver that is gone receives nothing.
+    pub(super) fn send(mut self, reply: ReplyBody) {
+        match self.0.take() {
+            Some(ReplyReceiver::Caller(caller)) => drop(caller.send(reply)),
+            Some(ReplyReceiver::Queue { slot, replies }) => {
+                drop(replies.send((slot, Some(reply))));
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for ReplySender {
+    fn drop(&mut self) {
+        // A caller sees that its sender is gone; a queue has other senders.
+        if let Some(ReplyReceiver::Queue { slot, replies }) = self.0.take() {
+            drop(replies.send((slot, None)));
+        }
     }
 }
 
@@ -165,16 +217,15 @@ pub(super) struct PendingRequests {
 struct PendingRequest {
     metric: RequestMetric,
     since: Stopwatch,
-    reply: Sender<ReplyBody>,
+    reply: ReplySender,
 }
 
 impl PendingRequests {
     /// Returns the input for the node, and registers the request unless it has [`Effect::Start`],
-    /// whose caller has its reply already. Returns the sender of the reply if the request is for a
-    /// report, which the driver makes.
-    pub(super) fn submit(&mut self, request: NodeRequest) -> Result<Input, Sender<ReplyBody>> {
-        let NodeRequest { body, since, reply } = request;
-        let metric = Operation::of(&body).metric;
+    /// which is replied to at once. Returns the sender of the reply if the request is for a report,
+    /// which the driver makes.
+    pub(super) fn submit(&mut self, request: NodeRequest) -> Result<Input, ReplySender> {
+        let NodeRequest { body, metric, since, reply } = request;
         let tag = Tag(self.last + 1);
         let input = match body {
             RequestBody::Propose { .. } => panic!("contract: a proposal names its proposer"),
@@ -185,8 +236,14 @@ impl PendingRequests {
             RequestBody::ChangeMembership(change) => Input::ChangeMembership { tag, change },
             RequestBody::CancelMembershipChange => Input::CancelMembershipChange { tag },
             RequestBody::TransferLeadership(to) => Input::TransferLeadership { tag, to },
-            RequestBody::Campaign => return Ok(Input::Campaign),
-            RequestBody::TakeSnapshot => return Ok(Input::TakeSnapshot),
+            RequestBody::Campaign => {
+                reply.send(ReplyBody::Started);
+                return Ok(Input::Campaign);
+            }
+            RequestBody::TakeSnapshot => {
+                reply.send(ReplyBody::Started);
+                return Ok(Input::TakeSnapshot);
+            }
             RequestBody::Report => return Err(reply),
         };
         self.last = tag.0;
@@ -220,8 +277,7 @@ impl PendingRequests {
         };
         if let Some(PendingRequest { metric, since, reply: sender }) = self.by_tag.remove(&tag) {
             counts.request_ended(metric, since, &reply);
-            // A caller that has dropped its future receives no reply.
-            drop(sender.send(reply));
+            sender.send(reply);
         }
         None
     }

@@ -123,8 +123,9 @@ impl Service {
         executor.forwarder = executor.forwarder.filter(|_| !client.caller.rights.forwards);
         let limits = self.limits.of(&client.caller.origin);
         let (network, config) = (&self.network, &self.config);
-        let connection = Connection::new(client.caller.clone(), executor, network, config, limits);
-        connection.run(stream, frames, self.closing.subscribe()).await
+        let caller = client.caller.clone();
+        let (connection, replies) = Connection::new(caller, executor, network, config, limits);
+        connection.run(stream, frames, replies, self.closing.subscribe()).await
     }
 
     /// Accepts no more requests, and waits at most `drain_max` until the replies to the pending

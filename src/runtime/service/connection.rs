@@ -1,19 +1,22 @@
 //! The connection of one client: reads requests and writes replies concurrently.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::runtime::audit::Order;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
+use crate::runtime::moving_deadline::MovingDeadline;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::runtime::request::{DriverRequest, NodeRequest, Operation, QueuedReply};
+use crate::runtime::service::pending::{PendingRequest, PendingRequests};
 use crate::runtime::service::requests::{
-    Caller, ClientLimits, Executor, LimitPermits, too_large_reply,
+    Caller, ClientLimits, Executor, LimitPermits, leader_to_forward_to, too_large_reply,
 };
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{
@@ -27,25 +30,20 @@ use crate::wire::{
 /// The connection of one client.
 pub(super) struct Connection {
     caller: Caller,
-    executor: Arc<Executor>,
+    executor: Executor,
     network: NetworkConfig,
     idle_max: Duration,
     stall_max: Duration,
     drain_max: Duration,
     limits: ClientLimits,
     /// The permits for further requests of the connection; a written reply releases its permit.
-    window: Arc<Semaphore>,
+    window: Semaphore,
     window_max: u32,
+    /// The requests whose replies are not written yet.
+    pending: Mutex<PendingRequests>,
+    /// The sender of the queue of replies.
+    replies: UnboundedSender<QueuedReply>,
 }
-
-/// A reply, with the permits that are released once it is written.
-struct Outgoing {
-    reply: ClientReply,
-    permits: HeldPermits,
-}
-
-/// A permit of the connection's window, and the permits of the limits of all clients.
-type HeldPermits = (OwnedSemaphorePermit, Option<LimitPermits>);
 
 impl Connection {
     pub(super) fn new(
@@ -54,19 +52,23 @@ impl Connection {
         network: &NetworkConfig,
         config: &ServiceConfig,
         limits: ClientLimits,
-    ) -> Connection {
+    ) -> (Connection, UnboundedReceiver<QueuedReply>) {
         let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
-        Connection {
+        let (replies, queue) = mpsc::unbounded_channel();
+        let connection = Connection {
             caller,
-            executor: Arc::new(executor),
+            executor,
             network: network.clone(),
             idle_max: config.idle_max,
             stall_max: config.stall_max,
             drain_max: config.drain_max,
             limits,
-            window: Arc::new(Semaphore::new(window)),
+            window: Semaphore::new(window),
             window_max: u32::try_from(window).unwrap_or(u32::MAX),
-        }
+            pending: Mutex::default(),
+            replies,
+        };
+        (connection, queue)
     }
 
     /// Serves the client until it disconnects, sends an invalid frame, or is idle for too long; or
@@ -75,17 +77,15 @@ impl Connection {
         self,
         stream: Stream,
         frames: ConnectionReader,
+        replies: UnboundedReceiver<QueuedReply>,
         mut closing: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let (mut read, mut write) = split(stream);
-        let (replies, queue) = mpsc::unbounded_channel();
         let reading = async {
-            // Dropping the set cancels the pending requests, whose replies can no longer be sent.
-            let mut requests = Tasks::default();
             tokio::select! {
                 biased;
                 _ = closing.wait_for(|closing| *closing) => {}
-                ended = self.read(&mut read, frames, &replies, &mut requests) => ended?,
+                ended = self.read(&mut read, frames) => ended?,
             }
             let deadline = Instant::now() + self.drain_max;
             let all = self.window.acquire_many(self.window_max);
@@ -94,7 +94,7 @@ impl Connection {
         };
         let deadline = tokio::select! {
             biased;
-            ended = self.write(&mut write, queue) => return ended,
+            ended = self.write(&mut write, replies) => return ended,
             ended = reading => ended?,
         };
         // Replies that the client has not read by the deadline are lost.
@@ -108,21 +108,21 @@ impl Connection {
         &self,
         mut read: impl AsyncRead + Unpin,
         mut frames: ConnectionReader,
-        replies: &UnboundedSender<Outgoing>,
-        requests: &mut Tasks,
     ) -> io::Result<()> {
-        let mut last_request = Instant::now();
+        let (mut requested, mut last_request) = (false, Instant::now());
         let limits = TransferLimits::of_received(&self.network);
         loop {
-            let slot = Arc::clone(&self.window).acquire_owned().await;
-            let slot = slot.expect("the semaphore is never closed");
-            let received_at = Instant::now();
+            let slot = self.window.acquire().await.expect("the semaphore is never closed");
             match frames.next_within(limits, &mut read).await? {
                 Frame::Request(request) => {
-                    last_request = received_at;
-                    self.start_request(request, slot, replies, requests);
+                    requested = true;
+                    self.start_request(request, slot).await;
                 }
                 Frame::Keepalive => {
+                    let received_at = Instant::now();
+                    if std::mem::take(&mut requested) {
+                        last_request = received_at;
+                    }
                     let has_pending =
                         self.window.available_permits() + 1 < self.window_max as usize;
                     if !has_pending && last_request + self.idle_max <= received_at {
@@ -137,45 +137,42 @@ impl Connection {
         }
     }
 
-    fn start_request(
-        &self,
-        request: ClientRequest,
-        slot: OwnedSemaphorePermit,
-        replies: &UnboundedSender<Outgoing>,
-        requests: &mut Tasks,
-    ) {
+    /// Passes the request on to the node, unless the client has no right to it, or a limit is
+    /// reached. Waits while the queue of the node is full.
+    async fn start_request(&self, request: ClientRequest, slot: SemaphorePermit<'_>) {
         let ClientRequest { number, body } = request;
-        let reply = move |reply_body, permits| Outgoing {
-            reply: ClientReply { number, body: reply_body },
-            permits: (slot, permits),
-        };
+        let Operation { access, effect, bytes, metric } = Operation::of(&body);
         let Caller { origin, from, rights } = &self.caller;
-        let is_allowed = rights.allow(&body);
+        let is_allowed = rights.allow(access);
         let permits = match is_allowed {
-            true => self.limits.acquire(&body).ok_or(ServiceRejectReason::Overloaded),
+            true => self.limits.acquire(bytes).ok_or(ServiceRejectReason::Overloaded),
             false => Err(ServiceRejectReason::NotAllowed),
         };
         let body = if is_allowed { rights.stamp(body) } else { body };
-        let order = Order::of(&body, origin, *from);
-        match permits {
-            // The send fails only if the whole connection has ended.
-            Err(reason) => {
-                let rejected = ReplyBody::ServiceRejected(reason);
-                self.log_refused(order, &rejected);
-                drop(replies.send(reply(rejected, None)));
-            }
-            Ok(permits) => {
-                let (executor, replies) = (Arc::clone(&self.executor), replies.clone());
-                requests.spawn(async move {
-                    let reply_body = executor.execute(body).await;
-                    if let Some(order) = order {
-                        order.end(&reply_body);
-                    }
-                    let (reply_body, permits) = permits.exchange_for_reply(reply_body);
-                    drop(replies.send(reply(reply_body, Some(permits))));
-                });
-            }
+        let order = Order::of(&body, access, origin, *from);
+        slot.forget();
+        let (permits, rejected) = match permits {
+            Ok(permits) => (Some(permits), None),
+            Err(reason) => (None, Some(ReplyBody::ServiceRejected(reason))),
+        };
+        let mut pending = PendingRequest { number, effect, order: None, forwarded: None, permits };
+        if let Some(rejected) = rejected {
+            self.log_refused(order, &rejected);
+            let slot = self.pending().insert(pending);
+            // The receiver is the other half of this connection.
+            drop(self.replies.send((slot, Some(rejected))));
+            return;
         }
+        pending.order = order.map(Box::new);
+        pending.forwarded = self.executor.forwarder_of(&body).map(|_| body.clone());
+        let slot = self.pending().insert(pending);
+        let request = NodeRequest::queued(body, metric, slot, self.replies.clone());
+        // A node that has stopped drops the request, which is then replied to without it.
+        drop(self.executor.handle.requests.send(DriverRequest::Execute(request)).await);
+    }
+
+    fn pending(&self) -> MutexGuard<'_, PendingRequests> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Logs an order that was refused, unless too many such lines were logged: clients without the
@@ -192,19 +189,22 @@ impl Connection {
     async fn write(
         &self,
         mut write: impl AsyncWrite + Unpin,
-        mut queue: UnboundedReceiver<Outgoing>,
+        mut queue: UnboundedReceiver<QueuedReply>,
     ) -> io::Result<()> {
-        let (mut batch, mut bytes) = (Vec::new(), Vec::new());
+        let (mut batch, mut bytes, mut held_permits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut forwarding, mut deadline) = (Tasks::default(), MovingDeadline::default());
         let mut keepalive_at = Instant::now() + self.network.keepalive_interval;
         loop {
             tokio::select! {
                 biased;
                 _ = queue.recv_many(&mut batch, BATCH) => {}
-                () = sleep_until(keepalive_at) => encode_keepalive(&mut bytes),
+                () = deadline.wait_until(keepalive_at) => encode_keepalive(&mut bytes),
             }
-            // The permits are released once the replies are written, which bounds unwritten ones.
-            let mut held_permits = Vec::with_capacity(batch.len());
-            for Outgoing { mut reply, permits } in batch.drain(..) {
+            for (slot, reply) in batch.drain(..) {
+                let Some((mut reply, permits)) = self.end_request(slot, reply, &mut forwarding)
+                else {
+                    continue;
+                };
                 if reply.encode(&mut bytes).is_err() {
                     reply.body = too_large_reply();
                     reply.encode(&mut bytes).expect("a rejection is short");
@@ -218,7 +218,44 @@ impl Connection {
                 self.send(&mut write, &mut bytes).await?;
                 keepalive_at = Instant::now() + self.network.keepalive_interval;
             }
+            // The permits are released once the replies are written, which bounds unwritten ones.
+            self.window.add_permits(held_permits.len());
+            held_permits.clear();
         }
+    }
+
+    /// Ends a request, and returns what is sent to the client, with the permits that the reply
+    /// holds. Returns none if the request is forwarded to the leader, whose reply follows.
+    fn end_request(
+        &self,
+        slot: usize,
+        reply: Option<ReplyBody>,
+        forwarding: &mut Tasks,
+    ) -> Option<(ClientReply, Option<LimitPermits>)> {
+        let mut pending = self.pending();
+        let request = pending.get_mut(slot);
+        let body = reply.unwrap_or_else(|| self.executor.stopped_reply(request.effect));
+        if let Some(leader) = leader_to_forward_to(&body).cloned()
+            && let Some(forwarded) = request.forwarded.take()
+            && let Some(forwarder) = self.executor.forwarder_of(&forwarded).cloned()
+        {
+            let replies = self.replies.clone();
+            forwarding.spawn(async move {
+                let reply = forwarder.forward(&leader, forwarded).await.unwrap_or(body);
+                drop(replies.send((slot, Some(reply))));
+            });
+            return None;
+        }
+        let PendingRequest { number, order, mut permits, .. } = pending.remove(slot);
+        drop(pending);
+        if let Some(order) = order {
+            order.end(&body);
+        }
+        let body = match &mut permits {
+            Some(permits) => permits.exchange_for_reply(body),
+            None => body,
+        };
+        Some((ClientReply { number, body }, permits))
     }
 
     /// Writes and clears `bytes`, whose allocation is reused unless it is large.

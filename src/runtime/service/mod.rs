@@ -3,6 +3,7 @@
 
 mod accept;
 mod connection;
+mod pending;
 mod requests;
 #[cfg(test)]
 mod tests;

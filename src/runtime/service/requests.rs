@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::machine::Proposer;
 use crate::runtime::client::Forwarder;
@@ -12,7 +12,7 @@ use crate::runtime::config::ServiceConfig;
 use crate::runtime::handle::Handle;
 use crate::runtime::origin::Origin;
 use crate::runtime::principal::{Principal, Role};
-use crate::runtime::request::{Access, Effect, Operation};
+use crate::runtime::request::{Access, Effect};
 use crate::types::RejectReason;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
 
@@ -30,20 +30,22 @@ pub(super) struct ServiceLimits {
 
 /// One limit of pending requests, and of the KiB of requests and replies.
 struct Quota {
-    requests: Arc<Semaphore>,
-    kib: Arc<Semaphore>,
+    requests: Permits,
+    kib: Permits,
     kib_max: usize,
 }
 
+/// The permits of a limit that are available.
+struct Permits(AtomicUsize);
+
 /// The limits that count the requests of one connection: its origin's own, and the shared one.
 #[derive(Clone)]
-pub(super) struct ClientLimits([Arc<Quota>; 2]);
+pub(super) struct ClientLimits(Arc<[Arc<Quota>; 2]>);
 
 /// The permits of one request; after [`LimitPermits::exchange_for_reply`], those of its reply.
 pub(super) struct LimitPermits {
     limits: ClientLimits,
-    _requests: Vec<OwnedSemaphorePermit>,
-    kib: Vec<OwnedSemaphorePermit>,
+    kib: usize,
 }
 
 /// The client at the other end of a connection.
@@ -96,40 +98,64 @@ impl ServiceLimits {
             origins.insert(origin.clone(), Arc::downgrade(&own));
             own
         });
-        ClientLimits([own, Arc::clone(shared)])
+        ClientLimits(Arc::new([own, Arc::clone(shared)]))
     }
 }
 
 impl Quota {
     fn new(requests_max: usize, kib_max: usize) -> Arc<Quota> {
-        let kib_max = kib_max.min(Semaphore::MAX_PERMITS);
-        let requests = Semaphore::new(requests_max.min(Semaphore::MAX_PERMITS));
-        let (requests, kib) = (Arc::new(requests), Arc::new(Semaphore::new(kib_max)));
-        Arc::new(Quota { requests, kib, kib_max })
+        Arc::new(Quota {
+            requests: Permits::new(requests_max),
+            kib: Permits::new(kib_max),
+            kib_max,
+        })
+    }
+}
+
+impl Permits {
+    fn new(count: usize) -> Permits {
+        Permits(AtomicUsize::new(count))
+    }
+
+    /// Takes `count` permits; returns false and takes none if fewer are available.
+    fn take(&self, count: usize) -> bool {
+        let taken = self.0.fetch_update(AcqRel, Acquire, |available| available.checked_sub(count));
+        taken.is_ok()
+    }
+
+    fn put_back(&self, count: usize) {
+        self.0.fetch_add(count, AcqRel);
     }
 }
 
 impl ClientLimits {
-    /// Acquires the permits of a request; none if a limit is reached.
-    pub(super) fn acquire(&self, body: &RequestBody) -> Option<LimitPermits> {
-        let bytes = Operation::of(body).bytes;
-        let requests = self.0.iter().map(|quota| {
-            let requests = Arc::clone(&quota.requests);
-            requests.try_acquire_owned().ok()
-        });
-        let requests = requests.collect::<Option<Vec<_>>>()?;
-        let kib = self.kib(bytes.div_ceil(1 << 10))?;
-        Some(LimitPermits { limits: self.clone(), _requests: requests, kib })
+    /// Acquires the permits of a request with a command or query of this size; none if a limit is
+    /// reached.
+    pub(super) fn acquire(&self, bytes: usize) -> Option<LimitPermits> {
+        let kib = bytes.div_ceil(1 << 10);
+        if !self.take(1, |quota| &quota.requests) {
+            return None;
+        }
+        // Dropping the permits puts back those that were taken.
+        let mut permits = LimitPermits { limits: self.clone(), kib: 0 };
+        permits.take_kib(kib).then_some(permits)
     }
 
-    /// Acquires the permits of some KiB from each limit, or none from any.
-    fn kib(&self, count: usize) -> Option<Vec<OwnedSemaphorePermit>> {
-        let count = u32::try_from(count).ok()?;
-        let permits = self.0.iter().map(|quota| {
-            let kib = Arc::clone(&quota.kib);
-            kib.try_acquire_many_owned(count).ok()
-        });
-        permits.collect()
+    /// Takes permits from each limit, or none from any.
+    fn take(&self, count: usize, of: impl Fn(&Quota) -> &Permits) -> bool {
+        let [own, shared] = &*self.0;
+        if !of(own).take(count) {
+            return false;
+        }
+        let taken = of(shared).take(count);
+        if !taken {
+            of(own).put_back(count);
+        }
+        taken
+    }
+
+    fn put_back(&self, count: usize, of: impl Fn(&Quota) -> &Permits) {
+        self.0.iter().for_each(|quota| of(quota).put_back(count));
     }
 
     /// Returns the KiB that one reply may have when no other reply is unwritten.
@@ -138,7 +164,7 @@ impl ClientLimits {
     }
 
     fn available_kib(&self) -> usize {
-        self.0.iter().map(|quota| quota.kib.available_permits()).min().unwrap_or(0)
+        self.0.iter().map(|quota| quota.kib.0.load(Relaxed)).min().unwrap_or(0)
     }
 }
 
@@ -146,20 +172,19 @@ impl LimitPermits {
     /// Exchanges the permits of the request for those of its reply. An answer beyond the limit is
     /// replaced by a rejection, because a read can be repeated. The reply to a proposal is sent in
     /// any case, and takes the permits that are available.
-    pub(super) fn exchange_for_reply(mut self, body: ReplyBody) -> (ReplyBody, LimitPermits) {
-        self.kib = Vec::new();
+    pub(super) fn exchange_for_reply(&mut self, body: ReplyBody) -> ReplyBody {
+        self.put_back_kib();
         let kib_max = self.limits.kib_max();
         // A reply larger than the whole limit may be sent if no other reply is unwritten.
         let count = |bytes: usize| bytes.div_ceil(1 << 10).min(kib_max);
-        let (body, kib) = match body {
-            ReplyBody::Answered { ref answer, .. } => match self.limits.kib(count(answer.len())) {
-                Some(kib) => (body, Some(kib)),
-                None => (ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded), None),
+        match &body {
+            ReplyBody::Answered { answer, .. } => match self.take_kib(count(answer.len())) {
+                true => body,
+                false => ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded),
             },
-            ReplyBody::Replied { ref reply, .. } => {
-                let room = count(reply.len()).min(self.limits.available_kib());
-                let kib = self.limits.kib(room);
-                (body, kib)
+            ReplyBody::Replied { reply, .. } => {
+                self.take_kib(count(reply.len()).min(self.limits.available_kib()));
+                body
             }
             ReplyBody::Registered { .. }
             | ReplyBody::SessionExpired { .. }
@@ -173,18 +198,37 @@ impl LimitPermits {
             | ReplyBody::Rejected { .. }
             | ReplyBody::Unknown
             | ReplyBody::ServiceRejected(_)
-            | ReplyBody::MachineRejected { .. } => (body, None),
-        };
-        (body, LimitPermits { kib: kib.unwrap_or_default(), ..self })
+            | ReplyBody::MachineRejected { .. } => body,
+        }
+    }
+
+    /// Takes the permits of some KiB; returns false if they are not available.
+    fn take_kib(&mut self, count: usize) -> bool {
+        assert_eq!(self.kib, 0, "the permits of the request are put back before");
+        let taken = self.limits.take(count, |quota| &quota.kib);
+        self.kib = if taken { count } else { 0 };
+        taken
+    }
+
+    fn put_back_kib(&mut self) {
+        let kib = std::mem::take(&mut self.kib);
+        self.limits.put_back(kib, |quota| &quota.kib);
+    }
+}
+
+impl Drop for LimitPermits {
+    fn drop(&mut self) {
+        self.put_back_kib();
+        self.limits.put_back(1, |quota| &quota.requests);
     }
 }
 
 impl Rights {
-    /// Returns true if a client with these rights may send the request.
-    pub(super) fn allow(&self, request: &RequestBody) -> bool {
+    /// Returns true if a client with these rights may send a request that needs this access.
+    pub(super) fn allow(&self, access: Access) -> bool {
         let role = self.principal.as_ref().map(Principal::role);
         let is_admin = role.is_none_or(|role| role == Role::Admin);
-        match Operation::of(request).access {
+        match access {
             Access::Everyone => true,
             Access::Clients => role != Some(Role::Node),
             Access::Forwarded => self.forwards && role.is_none_or(|role| role == Role::Node),
@@ -213,26 +257,24 @@ impl Rights {
 }
 
 impl Executor {
-    /// Executes the request on the node, or on the leader, and returns the reply.
-    pub(super) async fn execute(&self, request: RequestBody) -> ReplyBody {
-        let Operation { access, effect, .. } = Operation::of(&request);
-        let forwarder = self.forwarder.as_ref().filter(|_| access == Access::Forwarded);
-        let forwarded = forwarder.map(|forwarder| (forwarder, request.clone()));
-        let reply = self.handle.request(request).await.unwrap_or_else(|| match effect {
+    /// Returns the forwarder for a proposal that this node may have to forward; none for any other
+    /// request.
+    pub(super) fn forwarder_of(&self, request: &RequestBody) -> Option<&Forwarder> {
+        let is_proposal = matches!(request, RequestBody::ProposeFor { .. });
+        self.forwarder.as_ref().filter(|_| is_proposal)
+    }
+
+    /// Returns the reply to a request that the node did not reply to, because it has stopped.
+    pub(super) fn stopped_reply(&self, effect: Effect) -> ReplyBody {
+        match effect {
             Effect::Change => ReplyBody::Unknown,
             Effect::Read | Effect::Start => self.handle.stopped_reply(),
-        });
-        match (forwarded, leader_to_forward_to(&reply)) {
-            (Some((forwarder, request)), Some(leader)) => {
-                forwarder.forward(leader, request).await.unwrap_or(reply)
-            }
-            (Some(_), None) | (None, _) => reply,
         }
     }
 }
 
 /// Returns the leader if the request was rejected only because this node does not lead.
-fn leader_to_forward_to(reply: &ReplyBody) -> Option<&LeaderHint> {
+pub(super) fn leader_to_forward_to(reply: &ReplyBody) -> Option<&LeaderHint> {
     match reply {
         ReplyBody::Rejected { reason: RejectReason::NotLeader { .. }, leader: Some(leader) } => {
             (!leader.address.as_str().is_empty()).then_some(leader)

@@ -13,12 +13,12 @@ use crate::runtime::handle::Handle;
 use crate::runtime::origin::Origin;
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
-use crate::runtime::request::DriverRequest;
+use crate::runtime::request::{DriverRequest, Effect, Operation};
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Caller, Executor, Rights, ServiceLimits};
 use crate::runtime::transport::handshake::ConnectionReader;
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
+    Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason, Term,
 };
 use crate::wire::{
     ClientRequest, Frame, ReplyBody, RequestBody, ServiceRejectReason, encode_keepalive,
@@ -41,7 +41,7 @@ async fn simulate_node(mut requests: mpsc::Receiver<DriverRequest>) {
             }
             _ => continue,
         };
-        let _ = request.reply.send(reply);
+        request.reply.send(reply);
     }
 }
 
@@ -61,17 +61,26 @@ impl TestConnection {
     async fn open_with(network: NetworkConfig, config: ServiceConfig) -> TestConnection {
         let (handle, requests) = Handle::for_test();
         tokio::spawn(simulate_node(requests));
+        let rights = Rights { principal: Principal::client("app"), forwards: false };
+        TestConnection::open_to(handle, rights, network, config).await
+    }
+
+    /// Opens the connection of a client with these rights to the node behind the handle.
+    async fn open_to(
+        handle: Handle,
+        rights: Rights,
+        network: NetworkConfig,
+        config: ServiceConfig,
+    ) -> TestConnection {
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
         let limits = ServiceLimits::new(&config).of(&origin(1));
-        let rights = Rights { principal: Principal::client("app"), forwards: false };
         let from = ([127, 0, 0, 1], 1).into();
         let caller = Caller { origin: origin(1), from, rights };
         let executor = Executor { handle, forwarder: None };
-        let connection = Connection::new(caller, executor, &network, &config, limits);
-        let served =
-            connection.run(Box::new(remote), ConnectionReader::after_client_hello().await, closed);
-        let served = tokio::spawn(served);
+        let (connection, replies) = Connection::new(caller, executor, &network, &config, limits);
+        let frames = ConnectionReader::after_client_hello().await;
+        let served = tokio::spawn(connection.run(Box::new(remote), frames, replies, closed));
         TestConnection {
             stream,
             frames: ConnectionReader::after_client_hello().await,
@@ -150,25 +159,58 @@ fn forwarded() -> RequestBody {
     RequestBody::ProposeFor { acknowledge: Acknowledge::Quorum, command }
 }
 
+/// Returns the connection of a client that may send every request, and the queue of the node.
+async fn connection_without_node() -> (TestConnection, mpsc::Receiver<DriverRequest>) {
+    let (handle, requests) = Handle::for_test();
+    let (network, config) = (NetworkConfig::default(), ServiceConfig::default());
+    let rights = Rights { principal: None, forwards: true };
+    (TestConnection::open_to(handle, rights, network, config).await, requests)
+}
+
 #[tokio::test]
 async fn a_request_of_a_node_that_stops_has_an_unknown_outcome() {
     let stopped = ReplyBody::Rejected { reason: RejectReason::Stopped, leader: None };
     for body in all_requests() {
-        let starts_immediately = matches!(body, RequestBody::Campaign | RequestBody::TakeSnapshot);
-        let is_read_only = matches!(body, RequestBody::Read { .. } | RequestBody::Report);
-        let (handle, mut requests) = Handle::for_test();
-        let executor = Executor { handle, forwarder: None };
-        // The node takes the request and stops without a reply.
-        let stopping = tokio::spawn(async move { drop(requests.recv().await) });
-        let expected = match (starts_immediately, is_read_only) {
-            (true, _) => ReplyBody::Started,
-            (_, true) => stopped.clone(),
-            _ => ReplyBody::Unknown,
+        let effect = Operation::of(&body).effect;
+        let expected = match effect {
+            Effect::Change => ReplyBody::Unknown,
+            Effect::Read | Effect::Start => stopped.clone(),
         };
-        assert_eq!(executor.execute(body.clone()).await, expected, "{body:?}");
-        stopping.await.expect("no panic");
-        let expected = if expected == ReplyBody::Started { stopped.clone() } else { expected };
-        assert_eq!(executor.execute(body.clone()).await, expected, "{body:?}, later");
+        let (mut connection, mut requests) = connection_without_node().await;
+        connection.send(1, body.clone()).await;
+        // The node takes the request and stops without a reply.
+        drop(requests.recv().await.expect("the connection passes the request on"));
+        assert_eq!(connection.receive().await, (1, expected.clone()), "{body:?}");
+        drop(requests);
+        connection.send(2, body.clone()).await;
+        assert_eq!(connection.receive().await, (2, expected), "{body:?}, later");
+    }
+}
+
+#[tokio::test]
+async fn replies_in_any_order_reach_their_requests() {
+    let (mut connection, mut requests) = connection_without_node().await;
+    let reply = |id: u64| ReplyBody::MayBeLost { id: EntryId::new(Term(1), Index(id)) };
+    let mut taken = Vec::new();
+    for number in 1..=3 {
+        connection.send(number, propose(1)).await;
+        let Some(DriverRequest::Execute(request)) = requests.recv().await else {
+            panic!("the connection passes the request on");
+        };
+        taken.push(request.reply);
+    }
+    // The slot of the second request becomes free, and the fourth one takes it.
+    taken.remove(1).send(reply(2));
+    assert_eq!(connection.receive().await, (2, reply(2)));
+    connection.send(4, propose(1)).await;
+    let Some(DriverRequest::Execute(fourth)) = requests.recv().await else {
+        panic!("the connection passes the request on");
+    };
+    fourth.reply.send(reply(4));
+    assert_eq!(connection.receive().await, (4, reply(4)));
+    for (sender, number) in taken.into_iter().zip([1, 3]).rev() {
+        sender.send(reply(number));
+        assert_eq!(connection.receive().await, (number, reply(number)));
     }
 }
 
@@ -176,7 +218,7 @@ async fn a_request_of_a_node_that_stops_has_an_unknown_outcome() {
 fn each_role_may_send_its_own_requests() {
     let allowed_requests = |principal: Option<Principal>, forwards| -> Vec<RequestBody> {
         let rights = Rights { principal, forwards };
-        all_requests().into_iter().filter(|body| rights.allow(body)).collect()
+        all_requests().into_iter().filter(|body| rights.allow(Operation::of(body).access)).collect()
     };
     let node = || Some(Principal::Node(NodeId(2)));
     assert_eq!(allowed_requests(node(), false), [RequestBody::Report]);
@@ -254,20 +296,20 @@ fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators()
     });
     for bytes in [0, MIB] {
         let (first, again) = (limits.of(&origin(1)), limits.of(&origin(1)));
-        let held = [first.acquire(&propose(bytes)), again.acquire(&propose(bytes))];
+        let held = [first.acquire(bytes), again.acquire(bytes)];
         assert!(held.iter().all(Option::is_some));
-        assert!(first.acquire(&propose(bytes)).is_none(), "its own limit is reached");
-        assert!(again.acquire(&propose(bytes)).is_none(), "connections share it");
+        assert!(first.acquire(bytes).is_none(), "its own limit is reached");
+        assert!(again.acquire(bytes).is_none(), "connections share it");
         let other = limits.of(&origin(2));
-        let others = other.acquire(&propose(bytes));
+        let others = other.acquire(bytes);
         assert!(others.is_some(), "another client has room");
-        assert!(other.acquire(&propose(bytes)).is_none(), "the limit of all clients is reached");
+        assert!(other.acquire(bytes).is_none(), "the limit of all clients is reached");
         let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
         let admin = limits.of(&admin);
-        let order = admin.acquire(&RequestBody::Campaign);
+        let order = admin.acquire(0);
         assert!(order.is_some(), "an administrator has room");
         drop((held, others));
-        assert!(first.acquire(&propose(bytes)).is_some(), "the limits are free again");
+        assert!(first.acquire(bytes).is_some(), "the limits are free again");
     }
 }
 

@@ -4,9 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::moving_deadline::{MovingDeadline, timeout_unless_ready};
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::storage::ClusterId;
@@ -161,6 +162,7 @@ pub(in crate::runtime) struct ConnectionReader {
     frames: FrameReader,
     /// The time at which the incomplete frame was first waited for.
     begun_at: Option<Instant>,
+    deadline: MovingDeadline,
     buffer: Vec<u8>,
     /// The range of the buffered bytes that were received and not yet parsed.
     start: usize,
@@ -172,6 +174,7 @@ impl ConnectionReader {
         ConnectionReader {
             frames: FrameReader::new(),
             begun_at: None,
+            deadline: MovingDeadline::default(),
             buffer: vec![0; READ_BYTES],
             start: 0,
             end: 0,
@@ -217,18 +220,15 @@ impl ConnectionReader {
                 Some(limits.time_max(bytes)?.saturating_sub(begun_at.elapsed()))
             });
             let wait = left.map_or(silence_max, |left| left.min(silence_max));
-            match timeout(wait, self.fill_buffer(stream)).await {
-                Ok(filled) => filled?,
-                Err(_) if wait < silence_max => {
-                    let message = "a frame did not arrive within frame_timeout and the time of its \
-                                   size at kib_per_second_min";
-                    return Err(reject(ConnectionRejectReason::TooSlow, message));
+            let ended_at = Instant::now() + wait;
+            let count = tokio::select! {
+                biased;
+                count = stream.read(&mut self.buffer) => count?,
+                () = self.deadline.wait_until(ended_at) => {
+                    return Err(received_too_late(wait < silence_max));
                 }
-                Err(_) => {
-                    let message = "no keepalive: nothing was received within keepalive_timeout";
-                    return Err(reject(ConnectionRejectReason::KeepaliveTimeout, message));
-                }
-            }
+            };
+            self.filled(count)?;
         }
     }
 
@@ -243,6 +243,11 @@ impl ConnectionReader {
     /// Reads into the buffer, whose earlier contents were all parsed.
     async fn fill_buffer<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<()> {
         let count = stream.read(&mut self.buffer).await?;
+        self.filled(count)
+    }
+
+    /// Takes note of the `count` bytes that were read into the buffer.
+    fn filled(&mut self, count: usize) -> io::Result<()> {
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -259,6 +264,18 @@ impl ConnectionReader {
                 Err(reject(ConnectionRejectReason::InvalidFrame, message))
             }
         }
+    }
+}
+
+/// Returns the error of a frame that was incomplete for too long, or of a silent connection.
+fn received_too_late(is_incomplete: bool) -> io::Error {
+    if is_incomplete {
+        let message = "a frame did not arrive within frame_timeout and the time of its size at \
+                       kib_per_second_min";
+        reject(ConnectionRejectReason::TooSlow, message)
+    } else {
+        let message = "no keepalive: nothing was received within keepalive_timeout";
+        reject(ConnectionRejectReason::KeepaliveTimeout, message)
     }
 }
 
@@ -318,18 +335,19 @@ where
     let all = async {
         let mut unwritten = bytes;
         while !unwritten.is_empty() {
-            let written = timeout(limits.silence_max, stream.write(unwritten)).await;
+            let written = timeout_unless_ready(limits.silence_max, stream.write(unwritten)).await;
             let written = written.unwrap_or_else(|_| stalled())?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             unwritten = &unwritten[written..];
         }
-        timeout(limits.silence_max, stream.flush()).await.unwrap_or_else(|_| stalled())
+        let flushed = timeout_unless_ready(limits.silence_max, stream.flush()).await;
+        flushed.unwrap_or_else(|_| stalled())
     };
     match limits.time_max(bytes.len()) {
         None => all.await,
-        Some(time_max) => timeout(time_max, all).await.unwrap_or_else(|_| {
+        Some(time_max) => timeout_unless_ready(time_max, all).await.unwrap_or_else(|_| {
             let message = "the other side did not accept its replies within frame_timeout and the \
                            time of their size at kib_per_second_min";
             Err(reject(ConnectionRejectReason::TooSlow, message))

@@ -41,7 +41,10 @@ impl Store {
         }
         let map = Arc::make_mut(&mut self.map);
         match value {
-            Some(value) => drop(map.insert(command.key().into(), value.into())),
+            Some(value) => match map.get_mut(command.key()) {
+                Some(stored) => *stored = value.into(),
+                None => drop(map.insert(command.key().into(), value.into())),
+            },
             None => drop(map.remove(command.key())),
         }
         Reply::Done(before)

@@ -111,7 +111,8 @@ impl Reply {
             Reply::Invalid => return vec![0],
             Reply::NoSpace(quota) => return [&[3], &quota.to_le_bytes()[..]].concat(),
         };
-        let mut bytes = vec![tag];
+        let mut bytes = Vec::with_capacity(6 + value.as_ref().map_or(0, Vec::len));
+        bytes.push(tag);
         put_option(&mut bytes, value.as_deref());
         bytes
     }
@@ -169,7 +170,8 @@ impl Answer {
         match self {
             Answer::Invalid => vec![0],
             Answer::Value(value) => {
-                let mut bytes = vec![1];
+                let mut bytes = Vec::with_capacity(6 + value.as_ref().map_or(0, Vec::len));
+                bytes.push(1);
                 put_option(&mut bytes, value.as_deref());
                 bytes
             }
