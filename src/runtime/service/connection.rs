@@ -45,6 +45,12 @@ pub(super) struct Connection {
     replies: UnboundedSender<QueuedReply>,
 }
 
+/// A reply that is not written yet, with the permits that are released then.
+struct Outgoing {
+    reply: ClientReply,
+    permits: Option<LimitPermits>,
+}
+
 impl Connection {
     pub(super) fn new(
         caller: Caller,
@@ -94,7 +100,7 @@ impl Connection {
         };
         let deadline = tokio::select! {
             biased;
-            ended = self.write(&mut write, replies) => return ended,
+            ended = self.reply(&mut write, replies) => return ended,
             ended = reading => ended?,
         };
         // Replies that the client has not read by the deadline are lost.
@@ -185,14 +191,46 @@ impl Connection {
         }
     }
 
+    /// Replies to requests until a write fails. A client that reads nothing delays no end of a
+    /// request, so that the limits count all its unwritten replies.
+    async fn reply(
+        &self,
+        write: impl AsyncWrite + Unpin,
+        queue: UnboundedReceiver<QueuedReply>,
+    ) -> io::Result<()> {
+        let (replies, unwritten) = mpsc::unbounded_channel();
+        tokio::select! {
+            biased;
+            () = self.end_requests(queue, &replies) => Ok(()),
+            ended = self.write(write, unwritten) => ended,
+        }
+    }
+
+    /// Ends the requests whose replies arrive, and passes the replies on.
+    async fn end_requests(
+        &self,
+        mut queue: UnboundedReceiver<QueuedReply>,
+        replies: &UnboundedSender<Outgoing>,
+    ) {
+        let (mut batch, mut forwarding) = (Vec::new(), Tasks::default());
+        while queue.recv_many(&mut batch, BATCH).await > 0 {
+            for (slot, reply) in batch.drain(..) {
+                if let Some(outgoing) = self.end_request(slot, reply, &mut forwarding) {
+                    // The receiver is the other half of this connection.
+                    drop(replies.send(outgoing));
+                }
+            }
+        }
+    }
+
     /// Writes replies in batches, and keepalives while there are none.
     async fn write(
         &self,
         mut write: impl AsyncWrite + Unpin,
-        mut queue: UnboundedReceiver<QueuedReply>,
+        mut queue: UnboundedReceiver<Outgoing>,
     ) -> io::Result<()> {
         let (mut batch, mut bytes, mut held_permits) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut forwarding, mut deadline) = (Tasks::default(), MovingDeadline::default());
+        let mut deadline = MovingDeadline::default();
         let mut keepalive_at = Instant::now() + self.network.keepalive_interval;
         loop {
             tokio::select! {
@@ -200,11 +238,7 @@ impl Connection {
                 _ = queue.recv_many(&mut batch, BATCH) => {}
                 () = deadline.wait_until(keepalive_at) => encode_keepalive(&mut bytes),
             }
-            for (slot, reply) in batch.drain(..) {
-                let Some((mut reply, permits)) = self.end_request(slot, reply, &mut forwarding)
-                else {
-                    continue;
-                };
+            for Outgoing { mut reply, permits } in batch.drain(..) {
                 if reply.encode(&mut bytes).is_err() {
                     reply.body = too_large_reply();
                     reply.encode(&mut bytes).expect("a rejection is short");
@@ -231,7 +265,7 @@ impl Connection {
         slot: usize,
         reply: Option<ReplyBody>,
         forwarding: &mut Tasks,
-    ) -> Option<(ClientReply, Option<LimitPermits>)> {
+    ) -> Option<Outgoing> {
         let mut pending = self.pending();
         let request = pending.get_mut(slot);
         let body = reply.unwrap_or_else(|| self.executor.stopped_reply(request.effect));
@@ -255,7 +289,7 @@ impl Connection {
             Some(permits) => permits.exchange_for_reply(body),
             None => body,
         };
-        Some((ClientReply { number, body }, permits))
+        Some(Outgoing { reply: ClientReply { number, body }, permits })
     }
 
     /// Writes and clears `bytes`, whose allocation is reused unless it is large.

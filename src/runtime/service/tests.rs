@@ -261,6 +261,8 @@ async fn unread_replies_are_bounded() {
     .await;
     for number in 0..10 {
         connection.send(number, read()).await;
+        // The first reply is already being written when the next request arrives.
+        sleep(Duration::from_millis(1)).await;
     }
     connection.send(10, propose(0)).await;
     // All requests are executed; no reply is read meanwhile.

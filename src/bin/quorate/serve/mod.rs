@@ -14,7 +14,7 @@ use quorate::runtime::{
     AUDIT_TARGET, Client, ClientConfig, Handle, Server, ServerConfig, ServerError,
 };
 use quorate::storage;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, level_filters::LevelFilter, warn};
 use tracing_subscriber::filter::Targets;
@@ -61,8 +61,13 @@ pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, 
     log_to_stderr(settings.log.unwrap_or_default());
     let config = server_config::server_config(&settings, &sources)?;
     // The driver and the connections share one thread: what they pass to one another then wakes no
-    // thread, and what arrives together is handled together.
-    let runtime = Builder::new_current_thread().enable_all().build();
+    // thread, and what arrives together is handled together. The handshakes of strangers compute so
+    // much that they may not delay the driver; but a busy-polling thread would keep waking others.
+    let has_handshakes = config.tls.is_some() && config.busy_poll_max.is_zero();
+    let runtime = match has_handshakes {
+        true => Runtime::new(),
+        false => Builder::new_current_thread().enable_all().build(),
+    };
     let runtime = runtime
         .map_err(|error| CommandError::invalid_input(format!("cannot start threads: {error}")))?;
     runtime.block_on(serve(config, &settings, &sources))
