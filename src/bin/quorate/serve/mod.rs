@@ -61,8 +61,9 @@ pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, 
     log_to_stderr(settings.log.unwrap_or_default());
     let config = server_config::server_config(&settings, &sources)?;
     // The driver and the connections share one thread: what they pass to one another then wakes no
-    // thread, and what arrives together is handled together. The handshakes of strangers compute so
-    // much that they may not delay the driver; but a busy-polling thread would keep waking others.
+    // thread, and what arrives together is handled together. Handshakes of unauthenticated peers
+    // need so much computation that they may not delay the driver; but a busy-polling thread would
+    // keep waking others.
     let has_handshakes = config.tls.is_some() && config.busy_poll_max.is_zero();
     let runtime = match has_handshakes {
         true => Runtime::new(),
