@@ -35,6 +35,8 @@ struct Taker {
     overdue: Option<SimTime>,
     /// The last index of the last snapshot.
     last: Index,
+    /// Whether a kept snapshot is damaged, so that the log has to reach back to an earlier one.
+    is_damaged: bool,
     /// The index through which the log must be compacted, and the steps since that is known.
     base: Option<(Index, u8)>,
 }
@@ -95,6 +97,11 @@ impl Rule for OwnSnapshots {
         Ok(())
     }
 
+    fn snapshot_damaged(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        self.nodes[known.model.slot(node).0].is_damaged = true;
+        Ok(())
+    }
+
     fn snapshot_taken(&mut self, known: &Known, node: NodeId, meta: &SnapshotMeta) -> CheckResult {
         let trailing = known.bounds.replica.trailing_entries;
         let last = meta.last.index;
@@ -103,7 +110,7 @@ impl Rule for OwnSnapshots {
         let base = older.min(Index(last.0.saturating_sub(trailing)));
         *taker = Taker {
             last: last.max(older),
-            base: (last > older).then_some((base, 0)),
+            base: (last > older && !taker.is_damaged).then_some((base, 0)),
             ..Taker::default()
         };
         Ok(())

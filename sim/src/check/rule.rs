@@ -17,8 +17,8 @@ use crate::observe::Observation::{
     DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault,
     MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked, ReadInvoked,
     ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive, RequestReceived, Restored,
-    RolledBack, Sent, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started,
-    StateCompared, Stepped, Stopped, Submitted, TransferSent, Unknown, Wiped,
+    RolledBack, Sent, SnapshotDamaged, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed,
+    Started, StateCompared, Stepped, Stopped, Submitted, TransferSent, Unknown, Wiped,
 };
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;
@@ -75,6 +75,7 @@ macro_rules! events {
             state_compared(node: NodeId, result: ComparisonResult)
             snapshot_taken(node: NodeId, meta: &SnapshotMeta)
             snapshot_frozen(node: NodeId, last: EntryId, bytes: &[u8])
+            snapshot_damaged(node: NodeId)
             request_received(node: NodeId, tag: Tag)
             request_for_all_live(tag: Tag)
             request_answered(tag: Tag)
@@ -192,6 +193,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         StateCompared { node, result } => rules.state_compared(known, node, result),
         SnapshotTaken { node, meta } => rules.snapshot_taken(known, node, meta),
         SnapshotFrozen { node, last, bytes } => rules.snapshot_frozen(known, node, last, bytes),
+        SnapshotDamaged { node } => rules.snapshot_damaged(known, node),
         RequestReceived { node, tag } => rules.request_received(known, node, tag),
         RequestForAllLive { tag } => rules.request_for_all_live(known, tag),
         RequestAnswered { tag } => rules.request_answered(known, tag),

@@ -83,6 +83,8 @@ spots! {
     CertainAgain "repair/certain-again" true
     /// A running node finds entries whose contents its disk lost.
     DamageKnown "repair/damage-found-while-running" true
+    /// A running node finds that a snapshot that it keeps is damaged.
+    SnapshotDamageKnown "snapshot/damage-found-while-running" false
     /// A node has repaired entries.
     EntriesRepaired "repair/entries" true
     /// A leader has repaired entries of its own log.

@@ -252,6 +252,11 @@ pub enum Observation<'a> {
         /// The bytes of the snapshot.
         bytes: &'a [u8],
     },
+    /// A running node finds that a snapshot that it keeps is damaged.
+    SnapshotDamaged {
+        /// The node with the damaged snapshot.
+        node: NodeId,
+    },
     /// A client's request reached a running node.
     RequestReceived {
         /// The node that received the request.

@@ -128,6 +128,10 @@ impl World {
             Output::StateCompared(result) => {
                 machine::note_comparison(place.id(), result, &mut self.run);
             }
+            Output::KeptSnapshotDamaged(_) => {
+                self.run.observer.reach(Spot::SnapshotDamageKnown);
+                self.run.observe(Observation::SnapshotDamaged { node: place.id() });
+            }
             Output::StartedUncertain(Some(_)) => self.run.observer.reach(Spot::RestartLostEnd),
             Output::Stopped(failure) => self.stop_failed_node(place, &failure),
             Output::Closed => {

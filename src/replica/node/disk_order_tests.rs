@@ -65,7 +65,7 @@ impl Host {
         let membership = Membership::new([1, 2, 3].map(NodeId));
         let directory = tempfile::tempdir().expect("a directory");
         let mut disk = FileDisk::open(directory.path()).expect("it opens");
-        let config = ReplicaConfig::new(Config::new(own));
+        let config = ReplicaConfig { trailing_entries: 0, ..ReplicaConfig::new(Config::new(own)) };
         let identity = Identity { cluster, node: own, incarnation: Incarnation(1) };
         Replica::<Empty>::create(&mut disk, identity, &membership, &config).expect("it is empty");
         let machine = Empty { applied };
@@ -168,6 +168,20 @@ impl Host {
         (log.durable(), log.applied())
     }
 
+    /// Flips a bit of the snapshot that ends at `last`.
+    fn damage(&self, last: u64) {
+        let file = FileName::Snapshot(Index(last));
+        let path = self.directory.path().join(file.to_string());
+        let mut bytes = std::fs::read(&path).expect("the file is kept");
+        bytes[20] ^= 1;
+        std::fs::write(&path, bytes).expect("the file can be written");
+    }
+
+    /// The last index that the log is compacted through.
+    fn base(&self) -> Index {
+        self.replica.node.raft().log().base().index
+    }
+
     fn snapshot(&self) -> Index {
         self.replica.node.raft().log().snapshot().index
     }
@@ -203,6 +217,25 @@ fn a_snapshot_is_written_once_the_log_is_durable_up_to_its_last_entry() {
 }
 
 #[test]
+fn the_log_after_the_last_snapshot_that_can_be_read_is_kept() {
+    let mut host = Host::start(None);
+    for last in [2, 4] {
+        host.receive_committed(last - 1..=last);
+        host.step(Input::TakeSnapshot);
+        host.run_disk();
+        host.end_snapshot();
+    }
+    assert_eq!((host.snapshot(), host.base()), (Index(4), Index(2)));
+    host.damage(4);
+    host.scrub();
+    assert_eq!(host.damage, [FileName::Snapshot(Index(4))]);
+    host.receive_committed(5..=5);
+    host.run_disk();
+    host.end_snapshot();
+    assert_eq!((host.snapshot(), host.base()), (Index(5), Index(2)), "4 cannot be read");
+}
+
+#[test]
 fn a_snapshot_that_a_scrub_finds_damaged_is_replaced_after_the_next_entry() {
     let mut host = Host::start(None);
     host.receive_committed(1..=2);
@@ -211,14 +244,10 @@ fn a_snapshot_that_a_scrub_finds_damaged_is_replaced_after_the_next_entry() {
     host.end_snapshot();
     host.scrub();
     assert_eq!(host.damage, []);
-    let file = FileName::Snapshot(Index(2));
-    let path = host.directory.path().join(file.to_string());
-    let mut bytes = std::fs::read(&path).expect("the file is kept");
-    bytes[20] ^= 1;
-    std::fs::write(&path, bytes).expect("the file can be written");
+    host.damage(2);
     host.scrub();
     host.scrub();
-    assert_eq!(host.damage, [file], "it is reported once");
+    assert_eq!(host.damage, [FileName::Snapshot(Index(2))], "it is reported once");
     assert_eq!(host.snapshot(), Index(2), "no later state exists");
     host.receive_committed(3..=3);
     host.run_disk();
