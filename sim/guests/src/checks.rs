@@ -34,7 +34,7 @@ pub(crate) struct Committed {
     by: NodeId,
 }
 
-/// What the checks know of a run.
+/// The checks of a run, with all that they have observed so far.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     now: SimTime,

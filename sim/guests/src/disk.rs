@@ -1,4 +1,4 @@
-//! What a node keeps on its disk: a term, a vote, a log, a snapshot, and named records.
+//! The disk of a node: a term, a vote, a log, a snapshot, and named records.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -23,9 +23,9 @@ pub trait Guest: Sized {
     /// The kinds of faults that the core's documentation excludes, such as reordered messages.
     const EXCLUDED: &'static [Fault] = &[];
 
-    /// Whether the core expects sessions between nodes: once messages were lost, because a link broke
-    /// or a node crashed, none of those sent before arrives any more, and both ends are told when
-    /// they are [connected again](Guest::reconnected).
+    /// Whether the core expects sessions between nodes: if a link breaks or a node crashes, no message
+    /// sent before arrives any more, and the cluster calls [`Guest::reconnected`] on both nodes once
+    /// they are connected again.
     const SESSIONS: bool = false;
 
     /// The smallest number of nodes of a cluster.
@@ -134,8 +134,8 @@ pub enum ReadReply {
     Unsupported,
 }
 
-/// What a message states about its sender's disk. All of it must be durable before the message
-/// leaves, because the receiver relies on it.
+/// The state of the sender's disk that a message reveals. All of it must be durable before the
+/// message leaves, because the receiver relies on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statement {
     /// The sender has reached this term.

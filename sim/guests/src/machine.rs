@@ -45,7 +45,7 @@ impl Machine {
     }
 }
 
-/// What a command does.
+/// The operation of a client that a command contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
     /// The number of the operation in the run, from 1.

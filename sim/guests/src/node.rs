@@ -50,7 +50,7 @@ pub(crate) struct Node<G: Guest> {
     pub(crate) handicap: Handicap,
 }
 
-/// What slows a node down.
+/// The delays and the clock error that faults give a node.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Handicap {
     /// The error of its clock, in parts per million.

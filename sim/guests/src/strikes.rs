@@ -1,4 +1,4 @@
-//! What the operations of a plan do to a cluster, and how they end.
+//! Carries out the operations of a plan on a cluster, and ends them.
 
 use std::time::Duration;
 

@@ -112,7 +112,7 @@ impl Guest for Tiny {
             Body::Append { after, after_term, entries, commit } => {
                 let is_current = term == self.term;
                 let matched = is_current && self.append(after, after_term, &entries);
-                // What is committed equals the leader's log in any case.
+                // Committed entries equal those of the leader, whether the rest matches or not.
                 let last = if matched { after + entries.len() as u64 } else { self.commit };
                 if is_current {
                     self.role = Role::Follower;
