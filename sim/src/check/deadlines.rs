@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use quorate::raft::Status;
-use quorate::types::{Index, NodeId, SnapshotMeta, Tag};
+use quorate::types::{Index, NodeId, Tag};
 
 use crate::check::costs::Volume;
 use crate::check::finding::{CheckResult, L2, L5};
@@ -21,8 +21,6 @@ use crate::values::time::SimTime;
 pub(super) struct Deadlines {
     /// The requests that nodes received and have not answered.
     requests: BTreeMap<Tag, PendingRequest>,
-    /// The size of the largest snapshot so far, in bytes.
-    snapshot_bytes: u64,
     stabilization: Option<Stabilization>,
 }
 
@@ -79,11 +77,6 @@ impl Rule for Deadlines {
     fn crashed(&mut self, known: &Known, node: NodeId) -> CheckResult {
         let slot = known.model.slot(node);
         self.requests.retain(|_, request| request.slot != slot);
-        Ok(())
-    }
-
-    fn snapshot_taken(&mut self, _: &Known, _: NodeId, meta: &SnapshotMeta) -> CheckResult {
-        self.snapshot_bytes = self.snapshot_bytes.max(meta.bytes);
         Ok(())
     }
 
@@ -159,8 +152,7 @@ impl Deadlines {
         else {
             return Ok(());
         };
-        let bound =
-            known.bounds.recovery_time_max(stabilization.volume(known, self.snapshot_bytes));
+        let bound = known.bounds.recovery_time_max(stabilization.volume(known));
         stabilization.next = SimTime(u64::MAX);
         for (tag, PendingRequest { slot, at, for_all_live }) in &self.requests {
             if !known.is_in_core(*slot) {
@@ -197,7 +189,7 @@ impl Deadlines {
 impl Stabilization {
     /// The most that the core has to send, write and apply: all entries from the lowest applied
     /// index to the end of the longest log, and a snapshot for each peer if any node needs one.
-    fn volume(&self, known: &Known, snapshot_bytes: u64) -> Volume {
+    fn volume(&self, known: &Known) -> Volume {
         let model = &known.model;
         let slots = || model.slots().filter(|slot| known.is_in_core(*slot));
         let longest = model.nodes.iter().map(|node| &node.memory.log).max_by_key(|log| log.last());
@@ -210,7 +202,7 @@ impl Stabilization {
             entries: longest.last().0.saturating_sub(self.applied.0),
             entry_bytes: longest.bytes_after(self.applied, &model.entries),
             // A later snapshot may replace a snapshot while it is sent, so each peer counts twice.
-            snapshot_bytes: if lags { 2 * peers * snapshot_bytes } else { 0 },
+            snapshot_bytes: if lags { 2 * peers * known.snapshot_bytes } else { 0 },
         }
     }
 }

@@ -19,8 +19,8 @@ use crate::machine::taint::Taint;
 use crate::observe::Observation::{
     self, Applied, ClockBoundExceeded, Crashed, DiskCopied, DiskFailed, Durable, EntriesDamaged,
     EntriesRepaired, Idle, MachineFault, ProposeInvoked, ReadInvoked, ReadServed, Rejected,
-    Replied, Restored, RolledBack, SnapshotFrozen, Stabilized, Started, StateCompared, Stepped,
-    Submitted, Unknown, Wiped,
+    Replied, Restored, RolledBack, SnapshotFrozen, SnapshotTaken, Stabilized, Started,
+    StateCompared, Stepped, Submitted, Unknown, Wiped,
 };
 use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
@@ -49,6 +49,8 @@ pub(super) struct Known {
     pub(super) core: Option<Nodes>,
     /// The core, once the cluster receives no more requests.
     pub(super) idle_core: Option<Nodes>,
+    /// The size of the largest snapshot so far, in bytes.
+    pub(super) snapshot_bytes: u64,
     /// The first clock that exceeded the drift bound of the leases, and the time.
     clock_fault: Option<(NodeId, SimTime)>,
 }
@@ -74,6 +76,7 @@ impl Known {
             quarantined: BTreeSet::new(),
             core: None,
             idle_core: None,
+            snapshot_bytes: 0,
             clock_fault: None,
         }
     }
@@ -141,6 +144,9 @@ impl Known {
                 self.note_states(node, &[state]);
             }
             MachineFault { node } => self.taint.add_fault(node),
+            SnapshotTaken { meta, .. } => {
+                self.snapshot_bytes = self.snapshot_bytes.max(meta.bytes);
+            }
             SnapshotFrozen { node, last, .. } => self.taint.note_snapshot(node, last.index),
             StateCompared { node, result } => self.compared(node, result),
             ClockBoundExceeded { node } => _ = self.clock_fault.get_or_insert((node, now)),

@@ -1,7 +1,7 @@
 //! Membership changes in the stabilization phase: each step of one follows in time (L11).
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Index, NodeId, SnapshotMeta};
+use quorate::types::{Index, NodeId};
 
 use crate::check::costs::Volume;
 use crate::check::electorate::{Decision, Electorate};
@@ -18,8 +18,6 @@ pub(super) struct MembershipChanges {
     is_stable: bool,
     /// The leader, the index of its membership, and the time from which its deadline counts.
     waits: Option<(NodeId, Index, SimTime)>,
-    /// The size of the largest snapshot so far, in bytes.
-    snapshot_bytes: u64,
 }
 
 impl Rule for MembershipChanges {
@@ -29,11 +27,6 @@ impl Rule for MembershipChanges {
 
     fn stabilized(&mut self, _: &Known) -> CheckResult {
         self.is_stable = true;
-        Ok(())
-    }
-
-    fn snapshot_taken(&mut self, _: &Known, _: NodeId, meta: &SnapshotMeta) -> CheckResult {
-        self.snapshot_bytes = self.snapshot_bytes.max(meta.bytes);
         Ok(())
     }
 
@@ -56,7 +49,7 @@ impl Rule for MembershipChanges {
             _ => known.now,
         };
         self.waits = Some((id, index, since));
-        let bound = known.bounds.recovery_time_max(self.volume(known, slot));
+        let bound = known.bounds.recovery_time_max(volume(known, slot));
         if known.now.since(since) <= bound {
             return Ok(());
         }
@@ -68,16 +61,14 @@ impl Rule for MembershipChanges {
     }
 }
 
-impl MembershipChanges {
-    /// The most that the new voters have to receive: the whole log, and two snapshots each, which
-    /// the leader sends one after the other.
-    fn volume(&self, known: &Known, leader: Slot) -> Volume {
-        let log = &known.model.node(leader).memory.log;
-        Volume {
-            entries: log.last().0,
-            entry_bytes: log.bytes_after(Index::ZERO, &known.model.entries),
-            snapshot_bytes: 2 * known.model.nodes.len() as u64 * self.snapshot_bytes,
-        }
+/// The most that the new voters have to receive: the whole log, and two snapshots each, which the
+/// leader sends one after the other.
+fn volume(known: &Known, leader: Slot) -> Volume {
+    let log = &known.model.node(leader).memory.log;
+    Volume {
+        entries: log.last().0,
+        entry_bytes: log.bytes_after(Index::ZERO, &known.model.entries),
+        snapshot_bytes: 2 * known.model.nodes.len() as u64 * known.snapshot_bytes,
     }
 }
 
