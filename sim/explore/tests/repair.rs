@@ -40,8 +40,29 @@ fn late() {
 #[test]
 fn end() {
     let (Reached { terms, committed, .. }, counts) = explored("repair-end");
-    assert_eq!((terms, committed), (2, 1), "an entry is committed under two leaders");
+    assert_eq!((terms, committed), (2, 2), "an entry is committed under two leaders");
     assert!(counts.recovers > 0 && counts.may_halt > 0, "one uncertain end recovers, two do not");
+}
+
+#[test]
+fn end_and_damage() {
+    let (Reached { terms, committed, .. }, counts) = explored("repair-end-damage");
+    assert_eq!((terms, committed), (2, 1), "an entry is committed under two leaders");
+    assert!(counts.recovers > 0 && counts.may_halt > 0, "an entry has a copy, or may have none");
+}
+
+#[test]
+fn rollback() {
+    let (Reached { terms, committed, .. }, counts) = explored("repair-rollback");
+    assert_eq!((terms, committed), (2, 2), "entries are committed before and after the loss");
+    assert_eq!(counts.may_halt, 0, "one uncertain node is never needed");
+}
+
+#[test]
+fn rollback_of_one_in_five() {
+    let (Reached { terms, committed, .. }, counts) = explored("repair-rollback-five");
+    assert_eq!((terms, committed), (2, 1), "either leader commits");
+    assert_eq!(counts.may_halt, 0, "one uncertain node is never needed");
 }
 
 #[test]

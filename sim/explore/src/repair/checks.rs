@@ -38,6 +38,9 @@ fn record_commits(cluster: &mut Cluster) -> Result<(), String> {
 /// Election safety, and leader completeness (Raft §5.4.3): a leader has, intact or damaged, every
 /// entry that was committed in earlier terms.
 fn check_leaders(cluster: &Cluster) -> Result<(), String> {
+    if let Some(term) = cluster.history.elections.iter().position(|won| *won > 1) {
+        return Err(format!("election safety: two elections are won in term {term}"));
+    }
     for place in cluster.places() {
         let node = &cluster.nodes[place];
         if node.leader().is_none() {

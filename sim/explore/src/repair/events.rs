@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::repair::protocol::Unflushed;
-use crate::repair::state::{Cluster, NODES_MAX, Slot};
+use crate::repair::state::{Cluster, NODES_MAX, Role, Slot};
 
 /// One event. Nodes are numbered from 0, indices from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(crate) enum EventKind {
     Commit,
     Append,
     AppendLate,
+    RequestLogEnd,
     AnswerUncertain,
     Repair,
     Ask,
@@ -39,18 +40,24 @@ pub(crate) enum EventKind {
     LoseEnd,
     /// The log of before its last truncation is back.
     LoseTruncation,
+    Campaign,
+    Vote,
+    Win,
+    CopyDisk,
+    RollBack,
     /// Bit `ENTRIES * place + index - 1` is a damaged entry. The nodes then start, if `other` is 1.
     DamageMany,
 }
 
 /// Every kind and its line in a trace: `{n}` and `{m}` are the place and the other node.
-const KINDS: [(EventKind, &str); 20] = [
+const KINDS: [(EventKind, &str); 26] = [
     (EventKind::Elect, "n{n} campaigns, with the votes of {voters}"),
     (EventKind::Propose, "n{n} appends an entry"),
     (EventKind::Flush, "n{n} flushes its entries"),
     (EventKind::Commit, "n{n} counts acknowledgements"),
     (EventKind::Append, "n{n} sends its log up to {index} to n{m}"),
     (EventKind::AppendLate, "n{n} receives the log of term {other} up to {index}, late"),
+    (EventKind::RequestLogEnd, "n{n} appends an entry for the request of n{m}"),
     (EventKind::AnswerUncertain, "n{n} sends its last index to n{m}"),
     (EventKind::Repair, "n{n} repairs entry {index} from n{m}"),
     (EventKind::Ask, "n{n} asks n{m} for its damaged entry"),
@@ -64,6 +71,11 @@ const KINDS: [(EventKind, &str); 20] = [
     (EventKind::Erase, "both records of entry {index} of n{n} are damaged"),
     (EventKind::LoseEnd, "n{n} starts with a log that is uncertain after {index}"),
     (EventKind::LoseTruncation, "n{n} starts without its last truncation, uncertain after {index}"),
+    (EventKind::Campaign, "n{n} campaigns"),
+    (EventKind::Vote, "n{m} votes for n{n}"),
+    (EventKind::Win, "n{n} wins its election"),
+    (EventKind::CopyDisk, "the disk of n{n} is copied"),
+    (EventKind::RollBack, "n{n} starts with the copy, uncertain"),
     (EventKind::DamageMany, "entries are damaged: {mask}"),
 ];
 
@@ -102,7 +114,9 @@ impl Event {
                 voters.fold(0, |set, voter| set | 1 << order[voter])
             }
             EventKind::Append
+            | EventKind::RequestLogEnd
             | EventKind::AnswerUncertain
+            | EventKind::Vote
             | EventKind::Repair
             | EventKind::Ask
             | EventKind::Install => order[self.other],
@@ -124,6 +138,7 @@ impl Event {
             EventKind::AppendLate => {
                 cluster.append_late(u8::try_from(other).unwrap_or(0), place, index)
             }
+            EventKind::RequestLogEnd => cluster.request_log_end(place, other),
             EventKind::AnswerUncertain => cluster.answer_uncertain(place, other),
             EventKind::Repair => cluster.repair(place, index, other),
             EventKind::Ask => cluster.ask(place, other),
@@ -137,6 +152,11 @@ impl Event {
             EventKind::Erase => cluster.erase(place, index),
             EventKind::LoseEnd => cluster.lose_end(place, index, false),
             EventKind::LoseTruncation => cluster.lose_end(place, index, true),
+            EventKind::Campaign => cluster.campaign(place),
+            EventKind::Vote => cluster.vote(place, other),
+            EventKind::Win => cluster.win(place),
+            EventKind::CopyDisk => cluster.copy_disk(place),
+            EventKind::RollBack => cluster.roll_back(place),
             EventKind::DamageMany => {
                 damage_many(cluster, self.index, other == 1);
                 true
@@ -183,7 +203,11 @@ pub(crate) fn describe(cluster: &Cluster, place: usize) -> String {
         Slot::Absent => "-".to_owned(),
     });
     let slots: Vec<_> = slots.collect();
-    let role = node.leader().map_or("", |_| " leads");
+    let role = match node.role {
+        Role::Follower => "",
+        Role::Candidate(_) => " campaigns",
+        Role::Leader(_) => " leads",
+    };
     let certain = if node.is_certain { "" } else { " uncertain" };
     let (term, commit, log) = (node.term, node.commit, slots.join(" "));
     format!("n{}: term {term}{role}{certain}, log [{log}], commit {commit}", place + 1)

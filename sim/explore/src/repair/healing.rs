@@ -114,10 +114,15 @@ fn settle(cluster: &mut Cluster, leader: usize) {
             }
         }
         for place in cluster.places() {
-            cluster.answer_uncertain(leader, place);
-            cluster.append(leader, place, cluster.nodes[leader].log.last());
+            cluster.request_log_end(leader, place);
         }
         cluster.flush(leader);
+        for place in cluster.places() {
+            cluster.append(leader, place, cluster.nodes[leader].log.last());
+        }
+        for place in cluster.places() {
+            cluster.answer_uncertain(leader, place);
+        }
         cluster.commit(leader);
     }
 }

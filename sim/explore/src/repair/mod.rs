@@ -10,6 +10,7 @@ mod omissions;
 mod protocol;
 pub mod scopes;
 mod state;
+mod uncertain;
 
 pub use model::{Counts, atlas};
 pub use omissions::Omission;

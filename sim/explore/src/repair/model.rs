@@ -22,7 +22,7 @@ pub(crate) struct Repair {
     nodes: Interned<Node>,
     histories: Interned<History>,
     /// The orders of the nodes under which equal states are the same.
-    orders: &'static [&'static [usize]],
+    orders: Vec<Vec<usize>>,
     /// The hashes of the states from which progress was checked.
     healed: HashSet<u128, FixedState>,
     reached: Reached,
@@ -41,34 +41,37 @@ pub struct Counts {
     pub stepped_down: u32,
 }
 
-/// All orders of three nodes.
-const ORDERS: [&[usize]; 6] =
-    [&[0, 1, 2], &[0, 2, 1], &[1, 0, 2], &[1, 2, 0], &[2, 0, 1], &[2, 1, 0]];
-/// The orders of five nodes that leave the first two, which begin with an entry, at their places.
-const ORDERS_OF_FIVE: [&[usize]; 6] = [
-    &[0, 1, 2, 3, 4],
-    &[0, 1, 2, 4, 3],
-    &[0, 1, 3, 2, 4],
-    &[0, 1, 3, 4, 2],
-    &[0, 1, 4, 2, 3],
-    &[0, 1, 4, 3, 2],
-];
+/// Returns the orders of `count` nodes that leave the first `fixed` at their places.
+fn orders(count: usize, fixed: usize) -> Vec<Vec<usize>> {
+    let Some(last) = count.checked_sub(1).filter(|_| count > fixed) else {
+        return vec![(0..count).collect()];
+    };
+    let insert = |order: &Vec<usize>, at: usize| {
+        let mut next = order.clone();
+        next.insert(at, last);
+        next
+    };
+    let shorter = orders(last, fixed);
+    let places = (fixed..count).rev();
+    places.flat_map(|at| shorter.iter().map(move |order| insert(order, at))).collect()
+}
 
 /// The limited kinds of events, and the bits of their counters.
-const COUNTERS: [EventKind; 6] = [
+const COUNTERS: [EventKind; 8] = [
     EventKind::Crash,
     EventKind::Damage,
     EventKind::Erase,
     EventKind::LoseEnd,
     EventKind::TakeSnapshot,
     EventKind::DamageMany,
+    EventKind::CopyDisk,
+    EventKind::RollBack,
 ];
 
 impl Repair {
     pub(crate) fn new(scope: Scope) -> (Repair, World) {
-        let orders = if scope.nodes == 3 { &ORDERS } else { &ORDERS_OF_FIVE };
         let mut repair = Repair {
-            orders,
+            orders: orders(scope.nodes, scope.fixed_places()),
             nodes: Interned::new(),
             histories: Interned::new(),
             healed: HashSet::with_hasher(FixedState::default()),
@@ -90,12 +93,14 @@ impl Repair {
             history: History::default(),
             late: self.scope.late,
             loses_ends: self.scope.bounds.lost_ends > 0,
+            rolls_back: self.scope.bounds.rollbacks > 0,
             omitted: self.scope.omitted,
         };
         let entries = match self.scope.start {
             Start::Empty => return cluster,
             Start::Atlas => MASK_ENTRIES as u8,
             Start::OneFollower => 1,
+            Start::Led => 0,
         };
         let holders = if self.scope.start == Start::Atlas { MASK_NODES } else { 2 };
         let mut leader = Leader { is_open: true, ..Leader::default() };
@@ -107,14 +112,17 @@ impl Repair {
             node.term = 1;
             node.commit = if holders == MASK_NODES { entries } else { 0 };
         }
+        if self.scope.start == Start::Led {
+            cluster.places().for_each(|place| assert!(cluster.copy_disk(place)));
+        }
         cluster.nodes[0].role = Role::Leader(leader);
         check(&mut cluster).expect("the start violates nothing");
         cluster
     }
 
     /// Returns the least of the clusters that differ only in the order of the nodes, and the order.
-    fn normal_form(&self, cluster: &Cluster) -> (Cluster, &'static [usize]) {
-        let mut least = (*cluster, self.orders[0]);
+    fn normal_form(&self, cluster: &Cluster) -> (Cluster, &[usize]) {
+        let mut least = (*cluster, self.orders[0].as_slice());
         for order in &self.orders[1..] {
             let other = cluster.reordered(order);
             if other.nodes < least.0.nodes {
@@ -144,6 +152,7 @@ impl Repair {
             history: *self.histories.get(world.history),
             late: self.scope.late,
             loses_ends: self.scope.bounds.lost_ends > 0,
+            rolls_back: self.scope.bounds.rollbacks > 0,
             omitted: self.scope.omitted,
         }
     }
@@ -176,9 +185,10 @@ impl Repair {
 
     /// Whether the bounds allow an event, whose limited kinds were used this often before.
     fn is_allowed(&self, event: Event, used: u32) -> bool {
-        let Bounds { crashes, damages, erasures, lost_ends, snapshots, .. } = self.scope.bounds;
+        let Bounds { crashes, damages, erasures, lost_ends, .. } = self.scope.bounds;
+        let Bounds { snapshots, copies, rollbacks, .. } = self.scope.bounds;
         let masks = u8::from(self.scope.start == Start::Atlas);
-        let bounds = [crashes, damages, erasures, lost_ends, snapshots, masks];
+        let bounds = [crashes, damages, erasures, lost_ends, snapshots, masks, copies, rollbacks];
         // In the atlas, everything else comes after the damage.
         let masked = masks == 0 || counter(EventKind::DamageMany, used) == 1;
         match COUNTERS.iter().position(|kind| *kind == counted(event.kind)) {
@@ -267,9 +277,19 @@ impl Model for Repair {
         }
         for place in cluster.places() {
             let node = &cluster.nodes[place];
-            for voters in (1..1_usize << cluster.count).filter(|set| set >> place & 1 == 1) {
-                if cluster.next_term(voters as u8) <= term {
-                    add(EventKind::Elect, place, voters, 0);
+            if cluster.rolls_back {
+                for kind in [EventKind::Win, EventKind::CopyDisk, EventKind::RollBack] {
+                    add(kind, place, 0, 0);
+                }
+                if node.term < term {
+                    add(EventKind::Campaign, place, 0, 0);
+                }
+                cluster.places().for_each(|voter| add(EventKind::Vote, place, voter, 0));
+            } else {
+                for voters in (1..1_usize << cluster.count).filter(|set| set >> place & 1 == 1) {
+                    if cluster.next_term(voters as u8) <= term {
+                        add(EventKind::Elect, place, voters, 0);
+                    }
                 }
             }
             for index in 1..=u16::from(node.shadow.last()) {
@@ -278,6 +298,7 @@ impl Model for Repair {
             let leads = node.leader().is_some();
             if leads && node.log.last() < entries {
                 add(EventKind::Propose, place, 0, 0);
+                cluster.places().for_each(|other| add(EventKind::RequestLogEnd, place, other, 0));
             }
             add(EventKind::TakeSnapshot, place, 0, 0);
             add(EventKind::Crash, place, 0, 0);
@@ -376,19 +397,30 @@ mod tests {
                 repair.events(&world, &mut events);
                 let cluster = repair.decode(&world);
                 let event = events[(step * 7_919 + step / 40 * 104_729) % events.len()];
-                let order = repair.orders[step % repair.orders.len()];
-                let (mut one, mut other) = (cluster.reordered(order), cluster);
+                let order = repair.orders[step % repair.orders.len()].clone();
+                let (mut one, mut other) = (cluster.reordered(&order), cluster);
                 let happens = event.apply(&mut one);
                 let name = repair.scope.name;
-                assert_eq!(happens, event.reordered(order).apply(&mut other), "{name}: {event}");
-                assert!(!happens || one == other.reordered(order), "{name}: {event}");
-                applied += u32::from(happens && one != cluster.reordered(order));
+                assert_eq!(happens, event.reordered(&order).apply(&mut other), "{name}: {event}");
+                assert!(!happens || one == other.reordered(&order), "{name}: {event}");
+                applied += u32::from(happens && one != cluster.reordered(&order));
                 if repair.next(&world, event, &mut next) == Ok(NextWorld::Reached) {
                     core::mem::swap(&mut world, &mut next);
                 }
             }
         }
         assert!(applied > 1_000, "only {applied} events change a cluster");
+    }
+
+    #[test]
+    fn orders_leave_the_first_places() {
+        assert_eq!(orders(3, 3), [[0, 1, 2]]);
+        assert_eq!(orders(3, 1), [[0, 1, 2], [0, 2, 1]]);
+        let mut all = orders(5, 0);
+        assert_eq!(all[0], [0, 1, 2, 3, 4], "the first order changes nothing");
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 120);
     }
 
     #[test]

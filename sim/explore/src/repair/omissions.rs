@@ -11,10 +11,12 @@ pub enum Omission {
     UncertainVotes,
     /// R3: an answer to an earlier start of the node is accepted.
     KeepsAnswer,
-    /// R3: the answer of a leader of an earlier term is accepted.
-    AnyLeaderAnswers,
-    /// R3: the length of the node's own log counts, and not the match with the leader's.
-    OwnLengthCounts,
+    /// R3: a leader counts the acknowledgements of an uncertain node.
+    UncertainAcknowledges,
+    /// R3: a leader answers a request at once.
+    AnswersAtOnce,
+    /// R3: a leader answers after a heartbeat round, without an entry that it appended since.
+    AnswersByRound,
     /// R4: a leader counts acknowledgements of damaged entries.
     DamagedCounts,
     /// R5: a damaged entry is replaced by any entry of the same index.

@@ -25,7 +25,7 @@ impl Cluster {
         (node.log.content(last).unwrap_or(0), last)
     }
 
-    fn may_vote(&self, place: usize) -> bool {
+    pub(crate) fn may_vote(&self, place: usize) -> bool {
         self.nodes[place].is_certain || self.omits(Omission::UncertainVotes)
     }
 
@@ -51,10 +51,18 @@ impl Cluster {
             self.follow(voter, term);
         }
         if self.is_quorum(voters) {
-            self.nodes[place].role = Role::Leader(Leader::default());
-            self.flush(place);
+            self.lead(place);
         }
         true
+    }
+
+    /// A node whose votes are a quorum leads its term.
+    pub(crate) fn lead(&mut self, place: usize) {
+        if self.rolls_back {
+            self.history.elections[usize::from(self.nodes[place].term)] += 1;
+        }
+        self.nodes[place].role = Role::Leader(Leader::default());
+        self.flush(place);
     }
 
     /// A node enters a term, if it is new, as a follower.
@@ -67,16 +75,16 @@ impl Cluster {
 
     /// Whether a node leads and may append and send entries: nothing that is damaged may have to be
     /// truncated (R6).
-    fn may_send(&self, place: usize) -> bool {
+    pub(crate) fn may_send(&self, place: usize) -> bool {
         let node = &self.nodes[place];
         let is_repaired = node.unresolved().is_none() || self.omits(Omission::SendsBeforeRepair);
         node.leader().is_some() && is_repaired
     }
 
-    fn leader_mut(&mut self, place: usize) -> Option<&mut Leader> {
+    pub(crate) fn leader_mut(&mut self, place: usize) -> Option<&mut Leader> {
         match &mut self.nodes[place].role {
             Role::Leader(leader) => Some(leader),
-            Role::Follower => None,
+            Role::Follower | Role::Candidate(_) => None,
         }
     }
 
@@ -98,8 +106,12 @@ impl Cluster {
         self.nodes[place].leader().is_some() && self.acknowledge(place, place, last)
     }
 
-    /// A leader counts the acknowledgement of a node: only up to its first damaged entry (R4).
+    /// A leader counts the acknowledgement of a node: only up to its first damaged entry (R4). An
+    /// uncertain node stores entries, and acknowledges none (R3).
     fn acknowledge(&mut self, place: usize, from: usize, matched: u8) -> bool {
+        if !self.nodes[from].is_certain && !self.omits(Omission::UncertainAcknowledges) {
+            return true;
+        }
         let intact = self.nodes[from].intact_through(matched);
         let counted = if self.omits(Omission::DamagedCounts) { matched } else { intact };
         if let Some(leader) = self.leader_mut(place) {
@@ -159,6 +171,9 @@ impl Cluster {
     fn accept(&mut self, to: usize, term: u8, log: &Log, compacted: u8, through: u8) -> u8 {
         self.follow(to, term);
         let node = &mut self.nodes[to];
+        if matches!(node.role, Role::Candidate(_)) {
+            node.role = Role::Follower;
+        }
         let mut index = node.snapshot.min(through);
         while index < through {
             // An entry without an id is compared through the first one after it that has one.
@@ -185,32 +200,6 @@ impl Cluster {
         }
         self.become_certain(to);
         index
-    }
-
-    /// A leader answers a node with an uncertain end of the log (R3).
-    pub(crate) fn answer_uncertain(&mut self, from: usize, to: usize) -> bool {
-        let (leader, node) = (self.nodes[from], &self.nodes[to]);
-        let is_current = leader.term >= node.term || self.omits(Omission::AnyLeaderAnswers);
-        if leader.leader().is_none() || node.is_certain || !is_current {
-            return false;
-        }
-        self.follow(to, leader.term);
-        self.nodes[to].goal = Some((leader.term, leader.log.last()));
-        self.become_certain(to);
-        true
-    }
-
-    fn become_certain(&mut self, place: usize) {
-        let by_length = self.omits(Omission::OwnLengthCounts);
-        let keeps = self.omits(Omission::KeepsAnswer);
-        let node = &mut self.nodes[place];
-        let Some((term, last)) = node.goal.filter(|_| !node.is_certain) else { return };
-        let is_matched = node.matched.0 >= term && node.matched.1 >= last;
-        if is_matched || (by_length && node.log.last() >= last) {
-            node.is_certain = true;
-            node.matched = (0, 0);
-            node.goal = node.goal.filter(|_| keeps);
-        }
     }
 
     /// A node repairs a damaged entry from the intact copy of another: any that has its id (R5).
@@ -396,6 +385,9 @@ impl Cluster {
         let through = node.intact_through(node.log.last());
         if truncates && through < node.log.last() {
             node.log.truncate(through + 1);
+        }
+        if !keeps {
+            self.forget_requests(place);
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Start {
     Atlas,
     /// Of five nodes, n1 leads and has sent one entry to n2 only.
     OneFollower,
+    /// All logs are empty, and n1 leads. There is a copy of each disk.
+    Led,
 }
 
 /// The most events of each limited kind on a path.
@@ -47,12 +49,34 @@ pub(crate) struct Bounds {
     /// Logs with a damaged end.
     pub(crate) lost_ends: u8,
     pub(crate) snapshots: u8,
+    /// Copies of disks that are made after the start.
+    pub(crate) copies: u8,
+    /// Nodes that start with a copy in place of their disk.
+    pub(crate) rollbacks: u8,
 }
 
-const NOTHING: Bounds =
-    Bounds { term: 2, entries: 2, crashes: 0, damages: 0, erasures: 0, lost_ends: 0, snapshots: 0 };
+const NOTHING: Bounds = Bounds {
+    term: 2,
+    entries: 2,
+    crashes: 0,
+    damages: 0,
+    erasures: 0,
+    lost_ends: 0,
+    snapshots: 0,
+    copies: 0,
+    rollbacks: 0,
+};
 
 impl Scope {
+    /// The number of nodes that keep their places. The places of the others are interchangeable.
+    pub(crate) fn fixed_places(&self) -> usize {
+        match self.start {
+            Start::Empty | Start::Atlas => 0,
+            Start::Led => 1,
+            Start::OneFollower => 2,
+        }
+    }
+
     /// Returns the scope with its short bounds.
     #[must_use]
     pub fn shortened(self) -> Scope {
@@ -110,8 +134,33 @@ pub fn all() -> Vec<Scope> {
             name: "repair-end",
             description: "a log with an uncertain end: the node votes once it has caught up",
             late: true,
-            bounds: Bounds { term: 3, entries: 1, damages: 1, lost_ends: 2, ..NOTHING },
-            short: Bounds { entries: 1, damages: 1, lost_ends: 2, ..NOTHING },
+            bounds: Bounds { term: 3, lost_ends: 2, ..NOTHING },
+            short: Bounds { lost_ends: 2, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-end-damage",
+            description: "damaged entries, and a log with an uncertain end",
+            late: true,
+            bounds: Bounds { damages: 1, lost_ends: 1, ..NOTHING },
+            short: Bounds { entries: 1, damages: 1, lost_ends: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-rollback",
+            description: "disks that are replaced by older copies of themselves",
+            start: Start::Led,
+            bounds: Bounds { term: 3, copies: 1, rollbacks: 1, ..NOTHING },
+            short: Bounds { rollbacks: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-rollback-five",
+            description: "five nodes, and a vote that was forgotten",
+            nodes: 5,
+            start: Start::Led,
+            bounds: Bounds { rollbacks: 1, ..NOTHING },
+            short: Bounds { entries: 1, rollbacks: 1, ..NOTHING },
             ..damage.clone()
         },
         Scope {
@@ -158,20 +207,21 @@ pub fn all() -> Vec<Scope> {
 
 /// The omissions, each with the scope whose short bounds find it, and the number of events to the
 /// violation.
-pub const OMISSIONS: [(Omission, &str, usize); 22] = [
+pub const OMISSIONS: [(Omission, &str, usize); 23] = [
     (Omission::TruncatesAtDamage, "repair-crash", 6),
     (Omission::VotesByIntactEntries, "repair-damage", 6),
     (Omission::UncertainVotes, "repair-end", 6),
-    (Omission::KeepsAnswer, "repair-end", 8),
-    (Omission::AnyLeaderAnswers, "repair-end", 8),
-    (Omission::OwnLengthCounts, "repair-end", 8),
+    (Omission::KeepsAnswer, "repair-end", 11),
+    (Omission::UncertainAcknowledges, "repair-rollback", 7),
+    (Omission::AnswersAtOnce, "repair-rollback", 8),
+    (Omission::AnswersByRound, "repair-rollback-five", 10),
     (Omission::DamagedCounts, "repair-damage", 6),
     (Omission::AnyEntryRepairs, "repair-damage", 8),
     (Omission::TruncatesUnasked, "repair-damage", 7),
     (Omission::OneReplySuffices, "repair-damage", 7),
     (Omission::DamagedIsMissing, "repair-damage", 9),
     (Omission::CoveredIsMissing, "repair-snapshot", 10),
-    (Omission::UncertainIsMissing, "repair-end", 9),
+    (Omission::UncertainIsMissing, "repair-end-damage", 9),
     (Omission::TermNotEntered, "repair-five", 6),
     (Omission::VolatileTruncation, "repair-crash", 10),
     (Omission::TruncatesAfterSending, "repair-late", 11),

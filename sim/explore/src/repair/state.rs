@@ -80,11 +80,14 @@ impl Log {
     }
 }
 
-/// The role of a node. An election is one event, so no node is a candidate.
+/// The role of a node. Unless disks are rolled back, an election is one event, and no node is a
+/// candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Role {
     #[default]
     Follower,
+    /// The voters that have granted their votes, as bits.
+    Candidate(u8),
     Leader(Leader),
 }
 
@@ -99,6 +102,15 @@ pub(crate) struct Leader {
     pub(crate) lacking: u8,
     /// Whether the leader has appended or sent an entry.
     pub(crate) is_open: bool,
+    /// The entry that was appended after the request of each uncertain node, 0 without a request.
+    pub(crate) requests: [u8; NODES_MAX],
+}
+
+/// An older copy of what a node has on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct OldDisk {
+    pub(crate) term: u8,
+    pub(crate) log: Log,
 }
 
 /// One node. The role, the commit index, the goal, and the match are lost in a crash.
@@ -117,6 +129,7 @@ pub(crate) struct Node {
     pub(crate) matched: (u8, u8),
     /// The log before its last truncation: it is back if the truncation is lost.
     pub(crate) shadow: Log,
+    pub(crate) old_disk: Option<OldDisk>,
     pub(crate) role: Role,
 }
 
@@ -131,6 +144,7 @@ impl Node {
             goal: None,
             matched: (0, 0),
             shadow: Log::default(),
+            old_disk: None,
             role: Role::Follower,
         }
     }
@@ -138,7 +152,7 @@ impl Node {
     pub(crate) fn leader(&self) -> Option<&Leader> {
         match &self.role {
             Role::Leader(leader) => Some(leader),
-            Role::Follower => None,
+            Role::Follower | Role::Candidate(_) => None,
         }
     }
 
@@ -168,6 +182,8 @@ pub(crate) struct History {
     pub(crate) committed: [Option<(u8, u8)>; ENTRIES_MAX],
     /// The logs of the former leaders by term, whose messages may still arrive.
     pub(crate) led: [Log; TERMS_MAX],
+    /// The number of elections that were won in each term, if disks are rolled back.
+    pub(crate) elections: [u8; TERMS_MAX],
 }
 
 /// All nodes at one point, and the rules that they follow.
@@ -180,6 +196,8 @@ pub(crate) struct Cluster {
     pub(crate) late: bool,
     /// Whether the end of a log can be lost, and a truncation with it.
     pub(crate) loses_ends: bool,
+    /// Whether disks can be replaced by older copies of themselves.
+    pub(crate) rolls_back: bool,
     pub(crate) omitted: Option<Omission>,
 }
 
@@ -208,16 +226,26 @@ impl Cluster {
         let mut next = *self;
         for (place, from) in order.iter().enumerate() {
             next.nodes[place] = self.nodes[*from];
-            if let Role::Leader(leader) = &mut next.nodes[place].role {
-                let before = *leader;
-                leader.lacking = 0;
-                for (place, from) in order.iter().enumerate() {
-                    leader.counted[place] = before.counted[*from];
-                    leader.intact[place] = before.intact[*from];
-                    leader.lacking |= (before.lacking >> from & 1) << place;
+            match &mut next.nodes[place].role {
+                Role::Follower => {}
+                Role::Candidate(votes) => *votes = reordered_set(*votes, order),
+                Role::Leader(leader) => {
+                    let before = *leader;
+                    leader.lacking = reordered_set(before.lacking, order);
+                    for (place, from) in order.iter().enumerate() {
+                        leader.counted[place] = before.counted[*from];
+                        leader.intact[place] = before.intact[*from];
+                        leader.requests[place] = before.requests[*from];
+                    }
                 }
             }
         }
         next
     }
+}
+
+/// The set of nodes, as bits, in the order in which the node at `order[i]` is at place `i`.
+fn reordered_set(set: u8, order: &[usize]) -> u8 {
+    let bits = order.iter().enumerate();
+    bits.fold(0, |next, (place, from)| next | (set >> from & 1) << place)
 }

@@ -1,0 +1,121 @@
+//! Uncertain nodes (R3), and how a node becomes one by an older copy of its disk.
+//!
+//! Where disks are rolled back, a vote that is counted late matters, because its voter may have
+//! forgotten it: an election is then a campaign, votes, and a victory.
+
+use crate::repair::omissions::Omission;
+use crate::repair::protocol::Unflushed;
+use crate::repair::state::{Cluster, Node, OldDisk, Role};
+
+impl Cluster {
+    /// A node becomes a candidate, with its own vote.
+    pub(crate) fn campaign(&mut self, place: usize) -> bool {
+        if self.nodes[place].leader().is_some() || !self.may_vote(place) {
+            return false;
+        }
+        self.follow(place, self.nodes[place].term + 1);
+        self.nodes[place].role = Role::Candidate(1 << place);
+        true
+    }
+
+    /// A node that has not entered the candidate's term votes for it.
+    pub(crate) fn vote(&mut self, place: usize, voter: usize) -> bool {
+        let term = self.nodes[place].term;
+        let Role::Candidate(votes) = self.nodes[place].role else { return false };
+        if self.nodes[voter].term >= term || !self.would_vote(voter, place) {
+            return false;
+        }
+        self.follow(voter, term);
+        self.nodes[place].role = Role::Candidate(votes | 1 << voter);
+        true
+    }
+
+    /// A candidate counts a quorum of votes.
+    pub(crate) fn win(&mut self, place: usize) -> bool {
+        match self.nodes[place].role {
+            Role::Candidate(votes) if self.is_quorum(votes) => {
+                self.lead(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// An operator copies the disk of a node.
+    pub(crate) fn copy_disk(&mut self, place: usize) -> bool {
+        let node = &mut self.nodes[place];
+        node.old_disk = Some(OldDisk { term: node.term, log: node.log });
+        true
+    }
+
+    /// A node starts with the copy in place of its disk, marked as uncertain.
+    pub(crate) fn roll_back(&mut self, place: usize) -> bool {
+        let Some(OldDisk { term, log }) = self.nodes[place].old_disk.take() else { return false };
+        self.crash(place, Unflushed::Kept);
+        let node = &mut self.nodes[place];
+        (node.term, node.log, node.is_certain) = (term, log, false);
+        true
+    }
+
+    /// A leader receives the request of an uncertain node, and appends an entry.
+    pub(crate) fn request_log_end(&mut self, from: usize, to: usize) -> bool {
+        let (leader, node) = (&self.nodes[from], &self.nodes[to]);
+        let is_current = leader.term >= node.term;
+        let is_answered = node.goal.is_some_and(|(term, _)| term == leader.term);
+        let is_new = leader.leader().is_some_and(|memory| memory.requests[to] == 0);
+        if is_answered || node.is_certain || !is_current || !is_new || !self.propose(from) {
+            return false;
+        }
+        self.follow(to, self.nodes[from].term);
+        let entry = self.nodes[from].log.last();
+        self.leader_mut(from).expect("it leads").requests[to] = entry;
+        true
+    }
+
+    /// A leader replies with its last index to an uncertain node, once the entry that it appended
+    /// after the request is on the disks of a quorum of certain nodes.
+    pub(crate) fn answer_uncertain(&mut self, from: usize, to: usize) -> bool {
+        let (leader, node) = (&self.nodes[from], &self.nodes[to]);
+        let is_current = leader.term >= node.term;
+        let Some(memory) = leader.leader() else { return false };
+        let is_stored = memory.requests[to] <= self.acknowledged(leader, &memory.counted);
+        let is_due = memory.requests[to] > 0 && is_stored
+            || self.omits(Omission::AnswersAtOnce)
+            || self.omits(Omission::AnswersByRound) && self.has_confirmed_round(leader);
+        if node.is_certain || !is_current || !is_due {
+            return false;
+        }
+        let (term, last) = (leader.term, leader.log.last());
+        self.follow(to, term);
+        self.leader_mut(from).expect("it leads").requests[to] = 0;
+        self.nodes[to].goal = Some((term, last));
+        self.become_certain(to);
+        true
+    }
+
+    /// Whether a quorum of certain nodes replies to a heartbeat of the leader now.
+    fn has_confirmed_round(&self, leader: &Node) -> bool {
+        let replies = self.set(|node| node.is_certain && node.term <= leader.term);
+        self.is_quorum(replies)
+    }
+
+    pub(crate) fn become_certain(&mut self, place: usize) {
+        let keeps = self.omits(Omission::KeepsAnswer);
+        let node = &mut self.nodes[place];
+        let Some((term, last)) = node.goal.filter(|_| !node.is_certain) else { return };
+        if node.matched.0 >= term && node.matched.1 >= last {
+            node.is_certain = true;
+            node.matched = (0, 0);
+            node.goal = node.goal.filter(|_| keeps);
+        }
+    }
+
+    /// A node has started again: the replies to its earlier requests count no more.
+    pub(crate) fn forget_requests(&mut self, place: usize) {
+        for other in self.places() {
+            if let Some(leader) = self.leader_mut(other) {
+                leader.requests[place] = 0;
+            }
+        }
+    }
+}
