@@ -249,6 +249,31 @@ pub fn atlas(restarts: bool) -> Result<(u32, u32), String> {
     Ok((recovered, halted))
 }
 
+/// Adds the events of the elections of a node, up to a term. Where disks are rolled back, an
+/// election has several.
+fn election_events(
+    cluster: &Cluster,
+    place: usize,
+    term: u8,
+    add: &mut impl FnMut(EventKind, usize, usize, u16),
+) {
+    if cluster.rolls_back {
+        for kind in [EventKind::Win, EventKind::CopyDisk, EventKind::RollBack] {
+            add(kind, place, 0, 0);
+        }
+        if cluster.nodes[place].term < term {
+            add(EventKind::Campaign, place, 0, 0);
+        }
+        cluster.places().for_each(|voter| add(EventKind::Vote, place, voter, 0));
+        return;
+    }
+    for voters in (1..1_usize << cluster.count).filter(|set| set >> place & 1 == 1) {
+        if cluster.next_term(voters as u8) <= term {
+            add(EventKind::Elect, place, voters, 0);
+        }
+    }
+}
+
 impl Model for Repair {
     type Event = Event;
 
@@ -277,21 +302,7 @@ impl Model for Repair {
         }
         for place in cluster.places() {
             let node = &cluster.nodes[place];
-            if cluster.rolls_back {
-                for kind in [EventKind::Win, EventKind::CopyDisk, EventKind::RollBack] {
-                    add(kind, place, 0, 0);
-                }
-                if node.term < term {
-                    add(EventKind::Campaign, place, 0, 0);
-                }
-                cluster.places().for_each(|voter| add(EventKind::Vote, place, voter, 0));
-            } else {
-                for voters in (1..1_usize << cluster.count).filter(|set| set >> place & 1 == 1) {
-                    if cluster.next_term(voters as u8) <= term {
-                        add(EventKind::Elect, place, voters, 0);
-                    }
-                }
-            }
+            election_events(&cluster, place, term, &mut add);
             for index in 1..=u16::from(node.shadow.last()) {
                 add(EventKind::LoseTruncation, place, 0, index);
             }

@@ -202,6 +202,26 @@ impl Cluster {
         index
     }
 
+    pub(crate) fn become_certain(&mut self, place: usize) {
+        let keeps = self.omits(Omission::KeepsAnswer);
+        let node = &mut self.nodes[place];
+        let Some((term, last)) = node.goal.filter(|_| !node.is_certain) else { return };
+        if node.matched.0 >= term && node.matched.1 >= last {
+            node.is_certain = true;
+            node.matched = (0, 0);
+            node.goal = node.goal.filter(|_| keeps);
+        }
+    }
+
+    /// A node has started again: the replies to its earlier requests count no more.
+    fn forget_requests(&mut self, place: usize) {
+        for other in self.places() {
+            if let Some(leader) = self.leader_mut(other) {
+                leader.requests[place] = 0;
+            }
+        }
+    }
+
     /// A node repairs a damaged entry from the intact copy of another: any that has its id (R5).
     pub(crate) fn repair(&mut self, place: usize, index: u8, from: usize) -> bool {
         let (node, source) = (&self.nodes[place], &self.nodes[from]);

@@ -113,6 +113,12 @@ fn damaged_bodies() -> Scope {
 /// Returns all scopes in the order of their listing.
 #[must_use]
 pub fn all() -> Vec<Scope> {
+    let mut scopes = scopes_of_damage();
+    scopes.extend(scopes_of_uncertain_nodes());
+    scopes
+}
+
+fn scopes_of_damage() -> Vec<Scope> {
     let damage = damaged_bodies();
     vec![
         Scope {
@@ -128,39 +134,6 @@ pub fn all() -> Vec<Scope> {
             late: true,
             bounds: Bounds { term: 3, damages: 2, ..NOTHING },
             short: Bounds { damages: 1, ..NOTHING },
-            ..damage.clone()
-        },
-        Scope {
-            name: "repair-end",
-            description: "a log with an uncertain end: the node votes once it has caught up",
-            late: true,
-            bounds: Bounds { term: 3, lost_ends: 2, ..NOTHING },
-            short: Bounds { lost_ends: 2, ..NOTHING },
-            ..damage.clone()
-        },
-        Scope {
-            name: "repair-end-damage",
-            description: "damaged entries, and a log with an uncertain end",
-            late: true,
-            bounds: Bounds { damages: 1, lost_ends: 1, ..NOTHING },
-            short: Bounds { entries: 1, damages: 1, lost_ends: 1, ..NOTHING },
-            ..damage.clone()
-        },
-        Scope {
-            name: "repair-rollback",
-            description: "disks that are replaced by older copies of themselves",
-            start: Start::Led,
-            bounds: Bounds { term: 3, copies: 1, rollbacks: 1, ..NOTHING },
-            short: Bounds { rollbacks: 1, ..NOTHING },
-            ..damage.clone()
-        },
-        Scope {
-            name: "repair-rollback-five",
-            description: "five nodes, and a vote that was forgotten",
-            nodes: 5,
-            start: Start::Led,
-            bounds: Bounds { rollbacks: 1, ..NOTHING },
-            short: Bounds { entries: 1, rollbacks: 1, ..NOTHING },
             ..damage.clone()
         },
         Scope {
@@ -202,6 +175,45 @@ pub fn all() -> Vec<Scope> {
             ..damage.clone()
         },
         damage,
+    ]
+}
+
+fn scopes_of_uncertain_nodes() -> Vec<Scope> {
+    let damage = damaged_bodies();
+    vec![
+        Scope {
+            name: "repair-end",
+            description: "a log with an uncertain end: the node votes once it has caught up",
+            late: true,
+            bounds: Bounds { term: 3, lost_ends: 2, ..NOTHING },
+            short: Bounds { lost_ends: 2, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-end-damage",
+            description: "damaged entries, and a log with an uncertain end",
+            late: true,
+            bounds: Bounds { damages: 1, lost_ends: 1, ..NOTHING },
+            short: Bounds { entries: 1, damages: 1, lost_ends: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-rollback",
+            description: "disks that are replaced by older copies of themselves",
+            start: Start::Led,
+            bounds: Bounds { term: 3, copies: 1, rollbacks: 1, ..NOTHING },
+            short: Bounds { rollbacks: 1, ..NOTHING },
+            ..damage.clone()
+        },
+        Scope {
+            name: "repair-rollback-five",
+            description: "five nodes, and a vote that was forgotten",
+            nodes: 5,
+            start: Start::Led,
+            bounds: Bounds { rollbacks: 1, ..NOTHING },
+            short: Bounds { entries: 1, rollbacks: 1, ..NOTHING },
+            ..damage
+        },
     ]
 }
 
