@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::runtime::{Client, Handle, LatencyHistogram, LatencyMetric, Metrics, Report};
-use crate::types::{MachineUsage, Membership, NodeId, StateVerification};
+use crate::types::{MachineUsage, Membership, NodeId, RoleChange, StateVerification};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -94,6 +94,18 @@ fn node(report: &Report) -> Value {
         "is_uncertain": status.is_uncertain,
         "usage": usage(&report.usage),
         "peers": peers.collect::<Vec<_>>(),
+        "role_changes": report.role_changes.iter().map(role_change).collect::<Vec<_>>(),
+    })
+}
+
+/// Returns a change of a node's role as JSON.
+fn role_change(change: &RoleChange) -> Value {
+    json!({
+        "age_seconds": change.age.as_secs_f64(),
+        "role": change.role.to_string(),
+        "term": change.term.0,
+        "leader": change.leader.map(|leader| leader.0),
+        "reason": change.cause.to_string(),
     })
 }
 

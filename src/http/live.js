@@ -1,6 +1,6 @@
 // Shows the running cluster, requested once per second. Data from a node is shown as text, never as
 // markup.
-const EVERY = 1000, KEPT = 300, WINDOW = 10;
+const EVERY = 1000, KEPT = 300, WINDOW = 10, CHANGES = 12;
 const at = id => document.getElementById(id);
 const history = [];
 
@@ -138,6 +138,27 @@ function showLinks(links) {
   });
   const none = element('tr', {}, element('td', { colspan: 6 }, 'There are no other nodes.'));
   at('links').replaceChildren(...(rows.length ? rows : [none]));
+}
+
+// Shows the last role changes of all nodes that report, the latest first.
+function showChanges(view) {
+  const changes = view.nodes.flatMap(({ id, role_changes }) =>
+    role_changes.map(change => ({ id, ...change })));
+  changes.sort((a, b) => a.age_seconds - b.age_seconds);
+  const right = value => element('td', { class: 'right' }, value);
+  const cell = value => element('td', {}, value);
+  const rows = changes.slice(0, CHANGES).map(change => element('tr', {},
+    right(ago(change.age_seconds)), cell(`n${change.id}`), right(count(change.term)),
+    cell(change.role), cell(change.leader === null ? '–' : `n${change.leader}`),
+    cell(change.reason)));
+  const none = element('tr', {}, element('td', { colspan: 6 }, 'No role has changed.'));
+  at('changes').replaceChildren(...(rows.length ? rows : [none]));
+}
+
+function ago(seconds) {
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60 % 60)} min`;
 }
 
 function showWeb(nodes, links, leader) {
@@ -350,6 +371,7 @@ async function look() {
     showHeader(view, leader);
     showNodes(nodes, leader);
     showLinks(links);
+    showChanges(view);
     showWeb(nodes, links, leader);
     past(nodes);
     plots();

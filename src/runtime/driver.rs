@@ -2,6 +2,7 @@
 //! executes the outputs of the node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
@@ -15,10 +16,11 @@ use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
 use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
+use crate::runtime::role_history::RoleHistory;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::{InboundQueues, Transport};
 use crate::storage::{ErrorCause, StorageError};
-use crate::types::{Membership, Packet, Report, RoleName};
+use crate::types::{Membership, Packet, Report, RoleChange, RoleName};
 use crate::wire::{ReplyBody, RequestBody};
 
 /// The most items taken from one queue before the other queues get their turn.
@@ -38,6 +40,7 @@ pub(super) struct Driver {
     counts: Arc<Counts>,
     /// Reused between steps, to keep its allocation.
     outputs: Vec<Output>,
+    role_history: RoleHistory,
     /// The number of damaged entries of the log when it was last logged.
     damaged_entries: usize,
     stage: Stage,
@@ -96,6 +99,7 @@ impl Driver {
             membership,
             counts: Arc::clone(&registry.counts),
             outputs: Vec::new(),
+            role_history: RoleHistory::default(),
             damaged_entries: 0,
             stage: Stage::Running,
         };
@@ -241,6 +245,8 @@ impl Driver {
                 let old = self.leadership.send_replace(Leadership { role, term, leader });
                 let is_new_leader = leader.is_some() && (term, leader) != (old.term, old.leader);
                 self.counts.role_changed(role, cause, is_new_leader);
+                let change = RoleChange { age: Duration::ZERO, role, term, leader, cause };
+                self.role_history.record(self.clock.now(), change);
             }
             Output::Stopped(failure) => {
                 error!(%failure, "the node has stopped");
@@ -285,6 +291,7 @@ impl Driver {
             comparisons: self.node.comparisons(),
             lease: self.node.lease_remaining(),
             usage: self.node.usage(),
+            role_changes: self.role_history.at(self.clock.now()),
         }
     }
 

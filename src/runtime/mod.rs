@@ -24,6 +24,7 @@ mod origin;
 mod principal;
 mod rejected_connections;
 mod request;
+mod role_history;
 mod server;
 mod service;
 mod tasks;

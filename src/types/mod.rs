@@ -44,7 +44,7 @@ pub use read::{Freshness, ReadLevel};
 pub use reject_reason::{MachineRejectReason, RejectReason};
 pub use role_cause::RoleCause;
 pub use snapshot_transfer::{Packet, SnapshotPart, SnapshotTransfer, SnapshotTransferBody};
-pub use status::{PeerStatus, Report, RoleName, StateVerification, Status};
+pub use status::{PeerStatus, Report, RoleChange, RoleName, StateVerification, Status};
 pub use time::Instant;
 pub use usage::{MachineUsage, QuotaUsage, SessionBounds};
 pub use validation::{Comparison, ComparisonBody, Comparisons, Hash128, StateDigest};

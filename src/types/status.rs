@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::types::id::{EntryId, Index, NodeId, Term};
 use crate::types::membership::Membership;
+use crate::types::role_cause::RoleCause;
 use crate::types::text::closed_list;
 use crate::types::usage::MachineUsage;
 use crate::types::validation::Comparisons;
@@ -134,6 +135,28 @@ pub enum StateVerification {
     NoMajority,
 }
 
+/// A past change of a node's role, of its term, or of the leader that it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct RoleChange {
+    /// The time since the change.
+    #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
+    pub age: Duration,
+    /// The role since then.
+    pub role: RoleName,
+    /// The term since then.
+    pub term: Term,
+    /// The leader since then: the node itself while it leads; `None` if it knows no leader.
+    pub leader: Option<NodeId>,
+    /// The reason for the change.
+    pub cause: RoleCause,
+}
+
+impl RoleChange {
+    /// The largest number of changes that a node remembers.
+    pub const KEPT_MAX: usize = 16;
+}
+
 /// The full status of a node, for operators and clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
@@ -158,4 +181,10 @@ pub struct Report {
     pub lease: Duration,
     /// The memory that the client sessions and the user's state take.
     pub usage: MachineUsage,
+    /// The last changes of the node's role, the latest first.
+    #[cfg_attr(
+        feature = "std",
+        serde(with = "crate::types::serial::List::<{ RoleChange::KEPT_MAX }>")
+    )]
+    pub role_changes: Vec<RoleChange>,
 }

@@ -105,6 +105,7 @@ impl Trial {
         let errors: Vec<&str> = log.lines().filter(|line| line.starts_with("error: ")).collect();
         let name = struck.0.file_name().expect("a file").to_string_lossy().into_owned();
         assert!(errors.len() == 1 && errors[0].contains(&name), "{place}: {log}");
+        println!("n{id} does not start: {}", errors[0]);
         let found = self.nodes.quorate(&["inspect", &format!("d{id}")]);
         assert!(found.code == 1 && !found.out.contains("no damage"), "{place}: {found:?}");
         let (directory, kept) = (self.nodes.directory(id), self.kept(id));

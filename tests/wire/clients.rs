@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use quorate::types::{
     Acknowledge, Address, Change, ChangeError, Command, Comparisons, EntryId, Freshness,
     Incarnation, Index, MachineRejectReason, MachineUsage, Membership, NodeId, PeerStatus,
-    QuotaUsage, ReadLevel, RejectReason, Report, RoleName, SessionBounds, StateVerification,
-    Status, Term,
+    QuotaUsage, ReadLevel, RejectReason, Report, RoleCause, RoleChange, RoleName, SessionBounds,
+    StateVerification, Status, Term,
 };
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, FRAME_HEADER_BYTES, Frame, FrameError, FrameReader,
@@ -169,7 +169,17 @@ fn report() -> Report {
     let quota = Some(QuotaUsage { used_bytes: 7, bytes_max: 8, alarm: true });
     let bounds = SessionBounds::DEFAULT;
     let usage = MachineUsage { bounds, sessions: 4, requests: 5, replies_bytes: 6, quota };
-    Report { status, peers, membership, verification, comparisons, lease, usage }
+    let change = RoleChange {
+        age: Duration::from_secs(1),
+        role: RoleName::Leader,
+        term: Term(3),
+        leader: Some(NodeId(1)),
+        cause: RoleCause::VotesGranted,
+    };
+    let cause = RoleCause::LaterTerm { from: NodeId(2) };
+    let earlier = RoleChange { role: RoleName::Follower, leader: None, cause, ..change };
+    let role_changes = vec![change, earlier];
+    Report { status, peers, membership, verification, comparisons, lease, usage, role_changes }
 }
 
 fn reasons() -> Vec<RejectReason> {

@@ -23,6 +23,7 @@ mod pending_directories;
 mod quota;
 mod recover;
 mod restore;
+mod role_changes;
 mod running_node;
 mod serve;
 mod sessions;

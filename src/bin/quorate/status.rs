@@ -11,6 +11,7 @@ use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
 use crate::output::print;
 use crate::quota;
+use crate::role_changes;
 use crate::table::Table;
 
 /// The flags of `status`.
@@ -18,6 +19,7 @@ use crate::table::Table;
 #[command(after_help = "\
 Example:
   quorate status
+  quorate status --changes
 
 last, durable, committed, applied, snapshot: the node's log indices. durable entries are on the
 node's own disk, committed ones on the disks of a quorum, applied ones in its state machine. lag:
@@ -30,6 +32,9 @@ quorum whose states agree. A warning names each reason.")]
 pub(crate) struct StatusFlags {
     #[command(flatten)]
     client: ClientFlags,
+    /// Also print the last role changes of every node, with their reasons
+    #[arg(long)]
+    changes: bool,
 }
 
 /// A member, and the report that it returned.
@@ -66,7 +71,11 @@ const TITLES: [&str; 11] = [
 pub(crate) fn run(flags: &StatusFlags, json: bool) -> Result<Exit, CommandError> {
     let status =
         flags.client.run(async |client| ClusterStatus::collect(&client, &flags.client).await)?;
-    print(&if json { status.json().to_string() } else { status.text() })?;
+    let mut text = if json { status.json().to_string() } else { status.text() };
+    if flags.changes && !json {
+        text += &role_changes::text_of(status.reports());
+    }
+    print(&text)?;
     Ok(if status.is_healthy() { Exit::Done } else { Exit::Negative })
 }
 
@@ -119,18 +128,20 @@ impl ClusterStatus {
         Ok(ClusterStatus { cluster, membership, rows })
     }
 
+    fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.rows.iter().filter_map(|row| row.report.as_ref().ok())
+    }
+
     /// Returns the report of the leader; of several nodes that claim to lead, the one of the latest
     /// term.
     fn leader(&self) -> Option<&Report> {
-        let reports = self.rows.iter().filter_map(|row| row.report.as_ref().ok());
         let leads = |report: &&Report| report.status.leader == Some(report.status.id);
-        reports.filter(leads).max_by_key(|report| report.status.term)
+        self.reports().filter(leads).max_by_key(|report| report.status.term)
     }
 
     /// Returns the memory of the leader's state machine, or of any other without a leader.
     fn usage(&self) -> Option<&MachineUsage> {
-        let any = || self.rows.iter().find_map(|row| row.report.as_ref().ok());
-        self.leader().or_else(any).map(|report| &report.usage)
+        self.leader().or_else(|| self.reports().next()).map(|report| &report.usage)
     }
 
     fn peer(&self, id: NodeId) -> Option<&PeerStatus> {
@@ -259,6 +270,8 @@ impl ClusterStatus {
                     object["disk_full"] = status.disk_full.into();
                     object["damaged_entries"] = status.damaged_entries.into();
                     object["is_uncertain"] = status.is_uncertain.into();
+                    let changes = report.role_changes.iter().map(role_changes::json_of);
+                    object["role_changes"] = changes.collect();
                 }
             }
             object
@@ -313,7 +326,17 @@ mod tests {
             let (comparisons, lease) = (Comparisons::default(), Duration::ZERO);
             let verification = StateVerification::Consistent;
             let usage = MachineUsage::default();
-            Report { status, peers, membership, verification, comparisons, lease, usage }
+            let role_changes = Vec::new();
+            Report {
+                status,
+                peers,
+                membership,
+                verification,
+                comparisons,
+                lease,
+                usage,
+                role_changes,
+            }
         };
         let mut reports = [1, 2, 3].map(report);
         change(&mut reports);
