@@ -82,6 +82,8 @@ pub(crate) struct NodeParts {
     pub(crate) validation: Validation,
     /// The error about the lost end of the log, if the start found one.
     pub(crate) lost_end: Option<StorageError>,
+    /// The error about a part of the log that cannot be read, and that the snapshot covers.
+    pub(crate) covered_loss: Option<StorageError>,
     /// The reason why the state machine could not be restored, if it could not.
     pub(crate) snapshot_damage: Option<StorageError>,
     pub(crate) hash_chains: HashChains,
@@ -146,6 +148,7 @@ impl Node {
         if node.raft.status().is_uncertain {
             node.outputs.push(Output::StartedUncertain(parts.lost_end));
         }
+        node.outputs.extend(parts.covered_loss.map(Output::LogTrimmed));
         if let Some(damage) = parts.snapshot_damage {
             node.inputs.push_back(raft::Input::Quarantine(true));
             node.outputs.push(Output::SnapshotDamaged(damage));

@@ -129,6 +129,7 @@ impl<M: StateMachine> Replica<M> {
             snapshots,
             validation,
             lost_end: opened.lost_end,
+            covered_loss: opened.covered_loss,
             snapshot_damage: opened.snapshot_damage,
             hash_chains,
             usage,

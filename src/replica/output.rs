@@ -160,6 +160,8 @@ pub enum Output {
     /// The node started uncertain: it counts for nothing until a leader has checked its log. The
     /// error is about the last flushes of the log, if this start found that they are lost.
     StartedUncertain(Option<StorageError>),
+    /// A part of the log cannot be read, and the start removed it: the snapshot covers its entries.
+    LogTrimmed(StorageError),
     /// The node started without a state, because no snapshot on its disk can be read: it applies
     /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
     SnapshotDamaged(StorageError),

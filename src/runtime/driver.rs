@@ -396,6 +396,10 @@ fn log_output(output: &Output) {
                  file"
             );
         }
+        Output::LogTrimmed(damage) => warn!(
+            damage = damage.without_advice(),
+            "a part of the log is damaged and was removed: the snapshot covers its entries"
+        ),
         Output::DamagedHeaders(damage) => {
             error!(
                 %damage,

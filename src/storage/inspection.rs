@@ -172,7 +172,9 @@ impl Recovered {
         let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
-        let opened = OpenedStorage { snapshot_damage, ..opened }.without_end(recovered.lost_end);
+        let covered_loss = recovered.covered_loss;
+        let opened = OpenedStorage { snapshot_damage, covered_loss, ..opened };
+        let opened = opened.without_end(recovered.lost_end);
         Ok(Recovered { opened, damaged_snapshot, storage })
     }
 }

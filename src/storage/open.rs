@@ -39,6 +39,9 @@ pub struct OpenedStorage {
     /// The error about the last flushes of the log, if they were acknowledged and are missing. The
     /// node is then uncertain: another node has to confirm how far its log must reach.
     pub lost_end: Option<StorageError>,
+    /// The error about flushes that cannot be read, if `snapshot`, or the current one in its place,
+    /// covers all their entries: the log begins after them, and nothing is lost.
+    pub covered_loss: Option<StorageError>,
     /// The reason why `snapshot` cannot be read, if neither it nor the one before it can. The node
     /// then needs a snapshot from a peer; everything else in its directory is intact.
     pub snapshot_damage: Option<StorageError>,
@@ -238,7 +241,9 @@ impl Storage {
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
         let LogDamage { entries: damaged, error: damage, .. } = recovered.damage;
-        let found = OpenedStorage { tail, damaged, damage, snapshot_damage, ..opened };
+        let covered_loss = recovered.covered_loss;
+        let found =
+            OpenedStorage { tail, damaged, damage, snapshot_damage, covered_loss, ..opened };
         Ok((storage, found.without_end(recovered.lost_end)))
     }
 
@@ -323,6 +328,7 @@ impl Storage {
             committed: committed.max(covered),
             snapshot,
             lost_end: None,
+            covered_loss: None,
             snapshot_damage: None,
             previous_snapshot: self.previous_snapshot(),
             base: self.base(),

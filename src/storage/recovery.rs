@@ -39,6 +39,9 @@ pub(crate) struct RecoveredLog {
     /// The error about the last flushes, if acknowledged ones are missing: the log is the state
     /// before them.
     pub(crate) lost_end: Option<StorageError>,
+    /// The error about flushes that cannot be read, if the current snapshot covers all their
+    /// entries: the log begins after them.
+    pub(crate) covered_loss: Option<StorageError>,
     /// The first flush that the snapshot does not replace.
     pub(crate) log_start: FlushSeq,
     /// The flushes that were never complete, and are dropped.
@@ -77,7 +80,7 @@ pub(crate) enum UnacknowledgedFlush {
 }
 
 /// Recovers the log of a directory. Every flush through the floor must be there, except for the
-/// last ones, whose loss is in the result.
+/// last ones, and for those whose entries the current snapshot covers. Their loss is in the result.
 pub(crate) fn recover<D: Disk>(
     disk: &mut PatchedDisk<'_, D>,
     directory: &Directory,
@@ -87,7 +90,9 @@ pub(crate) fn recover<D: Disk>(
     loop {
         match replay(disk, directory, segment_bytes, tail_bytes_max) {
             Err(OpenError::Failed(_)) if rebuild_headers(disk, directory) => {}
-            Ok(log) if log.lost_end.is_some() && rebuild_headers(disk, directory) => {}
+            Ok(
+                RecoveredLog { lost_end: Some(_), .. } | RecoveredLog { covered_loss: Some(_), .. },
+            ) if rebuild_headers(disk, directory) => {}
             Err(OpenError::Failed(error)) => {
                 // The damage may be that the disk cannot be read.
                 return Err(disk.failure().cloned().unwrap_or(error).into());
@@ -156,11 +161,11 @@ fn replay(
             Some((_, _, next)) => replay.segment(disk, &mut scan, next, segments)?,
             None => replay.last_segment(disk, &mut scan, stray)?,
         }
-        if replay.index.free_space(*number).is_none() {
-            // All its flushes were rewritten in later segments.
-            unused.push((*number, *bytes));
-        }
     }
+    // All flushes of a segment may be rewritten in later ones, or before the first one of the log.
+    let is_unused =
+        |(number, _, _): &&(u64, u64, Block)| replay.index.free_space(*number).is_none();
+    unused.extend(used.iter().filter(is_unused).map(|(number, bytes, _)| (*number, *bytes)));
     let found = replay.finish(segments)?;
     if found.log_start > superblock.log_start {
         unused.extend(used.iter().map(|(number, bytes, _)| (*number, *bytes)));
@@ -193,6 +198,7 @@ pub(crate) struct Replay<'a> {
     unacknowledged: Option<UnacknowledgedFlush>,
     damage: BodyDamage,
     torn: Vec<TornFlush>,
+    covered_loss: Option<StorageError>,
 }
 
 impl<'a> Replay<'a> {
@@ -218,6 +224,7 @@ impl<'a> Replay<'a> {
             unacknowledged: None,
             damage: BodyDamage::default(),
             torn: Vec::new(),
+            covered_loss: None,
         }
     }
 
@@ -260,9 +267,26 @@ impl<'a> Replay<'a> {
                 behind: (scan.segment.number, offset),
                 until: next.segment,
             };
-            return Err(loss.error(segments).into());
+            if next.prev.id.index > self.superblock.snapshot.last.index {
+                return Err(loss.error(segments).into());
+            }
+            self.begin_after_loss(loss.error(segments), next);
+            return Ok(());
         }
         self.check_zone(disk, scan, zone, until)
+    }
+
+    /// Forgets the log before `next`, the first block after flushes that cannot be read. The
+    /// current snapshot covers everything before it.
+    fn begin_after_loss(&mut self, error: StorageError, next: &Block) {
+        self.covered_loss.get_or_insert(error);
+        self.index = LogIndex::new(next.prev);
+        self.last_seq = Some(FlushSeq(next.seq.0 - 1));
+        (self.started, self.compacted) = (false, None);
+        self.runs.clear();
+        self.memberships.clear();
+        self.tail.clear();
+        self.tail_bytes = 0;
     }
 
     /// Checks the bodies of the flushes before `until` in a segment, which were acknowledged.
@@ -551,6 +575,7 @@ impl<'a> Replay<'a> {
             unused_segments: Vec::new(),
             next_segment: 1,
             lost_end: None,
+            covered_loss: self.covered_loss,
             log_start: self.superblock.log_start,
         }
     }

@@ -28,6 +28,7 @@ pub(crate) fn state(node: u64, first: &Membership, log: &Log, committed: usize) 
         committed: Index(committed as u64),
         snapshot: SnapshotMeta::empty(EntryId::ZERO, first.clone()),
         lost_end: None,
+        covered_loss: None,
         snapshot_damage: None,
         previous_snapshot: Index::ZERO,
         base: EntryId::ZERO,

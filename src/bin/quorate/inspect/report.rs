@@ -94,7 +94,8 @@ impl DirectoryReport {
     pub(super) fn is_intact(&self) -> bool {
         let known = self.inspection.known_sectors().count();
         let is_whole = self.damage.is_empty() && self.repairable.is_none();
-        is_whole && self.replaceable_snapshot.is_none() && known == 0
+        let is_covered = self.opened().covered_loss.is_none();
+        is_whole && self.replaceable_snapshot.is_none() && is_covered && known == 0
     }
 
     fn membership(&self) -> &Membership {
@@ -124,6 +125,14 @@ impl DirectoryReport {
                 "lost: {}; the node starts uncertain: it neither votes nor counts until a leader \
                  has checked its log, and takes the entries from the other members",
                 lost.without_advice()
+            )?;
+        }
+        if let Some(error) = &opened.covered_loss {
+            writeln!(
+                f,
+                "covered: {}; the snapshot has their effect, and a start removes this part of the \
+                 log",
+                error.without_advice()
             )?;
         }
         if let Some(error) = self.repairable.as_ref().and(opened.damage.as_ref()) {
@@ -187,6 +196,7 @@ impl DirectoryReport {
                 "offset": offset,
             })).collect::<Vec<_>>(),
             "lost_end": opened.lost_end.as_ref().map(damage),
+            "covered_loss": opened.covered_loss.as_ref().map(damage),
             "repairable": self.repairable.as_ref().and(opened.damage.as_ref()).map(|error| json!({
                 "file": error.file.map(|file| file.to_string()),
                 "offset": error.offset,
