@@ -98,7 +98,10 @@ fn named(disk: &SimDisk, config: &StorageConfig) -> Result<Host, OpenError> {
         let inspected = ends_at.expect("the start is possible");
         assert_eq!((inspected.last, inspected.base), (started.last, started.base));
         assert_eq!(inspected.lost_end, Some(lost.clone()));
-        continues_uncertain(host.clone(), config);
+        // A damaged entry, such as a torn copy of the lost flush, waits for a peer.
+        if started.damaged.is_empty() {
+            continues_uncertain(host.clone(), config);
+        }
         return Err(lost.into());
     }
     match (&opened, damage) {
@@ -155,7 +158,14 @@ fn failure(disk: &SimDisk, config: &StorageConfig) -> StorageError {
 /// store that opens after another one.
 fn harm_each_segment(disk: &SimDisk, mut check: impl FnMut(Host, ((u64, u64), Harm))) -> usize {
     let mut detected = 0;
-    let listed = segments(&mut disk.clone());
+    let mut disk = disk.clone();
+    let listed = segments(&mut disk);
+    // The system has written everything, removals of files too, before a file is harmed.
+    let files = disk.list().expect("the directory can be listed").into_iter();
+    let syncs = files.map(|(file, _)| FileAction::Sync { file });
+    for action in syncs.chain([FileAction::SyncDirectory]) {
+        disk.execute(&action).expect("the disk works");
+    }
     for segment in &listed {
         let copies = listed.iter().map(|(number, _)| *number).chain([listed.len() as u64 + 90]);
         let copies = copies.filter(|number| *number != segment.0).map(Harm::CopiedTo);
@@ -178,7 +188,12 @@ fn floor(disk: &mut SimDisk) -> u64 {
     let file = FileName::Superblock;
     let marks = [0, 1].map(|mark| u64_at(&read(disk, file, mark_at(mark), PAGE), 56));
     let copies = [0, 1, 2, 3].map(|copy| read(disk, file, copy * COPY_STRIDE, PAGE));
-    let twice = |copy: &&Vec<u8>| copies.iter().filter(|other| other == copy).count() > 1;
+    let is_whole = |copy: &Vec<u8>| {
+        let (content, sum) = copy.split_at(copy.len() - 16);
+        blake3::hash(content).as_bytes().starts_with(sum)
+    };
+    let twice =
+        |copy: &&Vec<u8>| is_whole(copy) && copies.iter().filter(|other| other == copy).count() > 1;
     let recorded = copies.iter().filter(twice).map(|copy| u64_at(copy, 120));
     recorded.chain(marks).max().expect("there are marks")
 }
@@ -559,5 +574,43 @@ fn a_mark_that_cannot_be_read_prevents_no_start_and_is_repaired() {
         assert_eq!(opened.last.index, Index(20));
         assert!(disk.failed > 0, "a mark was read");
         assert!(disk.marks.len() < 2, "a start writes a mark");
+    }
+}
+
+#[test]
+fn lost_flushes_that_the_snapshot_covers_are_removed() {
+    // Four flushes fill a segment: entries 5 through 8 are in the second one.
+    for (covered, opens) in [(12, true), (8, true), (7, false)] {
+        let mut host = Host::fresh();
+        host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
+        for index in 1..=18 {
+            host.persist(write(index + 1, 1, index..=index));
+            host.settle();
+        }
+        host.take_snapshot(covered);
+        let mut disk = host.disk.clone();
+        remove(&mut disk, 2);
+        if !opens {
+            let error = failure(&disk, &config());
+            assert!(error.message.contains("entries 5 through 8 are lost"), "{error}");
+            continue;
+        }
+        let found = Inspection::open(&mut disk.clone(), &config()).expect("it can be read");
+        let (mut host, opened) = Host::open_with(disk, &config()).expect("nothing is needed");
+        let loss = opened.covered_loss.expect("the loss is named");
+        assert!(loss.message.contains("entries 5 through 8 are lost"), "{loss}");
+        assert_eq!((found.opened.covered_loss, found.damage), (Some(loss), None));
+        assert_eq!((opened.base.index, opened.last.index), (Index(8), Index(18)));
+        let rest: Vec<_> = (9..=18).map(|index| entry(1, index)).collect();
+        assert_eq!(host.log(), rest);
+        host.act(Storage::start);
+        host.settle();
+        assert_eq!(segments(&mut host.disk.clone()).first().map(|(number, _)| *number), Some(3));
+        host.persist(write(30, 1, 19..=19));
+        host.settle();
+        let (mut host, opened) =
+            Host::open_with(host.crash(&BTreeSet::new()), &config()).expect("the log goes on");
+        assert_eq!((opened.covered_loss, opened.last.index), (None, Index(19)));
+        assert_eq!(host.log().len(), 11);
     }
 }

@@ -61,13 +61,21 @@ pub(super) struct StoreAndModel {
     writes: Vec<Write>,
     /// The number of the last write before the start.
     before: u64,
+    /// Whether a crash has lost entries. In Raft no other entry gets the term and index of one.
+    has_lost: bool,
 }
 
 impl StoreAndModel {
     pub(super) fn new() -> StoreAndModel {
         let (mut host, _) = Host::open(formatted()).expect("a formatted directory opens");
         host.act(Storage::start);
-        StoreAndModel { host, states: vec![Model::new()], writes: Vec::new(), before: 0 }
+        StoreAndModel {
+            host,
+            states: vec![Model::new()],
+            writes: Vec::new(),
+            before: 0,
+            has_lost: false,
+        }
     }
 
     pub(super) fn model(&self) -> &Model {
@@ -96,8 +104,9 @@ impl StoreAndModel {
         let model = self.model();
         let floor = model.snapshot.last.index.max(self.host.storage.snapshot().last.index);
         let last = Index(model.last().index.0.saturating_sub(cut)).max(floor);
-        // A truncating write has a later term, as in Raft.
-        let (term, hard_state) = self.term(if last < model.last().index { 1 } else { terms });
+        // A write in the place of entries has a later term, as in Raft.
+        let replaces = last < model.last().index || self.has_lost;
+        let (term, hard_state) = self.term(if replaces { 1 } else { terms });
         let entry = |(place, bytes): (usize, &u16)| {
             let id = EntryId::new(term, Index(last.0 + 1 + place as u64));
             if bytes % 8 == 7 {
@@ -139,6 +148,8 @@ impl StoreAndModel {
         let entries = host.log();
         let found = self.state_of((opened.last, base), &entries, reported);
         let mut model = found.expect("the recovered log is a prefix of the writes");
+        let written = self.writes.iter().flat_map(|write| &write.entries);
+        self.has_lost |= written.map(|entry| entry.id).max() > Some(opened.last);
         let hard = self.states[reported..].iter().any(|s| s.hard_state == opened.hard_state);
         assert!(hard, "{:?}", opened.hard_state);
         assert!(opened.snapshot.last.index >= self.host.storage.snapshot().last.index);
