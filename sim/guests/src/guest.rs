@@ -1,4 +1,4 @@
-//! The door: the trait that a consensus core implements to be run in a cluster with faults.
+//! The trait that a consensus core implements to be run in a cluster with faults.
 //!
 //! A node takes inputs and answers with effects. The cluster carries them out in their order, and a
 //! crash may fall between any two of them.
@@ -12,8 +12,8 @@ use crate::disk::{Bytes, Disk, Entry, Snapshot, Write};
 
 pub use quorate::types::NodeId;
 
-/// A node of a consensus core, as a state machine without IO: it takes the inputs that have arrived,
-/// and then tells their effects.
+/// A node of a consensus core, as a state machine without IO: it takes the inputs that have
+/// arrived, and then reports their effects.
 ///
 /// The first six methods are required. Each of the others lets the cluster do or check more.
 pub trait Guest: Sized {
