@@ -29,9 +29,9 @@ fn run(name: &str, skips: &[&str]) {
     }
 }
 
-/// A scenario in which a candidate without a committed entry stays a candidate until it is healed.
-/// Here it becomes a follower as soon as a voter's reply names a commit index after its log.
-/// `tests/specs/uncertain/` shows that.
+/// A scenario in which a candidate that lacks a committed entry stays a candidate until the network
+/// is healed. Here it becomes a follower as soon as a voter's reply names a commit index after its
+/// log. `tests/specs/uncertain/` shows that.
 const DUEL: &str = "dueling-candidates";
 
 #[test]
