@@ -24,7 +24,7 @@ pub(crate) fn violated(id: &str, at: SimTime, finding: String) -> Failure {
     Failure::of(check.violation_at(finding, at))
 }
 
-/// A committed entry.
+/// An entry that some node has applied.
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) entry: Entry,

@@ -38,7 +38,7 @@ pub trait Guest: Sized {
     /// One tick of the node's clock has passed.
     fn tick(&mut self);
 
-    /// A message arrives.
+    /// A message of another node arrives.
     fn receive(&mut self, from: NodeId, message: Self::Message);
 
     /// A client proposes a command. Returns false if the node declines it, and the command will
@@ -153,7 +153,7 @@ pub enum Effect<M> {
     Write(Write),
     /// Waits until all writes are durable. The node takes no input meanwhile.
     Sync,
-    /// Sends a message.
+    /// Sends a message to this node.
     Send(NodeId, M),
     /// Applies the committed entry at the index.
     Apply(u64, Entry),
@@ -174,7 +174,7 @@ impl<M> Default for Effects<M> {
 }
 
 impl<M> Effects<M> {
-    /// Adds a write.
+    /// Adds a write to the disk.
     pub fn write(&mut self, write: Write) {
         self.0.push(Effect::Write(write));
     }
@@ -184,7 +184,7 @@ impl<M> Effects<M> {
         self.0.push(Effect::Sync);
     }
 
-    /// Adds a message.
+    /// Adds a message to another node.
     pub fn send(&mut self, to: NodeId, message: M) {
         self.0.push(Effect::Send(to, message));
     }

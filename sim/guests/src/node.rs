@@ -11,9 +11,9 @@ use crate::machine::Machine;
 /// An input that waits for its node.
 #[derive(Debug)]
 pub(crate) enum Input<M> {
-    /// The clock ticks.
+    /// A tick of the node's clock.
     Tick,
-    /// A message arrives.
+    /// A message of this node arrives.
     Message(NodeId, M),
     /// A client asks for an operation.
     Operation(u64),

@@ -130,8 +130,8 @@ impl Rule for Comparisons {
         }
         let (id, applied, compared) = (status.id, machine.applied, machine.compared);
         L8.violated(format!(
-            "{id} has not compared its state within {bound:?} after {since} s: it has applied index \
-             {applied}, and had applied index {compared} at its last comparison"
+            "{id} has not compared its state within {bound:?} after {since} s: it has applied \
+             index {applied}, and had applied index {compared} at its last comparison"
         ))
     }
 }
