@@ -23,7 +23,7 @@ use crate::types::{
 };
 
 /// The state that a node has in every role. The owners are visible in all of `src/raft/`, because a
-/// handler often needs two of them at once; what they own is theirs alone.
+/// handler often needs two of them at once. Most keep their fields private.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Common {
     config: Config,

@@ -3,8 +3,9 @@
 use crate::raft::repair::state::Repair;
 use crate::raft::uncertain::state::LogEndRequest;
 
-/// Whether the driver has reported a full disk or a diverged state machine, and the ways back of a
-/// damaged and of an uncertain log. Every combination is valid, so that the fields need no guard.
+/// Whether the driver has reported a full disk or a diverged state machine, and the state of the
+/// recovery of a damaged log and of an uncertain one. The fields have no accessors, because every
+/// combination of them is valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Health {
     /// The disk has no space for more entries (`Input::DiskFull`).

@@ -25,8 +25,8 @@ fn is_well_formed(message: &Message) -> bool {
     if term > Term::MAX {
         return false;
     }
-    // Only pre-votes, bootstrap messages and replies without entries to requests for damaged ones
-    // are sent before the first election.
+    // Only pre-votes, bootstrap messages, and replies to requests for damaged entries are sent
+    // before the first election; these replies then have no entries.
     if term == Term::ZERO && !message.body.is_sent_before_first_term() {
         return false;
     }

@@ -517,8 +517,8 @@ impl<'a> Replay<'a> {
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
         }
         if self.contains(snapshot) {
-            // The superblock may name an entry that was lost. What is left there may never have
-            // been committed, if the lost flush had replaced it.
+            // The superblock may name an entry that was lost. The entry that is left at its index
+            // may never have been committed, if the lost flush had replaced it.
             let committed = match lost_end {
                 Some(_) => self.committed_left,
                 None => self.committed,

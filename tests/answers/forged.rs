@@ -1,4 +1,4 @@
-//! Forged clusters that violate each property which the harness checks.
+//! Forged clusters, each of which violates one property that the harness checks.
 
 use quorate::types::{Body, Incarnation, Index, Membership, Message, Restored, Term};
 

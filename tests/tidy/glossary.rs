@@ -1,11 +1,12 @@
 //! The rule that the glossary of ARCHITECTURE.md explains the public names: every type, message,
-//! scenario word and metric.
+//! scenario word, profile and metric.
 
 use std::collections::BTreeSet;
 
 use quorate_sim::faults::{Fault, Verb};
 use quorate_sim::plan::Trigger;
 use quorate_sim::scenario::ROWS;
+use quorate_sim::settings::profile::Profile;
 
 use super::documents::document;
 use super::source::{Source, spoken_words, words};
@@ -101,7 +102,7 @@ fn the_glossary_explains_every_public_type() {
 }
 
 #[test]
-fn the_glossary_explains_every_scenario_word_and_metric() {
+fn the_glossary_explains_every_scenario_word_profile_and_metric() {
     let glossary = glossary();
     let explained = explained(&glossary);
     let verbs = Verb::syntax().into_iter().map(|syntax| syntax.verb);
@@ -110,6 +111,10 @@ fn the_glossary_explains_every_scenario_word_and_metric() {
     let settings = ROWS.iter().map(|row| row.name);
     for word in verbs.chain(triggers).chain(faults).chain(settings) {
         assert!(explained.contains(&spoken_words(word)), "ARCHITECTURE.md: no line for `{word}`");
+    }
+    for profile in Profile::all() {
+        let row = format!("| {} | {} |", profile.name, profile.summary);
+        assert!(glossary.contains(&row), "ARCHITECTURE.md: no line `{row}`");
     }
     let metrics = document("docs/METRICS.md");
     let names = metrics.split('`').filter_map(|word| word.split('{').next());

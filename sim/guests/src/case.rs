@@ -1,4 +1,5 @@
-//! The cases that a guest can run: the simulator's own, without what only quorate has.
+//! The cases that a guest can run: the simulator's own, without the settings and faults that only
+//! quorate has.
 
 use std::collections::BTreeSet;
 
@@ -74,7 +75,7 @@ const SETTINGS: [&str; 22] = [
 ];
 
 /// The factor by which clients pause longer than those of quorate, because drivers of guests do not
-/// bound what waits for a node.
+/// bound the number of requests that wait for a node.
 const PAUSES: u32 = 4;
 
 /// The words that a line of the plan begins with.
@@ -159,7 +160,10 @@ fn problem<G: Guest>(op: &Op) -> Option<String> {
     if let When::On(condition) = op.when
         && !TRIGGERS.contains(&condition.trigger)
     {
-        return Some(format!("`{op}`: a guest does not tell when it {}", condition.trigger.name()));
+        return Some(format!(
+            "`{op}`: a guest does not report when it {}",
+            condition.trigger.name()
+        ));
     }
     let fault = op.verb.fault();
     if fault.is_some_and(|fault| G::EXCLUDED.contains(&fault)) {

@@ -1,7 +1,7 @@
-//! The checks of a run: what no core may do, with the ids of the simulator's own checks.
+//! The checks of a run: actions that no core may take, with the ids of the simulator's own checks.
 //!
-//! They see writes, messages, applied entries and leaders as the cluster carries them out, and know
-//! nothing of the core but what it tells.
+//! They observe writes, messages, applied entries and leaders as the cluster carries them out, and
+//! know about a core only what it reports.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(crate) fn violated(id: &str, at: SimTime, finding: String) -> Failure {
     Failure::of(check.violation_at(finding, at))
 }
 
-/// A committed entry.
+/// An entry that some node has applied.
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) entry: Entry,
@@ -193,10 +193,10 @@ impl Checks {
             }
             return Ok(());
         }
-        let majority = disks.len() / 2 + 1;
+        let nodes = disks.len();
         let durable = disks.filter(|disk| disk.holds(index, entry)).count();
-        if durable < majority {
-            let text = format!("{node} applies {index} with it on {durable} disks");
+        if durable <= nodes / 2 {
+            let text = format!("{node} applies {index}, which is on {durable} of {nodes} disks");
             return self.violated("S12", text);
         }
         if let Some(Operation { number, .. }) = Operation::of(&entry.command)

@@ -50,7 +50,8 @@ impl Clients {
         let number = self.requests.len() as u64 + 1;
         let name = self.model.values.intern(Value::Text(format!("r{register}")));
         let call = if is_read { KvCall::Get } else { KvCall::Put(self.value(number)) };
-        // Each operation is a client of its own, because a client waits for no unknown outcome.
+        // In the history each operation is a client of its own, because a client continues after an
+        // operation whose outcome is unknown.
         let client_id = Client(number as u32);
         let pending = Some(self.recorder.invoke(client_id, KvOp { key: name, call }));
         let operation = Operation { number, register, is_read };
@@ -58,7 +59,7 @@ impl Clients {
         number
     }
 
-    /// Returns the id of a value in the history; that of no value is the initial one.
+    /// Returns the id of a value in the history; the number 0 is the initial value.
     fn value(&self, number: u64) -> ValueId {
         match number {
             0 => self.model.init,

@@ -26,7 +26,8 @@ use crate::schedule::Schedule;
 /// The ticks of a node's clock between two heartbeats.
 const HEARTBEAT_TICKS: u32 = 2;
 
-/// A future event. The number of a node's start comes with what ends with its process.
+/// A future event. An event that a restart of its node cancels names the number of the node's
+/// start.
 #[derive(Debug)]
 pub(crate) enum Event<M> {
     Tick { place: usize, start: u16 },
@@ -207,7 +208,7 @@ impl<G: Guest> Cluster<G> {
         node.core = Some(core);
         node.effects.extend(effects.0);
         let start = node.start;
-        self.trace(place, || format!("starts for the {start}th time"));
+        self.trace(place, || format!("starts, start {start} of its disk"));
         self.schedule.after(tick, Event::Tick { place, start });
         if start > 1 {
             self.fire(Trigger::Restarts, place)?;
@@ -271,8 +272,8 @@ impl<G: Guest> Cluster<G> {
         self.proceed(place)
     }
 
-    /// Lets a node go on until it waits for its disk, or has nothing to do. A node that is about to
-    /// do something goes on by itself.
+    /// Lets a node go on until it waits for its disk, or has nothing to do. Does nothing if the
+    /// node is inside such a call already, which then continues.
     fn proceed(&mut self, place: usize) -> Checked {
         if std::mem::replace(&mut self.nodes[place].is_busy, true) {
             return Ok(());
@@ -487,7 +488,9 @@ impl<G: Guest> Cluster<G> {
         before.for_each(|committed| expected.execute(&committed.entry.command));
         let found = Machine::decode(&state);
         if self.checks.committed().len() < index as usize || found.as_ref() != Some(&expected) {
-            let text = format!("{node} restores a state at {index} that no log leads to");
+            let text = format!(
+                "{node} restores a state at {index} that is not the state of the committed log"
+            );
             return Err(violated("S25", now, text));
         }
         if index < self.nodes[place].applied {
@@ -499,7 +502,7 @@ impl<G: Guest> Cluster<G> {
         self.fire(Trigger::RestoresSnapshot, place)
     }
 
-    /// Tells the client of an operation its result.
+    /// Sends the result of an operation to its client.
     fn reply(&mut self, number: u64, value: u64) {
         self.digest = mix(self.digest, mix(number, value));
         self.clients.reply(number, value);

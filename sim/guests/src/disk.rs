@@ -33,7 +33,7 @@ pub struct Snapshot {
 pub enum Write {
     /// The term, and the node voted for in it.
     Term(u64, Option<NodeId>),
-    /// The commit index.
+    /// The commit index, which a restart may read.
     Commit(u64),
     /// Entries after an index, in place of all that the log had there.
     Append(u64, Vec<Entry>),
@@ -41,7 +41,7 @@ pub enum Write {
     Compact(Snapshot),
     /// A received snapshot, in place of the whole log.
     Install(Snapshot),
-    /// A named record.
+    /// A record of the core's own, with its name.
     Record(&'static str, Vec<u8>),
     /// Writes that a crash keeps or loses together.
     All(Vec<Write>),
@@ -50,17 +50,17 @@ pub enum Write {
 /// The content of a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
-    /// The term.
+    /// The term written last; 0 at first.
     pub term: u64,
     /// The node voted for in the term.
     pub vote: Option<NodeId>,
-    /// The commit index.
+    /// The commit index written last; 0 at first.
     pub commit: u64,
     /// The snapshot before the log, if there is one.
     pub snapshot: Option<Snapshot>,
     /// The entries after the snapshot.
     pub entries: Vec<Entry>,
-    /// The named records.
+    /// The core's own records, by name.
     pub records: BTreeMap<&'static str, Vec<u8>>,
 }
 

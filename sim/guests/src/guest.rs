@@ -1,4 +1,4 @@
-//! The door: the trait that a consensus core implements to be run in a cluster with faults.
+//! The trait that a consensus core implements to be run in a cluster with faults.
 //!
 //! A node takes inputs and answers with effects. The cluster carries them out in their order, and a
 //! crash may fall between any two of them.
@@ -12,8 +12,8 @@ use crate::disk::{Bytes, Disk, Entry, Snapshot, Write};
 
 pub use quorate::types::NodeId;
 
-/// A node of a consensus core, as a state machine without IO: it takes the inputs that have arrived,
-/// and then tells their effects.
+/// A node of a consensus core, as a state machine without IO: it takes the inputs that have
+/// arrived, and then reports their effects.
 ///
 /// The first six methods are required. Each of the others lets the cluster do or check more.
 pub trait Guest: Sized {
@@ -38,7 +38,7 @@ pub trait Guest: Sized {
     /// One tick of the node's clock has passed.
     fn tick(&mut self);
 
-    /// A message arrives.
+    /// A message of another node arrives.
     fn receive(&mut self, from: NodeId, message: Self::Message);
 
     /// A client proposes a command. Returns false if the node declines it, and the command will
@@ -153,7 +153,7 @@ pub enum Effect<M> {
     Write(Write),
     /// Waits until all writes are durable. The node takes no input meanwhile.
     Sync,
-    /// Sends a message.
+    /// Sends a message to this node.
     Send(NodeId, M),
     /// Applies the committed entry at the index.
     Apply(u64, Entry),
@@ -174,7 +174,7 @@ impl<M> Default for Effects<M> {
 }
 
 impl<M> Effects<M> {
-    /// Adds a write.
+    /// Adds a write to the disk.
     pub fn write(&mut self, write: Write) {
         self.0.push(Effect::Write(write));
     }
@@ -184,7 +184,7 @@ impl<M> Effects<M> {
         self.0.push(Effect::Sync);
     }
 
-    /// Adds a message.
+    /// Adds a message to another node.
     pub fn send(&mut self, to: NodeId, message: M) {
         self.0.push(Effect::Send(to, message));
     }

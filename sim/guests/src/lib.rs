@@ -1,4 +1,4 @@
-//! The simulator's storms for the consensus cores of other libraries.
+//! Chaos runs of the simulator for the consensus cores of other libraries.
 //!
 //! A core becomes a [`guest::Guest`] by an adapter of a hundred lines or so. [`run::run`] then runs
 //! it in a cluster with faults, as the simulator runs quorate: the same seeds, plans of faults,

@@ -20,7 +20,8 @@ impl Machine {
         }
     }
 
-    /// Changes the state by later commands, of which `later` is the state after them alone.
+    /// Applies the effect of later commands, where `later` is the state that these commands alone
+    /// produce from the initial state.
     pub fn merge(&mut self, later: &Machine) {
         let written = self.0.iter_mut().zip(later.0).filter(|(_, number)| *number > 0);
         written.for_each(|(register, number)| *register = number);
@@ -55,7 +56,7 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// Returns the command of the operation, in so many bytes if it does not need more.
+    /// Returns the command of the operation, padded to at least `bytes` bytes.
     pub(crate) fn command(self, bytes: u64) -> Bytes {
         let Operation { number, register, is_read } = self;
         let word = (number * REGISTERS as u64 + register as u64) << 1 | u64::from(is_read);

@@ -1,4 +1,5 @@
-//! One node of a cluster: its core, its disk, what it still has to do, and its state machine.
+//! One node of a cluster: its core, its disk, its waiting inputs and effects, and its state
+//! machine.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use crate::machine::Machine;
 /// An input that waits for its node.
 #[derive(Debug)]
 pub(crate) enum Input<M> {
-    /// The clock ticks.
+    /// A tick of the node's clock.
     Tick,
-    /// A message arrives.
+    /// A message of this node arrives.
     Message(NodeId, M),
     /// A client asks for an operation.
     Operation(u64),
@@ -57,7 +58,7 @@ pub(crate) struct Handicap {
     pub(crate) clock_ppm: i32,
     /// The additional time of a sync.
     pub(crate) sync: Duration,
-    /// The number of steps so far, which names its choices.
+    /// The number of steps so far, which is part of the key of each random choice.
     pub(crate) steps: u32,
 }
 

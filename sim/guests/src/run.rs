@@ -33,7 +33,7 @@ pub fn run<G: Guest>(case: &Case, options: &RunOptions) -> Outcome {
     };
     let scenario = Scenario::of(case.clone(), Vec::new(), &options.workload);
     if case::check::<G>(&scenario).is_err() {
-        // Shrinking asks for runs that no guest has; they do not fail.
+        // Shrinking may try a case that no guest can run; such a run does not fail.
         return outcome;
     }
     let mut cluster = Cluster::<G>::new(case, options.trace.clone());

@@ -209,7 +209,7 @@ impl<G: Guest> Cluster<G> {
         Ok(())
     }
 
-    /// Tells two nodes that they can reach each other again, if they can.
+    /// Notifies two nodes that they can reach each other again, if they can.
     pub(crate) fn reconnect(&mut self, one: usize, other: usize) -> Checked {
         let count = self.nodes.len();
         let is_open =

@@ -85,7 +85,7 @@ fn a_line_that_no_guest_understands_is_an_error() {
         ("nodes 3\nat 1s wipe n1", "`at 1s wipe n1`: a cluster of guests has no such fault"),
         (
             "nodes 3\nwhen n1 sends heartbeat, crash it",
-            "`when n1 sends heartbeat, crash it`: a guest does not tell when it sends heartbeat",
+            "`when n1 sends heartbeat, crash it`: a guest does not report when it sends heartbeat",
         ),
     ];
     for (text, expected) in lines {

@@ -1,6 +1,6 @@
-//! Leaders' logs and followers' acknowledgements: S6, S9, the part of S17 about the durable index
-//! that a node reports, and the part of S24 about acknowledgements from a disk that the membership
-//! does not name.
+//! Leaders' logs and followers' acknowledgements: S6, S9, S45, the part of S17 about the durable
+//! index that a node reports, and the part of S24 about acknowledgements from a disk that the
+//! membership does not name.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Incarnation, Index, Message, NodeId, Term, Write};

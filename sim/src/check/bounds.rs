@@ -40,7 +40,7 @@ pub struct Bounds {
     pub costs: Costs,
     /// The configuration of every node, except for the node's id.
     pub config: Config,
-    /// The same with the bounds of storage, snapshots and state comparison.
+    /// The same configuration, with the bounds of storage, snapshots and state comparison.
     pub replica: ReplicaConfig,
     /// The most by which a clock may run too fast or too slow, in parts per million.
     pub drift_ppm: u32,

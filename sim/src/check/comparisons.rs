@@ -1,5 +1,5 @@
-//! State comparison between nodes: the replies are true, and comparisons take place. It is the part
-//! of S31 about replies, and L8.
+//! State comparison between nodes: the replies are true, and comparisons take place. This file has
+//! the part of S31 about replies, and L8.
 
 use std::time::Duration;
 
@@ -130,8 +130,8 @@ impl Rule for Comparisons {
         }
         let (id, applied, compared) = (status.id, machine.applied, machine.compared);
         L8.violated(format!(
-            "{id} has not compared its state since {since} s for {bound:?}: it has applied index \
-             {applied}, and index {compared} when it last compared its state"
+            "{id} has not compared its state within {bound:?} after {since} s: it has applied \
+             index {applied}, and had applied index {compared} at its last comparison"
         ))
     }
 }

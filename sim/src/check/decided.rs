@@ -1,5 +1,5 @@
 //! The entries that a quorum of disks has decided, by which the committed log grows: S12, and the
-//! parts of S11, S23 and S24 about commits.
+//! parts of S11, S23, S24 and S38 about commits.
 
 use quorate::types::{Index, Membership};
 

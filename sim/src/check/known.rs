@@ -81,10 +81,10 @@ impl Known {
         }
     }
 
-    /// Begins an observation at `now`, and returns whether the checks may believe it. They make an
-    /// unknown outcome of a client's answer from a state machine that may be wrong, or disregard it
-    /// if the operation has an outcome or the answer declines it. A quarantined node must not
-    /// answer.
+    /// Begins an observation at `now`, and returns whether the checks may believe it. An answer
+    /// from a state machine that may be wrong counts as an unknown outcome of the operation; it is
+    /// ignored if the operation already has an outcome, or if the answer declines the command. A
+    /// quarantined node must not answer (S31).
     #[inline]
     pub(super) fn begin(&mut self, now: SimTime, seen: &mut Observation<'_>) -> CheckResult<bool> {
         self.now = now;

@@ -209,8 +209,8 @@ fn check_lineages(
 ) -> CheckResult {
     if !is.descends_from(was) {
         return S22.violated(format!(
-            "{id} changes its membership at index {at} from {was} to {is}, but forgets when the \
-             last survivors continued"
+            "{id} changes its membership at index {at} from {was} to {is}, but loses the record \
+             of a takeover by survivors"
         ));
     }
     let begins = is.lineages().last().is_some_and(|last| !was.lineages().contains(last));

@@ -1,11 +1,11 @@
 //! The safety and liveness checks: invariants that hold at every moment of a run, and the progress
 //! of the core in the stabilization phase.
 //!
-//! The checks observe a run from outside. What several of them read is in one place, the knowledge;
-//! it models each node's disk and memory from the writes that the node submits. Rules compare the
-//! node's messages and status with it. The model stores the id of the last entry of each run of
-//! equal terms in a log, so the cost of an event grows with the number of elections in a run and
-//! hardly with the number of entries.
+//! The checks observe a run from outside. The facts that several of them read are in one place, the
+//! knowledge (`known.rs`), which models each node's disk and memory from the writes that the node
+//! submits. Rules compare the node's messages and status with it. The model stores the id of the
+//! last entry of each run of equal terms in a log, so the cost of an event grows with the number of
+//! elections in a run and hardly with the number of entries.
 
 mod append;
 mod apply;
@@ -88,9 +88,9 @@ macro_rules! rules {
 }
 
 // The rules in the order in which they check an event: if it violates several, the first reports
-// it. What contradicts the committed log stands first, then what contradicts votes, disks and the
-// log of the leader, and then what state machines and clients make of a wrong log. Deadlines are
-// last, because their findings say the least.
+// it. Unexpected stops are first, then contradictions of the committed log, of votes, of
+// acknowledgements and of disks, and then the effects of a wrong log on state machines and clients.
+// Deadlines are last, because their findings say the least.
 rules! {
     stops::Stops
     commit::Commit

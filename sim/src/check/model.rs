@@ -28,10 +28,11 @@ pub(super) struct Node {
     pub(super) memory: Image,
     /// The contents of the disk that survive a crash now.
     pub(super) disk: Image,
-    /// While the node is uncertain, the contents of its disk when it last was certain. What it
-    /// acknowledged then may still count.
+    /// While the node is uncertain, the contents of its disk when it last was certain. The entries
+    /// that it acknowledged then may still count.
     pub(super) counted: Option<Image>,
-    /// The logs of this disk before each truncation. A lost end may bring one of them back.
+    /// The logs of this disk before each truncation. If the disk loses its last flushes, one of
+    /// these may be its log again.
     truncated: Vec<Log>,
     /// The copy of the disk to which the world may roll it back.
     copy: Option<Box<DiskCopy>>,
@@ -40,7 +41,7 @@ pub(super) struct Node {
     /// The disks that the node lost.
     lost: Vec<LostDisk>,
     /// The entries of the log that the node knows to be damaged. For each, whether the node has
-    /// started without its content, and has not got it since.
+    /// started without its content, and has not received it since.
     pub(super) damaged: BTreeMap<Index, bool>,
     /// The last index up to which memory and disk are known to hold the same entries.
     synced: Index,
@@ -146,8 +147,8 @@ impl Node {
         }
     }
 
-    /// The contents of the disk `which` that count in a quorum. Those of an uncertain node do not:
-    /// what it had when it last was certain does, because it may have acknowledged that.
+    /// The contents of the disk `which` that count in a quorum. For an uncertain node, they are the
+    /// contents of its disk when it last was certain, because it may have acknowledged those.
     pub(super) fn counted_of(&self, which: DiskRef) -> &Image {
         let counted = match which {
             DiskRef::Current => &self.counted,
@@ -161,7 +162,8 @@ impl Node {
         self.disk.hard_state.is_uncertain
     }
 
-    /// Replaces the contents of the disk. If that makes the node uncertain, it keeps what counted.
+    /// Replaces the contents of the disk. If that makes the node uncertain, the previous contents
+    /// are those that count.
     fn replace_disk(&mut self, disk: Image) {
         let before = std::mem::replace(&mut self.disk, disk);
         if !self.disk.hard_state.is_uncertain {
@@ -171,8 +173,8 @@ impl Node {
         }
     }
 
-    /// The voters under the last membership in the log that the node knows: not a damaged one after
-    /// `snapshot` that it has started without.
+    /// The voters under the last membership that the node knows. It does not know a damaged
+    /// membership entry after `snapshot` if it has started without the content.
     pub(super) fn known_electorate(&self, snapshot: Index) -> &Arc<Electorate> {
         let log = &self.memory.log;
         if self.damaged.is_empty() {
@@ -408,7 +410,8 @@ impl Model {
     }
 
     /// Records the commit index of a node that has just started from a damaged disk. It may be less
-    /// than the one stored before: a lost header block is rebuilt with that of the block before it.
+    /// than the one stored before: a lost header block is rebuilt with the commit index of the
+    /// block before it.
     pub(super) fn lose_commit_hint(&mut self, slot: Slot, committed: Index) {
         let hint = &mut self.nodes[slot.0].commit_hint;
         *hint = committed.min(*hint);

@@ -1,4 +1,5 @@
-//! The clients' operations and their outcomes: the part of S19 about second outcomes and replies.
+//! The clients' operations and their outcomes: the parts of S19 about executions, outcomes and
+//! replies.
 
 use quorate::machine::{Outcome, Sequence, SessionId};
 use quorate::types::{EntryId, Freshness, Index, ReadLevel, Term};

@@ -167,7 +167,7 @@ impl Rule for OwnSnapshots {
 }
 
 impl OwnSnapshots {
-    /// Counts anew what the node applies.
+    /// Restarts the count of the entries that the node applies.
     fn restart(&mut self, known: &Known, node: NodeId) {
         let taker = &mut self.nodes[known.model.slot(node).0];
         *taker = Taker { last: taker.last, base: taker.base, ..Taker::default() };

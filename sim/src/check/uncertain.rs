@@ -58,7 +58,8 @@ impl Rule for Uncertain {
         S38.violated(format!("{id} is uncertain, but its role in term {term} is {role}"))
     }
 
-    /// Checks a write before the model applies it: a vote of an uncertain node, or its end.
+    /// Checks a write of an uncertain node before the model applies it: it may hold no vote, and it
+    /// may end the uncertainty only if a leader has confirmed the log.
     fn before_durable(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
         let (slot, node) = (known.model.slot(id), known.model.of(id));
         let Some(hard) = write.hard_state.filter(|_| node.is_uncertain()) else { return Ok(()) };
@@ -120,7 +121,7 @@ fn counting(message: &Message) -> Option<String> {
         body if body.acknowledged() > Index::ZERO => {
             Some(format!("acknowledges index {}", body.acknowledged()))
         }
-        // Round 0 is that of no leader: the message replies to one of an earlier term.
+        // No leader has a round 0: such a message replies to a heartbeat of an earlier term.
         Body::HeartbeatReply { round, ready, .. } if *round > 0 && !ready.is_uncertain => {
             Some("confirms a round".to_owned())
         }

@@ -1,4 +1,5 @@
-//! Explanations of acknowledgements, S6, and of durable state, S17 and S28.
+//! Explanations of acknowledgements, S6, of durable state, S17 and S28, and of uncertain nodes,
+//! S38.
 
 use quorate::types::{Body, Index, Message, NodeId};
 

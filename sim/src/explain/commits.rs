@@ -1,4 +1,4 @@
-//! Explanations of wrong commits, S10 to S14, S16 and S33, and of their quorums, S23 and S24.
+//! Explanations of wrong commits, S10 to S14 and S33, and of their quorums, S23 and S24.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -161,10 +161,12 @@ pub(super) fn reject_reason(reason: MessageRejectReason) -> &'static str {
         MessageRejectReason::LogBehind => "its own log is more up to date",
         MessageRejectReason::LacksCommitted => "the candidate lacks committed entries",
         MessageRejectReason::AlreadyVoted => "it already voted for another node in that term",
-        MessageRejectReason::LeaderHeard => "it heard from a leader within the election timeout",
+        MessageRejectReason::LeaderHeard => {
+            "it leads, or heard from a leader within the election timeout"
+        }
         MessageRejectReason::VoteWithheld => "it withholds its vote under a vote lease",
         MessageRejectReason::NotVoter => {
-            "the sender is no member, or has no vote, in its membership"
+            "its membership does not contain the sender, or gives the sender no vote"
         }
         MessageRejectReason::StaleTerm => "it is in a later term",
         MessageRejectReason::NoMembership => "it has no membership yet",
@@ -176,12 +178,16 @@ pub(super) fn reject_reason(reason: MessageRejectReason) -> &'static str {
         }
         MessageRejectReason::SecondLeader => "the term has another leader",
         MessageRejectReason::UnknownIncarnation => {
-            "the sender's disk is not the one in its membership"
+            "its membership names another disk of the sender"
         }
         MessageRejectReason::RolledBackDisk => "the sender's disk lost acknowledged entries",
         MessageRejectReason::LogUncertain => "its own log may lack acknowledged entries",
         MessageRejectReason::OutboxFull => "too many messages wait for its disk",
         MessageRejectReason::DiskFull => "its disk is full",
+        MessageRejectReason::ReadNotReady => {
+            "it cannot confirm a read index or the end of its log yet"
+        }
+        MessageRejectReason::OtherBootstrapPeers => "the sender has other bootstrap peers",
         _ => "the message is invalid",
     }
 }

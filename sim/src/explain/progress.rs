@@ -171,7 +171,7 @@ fn rejections(history: &History<'_>, draft: &mut Draft, node: NodeId, since: Eve
     let most = counts.into_iter().max_by_key(|(_, (count, _))| *count);
     if let Some(((from, message, why), (count, id))) = most.filter(|(_, (count, _))| *count > 2) {
         let sentence =
-            format!("{node} rejects {from}'s {message} for the {count}th time because {why}");
+            format!("{node} rejects {from}'s {message}, {count} times so far, because {why}");
         draft.fact(id, history.at(id), sentence);
     }
 }

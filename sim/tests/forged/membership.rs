@@ -103,8 +103,8 @@ crate::forgeries! {
     |stage| stage.takes(1, &[change(2, 1, &of(&[1, 2]))])
 
     S22 a_membership_forgets_that_survivors_continued on survivors
-    "n1 changes its membership at index 3 from {n1 n2} to {n1 n2} learners {n3}, but forgets when \
-     the last survivors continued"
+    "n1 changes its membership at index 3 from {n1 n2} to {n1 n2} learners {n3}, but loses the \
+     record of a takeover by survivors"
     |stage| {
         let lineage = Lineage { by: NodeId(1), at: id(2, 1) };
         stage.all_hold(&[1, 2], &[change(2, 1, &of(&[1, 2]).with_lineage(lineage))]);

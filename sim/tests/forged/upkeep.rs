@@ -169,8 +169,8 @@ crate::forgeries! {
     |stage| stage.does_not_know_digest(3)
 
     L8 a_node_does_not_compare_its_state on applied
-    "n1 has not compared its state since 1.006500 s for 6s: it has applied index 4, and index 0 \
-     when it last compared its state"
+    "n1 has not compared its state within 6s after 1.006500 s: it has applied index 4, and had \
+     applied index 0 at its last comparison"
     |stage| {
         stage.stabilizes(&[1, 2, 3]);
         stage.has_snapshot(1, id(4, 1), 2);

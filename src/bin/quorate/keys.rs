@@ -25,6 +25,7 @@ Examples:
 The put is executed at most once, also across leader changes, and exactly once if the exit code is
 0. Exit code 4: the timeout expired, and the put may have been executed, or may still be.")]
 pub(crate) struct PutFlags {
+    /// Key whose value is set
     key: String,
     /// Value to set; `-` reads it from standard input, unchanged
     value: String,
@@ -49,6 +50,7 @@ one form: \\\\ for a backslash, \\t, \\n and \\r, and \\xff for any other byte.
 
 Exit code 1: no such key.")]
 pub(crate) struct GetFlags {
+    /// Key whose value is printed
     key: String,
     #[command(flatten)]
     read: ReadFlags,
@@ -108,6 +110,7 @@ Examples:
 
 Exit code 1: the key has another value, which is printed.")]
 pub(crate) struct CasFlags {
+    /// Key whose value is replaced
     key: String,
     /// Expected value of the key; without it, the key must not exist
     #[arg(long, value_name = "VALUE")]
@@ -129,6 +132,7 @@ Example:
 
 Exit code 1: no such key.")]
 pub(crate) struct DeleteFlags {
+    /// Key to delete, with its value
     key: String,
     #[command(flatten)]
     escaping: Escaping,

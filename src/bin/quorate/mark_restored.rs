@@ -24,10 +24,11 @@ Run this before the node starts on the older copy:
   quorate mark-restored d1
   quorate serve --data-dir d1
 
-The copy lacks what the node acknowledged after it was made. The mark is durable: the node starts
-uncertain. It neither votes nor counts until a leader has checked its log, and takes what it lacks
-from the other members. Without the mark its old vote may elect a leader that lacks acknowledged
-entries. Copies of the directories of a majority lose what was acknowledged since: no mark helps.
+The copy lacks the entries that the node acknowledged after the copy was made. The mark is durable:
+the node starts uncertain. It counts in no quorum until a leader has checked its log, and takes the
+missing entries from the other members. Without the mark its vote may elect a leader that lacks
+acknowledged entries. If a majority of the nodes start on older copies, acknowledged entries are
+lost, with or without marks.
 
 Exit code 5: in the copy the node alone is a quorum (the only voter, or the one with the casting
 vote of two), so no other member can check its log.";

@@ -67,7 +67,8 @@ settings! {
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",
         require_equals = true, value_name = "BOOL")]
     plaintext: bool,
-    /// Serve /metrics, /health and /live over HTTP at this address, or at this port on loopback
+    /// Serve /metrics, /health, /ready and /live over HTTP at this address, or at this port on
+    /// loopback
     #[arg(long, env = "QUORATE_METRICS", value_name = "ADDRESS")]
     metrics: ListenAddress,
     /// Serve a status page of the cluster over HTTP at this address, or at this port on loopback

@@ -67,10 +67,10 @@ pub struct Config {
     /// The most bytes of entries in flight to one peer; a single larger entry is sent alone.
     pub inflight_bytes_max: usize,
     /// The most bytes of entries in a leader's log that its own state machine has not applied, or
-    /// that its own disk lacks: a leader that needs neither for a commit keeps them all in memory.
-    /// Proposals that would exceed it are rejected as busy. Entries of earlier terms count too;
-    /// while an unapplied one of them is not in memory, the leader does not know its size and
-    /// accepts no proposal.
+    /// that its own disk lacks: a leader can commit entries without either, and keeps all of them
+    /// in memory meanwhile. Proposals that would exceed it are rejected as busy. Entries of earlier
+    /// terms count too; while an unapplied one of them is not in memory, the leader does not know
+    /// its size and accepts no proposal.
     pub unapplied_bytes_max: usize,
     /// The most proposals that wait for every live voter, committed ones included. Beyond it,
     /// further proposals of this kind are rejected as busy.

@@ -18,8 +18,9 @@ pub(crate) struct Ballot {
     withheld_until: Instant,
     /// The term in which the node started, or became certain.
     started_in: Term,
-    /// The highest commit index that a leader or a voter has named since the start, also after the
-    /// end of the log. Every node that may be elected has the entries up to there (Raft §5.4.3).
+    /// The highest commit index that a leader or a voter has named since the start. It may be after
+    /// the end of the log. Every node that may be elected has the entries up to there (Raft
+    /// §5.4.3).
     named_committed: Index,
 }
 
@@ -218,7 +219,7 @@ impl Ballot {
 
 #[cfg(feature = "explore")]
 impl Ballot {
-    /// Drops what was named of the commit index, unless it is after the log's own.
+    /// Resets the highest named commit index, unless it is after the log's commit index.
     pub(crate) fn normalize(&mut self, log: &Log) {
         if self.named_committed <= log.committed() {
             self.named_committed = Index::ZERO;

@@ -31,8 +31,8 @@ pub(crate) struct Candidate {
 }
 
 impl PreCandidate {
-    /// Asks every voter for a pre-vote. The node's own pre-vote needs no disk write, because it
-    /// binds nothing.
+    /// Asks every voter for a pre-vote. The node's own pre-vote needs no disk write, because a
+    /// pre-vote changes no state.
     pub(crate) fn new(common: &mut Common) -> PreCandidate {
         let mut tally = Tally::default();
         tally.count(common.id(), true);

@@ -1,5 +1,5 @@
-//! The node's waits that depend on its seed or on its earlier attempts: election timeouts, and the
-//! pauses of a leader between suspensions.
+//! The node's election timeouts, which depend on its seed, and the pauses of a leader between two
+//! suspensions.
 
 use core::time::Duration;
 
@@ -7,7 +7,8 @@ use crate::raft::api::config::Config;
 use crate::raft::election::jitter::Jitter;
 use crate::types::{Instant, Membership};
 
-/// The source of election timeouts, and when this node as leader acts by itself again.
+/// The source of election timeouts, and the time before which this node, as leader, suspends no
+/// voter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Timing {
     jitter: Jitter,

@@ -148,7 +148,7 @@ impl Follower {
         }
         let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
         // Without entries, and with a `prev` that was acknowledged before, the message only spreads
-        // the commit index: an answer would tell the leader nothing (docs/COST.md).
+        // the commit index, and the leader would learn nothing from a reply (docs/COST.md).
         let was_acknowledged = self.verified > Index::ZERO && matched <= self.verified;
         let is_answered = !entries.is_empty() || !was_acknowledged;
         match common.log().check_append(&entries) {
@@ -382,8 +382,8 @@ impl Follower {
     }
 
     /// Marks everything up to `last` as verified and committed, because the log or its snapshot has
-    /// it, and acknowledges it to the leader as soon as it is durable, but no damaged entry
-    /// (docs/REPAIR.md, R4).
+    /// it, and acknowledges it to the leader as soon as it is durable, except for damaged entries
+    /// and those after one (docs/REPAIR.md, R4).
     fn acknowledge_snapshot(&mut self, common: &mut Common, last: EntryId) {
         assert!(last.index <= common.log().last().index, "the acknowledged entry exists");
         self.verified = self.verified.max(last.index);
@@ -469,7 +469,7 @@ impl Follower {
         }
     }
 
-    /// Drops what, without leases, only matters to bounded reads.
+    /// Drops the recorded replies. Without leases, they only matter to bounded reads.
     pub(crate) fn forget_rounds(&mut self) {
         self.read_lease.forget_replies();
     }

@@ -11,8 +11,7 @@ use crate::raft::journal::Journal;
 use crate::raft::output::Output;
 use crate::types::{Entry, Index};
 
-/// The entries requested from the disk, and whether the node has yet to hand over the entries that
-/// were committed before its start.
+/// The entries requested from the disk, and whether the node has taken a step since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Apply {
     /// A step was taken. Before the first one, entries committed before the start may wait to be

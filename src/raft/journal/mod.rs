@@ -11,8 +11,8 @@ use crate::log::Log;
 use crate::raft::journal::outbox::Outbox;
 use crate::types::{Entry, EntryId, Index, Instant, Membership, SnapshotMeta, Write, WriteId};
 
-/// The log, the last snapshot, and the writes that make them durable. A change of one cannot miss
-/// the others.
+/// The log, the last snapshot, and the writes that make them durable. A change of the log or of the
+/// snapshot always reaches the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Journal {
     log: Log,

@@ -149,10 +149,10 @@ impl ChangeInProgress {
     }
 
     /// Whether the joint step may follow the staged membership: every new voter keeps up and was
-    /// heard from recently, and the nodes that count are a quorum of the joint membership. Without
-    /// that quorum an uncertain voter would never become certain, because it needs the quorum of
-    /// the others, and the joint membership needs the uncertain voter. A voter that has not replied
-    /// in this term may be uncertain.
+    /// heard from recently, and the nodes whose replies count are a quorum of the joint membership.
+    /// Without that quorum an uncertain voter would never become certain, because it needs the
+    /// quorum of the others, and the joint membership needs the uncertain voter. A voter that has
+    /// not replied in this term may be uncertain.
     fn may_enter_joint(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
         let membership = common.log().membership();
         let mut target = staged.target().iter();
@@ -275,8 +275,8 @@ pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) ->
     blocked.is_none() && is_membership_committed(common)
 }
 
-/// Whether a completed and committed change has removed the vote of this leader, which has
-/// committed an entry of its term.
+/// Whether a completed and committed change has removed the vote of this leader. The caller checks
+/// that the leader has committed an entry of its term.
 pub(crate) fn has_lost_vote(common: &Common) -> bool {
     let membership = common.log().membership();
     membership.is_settled() && !membership.is_voter(common.id()) && is_membership_committed(common)

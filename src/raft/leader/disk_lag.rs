@@ -8,7 +8,8 @@ use crate::types::{Index, Instant};
 /// How long the leader's disk has been late, compared with the disks of a quorum.
 ///
 /// A measurement begins when a quorum has entries that this disk lacks, and ends when this disk has
-/// them as well. One that takes longer than the tolerance is late; one in time resets the rest.
+/// them as well. A measurement that takes longer than the tolerance is late; one that does not ends
+/// the series of late ones before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct DiskLag {
     /// The last entry that a quorum had when the current measurement began, and that time.
@@ -21,7 +22,7 @@ pub(crate) struct DiskLag {
 /// The times by which a leader judges its disk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LagLimits {
-    /// The longest time by which a disk may be later than the disks of a quorum.
+    /// The longest time by which a disk may lag behind the disks of a quorum without being late.
     pub(crate) tolerance: Duration,
     /// How long a disk must be late before another node should lead. A pause in the writes of this
     /// length makes earlier measurements void.

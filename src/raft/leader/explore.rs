@@ -4,12 +4,12 @@ use crate::raft::leader::Leader;
 use crate::types::Instant;
 
 impl Leader {
-    /// Drops what, without leases, only matters to bounded reads.
+    /// Drops the recorded rounds. Without leases, they only matter to bounded reads.
     pub(crate) fn forget_rounds(&mut self) {
         self.lease.forget_rounds();
     }
 
-    /// Drops what only matters if a write to the disk takes long.
+    /// Drops the comparison of disks, which only matters if a write to the disk takes long.
     pub(crate) fn forget_disk_lag(&mut self) {
         self.transfers.forget_disk_lag();
     }

@@ -417,8 +417,8 @@ impl Leader {
         self.reads.push(LeaderRead { reader, index, round });
     }
 
-    /// Returns why this leader takes no step of a membership change now and transfers to no node of
-    /// higher priority, or `None` if it may: a transfer is under way, no entry of this term is
+    /// Returns the reason why this leader now takes no step of a membership change and begins no
+    /// transfer by itself, or `None` if it may: a transfer is under way, no entry of this term is
     /// committed, or the disk is full.
     fn blocked_reason(&self, common: &Common) -> Option<RejectReason> {
         if self.transfers.is_active() {

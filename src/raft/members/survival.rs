@@ -97,7 +97,7 @@ impl Survival {
         self.takeover_allowed = true;
     }
 
-    /// Forbids this node to take over, because it has lost its vote.
+    /// Forbids this node to take over, because it has lost its vote or has become uncertain.
     pub(crate) fn forbid_takeover(&mut self) {
         self.takeover_allowed = false;
     }

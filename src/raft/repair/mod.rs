@@ -171,8 +171,9 @@ fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
 }
 
 /// Limits contents that a peer sent to one write. A membership that this node does not know is
-/// written alone: if it is intact then, the disk has found its content to be right, and not another
-/// one's only.
+/// written alone, because the node uses its content once the disk reports the entry as intact.
+/// After a write with other entries, the report could be due to a content that an earlier write
+/// provided.
 fn limit(log: &Log, mut contents: Vec<Entry>) -> Vec<Entry> {
     let is_unknown = |entry: &Entry| log.is_unknown_membership(entry.id.index);
     let known = contents.iter().position(is_unknown).unwrap_or(contents.len());

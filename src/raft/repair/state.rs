@@ -1,5 +1,5 @@
-//! The state of a repair. The whole room changes it, because a request, a reply and the end of a
-//! write each concern several fields.
+//! The state of a repair. All of `src/raft/repair/` changes it, because a request, a reply and the
+//! end of a write each concern several fields.
 
 use core::time::Duration;
 
@@ -13,13 +13,14 @@ pub(crate) struct Repair {
     pub(super) asked: Option<NodeId>,
     /// The number of requests so far for the entries after `through`.
     pub(super) requests: usize,
-    /// The last index of which contents arrived, or for which every member was asked: the next
-    /// request is for later entries, or begins again at the first damaged one.
+    /// The last index whose content arrived, or for which every member was asked. The next request
+    /// is for later damaged entries or, if there are none, begins again at the first damaged one.
     pub(super) through: Index,
     /// The time of the next request, or of the next write of contents that are still in memory.
     pub(super) due: Instant,
-    /// Whether contents in memory are written then, if there are some. Otherwise a member is asked,
-    /// because the contents in memory may share a sector with others.
+    /// Whether the next step, at `due`, writes contents that are still in memory, if there are any.
+    /// Otherwise it asks a member, because those contents may share a sector with entries that are
+    /// missing.
     pub(super) is_memory_next: bool,
     /// Whether a write of contents is under way.
     pub(super) is_writing: bool,
@@ -27,8 +28,8 @@ pub(crate) struct Repair {
     pub(super) adopting: Option<EntryId>,
     /// The content under way, if it is a membership that this node does not know.
     pub(super) membership: Option<(Index, Membership)>,
-    /// When this node's leadership was first blocked by an entry that it can neither commit nor
-    /// send.
+    /// The time since which an entry after the commit index is damaged, so that this node could
+    /// neither commit nor send it as a leader.
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -66,20 +67,21 @@ impl Repair {
         (self.through, self.requests) = (last, 0);
     }
 
-    /// Whether a damaged entry after the commit index has kept this node, which leads, from
-    /// committing since `span` before `now` or longer. Such a leader has no other way on than to
-    /// let another node lead, because an entry that a leader has sent is never truncated by itself.
+    /// Whether an entry after the commit index has been damaged for at least `span` before `now`. A
+    /// leader then lets another node lead, because it can neither commit nor send the entry, and a
+    /// leader never truncates its own log (Raft §5.3).
     pub(crate) fn has_blocked_for(&self, span: Duration, now: Instant) -> bool {
         self.blocked_since.is_some_and(|since| now >= since.after(span))
     }
 
-    /// Whether the disk still has to adopt a snapshot. It ignores the request if it has a later
-    /// one, which is the log's then, or will be.
+    /// Whether the disk still has to adopt a snapshot. A disk that has a later snapshot ignores the
+    /// request; the log has that snapshot too, or will have it.
     pub(crate) fn is_adopting(&self, log: &Log) -> bool {
         self.adopting.is_some_and(|last| last.index > log.snapshot().index)
     }
 
-    /// Whether the disk has adopted the snapshot that ends with `last`, as it was asked to do.
+    /// Ends the adoption of the snapshot that ends with `last`. Returns false if the disk was not
+    /// asked to adopt it.
     pub(crate) fn end_adoption(&mut self, last: EntryId) -> bool {
         self.adopting.take_if(|adopting| *adopting == last).is_some()
     }

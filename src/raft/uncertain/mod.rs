@@ -1,6 +1,6 @@
 //! Uncertain nodes: a node whose log may lack entries that it acknowledged, and whose term and vote
-//! may be old, counts for nothing until a leader has confirmed how far its log must reach, and the
-//! log does (docs/REPAIR.md, R3).
+//! may be old, counts for nothing until a leader has confirmed how far its log must reach, and its
+//! log reaches that far (docs/REPAIR.md, R3).
 
 pub(crate) mod state;
 
@@ -11,8 +11,8 @@ use crate::types::{Body, Index, NodeId};
 
 /// Makes the node uncertain, because `from`, the leader of its term, knows that its disk was rolled
 /// back. Acknowledgements and votes that wait for the disk are dropped. A late copy of the message,
-/// which arrives after the node became certain in this term, changes nothing: a disk is rolled back
-/// while its node is down.
+/// which arrives after the node became certain in this term, changes nothing, because a disk is
+/// rolled back only while its node is down, and this node has not restarted since.
 pub(crate) fn on_rolled_back(common: &mut Common, from: NodeId) {
     if common.ballot.is_uncertain() || common.health.log_end.became_certain_in(common.term()) {
         return;
@@ -45,7 +45,7 @@ pub(crate) fn on_log_end(common: &mut Common, from: NodeId, start_id: u64, last:
 
 /// Makes the node certain again once its log has everything that it must have, durably. `verified`
 /// is the index up to which the log equals that of the leader of the current term. Every later
-/// message waits until the node's term, and that it is certain, are durable too.
+/// message waits until the hard state, with the node's term and its certainty, is durable too.
 #[inline]
 pub(crate) fn advance(common: &mut Common, verified: Index) {
     if !common.ballot.is_uncertain() {

@@ -5,8 +5,8 @@ use core::time::Duration;
 use crate::log::Log;
 use crate::types::{Index, Instant, Term};
 
-/// The request of an uncertain node, and the last reply to it. While the node is certain, it has at
-/// most the term in which the node became certain.
+/// The request of an uncertain node, and the last reply to it. While the node is certain, only
+/// `certain_since` can be set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LogEndRequest {
     /// When a leader was last asked.

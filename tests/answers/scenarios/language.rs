@@ -5,14 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-use super::play::{Play, Room};
+use super::play::{Bounds, Play};
 use super::script::Scenario;
 
 /// Plays these steps on new voters 1, 2 and 3 with the given configuration.
 fn play(config: Value, steps: Value) {
     let case = json!({"id": "own", "voters": [1, 2, 3], "config": config, "steps": steps});
     let scenario = Scenario::parse(&case).expect("the scenario can be parsed");
-    Play::new(&scenario, Room::Plenty).run(&scenario.steps);
+    Play::new(&scenario, Bounds::Wide).run(&scenario.steps);
 }
 
 #[test]
@@ -27,10 +27,10 @@ fn nodes_with_little_room_fetch_from_their_disks() {
         {"op": "expect", "applied_count": {"1": 5, "2": 5, "3": 5}}
     ]});
     let scenario = Scenario::parse(&case).expect("the scenario can be parsed");
-    for (room, fetch) in [(Room::Plenty, false), (Room::Cramped, true)] {
-        let mut play = Play::new(&scenario, room);
+    for (bounds, fetch) in [(Bounds::Wide, false), (Bounds::Tight, true)] {
+        let mut play = Play::new(&scenario, bounds);
         play.run(&scenario.steps);
-        assert_eq!(play.fetches() > 0, fetch, "{room:?}");
+        assert_eq!(play.fetches() > 0, fetch, "{bounds:?}");
     }
 }
 

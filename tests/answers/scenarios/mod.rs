@@ -6,7 +6,7 @@ mod play;
 mod script;
 
 use crate::cases::{CaseFile, Verdict};
-use play::{Play, Room};
+use play::{Bounds, Play};
 use script::Scenario;
 
 /// Runs every scenario of a file, with wide bounds and with tight ones; exactly those in `skips`
@@ -19,9 +19,9 @@ fn run(name: &str, skips: &[&str]) {
                 Verdict::Skipped("the candidate ends its campaign earlier".to_owned())
             }
             Ok(scenario) => {
-                for room in [Room::Plenty, Room::Cramped] {
-                    println!("{} with {room:?}", case["id"]);
-                    Play::new(&scenario, room).run(&scenario.steps);
+                for bounds in [Bounds::Wide, Bounds::Tight] {
+                    println!("{} with {bounds:?}", case["id"]);
+                    Play::new(&scenario, bounds).run(&scenario.steps);
                 }
                 Verdict::Passed
             }
@@ -29,9 +29,9 @@ fn run(name: &str, skips: &[&str]) {
     }
 }
 
-/// A scenario in which a candidate without a committed entry stays a candidate until it is healed.
-/// Here it becomes a follower as soon as a voter's reply names a commit index after its log.
-/// `tests/specs/uncertain/` shows that.
+/// A scenario in which a candidate that lacks a committed entry stays a candidate until the network
+/// is healed. Here it becomes a follower as soon as a voter's reply names a commit index after its
+/// log. `tests/specs/uncertain/` shows that.
 const DUEL: &str = "dueling-candidates";
 
 #[test]

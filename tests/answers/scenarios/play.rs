@@ -14,13 +14,13 @@ use crate::tables::role_named;
 
 /// The tightness of the bounds. No expectation depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    Plenty,
+pub(crate) enum Bounds {
+    Wide,
     /// Every bound is so low that entries are split and fetched from the disk wherever possible.
-    Cramped,
+    Tight,
 }
 
-fn cramp(config: &mut Config) {
+fn tighten(config: &mut Config) {
     config.message_entries_max = 1;
     config.inflight_messages_max = 2;
     config.inflight_entries_max = 2;
@@ -45,15 +45,15 @@ struct Patience {
 }
 
 impl Play {
-    pub(crate) fn new(scenario: &Scenario, room: Room) -> Play {
+    pub(crate) fn new(scenario: &Scenario, bounds: Bounds) -> Play {
         assert!(!scenario.manual, "an outline is not played");
         let membership =
             Membership::new(ids(&scenario.voters)).with_learners(ids(&scenario.learners));
         let mut cluster = Cluster::empty();
         for id in membership.ids().chain(ids(&scenario.spare)) {
             let mut config = plain(id);
-            if room == Room::Cramped {
-                cramp(&mut config);
+            if bounds == Bounds::Tight {
+                tighten(&mut config);
             }
             config.pre_vote = scenario.config.pre_vote;
             config.check_quorum = scenario.config.check_quorum;

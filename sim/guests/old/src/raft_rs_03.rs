@@ -1,5 +1,5 @@
-//! raft-rs 0.3.0 of June 2018, for the bugs that 0.3.1 fixed: what the checks find in it is known to
-//! be there.
+//! raft-rs 0.3.0 of June 2018, for the bugs that 0.3.1 fixed, so that every bug that the checks
+//! find in it is a known one.
 
 use raft_03::eraftpb::{ConfState, Entry as RaftEntry, HardState, Message, MessageType, Snapshot};
 use raft_03::util::limit_size;

@@ -141,7 +141,8 @@ impl<const BUG: u8> Guest for Broken<BUG> {
     }
 
     fn statement(from: NodeId, to: NodeId, message: &Message) -> Statement {
-        // A core that tells nothing about its messages is found by what it applies.
+        // If a core states nothing about its messages, the check of its applied entries finds the
+        // bug.
         match BUG {
             WRITES_NO_ENTRIES => Statement::default(),
             _ => Tiny::statement(from, to, message),

@@ -136,7 +136,8 @@ impl<const SNAPSHOTS: bool> Guest for OmniPaxos<SNAPSHOTS> {
 
     fn compact(&mut self, snapshot: Snapshot) {
         if SNAPSHOTS {
-            // It declines what it has not decided or has compacted already.
+            // omnipaxos declines a snapshot of entries that it has not decided, or has compacted
+            // already.
             let _ = self.paxos.snapshot(Some(snapshot.index as usize), true);
         }
     }

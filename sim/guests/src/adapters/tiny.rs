@@ -277,7 +277,8 @@ impl Tiny {
         } else {
             *next = last.max(*known) + 1;
         }
-        // Only the reply to the latest batch asks for the next one, so that copies do not add up.
+        // Only the reply to the latest batch asks for the next one, so that duplicated replies do
+        // not multiply the entries that are sent.
         let continues = !matched || *next == last + 1;
         self.advance_commit();
         if continues && last < self.last() {
@@ -285,7 +286,7 @@ impl Tiny {
         }
     }
 
-    /// Commits what a majority has, if it is of this term (Raft §5.4.2).
+    /// Commits the entries that a majority has, if the last of them is of this term (Raft §5.4.2).
     fn advance_commit(&mut self) {
         let Role::Leader { peers } = &self.role else { return };
         let mut known: Vec<u64> = peers.iter().map(|(.., known)| *known).collect();

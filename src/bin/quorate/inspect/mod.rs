@@ -37,8 +37,8 @@ Examples:
 Reads and verifies every sector of the log and the snapshots. Exit code 1: something is damaged; the
 file and the offset are printed. Entries that are `repairable` have lost their content only: the
 node starts, and takes it from the other members. If acknowledged entries at the end of the log are
-`lost`, the node starts, and does not count before a leader has checked its log. Entries of a `torn`
-flush were never acknowledged, and a start drops them.";
+`lost`, the node starts, and counts in no quorum until a leader has checked its log. Entries of a
+`torn` flush were never acknowledged, and a start drops them.";
 
 pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError> {
     let place = flags.directory.display();

@@ -122,8 +122,8 @@ impl DirectoryReport {
         if let Some(lost) = &opened.lost_end {
             writeln!(
                 f,
-                "lost: {}; the node starts uncertain: it neither votes nor counts until a leader \
-                 has checked its log, and takes the entries from the other members",
+                "lost: {}; the node starts uncertain: it counts in no quorum until a leader has \
+                 checked its log, and takes the entries from the other members",
                 lost.without_advice()
             )?;
         }
