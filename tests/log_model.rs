@@ -423,16 +423,24 @@ fn hot_bytes(model: &Model) -> usize {
     hot.map(Entry::bytes).sum()
 }
 
+/// Appends one entry, or several at once, not all of which are of one term.
 fn append(log: &mut Log, model: &mut Model, terms: u64, bytes: usize) {
-    let last = model.last();
-    let term = Term((last.term.0 + terms).max(1));
-    model.serial += 1;
-    let mut command = model.serial.to_le_bytes().to_vec();
-    command.resize(8 + bytes, 0);
-    let payload = Payload::Command(Command::from(command));
-    let entry = Entry { id: EntryId::new(term, last.index.next()), payload };
-    log.append(entry.clone());
-    model.entries.push(entry);
+    let mut entries: Vec<Entry> = Vec::new();
+    for place in 0..=bytes as u64 % 4 {
+        let last = entries.last().map_or(model.last(), |entry| entry.id);
+        let later = if place == 0 { terms } else { place % 2 };
+        let term = Term((last.term.0 + later).max(1));
+        model.serial += 1;
+        let mut command = model.serial.to_le_bytes().to_vec();
+        command.resize(8 + bytes, 0);
+        let payload = Payload::Command(Command::from(command));
+        entries.push(Entry { id: EntryId::new(term, last.index.next()), payload });
+    }
+    match &entries[..] {
+        [entry] => log.append(entry.clone()),
+        several => log.append_all(several),
+    }
+    model.entries.extend(entries);
 }
 
 fn begin_apply(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: usize) {
@@ -444,16 +452,17 @@ fn begin_apply(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: 
     let durable = if model.machine_is_durable { model.durable } else { model.committed };
     let last = model.committed.min(durable);
     assert_eq!(log.applicable(), Index(last));
-    let Some((first, slice)) = log.next_to_apply(entries_max, bytes_max) else {
+    let Some((first, last_to_apply)) = log.next_to_apply() else {
         let busy = model.applying > model.applied || model.applied < model.snapshot.index.0;
         assert!(busy || model.applied >= last, "nothing is left to apply");
         return;
     };
     assert_eq!(model.applying, model.applied, "one batch at a time");
-    assert_eq!(first.0, model.applied + 1);
+    assert_eq!((first.0, last_to_apply.0), (model.applied + 1, last));
+    let slice = log.slice(first, last_to_apply, entries_max, bytes_max);
     check_slice(model, &slice, first.0, last, entries_max, bytes_max);
     let handed = match slice {
-        Slice::Hot(entries) => entries.last().expect("a batch is not empty").id.index,
+        Slice::Hot { entries, .. } => entries.last().expect("a batch is not empty").id.index,
         Slice::Cold { last } => last,
         Slice::Damaged => return,
     };
@@ -472,7 +481,8 @@ fn check_slice(
     bytes_max: usize,
 ) {
     match slice {
-        Slice::Hot(entries) => {
+        Slice::Hot { entries, bytes } => {
+            assert_eq!(*bytes, entries.iter().map(Entry::bytes).sum::<usize>());
             assert!(first >= model.hot_from || first > last.min(model.last().index.0));
             assert_eq!(*entries, model.read(first, last, entries_max, bytes_max));
         }

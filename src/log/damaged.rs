@@ -26,7 +26,11 @@ impl Damaged {
         self.0.contains_key(&index)
     }
 
+    #[inline]
     pub(crate) fn first_after(&self, index: Index) -> Option<Index> {
+        if self.0.is_empty() {
+            return None;
+        }
         self.0.range(index.next()..).next().map(|(index, _)| *index)
     }
 

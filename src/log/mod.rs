@@ -21,7 +21,7 @@ use crate::log::damaged::Damaged;
 use crate::log::memberships::Memberships;
 use crate::log::tail::Tail;
 use crate::log::term_runs::TermRuns;
-use crate::types::{Entry, EntryId, Index, Membership, Restored, SnapshotMeta, Term};
+use crate::types::{Entry, EntryId, Index, Membership, Payload, Restored, SnapshotMeta, Term};
 
 /// One node's log: its indices, terms and memberships, and its latest entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +46,12 @@ pub struct Log {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slice {
     /// In memory: as many as the bounds allow, at least one unless the range is empty.
-    Hot(Vec<Entry>),
+    Hot {
+        /// Consecutive entries from the first index of the range on; a clone shares commands.
+        entries: Vec<Entry>,
+        /// Their size in bytes, as [`Entry::bytes`] counts it.
+        bytes: usize,
+    },
     /// The first entry is not in memory: fetch the entries up to `last`, which respects the
     /// bound on their number.
     Cold {
@@ -137,6 +142,7 @@ impl Log {
     /// The last index up to which the disk is known to have this log with every content, or a
     /// snapshot of it. Only entries up to there are acknowledged and count for a commit.
     #[must_use]
+    #[inline]
     pub fn intact(&self) -> Index {
         self.durable.min(self.last_before_damage())
     }
@@ -144,6 +150,7 @@ impl Log {
     /// The last index before the first damaged entry after the snapshot; the last index of the log
     /// if none is damaged.
     #[must_use]
+    #[inline]
     pub fn last_before_damage(&self) -> Index {
         let first = self.damaged.first_after(self.snapshot.index);
         first.map_or(self.last().index, Index::previous)
@@ -213,6 +220,7 @@ impl Log {
 
     /// The active membership: the last one in the log, committed or not (Raft §6).
     #[must_use]
+    #[inline]
     pub fn membership(&self) -> &Membership {
         &self.memberships.last().1
     }
@@ -257,6 +265,7 @@ impl Log {
     /// The term of the entry at `index`; `None` if `index` is before the base or after the last
     /// entry.
     #[must_use]
+    #[inline]
     pub fn term_at(&self, index: Index) -> Option<Term> {
         self.runs.term_at(index)
     }
@@ -269,6 +278,7 @@ impl Log {
 
     /// Whether `id` is an entry of the log or its base (the consistency check of Raft §5.3).
     #[must_use]
+    #[inline]
     pub fn has(&self, id: EntryId) -> bool {
         self.term_at(id.index) == Some(id.term)
     }
@@ -289,9 +299,28 @@ impl Log {
     }
 
     /// Appends entries without a gap, the first of which must follow the last one.
+    #[inline]
     pub fn append_all(&mut self, entries: &[Entry]) {
-        entries.iter().for_each(|entry| self.record(entry));
+        let mut last = self.last();
+        for entry in entries {
+            assert!(entry.id.index == last.index.next(), "a log has no gap");
+            if entry.id.term != last.term {
+                self.record_through(last);
+            }
+            last = entry.id;
+            if let Payload::Membership(membership) = &entry.payload {
+                self.memberships.push(last.index, membership.clone());
+            }
+        }
+        self.record_through(last);
         self.tail.extend(entries);
+    }
+
+    /// Records that the entries after the last one, up to `last`, have the term of `last`.
+    fn record_through(&mut self, last: EntryId) {
+        if last.index > self.last().index {
+            self.runs.extend(last.term, last.index);
+        }
     }
 
     /// Records the term of the next entry, and its membership if it is one.
@@ -307,6 +336,7 @@ impl Log {
     /// Compares `entries`, which follow an entry of the log, with the log. Entries that were
     /// compacted count as equal.
     #[must_use]
+    #[inline]
     pub fn check_append(&self, entries: &[Entry]) -> AppendCheck {
         let base = self.base().index;
         let is_missing = |entry: &&Entry| entry.id.index > base && !self.has(entry.id);
@@ -431,6 +461,7 @@ impl Log {
     }
 
     /// Moves the commit index forward to `index`, never back.
+    #[inline]
     pub fn commit(&mut self, index: Index) {
         assert!(index <= self.last().index, "committed entries are in the log");
         self.committed = self.committed.max(index);
@@ -449,6 +480,7 @@ impl Log {
     /// Whether the state machine can be restored from the snapshot now: the snapshot is durable,
     /// and no batch is being applied.
     #[must_use]
+    #[inline]
     pub fn may_restore(&self) -> bool {
         let snapshot = self.snapshot.index;
         self.applying < snapshot && self.applying == self.applied && snapshot <= self.durable
@@ -464,26 +496,23 @@ impl Log {
     /// committed entry, because a crash takes it back as well. One that is durable itself gets only
     /// entries that are durable here, so that it is never ahead of the log after a crash.
     #[must_use]
+    #[inline]
     pub fn applicable(&self) -> Index {
         if self.machine_is_durable { self.committed.min(self.durable) } else { self.committed }
     }
 
-    /// Returns the first index and the entries to apply next. `None` if there are none, if a batch
-    /// is being applied, or if the snapshot must be restored first.
+    /// Returns the first and the last index of the entries to apply next. `None` if there are none,
+    /// if a batch is being applied, or if the snapshot must be restored first.
     #[must_use]
-    pub fn next_to_apply(&self, entries_max: usize, bytes_max: usize) -> Option<(Index, Slice)> {
-        if self.applied < self.snapshot.index {
-            return None;
-        }
+    #[inline]
+    pub fn next_to_apply(&self) -> Option<(Index, Index)> {
         let last = self.applicable();
-        if self.applying > self.applied || self.applied >= last {
-            return None;
-        }
-        let first = self.applied.next();
-        Some((first, self.slice(first, last, entries_max, bytes_max)))
+        let waits = self.applied < self.snapshot.index || self.applying > self.applied;
+        (!waits && self.applied < last).then(|| (self.applied.next(), last))
     }
 
     /// Marks the entries up to `index` as passed to the state machine.
+    #[inline]
     pub fn begin_apply(&mut self, index: Index) {
         assert!(index > self.applying, "entries are handed over once");
         assert!(self.applied >= self.snapshot.index, "entries follow the snapshot");
@@ -504,11 +533,12 @@ impl Log {
     /// but at least one; or the range to fetch, if `first` is not in memory, which ends before the
     /// first damaged entry. `first` must be after the base.
     #[must_use]
+    #[inline]
     pub fn slice(&self, first: Index, last: Index, entries_max: usize, bytes_max: usize) -> Slice {
         assert!(first > self.base().index, "the log still has the entry");
         let last = last.min(self.last().index);
         if first > last {
-            return Slice::Hot(Vec::new());
+            return Slice::Hot { entries: Vec::new(), bytes: 0 };
         }
         if first < self.tail.first() {
             let last_cold = last.min(self.tail.first().previous());
@@ -519,7 +549,8 @@ impl Log {
             };
             return Slice::Cold { last: last_cold.min(last_requested).min(last_intact) };
         }
-        Slice::Hot(self.tail.slice(first, last, entries_max, bytes_max))
+        let (entries, bytes) = self.tail.slice(first, last, entries_max, bytes_max);
+        Slice::Hot { entries, bytes }
     }
 
     /// Drops the oldest durable entries from memory while those in memory exceed `bytes_max` bytes.

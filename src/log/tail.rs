@@ -20,10 +20,12 @@ impl Tail {
         Tail { entries: VecDeque::new(), first, bytes: 0 }
     }
 
+    #[inline]
     pub(crate) fn first(&self) -> Index {
         self.first
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -36,11 +38,16 @@ impl Tail {
     }
 
     /// Appends entries, the first of which follows the last one in memory.
+    #[inline]
     pub(crate) fn extend(&mut self, entries: &[Entry]) {
         let first = entries.first().map(|entry| entry.id.index);
         assert!(first.is_none_or(|first| first == self.next()), "the tail has no gap");
-        self.bytes += entries.iter().map(Entry::bytes).sum::<usize>();
-        self.entries.extend(entries.iter().cloned());
+        self.bytes += total_bytes(entries);
+        match entries {
+            // Most entries of a cluster with little load arrive alone.
+            [entry] => self.entries.push_back(entry.clone()),
+            several => self.entries.extend(several.iter().cloned()),
+        }
     }
 
     /// Drops every entry after `last`.
@@ -76,28 +83,38 @@ impl Tail {
     }
 
     /// Returns up to `entries_max` entries from `first` to `last`, of at most `bytes_max` bytes
-    /// together, but at least one. The range must be in memory.
+    /// together, but at least one, and their bytes. The range must be in memory.
+    #[inline]
     pub(crate) fn slice(
         &self,
         first: Index,
         last: Index,
         entries_max: usize,
         bytes_max: usize,
-    ) -> Vec<Entry> {
+    ) -> (Vec<Entry>, usize) {
         assert!(first >= self.first && last < self.next(), "the tail holds the range");
         let start = usize::try_from(first.0 - self.first.0).expect("the tail fits in memory");
         let count = usize::try_from((last.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX);
-        let range = self.entries.range(start..).take(count.min(entries_max));
-        let mut bytes = 0;
-        let mut taken = 0;
-        for entry in range.clone() {
-            bytes += entry.bytes();
-            if bytes > bytes_max && taken > 0 {
-                break;
-            }
-            taken += 1;
+        let count = count.min(entries_max).min(self.entries.len() - start);
+        if count == 1 {
+            // Most slices of a cluster with little load.
+            let entry = &self.entries[start];
+            return (alloc::vec![entry.clone()], entry.bytes());
         }
-        range.take(taken).cloned().collect()
+        let (front, back) = self.entries.as_slices();
+        let end = (start + count).min(front.len());
+        let front = front.get(start..end).unwrap_or(&[]);
+        let start = (start + front.len()).saturating_sub(self.entries.len() - back.len());
+        let back = &back[start..start + count - front.len()];
+        let mut bytes = total_bytes(front) + total_bytes(back);
+        let mut taken = count;
+        if bytes > bytes_max {
+            (taken, bytes) = fitting(front.iter().chain(back), bytes_max);
+        }
+        let mut slice = Vec::with_capacity(taken);
+        slice.extend_from_slice(&front[..taken.min(front.len())]);
+        slice.extend_from_slice(&back[..taken - slice.len()]);
+        (slice, bytes)
     }
 
     /// Returns the entries in memory after `index`.
@@ -106,7 +123,26 @@ impl Tail {
         self.entries.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX))
     }
 
+    #[inline]
     fn next(&self) -> Index {
         Index(self.first.0 + self.entries.len() as u64)
     }
+}
+
+fn total_bytes(entries: &[Entry]) -> usize {
+    entries.iter().map(Entry::bytes).sum()
+}
+
+/// Returns the number of the first entries that have at most `bytes_max` bytes together, but at
+/// least one, and their bytes.
+fn fitting<'a>(entries: impl Iterator<Item = &'a Entry>, bytes_max: usize) -> (usize, usize) {
+    let (mut count, mut bytes) = (0, 0);
+    for entry in entries {
+        let with_entry = bytes + entry.bytes();
+        if with_entry > bytes_max && count > 0 {
+            break;
+        }
+        (count, bytes) = (count + 1, with_entry);
+    }
+    (count, bytes)
 }

@@ -19,16 +19,19 @@ impl TermRuns {
         TermRuns { starts: alloc::vec![base], last: base.index }
     }
 
+    #[inline]
     pub(crate) fn base(&self) -> EntryId {
         self.starts[0]
     }
 
+    #[inline]
     pub(crate) fn last(&self) -> EntryId {
         let run = self.starts[self.starts.len() - 1];
         EntryId::new(run.term, self.last)
     }
 
     /// The first entry of the log's last term; the base if all entries have its term.
+    #[inline]
     pub(crate) fn last_start(&self) -> EntryId {
         self.starts[self.starts.len() - 1]
     }
@@ -67,11 +70,15 @@ impl TermRuns {
 
     /// The term of the entry at `index`; `None` if `index` is before the base or after the last
     /// entry.
+    #[inline]
     pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
         if index < self.base().index || index > self.last {
             return None;
         }
-        Some(self.starts[self.run_of(index)].term)
+        // Most questions are about the latest entries, which are of the last term.
+        let start = self.last_start();
+        let in_last = index >= start.index;
+        Some(if in_last { start.term } else { self.starts[self.run_of(index)].term })
     }
 
     /// Returns the last entry at or before `index` whose term is at most `term`, or the base if the

@@ -33,6 +33,7 @@ impl PeerDisk {
     /// it is a heartbeat reply, and arrives in `round`. Whether that disk has replaced this one: a
     /// disk whose messages have arrived in a round has not ended before it, so an earlier disk
     /// answers no later one.
+    #[inline]
     pub(super) fn is_replaced_by(
         &mut self,
         incarnation: Incarnation,
@@ -53,6 +54,7 @@ impl PeerDisk {
     /// acknowledged, up to `matched`. The reply to `round` was sent after the acknowledgements that
     /// the leader had received before that round, and a correct disk does not lose acknowledged
     /// entries within the leader's term.
+    #[inline]
     pub(super) fn lacks_acknowledged(&self, round: u64, durable: Index, matched: Index) -> bool {
         round > self.matched_round && durable < matched
     }

@@ -40,6 +40,7 @@ impl Inflight {
 
     /// The number of entries in flight.
     #[must_use]
+    #[inline]
     pub fn entries(&self) -> usize {
         self.entries
     }
@@ -52,6 +53,7 @@ impl Inflight {
 
     /// Whether a bound is reached, or the next entry did not fit.
     #[must_use]
+    #[inline]
     pub fn is_full(&self, window: &Window) -> bool {
         self.closed
             || self.messages.len() >= window.messages_max
@@ -61,6 +63,7 @@ impl Inflight {
 
     /// The number of entries, and the number of their bytes, that the window still allows.
     #[must_use]
+    #[inline]
     pub fn room(&self, window: &Window) -> (usize, usize) {
         let entries = window.entries_max.saturating_sub(self.entries);
         let bytes = window.bytes_max.saturating_sub(self.bytes);
@@ -75,6 +78,7 @@ impl Inflight {
     }
 
     /// Adds a sent message whose last entry is at `last`.
+    #[inline]
     pub fn push(&mut self, last: Index, entries: usize, bytes: usize) {
         assert!(self.messages.back().is_none_or(|sent| sent.last < last), "sent in order");
         self.messages.push_back(Sent { last, entries, bytes });
@@ -83,6 +87,7 @@ impl Inflight {
     }
 
     /// Removes the messages that end at or before `matched`, because the peer acknowledged them.
+    #[inline]
     pub fn free_through(&mut self, matched: Index) {
         while let Some(sent) = self.messages.pop_front_if(|sent| sent.last <= matched) {
             self.closed = false;

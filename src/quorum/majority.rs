@@ -12,6 +12,7 @@ use crate::types::{Membership, NodeId, Voters};
 /// # Panics
 /// If a voter set has more than [`Membership::VOTERS_MAX`] voters; no node starts with such a
 /// membership.
+#[inline]
 pub fn reached(membership: &Membership, reached: impl Fn(NodeId) -> u64) -> u64 {
     let incoming = voter_set_reached(membership.incoming(), &reached);
     let outgoing = voter_set_reached(membership.outgoing(), &reached);
@@ -25,6 +26,7 @@ pub fn is_quorum(membership: &Membership, members: impl Fn(NodeId) -> bool) -> b
 
 /// Returns the highest number that a strict majority of `voters` has reached, or that half of an
 /// even number of voters has reached if the holder of the casting vote is among them.
+#[inline]
 fn voter_set_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
     const MAX: usize = Membership::VOTERS_MAX;
     if voters.is_empty() {

@@ -80,6 +80,7 @@ impl Common {
 
     /// Advances the clock to `now`. Returns true if the node was paused for so long that other
     /// nodes may have taken over without it (`Config::survivor`).
+    #[inline]
     pub(crate) fn advance_clock(&mut self, now: Instant) -> bool {
         assert!(now >= self.now, "contract: now never goes back");
         // A leader steps at least once per heartbeat interval. After a gap of a whole election
@@ -186,11 +187,10 @@ impl Common {
     }
 
     /// Draws an election timeout and returns its end.
+    #[inline]
     pub(crate) fn election_deadline(&mut self) -> Instant {
         let membership = self.journal.log().membership();
-        let timeout = self.timing.election_timeout(&self.config, membership);
-        assert!(timeout >= self.config.election_timeout_min, "a timeout is not too short");
-        self.now.after(timeout)
+        self.timing.election_deadline(&self.config, membership, self.now)
     }
 
     /// Sends `body` to `to` as soon as the state that it reveals is durable.
@@ -212,15 +212,22 @@ impl Common {
     }
 
     /// Marks every write up to `write` as durable, and sends the messages that waited for it.
+    #[inline]
     pub(crate) fn on_persisted(&mut self, write: WriteId) {
         self.journal.persisted(write, self.now);
-        while let Some(mut message) = self.journal.outbox_mut().release() {
-            if self.log().damaged_entries() > 0 {
-                // Damage may have been found while the message waited (docs/REPAIR.md, R4).
-                message.body.acknowledge_at_most(self.log().last_before_damage());
-            }
-            self.output.push(Action::Send(message));
+        if self.journal.outbox().held() == 0 {
+            return;
         }
+        let (has_damage, intact) =
+            (self.log().damaged_entries() > 0, self.log().last_before_damage());
+        let Common { journal, output, .. } = self;
+        journal.outbox_mut().release(|mut message| {
+            if has_damage {
+                // Damage may have been found while the message waited (docs/REPAIR.md, R4).
+                message.body.acknowledge_at_most(intact);
+            }
+            output.push(Action::Send(message));
+        });
     }
 
     /// Sends `body` to every other voter.
@@ -296,6 +303,7 @@ impl Common {
     }
 
     /// Reports the active membership if it changed.
+    #[inline]
     fn report_membership(&mut self) {
         let membership = self.journal.log().membership();
         if membership.ptr_eq(self.members.reported()) {
@@ -313,8 +321,10 @@ impl Common {
 
     /// Ends a step: submits its write, reports the membership and passes committed entries to the
     /// state machine.
+    #[inline]
     pub(crate) fn finish_step(&mut self) {
-        if let Some(write) = self.journal.take_write(self.now) {
+        if self.journal.outbox().has_write() {
+            let write = self.journal.submit(self.now);
             self.output.push(Action::Persist(write));
         }
         self.report_membership();

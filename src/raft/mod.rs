@@ -47,7 +47,7 @@ use crate::raft::role::Role;
 use crate::raft::transition::Transition;
 use crate::types::{
     Body, Entry, Freshness, Incarnation, Index, Instant, Membership, Message, MessageClass, NodeId,
-    ReadLevel, Restored, SnapshotMeta, Tag, Term, WriteId,
+    Proposal, ReadLevel, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 /// One node of a Raft cluster.
@@ -114,17 +114,15 @@ impl Raft {
             self.enter(Transition::step_down(self.common.term(), RoleCause::Paused));
         }
         let transition = self.receive(input);
-        if transition != Transition::Stay {
-            self.enter(transition);
-        }
+        self.enter(transition);
         if let Role::Leader(leader) = &mut self.role {
             let transition = leader.advance(&mut self.common);
-            if transition != Transition::Stay {
-                self.enter(transition);
-            }
+            self.enter(transition);
         }
-        let leader = self.leader();
-        repair::advance(&mut self.common, leader);
+        if repair::is_needed(&mut self.common) {
+            let leader = self.leader();
+            repair::advance(&mut self.common, leader);
+        }
         if let Role::Follower(follower) = &self.role {
             uncertain::advance(&mut self.common, follower.verified());
         }
@@ -188,6 +186,7 @@ impl Raft {
         self.common.log()
     }
 
+    #[inline]
     fn leader(&self) -> Option<NodeId> {
         match &self.role {
             Role::Follower(follower) => follower.leader(),
@@ -196,9 +195,10 @@ impl Raft {
         }
     }
 
+    #[inline]
     fn receive(&mut self, input: Input) -> Transition {
         match input {
-            Input::Message(message) => self.on_message(message),
+            Input::Message(mut message) => self.on_message(&mut message),
             Input::Timeout => self.on_timeout(),
             Input::Persisted(write) => self.on_persisted(write),
             Input::Applied(index) => {
@@ -216,9 +216,7 @@ impl Raft {
                 repair::on_repaired(&mut self.common, &ids);
                 Transition::Stay
             }
-            Input::Propose(proposals) => proposals.into_iter().fold(Transition::Stay, |_, next| {
-                self.if_leader(next.tag, |leader, common| leader.on_propose(common, next))
-            }),
+            Input::Propose(proposals) => self.on_propose(proposals),
             Input::Read { tag, level, conflict } => self.on_read(tag, level, conflict),
             Input::ChangeMembership { tag, change } => {
                 self.if_leader(tag, |leader, common| leader.on_change(common, tag, &change))
@@ -251,6 +249,19 @@ impl Raft {
                 Transition::Stay
             }
         }
+    }
+
+    fn on_propose(&mut self, proposals: Vec<Proposal>) -> Transition {
+        match &mut self.role {
+            Role::Leader(leader) => leader.on_propose(&mut self.common, proposals),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                let reason = RejectReason::NotLeader { leader: self.leader() };
+                for proposal in proposals {
+                    self.common.reject(proposal.tag, reason);
+                }
+            }
+        }
+        Transition::Stay
     }
 
     fn on_timeout(&mut self) -> Transition {
@@ -372,9 +383,10 @@ impl Raft {
         }
     }
 
-    fn on_message(&mut self, message: Message) -> Transition {
+    #[inline(never)]
+    fn on_message(&mut self, message: &mut Message) -> Transition {
         let kind = message.body.kind();
-        if let Some(reason) = screen::reject_reason(self.common.id(), &message) {
+        if let Some(reason) = screen::reject_reason(self.common.id(), message) {
             self.common.reject_message(message.from, kind.name(), reason);
             return Transition::Stay;
         }
@@ -384,7 +396,7 @@ impl Raft {
         }
         if bootstrap::messages::handle_bootstrap_or_reject(
             &mut self.common,
-            &message,
+            message,
             matches!(self.role, Role::Leader(_)),
         ) {
             return Transition::Stay;
@@ -416,20 +428,21 @@ impl Raft {
             return Transition::Stay;
         }
         let is_later = message.term > self.common.term();
-        self.adopt_term(&message);
+        self.adopt_term(message);
         // A reply of a later term is obsolete: its sender has left the term of the request.
         if is_later && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
     }
 
     /// Handles a message about damaged entries, which concerns no term.
-    fn handle_repair(&mut self, message: Message) {
+    fn handle_repair(&mut self, message: &mut Message) {
         let leader = self.leader();
         let (common, from) = (&mut self.common, message.from);
         match message.body {
             Body::RequestEntries { first, last } => {
                 repair::serving::on_request(common, from, first, last);
             }
-            Body::RequestEntriesReply { entries, snapshot } => {
+            Body::RequestEntriesReply { ref mut entries, ref mut snapshot } => {
+                let (entries, snapshot) = (core::mem::take(entries), snapshot.take());
                 repair::on_reply(common, from, leader, entries, snapshot.map(|meta| *meta));
             }
             _ => panic!("only messages about damaged entries are handled here"),
@@ -442,6 +455,7 @@ impl Raft {
     }
 
     /// Becomes a follower in a later term (§5.1); a (pre-)candidate also follows its term's leader.
+    #[inline]
     fn adopt_term(&mut self, message: &Message) {
         let from_leader = message.body.class() == MessageClass::LeaderRequest;
         let campaigns = matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_));
@@ -458,6 +472,7 @@ impl Raft {
     }
 
     /// Panics if the message should have been rejected before.
+    #[inline]
     fn assert_is_handled(&self, message: &Message) {
         assert!(message.to == self.common.id(), "a message of another node is rejected");
         let is_current = message.term == self.common.term();
@@ -465,15 +480,16 @@ impl Raft {
         assert!(is_current || is_pre_vote, "a message of another term is not handled");
     }
 
-    fn dispatch(&mut self, message: Message) -> Transition {
-        self.assert_is_handled(&message);
+    #[inline]
+    fn dispatch(&mut self, message: &mut Message) -> Transition {
+        self.assert_is_handled(message);
         let (common, from, kind) = (&mut self.common, message.from, message.body.kind());
         if let Role::Leader(leader) = &mut self.role
-            && !leader.accepts_disk_of(common, &message)
+            && !leader.accepts_disk_of(common, message)
         {
             return Transition::Stay;
         }
-        if let Some(transition) = self.role.handle(common, from, message.body) {
+        if let Some(transition) = self.role.handle(common, from, &mut message.body) {
             return transition;
         }
         let is_leader_request = kind.class() == MessageClass::LeaderRequest;
@@ -494,7 +510,14 @@ impl Raft {
             }
     }
 
+    #[inline]
     fn enter(&mut self, transition: Transition) {
+        if !matches!(transition, Transition::Stay) {
+            self.change_role(transition);
+        }
+    }
+
+    fn change_role(&mut self, transition: Transition) {
         match transition {
             Transition::Stay => {}
             Transition::Follow { term, leader, cause } => self.become_follower(term, leader, cause),

@@ -16,10 +16,12 @@ pub(crate) struct Output {
 
 impl Output {
     /// Swaps the driver's list of actions in at the beginning of a step, and out at its end.
+    #[inline]
     pub(crate) fn swap(&mut self, actions: &mut Vec<Action>) {
         core::mem::swap(actions, &mut self.actions);
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, action: Action) {
         self.actions.push(action);
     }

@@ -30,15 +30,17 @@ impl Role {
         }
     }
 
-    /// Handles a valid message of the current term. Returns `None` if this role does not handle it.
+    /// Handles the content of a valid message of the current term, and takes entries out of it.
+    /// Returns `None` if this role does not handle it.
+    #[inline]
     pub(crate) fn handle(
         &mut self,
         common: &mut Common,
         from: NodeId,
-        body: Body,
+        body: &mut Body,
     ) -> Option<Transition> {
         let kind = body.kind();
-        match body {
+        match *body {
             Body::UnknownIncarnation => bootstrap::messages::on_unknown_incarnation(common, from),
             Body::RequestVote { last, transfer } => {
                 let granted = election::on_request_vote(common, from, last, transfer);
@@ -54,11 +56,12 @@ impl Role {
             Body::LogIsComplete => {
                 return Some(self.candidate()?.on_log_is_complete(common, from));
             }
-            Body::AppendEntries { prev, entries, committed } => {
+            Body::AppendEntries { prev, ref mut entries, committed } => {
+                let entries = core::mem::take(entries);
                 self.follower()?.on_append_entries(common, from, prev, entries, committed);
             }
-            Body::Heartbeat(heartbeat) => self.follower()?.on_heartbeat(common, from, &heartbeat),
-            Body::InstallSnapshot { meta } => {
+            Body::Heartbeat(ref it) => self.follower()?.on_heartbeat(common, from, it),
+            Body::InstallSnapshot { ref meta } => {
                 self.follower()?.on_install_snapshot(common, from, meta);
             }
             Body::ReadIndexReply { start_id, ticket, index } => {
@@ -100,6 +103,7 @@ impl Role {
         Some(Transition::Stay)
     }
 
+    #[inline]
     fn follower(&mut self) -> Option<&mut Follower> {
         if let Role::Follower(follower) = self { Some(follower) } else { None }
     }
@@ -112,6 +116,7 @@ impl Role {
         if let Role::Candidate(candidate) = self { Some(candidate) } else { None }
     }
 
+    #[inline]
     fn leader(&mut self) -> Option<&mut Leader> {
         if let Role::Leader(leader) = self { Some(leader) } else { None }
     }

@@ -10,6 +10,7 @@ use crate::types::{
 };
 
 /// Returns why the message is invalid for node `to`, or `None` if it is valid.
+#[inline]
 pub(crate) fn reject_reason(to: NodeId, message: &Message) -> Option<MessageRejectReason> {
     if message.to != to || message.from == to {
         Some(MessageRejectReason::Misaddressed)
@@ -20,6 +21,7 @@ pub(crate) fn reject_reason(to: NodeId, message: &Message) -> Option<MessageReje
     }
 }
 
+#[inline]
 fn is_well_formed(message: &Message) -> bool {
     let term = message.term;
     if term > Term::MAX {
@@ -141,6 +143,7 @@ fn is_valid_heartbeat(heartbeat: &Heartbeat) -> bool {
 
 /// Whether a node in `term` can have the entry `id`; the zero id is the position before the first
 /// entry.
+#[inline]
 fn is_valid_entry_id(id: EntryId, term: Term) -> bool {
     id.term <= term
         && id.index <= Index::MAX
@@ -163,7 +166,13 @@ fn is_valid_membership(membership: &Membership) -> bool {
 }
 
 /// Whether `entries` can follow `prev` in the log of a leader of `term`.
+#[inline]
 fn is_valid_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
+    // Terms and indices ascend, so that the bounds of the first and the last entry hold for all.
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return true };
+    if !is_valid_entry_id(first.id, term) || !is_valid_entry_id(last.id, term) {
+        return false;
+    }
     let mut before = prev;
     for entry in entries {
         let in_order = entry.id.index == before.index.next() && entry.id.term >= before.term;
@@ -171,7 +180,7 @@ fn is_valid_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
             Payload::Membership(membership) => is_valid_membership(membership),
             Payload::Noop | Payload::Command(_) => true,
         };
-        if !in_order || !has_valid_payload || !is_valid_entry_id(entry.id, term) {
+        if !in_order || !has_valid_payload {
             return false;
         }
         before = entry.id;

@@ -256,12 +256,14 @@ macro_rules! messages {
 
             /// Returns the name of the message as traces print it.
             #[must_use]
+            #[inline]
             pub const fn name(self) -> &'static str {
                 match self {$(MessageKind::$name => stringify!($name),)*}
             }
 
             /// Returns the class of the messages of this kind.
             #[must_use]
+            #[inline]
             pub const fn class(self) -> MessageClass {
                 self.properties().class
             }
@@ -388,6 +390,7 @@ impl Body {
 
     /// Returns true if this is a reply, which only matters to the node that sent the request.
     #[must_use]
+    #[inline]
     pub fn is_reply(&self) -> bool {
         match self.class() {
             MessageClass::LeaderReply | MessageClass::Reply => true,
@@ -400,12 +403,14 @@ impl Body {
     /// Returns true if the receiver must know the sender's disk, because the message states what
     /// that disk holds or has voted, or because it counts as a sign of life.
     #[must_use]
+    #[inline]
     pub fn requires_known_disk(&self) -> bool {
         self.kind().properties().known_disk
     }
 
     /// Returns true if nodes send the message even before the first election, in term zero.
     #[must_use]
+    #[inline]
     pub fn is_sent_before_first_term(&self) -> bool {
         self.kind().properties().before_first_term
     }
@@ -420,6 +425,7 @@ impl Body {
     /// Returns true if the message reveals entries in the sender's log, so that it may leave only
     /// once they are durable. Every other message waits for the term and the vote only.
     #[must_use]
+    #[inline]
     pub fn reveals_entries(&self) -> bool {
         if let Body::AppendEntriesReply(outcome) = self {
             return matches!(

@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use crate::types::text::debug_as_display;
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 /// A point on one node's own clock, in nanoseconds since an origin that the driver chooses.
 ///
 /// Instants of different nodes are never compared. The driver's clock must be monotonic.
@@ -19,9 +21,10 @@ impl Instant {
 
     /// Returns the instant `span` later, or [`Instant::NEVER`] if that is beyond the range.
     #[must_use]
+    #[inline]
     pub fn after(self, span: Duration) -> Instant {
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        Instant(self.0.saturating_add(nanos))
+        let nanos = span.as_secs().saturating_mul(NANOS_PER_SECOND);
+        Instant(self.0.saturating_add(nanos).saturating_add(u64::from(span.subsec_nanos())))
     }
 
     /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.

@@ -2,26 +2,35 @@
 
 use quorate::raft::{Action, Config, Input, Raft};
 use quorate::types::{
-    Acknowledge, Command, Index, Instant, Membership, Message, NodeId, Proposal, Restored, Tag,
+    Acknowledge, Command, Index, Instant, Membership, NodeId, Proposal, Restored, Tag,
     WriteId,
 };
 
 use crate::{BYTES, Cluster};
 
+/// Takes the place of an action that was carried out.
+const DONE: Action = Action::LogCertain;
+
 struct Node {
     raft: Raft,
-    inbox: Vec<Message>,
     /// The last write that is not flushed yet, and the last batch that is not applied yet.
     unflushed: Option<WriteId>,
     unapplied: Option<Index>,
     applied: Index,
 }
 
-pub struct Nodes {
-    nodes: Vec<Node>,
+/// The network between the nodes, and what the driver counts.
+struct World {
+    /// The messages that have arrived at each node.
+    inboxes: Vec<Vec<Input>>,
     actions: Vec<Action>,
     committed: usize,
     sent: u64,
+}
+
+pub struct Nodes {
+    nodes: Vec<Node>,
+    world: World,
 }
 
 impl Nodes {
@@ -33,15 +42,15 @@ impl Nodes {
             let raft = Raft::new(Config::new(*id), disk, id.0, Instant::ZERO);
             Node {
                 raft: raft.expect("a valid start"),
-                inbox: Vec::new(),
                 unflushed: None,
                 unapplied: None,
                 applied: Index::ZERO,
             }
         };
-        let nodes = ids.iter().map(start).collect();
-        let mut cluster = Nodes { nodes, actions: Vec::new(), committed: 0, sent: 0 };
-        cluster.step(0, Input::Campaign);
+        let inboxes = ids.iter().map(|_| Vec::new()).collect();
+        let world = World { inboxes, actions: Vec::new(), committed: 0, sent: 0 };
+        let mut cluster = Nodes { nodes: ids.iter().map(start).collect(), world };
+        cluster.nodes[0].step(Input::Campaign, &mut cluster.world);
         cluster.settle();
         assert_eq!(cluster.nodes[0].raft.status().committed, Index(1), "node 1 leads");
         cluster
@@ -50,66 +59,76 @@ impl Nodes {
     /// Delivers messages until none is in flight: each node in turn takes all that have arrived,
     /// then flushes its disk and applies what is committed.
     fn settle(&mut self) {
+        let world = &mut self.world;
         let mut is_idle = false;
         while !is_idle {
             is_idle = true;
-            for at in 0..self.nodes.len() {
-                let mut inbox = std::mem::take(&mut self.nodes[at].inbox);
-                for message in inbox.drain(..) {
+            for (at, node) in self.nodes.iter_mut().enumerate() {
+                if !world.inboxes[at].is_empty() {
                     is_idle = false;
-                    self.step(at, Input::Message(message));
+                    let mut inbox = std::mem::take(&mut world.inboxes[at]);
+                    for input in inbox.drain(..) {
+                        node.step(input, world);
+                    }
+                    world.inboxes[at] = inbox;
                 }
-                self.nodes[at].inbox = inbox;
-                if let Some(write) = self.nodes[at].unflushed.take() {
+                if let Some(write) = node.unflushed.take() {
                     is_idle = false;
-                    self.step(at, Input::Persisted(write));
+                    node.step(Input::Persisted(write), world);
                 }
-                while let Some(last) = self.nodes[at].unapplied.take() {
+                while let Some(last) = node.unapplied.take() {
                     is_idle = false;
-                    self.nodes[at].applied = last;
-                    self.step(at, Input::Applied(last));
+                    node.applied = last;
+                    node.step(Input::Applied(last), world);
                 }
-            }
-        }
-    }
-
-    fn step(&mut self, at: usize, input: Input) {
-        self.nodes[at].raft.step(Instant::ZERO, input, &mut self.actions);
-        for action in self.actions.drain(..) {
-            match action {
-                Action::Send(message) => {
-                    self.sent += 1;
-                    self.nodes[message.to.0 as usize - 1].inbox.push(message);
-                }
-                Action::Persist(write) => self.nodes[at].unflushed = Some(write.id),
-                Action::Apply(entries) => {
-                    let last = entries.last().expect("a batch is never empty").id.index;
-                    self.nodes[at].unapplied = Some(last);
-                }
-                Action::Committed { .. } => self.committed += 1,
-                Action::Rejected { reason, .. } => panic!("a proposal was rejected: {reason}"),
-                _ => {}
             }
         }
     }
 }
 
+impl Node {
+    fn step(&mut self, input: Input, world: &mut World) {
+        self.raft.step(Instant::ZERO, input, &mut world.actions);
+        for action in world.actions.iter_mut() {
+            match action {
+                Action::Send(message) => {
+                    world.sent += 1;
+                    let inbox = &mut world.inboxes[message.to.0 as usize - 1];
+                    if let Action::Send(message) = std::mem::replace(action, DONE) {
+                        inbox.push(Input::Message(message));
+                    }
+                }
+                Action::Persist(write) => self.unflushed = Some(write.id),
+                Action::Apply(entries) => {
+                    let last = entries.last().expect("a batch is never empty").id.index;
+                    self.unapplied = Some(last);
+                }
+                Action::Committed { .. } => world.committed += 1,
+                Action::Rejected { reason, .. } => panic!("a proposal was rejected: {reason}"),
+                _ => {}
+            }
+        }
+        world.actions.clear();
+    }
+}
+
 impl Cluster for Nodes {
     fn commit(&mut self, batch: usize) {
-        let goal = (self.committed + batch, self.nodes[0].applied.0 + batch as u64);
+        let goal = (self.world.committed + batch, self.nodes[0].applied.0 + batch as u64);
         let propose = |_| Proposal {
             tag: Tag(0),
             acknowledge: Acknowledge::Quorum,
             command: Command::from(&BYTES[..]),
         };
-        self.step(0, Input::Propose((0..batch).map(propose).collect()));
+        let proposals = (0..batch).map(propose).collect();
+        self.nodes[0].step(Input::Propose(proposals), &mut self.world);
         self.settle();
-        assert_eq!(self.committed, goal.0, "every proposal is committed");
+        assert_eq!(self.world.committed, goal.0, "every proposal is committed");
         let reached = self.nodes.iter().all(|node| node.applied.0 == goal.1);
         assert!(reached, "every node has applied every command");
     }
 
     fn messages(&self) -> u64 {
-        self.sent
+        self.world.sent
     }
 }

@@ -4,7 +4,9 @@
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::bootstrap::{Bootstrap, ProbeOutcome};
 use crate::raft::common::Common;
-use crate::types::{Body, BootstrapPeer, Index, Membership, MembershipSource, Message, NodeId};
+use crate::types::{
+    Body, BootstrapPeer, Index, Membership, MembershipSource, Message, MessageClass, NodeId,
+};
 
 /// Sends the due bootstrap probes, and ends the bootstrap of a node that has a membership.
 pub(crate) fn advance_bootstrap(common: &mut Common) {
@@ -25,11 +27,20 @@ pub(crate) fn advance_bootstrap(common: &mut Common) {
 /// the membership does not name, to which a leader replies, and those that a bootstrap peer
 /// without a membership cannot use (`Bootstrap::blocks`). Returns true if the message needs no
 /// further handling.
+#[inline]
 pub(crate) fn handle_bootstrap_or_reject(
     common: &mut Common,
     message: &Message,
     is_leader: bool,
 ) -> bool {
+    // What a leader sends to a node that has a membership counts from any disk.
+    let from_leader = message.body.class() == MessageClass::LeaderRequest;
+    let from_any_disk = from_leader && !message.body.requires_known_disk();
+    let is_exempt = from_any_disk && common.members.bootstrap().is_none();
+    !is_exempt && handle_or_reject(common, message, is_leader)
+}
+
+fn handle_or_reject(common: &mut Common, message: &Message, is_leader: bool) -> bool {
     let (from, body) = (message.from, &message.body);
     match body {
         Body::BootstrapProbe { seen } => on_bootstrap_probe(common, from, seen),

@@ -69,6 +69,7 @@ impl Ballot {
     }
 
     /// Records a commit index that a leader or a voter named.
+    #[inline]
     pub(crate) fn record_named_committed(&mut self, committed: Index) {
         self.named_committed = self.named_committed.max(committed);
     }
@@ -115,6 +116,7 @@ impl Ballot {
     }
 
     /// Restarts the vote lease at a leader contact.
+    #[inline]
     pub(crate) fn renew_vote_lease(&mut self, now: Instant) {
         if !self.hard_state.vote_lease.is_zero() {
             self.withhold_vote_until(now.after(self.hard_state.vote_lease));
@@ -244,7 +246,8 @@ mod tests {
     }
 
     fn written(journal: &mut Journal) -> Option<HardState> {
-        journal.take_write(Instant(100)).and_then(|write| write.hard_state)
+        let has_write = journal.outbox().has_write();
+        has_write.then(|| journal.submit(Instant(100))).and_then(|write| write.hard_state)
     }
 
     #[test]

@@ -22,15 +22,13 @@ impl Jitter {
         mixed ^ (mixed >> 31)
     }
 
-    /// Draws a duration uniformly from `min` to `max`, both included, in whole nanoseconds.
-    pub(crate) fn between(&mut self, min: Duration, max: Duration) -> Duration {
-        assert!(min <= max, "a range is not empty");
-        let span = max - min;
+    /// Draws a number of nanoseconds uniformly from 0 to `span`, both included.
+    #[inline]
+    pub(crate) fn nanos_up_to(&mut self, span: Duration) -> u64 {
         let width = span.as_secs() * NANOS_PER_SECOND + u64::from(span.subsec_nanos()) + 1;
-        let offset = (u128::from(self.next()) * u128::from(width)) >> 64;
-        let offset = u64::try_from(offset).expect("the high half of a product of two `u64`");
-        let drawn = min + Duration::from_nanos(offset);
-        assert!(drawn <= max, "a draw is within the range");
+        let drawn = (u128::from(self.next()) * u128::from(width)) >> 64;
+        let drawn = u64::try_from(drawn).expect("the high half of a product of two `u64`");
+        assert!(drawn < width, "a draw is within the range");
         drawn
     }
 }
@@ -49,9 +47,9 @@ mod tests {
     #[test]
     fn both_ends_of_a_range_occur_and_nothing_beyond() {
         let mut jitter = Jitter::new(7);
-        let (min, max) = (Duration::from_nanos(10), Duration::from_nanos(13));
+        let span = Duration::from_nanos(3);
         let drawn: alloc::collections::BTreeSet<_> =
-            (0..200).map(|_| jitter.between(min, max).as_nanos()).collect();
-        assert_eq!(drawn.into_iter().collect::<alloc::vec::Vec<_>>(), [10, 11, 12, 13]);
+            (0..200).map(|_| jitter.nanos_up_to(span)).collect();
+        assert_eq!(drawn.into_iter().collect::<alloc::vec::Vec<_>>(), [0, 1, 2, 3]);
     }
 }

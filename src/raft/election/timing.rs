@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::raft::api::config::Config;
 use crate::raft::election::jitter::Jitter;
-use crate::types::{Instant, Membership};
+use crate::types::{Instant, Membership, NodeId};
 
 /// The source of election timeouts, and the time before which this node, as leader, suspends no
 /// voter.
@@ -27,26 +27,23 @@ impl Timing {
         self.jitter.next()
     }
 
-    /// Draws an election timeout. Every voter of a higher priority makes it longer.
-    pub(crate) fn election_timeout(
+    /// Draws an election timeout that begins at `now`, and returns its end. Every voter of a higher
+    /// priority makes it longer.
+    #[inline]
+    pub(crate) fn election_deadline(
         &mut self,
         config: &Config,
         membership: &Membership,
-    ) -> Duration {
+        now: Instant,
+    ) -> Instant {
         let (min, max) = (config.election_timeout_min, config.election_timeout_max);
-        let wait = self.jitter.between(min, max);
-        let own = membership.priority(config.id);
-        if membership.members().iter().all(|member| member.priority <= own) {
-            return wait;
+        let (shortest, drawn) = (now.after(min), self.jitter.nanos_up_to(max - min));
+        let deadline = Instant(shortest.0.saturating_add(drawn));
+        assert!(deadline >= shortest, "a timeout is not too short");
+        if has_highest_priority(membership, config.id) {
+            return deadline;
         }
-        let (mut voters, mut higher) = (0, 0);
-        for voter in membership.voters() {
-            voters += 1;
-            higher += u32::from(membership.priority(voter) > own);
-        }
-        assert!(higher <= voters, "only voters delay an election");
-        let handicap = (max - min).saturating_mul(higher) / voters.max(1);
-        wait + handicap
+        deadline.after(handicap(config, membership))
     }
 
     /// Whether a leader may suspend or readmit a voter now.
@@ -58,6 +55,32 @@ impl Timing {
     pub(crate) fn delay_suspension(&mut self, until: Instant) {
         self.suspension_not_before = self.suspension_not_before.max(until);
     }
+}
+
+/// Whether no member has a higher priority than the node `own`.
+#[inline]
+fn has_highest_priority(membership: &Membership, own: NodeId) -> bool {
+    let (mut highest, mut priority) = (0, 0);
+    for member in membership.members() {
+        highest = member.priority.max(highest);
+        if member.id == own {
+            priority = member.priority;
+        }
+    }
+    highest <= priority
+}
+
+/// Returns by how much the voters of a higher priority delay this node's election.
+fn handicap(config: &Config, membership: &Membership) -> Duration {
+    let own = membership.priority(config.id);
+    let (mut voters, mut higher) = (0, 0);
+    for voter in membership.voters() {
+        voters += 1;
+        higher += u32::from(membership.priority(voter) > own);
+    }
+    assert!(higher <= voters, "only voters delay an election");
+    let span = config.election_timeout_max - config.election_timeout_min;
+    span.saturating_mul(higher) / voters.max(1)
 }
 
 #[cfg(feature = "explore")]

@@ -93,6 +93,7 @@ impl Follower {
 
     /// Accepts `from` as the leader of the current term and restarts the election timeout. Rejects
     /// the message and returns false if the term has another leader.
+    #[inline]
     pub(crate) fn accept_leader(
         &mut self,
         common: &mut Common,
@@ -117,6 +118,7 @@ impl Follower {
     }
 
     /// Appends the leader's entries (Raft §5.3, rules 2 to 5 of the AppendEntries receiver).
+    #[inline]
     pub(crate) fn on_append_entries(
         &mut self,
         common: &mut Common,
@@ -263,6 +265,7 @@ impl Follower {
 
     /// Advances the commit index to the leader's, but not beyond the part of the log that is known
     /// to match the leader's, because later entries may be of another leader.
+    #[inline]
     fn learn_committed(&self, common: &mut Common, committed: Index) {
         assert!(self.leader.is_some(), "a commit index comes from a leader");
         common.journal.commit(committed.min(self.verified));
@@ -336,7 +339,7 @@ impl Follower {
         &mut self,
         common: &mut Common,
         from: NodeId,
-        meta: SnapshotMeta,
+        meta: &SnapshotMeta,
     ) {
         assert!(meta.last.index > Index::ZERO, "a snapshot covers entries");
         assert!(meta.last.term <= common.term(), "no leader has entries of a later term");
@@ -344,7 +347,7 @@ impl Follower {
             return;
         }
         common.ballot.record_named_committed(meta.last.index);
-        if snapshots::is_of_diverged_log(common, &meta) {
+        if snapshots::is_of_diverged_log(common, meta) {
             common.output.push(Action::DivergedLog { from });
             return common.reject_message(
                 from,
@@ -364,7 +367,7 @@ impl Follower {
         } else if meta.last.index <= known {
             self.acknowledge_snapshot(common, meta.last);
         } else {
-            snapshots::receive(common, from, meta);
+            snapshots::receive(common, from, meta.clone());
         }
     }
 
@@ -482,6 +485,7 @@ impl Follower {
 }
 
 /// Appends the entries from `first` on, after it truncates the log's own entries from there on.
+#[inline]
 fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
     assert!(first > common.log().committed(), "no committed entry is replaced");
     assert!(!entries.is_empty(), "there are entries to append");
@@ -489,7 +493,9 @@ fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
         common.journal.truncate(first.previous());
     }
     let known = entries.iter().take_while(|entry| entry.id.index < first).count();
-    entries.drain(..known);
+    if known > 0 {
+        entries.drain(..known);
+    }
     common.journal.append_all(entries);
     common.reject_reads_after(common.log().last().index);
 }
@@ -497,6 +503,7 @@ fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
 /// Acknowledges the log up to `matched`, but no damaged entry and none after one, because a
 /// committed entry must be intact on a quorum (docs/REPAIR.md, R4). An uncertain node only reports
 /// that it has the entries.
+#[inline]
 fn send_accepted(common: &mut Common, from: NodeId, matched: Index) {
     assert!(matched <= common.log().last().index, "an acknowledged entry exists");
     if common.ballot.is_uncertain() {

@@ -23,6 +23,7 @@ pub(crate) struct Apply {
 
 impl Apply {
     /// Records that the node takes a step.
+    #[inline]
     pub(crate) fn begin_step(&mut self) {
         self.has_stepped = true;
     }
@@ -90,6 +91,7 @@ impl Apply {
         }
     }
 
+    #[inline]
     fn hand_over(
         &mut self,
         journal: &mut Journal,
@@ -104,13 +106,12 @@ impl Apply {
             return;
         }
         let (entries_max, bytes_max) = (config.message_entries_max, config.apply_bytes_max);
-        match journal.log().next_to_apply(entries_max, bytes_max) {
-            // A damaged entry is applied once a peer has provided its content.
-            None | Some((_, Slice::Damaged)) => {}
-            Some((_, Slice::Hot(entries))) => apply(entries, journal, output),
-            Some((first, Slice::Cold { last })) => {
-                self.fetch(Consumer::Apply, first, last, config, output);
-            }
+        let Some((first, last)) = journal.log().next_to_apply() else { return };
+        match journal.log().slice(first, last, entries_max, bytes_max) {
+            Slice::Hot { entries, .. } => apply(entries, journal, output),
+            Slice::Cold { last } => self.fetch(Consumer::Apply, first, last, config, output),
+            // The entry is applied once a peer has provided its content.
+            Slice::Damaged => {}
         }
     }
 
@@ -134,6 +135,7 @@ pub(crate) fn apply_fetched(entries: Vec<Entry>, journal: &mut Journal, output: 
 }
 
 /// Passes `entries`, which follow the last applied entry, to the state machine.
+#[inline]
 fn apply(entries: Vec<Entry>, journal: &mut Journal, output: &mut Output) {
     let last = entries.last().expect("a batch is not empty").id.index;
     let next = journal.log().applied().next();

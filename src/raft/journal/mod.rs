@@ -52,6 +52,7 @@ impl Journal {
     }
 
     /// Appends entries received from the leader, without a gap.
+    #[inline]
     pub(crate) fn append_all(&mut self, entries: Vec<Entry>) {
         self.log.append_all(&entries);
         self.outbox.write_entries(entries);
@@ -144,16 +145,17 @@ impl Journal {
         self.log.evict(bytes_max);
     }
 
-    /// Returns the write of the current step, or `None` if nothing is to be written.
+    /// Returns the write of the current step, which has one.
     #[inline]
-    pub(crate) fn take_write(&mut self, now: Instant) -> Option<Write> {
+    pub(crate) fn submit(&mut self, now: Instant) -> Write {
         // An entry that is not durable may still be lost, so the commit index that is stored with
         // the write does not exceed the durable index.
         let committed = self.log.committed().min(self.log.durable());
-        self.outbox.take_write(committed, now)
+        self.outbox.submit(committed, now)
     }
 
     /// Marks every write up to `write` as durable.
+    #[inline]
     pub(crate) fn persisted(&mut self, write: WriteId, now: Instant) {
         let before = self.log.durable();
         self.log.persisted(self.outbox.persisted(write, now));

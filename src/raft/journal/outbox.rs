@@ -55,6 +55,7 @@ impl Outbox {
     }
 
     /// Adds consecutive entries to the next write.
+    #[inline]
     pub(crate) fn write_entries(&mut self, entries: Vec<Entry>) {
         assert!(!entries.is_empty(), "a write of entries has some");
         let (last, first) = (self.entries.last(), entries.first());
@@ -107,14 +108,10 @@ impl Outbox {
         self.hard_state.is_some() || self.install.is_some() || !self.entries.is_empty()
     }
 
-    /// Returns the write of the current step, or `None` if nothing is to be written.
+    /// Returns the write of the current step, which [has one](Outbox::has_write).
     #[inline]
-    pub(crate) fn take_write(&mut self, committed: Index, now: Instant) -> Option<Write> {
-        self.has_write().then(|| self.submit(committed, now))
-    }
-
-    /// Returns the write of the current step.
-    fn submit(&mut self, committed: Index, now: Instant) -> Write {
+    pub(crate) fn submit(&mut self, committed: Index, now: Instant) -> Write {
+        assert!(self.has_write(), "a write has content");
         self.submitted = self.submitted.next();
         let (install, entries) = (self.install.take(), core::mem::take(&mut self.entries));
         let installed = install.as_ref().map_or(Index::ZERO, |meta| meta.last.index);
@@ -135,6 +132,7 @@ impl Outbox {
     }
 
     /// Marks every write up to `write` as durable. Returns the last index that this makes durable.
+    #[inline]
     pub(crate) fn persisted(&mut self, write: WriteId, now: Instant) -> Index {
         assert!(write <= self.submitted, "contract: only a submitted write is persisted");
         self.persisted = self.persisted.max(write);
@@ -154,6 +152,7 @@ impl Outbox {
     }
 
     /// The write that a message with this body waits for.
+    #[inline]
     fn gate(&self, body: &Body) -> WriteId {
         let gate = if body.reveals_entries() {
             self.hard_state_write.max(self.entries_write)
@@ -169,6 +168,7 @@ impl Outbox {
     ///
     /// A candidate's vote requests are always kept, one for each voter: if some of them were always
     /// dropped, it could campaign for ever and never win.
+    #[inline]
     pub(crate) fn hold(&mut self, message: Message, held_max: usize) -> bool {
         let gate = self.gate(&message.body);
         assert!(gate > self.persisted, "a message that may leave is sent");
@@ -181,11 +181,17 @@ impl Outbox {
         true
     }
 
-    /// Returns the next message whose write is durable.
-    pub(crate) fn release(&mut self) -> Option<Message> {
-        let may_leave = |(gate, _): &mut (WriteId, Message)| *gate <= self.persisted;
-        let next = self.held.pop_front_if(may_leave);
-        next.or_else(|| self.held_acknowledgements.pop_front_if(may_leave)).map(|(_, m)| m)
+    /// Passes the messages whose writes are durable to `send`: first those that wait for a hard
+    /// state.
+    #[inline]
+    pub(crate) fn release(&mut self, mut send: impl FnMut(Message)) {
+        for queue in [&mut self.held, &mut self.held_acknowledgements] {
+            while queue.front().is_some_and(|(gate, _)| *gate <= self.persisted)
+                && let Some((_, message)) = queue.pop_front()
+            {
+                send(message);
+            }
+        }
     }
 
     /// Drops the waiting messages of terms before `term`. This matters most for acknowledgements:
@@ -210,6 +216,7 @@ impl Outbox {
         write <= self.persisted
     }
 
+    #[inline]
     pub(crate) fn held(&self) -> usize {
         self.held.len() + self.held_acknowledgements.len()
     }
@@ -302,7 +309,9 @@ mod tests {
     }
 
     fn released(outbox: &mut Outbox) -> Vec<Message> {
-        core::iter::from_fn(|| outbox.release()).collect()
+        let mut released = Vec::new();
+        outbox.release(|message| released.push(message));
+        released
     }
 
     #[test]
@@ -312,7 +321,7 @@ mod tests {
         assert!(outbox.may_leave(&heartbeat_reply(1).body));
         assert!(!outbox.may_leave(&accepted(1, 1).body));
         outbox.hold(accepted(1, 1), 9);
-        let write = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
+        let write = outbox.submit(Index(0), Instant::ZERO);
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(write.id, Instant::ZERO), Index(1));
         assert_eq!(released(&mut outbox), [accepted(1, 1)]);
@@ -324,7 +333,7 @@ mod tests {
         outbox.write_hard_state(HardState::new(Term(2), None));
         assert!(!outbox.may_leave(&heartbeat_reply(2).body));
         outbox.hold(heartbeat_reply(2), 9);
-        let write = outbox.take_write(Index(0), Instant::ZERO).expect("a term is to be written");
+        let write = outbox.submit(Index(0), Instant::ZERO);
         outbox.persisted(write.id, Instant::ZERO);
         assert_eq!(released(&mut outbox), [heartbeat_reply(2)]);
     }
@@ -334,10 +343,10 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
         outbox.hold(accepted(1, 1), 9);
-        let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
+        let first = outbox.submit(Index(0), Instant::ZERO);
         outbox.write_hard_state(HardState::new(Term(2), None));
         outbox.drop_before(Term(2));
-        outbox.take_write(Index(0), Instant::ZERO);
+        outbox.submit(Index(0), Instant::ZERO);
         outbox.persisted(first.id, Instant::ZERO);
         assert_eq!(released(&mut outbox), []);
     }
@@ -357,10 +366,10 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
         outbox.write_entry(entry(1, 2));
-        let first = outbox.take_write(Index(0), Instant::ZERO).expect("entries are to be written");
+        let first = outbox.submit(Index(0), Instant::ZERO);
         outbox.truncate(Index(1));
         outbox.write_entry(entry(2, 2));
-        let second = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
+        let second = outbox.submit(Index(0), Instant::ZERO);
         assert_eq!(outbox.persisted(first.id, Instant::ZERO), Index(1));
         assert_eq!(outbox.persisted(second.id, Instant::ZERO), Index(2));
     }
@@ -369,13 +378,12 @@ mod tests {
     fn an_installed_snapshot_replaces_the_pending_entries() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 9));
-        let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
+        let first = outbox.submit(Index(0), Instant::ZERO);
         let last = EntryId::new(Term(1), Index(5));
         outbox.write_install(SnapshotMeta::empty(last, Membership::default()));
         let installed = message(1, Body::InstallSnapshotReply { matched: Index(5) });
         assert!(outbox.hold(installed.clone(), 9));
-        let second =
-            outbox.take_write(Index(0), Instant::ZERO).expect("a snapshot is to be installed");
+        let second = outbox.submit(Index(0), Instant::ZERO);
         assert_eq!(
             outbox.persisted(first.id, Instant::ZERO),
             Index(0),
@@ -392,7 +400,7 @@ mod tests {
         assert_eq!(outbox.oldest_write_since(), None);
         let write = |outbox: &mut Outbox, index, now| {
             outbox.write_entry(entry(1, index));
-            outbox.take_write(Index(0), Instant(now)).expect("an entry is to be written").id
+            outbox.submit(Index(0), Instant(now)).id
         };
         let first = write(&mut outbox, 1, 10);
         let second = write(&mut outbox, 2, 20);

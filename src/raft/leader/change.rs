@@ -277,6 +277,7 @@ pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) ->
 
 /// Whether a completed and committed change has removed the vote of this leader. The caller checks
 /// that the leader has committed an entry of its term.
+#[inline]
 pub(crate) fn has_lost_vote(common: &Common) -> bool {
     let membership = common.log().membership();
     membership.is_settled() && !membership.is_voter(common.id()) && is_membership_committed(common)

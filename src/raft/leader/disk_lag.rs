@@ -30,6 +30,12 @@ pub(crate) struct LagLimits {
 }
 
 impl DiskLag {
+    /// Whether no measurement is under way, and none begins.
+    #[inline]
+    pub(crate) fn is_idle(&self, committed: Index, durable: Index) -> bool {
+        self.current.is_none() && committed <= durable
+    }
+
     /// Records that a quorum has the entries up to `committed`, and this disk those up to
     /// `durable`.
     pub(crate) fn record(

@@ -9,6 +9,7 @@ use crate::types::{Body, Incarnation, Member, Membership, Message};
 
 /// Whether the message shows that the peer has another disk than before, where `round` is the last
 /// heartbeat round sent. The view of the peer is then reset.
+#[inline]
 pub(crate) fn is_replaced(
     common: &Common,
     progress: &mut Progress,
@@ -26,6 +27,7 @@ pub(crate) fn is_replaced(
 /// A message of another disk than the known one is rejected. One from a disk that was rolled back
 /// to an older image is rejected too, and the peer is sent [`Body::LogRolledBack`], until the peer
 /// reports that it is uncertain.
+#[inline]
 pub(crate) fn accepts_disk_of(
     common: &mut Common,
     progress: &mut Progress,

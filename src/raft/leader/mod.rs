@@ -29,14 +29,14 @@ use crate::raft::leader::change::ChangeInProgress;
 use crate::raft::leader::lease::LeaderLease;
 use crate::raft::leader::log_ends::LogEnds;
 use crate::raft::leader::peers::Peers;
-use crate::raft::leader::proposals::{PendingProposal, Proposals};
+use crate::raft::leader::proposals::Proposals;
 use crate::raft::leader::reads::{LeaderRead, LeaderReads, Reader};
 use crate::raft::leader::transfer::Transfers;
 use crate::raft::leader::unapplied::Unapplied;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Acknowledge, AppendOutcome, Body, Change, Entry, EntryId, Heartbeat, Index, Instant,
-    Membership, Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, RoleCause, Tag,
+    AppendOutcome, Body, Change, Entry, EntryId, Heartbeat, Index, Instant, Membership, Message,
+    NodeId, Payload, Proposal, ReadLevel, RejectReason, RoleCause, Tag,
 };
 
 /// The state that only a leader has.
@@ -123,6 +123,7 @@ impl Leader {
 
     /// Returns the highest number that a quorum has reached: `own` is this node's, and `of` returns
     /// a peer's from its progress. With `Config::survivor`, every voter must have reached it.
+    #[inline]
     fn quorum_reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
         let (id, membership) = (common.id(), common.log().membership());
         if common.survival.is_on() {
@@ -133,41 +134,16 @@ impl Leader {
 
     /// Whether an entry of this term is committed. Until then, the commit index may be behind the
     /// one of earlier leaders (Raft §8).
+    #[inline]
     fn has_committed_in_term(&self, common: &Common) -> bool {
         common.log().committed() >= self.term_start
     }
 
-    pub(crate) fn on_propose(
-        &mut self,
-        common: &mut Common,
-        Proposal { tag, acknowledge, command }: Proposal,
-    ) {
-        let acknowledge = acknowledge.resolved(common.log().membership());
-        let waits_for_all = acknowledge == Acknowledge::AllLive;
-        if command.len() > common.config().command_bytes_max {
-            return common.reject(tag, RejectReason::TooLarge);
-        }
-        let bytes = Entry::OVERHEAD_BYTES + command.len();
-        if self.transfers.is_active() {
-            return common.reject(tag, RejectReason::Transferring);
-        }
-        if common.health.disk_full {
-            return common.reject(tag, RejectReason::DiskFull);
-        }
-        if !self.unapplied.has_room(bytes, common.config().unapplied_bytes_max) {
-            return common.reject(tag, RejectReason::Busy);
-        }
-        if waits_for_all && self.proposals.all_live_count() >= common.config().all_live_max {
-            return common.reject(tag, RejectReason::Busy);
-        }
-        let index = self.append(common, Payload::Command(command));
-        assert!(index > self.term_start, "a proposal follows the first entry of the term");
-        if acknowledge == Acknowledge::LeaderOnly {
-            let id = EntryId::new(common.term(), index);
-            common.output.push(Action::MayBeLost { tag, id });
-        } else {
-            self.proposals.push(waits_for_all, PendingProposal { tag, index });
-        }
+    pub(crate) fn on_propose(&mut self, common: &mut Common, requests: Vec<Proposal>) {
+        let last = common.log().last().index;
+        assert!(last >= self.term_start, "a proposal follows the first entry of the term");
+        let (unapplied, transferring) = (&mut self.unapplied, self.transfers.is_active());
+        proposals::accept(common, &mut self.proposals, unapplied, transferring, requests);
     }
 
     /// Appends an empty entry and returns its index, unless entries are rejected now or too many
@@ -205,6 +181,7 @@ impl Leader {
     }
 
     /// The last index up to which a quorum has the log on its disks, intact.
+    #[inline]
     fn quorum_matched(&self, common: &Common) -> Index {
         let own = common.log().intact().0;
         Index(self.quorum_reached(common, own, |peer| peer.matched().0))
@@ -241,6 +218,19 @@ impl Leader {
                 self.queue_read(common, Reader::Own(tag));
             }
         }
+    }
+
+    /// Whether so many nodes have an entry after the commit index that they may be a quorum: at
+    /// least half of the incoming voters. It is quickly found out, after every step.
+    #[inline]
+    fn may_commit(&self, common: &Common) -> bool {
+        let (log, voters) = (common.log(), common.log().membership().incoming().len());
+        if log.committed() == log.last().index {
+            return false;
+        }
+        let has_own = usize::from(log.intact() > log.committed());
+        let peers = self.peers.iter().filter(|(_, peer)| peer.matched() > log.committed());
+        (peers.count() + has_own) * 2 >= voters
     }
 
     /// Sends entries that came from the disk to the peer that lacks them.
@@ -332,6 +322,7 @@ impl Leader {
 
     /// Lets `handle` record the reply of a peer, given the last heartbeat round sent. Rejects the
     /// reply of a node that is no peer.
+    #[inline]
     pub(crate) fn on_reply(
         &mut self,
         common: &mut Common,
@@ -345,6 +336,7 @@ impl Leader {
     }
 
     /// Records the reply to entries. A transfer may have waited for the entries.
+    #[inline]
     pub(crate) fn on_append_entries_reply(
         &mut self,
         common: &mut Common,
@@ -361,6 +353,7 @@ impl Leader {
     }
 
     /// Whether the message comes from a disk whose replies count.
+    #[inline]
     pub(crate) fn accepts_disk_of(&mut self, common: &mut Common, message: &Message) -> bool {
         if !message.body.requires_known_disk() {
             return true;
@@ -466,9 +459,6 @@ impl Leader {
     /// Appends the next step of the change under way, once the previous one is committed. Returns
     /// whether it appended one.
     fn advance_membership(&mut self, common: &mut Common) -> bool {
-        if self.change.is_idle(common.log().membership()) {
-            return false;
-        }
         let blocked = self.blocked_reason(common);
         let next = self.change.next_step(common, &self.peers, blocked);
         let Some(next) = next else { return false };
@@ -499,25 +489,32 @@ impl Leader {
 
     /// Ends a leader's step: commits, replicates and answers reads. A leader that has lost its vote
     /// in a completed change asks another node to campaign, and steps down.
+    #[inline]
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.finished(common.log().finished());
-        if common.log().committed() < common.log().last().index {
+        if self.may_commit(common) {
             self.advance_commit(common);
         }
         self.transfers.compare_disks(common);
-        if self.advance_membership(common) {
+        if !self.change.is_idle(common.log().membership()) && self.advance_membership(common) {
             // The new membership is active from its append on, and its quorum may have reached a
             // later index.
             self.advance_commit(common);
         }
-        proposals::answer_all_live(common, &self.peers, &mut self.proposals);
-        let (due, round) = (self.commit_due, self.round);
-        self.commit_due = replication::replicate(common, &mut self.peers, due, round);
+        if self.proposals.all_live_count() > 0 {
+            proposals::answer_all_live(common, &self.peers, &mut self.proposals);
+        }
+        let (due, round) = (self.commit_due.take(), self.round);
+        if !replication::is_complete(common, &self.peers) {
+            self.commit_due = replication::replicate(common, &mut self.peers, due, round);
+        }
         if !self.log_ends.are_empty() {
             let reached = self.certain_matched(common);
             self.log_ends.answer(common, reached);
         }
-        self.advance_reads(common);
+        if self.reads.wait_for_round() {
+            self.advance_reads(common);
+        }
         if !self.has_committed_in_term(common) || !change::has_lost_vote(common) {
             return Transition::Stay;
         }
@@ -528,9 +525,6 @@ impl Leader {
     /// Answers the reads whose round is confirmed. Starts a new round for the others, unless a
     /// round is still unconfirmed.
     fn advance_reads(&mut self, common: &mut Common) {
-        if !self.reads.wait_for_round() {
-            return;
-        }
         let confirmed = self.confirmed_round(common);
         reads::answer_reads(common, &mut self.reads, confirmed);
         if confirmed == self.round && self.reads.wait_for_round() {

@@ -22,16 +22,19 @@ impl Peers {
         peers
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: NodeId) -> Option<&Progress> {
         self.0.iter().find(|(other, _)| *other == id).map(|(_, progress)| progress)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Progress> {
         self.0.iter_mut().find(|(other, _)| *other == id).map(|(_, progress)| progress)
     }
 
     /// Records that the sender of a message was heard from and returns its progress. Rejects the
     /// message of a node that is no peer.
+    #[inline]
     pub(crate) fn record_contact(
         &mut self,
         common: &mut Common,
@@ -51,11 +54,13 @@ impl Peers {
     }
 
     /// The peers by ascending id.
+    #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
         self.0.iter().map(|(id, progress)| (*id, progress))
     }
 
     /// The peers by ascending id.
+    #[inline]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Progress)> {
         self.0.iter_mut().map(|(id, progress)| (*id, progress))
     }
@@ -84,6 +89,7 @@ impl Peers {
 
     /// Returns the highest number that a quorum of the membership has reached: `own` is the one of
     /// this node, the leader `id`, and `of` returns a peer's from its progress.
+    #[inline]
     pub(crate) fn quorum_reached(
         &self,
         membership: &Membership,
@@ -119,6 +125,7 @@ impl Peers {
     }
 
     /// Returns the number of one voter: 0 for one that is unknown, uncertain or rolled back.
+    #[inline]
     fn reached(&self, voter: NodeId, id: NodeId, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
         let counted = self.get(voter).filter(|peer| peer.counts());
         if voter == id { own } else { counted.map_or(0, of) }

@@ -1,11 +1,14 @@
 //! The proposals whose outcome is pending, by the acknowledgement that they wait for.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::progress::Progress;
+use crate::raft::api::action::Action;
 use crate::raft::common::Common;
 use crate::raft::leader::peers::Peers;
-use crate::types::{Index, Tag};
+use crate::raft::leader::unapplied::Unapplied;
+use crate::types::{Acknowledge, Entry, EntryId, Index, Payload, Proposal, RejectReason, Tag};
 
 /// A proposal in the log whose outcome is not reported yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,11 +31,12 @@ impl Proposals {
     pub(crate) fn push(&mut self, waits_for_all_live: bool, proposal: PendingProposal) {
         let queue = if waits_for_all_live { &mut self.by_all_live } else { &mut self.by_quorum };
         let last = queue.back();
-        assert!(last.is_none_or(|last| last.index < proposal.index), "a log only grows");
+        debug_assert!(last.is_none_or(|last| last.index < proposal.index), "a log only grows");
         queue.push_back(proposal);
     }
 
     /// The number of proposals that wait for every live voter.
+    #[inline]
     pub(crate) fn all_live_count(&self) -> usize {
         self.by_all_live.len()
     }
@@ -43,6 +47,7 @@ impl Proposals {
     }
 
     /// Removes the next proposal that waits for a quorum, if it is at or before `committed`.
+    #[inline]
     pub(crate) fn pop_committed(&mut self, committed: Index) -> Option<PendingProposal> {
         self.by_quorum.pop_front_if(|next| next.index <= committed)
     }
@@ -74,12 +79,73 @@ impl Proposals {
     }
 }
 
+/// Appends the requested proposals that are not rejected, in their order. A leader that is
+/// `transferring` its leadership rejects them.
+pub(crate) fn accept(
+    common: &mut Common,
+    proposals: &mut Proposals,
+    unapplied: &mut Unapplied,
+    transferring: bool,
+    requests: Vec<Proposal>,
+) {
+    let (term, mut last) = (common.term(), common.log().last().index);
+    let default = Acknowledge::Default.resolved(common.log().membership());
+    let mut entries = Vec::with_capacity(requests.len());
+    for Proposal { tag, acknowledge, command } in requests {
+        let is_default = acknowledge == Acknowledge::Default;
+        let acknowledge = if is_default { default } else { acknowledge };
+        let waits_for_all = acknowledge == Acknowledge::AllLive;
+        let all_live = if waits_for_all { proposals.all_live_count() } else { 0 };
+        let is_blocked = transferring.then_some(RejectReason::Transferring);
+        let reason = reject_reason(common, is_blocked, unapplied, command.len(), all_live);
+        if let Some(reason) = reason {
+            common.reject(tag, reason);
+            continue;
+        }
+        last = last.next();
+        let id = EntryId::new(term, last);
+        unapplied.push(last, Entry::OVERHEAD_BYTES + command.len());
+        entries.push(Entry { id, payload: Payload::Command(command) });
+        if acknowledge == Acknowledge::LeaderOnly {
+            common.output.push(Action::MayBeLost { tag, id });
+        } else {
+            proposals.push(waits_for_all, PendingProposal { tag, index: last });
+        }
+    }
+    if !entries.is_empty() {
+        common.journal.append_all(entries);
+    }
+}
+
+/// Returns why a command of `bytes` bytes is rejected now, or `None` if it is accepted: because the
+/// leader is `blocked`, or because of a bound. `all_live` proposals wait for every live voter as
+/// the command would.
+#[inline]
+fn reject_reason(
+    common: &Common,
+    blocked: Option<RejectReason>,
+    unapplied: &Unapplied,
+    bytes: usize,
+    all_live: usize,
+) -> Option<RejectReason> {
+    let config = common.config();
+    let has_room = unapplied.has_room(Entry::OVERHEAD_BYTES + bytes, config.unapplied_bytes_max);
+    if bytes > config.command_bytes_max {
+        Some(RejectReason::TooLarge)
+    } else if blocked.is_some() {
+        blocked
+    } else if common.health.disk_full {
+        Some(RejectReason::DiskFull)
+    } else if !has_room || all_live >= config.all_live_max {
+        Some(RejectReason::Busy)
+    } else {
+        None
+    }
+}
+
 /// Answers the proposals that wait for every live voter, once they are committed and on the
 /// disk of every voter that is not suspected.
 pub(crate) fn answer_all_live(common: &mut Common, peers: &Peers, proposals: &mut Proposals) {
-    if proposals.all_live_count() == 0 {
-        return;
-    }
     let own = common.log().membership().is_voter(common.id());
     let mut reached = common.log().committed();
     if own {

@@ -11,6 +11,7 @@ use crate::raft::leader::peers::Peers;
 use crate::types::{Body, Entry, EntryId, Index, Instant, NodeId};
 
 /// The configured in-flight window of every peer.
+#[inline]
 fn window(common: &Common) -> Window {
     Window {
         messages_max: common.config().inflight_messages_max,
@@ -21,6 +22,12 @@ fn window(common: &Common) -> Window {
 
 /// The index of a log's first entry.
 const FIRST: Index = Index(1);
+
+/// Whether no peer lacks anything: neither an entry nor the commit index.
+#[inline]
+pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
+    peers.iter().all(|(_, progress)| is_up_to_date(common, progress, true))
+}
 
 /// Sends every peer the entries and the commit index that it lacks, where `round` is the last
 /// heartbeat round sent. `commit_due` is the time to send the commit index in a message of its own,
@@ -48,6 +55,7 @@ pub(crate) fn replicate(
 /// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
 /// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered
 /// one. `round` is the last heartbeat round sent.
+#[inline]
 fn replicate_to(
     common: &mut Common,
     peer: NodeId,
@@ -62,23 +70,23 @@ fn replicate_to(
     progress.resume(last);
     let window = window(common);
     while progress.next() <= last && progress.may_send(&window) {
-        let Some(entries) = next_entries(common, peer, progress, &window) else { break };
-        send_entries(common, peer, progress, entries, round);
+        let Some(next) = next_entries(common, peer, progress, &window) else { break };
+        send_entries(common, peer, progress, next, round);
     }
     let needs_append = progress.needs_append() && is_idle(common, progress);
     if needs_append || (commit_due && needs_commit(common, progress)) {
-        send_entries(common, peer, progress, Vec::new(), round);
+        send_entries(common, peer, progress, Batch::default(), round);
     }
 }
 
 /// Whether a peer whose next entry is at `next` needs a snapshot: the entry is compacted, or
 /// damaged and covered by this node's snapshot, or it is the first one and the first membership,
 /// which is not an entry, is compacted.
+#[inline]
 fn needs_snapshot(log: &Log, next: Index) -> bool {
-    let first_membership_is_compacted = log.membership_at(Index::ZERO).is_none();
     next <= log.base().index
         || (next <= log.snapshot().index && log.is_damaged(next) && next < log.tail_first())
-        || (next == FIRST && first_membership_is_compacted)
+        || (next == FIRST && log.membership_at(Index::ZERO).is_none())
 }
 
 /// Panics if more is in flight to the peer than its window allows.
@@ -99,11 +107,13 @@ fn is_up_to_date(common: &Common, progress: &Progress, commit_due: bool) -> bool
 }
 
 /// Whether the leader streams to the peer ([`Mode::Replicate`]) and has sent it every entry.
+#[inline]
 fn is_idle(common: &Common, progress: &Progress) -> bool {
-    progress.mode() == Mode::Replicate && progress.next() > common.log().last().index
+    matches!(progress.mode(), Mode::Replicate) && progress.next() > common.log().last().index
 }
 
 /// Whether the peer lacks the latest commit index and no entry is left to send that would carry it.
+#[inline]
 fn needs_commit(common: &Common, progress: &Progress) -> bool {
     is_idle(common, progress) && progress.committed_sent() < common.log().committed()
 }
@@ -118,22 +128,31 @@ pub(crate) fn send_fetched(
 ) {
     let window = window(common);
     let is_next = entries.first().is_some_and(|entry| entry.id.index == progress.next());
-    if is_next
-        && progress.may_send(&window)
-        && let Some(entries) = limited_to_window(common, progress, entries, &window)
-    {
-        send_entries(common, peer, progress, entries, round);
+    if is_next && progress.may_send(&window) {
+        let next = limited_to_window(common, progress, entries, &window);
+        if let Some(next) = fitting(progress, next, &window, common.config().message_bytes_max) {
+            send_entries(common, peer, progress, next, round);
+        }
     }
+}
+
+/// The entries of one message.
+#[derive(Debug, Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    /// Their size in bytes.
+    bytes: usize,
 }
 
 /// Returns the next entries for the peer; `None` if they do not fit the window, or are only on the
 /// disk, from which they are then requested.
+#[inline]
 fn next_entries(
     common: &mut Common,
     peer: NodeId,
     progress: &mut Progress,
     window: &Window,
-) -> Option<Vec<Entry>> {
+) -> Option<Batch> {
     let (room_entries, room_bytes) = progress.inflight().room(window);
     let entries_max = room_entries.min(common.config().message_entries_max);
     let bytes_max = room_bytes.min(common.config().message_bytes_max);
@@ -141,7 +160,10 @@ fn next_entries(
     assert!(first <= last, "the peer lacks an entry");
     assert!(first > common.log().base().index, "the log has the peer's next entry");
     match common.log().slice(first, last, entries_max, bytes_max) {
-        Slice::Hot(entries) => limited_to_window(common, progress, entries, window),
+        Slice::Hot { entries, bytes } => {
+            let message_bytes_max = common.config().message_bytes_max;
+            fitting(progress, Batch { entries, bytes }, window, message_bytes_max)
+        }
         Slice::Cold { last } => {
             common.fetch(Consumer::Peer(peer), first, last);
             None
@@ -151,36 +173,51 @@ fn next_entries(
     }
 }
 
-/// Limits `entries` to one message and to the window. An entry that is too large is sent alone once
-/// nothing else is in flight.
+/// Limits `entries` to one message and to the window, but to no less than one entry.
 fn limited_to_window(
     common: &Common,
-    progress: &mut Progress,
+    progress: &Progress,
     mut entries: Vec<Entry>,
     window: &Window,
-) -> Option<Vec<Entry>> {
+) -> Batch {
     let (room_entries, room_bytes) = progress.inflight().room(window);
     let bytes_max = room_bytes.min(common.config().message_bytes_max);
+    entries.truncate(room_entries.min(common.config().message_entries_max));
     let mut bytes = 0;
     let count = entries.iter().take_while(|entry| {
-        bytes += entry.bytes();
-        bytes <= bytes_max
+        let fits = bytes == 0 || bytes + entry.bytes() <= bytes_max;
+        bytes += if fits { entry.bytes() } else { 0 };
+        fits
     });
-    let count = count.count().min(room_entries).min(common.config().message_entries_max);
+    let count = count.count();
+    entries.truncate(count);
+    Batch { entries, bytes }
+}
+
+/// Returns the entries if they fit the window. Those that are too large, which is one at most, are
+/// sent alone once nothing else is in flight.
+#[inline]
+fn fitting(
+    progress: &mut Progress,
+    batch: Batch,
+    window: &Window,
+    message_bytes_max: usize,
+) -> Option<Batch> {
+    let (_, room_bytes) = progress.inflight().room(window);
+    let fits = !batch.entries.is_empty() && batch.bytes <= room_bytes.min(message_bytes_max);
     let alone = progress.inflight().entries() == 0;
-    entries.truncate(count.max(usize::from(alone)));
-    if entries.is_empty() {
-        progress.wait_for_room();
-        return None;
+    if fits || (alone && !batch.entries.is_empty()) {
+        return Some(batch);
     }
-    Some(entries)
+    progress.wait_for_room();
+    None
 }
 
 fn send_entries(
     common: &mut Common,
     peer: NodeId,
     progress: &mut Progress,
-    entries: Vec<Entry>,
+    Batch { entries, bytes }: Batch,
     round: u64,
 ) {
     let prev_index = progress.next().previous();
@@ -188,7 +225,6 @@ fn send_entries(
         common.log().term_at(prev_index).expect("the log has the previous entry's term");
     let prev = EntryId::new(prev_term, prev_index);
     let last = entries.last().map_or(prev_index, |entry| entry.id.index);
-    let bytes = entries.iter().map(Entry::bytes).sum();
     let first = entries.first().map(|entry| entry.id.index);
     assert!(first.is_none_or(|first| first == prev_index.next()), "entries follow `prev`");
     assert!(progress.matched() <= prev_index, "matched entries are not sent again");

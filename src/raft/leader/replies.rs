@@ -16,6 +16,7 @@ pub(crate) struct HeartbeatReply {
 
 /// Records the reply to entries, where `round` is the last heartbeat round sent. Returns whether
 /// the peer is now known to have more of the log.
+#[inline]
 pub(crate) fn on_append_entries_reply(
     common: &mut Common,
     from: NodeId,

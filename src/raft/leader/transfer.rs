@@ -95,8 +95,12 @@ impl Transfers {
     }
 
     /// Compares this leader's disk with the disks of a quorum.
+    #[inline]
     pub(crate) fn compare_disks(&mut self, common: &Common) {
         let (committed, durable) = (common.log().committed(), common.log().durable());
+        if self.disk_lag.is_idle(committed, durable) {
+            return;
+        }
         self.disk_lag.record(committed, durable, lag_limits(common), common.now());
     }
 

@@ -16,8 +16,9 @@ pub(crate) struct Unapplied {
     /// The last unapplied entry of unknown size; neither it nor any unapplied entry before it is in
     /// memory.
     cold: Option<Index>,
-    /// Every later unapplied entry with its bytes, by ascending index.
-    sizes: VecDeque<(Index, usize)>,
+    /// The bytes of every later unapplied entry, by ascending index, up to the one at `last`.
+    sizes: VecDeque<usize>,
+    last: Index,
     bytes: usize,
 }
 
@@ -28,6 +29,7 @@ impl Unapplied {
         let mut unapplied = Unapplied {
             cold: Some(cold).filter(|cold| *cold > log.finished()),
             sizes: VecDeque::new(),
+            last: cold.max(log.finished()),
             bytes: 0,
         };
         for entry in log.in_memory_after(log.finished()) {
@@ -39,15 +41,20 @@ impl Unapplied {
     /// Adds an appended entry of `bytes` bytes.
     #[inline]
     pub(crate) fn push(&mut self, index: Index, bytes: usize) {
-        assert!(self.sizes.back().is_none_or(|(last, _)| *last < index), "a log only grows");
+        assert!(index == self.last.next(), "a log has no gap");
+        self.last = index;
         self.bytes += bytes;
-        self.sizes.push_back((index, bytes));
+        self.sizes.push_back(bytes);
     }
 
     /// Removes every entry up to `index`, which is applied and durable here.
+    #[inline]
     pub(crate) fn finished(&mut self, index: Index) {
         self.cold = self.cold.filter(|cold| *cold > index);
-        while let Some((_, bytes)) = self.sizes.pop_front_if(|(next, _)| *next <= index) {
+        let left = self.last.0.saturating_sub(index.0);
+        while self.sizes.len() as u64 > left
+            && let Some(bytes) = self.sizes.pop_front()
+        {
             self.bytes -= bytes;
         }
         assert!(!self.sizes.is_empty() || self.bytes == 0, "no entry is left to count");
@@ -55,6 +62,7 @@ impl Unapplied {
 
     /// Whether `bytes` more fit within `bytes_max`; false while entries of unknown size are
     /// unapplied.
+    #[inline]
     pub(crate) fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
         self.cold.is_none() && self.bytes.saturating_add(bytes) <= bytes_max
     }
@@ -66,12 +74,12 @@ impl Unapplied {
 
     pub(crate) fn assert_invariants(&self, log: &Log) {
         let (finished, last) = (log.finished(), log.last().index);
-        let counted = self.sizes.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        let counted = self.sizes.iter().sum::<usize>();
         assert_eq!(self.bytes, counted, "the byte count matches the listed entries");
         assert!(self.cold.is_none_or(|cold| cold > finished), "finished entries are removed");
-        let first = self.cold.unwrap_or(finished).next();
-        let listed = self.sizes.iter().map(|(index, _)| *index);
-        assert!(listed.eq((first.0..=last.0).map(Index)), "every unapplied entry is listed");
+        assert!(self.last == last, "the entries of the log are listed");
+        let listed = last.0 - self.cold.unwrap_or(finished).0;
+        assert!(self.sizes.len() as u64 == listed, "every unapplied entry is listed");
     }
 }
 

@@ -34,6 +34,7 @@ impl Survival {
     }
 
     /// Whether `Config::survivor` is set, so that nodes continue without silent ones.
+    #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.after.is_some()
     }
@@ -46,6 +47,7 @@ impl Survival {
 
     /// Advances the clock from the previous step at `before` to `now`. Returns whether the node was
     /// paused for so long that others may have taken over without it.
+    #[inline]
     pub(crate) fn advance_clock(&mut self, before: Instant, now: Instant) -> bool {
         assert!(now >= before, "contract: now never goes back");
         let Some(after) = self.after else { return false };
@@ -65,6 +67,7 @@ impl Survival {
 
     /// Records a leader contact and drops the other contacts: followers send nothing to one
     /// another, so their silence means nothing.
+    #[inline]
     pub(crate) fn on_leader_contact(&mut self, now: Instant) {
         if self.after.is_some() {
             (self.silence_start, self.contacts) = (now, BTreeMap::new());

@@ -79,6 +79,7 @@ impl Reads {
     }
 
     /// Answers the reads that wait for an index up to `applied`.
+    #[inline]
     pub(crate) fn answer_through(&mut self, applied: Index, output: &mut Output) {
         while let Some(read) = self.waiting.pop_front_if(|read| read.index <= applied) {
             output.push(read.ready());
@@ -86,6 +87,7 @@ impl Reads {
     }
 
     /// Rejects the reads that wait for an index after `last`.
+    #[inline]
     pub(crate) fn reject_after(&mut self, last: Index, reason: RejectReason, output: &mut Output) {
         while let Some(read) = self.waiting.pop_back_if(|read| read.index > last) {
             output.push(Action::Rejected { tag: read.tag, reason });

@@ -37,17 +37,19 @@ pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
     }
 }
 
-/// Takes the next step of the repair, if one is due. `leader` is the leader that this node knows.
+/// Whether an entry is damaged. The requests so far are forgotten if none is.
 #[inline]
-pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
-    if common.log().damaged_entries() == 0 {
+pub(crate) fn is_needed(common: &mut Common) -> bool {
+    let has_damage = common.log().damaged_entries() > 0;
+    if !has_damage {
         common.health.repair.forget_requests();
-    } else {
-        advance_damaged(common, leader);
     }
+    has_damage
 }
 
-fn advance_damaged(common: &mut Common, leader: Option<NodeId>) {
+/// Takes the next step of the repair of damaged entries, if one is due. `leader` is the leader that
+/// this node knows.
+pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
     let is_blocked = common.log().first_damaged_after(common.log().committed()).is_some();
     let since = common.health.repair.blocked_since.unwrap_or(common.now());
     common.health.repair.blocked_since = is_blocked.then_some(since);

@@ -24,7 +24,7 @@ pub(crate) fn on_request(common: &mut Common, from: NodeId, first: EntryId, last
         return reply(common, from, first.index, Vec::new());
     };
     match log.slice(start, last, config.message_entries_max, config.message_bytes_max) {
-        Slice::Hot(entries) => reply(common, from, first.index, entries),
+        Slice::Hot { entries, .. } => reply(common, from, first.index, entries),
         Slice::Cold { last } => common.fetch(Consumer::Repair(from), start, last),
         Slice::Damaged => unreachable!("the first entry is intact"),
     }

@@ -57,6 +57,7 @@ impl Repair {
 
     /// Forgets the requests so far, because no entry is damaged any more. A write under way
     /// continues.
+    #[inline]
     pub(super) fn forget_requests(&mut self) {
         (self.asked, self.requests, self.through) = (None, 0, Index::ZERO);
         (self.due, self.is_memory_next, self.blocked_since) = (Instant::ZERO, true, None);

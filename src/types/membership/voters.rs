@@ -42,12 +42,14 @@ impl Voters {
 
     /// Returns the holder of the casting vote, if any.
     #[must_use]
+    #[inline]
     pub fn casting(&self) -> Option<NodeId> {
         self.casting
     }
 
     /// Returns true if the number of voters is even and not 0, so that they can split in halves.
     #[must_use]
+    #[inline]
     pub fn can_split(&self) -> bool {
         !self.ids.is_empty() && self.ids.len().is_multiple_of(2)
     }
@@ -56,6 +58,7 @@ impl Voters {
 impl Deref for Voters {
     type Target = [NodeId];
 
+    #[inline]
     fn deref(&self) -> &[NodeId] {
         &self.ids
     }
