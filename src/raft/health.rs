@@ -6,6 +6,7 @@ use crate::raft::uncertain::state::LogEndRequest;
 /// Whether the driver has reported a full disk or a diverged state machine, and the ways back of a
 /// damaged and of an uncertain log. Every combination is valid, so that the fields need no guard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Health {
     /// The disk has no space for more entries (`Input::DiskFull`).
     pub(crate) disk_full: bool,

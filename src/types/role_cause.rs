@@ -6,6 +6,7 @@ use crate::types::id::NodeId;
 
 /// Why a node's role, term or known leader changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum RoleCause {
     /// The election timeout has passed without a leader, or without the end of an election.

@@ -9,6 +9,7 @@ use crate::types::text::debug_as_display;
 ///
 /// Instants of different nodes are never compared. The driver's clock must be monotonic.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Instant(pub u64);
 
 impl Instant {

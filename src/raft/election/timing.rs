@@ -9,6 +9,7 @@ use crate::types::{Instant, Membership};
 
 /// The source of election timeouts, and when this node as leader acts by itself again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Timing {
     jitter: Jitter,
     /// Until this instant the node, if it leads, neither suspends nor readmits a voter by

@@ -10,6 +10,7 @@ use crate::types::{Index, Instant};
 /// A measurement begins when a quorum has entries that this disk lacks, and ends when this disk has
 /// them as well. One that takes longer than the tolerance is late; one in time resets the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct DiskLag {
     /// The last entry that a quorum had when the current measurement began, and that time.
     current: Option<(Index, Instant)>,
