@@ -1,13 +1,16 @@
 //! CPU time of one committed entry: three nodes in memory, over a network and disks that take no
 //! time, compared with a floor, which does the same copies and counts without a protocol.
 //!
-//! `cargo bench` prints a table. Both sides are measured alternately. Compare the ratio of the
+//! The third side is the same three nodes with a recorder each, whose blocks are dropped.
+//!
+//! `cargo bench` prints a table. All sides are measured alternately. Compare the ratio of the
 //! medians: absolute times depend on the machine.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, Raft};
+use quorate::recording::{Recorder, RecorderConfig};
 use quorate::types::{
     Acknowledge, Command, Index, Instant, Membership, NodeId, Restored, Tag, WriteId,
 };
@@ -31,16 +34,18 @@ fn main() {
         "CPU time per committed entry: 3 nodes in memory, {}-byte commands, medians of {rounds}\n",
         BYTES.len()
     );
-    println!("{:<18}{:>12}{:>12}{:>9}", "", "quorate", "floor", "ratio");
+    println!("{:<18}{:>12}{:>12}{:>9}{:>12}", "", "quorate", "floor", "ratio", "recorded");
     for (name, batch, entries) in LOADS {
-        let (mut core, mut floor) = (Vec::new(), Vec::new());
+        let (mut core, mut floor, mut recorded) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             core.push(per_entry(&mut Cluster::new(), batch, entries / share));
+            recorded.push(per_entry(&mut Cluster::recorded(), batch, entries / share));
             floor.push(per_entry(&mut Floor::default(), batch, entries / share));
         }
-        let (core, floor) = (median(core), median(floor));
+        let (core, floor, recorded) = (median(core), median(floor), median(recorded));
         let tenths = 10 * core / floor.max(1);
-        println!("{name:<18}{core:>9} ns{floor:>9} ns{:>7}.{}", tenths / 10, tenths % 10);
+        let ratio = format!("{}.{}", tenths / 10, tenths % 10);
+        println!("{name:<18}{core:>9} ns{floor:>9} ns{ratio:>9}{recorded:>9} ns");
     }
 }
 
@@ -72,6 +77,7 @@ fn median(mut of: Vec<u128>) -> u128 {
 /// Three nodes whose messages arrive in order, and whose disks flush once no message is left.
 struct Cluster {
     nodes: [Raft; 3],
+    recorders: Option<[Recorder; 3]>,
     inputs: VecDeque<(NodeId, Input)>,
     unflushed: [Option<WriteId>; 3],
     committed: usize,
@@ -81,6 +87,16 @@ struct Cluster {
 impl Cluster {
     /// Returns a cluster in which node 1 leads.
     fn new() -> Cluster {
+        Cluster::with(None)
+    }
+
+    /// Returns such a cluster, with a recorder for each node.
+    fn recorded() -> Cluster {
+        let recorder = |_| Recorder::new(RecorderConfig::default());
+        Cluster::with(Some([0, 1, 2].map(recorder)))
+    }
+
+    fn with(recorders: Option<[Recorder; 3]>) -> Cluster {
         let ids = [NodeId(1), NodeId(2), NodeId(3)];
         let start = |id: NodeId| {
             let disk = Restored::fresh(Membership::new(ids));
@@ -88,6 +104,7 @@ impl Cluster {
         };
         let mut cluster = Cluster {
             nodes: ids.map(start),
+            recorders,
             inputs: VecDeque::from([(ids[0], Input::Campaign)]),
             unflushed: [None; 3],
             committed: 0,
@@ -116,7 +133,13 @@ impl Cluster {
 
     fn step(&mut self, id: NodeId, input: Input) {
         let at = id.0 as usize - 1;
-        self.nodes[at].step(Instant::ZERO, input, &mut self.actions);
+        let raft = &mut self.nodes[at];
+        if let Some(recorders) = &mut self.recorders {
+            recorders[at].step(raft, Instant::ZERO, input, &mut self.actions);
+            while recorders[at].next_block().is_some() {}
+        } else {
+            raft.step(Instant::ZERO, input, &mut self.actions);
+        }
         for action in self.actions.drain(..) {
             match action {
                 Action::Send(message) => {

@@ -17,6 +17,8 @@ pub mod progress;
 pub mod quorum;
 pub mod raft;
 #[cfg(feature = "std")]
+pub mod recording;
+#[cfg(feature = "std")]
 pub mod recovery;
 #[cfg(feature = "std")]
 pub mod replica;
@@ -28,7 +30,7 @@ pub mod types;
 #[cfg(feature = "std")]
 pub mod wire;
 
-/// The chapters of the book, whose code `cargo test` compiles and runs.
+/// The chapters of the book and other documents, whose code `cargo test` compiles and runs.
 #[cfg(doctest)]
 mod book {
     #[doc = include_str!("../docs/book/src/why-simulate.md")]
@@ -55,4 +57,6 @@ mod book {
     struct WritingACheck;
     #[doc = include_str!("../docs/book/src/operating-a-cluster.md")]
     struct OperatingACluster;
+    #[doc = include_str!("../docs/RECORDING.md")]
+    struct Recordings;
 }

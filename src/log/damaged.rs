@@ -8,6 +8,7 @@ use crate::types::{DamagedEntry, Index};
 /// The damaged entries by index. For each it is known whether it is a membership that the log does
 /// not know, because the node started without its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Damaged(BTreeMap<Index, bool>);
 
 impl Damaged {

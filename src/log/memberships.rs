@@ -6,6 +6,7 @@ use crate::types::{Index, Membership};
 
 /// The membership of the snapshot, and the memberships in the log after it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Memberships {
     /// Each membership with the index from which it is active, in ascending order; never empty. The
     /// first index is at most the snapshot's.

@@ -25,6 +25,7 @@ use crate::types::{Entry, EntryId, Index, Membership, Payload, Restored, Snapsho
 
 /// One node's log: its indices, terms and memberships, and its latest entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Log {
     runs: TermRuns,
     tail: Tail,

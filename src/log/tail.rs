@@ -7,6 +7,7 @@ use crate::types::{Entry, Index};
 
 /// Consecutive entries in memory, up to the last entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Tail {
     entries: VecDeque<Entry>,
     /// The index of the first entry in memory, or of the next one to append.

@@ -7,6 +7,7 @@ use crate::types::{EntryId, Index, Term};
 /// The first entry of each term in a log. The first run begins at the log's base: the entry before
 /// the first one that the log has, or index 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct TermRuns {
     /// The base, then the first entry of every later term; terms and indices ascend strictly.
     starts: Vec<EntryId>,

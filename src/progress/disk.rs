@@ -1,9 +1,10 @@
-//! The disk that a peer replies from, and whether what it replies counts.
+//! The disk that a peer replies from, whether what it replies counts, and its last reply.
 
-use crate::types::{Incarnation, Index};
+use crate::types::{Incarnation, Index, Readiness};
 
 /// The leader's view of the disk that a peer replies from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct PeerDisk {
     /// The incarnation of the disk; zero before the peer's first reply.
     pub(super) incarnation: Incarnation,
@@ -17,6 +18,7 @@ pub(super) struct PeerDisk {
 
 /// Whether a peer's log has every entry that the peer acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Certainty {
     /// Nothing else is known.
     #[default]
@@ -58,4 +60,13 @@ impl PeerDisk {
     pub(super) fn lacks_acknowledged(&self, round: u64, durable: Index, matched: Index) -> bool {
         round > self.matched_round && durable < matched
     }
+}
+
+/// The peer's reply to the highest round that it has answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct LastAnswer {
+    pub(super) round: u64,
+    /// The peer's report about itself.
+    pub(super) ready: Readiness,
 }

@@ -17,6 +17,7 @@ pub struct Window {
 
 /// The append messages sent to one peer and not yet acknowledged, in the order of their entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Inflight {
     messages: VecDeque<Sent>,
     entries: usize,
@@ -25,6 +26,7 @@ pub struct Inflight {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Sent {
     last: Index,
     entries: usize,

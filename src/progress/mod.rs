@@ -6,11 +6,12 @@ mod inflight;
 
 pub use inflight::{Inflight, Window};
 
-use crate::progress::disk::{Certainty, PeerDisk};
+use crate::progress::disk::{Certainty, LastAnswer, PeerDisk};
 use crate::types::{EntryId, Incarnation, Index, Instant, Readiness};
 
 /// The way in which a leader sends entries to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Mode {
     /// Searching for the last common entry, with one message at a time.
     Probe {
@@ -32,6 +33,7 @@ pub enum Mode {
 
 /// The leader's view of one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Progress {
     mode: Mode,
     matched: Index,
@@ -53,14 +55,6 @@ pub struct Progress {
     last_contact: Instant,
     /// The commit index last sent to the peer.
     committed_sent: Index,
-}
-
-/// The peer's reply to the highest round that it has answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct LastAnswer {
-    round: u64,
-    /// The peer's report about itself.
-    ready: Readiness,
 }
 
 impl Progress {

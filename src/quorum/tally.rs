@@ -8,6 +8,7 @@ use crate::types::{Membership, NodeId};
 /// The voters that replied in one election. A voter is counted once, however often its reply
 /// arrives; its first reply counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tally {
     granted: Vec<NodeId>,
     rejected: Vec<NodeId>,

@@ -25,6 +25,7 @@ use crate::types::{
 /// The state that a node has in every role. The owners are visible in all of `src/raft/`, because a
 /// handler often needs two of them at once. Most keep their fields private.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Common {
     config: Config,
     /// The time of the current step.

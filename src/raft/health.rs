@@ -7,6 +7,7 @@ use crate::raft::uncertain::state::LogEndRequest;
 /// recovery of a damaged log and of an uncertain one. The fields have no accessors, because every
 /// combination of them is valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Health {
     /// The disk has no space for more entries (`Input::DiskFull`).
     pub(crate) disk_full: bool,

@@ -7,6 +7,8 @@ mod api;
 mod bootstrap;
 mod clock_drift;
 mod common;
+#[cfg(feature = "std")]
+mod deserialized;
 mod election;
 #[cfg(feature = "explore")]
 mod explore;
@@ -58,6 +60,8 @@ use crate::types::{
 /// (3) call [`Raft::step`] by [`Raft::deadline`]; (4) report finished actions; (5) after a crash,
 /// call [`Raft::new`] with exactly the durable state. Only a broken contract causes a panic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(from = "deserialized::RaftFields"))]
 pub struct Raft {
     common: Common,
     role: Role,

@@ -8,8 +8,10 @@ use crate::types::NodeId;
 
 /// Everything that a step reports to the driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Output {
-    /// The actions of the current step.
+    /// The actions of the current step; empty between two steps.
+    #[cfg_attr(feature = "std", serde(skip))]
     actions: Vec<Action>,
     rejected_messages: RejectedMessages,
 }

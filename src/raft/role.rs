@@ -13,6 +13,7 @@ use crate::types::{Body, EntryId, NodeId, RoleName};
 
 /// The node's current role, with the data that only this role has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Role {
     Follower(Follower),
     PreCandidate(PreCandidate),

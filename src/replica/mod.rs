@@ -12,6 +12,7 @@ mod open;
 mod output;
 mod rate_limiter;
 mod read_conflicts;
+mod recorded_core;
 mod requests;
 mod scrubber;
 mod snapshot_receiver;

@@ -6,6 +6,7 @@ mod damage;
 #[cfg(test)]
 mod disk_order_tests;
 mod notes;
+mod recording;
 mod snapshots;
 mod state_comparison;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::replica::hash_chains::HashChains;
 use crate::replica::input::{Input, WorkResult};
 use crate::replica::node::notes::Notes;
 use crate::replica::output::{Note, NoteFilter, Output, Work};
+use crate::replica::recorded_core::Core;
 use crate::replica::requests::Requests;
 use crate::replica::scrubber::Scrubber;
 use crate::replica::snapshots::Snapshots;
@@ -47,7 +49,7 @@ use crate::types::{
 #[derive(Clone, Debug)]
 pub struct Node {
     config: ReplicaConfig,
-    raft: Raft,
+    raft: Core,
     storage: Storage,
     requests: Requests,
     conflict_test: ConflictTest,
@@ -124,7 +126,7 @@ impl Node {
         let scrubber = Scrubber::new(config.scrub_period, now, &parts.storage);
         let mut node = Node {
             config,
-            raft: parts.raft,
+            raft: parts.raft.into(),
             storage: parts.storage,
             scrubber,
             requests: Requests::default(),

@@ -34,6 +34,10 @@ pub struct ServerConfig {
     /// The most file descriptors that the disk of the node and the program around it use beside the
     /// connections that `network` permits. No connection is accepted that would take one of them.
     pub files_reserved: usize,
+    /// The most bytes of the recording of the node's inputs, in the folder `recording` of its
+    /// directory (`docs/RECORDING.md`); zero, the default, records nothing. Give it the room of
+    /// several states: of a quarter of `raft.tail_bytes_max` each, and at least 1 MiB in all.
+    pub recording_bytes: u64,
     /// The most requests of the program in the driver's queue. Further callers wait until it has
     /// room.
     pub requests_max: usize,
@@ -257,6 +261,7 @@ impl ServerConfig {
             network: NetworkConfig::default(),
             service: ServiceConfig::default(),
             files_reserved: 128,
+            recording_bytes: 0,
             requests_max: 4096,
             inline_machine: false,
             busy_poll_max: Duration::ZERO,

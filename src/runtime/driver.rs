@@ -9,12 +9,14 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
+use crate::recording::Recorder;
 use crate::replica::{ComparisonResult, Input, Node, Output, Work};
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
+use crate::runtime::recording::RecordingLane;
 use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
 use crate::runtime::role_history::RoleHistory;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
@@ -31,6 +33,7 @@ pub(super) struct Driver {
     node: Node,
     clock: Clock,
     lanes: Lanes,
+    recording: RecordingLane,
     transport: Box<dyn Transport>,
     pending: PendingRequests,
     queues: Queues,
@@ -62,6 +65,7 @@ pub(super) struct DriverParts {
     pub(super) node: Node,
     pub(super) clock: Clock,
     pub(super) lanes: Lanes,
+    pub(super) recording: RecordingLane,
     pub(super) transport: Box<dyn Transport>,
     pub(super) queues: Queues,
     pub(super) busy_poll: BusyPoll,
@@ -79,7 +83,7 @@ enum Stage {
 impl Driver {
     /// Returns the driver of a node that was just opened, and a handle to it.
     pub(super) fn new(parts: DriverParts, registry: Arc<ConnectionRegistry>) -> (Driver, Handle) {
-        let DriverParts { node, clock, lanes, transport, queues, busy_poll } = parts;
+        let DriverParts { node, clock, lanes, recording, transport, queues, busy_poll } = parts;
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
         let (leadership, leadership_receiver) = watch::channel(leadership);
@@ -91,6 +95,7 @@ impl Driver {
             node,
             clock,
             lanes,
+            recording,
             transport,
             pending: PendingRequests::default(),
             queues,
@@ -121,9 +126,14 @@ impl Driver {
             self.execute(output);
         }
         self.lanes.submit();
+        self.record();
         loop {
             self.counts.observe(&self.node);
             self.log_damage();
+            if matches!(self.stage, Stage::Stopped(_)) {
+                self.node.recorder().into_iter().for_each(Recorder::finish_block);
+                self.record();
+            }
             if let Stage::Stopped(end) = self.stage {
                 self.counts.state.stopped.set(1);
                 return (end, self.queues.lane_events);
@@ -223,7 +233,17 @@ impl Driver {
             self.execute(output);
         }
         self.lanes.submit();
+        self.record();
         self.outputs = outputs;
+    }
+
+    /// Passes the finished blocks of the recording to its thread.
+    fn record(&mut self) {
+        if let Some(recorder) = self.node.recorder()
+            && !self.recording.take(recorder)
+        {
+            self.node.stop_recording();
+        }
     }
 
     fn execute(&mut self, output: Output) {

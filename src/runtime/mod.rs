@@ -22,6 +22,7 @@ mod moving_deadline;
 mod open_files;
 mod origin;
 mod principal;
+mod recording;
 mod rejected_connections;
 mod request;
 mod role_history;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
-use tracing::{info, info_span};
+use tracing::{info, info_span, warn};
 
 use crate::machine::StateMachine;
 use crate::replica::{Node, OpenError, Replica, Worker};
@@ -22,6 +22,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::metrics::Counts;
 use crate::runtime::open_files;
+use crate::runtime::recording::{FOLDER, RecordingLane, RecordingRing, recorder_config};
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::{Executor, Service};
 use crate::runtime::tasks::Tasks;
@@ -104,7 +105,8 @@ impl Server {
     {
         config.check().map_err(ServerError::Config)?;
         let disk = FileDisk::open(&config.directory).map_err(ServerError::Disk)?;
-        Server::start_on_disk(disk, config, machine).await
+        let opened = OpenedNode::open(disk, config, machine)?;
+        Server::serve(opened.recorded()).await
     }
 
     /// Starts a node as [`Server::start`] does, on any disk; ignores `ServerConfig::directory`.
@@ -120,7 +122,15 @@ impl Server {
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        let opened = OpenedNode::open(disk, config, machine)?;
+        Server::serve(OpenedNode::open(disk, config, machine)?).await
+    }
+
+    /// Starts an opened node, with a listener for other nodes and clients.
+    async fn serve<M, D>(opened: OpenedNode<M, D>) -> Result<Server, ServerError>
+    where
+        M: StateMachine + Send + 'static,
+        D: Disk + Clone + Send + 'static,
+    {
         let inbound = Inbound::new(&opened.counts);
         let OpenedNode { config, handshake, counts, .. } = &opened;
         let (handshake, listen, network) = (*handshake, config.listen, config.network.clone());
@@ -245,6 +255,8 @@ struct OpenedNode<M, D> {
     clock: Clock,
     handshake: Handshake,
     counts: Arc<Counts>,
+    /// Where the inputs of the node are recorded, if they are.
+    recording: Option<RecordingRing>,
 }
 
 impl<M, D> OpenedNode<M, D>
@@ -268,7 +280,26 @@ where
             incarnation: identity.incarnation,
         };
         let counts = Arc::new(Counts::new(identity.node, cluster));
-        Ok(OpenedNode { config, disk, node, worker, clock, handshake, counts })
+        let recording = None;
+        Ok(OpenedNode { config, disk, node, worker, clock, handshake, counts, recording })
+    }
+
+    /// Records the inputs of the node in its directory, as far as the configuration says. A failure
+    /// is no reason not to start.
+    fn recorded(mut self) -> Self {
+        let bytes = self.config.recording_bytes;
+        if bytes == 0 || cfg!(madsim) {
+            return self;
+        }
+        match RecordingRing::open(self.config.directory.join(FOLDER), bytes) {
+            Ok(ring) => {
+                let now = self.clock.now();
+                self.node.record(recorder_config(self.config.cluster, bytes, now));
+                self.recording = Some(ring);
+            }
+            Err(error) => warn!(%error, "the node runs without a recording"),
+        }
+        self
     }
 
     /// Runs the node, and polls the future that `serve` returns until the node stops.
@@ -283,7 +314,7 @@ where
     where
         L: Future<Output = Infallible> + Send + 'static,
     {
-        let OpenedNode { config, disk, node, worker, clock, handshake, counts } = self;
+        let OpenedNode { config, disk, node, worker, clock, handshake, counts, recording } = self;
         // Every log line of the node carries its id, on whichever thread it is written.
         let span = info_span!("node", id = %handshake.node, cluster = %handshake.cluster);
         let _within = span.enter();
@@ -292,6 +323,11 @@ where
         let lanes =
             Lanes::start(&disk, worker, config.inline_machine, busy_poll, &lane_events, &counts);
         let lanes = lanes.map_err(ServerError::Threads)?;
+        let recording = match recording {
+            Some(ring) => RecordingLane::start(ring, Arc::clone(&counts), lane_events.clone()),
+            None => Ok(RecordingLane::off(Arc::clone(&counts))),
+        };
+        let recording = recording.map_err(ServerError::Threads)?;
         drop((lane_events, disk));
         if let Some(bootstrap_peers) = &config.replica.raft.bootstrap_peers {
             transport.update_membership(bootstrap_peers);
@@ -308,7 +344,7 @@ where
             _inbound: inbound.senders,
         };
         let forwarder = Forwarder::new(handshake.cluster, registry.security.clone());
-        let parts = DriverParts { node, clock, lanes, transport, queues, busy_poll };
+        let parts = DriverParts { node, clock, lanes, recording, transport, queues, busy_poll };
         let (driver, handle) = Driver::new(parts, registry);
         let executor = Executor { handle: handle.clone(), forwarder: Some(forwarder) };
         let Handshake { cluster, node, .. } = handshake;

@@ -5,6 +5,7 @@ use crate::types::id::EntryId;
 /// An entry that is part of the log although its content cannot be read from the disk. A peer that
 /// has the same entry can provide the content (docs/REPAIR.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct DamagedEntry {
     /// The term and index of the entry, from its header.
     pub id: EntryId,

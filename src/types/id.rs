@@ -33,11 +33,13 @@ pub struct EntryId {
 
 /// The number of one write of a node to its disk, from 1, in the order of the requests.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct WriteId(pub u64);
 
 /// The caller's identifier of a proposal or a read. The core returns it with the outcome and does
 /// not interpret it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tag(pub u64);
 
 impl Term {

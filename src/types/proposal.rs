@@ -6,6 +6,7 @@ use crate::types::id::Tag;
 
 /// A command to append to the log, with the caller's tag and the required acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Proposal {
     /// Identifies the proposal in its outcome; no other pending request of the node has the same
     /// tag.

@@ -1,6 +1,6 @@
 //! The serde forms that a derive does not give: byte strings, bounded lists and durations. They are
 //! part of the wire format (`docs/FORMAT.md`). Decoding allocates for what arrives, never for a
-//! claimed length, and borrows byte strings: other formats can be written but not read.
+//! claimed length. Memberships, changes and addresses are borrowed from the input.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -37,10 +37,12 @@ impl Bytes {
         to.serialize_bytes(bytes)
     }
 
-    pub(crate) fn deserialize<'de, T: From<&'de [u8]>, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<T, D::Error> {
-        from.deserialize_bytes(BytesVisitor).map(T::from)
+    pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: for<'a> From<&'a [u8]>,
+        D: Deserializer<'de>,
+    {
+        from.deserialize_bytes(CopiedBytesVisitor(PhantomData))
     }
 }
 
@@ -135,6 +137,21 @@ impl<'de> Visitor<'de> for BytesVisitor {
 
     fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<&'de [u8], E> {
         Ok(bytes)
+    }
+}
+
+/// A visitor that copies bytes into a container, from the input or from elsewhere.
+struct CopiedBytesVisitor<T>(PhantomData<T>);
+
+impl<T: for<'a> From<&'a [u8]>> Visitor<'_> for CopiedBytesVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<T, E> {
+        Ok(T::from(bytes))
     }
 }
 

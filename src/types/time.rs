@@ -11,6 +11,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 ///
 /// Instants of different nodes are never compared. The driver's clock must be monotonic.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Instant(pub u64);
 
 impl Instant {

@@ -13,6 +13,7 @@ use crate::types::text::{debug_as_display, texts};
 /// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), the
 /// longest vote lease it gave a leader (thesis §6.4.1), and whether it is uncertain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct HardState {
     /// The latest term the node has seen.
     pub term: Term,
@@ -37,6 +38,7 @@ impl HardState {
 /// One batch of disk writes. A crash may leave any prefix of the batch durable, in this order: the
 /// hard state, the snapshot, then the entries one by one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize))]
 pub struct Write {
     /// The number that the driver reports in `Input::Persisted` once this batch and every earlier
     /// one are durable.

@@ -20,6 +20,9 @@ fn content(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).expect("the directory exists") {
         let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            continue;
+        }
         let mut bytes = Vec::new();
         File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("it is a file");
         files.push((path.to_string_lossy().into_owned(), bytes));

@@ -171,6 +171,8 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).expect("the directory exists");
     let mut files: Vec<PathBuf> =
         entries.map(|entry| entry.expect("it can be read").path()).collect();
+    // A start needs nothing of the folder with the recording.
+    files.retain(|file| file.is_file());
     files.sort();
     files
 }

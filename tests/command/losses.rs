@@ -41,6 +41,9 @@ fn copy(nodes: &Nodes, name: &str, lose: impl FnOnce(&Path)) {
     fs::create_dir(&copy).expect("the disk has space");
     for entry in fs::read_dir(nodes.directory(1)).expect("the directory exists") {
         let entry = entry.expect("it can be read");
+        if entry.path().is_dir() {
+            continue;
+        }
         fs::copy(entry.path(), copy.join(entry.file_name())).expect("the disk has space");
     }
     lose(&copy);

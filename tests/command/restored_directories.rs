@@ -10,6 +10,9 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("the disk has space");
     for entry in fs::read_dir(from).expect("the directory exists") {
         let entry = entry.expect("it can be listed");
+        if entry.path().is_dir() {
+            continue;
+        }
         fs::copy(entry.path(), to.join(entry.file_name())).expect("the disk has space");
     }
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use quorate::raft::{
     Action, Config, Input, MessageRejectReason, Raft, RejectReason, RoleName, Status,
 };
+use quorate::recording::{Contents, Recorded, RecorderConfig};
 use quorate::types::{
     Acknowledge, Body, Command, Entry, EntryId, Incarnation, Index, Instant, Message, NodeId,
     Payload, Restored, Tag, Term,
@@ -16,7 +17,10 @@ use super::disk::Disk;
 pub(crate) struct Node {
     config: Config,
     /// `None` while the node is down.
-    core: Option<Raft>,
+    core: Option<Recorded>,
+    /// The recording of every start, and what it keeps of commands.
+    recording: Vec<u8>,
+    pub(crate) contents: Contents,
     pub(crate) disk: Disk,
     /// Whether a write is durable at once, or only when the test flushes it.
     pub(crate) flushes_at_once: bool,
@@ -46,6 +50,8 @@ impl Node {
         let mut node = Node {
             config,
             core: None,
+            recording: Vec::new(),
+            contents: Contents::Hashed,
             disk,
             flushes_at_once: true,
             applies_at_once: true,
@@ -67,8 +73,17 @@ impl Node {
         assert!(self.core.is_none(), "{} is up already", self.config.id);
         let restored = self.disk.restored();
         let core = Raft::new(self.config.clone(), restored, self.seed, self.now);
+        let core = core.expect("the durable state is valid");
+        let config = RecorderConfig {
+            start: self.seed,
+            contents: self.contents,
+            key: !self.seed,
+            segment_bytes: 4096,
+            block_bytes: 512,
+            ..RecorderConfig::default()
+        };
         self.seed += 1;
-        self.core = Some(core.expect("the durable state is valid"));
+        self.core = Some(Recorded::new(core, config));
     }
 
     /// Crashes the node: pending writes and its memory are lost.
@@ -90,6 +105,9 @@ impl Node {
             let Some(core) = &mut self.core else { return };
             let mut actions = Vec::new();
             core.step(self.now, input, &mut actions);
+            while let Some(block) = core.recorder().next_block() {
+                self.recording.extend_from_slice(block.bytes());
+            }
             for action in actions {
                 self.execute(action, &mut inputs);
             }
@@ -248,11 +266,31 @@ impl Node {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.core.as_ref().map(Raft::deadline)
+        self.core.as_ref().map(|core| core.deadline())
     }
 
     pub(crate) fn core(&self) -> &Raft {
         self.core.as_ref().expect("the node is up")
+    }
+
+    /// Returns the recording of all starts, with every step that was taken.
+    pub(crate) fn finish_recording(&mut self) -> &[u8] {
+        if let Some(core) = &mut self.core {
+            core.recorder().finish_block();
+            while let Some(block) = core.recorder().next_block() {
+                self.recording.extend_from_slice(block.bytes());
+            }
+        }
+        &self.recording
+    }
+
+    /// Drops the next finished block, as a driver with a full queue does.
+    pub(crate) fn drop_block(&mut self) {
+        if let Some(core) = &mut self.core {
+            core.recorder().finish_block();
+            while core.recorder().next_block().is_some() {}
+            core.recorder().on_dropped_block();
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {

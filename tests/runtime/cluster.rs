@@ -244,6 +244,7 @@ fn use_small_limits(config: &mut ServerConfig) {
     replica.storage.spare_segments = 1;
     replica.snapshot_entries = 50;
     replica.trailing_entries = 10;
+    config.recording_bytes = 1 << 20;
     // Every cluster covers both ways of calling the state machine.
     config.inline_machine = config.replica.raft.id.0.is_multiple_of(2);
     if config.replica.raft.id.0.is_multiple_of(3) {

@@ -21,6 +21,7 @@ mod metrics;
 #[cfg(feature = "certs")]
 mod places;
 mod raw;
+mod recordings;
 mod rejected_connections;
 mod service;
 mod serving;

@@ -17,7 +17,7 @@ pub(crate) struct Folder {
 }
 
 /// The folders in the table of ARCHITECTURE.md: those of the library, and the simulator.
-pub(crate) const LIBRARY_FOLDERS: [Folder; 13] = [
+pub(crate) const LIBRARY_FOLDERS: [Folder; 14] = [
     Folder { name: "types", layer: 1, below: &[], no_std: true },
     Folder { name: "quorum", layer: 2, below: &["types"], no_std: true },
     Folder { name: "log", layer: 2, below: &["types"], no_std: true },
@@ -27,16 +27,26 @@ pub(crate) const LIBRARY_FOLDERS: [Folder; 13] = [
     Folder { name: "progress", layer: 3, below: &["quorum", "types"], no_std: true },
     Folder { name: "recovery", layer: 3, below: &["quorum", "storage", "types"], no_std: false },
     Folder { name: "raft", layer: 4, below: &["progress", "log", "quorum", "types"], no_std: true },
-    Folder { name: "replica", layer: 5, below: BELOW_REPLICA, no_std: false },
-    Folder { name: "runtime", layer: 6, below: BELOW_DRIVERS, no_std: false },
-    Folder { name: "http", layer: 7, below: &["runtime", "types"], no_std: false },
-    Folder { name: "sim", layer: 6, below: BELOW_DRIVERS, no_std: false },
+    Folder { name: "recording", layer: 5, below: &["raft", "types"], no_std: false },
+    Folder { name: "replica", layer: 6, below: BELOW_REPLICA, no_std: false },
+    Folder { name: "runtime", layer: 7, below: BELOW_DRIVERS, no_std: false },
+    Folder { name: "http", layer: 8, below: &["runtime", "types"], no_std: false },
+    Folder { name: "sim", layer: 7, below: BELOW_DRIVERS, no_std: false },
 ];
 
 const BELOW_REPLICA: &[&str] =
-    &["raft", "progress", "machine", "storage", "wire", "log", "quorum", "types"];
+    &["recording", "raft", "progress", "machine", "storage", "wire", "log", "quorum", "types"];
 const BELOW_DRIVERS: &[&str] = &[
-    "replica", "raft", "recovery", "progress", "machine", "storage", "wire", "log", "quorum",
+    "replica",
+    "recording",
+    "raft",
+    "recovery",
+    "progress",
+    "machine",
+    "storage",
+    "wire",
+    "log",
+    "quorum",
     "types",
 ];
 

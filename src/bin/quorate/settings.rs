@@ -94,6 +94,11 @@ settings! {
     /// Size of a log segment file [default: 64MiB]
     #[arg(long, env = "QUORATE_SEGMENT_SIZE", value_name = "SIZE")]
     segment_size: Bytes,
+    /// Size of the recording of the inputs, without values; 0 turns it off [default: 64MiB]
+    ///
+    /// The recording is in the folder `recording` of the data directory.
+    #[arg(long, env = "QUORATE_RECORDING_SIZE", value_name = "SIZE")]
+    recording_size: Bytes,
     /// Number of empty log segments created in advance [default: 3]
     #[arg(long, env = "QUORATE_SPARE_SEGMENTS", value_name = "N")]
     spare_segments: usize,

@@ -13,6 +13,7 @@ use crate::types::{
 /// except that all [`Action::Persist`]s keep their order, and so do all [`Action::Apply`]s and
 /// [`Action::Restore`]s together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Action {
     /// Send the message. The state that it reveals is already durable.
@@ -177,6 +178,7 @@ pub enum Action {
 closed_list! {
 /// Why a node dropped or declined a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum MessageRejectReason {
     /// The message is addressed to another node, or its sender is this node.

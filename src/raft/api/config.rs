@@ -9,6 +9,7 @@ use crate::types::{Entry, Membership, NodeId};
 /// of a few milliseconds. Every field may be changed before the start; [`Config::check`] rejects
 /// invalid combinations. Every bound in bytes or on a number is at least 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// The node's id; never 0.
     pub id: NodeId,
@@ -89,6 +90,7 @@ pub struct Config {
 
 /// The rules by which a leader suspends silent voters and readmits them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Suspension {
     /// The duration of the silence after which a voter is suspended; at least twice
     /// `election_timeout_max`.
@@ -115,6 +117,7 @@ pub struct Suspension {
 /// at the same time, as after a power cut, elect no leader before every voter is up. After a
 /// takeover by the last survivor, it is the only voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Survivor {
     /// The silence after which a node counts as dead; at least four times `election_timeout_max`.
     /// It must exceed twice the longest pause of a process, and the longest delay of a message plus
@@ -124,6 +127,7 @@ pub struct Survivor {
 
 /// The parameters of leader leases. All nodes of a cluster need the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lease {
     /// The largest clock rate error, in parts per million; at most [`Lease::DRIFT_PPM_MAX`]. With a
     /// larger error, reads may be stale. A clock must advance while its machine is suspended; the

@@ -10,6 +10,7 @@ use crate::types::{
 
 /// One event that a node has to process; `Raft::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Input {
     /// A message arrived. The node trusts its sender field: the driver authenticates connections.
@@ -124,6 +125,7 @@ impl Input {
 
 /// The component that fetched entries are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Consumer {
     /// The node's own state machine.
     Apply,

@@ -4,6 +4,7 @@ use crate::raft::api::action::MessageRejectReason;
 
 /// The number of messages a node rejected since its start, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct RejectedMessages([u64; MessageRejectReason::ALL.len()]);
 
 impl RejectedMessages {

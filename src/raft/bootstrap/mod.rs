@@ -21,6 +21,7 @@ use crate::types::{Body, BootstrapPeer, EntryId, Instant, Membership, Message, N
 
 /// The state of a bootstrap peer that has no membership yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Bootstrap {
     /// The id of this node.
     own: NodeId,

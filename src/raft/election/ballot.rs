@@ -11,6 +11,7 @@ use crate::types::{EntryId, HardState, Incarnation, Index, Instant, Membership, 
 
 /// The node's term and vote, and the vote lease that it granted to a leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Ballot {
     hard_state: HardState,
     /// Until this instant the node withholds its vote and does not campaign, because a leader's

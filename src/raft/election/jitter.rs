@@ -7,6 +7,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// A SplitMix64 stream (Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Jitter(u64);
 
 impl Jitter {

@@ -12,6 +12,7 @@ use crate::types::{Body, EntryId, Index, Instant, NodeId, RoleCause, Term, Write
 
 /// The state of a node that asks for pre-votes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct PreCandidate {
     tally: Tally,
     deadline: Instant,
@@ -19,6 +20,7 @@ pub(crate) struct PreCandidate {
 
 /// The state of a candidate in its current term.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Candidate {
     tally: Tally,
     deadline: Instant,

@@ -10,6 +10,7 @@ use crate::types::{Instant, Membership, NodeId};
 /// The source of election timeouts, and the time before which this node, as leader, suspends no
 /// voter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Timing {
     jitter: Jitter,
     /// Until this instant the node, if it leads, neither suspends nor readmits a voter by

@@ -8,6 +8,7 @@ use crate::types::{Instant, Tag};
 /// A follower's reads that wait for the leader's reply, by ascending ticket. A reply covers every
 /// read up to its ticket, because the leader chose its index after all of them had begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ForwardedReads {
     waiting: VecDeque<ForwardedRead>,
     /// When the leader was last asked, if that request is unanswered.
@@ -15,6 +16,7 @@ pub(crate) struct ForwardedReads {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct ForwardedRead {
     ticket: u64,
     tag: Tag,

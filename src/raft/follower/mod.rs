@@ -21,6 +21,7 @@ use crate::types::{
 
 /// The state that only a follower has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Follower {
     leader: Option<NodeId>,
     /// When the leader was last heard from; meaningless while no leader is known.

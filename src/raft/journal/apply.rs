@@ -13,6 +13,7 @@ use crate::types::{Entry, Index};
 
 /// The entries requested from the disk, and whether the node has taken a step since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Apply {
     /// A step was taken. Before the first one, entries committed before the start may wait to be
     /// applied.

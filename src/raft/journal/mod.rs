@@ -14,6 +14,7 @@ use crate::types::{Entry, EntryId, Index, Instant, Membership, SnapshotMeta, Wri
 /// The log, the last snapshot, and the writes that make them durable. A change of the log or of the
 /// snapshot always reaches the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Journal {
     log: Log,
     /// The last snapshot; `log.snapshot()` is its last entry.

@@ -15,6 +15,7 @@ use crate::types::{
 
 /// The pending writes, and the messages that wait for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Outbox {
     /// The last write submitted to the disk, and the last one known to be durable.
     submitted: WriteId,

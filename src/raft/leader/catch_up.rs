@@ -8,6 +8,7 @@ use crate::types::{Index, Instant};
 /// round that takes at most `election_timeout_min`, or after which the node has the whole log,
 /// shows that the node keeps up (thesis §4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct CatchUp {
     target: Index,
     since: Instant,

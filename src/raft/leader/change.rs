@@ -22,6 +22,7 @@ use crate::types::{
 
 /// The state of a membership change that is not in the log: a new leader does not have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ChangeInProgress {
     /// The tag of the request that waits for the change under way.
     tag: Option<Tag>,

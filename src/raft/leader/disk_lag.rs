@@ -11,6 +11,7 @@ use crate::types::{Index, Instant};
 /// them as well. A measurement that takes longer than the tolerance is late; one that does not ends
 /// the series of late ones before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct DiskLag {
     /// The last entry that a quorum had when the current measurement began, and that time.
     current: Option<(Index, Instant)>,

@@ -17,6 +17,7 @@ use crate::types::{Freshness, Index, Instant, NodeId, ReadLevel};
 
 /// The leader's record of its heartbeat rounds and of the read leases that it granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LeaderLease {
     /// The latest rounds begun since an entry of the term was committed, by ascending number, with
     /// their start times. Rounds before the last confirmed one are dropped.

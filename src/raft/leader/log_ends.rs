@@ -9,11 +9,13 @@ use crate::types::{Body, Index, NodeId};
 /// entry that the leader appended after it is on the disks of a quorum, in which no uncertain node
 /// counts: from then on, no candidate of a later term whose log ends before that entry wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LogEnds {
     waiting: Vec<Waiting>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Waiting {
     id: NodeId,
     start_id: u64,

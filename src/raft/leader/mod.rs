@@ -41,6 +41,7 @@ use crate::types::{
 
 /// The state that only a leader has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Leader {
     /// The index of the empty entry that began this leader's term.
     term_start: Index,

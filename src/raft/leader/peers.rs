@@ -11,6 +11,7 @@ use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 /// The replication progress of every other member, and of recently removed members, in the order of
 /// their ids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Peers(Vec<(NodeId, Progress)>);
 
 impl Peers {

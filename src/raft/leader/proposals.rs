@@ -12,6 +12,7 @@ use crate::types::{Acknowledge, Entry, EntryId, Index, Payload, Proposal, Reject
 
 /// A proposal in the log whose outcome is not reported yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct PendingProposal {
     pub(crate) tag: Tag,
     pub(crate) index: Index,
@@ -20,6 +21,7 @@ pub(crate) struct PendingProposal {
 /// The proposals that wait for a quorum, and those that wait for the disk of every live voter. The
 /// indices ascend in each queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Proposals {
     by_quorum: VecDeque<PendingProposal>,
     by_all_live: VecDeque<PendingProposal>,

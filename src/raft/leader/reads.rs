@@ -7,6 +7,7 @@ use crate::types::{Body, Freshness, Index, NodeId, Tag};
 
 /// The reads on a leader that have a read index, or get one later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LeaderReads {
     /// This node's reads that came before an entry of this term was committed.
     early: VecDeque<Tag>,
@@ -16,6 +17,7 @@ pub(crate) struct LeaderReads {
 
 /// The requester of a read index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Reader {
     /// A user of this node, the leader.
     Own(Tag),
@@ -25,6 +27,7 @@ pub(crate) enum Reader {
 
 /// A read on the leader that waits for a heartbeat round that began after the read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LeaderRead {
     pub(crate) reader: Reader,
     pub(crate) index: Index,

@@ -12,12 +12,14 @@ use crate::types::{Body, Instant, NodeId, RejectReason, Tag};
 /// The leadership transfer under way, if there is one, and whether the leader's disk calls for one.
 /// Proposals are rejected during a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Transfers {
     current: Option<Transfer>,
     disk_lag: DiskLag,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Transfer {
     /// The tag of the user's request; `None` if the leader began the transfer itself.
     tag: Option<Tag>,

@@ -9,6 +9,7 @@ use crate::types::Instant;
 /// long time without an attempt resets it. A voter that cannot keep the leadership therefore does
 /// not get it again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct TransferBackoff {
     not_before: Instant,
     wait: Duration,

@@ -12,6 +12,7 @@ use crate::types::Index;
 /// The size of an inherited entry is unknown if the entry is not in memory. Until the entries of
 /// unknown size are applied, there is no room for a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Unapplied {
     /// The last unapplied entry of unknown size; neither it nor any unapplied entry before it is in
     /// memory.

@@ -8,6 +8,7 @@ use crate::types::{Incarnation, Instant, Membership};
 
 /// The node's own identity, and the membership as far as the driver knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Members {
     /// The incarnation of the node's disk.
     incarnation: Incarnation,

@@ -14,6 +14,7 @@ use crate::types::{Instant, Membership, NodeId};
 
 /// Which other nodes are alive as far as this node knows, and whether it may take over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Survival {
     /// The silence after which a node counts as dead; `None` without `Config::survivor`.
     after: Option<Duration>,

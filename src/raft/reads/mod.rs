@@ -13,6 +13,7 @@ use crate::types::{Freshness, Index, Instant, ReadLevel, RejectReason, Tag, Term
 /// Reads with a known read index that wait for the state machine to apply it, and the freshness of
 /// the node's own state. They survive a role change, because the index stays valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Reads {
     /// The waiting reads, by ascending index.
     waiting: VecDeque<ConfirmedRead>,
@@ -29,6 +30,7 @@ pub(crate) struct Reads {
 
 /// A read that may be answered once `index` is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct ConfirmedRead {
     tag: Tag,
     index: Index,

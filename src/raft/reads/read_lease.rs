@@ -11,6 +11,7 @@ use crate::types::{Freshness, Heartbeat, Index, Instant, Term};
 
 /// The follower's replies to its leader's heartbeats, and the read lease that they support.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ReadLease {
     /// The latest replies, by ascending round.
     replies: VecDeque<SentReply>,
@@ -19,6 +20,7 @@ pub(crate) struct ReadLease {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct SentReply {
     round: u64,
     /// When the reply was sent.
@@ -32,6 +34,7 @@ struct SentReply {
 /// heartbeat makes a node answer a round again, and an echo does not say which reply it means, so
 /// only the first reply to a round counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct AnsweredRound {
     term: Term,
     round: u64,
@@ -40,6 +43,7 @@ pub(crate) struct AnsweredRound {
 /// A bound on staleness: a node that has applied everything up to `index` has every write that was
 /// complete at `since`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct FreshnessBound {
     /// An instant of this node's clock.
     pub(crate) since: Instant,

@@ -8,6 +8,7 @@ use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 
 /// The repair under way. It is empty while no entry is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Repair {
     /// The member that was asked last.
     pub(super) asked: Option<NodeId>,

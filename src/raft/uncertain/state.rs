@@ -8,6 +8,7 @@ use crate::types::{Index, Instant, Term};
 /// The request of an uncertain node, and the last reply to it. While the node is certain, only
 /// `certain_since` can be set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LogEndRequest {
     /// When a leader was last asked.
     asked_at: Option<Instant>,
@@ -19,6 +20,7 @@ pub(crate) struct LogEndRequest {
 
 /// The end of a leader's log: an uncertain node must have everything up to there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct LogEnd {
     /// The term of the leader that replied.
     term: Term,

@@ -121,6 +121,10 @@ pub(in crate::runtime) struct DiskCounts {
     pub(in crate::runtime) operations: CountersByLabel<FileAction>,
     pub(in crate::runtime) errors: CountersByLabel<DiskError>,
     pub(in crate::runtime) written_bytes: Counter,
+    /// 1 while the node records; the bytes written to the recording, and the blocks it dropped.
+    pub(in crate::runtime) recording: Gauge,
+    pub(in crate::runtime) recording_bytes: Counter,
+    pub(in crate::runtime) recording_dropped: Counter,
 }
 
 impl UsageGauges {

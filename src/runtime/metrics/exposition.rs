@@ -166,7 +166,14 @@ impl Families<'_, '_> {
         let errors = by("error", disk.errors.counts());
         self.counters("disk_errors", "Disk operations that failed", None, errors)?;
         let written = [(NO_LABELS, disk.written_bytes.get())];
-        self.counters("disk_written", "Bytes written to files", Some(&Unit::Bytes), written)
+        self.counters("disk_written", "Bytes written to files", Some(&Unit::Bytes), written)?;
+        let help = "1 while the inputs of the node are recorded";
+        self.gauge("recording", help, disk.recording.get())?;
+        let written = [(NO_LABELS, disk.recording_bytes.get())];
+        let help = "Bytes written to the recording";
+        self.counters("recording_written", help, Some(&Unit::Bytes), written)?;
+        let help = "Blocks of the recording that were dropped because its disk is slow";
+        self.counter("recording_dropped_blocks", help, disk.recording_dropped.get())
     }
 
     fn times(&mut self, metrics: &Metrics) -> fmt::Result {

@@ -1,0 +1,24 @@
+//! A core that was deserialized, with what its parts share.
+
+use crate::raft::Raft;
+use crate::raft::common::Common;
+use crate::raft::role::Role;
+
+/// The fields of a [`Raft`], as they are serialized.
+#[derive(serde::Deserialize)]
+pub(crate) struct RaftFields {
+    common: Common,
+    role: Role,
+}
+
+impl From<RaftFields> for Raft {
+    fn from(RaftFields { mut common, role }: RaftFields) -> Raft {
+        // The log and the reported membership share one value, and serialization duplicated it.
+        let active = common.log().membership();
+        if active == common.members.reported() {
+            let active = active.clone();
+            common.members.set_reported(active);
+        }
+        Raft { common, role }
+    }
+}

@@ -1,0 +1,7 @@
+//! Recordings of cores: a replay takes the same steps, and damage is never taken for a recording.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod damage;
+mod runs;
