@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-all=(elections prevote transfer replication reads leases membership rules)
+all=(elections prevote transfer replication figure8 reads leases membership shrink rules)
 if [[ ! -f "${QUORATE_TLC:-}" ]] || ! command -v java >/dev/null; then
     echo "SKIPPED tla: ${#all[@]} models need Java and QUORATE_TLC=path/to/tla2tools.jar"
     exit 0

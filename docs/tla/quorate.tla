@@ -483,11 +483,15 @@ StateMachineSafety ==
     \A n \in Nodes : /\ commit[n] <= Min(Len(chosen), Len(log[n]))
                      /\ \A i \in 1..commit[n] : log[n][i] = chosen[i].entry
 
-(* A read that lacks an entry committed before it began is never answered (thesis 6.4): not    *)
-(* by its round, and not by a lease.                                                           *)
+(* A read that lacks an entry committed before it began is never answered (thesis 6.4).        *)
 ReadSafety ==
     \A n \in Nodes, read \in stale :
         ~(role[n] = "Leader" /\ Term(n) = read.term /\ IsConfirmed(n, read.round))
+
+(* While a leader has its lease, no other node leads in a later term (thesis 6.4.1), so that   *)
+(* its own state has every committed entry.                                                    *)
+LeaseSafety ==
+    \A n, m \in Nodes : HasLease(n) /\ role[m] = "Leader" => Term(m) <= Term(n)
 LeaseReadSafety == \A n \in Nodes : HasLease(n) => commit[n] >= Len(chosen)
 
 (* What the core asserts of itself (Ballot::assert_invariants and others). *)

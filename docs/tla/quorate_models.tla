@@ -51,11 +51,13 @@ InitLed ==
 FirstEntry == [n \in Nodes |-> <<Ordinary(1)>>]
 InitEstablished == StartWith(n1, 1, FirstEntry, FirstEntry, 1) /\ LedBy(n1)
 
-(* n1 led term 1 and n2 leads term 2; neither has sent its first entry (figure 8 of Raft). *)
-TwoLogs == n1 :> <<Ordinary(1)>> @@ n2 :> <<Ordinary(2)>> @@ n3 :> <<>>
+(* Figure 8 of Raft: n1 led term 1 and n2 led term 2; neither has sent its first entry. Now n1  *)
+(* leads term 3.                                                                               *)
+ThreeLogs == n1 :> <<Ordinary(1), Ordinary(3)>> @@ n2 :> <<Ordinary(2)>> @@ n3 :> <<>>
 InitFigure8 ==
-    /\ StartWith(n2, 2, TwoLogs, TwoLogs, 0)
-    /\ led = [t \in Terms |-> IF t = 1 THEN Sent(n1) ELSE IF t = 2 THEN Sent(n2) ELSE NoLeader]
+    /\ StartWith(n1, 3, ThreeLogs, ThreeLogs, 0)
+    /\ led = [t \in Terms |-> CASE t = 1 -> [Sent(n1) EXCEPT !.log = <<Ordinary(1)>>]
+                                [] t = 2 -> Sent(n2) [] t = 3 -> Sent(n1) [] OTHER -> NoLeader]
 
 OthersAreAlike == Permutations({n2, n3})
 
@@ -72,8 +74,6 @@ NothingIsWithheld(n) == FALSE
 ForgetPromise(stored, made) == [t \in Terms |-> 0]
 LeaseOutlivesTransfer(t) == TRUE
 ReadWithoutRound(t) == 0
-ReadByEarlierRound(t) == led[t].round
 OnlyIncoming(m, some) == IsMajority(m.incoming, some)
 HalfIsEnough(v, some) == 2 * Cardinality(v.voters \cap some) >= Cardinality(v.voters)
-ChangeAtOnce(n) == TRUE
 ===============================================================================
