@@ -30,7 +30,8 @@ VARIABLES
     (* A node's memory. *)
     hs,         \* hard state: the term, the vote in it, whether a vote lease was granted
     log,        \* entries: the term, and a membership or Nil
-    role,       \* Follower, PreCandidate, Candidate or Leader
+    role,       \* Follower, PreCandidate, Candidate, Leader, or Successor: a candidate because
+                \* the leader transfers its leadership
     verified,   \* the last index up to which a follower's log equals its leader's
     commit,     \* the commit index
     hears,      \* whether a leader was heard lately (stickiness)
