@@ -1,4 +1,6 @@
 //! The highest index, round or time that a quorum of a membership has reached.
+//!
+//! TLA+: `docs/tla/quorate.tla`, IsMajority and IsQuorum.
 
 use crate::types::{Membership, NodeId, Voters};
 

@@ -1,5 +1,7 @@
 //! The node's term, vote and vote lease: whether it may vote for a candidate, and whether it may be
 //! elected itself.
+//!
+//! TLA+: `docs/tla/quorate.tla`, IsUpToDate, HasNoOtherVote, IsWithheld and KeptPromise.
 
 use core::time::Duration;
 

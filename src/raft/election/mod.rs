@@ -1,4 +1,6 @@
 //! Elections: pre-votes (thesis §9.6), candidates, and the voter's decision (Raft §5.2, §5.4.1).
+//!
+//! TLA+: `docs/tla/quorate.tla`, Timeout, GrantPreVote, StartElection, Vote and BecomeLeader.
 
 pub(crate) mod ballot;
 mod jitter;

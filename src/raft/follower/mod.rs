@@ -1,5 +1,7 @@
 //! The follower role: appends the leader's entries, forwards reads, and campaigns after the
 //! election timeout.
+//!
+//! TLA+: `docs/tla/quorate.tla`, TakeEntries, LearnCommit, TakeHeartbeat and TakeOver.
 
 mod forwarded_reads;
 

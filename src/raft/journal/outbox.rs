@@ -4,6 +4,8 @@
 //! an acknowledgement must not reveal an entry that a crash could undo (Raft §5.3). A message
 //! therefore waits for the write that makes its content durable. All other actions of a step may be
 //! carried out at once.
+//!
+//! TLA+: `docs/tla/quorate.tla`, Leave and Persist.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -6,6 +6,8 @@
 //! previous one stopped. Each step waits until the previous one is committed. At most one
 //! membership of the log is therefore uncommitted, and the quorums of two consecutive memberships
 //! overlap. The only exception is the removal of dead voters with `Config::survivor`.
+//!
+//! TLA+: `docs/tla/quorate.tla`, EnterJoint and LeaveJoint.
 
 use alloc::collections::BTreeMap;
 

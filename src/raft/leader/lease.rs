@@ -5,6 +5,8 @@
 //! quorum has answered the round that began at `s`, no other leader can be elected before that span
 //! has passed since `s` on the clock of one of these nodes. That clock may run faster than the
 //! leader's, so the lease is shorter than the span ([`shrunk`]).
+//!
+//! TLA+: `docs/tla/quorate.tla`, HasLease and EndRound.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;

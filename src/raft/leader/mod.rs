@@ -1,5 +1,7 @@
 //! The leader role: appends proposals, replicates entries, commits them, and confirms its
 //! leadership for reads. The leader's parts own their data; this file brings them together.
+//!
+//! TLA+: `docs/tla/quorate.tla`, AppendEntry, AdvanceCommit and BeginRound.
 
 mod catch_up;
 mod change;

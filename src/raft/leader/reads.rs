@@ -1,4 +1,6 @@
 //! The reads on a leader that wait until its leadership is confirmed (thesis §6.4).
+//!
+//! TLA+: `docs/tla/quorate.tla`, BeginRead and IsConfirmed.
 
 use alloc::collections::VecDeque;
 

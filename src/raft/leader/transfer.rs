@@ -1,5 +1,7 @@
 //! Leadership transfers (thesis §3.10): requested by a user, to a voter of higher priority, or
 //! because the leader's disk is slow or stuck, or the leader has lost its vote.
+//!
+//! TLA+: `docs/tla/quorate.tla`, AskToTakeOver.
 
 use crate::progress::{Mode, Progress};
 use crate::raft::api::action::Action;
