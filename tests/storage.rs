@@ -8,6 +8,7 @@ mod storage {
     mod broken;
     mod copies;
     mod corpus;
+    mod covered_losses;
     mod crash;
     mod damage;
     mod formatting;

@@ -82,9 +82,8 @@ pub(crate) struct NodeParts {
     pub(crate) conflict_test: ConflictTest,
     pub(crate) snapshots: Snapshots,
     pub(crate) validation: Validation,
-    /// The error about the lost end of the log, if the start found one.
+    /// The errors about the lost end of the log, and about a lost part that the snapshot covers.
     pub(crate) lost_end: Option<StorageError>,
-    /// The error about a part of the log that cannot be read, and that the snapshot covers.
     pub(crate) covered_loss: Option<StorageError>,
     /// The reason why the state machine could not be restored, if it could not.
     pub(crate) snapshot_damage: Option<StorageError>,
@@ -92,10 +91,9 @@ pub(crate) struct NodeParts {
     pub(crate) usage: MachineUsage,
 }
 
-/// A compaction of the log: first in the algorithm, by this input, and then on disk.
+/// A compaction of the log through `base`: first in the algorithm, by this input, then on disk.
 struct Compaction {
     input: raft::Input,
-    /// The last index that the log loses.
     base: Index,
 }
 

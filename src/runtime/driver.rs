@@ -388,18 +388,6 @@ fn log_output(output: &Output) {
                  acknowledged; the peer counts for nothing until its log is checked"
             );
         }
-        Output::SnapshotDamaged(StorageError { file, offset, message, .. }) => {
-            warn!(
-                file = file.map(tracing::field::display),
-                offset,
-                message,
-                "the snapshot on the disk is damaged: the node rebuilds its state from the \
-                 snapshot of another member"
-            );
-        }
-        Output::KeptSnapshotDamaged(damage) => {
-            warn!(%damage, "a snapshot on the disk is damaged: another one is taken");
-        }
         Output::StartedUncertain(None) => {
             warn!(
                 "the log may lack entries that this node had acknowledged; the node does not vote \
@@ -416,6 +404,34 @@ fn log_output(output: &Output) {
                  file"
             );
         }
+        Output::LogUncertain { from } => {
+            error!(
+                %from,
+                "the disk of this node was rolled back: its log lacks entries that the node had \
+                 acknowledged; the node does not vote or count until a leader has checked its \
+                 log; find out who replaced the directory"
+            );
+        }
+        Output::LogCertain => info!("the log of this node is certain again: the node counts"),
+        other => log_damage_found(other),
+    }
+}
+
+/// Logs an output about damage on the disk.
+fn log_damage_found(output: &Output) {
+    match output {
+        Output::SnapshotDamaged(StorageError { file, offset, message, .. }) => {
+            warn!(
+                file = file.map(tracing::field::display),
+                offset,
+                message,
+                "the snapshot on the disk is damaged: the node rebuilds its state from the \
+                 snapshot of another member"
+            );
+        }
+        Output::KeptSnapshotDamaged(damage) => {
+            warn!(%damage, "a snapshot on the disk is damaged: another one is taken");
+        }
         Output::LogTrimmed(damage) => warn!(
             damage = damage.without_advice(),
             "a part of the log is damaged and was removed: the snapshot covers its entries"
@@ -427,15 +443,6 @@ fn log_output(output: &Output) {
                  node"
             );
         }
-        Output::LogUncertain { from } => {
-            error!(
-                %from,
-                "the disk of this node was rolled back: its log lacks entries that the node had \
-                 acknowledged; the node does not vote or count until a leader has checked its \
-                 log; find out who replaced the directory"
-            );
-        }
-        Output::LogCertain => info!("the log of this node is certain again: the node counts"),
         other => debug!(?other, "unexpected output"),
     }
 }

@@ -146,7 +146,7 @@ fn continues_uncertain(mut host: Host, config: &StorageConfig) {
     assert!(Host::open_with(without, config).is_ok_and(|(_, found)| found.lost_end.is_some()));
 }
 
-fn failure(disk: &SimDisk, config: &StorageConfig) -> StorageError {
+pub(super) fn failure(disk: &SimDisk, config: &StorageConfig) -> StorageError {
     match named(disk, config) {
         Err(OpenError::Failed(failure)) => failure,
         Err(error) => panic!("{error}"),
@@ -574,43 +574,5 @@ fn a_mark_that_cannot_be_read_prevents_no_start_and_is_repaired() {
         assert_eq!(opened.last.index, Index(20));
         assert!(disk.failed > 0, "a mark was read");
         assert!(disk.marks.len() < 2, "a start writes a mark");
-    }
-}
-
-#[test]
-fn lost_flushes_that_the_snapshot_covers_are_removed() {
-    // Four flushes fill a segment: entries 5 through 8 are in the second one.
-    for (covered, opens) in [(12, true), (8, true), (7, false)] {
-        let mut host = Host::fresh();
-        host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
-        for index in 1..=18 {
-            host.persist(write(index + 1, 1, index..=index));
-            host.settle();
-        }
-        host.take_snapshot(covered);
-        let mut disk = host.disk.clone();
-        remove(&mut disk, 2);
-        if !opens {
-            let error = failure(&disk, &config());
-            assert!(error.message.contains("entries 5 through 8 are lost"), "{error}");
-            continue;
-        }
-        let found = Inspection::open(&mut disk.clone(), &config()).expect("it can be read");
-        let (mut host, opened) = Host::open_with(disk, &config()).expect("nothing is needed");
-        let loss = opened.covered_loss.expect("the loss is named");
-        assert!(loss.message.contains("entries 5 through 8 are lost"), "{loss}");
-        assert_eq!((found.opened.covered_loss, found.damage), (Some(loss), None));
-        assert_eq!((opened.base.index, opened.last.index), (Index(8), Index(18)));
-        let rest: Vec<_> = (9..=18).map(|index| entry(1, index)).collect();
-        assert_eq!(host.log(), rest);
-        host.act(Storage::start);
-        host.settle();
-        assert_eq!(segments(&mut host.disk.clone()).first().map(|(number, _)| *number), Some(3));
-        host.persist(write(30, 1, 19..=19));
-        host.settle();
-        let (mut host, opened) =
-            Host::open_with(host.crash(&BTreeSet::new()), &config()).expect("the log goes on");
-        assert_eq!((opened.covered_loss, opened.last.index), (None, Index(19)));
-        assert_eq!(host.log().len(), 11);
     }
 }
