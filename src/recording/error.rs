@@ -54,7 +54,7 @@ pub enum RecordingErrorReason {
         /// The first line in which the states differ: the recorded one, then the replayed one.
         lines: Box<(String, String)>,
     },
-    /// The core panicked, as the node must have done: a broken invariant, or a broken contract of
+    /// The core panicked at this input: a broken invariant, or a broken contract of
     /// the driver.
     Panicked {
         /// The number of the record.

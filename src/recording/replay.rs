@@ -131,7 +131,12 @@ impl<R: Read> Replay<R> {
             return Err(RecordingErrorReason::Invalid(reason));
         };
         let mut decoder = Decoder::new(block.body(), header.contents());
-        let recorded: Raft = decoder.value().map_err(invalid)?;
+        // A forged state may break an assertion.
+        let decoded = catch_unwind(AssertUnwindSafe(|| decoder.value::<Raft>()));
+        let recorded = match decoded {
+            Ok(decoded) => decoded.map_err(invalid)?,
+            Err(panic) => return Err(RecordingErrorReason::Invalid(panic_message(&*panic))),
+        };
         if !decoder.is_at_end() {
             let reason = "bytes after the state of a checkpoint".to_owned();
             return Err(RecordingErrorReason::Invalid(reason));
@@ -177,7 +182,7 @@ impl<R: Read> Replay<R> {
         if !is_equal {
             return Err(RecordingErrorReason::ActionsDiffer(Box::new(step)));
         }
-        self.record += 1;
+        self.record = self.record.saturating_add(1);
         self.records = Some(OpenRecords { position, now, ..open });
         Ok(Some(step))
     }

@@ -168,7 +168,11 @@ impl RecordingRing {
         let all = |files: &VecDeque<(u64, u64)>| files.iter().map(|(_, bytes)| bytes).sum::<u64>();
         while self.files.len() > 1 && all(&self.files) + bytes > self.bytes_max {
             let (oldest, _) = self.files.pop_front().expect("there is more than one");
-            fs::remove_file(self.path(oldest))?;
+            match fs::remove_file(self.path(oldest)) {
+                // An operator may have taken it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
         }
         if all(&self.files) + bytes > self.bytes_max {
             let text = "the state and the inputs of one segment exceed the recording's size";
@@ -177,7 +181,11 @@ impl RecordingRing {
         let (Some(file), Some((_, size))) = (&mut self.current, self.files.back_mut()) else {
             return Err(io::Error::other("a recording begins with a segment"));
         };
-        file.write_all(block.bytes())?;
+        if let Err(error) = file.write_all(block.bytes()) {
+            // A part of a block would hide the next file from a reader of all of them.
+            let _ = file.set_len(*size);
+            return Err(error);
+        }
         *size += bytes;
         Ok(())
     }
@@ -194,8 +202,12 @@ impl RecordingRing {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("{number:010}.{EXTENSION}"))
+        self.directory.join(file_name(number))
     }
+}
+
+fn file_name(number: u64) -> String {
+    format!("{number:010}.{EXTENSION}")
 }
 
 fn create_directory(path: &Path) -> io::Result<()> {
@@ -210,8 +222,9 @@ fn create_directory(path: &Path) -> io::Result<()> {
 
 /// The number of a file of the ring; none for any other file.
 fn number_of(path: &Path) -> Option<u64> {
-    let is_recording = path.extension().is_some_and(|end| end == EXTENSION);
-    path.file_stem()?.to_str()?.parse().ok().filter(|_| is_recording)
+    let number = path.file_stem()?.to_str()?.parse().ok()?;
+    let name = file_name(number);
+    path.file_name().filter(|found| **found == *name).map(|_| number)
 }
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use crate::storage::identity::Identity;
 use crate::storage::log::LogStart;
 use crate::storage::open::OpenedStorage;
 use crate::storage::patched_disk::PatchedDisk;
-use crate::storage::recovery::{RecoveredLog, TornFlush, recover};
+use crate::storage::recovery::{RecoveredLog, recover};
 use crate::storage::salvage::salvage;
 use crate::storage::snapshots::{OpenedSnapshots, Snapshots};
 use crate::storage::spare_segments::SpareSegments;
 use crate::storage::store::Storage;
 use crate::storage::superblock_updater::SuperblockUpdater;
+use crate::storage::torn_flush::TornFlush;
 use crate::types::{Entry, Index};
 
 /// The content of a node's directory, and a reader of its log. Inspecting writes nothing.

@@ -43,6 +43,7 @@ mod superblock;
 mod superblock_updater;
 #[cfg(test)]
 mod tests;
+mod torn_flush;
 
 pub use config::StorageConfig;
 pub use contract::check_disk;
@@ -54,7 +55,7 @@ pub use import::StorageImport;
 pub use inspection::Inspection;
 pub use open::OpenedStorage;
 pub use reader::FetchId;
-pub use recovery::TornFlush;
 pub(crate) use snapshots::snapshot_root;
 pub use snapshots::{AbandonReason, PartOutcome, SnapshotConfig, SnapshotEvent, SnapshotReader};
 pub use store::{Event, Storage};
+pub use torn_flush::TornFlush;

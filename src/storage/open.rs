@@ -39,8 +39,8 @@ pub struct OpenedStorage {
     /// The error about the last flushes of the log, if they were acknowledged and are missing. The
     /// node is then uncertain: another node has to confirm how far its log must reach.
     pub lost_end: Option<StorageError>,
-    /// The error about flushes that cannot be read, if `snapshot`, or the current one in its place,
-    /// covers all their entries: the log begins after them, and nothing is lost.
+    /// The error about flushes that cannot be read, although the current snapshot covers all their
+    /// entries: the log begins after them, and nothing is lost.
     pub covered_loss: Option<StorageError>,
     /// The reason why `snapshot` cannot be read, if neither it nor the one before it can. The node
     /// then needs a snapshot from a peer; everything else in its directory is intact.
@@ -160,6 +160,10 @@ impl Storage {
         let base = recovered.index.base().id.index;
         let newest = &superblock.snapshot;
         let found = Snapshots::open(&mut patched, cluster, newest, base, config.snapshots)?;
+        if let (Some(loss), Some(_)) = (&recovered.covered_loss, &found.damage) {
+            // What covers the loss cannot be read: the log before the loss may be needed.
+            return Err(loss.clone().into());
+        }
         let updater = SuperblockUpdater::new(superblock, &copies);
         let mut unwritten = UnwrittenContent::of(&recovered);
         let (log_start, committed) = (recovered.log_start, recovered.committed);

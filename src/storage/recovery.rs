@@ -19,6 +19,7 @@ use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::rebuild::rebuild_headers;
 use crate::storage::scan::{HeaderBlock, SegmentScan, StrayWrites};
 use crate::storage::superblock::Superblock;
+use crate::storage::torn_flush::TornFlush;
 use crate::types::{Entry, EntryId, Index, Term};
 
 /// The log as recovery found it.
@@ -52,18 +53,6 @@ pub(crate) struct RecoveredLog {
     pub(crate) spare_segments: Vec<u64>,
     pub(crate) unused_segments: Vec<u64>,
     pub(crate) next_segment: u64,
-}
-
-/// A flush of which some sectors were never written, so that it was never acknowledged. A start
-/// drops it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TornFlush {
-    /// The file that has its header block.
-    pub file: FileName,
-    /// The offset of the header block.
-    pub offset: u64,
-    /// The indices of its first and its last entry.
-    pub entries: (Index, Index),
 }
 
 /// A complete last flush that may not be durable: what is read may be in the cache only.
@@ -270,16 +259,24 @@ impl<'a> Replay<'a> {
             if next.prev.id.index > self.superblock.snapshot.last.index {
                 return Err(loss.error(segments).into());
             }
-            self.begin_after_loss(loss.error(segments), next);
+            self.covered_loss.get_or_insert(loss.error(segments));
+            self.begin_at(next);
             return Ok(());
         }
         self.check_zone(disk, scan, zone, until)
     }
 
-    /// Forgets the log before `next`, the first block after flushes that cannot be read. The
-    /// current snapshot covers everything before it.
-    fn begin_after_loss(&mut self, error: StorageError, next: &Block) {
-        self.covered_loss.get_or_insert(error);
+    /// Begins the log at `next`, if flushes before it are missing, and the current snapshot covers
+    /// everything before it.
+    pub(crate) fn skip_covered_loss(&mut self, next: &Block) {
+        let is_missing = self.last_seq.is_some() && self.last_seq().next() < next.seq;
+        if is_missing && next.prev.id.index <= self.superblock.snapshot.last.index {
+            self.begin_at(next);
+        }
+    }
+
+    /// Forgets the log before `next`, the first block after flushes that cannot be read.
+    fn begin_at(&mut self, next: &Block) {
         self.index = LogIndex::new(next.prev);
         self.last_seq = Some(FlushSeq(next.seq.0 - 1));
         (self.started, self.compacted) = (false, None);
@@ -578,14 +575,6 @@ impl<'a> Replay<'a> {
             covered_loss: self.covered_loss,
             log_start: self.superblock.log_start,
         }
-    }
-}
-
-impl TornFlush {
-    fn of(found: &HeaderBlock, scan: &SegmentScan) -> TornFlush {
-        let first = found.block.prev.id.index.next();
-        let last = found.records.last().map_or(first, |record| record.id.index);
-        TornFlush { file: scan.segment.file(), offset: found.offset, entries: (first, last) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Salvages a damaged log: restores its state after the last complete flush before the damage.
 
-use crate::storage::block::FlushSeq;
+use crate::storage::block::{Block, FlushSeq};
 use crate::storage::disk::Disk;
 use crate::storage::floor::Floor;
 use crate::storage::recovery::{RecoveredLog, Replay};
@@ -16,18 +16,19 @@ pub(crate) fn salvage(
     superblock: &Superblock,
     segments: &[(u64, u64)],
 ) -> RecoveredLog {
-    let mut scans: Vec<(SegmentScan, FlushSeq)> = Vec::new();
+    let mut scans: Vec<(SegmentScan, Block)> = Vec::new();
     for (number, bytes) in segments {
         let mut scan = SegmentScan::new(superblock.identity, *number, *bytes);
         if let Ok(Some(first)) = scan.first_block(disk) {
-            scans.push((scan, first.seq));
+            scans.push((scan, first));
         }
     }
     let floor = Floor::default();
     let mut replay = Replay::new(superblock, floor, 0);
     for place in 0..scans.len() {
         // If the next segment begins with this flush, the flush was written again there.
-        let until = scans.get(place + 1).map_or(FlushSeq::MAX, |(_, first)| *first);
+        let until = scans.get(place + 1).map_or(FlushSeq::MAX, |(_, first)| first.seq);
+        replay.skip_covered_loss(&scans[place].1);
         if !replay_complete(disk, &mut scans[place].0, until, &mut replay) {
             break;
         }

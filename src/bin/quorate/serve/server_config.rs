@@ -16,9 +16,6 @@ use crate::serve::new_cluster::{bootstrapped_cluster, joined_cluster};
 use crate::settings::{Settings, Sources};
 use crate::values::NodeAddress;
 
-/// The size of a recording, unless the settings name another one.
-const RECORDING_BYTES_DEFAULT: u64 = 64 << 20;
-
 pub(super) fn server_config(
     settings: &Settings,
     sources: &Sources,
@@ -32,7 +29,7 @@ pub(super) fn server_config(
         let files = certs::files(certs, &node).map_err(|error| sources.error("certs", error))?;
         config.tls = Some(files);
     }
-    config.recording_bytes = settings.recording_size.map_or(RECORDING_BYTES_DEFAULT, |size| size.0);
+    config.recording_bytes = settings.recording_size.map_or(0, |size| size.0);
     let endpoints = usize::from(settings.metrics.is_some()) + usize::from(settings.ui.is_some());
     config.files_reserved += endpoints * Endpoint::CONNECTIONS_MAX;
     let network = &mut config.network;

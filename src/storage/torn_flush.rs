@@ -1,0 +1,25 @@
+//! A flush that was never complete.
+
+use crate::storage::disk::FileName;
+use crate::storage::scan::{HeaderBlock, SegmentScan};
+use crate::types::Index;
+
+/// A flush of which some sectors were never written, so that it was never acknowledged. A start
+/// drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TornFlush {
+    /// The file that has its header block.
+    pub file: FileName,
+    /// The offset of the header block.
+    pub offset: u64,
+    /// The indices of its first and its last entry.
+    pub entries: (Index, Index),
+}
+
+impl TornFlush {
+    pub(crate) fn of(found: &HeaderBlock, scan: &SegmentScan) -> TornFlush {
+        let first = found.block.prev.id.index.next();
+        let last = found.records.last().map_or(first, |record| record.id.index);
+        TornFlush { file: scan.segment.file(), offset: found.offset, entries: (first, last) }
+    }
+}
