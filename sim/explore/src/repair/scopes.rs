@@ -201,7 +201,7 @@ fn scopes_of_uncertain_nodes() -> Vec<Scope> {
             name: "repair-rollback",
             description: "disks that are replaced by older copies of themselves",
             start: Start::Led,
-            bounds: Bounds { term: 3, copies: 1, rollbacks: 1, ..NOTHING },
+            bounds: Bounds { copies: 1, rollbacks: 1, ..NOTHING },
             short: Bounds { rollbacks: 1, ..NOTHING },
             ..damage.clone()
         },
