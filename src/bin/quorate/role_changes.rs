@@ -19,7 +19,7 @@ pub(crate) fn text_of<'a>(reports: impl Iterator<Item = &'a Report>) -> String {
     table.row(["age", "node", "term", "role", "leader", "reason"].map(str::to_owned));
     for (id, RoleChange { age, role, term, leader, cause }) in all {
         let leader = leader.map_or("-".to_owned(), |leader| leader.to_string());
-        let cells = [age_of(*age), id.to_string(), term.to_string(), role.to_string(), leader];
+        let cells = [age_of(*age), id.to_string(), term.0.to_string(), role.to_string(), leader];
         table.row(cells.into_iter().chain([cause.to_string()]));
     }
     format!("\nrole changes, the latest first\n{table}")
