@@ -214,13 +214,12 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
 
     fn serialize_struct_variant(
         self,
-        _: &'static str,
-        variant: u32,
-        _: &'static str,
-        _: usize,
+        name: &'static str,
+        number: u32,
+        variant: &'static str,
+        length: usize,
     ) -> Result<Self, EncodingError> {
-        self.sink.number(u64::from(variant));
-        Ok(self)
+        self.serialize_tuple_variant(name, number, variant, length)
     }
 
     fn serialize_f32(self, _: f32) -> Result<(), EncodingError> {
