@@ -161,7 +161,8 @@ impl Storage {
         let newest = &superblock.snapshot;
         let found = Snapshots::open(&mut patched, cluster, newest, base, config.snapshots)?;
         if let (Some(loss), Some(_)) = (&recovered.covered_loss, &found.damage) {
-            // What covers the loss cannot be read: the log before the loss may be needed.
+            // The snapshot that covers the loss is damaged. The one before it needs the log from
+            // there on, so the start must not remove it.
             return Err(loss.clone().into());
         }
         let updater = SuperblockUpdater::new(superblock, &copies);

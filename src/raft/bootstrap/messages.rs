@@ -33,7 +33,7 @@ pub(crate) fn handle_bootstrap_or_reject(
     message: &Message,
     is_leader: bool,
 ) -> bool {
-    // What a leader sends to a node that has a membership counts from any disk.
+    // A node that has a membership handles the requests of a leader whichever disk the leader has.
     let from_leader = message.body.class() == MessageClass::LeaderRequest;
     let from_any_disk = from_leader && !message.body.requires_known_disk();
     let is_exempt = from_any_disk && common.members.bootstrap().is_none();
