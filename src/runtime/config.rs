@@ -321,6 +321,10 @@ impl ServerConfig {
         if !self.plaintext && !self.has_tls() && !self.listen.ip().is_loopback() {
             return Err(ServerConfigError::PlaintextNotAllowed(self.listen));
         }
+        let raft = &self.replica.raft;
+        if raft.election_timeout_min == raft.election_timeout_max {
+            return Err(ServerConfigError::FixedElectionTimeout(raft.election_timeout_max));
+        }
         let network = &self.network;
         let durations = [
             ("handshake_timeout", network.handshake_timeout),
@@ -377,6 +381,13 @@ pub enum ServerConfigError {
         listen on a loopback address, or set `plaintext`"
     )]
     PlaintextNotAllowed(SocketAddr),
+    /// The shortest and the longest election timeout are equal, so that nodes may campaign at the
+    /// same time without end.
+    #[error(
+        "election_timeout_min and election_timeout_max are both {0:?}: raise the latter, for \
+        example to twice the former"
+    )]
+    FixedElectionTimeout(Duration),
     /// The named field is zero, although it must be positive.
     #[error("{0} is zero: it must be positive")]
     Zero(&'static str),

@@ -103,3 +103,15 @@ async fn plaintext_beyond_loopback_must_be_allowed() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn fixed_election_timeouts_are_rejected() {
+    let cluster = Cluster::start(1).await;
+    let mut config = cluster.joining(NodeId(2));
+    config.replica.raft.election_timeout_max = config.replica.raft.election_timeout_min;
+    let error = Server::start(config, Lines::default()).await.expect_err("the timeouts are fixed");
+    assert!(
+        matches!(error, ServerError::Config(ServerConfigError::FixedElectionTimeout(_))),
+        "{error}"
+    );
+}

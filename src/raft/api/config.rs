@@ -22,7 +22,8 @@ pub struct Config {
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min` and at most an hour. Each timeout is drawn between the two values
-    /// (Raft §5.2). If other voters have a higher priority, the node adds to its timeout less than
+    /// (Raft §5.2). If both are equal, timeouts are fixed: for tests that drive the nodes one by one
+    /// only, because nodes with equal timeouts may campaign at the same time without end. If other voters have a higher priority, the node adds to its timeout less than
     /// the difference of the two timeouts. With `check_quorum`, a leader that has not heard from a
     /// quorum for this long steps down when its next heartbeat is due.
     pub election_timeout_max: Duration,
@@ -154,36 +155,72 @@ pub enum ConfigError {
     HeartbeatIntervalIsZero,
     /// `election_timeout_min` is less than three times `heartbeat_interval`: one late heartbeat
     /// would start an election.
-    ElectionTimeoutTooShort,
-    /// `election_timeout_max` is less than 1.25 times `election_timeout_min`: nodes would campaign
-    /// at the same time again and again.
-    ElectionTimeoutsTooClose,
-    /// `election_timeout_max` is over an hour, which is probably a wrong unit.
-    ElectionTimeoutTooLong,
+    ElectionTimeoutTooShort {
+        /// The configured `election_timeout_min`.
+        election_timeout_min: Duration,
+        /// The configured `heartbeat_interval`.
+        heartbeat_interval: Duration,
+    },
+    /// `election_timeout_max` is less than 1.25 times `election_timeout_min` and not equal to it:
+    /// nodes would campaign at the same time again and again.
+    ElectionTimeoutsTooClose {
+        /// The configured `election_timeout_min`.
+        election_timeout_min: Duration,
+        /// The configured `election_timeout_max`.
+        election_timeout_max: Duration,
+    },
+    /// The configured `election_timeout_max` is over an hour, which is probably a wrong unit.
+    ElectionTimeoutTooLong(Duration),
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
     /// `bootstrap_peers` lacks this node as a voter, is invalid, or is staged or joint.
     InvalidBootstrapPeers,
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
-    SuspensionTooEager,
+    SuspensionTooEager {
+        /// The configured rules.
+        suspension: Suspension,
+        /// The configured `election_timeout_max`.
+        election_timeout_max: Duration,
+    },
     /// `survivor.after` is less than four times `election_timeout_max`: a short silence would count
     /// as death.
-    SurvivorTooEager,
+    SurvivorTooEager {
+        /// The configured `survivor.after`.
+        after: Duration,
+        /// The configured `election_timeout_max`.
+        election_timeout_max: Duration,
+    },
     /// `survivor` together with `suspension`: each suspends voters by its own rules.
     SurvivorWithSuspension,
-    /// `lease.drift_ppm` exceeds [`Lease::DRIFT_PPM_MAX`]: leases would be too short to use.
-    DriftTooLarge,
+    /// The configured `lease.drift_ppm` exceeds [`Lease::DRIFT_PPM_MAX`]: leases would be too short
+    /// to use.
+    DriftTooLarge(u32),
     /// The named bound is zero, so that nothing could pass it.
     BoundIsZero(&'static str),
     /// `command_bytes_max` plus the overhead of an entry exceeds `message_bytes_max`: the largest
     /// command would exceed the bound on messages.
-    CommandLargerThanMessage,
+    CommandLargerThanMessage {
+        /// The configured `command_bytes_max`.
+        command_bytes_max: usize,
+        /// The configured `message_bytes_max`.
+        message_bytes_max: usize,
+    },
     /// `message_bytes_max` exceeds `inflight_bytes_max`: one full message would exceed the window.
-    MessageLargerThanInflight,
+    MessageLargerThanInflight {
+        /// The configured `message_bytes_max`.
+        message_bytes_max: usize,
+        /// The configured `inflight_bytes_max`.
+        inflight_bytes_max: usize,
+    },
     /// `command_bytes_max` plus the overhead of an entry exceeds `unapplied_bytes_max`: the largest
     /// command could never be proposed.
-    CommandLargerThanUnapplied,
+    CommandLargerThanUnapplied {
+        /// The configured `command_bytes_max`.
+        command_bytes_max: usize,
+        /// The configured `unapplied_bytes_max`.
+        unapplied_bytes_max: usize,
+    },
 }
 
 /// Lists the bounds of a configuration with their names; names every other field, too.
@@ -237,45 +274,95 @@ impl Config {
     /// # Errors
     /// A [`ConfigError`] that names one invalid field or combination.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let (timeout_min, timeout_max) = (self.election_timeout_min, self.election_timeout_max);
-        let (heartbeat, largest_entry) = (self.heartbeat_interval, self.largest_entry_bytes());
-        let is_too_eager = |rules: Suspension| {
-            rules.after < timeout_max.saturating_mul(2)
-                || rules.voters_min == 0
-                || rules.pause < rules.after
-        };
-        let survivor_min = timeout_max.saturating_mul(4);
-        let survivor_too_eager = self.survivor.is_some_and(|rules| rules.after < survivor_min);
-        let drift_too_large = self.lease.is_some_and(|it| it.drift_ppm > Lease::DRIFT_PPM_MAX);
-        let zero = self.bounds().into_iter().find(|(_, bound)| *bound == 0);
-        let rules = [
-            (self.id.0 == 0, ConfigError::IdIsZero),
-            (!self.has_valid_bootstrap_peers(), ConfigError::InvalidBootstrapPeers),
-            (heartbeat.is_zero(), ConfigError::HeartbeatIntervalIsZero),
-            (timeout_max > Duration::from_secs(3600), ConfigError::ElectionTimeoutTooLong),
-            (timeout_min < heartbeat.saturating_mul(3), ConfigError::ElectionTimeoutTooShort),
-            (
-                timeout_max < timeout_min.saturating_mul(5) / 4,
-                ConfigError::ElectionTimeoutsTooClose,
-            ),
-            (self.stickiness && !self.check_quorum, ConfigError::StickinessWithoutCheckQuorum),
-            (self.suspension.is_some_and(is_too_eager), ConfigError::SuspensionTooEager),
-            (survivor_too_eager, ConfigError::SurvivorTooEager),
-            (
-                self.survivor.is_some() && self.suspension.is_some(),
-                ConfigError::SurvivorWithSuspension,
-            ),
-            (drift_too_large, ConfigError::DriftTooLarge),
-            (zero.is_some(), ConfigError::BoundIsZero(zero.map_or("", |(name, _)| name))),
-            (largest_entry > self.message_bytes_max, ConfigError::CommandLargerThanMessage),
-            (
-                self.message_bytes_max > self.inflight_bytes_max,
-                ConfigError::MessageLargerThanInflight,
-            ),
-            (largest_entry > self.unapplied_bytes_max, ConfigError::CommandLargerThanUnapplied),
-        ];
-        let broken = rules.into_iter().find(|(is_broken, _)| *is_broken);
-        broken.map_or(Ok(()), |(_, error)| Err(error))
+        if self.id.0 == 0 {
+            return Err(ConfigError::IdIsZero);
+        }
+        if !self.has_valid_bootstrap_peers() {
+            return Err(ConfigError::InvalidBootstrapPeers);
+        }
+        self.check_timeouts()?;
+        if self.stickiness && !self.check_quorum {
+            return Err(ConfigError::StickinessWithoutCheckQuorum);
+        }
+        self.check_silence()?;
+        if let Some(Lease { drift_ppm, .. }) = self.lease
+            && drift_ppm > Lease::DRIFT_PPM_MAX
+        {
+            return Err(ConfigError::DriftTooLarge(drift_ppm));
+        }
+        self.check_bounds()
+    }
+
+    fn check_timeouts(&self) -> Result<(), ConfigError> {
+        let Config { election_timeout_min, election_timeout_max, heartbeat_interval, .. } = *self;
+        if heartbeat_interval.is_zero() {
+            return Err(ConfigError::HeartbeatIntervalIsZero);
+        }
+        if election_timeout_max > Duration::from_secs(3600) {
+            return Err(ConfigError::ElectionTimeoutTooLong(election_timeout_max));
+        }
+        if election_timeout_min < heartbeat_interval.saturating_mul(3) {
+            return Err(ConfigError::ElectionTimeoutTooShort {
+                election_timeout_min,
+                heartbeat_interval,
+            });
+        }
+        let is_fixed = election_timeout_max == election_timeout_min;
+        if !is_fixed && election_timeout_max < election_timeout_min.saturating_mul(5) / 4 {
+            return Err(ConfigError::ElectionTimeoutsTooClose {
+                election_timeout_min,
+                election_timeout_max,
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks the rules by which silent voters are suspended or counted as dead.
+    fn check_silence(&self) -> Result<(), ConfigError> {
+        let election_timeout_max = self.election_timeout_max;
+        if let Some(suspension) = self.suspension
+            && (suspension.after < election_timeout_max.saturating_mul(2)
+                || suspension.voters_min == 0
+                || suspension.pause < suspension.after)
+        {
+            return Err(ConfigError::SuspensionTooEager { suspension, election_timeout_max });
+        }
+        if let Some(Survivor { after }) = self.survivor
+            && after < election_timeout_max.saturating_mul(4)
+        {
+            return Err(ConfigError::SurvivorTooEager { after, election_timeout_max });
+        }
+        if self.survivor.is_some() && self.suspension.is_some() {
+            return Err(ConfigError::SurvivorWithSuspension);
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        if let Some((name, _)) = self.bounds().into_iter().find(|(_, bound)| *bound == 0) {
+            return Err(ConfigError::BoundIsZero(name));
+        }
+        let Config { command_bytes_max, message_bytes_max, .. } = *self;
+        let Config { inflight_bytes_max, unapplied_bytes_max, .. } = *self;
+        if self.largest_entry_bytes() > message_bytes_max {
+            return Err(ConfigError::CommandLargerThanMessage {
+                command_bytes_max,
+                message_bytes_max,
+            });
+        }
+        if message_bytes_max > inflight_bytes_max {
+            return Err(ConfigError::MessageLargerThanInflight {
+                message_bytes_max,
+                inflight_bytes_max,
+            });
+        }
+        if self.largest_entry_bytes() > unapplied_bytes_max {
+            return Err(ConfigError::CommandLargerThanUnapplied {
+                command_bytes_max,
+                unapplied_bytes_max,
+            });
+        }
+        Ok(())
     }
 
     fn has_valid_bootstrap_peers(&self) -> bool {
@@ -304,35 +391,45 @@ impl Config {
 texts! { ConfigError:
     Self::IdIsZero => "id is 0: it must be at least 1";
     Self::HeartbeatIntervalIsZero => "heartbeat_interval is zero: set a longer interval";
-    Self::ElectionTimeoutTooShort =>
-        "election_timeout_min is less than three times heartbeat_interval: raise the first or \
-         lower the second";
-    Self::ElectionTimeoutsTooClose =>
-        "election_timeout_max is less than 1.25 times election_timeout_min: raise the first, or \
-         nodes campaign at the same time";
-    Self::ElectionTimeoutTooLong => "election_timeout_max is over an hour: check its unit";
+    Self::ElectionTimeoutTooShort { election_timeout_min, heartbeat_interval } =>
+        "election_timeout_min is {election_timeout_min:?}, less than three times \
+         heartbeat_interval, which is {heartbeat_interval:?}: raise the first or lower the second";
+    Self::ElectionTimeoutsTooClose { election_timeout_min, election_timeout_max } =>
+        "election_timeout_max is {election_timeout_max:?}, less than 1.25 times \
+         election_timeout_min, which is {election_timeout_min:?}: raise the first, or nodes \
+         campaign at the same time";
+    Self::ElectionTimeoutTooLong(timeout) =>
+        "election_timeout_max is {timeout:?}, over an hour: check its unit";
     Self::InvalidBootstrapPeers =>
         "bootstrap_peers must be a valid membership with this node as a voter";
-    Self::SuspensionTooEager =>
-        "suspension.after must be at least twice election_timeout_max, suspension.pause at least \
-         suspension.after, and suspension.voters_min at least 1";
-    Self::SurvivorTooEager => "survivor.after must be at least four times election_timeout_max";
+    Self::SuspensionTooEager {
+        suspension: Suspension { after, voters_min, pause }, election_timeout_max
+    } =>
+        "suspension.after is {after:?}, which must be at least twice election_timeout_max \
+         ({election_timeout_max:?}); suspension.pause is {pause:?}, which must be at least \
+         suspension.after; suspension.voters_min is {voters_min}, which must be at least 1";
+    Self::SurvivorTooEager { after, election_timeout_max } =>
+        "survivor.after is {after:?}: it must be at least four times election_timeout_max, which \
+         is {election_timeout_max:?}";
     Self::SurvivorWithSuspension =>
         "survivor and suspension both suspend voters: configure only one";
-    Self::DriftTooLarge => "lease.drift_ppm is over 500000: set at most 500000 (50 %)";
+    Self::DriftTooLarge(drift) => "lease.drift_ppm is {drift}: set at most 500000 (50 %)";
     Self::StickinessWithoutCheckQuorum =>
         "stickiness without check_quorum would keep a leader that hears no quorum: turn both on \
          or both off";
     Self::BoundIsZero(name) => "{name} is 0: it must be at least 1";
-    Self::CommandLargerThanMessage =>
-        "command_bytes_max plus 32 bytes of overhead is over message_bytes_max: lower the first \
-         or raise the second, or the largest command fits in no message";
-    Self::MessageLargerThanInflight =>
-        "message_bytes_max is over inflight_bytes_max: lower the first or raise the second, or a \
-         full message does not fit in the window";
-    Self::CommandLargerThanUnapplied =>
-        "command_bytes_max plus 32 bytes of overhead is over unapplied_bytes_max: lower the \
-         first or raise the second, or the largest command is never accepted";
+    Self::CommandLargerThanMessage { command_bytes_max, message_bytes_max } =>
+        "command_bytes_max is {command_bytes_max}, which plus 32 bytes of overhead is over \
+         message_bytes_max, {message_bytes_max}: lower the first or raise the second, or the \
+         largest command fits in no message";
+    Self::MessageLargerThanInflight { message_bytes_max, inflight_bytes_max } =>
+        "message_bytes_max is {message_bytes_max}, over inflight_bytes_max, \
+         {inflight_bytes_max}: lower the first or raise the second, or a full message does not \
+         fit in the window";
+    Self::CommandLargerThanUnapplied { command_bytes_max, unapplied_bytes_max } =>
+        "command_bytes_max is {command_bytes_max}, which plus 32 bytes of overhead is over \
+         unapplied_bytes_max, {unapplied_bytes_max}: lower the first or raise the second, or the \
+         largest command is never accepted";
 }
 
 impl core::error::Error for ConfigError {}
@@ -360,26 +457,49 @@ mod tests {
         assert_eq!(rejected(|c| c.tail_bytes_max = 0), BoundIsZero("tail_bytes_max"));
         assert_eq!(rejected(|c| c.reads_max = 0), BoundIsZero("reads_max"));
         let day = Duration::from_secs(86_400);
-        assert_eq!(rejected(|c| c.election_timeout_max = day), ElectionTimeoutTooLong);
+        assert_eq!(rejected(|c| c.election_timeout_max = day), ElectionTimeoutTooLong(day));
     }
 
     #[test]
-    fn each_wrong_combination_is_named() {
+    fn each_wrong_combination_is_named_with_its_numbers() {
         use ConfigError::*;
         let ms = Duration::from_millis;
-        assert_eq!(rejected(|c| c.heartbeat_interval = ms(101)), ElectionTimeoutTooShort);
-        assert_eq!(rejected(|c| c.election_timeout_max = ms(374)), ElectionTimeoutsTooClose);
+        let too_short = rejected(|c| c.heartbeat_interval = ms(101));
+        assert_eq!(
+            too_short,
+            ElectionTimeoutTooShort { election_timeout_min: ms(300), heartbeat_interval: ms(101) }
+        );
+        assert!(too_short.to_string().contains("is 300ms, less than three times"), "{too_short}");
+        let too_close = rejected(|c| c.election_timeout_max = ms(374));
+        assert!(matches!(too_close, ElectionTimeoutsTooClose { .. }), "{too_close}");
+        let below = rejected(|c| c.election_timeout_max = ms(299));
+        assert!(matches!(below, ElectionTimeoutsTooClose { .. }), "{below}");
         assert_eq!(rejected(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
-        let lease = Some(Lease { drift_ppm: Lease::DRIFT_PPM_MAX + 1, read_leases: false });
-        assert_eq!(rejected(|c| c.lease = lease), DriftTooLarge);
-        assert_eq!(rejected(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
+        let drift_ppm = Lease::DRIFT_PPM_MAX + 1;
+        let lease = Some(Lease { drift_ppm, read_leases: false });
+        assert_eq!(rejected(|c| c.lease = lease), DriftTooLarge(drift_ppm));
+        let command = rejected(|c| c.command_bytes_max = 2 << 20);
+        assert!(matches!(command, CommandLargerThanMessage { .. }), "{command}");
         let survivor = |after| Some(Survivor { after: ms(after) });
-        assert_eq!(rejected(|c| c.survivor = survivor(2399)), SurvivorTooEager);
+        assert_eq!(
+            rejected(|c| c.survivor = survivor(2399)),
+            SurvivorTooEager { after: ms(2399), election_timeout_max: ms(600) }
+        );
         let suspension = Suspension { after: ms(1200), voters_min: 1, pause: ms(1200) };
+        for eager in [
+            Suspension { after: ms(1199), ..suspension },
+            Suspension { voters_min: 0, ..suspension },
+            Suspension { pause: ms(1199), ..suspension },
+        ] {
+            let error = rejected(|c| c.suspension = Some(eager));
+            assert!(matches!(error, SuspensionTooEager { .. }), "{error}");
+        }
         let both = |c: &mut Config| (c.survivor, c.suspension) = (survivor(2400), Some(suspension));
         assert_eq!(rejected(both), SurvivorWithSuspension);
-        assert_eq!(rejected(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
-        assert_eq!(rejected(|c| c.unapplied_bytes_max = 99), CommandLargerThanUnapplied);
+        let inflight = rejected(|c| c.inflight_bytes_max = 1 << 20);
+        assert!(matches!(inflight, MessageLargerThanInflight { .. }), "{inflight}");
+        let unapplied = rejected(|c| c.unapplied_bytes_max = 99);
+        assert!(unapplied.to_string().contains("unapplied_bytes_max, 99:"), "{unapplied}");
     }
 
     #[test]
@@ -389,5 +509,7 @@ mod tests {
         config.election_timeout_max = Duration::from_millis(375);
         config.command_bytes_max = config.message_bytes_max - Entry::OVERHEAD_BYTES;
         assert_eq!(config.check(), Ok(()));
+        config.election_timeout_max = config.election_timeout_min;
+        assert_eq!(config.check(), Ok(()), "fixed timeouts");
     }
 }
