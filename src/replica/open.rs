@@ -14,7 +14,7 @@ use crate::storage::{
     StorageError,
 };
 use crate::types::text::texts;
-use crate::types::{DamagedEntry, Index, Instant, Membership, Restored};
+use crate::types::{DamagedEntry, Index, Instant, Membership};
 
 /// A complete node: the consensus part and the worker with the state machine.
 #[derive(Clone, Debug)]
@@ -100,23 +100,12 @@ impl<M: StateMachine> Replica<M> {
         let is_restored = worker.machine().applied().index == applied;
         assert!(is_restored || opened.snapshot_damage.is_some(), "the state is the snapshot's");
         let snapshots = Snapshots::new(&config, applied);
-        let restored = Restored {
-            incarnation: opened.identity.incarnation,
-            hard_state: opened.hard_state,
-            committed: opened.committed,
-            snapshot: opened.snapshot,
-            base: opened.base,
-            runs: opened.runs,
-            damaged: opened.damaged,
-            memberships: opened.memberships,
-            last: opened.last.index,
-            tail: opened.tail,
-            applied,
-            machine_is_durable: own.is_some(),
-        };
+        let (lost_end, covered_loss) = (opened.lost_end.clone(), opened.covered_loss.clone());
+        let snapshot_damage = opened.snapshot_damage.clone();
+        let restored = opened.restored(applied, own.is_some());
         let hash_chains = HashChains::from_tail(&restored.tail);
         let mut validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
-        if opened.snapshot_damage.is_some() {
+        if snapshot_damage.is_some() {
             validation.quarantine(now);
         }
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
@@ -128,9 +117,9 @@ impl<M: StateMachine> Replica<M> {
             conflict_test,
             snapshots,
             validation,
-            lost_end: opened.lost_end,
-            covered_loss: opened.covered_loss,
-            snapshot_damage: opened.snapshot_damage,
+            lost_end,
+            covered_loss,
+            snapshot_damage,
             hash_chains,
             usage,
         };

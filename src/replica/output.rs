@@ -11,7 +11,6 @@ use crate::types::{
 /// One action that a node requests of its driver. The driver may execute outputs at once and in any
 /// order, but must keep the order of [`Output::Work`], and that of [`Output::Disk`] in each lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Output {
     /// Sends the packet to the node in its `to` field.
     Send(Packet),

@@ -20,10 +20,10 @@ use crate::storage::store::{Event, Storage};
 use crate::storage::superblock::{COPIES, Superblock, SuperblockCopy};
 use crate::storage::superblock_updater::{SuperblockUpdater, first_actions};
 use crate::types::{
-    DamagedEntry, Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta,
+    DamagedEntry, Entry, EntryId, HardState, Index, Membership, NodeId, Restored, SnapshotMeta,
 };
 
-/// The recovered content of a directory: everything in `Restored` except the applied index.
+/// The recovered content of a directory: everything in [`Restored`] except the applied index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenedStorage {
     /// The cluster, node and incarnation of the directory.
@@ -68,6 +68,28 @@ impl OpenedStorage {
     #[must_use]
     pub fn membership(&self) -> &Membership {
         self.memberships.last().map_or(&self.snapshot.membership, |(_, last)| last)
+    }
+
+    /// Returns the durable state with which the core starts. `applied` is the last index that the
+    /// state machine has applied, at least that of the snapshot; `machine_is_durable` says whether
+    /// it keeps durable state of its own.
+    #[must_use]
+    pub fn restored(self, applied: Index, machine_is_durable: bool) -> Restored {
+        assert!(applied >= self.snapshot.last.index, "contract: the snapshot is applied");
+        Restored {
+            incarnation: self.identity.incarnation,
+            hard_state: self.hard_state,
+            committed: self.committed,
+            snapshot: self.snapshot,
+            base: self.base,
+            runs: self.runs,
+            damaged: self.damaged,
+            memberships: self.memberships,
+            last: self.last.index,
+            tail: self.tail,
+            applied,
+            machine_is_durable,
+        }
     }
 
     /// Returns the content of a directory of which `lost_end` says whether the end of its log is

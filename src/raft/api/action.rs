@@ -12,9 +12,24 @@ use crate::types::{
 /// One action for the driver. The driver may carry out actions concurrently and in any order,
 /// except that all [`Action::Persist`]s keep their order, and so do all [`Action::Apply`]s and
 /// [`Action::Restore`]s together.
+///
+/// The driver must answer these actions, each with the [`Input`](crate::raft::Input) named; without
+/// it the node waits forever. It carries out [`Action::Send`] as well, and a lost message does no
+/// harm. All other actions are reports, and a driver may ignore those that it has no use for.
+///
+/// | action | answer |
+/// |---|---|
+/// | [`Action::Persist`] | `Input::Persisted` |
+/// | [`Action::Apply`], [`Action::Restore`] | `Input::Applied` |
+/// | [`Action::Fetch`] | `Input::Damaged` if damage was met, then `Input::Fetched` |
+/// | [`Action::Repair`] | `Input::Repaired` |
+/// | [`Action::ReceiveSnapshot`] | `Input::SnapshotReceived` |
+/// | [`Action::AdoptSnapshot`] | `Input::SnapshotTaken` |
+///
+/// The enum is exhaustive on purpose: a driver that lists all actions does not compile with a
+/// version that requests another one. `examples/own_driver.rs` is such a driver.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize))]
-#[non_exhaustive]
 pub enum Action {
     /// Send the message. The state that it reveals is already durable.
     Send(Message),
