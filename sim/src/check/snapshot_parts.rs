@@ -25,6 +25,9 @@ struct Part {
     /// The time of the last request, and the time at which the part was last sent.
     requested: Option<SimTime>,
     sent: Option<SimTime>,
+    /// Whether the part was requested before the stabilization phase. The network may then deliver
+    /// several requests later, each of which is answered.
+    is_old: bool,
 }
 
 impl Rule for SnapshotParts {
@@ -36,7 +39,7 @@ impl Rule for SnapshotParts {
     fn stabilized(&mut self, _: &Known) -> CheckResult {
         self.is_stable = true;
         for part in self.parts.values_mut() {
-            part.sent = None;
+            part.is_old = true;
         }
         Ok(())
     }
@@ -66,7 +69,8 @@ impl Rule for SnapshotParts {
         };
         let slots = [known.model.slot(*from), known.model.slot(*to)];
         let is_stable = self.is_stable && slots.into_iter().all(|slot| known.is_in_core(slot));
-        let before = seen.sent.replace(known.now).filter(|_| is_stable);
+        let is_checked = is_stable && !seen.is_old;
+        let before = seen.sent.replace(known.now).filter(|_| is_checked);
         // A request that was on its way when the part was sent may be answered again.
         let Some(before) =
             before.filter(|before| requested.after(request_time_max(&known.bounds)) < *before)

@@ -109,6 +109,18 @@ fn digests_from_before_a_restored_state_may_be_unknown() {
 }
 
 #[test]
+fn requests_from_before_the_stabilization_are_each_answered() {
+    let mut stage = applied();
+    stage.asks_for_part();
+    stage.stabilizes(&[1, 2, 3]);
+    stage.advances_time(Duration::from_millis(700));
+    stage.sends_part(10);
+    stage.advances_time(Duration::from_millis(20));
+    stage.sends_part(10);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
 fn entries_leave_memory_for_a_snapshot() {
     let mut stage = applied();
     stage.changes_status(1, |status| {

@@ -202,8 +202,11 @@ impl Node {
         may_have_diverged: bool,
         observer: &mut Observer,
     ) -> bool {
-        let failed =
-            self.running().is_some_and(|running| running.lanes.failed.contains(&failure.file));
+        // An entry that no read returns and no other voter has is a failure without a file.
+        let failed = self.running().is_some_and(|running| match failure.file {
+            Some(_) => running.lanes.failed.contains(&failure.file),
+            None => !running.lanes.failed.is_empty(),
+        });
         let damaged = self.disk.damaged;
         let reads_damage = damaged && !failed && failure.file.is_some();
         observer.reach_if(reads_damage, Spot::DiskDamageRead);
