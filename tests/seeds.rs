@@ -174,6 +174,23 @@ const SEEDS: &[Seed] = &[
         bug: "a node before its first term could not answer a request for damaged entries: \
                  tests/specs/repair/node_before_its_first_term_answers_a_request.txt",
     },
+    Seed {
+        profile: "default",
+        seed: 40139,
+        bug: "the check of parts expected one answer to several requests that the network \
+                 delivered after the stabilization: sim/tests/forged/upkeep.rs",
+    },
+    Seed {
+        profile: "default",
+        seed: 43669,
+        bug: "a leader whose disk had been slow, and was fast again, transferred its leadership: \
+                 src/raft/leader/disk_lag.rs",
+    },
+    Seed {
+        profile: "default",
+        seed: 43172,
+        bug: "the check of stops expected a sole voter to survive an entry that no read returned",
+    },
 ];
 
 #[test]

@@ -15,7 +15,7 @@ pub const FORMAT: u64 = 1;
 
 /// The layout of states and inputs. It changes with the fields of the core's state, and with the
 /// inputs; a test notices that.
-pub const LAYOUT: u64 = 1;
+pub const LAYOUT: u64 = 2;
 
 /// The first bytes of every block.
 pub(super) const MAGIC: [u8; 4] = *b"QRec";

@@ -8,16 +8,26 @@ use crate::types::{Index, Instant};
 /// How long the leader's disk has been late, compared with the disks of a quorum.
 ///
 /// A measurement begins when a quorum has entries that this disk lacks, and ends when this disk has
-/// them as well. A measurement that takes longer than the tolerance is late; one that does not ends
-/// the series of late ones before it.
+/// them as well. A measurement that takes longer than the tolerance is late. One that does not ends
+/// the series of late ones before it, and so does an entry that this disk has before a quorum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct DiskLag {
     /// The last entry that a quorum had when the current measurement began, and that time.
     current: Option<(Index, Instant)>,
-    /// The start of the first of consecutive late measurements, and the time at which the last of
-    /// them was still late.
-    late: Option<(Instant, Instant)>,
+    /// The consecutive late measurements, if the last one was late.
+    late: Option<Late>,
+}
+
+/// Consecutive late measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+struct Late {
+    /// The start of the first one.
+    since: Instant,
+    /// The time at which the last one was still late, and the last entry that a quorum had then.
+    until: Instant,
+    committed: Index,
 }
 
 /// The times by which a leader judges its disk.
@@ -31,10 +41,10 @@ pub(crate) struct LagLimits {
 }
 
 impl DiskLag {
-    /// Whether no measurement is under way, and none begins.
+    /// Whether no measurement is under way, none begins, and no series of late ones can end.
     #[inline]
     pub(crate) fn is_idle(&self, committed: Index, durable: Index) -> bool {
-        self.current.is_none() && committed <= durable
+        self.current.is_none() && self.late.is_none() && committed <= durable
     }
 
     /// Records that a quorum has the entries up to `committed`, and this disk those up to
@@ -49,10 +59,10 @@ impl DiskLag {
         if let Some((index, begin)) = self.current {
             let is_late = now > begin.after(limits.tolerance);
             if is_late {
-                let recent = self.late.filter(|(_, until)| begin <= until.after(limits.span));
-                let since = recent.map_or(begin, |(since, _)| since);
+                let recent = self.late.filter(|late| begin <= late.until.after(limits.span));
+                let since = recent.map_or(begin, |late| late.since);
                 assert!(since <= now, "a measurement began before it is late");
-                self.late = Some((since, now));
+                self.late = Some(Late { since, until: now, committed });
             }
             if durable < index {
                 return;
@@ -64,12 +74,14 @@ impl DiskLag {
         }
         if committed > durable {
             self.current = Some((committed, now));
+        } else if self.late.is_some_and(|late| committed > late.committed) {
+            self.late = None;
         }
     }
 
     /// Whether every measurement was late for a whole span, up to one that is recent.
     pub(crate) fn is_lasting(&self, limits: LagLimits, now: Instant) -> bool {
-        self.late.is_some_and(|(since, until)| {
+        self.late.is_some_and(|Late { since, until, .. }| {
             until >= since.after(limits.span) && now <= until.after(limits.span)
         })
     }
@@ -116,6 +128,19 @@ mod tests {
         disk.record(Index(3), Index(2), LIMITS, Instant(100));
         disk.record(Index(3), Index(3), LIMITS, Instant(150));
         assert!(!disk.is_lasting(LIMITS, Instant(150)), "late for 50 only");
+    }
+
+    #[test]
+    fn a_disk_that_is_as_fast_as_a_quorum_again_is_not_slow() {
+        let mut disk = DiskLag::default();
+        disk.record(Index(1), Index(0), LIMITS, Instant(0));
+        disk.record(Index(1), Index(1), LIMITS, Instant(150));
+        disk.record(Index(1), Index(2), LIMITS, Instant(160));
+        assert!(disk.is_lasting(LIMITS, Instant(160)), "nothing was committed since");
+        assert!(!disk.is_idle(Index(2), Index(2)));
+        disk.record(Index(2), Index(2), LIMITS, Instant(170));
+        assert!(!disk.is_lasting(LIMITS, Instant(170)), "the disk had the entry in time");
+        assert!(disk.is_idle(Index(2), Index(2)));
     }
 
     #[test]
