@@ -10,6 +10,8 @@
 //! assert_eq!(outcome, run(7, &RunOptions::default()), "the same seed, the same run");
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod chaos;
 pub mod check;
 #[cfg(feature = "cli")]

@@ -45,6 +45,8 @@
 //! assert!(matches!(verdict, Verdict::NotLinearizable(_)));
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod brute_force;
 pub mod budget;
 mod chain_search;
