@@ -5,6 +5,7 @@
 //!
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
@@ -26,6 +27,8 @@ pub mod replica;
 pub mod runtime;
 #[cfg(feature = "std")]
 pub mod storage;
+#[cfg(feature = "std")]
+pub mod typed;
 pub mod types;
 #[cfg(feature = "std")]
 pub mod wire;

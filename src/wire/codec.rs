@@ -1,4 +1,4 @@
-//! The bincode encoding of packets. No other file uses bincode.
+//! The bincode encoding of packets and of users' values. No other file uses bincode.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,31 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Result<Packet, FrameE
     Ok(packet)
 }
 
+/// Encodes a value of a user's type: integers as little-endian bytes of fixed size, the fields of a
+/// struct one after another, a variant of an enum by its number.
+///
+/// # Errors
+/// The value's own error, as text, if it cannot be serialized.
+pub fn encode_value(value: &impl Serialize) -> Result<Vec<u8>, String> {
+    let encoded = bincode::serde::encode_to_vec(value, bounded::<{ usize::MAX }>());
+    encoded.map_err(|error| error.to_string())
+}
+
+/// Decodes bytes that are exactly one value of [`encode_value`], of at most `MAX` bytes in memory.
+///
+/// # Errors
+/// A description of the error, if the bytes are not such a value.
+pub fn decode_value<'de, T: Deserialize<'de>, const MAX: usize>(
+    bytes: &'de [u8],
+) -> Result<T, String> {
+    let decoded = bincode::serde::borrow_decode_from_slice(bytes, bounded::<MAX>());
+    let (value, consumed) = decoded.map_err(|error| error.to_string())?;
+    if consumed != bytes.len() {
+        return Err(format!("trailing bytes after {consumed} of {} bytes", bytes.len()));
+    }
+    Ok(value)
+}
+
 /// Returns the kind of frame for a packet.
 fn kind_of(packet: &Packet) -> Kind {
     match packet {
@@ -127,12 +152,7 @@ pub(super) fn read<'de, T: Deserialize<'de>, const MAX: usize>(
     kind: Kind,
     body: &'de [u8],
 ) -> Result<T, FrameError> {
-    let (value, consumed) = read_start::<T, MAX>(kind, body)?;
-    if consumed != body.len() {
-        let reason = format!("trailing bytes after {consumed} of {} bytes", body.len());
-        return Err(FrameError::Body { kind, reason });
-    }
-    Ok(value)
+    decode_value::<T, MAX>(body).map_err(|reason| FrameError::Body { kind, reason })
 }
 
 /// Decodes the value at the start of a body. Returns it with its size in bytes.

@@ -37,7 +37,7 @@ pub use client::{
     ClientHello, ClientHelloError, ClientReply, ClientRequest, LeaderHint, ReplyBody, RequestBody,
     ServiceRejectReason,
 };
-pub use codec::{decode, encode, encode_keepalive};
+pub use codec::{decode, decode_value, encode, encode_keepalive, encode_value};
 pub use error::{FrameError, WireError};
 pub use frame::FRAME_HEADER_BYTES;
 pub use hello::{AcceptedHello, ExpectedPeer, Hello, HelloError, Versions};

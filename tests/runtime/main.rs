@@ -29,6 +29,7 @@ mod serving;
 mod tls;
 #[cfg(feature = "certs")]
 mod tls_clients;
+mod typed;
 mod uris;
 
 #[test]

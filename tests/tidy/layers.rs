@@ -17,7 +17,7 @@ pub(crate) struct Folder {
 }
 
 /// The folders in the table of ARCHITECTURE.md: those of the library, and the simulator.
-pub(crate) const LIBRARY_FOLDERS: [Folder; 14] = [
+pub(crate) const LIBRARY_FOLDERS: [Folder; 15] = [
     Folder { name: "types", layer: 1, below: &[], no_std: true },
     Folder { name: "quorum", layer: 2, below: &["types"], no_std: true },
     Folder { name: "log", layer: 2, below: &["types"], no_std: true },
@@ -25,6 +25,7 @@ pub(crate) const LIBRARY_FOLDERS: [Folder; 14] = [
     Folder { name: "storage", layer: 2, below: &["types"], no_std: false },
     Folder { name: "machine", layer: 2, below: &["types"], no_std: false },
     Folder { name: "progress", layer: 3, below: &["quorum", "types"], no_std: true },
+    Folder { name: "typed", layer: 3, below: &["machine", "types", "wire"], no_std: false },
     Folder { name: "recovery", layer: 3, below: &["quorum", "storage", "types"], no_std: false },
     Folder { name: "raft", layer: 4, below: &["progress", "log", "quorum", "types"], no_std: true },
     Folder { name: "recording", layer: 5, below: &["raft", "types"], no_std: false },
@@ -42,6 +43,7 @@ const BELOW_DRIVERS: &[&str] = &[
     "raft",
     "recovery",
     "progress",
+    "typed",
     "machine",
     "storage",
     "wire",

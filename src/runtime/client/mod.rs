@@ -10,8 +10,10 @@ mod error;
 mod forwarder;
 mod nodes;
 mod session;
+mod typed;
 
 pub use calls::Client;
 pub use config::{ClientConfig, ClientConfigError};
 pub use error::{AttemptError, ClientError, RejectCause};
 pub(in crate::runtime) use forwarder::Forwarder;
+pub use typed::{TypedClient, TypedClientError};

@@ -1,0 +1,308 @@
+//! State machines whose commands, queries, replies and states are values instead of bytes.
+//!
+//! A user implements [`TypedMachine`] and runs [`Typed`] of it, which is a [`StateMachine`] and does
+//! the encoding. `runtime::TypedClient` is the client of such a cluster.
+//!
+//! ```
+//! use quorate::machine::StateMachine;
+//! use quorate::typed::{Typed, TypedMachine, decode_reply, encode};
+//! use quorate::types::Index;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Counter(u64);
+//!
+//! #[derive(Serialize, Deserialize)]
+//! enum Command {
+//!     Add(u64),
+//! }
+//!
+//! impl TypedMachine for Counter {
+//!     type Command = Command;
+//!     type Reply = u64;
+//!     type Query = ();
+//!     type Answer = u64;
+//!     fn apply(&mut self, _: Index, Command::Add(count): Command) -> u64 {
+//!         self.0 += count;
+//!         self.0
+//!     }
+//!     fn query(&self, (): ()) -> u64 {
+//!         self.0
+//!     }
+//! }
+//!
+//! let mut machine = Typed(Counter::default());
+//! let reply = machine.apply(Index(1), &encode(&Command::Add(3))?);
+//! assert_eq!(decode_reply::<u64>(&reply), Ok(3));
+//! # Ok::<(), quorate::typed::TypedError>(())
+//! ```
+//!
+//! # The encoding
+//! Integers have a fixed size, the fields of a struct follow one another, and a variant of an enum
+//! is its number. So a new version may add variants at the end of an enum, and must not change
+//! others: the log and the snapshots hold values of earlier versions. The serde attributes `flatten`,
+//! `untagged`, `tag` and `skip_serializing_if` do not work, because the encoding does not describe
+//! itself. All replicas must encode equal states alike: use a `BTreeMap` instead of a `HashMap`.
+
+use std::io::{self, Cursor, Read};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::StateMachine;
+use crate::types::Index;
+use crate::wire::{decode_value, encode_value};
+
+/// The most bytes of memory that a decoded command, query, reply or answer may take.
+pub const VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// The most bytes of memory that a decoded state may take.
+pub const STATE_BYTES_MAX: usize = 2 << 30;
+
+/// A state machine with typed commands, queries, replies and answers. The value itself is the state:
+/// a snapshot is its encoding. The whole encoding is in memory while a snapshot is taken, so a large
+/// state implements [`StateMachine`] instead.
+pub trait TypedMachine: Serialize + DeserializeOwned {
+    /// What clients propose.
+    type Command: Serialize + DeserializeOwned;
+    /// The result of a command.
+    type Reply: Serialize + DeserializeOwned;
+    /// What clients ask without changing the state.
+    type Query: Serialize + DeserializeOwned;
+    /// The result of a query.
+    type Answer: Serialize + DeserializeOwned;
+
+    /// Applies one command, by the rules of [`StateMachine::apply`]: deterministic, and a rejected
+    /// command is a reply.
+    fn apply(&mut self, index: Index, command: Self::Command) -> Self::Reply;
+
+    /// Answers a query from the state alone.
+    fn query(&self, query: Self::Query) -> Self::Answer;
+}
+
+/// The [`StateMachine`] of a [`TypedMachine`].
+///
+/// Bytes that are no command change nothing, and their reply says so: a client of another version
+/// gets a [`TypedError`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Typed<M>(pub M);
+
+/// Why a value could not be encoded or decoded, and at which end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum TypedError {
+    /// The node could not decode the command or the query, which changed nothing: the versions of
+    /// the client and of the state machine differ.
+    Undecodable(String),
+    /// The node executed the command or the query, and could not encode the result.
+    UnencodableResult(String),
+    /// This value cannot be encoded.
+    Unencodable(String),
+    /// The result is not of the expected type: the versions of the client and of the state machine
+    /// differ. A command was executed.
+    UndecodableResult(String),
+}
+
+impl std::fmt::Display for TypedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TypedError::Undecodable(error) => write!(
+                f,
+                "the node cannot decode the request ({error}): client and node have different types"
+            ),
+            TypedError::UnencodableResult(error) => write!(
+                f,
+                "the request was executed, but the node cannot encode its result: {error}"
+            ),
+            TypedError::Unencodable(error) => write!(f, "the value cannot be encoded: {error}"),
+            TypedError::UndecodableResult(error) => write!(
+                f,
+                "the request was executed, but its result cannot be decoded ({error}): client and \
+                 node have different types"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TypedError {}
+
+/// Encodes a command or a query.
+///
+/// # Errors
+/// [`TypedError::Unencodable`].
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, TypedError> {
+    encode_value(value).map_err(TypedError::Unencodable)
+}
+
+/// Decodes the reply to a command, or the answer to a query.
+///
+/// # Errors
+/// [`TypedError::UndecodableResult`], or the error of the node.
+pub fn decode_reply<R: DeserializeOwned>(reply: &[u8]) -> Result<R, TypedError> {
+    decode_value::<Result<R, TypedError>, VALUE_BYTES_MAX>(reply)
+        .map_err(TypedError::UndecodableResult)?
+}
+
+impl<M: TypedMachine> StateMachine for Typed<M> {
+    fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        result_of(command, |command| self.0.apply(index, command))
+    }
+
+    fn query(&self, query: &[u8]) -> Vec<u8> {
+        result_of(query, |query| self.0.query(query))
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        match encode_value(&self.0) {
+            Ok(bytes) => Box::new(Cursor::new(bytes)),
+            Err(error) => Box::new(Unreadable(error)),
+        }
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        snapshot.read_to_end(&mut bytes)?;
+        let invalid = |error| {
+            let text = format!("the snapshot is not a state of this type: {error}");
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        };
+        self.0 = decode_value::<M, STATE_BYTES_MAX>(&bytes).map_err(invalid)?;
+        Ok(())
+    }
+}
+
+/// Decodes a request, executes it, and encodes its result or the error.
+fn result_of<T: DeserializeOwned, R: Serialize>(
+    request: &[u8],
+    execute: impl FnOnce(T) -> R,
+) -> Vec<u8> {
+    let result = match decode_value::<T, VALUE_BYTES_MAX>(request) {
+        Ok(request) => Ok(execute(request)),
+        Err(error) => Err(TypedError::Undecodable(error)),
+    };
+    encode_value(&result).unwrap_or_else(|error| {
+        let result = Err::<(), _>(TypedError::UnencodableResult(error));
+        encode_value(&result).expect("an error is text, which can be encoded")
+    })
+}
+
+/// The snapshot of a state that cannot be encoded: reading it fails.
+struct Unreadable(String);
+
+impl Read for Unreadable {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::new(io::ErrorKind::InvalidData, self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Map(BTreeMap<String, u64>);
+
+    #[derive(Serialize, Deserialize)]
+    enum Command {
+        Put(String, u64),
+        Remove(String),
+    }
+
+    /// A value whose serialization fails.
+    struct Broken;
+
+    impl Serialize for Broken {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("it is broken"))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Broken {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Broken, D::Error> {
+            Ok(Broken)
+        }
+    }
+
+    impl TypedMachine for Map {
+        type Command = Command;
+        type Reply = Option<u64>;
+        type Query = String;
+        type Answer = Option<u64>;
+        fn apply(&mut self, _: Index, command: Command) -> Option<u64> {
+            match command {
+                Command::Put(key, value) => self.0.insert(key, value),
+                Command::Remove(key) => self.0.remove(&key),
+            }
+        }
+        fn query(&self, key: String) -> Option<u64> {
+            self.0.get(&key).copied()
+        }
+    }
+
+    fn put(machine: &mut Typed<Map>, key: &str, value: u64) -> Result<Option<u64>, TypedError> {
+        let command = encode(&Command::Put(key.to_owned(), value)).expect("it can be encoded");
+        decode_reply(&machine.apply(Index(1), &command))
+    }
+
+    #[test]
+    fn commands_queries_and_snapshots_are_values() {
+        let mut machine = Typed(Map::default());
+        assert_eq!(put(&mut machine, "a", 1), Ok(None));
+        assert_eq!(put(&mut machine, "a", 2), Ok(Some(1)));
+        let answer = machine.query(&encode(&"a".to_owned()).expect("it can be encoded"));
+        assert_eq!(decode_reply(&answer), Ok(Some(2_u64)));
+
+        let mut other = Typed(Map::default());
+        assert_eq!(put(&mut other, "b", 9), Ok(None));
+        other.restore(&mut machine.snapshot()).expect("a snapshot of the same type");
+        assert_eq!(other, machine);
+        let remove = encode(&Command::Remove("a".to_owned())).expect("it can be encoded");
+        assert_eq!(decode_reply(&machine.apply(Index(2), &remove)), Ok(Some(2_u64)));
+    }
+
+    #[test]
+    fn bytes_of_other_types_change_nothing_and_are_named() {
+        let mut machine = Typed(Map::default());
+        assert_eq!(put(&mut machine, "a", 1), Ok(None));
+        let before = machine.clone();
+        let valid = encode(&Command::Put("b".to_owned(), 2)).expect("it can be encoded");
+        let unknown_variant = 2_u32.to_le_bytes().to_vec();
+        let with_more = [&valid[..], &[0]].concat();
+        for command in [&valid[..valid.len() - 1], &unknown_variant, &with_more, &[]] {
+            let reply = decode_reply::<Option<u64>>(&machine.apply(Index(2), command));
+            assert!(matches!(reply, Err(TypedError::Undecodable(_))), "{command:?}: {reply:?}");
+        }
+        assert_eq!(machine, before);
+        let reply = machine.apply(Index(2), &valid);
+        let reply = decode_reply::<BTreeMap<String, String>>(&reply);
+        assert!(matches!(reply, Err(TypedError::UndecodableResult(_))), "{reply:?}");
+    }
+
+    #[test]
+    fn a_claimed_length_takes_no_memory() {
+        let mut machine = Typed(Map::default());
+        let mut command = vec![0; 4];
+        command.extend_from_slice(&(u64::MAX >> 1).to_le_bytes());
+        let reply = decode_reply::<Option<u64>>(&machine.apply(Index(1), &command));
+        assert!(matches!(reply, Err(TypedError::Undecodable(_))), "{reply:?}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_encoded_is_an_error_at_its_end() {
+        assert!(matches!(encode(&Broken), Err(TypedError::Unencodable(_))));
+        let reply = result_of(&[], |()| Broken);
+        match decode_reply::<Broken>(&reply).map(drop) {
+            Err(TypedError::UnencodableResult(text)) => assert!(text.contains("it is broken")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_foreign_snapshot_is_an_error() {
+        let mut machine = Typed(Map::default());
+        let error = machine.restore(&mut &[1, 2, 3][..]).expect_err("these bytes are no map");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("not a state of this type"), "{error}");
+    }
+}
