@@ -400,6 +400,9 @@ pub(crate) struct CheckArguments {
     /// Memory limit of the search per history, e.g. 512M or 4G
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "4G")]
     pub(crate) memory: usize,
+    /// Print only the verdicts: minimise no counterexample
+    #[arg(long, conflicts_with = "html")]
+    pub(crate) verdict_only: bool,
     /// Write an HTML page that shows the counterexample of the first non-linearizable history
     #[arg(long, value_name = "FILE.html")]
     pub(crate) html: Option<PathBuf>,
