@@ -1,10 +1,12 @@
-//! Your own state machine under chaos: the service, its clients' requests, and its invariant.
+//! Your own state machine under chaos: the service, its clients' requests, its invariant, and a
+//! command for it with everything that `cargo sim` does: `cargo run --example own_machine -- --help`.
 
 use std::io::{self, Read};
+use std::{env, process::ExitCode};
 
 use quorate::{machine::StateMachine, types::Index};
 use quorate_sim::workload::{Object, Workload};
-use quorate_sim::{chaos, observe::OpId, values::choice::Draw};
+use quorate_sim::{cli::main_over, observe::OpId, values::choice::Draw};
 
 /// Four accounts with a hundred coins each.
 #[derive(Clone)]
@@ -54,12 +56,11 @@ impl Workload for Transfers {
     }
 }
 
-fn main() {
-    let tally = chaos::run(Transfers, 0..100).unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{} transfers in {:?} of chaos runs", tally.commands_committed, tally.simulated);
+fn main() -> ExitCode {
+    main_over("cargo run --example own_machine --", Transfers, env::args_os().skip(1))
 }
 
 #[test]
 fn no_coin_is_lost() {
-    chaos::run(Transfers, 0..10).unwrap_or_else(|failure| panic!("{failure}"));
+    quorate_sim::chaos::run(Transfers, 0..10).unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -2,32 +2,54 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::observe::TraceSink;
-use crate::observe::outcome::{Failure, Tally};
+use crate::observe::outcome::{Failure, Outcome, Tally};
+use crate::run::sweep::{Seeds, Sweep};
 use crate::run::{self, RunOptions};
 use crate::workload::{AnyWorkload, Workload};
 
-/// A failed chaos run: the failure, its seed, and the end of its trace.
+/// A failed chaos run: the failure, its seed, and what a person needs to find the cause.
+///
+/// Only the seed and the failure are known without the feature `cli`; then the end of the trace is
+/// kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChaosFailure {
     /// The seed of the failed run; the same seed always fails in the same way.
     pub seed: u64,
     /// The reason why the run failed.
     pub failure: Failure,
-    /// The last lines of the trace before the failure.
+    /// The cause in one sentence.
+    pub cause: String,
+    /// The lines of the smallest scenario that was found to fail in the same way.
+    pub scenario: Vec<String>,
+    /// The clients' operations in that scenario, in the words of [`Workload::describe_command`].
+    pub operations: Vec<String>,
+    /// The files that were written: the scenario, and an HTML page of its run.
+    pub files: Vec<PathBuf>,
+    /// Commands that show more of the run, for the user's own simulator command.
+    pub next: Vec<String>,
+    /// The last lines of the trace before the failure, if the run could not be shrunk.
     pub trace: Vec<String>,
 }
 
 /// The most trace lines that a failure keeps.
 const LINES_MAX: usize = 60;
 
-/// Runs `workload` once for each of `seeds`, each time in a cluster with faults of its own and with
-/// every check; returns the counts of all runs together.
+/// The most seeds that run at a time before their outcomes are added up.
+const SEEDS_AT_ONCE: usize = 4_096;
+
+/// Runs `workload` once for each of `seeds`, on all cores, each time in a cluster with faults of
+/// its own and with every check; returns the counts of all runs together. The first failed run is
+/// shrunk and explained, which takes up to half a minute.
 ///
 /// # Errors
-/// The first chaos run that failed, with its seed.
+/// The chaos run that failed, with its seed: the first one in the order of `seeds`.
 ///
 /// ```
 /// use quorate_sim::chaos::run;
@@ -43,14 +65,65 @@ pub fn run(
     let workload = AnyWorkload::new(workload);
     let options = RunOptions { workload, ..RunOptions::default() };
     let mut tally = Tally::default();
-    for seed in seeds {
-        let outcome = run::run(seed, &options);
-        if let Some(failure) = outcome.failure {
-            return Err(Box::new(ChaosFailure { seed, failure, trace: trace_of(seed, &options) }));
+    let mut seeds = seeds.into_iter();
+    loop {
+        let some: Vec<u64> = seeds.by_ref().take(SEEDS_AT_ONCE).collect();
+        let Some(last) = (some.len() as u64).checked_sub(1) else { return Ok(tally) };
+        let mut failed = None;
+        let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        // The sweep runs positions in the list of seeds.
+        let sweep = Sweep {
+            seeds: &Seeds::all(0..=last),
+            jobs,
+            run: &|position| run_seed(some[position as usize], &options),
+            recheck_every: u64::MAX,
+            failures_max: 1,
+            stable_after: None,
+            interrupt: &|| None,
+            cpu_time: &|| Duration::ZERO,
+        };
+        sweep.run_all(&mut |run| {
+            tally.add(&run.outcome.tally);
+            if let (None, Some(failure)) = (&failed, &run.outcome.failure) {
+                failed = Some((run.outcome.seed, failure.clone()));
+            }
+        });
+        if let Some((seed, failure)) = failed {
+            return Err(Box::new(described(seed, failure, &options)));
         }
-        tally.add(&outcome.tally);
     }
-    Ok(tally)
+}
+
+#[cfg(feature = "cli")]
+fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
+    crate::cli::chaos::run_seed(seed, options)
+}
+
+#[cfg(not(feature = "cli"))]
+fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
+    run::run(seed, options)
+}
+
+#[cfg(feature = "cli")]
+fn described(seed: u64, failure: Failure, options: &RunOptions) -> ChaosFailure {
+    let known = crate::cli::chaos::failed_run(&options.workload, seed);
+    let trace = if known.scenario.is_empty() { trace_of(seed, options) } else { Vec::new() };
+    let crate::cli::chaos::FailedRun { cause, scenario, operations, files, next } = known;
+    ChaosFailure { seed, failure, cause, scenario, operations, files, next, trace }
+}
+
+#[cfg(not(feature = "cli"))]
+fn described(seed: u64, failure: Failure, options: &RunOptions) -> ChaosFailure {
+    ChaosFailure {
+        seed,
+        failure,
+        cause: String::new(),
+        scenario: Vec::new(),
+        operations: Vec::new(),
+        files: Vec::new(),
+        next: Vec::new(),
+        trace: trace_of(seed, options),
+    }
 }
 
 /// Runs a seed again, with a trace, and returns the last lines of the trace.
@@ -75,6 +148,24 @@ fn trace_of(seed: u64, options: &RunOptions) -> Vec<String> {
 impl fmt::Display for ChaosFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {}", self.seed, self.failure)?;
+        if !self.cause.is_empty() && !self.failure.to_string().ends_with(&self.cause) {
+            writeln!(f, "cause, in the smallest run that fails in the same way: {}", self.cause)?;
+        }
+        let parts = [
+            ("the smallest scenario that fails in the same way:", &self.scenario),
+            ("its client operations:", &self.operations),
+        ];
+        for (title, lines) in parts.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+            writeln!(f, "{title}")?;
+            lines.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        }
+        for (name, file) in ["scenario:", "page:"].iter().zip(&self.files) {
+            writeln!(f, "{name:<9} {}", file.display())?;
+        }
+        if !self.next.is_empty() {
+            writeln!(f, "next, with a command of your own (docs/SCENARIOS.md):")?;
+            self.next.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        }
         self.trace.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }

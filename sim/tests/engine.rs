@@ -78,6 +78,20 @@ fn a_small_sweep_passes_and_is_not_empty() {
 }
 
 #[test]
+fn no_run_reaches_a_mark_beyond_its_profile() {
+    for profile in Profile::all() {
+        let options = RunOptions { profile, ..RunOptions::default() };
+        for seed in 0..3 {
+            let outcome = run(seed, &options);
+            let reached = MARKS.iter().zip(&outcome.marks).filter(|(_, times)| **times > 0);
+            for (mark, _) in reached {
+                assert!(profile.may_reach(mark.name), "{}: {}", profile.name, mark.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_no_faults_profile_injects_no_fault_and_commits() {
     let profile = Profile::by_name("no-faults").expect("the profile exists");
     for seed in 0..10 {

@@ -105,6 +105,36 @@ fn json_has_the_verdicts_and_the_counterexample() {
     assert_eq!(history["counterexample"][0]["result"], "7");
 }
 
+#[test]
+fn a_verdict_without_evidence_lists_no_operation() {
+    let folder = tempfile::tempdir().expect("a folder to be in");
+    let bad = GOOD.replace("\"result\":1}", "\"result\":7}");
+    let (code, out, _) = ended(&check(folder.path(), "- --verdict-only", &bad));
+    assert_eq!((code, out.lines().count()), (Some(10), 1), "{out}");
+    let (_, out, _) = ended(&check(folder.path(), "-", &bad));
+    assert!(out.contains(" s for the counterexample\n"), "{out}");
+    let (code, out, _) = ended(&check(folder.path(), "- --verdict-only --json", &bad));
+    let value: Value = serde_json::from_str(&out).expect("it is JSON");
+    let history = &value["histories"][0];
+    assert_eq!((code, &history["counterexample"]), (Some(10), &Value::Null));
+    assert!(history["verdict_seconds"].is_f64() && history["evidence_seconds"].is_f64(), "{out}");
+}
+
+#[test]
+fn a_set_that_contains_an_element_twice_is_not_linearizable() {
+    let folder = tempfile::tempdir().expect("a folder to be in");
+    let history = "{\"format\":\"history/1\",\"model\":\"set\"}\n\
+                   {\"type\":\"invoke\",\"id\":0,\"process\":0,\"f\":\"add\",\"value\":4}\n\
+                   {\"type\":\"ok\",\"id\":0,\"process\":0}\n\
+                   {\"type\":\"invoke\",\"id\":1,\"process\":0,\"f\":\"read\"}\n\
+                   {\"type\":\"ok\",\"id\":1,\"process\":0,\"result\":[4,4]}\n";
+    let (code, out, error) = ended(&check(folder.path(), "-", history));
+    assert_eq!((code, error.as_str()), (Some(10), ""), "{out}");
+    assert!(out.contains("returned an element twice"), "{out}");
+    let once = history.replace("[4,4]", "[4]");
+    assert_eq!(ended(&check(folder.path(), "-", &once)).0, Some(0));
+}
+
 /// Returns a history that takes exponential time: concurrent transfers of unknown outcome, and a
 /// read that no subset of them explains.
 fn exponential_history() -> String {

@@ -71,10 +71,10 @@ pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 20] = [
     ("picture", 9),
     ("world", 10),
     ("run", 11),
-    ("chaos", 12),
     ("scenario", 12),
     ("shrink", 13),
     ("cli", 14),
+    ("chaos", 15),
 ];
 
 /// The folder of a file: the folder below `src/`, or the simulator. Tests and the root files of

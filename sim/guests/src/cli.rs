@@ -103,8 +103,11 @@ fn command<G: Guest>(args: &Args) -> Result<ExitCode, String> {
         let text = fs::read_to_string(path).map_err(|error| format!("{path:?}: {error}"))?;
         let scenario = case::read::<G>(&text, &options)?;
         let outcome = run::<G>(&scenario.case, &options);
-        if let Some(unmet) = scenario.unmet(&outcome) {
-            println!("expected {}, observed {}", unmet.expected, unmet.observed);
+        let unmet = scenario.unmet(&outcome);
+        if !unmet.is_empty() {
+            for unmet in unmet {
+                println!("expected {}, observed {}", unmet.expected, unmet.observed);
+            }
             return Ok(ExitCode::from(14));
         }
         println!("{}", summary(&outcome.tally));

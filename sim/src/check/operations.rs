@@ -58,6 +58,17 @@ pub(super) enum OpOutcome {
     Unknown,
 }
 
+impl OpOutcome {
+    fn text(self) -> &'static str {
+        match self {
+            OpOutcome::Replied => "replied",
+            OpOutcome::Served => "read answered",
+            OpOutcome::Rejected => "rejected",
+            OpOutcome::Unknown => "unknown",
+        }
+    }
+}
+
 impl Operations {
     pub(super) fn invoked(
         &mut self,
@@ -162,9 +173,10 @@ impl Operations {
         match operation.outcome.replace(ended) {
             None => Ok(()),
             Some(earlier) => S19.violated(format!(
-                "operation {} has the second outcome {ended:?} after its first outcome \
-                 {earlier:?}",
+                "operation {} has the second outcome \"{}\" after its first outcome \"{}\"",
                 op.0,
+                ended.text(),
+                earlier.text(),
             )),
         }
     }

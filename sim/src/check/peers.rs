@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use quorate::raft::Status;
-use quorate::types::{AppendOutcome, Body, Index, Message, NodeId, Term};
+use quorate::types::{AppendOutcome, Body, Index, Message, MessageClass, NodeId, Term};
 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, S41, S42};
@@ -117,20 +117,23 @@ impl Rule for Peers {
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let (from, to) = (known.model.slot(message.from), known.model.slot(message.to));
         let acknowledged = message.body.acknowledged();
-        if acknowledged > Index::ZERO {
-            let view = self.view_in(to, from, message.term);
-            view.acknowledged = view.acknowledged.max(acknowledged);
-        }
+        let (leader, peer) = match message.body.class() {
+            MessageClass::LeaderRequest => (from, to),
+            MessageClass::LeaderReply => (to, from),
+            _ => return Ok(()),
+        };
+        let is_late = self.stepped[from.0] != known.now;
+        let may_lack = self.lost.contains(from) || known.model.node(from).is_uncertain();
+        let Some(view) = self.view_in(leader, peer, message.term) else { return Ok(()) };
+        view.acknowledged = view.acknowledged.max(acknowledged);
         match &message.body {
             Body::Heartbeat(heartbeat) => {
-                self.view_in(from, to, message.term).begin(heartbeat.round);
+                view.begin(heartbeat.round);
                 Ok(())
             }
             Body::AppendEntries { entries, .. } => match (entries.first(), entries.last()) {
                 (Some(first), Some(last)) => {
                     let (first, last) = (first.id.index, last.id.index);
-                    let is_late = self.stepped[from.0] != known.now;
-                    let view = self.view_in(from, to, message.term);
                     // A lagging driver sends what the leader decided before the last replies.
                     view.is_streaming &= !is_late;
                     view.check_sent(message, first, last)
@@ -138,15 +141,12 @@ impl Rule for Peers {
                 _ => Ok(()),
             },
             Body::HeartbeatReply { round, ready, durable, .. } => {
-                let may_lack = self.lost.contains(from) || known.model.node(from).is_uncertain();
-                let view = self.view_in(to, from, message.term);
                 view.answered = view.answered.max(*round);
                 view.is_irregular |= ready.is_uncertain;
-                let is_regular = view.term == message.term && !view.is_irregular && !may_lack;
+                let is_regular = !view.is_irregular && !may_lack;
                 if is_regular { view.check_durable(message, *round, *durable) } else { Ok(()) }
             }
             Body::AppendEntriesReply(outcome) => {
-                let view = self.view_in(to, from, message.term);
                 view.is_irregular |=
                     matches!(outcome, AppendOutcome::NoSpace { .. } | AppendOutcome::Stored { .. });
                 view.is_streaming &= matches!(outcome, AppendOutcome::Accepted { .. });
@@ -161,7 +161,7 @@ impl Rule for Peers {
         let model = &known.model;
         let (leader, slot) = (model.slot(id), model.slot(peer));
         let Some(status) = model.node(leader).status else { return Ok(()) };
-        let view = self.view_in(leader, slot, status.term);
+        let Some(view) = self.view_in(leader, slot, status.term) else { return Ok(()) };
         let conditions = Conditions::of(known, leader, slot);
         let before = view.matched.replace((to, conditions));
         let before = before.filter(|(_, conditions)| conditions.hold(known, leader, slot));
@@ -186,15 +186,15 @@ impl Peers {
         &mut self.views[leader.0 * self.nodes + peer.0]
     }
 
-    /// The view in a term. Messages of earlier terms change nothing that matters.
-    fn view_in(&mut self, leader: Slot, peer: Slot, term: Term) -> &mut View {
+    /// The view in a term; `None` if the view is of a later term already. A message of an earlier
+    /// term says nothing about a later one: the peer's log may have changed in between, and a
+    /// leader counts its rounds anew.
+    fn view_in(&mut self, leader: Slot, peer: Slot, term: Term) -> Option<&mut View> {
         let view = self.view(leader, peer);
         if view.term < term {
             *view = View { term, ..View::default() };
-        } else if view.term > term {
-            view.is_streaming = false;
         }
-        view
+        (view.term == term).then_some(view)
     }
 }
 
@@ -227,7 +227,7 @@ impl View {
     /// began after it sent those entries, because an earlier reply does not show that they were
     /// lost.
     fn check_sent(&mut self, message: &Message, first: Index, last: Index) -> CheckResult {
-        let goes_back = first < self.next && message.term == self.term;
+        let goes_back = first < self.next;
         let is_justified = !self.is_streaming || self.answered > self.sent_in;
         let (next, sent_in) = (self.next, self.sent_in);
         (self.next, self.end) = (last.next(), self.end.max(last.next()));

@@ -1,7 +1,7 @@
 //! A shadow machine: a state machine that the checks restore from a node's snapshot, and that then
 //! applies the log for a while. This file has the part of S26 about state that a snapshot misses.
 
-use quorate::machine::Machine;
+use quorate::machine::{Machine, Outcome};
 use quorate::types::{Entry, EntryId, NodeId};
 
 use crate::check::finding::{CheckResult, S26};
@@ -50,9 +50,13 @@ impl Shadow {
             let expected = known.expected.outcome_at(entry.id.index);
             if !known.expected.outcomes_agree(found, expected) {
                 let at = entry.id;
+                let text = |outcome: Option<&Outcome>| {
+                    outcome.map_or("nothing".to_owned(), |outcome| format!("{outcome:?}"))
+                };
+                let (found, expected) = (text(found), text(expected));
                 return S26.violated(format!(
                     "a state machine restored from {id}'s snapshot up to {last} applies entry \
-                     {at} with the result {found:?}, but the expected result is {expected:?}"
+                     {at} with the result {found}, but the expected result is {expected}"
                 ));
             }
         }

@@ -182,13 +182,10 @@ pub(crate) struct SweepArguments {
         group = "one run",
         conflicts_with_all = [
             "seeds", "seed", "time", "until", "shard", "jobs", "profile", "failures_max", "shrink",
-            "json", "junit", "report", "github"
+            "shrink_to", "json", "junit", "report", "github"
         ]
     )]
     pub(crate) scenario: Option<PathBuf>,
-    /// Shrink the first failing seed of each kind of failure
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) shrink: bool,
     /// Run seeds until this much time has passed, e.g. 60s or 5m
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) time: Option<Duration>,
@@ -243,9 +240,24 @@ pub(crate) struct OutputArguments {
     /// Write a self-contained HTML page with summary, coverage and failures
     #[arg(long, value_name = "FILE.html")]
     pub(crate) report: Option<PathBuf>,
-    /// Print GitHub Actions annotations, and append the summary to the step summary of the job
+    /// Print GitHub Actions annotations, and append the summary to the step summary of the job;
+    /// has no effect outside GitHub Actions
     #[arg(long)]
     pub(crate) github: bool,
+    /// Shrink the first failing seed of each kind of failure; with --json, the text goes to
+    /// standard error
+    #[arg(long)]
+    pub(crate) shrink: bool,
+    /// As --shrink, and write each shrunk run to this directory, as a scenario and as an HTML page
+    #[arg(long, value_name = "DIR")]
+    pub(crate) shrink_to: Option<PathBuf>,
+}
+
+impl OutputArguments {
+    /// Returns true if one run of each kind of failure is to be shrunk.
+    pub(crate) fn shrinks(&self) -> bool {
+        self.shrink || self.shrink_to.is_some()
+    }
 }
 
 #[derive(Args, Debug)]
@@ -282,7 +294,7 @@ pub(crate) struct ShrinkArguments {
     /// Write the shrunk run as a Rust test that passes once the failure is fixed
     #[arg(long, value_name = "FILE.rs")]
     pub(crate) emit_test: Option<PathBuf>,
-    /// Write a self-contained HTML page with the original and the shrunk run side by side
+    /// Write a self-contained HTML page that opens on the shrunk run and also has the original
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// Number of threads that run candidate scenarios; does not change the result [default: one per
@@ -388,6 +400,9 @@ pub(crate) struct CheckArguments {
     /// Memory limit of the search per history, e.g. 512M or 4G
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "4G")]
     pub(crate) memory: usize,
+    /// Print only the verdicts: minimise no counterexample
+    #[arg(long, conflicts_with = "html")]
+    pub(crate) verdict_only: bool,
     /// Write an HTML page that shows the counterexample of the first non-linearizable history
     #[arg(long, value_name = "FILE.html")]
     pub(crate) html: Option<PathBuf>,

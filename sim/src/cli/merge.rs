@@ -10,10 +10,13 @@ use crate::check::{CHECKS, Check};
 use crate::cli::args::{MergeArguments, SeedOptions};
 use crate::cli::canary::Canary;
 use crate::cli::exit::{CommandError, Exit};
+use crate::cli::interrupt;
+use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::json::{ENDS, FailureRecord, SweepRecord};
+use crate::cli::shrink;
 use crate::faults::Fault;
 use crate::observe::Violation;
 use crate::observe::combinations::Combinations;
@@ -33,7 +36,14 @@ pub(crate) fn execute(program: &Program, arguments: &MergeArguments) -> Result<E
     for file in &arguments.files {
         parts.push((file, read(file)?));
     }
-    let report = merged(program, parts)?;
+    let mut report = merged(program, parts)?;
+    if arguments.output.shrinks() {
+        interrupt::listen(true);
+        panics::silence_in_seeds();
+        let (failed, seed_options) = (&report.summary.failed, report.seed_options);
+        let shrunk = shrink::first_of_each(program, failed, seed_options, &arguments.output)?;
+        report.shrunk.extend(shrunk);
+    }
     outputs.write(&report)?;
     Ok(report.exit())
 }
@@ -98,6 +108,7 @@ fn merged(
 
 fn added(mut report: Report, part: Report) -> Report {
     report.summary.merge(part.summary);
+    report.shrunk.extend(part.shrunk);
     report.jobs = report.jobs.saturating_add(part.jobs.get());
     report.elapsed = report.elapsed.max(part.elapsed);
     let rank = |end: SweepEnd| ENDS.iter().position(|(_, known)| *known == end);
@@ -118,6 +129,8 @@ fn restored(program: &Program, part: SweepRecord) -> Result<Report, String> {
     let (_, end) = *end.ok_or_else(|| format!("unknown stop reason {:?}", part.end))?;
     let jobs = usize::try_from(part.jobs).ok().and_then(NonZeroUsize::new);
     let (number, of) = part.shard.unwrap_or((1, 1));
+    let failures = part.failures.clone().into_iter();
+    let shrunk = failures.filter_map(|failure| Some((failure.seed, failure.shrunk?)));
     Ok(Report {
         program: program.name.clone(),
         seed_options: SeedOptions {
@@ -131,6 +144,7 @@ fn restored(program: &Program, part: SweepRecord) -> Result<Report, String> {
         canary: part.canary.clone(),
         end,
         elapsed: seconds(part.wall_seconds)?,
+        shrunk: shrunk.collect(),
         summary: summary(part)?,
     })
 }

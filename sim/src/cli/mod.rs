@@ -5,6 +5,7 @@ mod args;
 mod auto_arguments;
 mod bench;
 mod canary;
+pub(crate) mod chaos;
 mod clock;
 mod console;
 mod exit;

@@ -1,6 +1,6 @@
 //! The run that a subcommand works on: of a seed or of a scenario.
 
-use crate::cli::args::RunArguments;
+use crate::cli::args::{RunArguments, SeedOptions};
 use crate::cli::exit::CommandError;
 use crate::cli::panics;
 use crate::cli::program::Program;
@@ -33,16 +33,17 @@ impl Replay {
                 let line = program.scenario_line(file);
                 Ok(Replay { case, options, name, line })
             }
-            (None, seed) => Ok(Replay::of_seed(program, seed.unwrap_or_default(), arguments)),
+            (None, seed) => {
+                Ok(Replay::of_seed(program, seed.unwrap_or_default(), arguments.seed_options))
+            }
         }
     }
 
     /// Returns the run of `seed` with the same profile and search strategy.
-    pub(crate) fn of_seed(program: &Program, seed: u64, arguments: &RunArguments) -> Replay {
-        let options = program.options(arguments.seed_options);
+    pub(crate) fn of_seed(program: &Program, seed: u64, seed_options: SeedOptions) -> Replay {
+        let options = program.options(seed_options);
         let case = panics::silenced(|| Case::of_seed(seed, &options));
-        let (name, line) =
-            (format!("seed {seed}"), program.seed_line(seed, arguments.seed_options));
+        let (name, line) = (format!("seed {seed}"), program.seed_line(seed, seed_options));
         Replay { case, options, name, line }
     }
 

@@ -145,7 +145,7 @@ pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit,
     let ours = Replay::find(program, &arguments.run)?;
     let (other, theirs, name) = match &arguments.with {
         DiffTarget::Seed(seed) => {
-            let other = Replay::of_seed(program, *seed, &arguments.run);
+            let other = Replay::of_seed(program, *seed, arguments.run.seed_options);
             let (theirs, name) =
                 (lines(&other.record(RecordUntil::End).record), other.name.clone());
             (Some(other), theirs, name)

@@ -26,7 +26,8 @@ pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> Result<Ex
         trace.flush();
     }
     console::print_line(&outcome_line(&outcome));
-    let Some(unmet) = scenario.unmet(&outcome) else {
+    let unmet = scenario.unmet(&outcome);
+    let Some(first) = unmet.first() else {
         let expected = scenario.expect.iter().map(|expect| format!(" `{expect}`"));
         let expected: String = expected.collect();
         console::print_line(&format!(
@@ -35,8 +36,10 @@ pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> Result<Ex
         ));
         return Ok(Exit::Success);
     };
-    console::print_line(&format!("FAIL  {}: {unmet}", file.display()));
-    Ok(unmet.failure.as_ref().map_or(Exit::Vacuous, Exit::of))
+    for unmet in &unmet {
+        console::print_line(&format!("FAIL  {}: {unmet}", file.display()));
+    }
+    Ok(first.failure.as_ref().map_or(Exit::Vacuous, Exit::of))
 }
 
 /// Reads the scenario in a file.

@@ -1,10 +1,10 @@
 //! `cargo sim shrink`: shrinks a failing run and writes it as a scenario and as a test.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use quorate_page::document::{Fact, Table};
 use quorate_page::html;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::args::ShrinkArguments;
+use crate::cli::args::{OutputArguments, SeedOptions, ShrinkArguments};
 use crate::cli::clock::Stopwatch;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
@@ -97,20 +97,69 @@ pub(crate) fn execute(
     Ok(shrunk.outcome.failure.as_ref().map_or(Exit::Success, Exit::of))
 }
 
-/// Shrinks the first failed seed of each fingerprint and prints the results.
-pub(crate) fn first_of_each(failed: &[FailedSeed], options: &RunOptions, jobs: NonZeroUsize) {
-    let mut seen = BTreeSet::new();
+/// Shrinks the first failed seed of each fingerprint, prints the results, on standard error if
+/// standard output is JSON, and writes their scenarios and pages to the directory of
+/// `--shrink-to`. Returns the results by seed.
+pub(crate) fn first_of_each(
+    program: &Program,
+    failed: &[FailedSeed],
+    seed_options: SeedOptions,
+    output: &OutputArguments,
+) -> Result<BTreeMap<u64, ShrunkRecord>, CommandError> {
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let (mut seen, mut records) = (BTreeSet::new(), BTreeMap::new());
     for FailedSeed { seed, failure, .. } in failed {
         if !seen.insert(Fingerprint::of(failure)) || interrupt::interrupted() {
             continue;
         }
-        let case = panics::silenced(|| Case::of_seed(*seed, options));
-        if let Some((shrunk, took)) =
-            shrink_with_progress(&case, options, jobs, RUNS_OF_SWEEP, TIME_OF_SWEEP)
-        {
-            console::print_line(&format!("\nseed {seed}\n{}", result_text(&shrunk, took)));
+        let replay = Replay::of_seed(program, *seed, seed_options);
+        let Replay { case, options, .. } = &replay;
+        let Some((shrunk, took)) = in_limits(case, options, cores) else {
+            eprintln!("seed {seed} does not fail in one run: not shrunk");
+            continue;
+        };
+        let text = format!("\nseed {seed}\n{}", result_text(&shrunk, took));
+        if output.json {
+            eprintln!("{text}")
+        } else {
+            console::print_line(&text)
         }
+        if let Some(folder) = &output.shrink_to {
+            keep(program, folder, &replay, &shrunk)?;
+        }
+        records.insert(*seed, record(&shrunk, took));
     }
+    Ok(records)
+}
+
+/// Shrinks a case within the limits for one kind of failure of a sweep.
+pub(crate) fn in_limits(
+    case: &Case,
+    options: &RunOptions,
+    jobs: NonZeroUsize,
+) -> Option<(Shrunk, Duration)> {
+    shrink_with_progress(case, options, jobs, RUNS_OF_SWEEP, TIME_OF_SWEEP)
+}
+
+/// Writes the shrunk run of a seed to the directory, as [`kept`] names the files.
+pub(crate) fn keep(
+    program: &Program,
+    folder: &Path,
+    replay: &Replay,
+    shrunk: &Shrunk,
+) -> Result<(), CommandError> {
+    let flag = "--shrink-to";
+    fs::create_dir_all(folder).map_err(|error| CommandError::file(flag, folder, &error))?;
+    let [scenario, html] = kept(folder, replay, shrunk);
+    write(flag, &scenario, &scenario_file(shrunk, &replay.line))?;
+    let title = format!("{}, profile {}", replay.name, replay.options.profile.name);
+    write(flag, &html, &page(program, &title, replay, shrunk))
+}
+
+/// The files of a shrunk run: `S11-3f21-seed-7.scenario` and `.html`.
+pub(crate) fn kept(folder: &Path, replay: &Replay, shrunk: &Shrunk) -> [PathBuf; 2] {
+    ["scenario", "html"]
+        .map(|end| folder.join(format!("{}-seed-{}.{end}", shrunk.fingerprint, replay.case.seed)))
 }
 
 /// Shrinks a case with a progress display; returns `None` if the case passes.
@@ -225,7 +274,7 @@ fn test_file(shrunk: &Shrunk, origin: &str) -> String {
     )
 }
 
-/// Returns an HTML page of the original run and the shrunk run, side by side.
+/// Returns an HTML page of the shrunk run, which it opens on, and the original run.
 fn page(program: &Program, title: &str, replay: &Replay, shrunk: &Shrunk) -> String {
     let pictured = |name: &str, title: &str, scenario: &Scenario, fact: Fact| {
         let recording =
@@ -249,10 +298,10 @@ fn page(program: &Program, title: &str, replay: &Replay, shrunk: &Shrunk) -> Str
     let size = Fact { label: "shrunk".to_owned(), value: size, code: false };
     let left = format!("{title}, shrunk to {}", quantity(shrunk.after.lines as u64, "line"));
     let documents = [
-        pictured("original", title, &whole, line),
         pictured("shrunk", &left, &shrunk.scenario, size),
+        pictured("original", title, &whole, line),
     ];
-    html::page(&format!("{title}, original and shrunk"), &documents)
+    html::page(&format!("{title}, shrunk and original"), &documents)
 }
 
 fn write(flag: &str, path: &Path, text: &str) -> Result<(), CommandError> {

@@ -1,5 +1,6 @@
 //! `cargo sim`: a sweep over many seeds, or the replay of one seed.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::thread;
@@ -80,6 +81,10 @@ pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<E
     trace.iter().for_each(Trace::flush);
     let elapsed = progress.finish();
     let (seed_options, replayed_seed) = (arguments.seed_options, arguments.seed);
+    let shrunk = match arguments.output.shrinks() {
+        true => shrink::first_of_each(program, &summary.failed, seed_options, &arguments.output)?,
+        false => BTreeMap::new(),
+    };
     let program = program.name.clone();
     let report = Report {
         program,
@@ -90,13 +95,11 @@ pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<E
         replayed_seed,
         canary,
         summary,
+        shrunk,
         end,
         elapsed,
     };
     outputs.write(&report)?;
-    if arguments.shrink {
-        shrink::first_of_each(&report.summary.failed, &options, jobs);
-    }
     Ok(report.exit())
 }
 

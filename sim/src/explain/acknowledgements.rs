@@ -19,17 +19,21 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         }
     }
     match &event.kind {
-        EventKind::TookInput(_) => matched_too_far(history, draft, node),
+        EventKind::TookInput(_) if history.check() == Some("S6") => {
+            matched_too_far(history, draft, node);
+        }
         EventKind::Started { .. } | EventKind::MembershipAdopted(_) => {
             restarts(history, draft, node)
         }
         EventKind::Durable(write) => {
             disk_faults(history, draft, node);
             facts::causal_steps(history, draft, history.failing, 2);
-            draft.cause(format!(
-                "{node} treats write {write} as durable, but its disk does not hold the data of \
-                 that write"
-            ));
+            if history.check() == Some("S17") {
+                draft.cause(format!(
+                    "{node} treats write {write} as durable, but its disk does not hold the data \
+                     of that write"
+                ));
+            }
         }
         _ => wrong_durable_index(history, draft, node),
     }
@@ -90,13 +94,17 @@ fn acknowledges(history: &History<'_>, draft: &mut Draft, message: &Message, ind
              a crash now could lose an entry that {leader} counts as replicated"
         ));
     }
+    let mut acknowledged = own.disk.range(..=index);
     let conflict =
-        own.disk.iter().find(|(at, id)| theirs.memory.get(at).is_some_and(|has| has != *id));
+        acknowledged.find(|(at, id)| theirs.memory.get(at).is_some_and(|has| has != *id));
     let Some((at, has)) = conflict else {
-        let last = own.on_disk(index);
-        return draft.cause(format!(
-            "{node} acknowledges index {index} to {leader} in term {term}, but it {last}"
-        ));
+        if !own.disk.contains_key(&index) && own.snapshot.index < index {
+            let last = own.on_disk(index);
+            draft.cause(format!(
+                "{node} acknowledges index {index} to {leader} in term {term}, but it {last}"
+            ));
+        }
+        return;
     };
     facts::entry(history, draft, node, *has);
     if let Some(theirs) = theirs.memory.get(at) {
@@ -176,11 +184,13 @@ fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     }
     let logs = history.logs(node, history.failing);
     let last = logs.disk.last_key_value().map_or(logs.snapshot, |(_, id)| *id);
-    draft.cause(format!(
-        "{node} starts with {}, but its disk held {}",
-        phrases::log_up_to(now.last),
-        phrases::log_up_to(last)
-    ));
+    if now.last != last {
+        draft.cause(format!(
+            "{node} starts with {}, but its disk held {}",
+            phrases::log_up_to(now.last),
+            phrases::log_up_to(last)
+        ));
+    }
 }
 
 /// The last event before the node's last crash.
@@ -223,10 +233,12 @@ fn wrong_durable_index(history: &History<'_>, draft: &mut Draft, node: NodeId) {
             );
         }
     }
-    draft.cause(format!(
-        "{node}'s memory differs from its disk, which has {}{sentence}",
-        phrases::log_up_to(last)
-    ));
+    if history.check() == Some("S17") {
+        draft.cause(format!(
+            "{node}'s memory differs from its disk, which has {}{sentence}",
+            phrases::log_up_to(last)
+        ));
+    }
 }
 
 /// Adds the last failures and crashes of a node's disk to the facts.

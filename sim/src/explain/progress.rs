@@ -1,5 +1,4 @@
-//! Explanations of missing progress, L1 to L6, of activity in an idle cluster, S30, and of exceeded
-//! bounds, S29.
+//! Explanations of missing progress, L1, L2 and L5, and of checks without a family of their own.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,6 @@ use crate::explain::facts;
 use crate::explain::history::History;
 use crate::explain::phrases;
 use crate::record::{EventId, EventKind};
-use crate::workload::request::OpId;
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let stabilized = history.all().rev().find_map(|(id, event)| match &event.kind {
@@ -49,7 +47,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     draft.cause(missing_progress(&nodes));
 }
 
-/// Explains the oldest request that a node received two or more seconds ago and has not answered.
+/// Explains the request that the node must have answered by now, if the finding is about one.
 fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let mut open = BTreeMap::new();
     for (id, event) in history.events_of(node) {
@@ -64,10 +62,11 @@ fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
             _ => {}
         }
     }
-    let long = |(id, ..): &&(EventId, u16, Option<OpId>)| {
-        history.at(history.failing).since(history.at(*id)).as_secs() > 1
-    };
-    let Some((id, client, op)) = open.values().filter(long).min().copied() else { return };
+    let finding = history.violation().map_or("", |violation| violation.finding.as_str());
+    let named = open
+        .into_iter()
+        .find(|(tag, _)| finding.starts_with(&format!("{node} has not answered request {tag} ")));
+    let Some((_, (id, client, op))) = named else { return };
     let request = op.map_or("a session request".to_owned(), |op| format!("operation {}", op.0));
     draft.fact(id, history.at(id), format!("client {client} sends {request} to {node}"));
     let then = history.state_after(id).map(|now| (now.role, now.term));

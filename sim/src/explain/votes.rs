@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use quorate::raft::RoleName;
-use quorate::types::{Body, NodeId, Term};
+use quorate::types::{Body, Membership, MessageClass, NodeId, Term};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
@@ -15,13 +15,19 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let (id, event) = (history.failing, history.event(history.failing));
     if let Some(message) = event.message() {
         let (from, to, term) = (message.from, message.to, message.term);
-        if let Body::RequestVoteReply { granted: true, .. } = message.body {
-            return sends_vote(history, draft, from, to, term);
-        }
-        if let Body::RequestVote { .. } = message.body {
-            return requests_votes(history, draft, from, term);
-        }
-        return sends_as_leader(history, draft, from, term);
+        return match (&message.body, message.body.class()) {
+            (Body::RequestVoteReply { granted: true, .. }, _) => {
+                sends_vote(history, draft, from, to, term);
+            }
+            (Body::PreVoteReply { granted: true, next_term, .. }, _) => {
+                grants_pre_vote(history, draft, [from, to], *next_term);
+            }
+            (Body::RequestVote { .. }, _) => requests_votes(history, draft, from, term),
+            (_, MessageClass::LeaderRequest | MessageClass::LeaderOrder) => {
+                sends_as_leader(history, draft, from, term);
+            }
+            _ => facts::causal_steps(history, draft, id, 3),
+        };
     }
     let now = history.state_after(id).filter(|now| now.role == RoleName::Leader);
     match (now, event.node) {
@@ -39,20 +45,44 @@ fn sends_vote(history: &History<'_>, draft: &mut Draft, node: NodeId, to: NodeId
     if let Some(other) = others.first() {
         voted_twice(draft, node, term, *other, to);
     } else if history.membership(node, history.failing).is_empty() {
-        for (id, event) in history.events_of(node) {
-            if matches!(event.kind, EventKind::Wiped) {
-                draft.fact(id, event.at, format!("{node} loses its disk and gets an empty one"));
-            }
-        }
-        draft.cause(format!(
-            "{node} sends {to} its vote in term {term} although its disk is empty: it has no \
-             membership, and its lost disk may hold a vote for another candidate"
-        ));
-    } else if held {
-        draft.cause(format!("{node} sends {to} a vote in term {term} that it must not give"));
-    } else {
+        let does = format!("sends {to} its vote in term {term}");
+        votes_with_empty_disk(history, draft, node, &does);
+    } else if !held {
         vote_not_durable(history, draft, node, to, term, "sends its vote");
     }
+}
+
+/// Explains a pre-vote that must not be granted. `pair` is the voter and the candidate.
+fn grants_pre_vote(history: &History<'_>, draft: &mut Draft, pair: [NodeId; 2], term: Term) {
+    let [node, to] = pair;
+    let request = history.events_of(node).rev().find(|(id, _)| {
+        history.message_of(*id).is_some_and(|(_, message)| {
+            message.from == to && matches!(message.body, Body::PreVote { .. })
+        })
+    });
+    if let Some((id, _)) = request {
+        facts::step(history, draft, id);
+    }
+    if history.membership(node, history.failing).is_empty() {
+        let does = format!("grants {to} a pre-vote for term {term}");
+        votes_with_empty_disk(history, draft, node, &does);
+    }
+}
+
+/// Explains a vote of a node without a membership.
+fn votes_with_empty_disk(history: &History<'_>, draft: &mut Draft, node: NodeId, does: &str) {
+    let mut has_lost_disk = false;
+    for (id, event) in history.events_of(node) {
+        if matches!(event.kind, EventKind::Wiped) {
+            has_lost_disk = true;
+            draft.fact(id, event.at, format!("{node} loses its disk and gets an empty one"));
+        }
+    }
+    let why = match has_lost_disk {
+        true => "and its lost disk may hold a vote for another candidate",
+        false => "so it does not know whether it has a vote",
+    };
+    draft.cause(format!("{node} {does} although its disk is empty: it has no membership, {why}"));
 }
 
 fn voted_twice(draft: &mut Draft, node: NodeId, term: Term, first: NodeId, second: NodeId) {
@@ -138,13 +168,17 @@ fn requests_votes(history: &History<'_>, draft: &mut Draft, node: NodeId, term: 
 
 /// Explains a leader's message from a node that does not lead the term.
 fn sends_as_leader(history: &History<'_>, draft: &mut Draft, node: NodeId, term: Term) {
+    let mut leads = false;
     for (id, leader, _) in history.elections().into_iter().filter(|(.., won)| *won == term) {
+        leads |= leader == node;
         draft.fact(id, history.at(id), format!("{leader} wins term {term}"));
     }
     facts::causal_steps(history, draft, history.failing, 3);
-    draft.cause(format!(
-        "{node} sends a message as the leader of term {term}, which it does not lead"
-    ));
+    if !leads {
+        draft.cause(format!(
+            "{node} sends a message as the leader of term {term}, which it does not lead"
+        ));
+    }
 }
 
 /// Explains a wrong election: a second leader, or votes that are not a quorum.
@@ -181,15 +215,26 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
     let again: Vec<NodeId> =
         counted.iter().copied().filter(|node| times(&counted, *node) > 1).collect();
     let counted_safe = safe.len();
+    let is_quorum = is_majority(membership, &safe);
     let (safe, count) = (listed(safe), membership.voters().count());
-    if let Some(node) = again.first() {
+    let stale = history.grants(leader, term).into_iter().find_map(|(_, from, sending)| {
+        let message = history.event(sending).message()?;
+        (message.term != term).then_some((from, message.term))
+    });
+    if let Some((node, of)) = stale.filter(|_| !is_quorum) {
+        return draft.cause(format!(
+            "{leader} counts {node}'s vote of term {of} in term {term}, and becomes leader \
+             although only {safe} of {count} voters voted for it in that term"
+        ));
+    }
+    if let Some(node) = again.first().filter(|_| !is_quorum) {
         let times = times(&counted, *node);
         return draft.cause(format!(
             "{leader} counts {node}'s vote in term {term} {times} times, and becomes leader \
              although only {safe} of {count} voters voted for it"
         ));
     }
-    if !without.is_empty() {
+    if !without.is_empty() && !is_quorum {
         let without = listed(without);
         return draft.cause(format!(
             "{leader} becomes leader of term {term} by counting nodes without a vote in \
@@ -199,11 +244,14 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
     let wiped = counted.iter().find(|node| {
         history.events_of(**node).any(|(_, event)| matches!(event.kind, EventKind::Wiped))
     });
-    if let Some(node) = wiped {
+    if let Some(node) = wiped.filter(|_| is_quorum) {
         return draft.cause(format!(
             "{leader} becomes leader of term {term} with the vote of {node}, whose disk was lost: \
              the lost disk may hold a vote for another candidate"
         ));
+    }
+    if is_quorum {
+        return;
     }
     // Every counted voter has a durable vote, so the quorum size is wrong.
     if counted.len() == counted_safe {
@@ -217,6 +265,17 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
         "{leader} becomes leader of term {term}, but of the {count} voters of {membership} only \
          {safe} have a durable vote for it, which is not a quorum"
     ));
+}
+
+/// Whether the nodes are a majority of each set of voters, or half of it with the casting vote.
+/// Counted independently of the core, whose count may be the bug.
+fn is_majority(membership: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
+    let sets = [membership.incoming(), membership.outgoing()];
+    sets.iter().filter(|voters| !voters.is_empty()).all(|voters| {
+        let votes = 2 * voters.iter().filter(|voter| nodes.contains(voter)).count();
+        let has_casting = voters.casting().is_some_and(|holder| nodes.contains(&holder));
+        votes > voters.len() || votes == voters.len() && has_casting
+    })
 }
 
 fn times(counted: &[NodeId], node: NodeId) -> usize {

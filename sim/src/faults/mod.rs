@@ -56,7 +56,7 @@ pub(crate) use operation::{Extent, Planned};
 pub(crate) use operator::single_edits;
 pub use operator::{MembershipChange, Transfer};
 pub use partition::Partition;
-pub use scripted_request::{ScriptedOperation, ScriptedOutcome, ScriptedRequest};
+pub use scripted_request::{ExpectedAnswer, ScriptedOperation, ScriptedOutcome, ScriptedRequest};
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
 pub(crate) use strike::{

@@ -22,8 +22,19 @@ pub struct ScriptedRequest {
     /// The node that gets the request first, or any node if `None`. A read is sent to this node
     /// only; a write is redirected from it to the leader.
     pub via: Option<NodeSelector>,
-    /// Whether the scenario expects an outcome of the request.
-    pub expected: bool,
+    /// The answer that the scenario expects.
+    pub expected: ExpectedAnswer,
+}
+
+/// Whether a scenario expects an answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectedAnswer {
+    /// The scenario expects nothing of the request.
+    Unspecified,
+    /// The client gets the expected answer.
+    Answer,
+    /// The client gets no answer before its request timeout.
+    NoAnswer,
 }
 
 /// An operation on the key-value store. A missing key has the value `None`.
@@ -68,6 +79,9 @@ impl ScriptedRequest {
     /// Returns true if the outcome is the expected one.
     #[must_use]
     pub fn is_met_by(&self, answer: &ScriptedOutcome) -> bool {
+        if self.expected == ExpectedAnswer::NoAnswer {
+            return *answer == ScriptedOutcome::NoReply;
+        }
         match (&self.operation, answer) {
             (ScriptedOperation::Get(_, _, Some(expected)), ScriptedOutcome::Value(value)) => {
                 value == expected
@@ -125,7 +139,21 @@ impl ScriptedRequest {
                 ScriptedRequest::read_of(key, Some(value(expected)), words)?
             }
         };
-        Ok(ScriptedRequest { expected: true, ..request })
+        Ok(ScriptedRequest { expected: ExpectedAnswer::Answer, ..request })
+    }
+
+    /// Parses the words after `expect no answer to`, up to the time: a request as it is written
+    /// after a time.
+    pub(crate) fn unanswered(
+        name: &str,
+        words: &mut Words<'_>,
+    ) -> Result<ScriptedRequest, SyntaxError> {
+        let request = match name {
+            "put" => ScriptedRequest::put(words)?,
+            "cas" => ScriptedRequest::swap(words)?,
+            _ => ScriptedRequest::get(words)?,
+        };
+        Ok(ScriptedRequest { expected: ExpectedAnswer::NoAnswer, ..request })
     }
 
     fn read_of(
@@ -160,7 +188,7 @@ impl ScriptedRequest {
         words: &mut Words<'_>,
     ) -> Result<ScriptedRequest, SyntaxError> {
         let via = if words.accept("via") { Some(NodeSelector::read(words)?) } else { None };
-        Ok(ScriptedRequest { operation, via, expected: false })
+        Ok(ScriptedRequest { operation, via, expected: ExpectedAnswer::Unspecified })
     }
 }
 
@@ -258,7 +286,7 @@ impl ScriptedOutcome {
         match self {
             ScriptedOutcome::Done => "that the write was executed".to_owned(),
             ScriptedOutcome::Value(value) => format!("{key}={}", ValueText(value)),
-            ScriptedOutcome::NoReply => "no reply".to_owned(),
+            ScriptedOutcome::NoReply => "no answer".to_owned(),
         }
     }
 }

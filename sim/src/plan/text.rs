@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::faults::{Argument, NodeSelector, ScriptedRequest, UNTIL_STABILIZATION, Verb};
+use crate::faults::{
+    Argument, ExpectedAnswer, NodeSelector, ScriptedRequest, UNTIL_STABILIZATION, Verb,
+};
 use crate::plan::{Op, Plan, Trigger, TriggerCondition, When};
 use crate::values::time::SimTime;
 use crate::values::words::{Exact, SyntaxError, Words};
@@ -12,14 +14,21 @@ impl Op {
     /// The words that an operation begins with.
     pub(crate) const BEGINNINGS: [&'static str; 5] = ["at", "from", "to", "when", "whenever"];
 
+    /// The words between `expect` and a request that gets no answer.
+    pub(crate) const NO_ANSWER: &'static str = "no answer to";
+
     /// Parses the words after `expect`: a scripted request, which names its verb first and its time
     /// last.
     ///
     /// # Errors
     /// The first syntax error.
     pub(crate) fn expected(words: &mut Words<'_>) -> Result<Op, SyntaxError> {
+        let no_answer = words.accept(Op::NO_ANSWER);
         let name = ScriptedRequest::NAMES[words.name("request", &ScriptedRequest::NAMES)?];
-        let request = ScriptedRequest::expected(name, words)?;
+        let request = match no_answer {
+            true => ScriptedRequest::unanswered(name, words)?,
+            false => ScriptedRequest::expected(name, words)?,
+        };
         words.need("at")?;
         let when = When::At(SimTime::default().after(words.duration()?));
         words.end()?;
@@ -85,12 +94,15 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (
-            When::At(time),
-            Verb::ScriptedRequest(request @ ScriptedRequest { expected: true, .. }),
-        ) = (self.when, &self.verb)
-        {
-            return write!(f, "expect {request} at {}", instant(time));
+        if let (When::At(time), Verb::ScriptedRequest(request)) = (self.when, &self.verb) {
+            let expected = match request.expected {
+                ExpectedAnswer::Unspecified => None,
+                ExpectedAnswer::Answer => Some("expect".to_owned()),
+                ExpectedAnswer::NoAnswer => Some(format!("expect {}", Op::NO_ANSWER)),
+            };
+            if let Some(expected) = expected {
+                return write!(f, "{expected} {request} at {}", instant(time));
+            }
         }
         let comma = if matches!(self.when, When::At(_)) { "" } else { "," };
         write!(f, "{}{comma} {}", self.when, self.verb)

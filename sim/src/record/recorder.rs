@@ -492,5 +492,24 @@ fn survived(write: &Write, status: &Status, log: &Log) -> bool {
 }
 
 fn describe_comparison(result: ComparisonResult) -> String {
-    format!("{result:?}")
+    match result {
+        ComparisonResult::Consistent { index } => {
+            format!("up to index {index} a majority has the same results")
+        }
+        ComparisonResult::Unavailable { index } => {
+            format!("too few nodes know their results up to index {index}")
+        }
+        ComparisonResult::Inconclusive { index } => {
+            format!("results differ up to index {index}, and no majority is known")
+        }
+        ComparisonResult::Diverged { index } => {
+            format!("a majority has other results up to index {index}: it is quarantined")
+        }
+        ComparisonResult::Rebuilt { index } => {
+            format!("its state is rebuilt up to index {index}")
+        }
+        ComparisonResult::NoMajority { index } => {
+            format!("no majority has the same results up to index {index}: it is quarantined")
+        }
+    }
 }

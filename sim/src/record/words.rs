@@ -67,7 +67,10 @@ impl fmt::Display for EventKind {
             }
             EventKind::PlanOpBegan(op) => write!(f, "plan: operation {op} starts"),
             EventKind::PlanOpEnded(op) => write!(f, "plan: operation {op} ends"),
-            EventKind::Stabilized(core) => write!(f, "stabilization phase: the core is {core:?}"),
+            EventKind::Stabilized(core) => {
+                let core: Vec<String> = core.iter().map(ToString::to_string).collect();
+                write!(f, "stabilization phase: the core is {}", core.join(", "))
+            }
             EventKind::Idle => f.write_str("idle cluster"),
             EventKind::Ended => f.write_str("end of the run"),
             EventKind::Failed(failure) => write!(f, "FAILED: {failure}"),

@@ -18,7 +18,7 @@ mod rows;
 
 use std::fmt;
 
-use crate::faults::{Fault, Faults, ScriptedOutcome, ScriptedRequest, Verb};
+use crate::faults::{ExpectedAnswer, Fault, Faults, ScriptedOutcome, ScriptedRequest, Verb};
 use crate::observe::outcome::{Failure, Outcome};
 use crate::plan::{Op, Plan};
 use crate::run::{Case, RunOptions};
@@ -50,8 +50,8 @@ pub struct Scenario {
 pub enum ScenarioError {
     /// The text is not a valid scenario.
     SyntaxError(SyntaxError),
-    /// An expectation was not met.
-    Unmet(Box<Unmet>),
+    /// The expectations that were not met.
+    Unmet(Vec<Unmet>),
 }
 
 /// An expectation that was not met, with the outcome of the run.
@@ -71,15 +71,13 @@ pub struct Unmet {
 /// Runs a scenario with the key-value workload, and returns its outcome.
 ///
 /// # Errors
-/// The syntax error of the text, or the first expectation that is not met.
+/// The syntax error of the text, or all expectations that are not met.
 pub fn run_text(text: &str) -> Result<Outcome, ScenarioError> {
     let options = RunOptions::default();
     let scenario = Scenario::read(text, &options.workload).map_err(ScenarioError::SyntaxError)?;
     let outcome = scenario.case.run(&options);
-    match scenario.unmet(&outcome) {
-        None => Ok(outcome),
-        Some(unmet) => Err(ScenarioError::Unmet(Box::new(unmet))),
-    }
+    let unmet = scenario.unmet(&outcome);
+    if unmet.is_empty() { Ok(outcome) } else { Err(ScenarioError::Unmet(unmet)) }
 }
 
 impl Scenario {
@@ -153,28 +151,40 @@ impl Scenario {
         &self.defaults
     }
 
-    /// The first expectation that the outcome does not meet.
+    /// The expectations that the outcome does not meet. If the run fails otherwise than expected,
+    /// it ends early, and only its outcome is compared.
     #[must_use]
-    pub fn unmet(&self, outcome: &Outcome) -> Option<Unmet> {
+    pub fn unmet(&self, outcome: &Outcome) -> Vec<Unmet> {
         let pass = (!self.expect.iter().any(|it| it.is_outcome())).then_some(Expect::Pass);
         let first = pass.map(|expect| (expect, None));
         let all = self.expect.iter().copied();
         let all =
             all.enumerate().map(|(at, expect)| (expect, self.line_numbers.expect.get(at).copied()));
         let failure = outcome.failure.clone();
-        for (expect, line) in first.into_iter().chain(all) {
-            if let Some(observed) = expect.unmet(outcome) {
-                return Some(Unmet { line, expected: expect.to_string(), observed, failure });
-            }
+        let (outcomes, others): (Vec<_>, Vec<_>) =
+            first.into_iter().chain(all).partition(|(expect, _)| expect.is_outcome());
+        let unmet = |expected: Vec<(Expect, Option<usize>)>| {
+            let unmet = expected.into_iter().filter_map(|(expect, line)| {
+                let (expected, failure) = (expect.to_string(), failure.clone());
+                expect.unmet(outcome).map(|observed| Unmet { line, expected, observed, failure })
+            });
+            unmet.collect::<Vec<_>>()
+        };
+        let mut all = unmet(outcomes);
+        if failure.is_some() && !all.is_empty() {
+            return all;
         }
+        all.extend(unmet(others));
         // A failed run ends early, so later requests have no outcome to compare.
         let passed = failure.is_none();
         let requests = self.expected_requests().map(|(at, request)| {
             let answer = outcome.scripted.outcome(at).unwrap_or(&ScriptedOutcome::NoReply);
             (at, request, answer)
         });
-        let unmet = requests.filter(|_| passed).find(|(_, request, it)| !request.is_met_by(it));
-        unmet.map(|(at, request, answer)| self.unmet_request(at, request, answer))
+        let unmet = requests.filter(|(_, request, it)| passed && !request.is_met_by(it));
+        all.extend(unmet.map(|(at, request, answer)| self.unmet_request(at, request, answer)));
+        all.sort_by_key(|unmet| unmet.line);
+        all
     }
 
     /// The kinds of faults that may occur in the run besides those of its lines.
@@ -187,7 +197,9 @@ impl Scenario {
     pub(crate) fn expected_requests(&self) -> impl Iterator<Item = (usize, &ScriptedRequest)> {
         let ops = self.case.plan.ops.iter().enumerate();
         ops.filter_map(|(at, op)| match &op.verb {
-            Verb::ScriptedRequest(request) if request.expected => Some((at, request)),
+            Verb::ScriptedRequest(request) if request.expected != ExpectedAnswer::Unspecified => {
+                Some((at, request))
+            }
             _ => None,
         })
     }
@@ -233,9 +245,10 @@ impl Parser {
         let Some(first) = words.peek() else { return Ok(()) };
         let Scenario { case, expect, line_numbers, .. } = &mut self.scenario;
         let number = words.number();
-        let is_expected = ScriptedRequest::NAMES
-            .iter()
-            .any(|name| words.clone().accept(&format!("expect {name}")));
+        let mut expected = words.clone();
+        let is_expected = expected.accept("expect")
+            && (expected.accept(Op::NO_ANSWER)
+                || ScriptedRequest::NAMES.iter().any(|name| expected.accept(name)));
         if Op::BEGINNINGS.contains(&first) || is_expected {
             let op = match words.accept("expect") {
                 true => Op::expected(&mut words)?,
@@ -379,7 +392,10 @@ impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ScenarioError::SyntaxError(error) => write!(f, "{error}"),
-            ScenarioError::Unmet(unmet) => write!(f, "{unmet}"),
+            ScenarioError::Unmet(unmet) => {
+                let lines: Vec<String> = unmet.iter().map(Unmet::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
         }
     }
 }

@@ -179,7 +179,36 @@ fn scripted_requests_survive_a_leader_change_but_not_a_lost_quorum() {
     run_text(text).unwrap_or_else(|error| panic!("{error}"));
     let silent =
         run_text(&format!("{text}expect put x=3 at 5.5s")).expect_err("there is no leader");
-    assert_eq!(silent.to_string(), "line 10: expected `put x=3 at 5.5s`, observed: no reply");
+    assert_eq!(silent.to_string(), "line 10: expected `put x=3 at 5.5s`, observed: no answer");
+    run_text(&format!(
+        "{text}expect no answer to put x=3 at 5.5s\nexpect no answer to get x at 5.5s"
+    ))
+    .unwrap_or_else(|error| panic!("{error}"));
+    let answered = run_text(&format!("{text}expect no answer to get x via n3 local at 5.5s"))
+        .expect_err("a local read needs no leader");
+    let expected = "line 10: expected `no answer to get x via n3 local at 5.5s`, observed: x=2";
+    assert_eq!(answered.to_string(), expected);
+}
+
+#[test]
+fn every_expectation_that_is_not_met_is_reported() {
+    let text = "nodes 3\nclients 0\nfault phase 4s\nexpect get x=1 at 2s\n\
+                expect elections >= 100\nexpect put x=1 at 3s\nexpect no leader from 2s to 3s";
+    let error = run_text(text).expect_err("three expectations are not met").to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    assert_eq!(lines[0], "line 4: expected `get x=1 at 2s`, observed: x=nothing");
+    assert!(lines[1].starts_with("line 5: expected `elections >= 100`, "), "{error}");
+    assert!(lines[2].starts_with("line 7: expected `no leader from 2s to 3s`, "), "{error}");
+    // A run that fails unexpectedly ends early, so only its outcome is compared.
+    let split = include_str!("../../scenarios/split_brain.scenario");
+    let passes: String = split
+        .lines()
+        .filter(|line| !line.starts_with("expect"))
+        .fold(String::new(), |text, line| format!("{text}{line}\n"));
+    let error = run_text(&format!("{passes}expect elections >= 1000")).expect_err("it fails");
+    assert!(error.to_string().starts_with("expected `pass`, observed: "), "{error}");
+    assert_eq!(error.to_string().lines().count(), 1, "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod disks;
 mod draw;
 mod ingredients;
 pub mod profile;
+mod reach;
 pub mod strategy;
 
 use std::fmt;

@@ -29,7 +29,7 @@ fn a_split_brain_shrinks_to_few_lines() {
     let again = Scenario::read(&text, &options.workload).expect("the scenario is valid");
     assert_eq!(again, shrunk.scenario);
     let outcome = again.case.run(&options);
-    assert_eq!(again.unmet(&outcome), None, "{text}");
+    assert_eq!(again.unmet(&outcome), [], "{text}");
     let failure = outcome.failure.expect("the run fails as before");
     assert_eq!(Fingerprint::of(&failure), shrunk.fingerprint);
 }

@@ -117,15 +117,16 @@ impl Object {
         }))
     }
 
-    /// Returns the object whose model is a state machine: `fresh` creates the machine, and every
-    /// step of the model restores it from a snapshot. The machine always gets the same index, so a
-    /// machine whose replies depend on the index needs another model.
+    /// Returns the object whose model is a state machine: `fresh` creates the machine. A state of
+    /// the model is a snapshot; a machine is restored from one only if the step does not begin in
+    /// the state in which the last one ended. The machine always gets the same index, so a machine
+    /// whose replies depend on the index needs another model.
     #[must_use]
-    pub fn machine<S: StateMachine>(
+    pub fn machine<S: StateMachine + Send + 'static>(
         fresh: impl Fn() -> S + Clone + Send + Sync + 'static,
     ) -> Object {
         Object::new(
-            SelfModel(fresh),
+            SelfModel::new(fresh),
             |_, question| {
                 Some(match question {
                     RequestBytes::Command(command) => MachineOperation::Command(command.into()),

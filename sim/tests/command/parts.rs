@@ -1,7 +1,6 @@
-//! A sweep that runs in parts, and the recipe for it in `docs/CI.md`.
+//! A sweep that runs in parts, and what its failing seeds leave behind.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -61,21 +60,60 @@ fn finished((file, mut process): (std::path::PathBuf, std::process::Child)) -> S
     file.display().to_string()
 }
 
+/// A profile whose seeds fail by design: the network partitions, and the last survivor takes over.
+const FAILING: &str = "--profile survivor-partitioned";
+
 #[test]
-fn the_recipe_with_several_processes_works_as_documented() {
+fn the_failures_of_parts_are_named_with_their_replay_lines() {
     let root = tempfile::tempdir().expect("there is room");
-    let text = include_str!("../../../docs/CI.md");
-    let after = text.split_once("```sh\n").expect("it has a recipe").1;
-    let recipe = after.split_once("```").expect("it ends").0;
-    assert!(recipe.contains("0..200"), "{recipe}");
-    let bin = env!("CARGO_BIN_EXE_quorate-sim");
-    let recipe = recipe.replace("cargo sim", bin).replace("0..200", "0..8");
-    let shell = Command::new("sh").args(["-ec", &recipe]).current_dir(&root).output();
-    let output = shell.expect("there is a shell");
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stdout(&output).contains("8 in "), "{}", stdout(&output));
-    assert!(stdout(&output).contains("seeds 56..64, in 4 parts"), "{}", stdout(&output));
-    for file in ["sim.xml", "sim.html"] {
-        assert!(fs::metadata(root.path().join(file)).is_ok_and(|file| file.len() > 100));
+    let file = |number: u64| root.path().join(format!("{number}.json"));
+    for number in [1, 2] {
+        let output = run(&format!("{FAILING} --seeds 0..8 --shard {number}/2 --json"));
+        fs::write(file(number), &output.stdout).expect("there is room");
+        let part: Value = serde_json::from_slice(&output.stdout).expect("only JSON is printed");
+        let failures = part["failures"].as_array().expect("it is a list");
+        assert_eq!(output.status.code() == Some(0), failures.is_empty());
+        let lines = stderr(&output);
+        for failure in failures {
+            let text = |name: &str| failure[name].as_str().expect("it is text").to_owned();
+            let kind = format!("{} [{}]: ", text("check"), text("fingerprint"));
+            assert_eq!(lines.matches(&kind).count(), 1, "one line for each kind: {lines}");
+            assert!(text("replay").contains("--profile survivor-partitioned"), "{failure}");
+        }
+        let first = failures.first().expect("each part has a failing seed");
+        let seed = format!("FAIL  seed {}", first["seed"]);
+        let line = lines.lines().find(|line| line.starts_with(&seed)).expect("it is named");
+        assert!(line.ends_with(&format!("replay: {}", first["replay"].as_str().unwrap_or("?"))));
     }
+    let files = format!("{} {}", file(1).display(), file(2).display());
+    let output = run(&format!("merge {files}"));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(10), "{text}");
+    let first = text.lines().position(|line| line.starts_with("FAIL  seed ")).expect("a failure");
+    let replay = text.lines().nth(first + 2).expect("its replay line");
+    assert!(replay.starts_with("      replay: cargo sim --seed "), "{text}");
+    let merged = run(&format!("merge {files} --json"));
+    assert!(stderr(&merged).contains("· replay: cargo sim --seed "), "{}", stderr(&merged));
+}
+
+#[test]
+fn a_shrunk_seed_is_in_the_json_and_on_standard_error() {
+    let root = tempfile::tempdir().expect("there is room");
+    let folder = root.path().join("failures");
+    let words = format!("{FAILING} --seed 1 --json --shrink-to");
+    let output = command(&words).arg(&folder).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("only JSON is printed");
+    let shrunk = &report["failures"][0]["shrunk"];
+    let lines = shrunk["scenario"].as_array().expect("the failure is shrunk");
+    assert_eq!(shrunk["lines"], lines.len());
+    for line in lines {
+        let line = line.as_str().expect("it is text");
+        assert!(stderr(&output).contains(&format!("\n  {line}")), "{}", stderr(&output));
+    }
+    let name = format!("{}-seed-1", shrunk["fingerprint"].as_str().expect("it is text"));
+    let again = command("--scenario").arg(folder.join(format!("{name}.scenario"))).output();
+    assert_eq!(again.expect("the binary starts").status.code(), Some(0));
+    let page = fs::read_to_string(folder.join(format!("{name}.html"))).expect("it was written");
+    assert_eq!(page.matches("class=\"document\"").count(), 2);
 }

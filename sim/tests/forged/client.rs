@@ -188,7 +188,7 @@ crate::forgeries! {
     }
 
     S19 an_operation_has_two_outcomes on led
-    "operation 0 has the second outcome Rejected after its first outcome Unknown"
+    "operation 0 has the second outcome \"rejected\" after its first outcome \"unknown\""
     |stage| {
         let op = stage.proposes();
         stage.observes(Observation::Unknown { op });

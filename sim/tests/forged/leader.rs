@@ -93,6 +93,23 @@ fn a_leader_forgets_a_peer_that_starts_anew() {
     assert_eq!(stage.violation(), None);
 }
 
+/// Node 2 has not heard of term 3 when its disk completes a write of term 1. The leader of term 2,
+/// whom node 1 followed, may have replaced the entry.
+#[test]
+fn an_acknowledgement_of_an_earlier_term_promises_nothing_in_a_later_one() {
+    let mut stage = led();
+    stage.all_hold(&[1, 2], &[noop(2, 1)]);
+    stage.wins(1, 3, &[3, 4]);
+    stage.sends(1, 2, 3, Body::Heartbeat(Heartbeat::new(1, Index(1))));
+    stage.acknowledges(2, 1, 1, 2);
+    stage.sends(1, 2, 3, Body::Heartbeat(Heartbeat::new(2, Index(1))));
+    stage.enters(2, 3);
+    let (round, verified, matched, durable) = (2, Index(1), Index(1), Index(1));
+    let ready = Readiness::default();
+    stage.sends(2, 1, 3, Body::HeartbeatReply { round, verified, matched, durable, ready });
+    assert_eq!(stage.violation(), None);
+}
+
 #[test]
 fn rounds_after_the_first_commit_are_relied_on() {
     let mut stage = Stage::new();

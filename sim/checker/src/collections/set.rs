@@ -53,8 +53,11 @@ pub(crate) fn decide<'a>(
 ) -> Option<Verdict> {
     let is_not_sorted = |read: &&Read<'_>| !read.members.is_sorted_by(|a, b| a < b);
     if let Some(read) = history.reads.iter().find(is_not_sorted) {
-        let reason =
-            format!("{} returned values that are not a sorted set", (history.describe)(read.id));
+        let read_by = (history.describe)(read.id);
+        let reason = match read.members.is_sorted() {
+            true => format!("{read_by} returned an element twice"),
+            false => format!("{read_by} returned values that are not sorted"),
+        };
         let violation = Violation { kept: vec![read.id], reason };
         let counterexample =
             narrowed(Narrowing::Singly, 1, violation, |_| CheckResult::Linearizable);

@@ -257,6 +257,11 @@ impl<'t, 'a> Step<'t, 'a> {
         let mut steps = form.items("a list of steps")?;
         match (steps.next(), steps.next()) {
             (Some(step), None) => Step::read(step),
+            (Some(_), Some(_)) => Err(OffsetError::new(
+                form.place(),
+                "expected a transaction of one step: lists have no transactions of several; use \
+                 `multi-register`, whose steps read and write, for strict serializability",
+            )),
             _ => Err(OffsetError::new(form.place(), "expected a transaction of one step")),
         }
     }

@@ -41,7 +41,7 @@ pub enum SetRet {
     /// For `Add` and `Remove`, whether the set changed. For `Contains`, whether the element is in
     /// the set.
     Bool(bool),
-    /// All elements, sorted, each once.
+    /// All elements, sorted. A result with an element twice is wrong.
     Members(Box<[ValueId]>),
 }
 

@@ -86,7 +86,7 @@ fn transactions_of_one_step_are_of_independent_keys() {
     assert!(linearizable(&loaded));
     assert!(!linearizable(&read(&appends.replace("[1]", "[]"), &named("list"))));
     let two = appends.replace("[[:r 4 nil]]", "[[:r 4 nil] [:r 3 nil]]");
-    assert!(error(&two, &named("list")).message.contains("a transaction of one step"));
+    assert!(error(&two, &named("list")).message.contains("use `multi-register`"));
 
     let writes = appends.replace(":append", ":w").replace("[1]", "1");
     let loaded = read(&writes, &named("rw-register"));

@@ -29,7 +29,7 @@ mod tests {
         let options = RunOptions { events_max: 300_000, ..RunOptions::default() };
         let scenario = case::read::<G>(text, &options).expect("a valid scenario");
         let outcome = run::<G>(&scenario.case, &options);
-        assert_eq!(scenario.unmet(&outcome), None, "{:?}", outcome.failure);
+        assert_eq!(scenario.unmet(&outcome), [], "{:?}", outcome.failure);
     }
 
     #[test]

@@ -8,7 +8,8 @@ class Page {
       this.choose(event, true);
     }));
     this.pane = this.panes[0];
-    this.together = runs.length > 1;
+    // A page with a shrunk run has it first, and opens on it alone.
+    this.together = runs.length > 1 && runs[0].name !== 'shrunk';
     for (const pane of this.panes) pane.box.addEventListener('focusin', () => this.turnTo(pane));
     this.live = element('div', { class: 'unseen', role: 'status', 'aria-live': 'polite' });
     this.header = element('header', {});

@@ -21,7 +21,7 @@ use crate::cli::args::CheckArguments;
 use crate::cli::clock::Stopwatch;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
-use crate::cli::histories::outcome::{FileOutcome, HistoryOutcome};
+use crate::cli::histories::outcome::{FileOutcome, HistoryOutcome, Times};
 use crate::cli::histories::report::FileReport;
 use crate::cli::interrupt;
 use crate::cli::progress::SearchSpinner;
@@ -86,9 +86,11 @@ fn check_file(path: &Path, name: &str, arguments: &CheckArguments, page: bool) -
             interrupt::set_polled(true);
             let watch = Stopwatch::start();
             let checker = Checker { name, arguments, watch, page };
-            let outcome = loaded.history.visit(checker);
+            let (outcome, verdict_after) = loaded.history.visit(checker);
             interrupt::set_polled(false);
-            FileOutcome::Checked { loaded: Box::new(loaded), outcome, elapsed: watch.elapsed() }
+            let evidence = watch.elapsed().saturating_sub(verdict_after);
+            let times = Times { verdict: verdict_after, evidence };
+            FileOutcome::Checked { loaded: Box::new(loaded), outcome, times }
         }
     }
 }
@@ -102,9 +104,10 @@ struct Checker<'a> {
 }
 
 impl Visitor for Checker<'_> {
-    type Out = HistoryOutcome;
+    /// The outcome, and the time until the verdict.
+    type Out = (HistoryOutcome, Duration);
 
-    fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> HistoryOutcome {
+    fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> Self::Out {
         let spinner = SearchSpinner::start(self.name);
         let until = |limit: Duration| {
             let (watch, spinner) = (self.watch, &spinner);
@@ -122,10 +125,20 @@ impl Visitor for Checker<'_> {
             stop: Some(&stop),
         };
         let verdict = quorate_checker::check::check(model, history, &budget);
+        let verdict_after = self.watch.elapsed();
         let counterexample = match verdict {
-            Verdict::Linearizable => return HistoryOutcome::Linearizable,
-            Verdict::Unknown(_) if interrupt::interrupted() => return HistoryOutcome::Interrupted,
-            Verdict::Unknown(exhausted) => return HistoryOutcome::LimitReached(exhausted),
+            Verdict::Linearizable => return (HistoryOutcome::Linearizable, verdict_after),
+            Verdict::Unknown(_) if interrupt::interrupted() => {
+                return (HistoryOutcome::Interrupted, verdict_after);
+            }
+            Verdict::Unknown(exhausted) => {
+                return (HistoryOutcome::LimitReached(exhausted), verdict_after);
+            }
+            Verdict::NotLinearizable(_) if self.arguments.verdict_only => {
+                let (counterexample, lanes, page) = (None, String::new(), None);
+                let outcome = HistoryOutcome::NotLinearizable { counterexample, lanes, page };
+                return (outcome, verdict_after);
+            }
             Verdict::NotLinearizable(counterexample) => counterexample,
         };
         let stop = until(self.watch.elapsed() + MINIMISE_FOR);
@@ -133,6 +146,7 @@ impl Visitor for Checker<'_> {
         let counterexample = explain::minimise(model, history, &counterexample, &budget);
         let lanes = explain::lanes(model, history, &counterexample);
         let page = self.page.then(|| explain::page(model, history, &counterexample));
-        HistoryOutcome::NotLinearizable { counterexample, lanes, page }
+        let counterexample = Some(counterexample);
+        (HistoryOutcome::NotLinearizable { counterexample, lanes, page }, verdict_after)
     }
 }

@@ -10,14 +10,24 @@ pub(super) enum FileOutcome {
     /// The file cannot be read or is not a history; the text is one line.
     Unreadable(String),
     /// The history was read and checked.
-    Checked { loaded: Box<Loaded>, outcome: HistoryOutcome, elapsed: Duration },
+    Checked { loaded: Box<Loaded>, outcome: HistoryOutcome, times: Times },
+}
+
+/// The wall-clock times of one file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// The time until the verdict.
+    pub(super) verdict: Duration,
+    /// The time for the evidence: the minimal counterexample, its text and its page.
+    pub(super) evidence: Duration,
 }
 
 /// The outcome of the check of one history.
 pub(super) enum HistoryOutcome {
     Linearizable,
     NotLinearizable {
-        counterexample: Counterexample,
+        /// The counterexample, unless only the verdict is wanted.
+        counterexample: Option<Counterexample>,
         lanes: String,
         page: Option<String>,
     },

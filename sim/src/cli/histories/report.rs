@@ -26,8 +26,11 @@ pub(super) struct FileReport {
     operations: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<usize>,
+    /// The time until the verdict, and the time for the minimal counterexample after it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    wall_seconds: Option<f64>,
+    verdict_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence_seconds: Option<f64>,
     /// The reason for the verdict in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -69,7 +72,8 @@ impl FileReport {
             model: None,
             operations: None,
             keys: None,
-            wall_seconds: None,
+            verdict_seconds: None,
+            evidence_seconds: None,
             reason: None,
             minimal: None,
             counterexample: Vec::new(),
@@ -80,16 +84,22 @@ impl FileReport {
         };
         match outcome {
             FileOutcome::Unreadable(why) => report.reason = Some(why.clone()),
-            FileOutcome::Checked { loaded, outcome, elapsed } => {
+            FileOutcome::Checked { loaded, outcome, times } => {
                 let (operations, keys) = loaded.history.counts();
                 report.model = Some(loaded.object.name());
                 (report.operations, report.keys) = (Some(operations), Some(keys));
-                report.wall_seconds = Some(elapsed.as_secs_f64());
+                report.verdict_seconds = Some(times.verdict.as_secs_f64());
+                report.evidence_seconds = Some(times.evidence.as_secs_f64());
                 report.set_outcome(loaded, outcome);
                 let (operations, keys) = (quantity(operations as u64, "operation"), keys as u64);
                 let (model, keys) = (loaded.object, quantity(keys, "key"));
-                let (verdict, time) = (report.verdict, duration(*elapsed));
-                report.line = format!("{name}: {verdict}: {model}, {operations}, {keys}, {time}");
+                let (verdict, time) = (report.verdict, duration(times.verdict));
+                let evidence = match report.counterexample.is_empty() {
+                    true => String::new(),
+                    false => format!(", and {} for the counterexample", duration(times.evidence)),
+                };
+                report.line =
+                    format!("{name}: {verdict}: {model}, {operations}, {keys}, {time}{evidence}");
             }
         }
         report
@@ -104,7 +114,10 @@ impl FileReport {
         };
         match outcome {
             HistoryOutcome::Linearizable => {}
-            HistoryOutcome::NotLinearizable { counterexample, lanes, .. } => {
+            HistoryOutcome::NotLinearizable { counterexample: None, .. } => {}
+            HistoryOutcome::NotLinearizable {
+                counterexample: Some(counterexample), lanes, ..
+            } => {
                 self.reason = Some(counterexample.reason.clone());
                 self.minimal = Some(counterexample.minimal);
                 self.counterexample = loaded.history.visit(Rows { loaded, counterexample });

@@ -1,18 +1,21 @@
 //! The content of the report of a finished sweep, independent of its format.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
+use crate::cli::shrink::ShrunkRecord;
 use crate::cli::text::{Finding, replay_line};
+use crate::observe::coverage::MARKS;
 use crate::observe::fingerprint::Fingerprint;
 use crate::run::summary::{FailedSeed, Summary};
 use crate::run::sweep::{Seeds, SweepEnd};
 
 /// A default sweep of this many seeds or more must reach every required coverage mark.
-const GATE_SEEDS: u64 = 1_000;
+pub(crate) const GATE_SEEDS: u64 = 1_000;
 
 const CANARY_MISSED: &str = "no check detected the planted bug (canary)";
 
@@ -35,6 +38,8 @@ pub(crate) struct Report {
     pub(crate) canary: Option<Canary>,
     /// The totals over all seeds that were run.
     pub(crate) summary: Summary,
+    /// The shrunk runs, by their seeds: at most one for each kind of failure.
+    pub(crate) shrunk: BTreeMap<u64, ShrunkRecord>,
     /// The reason why the sweep stopped.
     pub(crate) end: SweepEnd,
     /// The wall-clock time of the sweep.
@@ -45,14 +50,40 @@ impl Report {
     /// Returns the exit code of the command.
     pub(crate) fn exit(&self) -> Exit {
         let summary = &self.summary;
-        let large = self.seed_options == SeedOptions::default() && summary.seeds >= GATE_SEEDS;
         match summary.failed.first() {
             Some(failed) => Exit::of(&failed.failure),
             None if self.end == SweepEnd::Interrupted => Exit::Interrupted,
             None if self.canary_undetected() => Exit::Vacuous,
-            None if large && !summary.missed_required().is_empty() => Exit::Vacuous,
+            None if !self.missed_required().is_empty() => Exit::Vacuous,
             None => Exit::Success,
         }
+    }
+
+    /// Whether the sweep is one that must reach every required mark.
+    pub(crate) fn must_reach_marks(&self) -> bool {
+        self.seed_options == SeedOptions::default() && self.summary.seeds >= GATE_SEEDS
+    }
+
+    /// Returns the marks that the sweep missed although it had to reach them; none if the sweep is
+    /// small, or not of the default profile.
+    pub(crate) fn missed_required(&self) -> Vec<&'static str> {
+        if self.must_reach_marks() { self.summary.missed_required() } else { Vec::new() }
+    }
+
+    /// Returns the marks that runs of the profile may reach and that no seed reached, apart from
+    /// [`Report::missed_required`].
+    pub(crate) fn missed_others(&self) -> Vec<&'static str> {
+        let required = match self.must_reach_marks() {
+            true => Vec::new(),
+            false => self.summary.missed_required(),
+        };
+        let all = required.into_iter().chain(self.summary.missed_others());
+        all.filter(|mark| self.seed_options.profile.may_reach(mark)).collect()
+    }
+
+    /// Returns the number of marks that no run of the profile can reach.
+    pub(crate) fn marks_beyond_profile(&self) -> usize {
+        MARKS.iter().filter(|mark| !self.seed_options.profile.may_reach(mark.name)).count()
     }
 
     /// Returns the command line that replays a seed.
@@ -77,7 +108,7 @@ impl Report {
             }
             (Exit::Vacuous, []) if self.canary_undetected() => format!("VACUOUS: {CANARY_MISSED}"),
             (Exit::Vacuous, []) => {
-                let missed = self.summary.missed_required().len();
+                let missed = self.missed_required().len();
                 format!("VACUOUS: {missed} required coverage marks were not reached")
             }
             (_, []) => "passed".to_owned(),
@@ -89,7 +120,7 @@ impl Report {
         if self.exit() != Exit::Vacuous {
             return None;
         }
-        let missed = self.summary.missed_required().join(", ");
+        let missed = self.missed_required().join(", ");
         Some(match self.canary_undetected() {
             true => CANARY_MISSED.to_owned(),
             false => format!("required coverage marks were not reached: {missed}"),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::canary::Canary;
 use crate::cli::report::content::Report;
 use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
+use crate::cli::shrink::ShrunkRecord;
 use crate::cli::text::{Finding, rate};
 use crate::observe::coverage::MARKS;
 use crate::observe::fingerprint::Fingerprint;
@@ -93,7 +94,8 @@ pub(crate) struct SweepRecord {
     pub(crate) state_hashes_min: Vec<u64>,
     /// The smallest seed that reached each coverage mark.
     pub(crate) first_seeds: BTreeMap<String, Option<u64>>,
-    /// The required coverage marks that no seed reached.
+    /// The coverage marks that the sweep had to reach and that no seed reached; empty if the sweep
+    /// is small, or not of the default profile.
     pub(crate) missed_required_marks: Vec<String>,
     /// The estimated probability that one more seed reaches a new coverage mark.
     pub(crate) new_mark_probability: f64,
@@ -154,6 +156,9 @@ pub(crate) struct FailureRecord {
     pub(crate) after_cpu_seconds: f64,
     /// The kinds of faults that were injected into the run, or into all runs of the seed.
     pub(crate) faults: Vec<String>,
+    /// The shrunk run, with `--shrink`, for the first seed of each kind of failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shrunk: Option<ShrunkRecord>,
 }
 
 /// Returns the report as one JSON object.
@@ -217,7 +222,7 @@ fn record(report: &Report) -> SweepRecord {
         new_mark_probability: new_mark_probability(summary),
         failure_rate_max: summary.failed.is_empty().then(|| failure_rate_max(summary)),
         canary: report.canary.clone(),
-        missed_required_marks: summary
+        missed_required_marks: report
             .missed_required()
             .iter()
             .map(|name| (*name).to_owned())
@@ -240,6 +245,7 @@ fn failure(failed: &FailedSeed, report: &Report) -> FailureRecord {
         after_seeds: failed.after_seeds,
         after_cpu_seconds: failed.after_cpu.as_secs_f64(),
         faults: failed.faults.iter().map(|kind| (*kind).to_owned()).collect(),
+        shrunk: report.shrunk.get(&failed.seed).cloned(),
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::OutputArguments;
 use crate::cli::console;
 use crate::cli::exit::CommandError;
-use crate::cli::report::content::Report;
+use crate::cli::report::content::{Report, by_fingerprint};
 
 /// The requested output formats. Their files are opened before the first seed runs, so that a
 /// wrong path is reported at once.
@@ -41,7 +41,10 @@ impl Outputs {
         let create = |flag, path: &Option<PathBuf>| {
             path.as_deref().map(|path| Output::create(flag, path)).transpose()
         };
-        let github = arguments.github.then(Output::step_summary).transpose()?;
+        let github = match arguments.github {
+            true => Output::step_summary()?,
+            false => None,
+        };
         Ok(Outputs {
             json: arguments.json,
             junit: create("--junit", &arguments.junit)?,
@@ -66,6 +69,15 @@ impl Outputs {
             }
         }
         let text = if self.json { json::document(report) } else { table::summary(report) };
+        for (name, seeds) in by_fingerprint(&report.summary.failed) {
+            let replay = report.seed_line(seeds[0].seed);
+            if self.json {
+                // The JSON is for a program; a person reads the log of the job.
+                eprintln!("{}", table::failure_line(&name, &seeds, &replay));
+            } else if report.parts.is_some() {
+                console::print_line(&table::failure(seeds[0], &replay));
+            }
+        }
         console::print_line(&text);
         Ok(())
     }
@@ -77,17 +89,20 @@ impl Output {
         Ok(Output { flag, path: path.to_owned(), file })
     }
 
-    /// Opens the step summary file, which GitHub Actions shows on the page of the job.
-    fn step_summary() -> Result<Output, CommandError> {
+    /// Opens the step summary file, which GitHub Actions shows on the page of the job. Returns
+    /// `None` outside GitHub Actions, with a note on standard error.
+    fn step_summary() -> Result<Option<Output>, CommandError> {
         let flag = "--github";
-        let path = env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from).ok_or_else(|| {
-            CommandError(format!(
-                "{flag}: GITHUB_STEP_SUMMARY is not set; use it in GitHub Actions"
-            ))
-        })?;
+        let Some(path) = env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from) else {
+            eprintln!(
+                "note: {flag} has no effect here: GITHUB_STEP_SUMMARY is not set, so annotations \
+                 and step summary are left out"
+            );
+            return Ok(None);
+        };
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|error| CommandError::file(flag, &path, &error))?;
-        Ok(Output { flag, path, file })
+        Ok(Some(Output { flag, path, file }))
     }
 
     fn write(mut self, text: &str) -> Result<(), CommandError> {

@@ -5,6 +5,7 @@ use crate::cli::report::content::Report;
 use crate::cli::report::table;
 use crate::cli::text::{Finding, grouped};
 use crate::observe::coverage::MARKS;
+use crate::settings::profile::Profile;
 
 /// The style of all reports.
 pub(crate) const STYLE: &str = "\
@@ -71,8 +72,14 @@ fn coverage(report: &Report) -> String {
                     <th class=\"n\">Seeds</th></tr>\n"
         .to_owned();
     for (mark, seeds) in MARKS.iter().zip(&report.summary.marks) {
-        let class = if mark.required && *seeds == 0 { " class=\"bad\"" } else { "" };
-        let required = if mark.required { "required" } else { "optional" };
+        let missed = mark.required && *seeds == 0 && report.must_reach_marks();
+        let class = if missed { " class=\"bad\"" } else { "" };
+        let profile = report.seed_options.profile;
+        let required = match (profile.may_reach(mark.name), mark.required) {
+            (false, _) => "not in this profile",
+            (true, true) if profile == <&Profile>::default() => "required of 1,000 seeds",
+            (true, _) => "optional",
+        };
         let (name, seeds) = (escaped(mark.name), grouped(*seeds));
         text.push_str(&format!(
             "<tr{class}><td>{name}</td><td>{required}</td><td class=\"n\">{seeds}</td></tr>\n"

@@ -3,7 +3,7 @@
 use std::iter;
 
 use crate::cli::args::SeedOptions;
-use crate::cli::report::content::Report;
+use crate::cli::report::content::{GATE_SEEDS, Report};
 use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
 use crate::cli::text::{Finding, duration, grouped, quantity, rate};
 use crate::observe::combinations::Combinations;
@@ -22,6 +22,18 @@ pub(crate) fn failure(failed: &FailedSeed, replay: &str) -> String {
     let (title, at, seed) = (finding.title(), at.unwrap_or_default(), failed.seed);
     let detail = finding.detail;
     format!("FAIL  seed {seed}: {title}{at}\n      {detail}\n      replay: {replay}")
+}
+
+/// Returns a line about all failed seeds with one fingerprint: the name of the group, the detail
+/// of its first seed, and the command line that replays this seed.
+pub(crate) fn failure_line(name: &str, seeds: &[&FailedSeed], replay: &str) -> String {
+    let (first, detail) = (seeds[0].seed, Finding::of(&seeds[0].failure).detail);
+    let detail = detail.split_whitespace().collect::<Vec<_>>().join(" ");
+    let more = match seeds.len() as u64 {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    format!("FAIL  seed {first}{more}: {name}: {detail} · replay: {replay}")
 }
 
 /// Returns the summary as a table of labels and values.
@@ -111,12 +123,31 @@ fn coverage_rows(report: &Report, rows: &mut Vec<(&'static str, String)>) {
         rows.push(("  reached", list(marks.filter(|(_, n)| **n > 0).map(|(mark, _)| mark.name))));
         return;
     }
-    let (required, optional) = (summary.missed_required(), summary.missed_others());
+    let (required, others) = (report.missed_required(), report.missed_others());
     if !required.is_empty() {
         rows.push(("  missed required", list(required)));
     }
-    if !optional.is_empty() {
-        rows.push(("  missed optional", list(optional)));
+    if !others.is_empty() {
+        rows.push(match (report.must_reach_marks(), summary.seeds >= GATE_SEEDS) {
+            (true, _) => ("  missed optional", list(others)),
+            (false, true) => ("  not reached", list(others)),
+            // So few seeds say nothing about a mark.
+            (false, false) => ("  not reached", few_seeds(report, others.len())),
+        });
+    }
+    let beyond = report.marks_beyond_profile();
+    if beyond > 0 {
+        let marks = quantity(beyond as u64, "mark");
+        rows.push(("  not in profile", format!("{marks}, which its runs cannot reach")));
+    }
+}
+
+/// Returns the number of marks that a small sweep did not reach, and when they are required.
+fn few_seeds(report: &Report, missed: usize) -> String {
+    let marks = quantity(missed as u64, "mark");
+    match report.seed_options == SeedOptions::default() {
+        true => format!("{marks}; required marks are judged from {} seeds on", grouped(GATE_SEEDS)),
+        false => marks,
     }
 }
 

@@ -52,6 +52,7 @@ fn report(failures: Vec<Option<Failure>>, marks: u32) -> Report {
         replayed_seed: None,
         canary: Some(Canary { seeds: 3, found_by: Some("S17 memory-equals-disk".to_owned()) }),
         summary,
+        shrunk: Default::default(),
         end: SweepEnd::Range,
         elapsed: Duration::from_secs(1),
     }
@@ -88,6 +89,11 @@ fn a_large_sweep_must_reach_every_required_mark() {
     let small = report(vec![None; 999], 0);
     assert_eq!(small.exit(), Exit::Success);
     assert_eq!(small.summary.missed_required().len(), missed);
+    assert_eq!(small.missed_required(), Vec::<&str>::new());
+    let text = table::summary(&small);
+    assert!(text.contains("required marks are judged from 1,000 seeds on"), "{text}");
+    assert!(!text.contains("missed") && !text.contains("change/completed"), "{text}");
+    assert!(!page::document(&small).contains("class=\"bad\""));
     let large = report(vec![None; 1_000], 0);
     assert_eq!(large.exit(), Exit::Vacuous);
     let undetected = Some(Canary { seeds: 100, found_by: None });
@@ -114,6 +120,17 @@ fn a_large_sweep_must_reach_every_required_mark() {
         Exit::Success
     );
     assert_eq!(report(vec![None; 1_000], 1).exit(), Exit::Success);
+}
+
+#[test]
+fn a_profile_is_not_blamed_for_marks_that_its_runs_cannot_reach() {
+    let profile = Profile::by_name("crash").expect("the profile exists");
+    let seed_options = SeedOptions { profile, ..SeedOptions::default() };
+    let crash = Report { seed_options, ..report(vec![None; 1_000], 0) };
+    let text = table::summary(&crash);
+    assert!(text.contains("  not reached") && text.contains("fault/crash/leader"), "{text}");
+    assert!(!text.contains("missed") && !text.contains("change/completed"), "{text}");
+    assert!(text.contains("  not in profile"), "{text}");
 }
 
 #[test]
