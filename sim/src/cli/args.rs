@@ -12,6 +12,7 @@ use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
 use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
+use crate::cli::recordings::arguments::ReplayArguments;
 use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
 use crate::record::EventId;
 use crate::settings::profile::Profile;
@@ -23,7 +24,7 @@ Exit codes: 0 success · 2 usage error, or a file cannot be read or written · 1
 or non-linearizable history · 11 liveness violation · 12 panic, or `procs` had an unexpected error \
 · 13 nondeterministic run · 14 a sweep missed a required coverage mark (a rare situation that it \
 must reach), a planted bug was not detected, a scenario's expectation was not met, or `diff` found \
-a difference · 15 a history check ran out of time or memory · 16 the simulator itself panicked · \
+a difference, or `replay` of another version's recording · 15 a history check ran out of time or memory · 16 the simulator itself panicked · \
 130 interrupted.
 Several failing seeds: the code of the smallest seed. Several histories: the first of 130, 10, 2, \
 15 that applies.";
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     WhyNot(WhyNotArguments),
     /// Writes all events of a run to a file, one line per event
     Record(RecordArguments),
+    /// Replays the recordings of real nodes, describes what they did, and checks it
+    Replay(ReplayArguments),
     /// Prints the first event that differs between two runs or builds
     Diff(DiffArguments),
 }
