@@ -214,10 +214,7 @@ fn note_of(action: &Action) -> Option<Note> {
 impl Note {
     /// Whether such events are so frequent that one line stands for several.
     fn is_frequent(&self) -> bool {
-        matches!(
-            self,
-            Note::Commits { .. } | Note::RefusesMessage { .. } | Note::RefusesRequest(_)
-        )
+        matches!(self, Note::Commits { .. } | Note::RefusesMessage { .. } | Note::RefusesRequest(_))
     }
 
     /// Whether the later note can be added to the line of this one.

@@ -30,8 +30,7 @@ impl Leadership {
         let mut found: Vec<Leadership> = Vec::new();
         let mut campaigns: Vec<(NodeId, RoleCause)> = Vec::new();
         for AccountLine { at, node, term, note, .. } in lines {
-            let current =
-                found.iter_mut().rfind(|leads| leads.node == *node && leads.to.is_none());
+            let current = found.iter_mut().rfind(|leads| leads.node == *node && leads.to.is_none());
             match note {
                 Note::ChangesRole { role: RoleName::Leader, .. } => {
                     let campaign = campaigns.iter().rfind(|(of, _)| of == node);

@@ -79,7 +79,10 @@ struct Lane<'a> {
 }
 
 enum Next {
-    Begins { header: Box<Header>, continues: bool },
+    Begins {
+        header: Box<Header>,
+        continues: bool,
+    },
     Steps(Box<Step>),
     /// The part after the end, once the end was passed on.
     Ends(Option<Box<Next>>),

@@ -6,6 +6,7 @@
 //! [`RecordingChecks`] decides the invariants of the simulator that recordings decide.
 
 mod account;
+mod checks;
 mod clocks;
 mod event;
 mod leaders;
@@ -17,6 +18,7 @@ mod source;
 mod state_changes;
 
 pub use account::{Account, AccountLine, Note};
+pub use checks::{CheckedRecordings, RecordingChecks};
 pub use clocks::ClockOffset;
 pub use event::{CoreState, Event, EventKind};
 pub use leaders::Leadership;

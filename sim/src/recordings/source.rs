@@ -6,11 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The folder of the recording in the data directory of a node.
-const FOLDER: &str = "recording";
-
-/// The end of the name of each file of a recording.
-const EXTENSION: &str = "qrec";
+use quorate::recording::{EXTENSION, FOLDER};
 
 /// One file of a recording, as long as it was when it was found.
 #[derive(Clone, Debug)]

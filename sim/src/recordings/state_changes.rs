@@ -128,8 +128,7 @@ mod tests {
         let before =
             State { term: Term(1), role: Role::Follower { leader: Some(2) }, log: vec![7] };
         let after = State { term: Term(2), role: Role::Leader, log: vec![7, 8] };
-        let expected =
-            ["log[1]: - 8", "role: Follower Leader", "role.leader: 2 -", "term: 1 2"];
+        let expected = ["log[1]: - 8", "role: Follower Leader", "role.leader: 2 -", "term: 1 2"];
         assert_eq!(of(&before, &after), expected);
         assert!(of(&before, &before).is_empty());
     }

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::cli::recordings::Found;
 use crate::cli::recordings::window::Window;
-use crate::recordings::{AccountLine, ClockOffset, Leadership, NodeRecording, PlaybackError};
+use crate::recordings::{
+    AccountLine, CheckedRecordings, ClockOffset, Leadership, NodeRecording, PlaybackError,
+};
 use crate::values::time::SimTime;
 
 /// Returns all that the text has, as one object.
@@ -23,6 +25,7 @@ pub(crate) fn of(found: &Found, window: &Window) -> Value {
         "clocks": found.merged.clocks.iter().map(clock).collect::<Vec<_>>(),
         "leaders": found.leaders.iter().map(leader).collect::<Vec<_>>(),
         "events": lines.map(line).collect::<Vec<_>>(),
+        "checks": found.checks.iter().map(check).collect::<Vec<_>>(),
     })
 }
 
@@ -73,6 +76,18 @@ fn leader(of: &Leadership) -> Value {
         "to": of.to.map(seconds),
         "campaigned": of.campaign.map(|cause| cause.to_string()),
         "stopped": of.end.map(|cause| cause.to_string()),
+    })
+}
+
+fn check(of: &CheckedRecordings) -> Value {
+    json!({
+        "id": of.check.id,
+        "name": of.check.name,
+        "hold": of.decided,
+        "undecided": of.undecided,
+        "not_checked": of.beyond,
+        "violation": of.violation.as_ref().map(|violation| violation.finding.as_str()),
+        "violated_at": of.violation.as_ref().map(|violation| seconds(violation.at)),
     })
 }
 

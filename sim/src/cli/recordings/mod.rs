@@ -10,6 +10,7 @@ mod window;
 use std::path::Path;
 
 use quorate::recording::RecordingErrorReason;
+use quorate::types::NodeId;
 
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
@@ -17,7 +18,8 @@ use crate::cli::panics;
 use crate::cli::recordings::arguments::ReplayArguments;
 use crate::cli::recordings::window::Window;
 use crate::recordings::{
-    Account, AccountLine, Leadership, Merged, NodeRecording, PlaybackError, Source, merge, survey,
+    Account, AccountLine, CheckedRecordings, Leadership, Merged, NodeRecording, PlaybackError,
+    RecordingChecks, Source, merge, survey,
 };
 
 /// All that the command found.
@@ -28,6 +30,7 @@ struct Found {
     lines: Vec<AccountLine>,
     leaders: Vec<Leadership>,
     merged: Merged,
+    checks: Vec<CheckedRecordings>,
 }
 
 pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError> {
@@ -38,17 +41,26 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
         unread.iter().for_each(|error| console::print_line(&format!("error: {error}")));
         return Ok(if is_found { exit_of(&recordings, &unread) } else { Exit::Usage });
     }
-    let mut account = Account::default();
-    let merged = panics::silenced(|| merge(&recordings, |event| account.observe(event)));
+    let nodes: Vec<NodeId> = recordings.iter().map(|recording| recording.node).collect();
+    let (mut account, mut checks) = (Account::default(), RecordingChecks::new(&nodes));
+    let merged = panics::silenced(|| {
+        merge(&recordings, |event| {
+            account.observe(event);
+            checks.observe(event);
+        })
+    });
     let lines = account.lines().to_vec();
-    let leaders = Leadership::all(&lines);
-    let found = Found { recordings, unread, lines, leaders, merged };
+    let (leaders, checks) = (Leadership::all(&lines), checks.finish(&merged));
+    let found = Found { recordings, unread, lines, leaders, merged, checks };
     let window = Window::new(&arguments.window, &found.merged, &found.lines);
     match arguments.json {
         true => console::print_line(&json::of(&found, &window).to_string()),
         false => console::print_line(text::of(&found, &window).trim_end()),
     }
-    Ok(exit_of(&found.recordings, &found.unread))
+    Ok(match found.checks.iter().any(|checked| checked.violation.is_some()) {
+        true => Exit::Safety,
+        false => exit_of(&found.recordings, &found.unread),
+    })
 }
 
 /// Replays the recordings that the arguments name, one for each node.
@@ -64,9 +76,9 @@ fn read(
                 continue;
             }
         };
-        let same = found.iter_mut().find(|other| {
-            (other.cluster, other.node) == (recording.cluster, recording.node)
-        });
+        let same = found
+            .iter_mut()
+            .find(|other| (other.cluster, other.node) == (recording.cluster, recording.node));
         match same {
             None => found.push(recording),
             Some(other) => {

@@ -1,5 +1,6 @@
 //! The account of recordings as text.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -7,7 +8,10 @@ use crate::cli::recordings::Found;
 use crate::cli::recordings::wall_time::{Date, TimeOfDay};
 use crate::cli::recordings::window::Window;
 use crate::cli::text::{duration, grouped, quantity};
-use crate::recordings::{AccountLine, ClockOffset, Leadership, Merged, NodeRecording};
+use crate::observe::Violation;
+use crate::recordings::{
+    AccountLine, CheckedRecordings, ClockOffset, Leadership, Merged, NodeRecording,
+};
 use crate::values::time::SimTime;
 
 /// Returns the whole account: the recordings, the leaders, and what happened within the window.
@@ -40,6 +44,38 @@ pub(crate) fn of(found: &Found, window: &Window) -> String {
     let left = found.lines.len() - shown;
     if left > 0 {
         let _ = writeln!(text, "{} outside of this time", quantity(left as u64, "line"));
+    }
+    text.push_str(&checks_text(&found.checks));
+    text
+}
+
+/// The results of the checks, the violations last, where a reader looks first.
+fn checks_text(checks: &[CheckedRecordings]) -> String {
+    let mut text = "\nchecks\n".to_owned();
+    for CheckedRecordings { check, decided, undecided, .. } in
+        checks.iter().filter(|it| it.is_seen())
+    {
+        let _ = write!(text, "{:<4} {:<22} {} hold", check.id, check.name, grouped(*decided));
+        let reasons =
+            undecided.iter().map(|(why, count)| format!("{} undecided: {why}", grouped(*count)));
+        reasons.for_each(|reason| _ = write!(text, ", {reason}"));
+        text.push('\n');
+    }
+    let ids = |belongs: &dyn Fn(&CheckedRecordings) -> bool| {
+        let ids = checks.iter().filter(|checked| belongs(checked)).map(|checked| checked.check.id);
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    let unseen = ids(&|checked| checked.beyond.is_none() && !checked.is_seen());
+    if !unseen.is_empty() {
+        let _ = writeln!(text, "nothing to check: {unseen}");
+    }
+    let beyond: BTreeSet<&str> = checks.iter().filter_map(|checked| checked.beyond).collect();
+    for why in beyond {
+        let _ = writeln!(text, "not checked, {why}: {}", ids(&|it| it.beyond == Some(why)));
+    }
+    for violation in checks.iter().filter_map(|checked| checked.violation.as_ref()) {
+        let Violation { id, check, finding, at, .. } = violation;
+        let _ = writeln!(text, "violated at {at}: {id} {check}: {finding}");
     }
     text
 }
