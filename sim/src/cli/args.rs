@@ -487,6 +487,8 @@ mod tests {
         assert!(read("diff --seed 7 --with 8").is_ok());
         assert!(read("record --seed 7 --to events.txt").is_ok());
         assert!(read("procs a.scenario --binary quorate --skip").is_ok());
+        assert!(read("replay d1 n2.qrec --from 06:26 --to 9.5s --json").is_ok());
+        assert!(read("replay n1.qrec --record 7 --to-next commit").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
         assert!(read("view --seed 7 --profile no-faults --html a.html").is_ok());
         assert!(read("--scenario a.scenario --trace").is_ok());
@@ -521,6 +523,9 @@ mod tests {
             ("at --seed 7 --event 0", "'0'"),
             ("at --seed 7 --node 3", "'3'"),
             ("why-not --seed 7", "--leader"),
+            ("replay", "<FILE>"),
+            ("replay a --around 1x", "'1x'"),
+            ("replay a --last 5m --from 1s", "--from"),
             ("mutants --sweeps 0", "--sweeps"),
             ("mutants --explain --strategy swarm", "--strategy"),
             ("mutants --room log", "--auto"),

@@ -1,5 +1,7 @@
 //! The leaderships in an account: which node led from when to when, and why it began and ended.
 
+use std::time::Duration;
+
 use quorate::raft::{RoleCause, RoleName};
 use quorate::types::{NodeId, Term};
 
@@ -21,6 +23,11 @@ pub struct Leadership {
     pub campaign: Option<RoleCause>,
     /// Why the leadership ended; `None` if the recording ended first.
     pub end: Option<RoleCause>,
+    /// When the node started again after its recording ended.
+    pub restart: Option<SimTime>,
+    /// The longest time without a step during the leadership, if it was longer than an election
+    /// timeout.
+    pub pause: Option<Duration>,
 }
 
 impl Leadership {
@@ -50,9 +57,20 @@ impl Leadership {
                 Note::Begins { role: RoleName::Leader, .. } => {
                     found.push(Leadership::new(*node, *term, *at, None));
                 }
+                Note::TookNoStep { pause, .. } => {
+                    if let Some(current) = current {
+                        current.pause = current.pause.max(Some(*pause));
+                    }
+                }
                 Note::Ends | Note::Lacks => {
                     if let Some(current) = current {
                         current.to = Some(*at);
+                    }
+                }
+                Note::Starts => {
+                    let last = found.iter_mut().rfind(|leads| leads.node == *node);
+                    if let Some(last) = last.filter(|last| last.end.is_none()) {
+                        last.restart.get_or_insert(*at);
                     }
                 }
                 _ => {}
@@ -62,6 +80,7 @@ impl Leadership {
     }
 
     fn new(node: NodeId, term: Term, from: SimTime, campaign: Option<RoleCause>) -> Leadership {
-        Leadership { node, term, from, to: None, campaign, end: None }
+        let (to, end, restart, pause) = (None, None, None, None);
+        Leadership { node, term, from, to, campaign, end, restart, pause }
     }
 }

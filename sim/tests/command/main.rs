@@ -4,6 +4,7 @@
 mod browser;
 mod parts;
 mod procs;
+mod recordings;
 #[path = "../../../tests/common/skip.rs"]
 mod skip;
 

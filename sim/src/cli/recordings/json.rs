@@ -76,6 +76,8 @@ fn leader(of: &Leadership) -> Value {
         "to": of.to.map(seconds),
         "campaigned": of.campaign.map(|cause| cause.to_string()),
         "stopped": of.end.map(|cause| cause.to_string()),
+        "started_again": of.restart.map(seconds),
+        "pause_seconds": of.pause.map(|pause| pause.as_secs_f64()),
     })
 }
 

@@ -165,8 +165,8 @@ fn millis(nanos: i128) -> String {
 }
 
 fn leader_text(clock: &Clock, leader: &Leadership) -> String {
-    let Leadership { node, term, from, to, campaign, end } = leader;
-    let mut text = format!("{}  {node}  leads term {term}", clock.text(*from));
+    let Leadership { node, term, from, to, campaign, end, restart, pause } = leader;
+    let mut text = format!("{}  {node}  leads {term}", clock.text(*from));
     if let Some(to) = to {
         let _ = write!(text, " until {to}");
     }
@@ -174,9 +174,15 @@ fn leader_text(clock: &Clock, leader: &Leadership) -> String {
         Some(cause) => _ = write!(text, "; it campaigned: {cause}"),
         None => text.push_str("; its election is not recorded"),
     }
-    match end {
-        Some(cause) => _ = write!(text, "; it stopped: {cause}"),
-        None => text.push_str("; it leads where its recording ends"),
+    if let Some(pause) = pause {
+        let _ = write!(text, "; it took no step for {}", duration(*pause));
+    }
+    match (end, restart) {
+        (Some(cause), _) => _ = write!(text, "; it stopped: {cause}"),
+        (None, Some(restart)) => {
+            let _ = write!(text, "; its recording ends there, and it starts again at {restart}");
+        }
+        (None, None) => text.push_str("; it leads where its recording ends"),
     }
     text
 }
@@ -184,7 +190,7 @@ fn leader_text(clock: &Clock, leader: &Leadership) -> String {
 fn line_text(clock: &Clock, line: &AccountLine) -> String {
     let AccountLine { at, until, node, term, record, count, note } = line;
     let record = record.map_or(String::new(), |record| format!("#{record}"));
-    let mut text = format!("{}  {node:<3} t{term:<3} {record:<9} {note}", clock.text(*at));
+    let mut text = format!("{}  {node:<3} {term:<4} {record:<9} {note}", clock.text(*at));
     if *count > 1 {
         let _ = write!(text, " ({} until {until})", quantity(*count, "time"));
     }
