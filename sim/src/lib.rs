@@ -26,6 +26,7 @@ mod observer;
 pub mod picture;
 pub mod plan;
 pub mod record;
+pub mod recordings;
 pub mod run;
 pub mod scenario;
 pub mod settings;

@@ -33,7 +33,8 @@ pub enum Replayed {
 /// The replay of one recording: an iterator over its parts, which ends after the first error. It
 /// holds one block in memory, and the state of the core.
 ///
-/// Several files of one node are one recording, one after the other.
+/// Several files of one node are one recording: one after the other in `input`, or each by
+/// [`Replay::continue_with`], which also continues after a file that is damaged.
 pub struct Replay<R> {
     reader: BlockReader<R>,
     /// The state after the last step, once a checkpoint was read.
@@ -68,8 +69,16 @@ impl<R: Read> Replay<R> {
         }
     }
 
+    /// Continues with the next file of the recording, whether or not the last one was replayed to
+    /// its end: the steps that are missing between the two are a break.
+    pub fn continue_with(&mut self, input: R) {
+        self.reader = BlockReader::new(input);
+        self.records = None;
+        self.is_over = false;
+    }
+
     /// The core after the last step, or at the checkpoint that was read after it; `None` before the
-    /// first checkpoint.
+    /// first checkpoint, and after an error that leaves another state than the recorded one.
     pub fn raft(&self) -> Option<&Raft> {
         self.raft.as_ref()
     }
@@ -141,9 +150,10 @@ impl<R: Read> Replay<R> {
             let reason = "bytes after the state of a checkpoint".to_owned();
             return Err(RecordingErrorReason::Invalid(reason));
         }
-        let continues = self.raft.is_some();
-        if let Some(replayed) = self.raft.as_ref().filter(|replayed| **replayed != recorded) {
-            let lines = Box::new(first_difference(&recorded, replayed));
+        let replayed = self.raft.take();
+        let continues = replayed.is_some();
+        if let Some(replayed) = replayed.filter(|replayed| *replayed != recorded) {
+            let lines = Box::new(first_difference(&recorded, &replayed));
             return Err(RecordingErrorReason::StateDiffers { record: self.record, lines });
         }
         self.raft = Some(recorded);
@@ -175,11 +185,13 @@ impl<R: Read> Replay<R> {
         let step = || raft.step(Instant(now), stepped, &mut actions);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(step)) {
             let message = panic_message(&*panic);
+            self.raft = None;
             return Err(RecordingErrorReason::Panicked { record, message });
         }
         let is_equal = digest(&actions, commands) == recorded;
         let step = Step { record, now: Instant(now), input, actions };
         if !is_equal {
+            self.raft = None;
             return Err(RecordingErrorReason::ActionsDiffer(Box::new(step)));
         }
         self.record = self.record.saturating_add(1);

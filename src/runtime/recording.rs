@@ -16,18 +16,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Span, info, warn};
 
-use crate::recording::{Block, Recorder, RecorderConfig};
+use crate::recording::{Block, EXTENSION, Recorder, RecorderConfig};
 use crate::runtime::entropy::entropy;
 use crate::runtime::lanes::Event;
 use crate::runtime::metrics::Counts;
 use crate::storage::ClusterId;
 use crate::types::Instant;
-
-/// The folder of the recording in the directory of a node.
-pub(super) const FOLDER: &str = "recording";
-
-/// The end of the name of each file of a recording.
-const EXTENSION: &str = "qrec";
 
 /// The most blocks that wait for the thread.
 const BLOCKS_MAX: usize = 64;
@@ -232,7 +226,7 @@ fn number_of(path: &Path) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::raft::{Config, Input, Raft};
-    use crate::recording::{Replay, Replayed};
+    use crate::recording::{FOLDER, Replay, Replayed};
     use crate::types::{Membership, NodeId, Restored};
 
     const BYTES_MAX: u64 = 16 << 10;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tracing::{info, info_span, warn};
 
 use crate::machine::StateMachine;
+use crate::recording::FOLDER;
 use crate::replica::{Node, OpenError, Replica, Worker};
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::client::Forwarder;
@@ -22,7 +23,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::metrics::Counts;
 use crate::runtime::open_files;
-use crate::runtime::recording::{FOLDER, RecordingLane, RecordingRing, recorder_config};
+use crate::runtime::recording::{RecordingLane, RecordingRing, recorder_config};
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::{Executor, Service};
 use crate::runtime::tasks::Tasks;

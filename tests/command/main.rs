@@ -29,6 +29,7 @@ mod processes;
 #[path = "../real_disk/program.rs"]
 mod program;
 mod quota;
+mod recordings;
 mod repairs;
 mod restored_directories;
 mod serving;

@@ -3,5 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod checks;
 mod damage;
+mod forged;
 mod runs;

@@ -54,7 +54,7 @@ const BELOW_DRIVERS: &[&str] = &[
 
 /// The folders of `sim/src/` and their layers, as in ARCHITECTURE.md: a folder may import only from
 /// folders of lower layers.
-pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 20] = [
+pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 21] = [
     ("values", 1),
     ("disk", 1),
     ("workload", 2),
@@ -63,6 +63,7 @@ pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 20] = [
     ("machine", 4),
     ("check", 5),
     ("settings", 6),
+    ("recordings", 6),
     ("plan", 7),
     ("record", 8),
     ("link", 9),

@@ -9,9 +9,9 @@ use crate::check::nodes::{Nodes, Slot};
 
 /// A membership and its voters, as positions in the checks' list of nodes.
 #[derive(Clone, Debug)]
-pub(super) struct Electorate {
+pub(crate) struct Electorate {
     /// The membership that names the voters.
-    pub(super) membership: Membership,
+    pub(crate) membership: Membership,
     incoming: VoterSet,
     /// The outgoing voters of a joint membership.
     outgoing: Option<VoterSet>,
@@ -28,7 +28,7 @@ struct VoterSet {
 
 /// Whether a set of nodes is a quorum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// The nodes are a quorum.
     Quorum,
     /// The nodes are a quorum only if those of them without a vote are counted too.
@@ -59,7 +59,7 @@ impl VoterSet {
 
 impl Electorate {
     /// Creates the electorate of `membership`, with positions in the list `nodes`.
-    pub(super) fn new(nodes: &[NodeId], membership: &Membership) -> Electorate {
+    pub(crate) fn new(nodes: &[NodeId], membership: &Membership) -> Electorate {
         let outgoing = (!membership.outgoing().is_empty()).then_some(membership.outgoing());
         Electorate {
             membership: membership.clone(),
@@ -84,7 +84,7 @@ impl Electorate {
 
     /// Decides whether `nodes` are a quorum: a majority of each voter set, or exactly half of an
     /// even set if the holder of its casting vote is included.
-    pub(super) fn decision(&self, nodes: Nodes) -> Decision {
+    pub(crate) fn decision(&self, nodes: Nodes) -> Decision {
         let non_voters = nodes.difference(self.voters());
         if self.voter_sets().all(|set| set.decides(nodes, Nodes::default())) {
             Decision::Quorum

@@ -51,10 +51,16 @@ impl Check {
     #[track_caller]
     #[must_use]
     pub fn violation_at(&'static self, text: String, at: SimTime) -> Violation {
-        self.violation(text, at, Location::caller())
+        self.violation_from(text, at, Location::caller())
     }
 
-    fn violation(&self, text: String, at: SimTime, place: &Location<'_>) -> Violation {
+    /// Returns a violation that the code at `place` found.
+    pub(crate) fn violation_from(
+        &self,
+        text: String,
+        at: SimTime,
+        place: &Location<'_>,
+    ) -> Violation {
         let place = format!("{}:{}", place.file(), place.line());
         // A user's state machine may report an error of several lines.
         let text = in_one_line(&text);
@@ -75,7 +81,7 @@ impl Finding {
     }
 
     pub(crate) fn at(self, at: SimTime) -> Violation {
-        self.check.violation(self.text, at, self.place)
+        self.check.violation_from(self.text, at, self.place)
     }
 }
 

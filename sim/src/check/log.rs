@@ -14,7 +14,7 @@ use crate::check::finding::{Check, CheckResult};
 /// A log, stored as the end of each term and the memberships. Its size grows with the number of
 /// elections and membership changes, and not with the number of entries.
 #[derive(Clone, Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// The last entry of each run of entries of one term, by ascending index.
     ends: Vec<EntryId>,
     /// The memberships in the log, by ascending index; the first one is that of index 0.
@@ -32,7 +32,7 @@ pub(super) struct Image {
 
 impl Log {
     /// Creates an empty log of a cluster with the first membership `first`.
-    pub(super) fn new(first: Arc<Electorate>) -> Log {
+    pub(crate) fn new(first: Arc<Electorate>) -> Log {
         Log { ends: Vec::new(), electorates: vec![(Index::ZERO, first)] }
     }
 
@@ -61,16 +61,16 @@ impl Log {
         self.electorates[new.saturating_sub(1)..].array_windows()
     }
 
-    pub(super) fn last(&self) -> Index {
+    pub(crate) fn last(&self) -> Index {
         self.last_id().index
     }
 
-    pub(super) fn last_id(&self) -> EntryId {
+    pub(crate) fn last_id(&self) -> EntryId {
         self.ends.last().copied().unwrap_or(EntryId::ZERO)
     }
 
     /// The id of the entry at `index`, if the log reaches that far; index 0 has the zero id.
-    pub(super) fn id_at(&self, index: Index) -> Option<EntryId> {
+    pub(crate) fn id_at(&self, index: Index) -> Option<EntryId> {
         if index == Index::ZERO {
             return Some(EntryId::ZERO);
         }
@@ -96,7 +96,7 @@ impl Log {
     }
 
     /// Appends entries of the term of `end` up to the index of `end`.
-    fn push(&mut self, end: EntryId) {
+    pub(crate) fn push(&mut self, end: EntryId) {
         match self.ends.last_mut() {
             Some(last) if last.term == end.term => *last = end,
             _ => self.ends.push(end),
@@ -169,7 +169,7 @@ impl Log {
         log
     }
 
-    pub(super) fn truncate(&mut self, last: Index) {
+    pub(crate) fn truncate(&mut self, last: Index) {
         if last >= self.last() {
             return;
         }

@@ -2,11 +2,11 @@
 
 /// The position of a node in every list of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot(pub(super) usize);
+pub(crate) struct Slot(pub(crate) usize);
 
 /// A set of nodes with one bit for each position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Nodes(u64);
+pub(crate) struct Nodes(u64);
 
 impl Nodes {
     /// The largest number of nodes in a set.

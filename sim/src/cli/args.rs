@@ -12,6 +12,7 @@ use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
 use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
+use crate::cli::recordings::arguments::ReplayArguments;
 use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
 use crate::record::EventId;
 use crate::settings::profile::Profile;
@@ -23,7 +24,7 @@ Exit codes: 0 success · 2 usage error, or a file cannot be read or written · 1
 or non-linearizable history · 11 liveness violation · 12 panic, or `procs` had an unexpected error \
 · 13 nondeterministic run · 14 a sweep missed a required coverage mark (a rare situation that it \
 must reach), a planted bug was not detected, a scenario's expectation was not met, or `diff` found \
-a difference · 15 a history check ran out of time or memory · 16 the simulator itself panicked · \
+a difference, or `replay` of another version's recording · 15 a history check ran out of time or memory · 16 the simulator itself panicked · \
 130 interrupted.
 Several failing seeds: the code of the smallest seed. Several histories: the first of 130, 10, 2, \
 15 that applies.";
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     WhyNot(WhyNotArguments),
     /// Writes all events of a run to a file, one line per event
     Record(RecordArguments),
+    /// Replays the recordings of real nodes, describes what they did, and checks it
+    Replay(ReplayArguments),
     /// Prints the first event that differs between two runs or builds
     Diff(DiffArguments),
 }
@@ -499,6 +502,8 @@ mod tests {
         assert!(read("diff --seed 7 --with 8").is_ok());
         assert!(read("record --seed 7 --to events.txt").is_ok());
         assert!(read("procs a.scenario --binary quorate --skip").is_ok());
+        assert!(read("replay d1 n2.qrec --from 06:26 --to 9.5s --json").is_ok());
+        assert!(read("replay n1.qrec --record 7 --to-next commit").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
         assert!(read("view --seed 7 --profile no-faults --html a.html").is_ok());
         assert!(read("--scenario a.scenario --trace").is_ok());
@@ -533,6 +538,9 @@ mod tests {
             ("at --seed 7 --event 0", "'0'"),
             ("at --seed 7 --node 3", "'3'"),
             ("why-not --seed 7", "--leader"),
+            ("replay", "<FILE>"),
+            ("replay a --around 1x", "'1x'"),
+            ("replay a --last 5m --from 1s", "--from"),
             ("mutants --sweeps 0", "--sweeps"),
             ("mutants --explain --strategy swarm", "--strategy"),
             ("mutants --room log", "--auto"),

@@ -18,6 +18,7 @@ mod panics;
 mod procs;
 mod program;
 mod progress;
+mod recordings;
 mod replay;
 mod replays;
 mod report;
@@ -103,6 +104,7 @@ fn execute(program: &Program, arguments: Arguments) -> Result<Exit, CommandError
         Some(Command::At(at)) => replays::at(program, &at),
         Some(Command::WhyNot(why_not)) => replays::why_not(program, &why_not),
         Some(Command::Record(record)) => replays::record(program, &record),
+        Some(Command::Replay(replay)) => recordings::execute(&replay),
         Some(Command::Diff(diff)) => replays::diff(program, &diff),
         Some(Command::Shrink(arguments)) => shrink::execute(program, &arguments),
         #[cfg(unix)]

@@ -5,6 +5,7 @@ mod browser;
 mod parts;
 mod procs;
 mod recipes;
+mod recordings;
 #[path = "../../../tests/common/skip.rs"]
 mod skip;
 

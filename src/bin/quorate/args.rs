@@ -13,6 +13,7 @@ use crate::lin_kv::LinKvFlags;
 use crate::mark_restored::MarkRestoredFlags;
 use crate::members::MembersFlags;
 use crate::quota::QuotaFlags;
+use crate::record::RecordFlags;
 use crate::recover::RecoverFlags;
 use crate::restore::RestoreFlags;
 use crate::serve::ServeFlags;
@@ -86,6 +87,8 @@ pub(crate) enum CliCommand {
     Recover(RecoverFlags),
     /// Back up the last snapshot of a data directory to a file
     Backup(BackupFlags),
+    /// Copy the recording of a data directory to a file, for `cargo sim replay`
+    Record(RecordFlags),
     /// Verify a backup, and create a new cluster from it
     Restore(RestoreFlags),
     /// Run a node of linearizable registers with a JSON protocol on standard I/O, for Maelstrom

@@ -21,6 +21,7 @@ mod new_cluster;
 mod output;
 mod pending_directories;
 mod quota;
+mod record;
 mod recover;
 mod restore;
 mod role_changes;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         CliCommand::MarkRestored(flags) => mark_restored::run(&flags, args.json),
         CliCommand::Recover(flags) => recover::run(&flags, args.json),
         CliCommand::Backup(flags) => backup::run(&flags, args.json),
+        CliCommand::Record(flags) => record::run(&flags, args.json),
         CliCommand::Restore(flags) => restore::run(&flags, args.json),
         CliCommand::LinKv(flags) => lin_kv::run(&flags),
         CliCommand::Completions { shell } => completions::run(shell),

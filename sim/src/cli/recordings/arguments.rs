@@ -1,0 +1,69 @@
+//! The flags of `cargo sim replay`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::recordings::wall_time::{self, EventTime};
+use crate::cli::values;
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArguments {
+    /// Recordings: files, directories of them, or data directories of nodes; the files of one node
+    /// oldest first (docs/RECORDING.md)
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The part of the account that is printed.
+    #[command(flatten)]
+    pub(crate) window: WindowArguments,
+    /// Print one step: its input, its actions, and the fields of the state that it changes. With
+    /// several starts, the step with this number of each
+    #[arg(long, value_name = "N", conflicts_with_all = ["last", "from", "to", "around"])]
+    pub(crate) record: Option<u64>,
+    /// Print the first step after --record [default: after the beginning] with such an event
+    #[arg(long, value_name = "EVENT", conflicts_with_all = ["last", "from", "to", "around"])]
+    pub(crate) to_next: Option<StepEvent>,
+    /// Print the result as JSON
+    #[arg(long, conflicts_with_all = ["record", "to_next"])]
+    pub(crate) json: bool,
+}
+
+/// The time of the lines that are printed.
+#[derive(Args, Debug, Default)]
+pub(crate) struct WindowArguments {
+    /// Print only this much time before the end, e.g. 30s or 5m
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = values::duration,
+        conflicts_with_all = ["from", "to", "around"]
+    )]
+    pub(crate) last: Option<Duration>,
+    /// Print only what happened from then on: seconds as printed, e.g. 12.5s, or a UTC time, e.g.
+    /// 06:26:07 or 2026-11-26T06:26:07
+    #[arg(long, value_name = "TIME", value_parser = wall_time::event_time)]
+    pub(crate) from: Option<EventTime>,
+    /// Print only what happened up to then
+    #[arg(long, value_name = "TIME", value_parser = wall_time::event_time)]
+    pub(crate) to: Option<EventTime>,
+    /// Print only what happened within 5 seconds of then
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = wall_time::event_time,
+        conflicts_with_all = ["from", "to"]
+    )]
+    pub(crate) around: Option<EventTime>,
+}
+
+/// An event that a step may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StepEvent {
+    /// The role, the term or the known leader changes
+    Role,
+    /// The commit index advances
+    Commit,
+    /// A message or a request is refused
+    Refusal,
+}

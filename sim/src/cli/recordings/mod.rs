@@ -1,0 +1,116 @@
+//! `cargo sim replay`: replays recordings of real nodes, describes what they did, and checks it.
+
+pub(crate) mod arguments;
+mod json;
+mod step;
+mod text;
+mod wall_time;
+mod window;
+
+use std::path::Path;
+
+use quorate::recording::RecordingErrorReason;
+use quorate::types::NodeId;
+
+use crate::cli::console;
+use crate::cli::exit::{CommandError, Exit};
+use crate::cli::panics;
+use crate::cli::recordings::arguments::ReplayArguments;
+use crate::cli::recordings::window::Window;
+use crate::recordings::{
+    Account, AccountLine, CheckedRecordings, Leadership, Merged, NodeRecording, PlaybackError,
+    RecordingChecks, Source, merge, survey,
+};
+
+/// All that the command found.
+struct Found {
+    recordings: Vec<NodeRecording>,
+    /// The failures of files without a single segment.
+    unread: Vec<PlaybackError>,
+    lines: Vec<AccountLine>,
+    leaders: Vec<Leadership>,
+    merged: Merged,
+    checks: Vec<CheckedRecordings>,
+}
+
+pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError> {
+    panics::silence_in_seeds();
+    let (recordings, unread) = panics::silenced(|| read(arguments))?;
+    if arguments.record.is_some() || arguments.to_next.is_some() {
+        let is_found = panics::silenced(|| step::print(&recordings, arguments));
+        unread.iter().for_each(|error| console::print_line(&format!("error: {error}")));
+        return Ok(if is_found { exit_of(&recordings, &unread) } else { Exit::Usage });
+    }
+    let nodes: Vec<NodeId> = recordings.iter().map(|recording| recording.node).collect();
+    let (mut account, mut checks) = (Account::default(), RecordingChecks::new(&nodes));
+    let merged = panics::silenced(|| {
+        merge(&recordings, |event| {
+            account.observe(event);
+            checks.observe(event);
+        })
+    });
+    let lines = account.lines().to_vec();
+    let (leaders, checks) = (Leadership::all(&lines), checks.finish(&merged));
+    let found = Found { recordings, unread, lines, leaders, merged, checks };
+    let window = Window::new(&arguments.window, &found.merged, &found.lines);
+    match arguments.json {
+        true => console::print_line(&json::of(&found, &window).to_string()),
+        false => console::print_line(text::of(&found, &window).trim_end()),
+    }
+    Ok(match found.checks.iter().any(|checked| checked.violation.is_some()) {
+        true => Exit::Safety,
+        false => exit_of(&found.recordings, &found.unread),
+    })
+}
+
+/// Replays the recordings that the arguments name, one for each node.
+fn read(
+    arguments: &ReplayArguments,
+) -> Result<(Vec<NodeRecording>, Vec<PlaybackError>), CommandError> {
+    let (mut found, mut unread): (Vec<NodeRecording>, _) = (Vec::new(), Vec::new());
+    for path in &arguments.files {
+        let recording = match survey(sources(path)?) {
+            Ok(recording) => recording,
+            Err(error) => {
+                unread.push(error);
+                continue;
+            }
+        };
+        let same = found
+            .iter_mut()
+            .find(|other| (other.cluster, other.node) == (recording.cluster, recording.node));
+        match same {
+            None => found.push(recording),
+            Some(other) => {
+                let both = [&other.sources[..], &recording.sources].concat();
+                *other = survey(both).expect("both files begin with a segment");
+            }
+        }
+    }
+    if let [first, .., last] = &found[..]
+        && found.iter().any(|recording| recording.cluster != first.cluster)
+    {
+        let (first, last) = (&first.sources[0], &last.sources[0]);
+        return Err(CommandError(format!("{first} and {last} are of two clusters")));
+    }
+    found.sort_by_key(|recording| recording.node);
+    Ok((found, unread))
+}
+
+fn sources(path: &Path) -> Result<Vec<Source>, CommandError> {
+    Source::find(path).map_err(|error| CommandError(format!("{}: {error}", path.display())))
+}
+
+/// The exit code: that of a divergence if there is one, else that of a file that cannot be read.
+fn exit_of(recordings: &[NodeRecording], unread: &[PlaybackError]) -> Exit {
+    let errors = || recordings.iter().flat_map(|recording| &recording.errors).chain(unread);
+    let exits = errors().map(|error| match error.error.reason {
+        RecordingErrorReason::Panicked { .. } => Exit::Panic,
+        _ if !error.is_divergence() => Exit::Usage,
+        _ if error.is_of_other_version() => Exit::Vacuous,
+        _ => Exit::Nondeterminism,
+    });
+    let order = [Exit::Panic, Exit::Nondeterminism, Exit::Vacuous, Exit::Usage];
+    let place = |exit: &Exit| order.iter().position(|other| other == exit);
+    exits.min_by_key(place).unwrap_or(Exit::Success)
+}

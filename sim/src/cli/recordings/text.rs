@@ -1,0 +1,198 @@
+//! The account of recordings as text.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::cli::recordings::Found;
+use crate::cli::recordings::wall_time::{Date, TimeOfDay};
+use crate::cli::recordings::window::Window;
+use crate::cli::text::{duration, grouped, quantity};
+use crate::observe::Violation;
+use crate::recordings::{
+    AccountLine, CheckedRecordings, ClockOffset, Leadership, Merged, NodeRecording,
+};
+use crate::values::time::SimTime;
+
+/// Returns the whole account: the recordings, the leaders, and what happened within the window.
+pub(crate) fn of(found: &Found, window: &Window) -> String {
+    let mut text = String::new();
+    for recording in &found.recordings {
+        let _ = writeln!(text, "{}", recording_text(recording));
+        let errors = recording.errors.iter();
+        errors.for_each(|error| _ = writeln!(text, "  error: {error}"));
+    }
+    found.unread.iter().for_each(|error| _ = writeln!(text, "error: {error}"));
+    if found.recordings.is_empty() {
+        return text;
+    }
+    text.push_str(&order_text(&found.merged, found.recordings.len()));
+    let clock = Clock::new(found);
+    if !found.leaders.is_empty() {
+        text.push_str("\nleaders\n");
+    }
+    for leader in &found.leaders {
+        let _ = writeln!(text, "{}", leader_text(&clock, leader));
+    }
+    text.push_str("\nevents\n");
+    let lines = found.lines.iter().filter(|line| window.has(line.at, line.until));
+    let mut shown = 0;
+    for line in lines {
+        let _ = writeln!(text, "{}", line_text(&clock, line));
+        shown += 1;
+    }
+    let left = found.lines.len() - shown;
+    if left > 0 {
+        let _ = writeln!(text, "{} outside of this time", quantity(left as u64, "line"));
+    }
+    text.push_str(&checks_text(&found.checks));
+    text
+}
+
+/// The results of the checks, the violations last, where a reader looks first.
+fn checks_text(checks: &[CheckedRecordings]) -> String {
+    let mut text = "\nchecks\n".to_owned();
+    for CheckedRecordings { check, decided, undecided, .. } in
+        checks.iter().filter(|it| it.is_seen())
+    {
+        let _ = write!(text, "{:<4} {:<22} {} hold", check.id, check.name, grouped(*decided));
+        let reasons =
+            undecided.iter().map(|(why, count)| format!("{} undecided: {why}", grouped(*count)));
+        reasons.for_each(|reason| _ = write!(text, ", {reason}"));
+        text.push('\n');
+    }
+    let ids = |belongs: &dyn Fn(&CheckedRecordings) -> bool| {
+        let ids = checks.iter().filter(|checked| belongs(checked)).map(|checked| checked.check.id);
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    let unseen = ids(&|checked| checked.beyond.is_none() && !checked.is_seen());
+    if !unseen.is_empty() {
+        let _ = writeln!(text, "nothing to check: {unseen}");
+    }
+    let beyond: BTreeSet<&str> = checks.iter().filter_map(|checked| checked.beyond).collect();
+    for why in beyond {
+        let _ = writeln!(text, "not checked, {why}: {}", ids(&|it| it.beyond == Some(why)));
+    }
+    for violation in checks.iter().filter_map(|checked| checked.violation.as_ref()) {
+        let Violation { id, check, finding, at, .. } = violation;
+        let _ = writeln!(text, "violated at {at}: {id} {check}: {finding}");
+    }
+    text
+}
+
+/// How times are printed: as seconds, and as times of day if these are known.
+struct Clock {
+    origin: Option<Duration>,
+}
+
+impl Clock {
+    fn new(found: &Found) -> Clock {
+        let has_wall_time = found.recordings.iter().all(NodeRecording::has_wall_time);
+        Clock { origin: has_wall_time.then_some(found.merged.origin) }
+    }
+
+    fn text(&self, at: SimTime) -> String {
+        match self.origin {
+            Some(origin) => format!("{at:>12}  {}", TimeOfDay(origin + Duration::from_nanos(at.0))),
+            None => format!("{at:>12}"),
+        }
+    }
+}
+
+fn recording_text(recording: &NodeRecording) -> String {
+    let NodeRecording { node, starts, .. } = recording;
+    let mut text = format!("{node}");
+    let steps = quantity(recording.steps(), "step");
+    let _ = write!(text, "  {steps} of {}", quantity(starts.len() as u64, "start"));
+    match recording.span() {
+        Some((from, to)) if recording.has_wall_time() => {
+            let (date, from_time, to_time) = (Date(from), TimeOfDay(from), TimeOfDay(to));
+            let _ = write!(text, ", {date} {from_time} to {to_time} UTC");
+            let _ = write!(text, " ({})", duration(to.saturating_sub(from)));
+        }
+        Some((from, to)) => {
+            let _ = write!(text, ", {} of its own clock", duration(to.saturating_sub(from)));
+        }
+        None => {}
+    }
+    if starts.first().is_some_and(|start| start.first_record > 0) {
+        text.push_str(", without the beginning of the first start");
+    }
+    let gaps: u64 = starts.iter().map(|start| start.gaps).sum();
+    if gaps > 0 {
+        let _ = write!(text, ", with {}", quantity(gaps, "gap"));
+    }
+    let mut versions: Vec<&str> = starts.iter().map(|start| start.version.as_str()).collect();
+    versions.dedup();
+    let _ = write!(text, ", quorate {}", versions.join(" and "));
+    if recording.errors.iter().all(|error| !error.is_divergence()) {
+        text.push_str(": every action is the recorded one");
+    }
+    text
+}
+
+/// How the recordings fit together.
+fn order_text(merged: &Merged, nodes: usize) -> String {
+    let mut text = String::new();
+    if nodes < 2 {
+        return text;
+    }
+    let _ = write!(text, "messages: {} with their sending", grouped(merged.matched));
+    if merged.unmatched > 0 {
+        let _ = write!(text, ", {} without", grouped(merged.unmatched));
+    }
+    text.push('\n');
+    if merged.disordered > 0 {
+        let events = quantity(merged.disordered, "event");
+        let _ = writeln!(text, "{events} without an order: the recordings contradict one another");
+    }
+    for ClockOffset { one, other, min, max } in &merged.clocks {
+        let _ = writeln!(
+            text,
+            "clocks: {other}'s is ahead of {one}'s by {} to {} ms",
+            millis(*min),
+            millis(*max)
+        );
+    }
+    text
+}
+
+/// Nanoseconds as milliseconds.
+fn millis(nanos: i128) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let micros = nanos.unsigned_abs() / 1_000;
+    format!("{sign}{}.{:03}", micros / 1_000, micros % 1_000)
+}
+
+fn leader_text(clock: &Clock, leader: &Leadership) -> String {
+    let Leadership { node, term, from, to, campaign, end, restart, pause } = leader;
+    let mut text = format!("{}  {node}  leads {term}", clock.text(*from));
+    if let Some(to) = to {
+        let _ = write!(text, " until {to}");
+    }
+    match campaign {
+        Some(cause) => _ = write!(text, "; it campaigned: {cause}"),
+        None => text.push_str("; its election is not recorded"),
+    }
+    if let Some(pause) = pause {
+        let _ = write!(text, "; it took no step for {}", duration(*pause));
+    }
+    match (end, restart) {
+        (Some(cause), _) => _ = write!(text, "; it stopped: {cause}"),
+        (None, Some(restart)) => {
+            let _ = write!(text, "; its recording ends there, and it starts again at {restart}");
+        }
+        (None, None) => text.push_str("; it leads where its recording ends"),
+    }
+    text
+}
+
+fn line_text(clock: &Clock, line: &AccountLine) -> String {
+    let AccountLine { at, until, node, term, record, count, note } = line;
+    let record = record.map_or(String::new(), |record| format!("#{record}"));
+    let mut text = format!("{}  {node:<3} {term:<4} {record:<9} {note}", clock.text(*at));
+    if *count > 1 {
+        let _ = write!(text, " ({} until {until})", quantity(*count, "time"));
+    }
+    text
+}

@@ -1,0 +1,48 @@
+//! The part of an account that is printed.
+
+use std::time::Duration;
+
+use crate::cli::recordings::arguments::WindowArguments;
+use crate::recordings::{AccountLine, Merged};
+use crate::values::time::SimTime;
+
+/// The time on both sides of `--around`.
+const AROUND: Duration = Duration::from_secs(5);
+
+/// The times of the first and of the last line.
+pub(crate) struct Window {
+    from: SimTime,
+    to: SimTime,
+}
+
+impl Window {
+    pub(crate) fn new(
+        arguments: &WindowArguments,
+        merged: &Merged,
+        lines: &[AccountLine],
+    ) -> Window {
+        let WindowArguments { last, from, to, around } = arguments;
+        let end = lines.iter().map(|line| line.until).max().unwrap_or_default();
+        let (mut window, origin) = (Window { from: SimTime(0), to: end }, merged.origin);
+        if let Some(last) = last {
+            window.from = end.before(*last);
+        }
+        if let Some(around) = around {
+            let middle = around.since(origin);
+            window = Window { from: middle.before(AROUND), to: middle.after(AROUND) };
+        }
+        if let Some(from) = from {
+            // Times include the last microsecond, which a beginning does not.
+            window.from = from.since(origin).before(Duration::from_nanos(999));
+        }
+        if let Some(to) = to {
+            window.to = to.since(origin);
+        }
+        window
+    }
+
+    /// Whether something that lasted from one time to another was within the window.
+    pub(crate) fn has(&self, from: SimTime, to: SimTime) -> bool {
+        from <= self.to && to >= self.from
+    }
+}

@@ -1,0 +1,279 @@
+//! The account of recordings: what happened on which node, in lines for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use quorate::raft::{Action, MessageRejectReason, RejectReason, RoleCause, RoleName};
+use quorate::recording::{Header, Step};
+use quorate::types::{Index, Membership, NodeId, Term};
+
+use crate::recordings::event::{CoreState, Event, EventKind};
+use crate::values::time::SimTime;
+
+/// The lines of an account, in the order of the events.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    lines: Vec<AccountLine>,
+    nodes: BTreeMap<NodeId, NodeAccount>,
+}
+
+/// One line of an account: an event, or several equal ones in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountLine {
+    /// The time of the first of the events.
+    pub at: SimTime,
+    /// The time of the last of the events.
+    pub until: SimTime,
+    /// The node.
+    pub node: NodeId,
+    /// The term of the node after the event.
+    pub term: Term,
+    /// The number of the first record that belongs to the line, if it belongs to one.
+    pub record: Option<u64>,
+    /// The number of events.
+    pub count: u64,
+    /// What happened.
+    pub note: Note,
+}
+
+/// What a line of an account says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The node starts.
+    Starts,
+    /// The recording begins within a start, in this role; what was before is not recorded.
+    Begins {
+        /// The role.
+        role: RoleName,
+        /// The leader that the node knows.
+        leader: Option<NodeId>,
+    },
+    /// The recording of this start ends.
+    Ends,
+    /// Steps are missing from here on, until the next line of the node.
+    Lacks,
+    /// The node took no step for a while, although one was due.
+    TookNoStep {
+        /// The time since the last step.
+        pause: Duration,
+        /// The time by which the step was late.
+        late: Duration,
+    },
+    /// The node's role, term or known leader changed.
+    ChangesRole {
+        /// The role from now on.
+        role: RoleName,
+        /// The leader from now on.
+        leader: Option<NodeId>,
+        /// The reason for the change.
+        cause: RoleCause,
+    },
+    /// The commit index advanced.
+    Commits {
+        /// The commit index before.
+        from: Index,
+        /// The commit index after.
+        to: Index,
+    },
+    /// The node refused messages.
+    RefusesMessage {
+        /// The sender.
+        from: NodeId,
+        /// The name of the message.
+        message: &'static str,
+        /// The reason.
+        reason: MessageRejectReason,
+    },
+    /// The node refused requests of users.
+    RefusesRequest(RejectReason),
+    /// The node used another membership from here on.
+    UsesMembership(Membership),
+    /// Another action that is rare, as traces print it.
+    Other(String),
+}
+
+/// The state of one node's account.
+#[derive(Clone, Debug, Default)]
+struct NodeAccount {
+    /// The lines that further equal events are added to.
+    open: Vec<usize>,
+    last_step: SimTime,
+    /// The start of the last segment.
+    start: Option<u64>,
+}
+
+/// A step that is so many election timeouts late is an event.
+const LATE_TIMEOUTS: u32 = 1;
+
+impl Account {
+    /// Adds an event of a recording.
+    pub fn observe(&mut self, event: &Event<'_>) {
+        match event.kind {
+            EventKind::Begins { header, continues: false, state } => {
+                self.begins(event, header, state);
+            }
+            EventKind::Begins { .. } => {}
+            EventKind::Steps { step, before, due, state } => {
+                let late = step.now.since(due);
+                let last = std::mem::replace(&mut self.node(event.node).last_step, event.at);
+                if late >= state.election_timeout * LATE_TIMEOUTS {
+                    let pause = event.at.since(last);
+                    self.push(event, state, Some(step), Note::TookNoStep { pause, late });
+                }
+                step.actions.iter().filter_map(note_of).for_each(|note| {
+                    self.push(event, state, Some(step), note);
+                });
+                let (from, to) = (before.committed, state.status.committed);
+                if to > from {
+                    self.push(event, state, Some(step), Note::Commits { from, to });
+                }
+            }
+            EventKind::Ends => self.add(event, Term::ZERO, None, Note::Ends),
+        }
+    }
+
+    /// The lines in order.
+    #[must_use]
+    pub fn lines(&self) -> &[AccountLine] {
+        &self.lines
+    }
+
+    fn node(&mut self, node: NodeId) -> &mut NodeAccount {
+        self.nodes.entry(node).or_default()
+    }
+
+    fn begins(&mut self, event: &Event<'_>, header: &Header, state: CoreState<'_>) {
+        let node = self.node(event.node);
+        let before = node.start.replace(header.start);
+        node.last_step = event.at;
+        if before == Some(header.start) {
+            let end = self.lines.iter_mut().rfind(|line| line.node == event.node);
+            if let Some(line) = end.filter(|line| line.note == Note::Ends) {
+                line.note = Note::Lacks;
+            }
+        }
+        let note = match header.first_record {
+            0 => Note::Starts,
+            _ => Note::Begins { role: state.status.role, leader: state.status.leader },
+        };
+        self.push(event, state, None, note);
+    }
+
+    fn push(&mut self, event: &Event<'_>, state: CoreState<'_>, step: Option<&Step>, note: Note) {
+        self.add(event, state.status.term, step.map(|step| step.record), note);
+    }
+
+    fn add(&mut self, event: &Event<'_>, term: Term, record: Option<u64>, note: Note) {
+        let (place, lines) = (self.lines.len(), &mut self.lines);
+        let node = self.nodes.entry(event.node).or_default();
+        let equal = node.open.iter().find(|line| lines[**line].note.continues_as(&note));
+        if let Some(equal) = equal {
+            let line = &mut lines[*equal];
+            line.note.extend(&note);
+            (line.count, line.until) = (line.count + 1, event.at);
+            return;
+        }
+        if note.is_frequent() {
+            node.open.push(place);
+        } else {
+            node.open.clear();
+        }
+        let (at, node) = (event.at, event.node);
+        // The end of a recording has no state of its own.
+        let last = || lines.iter().rfind(|line| line.node == node).map(|line| line.term);
+        let term = if term == Term::ZERO { last().unwrap_or_default() } else { term };
+        lines.push(AccountLine { at, until: at, node, term, record, count: 1, note });
+    }
+}
+
+/// The note of an action that belongs into an account.
+fn note_of(action: &Action) -> Option<Note> {
+    Some(match action {
+        Action::RoleChanged { role, leader, cause, .. } => {
+            Note::ChangesRole { role: *role, leader: *leader, cause: *cause }
+        }
+        Action::MessageRejected { from, message, reason } => {
+            Note::RefusesMessage { from: *from, message, reason: *reason }
+        }
+        Action::Rejected { reason, .. } => Note::RefusesRequest(*reason),
+        Action::ActiveMembershipChanged(membership) => Note::UsesMembership(membership.clone()),
+        Action::Send(_)
+        | Action::Persist(_)
+        | Action::Apply(_)
+        | Action::Fetch { .. }
+        | Action::Repair(_)
+        | Action::Committed { .. }
+        | Action::MayBeLost { .. }
+        | Action::Unknown { .. }
+        | Action::ReadReady { .. } => return None,
+        rare => Note::Other(rare.to_string()),
+    })
+}
+
+impl Note {
+    /// Whether such events are so frequent that one line stands for several.
+    fn is_frequent(&self) -> bool {
+        matches!(self, Note::Commits { .. } | Note::RefusesMessage { .. } | Note::RefusesRequest(_))
+    }
+
+    /// Whether the later note can be added to the line of this one.
+    fn continues_as(&self, later: &Note) -> bool {
+        let both_commit = matches!((self, later), (Note::Commits { .. }, Note::Commits { .. }));
+        both_commit || self.is_frequent() && self == later
+    }
+
+    fn extend(&mut self, later: &Note) {
+        if let (Note::Commits { to, .. }, Note::Commits { to: last, .. }) = (self, later) {
+            *to = *last;
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::Starts => f.write_str("starts"),
+            Note::Begins { role, leader: Some(leader) } => {
+                write!(f, "is recorded from here on: {role}, leader {leader}")
+            }
+            Note::Begins { role, leader: None } => {
+                write!(f, "is recorded from here on: {role}, no leader")
+            }
+            Note::Ends => f.write_str("the recording of this start ends"),
+            Note::Lacks => f.write_str("the next steps are missing"),
+            Note::TookNoStep { pause, late } => {
+                let (pause, late) = (Seconds(*pause), Seconds(*late));
+                write!(f, "took no step for {pause} s, and this one was due {late} s ago")
+            }
+            Note::ChangesRole { role, leader, cause } => {
+                write!(f, "becomes {role}")?;
+                match leader {
+                    Some(_) if *role == RoleName::Leader => {}
+                    Some(leader) => write!(f, ", leader {leader}")?,
+                    None => f.write_str(", no leader")?,
+                }
+                write!(f, ": {cause}")
+            }
+            Note::Commits { from, to } if to.0 == from.0 + 1 => write!(f, "commits index {to}"),
+            Note::Commits { from, to } => {
+                write!(f, "commits indices {} to {to}", Index(from.0 + 1))
+            }
+            Note::RefusesMessage { from, message, reason } => {
+                write!(f, "refuses {message} from {from}: {reason}")
+            }
+            Note::RefusesRequest(reason) => write!(f, "refuses a request: {reason}"),
+            Note::UsesMembership(membership) => write!(f, "uses the membership {membership}"),
+            Note::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A duration in seconds with three digits.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0.as_secs(), self.0.subsec_millis())
+    }
+}

@@ -1,0 +1,87 @@
+//! The results of the checks: what was decided, what was not, and why.
+
+use std::collections::BTreeMap;
+use std::panic::Location;
+
+use crate::check::Check;
+use crate::observe::Violation;
+use crate::recordings::checks::beyond_recordings;
+use crate::values::time::SimTime;
+
+/// The result of one check over recordings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedRecordings {
+    /// The check.
+    pub check: &'static Check,
+    /// The number of facts for which the invariant certainly holds.
+    pub decided: u64,
+    /// The number of facts that could not be decided, for each reason.
+    pub undecided: BTreeMap<&'static str, u64>,
+    /// The first violation.
+    pub violation: Option<Violation>,
+    /// Why recordings never decide this check.
+    pub beyond: Option<&'static str>,
+}
+
+impl CheckedRecordings {
+    /// Whether the recordings have a fact that the check looks at.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        self.decided > 0 || !self.undecided.is_empty() || self.violation.is_some()
+    }
+}
+
+/// The results so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    /// The time of the current event.
+    pub(super) at: SimTime,
+    results: BTreeMap<&'static str, Counts>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    decided: u64,
+    undecided: BTreeMap<&'static str, u64>,
+    violation: Option<Violation>,
+}
+
+impl Ledger {
+    /// Notes a fact for which the invariant holds.
+    pub(super) fn holds(&mut self, check: &'static Check) {
+        self.of(check).decided += 1;
+    }
+
+    /// Notes a fact that cannot be decided.
+    pub(super) fn undecided(&mut self, check: &'static Check, why: &'static str) {
+        *self.of(check).undecided.entry(why).or_default() += 1;
+    }
+
+    /// Notes a violation now. Only the first one of each check is kept.
+    #[track_caller]
+    pub(super) fn violated(&mut self, check: &'static Check, text: String) {
+        let at = self.at;
+        let violation = check.violation_from(text, at, Location::caller());
+        self.of(check).violation.get_or_insert(violation);
+    }
+
+    /// Notes that the invariant holds, or the violation.
+    #[track_caller]
+    pub(super) fn decide(&mut self, check: &'static Check, violation: Option<String>) {
+        match violation {
+            None => self.holds(check),
+            Some(text) => self.violated(check, text),
+        }
+    }
+
+    fn of(&mut self, check: &'static Check) -> &mut Counts {
+        self.results.entry(check.id).or_default()
+    }
+
+    pub(super) fn take(&mut self, check: &'static Check) -> CheckedRecordings {
+        let Counts { decided, undecided, violation } =
+            self.results.remove(check.id).unwrap_or_default();
+        let beyond = beyond_recordings(check);
+        CheckedRecordings { check, decided, undecided, violation, beyond }
+    }
+}

@@ -1,0 +1,129 @@
+//! The invariants of the simulator that recordings of real nodes decide, with the same ids.
+//!
+//! The simulator's own rules know every node, disk and client from the beginning. A recording may
+//! begin late, end early, have gaps and be missing for some nodes. So these rules say of each fact
+//! whether it holds, is violated, or cannot be decided, and count all three. They are fed in an
+//! order in which the nodes may have taken their steps, and look only for what is wrong in every
+//! such order. The quorums, the model of a log and the list of checks are the simulator's.
+
+mod commits;
+mod disks;
+mod entries;
+mod known;
+mod leases;
+mod ledger;
+mod terms;
+mod votes;
+
+use quorate::types::NodeId;
+
+use crate::check::{CHECKS, Check};
+use crate::recordings::checks::commits::Commits;
+use crate::recordings::checks::disks::Disks;
+use crate::recordings::checks::entries::Entries;
+use crate::recordings::checks::known::Known;
+use crate::recordings::checks::leases::Leases;
+use crate::recordings::checks::ledger::Ledger;
+use crate::recordings::checks::terms::Terms;
+use crate::recordings::checks::votes::Votes;
+use crate::recordings::event::{Event, EventKind};
+use crate::recordings::merge::Merged;
+
+pub use ledger::CheckedRecordings;
+
+/// The checks of merged recordings.
+#[derive(Clone, Debug)]
+pub struct RecordingChecks {
+    ledger: Ledger,
+    known: Known,
+    terms: Terms,
+    votes: Votes,
+    entries: Entries,
+    disks: Disks,
+    commits: Commits,
+    leases: Leases,
+}
+
+impl RecordingChecks {
+    /// The checks of the recordings of these nodes.
+    #[must_use]
+    pub fn new(nodes: &[NodeId]) -> RecordingChecks {
+        RecordingChecks {
+            ledger: Ledger::default(),
+            known: Known::new(nodes),
+            terms: Terms::default(),
+            votes: Votes::default(),
+            entries: Entries::default(),
+            disks: Disks,
+            commits: Commits::default(),
+            leases: Leases::default(),
+        }
+    }
+
+    /// Checks the next event.
+    pub fn observe(&mut self, event: &Event<'_>) {
+        let RecordingChecks { ledger, known, terms, votes, entries, disks, commits, leases } = self;
+        match event.kind {
+            EventKind::Begins { header, continues, state } => {
+                ledger.at = event.at;
+                terms.begins(ledger, known, event, state);
+                if !continues {
+                    known.begin(event.node, header, state);
+                    votes.begins(ledger, known.of(event.node), state);
+                    commits.begins(ledger, event, state);
+                }
+            }
+            EventKind::Steps { step, before, state, .. } => {
+                ledger.at = event.at;
+                known.take_input(event.node, &step.input, votes, ledger);
+                terms.input(ledger, step);
+                votes.input(ledger, step);
+                entries.input(ledger, known.of(event.node), step);
+                for action in &step.actions {
+                    terms.action(ledger, action);
+                    votes.action(ledger, known.of(event.node), action);
+                    entries.action(ledger, known.of(event.node), before, action);
+                    disks.action(ledger, known.of(event.node), state, action);
+                    commits.action(ledger, event, state, action);
+                    known.carry_out(event.node, action);
+                }
+                known.step(event.node, state);
+                terms.stepped(ledger, event, before, state);
+                votes.stepped(ledger, known, event, before, state);
+                entries.stepped(ledger, event, before, state);
+                disks.stepped(ledger, known.of(event.node), state);
+                commits.stepped(ledger, known, event, before, state);
+                leases.stepped(event, before, step, state);
+                known.finish_step(event.node, state);
+            }
+            EventKind::Ends => {
+                known.end(event.node);
+                commits.ends(event.node);
+            }
+        }
+    }
+
+    /// Ends the checks: decides what needs the clocks of all nodes, and returns the result of each
+    /// check of the simulator, in the order of their ids.
+    #[must_use]
+    pub fn finish(mut self, merged: &Merged) -> Vec<CheckedRecordings> {
+        self.leases.decide(&mut self.ledger, merged);
+        let mut ledger = self.ledger;
+        CHECKS.iter().filter(|check| check.id.starts_with('S')).map(|it| ledger.take(it)).collect()
+    }
+}
+
+/// Why recordings never decide a check.
+pub(super) fn beyond_recordings(check: &Check) -> Option<&'static str> {
+    Some(match check.id {
+        "S16" | "S27" | "S28" | "S36" => "recordings have no disks",
+        "S19" | "S20" => "recordings have no clients",
+        "S25" | "S26" | "S31" | "S37" | "S43" => "recordings have no state machines or snapshots",
+        "S22" | "S23" | "S24" | "S38" => "only the simulator follows every membership and disk",
+        "S29" | "S30" | "S33" | "S35" | "S39" | "S40" | "S41" | "S42" | "S44" => {
+            "only the simulator checks it"
+        }
+        "S34" => "recordings have no stops",
+        _ => return None,
+    })
+}

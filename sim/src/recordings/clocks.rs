@@ -1,0 +1,85 @@
+//! The differences between the clocks of nodes, from the messages between them.
+//!
+//! A message arrives after it was sent. So the clock of the receiver is ahead of the sender's by at
+//! most the time between the two, and the messages in both directions bound the difference.
+
+use quorate::types::NodeId;
+
+use crate::values::time::SimTime;
+
+/// Bounds of the difference between the clocks of two nodes, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockOffset {
+    /// One node.
+    pub one: NodeId,
+    /// The other node, whose clock is ahead of the one node's by an amount within the bounds.
+    pub other: NodeId,
+    /// The least amount, negative if the other node's clock may be behind.
+    pub min: i128,
+    /// The greatest amount.
+    pub max: i128,
+}
+
+/// For each pair of nodes, the least time between the sending and the arrival of a message, each by
+/// the clock of its node.
+#[derive(Clone, Debug)]
+pub(super) struct Clocks {
+    nodes: Vec<NodeId>,
+    least: Vec<Option<i128>>,
+}
+
+impl Clocks {
+    pub(super) fn new(nodes: Vec<NodeId>) -> Clocks {
+        let least = vec![None; nodes.len() * nodes.len()];
+        Clocks { nodes, least }
+    }
+
+    pub(super) fn arrived(&mut self, from: usize, to: usize, sent: SimTime, arrived: SimTime) {
+        let took = i128::from(arrived.0) - i128::from(sent.0);
+        let least = &mut self.least[from * self.nodes.len() + to];
+        *least = Some(least.map_or(took, |least| least.min(took)));
+    }
+
+    /// The bounds for every pair of nodes that exchanged messages in both directions.
+    pub(super) fn offsets(&self) -> Vec<ClockOffset> {
+        let count = self.nodes.len();
+        let mut offsets = Vec::new();
+        for one in 0..count {
+            for other in one + 1..count {
+                let there = self.least[one * count + other];
+                let back = self.least[other * count + one];
+                if let (Some(max), Some(back)) = (there, back) {
+                    let (one, other) = (self.nodes[one], self.nodes[other]);
+                    offsets.push(ClockOffset { one, other, min: -back, max });
+                }
+            }
+        }
+        offsets
+    }
+}
+
+impl ClockOffset {
+    /// Whether the clocks certainly differ.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.min > 0 || self.max < 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_in_both_directions_bound_the_difference() {
+        let mut clocks = Clocks::new(vec![NodeId(1), NodeId(2)]);
+        // The clock of n2 is 100 ahead; a message takes at least 10.
+        clocks.arrived(0, 1, SimTime(1_000), SimTime(1_130));
+        clocks.arrived(0, 1, SimTime(2_000), SimTime(2_110));
+        assert_eq!(clocks.offsets(), []);
+        clocks.arrived(1, 0, SimTime(3_100), SimTime(3_010));
+        let offset = ClockOffset { one: NodeId(1), other: NodeId(2), min: 90, max: 110 };
+        assert_eq!(clocks.offsets(), [offset]);
+        assert!(offset.is_certain());
+    }
+}

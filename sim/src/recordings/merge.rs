@@ -1,0 +1,233 @@
+//! The events of several nodes in one order that agrees with what each node can have known.
+//!
+//! Each node's steps keep their order, and no message arrives before it was sent, if the sender's
+//! recording has it. Among the events that this allows, the one with the earliest wall time is
+//! next. So the clocks of the nodes may differ: the order is still one in which the nodes may have
+//! taken their steps, and an invariant that holds in every possible order holds in this one.
+
+use std::slice;
+use std::time::Duration;
+
+use quorate::raft::{Action, Input, Raft, Status};
+use quorate::recording::{Header, Replayed, Step};
+use quorate::types::{Instant, Message, NodeId};
+
+use crate::recordings::clocks::{ClockOffset, Clocks};
+use crate::recordings::event::{CoreState, Event, EventKind};
+use crate::recordings::messages::{SentMessages, digest_of};
+use crate::recordings::node_recording::{NodeRecording, wall_time};
+use crate::recordings::playback::Playback;
+use crate::values::time::SimTime;
+
+/// The result of a merge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// The wall time of time zero: the first step of all recordings.
+    pub origin: Duration,
+    /// The messages whose sending is recorded, too.
+    pub matched: u64,
+    /// The messages from recorded nodes that the recordings of their senders do not have.
+    pub unmatched: u64,
+    /// The events that could not be brought into an order: each of them waits for another.
+    pub disordered: u64,
+    /// The bounds of the differences between the clocks of two nodes.
+    pub clocks: Vec<ClockOffset>,
+}
+
+/// Replays the recordings again, and passes their events on in one order.
+pub fn merge(recordings: &[NodeRecording], mut each: impl FnMut(&Event<'_>)) -> Merged {
+    let spans = recordings.iter().filter_map(NodeRecording::span);
+    let origin = spans.map(|(from, _)| from).min().unwrap_or_default();
+    let sent = recordings.iter().map(|recording| recording.sent.clone()).collect();
+    let mut order = Order {
+        lanes: recordings.iter().map(|recording| Lane::new(recording, origin)).collect(),
+        sent,
+        clocks: Clocks::new(recordings.iter().map(|recording| recording.node).collect()),
+        merged: Merged { origin, ..Merged::default() },
+    };
+    while let Some(next) = order.next() {
+        order.note_messages(next);
+        let lane = &mut order.lanes[next];
+        lane.emit(&mut each);
+        lane.advance();
+    }
+    Merged { clocks: order.clocks.offsets(), ..order.merged }
+}
+
+/// The lanes of all nodes, and the messages between them.
+struct Order<'a> {
+    lanes: Vec<Lane<'a>>,
+    sent: Vec<SentMessages>,
+    clocks: Clocks,
+    merged: Merged,
+}
+
+/// The events of one node, the next of which is known.
+struct Lane<'a> {
+    node: NodeId,
+    playback: Playback<'a>,
+    origin: Duration,
+    next: Option<Next>,
+    /// The wall times of the segments that are yet to come.
+    segments: slice::Iter<'a, Option<Duration>>,
+    /// The wall time of the origin of the node's clock in the current start.
+    unix_time: Option<Duration>,
+    /// The time of the last event.
+    at: SimTime,
+    /// The status before the next step, and when the step is due.
+    before: Option<(Status, Instant)>,
+}
+
+enum Next {
+    Begins {
+        header: Box<Header>,
+        continues: bool,
+    },
+    Steps(Box<Step>),
+    /// The part after the end, once the end was passed on.
+    Ends(Option<Box<Next>>),
+}
+
+impl Order<'_> {
+    /// The lane with the next event; `None` at the end of all recordings.
+    fn next(&mut self) -> Option<usize> {
+        let by_time = |lane: &usize| self.lanes[*lane].time_of_next();
+        let open: Vec<usize> =
+            (0..self.lanes.len()).filter(|lane| self.lanes[*lane].next.is_some()).collect();
+        let free = open.iter().copied().filter(|lane| !self.waits(*lane)).min_by_key(by_time);
+        if free.is_none() && !open.is_empty() {
+            self.merged.disordered += 1;
+        }
+        free.or_else(|| open.into_iter().min_by_key(by_time))
+    }
+
+    /// Whether the next event is the arrival of a message that is yet to be sent.
+    fn waits(&self, lane: usize) -> bool {
+        let found = self.lanes[lane].arrival().and_then(|message| self.find(message));
+        found.is_some_and(|(_, first_sent)| first_sent == Some(None))
+    }
+
+    /// The lane of the sender, and when the sender's recording has the message.
+    fn find(&self, message: &Message) -> Option<(usize, Option<Option<SimTime>>)> {
+        let lane = self.lanes.iter().position(|lane| lane.node == message.from)?;
+        Some((lane, self.sent[lane].find(digest_of(message))))
+    }
+
+    /// Notes which messages the next event receives and sends.
+    fn note_messages(&mut self, next: usize) {
+        let found = self.lanes[next].arrival().and_then(|message| self.find(message));
+        let lane = &self.lanes[next];
+        let at = lane.time_of_next();
+        match found {
+            Some((from, Some(Some(first_sent)))) => {
+                self.merged.matched += 1;
+                self.clocks.arrived(from, next, first_sent, at);
+            }
+            Some(_) => self.merged.unmatched += 1,
+            None => {}
+        }
+        let Some(Next::Steps(step)) = &lane.next else { return };
+        for action in &step.actions {
+            if let Action::Send(message) = action {
+                self.sent[next].sent(digest_of(message), at);
+            }
+        }
+    }
+}
+
+impl<'a> Lane<'a> {
+    fn new(recording: &'a NodeRecording, origin: Duration) -> Lane<'a> {
+        let mut lane = Lane {
+            node: recording.node,
+            playback: Playback::new(&recording.sources),
+            origin,
+            next: None,
+            segments: recording.segments.iter(),
+            unix_time: None,
+            at: SimTime::default(),
+            before: None,
+        };
+        lane.next = lane.read();
+        lane
+    }
+
+    /// The next part of the recording. Failures were reported when it was surveyed.
+    fn read(&mut self) -> Option<Next> {
+        let raft = self.playback.raft();
+        self.before = raft.map(|raft| (raft.status(), raft.deadline()));
+        let part = self.playback.by_ref().find_map(Result::ok)?;
+        Some(match part {
+            Replayed::Segment { header, continues } => Next::Begins { header, continues },
+            Replayed::Step(step) => Next::Steps(step),
+        })
+    }
+
+    /// Reads the next event. If it does not continue the last one, the end comes between them.
+    fn advance(&mut self) {
+        let last = self.next.take();
+        self.at = self.time_of(&last);
+        if matches!(last, Some(Next::Begins { .. })) {
+            self.segments.next();
+        }
+        if let Some(Next::Ends(after)) = last {
+            self.next = after.map(|next| *next);
+            return;
+        }
+        let next = self.read();
+        self.next = match next {
+            None => Some(Next::Ends(None)),
+            Some(next @ Next::Begins { continues: false, .. }) => {
+                Some(Next::Ends(Some(Box::new(next))))
+            }
+            next => next,
+        };
+    }
+
+    fn time_of_next(&self) -> SimTime {
+        self.time_of(&self.next)
+    }
+
+    /// The time of an event. The end of a part has the time of its last step, and a segment has
+    /// that of its first one.
+    fn time_of(&self, event: &Option<Next>) -> SimTime {
+        let wall = match event {
+            Some(Next::Steps(step)) => Some(wall_time(self.unix_time, step.now)),
+            Some(Next::Begins { .. }) => self.segments.as_slice().first().copied().flatten(),
+            Some(Next::Ends(_)) | None => None,
+        };
+        wall.map_or(self.at, |wall| {
+            let since = wall.saturating_sub(self.origin).as_nanos();
+            SimTime(u64::try_from(since).unwrap_or(u64::MAX))
+        })
+    }
+
+    /// The message whose arrival is the next event.
+    fn arrival(&self) -> Option<&Message> {
+        match &self.next {
+            Some(Next::Steps(step)) => match &step.input {
+                Input::Message(message) => Some(message),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn emit(&mut self, each: &mut impl FnMut(&Event<'_>)) {
+        if let Some(Next::Begins { header, .. }) = &self.next {
+            self.unix_time = header.unix_time;
+        }
+        let (at, node, raft) = (self.time_of_next(), self.node, self.playback.raft());
+        let status = raft.map(Raft::status);
+        let state = raft.zip(status.as_ref()).map(|(raft, status)| CoreState::of(raft, status));
+        let kind = match (&self.next, state, &self.before) {
+            (Some(Next::Begins { header, continues }), Some(state), _) => {
+                EventKind::Begins { header, continues: *continues, state }
+            }
+            (Some(Next::Steps(step)), Some(state), Some((before, due))) => {
+                EventKind::Steps { step, before, due: *due, state }
+            }
+            _ => EventKind::Ends,
+        };
+        each(&Event { at, node, kind });
+    }
+}

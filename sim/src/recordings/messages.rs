@@ -1,0 +1,119 @@
+//! Messages as their senders and their receivers recorded them, and what is sent when.
+
+use std::hash::{Hash, Hasher};
+
+use quorate::types::{Body, Entry, Message, Payload};
+
+use crate::values::digest::{mix, of_bytes};
+use crate::values::time::SimTime;
+
+/// The digests of all messages that a node sent, each with the time when it was first sent, once
+/// that is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SentMessages {
+    /// The digests in ascending order.
+    digests: Vec<u64>,
+    first_sent: Vec<Option<SimTime>>,
+}
+
+impl SentMessages {
+    pub(super) fn new(mut digests: Vec<u64>) -> SentMessages {
+        digests.sort_unstable();
+        digests.dedup();
+        let first_sent = vec![None; digests.len()];
+        SentMessages { digests, first_sent }
+    }
+
+    /// Records that the message was sent at `at`.
+    pub(super) fn sent(&mut self, digest: u64, at: SimTime) {
+        if let Ok(place) = self.digests.binary_search(&digest) {
+            self.first_sent[place].get_or_insert(at);
+        }
+    }
+
+    /// Returns when the message was first sent: `Some(None)` if that is yet to come, and `None` if
+    /// the recording has no such message.
+    pub(super) fn find(&self, digest: u64) -> Option<Option<SimTime>> {
+        self.digests.binary_search(&digest).ok().map(|place| self.first_sent[place])
+    }
+}
+
+/// Returns the digest of a message. It is equal for the message as it was sent and as it arrives,
+/// although each recording has commands of its own in place of the users' ones.
+pub(super) fn digest_of(message: &Message) -> u64 {
+    let Message { from, incarnation, to, term, body } = message;
+    let mut digest = Digest(body.kind() as u64);
+    (from, incarnation, to, term).hash(&mut digest);
+    match body {
+        Body::AppendEntries { prev, entries, committed } => {
+            (prev, committed).hash(&mut digest);
+            hash_entries(entries, &mut digest);
+        }
+        Body::RequestEntriesReply { entries, snapshot } => {
+            snapshot.hash(&mut digest);
+            hash_entries(entries, &mut digest);
+        }
+        body => body.hash(&mut digest),
+    }
+    digest.finish()
+}
+
+fn hash_entries(entries: &[Entry], digest: &mut Digest) {
+    for Entry { id, payload } in entries {
+        id.hash(digest);
+        match payload {
+            Payload::Command(command) => command.len().hash(digest),
+            payload => payload.hash(digest),
+        }
+    }
+}
+
+/// A hash that is the same in every run.
+struct Digest(u64);
+
+impl Hasher for Digest {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = mix(self.0, of_bytes(bytes));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = mix(self.0, number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::types::{Command, EntryId, Incarnation, Index, NodeId, Term};
+
+    use super::*;
+
+    fn append(command: &str) -> Message {
+        let id = EntryId::new(Term(2), Index(3));
+        let entry = Entry { id, payload: Payload::Command(Command::from(command)) };
+        let body =
+            Body::AppendEntries { prev: EntryId::ZERO, entries: vec![entry], committed: Index(1) };
+        let (from, to) = (NodeId(1), NodeId(2));
+        Message { from, incarnation: Incarnation(7), to, term: Term(2), body }
+    }
+
+    #[test]
+    fn messages_are_equal_if_only_the_bytes_of_commands_differ() {
+        assert_eq!(digest_of(&append("one")), digest_of(&append("two")));
+        assert_ne!(digest_of(&append("one")), digest_of(&append("three")));
+        let other = Message { to: NodeId(3), ..append("one") };
+        assert_ne!(digest_of(&append("one")), digest_of(&other));
+    }
+
+    #[test]
+    fn a_message_is_first_sent_once() {
+        let mut sent = SentMessages::new(vec![9, 4, 9]);
+        assert_eq!((sent.find(9), sent.find(5)), (Some(None), None));
+        sent.sent(9, SimTime(3));
+        sent.sent(9, SimTime(8));
+        assert_eq!(sent.find(9), Some(Some(SimTime(3))));
+    }
+}

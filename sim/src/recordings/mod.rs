@@ -1,0 +1,29 @@
+//! Recordings of real nodes, replayed, brought into one order, described and checked.
+//!
+//! A node records the inputs of its core (`docs/RECORDING.md`). This room replays the recordings of
+//! several nodes, merges their steps so that no message arrives before it was sent, and passes each
+//! step on as an [`Event`]. An [`Account`] turns events into lines for people, and
+//! [`RecordingChecks`] decides the invariants of the simulator that recordings decide.
+
+mod account;
+mod checks;
+mod clocks;
+mod event;
+mod leaders;
+mod merge;
+mod messages;
+mod node_recording;
+mod playback;
+mod source;
+mod state_changes;
+
+pub use account::{Account, AccountLine, Note};
+pub use checks::{CheckedRecordings, RecordingChecks};
+pub use clocks::ClockOffset;
+pub use event::{CoreState, Event, EventKind};
+pub use leaders::Leadership;
+pub use merge::{Merged, merge};
+pub use node_recording::{NodeRecording, RecordedStart, survey};
+pub use playback::{Playback, PlaybackError};
+pub use source::Source;
+pub use state_changes::{StateChange, state_changes};

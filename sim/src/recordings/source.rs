@@ -1,0 +1,68 @@
+//! The files of a recording, oldest first.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quorate::recording::{EXTENSION, FOLDER};
+
+/// One file of a recording, as long as it was when it was found.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file, and its size in bytes. The node may still append to it.
+    File(PathBuf, u64),
+    /// Bytes in memory, with a name for errors.
+    Memory(String, Arc<[u8]>),
+}
+
+impl Source {
+    /// Returns the files at `path`: the file itself, or those of a directory of recordings, or of
+    /// the recording in a node's data directory.
+    ///
+    /// # Errors
+    /// If the path cannot be read, or is a directory without a recording.
+    pub fn find(path: &Path) -> io::Result<Vec<Source>> {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_dir() {
+            return Ok(vec![Source::File(path.to_owned(), metadata.len())]);
+        }
+        let inside = path.join(FOLDER);
+        let directory = if inside.is_dir() { &inside } else { path };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+                // A running node removes its oldest files.
+                let Ok(metadata) = fs::metadata(&path) else { continue };
+                found.push(Source::File(path, metadata.len()));
+            }
+        }
+        if found.is_empty() {
+            let text = format!("no files of a recording, whose names end with .{EXTENSION}");
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        // The numbers in the names have ten digits.
+        found.sort_by_key(Source::to_string);
+        Ok(found)
+    }
+
+    /// Opens the file for reading.
+    pub(super) fn open(&self) -> io::Result<Box<dyn Read>> {
+        Ok(match self {
+            Source::File(path, bytes) => Box::new(BufReader::new(File::open(path)?).take(*bytes)),
+            Source::Memory(_, bytes) => Box::new(io::Cursor::new(Arc::clone(bytes))),
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    /// Prints the path, or the name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path, _) => write!(f, "{}", path.display()),
+            Source::Memory(name, _) => f.write_str(name),
+        }
+    }
+}
