@@ -1,7 +1,7 @@
 //! State machines whose commands, queries, replies and states are values instead of bytes.
 //!
-//! A user implements [`TypedMachine`] and runs [`Typed`] of it, which is a [`StateMachine`] and does
-//! the encoding. `runtime::TypedClient` is the client of such a cluster.
+//! A user implements [`TypedMachine`] and runs [`Typed`] of it, which is a [`StateMachine`] and
+//! encodes the values. `runtime::TypedClient` is the client of such a cluster.
 //!
 //! ```
 //! use quorate::machine::StateMachine;
@@ -40,9 +40,9 @@
 //! # The encoding
 //! Integers have a fixed size, the fields of a struct follow one another, and a variant of an enum
 //! is its number. So a new version may add variants at the end of an enum, and must not change
-//! others: the log and the snapshots hold values of earlier versions. The serde attributes `flatten`,
-//! `untagged`, `tag` and `skip_serializing_if` do not work, because the encoding does not describe
-//! itself. All replicas must encode equal states alike: use a `BTreeMap` instead of a `HashMap`.
+//! others: the log and the snapshots hold values of earlier versions. The serde attributes
+//! `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work, because the encoding does
+//! not describe itself. All replicas must encode equal states alike: use a `BTreeMap` instead of a `HashMap`.
 
 use std::io::{self, Cursor, Read};
 
@@ -59,15 +59,15 @@ pub const VALUE_BYTES_MAX: usize = 64 << 20;
 /// The most bytes of memory that a decoded state may take.
 pub const STATE_BYTES_MAX: usize = 2 << 30;
 
-/// A state machine with typed commands, queries, replies and answers. The value itself is the state:
-/// a snapshot is its encoding. The whole encoding is in memory while a snapshot is taken, so a large
-/// state implements [`StateMachine`] instead.
+/// A state machine with typed commands, queries, replies and answers. The value itself is the
+/// state: a snapshot is its encoding. The whole encoding is in memory while a snapshot is taken, so
+/// a large state implements [`StateMachine`] instead.
 pub trait TypedMachine: Serialize + DeserializeOwned {
-    /// What clients propose.
+    /// A client's request to change the state.
     type Command: Serialize + DeserializeOwned;
     /// The result of a command.
     type Reply: Serialize + DeserializeOwned;
-    /// What clients ask without changing the state.
+    /// A client's question about the state.
     type Query: Serialize + DeserializeOwned;
     /// The result of a query.
     type Answer: Serialize + DeserializeOwned;

@@ -19,7 +19,7 @@ pub(crate) struct DiskLag {
     late: Option<Late>,
 }
 
-/// Consecutive late measurements.
+/// A series of consecutive late measurements: its times, and how far the commits had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Late {
