@@ -21,12 +21,12 @@ pub struct Config {
     /// `heartbeat_interval`.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
-    /// `election_timeout_min` and at most an hour. Each timeout is drawn between the two values
-    /// (Raft §5.2). If both are equal, timeouts are fixed: for tests that drive the nodes one by
-    /// one only, because nodes with equal timeouts may campaign at the same time without end. If
-    /// other voters have a higher priority, the node adds to its timeout less than the difference
-    /// of the two timeouts. With `check_quorum`, a leader that has not heard from a quorum for this
-    /// long steps down when its next heartbeat is due.
+    /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
+    /// the two values (Raft §5.2). Equal values fix it, for tests that drive the nodes one by one:
+    /// nodes with equal timeouts may campaign at the same time without end. If other voters have a
+    /// higher priority, the node adds to its timeout less than the difference of the two timeouts.
+    /// With `check_quorum`, a leader that has not heard from a quorum for this long steps down when
+    /// its next heartbeat is due.
     pub election_timeout_max: Duration,
     /// The time between two heartbeat rounds of a leader; longer than zero.
     pub heartbeat_interval: Duration,
