@@ -1,4 +1,6 @@
-//! Own machine, typed commands, three durable nodes and a client in 40 lines:
+//! A state machine with typed commands, three durable nodes and a client. It needs `serde` with
+//! `derive` and `tokio` with `macros`.
+//!
 //! `cargo run --features tokio --example typed`. Run it twice: the count goes on.
 use quorate::runtime::{Client, ClientConfig, Server, ServerConfig, TypedClient};
 use quorate::storage::ClusterId;

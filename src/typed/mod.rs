@@ -1,7 +1,7 @@
 //! State machines whose commands, queries, replies and states are values instead of bytes.
 //!
-//! A user implements [`TypedMachine`] and runs [`Typed`] of it, which is a [`StateMachine`] and does
-//! the encoding. `runtime::TypedClient` is the client of such a cluster.
+//! A user implements [`TypedMachine`] and runs [`Typed`] of it, which is a [`StateMachine`] and
+//! encodes the values. `runtime::TypedClient` is the client of such a cluster.
 //!
 //! ```
 //! use quorate::machine::StateMachine;
@@ -40,9 +40,14 @@
 //! # The encoding
 //! Integers have a fixed size, the fields of a struct follow one another, and a variant of an enum
 //! is its number. So a new version may add variants at the end of an enum, and must not change
-//! others: the log and the snapshots hold values of earlier versions. The serde attributes `flatten`,
-//! `untagged`, `tag` and `skip_serializing_if` do not work, because the encoding does not describe
-//! itself. All replicas must encode equal states alike: use a `BTreeMap` instead of a `HashMap`.
+//! others: the log and the snapshots hold values of earlier versions. **Upgrade every node before a
+//! client sends a new variant**: a node that does not know it changes nothing, and its state would
+//! differ from that of the others.
+//!
+//! The serde attributes `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work, because
+//! the encoding does not describe itself. All replicas must encode equal states alike: use a
+//! `BTreeMap` instead of a `HashMap`. A client decides how deep a recursive value is, and how long a
+//! sequence of values without bytes, such as a `Vec<()>`: requests should contain neither.
 
 use std::io::{self, Cursor, Read};
 
@@ -51,23 +56,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::StateMachine;
 use crate::types::Index;
+use crate::types::text::texts;
 use crate::wire::{decode_value, encode_value};
 
-/// The most bytes of memory that a decoded command, query, reply or answer may take.
+/// The largest encoding of a command, query, reply or answer, in bytes. A node's own bound on
+/// commands, `Config::command_bytes_max`, is usually smaller.
 pub const VALUE_BYTES_MAX: usize = 64 << 20;
 
-/// The most bytes of memory that a decoded state may take.
-pub const STATE_BYTES_MAX: usize = 2 << 30;
-
-/// A state machine with typed commands, queries, replies and answers. The value itself is the state:
-/// a snapshot is its encoding. The whole encoding is in memory while a snapshot is taken, so a large
-/// state implements [`StateMachine`] instead.
+/// A state machine with typed commands, queries, replies and answers. The value itself is the
+/// state: a snapshot is its encoding. The whole encoding is in memory while a snapshot is taken, so
+/// a large state implements [`StateMachine`] instead.
 pub trait TypedMachine: Serialize + DeserializeOwned {
-    /// What clients propose.
+    /// A client's request to change the state.
     type Command: Serialize + DeserializeOwned;
     /// The result of a command.
     type Reply: Serialize + DeserializeOwned;
-    /// What clients ask without changing the state.
+    /// A client's question about the state.
     type Query: Serialize + DeserializeOwned;
     /// The result of a query.
     type Answer: Serialize + DeserializeOwned;
@@ -87,41 +91,37 @@ pub trait TypedMachine: Serialize + DeserializeOwned {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Typed<M>(pub M);
 
-/// Why a value could not be encoded or decoded, and at which end.
+/// The error of encoding or decoding a value, on the node or here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TypedError {
     /// The node could not decode the command or the query, which changed nothing: the versions of
     /// the client and of the state machine differ.
-    Undecodable(String),
-    /// The node executed the command or the query, and could not encode the result.
-    UnencodableResult(String),
-    /// This value cannot be encoded.
+    Undecodable,
+    /// The node executed the command or the query, and could not encode the result, or the result
+    /// has more than [`VALUE_BYTES_MAX`] bytes.
+    UnencodableResult,
+    /// The command or query cannot be encoded, or is larger than [`VALUE_BYTES_MAX`]; the text says
+    /// which. It was not sent.
     Unencodable(String),
     /// The result is not of the expected type: the versions of the client and of the state machine
     /// differ. A command was executed.
     UndecodableResult(String),
 }
 
-impl std::fmt::Display for TypedError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            TypedError::Undecodable(error) => write!(
-                f,
-                "the node cannot decode the request ({error}): client and node have different types"
-            ),
-            TypedError::UnencodableResult(error) => write!(
-                f,
-                "the request was executed, but the node cannot encode its result: {error}"
-            ),
-            TypedError::Unencodable(error) => write!(f, "the value cannot be encoded: {error}"),
-            TypedError::UndecodableResult(error) => write!(
-                f,
-                "the request was executed, but its result cannot be decoded ({error}): client and \
-                 node have different types"
-            ),
-        }
-    }
+// The errors of the node carry no text: they are replies, which must be equal on all replicas, also
+// if those are of different versions.
+texts! { TypedError:
+    Self::Undecodable =>
+        "the node cannot decode the request, which changed nothing: client and node have \
+         different types";
+    Self::UnencodableResult =>
+        "the request was executed, but its result cannot be encoded, or has more than \
+         {VALUE_BYTES_MAX} bytes";
+    Self::Unencodable(error) => "the value cannot be sent: {error}";
+    Self::UndecodableResult(error) =>
+        "the request was executed, but its result cannot be decoded ({error}): client and node \
+         have different types";
 }
 
 impl std::error::Error for TypedError {}
@@ -131,7 +131,7 @@ impl std::error::Error for TypedError {}
 /// # Errors
 /// [`TypedError::Unencodable`].
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, TypedError> {
-    encode_value(value).map_err(TypedError::Unencodable)
+    bounded(value).map_err(TypedError::Unencodable)
 }
 
 /// Decodes the reply to a command, or the answer to a query.
@@ -166,7 +166,7 @@ impl<M: TypedMachine> StateMachine for Typed<M> {
             let text = format!("the snapshot is not a state of this type: {error}");
             io::Error::new(io::ErrorKind::InvalidData, text)
         };
-        self.0 = decode_value::<M, STATE_BYTES_MAX>(&bytes).map_err(invalid)?;
+        self.0 = decode_value::<M, { usize::MAX }>(&bytes).map_err(invalid)?;
         Ok(())
     }
 }
@@ -178,12 +178,21 @@ fn result_of<T: DeserializeOwned, R: Serialize>(
 ) -> Vec<u8> {
     let result = match decode_value::<T, VALUE_BYTES_MAX>(request) {
         Ok(request) => Ok(execute(request)),
-        Err(error) => Err(TypedError::Undecodable(error)),
+        Err(_) => Err(TypedError::Undecodable),
     };
-    encode_value(&result).unwrap_or_else(|error| {
-        let result = Err::<(), _>(TypedError::UnencodableResult(error));
-        encode_value(&result).expect("an error is text, which can be encoded")
+    bounded(&result).unwrap_or_else(|_| {
+        let result = Err::<(), _>(TypedError::UnencodableResult);
+        bounded(&result).expect("the number of a variant is small")
     })
+}
+
+/// Encodes a value of at most [`VALUE_BYTES_MAX`] bytes.
+fn bounded(value: &impl Serialize) -> Result<Vec<u8>, String> {
+    let bytes = encode_value(value)?;
+    if bytes.len() > VALUE_BYTES_MAX {
+        return Err(format!("it has {} bytes, more than {VALUE_BYTES_MAX}", bytes.len()));
+    }
+    Ok(bytes)
 }
 
 /// The snapshot of a state that cannot be encoded: reading it fails.
@@ -271,7 +280,7 @@ mod tests {
         let with_more = [&valid[..], &[0]].concat();
         for command in [&valid[..valid.len() - 1], &unknown_variant, &with_more, &[]] {
             let reply = decode_reply::<Option<u64>>(&machine.apply(Index(2), command));
-            assert!(matches!(reply, Err(TypedError::Undecodable(_))), "{command:?}: {reply:?}");
+            assert_eq!(reply, Err(TypedError::Undecodable), "{command:?}");
         }
         assert_eq!(machine, before);
         let reply = machine.apply(Index(2), &valid);
@@ -285,17 +294,18 @@ mod tests {
         let mut command = vec![0; 4];
         command.extend_from_slice(&(u64::MAX >> 1).to_le_bytes());
         let reply = decode_reply::<Option<u64>>(&machine.apply(Index(1), &command));
-        assert!(matches!(reply, Err(TypedError::Undecodable(_))), "{reply:?}");
+        assert_eq!(reply, Err(TypedError::Undecodable));
     }
 
     #[test]
     fn a_value_that_cannot_be_encoded_is_an_error_at_its_end() {
         assert!(matches!(encode(&Broken), Err(TypedError::Unencodable(_))));
         let reply = result_of(&[], |()| Broken);
-        match decode_reply::<Broken>(&reply).map(drop) {
-            Err(TypedError::UnencodableResult(text)) => assert!(text.contains("it is broken")),
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(decode_reply::<Broken>(&reply).map(drop), Err(TypedError::UnencodableResult));
+        let long = vec![0_u8; VALUE_BYTES_MAX];
+        assert!(matches!(encode(&long), Err(TypedError::Unencodable(_))), "with its length");
+        let reply = result_of(&[], |()| long);
+        assert_eq!(decode_reply::<Vec<u8>>(&reply), Err(TypedError::UnencodableResult));
     }
 
     #[test]

@@ -59,10 +59,7 @@ async fn values_survive_a_restart_and_other_types_are_named() {
     assert_eq!(typed.propose(&(key.clone(), 1)).await, Ok(None));
     assert_eq!(typed.propose(&(key.clone(), 2)).await, Ok(Some(1)));
     let replied = TypedClient::<OtherMap>::propose(&other, &7).await;
-    assert!(
-        matches!(replied, Err(TypedClientError::Value(TypedError::Undecodable(_)))),
-        "{replied:?}"
-    );
+    assert_eq!(replied, Err(TypedClientError::Value(TypedError::Undecodable)));
     server.shutdown().await.expect("the server stops");
 
     let server = start().await;

@@ -21,11 +21,12 @@ pub struct Config {
     /// `heartbeat_interval`.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
-    /// `election_timeout_min` and at most an hour. Each timeout is drawn between the two values
-    /// (Raft §5.2). If both are equal, timeouts are fixed: for tests that drive the nodes one by one
-    /// only, because nodes with equal timeouts may campaign at the same time without end. If other voters have a higher priority, the node adds to its timeout less than
-    /// the difference of the two timeouts. With `check_quorum`, a leader that has not heard from a
-    /// quorum for this long steps down when its next heartbeat is due.
+    /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
+    /// the two values (Raft §5.2). Equal values fix it, for tests that drive the nodes one by one:
+    /// nodes with equal timeouts may campaign at the same time without end. If other voters have a
+    /// higher priority, the node adds to its timeout less than the difference of the two timeouts.
+    /// With `check_quorum`, a leader that has not heard from a quorum for this long steps down when
+    /// its next heartbeat is due.
     pub election_timeout_max: Duration,
     /// The time between two heartbeat rounds of a leader; longer than zero.
     pub heartbeat_interval: Duration,
@@ -156,17 +157,17 @@ pub enum ConfigError {
     /// `election_timeout_min` is less than three times `heartbeat_interval`: one late heartbeat
     /// would start an election.
     ElectionTimeoutTooShort {
-        /// The configured `election_timeout_min`.
+        /// The shortest election timeout, less than three heartbeat intervals.
         election_timeout_min: Duration,
-        /// The configured `heartbeat_interval`.
+        /// The interval of heartbeats, more than a third of that timeout.
         heartbeat_interval: Duration,
     },
     /// `election_timeout_max` is less than 1.25 times `election_timeout_min` and not equal to it:
     /// nodes would campaign at the same time again and again.
     ElectionTimeoutsTooClose {
-        /// The configured `election_timeout_min`.
+        /// The shortest election timeout.
         election_timeout_min: Duration,
-        /// The configured `election_timeout_max`.
+        /// The longest election timeout, less than 1.25 times the shortest.
         election_timeout_max: Duration,
     },
     /// The configured `election_timeout_max` is over an hour, which is probably a wrong unit.
@@ -178,9 +179,9 @@ pub enum ConfigError {
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
     SuspensionTooEager {
-        /// The configured rules.
+        /// The rules, of which one is out of its bounds.
         suspension: Suspension,
-        /// The configured `election_timeout_max`.
+        /// The longest election timeout, which bounds `suspension.after` from below.
         election_timeout_max: Duration,
     },
     /// `survivor.after` is less than four times `election_timeout_max`: a short silence would count
@@ -188,7 +189,7 @@ pub enum ConfigError {
     SurvivorTooEager {
         /// The configured `survivor.after`.
         after: Duration,
-        /// The configured `election_timeout_max`.
+        /// The longest election timeout, which bounds `after` from below.
         election_timeout_max: Duration,
     },
     /// `survivor` together with `suspension`: each suspends voters by its own rules.
@@ -201,24 +202,24 @@ pub enum ConfigError {
     /// `command_bytes_max` plus the overhead of an entry exceeds `message_bytes_max`: the largest
     /// command would exceed the bound on messages.
     CommandLargerThanMessage {
-        /// The configured `command_bytes_max`.
+        /// The size of the largest command.
         command_bytes_max: usize,
-        /// The configured `message_bytes_max`.
+        /// The size of the largest message, which must contain that command.
         message_bytes_max: usize,
     },
     /// `message_bytes_max` exceeds `inflight_bytes_max`: one full message would exceed the window.
     MessageLargerThanInflight {
-        /// The configured `message_bytes_max`.
+        /// The size of the largest message.
         message_bytes_max: usize,
-        /// The configured `inflight_bytes_max`.
+        /// The size of the window, which must contain that message.
         inflight_bytes_max: usize,
     },
     /// `command_bytes_max` plus the overhead of an entry exceeds `unapplied_bytes_max`: the largest
     /// command could never be proposed.
     CommandLargerThanUnapplied {
-        /// The configured `command_bytes_max`.
+        /// The size of the largest command.
         command_bytes_max: usize,
-        /// The configured `unapplied_bytes_max`.
+        /// The bound on unapplied entries, which must contain that command.
         unapplied_bytes_max: usize,
     },
 }

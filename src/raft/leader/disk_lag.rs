@@ -19,15 +19,16 @@ pub(crate) struct DiskLag {
     late: Option<Late>,
 }
 
-/// Consecutive late measurements.
+/// A series of consecutive late measurements, and what has happened since the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Late {
     /// The start of the first one.
     since: Instant,
-    /// The time at which the last one was still late, and the last entry that a quorum had then.
+    /// The time at which the last one was still late.
     until: Instant,
-    committed: Index,
+    /// The last entry that a quorum had when this disk first had more, if it has had since.
+    overtaken: Option<Index>,
 }
 
 /// The times by which a leader judges its disk.
@@ -62,7 +63,7 @@ impl DiskLag {
                 let recent = self.late.filter(|late| begin <= late.until.after(limits.span));
                 let since = recent.map_or(begin, |late| late.since);
                 assert!(since <= now, "a measurement began before it is late");
-                self.late = Some(Late { since, until: now, committed });
+                self.late = Some(Late { since, until: now, overtaken: None });
             }
             if durable < index {
                 return;
@@ -74,8 +75,12 @@ impl DiskLag {
         }
         if committed > durable {
             self.current = Some((committed, now));
-        } else if self.late.is_some_and(|late| committed > late.committed) {
-            self.late = None;
+        } else if let Some(late) = &mut self.late {
+            if late.overtaken.is_some_and(|overtaken| committed > overtaken) {
+                self.late = None;
+            } else if durable > committed {
+                late.overtaken.get_or_insert(committed);
+            }
         }
     }
 
@@ -131,16 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_as_fast_as_a_quorum_again_is_not_slow() {
+    fn a_disk_that_overtakes_a_quorum_again_is_not_slow() {
         let mut disk = DiskLag::default();
-        disk.record(Index(1), Index(0), LIMITS, Instant(0));
-        disk.record(Index(1), Index(1), LIMITS, Instant(150));
-        disk.record(Index(1), Index(2), LIMITS, Instant(160));
-        assert!(disk.is_lasting(LIMITS, Instant(160)), "nothing was committed since");
-        assert!(!disk.is_idle(Index(2), Index(2)));
-        disk.record(Index(2), Index(2), LIMITS, Instant(170));
-        assert!(!disk.is_lasting(LIMITS, Instant(170)), "the disk had the entry in time");
-        assert!(disk.is_idle(Index(2), Index(2)));
+        let mut record = |committed, durable, now| {
+            disk.record(Index(committed), Index(durable), LIMITS, Instant(now));
+            disk.is_lasting(LIMITS, Instant(now))
+        };
+        record(1, 0, 0);
+        assert!(record(1, 1, 150));
+        assert!(record(2, 2, 160), "a quorum had to wait for the disk");
+        assert!(record(2, 3, 170), "nothing was committed since");
+        assert!(!record(3, 3, 180), "the disk had the entry first");
+        assert!(disk.is_idle(Index(3), Index(3)));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::runtime::client::error::ClientError;
 use crate::typed::{TypedError, TypedMachine, decode_reply, encode};
 use crate::types::ReadLevel;
 
-/// A client of a cluster that runs [`Typed<M>`](crate::typed::Typed): a [`Client`] that proposes and
-/// returns values.
+/// A client of a cluster that runs [`Typed<M>`](crate::typed::Typed): a [`Client`] that proposes
+/// and returns values.
 pub struct TypedClient<M> {
     client: Client,
     machine: PhantomData<fn() -> M>,
@@ -66,7 +66,7 @@ impl<M: TypedMachine> TypedClient<M> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TypedClientError {
-    /// The call failed; [`ClientError`] tells whether the request may have been executed.
+    /// The call failed; [`ClientError`] says whether the request may have been executed.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The request or its result could not be encoded or decoded.

@@ -6,7 +6,7 @@ use quorate::machine::StateMachine;
 use quorate::raft::Status;
 use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
 use quorate::storage;
-use quorate::storage::{ErrorCause, Identity, StorageError};
+use quorate::storage::{ErrorCause, FileName, Identity, StorageError};
 use quorate::types::{Membership, NodeId, Tag};
 
 use crate::faults::KeptWrites;
@@ -205,7 +205,11 @@ impl Node {
         // An entry that no read returns and no other voter has is a failure without a file.
         let failed = self.running().is_some_and(|running| match failure.file {
             Some(_) => running.lanes.failed.contains(&failure.file),
-            None => !running.lanes.failed.is_empty(),
+            None => {
+                let is_segment =
+                    |file: &Option<FileName>| matches!(file, Some(FileName::Segment(_)));
+                running.lanes.failed.iter().any(is_segment)
+            }
         });
         let damaged = self.disk.damaged;
         let reads_damage = damaged && !failed && failure.file.is_some();
