@@ -38,7 +38,9 @@ mod write_obstacle;
 pub use audit::AUDIT_TARGET;
 #[cfg(not(madsim))]
 pub use client::blocking;
-pub use client::{AttemptError, Client, ClientConfig, ClientConfigError, ClientError, RejectCause};
+pub use client::{
+    AttemptError, Client, ClientConfig, ClientConfigError, ClientError, Mismatch, RejectCause,
+};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
 #[cfg(feature = "metrics")]

@@ -21,6 +21,8 @@ pub enum ConnectionRejectReason {
     Replaced,
     /// The remote sent plaintext, or something else that is not TLS.
     NotTls,
+    /// The remote uses TLS, but this end does not.
+    UnexpectedTls,
     /// The remote supports no TLS version or algorithm that this node accepts.
     UnsupportedTls,
     /// The remote presented no certificate.
@@ -29,6 +31,8 @@ pub enum ConnectionRejectReason {
     CertificateExpired,
     /// No trusted authority of the certificate's role issued it, or it was revoked.
     CertificateUntrusted,
+    /// The remote rejected the certificate of this end.
+    CertificateRejected,
     /// The certificate does not name a principal by exactly one URI.
     NoPrincipal,
     /// TLS failed for another reason.

@@ -19,6 +19,7 @@ mod lagging;
 mod load;
 mod logs;
 mod losses;
+mod mistakes;
 #[path = "../real_disk/mount.rs"]
 mod mount;
 mod nodes;

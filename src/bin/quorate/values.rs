@@ -50,6 +50,11 @@ pub(crate) struct NodeAddress {
     pub(crate) address: SocketAddr,
 }
 
+/// The address at which a client reaches a node: `10.0.0.4:7100`, or a host name in place of the
+/// IP address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerAddress(pub(crate) String);
+
 /// An address to listen on, or a port on the loopback address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListenAddress(pub(crate) SocketAddr);
@@ -88,18 +93,37 @@ impl FromStr for Cluster {
     }
 }
 
+impl FromStr for ServerAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ServerAddress, String> {
+        if let Some((id, address)) = text.split_once('=') {
+            return Err(format!(
+                "`{text}` is an entry of `--members`, with the id {id} of the node: `--nodes` \
+                 takes only its address, {address}"
+            ));
+        }
+        match text.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                Ok(ServerAddress(text.to_owned()))
+            }
+            _ => Err(format!("`{text}` is not HOST:PORT, like 127.0.0.1:7101")),
+        }
+    }
+}
+
 impl FromStr for NodeAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<NodeAddress, String> {
-        let (id, address) =
-            text.split_once('=').ok_or_else(|| format!("`{text}` is not ID=ADDRESS:PORT"))?;
-        let id = id.trim().parse::<u64>().ok().filter(|id| *id > 0);
-        let id = id.ok_or_else(|| format!("`{text}`: the node id must be a number from 1"))?;
+        let (id, address) = text.split_once('=').ok_or_else(|| {
+            format!("`{text}` has no id of a node: write ID=ADDRESS:PORT, like 1=127.0.0.1:7101")
+        })?;
+        let id = parse_node_id(id)?;
         let address = address.trim().parse();
         let address =
             address.map_err(|_| format!("`{text}`: the address must be like 127.0.0.1:7101"))?;
-        Ok(NodeAddress { id: NodeId(id), address })
+        Ok(NodeAddress { id, address })
     }
 }
 
@@ -149,6 +173,12 @@ impl FromStr for ClientPrincipal {
             _ => Err(format!("`{text}` is not client/NAME or admin/NAME")),
         }
     }
+}
+
+/// Parses the id of a node.
+pub(crate) fn parse_node_id(text: &str) -> Result<NodeId, String> {
+    let id = text.trim().parse().ok().filter(|id| *id > 0).map(NodeId);
+    id.ok_or_else(|| format!("`{text}` is not the id of a node, which is a number from 1"))
 }
 
 /// Parses the name of a client.
@@ -246,8 +276,14 @@ mod tests {
         }
         for text in ["127.0.0.1:1", "0=127.0.0.1:1", "x=127.0.0.1:1", "1=localhost"] {
             let error = text.parse::<NodeAddress>().expect_err(text);
-            assert!(error.contains(text), "{error}");
+            let invalid = text.strip_suffix("=127.0.0.1:1").unwrap_or(text);
+            assert!(error.contains(&format!("`{invalid}`")), "{error}");
         }
+        for text in ["1=127.0.0.1:1", "localhost", ":7101", "localhost:99999"] {
+            let error = text.parse::<ServerAddress>().expect_err(text);
+            assert!(error.contains(&format!("`{text}`")), "{error}");
+        }
+        assert!("node-1.example:7101".parse::<ServerAddress>().is_ok());
     }
 
     #[test]

@@ -13,5 +13,5 @@ mod session;
 
 pub use calls::Client;
 pub use config::{ClientConfig, ClientConfigError};
-pub use error::{AttemptError, ClientError, RejectCause};
+pub use error::{AttemptError, ClientError, Mismatch, RejectCause};
 pub(in crate::runtime) use forwarder::Forwarder;

@@ -16,7 +16,7 @@ use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, Handshake, TransferLimits, flush_batch,
 };
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::link::{Link, Stream};
+use crate::runtime::transport::link::{Link, Stream, classified};
 use crate::types::{Address, NodeId, Packet};
 use crate::wire::{Frame, encode, encode_keepalive};
 
@@ -88,8 +88,8 @@ impl PeerConnection {
         let security = &self.registry.security;
         let handshake = |address| async move {
             let mut link = security.connect(address, Some(self.peer)).await?;
-            let reader = self.handshake.initiate(&mut link.stream, self.peer).await?;
-            Ok((link, reader))
+            let initiated = self.handshake.initiate(&mut link.stream, self.peer).await;
+            Ok((link, initiated.map_err(classified)?))
         };
         let (name, max) = (self.address.as_str(), self.config.handshake_timeout);
         let connected = security.connect_any(name, max, handshake).await;
@@ -103,7 +103,7 @@ impl PeerConnection {
             error = trust.revoked() => Err(error),
             ended = self.send_all(first, queue, stream, frames) => ended,
         };
-        ended.map_err(|error| ConnectionFailed { connected: true, error })
+        ended.map_err(|error| ConnectionFailed { connected: true, error: classified(error) })
     }
 
     /// Sends packets until the connection is idle or the queue is closed.
