@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use quorate::runtime::{PRINCIPAL_NAME_BYTES_MAX, Principal};
 use quorate::storage::ClusterId;
-use quorate::types::{NodeId, ReadLevel};
+use quorate::types::{NodeId, ReadLevel, parse_bytes, parse_duration};
 use serde::de::{Deserialize, Deserializer, Visitor};
 
 /// Implements `Deserialize` for types that the settings file and the command line write as the same
@@ -59,7 +59,7 @@ pub(crate) struct ServerAddress(pub(crate) String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListenAddress(pub(crate) SocketAddr);
 
-/// A time: `200us`, `300ms`, `2s`, `5min`.
+/// A time: `200us`, `300ms`, `2s`, `5m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
@@ -198,28 +198,12 @@ fn invalid_name(name: &str) -> String {
     )
 }
 
-/// Splits text into a number and the unit after it.
-fn with_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    Some((number.parse().ok()?, unit.trim()))
-}
-
 impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Span, String> {
-        let microseconds = with_unit(text).and_then(|(number, unit)| match unit {
-            "us" => Some(number),
-            "ms" => number.checked_mul(1000),
-            "s" => number.checked_mul(1_000_000),
-            "min" => number.checked_mul(60_000_000),
-            "h" => number.checked_mul(3_600_000_000),
-            "d" => number.checked_mul(86_400_000_000),
-            _ => None,
-        });
-        let span = microseconds.map(|number| Span(Duration::from_micros(number)));
-        span.ok_or_else(|| format!("`{text}` is not a time like 200us, 300ms, 2s, 5min, 12h or 7d"))
+        let span = parse_duration(text).map(Span);
+        span.ok_or_else(|| format!("`{text}` is not a time like 200us, 300ms, 1.5s, 5m, 12h or 7d"))
     }
 }
 
@@ -227,14 +211,7 @@ impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Bytes, String> {
-        let bytes = with_unit(text).and_then(|(number, unit)| match unit {
-            "" | "B" => Some(number),
-            "KiB" => number.checked_mul(1 << 10),
-            "MiB" => number.checked_mul(1 << 20),
-            "GiB" => number.checked_mul(1 << 30),
-            _ => None,
-        });
-        let bytes = bytes.map(Bytes);
+        let bytes = parse_bytes(text).map(Bytes);
         bytes.ok_or_else(|| format!("`{text}` is not a size like 4096, 64KiB, 16MiB or 1GiB"))
     }
 }
