@@ -11,6 +11,7 @@ mod busy_poll;
 pub mod certs;
 mod client;
 mod clock;
+mod conditions;
 mod config;
 mod driver;
 mod entropy;

@@ -72,6 +72,24 @@ impl ConnectionRejectReason {
         <Self as VariantNames>::VARIANTS[self as usize]
     }
 
+    /// Returns true if both ends are configured differently, so that no retry succeeds.
+    pub(super) fn needs_operator(self) -> bool {
+        matches!(
+            self,
+            ConnectionRejectReason::NotTls
+                | ConnectionRejectReason::UnexpectedTls
+                | ConnectionRejectReason::UnsupportedTls
+                | ConnectionRejectReason::NoCertificate
+                | ConnectionRejectReason::CertificateExpired
+                | ConnectionRejectReason::CertificateUntrusted
+                | ConnectionRejectReason::CertificateRejected
+                | ConnectionRejectReason::NoPrincipal
+                | ConnectionRejectReason::OtherCluster
+                | ConnectionRejectReason::RoleNotAllowed
+                | ConnectionRejectReason::IdentityMismatch
+        )
+    }
+
     /// Returns the reason of an error that [`reject`] returned; none for any other error.
     pub(super) fn of(error: &io::Error) -> Option<ConnectionRejectReason> {
         error.get_ref()?.downcast_ref::<ConnectionRejected>().map(|rejected| rejected.reason)

@@ -8,6 +8,7 @@ mod cli;
 mod clusters;
 #[path = "../common/command_output.rs"]
 mod command_output;
+mod conditions;
 mod directories;
 mod faults;
 mod flips;
