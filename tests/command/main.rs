@@ -9,6 +9,7 @@ mod clusters;
 #[path = "../common/command_output.rs"]
 mod command_output;
 mod conditions;
+mod deploy;
 mod directories;
 mod faults;
 mod flips;

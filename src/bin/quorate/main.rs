@@ -26,6 +26,7 @@ mod restore;
 mod role_changes;
 mod running_node;
 mod serve;
+mod service_manager;
 mod sessions;
 mod settings;
 mod signals;
