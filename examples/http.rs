@@ -29,6 +29,7 @@ fn error_response(error: ClientError) -> (StatusCode, String) {
     let status = match error {
         ClientError::NotExecuted(_) => StatusCode::SERVICE_UNAVAILABLE,
         ClientError::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
+        ClientError::Mismatch { .. } => StatusCode::BAD_GATEWAY,
         _ => StatusCode::BAD_REQUEST,
     };
     (status, error.to_string())

@@ -13,6 +13,7 @@ use crate::recording::Recorder;
 use crate::replica::{ComparisonResult, Input, Node, Output, Work};
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::clock::Clock;
+use crate::runtime::conditions::Conditions;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
@@ -46,6 +47,7 @@ pub(super) struct Driver {
     role_history: RoleHistory,
     /// The number of damaged entries of the log when it was last logged.
     damaged_entries: usize,
+    conditions: Conditions,
     stage: Stage,
 }
 
@@ -106,6 +108,7 @@ impl Driver {
             outputs: Vec::new(),
             role_history: RoleHistory::default(),
             damaged_entries: 0,
+            conditions: Conditions::default(),
             stage: Stage::Running,
         };
         let handle = Handle {
@@ -130,6 +133,7 @@ impl Driver {
         loop {
             self.counts.observe(&self.node);
             self.log_damage();
+            self.conditions.log_changes(self.clock.now(), &self.node);
             if matches!(self.stage, Stage::Stopped(_)) {
                 self.node.recorder().into_iter().for_each(Recorder::finish_block);
                 self.record();

@@ -11,6 +11,7 @@ mod busy_poll;
 pub mod certs;
 mod client;
 mod clock;
+mod conditions;
 mod config;
 mod driver;
 mod entropy;
@@ -39,8 +40,8 @@ pub use audit::AUDIT_TARGET;
 #[cfg(not(madsim))]
 pub use client::blocking;
 pub use client::{
-    AttemptError, Client, ClientConfig, ClientConfigError, ClientError, RejectCause, TypedClient,
-    TypedClientError,
+    AttemptError, Client, ClientConfig, ClientConfigError, ClientError, Mismatch, RejectCause,
+    TypedClient, TypedClientError,
 };
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};

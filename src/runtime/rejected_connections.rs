@@ -21,6 +21,8 @@ pub enum ConnectionRejectReason {
     Replaced,
     /// The remote sent plaintext, or something else that is not TLS.
     NotTls,
+    /// The remote uses TLS, but this end does not.
+    UnexpectedTls,
     /// The remote supports no TLS version or algorithm that this node accepts.
     UnsupportedTls,
     /// The remote presented no certificate.
@@ -29,6 +31,8 @@ pub enum ConnectionRejectReason {
     CertificateExpired,
     /// No trusted authority of the certificate's role issued it, or it was revoked.
     CertificateUntrusted,
+    /// The remote rejected the certificate of this end.
+    CertificateRejected,
     /// The certificate does not name a principal by exactly one URI.
     NoPrincipal,
     /// TLS failed for another reason.
@@ -66,6 +70,24 @@ impl ConnectionRejectReason {
     #[must_use]
     pub const fn name(self) -> &'static str {
         <Self as VariantNames>::VARIANTS[self as usize]
+    }
+
+    /// Returns true if both ends are configured differently, so that no retry succeeds.
+    pub(super) fn needs_operator(self) -> bool {
+        matches!(
+            self,
+            ConnectionRejectReason::NotTls
+                | ConnectionRejectReason::UnexpectedTls
+                | ConnectionRejectReason::UnsupportedTls
+                | ConnectionRejectReason::NoCertificate
+                | ConnectionRejectReason::CertificateExpired
+                | ConnectionRejectReason::CertificateUntrusted
+                | ConnectionRejectReason::CertificateRejected
+                | ConnectionRejectReason::NoPrincipal
+                | ConnectionRejectReason::OtherCluster
+                | ConnectionRejectReason::RoleNotAllowed
+                | ConnectionRejectReason::IdentityMismatch
+        )
     }
 
     /// Returns the reason of an error that [`reject`] returned; none for any other error.

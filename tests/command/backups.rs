@@ -35,7 +35,7 @@ fn a_backup_is_restored_while_the_old_cluster_runs() {
     assert_eq!(nodes.quorate(&get).ok(), "old\n");
     assert_eq!(nodes.ask(&["get", "k"]).ok(), "new\n", "the old cluster keeps running");
     let output = nodes.quorate(&["get", "k", "--nodes", &listed, "--timeout", "500ms"]);
-    output.fails_with(3, "cluster");
+    output.fails_with(7, "cluster");
     let mut bytes = std::fs::read(nodes.root().join("file")).expect("the file exists");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

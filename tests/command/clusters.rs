@@ -59,7 +59,7 @@ fn a_cluster_with_a_name_rejects_those_that_name_none() {
     let named = ["put", "k", "v", "--nodes", &address, "--cluster", "orders"];
     nodes.quorate(&named).ok();
     let unnamed = ["put", "k", "w", "--nodes", &address, "--timeout", "500ms"];
-    nodes.quorate(&unnamed).fails_with(3, "which has a name, but the client names none");
+    nodes.quorate(&unnamed).fails_with(7, "which has a name, but the client names none");
     let listen = nodes.address(2).to_string();
     let words = ["serve", "--id", "2", "--data-dir", "d2", "--listen", &listen, "--join", &members];
     nodes.quorate(&words).fails_with(2, "--cluster: the cluster of n1 has a name");

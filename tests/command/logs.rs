@@ -27,7 +27,7 @@ fn every_order_of_an_administrator_is_logged_with_its_outcome() {
     assert_eq!(ask(&lost).code, 4);
     assert_eq!(ask(&["members", "cancel"]).code, 0);
     let client = ["transfer", "--certs", &certs, "--as", "client/app"];
-    assert_eq!(nodes.ask(&client).code, 5);
+    assert_eq!(nodes.ask(&client).code, 10);
     let of_ops = "principal=admin ops address=127.0.0.1:";
     for parts in [
         [of_ops, "order=\"take a snapshot\" outcome=\"started\""],
@@ -68,7 +68,7 @@ fn the_log_names_the_refusal_of_a_certificate_in_words() {
     eventually("the node leads", || nodes.log(1).contains("role=Leader"));
     let as_foreign = ["--certs", &foreign, "--as", "admin/ops", "--timeout", "500ms"];
     let refused = nodes.ask(&[&["status"], &as_foreign[..]].concat());
-    assert_eq!(refused.code, 3, "{refused:?}");
+    assert_eq!(refused.code, 9, "{refused:?}");
     let text = format!("{}{}", refused.err, lines(&nodes, &["connection"]).concat());
     for word in ["UnknownIssuer", "UnknownCA", "CertificateUnknown", "OtherError", "Other("] {
         assert!(!text.contains(word), "{word} is not a word: {text}");

@@ -8,6 +8,8 @@ mod cli;
 mod clusters;
 #[path = "../common/command_output.rs"]
 mod command_output;
+mod conditions;
+mod deploy;
 mod directories;
 mod faults;
 mod flips;
@@ -19,6 +21,7 @@ mod lagging;
 mod load;
 mod logs;
 mod losses;
+mod mistakes;
 #[path = "../real_disk/mount.rs"]
 mod mount;
 mod nodes;

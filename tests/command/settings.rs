@@ -99,7 +99,8 @@ fn an_invalid_command_line_suggests_a_correction() {
     let root = std::env::temp_dir();
     quorate_in(&root, ["srve"]).fails_with(2, "serve");
     quorate_in(&root, ["serve", "--id", "x"]).fails_with(2, "invalid value 'x' for '--id <N>'");
-    quorate_in(&root, ["serve", "--members", "1"]).fails_with(2, "`1` is not ID=ADDRESS:PORT");
+    quorate_in(&root, ["serve", "--members", "1"])
+        .fails_with(2, "`1` has no id of a node: write ID=ADDRESS:PORT");
     let output = quorate_in(&root, ["--json", "serve"]);
     let error: serde_json::Value = serde_json::from_str(&output.err).expect("the text is JSON");
     assert_eq!((output.code, error["exit"].as_i64()), (2, Some(2)));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use quorate::types::NodeId;
+use quorate::types::{NodeId, parse_bytes, parse_duration};
 use quorate_checker::formats::Object;
 
 use crate::record::EventId;
@@ -48,22 +48,12 @@ pub(crate) fn seed_range(text: &str) -> Result<RangeInclusive<u64>, String> {
     Ok(first..=end - 1)
 }
 
-/// Parses a duration with a unit: `500ms`, `60s`, `5m`, `2h`.
+/// Parses a duration with a unit that is longer than zero: `500ms`, `60s`, `5m`, `2h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let millis_per_unit = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("a duration is a number and a unit (ms, s, m, h), e.g. 60s".to_owned()),
-    };
-    let millis = whole_number(number)?.checked_mul(millis_per_unit);
-    match millis {
-        Some(0) => Err("the duration must be longer than zero".to_owned()),
-        Some(millis) => Ok(Duration::from_millis(millis)),
-        None => Err("the duration is too long".to_owned()),
+    match parse_duration(text) {
+        Some(Duration::ZERO) => Err("the duration must be longer than zero".to_owned()),
+        Some(duration) => Ok(duration),
+        None => Err("a duration is a number and a unit (us, ms, s, m, h, d), e.g. 60s".to_owned()),
     }
 }
 
@@ -85,21 +75,12 @@ pub(crate) fn stop_condition(text: &str) -> Result<StopCondition, String> {
     }
 }
 
-/// Parses a number of bytes with a binary unit: `64K`, `512M`, `4G`.
+/// Parses a number of bytes above zero, with a binary unit: `64KiB`, `512M`, `4G`.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit {
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        _ => return Err("a size is a number and a unit (K, M, G), e.g. 512M".to_owned()),
-    };
-    let bytes = whole_number(number)?.checked_mul(1 << shift);
-    match bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+    match parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()) {
         Some(0) => Err("the size must be larger than zero".to_owned()),
         Some(bytes) => Ok(bytes),
-        None => Err("the size is too large".to_owned()),
+        None => Err("a size is a number and a unit (KiB, MiB, GiB), e.g. 512MiB".to_owned()),
     }
 }
 

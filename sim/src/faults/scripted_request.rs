@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use quorate::types::ReadLevel;
+use quorate::types::{ReadLevel, parse_duration};
 
 use crate::faults::operation::{Extent, Planned, Syntax};
 use crate::faults::selector::NodeSelector;
@@ -168,7 +168,7 @@ impl ScriptedRequest {
         };
         *level = match words.peek().filter(|word| !["at", ","].contains(word)) {
             None => ReadLevel::Linearizable,
-            Some(word) => match words::duration(word) {
+            Some(word) => match parse_duration(word) {
                 Some(age) => {
                     words.duration()?;
                     ReadLevel::Bounded(age)

@@ -18,13 +18,15 @@ mod rows;
 
 use std::fmt;
 
+use quorate::types::parse_duration;
+
 use crate::faults::{ExpectedAnswer, Fault, Faults, ScriptedOutcome, ScriptedRequest, Verb};
 use crate::observe::outcome::{Failure, Outcome};
 use crate::plan::{Op, Plan};
 use crate::run::{Case, RunOptions};
 use crate::settings::Settings;
 use crate::values::choice::{Key, Kind, Overrides};
-use crate::values::words::{Exact, Words, duration, nodes_in};
+use crate::values::words::{Exact, Words, nodes_in};
 use crate::workload::{AnyWorkload, Workload};
 
 pub use crate::values::words::SyntaxError;
@@ -344,7 +346,7 @@ impl Parser {
                 return Err(words.error(text));
             }
             let is_time = asks && last == "at" || expects && last == "to";
-            if duration(word).is_some_and(|time| is_time && time >= settings.fault_phase) {
+            if parse_duration(word).is_some_and(|time| is_time && time >= settings.fault_phase) {
                 let end = Exact(settings.fault_phase);
                 let text = format!(
                     "the fault phase ends at {end}, and requests and expectations with it: write \

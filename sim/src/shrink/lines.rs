@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use quorate::types::parse_duration;
+
 use crate::scenario::ROWS;
-use crate::values::words::{Exact, Words, duration, nodes_in, number_of};
+use crate::values::words::{Exact, Words, nodes_in, number_of};
 
 /// The settings with durations that scale together with the plan.
 const TIMES: [&str; 11] = [
@@ -120,7 +122,9 @@ pub(super) fn rescaled(lines: &[String], from: Duration, to: Duration) -> Vec<St
             || ["fault phase", "survivor", "suspension"].iter().any(|it| sets(line, it))
     };
     kept.map(|line| match keeps_pace(line) {
-        true => map_words(line, |word| duration(word).map(|time| Exact(scale(time)).to_string())),
+        true => {
+            map_words(line, |word| parse_duration(word).map(|time| Exact(scale(time)).to_string()))
+        }
         false => move_reseed(line, scale).unwrap_or_else(|| line.clone()),
     })
     .collect()
@@ -158,7 +162,7 @@ fn move_times(line: &str, time: impl Fn(Duration) -> Duration) -> String {
         let is_time =
             is_fault_phase || at <= instants && ["at", "from", "to"].contains(&&*words[at - 1]);
         if let Some(old) =
-            duration(&words[at]).filter(|_| is_time && (is_fault_phase || is_planned(line)))
+            parse_duration(&words[at]).filter(|_| is_time && (is_fault_phase || is_planned(line)))
         {
             words[at] = Exact(time(old)).to_string();
         }
@@ -234,7 +238,7 @@ fn round_forms(word: &str) -> Vec<String> {
         let halves = [1, number / 2, number - 1];
         return halves.iter().map(|less| format!("{name}={less}")).collect();
     }
-    let Some(times) = word.split("..").map(duration).collect::<Option<Vec<_>>>() else {
+    let Some(times) = word.split("..").map(parse_duration).collect::<Option<Vec<_>>>() else {
         return Vec::new();
     };
     let exact: Vec<String> = times.iter().map(|time| Exact(*time).to_string()).collect();

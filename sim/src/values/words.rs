@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use quorate::types::NodeId;
+use quorate::types::{NodeId, parse_duration};
 
 use crate::values::duration_range::DurationRange;
 
@@ -34,9 +34,8 @@ pub(crate) struct Words<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exact(pub(crate) Duration);
 
-/// The units of time with their nanoseconds, longest first.
-const UNITS: [(&str, u64); 5] =
-    [("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
+/// The units of time in which durations are printed, with their nanoseconds, longest first.
+const UNITS: [(&str, u64); 3] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)];
 
 impl fmt::Display for Exact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +44,7 @@ impl fmt::Display for Exact {
         let suits = |&&(_, unit): &&(&str, u64)| {
             nanos >= unit && (nanos.is_multiple_of(unit / 1_000) || unit == 1_000)
         };
-        let Some((name, unit)) = UNITS[1..4].iter().find(suits) else {
+        let Some((name, unit)) = UNITS.iter().find(suits) else {
             return if nanos == 0 { f.write_str("0s") } else { write!(f, "{nanos}ns") };
         };
         let (whole, part) = (nanos / unit, nanos % unit / (unit / 1_000));
@@ -54,19 +53,6 @@ impl fmt::Display for Exact {
             _ => write!(f, "{whole}.{}{name}", format!("{part:03}").trim_end_matches('0')),
         }
     }
-}
-
-/// Parses a word as a duration.
-pub(crate) fn duration(word: &str) -> Option<Duration> {
-    let digits_end = word.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = word.split_at(digits_end);
-    let (_, nanos) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    let whole = number_of(whole)?.checked_mul(*nanos)?;
-    let scale = 10u64.checked_pow(u32::try_from(part.len()).ok()?)?;
-    let part = number_of(part)?.checked_mul(*nanos)?;
-    let exact = part.is_multiple_of(scale).then_some(part / scale)?;
-    Some(Duration::from_nanos(whole.checked_add(exact)?))
 }
 
 /// Parses a word as a node: `n3`.
@@ -208,14 +194,14 @@ impl<'a> Words<'a> {
 
     /// Reads a duration with its unit.
     pub(crate) fn duration(&mut self) -> Result<Duration, SyntaxError> {
-        self.read("a duration with its unit, like 1.5s, 20ms or 300us", duration)
+        self.read("a duration with its unit, like 1.5s, 20ms or 300us", parse_duration)
     }
 
     /// Reads a range of durations: `1ms..2ms`, or `1ms` if both ends are equal.
     pub(crate) fn span(&mut self) -> Result<DurationRange, SyntaxError> {
         let read = |word: &str| {
             let (least, most) = word.split_once("..").unwrap_or((word, word));
-            let span = DurationRange { min: duration(least)?, max: duration(most)? };
+            let span = DurationRange { min: parse_duration(least)?, max: parse_duration(most)? };
             (span.min <= span.max).then_some(span)
         };
         self.read("a duration, like 2ms, or two in order, like 1ms..3ms", read)
@@ -309,11 +295,11 @@ mod tests {
         ];
         for (nanos, text) in cases {
             assert_eq!(Exact(Duration::from_nanos(nanos)).to_string(), text);
-            assert_eq!(duration(text), Some(Duration::from_nanos(nanos)), "{text}");
+            assert_eq!(parse_duration(text), Some(Duration::from_nanos(nanos)), "{text}");
         }
-        assert_eq!(duration("1.5m"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_duration("1.5m"), Some(Duration::from_secs(90)));
         for wrong in ["", "5", "s", "1.s", ".5s", "1.2.3s", "5d", "-1s", "1e3s", "0.5ns"] {
-            assert_eq!(duration(wrong), None, "{wrong}");
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
     }
 

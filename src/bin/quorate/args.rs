@@ -1,5 +1,6 @@
 //! The command line: the subcommands and their flags.
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -31,6 +32,26 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
+/// Adds a tip to the error of a command line that names the nodes by the flag of other commands.
+pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
+    let tip = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if flag == "--members" => {
+            "this command takes the addresses of nodes by '--nodes HOST:PORT,…'; '--members' is \
+             for a new cluster"
+        }
+        Some(ContextValue::String(flag)) if flag == "--nodes" => {
+            "this command takes the nodes with their ids by '--members ID=ADDRESS,…', or by \
+             '--join' if the cluster exists"
+        }
+        _ => return error,
+    };
+    if error.kind() == clap::error::ErrorKind::UnknownArgument {
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
+}
+
 const AFTER_HELP: &str = "\
 Exit codes:
   0  success
@@ -42,6 +63,11 @@ Exit codes:
   4  unknown: the command may have been executed, or may still be executed
   5  rejected: not executed, and a retry fails again unless something changes
   6  the node stopped because of an error, which its log output names
+  7  not executed: the nodes belong to another cluster than the one named
+  8  not executed: only one of the client and the nodes uses TLS
+  9  not executed: a node's certificate is not valid for the client, or the
+     client's not for the nodes
+  10 not executed: the command requires an administrator's certificate
 
 Start a cluster of three nodes on this machine, each command in its own terminal:
   quorate serve --id 1 --data-dir d1 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::exit::{CommandError, Exit};
 use crate::output::report;
-use crate::values::{Cluster, parse_admin, parse_client};
+use crate::values::{Cluster, parse_admin, parse_client, parse_node_id};
 
 /// The flags of `certs`.
 #[derive(Args, Debug)]
@@ -32,8 +32,8 @@ pub(crate) struct CertsFlags {
     /// Directory of the certificates and keys, created if it is missing
     directory: PathBuf,
     /// Ids of nodes to issue certificates for
-    #[arg(long, value_name = "N", value_delimiter = ',')]
-    nodes: Vec<u64>,
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = parse_node_id)]
+    nodes: Vec<NodeId>,
     /// Names of clients to issue certificates for; clients may read and write
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parse_client)]
     clients: Vec<Principal>,
@@ -50,7 +50,7 @@ pub(crate) struct CertsFlags {
 }
 
 pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> {
-    let nodes = flags.nodes.iter().map(|id| Principal::Node(NodeId(*id)));
+    let nodes = flags.nodes.iter().map(|id| Principal::Node(*id));
     let directory = Directory::open(&flags.directory).map_err(CommandError::invalid_input)?;
     let cluster = cluster_of(&flags.directory, flags.cluster)?;
     let mut issued = Vec::new();

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate::runtime::{ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError};
+use quorate::runtime::{
+    ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError, Mismatch, RejectCause,
+};
+use quorate::wire::ServiceRejectReason;
 
 use crate::certs;
 use crate::exit::{CommandError, Exit};
-use crate::values::{ClientPrincipal, Cluster, Span};
+use crate::values::{ClientPrincipal, Cluster, ServerAddress, Span};
 
 /// The flags with which a client reaches a cluster.
 #[derive(Args, Clone, Debug)]
@@ -20,7 +23,7 @@ pub(crate) struct ClientFlags {
         value_delimiter = ',',
         default_value = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
     )]
-    pub(crate) nodes: Vec<String>,
+    pub(crate) nodes: Vec<ServerAddress>,
     /// Name of the cluster, or its id in 32 hexadecimal digits [default: that of the certificate,
     /// or any cluster without a name]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
@@ -45,7 +48,7 @@ impl ClientFlags {
     pub(crate) fn client(&self) -> Result<Client, CommandError> {
         let named = self.cluster.map(|cluster| cluster.0);
         let any = named.unwrap_or(ANY_UNNAMED_CLUSTER);
-        let mut config = ClientConfig::new(any, self.nodes.iter().cloned());
+        let mut config = ClientConfig::new(any, self.nodes.iter().map(|node| node.0.clone()));
         config.deadline = self.timeout.0;
         config.plaintext = self.plaintext;
         if let (Some(certs), Some(principal)) = (&self.certs, &self.principal) {
@@ -77,9 +80,23 @@ impl From<ClientError> for CommandError {
     fn from(error: ClientError) -> CommandError {
         let exit = match error {
             ClientError::NotExecuted(_) => Exit::NotExecuted,
+            ClientError::Rejected(RejectCause::Service(ServiceRejectReason::NotAllowed)) => {
+                Exit::NotAllowed
+            }
             ClientError::Rejected(_) => Exit::Rejected,
+            ClientError::Mismatch { mismatch: Mismatch::Cluster, .. } => Exit::OtherCluster,
+            ClientError::Mismatch { mismatch: Mismatch::Encryption, .. } => Exit::OtherEncryption,
+            ClientError::Mismatch { mismatch: Mismatch::Certificate, .. } => {
+                Exit::CertificateNotAccepted
+            }
             _ => Exit::Unknown,
         };
-        CommandError::new(exit, error)
+        match exit {
+            Exit::OtherEncryption => CommandError::new(
+                exit,
+                format_args!("{error} (`--certs` and `--as` of a client, `--certs` of a node)"),
+            ),
+            _ => CommandError::new(exit, error),
+        }
     }
 }

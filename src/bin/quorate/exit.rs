@@ -24,6 +24,14 @@ pub(crate) enum Exit {
     Rejected = 5,
     /// The node stopped because of an error.
     NodeStopped = 6,
+    /// The nodes belong to another cluster. The request was not executed.
+    OtherCluster = 7,
+    /// Only one of client and nodes uses TLS. The request was not executed.
+    OtherEncryption = 8,
+    /// A certificate is not accepted. The request was not executed.
+    CertificateNotAccepted = 9,
+    /// The request requires an administrator's certificate. It was not executed.
+    NotAllowed = 10,
 }
 
 /// An error that ends the command: its exit code and its text.

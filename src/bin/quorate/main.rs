@@ -27,6 +27,7 @@ mod restore;
 mod role_changes;
 mod running_node;
 mod serve;
+mod service_manager;
 mod sessions;
 mod settings;
 mod signals;
@@ -41,7 +42,8 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{Args, CliCommand};
 
 fn main() -> ExitCode {
-    let matches = Args::command().get_matches();
+    let matches = Args::command().try_get_matches();
+    let matches = matches.unwrap_or_else(|error| args::with_tip(error).exit());
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let matched = matches.subcommand().expect("clap requires a subcommand").1;
     let done = match args.command {

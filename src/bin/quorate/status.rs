@@ -2,7 +2,7 @@
 
 use clap::Args;
 use quorate::quorum::is_quorum;
-use quorate::runtime::{ANY_UNNAMED_CLUSTER, Client, Report, WriteObstacle};
+use quorate::runtime::{ANY_UNNAMED_CLUSTER, Client, ClientError, Report, WriteObstacle};
 use quorate::storage::ClusterId;
 use quorate::types::{MachineUsage, Member, Membership, NodeId, PeerStatus, StateVerification};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use crate::output::print;
 use crate::quota;
 use crate::role_changes;
 use crate::table::Table;
+use crate::values::ServerAddress;
 
 /// The flags of `status`.
 #[derive(Args, Debug)]
@@ -107,16 +108,22 @@ impl ClusterStatus {
     async fn collect(client: &Client, flags: &ClientFlags) -> Result<ClusterStatus, CommandError> {
         let client = client.with_deadline(flags.timeout.0 / TIMEOUT_SHARE);
         let mut latest = None::<Report>;
-        let mut failure = CommandError::invalid_input("--nodes names no address");
-        for address in &flags.nodes {
+        let mut failure = None::<ClientError>;
+        for ServerAddress(address) in &flags.nodes {
             let place = |report: &Report| (report.status.term, report.status.last);
             match client.report(address).await {
-                Err(error) => failure = error.into(),
+                // A node that does not accept the client says more than one that is not reachable.
+                Err(_) if matches!(failure, Some(ClientError::Mismatch { .. })) => {}
+                Err(error) => failure = Some(error),
                 Ok(report) if latest.as_ref().is_some_and(|one| place(one) >= place(&report)) => {}
                 Ok(report) => latest = Some(report),
             }
         }
-        let membership = latest.ok_or(failure)?.membership;
+        let failure = || match failure {
+            Some(error) => error.into(),
+            None => CommandError::invalid_input("--nodes names no address"),
+        };
+        let membership = latest.ok_or_else(failure)?.membership;
         let mut rows = Vec::new();
         for member in membership.members() {
             let kind = if membership.is_voter(member.id) { "voter" } else { "learner" };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use quorate::runtime::{PRINCIPAL_NAME_BYTES_MAX, Principal};
 use quorate::storage::ClusterId;
-use quorate::types::{NodeId, ReadLevel};
+use quorate::types::{NodeId, ReadLevel, parse_bytes, parse_duration};
 use serde::de::{Deserialize, Deserializer, Visitor};
 
 /// Implements `Deserialize` for types that the settings file and the command line write as the same
@@ -50,11 +50,16 @@ pub(crate) struct NodeAddress {
     pub(crate) address: SocketAddr,
 }
 
+/// The address at which a client reaches a node: `10.0.0.4:7100`, or a host name in place of the
+/// IP address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerAddress(pub(crate) String);
+
 /// An address to listen on, or a port on the loopback address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListenAddress(pub(crate) SocketAddr);
 
-/// A time: `200us`, `300ms`, `2s`, `5min`.
+/// A time: `200us`, `300ms`, `2s`, `5m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
@@ -88,18 +93,37 @@ impl FromStr for Cluster {
     }
 }
 
+impl FromStr for ServerAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ServerAddress, String> {
+        if let Some((id, address)) = text.split_once('=') {
+            return Err(format!(
+                "`{text}` is an entry of `--members`, with the id {id} of the node: `--nodes` \
+                 takes only its address, {address}"
+            ));
+        }
+        match text.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                Ok(ServerAddress(text.to_owned()))
+            }
+            _ => Err(format!("`{text}` is not HOST:PORT, like 127.0.0.1:7101")),
+        }
+    }
+}
+
 impl FromStr for NodeAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<NodeAddress, String> {
-        let (id, address) =
-            text.split_once('=').ok_or_else(|| format!("`{text}` is not ID=ADDRESS:PORT"))?;
-        let id = id.trim().parse::<u64>().ok().filter(|id| *id > 0);
-        let id = id.ok_or_else(|| format!("`{text}`: the node id must be a number from 1"))?;
+        let (id, address) = text.split_once('=').ok_or_else(|| {
+            format!("`{text}` has no id of a node: write ID=ADDRESS:PORT, like 1=127.0.0.1:7101")
+        })?;
+        let id = parse_node_id(id)?;
         let address = address.trim().parse();
         let address =
             address.map_err(|_| format!("`{text}`: the address must be like 127.0.0.1:7101"))?;
-        Ok(NodeAddress { id: NodeId(id), address })
+        Ok(NodeAddress { id, address })
     }
 }
 
@@ -151,6 +175,12 @@ impl FromStr for ClientPrincipal {
     }
 }
 
+/// Parses the id of a node.
+pub(crate) fn parse_node_id(text: &str) -> Result<NodeId, String> {
+    let id = text.trim().parse().ok().filter(|id| *id > 0).map(NodeId);
+    id.ok_or_else(|| format!("`{text}` is not the id of a node, which is a number from 1"))
+}
+
 /// Parses the name of a client.
 pub(crate) fn parse_client(name: &str) -> Result<Principal, String> {
     Principal::client(name).ok_or_else(|| invalid_name(name))
@@ -168,28 +198,12 @@ fn invalid_name(name: &str) -> String {
     )
 }
 
-/// Splits text into a number and the unit after it.
-fn with_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    Some((number.parse().ok()?, unit.trim()))
-}
-
 impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Span, String> {
-        let microseconds = with_unit(text).and_then(|(number, unit)| match unit {
-            "us" => Some(number),
-            "ms" => number.checked_mul(1000),
-            "s" => number.checked_mul(1_000_000),
-            "min" => number.checked_mul(60_000_000),
-            "h" => number.checked_mul(3_600_000_000),
-            "d" => number.checked_mul(86_400_000_000),
-            _ => None,
-        });
-        let span = microseconds.map(|number| Span(Duration::from_micros(number)));
-        span.ok_or_else(|| format!("`{text}` is not a time like 200us, 300ms, 2s, 5min, 12h or 7d"))
+        let span = parse_duration(text).map(Span);
+        span.ok_or_else(|| format!("`{text}` is not a time like 200us, 300ms, 1.5s, 5m, 12h or 7d"))
     }
 }
 
@@ -197,14 +211,7 @@ impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Bytes, String> {
-        let bytes = with_unit(text).and_then(|(number, unit)| match unit {
-            "" | "B" => Some(number),
-            "KiB" => number.checked_mul(1 << 10),
-            "MiB" => number.checked_mul(1 << 20),
-            "GiB" => number.checked_mul(1 << 30),
-            _ => None,
-        });
-        let bytes = bytes.map(Bytes);
+        let bytes = parse_bytes(text).map(Bytes);
         bytes.ok_or_else(|| format!("`{text}` is not a size like 4096, 64KiB, 16MiB or 1GiB"))
     }
 }
@@ -246,8 +253,14 @@ mod tests {
         }
         for text in ["127.0.0.1:1", "0=127.0.0.1:1", "x=127.0.0.1:1", "1=localhost"] {
             let error = text.parse::<NodeAddress>().expect_err(text);
-            assert!(error.contains(text), "{error}");
+            let invalid = text.strip_suffix("=127.0.0.1:1").unwrap_or(text);
+            assert!(error.contains(&format!("`{invalid}`")), "{error}");
         }
+        for text in ["1=127.0.0.1:1", "localhost", ":7101", "localhost:99999"] {
+            let error = text.parse::<ServerAddress>().expect_err(text);
+            assert!(error.contains(&format!("`{text}`")), "{error}");
+        }
+        assert!("node-1.example:7101".parse::<ServerAddress>().is_ok());
     }
 
     #[test]

@@ -324,7 +324,7 @@ impl Leader {
     }
 
     /// Lets `handle` record the reply of a peer, given the last heartbeat round sent. Rejects the
-    /// reply of a node that is no peer.
+    /// reply of a node that is no peer. A transfer may have waited for what the reply shows.
     #[inline]
     pub(crate) fn on_reply(
         &mut self,
@@ -333,12 +333,16 @@ impl Leader {
         name: &'static str,
         handle: impl FnOnce(&mut Common, &mut Progress, u64),
     ) {
-        if let Some(progress) = self.peers.record_contact(common, from, name) {
-            handle(common, progress, self.round);
+        let Some(progress) = self.peers.record_contact(common, from, name) else { return };
+        let before = (progress.matched(), progress.ready().may_lead);
+        handle(common, progress, self.round);
+        let is_same = before == (progress.matched(), progress.ready().may_lead);
+        if !is_same && self.transfers.is_active() {
+            self.transfers.advance(common, &self.peers, &mut self.lease);
         }
     }
 
-    /// Records the reply to entries. A transfer may have waited for the entries.
+    /// Records the reply to entries.
     #[inline]
     pub(crate) fn on_append_entries_reply(
         &mut self,
@@ -346,13 +350,9 @@ impl Leader {
         from: NodeId,
         outcome: AppendOutcome,
     ) {
-        let mut has_more = false;
         self.on_reply(common, from, "AppendEntriesReply", |common, peer, round| {
-            has_more = replies::on_append_entries_reply(common, from, peer, outcome, round);
+            replies::on_append_entries_reply(common, from, peer, outcome, round);
         });
-        if has_more && self.transfers.is_active() {
-            self.transfers.advance(common, &self.peers, &mut self.lease);
-        }
     }
 
     /// Whether the message comes from a disk whose replies count.

@@ -14,8 +14,7 @@ pub(crate) struct HeartbeatReply {
     pub(crate) ready: Readiness,
 }
 
-/// Records the reply to entries, where `round` is the last heartbeat round sent. Returns whether
-/// the peer is now known to have more of the log.
+/// Records the reply to entries, where `round` is the last heartbeat round sent.
 #[inline]
 pub(crate) fn on_append_entries_reply(
     common: &mut Common,
@@ -23,7 +22,7 @@ pub(crate) fn on_append_entries_reply(
     progress: &mut Progress,
     outcome: AppendOutcome,
     round: u64,
-) -> bool {
+) {
     let (name, last) = ("AppendEntriesReply", common.log().last().index);
     let before = progress.matched();
     match outcome {
@@ -57,7 +56,6 @@ pub(crate) fn on_append_entries_reply(
         }
     }
     assert!(progress.matched() >= before, "a peer does not lose what it has");
-    progress.matched() > before
 }
 
 /// Records the reply to a snapshot offer, where `round` is the last heartbeat round sent.

@@ -56,7 +56,10 @@ pub(super) struct Attempts<'a> {
     retry_wait: Duration,
     /// Whether an attempt may have been executed.
     may_have_executed: bool,
+    /// The most significant error since the last wait; the one before the wait until there is one.
     last_error: Option<AttemptError>,
+    /// Whether the last error is from before the last wait.
+    is_outdated: bool,
 }
 
 impl ConnectionPool {
@@ -94,6 +97,7 @@ impl ConnectionPool {
             retry_wait: self.config().retry_min,
             may_have_executed: false,
             last_error: None,
+            is_outdated: false,
         }
     }
 
@@ -144,9 +148,21 @@ impl Attempts<'_> {
             };
             match next {
                 NextStep::Done(reply) => return Ok(Some(reply)),
-                NextStep::RetryNow if self.attempts <= self.nodes().count() => self.attempts += 1,
-                NextStep::RetryNow | NextStep::RetryLater => self.wait().await?,
+                NextStep::RetryNow if self.attempts < self.retries_max(route) => self.attempts += 1,
+                NextStep::RetryNow | NextStep::RetryLater => {
+                    self.check_accepted()?;
+                    self.wait().await?;
+                }
             }
+        }
+    }
+
+    /// Returns the number of attempts after the first one without a wait: with several nodes enough
+    /// to try each of them and then the leader that one of them names.
+    fn retries_max(&self, route: Route<'_>) -> usize {
+        match route {
+            Route::At(_) => 1,
+            Route::Leader | Route::Any => self.nodes().count() + 1,
         }
     }
 
@@ -179,8 +195,29 @@ impl Attempts<'_> {
         if is_over {
             return Err(self.final_error(error));
         }
-        self.last_error = Some(error);
+        self.record(error);
         Ok(NextStep::RetryNow)
+    }
+
+    /// Records the error of an attempt after which the call is retried.
+    fn record(&mut self, error: AttemptError) {
+        let last = self.last_error.as_ref().filter(|_| !self.is_outdated);
+        if last.is_none_or(|last| last.significance() <= error.significance()) {
+            self.last_error = Some(error);
+            self.is_outdated = false;
+        }
+    }
+
+    /// Checks that a retry can succeed, after every node was tried since the last wait.
+    ///
+    /// # Errors
+    /// [`ClientError::Mismatch`] if no node that is reachable accepts the client.
+    fn check_accepted(&mut self) -> Result<(), ClientError> {
+        let is_mismatch = matches!(&self.last_error, Some(AttemptError::Mismatch { .. }));
+        match self.last_error.take_if(|_| is_mismatch && !self.is_outdated) {
+            Some(error) => Err(self.final_error(error)),
+            None => Ok(()),
+        }
     }
 
     /// Waits before the next attempt: up to `retry_min` at first, and up to twice as long each
@@ -198,15 +235,19 @@ impl Attempts<'_> {
         }
         sleep(wait).await;
         self.attempts = 0;
+        self.is_outdated = true;
         self.retry_wait = (self.retry_wait * 2).min(self.pool.config().retry_max);
         Ok(())
     }
 
     /// Returns the error of a call whose last attempt failed with `error`.
     pub(super) fn final_error(&self, error: AttemptError) -> ClientError {
-        match self.may_have_executed && self.retry_policy != RetryPolicy::ReadOnly {
-            true => ClientError::Unknown(error),
-            false => ClientError::NotExecuted(error),
+        match (self.may_have_executed && self.retry_policy != RetryPolicy::ReadOnly, error) {
+            (true, error) => ClientError::Unknown(error),
+            (false, AttemptError::Mismatch { address, mismatch, error }) => {
+                ClientError::Mismatch { address, mismatch, error }
+            }
+            (false, error) => ClientError::NotExecuted(error),
         }
     }
 
@@ -240,7 +281,11 @@ impl Attempts<'_> {
         match error {
             ConnectionError::TooLarge => Err(self.rejected(RejectCause::RequestTooLarge)),
             ConnectionError::Unreachable(error) => {
-                self.last_error = Some(AttemptError::Unreachable { address, error });
+                self.record(AttemptError::Unreachable { address, error });
+                Ok(NextStep::RetryNow)
+            }
+            ConnectionError::Mismatch(mismatch, error) => {
+                self.record(AttemptError::Mismatch { address, mismatch, error });
                 Ok(NextStep::RetryNow)
             }
             ConnectionError::Lost(error) => {
@@ -261,7 +306,7 @@ impl Attempts<'_> {
         if self.retry_policy == RetryPolicy::Never {
             return Err(self.final_error(error));
         }
-        self.last_error = Some(error);
+        self.record(error);
         Ok(NextStep::RetryNow)
     }
 
@@ -276,7 +321,7 @@ impl Attempts<'_> {
                 self.retry_after_unknown_outcome(AttemptError::OutcomeUnknown { address })
             }
             ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded) => {
-                self.last_error = Some(AttemptError::Overloaded { address });
+                self.record(AttemptError::Overloaded { address });
                 Ok(NextStep::RetryLater)
             }
             ReplyBody::ServiceRejected(reason) => {
@@ -288,7 +333,7 @@ impl Attempts<'_> {
                 let cause = RejectCause::Machine(reason);
                 match reason {
                     MachineRejectReason::Requests { .. } => {
-                        self.last_error = Some(AttemptError::Rejected(cause));
+                        self.record(AttemptError::Rejected(cause));
                         Ok(NextStep::RetryLater)
                     }
                     _ => Err(self.rejected(cause)),
@@ -309,7 +354,7 @@ impl Attempts<'_> {
                     }
                     _ => return Err(self.rejected(RejectCause::Node(reason))),
                 };
-                self.last_error = Some(AttemptError::NotReady { address, reason });
+                self.record(AttemptError::NotReady { address, reason });
                 Ok(if redirected { NextStep::RetryNow } else { NextStep::RetryLater })
             }
             ReplyBody::Replied { .. }
@@ -333,6 +378,7 @@ impl Attempts<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::client::error::Mismatch;
     use crate::storage::ClusterId;
 
     /// Returns the error of a call that is rejected after an attempt with the reply `earlier`.
@@ -353,6 +399,40 @@ mod tests {
             Err(error) => error,
             Ok(_) => panic!("a rejection ends the call"),
         }
+    }
+
+    /// Returns the error of a call after each node was tried once, with these errors.
+    fn error_of_round(errors: [ConnectionError; 3]) -> Option<ClientError> {
+        let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+        let pool = ConnectionPool::new(config, Security::Plaintext { beyond_loopback: false });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut attempts = pool.attempts(deadline, RetryPolicy::Idempotent);
+        for error in errors {
+            assert!(attempts.classify_failure("127.0.0.1:1".to_owned(), error).is_ok());
+        }
+        attempts.check_accepted().err()
+    }
+
+    #[test]
+    fn a_node_that_does_not_accept_the_client_says_more_than_unreachable_ones() {
+        let refused = || ConnectionError::Unreachable("connection refused".to_owned());
+        let mismatch = || ConnectionError::Mismatch(Mismatch::Certificate, "untrusted".to_owned());
+        let lost = || ConnectionError::Lost("end of file".to_owned());
+        let orders = [
+            [mismatch(), refused(), refused()],
+            [refused(), mismatch(), refused()],
+            [refused(), refused(), mismatch()],
+        ];
+        for errors in orders {
+            let error = error_of_round(errors);
+            assert!(
+                matches!(&error, Some(ClientError::Mismatch { error, .. }) if error == "untrusted"),
+                "{error:?}"
+            );
+        }
+        assert_eq!(error_of_round([refused(), refused(), refused()]), None, "the call is retried");
+        // One node accepts the client, so a retry may succeed.
+        assert_eq!(error_of_round([lost(), mismatch(), refused()]), None);
     }
 
     #[test]

@@ -13,16 +13,19 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::runtime::client::config::ClientConfig;
+use crate::runtime::client::error::Mismatch;
 use crate::runtime::client::nodes::Nodes;
+use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, flush_batch, write_all,
 };
-use crate::runtime::transport::link::{Link, Security, Stream};
+use crate::runtime::transport::link::{Link, Security, Stream, classified};
 use crate::runtime::unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster};
 use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{
-    ClientHello, ClientRequest, Frame, ReplyBody, RequestBody, Versions, encode_keepalive,
+    ClientHello, ClientHelloError, ClientRequest, Frame, ReplyBody, RequestBody, Versions,
+    encode_keepalive,
 };
 
 /// The result of sending one request to one node.
@@ -33,6 +36,8 @@ pub(super) type ReplyResult = Result<ReplyBody, ConnectionError>;
 pub(super) enum ConnectionError {
     /// The request was not sent: the node is not reachable.
     Unreachable(String),
+    /// The request was not sent: the node and the client are configured differently.
+    Mismatch(Mismatch, String),
     /// The request may have been sent, and the connection was lost.
     Lost(String),
     /// The request is too large for a frame.
@@ -128,9 +133,9 @@ impl Dialer {
                 }
             }
         };
-        let error = match ended {
-            Ok(()) => "the connection was idle for too long".to_owned(),
-            Err(error) => error.to_string(),
+        let (error, mismatch) = match ended {
+            Ok(()) => ("the connection was idle for too long".to_owned(), None),
+            Err(error) => (error.to_string(), mismatch_of(&error)),
         };
         debug!(%address, error, "disconnected");
         queue.close();
@@ -139,7 +144,10 @@ impl Dialer {
             drop(caller.send(Err(ConnectionError::Lost(error.clone()))));
         }
         while let Ok(OutgoingRequest { reply, .. }) = queue.try_recv() {
-            drop(reply.send(Err(ConnectionError::Unreachable(error.clone()))));
+            drop(reply.send(Err(match mismatch {
+                Some(mismatch) => ConnectionError::Mismatch(mismatch, error.clone()),
+                None => ConnectionError::Unreachable(error.clone()),
+            })));
         }
     }
 
@@ -150,15 +158,22 @@ impl Dialer {
         let hello = ClientHello { versions, cluster, node: self.node, full: false };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);
-        write_all(&mut link.stream, &bytes).await?;
+        let written = write_all(&mut link.stream, &bytes).await;
         let mut frames = ConnectionReader::new();
-        let reply = match frames.next(&mut link.stream).await? {
+        // If the write failed, the node has closed the connection, perhaps after a reason.
+        let reply = match frames.next(&mut link.stream).await.map_err(classified)? {
             Frame::ClientHello(reply) => reply,
             _ => return Err(protocol_error("the node's first frame is not a client hello")),
         };
+        written?;
         let expected = ClientHello { cluster: self.expected_cluster(&reply)?.0, ..hello };
-        expected.check(&reply).map_err(|error| protocol_error(&error.to_string()))?;
-        Ok((link, frames))
+        match expected.check(&reply) {
+            Ok(()) => Ok((link, frames)),
+            Err(error @ ClientHelloError::Cluster { .. }) => {
+                Err(reject(ConnectionRejectReason::OtherCluster, error))
+            }
+            Err(error) => Err(protocol_error(&error.to_string())),
+        }
     }
 
     /// Returns the cluster of the configuration; if that names none, the first one met.
@@ -169,10 +184,13 @@ impl Dialer {
         let met = *self.met.get_or_init(|| ClusterId(reply.cluster));
         match is_unnamed_cluster(met) {
             true => Ok(met),
-            false => Err(protocol_error(&format!(
-                "the node belongs to cluster {met}, which has a name, but the client names none: \
-                 name the cluster, or give its id"
-            ))),
+            false => {
+                let message = format_args!(
+                    "the node belongs to cluster {met}, which has a name, but the client names \
+                     none: name the cluster, or give its id"
+                );
+                Err(reject(ConnectionRejectReason::OtherCluster, message))
+            }
         }
     }
 
@@ -290,6 +308,23 @@ impl PendingReplies {
 /// inconsistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Returns the difference in configuration that the error of a connection shows, if any.
+fn mismatch_of(error: &io::Error) -> Option<Mismatch> {
+    Some(match ConnectionRejectReason::of(error)? {
+        ConnectionRejectReason::OtherCluster => Mismatch::Cluster,
+        ConnectionRejectReason::NotTls | ConnectionRejectReason::UnexpectedTls => {
+            Mismatch::Encryption
+        }
+        ConnectionRejectReason::NoCertificate
+        | ConnectionRejectReason::CertificateExpired
+        | ConnectionRejectReason::CertificateUntrusted
+        | ConnectionRejectReason::CertificateRejected
+        | ConnectionRejectReason::NoPrincipal
+        | ConnectionRejectReason::RoleNotAllowed => Mismatch::Certificate,
+        _ => return None,
+    })
 }
 
 fn protocol_error(message: &str) -> io::Error {

@@ -7,14 +7,26 @@ use crate::wire::ServiceRejectReason;
 
 /// The error of a client call, by the outcome of its request.
 ///
-/// After [`ClientError::NotExecuted`] and [`ClientError::Rejected`] the request was not executed
-/// and will not be. Only after [`ClientError::Unknown`] may it have been executed, or still be.
+/// Only after [`ClientError::Unknown`] may the request have been executed, or still be. After any
+/// other error it was not executed and will not be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The request was not executed before the deadline, and will not be: it is safe to send again.
     #[error("the request was not executed before the deadline: {0}")]
     NotExecuted(AttemptError),
+    /// No node accepts the client as it is configured: every node that is reachable belongs to
+    /// another cluster, encrypts differently, or does not trust the certificate. A retry fails
+    /// again unless the configuration changes.
+    #[error("no node accepts this client: {address}: {error}")]
+    Mismatch {
+        /// The address of the node.
+        address: String,
+        /// The part of the configuration that differs.
+        mismatch: Mismatch,
+        /// The difference, and what to do.
+        error: String,
+    },
     /// The outcome is unknown: the request may have been executed once, or may be executed later.
     /// Before you send it again, find out with a read whether it was executed.
     #[error("the outcome is unknown, the request may have been executed: {0}")]
@@ -34,6 +46,16 @@ pub enum AttemptError {
         /// The address of the node.
         address: String,
         /// The error of the connection attempt.
+        error: String,
+    },
+    /// The node and the client are configured differently.
+    #[error("{address} does not accept this client: {error}")]
+    Mismatch {
+        /// The address of the node.
+        address: String,
+        /// The part of the configuration that differs.
+        mismatch: Mismatch,
+        /// The difference, and what to do.
         error: String,
     },
     /// The connection was lost before the reply arrived.
@@ -91,6 +113,40 @@ pub enum AttemptError {
     /// The last attempt was rejected, after an earlier attempt that may have been executed.
     #[error("{0}")]
     Rejected(RejectCause),
+}
+
+/// The differences in configuration for which a client cannot use a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// The node belongs to another cluster than the one that the client expects.
+    Cluster,
+    /// Only one of the two uses TLS.
+    Encryption,
+    /// One of the two does not accept the certificate of the other.
+    Certificate,
+}
+
+/// How much the error of an attempt says about the call, the least first. Of the errors of several
+/// nodes, a call ends with the one that says most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Significance {
+    /// The node is not reachable.
+    Unreachable,
+    /// The node is reachable, but does not accept the client.
+    NotAccepted,
+    /// The node has accepted the client.
+    Accepted,
+}
+
+impl AttemptError {
+    pub(super) fn significance(&self) -> Significance {
+        match self {
+            AttemptError::Unreachable { .. } => Significance::Unreachable,
+            AttemptError::Mismatch { .. } => Significance::NotAccepted,
+            _ => Significance::Accepted,
+        }
+    }
 }
 
 /// The causes for which the cluster rejects a request.

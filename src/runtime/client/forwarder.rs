@@ -37,7 +37,11 @@ impl Forwarder {
         match connection.send(body, &SentFlag::default()).await {
             Ok(reply) => Some(reply),
             Err(ConnectionError::Lost(_)) => Some(ReplyBody::Unknown),
-            Err(ConnectionError::Unreachable(_) | ConnectionError::TooLarge) => None,
+            Err(
+                ConnectionError::Unreachable(_)
+                | ConnectionError::Mismatch(..)
+                | ConnectionError::TooLarge,
+            ) => None,
         }
     }
 

@@ -14,6 +14,6 @@ mod typed;
 
 pub use calls::Client;
 pub use config::{ClientConfig, ClientConfigError};
-pub use error::{AttemptError, ClientError, RejectCause};
+pub use error::{AttemptError, ClientError, Mismatch, RejectCause};
 pub(in crate::runtime) use forwarder::Forwarder;
 pub use typed::{TypedClient, TypedClientError};

@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::machine::{FrozenView, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
@@ -21,7 +21,7 @@ use crate::runtime::busy_poll::BusyPoll;
 pub(super) use crate::runtime::lanes::job_runner::Event;
 use crate::runtime::lanes::lane::Lane;
 use crate::runtime::metrics::{Counts, Stopwatch};
-use crate::storage::{Completion, Disk, Lane as DiskLane, Operation};
+use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
 
 /// A job of the bulk lane: a disk operation, or holding or reading a frozen view.
 enum BulkJob {
@@ -165,8 +165,13 @@ fn execute_operation(
 ) -> Input {
     let started = Stopwatch::start();
     let result = disk.execute(&operation.action);
-    if let Err(error) = &result {
-        warn!(action = ?operation.action, %error, "a disk operation failed");
+    match &result {
+        Ok(_) => {}
+        // The node waits for space, tries again often, and says so once.
+        Err(error) if *error == DiskError::Full => {
+            debug!(action = ?operation.action, %error, "a disk operation failed");
+        }
+        Err(error) => warn!(action = ?operation.action, %error, "a disk operation failed"),
     }
     counts.operation_done(operation, result.as_ref().err(), queued_at, started);
     Input::Disk(Completion { id: operation.id, result })

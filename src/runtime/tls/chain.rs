@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 
-use rustls::CertificateError;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{AlertDescription, CertificateError};
 use webpki::{
     CertRevocationList, EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
     RevocationOptionsBuilder, UnknownStatusPolicy,
@@ -206,9 +206,30 @@ pub(super) fn reject_reason(error: &rustls::Error) -> ConnectionRejectReason {
         },
         Error::NoCertificatesPresented => ConnectionRejectReason::NoCertificate,
         Error::PeerIncompatible(_) => ConnectionRejectReason::UnsupportedTls,
-        Error::InvalidMessage(_) => ConnectionRejectReason::NotTls,
+        Error::InvalidMessage(_) | Error::AlertReceived(AlertDescription::UnexpectedMessage) => {
+            ConnectionRejectReason::NotTls
+        }
+        Error::AlertReceived(alert) if rejects_certificate(*alert) => {
+            ConnectionRejectReason::CertificateRejected
+        }
         _ => ConnectionRejectReason::TlsFailed,
     }
+}
+
+/// Returns true for the alerts by which the remote rejects the certificate of this end.
+fn rejects_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate
+    )
 }
 
 /// Checks that `authority`, a certificate in PEM format, has issued `certificate`.

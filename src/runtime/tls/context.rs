@@ -114,7 +114,7 @@ impl Tls {
         // The host name is not sent, and certificates name no hosts.
         let host = ServerName::try_from("quorate").expect("the server name is valid");
         let connector = TlsConnector::from(Arc::clone(&current.client));
-        let stream = connector.connect(host, tcp).await.map_err(classified)?;
+        let stream = connector.connect(host, tcp).await.map_err(connect_error)?;
         let checked = CertificateWatch::new(
             stream.get_ref().1.peer_certificates(),
             CertificateUsage::Server,
@@ -237,11 +237,26 @@ impl CertificateWatch {
     }
 }
 
+/// Returns the error of a handshake with a called node, which says whose certificate is invalid.
+fn connect_error(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(inner @ rustls::Error::InvalidCertificate(_)) => {
+            let message = format_args!("the called node's certificate: {}", refusal(inner));
+            reject(reject_reason(inner), message)
+        }
+        _ => classified(error),
+    }
+}
+
 /// Returns the error with the reason that is counted for it.
-fn classified(error: io::Error) -> io::Error {
+pub(in crate::runtime) fn classified(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(inner) => reject(reject_reason(inner), refusal(inner)),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            io::Error::new(error.kind(), "the remote closed the connection")
+        }
         None => error,
     }
 }

@@ -14,4 +14,4 @@ mod verifier;
 #[cfg(feature = "certs")]
 pub(super) use chain::{check_issued, serial};
 pub use config::{TlsConfig, TlsError};
-pub(super) use context::{CertificateWatch, Tls};
+pub(super) use context::{CertificateWatch, Tls, classified};

@@ -13,12 +13,17 @@ pub(super) fn refusal(error: &Error) -> String {
                 .to_owned()
         }
         Error::InvalidMessage(_) => "the remote sent bytes that are not TLS".to_owned(),
+        // A node without TLS answers with this alert, and a node with TLS does not send it.
+        Error::AlertReceived(AlertDescription::UnexpectedMessage) => {
+            "the remote does not use TLS, but this end does: both need certificates, or neither"
+                .to_owned()
+        }
         Error::PeerMisbehaved(_) | Error::InappropriateMessage { .. } => {
             "the remote broke the rules of TLS".to_owned()
         }
         Error::DecryptError => "a record of the remote cannot be decrypted".to_owned(),
         Error::PeerSentOversizedRecord => "the remote sent a record that is too long".to_owned(),
-        Error::AlertReceived(alert) => format!("the remote refused TLS: {}", alert_text(*alert)),
+        Error::AlertReceived(alert) => format!("the remote ended TLS: {}", alert_text(*alert)),
         Error::General(text) => text.clone(),
         _ => "the TLS handshake failed".to_owned(),
     }

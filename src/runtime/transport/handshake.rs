@@ -167,6 +167,8 @@ pub(in crate::runtime) struct ConnectionReader {
     /// The range of the buffered bytes that were received and not yet parsed.
     start: usize,
     end: usize,
+    /// Whether no byte was received yet.
+    is_new: bool,
 }
 
 impl ConnectionReader {
@@ -178,6 +180,7 @@ impl ConnectionReader {
             buffer: vec![0; READ_BYTES],
             start: 0,
             end: 0,
+            is_new: true,
         }
     }
 
@@ -252,6 +255,11 @@ impl ConnectionReader {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         (self.start, self.end) = (0, count);
+        if std::mem::take(&mut self.is_new) && is_tls(&self.buffer[..count]) {
+            let message = "the remote uses TLS, but this end does not: both need certificates, or \
+                           neither";
+            return Err(reject(ConnectionRejectReason::UnexpectedTls, message));
+        }
         Ok(())
     }
 
@@ -265,6 +273,19 @@ impl ConnectionReader {
             }
         }
     }
+}
+
+/// The answer to a TLS handshake of an end that does not use TLS: a fatal alert of TLS,
+/// `unexpected_message`, by which the other end recognizes why it failed.
+pub(super) const NO_TLS_ALERT: [u8; 7] = [ALERT, 3, 3, 0, 2, 2, 10];
+
+/// The first byte of TLS records: of an alert, and of a message of the handshake (RFC 8446 §5.1).
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+
+/// Returns true if a connection that begins with these bytes uses TLS. No frame begins like this.
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [ALERT | HANDSHAKE, 3, ..])
 }
 
 /// Returns the error of a frame that was incomplete for too long, or of a silent connection.

@@ -23,7 +23,7 @@ use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::connection_registry::{ConnectionPermit, PlaceKind};
 use crate::runtime::transport::handshake::{
-    ConnectionReader, Handshake, TransferLimits, write_all_within,
+    ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all, write_all_within,
 };
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
@@ -207,7 +207,18 @@ impl ConnectionHandler {
     ) -> io::Result<(Link, ConnectionReader, Caller)> {
         let mut link = self.handle.registry.security.accept(tcp).await?;
         let mut frames = ConnectionReader::new();
-        let caller = match frames.next(&mut link.stream).await? {
+        let first = match frames.next(&mut link.stream).await {
+            Ok(first) => first,
+            Err(error) => {
+                let reason = ConnectionRejectReason::of(&error);
+                if reason == Some(ConnectionRejectReason::UnexpectedTls) {
+                    // If the remote has gone already, it does not need the reason.
+                    let _ = write_all(&mut link.stream, &NO_TLS_ALERT).await;
+                }
+                return Err(error);
+            }
+        };
+        let caller = match first {
             Frame::Hello(hello) => {
                 let principal = link.principal.as_ref();
                 let origin = Origin::new(principal, from.ip());

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 #[cfg(feature = "tls")]
-use crate::runtime::tls::{CertificateWatch, Tls};
+use crate::runtime::tls::{self, CertificateWatch, Tls};
 use crate::types::NodeId;
 
 /// A stream of bytes in both directions.
@@ -125,6 +125,14 @@ where
         }
     }
     Err(last_error)
+}
+
+/// Gives an error of a connection the reason for which TLS failed, if it did. The remote checks a
+/// certificate after the handshake of this end, so its answer is an error of a later read.
+pub(in crate::runtime) fn classified(error: io::Error) -> io::Error {
+    #[cfg(feature = "tls")]
+    let error = tls::classified(error);
+    error
 }
 
 fn connect_timed_out<T>(_: Elapsed) -> io::Result<T> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::metrics::{DropReason, OpenConnection, PeerCounts};
@@ -16,7 +16,7 @@ use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, Handshake, TransferLimits, flush_batch,
 };
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::link::{Link, Stream};
+use crate::runtime::transport::link::{Link, Stream, classified};
 use crate::types::{Address, NodeId, Packet};
 use crate::wire::{Frame, encode, encode_keepalive};
 
@@ -47,6 +47,7 @@ impl PeerConnection {
     pub(super) async fn run(self, mut queue: Receiver<Packet>) {
         let mut retry_wait = self.config.retry_min;
         let mut was_connected = true;
+        let mut last_reason = None;
         while let Some(first) = queue.recv().await {
             match self.connect_and_send(first, &mut queue).await {
                 Ok(CloseReason::Closed) => return,
@@ -58,7 +59,11 @@ impl PeerConnection {
                     let PeerConnection { peer, address, registry, .. } = &self;
                     registry.rejected.count(&error);
                     let lane = self.lane.name();
-                    if connected || was_connected {
+                    let reason = ConnectionRejectReason::of(&error);
+                    let is_new = reason != std::mem::replace(&mut last_reason, reason);
+                    if is_new && reason.is_some_and(ConnectionRejectReason::needs_operator) {
+                        warn!(%peer, %address, lane, %error, "the peer cannot be connected");
+                    } else if connected || was_connected {
                         info!(%peer, %address, lane, %error, "connection lost");
                     } else {
                         debug!(%peer, %address, lane, %error, "cannot connect");
@@ -88,8 +93,8 @@ impl PeerConnection {
         let security = &self.registry.security;
         let handshake = |address| async move {
             let mut link = security.connect(address, Some(self.peer)).await?;
-            let reader = self.handshake.initiate(&mut link.stream, self.peer).await?;
-            Ok((link, reader))
+            let initiated = self.handshake.initiate(&mut link.stream, self.peer).await;
+            Ok((link, initiated.map_err(classified)?))
         };
         let (name, max) = (self.address.as_str(), self.config.handshake_timeout);
         let connected = security.connect_any(name, max, handshake).await;
@@ -103,7 +108,7 @@ impl PeerConnection {
             error = trust.revoked() => Err(error),
             ended = self.send_all(first, queue, stream, frames) => ended,
         };
-        ended.map_err(|error| ConnectionFailed { connected: true, error })
+        ended.map_err(|error| ConnectionFailed { connected: true, error: classified(error) })
     }
 
     /// Sends packets until the connection is idle or the queue is closed.

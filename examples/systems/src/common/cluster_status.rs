@@ -73,10 +73,11 @@ fn node_state(report: &Report) -> String {
     let role = match status.role {
         RoleName::Leader => "leader",
         RoleName::Follower => "follower",
-        _ => "candidate",
+        // It has asked for votes, or asks whether it would get them.
+        RoleName::Candidate | RoleName::PreCandidate => "candidate, waits for a majority",
     };
     let state = verification_text(report.verification, report.comparisons.consistent);
-    format!("{role}, term {}, applied {}, {state}", status.term.0, status.applied.0)
+    format!("{role}, term {}, applied {}{state}", status.term.0, status.applied.0)
 }
 
 /// Returns true unless the node is quarantined, or states differ without a majority.
@@ -84,18 +85,16 @@ fn is_consistent(report: &Report) -> bool {
     matches!(report.verification, StateVerification::Unverified | StateVerification::Consistent)
 }
 
-/// Describes the result of the comparisons with other nodes.
+/// Describes the result of the comparisons with other nodes; empty if there were none.
 fn verification_text(verification: StateVerification, agreed: u64) -> String {
     match verification {
         StateVerification::Consistent if agreed > 0 => {
-            format!("state agrees ({agreed} comparisons)")
+            format!(", state agrees ({agreed} comparisons)")
         }
-        StateVerification::Unverified | StateVerification::Consistent => {
-            "state not verified yet".to_owned()
-        }
+        StateVerification::Unverified | StateVerification::Consistent => String::new(),
         StateVerification::Quarantined => {
-            "state DIVERGED: quarantined, waits for a snapshot".to_owned()
+            ", state DIVERGED: quarantined, waits for a snapshot".to_owned()
         }
-        StateVerification::NoMajority => "states DIFFER without a majority".to_owned(),
+        StateVerification::NoMajority => ", states DIFFER without a majority".to_owned(),
     }
 }

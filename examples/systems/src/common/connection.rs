@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::common::codec;
 use crate::common::exit::CommandError;
 use crate::common::system::System;
+use crate::common::time::time;
 use crate::common::tls::{default_principal, parse_client_or_admin};
 
 /// The flags of a cluster connection.
@@ -25,9 +26,9 @@ pub struct ConnectionFlags {
     /// addresses, then the addresses that the system's README.md uses.
     #[arg(long, global = true, value_name = "ADDRESS", value_delimiter = ',')]
     nodes: Vec<String>,
-    /// Time limit for an answer, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "10")]
-    timeout: f64,
+    /// Time limit for an answer
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = time)]
+    timeout: Duration,
     /// Use TLS with the certificates in this directory. Remembered once a node has answered
     ///
     /// Default: the environment variable NAME_CERTS (e.g. COURIER_CERTS), then the remembered
@@ -91,8 +92,7 @@ impl ConnectionFlags {
             true => system.default_nodes(),
         };
         let mut config = ClientConfig::new(system.cluster, nodes.iter().cloned());
-        config.deadline = Duration::try_from_secs_f64(self.timeout)
-            .map_err(|error| CommandError::usage(format!("--timeout: {error}")))?;
+        config.deadline = self.timeout;
         config.attempt_max = ATTEMPT_MAX;
         config.plaintext = self.plaintext;
         let certs = self.certs(&system)?;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use quorate::runtime::ClientError;
+use quorate::runtime::{ClientError, Mismatch, RejectCause};
+use quorate::wire::ServiceRejectReason;
 
 /// The last section of each command's `--help`; scripts depend on these codes.
 pub const EXIT_CODES: &str = "\
@@ -14,7 +15,11 @@ Exit codes:
   3  unavailable: no node answered in time; nothing happened, and a retry is safe
   4  unknown outcome: the request may have been executed, or may still be
   5  rejected by the cluster: nothing happened, and a retry does not help without a change
-  6  the node stopped because of an error: see the last line on its standard error";
+  6  the node stopped because of an error: see the last line on its standard error
+  7  the nodes belong to another cluster; nothing happened
+  8  only one of client and nodes uses TLS; nothing happened
+  9  a certificate is not accepted; nothing happened
+  10 an administrator's certificate is required; nothing happened";
 
 /// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,14 @@ pub enum Exit {
     ClusterRejected = 5,
     /// The node stopped because of an error.
     NodeFailed = 6,
+    /// The nodes belong to another cluster.
+    OtherCluster = 7,
+    /// Only one of client and nodes uses TLS.
+    OtherEncryption = 8,
+    /// A certificate is not accepted.
+    CertificateNotAccepted = 9,
+    /// The request requires an administrator's certificate.
+    NotAllowed = 10,
 }
 
 /// An error that ends a command.
@@ -88,11 +101,19 @@ impl From<ClientError> for CommandError {
         match error {
             ClientError::NotExecuted(_) => CommandError::new(
                 Exit::Unavailable,
-                format!(
-                    "{error}: check that the nodes run, that --nodes has their addresses, and that \
-                     nodes and client use the same --certs or --plaintext"
-                ),
+                format!("{error}: check that the nodes run, and that --nodes has their addresses"),
             ),
+            ClientError::Mismatch { mismatch, .. } => CommandError::new(
+                match mismatch {
+                    Mismatch::Cluster => Exit::OtherCluster,
+                    Mismatch::Encryption => Exit::OtherEncryption,
+                    _ => Exit::CertificateNotAccepted,
+                },
+                format!("{error} (nodes and client need the same --certs or --plaintext)"),
+            ),
+            ClientError::Rejected(RejectCause::Service(ServiceRejectReason::NotAllowed)) => {
+                CommandError::new(Exit::NotAllowed, error)
+            }
             ClientError::Rejected(_) => CommandError::new(Exit::ClusterRejected, error),
             _ => CommandError::new(Exit::Unknown, error),
         }

@@ -1,6 +1,6 @@
 //! Shared parts of the example systems: encoding, snapshots, the node, the client connection, TLS,
-//! the prompt and exit codes; the messaging state machine of two systems; and local clusters,
-//! latencies and tables for benchmarks.
+//! the prompt, times and exit codes; the messaging state machine of two systems; and local
+//! clusters, latencies and tables for benchmarks.
 
 pub mod cluster_status;
 pub mod codec;
@@ -16,4 +16,5 @@ mod run_node;
 pub mod serve;
 pub mod system;
 pub mod table;
+pub mod time;
 pub mod tls;

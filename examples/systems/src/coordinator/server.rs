@@ -5,9 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use quorate::raft::{Config, Lease, Suspension};
 
-use crate::common::exit::{CommandError, CommandResult};
+use crate::common::exit::CommandResult;
 use crate::common::local_cluster::exit_at_stdin_eof;
 use crate::common::serve::ServeFlags;
+use crate::common::time::time;
 use crate::coordinator::SYSTEM;
 use crate::coordinator::machine::Pairs;
 
@@ -22,13 +23,13 @@ const VOTERS_MIN: usize = 2;
 pub struct Flags {
     #[command(flatten)]
     node: ServeFlags,
-    /// Duration of the leader lease and the read leases in seconds; must be the same on all nodes.
-    /// A write waits at most two leases for a follower that stops answering
-    #[arg(long, value_name = "SECONDS", default_value = "0.3")]
-    lease: f64,
-    /// Silence in seconds after which a follower is suspended; at least four leases
-    #[arg(long, value_name = "SECONDS", default_value = "2")]
-    suspend_after: f64,
+    /// Duration of the leader lease and the read leases; must be the same on all nodes. A write
+    /// waits at most two leases for a follower that stops answering
+    #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = time)]
+    lease: Duration,
+    /// Silence after which a follower is suspended; at least four leases
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    suspend_after: Duration,
     /// Exit immediately at the end of standard input, so that the node does not outlive the process
     /// that started it
     #[arg(long)]
@@ -41,9 +42,7 @@ pub struct Flags {
 /// A flag is invalid, the node cannot start, or an error stopped it.
 pub fn serve(flags: &Flags) -> CommandResult {
     let mut config = flags.node.config(&SYSTEM)?;
-    let lease = seconds("--lease", flags.lease)?;
-    let suspend_after = seconds("--suspend-after", flags.suspend_after)?;
-    configure_leases(&mut config.replica.raft, lease, suspend_after);
+    configure_leases(&mut config.replica.raft, flags.lease, flags.suspend_after);
     config.service.forwards = true;
     // Every command and query takes microseconds.
     config.inline_machine = true;
@@ -60,9 +59,4 @@ fn configure_leases(raft: &mut Config, lease: Duration, suspend_after: Duration)
     raft.lease = Some(Lease { drift_ppm: DRIFT_PPM, read_leases: true });
     let (after, pause) = (suspend_after, suspend_after);
     raft.suspension = Some(Suspension { after, voters_min: VOTERS_MIN, pause });
-}
-
-fn seconds(flag: &str, seconds: f64) -> Result<Duration, CommandError> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|error| CommandError::usage(format!("{flag}: {error}")))
 }

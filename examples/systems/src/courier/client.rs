@@ -13,6 +13,7 @@ use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::messaging::client::UserClient;
 use crate::common::messaging::commands::{self, View, print_now};
 use crate::common::messaging::message::{Command, Query, Reply};
+use crate::common::time::time;
 use crate::courier::SYSTEM;
 
 /// The client subcommands of the courier.
@@ -72,9 +73,9 @@ pub struct AtFlags {
     /// the answer
     #[arg(long, value_name = "NODE")]
     at: Option<String>,
-    /// Maximum age of the answer in seconds [default: any age]
-    #[arg(long, value_name = "SECONDS", requires = "at")]
-    within: Option<f64>,
+    /// Maximum age of the answer [default: any age]
+    #[arg(long, value_name = "TIME", requires = "at", value_parser = time)]
+    within: Option<Duration>,
 }
 
 /// The divisor of the deadline: this part of it is spent on an answer of known age before an answer
@@ -137,11 +138,9 @@ fn print_view(client: &UserClient, view: View, at: &AtFlags) -> CommandResult {
     let Some(node) = &at.at else {
         return commands::print_view(client, view, |query| client.read(query));
     };
-    let within = at.within.map(Duration::try_from_secs_f64).transpose();
-    let within = within.map_err(|error| CommandError::usage(format!("--within: {error}")))?;
     let address = address_of(client, node)?;
     commands::print_view(client, view, |query| {
-        let (reply, freshness) = read_of(client, &address, within, query)?;
+        let (reply, freshness) = read_of(client, &address, at.within, query)?;
         print_now(&format!("{}\n", age(node, freshness)))?;
         Ok(reply)
     })

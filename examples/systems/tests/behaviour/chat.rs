@@ -30,13 +30,13 @@ fn with_accounts(cluster: Cluster) -> Cluster {
 
 /// Sends a message from ann to bob.
 fn send(cluster: &Cluster, text: &str) -> CommandOutput {
-    cluster.run(&["--as", "ann", "send", "bob", text, "--timeout", "30"])
+    cluster.run(&["--as", "ann", "send", "bob", text, "--timeout", "30s"])
 }
 
 /// Logs bob in, receives the waiting messages, and returns their texts.
 fn receive(cluster: &Cluster) -> Vec<String> {
-    cluster.run(&["login", "bob", "--timeout", "30"]).ok();
-    texts(&cluster.run(&["--as", "bob", "receive", "--timeout", "30"]).ok())
+    cluster.run(&["login", "bob", "--timeout", "30s"]).ok();
+    texts(&cluster.run(&["--as", "bob", "receive", "--timeout", "30s"]).ok())
 }
 
 fn texts(out: &str) -> Vec<String> {
@@ -47,7 +47,7 @@ fn texts(out: &str) -> Vec<String> {
 fn wait_until_equal(cluster: &Cluster) {
     eventually("all nodes have the same state", || {
         let dumps = cluster.ids().into_iter().map(|id| cluster.addresses(&[id]));
-        let dumps = dumps.map(|node| cluster.run(&["dump", &node, "--timeout", "3"]));
+        let dumps = dumps.map(|node| cluster.run(&["dump", &node, "--timeout", "3s"]));
         let dumps: Vec<_> = dumps.map(|output| (output.code, output.out)).collect();
         dumps.iter().all(|dump| *dump == dumps[0] && dump.0 == 0 && dump.1.contains("ann: "))
     });
@@ -105,7 +105,7 @@ fn certificates_enable_tls() {
     assert_eq!(receive(&cluster), ["over TLS"]);
     let mut command = cluster.command();
     command.env_remove("CHAT_CERTS").args(["--nodes", &cluster.addresses(&[1, 2, 3])]);
-    CommandOutput::run(command.args(["list", "--timeout", "2", "--plaintext"])).prints(3, "");
+    CommandOutput::run(command.args(["list", "--timeout", "2s", "--plaintext"])).prints(8, "");
 }
 
 #[test]
@@ -217,16 +217,16 @@ fn without_survivor_mode_a_minority_is_unavailable_and_loses_nothing() {
     cluster.network.split(&[1], &[2, 3]);
     send(&cluster, "by two").ok();
     [2, 3].into_iter().for_each(|id| cluster.network.cut(Caller::Client, id));
-    let cut_off = cluster.run(&["--as", "ann", "send", "bob", "cut off", "--timeout", "4"]);
+    let cut_off = cluster.run(&["--as", "ann", "send", "bob", "cut off", "--timeout", "4s"]);
     assert!([3, 4].contains(&cut_off.code) && cut_off.out.is_empty(), "{cut_off:?}");
     cluster
-        .run_at(&[1], &["list", "--timeout", "3"])
+        .run_at(&[1], &["list", "--timeout", "3s"])
         .fails_with(3, "not executed before the deadline");
     cluster.network.heal();
     cluster.wait_until_healthy();
     // Two crashed nodes leave one that is unavailable.
     [1, 2].into_iter().for_each(|id| cluster.kill(id));
-    let alone = cluster.run(&["--as", "ann", "send", "bob", "alone", "--timeout", "4"]);
+    let alone = cluster.run(&["--as", "ann", "send", "bob", "alone", "--timeout", "4s"]);
     assert!([3, 4].contains(&alone.code) && alone.out.is_empty(), "{alone:?}");
     [1, 2].into_iter().for_each(|id| cluster.serve(id));
     let mut received = receive(&cluster);

@@ -26,7 +26,7 @@ fn coordinator() -> Cluster {
 
 /// Starts a coordinator whose leases are long enough for a busy machine, and waits for all leases.
 fn patient_coordinator() -> Cluster {
-    let serve = &["--lease", "1.5", "--suspend-after", "6"];
+    let serve = &["--lease", "1.5s", "--suspend-after", "6s"];
     let cluster =
         Setup { server_flags: serve, capture_traffic: true, ..Setup::of(PROGRAM, 3) }.start();
     wait_for_read_leases(&cluster);
@@ -35,7 +35,7 @@ fn patient_coordinator() -> Cluster {
 
 /// Starts a coordinator that suspends silent followers as soon as possible.
 fn quick_coordinator() -> Cluster {
-    Cluster::start_with(PROGRAM, 3, &["--suspend-after", "1.2"])
+    Cluster::start_with(PROGRAM, 3, &["--suspend-after", "1.2s"])
 }
 
 /// Returns the ids of both followers.
@@ -79,7 +79,7 @@ fn get(client: &Client, address: &str, level: ReadLevel, key: &str) -> Option<St
 
 /// Returns all keys and values, read at the node.
 fn pairs_at(cluster: &Cluster, id: u64) -> BTreeSet<(String, String)> {
-    let output = cluster.run(&["list", "--at", &cluster.addresses(&[id]), "--timeout", "20"]).ok();
+    let output = cluster.run(&["list", "--at", &cluster.addresses(&[id]), "--timeout", "20s"]).ok();
     let pair = |line: &str| {
         let (key, value) = line.split_once(' ').expect("the line is a pair");
         (key.to_owned(), value.to_owned())
@@ -90,14 +90,14 @@ fn pairs_at(cluster: &Cluster, id: u64) -> BTreeSet<(String, String)> {
 fn wait_for_read_leases(cluster: &Cluster) {
     let count = cluster.ids().len();
     eventually("all nodes answer reads locally", || {
-        let output = cluster.run(&["status", "--timeout", "3"]);
+        let output = cluster.run(&["status", "--timeout", "3s"]);
         output.code == 0 && output.out.matches("answers reads locally").count() == count
     });
 }
 
 /// Returns the line of the node in `status`.
 fn status_of(cluster: &Cluster, id: u64) -> String {
-    let output = cluster.run(&["status", "--timeout", "3"]);
+    let output = cluster.run(&["status", "--timeout", "3s"]);
     let address = cluster.addresses(&[id]);
     output.out.lines().find(|line| line.contains(&address)).unwrap_or_default().to_owned()
 }
@@ -241,13 +241,13 @@ fn a_partitioned_coordinator_stops_serving() {
     let alone = cluster.addresses(&[leader]);
     cluster.network.split(&[leader], &others);
     // Clients reach both sides.
-    cluster.run_at(&others, &["put", "colour", "blue", "--timeout", "20"]).ok();
-    let get = ["get", "colour", "--at", &alone, "--timeout", "1"];
+    cluster.run_at(&others, &["put", "colour", "blue", "--timeout", "20s"]).ok();
+    let get = ["get", "colour", "--at", &alone, "--timeout", "1s"];
     cluster.run(&get).fails_with(3, "not executed before the deadline");
     assert_eq!(cluster.run_at(&others, &["get", "colour"]).ok(), "blue\n");
     // The client must not reach the other nodes.
     others.iter().for_each(|id| cluster.network.cut(Caller::Client, *id));
-    let output = cluster.run_at(&[leader], &["put", "shape", "round", "--timeout", "1"]);
+    let output = cluster.run_at(&[leader], &["put", "shape", "round", "--timeout", "1s"]);
     assert!([3, 4].contains(&output.code), "{output:?}");
     cluster.network.heal();
     cluster.wait_until_healthy();
@@ -353,8 +353,8 @@ fn a_node_explains_invalid_flags() {
         command.args(["serve", "--id", "1", "--members", "1=127.0.0.1:1"]);
         CommandOutput::run(command.arg("--data-dir").arg(directory.path()).args(flags))
     };
-    serve(&["--lease=-1"]).fails_with(2, "--lease");
-    serve(&["--lease", "1"]).fails_with(2, "suspension.after");
+    serve(&["--lease=-1"]).fails_with(2, "is not a time like 500ms, 1.5s or 5m");
+    serve(&["--lease", "1s"]).fails_with(2, "suspension.after");
 }
 
 #[test]

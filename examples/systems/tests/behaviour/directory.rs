@@ -70,9 +70,9 @@ fn in_an_even_split_the_other_side_does_not_answer() {
     cluster.network.split(&side, &other);
     side.iter().for_each(|id| cluster.network.cut(Caller::Client, *id));
     cluster
-        .run_at(&other, &["lookup", "ann", "--timeout", "4"])
+        .run_at(&other, &["lookup", "ann", "--timeout", "4s"])
         .fails_with(3, "not executed before the deadline");
-    let output = cluster.run_at(&other, &["next", "--timeout", "4"]);
+    let output = cluster.run_at(&other, &["next", "--timeout", "4s"]);
     assert!([3, 4].contains(&output.code) && output.out.is_empty(), "{output:?}");
 }
 
@@ -85,9 +85,9 @@ fn in_an_even_split_clients_of_the_other_side_find_a_node_that_answers() {
     // The nodes of the other side come first in the clients' list.
     let nodes = [&other[..], &side[..]].concat();
     for _ in 0..3 {
-        cluster.run_at(&nodes, &["lookup", "ann", "--timeout", "20"]).ok();
+        cluster.run_at(&nodes, &["lookup", "ann", "--timeout", "20s"]).ok();
     }
-    cluster.run_at(&nodes, &["connect", "bob", "10.0.0.2:2", "--timeout", "20"]).ok();
+    cluster.run_at(&nodes, &["connect", "bob", "10.0.0.2:2", "--timeout", "20s"]).ok();
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn sequence_numbers_increase_and_never_repeat_across_failovers() {
         let leader = cluster.leader();
         std::thread::scope(|scope| {
             let cluster = &cluster;
-            let draw = || cluster.run(&["next", "40", "--timeout", "20"]);
+            let draw = || cluster.run(&["next", "40", "--timeout", "20s"]);
             let clients: Vec<_> = (0..3).map(|_| scope.spawn(draw)).collect();
             cluster.run(&["next"]).ok();
             cluster.signal(leader, "KILL");
@@ -173,7 +173,7 @@ fn all_state_is_restored_after_all_nodes_were_killed() {
     let before = numbers(&cluster.run(&["next", "2"]));
     cluster.ids().into_iter().for_each(|id| cluster.kill(id));
     cluster.ids().into_iter().for_each(|id| cluster.serve(id));
-    assert_eq!(cluster.run(&["lookup", "ann", "--timeout", "20"]).ok(), "ann 10.0.0.1:1\n");
+    assert_eq!(cluster.run(&["lookup", "ann", "--timeout", "20s"]).ok(), "ann 10.0.0.1:1\n");
     assert!(numbers(&cluster.run(&["next"]))[0] > before[1]);
 }
 

@@ -59,15 +59,15 @@ fn reads_at_a_candidate_are_local_and_marked() {
     cluster.ids().into_iter().filter(|id| *id != alone).for_each(|id| cluster.kill(id));
     let at = cluster.addresses(&[alone]);
     eventually("it is a candidate", || {
-        let output = cluster.run(&["status", "--timeout", "1"]);
+        let output = cluster.run(&["status", "--timeout", "1s"]);
         output.out.contains(&format!("{at} candidate,"))
     });
-    let run = |words: &[&str]| cluster.run(&[words, &["--at", &at, "--timeout", "2"]].concat());
+    let run = |words: &[&str]| cluster.run(&[words, &["--at", &at, "--timeout", "2s"]].concat());
     assert_eq!(run(&["last", "ann"]).ok(), "ann 1 (local: may be stale)\n");
     run(&["show", "ann", "2"]).fails_with(1, "the last one is 1 (local: may be stale)");
     run(&["last", "ann", "--level", "linearizable"])
         .fails_with(3, "not executed before the deadline");
-    let output = cluster.run(&["last", "ann", "--timeout", "4"]).ok();
+    let output = cluster.run(&["last", "ann", "--timeout", "4s"]).ok();
     assert_eq!(output, "ann 1 (local: may be stale)\n", "the answer is not marked");
 }
 
@@ -76,7 +76,7 @@ fn a_follower_redirects_writes_to_the_leader() {
     let cluster = orders(3);
     let leader = cluster.leader();
     let follower = followers(&cluster)[0];
-    let place = ["place", "ann", "eve", "adam", "--timeout", "3"];
+    let place = ["place", "ann", "eve", "adam", "--timeout", "3s"];
     // Followers do not forward, so nothing happens if the client cannot reach the leader.
     cluster.network.cut(Caller::Client, leader);
     let output = cluster.run_at(&[follower], &place);
@@ -103,7 +103,7 @@ fn a_leader_without_followers_does_not_commit() {
         "the order was placed without a quorum: {output:?}"
     );
     let at = cluster.addresses(&[leader]);
-    let output = cluster.run(&["last", "ann", "--at", &at, "--timeout", "2"]).ok();
+    let output = cluster.run(&["last", "ann", "--at", &at, "--timeout", "2s"]).ok();
     assert_eq!(output, "ann 1 (local: may be stale)\n", "an uncommitted order was applied");
     // The customer repeats the order with its number; it is placed once.
     cluster.serve(dead[0]);
@@ -126,7 +126,7 @@ fn a_restarted_follower_catches_up_its_log() {
     // is lost.
     let leader = cluster.leader();
     cluster.kill(leader);
-    let output = cluster.run(&["list", "--level", "linearizable", "--timeout", "20"]).ok();
+    let output = cluster.run(&["list", "--level", "linearizable", "--timeout", "20s"]).ok();
     assert_eq!(output, "ann 21\nbob 20\n");
     cluster.serve(leader);
     wait_until_all_have(&cluster, "ann 21\nbob 20\n");
@@ -142,7 +142,7 @@ fn the_maps_of_all_nodes_are_equal_at_the_end() {
         std::thread::scope(|scope| {
             let cluster = &cluster;
             let order = |customer| {
-                let place = ["place", customer, "eve", "adam", "--timeout", "20"];
+                let place = ["place", customer, "eve", "adam", "--timeout", "20s"];
                 move || (0..10).for_each(|_| drop(cluster.run(&place).ok()))
             };
             let running = customers.map(|customer| scope.spawn(order(customer)));

@@ -22,6 +22,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::exit::{CommandError, Exit};
 use crate::kv::Store;
+use crate::service_manager;
 use crate::settings::{Level, Settings, Sources};
 use crate::signals;
 use crate::values::ListenAddress;
@@ -95,13 +96,12 @@ async fn serve(
         error @ ServerError::OpenFiles { .. } => sources.error("connections_max", error),
         error => CommandError::invalid_input(error),
     })?;
+    let listening = format!("{id} of cluster {cluster} is listening on {}", server.address());
     // A closed standard output is no error.
-    let _ = writeln!(
-        std::io::stdout(),
-        "{id} of cluster {cluster} is listening on {}",
-        server.address()
-    );
+    let _ = writeln!(std::io::stdout(), "{listening}");
     let _endpoints = endpoints(&server.handle(), client.clone(), settings, sources).await?;
+    // A node is ready without a leader: the others may wait for this one to start.
+    service_manager::notify(&format!("READY=1\nSTATUS={listening}"));
     let handle = server.handle();
     let _reloads = hangups.spawn_for_each(move || match handle.reload_tls() {
         Ok(()) if !uses_tls => info!("SIGHUP ignored: the node uses no certificates"),
@@ -119,6 +119,7 @@ async fn serve(
         ended = server.stopped() => return ended.map(|()| Exit::Done).map_err(failed),
         signal = signal => info!(signal, "shutting down"),
     }
+    service_manager::notify("STOPPING=1");
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 

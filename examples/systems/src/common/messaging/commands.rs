@@ -236,6 +236,9 @@ fn dump(read: impl Fn(&Query) -> Result<Reply, CommandError>) -> CommandResult {
             let logged = if account.is_logged_in { "logged in" } else { "logged out" };
             let (user, history) = (&account.user, account.history);
             let mut text = format!("{user}: {logged}, history {history}, waiting");
+            if account.waiting.is_empty() {
+                text += " none";
+            }
             account.waiting.iter().try_for_each(|number| write!(text, " {number}")).ok();
             print_now(&(text + "\n"))?;
         }

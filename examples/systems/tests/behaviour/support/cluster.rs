@@ -256,7 +256,7 @@ impl Cluster {
     fn leader_where(&self, matches: impl Fn(&str) -> bool) -> u64 {
         let mut leader = None;
         eventually("there is a leader", || {
-            let status = self.run(&["status", "--timeout", "3"]);
+            let status = self.run(&["status", "--timeout", "3s"]);
             let mut lines = status.out.lines().filter(|line| line.contains(" leader,"));
             leader = lines.find(|line| matches(line)).and_then(first_number);
             leader.is_some()
@@ -271,7 +271,7 @@ impl Cluster {
 
     /// Waits until there is a leader and all nodes answer.
     pub(crate) fn wait_until_healthy(&self) {
-        eventually("the cluster is healthy", || self.run(&["status", "--timeout", "3"]).code == 0);
+        eventually("the cluster is healthy", || self.run(&["status", "--timeout", "3s"]).code == 0);
     }
 }
 

@@ -1,0 +1,13 @@
+//! Times on the command line.
+
+use std::time::Duration;
+
+use quorate::types::parse_duration;
+
+/// Parses the time of a flag: `500ms`, `1.5s`, `5m`.
+///
+/// # Errors
+/// The text is not a number with a unit.
+pub fn time(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| format!("`{text}` is not a time like 500ms, 1.5s or 5m"))
+}

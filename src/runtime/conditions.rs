@@ -1,0 +1,188 @@
+//! The conditions of a node that need an operator: the log has one line at WARN when a condition
+//! has lasted for a while, and one at INFO when it has ended.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::replica::Node;
+use crate::types::{Instant, NodeId, PeerStatus, RoleName, StateVerification};
+
+/// The interval at which the conditions are read.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time after which a condition is logged. Elections and restarts are shorter.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A condition that needs an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Condition {
+    NoLeader,
+    PeerSilent(NodeId),
+    DiskFull,
+    PeerDiskFull(NodeId),
+    StateDiffers,
+    NoMajority,
+}
+
+/// The present conditions of one node.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    present: BTreeMap<Condition, Presence>,
+    read_at: Option<Instant>,
+}
+
+/// The time since which a condition is present.
+#[derive(Clone, Copy, Debug)]
+struct Presence {
+    since: Instant,
+    is_logged: bool,
+}
+
+/// A line of the log about a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Begins(Condition),
+    Ends(Condition),
+}
+
+impl Conditions {
+    /// Reads the conditions of the node, at most once in each [`INTERVAL`], and logs the changes.
+    pub(super) fn log_changes(&mut self, now: Instant, node: &Node) {
+        if self.read_at.is_some_and(|read_at| now.since(read_at) < INTERVAL) {
+            return;
+        }
+        self.read_at = Some(now);
+        let leads = node.status().role == RoleName::Leader;
+        for line in self.update(now, leads, &of(node)) {
+            match line {
+                Line::Begins(condition) => warn!("{condition}"),
+                Line::Ends(condition) => info!("over: {condition}"),
+            }
+        }
+    }
+
+    /// Takes over the conditions that are present at `now`, and returns the lines to log. A node
+    /// that leads no more does not know whether a condition of a peer is over.
+    fn update(&mut self, now: Instant, leads: bool, present: &[Condition]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        self.present.retain(|condition, presence| {
+            let remains = present.contains(condition);
+            if !remains && presence.is_logged && (leads || !condition.is_of_peer()) {
+                lines.push(Line::Ends(*condition));
+            }
+            remains
+        });
+        for condition in present {
+            let new = Presence { since: now, is_logged: false };
+            let presence = self.present.entry(*condition).or_insert(new);
+            if !presence.is_logged && now.since(presence.since) >= PATIENCE {
+                presence.is_logged = true;
+                lines.push(Line::Begins(*condition));
+            }
+        }
+        lines
+    }
+}
+
+/// Returns the conditions of the node. Only a leader knows those of its peers.
+fn of(node: &Node) -> Vec<Condition> {
+    let status = node.status();
+    let mut present = Vec::new();
+    // A node that is no member, such as one that waits to be added, has no leader.
+    if status.leader.is_none() && node.raft().log().membership().is_voter(status.id) {
+        present.push(Condition::NoLeader);
+    }
+    if status.disk_full {
+        present.push(Condition::DiskFull);
+    }
+    match node.verification() {
+        StateVerification::Quarantined => present.push(Condition::StateDiffers),
+        StateVerification::NoMajority => present.push(Condition::NoMajority),
+        StateVerification::Unverified | StateVerification::Consistent => {}
+    }
+    if status.role == RoleName::Leader {
+        present.extend(node.peers().iter().filter_map(of_peer));
+    }
+    present
+}
+
+fn of_peer(peer: &PeerStatus) -> Option<Condition> {
+    match peer {
+        PeerStatus { suspected: true, .. } => Some(Condition::PeerSilent(peer.id)),
+        PeerStatus { disk_full: true, .. } => Some(Condition::PeerDiskFull(peer.id)),
+        _ => None,
+    }
+}
+
+impl Condition {
+    fn is_of_peer(self) -> bool {
+        matches!(self, Condition::PeerSilent(_) | Condition::PeerDiskFull(_))
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Condition::NoLeader => f.write_str(
+                "no leader: this node accepts no writes; a quorum of the voters must run and reach \
+                 one another",
+            ),
+            Condition::PeerSilent(peer) => write!(
+                f,
+                "{peer} does not answer its leader: start it, check the network, or replace it"
+            ),
+            Condition::DiskFull => f.write_str(
+                "the disk is full: the node accepts no new entries until there is free space",
+            ),
+            Condition::PeerDiskFull(peer) => write!(
+                f,
+                "the disk of {peer} is full: it accepts no new entries until there is free space"
+            ),
+            Condition::StateDiffers => f.write_str(
+                "quarantined: the state of this node differs from that of a majority; it applies \
+                 nothing and rejects reads until it has rebuilt its state from a snapshot",
+            ),
+            Condition::NoMajority => f.write_str(
+                "no majority of the nodes has the same state, so that the right one is unknown: \
+                 the node applies nothing and rejects reads; restore a backup",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(seconds: u64) -> Instant {
+        Instant(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn a_condition_is_logged_once_when_it_lasts_and_once_when_it_ends() {
+        let mut conditions = Conditions::default();
+        let (silent, full) = (Condition::PeerSilent(NodeId(2)), Condition::DiskFull);
+        let mut update =
+            |second, present: &[Condition]| conditions.update(after(second), true, present);
+        assert_eq!(update(0, &[silent]), []);
+        assert_eq!(update(4, &[silent, full]), []);
+        assert_eq!(update(5, &[silent, full]), [Line::Begins(silent)]);
+        assert_eq!(update(8, &[silent, full]), []);
+        assert_eq!(update(9, &[silent, full]), [Line::Begins(full)]);
+        assert_eq!(update(10, &[full]), [Line::Ends(silent)]);
+        assert_eq!(update(11, &[silent, full]), []);
+        assert_eq!(update(12, &[full]), [], "a condition that was not logged ends without a line");
+    }
+
+    #[test]
+    fn a_node_that_leads_no_more_does_not_say_that_a_peer_answers() {
+        let mut conditions = Conditions::default();
+        let silent = Condition::PeerSilent(NodeId(2));
+        assert_eq!(conditions.update(after(0), true, &[silent]), []);
+        assert_eq!(conditions.update(after(5), true, &[silent]), [Line::Begins(silent)]);
+        assert_eq!(conditions.update(after(6), false, &[]), []);
+    }
+}

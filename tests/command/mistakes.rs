@@ -1,0 +1,81 @@
+//! Clients that are configured for other nodes than the ones that they reach: each mistake has its
+//! own exit code, and is named at once.
+
+use crate::addresses::free_address;
+use crate::nodes::Nodes;
+
+/// The ids of both clusters, and the certificates of the first one, are drawn by `certs`.
+const PRINCIPALS: [&str; 6] = ["--nodes", "1,2", "--admins", "ops", "--clients", "app"];
+
+/// A timeout that no client may wait for: the tests would take minutes.
+const TIMEOUT: [&str; 2] = ["--timeout", "2min"];
+
+/// Starts node 1, with TLS, and node 2, without, as clusters of their own.
+fn two_clusters() -> Nodes {
+    let mut nodes = Nodes::none(2);
+    nodes.quorate(&[&["certs", "certs"], &PRINCIPALS[..]].concat()).ok();
+    let certs = nodes.root().join("certs").to_string_lossy().into_owned();
+    nodes.serve_with(1, &["--members", &nodes.listed(&[1]), "--certs", &certs]);
+    nodes.serve_with(2, &["--members", &nodes.listed(&[2])]);
+    nodes
+}
+
+/// Runs a write and the status with these flags, and checks that both fail with this exit code and
+/// this text.
+fn fails(nodes: &Nodes, flags: &[&str], code: i32, text: &str) {
+    for words in [&["put", "k", "v"][..], &["status"]] {
+        nodes.quorate(&[words, flags, &TIMEOUT].concat()).fails_with(code, text);
+    }
+}
+
+#[test]
+fn each_mistake_of_a_client_has_its_own_exit_code() {
+    let nodes = two_clusters();
+    let [tls, plain] = [1, 2].map(|id| nodes.address(id).to_string());
+    let with = |certs| ["--certs", certs, "--as", "client/app"];
+    nodes.quorate(&[&["put", "k", "v", "--nodes", &tls], &with("certs")[..]].concat()).ok();
+    nodes.quorate(&["put", "k", "v", "--nodes", &plain]).ok();
+
+    let other_name = ["--nodes", &plain, "--cluster", "other"];
+    fails(&nodes, &other_name, 7, "but the client expects");
+    fails(&nodes, &["--nodes", &tls], 8, "uses TLS, but this end does not");
+    let to_plain = [&["--nodes", &plain], &with("certs")[..]].concat();
+    fails(&nodes, &to_plain, 8, "the remote does not use TLS, but this end does");
+
+    let cluster = std::fs::read_to_string(nodes.root().join("certs/cluster"));
+    let cluster = cluster.expect("the file exists");
+    let of_others = ["certs", "others", "--cluster", cluster.trim()];
+    nodes.quorate(&[&of_others, &PRINCIPALS[..]].concat()).ok();
+    let foreign = [&["--nodes", &tls], &with("others")[..]].concat();
+    fails(&nodes, &foreign, 9, "no trusted authority of its role has issued the certificate");
+    // The client trusts the node, but the node does not trust the client.
+    for file in ["admin-authority.pem", "client-authority.pem", "node-authority.pem"] {
+        let from = nodes.root().join("certs").join(file);
+        std::fs::copy(from, nodes.root().join("others").join(file)).expect("the file exists");
+    }
+    let untrusted = "it trusts no authority that has issued this end's certificate";
+    fails(&nodes, &foreign, 9, untrusted);
+    // Nodes that are not reachable hide nothing.
+    let dead = free_address();
+    let several = format!("{dead},{tls},{dead}");
+    fails(&nodes, &[&["--nodes", &several], &with("others")[..]].concat(), 9, untrusted);
+
+    let order = [&["transfer", "--nodes", &tls], &with("certs")[..]].concat();
+    nodes.quorate(&order).fails_with(10, "requires an administrator");
+}
+
+#[test]
+fn the_flags_of_nodes_and_members_are_distinguished() {
+    let nodes = Nodes::none(0);
+    let members = ["get", "k", "--members", "1=127.0.0.1:7101"];
+    nodes.quorate(&members).fails_with(2, "the addresses of nodes by '--nodes HOST:PORT,…'");
+    let with_id = ["get", "k", "--nodes", "1=127.0.0.1:7101"];
+    nodes.quorate(&with_id).fails_with(2, "takes only its address, 127.0.0.1:7101");
+    let serve = ["serve", "--id", "1", "--data-dir", "d1"];
+    let by_nodes = [&serve[..], &["--nodes", "127.0.0.1:7101"]].concat();
+    nodes.quorate(&by_nodes).fails_with(2, "with their ids by '--members ID=ADDRESS,…'");
+    let without_id = [&serve[..], &["--members", "127.0.0.1:7101"]].concat();
+    nodes.quorate(&without_id).fails_with(2, "has no id of a node: write ID=ADDRESS:PORT");
+    let certs = ["certs", "certs", "--nodes", "127.0.0.1:7101"];
+    nodes.quorate(&certs).fails_with(2, "is not the id of a node");
+}
