@@ -70,13 +70,11 @@ pub struct Raft {
 impl Raft {
     /// Starts a node as a follower that knows no leader.
     ///
-    /// `restored` is exactly the durable state. `seed` feeds the election jitter and the number
-    /// that identifies this start. It must differ between any two starts of the node, because a
-    /// reply to an earlier start could otherwise be taken for a reply to this one.
+    /// `restored` is exactly the durable state. `seed` feeds the election jitter and identifies this
+    /// start. No two starts may have the same one, or replies to an earlier start count for this.
     ///
     /// # Errors
-    /// [`StartError::Config`] if [`Config::check`] fails; [`StartError::Restored`] if the parts of
-    /// `restored` contradict one another.
+    /// A [`StartError`] if [`Config::check`] fails, or the parts of `restored` contradict each other.
     pub fn new(
         config: Config,
         restored: Restored,
