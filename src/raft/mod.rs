@@ -70,11 +70,11 @@ pub struct Raft {
 impl Raft {
     /// Starts a node as a follower that knows no leader.
     ///
-    /// `restored` is exactly the durable state. `seed` feeds the election jitter and identifies this
-    /// start. No two starts may have the same one, or replies to an earlier start count for this.
+    /// `restored` is exactly the durable state. `seed` feeds the election jitter and identifies
+    /// this start: with an equal one, replies to an earlier start would count for this one.
     ///
     /// # Errors
-    /// A [`StartError`] if [`Config::check`] fails, or the parts of `restored` contradict each other.
+    /// A [`StartError`] if [`Config::check`] fails, or parts of `restored` contradict each other.
     pub fn new(
         config: Config,
         restored: Restored,
