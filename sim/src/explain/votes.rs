@@ -201,6 +201,17 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
         ));
     }
     counted.push(leader);
+    counts_votes(history, draft, leader, term, &counted);
+}
+
+/// Explains the election of a leader by the votes of `counted`, itself included.
+fn counts_votes(
+    history: &History<'_>,
+    draft: &mut Draft,
+    leader: NodeId,
+    term: Term,
+    counted: &[NodeId],
+) {
     let membership = history.membership(leader, history.failing);
     let mut safe = BTreeSet::new();
     let mut without = Vec::new();
@@ -213,14 +224,11 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
         }
     }
     let again: Vec<NodeId> =
-        counted.iter().copied().filter(|node| times(&counted, *node) > 1).collect();
+        counted.iter().copied().filter(|node| times(counted, *node) > 1).collect();
     let counted_safe = safe.len();
     let is_quorum = is_majority(membership, &safe);
     let (safe, count) = (listed(safe), membership.voters().count());
-    let stale = history.grants(leader, term).into_iter().find_map(|(_, from, sending)| {
-        let message = history.event(sending).message()?;
-        (message.term != term).then_some((from, message.term))
-    });
+    let stale = stale_vote(history, leader, term);
     if let Some((node, of)) = stale.filter(|_| !is_quorum) {
         return draft.cause(format!(
             "{leader} counts {node}'s vote of term {of} in term {term}, and becomes leader \
@@ -228,7 +236,7 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
         ));
     }
     if let Some(node) = again.first().filter(|_| !is_quorum) {
-        let times = times(&counted, *node);
+        let times = times(counted, *node);
         return draft.cause(format!(
             "{leader} counts {node}'s vote in term {term} {times} times, and becomes leader \
              although only {safe} of {count} voters voted for it"
@@ -265,6 +273,14 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
         "{leader} becomes leader of term {term}, but of the {count} voters of {membership} only \
          {safe} have a durable vote for it, which is not a quorum"
     ));
+}
+
+/// A vote of another term that the leader counted, with its voter.
+fn stale_vote(history: &History<'_>, leader: NodeId, term: Term) -> Option<(NodeId, Term)> {
+    history.grants(leader, term).into_iter().find_map(|(_, from, sending)| {
+        let message = history.event(sending).message()?;
+        (message.term != term).then_some((from, message.term))
+    })
 }
 
 /// Whether the nodes are a majority of each set of voters, or half of it with the casting vote.
