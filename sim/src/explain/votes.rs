@@ -228,7 +228,7 @@ fn counts_votes(
     let counted_safe = safe.len();
     let is_quorum = is_majority(membership, &safe);
     let (safe, count) = (listed(safe), membership.voters().count());
-    let stale = stale_vote(history, leader, term);
+    let stale = stale_vote(history, draft, leader, term);
     if let Some((node, of)) = stale.filter(|_| !is_quorum) {
         return draft.cause(format!(
             "{leader} counts {node}'s vote of term {of} in term {term}, and becomes leader \
@@ -275,17 +275,22 @@ fn counts_votes(
     ));
 }
 
-/// A vote of another term that the leader counted, with its voter.
-fn stale_vote(history: &History<'_>, leader: NodeId, term: Term) -> Option<(NodeId, Term)> {
-    history.grants(leader, term).into_iter().find_map(|(_, from, sending)| {
-        let message = history.event(sending).message()?;
-        (message.term != term).then_some((from, message.term))
-    })
+/// A vote of an earlier term that the leader received as a candidate and did not reject.
+fn stale_vote(
+    history: &History<'_>,
+    draft: &mut Draft,
+    leader: NodeId,
+    term: Term,
+) -> Option<(NodeId, Term)> {
+    let (id, node, of) = history.stale_grants(leader, term).pop()?;
+    let sentence = format!("{leader} receives {node}'s vote of term {of} in term {term}");
+    draft.fact(id, history.at(id), sentence);
+    Some((node, of))
 }
 
 /// Whether the nodes are a majority of each set of voters, or half of it with the casting vote.
 /// Counted independently of the core, whose count may be the bug.
-fn is_majority(membership: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
+pub(super) fn is_majority(membership: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
     let sets = [membership.incoming(), membership.outgoing()];
     sets.iter().filter(|voters| !voters.is_empty()).all(|voters| {
         let votes = 2 * voters.iter().filter(|voter| nodes.contains(voter)).count();
