@@ -82,7 +82,7 @@ pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<E
     let elapsed = progress.finish();
     let seed_options = arguments.seed_options;
     let shrunk = match arguments.output.shrinks() {
-        true => shrink::first_of_each(program, &summary.failed, seed_options, &arguments.output)?,
+        true => shrink::first_of_each(program, &summary.failed, seed_options, &arguments.output),
         false => BTreeMap::new(),
     };
     let report = Report {
