@@ -118,9 +118,9 @@ impl Object {
     }
 
     /// Returns the object whose model is a state machine: `fresh` creates the machine. A state of
-    /// the model is a snapshot, compared by its digest; a step clones the machine that is in that
-    /// state. The machine always gets the same index, so a machine whose replies depend on the
-    /// index needs another model.
+    /// the model is a snapshot, compared by its digest, so a snapshot must be the whole state; a
+    /// step clones the machine that is in that state. The machine always gets the same index, so a
+    /// machine whose replies depend on the index needs another model.
     #[must_use]
     pub fn machine<S: StateMachine + Clone + Send + 'static>(
         fresh: impl Fn() -> S + Clone + Send + Sync + 'static,
