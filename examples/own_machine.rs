@@ -1,5 +1,5 @@
 //! Your own state machine under chaos: the service, its clients' requests, its invariant, and a
-//! command for it with everything that `cargo sim` does: `cargo run --example own_machine -- --help`.
+//! command with everything that `cargo sim` does: `cargo run --example own_machine -- --help`.
 
 use std::io::{self, Read};
 use std::{env, process::ExitCode};

@@ -106,7 +106,11 @@ fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
 
 #[cfg(feature = "cli")]
 fn described(seed: u64, failure: Failure, options: &RunOptions) -> ChaosFailure {
-    let known = crate::cli::chaos::failed_run(&options.workload, seed);
+    // A run that differs each time cannot be shrunk.
+    let known = match failure {
+        Failure::Nondeterminism(_) => crate::cli::chaos::FailedRun::default(),
+        _ => crate::cli::chaos::failed_run(&options.workload, seed),
+    };
     let trace = if known.scenario.is_empty() { trace_of(seed, options) } else { Vec::new() };
     let crate::cli::chaos::FailedRun { cause, scenario, operations, files, next } = known;
     ChaosFailure { seed, failure, cause, scenario, operations, files, next, trace }

@@ -1,4 +1,4 @@
-//! A chaos run of a user's machine that fails: what its error tells the user.
+//! A chaos run of a user's machine that fails: its error has what the command would print.
 
 use std::fs;
 use std::io::{self, Read};

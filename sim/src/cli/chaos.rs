@@ -26,12 +26,12 @@ const OPERATIONS_MAX: usize = 20;
 /// The name of the command in the replay lines; a user chooses the real one.
 const COMMAND: &str = "cargo run --example chaos --";
 
-/// What is known of a failed run.
+/// The explanation of a failed run, and the files about it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FailedRun {
     /// The cause in one sentence.
     pub(crate) cause: String,
-    /// The shrunk scenario.
+    /// The lines of the smallest scenario that was found to fail in the same way.
     pub(crate) scenario: Vec<String>,
     /// The clients' operations of the shrunk run, in the words of the workload.
     pub(crate) operations: Vec<String>,

@@ -41,7 +41,7 @@ pub(crate) fn execute(program: &Program, arguments: &MergeArguments) -> Result<E
         interrupt::listen(true);
         panics::silence_in_seeds();
         let (failed, seed_options) = (&report.summary.failed, report.seed_options);
-        let shrunk = shrink::first_of_each(program, failed, seed_options, &arguments.output)?;
+        let shrunk = shrink::first_of_each(program, failed, seed_options, &arguments.output);
         report.shrunk.extend(shrunk);
     }
     outputs.write(&report)?;

@@ -105,7 +105,7 @@ pub(crate) fn first_of_each(
     failed: &[FailedSeed],
     seed_options: SeedOptions,
     output: &OutputArguments,
-) -> Result<BTreeMap<u64, ShrunkRecord>, CommandError> {
+) -> BTreeMap<u64, ShrunkRecord> {
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let (mut seen, mut records) = (BTreeSet::new(), BTreeMap::new());
     for FailedSeed { seed, failure, .. } in failed {
@@ -125,11 +125,14 @@ pub(crate) fn first_of_each(
             console::print_line(&text)
         }
         if let Some(folder) = &output.shrink_to {
-            keep(program, folder, &replay, &shrunk)?;
+            // The report of the sweep is worth more than a directory.
+            if let Err(error) = keep(program, folder, &replay, &shrunk) {
+                eprintln!("error: {error}");
+            }
         }
         records.insert(*seed, record(&shrunk, took));
     }
-    Ok(records)
+    records
 }
 
 /// Shrinks a case within the limits for one kind of failure of a sweep.

@@ -80,19 +80,18 @@ pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<E
     });
     trace.iter().for_each(Trace::flush);
     let elapsed = progress.finish();
-    let (seed_options, replayed_seed) = (arguments.seed_options, arguments.seed);
+    let seed_options = arguments.seed_options;
     let shrunk = match arguments.output.shrinks() {
-        true => shrink::first_of_each(program, &summary.failed, seed_options, &arguments.output)?,
+        true => shrink::first_of_each(program, &summary.failed, seed_options, &arguments.output),
         false => BTreeMap::new(),
     };
-    let program = program.name.clone();
     let report = Report {
-        program,
+        program: program.name.clone(),
         seed_options,
         seeds,
         parts: None,
         jobs,
-        replayed_seed,
+        replayed_seed: arguments.seed,
         canary,
         summary,
         shrunk,

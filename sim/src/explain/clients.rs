@@ -201,8 +201,8 @@ fn heard_since(history: &History<'_>, node: NodeId, op: OpId) -> String {
             "{node} received no message from another node between the request and the answer"
         ),
         true => format!(
-            "{node} received messages from other nodes between the request and the answer, but \
-             the answer was not delayed until it included that"
+            "{node} received messages from other nodes between the request and the answer, but it \
+             answered without the newer commands"
         ),
     }
 }

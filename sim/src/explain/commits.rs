@@ -10,6 +10,7 @@ use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::History;
 use crate::explain::phrases::{self, listed};
+use crate::explain::votes;
 use crate::record::EventId;
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
@@ -206,8 +207,8 @@ fn commits(history: &History<'_>, draft: &mut Draft, step: EventId, now: &Status
     } else {
         String::new()
     };
-    let has = |id: NodeId| holders.contains(&id);
-    if quorum::is_quorum(membership, has) || history.check() == Some("S33") {
+    let durable = holders.iter().copied().collect();
+    if votes::is_majority(membership, &durable) || history.check() == Some("S33") {
         return;
     }
     draft.cause(format!(

@@ -43,6 +43,8 @@ pub(super) fn blocked_link(history: &History<'_>, draft: &mut Draft, pair: [Node
             EventKind::PlanOpEnded(op) => {
                 open.remove(op);
             }
+            // Later messages are blocked or not by the stabilization phase.
+            EventKind::Stabilized(_) => break,
             EventKind::Dropped { reason: LossReason::Blocked, .. } => {
                 let from = event.cause.and_then(|cause| history.event(cause).node);
                 let ends = [from, event.node];
@@ -188,13 +190,7 @@ pub(super) fn election(
         } else {
             String::new()
         };
-        let of = history.event(sending).message().map_or(term, |message| message.term);
-        let sentence = match of == term {
-            true => format!("{leader} receives {from}'s vote in term {term}{late}"),
-            false => format!(
-                "{leader} receives {from}'s vote of term {of}, and counts it in term {term}{late}"
-            ),
-        };
+        let sentence = format!("{leader} receives {from}'s vote in term {term}{late}");
         draft.fact(id, history.at(id), sentence);
         voters.push(from);
     }

@@ -282,21 +282,35 @@ impl<'a> History<'a> {
     }
 
     /// The granted votes that a candidate received in a term: the input, the voter and the sending.
-    /// A vote of another term is among them if the candidate did not reject it.
     pub(super) fn grants(&self, candidate: NodeId, term: Term) -> Vec<(EventId, NodeId, EventId)> {
         let grant = |(id, _): (EventId, &Event)| {
             let (sending, message) = self.message_of(id)?;
             let granted = matches!(message.body, Body::RequestVoteReply { granted: true, .. });
+            (granted && message.term == term).then_some((id, message.from, sending))
+        };
+        self.events_of(candidate).filter_map(grant).collect()
+    }
+
+    /// The votes of earlier terms that a candidate of the term received and did not reject: the
+    /// input, the voter and the term of the vote.
+    pub(super) fn stale_grants(
+        &self,
+        candidate: NodeId,
+        term: Term,
+    ) -> Vec<(EventId, NodeId, Term)> {
+        let grant = |(id, _): (EventId, &Event)| {
+            let (_, message) = self.message_of(id)?;
+            let granted = matches!(message.body, Body::RequestVoteReply { granted: true, .. });
             let stands = |now: &Status| now.term == term && now.role == RoleName::Candidate;
-            let counts = message.term == term
-                || self.state_before(id).is_some_and(stands) && !self.rejects(id);
-            (granted && counts).then_some((id, message.from, sending))
+            let is_stale = granted && message.term < term;
+            let counts = is_stale && self.state_before(id).is_some_and(stands) && !self.rejects(id);
+            counts.then_some((id, message.from, message.term))
         };
         self.events_of(candidate).filter_map(grant).collect()
     }
 
     /// Whether a node rejected the message that it received in an input.
-    pub(super) fn rejects(&self, step: EventId) -> bool {
+    fn rejects(&self, step: EventId) -> bool {
         let Some(node) = self.event(step).node else { return false };
         let mut later = self.events_of(node).skip_while(|(id, _)| *id <= step);
         let next = later.find(|(_, event)| {

@@ -201,6 +201,17 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
         ));
     }
     counted.push(leader);
+    counts_votes(history, draft, leader, term, &counted);
+}
+
+/// Explains the election of a leader by the votes of `counted`, itself included.
+fn counts_votes(
+    history: &History<'_>,
+    draft: &mut Draft,
+    leader: NodeId,
+    term: Term,
+    counted: &[NodeId],
+) {
     let membership = history.membership(leader, history.failing);
     let mut safe = BTreeSet::new();
     let mut without = Vec::new();
@@ -213,14 +224,11 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
         }
     }
     let again: Vec<NodeId> =
-        counted.iter().copied().filter(|node| times(&counted, *node) > 1).collect();
+        counted.iter().copied().filter(|node| times(counted, *node) > 1).collect();
     let counted_safe = safe.len();
     let is_quorum = is_majority(membership, &safe);
     let (safe, count) = (listed(safe), membership.voters().count());
-    let stale = history.grants(leader, term).into_iter().find_map(|(_, from, sending)| {
-        let message = history.event(sending).message()?;
-        (message.term != term).then_some((from, message.term))
-    });
+    let stale = stale_vote(history, draft, leader, term);
     if let Some((node, of)) = stale.filter(|_| !is_quorum) {
         return draft.cause(format!(
             "{leader} counts {node}'s vote of term {of} in term {term}, and becomes leader \
@@ -228,7 +236,7 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
         ));
     }
     if let Some(node) = again.first().filter(|_| !is_quorum) {
-        let times = times(&counted, *node);
+        let times = times(counted, *node);
         return draft.cause(format!(
             "{leader} counts {node}'s vote in term {term} {times} times, and becomes leader \
              although only {safe} of {count} voters voted for it"
@@ -267,9 +275,22 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
     ));
 }
 
+/// A vote of an earlier term that the leader received as a candidate and did not reject.
+fn stale_vote(
+    history: &History<'_>,
+    draft: &mut Draft,
+    leader: NodeId,
+    term: Term,
+) -> Option<(NodeId, Term)> {
+    let (id, node, of) = history.stale_grants(leader, term).pop()?;
+    let sentence = format!("{leader} receives {node}'s vote of term {of} in term {term}");
+    draft.fact(id, history.at(id), sentence);
+    Some((node, of))
+}
+
 /// Whether the nodes are a majority of each set of voters, or half of it with the casting vote.
 /// Counted independently of the core, whose count may be the bug.
-fn is_majority(membership: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
+pub(super) fn is_majority(membership: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
     let sets = [membership.incoming(), membership.outgoing()];
     sets.iter().filter(|voters| !voters.is_empty()).all(|voters| {
         let votes = 2 * voters.iter().filter(|voter| nodes.contains(voter)).count();

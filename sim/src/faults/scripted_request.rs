@@ -57,6 +57,8 @@ pub enum ScriptedOutcome {
     /// The key has this value. For a compare-and-swap: the value differs from the expected one, so
     /// nothing was written.
     Value(Option<String>),
+    /// The answer says that the store declines the request.
+    Declined,
     /// The client got no reply before its request timeout.
     NoReply,
 }
@@ -286,6 +288,7 @@ impl ScriptedOutcome {
         match self {
             ScriptedOutcome::Done => "that the write was executed".to_owned(),
             ScriptedOutcome::Value(value) => format!("{key}={}", ValueText(value)),
+            ScriptedOutcome::Declined => "that the request was declined".to_owned(),
             ScriptedOutcome::NoReply => "no answer".to_owned(),
         }
     }

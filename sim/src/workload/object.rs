@@ -118,11 +118,11 @@ impl Object {
     }
 
     /// Returns the object whose model is a state machine: `fresh` creates the machine. A state of
-    /// the model is a snapshot; a machine is restored from one only if the step does not begin in
-    /// the state in which the last one ended. The machine always gets the same index, so a machine
-    /// whose replies depend on the index needs another model.
+    /// the model is a snapshot, compared by its digest, so a snapshot must be the whole state; a
+    /// step clones the machine that is in that state. The machine always gets the same index, so a
+    /// machine whose replies depend on the index needs another model.
     #[must_use]
-    pub fn machine<S: StateMachine + Send + 'static>(
+    pub fn machine<S: StateMachine + Clone + Send + 'static>(
         fresh: impl Fn() -> S + Clone + Send + Sync + 'static,
     ) -> Object {
         Object::new(

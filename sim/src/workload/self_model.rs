@@ -25,17 +25,22 @@ pub(super) struct MachineState {
     snapshot: Arc<[u8]>,
 }
 
-/// The steps so far. A search takes the same steps again and again, and most steps begin in the
-/// state in which the one before ended: neither restores a machine.
+/// A state's digest, and an operation in that state.
+type StepKey = ([u64; 2], MachineOperation);
+
+/// The result of a step, and the state after it, once a step with that result was taken.
+type StepResult = (Box<[u8]>, Option<MachineState>);
+
+/// The steps so far. A search takes the same steps again and again, and many from one state.
 struct Steps<S> {
-    /// The machine of the last step, and the digest of its state.
-    machine: Option<([u64; 2], S)>,
-    known: BTreeMap<([u64; 2], MachineOperation), (Box<[u8]>, MachineState)>,
-    /// The bytes of the snapshots of the known steps.
+    /// Machines by the digests of their states.
+    machines: BTreeMap<[u64; 2], S>,
+    known: BTreeMap<StepKey, StepResult>,
+    /// The bytes of the snapshots of the known steps, each of which also has a machine.
     bytes: usize,
 }
 
-/// The most bytes of snapshots that the known steps keep; then all are forgotten.
+/// The most bytes of snapshots that the known steps keep; then all are forgotten, and the machines.
 const STEP_BYTES_MAX: usize = 64 << 20;
 
 /// An operation on the state machine.
@@ -45,24 +50,23 @@ pub(super) enum MachineOperation {
     Query(Box<[u8]>),
 }
 
-impl<S: StateMachine, F: Fn() -> S> SelfModel<S, F> {
+impl<S: StateMachine + Clone, F: Fn() -> S> SelfModel<S, F> {
     pub(super) fn new(fresh: F) -> SelfModel<S, F> {
-        let steps = Steps { machine: None, known: BTreeMap::new(), bytes: 0 };
+        let steps = Steps { machines: BTreeMap::new(), known: BTreeMap::new(), bytes: 0 };
         SelfModel { fresh, steps: Mutex::new(steps) }
     }
 
-    /// Returns a machine in a state: that of the last step, or a restored one.
-    fn machine_in(&self, state: &MachineState, last: Option<([u64; 2], S)>) -> S {
-        if let Some((_, machine)) = last.filter(|(digest, _)| *digest == state.digest) {
-            return machine;
-        }
-        let mut machine = (self.fresh)();
-        machine.restore(&mut &state.snapshot[..]).expect("a snapshot can be restored from");
-        machine
+    /// Returns the machine in a state, which is restored if no step ended in that state lately.
+    fn machine_in<'a>(&self, steps: &'a mut Steps<S>, state: &MachineState) -> &'a S {
+        steps.machines.entry(state.digest).or_insert_with(|| {
+            let mut machine = (self.fresh)();
+            machine.restore(&mut &state.snapshot[..]).expect("a snapshot can be restored from");
+            machine
+        })
     }
 }
 
-impl<S: StateMachine + Send, F: Fn() -> S + Sync> Model for SelfModel<S, F> {
+impl<S: StateMachine + Clone + Send, F: Fn() -> S + Sync> Model for SelfModel<S, F> {
     type State = MachineState;
     type Op = MachineOperation;
     type Ret = Box<[u8]>;
@@ -80,26 +84,37 @@ impl<S: StateMachine + Send, F: Fn() -> S + Sync> Model for SelfModel<S, F> {
         let fits = |result: &[u8]| ret.is_none_or(|ret| **ret == *result);
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (state.digest, op.clone());
-        if let Some((result, after)) = steps.known.get(&key) {
-            return fits(result).then(|| after.clone());
+        match steps.known.get(&key) {
+            Some((result, _)) if !fits(result) => return None,
+            Some((_, Some(after))) => return Some(after.clone()),
+            Some((_, None)) | None => {}
         }
-        let mut machine = self.machine_in(state, steps.machine.take());
+        let machine = self.machine_in(&mut steps, state);
         let (result, after) = match op {
             MachineOperation::Command(command) => {
+                let mut machine = machine.clone();
                 let result = machine.apply(Index(1), command);
-                (result, MachineState::of(&machine))
+                // The state after an impossible result is of no use.
+                let after = fits(&result).then(|| MachineState::of(&machine));
+                if let Some(after) = &after {
+                    steps.bytes += after.snapshot.len();
+                    steps.machines.insert(after.digest, machine);
+                }
+                (result, after)
             }
-            MachineOperation::Query(query) => (machine.query(query), state.clone()),
+            MachineOperation::Query(query) => {
+                let result = machine.query(query);
+                let after = fits(&result).then(|| state.clone());
+                (result, after)
+            }
         };
-        steps.machine = Some((after.digest, machine));
-        let after_step = fits(&result).then(|| after.clone());
-        steps.bytes += after.snapshot.len() + result.len();
         if steps.bytes > STEP_BYTES_MAX {
             steps.known.clear();
+            steps.machines.clear();
             steps.bytes = 0;
         }
-        steps.known.insert(key, (result.into(), after));
-        after_step
+        steps.known.insert(key, (result.into(), after.clone()));
+        after
     }
 
     fn unhashed_bytes(&self, state: &MachineState) -> usize {
@@ -133,7 +148,8 @@ impl MachineState {
     fn of(machine: &impl StateMachine) -> MachineState {
         let mut bytes = Vec::new();
         machine.snapshot().read_to_end(&mut bytes).expect("a state in memory can be read");
-        let other = bytes.chunks(8).rev().fold(0, |hash, word| mix(hash, of_bytes(word)));
+        let (words, _) = bytes.as_chunks::<8>();
+        let other = words.iter().rev().fold(0, |hash, word| mix(u64::from_le_bytes(*word), hash));
         MachineState { digest: [of_bytes(&bytes), other], snapshot: bytes.into() }
     }
 }
@@ -155,5 +171,62 @@ impl Hash for MachineState {
 impl fmt::Debug for MachineState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.snapshot.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A sum of bytes that counts how often it is restored.
+    #[derive(Clone)]
+    struct Sum(u64, Arc<AtomicUsize>);
+
+    impl StateMachine for Sum {
+        fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+            self.0 += u64::from(command[0]);
+            self.0.to_le_bytes().to_vec()
+        }
+
+        fn query(&self, _: &[u8]) -> Vec<u8> {
+            self.0.to_le_bytes().to_vec()
+        }
+
+        fn snapshot(&self) -> Box<dyn Read + Send> {
+            Box::new(io::Cursor::new(self.0.to_le_bytes()))
+        }
+
+        fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            let mut bytes = [0; 8];
+            snapshot.read_exact(&mut bytes)?;
+            self.0 = u64::from_le_bytes(bytes);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_a_step_from_a_new_state_restores_a_machine() {
+        let restored = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&restored);
+        let model = SelfModel::new(move || Sum(0, Arc::clone(&restored)));
+        let add = |number: u8| MachineOperation::Command([number].into());
+        let sum = |number: u64| Box::<[u8]>::from(number.to_le_bytes());
+        let init = model.init();
+        let first = model.step(&init, &add(3), Some(&sum(3))).expect("3 is the sum");
+        assert_eq!(count.swap(0, Ordering::Relaxed), 1, "no machine was in the first state");
+        let second = model.step(&first, &add(4), None).expect("any result will do");
+        let query = MachineOperation::Query([].into());
+        assert_eq!(model.step(&second, &query, Some(&sum(7))), Some(second.clone()));
+        assert_eq!(model.step(&second, &query, Some(&sum(8))), None);
+        assert_eq!(model.step(&init, &add(3), Some(&sum(4))), None, "the step is known");
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+        let other = model.step(&init, &add(7), None).expect("any result will do");
+        assert_eq!(count.load(Ordering::Relaxed), 0, "the machine of the first state was kept");
+        assert_eq!(other, second, "the same state by another way");
+        assert_ne!(first, second);
     }
 }

@@ -93,8 +93,8 @@ fn a_leader_forgets_a_peer_that_starts_anew() {
     assert_eq!(stage.violation(), None);
 }
 
-/// Node 2 has not heard of term 3 when its disk completes a write of term 1. The leader of term 2,
-/// whom node 1 followed, may have replaced the entry.
+/// Node 2 has not heard of term 3 when its disk completes a write of term 1. The leader of term 2
+/// may have replaced the entry on node 1.
 #[test]
 fn an_acknowledgement_of_an_earlier_term_promises_nothing_in_a_later_one() {
     let mut stage = led();

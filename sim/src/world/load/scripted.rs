@@ -36,7 +36,7 @@ impl ScriptedRequests {
                 ScriptedOutcome::Value(Some(String::from_utf8_lossy(value).into_owned()))
             }
             Some(Reply::TooLong | Reply::NoSpace | Reply::Malformed) | None => {
-                ScriptedOutcome::NoReply
+                ScriptedOutcome::Declined
             }
         });
     }
