@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::recordings::Found;
+use crate::cli::recordings::found::Found;
 use crate::cli::recordings::window::Window;
 use crate::recordings::{
     AccountLine, CheckedRecordings, ClockOffset, Leadership, NodeRecording, PlaybackError,
