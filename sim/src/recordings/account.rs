@@ -161,7 +161,7 @@ impl Account {
         let last = std::mem::replace(&mut self.node(node).last_step, at);
         self.node(node).election_timeout = timeout;
         if late >= timeout {
-            self.silences.listens(node, at);
+            self.silences.returns(node, at);
             let pause = at.since(last);
             self.push(event, state, Some(step), Note::TookNoStep { pause, late });
         }
@@ -186,7 +186,7 @@ impl Account {
         let node = self.node(event.node);
         let before = node.start.replace(header.start);
         (node.last_step, node.election_timeout) = (event.at, state.config.election_timeout_min);
-        self.silences.listens(event.node, event.at);
+        self.silences.returns(event.node, event.at);
         if before == Some(header.start) {
             let end = self.lines.iter_mut().rfind(|line| line.node == event.node);
             if let Some(line) = end.filter(|line| line.note == Note::Ends) {

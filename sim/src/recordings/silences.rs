@@ -41,9 +41,10 @@ impl Silences {
         Silence { from, since, sent }
     }
 
-    /// Notes that a node listens from now on: it may have missed messages before.
-    pub(super) fn listens(&mut self, node: NodeId, at: SimTime) {
-        let links = self.links.iter_mut().filter(|((_, to), _)| *to == node);
+    /// Notes that a node was down or paused up to now: nothing could arrive at it, or from it.
+    pub(super) fn returns(&mut self, node: NodeId, at: SimTime) {
+        let has_node = |(from, to): &(NodeId, NodeId)| *from == node || *to == node;
+        let links = self.links.iter_mut().filter(|(link, _)| has_node(link));
         links.for_each(|(_, link)| *link = Link { since: at, sent: 0 });
     }
 
@@ -69,7 +70,7 @@ mod tests {
         assert_eq!(silences.of(two).collect::<Vec<_>>(), [silence]);
         assert_eq!(silences.arrived(one, two, SimTime(40)), silence);
         silences.sent(one, two, SimTime(50));
-        silences.listens(two, SimTime(60));
+        silences.returns(two, SimTime(60));
         let nothing = Silence { from: one, since: SimTime(60), sent: 0 };
         assert_eq!(silences.arrived(one, two, SimTime(70)), nothing);
     }
