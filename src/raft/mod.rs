@@ -176,12 +176,6 @@ impl Raft {
         self.common.log().membership()
     }
 
-    /// The bounds and options of the node.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        self.common.config()
-    }
-
     /// The number of messages rejected since the start, by reason.
     #[must_use]
     pub fn rejected_messages(&self) -> &RejectedMessages {

@@ -5,10 +5,16 @@ use core::time::Duration;
 
 use crate::progress::{Mode, Progress};
 use crate::raft::leader::proposals::suspects;
-use crate::raft::{Raft, Role};
+use crate::raft::{Config, Raft, Role};
 use crate::types::{NodeId, PeerStatus, Status};
 
 impl Raft {
+    /// The bounds and options of the node.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.common.config()
+    }
+
     /// Returns the node's state as of the last step.
     #[must_use]
     pub fn status(&self) -> Status {

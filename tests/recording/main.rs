@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod account;
 mod checks;
 mod damage;
 mod forged;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use quorate::raft::{Action, MessageRejectReason, RejectReason, RoleCause, RoleName};
+use quorate::raft::{Action, Input, MessageRejectReason, RejectReason, RoleCause, RoleName};
 use quorate::recording::{Header, Step};
-use quorate::types::{Index, Membership, NodeId, Term};
+use quorate::types::{Index, Instant, Membership, NodeId, Term};
 
 use crate::recordings::event::{CoreState, Event, EventKind};
+use crate::recordings::silences::{Silence, Silences};
 use crate::values::time::SimTime;
 
 /// The lines of an account, in the order of the events.
@@ -16,6 +17,7 @@ use crate::values::time::SimTime;
 pub struct Account {
     lines: Vec<AccountLine>,
     nodes: BTreeMap<NodeId, NodeAccount>,
+    silences: Silences,
 }
 
 /// One line of an account: an event, or several equal ones in a row.
@@ -25,7 +27,7 @@ pub struct AccountLine {
     pub at: SimTime,
     /// The time of the last of the events.
     pub until: SimTime,
-    /// The node.
+    /// The node that did it.
     pub node: NodeId,
     /// The term of the node after the event.
     pub term: Term,
@@ -33,18 +35,18 @@ pub struct AccountLine {
     pub record: Option<u64>,
     /// The number of events.
     pub count: u64,
-    /// What happened.
+    /// The event that the line describes.
     pub note: Note,
 }
 
-/// What a line of an account says.
+/// The event of a line of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The node starts.
+    /// The node starts from its disk: this is its first step.
     Starts,
     /// The recording begins within a start, in this role; what was before is not recorded.
     Begins {
-        /// The role.
+        /// The role at the beginning of the recording.
         role: RoleName,
         /// The leader that the node knows.
         leader: Option<NodeId>,
@@ -59,6 +61,15 @@ pub enum Note {
         pause: Duration,
         /// The time by which the step was late.
         late: Duration,
+    },
+    /// The node received nothing of what another node sent, up to this time.
+    HeardNothing {
+        /// The other node, which sent messages.
+        from: NodeId,
+        /// The time from when on nothing arrived.
+        since: SimTime,
+        /// The number of messages that the other node sent meanwhile.
+        sent: u64,
     },
     /// The node's role, term or known leader changed.
     ChangesRole {
@@ -78,11 +89,11 @@ pub enum Note {
     },
     /// The node refused messages.
     RefusesMessage {
-        /// The sender.
+        /// The node that sent the messages.
         from: NodeId,
         /// The name of the message.
         message: &'static str,
-        /// The reason.
+        /// The reason for the refusal.
         reason: MessageRejectReason,
     },
     /// The node refused requests of users.
@@ -99,12 +110,13 @@ struct NodeAccount {
     /// The lines that further equal events are added to.
     open: Vec<usize>,
     last_step: SimTime,
+    election_timeout: Duration,
     /// The start of the last segment.
     start: Option<u64>,
 }
 
-/// A step that is so many election timeouts late is an event.
-const LATE_TIMEOUTS: u32 = 1;
+/// A silence in which a node sent fewer messages is none.
+const SENT_MIN: u64 = 3;
 
 impl Account {
     /// Adds an event of a recording.
@@ -113,14 +125,9 @@ impl Account {
             EventKind::Begins { header, continues: false, state } => {
                 self.begins(event, header, state);
             }
-            EventKind::Begins { .. } => {}
+            EventKind::Begins { .. } | EventKind::IsAhead => {}
             EventKind::Steps { step, before, due, state } => {
-                let late = step.now.since(due);
-                let last = std::mem::replace(&mut self.node(event.node).last_step, event.at);
-                if late >= state.election_timeout * LATE_TIMEOUTS {
-                    let pause = event.at.since(last);
-                    self.push(event, state, Some(step), Note::TookNoStep { pause, late });
-                }
+                self.note_silence(event, step, due, state);
                 step.actions.iter().filter_map(note_of).for_each(|note| {
                     self.push(event, state, Some(step), note);
                 });
@@ -129,7 +136,15 @@ impl Account {
                     self.push(event, state, Some(step), Note::Commits { from, to });
                 }
             }
-            EventKind::Ends => self.add(event, Term::ZERO, None, Note::Ends),
+            EventKind::Ends => {
+                let silences: Vec<Silence> = self.silences.of(event.node).collect();
+                let timeout = self.node(event.node).election_timeout;
+                let notes = silences.iter().filter_map(|of| heard_nothing(of, event.at, timeout));
+                notes.collect::<Vec<_>>().into_iter().for_each(|note| {
+                    self.add(event, Term::ZERO, None, note);
+                });
+                self.add(event, Term::ZERO, None, Note::Ends);
+            }
         }
     }
 
@@ -139,6 +154,30 @@ impl Account {
         &self.lines
     }
 
+    /// Notes how long the node took no step, or heard nothing of what another node sent.
+    fn note_silence(&mut self, event: &Event<'_>, step: &Step, due: Instant, state: CoreState<'_>) {
+        let (node, at) = (event.node, event.at);
+        let (late, timeout) = (step.now.since(due), state.config.election_timeout_min);
+        let last = std::mem::replace(&mut self.node(node).last_step, at);
+        self.node(node).election_timeout = timeout;
+        if late >= timeout {
+            self.silences.returns(node, at);
+            let pause = at.since(last);
+            self.push(event, state, Some(step), Note::TookNoStep { pause, late });
+        }
+        if let Input::Message(message) = &step.input {
+            let silence = self.silences.arrived(message.from, node, at);
+            if let Some(note) = heard_nothing(&silence, at, timeout) {
+                self.push(event, state, Some(step), note);
+            }
+        }
+        for action in &step.actions {
+            if let Action::Send(message) = action {
+                self.silences.sent(node, message.to, at);
+            }
+        }
+    }
+
     fn node(&mut self, node: NodeId) -> &mut NodeAccount {
         self.nodes.entry(node).or_default()
     }
@@ -146,7 +185,8 @@ impl Account {
     fn begins(&mut self, event: &Event<'_>, header: &Header, state: CoreState<'_>) {
         let node = self.node(event.node);
         let before = node.start.replace(header.start);
-        node.last_step = event.at;
+        (node.last_step, node.election_timeout) = (event.at, state.config.election_timeout_min);
+        self.silences.returns(event.node, event.at);
         if before == Some(header.start) {
             let end = self.lines.iter_mut().rfind(|line| line.node == event.node);
             if let Some(line) = end.filter(|line| line.note == Note::Ends) {
@@ -185,6 +225,13 @@ impl Account {
         let term = if term == Term::ZERO { last().unwrap_or_default() } else { term };
         lines.push(AccountLine { at, until: at, node, term, record, count: 1, note });
     }
+}
+
+/// The note of a silence that is longer than an election timeout.
+fn heard_nothing(silence: &Silence, at: SimTime, timeout: Duration) -> Option<Note> {
+    let Silence { from, since, sent } = *silence;
+    let is_long = sent >= SENT_MIN && at.since(since) >= timeout;
+    is_long.then_some(Note::HeardNothing { from, since, sent })
 }
 
 /// The note of an action that belongs into an account.
@@ -245,6 +292,9 @@ impl fmt::Display for Note {
             Note::TookNoStep { pause, late } => {
                 let (pause, late) = (Seconds(*pause), Seconds(*late));
                 write!(f, "took no step for {pause} s, and this one was due {late} s ago")
+            }
+            Note::HeardNothing { from, since, sent } => {
+                write!(f, "heard nothing from {from} since {since} s, which sent {sent} messages")
             }
             Note::ChangesRole { role, leader, cause } => {
                 write!(f, "becomes {role}")?;

@@ -10,13 +10,13 @@ use crate::values::time::SimTime;
 /// Bounds of the difference between the clocks of two nodes, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockOffset {
-    /// One node.
+    /// The node whose clock is the measure.
     pub one: NodeId,
     /// The other node, whose clock is ahead of the one node's by an amount within the bounds.
     pub other: NodeId,
     /// The least amount, negative if the other node's clock may be behind.
     pub min: i128,
-    /// The greatest amount.
+    /// The greatest amount, negative if the other node's clock is behind.
     pub max: i128,
 }
 

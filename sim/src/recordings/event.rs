@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::log::Log;
-use quorate::raft::{Raft, Status};
+use quorate::raft::{Config, Raft, Status};
 use quorate::recording::{Header, Step};
 use quorate::types::{Instant, Membership, NodeId};
 
@@ -14,13 +14,13 @@ use crate::values::time::SimTime;
 pub struct Event<'a> {
     /// The time by the node's own wall clock, since the first event of all recordings.
     pub at: SimTime,
-    /// The node.
+    /// The node that did it.
     pub node: NodeId,
-    /// The event itself.
+    /// The kind of the event, with its data.
     pub kind: EventKind<'a>,
 }
 
-/// What happened.
+/// The kind of an event, with its data.
 #[derive(Clone, Copy, Debug)]
 pub enum EventKind<'a> {
     /// A segment begins with the state of its checkpoint.
@@ -43,6 +43,9 @@ pub enum EventKind<'a> {
         /// The state after the step.
         state: CoreState<'a>,
     },
+    /// A message of the node arrives elsewhere, and the node's recording does not have it: until
+    /// its next segment begins, the node may have done more than its recording shows.
+    IsAhead,
     /// The recording of the node ends here, or what follows is missing: until its next segment
     /// begins, the node may have done anything.
     Ends,
@@ -51,18 +54,16 @@ pub enum EventKind<'a> {
 /// The state of a core.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreState<'a> {
-    /// The status.
+    /// The summary of the state: role, term and indices.
     pub status: &'a Status,
     /// The log and its indices.
     pub log: &'a Log,
-    /// The active membership.
+    /// The active membership: the last one in the log.
     pub membership: &'a Membership,
     /// The time for which the node may answer reads alone.
     pub lease: Duration,
-    /// The shortest election timeout of the node.
-    pub election_timeout: Duration,
-    /// Whether quorums need not intersect, because a last survivor continues without the dead.
-    pub has_last_survivor: bool,
+    /// The bounds and options of the node.
+    pub config: &'a Config,
 }
 
 impl<'a> CoreState<'a> {
@@ -73,8 +74,7 @@ impl<'a> CoreState<'a> {
             log: raft.log(),
             membership: raft.membership(),
             lease: raft.lease_remaining(),
-            election_timeout: raft.config().election_timeout_min,
-            has_last_survivor: raft.config().survivor.is_some(),
+            config: raft.config(),
         }
     }
 }

@@ -11,9 +11,9 @@ use crate::values::time::SimTime;
 /// One node's leadership of one term.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leadership {
-    /// The leader.
+    /// The node that led.
     pub node: NodeId,
-    /// The term.
+    /// The term that it led.
     pub term: Term,
     /// When the leadership began, or when its recording did.
     pub from: SimTime,

@@ -28,7 +28,8 @@ pub struct Merged {
     pub matched: u64,
     /// The messages from recorded nodes that the recordings of their senders do not have.
     pub unmatched: u64,
-    /// The events that could not be brought into an order: each of them waits for another.
+    /// Those of them that are equal to a message that was sent only later: they were sent in a part
+    /// that is not recorded.
     pub disordered: u64,
     /// The bounds of the differences between the clocks of two nodes.
     pub clocks: Vec<ClockOffset>,
@@ -46,7 +47,10 @@ pub fn merge(recordings: &[NodeRecording], mut each: impl FnMut(&Event<'_>)) -> 
         merged: Merged { origin, ..Merged::default() },
     };
     while let Some(next) = order.next() {
-        order.note_messages(next);
+        if let Some(ahead) = order.note_messages(next) {
+            let (at, node) = (order.lanes[next].time_of_next(), order.lanes[ahead].node);
+            each(&Event { at, node, kind: EventKind::IsAhead });
+        }
         let lane = &mut order.lanes[next];
         lane.emit(&mut each);
         lane.advance();
@@ -113,25 +117,31 @@ impl Order<'_> {
         Some((lane, self.sent[lane].find(digest_of(message))))
     }
 
-    /// Notes which messages the next event receives and sends.
-    fn note_messages(&mut self, next: usize) {
+    /// Notes which messages the next event receives and sends. Returns the lane of the sender of a
+    /// message whose sending is not recorded.
+    fn note_messages(&mut self, next: usize) -> Option<usize> {
         let found = self.lanes[next].arrival().and_then(|message| self.find(message));
         let lane = &self.lanes[next];
         let at = lane.time_of_next();
+        let mut ahead = None;
         match found {
             Some((from, Some(Some(first_sent)))) => {
                 self.merged.matched += 1;
                 self.clocks.arrived(from, next, first_sent, at);
             }
-            Some(_) => self.merged.unmatched += 1,
+            Some((from, _)) => {
+                self.merged.unmatched += 1;
+                ahead = Some(from);
+            }
             None => {}
         }
-        let Some(Next::Steps(step)) = &lane.next else { return };
+        let Some(Next::Steps(step)) = &lane.next else { return ahead };
         for action in &step.actions {
             if let Action::Send(message) = action {
                 self.sent[next].sent(digest_of(message), at);
             }
         }
+        ahead
     }
 }
 

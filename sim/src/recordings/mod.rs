@@ -14,6 +14,8 @@ mod merge;
 mod messages;
 mod node_recording;
 mod playback;
+mod silences;
+mod skeleton;
 mod source;
 mod state_changes;
 
@@ -25,5 +27,6 @@ pub use leaders::Leadership;
 pub use merge::{Merged, merge};
 pub use node_recording::{NodeRecording, RecordedStart, survey};
 pub use playback::{Playback, PlaybackError};
+pub use skeleton::Skeleton;
 pub use source::Source;
 pub use state_changes::{StateChange, state_changes};

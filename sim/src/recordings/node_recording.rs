@@ -13,7 +13,7 @@ use crate::recordings::source::Source;
 /// The recording of one node, replayed once.
 #[derive(Debug)]
 pub struct NodeRecording {
-    /// The node.
+    /// The node that recorded.
     pub node: NodeId,
     /// The id of its cluster, as its driver names it.
     pub cluster: u128,

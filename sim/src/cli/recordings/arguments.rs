@@ -24,6 +24,10 @@ pub(crate) struct ReplayArguments {
     /// Print the first step after --record [default: after the beginning] with such an event
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["last", "from", "to", "around"])]
     pub(crate) to_next: Option<StepEvent>,
+    /// Also write a scenario with the pauses, outages and silent links, as a skeleton to complete
+    /// (docs/SCENARIOS.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "to_next"])]
+    pub(crate) scenario: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long, conflicts_with_all = ["record", "to_next"])]
     pub(crate) json: bool,

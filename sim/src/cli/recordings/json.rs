@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::recordings::Found;
+use crate::cli::recordings::found::Found;
 use crate::cli::recordings::window::Window;
 use crate::recordings::{
     AccountLine, CheckedRecordings, ClockOffset, Leadership, NodeRecording, PlaybackError,
@@ -14,7 +14,7 @@ pub(crate) fn of(found: &Found, window: &Window) -> Value {
     let lines = found.lines.iter().filter(|line| window.has(line.at, line.until));
     let has_wall_time = found.recordings.iter().all(NodeRecording::has_wall_time);
     json!({
-        "origin_unix_seconds": has_wall_time.then(|| found.merged.origin.as_secs_f64()),
+        "origin_unix_seconds": has_wall_time.then_some(found.merged.origin.as_secs_f64()),
         "recordings": found.recordings.iter().map(recording).collect::<Vec<_>>(),
         "unread": found.unread.iter().map(error).collect::<Vec<_>>(),
         "messages": json!({

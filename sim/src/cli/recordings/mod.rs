@@ -1,12 +1,14 @@
 //! `cargo sim replay`: replays recordings of real nodes, describes what they did, and checks it.
 
 pub(crate) mod arguments;
+mod found;
 mod json;
 mod step;
 mod text;
 mod wall_time;
 mod window;
 
+use std::fs;
 use std::path::Path;
 
 use quorate::recording::RecordingErrorReason;
@@ -16,22 +18,12 @@ use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::panics;
 use crate::cli::recordings::arguments::ReplayArguments;
+use crate::cli::recordings::found::Found;
 use crate::cli::recordings::window::Window;
 use crate::recordings::{
-    Account, AccountLine, CheckedRecordings, Leadership, Merged, NodeRecording, PlaybackError,
-    RecordingChecks, Source, merge, survey,
+    Account, Leadership, NodeRecording, PlaybackError, RecordingChecks, Skeleton, Source, merge,
+    survey,
 };
-
-/// All that the command found.
-struct Found {
-    recordings: Vec<NodeRecording>,
-    /// The failures of files without a single segment.
-    unread: Vec<PlaybackError>,
-    lines: Vec<AccountLine>,
-    leaders: Vec<Leadership>,
-    merged: Merged,
-    checks: Vec<CheckedRecordings>,
-}
 
 pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError> {
     panics::silence_in_seeds();
@@ -43,13 +35,19 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
     }
     let nodes: Vec<NodeId> = recordings.iter().map(|recording| recording.node).collect();
     let (mut account, mut checks) = (Account::default(), RecordingChecks::new(&nodes));
+    let mut skeleton = Skeleton::default();
     let merged = panics::silenced(|| {
         merge(&recordings, |event| {
             account.observe(event);
             checks.observe(event);
+            skeleton.observe(event);
         })
     });
     let lines = account.lines().to_vec();
+    if let Some(file) = &arguments.scenario {
+        let written = fs::write(file, skeleton.text(&lines));
+        written.map_err(|error| CommandError::file("--scenario", file, &error))?;
+    }
     let (leaders, checks) = (Leadership::all(&lines), checks.finish(&merged));
     let found = Found { recordings, unread, lines, leaders, merged, checks };
     let window = Window::new(&arguments.window, &found.merged, &found.lines);

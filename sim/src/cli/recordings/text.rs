@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::cli::recordings::Found;
+use crate::cli::recordings::found::Found;
 use crate::cli::recordings::wall_time::{Date, TimeOfDay};
 use crate::cli::recordings::window::Window;
 use crate::cli::text::{duration, grouped, quantity};
@@ -143,8 +143,9 @@ fn order_text(merged: &Merged, nodes: usize) -> String {
     }
     text.push('\n');
     if merged.disordered > 0 {
-        let events = quantity(merged.disordered, "event");
-        let _ = writeln!(text, "{events} without an order: the recordings contradict one another");
+        let messages = quantity(merged.disordered, "message");
+        let _ =
+            writeln!(text, "{messages} of them before the only recorded sending of an equal one");
     }
     for ClockOffset { one, other, min, max } in &merged.clocks {
         let _ = writeln!(
@@ -157,7 +158,7 @@ fn order_text(merged: &Merged, nodes: usize) -> String {
     text
 }
 
-/// Nanoseconds as milliseconds.
+/// Formats nanoseconds as milliseconds with three digits: `-0.048`.
 fn millis(nanos: i128) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let micros = nanos.unsigned_abs() / 1_000;

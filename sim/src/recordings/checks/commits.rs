@@ -222,7 +222,7 @@ fn check_quorum(
     state: CoreState<'_>,
     id: EntryId,
 ) {
-    if state.has_last_survivor {
+    if state.config.survivor.is_some() {
         return ledger.undecided(&S12, "a last survivor needs no quorum");
     }
     // A membership that is appended in this step counts from here on, the one before up to here.

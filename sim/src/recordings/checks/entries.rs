@@ -27,7 +27,7 @@ struct KnownEntry {
     seen_by: NodeId,
 }
 
-/// What a recording has of the content of an entry.
+/// The content of an entry, as far as a recording has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     Noop,

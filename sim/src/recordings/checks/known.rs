@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use quorate::log::Log as CoreLog;
 use quorate::raft::{Action, Input};
-use quorate::recording::Header;
+use quorate::recording::{Header, Step};
 use quorate::types::{
     EntryId, HardState, Incarnation, Index, Membership, NodeId, Term, Write, WriteId,
 };
 
 use crate::check::{Electorate, Log};
-use crate::recordings::checks::ledger::Ledger;
-use crate::recordings::checks::votes::Votes;
 use crate::recordings::event::CoreState;
 
 /// The knowledge about all recorded nodes.
@@ -97,24 +95,27 @@ impl Known {
         self.of_mut(id).is_recorded = false;
     }
 
-    /// Takes note of the writes that an input reports as durable, and of their votes.
+    /// Takes note of the writes that the input of a step reports as durable; returns the votes in
+    /// them.
     pub(super) fn take_input(
         &mut self,
         id: NodeId,
-        input: &Input,
-        votes: &mut Votes,
-        ledger: &mut Ledger,
-    ) {
-        let Input::Persisted(write) = input else { return };
-        let node = self.of_mut(id);
-        while let Some(durable) = node.pending.pop_front_if(|pending| pending.id <= *write) {
+        step: &Step,
+        state: CoreState<'_>,
+    ) -> Vec<(Term, NodeId)> {
+        let mut votes = Vec::new();
+        let (node, reported) = (self.of_mut(id), state.status.durable);
+        node.base = node.base.max(state.log.base());
+        node.inherited = node.inherited.filter(|(last, _)| reported < *last);
+        node.inherited = node.inherited.map(|(last, _)| (last, reported));
+        let Input::Persisted(write) = step.input else { return votes };
+        while let Some(durable) = node.pending.pop_front_if(|pending| pending.id <= write) {
             let Some(hard_state) = durable.hard_state else { continue };
             node.hard_state = Some(hard_state);
             node.durable_term = node.durable_term.max(hard_state.term);
-            if let Some(vote) = hard_state.vote {
-                votes.durable(ledger, node, hard_state.term, vote);
-            }
+            votes.extend(hard_state.vote.map(|vote| (hard_state.term, vote)));
         }
+        votes
     }
 
     /// Takes note of an action, after the rules have looked at it.
@@ -125,13 +126,6 @@ impl Known {
             Action::Send(message) => node.incarnation = Some(message.incarnation),
             _ => {}
         }
-    }
-
-    pub(super) fn step(&mut self, id: NodeId, state: CoreState<'_>) {
-        let (node, durable) = (self.of_mut(id), state.status.durable);
-        node.inherited = node.inherited.filter(|(last, _)| durable < *last);
-        node.inherited = node.inherited.map(|(last, _)| (last, durable));
-        node.base = node.base.max(state.log.base());
     }
 
     pub(super) fn finish_step(&mut self, id: NodeId, state: CoreState<'_>) {

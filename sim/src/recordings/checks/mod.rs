@@ -17,7 +17,7 @@ mod votes;
 
 use quorate::types::NodeId;
 
-use crate::check::{CHECKS, Check};
+use crate::check::CHECKS;
 use crate::recordings::checks::commits::Commits;
 use crate::recordings::checks::disks::Disks;
 use crate::recordings::checks::entries::Entries;
@@ -75,7 +75,9 @@ impl RecordingChecks {
             }
             EventKind::Steps { step, before, state, .. } => {
                 ledger.at = event.at;
-                known.take_input(event.node, &step.input, votes, ledger);
+                for (term, vote) in known.take_input(event.node, step, state) {
+                    votes.durable(ledger, known.of(event.node), term, vote);
+                }
                 terms.input(ledger, step);
                 votes.input(ledger, step);
                 entries.input(ledger, known.of(event.node), step);
@@ -87,7 +89,6 @@ impl RecordingChecks {
                     commits.action(ledger, event, state, action);
                     known.carry_out(event.node, action);
                 }
-                known.step(event.node, state);
                 terms.stepped(ledger, event, before, state);
                 votes.stepped(ledger, known, event, before, state);
                 entries.stepped(ledger, event, before, state);
@@ -96,6 +97,7 @@ impl RecordingChecks {
                 leases.stepped(event, before, step, state);
                 known.finish_step(event.node, state);
             }
+            EventKind::IsAhead => known.end(event.node),
             EventKind::Ends => {
                 known.end(event.node);
                 commits.ends(event.node);
@@ -111,19 +113,4 @@ impl RecordingChecks {
         let mut ledger = self.ledger;
         CHECKS.iter().filter(|check| check.id.starts_with('S')).map(|it| ledger.take(it)).collect()
     }
-}
-
-/// Why recordings never decide a check.
-pub(super) fn beyond_recordings(check: &Check) -> Option<&'static str> {
-    Some(match check.id {
-        "S16" | "S27" | "S28" | "S36" => "recordings have no disks",
-        "S19" | "S20" => "recordings have no clients",
-        "S25" | "S26" | "S31" | "S37" | "S43" => "recordings have no state machines or snapshots",
-        "S22" | "S23" | "S24" | "S38" => "only the simulator follows every membership and disk",
-        "S29" | "S30" | "S33" | "S35" | "S39" | "S40" | "S41" | "S42" | "S44" => {
-            "only the simulator checks it"
-        }
-        "S34" => "recordings have no stops",
-        _ => return None,
-    })
 }

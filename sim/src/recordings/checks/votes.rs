@@ -130,7 +130,7 @@ impl Votes {
         if state.status.role != RoleName::Leader || led {
             return;
         }
-        if state.has_last_survivor {
+        if state.config.survivor.is_some() {
             return ledger.undecided(&S2, "a last survivor needs no quorum");
         }
         let id = event.node;
