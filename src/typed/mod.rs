@@ -46,8 +46,8 @@
 //!
 //! The serde attributes `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work, because
 //! the encoding does not describe itself. All replicas must encode equal states alike: use a
-//! `BTreeMap` instead of a `HashMap`. A client decides how deep a recursive value is, and how long a
-//! sequence of values without bytes, such as a `Vec<()>`: requests should contain neither.
+//! `BTreeMap` instead of a `HashMap`. A client decides how deep a recursive value is, and how long
+//! a sequence of values without bytes, such as a `Vec<()>`: requests should contain neither.
 
 use std::io::{self, Cursor, Read};
 
