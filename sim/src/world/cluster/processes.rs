@@ -202,14 +202,12 @@ impl Node {
         may_have_diverged: bool,
         observer: &mut Observer,
     ) -> bool {
-        // An entry that no read returns and no other voter has is a failure without a file.
-        let failed = self.running().is_some_and(|running| match failure.file {
-            Some(_) => running.lanes.failed.contains(&failure.file),
-            None => {
-                let is_segment =
-                    |file: &Option<FileName>| matches!(file, Some(FileName::Segment(_)));
-                running.lanes.failed.iter().any(is_segment)
-            }
+        let failed = self.running().is_some_and(|running| {
+            let files = &running.lanes.failed;
+            // Damage without a file: an entry that no read returns and no other voter has.
+            let is_lost_entry = failure.file.is_none() && failure.cause == ErrorCause::Damage;
+            let is_segment = |file: &Option<FileName>| matches!(file, Some(FileName::Segment(_)));
+            files.contains(&failure.file) || is_lost_entry && files.iter().any(is_segment)
         });
         let damaged = self.disk.damaged;
         let reads_damage = damaged && !failed && failure.file.is_some();
