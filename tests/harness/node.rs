@@ -22,6 +22,8 @@ pub(crate) struct Node {
     recording: Vec<u8>,
     pub(crate) contents: Contents,
     pub(crate) disk: Disk,
+    /// By how much the wall clock of further starts is ahead.
+    pub(crate) clock_ahead: Duration,
     /// Whether a write is durable at once, or only when the test flushes it.
     pub(crate) flushes_at_once: bool,
     /// Whether entries are applied at once, or only when the test applies them.
@@ -52,6 +54,7 @@ impl Node {
             core: None,
             recording: Vec::new(),
             contents: Contents::Hashed,
+            clock_ahead: Duration::ZERO,
             disk,
             flushes_at_once: true,
             applies_at_once: true,
@@ -77,6 +80,7 @@ impl Node {
         let config = RecorderConfig {
             start: self.seed,
             contents: self.contents,
+            unix_time: Some(self.clock_ahead),
             key: !self.seed,
             segment_bytes: 4096,
             block_bytes: 512,

@@ -30,6 +30,9 @@ pub(crate) fn run(seed: u64, contents: Contents) -> Cluster {
         config.pre_vote = random.below(2) == 0;
         cluster.add_seeded(config, Restored::fresh(membership), seed * 100 + id.0 * 10);
         cluster.node_mut(id).contents = contents;
+        // Wall clocks differ by nothing, seconds or minutes, in no order.
+        let apart = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(100)];
+        cluster.node_mut(id).clock_ahead = apart[seed as usize % 3] * ((id.0 * 3 % 5) as u32);
         cluster.crash(id);
         cluster.restart(id);
     }

@@ -33,12 +33,19 @@ pub(crate) fn run_case(case: &Case, options: &RunOptions) -> Outcome {
     caught(case.seed, || case.run(options))
 }
 
-/// Calls `work` with the panic hook silenced; the panic itself is not caught.
+/// Calls `work` with the panic hook silenced for the panics that `work` itself catches. Any other
+/// panic is printed and continues.
 pub(crate) fn silenced<T>(work: impl FnOnce() -> T) -> T {
     IN_SEED.set(true);
-    let result = work();
+    PANIC_LOCATION.set(None);
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
     IN_SEED.set(false);
-    result
+    result.unwrap_or_else(|payload| {
+        let place = PANIC_LOCATION.take().unwrap_or_default();
+        let failure = Failure::panicked(payload.as_ref());
+        eprintln!("panicked at {place}: {failure}");
+        panic::resume_unwind(payload)
+    })
 }
 
 fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {

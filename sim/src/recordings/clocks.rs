@@ -59,6 +59,12 @@ impl Clocks {
 }
 
 impl ClockOffset {
+    /// Whether one difference explains all messages; otherwise it changed meanwhile.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        self.min <= self.max
+    }
+
     /// Whether the clocks certainly differ.
     #[must_use]
     pub fn is_certain(&self) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! Each node's steps keep their order, and no message arrives before it was sent, if the sender's
 //! recording has it. Among the events that this allows, the one with the earliest wall time is
-//! next. So the clocks of the nodes may differ: the order is still one in which the nodes may have
-//! taken their steps, and an invariant that holds in every possible order holds in this one.
+//! next. So the clocks of the nodes may differ: where every sending is recorded, the order is still one
+//! in which the nodes may have taken their steps. Where one is not, the sender is ahead.
 
 use std::slice;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use quorate::types::{Instant, Message, NodeId};
 
 use crate::recordings::clocks::{ClockOffset, Clocks};
 use crate::recordings::event::{CoreState, Event, EventKind};
-use crate::recordings::messages::{SentMessages, digest_of};
-use crate::recordings::node_recording::{NodeRecording, wall_time};
+use crate::recordings::messages::{SentMessages, digest_of, is_sent_once};
+use crate::recordings::node_recording::{NodeRecording, part_of, wall_time};
 use crate::recordings::playback::Playback;
 use crate::values::time::SimTime;
 
@@ -76,6 +76,8 @@ struct Lane<'a> {
     segments: slice::Iter<'a, Option<Duration>>,
     /// The wall time of the origin of the node's clock in the current start.
     unix_time: Option<Duration>,
+    /// The current part of the recording, once it has begun.
+    part: Option<u32>,
     /// The time of the last event.
     at: SimTime,
     /// The status before the next step, and when the step is due.
@@ -114,7 +116,8 @@ impl Order<'_> {
     /// The lane of the sender, and when the sender's recording has the message.
     fn find(&self, message: &Message) -> Option<(usize, Option<Option<SimTime>>)> {
         let lane = self.lanes.iter().position(|lane| lane.node == message.from)?;
-        Some((lane, self.sent[lane].find(digest_of(message))))
+        let part = self.lanes[lane].part.unwrap_or_default();
+        Some((lane, self.sent[lane].find(digest_of(message), part)))
     }
 
     /// Notes which messages the next event receives and sends. Returns the lane of the sender of a
@@ -127,7 +130,10 @@ impl Order<'_> {
         match found {
             Some((from, Some(Some(first_sent)))) => {
                 self.merged.matched += 1;
-                self.clocks.arrived(from, next, first_sent, at);
+                // Others may be repetitions of what was sent where steps are missing.
+                if lane.arrival().is_some_and(is_sent_once) {
+                    self.clocks.arrived(from, next, first_sent, at);
+                }
             }
             Some((from, _)) => {
                 self.merged.unmatched += 1;
@@ -154,6 +160,7 @@ impl<'a> Lane<'a> {
             next: None,
             segments: recording.segments.iter(),
             unix_time: None,
+            part: None,
             at: SimTime::default(),
             before: None,
         };
@@ -223,8 +230,10 @@ impl<'a> Lane<'a> {
     }
 
     fn emit(&mut self, each: &mut impl FnMut(&Event<'_>)) {
-        if let Some(Next::Begins { header, .. }) = &self.next {
+        if let Some(Next::Begins { header, continues }) = &self.next {
             self.unix_time = header.unix_time;
+            let last = self.part.unwrap_or_default();
+            self.part = Some(part_of(last, header, *continues, self.part.is_none()));
         }
         let (at, node, raft) = (self.time_of_next(), self.node, self.playback.raft());
         let status = raft.map(Raft::status);

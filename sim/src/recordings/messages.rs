@@ -13,15 +13,20 @@ use crate::values::time::SimTime;
 pub(super) struct SentMessages {
     /// The digests in ascending order.
     digests: Vec<u64>,
+    /// For each digest, the first part of the recording that has it: parts are counted from 0, and
+    /// steps are missing between them.
+    parts: Vec<u32>,
     first_sent: Vec<Option<SimTime>>,
 }
 
 impl SentMessages {
-    pub(super) fn new(mut digests: Vec<u64>) -> SentMessages {
-        digests.sort_unstable();
-        digests.dedup();
-        let first_sent = vec![None; digests.len()];
-        SentMessages { digests, first_sent }
+    /// Takes digests, each with the part of the recording that has it.
+    pub(super) fn new(mut sent: Vec<(u64, u32)>) -> SentMessages {
+        sent.sort_unstable();
+        sent.dedup_by_key(|(digest, _)| *digest);
+        let first_sent = vec![None; sent.len()];
+        let (digests, parts) = sent.into_iter().unzip();
+        SentMessages { digests, parts, first_sent }
     }
 
     /// Records that the message was sent at `at`.
@@ -32,10 +37,17 @@ impl SentMessages {
     }
 
     /// Returns when the message was first sent: `Some(None)` if that is yet to come, and `None` if
-    /// the recording has no such message.
-    pub(super) fn find(&self, digest: u64) -> Option<Option<SimTime>> {
-        self.digests.binary_search(&digest).ok().map(|place| self.first_sent[place])
+    /// the recording has no such message up to the end of this part. An equal message of a later
+    /// part is another one: the message was sent where steps are missing.
+    pub(super) fn find(&self, digest: u64, part: u32) -> Option<Option<SimTime>> {
+        let place = self.digests.binary_search(&digest).ok()?;
+        (self.parts[place] <= part).then(|| self.first_sent[place])
     }
+}
+
+/// Whether a node sends a message with the same content only once: it has the number of a round.
+pub(super) fn is_sent_once(message: &Message) -> bool {
+    matches!(message.body, Body::Heartbeat(_) | Body::HeartbeatReply { .. })
 }
 
 /// Returns the digest of a message. It is equal for the message as it was sent and as it arrives,
@@ -110,10 +122,11 @@ mod tests {
 
     #[test]
     fn a_message_is_first_sent_once() {
-        let mut sent = SentMessages::new(vec![9, 4, 9]);
-        assert_eq!((sent.find(9), sent.find(5)), (Some(None), None));
+        let mut sent = SentMessages::new(vec![(9, 1), (4, 0), (9, 2)]);
+        assert_eq!((sent.find(9, 1), sent.find(5, 1)), (Some(None), None));
+        assert_eq!(sent.find(9, 0), None, "it is sent after a gap");
         sent.sent(9, SimTime(3));
         sent.sent(9, SimTime(8));
-        assert_eq!(sent.find(9), Some(Some(SimTime(3))));
+        assert_eq!(sent.find(9, 1), Some(Some(SimTime(3))));
     }
 }

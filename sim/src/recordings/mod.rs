@@ -25,7 +25,7 @@ pub use clocks::ClockOffset;
 pub use event::{CoreState, Event, EventKind};
 pub use leaders::Leadership;
 pub use merge::{Merged, merge};
-pub use node_recording::{NodeRecording, RecordedStart, survey};
+pub use node_recording::{NodeRecording, RecordedStart, by_node, survey};
 pub use playback::{Playback, PlaybackError};
 pub use skeleton::Skeleton;
 pub use source::Source;

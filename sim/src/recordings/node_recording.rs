@@ -1,12 +1,13 @@
 //! One node's recording: where it comes from, when it began and ended, and what it lacks.
 
+use std::slice;
 use std::time::Duration;
 
 use quorate::raft::Action;
 use quorate::recording::{Header, Replayed};
 use quorate::types::{Instant, NodeId};
 
-use crate::recordings::messages::{SentMessages, digest_of};
+use crate::recordings::messages::{SentMessages, digest_of, is_sent_once};
 use crate::recordings::playback::{Playback, PlaybackError};
 use crate::recordings::source::Source;
 
@@ -56,7 +57,55 @@ impl RecordedStart {
 }
 
 pub(super) fn wall_time(unix_time: Option<Duration>, at: Instant) -> Duration {
-    unix_time.unwrap_or_default() + Duration::from_nanos(at.0)
+    unix_time.unwrap_or_default().saturating_add(Duration::from_nanos(at.0))
+}
+
+/// The files of one node at one path, with the time and the number of their first step.
+struct Found {
+    node: (NodeId, u128),
+    unix_time: Option<Duration>,
+    first_record: u64,
+    sources: Vec<Source>,
+}
+
+/// Groups the files of several paths by the nodes that recorded them. The files of a path keep their
+/// order; those of several paths are in the order of their beginnings, if all have the wall time.
+/// Also returns the failures of files that no node can be named for.
+#[must_use]
+pub fn by_node(paths: Vec<Vec<Source>>) -> (Vec<Vec<Source>>, Vec<PlaybackError>) {
+    let (mut found, mut errors): (Vec<Found>, _) = (Vec::new(), Vec::new());
+    for sources in paths {
+        let begin = found.len();
+        for source in sources {
+            let header = match Playback::new(slice::from_ref(&source)).next() {
+                Some(Ok(Replayed::Segment { header, .. })) => header,
+                Some(Err(error)) => {
+                    errors.push(error);
+                    continue;
+                }
+                _ => {
+                    errors.push(PlaybackError::empty(slice::from_ref(&source)));
+                    continue;
+                }
+            };
+            let node = (header.node, header.cluster);
+            match found[begin..].iter_mut().find(|found| found.node == node) {
+                Some(found) => found.sources.push(source),
+                None => {
+                    let (unix_time, first_record) = (header.unix_time, header.first_record);
+                    found.push(Found { node, unix_time, first_record, sources: vec![source] });
+                }
+            }
+        }
+    }
+    found.sort_by_key(|found| found.node);
+    let groups = found.chunk_by_mut(|one, other| one.node == other.node).map(|group| {
+        if group.iter().all(|found| found.unix_time.is_some()) {
+            group.sort_by_key(|found| (found.unix_time, found.first_record));
+        }
+        group.iter().flat_map(|found| found.sources.clone()).collect()
+    });
+    (groups.collect(), errors)
 }
 
 /// Replays the files of one node, and returns what they have.
@@ -65,12 +114,13 @@ pub(super) fn wall_time(unix_time: Option<Duration>, at: Instant) -> Duration {
 /// The first failure, if nothing could be replayed before it.
 pub fn survey(sources: Vec<Source>) -> Result<NodeRecording, PlaybackError> {
     let (mut found, mut errors, mut digests) = (None, Vec::new(), Vec::new());
-    let mut segments = Vec::new();
+    let (mut segments, mut part) = (Vec::new(), 0);
     let mut starts: Vec<RecordedStart> = Vec::new();
-    for part in Playback::new(&sources) {
-        match part {
+    for replayed in Playback::new(&sources) {
+        match replayed {
             Ok(Replayed::Segment { header, continues }) => {
                 found.get_or_insert((header.node, header.cluster));
+                part = part_of(part, &header, continues, starts.is_empty());
                 begin(&mut starts, &header, continues);
                 segments.push(None);
             }
@@ -82,7 +132,9 @@ pub fn survey(sources: Vec<Source>) -> Result<NodeRecording, PlaybackError> {
                 let segment = segments.last_mut().expect("steps follow a segment");
                 segment.get_or_insert(start.wall_time(step.now));
                 let sent = step.actions.iter().filter_map(|action| match action {
-                    Action::Send(message) => Some(digest_of(message)),
+                    // A message that is sent once was not sent in a gap before.
+                    Action::Send(message) if is_sent_once(message) => Some((digest_of(message), 0)),
+                    Action::Send(message) => Some((digest_of(message), part)),
                     _ => None,
                 });
                 digests.extend(sent);
@@ -95,6 +147,13 @@ pub fn survey(sources: Vec<Source>) -> Result<NodeRecording, PlaybackError> {
     };
     let sent = SentMessages::new(digests);
     Ok(NodeRecording { node, cluster, sources, starts, errors, segments, sent })
+}
+
+/// The part of a recording that a segment belongs to, after a segment of `last`. Nothing is missing
+/// before a recording that begins with a start.
+pub(super) fn part_of(last: u32, header: &Header, continues: bool, is_first: bool) -> u32 {
+    let follows = continues || is_first && header.first_record == 0;
+    last + u32::from(!follows)
 }
 
 fn begin(starts: &mut Vec<RecordedStart>, header: &Header, continues: bool) {

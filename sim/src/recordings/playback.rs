@@ -10,13 +10,16 @@ use quorate::recording::{Header, RecordingError, RecordingErrorReason, Replay, R
 use crate::recordings::source::Source;
 
 /// The replay of a recording in several files. Damage ends a file, and the next one is replayed; a
-/// step with other actions than the recorded ones ends the replay.
+/// step with other actions than the recorded ones ends the replay. Steps that an earlier file has,
+/// too, are passed over.
 pub struct Playback<'a> {
     sources: slice::Iter<'a, Source>,
     current: Option<&'a Source>,
     replay: Replay<Box<dyn Read>>,
     /// The header of the current segment.
     header: Option<Header>,
+    /// The starts up to now, and the number of the next record of each that is not replayed yet.
+    starts: Vec<(u64, u64)>,
     is_over: bool,
 }
 
@@ -31,18 +34,68 @@ pub struct PlaybackError {
     pub version: Option<String>,
 }
 
+/// Why a file cannot follow the ones before it.
+const MISPLACED: &str = "its steps come before those of a start that an earlier file has";
+
 impl<'a> Playback<'a> {
     /// Returns the replay of the files, the oldest of which is first.
     #[must_use]
     pub fn new(sources: &'a [Source]) -> Playback<'a> {
-        let replay = Replay::new(Box::new(empty()) as Box<dyn Read>);
-        Playback { sources: sources.iter(), current: None, replay, header: None, is_over: false }
+        Playback {
+            sources: sources.iter(),
+            current: None,
+            replay: Replay::new(Box::new(empty())),
+            header: None,
+            starts: Vec::new(),
+            is_over: false,
+        }
     }
 
     /// The core after the last step.
     #[must_use]
     pub fn raft(&self) -> Option<&Raft> {
         self.replay.raft()
+    }
+
+    /// Takes note of a part. Returns whether it is new, and an error if it cannot follow.
+    fn admit(&mut self, part: &Replayed) -> Result<bool, String> {
+        match part {
+            Replayed::Segment { header, .. } => {
+                let Header { node, cluster, start, first_record, .. } = **header;
+                let last = self.header.replace((**header).clone());
+                if let Some(last) = last.filter(|it| (it.node, it.cluster) != (node, cluster)) {
+                    let text = format!("a recording of {node} follows one of {}", last.node);
+                    self.header = Some(last);
+                    return Err(text);
+                }
+                let known = self.starts.iter().find(|(known, _)| *known == start);
+                let is_new = known.is_none_or(|(_, next)| *next <= first_record);
+                if known.is_none() {
+                    self.starts.push((start, first_record));
+                }
+                match self.starts.last() {
+                    Some((last, _)) if *last != start && is_new => Err(MISPLACED.to_owned()),
+                    _ => Ok(is_new),
+                }
+            }
+            Replayed::Step(step) => {
+                let start = self.header.as_ref().map(|header| header.start);
+                let is_last = self.starts.last().is_some_and(|(last, _)| Some(*last) == start);
+                let known = self.starts.iter_mut().find(|(known, _)| Some(*known) == start);
+                let (_, next) = known.expect("steps follow a header");
+                if step.record < *next {
+                    return Ok(false);
+                }
+                *next = step.record.saturating_add(1);
+                if is_last { Ok(true) } else { Err(MISPLACED.to_owned()) }
+            }
+        }
+    }
+
+    /// Ends the current file with an error.
+    fn refuse(&mut self, reason: String) -> PlaybackError {
+        self.replay = Replay::new(Box::new(empty()));
+        self.fail(RecordingError { offset: 0, reason: RecordingErrorReason::Invalid(reason) })
     }
 
     fn fail(&mut self, error: RecordingError) -> PlaybackError {
@@ -60,12 +113,11 @@ impl Iterator for Playback<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_over {
             match self.replay.next() {
-                Some(Ok(part)) => {
-                    if let Replayed::Segment { header, .. } = &part {
-                        self.header = Some((**header).clone());
-                    }
-                    return Some(Ok(part));
-                }
+                Some(Ok(part)) => match self.admit(&part) {
+                    Ok(true) => return Some(Ok(part)),
+                    Ok(false) => continue,
+                    Err(reason) => return Some(Err(self.refuse(reason))),
+                },
                 Some(Err(error)) => return Some(Err(self.fail(error))),
                 None => {}
             }

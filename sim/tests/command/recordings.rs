@@ -199,6 +199,9 @@ fn another_decision_is_named_with_the_versions() {
     let (code, text) = replay(&written(&root, "other.qrec", &other), "");
     assert_eq!(code, Some(13), "{text}");
     assert!(text.contains("the actions are not the recorded ones"), "{text}");
+    let (code, text) = replay(&root.path().join("other.qrec"), "--record 99");
+    assert_eq!(code, Some(13), "{text}");
+    assert!(text.contains("the actions are not the recorded ones"), "{text}");
     let this = env!("CARGO_PKG_VERSION");
     let version = format!("9{}", &this[1..]);
     forge(&mut other, this.as_bytes(), version.as_bytes());
@@ -218,4 +221,34 @@ fn two_leaders_in_two_recordings_are_a_safety_violation() {
     assert_eq!(code, Some(10), "{text}");
     assert!(text.contains("S1 election-safety: term t1 has two leaders: n1"), "{text}");
     assert!(text.contains("S3 one-vote-per-term: n3 votes for both n1 and n2"), "{text}");
+}
+
+/// Copies may overlap, and a directory may have the recordings of several nodes.
+#[test]
+fn files_are_joined_by_their_nodes_and_steps() {
+    let root = tempfile::tempdir().expect("a directory");
+    let one = written(&root, "n1.qrec", &Node::elected_by_three(1));
+    let (_, alone) = replay(&one, "");
+    let (code, twice) = replay(&one, &one.display().to_string());
+    assert_eq!((code, twice), (Some(0), alone));
+    written(&root, "n2.qrec", &Node::elected_by_three(2));
+    let (code, text) = replay(root.path(), "");
+    assert_eq!(code, Some(10), "{text}");
+    assert!(text.contains("\nn2  "), "{text}");
+    let both = [Node::elected_by_three(1), Node::elected_by_three(2)].concat();
+    let (code, text) = replay(&written(&root, "both.qrec", &both), "");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("a recording of n2 follows one of n1"), "{text}");
+}
+
+#[test]
+fn a_half_written_block_in_a_ring_is_no_failure() {
+    let root = tempfile::tempdir().expect("a directory");
+    let ring = root.path().join("recording");
+    fs::create_dir(&ring).expect("the disk has space");
+    let good = Node::alone();
+    fs::write(ring.join("0000000001.qrec"), &good[..good.len() - 1]).expect("the disk has space");
+    let (code, text) = replay(root.path(), "");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("error: "), "{text}");
 }

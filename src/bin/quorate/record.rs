@@ -35,7 +35,8 @@ Examples:
   cargo sim replay n1.qrec n2.qrec n3.qrec
 
 The node records only with `serve --recording-size`. Every file of the recording is copied up to its
-first damaged block. Exit code 1: a block was damaged; the copy has everything else.";
+first damaged block. `cargo sim replay` runs in a checkout of quorate (docs/RECORDING.md). Exit code
+1: a block was damaged; the copy lacks it, and what follows it in its file.";
 
 /// The longest time between the first record of a block and its last one, on a node that takes
 /// steps: the block delay of the recorder, and much for a slow machine.
@@ -113,8 +114,10 @@ fn open(directory: &Path) -> io::Result<Vec<OpenFile>> {
 /// Drops the files that end earlier than `last` before the end of the recording. A file without a
 /// time is kept.
 fn keep_last(files: &mut Vec<OpenFile>, last: Duration) {
-    let end = files.iter().filter_map(OpenFile::end).max().unwrap_or_default();
-    files.retain(|file| file.end().is_none_or(|file_end| file_end + BLOCK_TIME + last >= end));
+    // The clock may have been set back, so that an earlier file has a later time.
+    let end = files.iter().rev().find_map(OpenFile::end).unwrap_or_default();
+    let until = BLOCK_TIME.saturating_add(last);
+    files.retain(|file| file.end().is_none_or(|it| it.saturating_add(until) >= end));
 }
 
 /// Writes the intact part of each file, one after the other; returns the number of bytes.
@@ -133,7 +136,7 @@ impl OpenFile {
     /// The time of the file's last block since the Unix epoch, if the recording has the wall time.
     fn end(&self) -> Option<Duration> {
         let unix_time = self.intact.header.as_ref()?.unix_time?;
-        Some(unix_time + Duration::from_nanos(self.intact.last?.0))
+        Some(unix_time.saturating_add(Duration::from_nanos(self.intact.last?.0)))
     }
 
     /// The damage that ends the intact part. The last block of a killed or running node may be

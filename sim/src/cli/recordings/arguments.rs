@@ -10,8 +10,8 @@ use crate::cli::values;
 
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArguments {
-    /// Recordings: files, directories of them, or data directories of nodes; the files of one node
-    /// oldest first (docs/RECORDING.md)
+    /// Recordings: files, directories of them, or data directories of nodes that do not run; the
+    /// files of one node oldest first, if the clock of the node is not recorded (docs/RECORDING.md)
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// The part of the account that is printed.

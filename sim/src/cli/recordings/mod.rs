@@ -21,8 +21,8 @@ use crate::cli::recordings::arguments::ReplayArguments;
 use crate::cli::recordings::found::Found;
 use crate::cli::recordings::window::Window;
 use crate::recordings::{
-    Account, Leadership, NodeRecording, PlaybackError, RecordingChecks, Skeleton, Source, merge,
-    survey,
+    Account, Leadership, NodeRecording, PlaybackError, RecordingChecks, Skeleton, Source, by_node,
+    merge, survey,
 };
 
 pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError> {
@@ -30,8 +30,10 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
     let (recordings, unread) = panics::silenced(|| read(arguments))?;
     if arguments.record.is_some() || arguments.to_next.is_some() {
         let is_found = panics::silenced(|| step::print(&recordings, arguments));
-        unread.iter().for_each(|error| console::print_line(&format!("error: {error}")));
-        return Ok(if is_found { exit_of(&recordings, &unread) } else { Exit::Usage });
+        let errors = recordings.iter().flat_map(|recording| &recording.errors).chain(&unread);
+        errors.for_each(|error| console::print_line(&format!("error: {error}")));
+        let exit = exit_of(arguments, &recordings, &unread);
+        return Ok(if is_found || exit != Exit::Success { exit } else { Exit::Usage });
     }
     let nodes: Vec<NodeId> = recordings.iter().map(|recording| recording.node).collect();
     let (mut account, mut checks) = (Account::default(), RecordingChecks::new(&nodes));
@@ -57,7 +59,7 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
     }
     Ok(match found.checks.iter().any(|checked| checked.violation.is_some()) {
         true => Exit::Safety,
-        false => exit_of(&found.recordings, &found.unread),
+        false => exit_of(arguments, &found.recordings, &found.unread),
     })
 }
 
@@ -65,33 +67,20 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
 fn read(
     arguments: &ReplayArguments,
 ) -> Result<(Vec<NodeRecording>, Vec<PlaybackError>), CommandError> {
-    let (mut found, mut unread): (Vec<NodeRecording>, _) = (Vec::new(), Vec::new());
-    for path in &arguments.files {
-        let recording = match survey(sources(path)?) {
-            Ok(recording) => recording,
-            Err(error) => {
-                unread.push(error);
-                continue;
-            }
-        };
-        let same = found
-            .iter_mut()
-            .find(|other| (other.cluster, other.node) == (recording.cluster, recording.node));
-        match same {
-            None => found.push(recording),
-            Some(other) => {
-                let both = [&other.sources[..], &recording.sources].concat();
-                *other = survey(both).expect("both files begin with a segment");
-            }
+    let paths: Result<Vec<_>, _> = arguments.files.iter().map(|path| sources(path)).collect();
+    let (groups, mut unread) = by_node(paths?);
+    let mut found: Vec<NodeRecording> = Vec::new();
+    for group in groups {
+        match survey(group) {
+            Ok(recording) => found.push(recording),
+            Err(error) => unread.push(error),
         }
     }
-    if let [first, .., last] = &found[..]
-        && found.iter().any(|recording| recording.cluster != first.cluster)
-    {
-        let (first, last) = (&first.sources[0], &last.sources[0]);
-        return Err(CommandError(format!("{first} and {last} are of two clusters")));
+    let Some(first) = found.first() else { return Ok((found, unread)) };
+    if let Some(other) = found.iter().find(|other| other.cluster != first.cluster) {
+        let (first, other) = (&first.sources[0], &other.sources[0]);
+        return Err(CommandError(format!("{first} and {other} are of two clusters")));
     }
-    found.sort_by_key(|recording| recording.node);
     Ok((found, unread))
 }
 
@@ -99,16 +88,24 @@ fn sources(path: &Path) -> Result<Vec<Source>, CommandError> {
     Source::find(path).map_err(|error| CommandError(format!("{}: {error}", path.display())))
 }
 
-/// The exit code: that of a divergence if there is one, else that of a file that cannot be read.
-fn exit_of(recordings: &[NodeRecording], unread: &[PlaybackError]) -> Exit {
+/// The exit code: that of a divergence if there is one, else that of a file that cannot be read. A
+/// killed or running node may have written half of the last block of a file in its ring.
+fn exit_of(
+    arguments: &ReplayArguments,
+    recordings: &[NodeRecording],
+    unread: &[PlaybackError],
+) -> Exit {
+    let is_named =
+        |file: &str| arguments.files.iter().any(|path| path.display().to_string() == file);
     let errors = || recordings.iter().flat_map(|recording| &recording.errors).chain(unread);
     let exits = errors().map(|error| match error.error.reason {
+        RecordingErrorReason::Cut { .. } if !is_named(&error.file) => Exit::Success,
         RecordingErrorReason::Panicked { .. } => Exit::Panic,
         _ if !error.is_divergence() => Exit::Usage,
         _ if error.is_of_other_version() => Exit::Vacuous,
         _ => Exit::Nondeterminism,
     });
-    let order = [Exit::Panic, Exit::Nondeterminism, Exit::Vacuous, Exit::Usage];
+    let order = [Exit::Panic, Exit::Nondeterminism, Exit::Vacuous, Exit::Usage, Exit::Success];
     let place = |exit: &Exit| order.iter().position(|other| other == exit);
     exits.min_by_key(place).unwrap_or(Exit::Success)
 }

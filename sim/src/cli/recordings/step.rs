@@ -18,38 +18,64 @@ pub(crate) fn print(recordings: &[NodeRecording], arguments: &ReplayArguments) -
     printed > 0
 }
 
+/// A record of a start.
+type Place = (u64, u64);
+
 /// Prints the selected steps of one recording, and returns their number.
 fn print_steps(recording: &NodeRecording, arguments: &ReplayArguments) -> usize {
+    let selected = select(recording, arguments);
     let mut playback = Playback::new(&recording.sources);
-    let (mut start, mut printed, mut is_found) = (None, 0, false);
-    loop {
-        let before = playback.raft().cloned();
-        let Some(part) = playback.by_ref().find_map(Result::ok) else { return printed };
-        match part {
-            Replayed::Segment { header, .. } => {
-                // A search begins anew with each start; it ends with the first step that it finds.
-                let is_new = start.as_ref().is_none_or(|old: &Header| old.start != header.start);
-                is_found &= !is_new;
+    let (mut start, mut next, mut left) = (None, 0, &selected[..]);
+    while let [place, rest @ ..] = left {
+        // A copy of the state takes time and memory, so that only the selected steps have one.
+        let is_next = start.as_ref().is_some_and(|it: &Header| (it.start, next) == *place);
+        let before = playback.raft().filter(|_| is_next).cloned();
+        match playback.by_ref().find_map(Result::ok) {
+            None => break,
+            Some(Replayed::Segment { header, .. }) => {
+                next = header.first_record;
                 start = Some(*header);
             }
-            Replayed::Step(step) => {
-                let (Some(before), Some(after)) = (before, playback.raft()) else { continue };
-                if !is_found && is_selected(arguments, &before, after, &step) {
-                    let header = start.as_ref().expect("steps follow a header");
+            Some(Replayed::Step(step)) => {
+                next = step.record.saturating_add(1);
+                if let (Some(before), Some(after), Some(header)) = (before, playback.raft(), &start)
+                {
                     console::print_line(&text_of(recording, header, &before, after, &step));
-                    (is_found, printed) = (true, printed + 1);
+                    left = rest;
+                }
+            }
+        }
+    }
+    selected.len() - left.len()
+}
+
+/// The selected steps, at most one of each start.
+fn select(recording: &NodeRecording, arguments: &ReplayArguments) -> Vec<Place> {
+    let mut playback = Playback::new(&recording.sources);
+    let (mut start, mut selected): (_, Vec<Place>) = (0, Vec::new());
+    loop {
+        let committed = |raft: &Raft| raft.log().committed();
+        let before = playback.raft().map(committed);
+        match playback.by_ref().find_map(Result::ok) {
+            None => return selected,
+            Some(Replayed::Segment { header, .. }) => start = header.start,
+            Some(Replayed::Step(step)) => {
+                let commits = playback.raft().map(committed) > before;
+                let is_first = selected.last().is_none_or(|(found, _)| *found != start);
+                if is_first && is_selected(arguments, commits, &step) {
+                    selected.push((start, step.record));
                 }
             }
         }
     }
 }
 
-fn is_selected(arguments: &ReplayArguments, before: &Raft, after: &Raft, step: &Step) -> bool {
+fn is_selected(arguments: &ReplayArguments, commits: bool, step: &Step) -> bool {
     let is_event = |event| match event {
         StepEvent::Role => {
             step.actions.iter().any(|action| matches!(action, Action::RoleChanged { .. }))
         }
-        StepEvent::Commit => after.log().committed() > before.log().committed(),
+        StepEvent::Commit => commits,
         StepEvent::Refusal => step.actions.iter().any(|action| {
             matches!(action, Action::MessageRejected { .. } | Action::Rejected { .. })
         }),

@@ -147,7 +147,12 @@ fn order_text(merged: &Merged, nodes: usize) -> String {
         let _ =
             writeln!(text, "{messages} of them before the only recorded sending of an equal one");
     }
-    for ClockOffset { one, other, min, max } in &merged.clocks {
+    for offset in &merged.clocks {
+        let ClockOffset { one, other, min, max } = offset;
+        if !offset.is_constant() {
+            let _ = writeln!(text, "clocks: the difference of {one}'s and {other}'s changed");
+            continue;
+        }
         let _ = writeln!(
             text,
             "clocks: {other}'s is ahead of {one}'s by {} to {} ms",

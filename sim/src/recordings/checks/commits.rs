@@ -235,7 +235,9 @@ fn check_quorum(
     };
     let is_known = |voter| known.get(voter).filter(|node| node.is_recorded && !node.was_uncertain);
     let has = |voter| is_known(voter).is_some_and(|node| node.has_durable(id));
-    let may_have = |voter| is_known(voter).is_none_or(|node| node.has_durable(id));
+    let may_have = |voter| {
+        is_known(voter).is_none_or(|node| node.has_durable(id) || node.has_inherited_writes())
+    };
     if is_quorum(&has) {
         return ledger.holds(&S12);
     }

@@ -8,6 +8,9 @@ use crate::recordings::checks::known::KnownNode;
 use crate::recordings::checks::ledger::Ledger;
 use crate::recordings::event::CoreState;
 
+/// Why the durable index is not known.
+const INHERITED: &str = "writes from before the recording may be pending";
+
 /// The rule has no state of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disks;
@@ -33,7 +36,10 @@ impl Disks {
                  are durable only up to index {durable}"
             )
         };
-        ledger.decide(&S6, (matched > durable).then(text));
+        match node.has_inherited_writes() {
+            true => ledger.undecided(&S6, INHERITED),
+            false => ledger.decide(&S6, (matched > durable).then(text)),
+        }
         let current = state.status.term;
         let text = || {
             format!("{id} acknowledges index {matched} in term {term}, but is in term {current}")
@@ -44,7 +50,7 @@ impl Disks {
     /// Checks the durable index that a node reports.
     pub(super) fn stepped(self, ledger: &mut Ledger, node: &KnownNode, state: CoreState<'_>) {
         if node.has_inherited_writes() {
-            return ledger.undecided(&S17, "writes from before the recording may be pending");
+            return ledger.undecided(&S17, INHERITED);
         }
         let (id, believed, durable) = (node.id, state.status.durable, node.durable());
         let text = || {

@@ -34,11 +34,11 @@ enum Content {
     /// The hash of a membership.
     Membership(u64),
     /// The length of a command, and its hash, which can be compared only with hashes under the same
-    /// key: within a start, or among all recordings that keep commands.
+    /// key: within a start of a node, or among all recordings that keep commands.
     Command {
         bytes: usize,
         hash: u64,
-        key: Option<u64>,
+        key: Option<(NodeId, u64)>,
     },
 }
 
@@ -50,7 +50,7 @@ impl Content {
             Payload::Command(command) => Content::Command {
                 bytes: command.len(),
                 hash: of_bytes(command),
-                key: (!node.keeps_commands).then_some(node.start),
+                key: (!node.keeps_commands).then_some((node.id, node.start)),
             },
         }
     }

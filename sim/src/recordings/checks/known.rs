@@ -43,6 +43,8 @@ pub(super) struct KnownNode {
     pub(super) durable_term: Term,
     /// The disk, as the last message of the node names it.
     pub(super) incarnation: Option<Incarnation>,
+    /// The commit index after the last step.
+    committed: Index,
     /// The membership after the last step.
     pub(super) membership: Membership,
     /// Whether the node is uncertain, or was it at some time.
@@ -54,7 +56,7 @@ pub(super) struct KnownNode {
 struct PendingWrite {
     id: WriteId,
     hard_state: Option<HardState>,
-    /// The first index that the write changes.
+    /// The first index that the write changes. A snapshot replaces all that is not committed.
     first: Option<Index>,
 }
 
@@ -79,6 +81,10 @@ impl Known {
     pub(super) fn begin(&mut self, id: NodeId, header: &Header, state: CoreState<'_>) {
         let status = state.status;
         let node = self.of_mut(id);
+        // A disk in an earlier term than it had was emptied, or is an older copy.
+        node.was_uncertain |= status.term < node.durable_term;
+        node.durable_term = node.durable_term.min(status.term);
+        node.incarnation = None;
         node.is_recorded = true;
         node.since_term = status.term;
         (node.start, node.keeps_commands) = (header.start, header.keeps_commands);
@@ -133,6 +139,7 @@ impl Known {
         if !node.membership.ptr_eq(state.membership) {
             node.membership = state.membership.clone();
         }
+        node.committed = state.status.committed;
         node.is_uncertain = state.status.is_uncertain;
         node.was_uncertain |= node.is_uncertain;
     }
@@ -153,6 +160,7 @@ impl KnownNode {
             hard_state: None,
             durable_term: Term::ZERO,
             incarnation: None,
+            committed: Index::ZERO,
             membership: Membership::default(),
             is_uncertain: false,
             was_uncertain: false,
@@ -160,6 +168,8 @@ impl KnownNode {
     }
 
     fn submit(&mut self, write: &Write) {
+        // What is committed and durable is in the snapshot, too.
+        let kept = self.durable().min(self.committed);
         let installed = write.install.as_ref().map(|meta| meta.last);
         if let Some(last) = installed.filter(|last| *last > EntryId::ZERO) {
             self.log.truncate(Index::ZERO);
@@ -174,8 +184,7 @@ impl KnownNode {
         self.pending.push_back(PendingWrite {
             id: write.id,
             hard_state: write.hard_state,
-            // Nothing of the log is durable before the snapshot that replaces it.
-            first: if installed.is_some() { Some(Index::ZERO.next()) } else { first },
+            first: if installed.is_some() { Some(kept.next()) } else { first },
         });
     }
 
@@ -208,7 +217,12 @@ fn log_of(core: &CoreLog) -> Log {
     let (mut at, base) = (core.last(), core.base());
     while at.index > base.index {
         ends.push(at);
-        at = core.find_conflict_by_term(at.index, Term(at.term.0.saturating_sub(1)));
+        let before = core.find_conflict_by_term(at.index, Term(at.term.0.saturating_sub(1)));
+        if before.index >= at.index {
+            // The terms of a forged log may decrease.
+            break;
+        }
+        at = before;
     }
     if base > EntryId::ZERO {
         ends.push(base);

@@ -1,11 +1,14 @@
 //! Reads under a lease, as far as the clocks of the nodes can be compared: S21.
 
+use std::collections::BTreeMap;
+
 use quorate::raft::{Action, Input, RoleName, Status};
 use quorate::recording::Step;
 use quorate::types::{Freshness, Index, NodeId, ReadLevel, Term};
 
 use crate::check::S21;
 use crate::recordings::checks::ledger::Ledger;
+use crate::recordings::clocks::ClockOffset;
 use crate::recordings::event::{CoreState, Event};
 use crate::recordings::merge::Merged;
 use crate::values::time::SimTime;
@@ -14,7 +17,7 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leases {
     reads: Vec<Happened>,
-    commits: Vec<Happened>,
+    commits: BTreeMap<Term, Vec<Happened>>,
 }
 
 /// Something that happened on a node, and the index that it reached.
@@ -44,7 +47,7 @@ impl Leases {
         let happened =
             |index| Happened { at: event.at, node: event.node, term: status.term, index };
         if status.committed > before.committed {
-            self.commits.push(happened(status.committed));
+            self.commits.entry(status.term).or_default().push(happened(status.committed));
         }
         let Input::Read { tag: asked, level: ReadLevel::Lease, .. } = step.input else { return };
         for action in &step.actions {
@@ -58,12 +61,15 @@ impl Leases {
 
     /// Decides every read: when it was answered, no later leader had certainly committed an entry
     /// that the answer lacks.
-    pub(super) fn decide(&self, ledger: &mut Ledger, merged: &Merged) {
+    pub(super) fn decide<'a>(&'a self, ledger: &mut Ledger, merged: &Merged) {
         for read in &self.reads {
-            let is_missed = |commit: &&Happened| {
-                commit.node != read.node && commit.term > read.term && commit.index > read.index
+            // A leader's commits are in order, so the first missed one of a term is the earliest.
+            let later = self.commits.range(read.term.next()..).map(|(_, commits)| commits);
+            let first = |commits: &'a Vec<Happened>| {
+                let place = commits.partition_point(|commit| commit.index <= read.index);
+                commits.get(place).filter(|commit| commit.node != read.node)
             };
-            let missed: Vec<&Happened> = self.commits.iter().filter(is_missed).collect();
+            let missed: Vec<&Happened> = later.filter_map(first).collect();
             let latest = |commit: &Happened| commit.latest_on(read.node, merged);
             let before = |nanos: i128| nanos < i128::from(read.at.0);
             ledger.at = read.at;
@@ -101,7 +107,8 @@ impl Happened {
 
     fn bounds_on(&self, other: NodeId, merged: &Merged) -> Option<(i128, i128)> {
         let at = i128::from(self.at.0);
-        merged.clocks.iter().find_map(|clock| match (clock.one, clock.other) {
+        let constant = |clock: &&ClockOffset| clock.is_constant();
+        merged.clocks.iter().filter(constant).find_map(|clock| match (clock.one, clock.other) {
             // This node's clock is ahead of the other's by the offset.
             (one, ahead) if (one, ahead) == (other, self.node) => {
                 Some((at - clock.max, at - clock.min))

@@ -3,8 +3,9 @@
 //! The simulator's own rules know every node, disk and client from the beginning. A recording may
 //! begin late, end early, have gaps and be missing for some nodes. So these rules say of each fact
 //! whether it holds, is violated, or cannot be decided, and count all three. They are fed in an
-//! order in which the nodes may have taken their steps, and look only for what is wrong in every
-//! such order. The quorums, the model of a log and the list of checks are the simulator's.
+//! order in which the nodes may have taken their steps, as far as the sendings of messages are
+//! recorded: a node that sent one that is not is unknown from there on. The quorums, the model of
+//! a log and the list of checks are the simulator's.
 
 mod commits;
 mod disks;
@@ -79,7 +80,7 @@ impl RecordingChecks {
                     votes.durable(ledger, known.of(event.node), term, vote);
                 }
                 terms.input(ledger, step);
-                votes.input(ledger, step);
+                votes.input(ledger, known, step);
                 entries.input(ledger, known.of(event.node), step);
                 for action in &step.actions {
                     terms.action(ledger, action);

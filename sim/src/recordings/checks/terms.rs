@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Action, Input, RoleName, Status};
 use quorate::recording::Step;
-use quorate::types::{Message, MessageClass, NodeId, Term};
+use quorate::types::{Incarnation, Message, MessageClass, NodeId, Term};
 
 use crate::check::{S1, S7};
 use crate::recordings::checks::known::Known;
@@ -16,7 +16,21 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Terms {
     leaders: BTreeMap<Term, (NodeId, SimTime)>,
+    /// The nodes that began in an earlier term, until a message names the disk.
+    reverted: BTreeMap<NodeId, Reverted>,
 }
+
+/// A start in an earlier term than the disk had.
+#[derive(Clone, Debug)]
+struct Reverted {
+    term: Term,
+    durable: Term,
+    /// The disk that had the later term.
+    incarnation: Option<Incarnation>,
+}
+
+/// Why a start in an earlier term may be legal.
+const OTHER_DISK: &str = "a disk was emptied or is uncertain";
 
 impl Terms {
     /// Checks the state with which a segment begins.
@@ -36,14 +50,10 @@ impl Terms {
         }
         // A node with an emptied disk, or with an older copy of it, begins in an earlier term.
         if status.term == Term::ZERO || status.is_uncertain {
-            ledger.undecided(&S7, "a disk was emptied or is uncertain");
-            return;
+            return ledger.undecided(&S7, OTHER_DISK);
         }
-        let (id, term) = (event.node, status.term);
-        ledger.violated(
-            &S7,
-            format!("{id} begins in term {term}, but its disk had term {durable} before"),
-        );
+        let (term, incarnation) = (status.term, known.of(event.node).incarnation);
+        self.reverted.insert(event.node, Reverted { term, durable, incarnation });
     }
 
     pub(super) fn input(&mut self, ledger: &mut Ledger, step: &Step) {
@@ -53,9 +63,17 @@ impl Terms {
     }
 
     pub(super) fn action(&mut self, ledger: &mut Ledger, action: &Action) {
-        if let Action::Send(message) = action {
-            self.message(ledger, message);
+        let Action::Send(message) = action else { return };
+        self.message(ledger, message);
+        let id = message.from;
+        let Some(Reverted { term, durable, incarnation }) = self.reverted.remove(&id) else {
+            return;
+        };
+        if incarnation != Some(message.incarnation) {
+            return ledger.undecided(&S7, OTHER_DISK);
         }
+        let text = format!("{id} began in term {term}, but its disk had term {durable} before");
+        ledger.violated(&S7, text);
     }
 
     pub(super) fn stepped(

@@ -47,9 +47,10 @@ impl Votes {
         }
     }
 
-    pub(super) fn input(&mut self, ledger: &mut Ledger, step: &Step) {
+    pub(super) fn input(&mut self, ledger: &mut Ledger, known: &Known, step: &Step) {
         if let Input::Message(message) = &step.input {
-            self.granted(ledger, message, false);
+            let was_uncertain = known.get(message.from).is_some_and(|node| node.was_uncertain);
+            self.granted(ledger, message, was_uncertain);
         }
     }
 
