@@ -2,8 +2,8 @@
 //!
 //! Each node's steps keep their order, and no message arrives before it was sent, if the sender's
 //! recording has it. Among the events that this allows, the one with the earliest wall time is
-//! next. So the clocks of the nodes may differ: where every sending is recorded, the order is still one
-//! in which the nodes may have taken their steps. Where one is not, the sender is ahead.
+//! next. So the clocks of the nodes may differ: where every sending is recorded, the order is still
+//! one in which the nodes may have taken their steps. Where one is not, the sender is ahead.
 
 use std::slice;
 use std::time::Duration;

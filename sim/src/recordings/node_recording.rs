@@ -68,9 +68,9 @@ struct Found {
     sources: Vec<Source>,
 }
 
-/// Groups the files of several paths by the nodes that recorded them. The files of a path keep their
-/// order; those of several paths are in the order of their beginnings, if all have the wall time.
-/// Also returns the failures of files that no node can be named for.
+/// Groups the files of several paths by the nodes that recorded them. The files of a path keep
+/// their order; those of several paths are in the order of their beginnings, if all have the wall
+/// time. Also returns the failures of files that no node can be named for.
 #[must_use]
 pub fn by_node(paths: Vec<Vec<Source>>) -> (Vec<Vec<Source>>, Vec<PlaybackError>) {
     let (mut found, mut errors): (Vec<Found>, _) = (Vec::new(), Vec::new());

@@ -130,7 +130,7 @@ fn a_recording_is_described_and_checked() {
         "n1  leads t1 until ",
         "; it campaigned: campaign requested",
         "becomes leader: a quorum granted votes",
-        "commits index",
+        "commits indices 1 to 2",
         "S1   election-safety",
         "not checked, recordings have no clients: S19 S20",
     ] {
