@@ -24,14 +24,15 @@ fn recorded(nodes: &Nodes, id: u64) -> NodeRecording {
 #[test]
 fn the_recordings_of_killed_and_running_nodes_say_who_led_and_contradict_no_check() {
     let mut nodes = Nodes::unstarted(3);
-    nodes.bootstrap_with(3, &RECORDED);
+    let members = nodes.listed(&[1, 2, 3]);
+    nodes.bootstrap_with(3, &["--members", &members, RECORDED[0], RECORDED[1]]);
     let load = Load::start(&nodes, 5);
     load.answered(40);
     let killed = nodes.leader();
     nodes.kill(killed);
     load.answered(40);
     let next = nodes.leader();
-    nodes.serve_with(killed, &["--members", &nodes.listed(&[1, 2, 3]), RECORDED[0], RECORDED[1]]);
+    nodes.serve_with(killed, &["--members", &members, RECORDED[0], RECORDED[1]]);
     load.answered(40);
     let recordings: Vec<NodeRecording> = [1, 2, 3].map(|id| recorded(&nodes, id)).into();
     assert_eq!(recordings[killed as usize - 1].starts.len(), 2);
@@ -65,10 +66,11 @@ fn a_node_without_a_recording_is_named() {
 #[test]
 fn only_files_with_the_last_time_are_copied_and_damage_is_named() {
     let mut nodes = Nodes::unstarted(1);
-    nodes.bootstrap_with(1, &RECORDED);
+    let members = nodes.listed(&[1]);
+    nodes.bootstrap_with(1, &["--members", &members, RECORDED[0], RECORDED[1]]);
     nodes.ask(&["put", "k", "v"]).ok();
     nodes.kill(1);
-    nodes.serve_with(1, &["--members", &nodes.listed(&[1]), RECORDED[0], RECORDED[1]]);
+    nodes.serve_with(1, &["--members", &members, RECORDED[0], RECORDED[1]]);
     nodes.ask(&["put", "k", "w"]).ok();
     nodes.kill(1);
     let ring = nodes.directory(1).join("recording");

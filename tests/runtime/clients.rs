@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use quorate::machine::SessionLimits;
 use quorate::runtime::{
-    AttemptError, Client, ClientConfig, ClientError, ProposalOutcome, RejectCause, Server, blocking,
+    AttemptError, Client, ClientConfig, ClientError, Mismatch, ProposalOutcome, RejectCause,
+    Server, blocking,
 };
 use quorate::storage::ClusterId;
 use quorate::types::{
@@ -210,7 +211,7 @@ async fn nodes_of_another_cluster_are_rejected() {
     let client = Client::new(config).expect("the configuration is valid");
     let error = client.propose(b"one").await.expect_err("the node belongs to another cluster");
     assert!(
-        matches!(error, ClientError::NotExecuted(AttemptError::Unreachable { .. })),
+        matches!(error, ClientError::Mismatch { mismatch: Mismatch::Cluster, .. }),
         "{error:?}"
     );
     assert!(error.to_string().contains("the node belongs to cluster"), "{error}");

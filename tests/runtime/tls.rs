@@ -494,7 +494,7 @@ async fn an_aborted_tls_handshake_is_counted() {
     let name = ServerName::try_from("any-host").expect("the name is valid");
     let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
     assert!(connected.is_err(), "the client trusts no authority");
-    node.wait_rejected(ConnectionRejectReason::TlsFailed).await;
+    node.wait_rejected(ConnectionRejectReason::CertificateRejected).await;
 }
 
 #[tokio::test]

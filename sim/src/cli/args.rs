@@ -551,7 +551,7 @@ mod tests {
             ("mutants --strategies --strategy swarm", "--strategy"),
             ("check", "<FILE>"),
             ("check a --model heap", "heap"),
-            ("check a --memory 4", "'4'"),
+            ("check a --memory 4g", "'4g'"),
             ("check a --time 0s", "0s"),
         ];
         for (line, word) in cases {

@@ -233,7 +233,10 @@ fn syntax_errors_name_their_place_and_the_remedy() {
         ("crash n1", "1:1: `crash` needs a time or a trigger: write it like `at 1s crash ..`"),
         ("at 1s crash n4", "1:13: there is no n4 among 3 nodes: name another, or write `spares 1`"),
         ("nodes 9\nlearners 3", "2:10: 12 nodes are more than 11"),
-        ("election timeout 50ms..90ms", "1:18: election_timeout_min is less than three times"),
+        (
+            "election timeout 50ms..90ms",
+            "1:18: election_timeout_min is 50ms, less than three times",
+        ),
         ("check-quorum off", "stickiness"),
         ("priorities 1 2", "2 priorities for 3 members: write one per member"),
         ("segment bytes 5000", "1:15: segment_bytes must be a multiple of 4096"),
