@@ -196,8 +196,7 @@ fn a_second_vote_after_a_crash_lost_the_first_is_explained() {
 fn a_vote_that_is_counted_twice_is_explained() {
     let mut stage = Stage::new();
     stage.takes(2, None, InputKind::Timeout, becomes_candidate);
-    let own = stage.votes(2, 1, 2, 2);
-    stage.durable(2, own, 1);
+    stage.votes(2, 1, 2, 2);
     let vote = stage.votes(3, 7, 2, 2);
     stage.durable(3, vote, 7);
     let granted = stage.sends(3, 2, 2, GRANTED);

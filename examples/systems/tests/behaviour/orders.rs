@@ -93,11 +93,11 @@ fn a_leader_without_followers_does_not_commit() {
         let words = ["place", "ann", "eve", "adam", "--number", number, "--timeout", timeout];
         cluster.run(&words)
     };
-    place(&cluster, "1", "10").ok();
+    place(&cluster, "1", "10s").ok();
     let leader = cluster.leader();
     let dead = followers(&cluster);
     dead.iter().for_each(|id| cluster.kill(*id));
-    let output = place(&cluster, "2", "3");
+    let output = place(&cluster, "2", "3s");
     assert!(
         [3, 4].contains(&output.code) && output.out.is_empty(),
         "the order was placed without a quorum: {output:?}"
