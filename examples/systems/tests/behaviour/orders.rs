@@ -107,7 +107,7 @@ fn a_leader_without_followers_does_not_commit() {
     assert_eq!(output, "ann 1 (local: may be stale)\n", "an uncommitted order was applied");
     // The customer repeats the order with its number; it is placed once.
     cluster.serve(dead[0]);
-    assert_eq!(place(&cluster, "2", "20").ok(), "ann 2 engineer eve admin adam\n");
+    assert_eq!(place(&cluster, "2", "20s").ok(), "ann 2 engineer eve admin adam\n");
     cluster.serve(dead[1]);
     wait_until_all_have(&cluster, "ann 2\n");
 }
