@@ -30,7 +30,7 @@ fn the_recordings_of_killed_and_running_nodes_say_who_led_and_contradict_no_chec
     load.answered(40);
     let killed = nodes.leader();
     // A killed node loses the last 250 ms of its recording; its election must be in the rest.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    pause_for_blocks();
     nodes.kill(killed);
     load.answered(40);
     let next = nodes.leader();
@@ -96,4 +96,9 @@ fn only_files_with_the_last_time_are_copied_and_damage_is_named() {
 fn survey_of(nodes: &Nodes) -> NodeRecording {
     let sources = Source::find(&nodes.root().join("n1.qrec")).expect("it was written");
     survey(sources).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "it waits for another process to write its blocks")]
+fn pause_for_blocks() {
+    std::thread::sleep(std::time::Duration::from_secs(1));
 }
