@@ -1,5 +1,7 @@
 //! Recordings of real nodes: killed, paused and running ones, copied and replayed together.
 
+use std::time::Duration;
+
 use quorate::raft::RoleCause;
 use quorate::types::NodeId;
 use quorate_sim::recordings::{
@@ -7,7 +9,7 @@ use quorate_sim::recordings::{
 };
 
 use crate::load::Load;
-use crate::nodes::Nodes;
+use crate::nodes::{Nodes, pause};
 
 const RECORDED: [&str; 2] = ["--recording-size", "16MiB"];
 
@@ -30,7 +32,7 @@ fn the_recordings_of_killed_and_running_nodes_say_who_led_and_contradict_no_chec
     load.answered(40);
     let killed = nodes.leader();
     // A killed node loses the last 250 ms of its recording; its election must be in the rest.
-    pause_for_blocks();
+    pause(Duration::from_secs(1));
     nodes.kill(killed);
     load.answered(40);
     let next = nodes.leader();
@@ -96,9 +98,4 @@ fn only_files_with_the_last_time_are_copied_and_damage_is_named() {
 fn survey_of(nodes: &Nodes) -> NodeRecording {
     let sources = Source::find(&nodes.root().join("n1.qrec")).expect("it was written");
     survey(sources).unwrap_or_else(|error| panic!("{error}"))
-}
-
-#[expect(clippy::disallowed_methods, reason = "it waits for another process to write its blocks")]
-fn pause_for_blocks() {
-    std::thread::sleep(std::time::Duration::from_secs(1));
 }

@@ -168,7 +168,7 @@ impl KnownNode {
     }
 
     fn submit(&mut self, write: &Write) {
-        // What is committed and durable is in the snapshot, too.
+        // The snapshot has every entry that is committed and durable.
         let kept = self.durable().min(self.committed);
         let installed = write.install.as_ref().map(|meta| meta.last);
         if let Some(last) = installed.filter(|last| *last > EntryId::ZERO) {
