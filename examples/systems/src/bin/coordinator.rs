@@ -58,7 +58,7 @@ Example: three nodes on this machine, one command in each of three terminals, wi
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
-        Command::Certs(flags) => tls::certs(&SYSTEM, &flags),
+        Command::Certs(flags) => tls::certs(&SYSTEM, &flags, args.connection.output()),
         Command::Serve(flags) => server::serve(&flags),
         Command::Bench(flags) => bench::run(&flags),
         Command::Client(command) => {

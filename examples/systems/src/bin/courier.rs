@@ -66,7 +66,7 @@ Examples:
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
-        Command::Certs(flags) => tls::certs(&SYSTEM, &flags),
+        Command::Certs(flags) => tls::certs(&SYSTEM, &flags, args.connection.output()),
         Command::Serve(flags) => server::serve(&flags),
         Command::Change(change) => {
             let connection = args.connection.connect_as_admin(SYSTEM);

@@ -57,7 +57,7 @@ Example: four nodes on this machine, one command in each of four terminals, with
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
-        Command::Certs(flags) => tls::certs(&SYSTEM, &flags),
+        Command::Certs(flags) => tls::certs(&SYSTEM, &flags, args.connection.output()),
         Command::Serve(flags) => server::serve(&flags),
         Command::Client(command) => {
             connect(&args.connection).and_then(|connection| run(&connection, &args.origin, command))

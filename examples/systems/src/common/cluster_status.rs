@@ -1,12 +1,12 @@
 //! The `status` subcommand: role and state of every member, as far as the answering node knows, and
 //! whether the states of the nodes agree.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use quorate::raft::RoleName;
 use quorate::runtime::Report;
 use quorate::types::{Member, Membership, StateVerification};
+use serde_json::json;
 
 use crate::common::connection::ClusterConnection;
 use crate::common::exit::{CommandError, CommandResult, Exit};
@@ -40,17 +40,29 @@ pub fn print_members(
     // The casting vote decides an even split once its membership change is complete.
     let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
     let casting = agreed.and_then(|membership| membership.incoming().casting());
-    let mut text = String::new();
     let client = connection.client.with_deadline(ANSWER_MAX);
     for member in report.membership.members() {
         let address = member.address.as_str();
         let member_report = client.report(address).ok();
         let (is_well, state) = describe(&report.membership, member, member_report.as_ref());
         all_well &= is_well;
-        let casting = if casting == Some(member.id) { ", the casting vote" } else { "" };
-        let _ = writeln!(text, "{} {address} {state}{casting}", member.id);
+        let has_casting_vote = casting == Some(member.id);
+        let casting = if has_casting_vote { ", the casting vote" } else { "" };
+        let status = member_report.map(|report| report.status);
+        let object = json!({
+            "node": member.id.0,
+            "address": address,
+            "is_well": is_well,
+            "role": status.as_ref().map(|status| status.role.to_string()),
+            "term": status.as_ref().map(|status| status.term.0),
+            "applied": status.as_ref().map(|status| status.applied.0),
+            "has_casting_vote": has_casting_vote,
+            "state": state,
+        });
+        connection
+            .output
+            .print(format_args!("{} {address} {state}{casting}", member.id), object)?;
     }
-    print!("{text}");
     Ok(if all_well { Exit::Success } else { Exit::Rejected })
 }
 

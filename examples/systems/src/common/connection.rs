@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::common::codec;
 use crate::common::exit::CommandError;
+use crate::common::output::Output;
 use crate::common::system::System;
 use crate::common::time::time;
 use crate::common::tls::{default_principal, parse_client_or_admin};
@@ -42,6 +43,9 @@ pub struct ConnectionFlags {
     /// only loopback addresses are allowed, and `courier` does not start
     #[arg(long, global = true)]
     plaintext: bool,
+    /// Print each line of the output as a JSON object; errors stay text on standard error
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 /// A client of a system, with the addresses that it remembers.
@@ -52,6 +56,8 @@ pub struct ClusterConnection {
     pub system: System,
     /// The time limit of each request, from `--timeout`.
     pub deadline: Duration,
+    /// The form of the output, from `--json`.
+    pub output: Output,
     nodes: Vec<String>,
     /// The directory of its certificates, if it uses TLS.
     certs: Option<PathBuf>,
@@ -81,6 +87,12 @@ impl ConnectionFlags {
         self.connect_as(Role::Admin, system, |_| {})
     }
 
+    /// Returns the form of the output.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        if self.json { Output::Json } else { Output::Text }
+    }
+
     fn connect_as(
         &self,
         role: Role,
@@ -103,7 +115,8 @@ impl ConnectionFlags {
         adjust(&mut config);
         let deadline = config.deadline;
         let client = Client::new(config).map_err(CommandError::usage)?;
-        Ok(ClusterConnection { client, system, deadline, nodes, certs })
+        let output = self.output();
+        Ok(ClusterConnection { client, system, deadline, output, nodes, certs })
     }
 
     /// Returns the directory of certificates, or `None` for plaintext.

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use quorate::runtime::ClientError;
 use quorate::types::{Address, Change, NodeId};
+use serde_json::json;
 
 use crate::common::connection::ClusterConnection;
 use crate::common::exit::{CommandError, CommandResult, Exit};
@@ -46,7 +47,13 @@ pub fn change(connection: &ClusterConnection, command: &MemberCommand) -> Comman
     // The change is complete even if no report is available.
     if let Ok(report) = client.report_of_leader() {
         connection.remember_members(&report.membership);
-        println!("members: {}", report.membership);
+        let members = report
+            .membership
+            .members()
+            .iter()
+            .map(|member| json!({ "node": member.id.0, "address": member.address.as_str() }));
+        let object = json!({ "members": members.collect::<Vec<_>>() });
+        connection.output.print(format_args!("members: {}", report.membership), object)?;
     }
     Ok(Exit::Success)
 }

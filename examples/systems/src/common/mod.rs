@@ -1,5 +1,5 @@
 //! Shared parts of the example systems: encoding, snapshots, the node, the client connection, TLS,
-//! the prompt, times and exit codes; the messaging state machine of two systems; and local
+//! the prompt, times, the output and exit codes; the messaging state machine of two systems; and local
 //! clusters, latencies and tables for benchmarks.
 
 pub mod cluster_status;
@@ -10,6 +10,7 @@ pub mod latencies;
 pub mod local_cluster;
 pub mod members;
 pub mod messaging;
+pub mod output;
 pub mod prompt;
 pub mod rows;
 mod run_node;

@@ -10,8 +10,10 @@ use clap::Args;
 use quorate::runtime::certs::Directory;
 use quorate::runtime::{Principal, Role, TlsConfig};
 use quorate::types::NodeId;
+use serde_json::json;
 
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::output::Output;
 use crate::common::system::System;
 
 /// The client name in the guides.
@@ -53,7 +55,7 @@ Keep the keys of the authorities, *-authority.key, secret: they can issue certif
 ///
 /// # Errors
 /// A name is invalid, or a file cannot be read or written.
-pub fn certs(system: &System, flags: &CertsFlags) -> CommandResult {
+pub fn certs(system: &System, flags: &CertsFlags, output: Output) -> CommandResult {
     let directory = Directory::open(&flags.directory).map_err(CommandError::usage)?;
     for principal in &flags.principals {
         let files = directory.config(principal);
@@ -62,7 +64,10 @@ pub fn certs(system: &System, flags: &CertsFlags) -> CommandResult {
         }
         let made = directory.issue(system.cluster, principal, flags.days);
         let made = made.map_err(CommandError::usage)?;
-        println!("{principal}: {}", made.certificate.display());
+        let certificate = made.certificate.display();
+        let holder = principal.to_string();
+        let object = json!({ "holder": holder, "certificate": certificate.to_string() });
+        output.print(format_args!("{principal}: {certificate}"), object)?;
     }
     Ok(Exit::Success)
 }
@@ -204,7 +209,7 @@ mod tests {
                 .text
                 .contains("create it with `any certs ")
         );
-        assert_eq!(certs(&SYSTEM, &flags(root.path())), Ok(Exit::Success));
+        assert_eq!(certs(&SYSTEM, &flags(root.path()), Output::Text), Ok(Exit::Success));
         for role in [Role::Client, Role::Admin] {
             assert!(SYSTEM.tls_config(root.path(), &default_principal(role)).is_ok());
         }
@@ -226,13 +231,16 @@ mod tests {
     fn an_existing_certificate_is_replaced_only_on_renewal() {
         let root = tempfile::tempdir().expect("there is room");
         let certificate = || fs::read(root.path().join("node-1.pem")).expect("it was made");
-        assert_eq!(certs(&SYSTEM, &flags(root.path())), Ok(Exit::Success));
+        assert_eq!(certs(&SYSTEM, &flags(root.path()), Output::Text), Ok(Exit::Success));
         let before = certificate();
         let more = CertsFlags { principals: vec![node(1), node(2)], ..flags(root.path()) };
-        assert_eq!(certs(&SYSTEM, &more), Ok(Exit::Success));
+        assert_eq!(certs(&SYSTEM, &more, Output::Text), Ok(Exit::Success));
         assert_eq!(certificate(), before);
         assert!(root.path().join("node-2.pem").exists());
-        assert_eq!(certs(&SYSTEM, &CertsFlags { renew: true, ..more }), Ok(Exit::Success));
+        assert_eq!(
+            certs(&SYSTEM, &CertsFlags { renew: true, ..more }, Output::Json),
+            Ok(Exit::Success)
+        );
         assert_ne!(certificate(), before);
     }
 

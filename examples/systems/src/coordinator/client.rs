@@ -1,13 +1,13 @@
 //! The client subcommands of the coordinator, and the output of the replies.
 
-use std::fmt::Write as _;
-
 use clap::{Args, Subcommand};
 use quorate::types::{Acknowledge, ReadLevel};
+use serde_json::json;
 
 use crate::common::codec;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::output::Output;
 use crate::coordinator::message::{Command, Query, Reply};
 use crate::coordinator::{SYSTEM, status};
 
@@ -81,7 +81,7 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
         }
         ClientCommand::Delete { key } => propose(connection, &Command::Delete { key }),
         ClientCommand::Get { key, flags } => {
-            print_reply(read(connection, &flags, &Query::Get(key))?)
+            print_reply(connection.output, read(connection, &flags, &Query::Get(key))?)
         }
         ClientCommand::List { flags } => list(connection, &flags),
         ClientCommand::Status => status::show(connection),
@@ -89,7 +89,7 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
 }
 
 fn propose(connection: &ClusterConnection, command: &Command) -> CommandResult {
-    print_reply(connection.propose(&codec::encode(command))?)
+    print_reply(connection.output, connection.propose(&codec::encode(command))?)
 }
 
 /// Reads from one node, which answers locally if it has a lease.
@@ -109,7 +109,7 @@ fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
             Reply::Pairs(pairs) => pairs.last().map(|(key, _)| key.clone()),
             _ => None,
         };
-        print_reply(page)?;
+        print_reply(connection.output, page)?;
         if after.is_none() {
             return Ok(Exit::Success);
         }
@@ -117,16 +117,17 @@ fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
 }
 
 /// Prints a reply; a rejection is an error.
-fn print_reply(reply: Reply) -> CommandResult {
+fn print_reply(output: Output, reply: Reply) -> CommandResult {
     match reply {
         Reply::Put => {}
-        Reply::Value(value) | Reply::Deleted(value) => println!("{value}"),
+        Reply::Value(value) | Reply::Deleted(value) => {
+            output.print(&value, json!({ "value": value }))?;
+        }
         Reply::Pairs(page) => {
-            let mut text = String::new();
             for (key, value) in page {
-                let _ = writeln!(text, "{key} {value}");
+                let object = json!({ "key": key, "value": value });
+                output.print(format_args!("{key} {value}"), object)?;
             }
-            print!("{text}");
         }
         Reply::Rejected(reason) => return Err(CommandError::new(Exit::Rejected, reason)),
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use quorate::runtime::{ClientError, ProposalOutcome};
 use quorate::types::{Acknowledge, Freshness, Membership, NodeId, ReadLevel, Term};
+use serde_json::json;
 
 use crate::common::codec;
 use crate::common::connection::ConnectionFlags;
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::messaging::client::UserClient;
-use crate::common::messaging::commands::{self, View, print_now};
+use crate::common::messaging::commands::{self, View};
 use crate::common::messaging::message::{Command, Query, Reply};
 use crate::common::time::time;
 use crate::courier::SYSTEM;
@@ -121,7 +122,9 @@ fn send_fast(client: &UserClient, to: String, text: String) -> CommandResult {
                 Some(leader) => leader.to_string(),
                 None => format!("the leader of term {}", id.term),
             };
-            print_now(&format!("accepted by {leader}; may still be lost\n"))
+            let object = json!({ "accepted_by": leader, "term": id.term.0, "may_be_lost": true });
+            let text = format!("accepted by {leader}; may still be lost");
+            client.connection.output.print(text, object)
         }
         ProposalOutcome::Done { .. } => Err(CommandError::unexpected_reply()),
     }
@@ -141,7 +144,14 @@ fn print_view(client: &UserClient, view: View, at: &AtFlags) -> CommandResult {
     let address = address_of(client, node)?;
     commands::print_view(client, view, |query| {
         let (reply, freshness) = read_of(client, &address, at.within, query)?;
-        print_now(&format!("{}\n", age(node, freshness)))?;
+        let age_max_ms = match freshness {
+            Freshness::Linearizable => Some(0),
+            // A bound is rounded up.
+            Freshness::Within(age) => Some(age.as_micros().div_ceil(1000)),
+            Freshness::Unknown => None,
+        };
+        let object = json!({ "at": node, "age_max_ms": age_max_ms });
+        client.connection.output.print(age(node, freshness), object)?;
         Ok(reply)
     })
 }

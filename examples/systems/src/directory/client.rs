@@ -1,14 +1,15 @@
 //! The client subcommands of the directory, and the output of the replies.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use clap::Subcommand;
 use quorate::types::{Acknowledge, ReadLevel};
+use serde_json::json;
 
 use crate::common::cluster_status;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::output::Output;
 use crate::directory::SYSTEM;
 use crate::directory::message::{RejectReason, Reply, Request};
 
@@ -60,7 +61,8 @@ pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand)
     match command {
         ClientCommand::Lookup { users } => {
             let request = Request::GetUserAddress(users).encode(origin);
-            print_reply(connection.read(None, ReadLevel::Linearizable, &request)?)
+            let reply = connection.read(None, ReadLevel::Linearizable, &request)?;
+            print_reply(connection.output, reply)
         }
         ClientCommand::Connect { user, address } => {
             propose(connection, origin, &Request::ConnectUser(user, address))
@@ -79,29 +81,24 @@ pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand)
 }
 
 fn propose(connection: &ClusterConnection, origin: &str, request: &Request) -> CommandResult {
-    print_reply(connection.propose(&request.encode(origin))?)
+    print_reply(connection.output, connection.propose(&request.encode(origin))?)
 }
 
 /// Prints a reply; a rejection is an error.
-fn print_reply(reply: Reply) -> CommandResult {
+fn print_reply(output: Output, reply: Reply) -> CommandResult {
     match reply {
         Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
         Reply::Connected => Ok(Exit::Success),
         Reply::Disconnected(address) => {
-            println!("was at {address}");
-            Ok(Exit::Success)
+            output.print(format_args!("was at {address}"), json!({ "was_at": address }))
         }
-        Reply::Sequence(number) => {
-            println!("{number}");
-            Ok(Exit::Success)
-        }
+        Reply::Sequence(number) => output.print(number, json!({ "number": number })),
         Reply::Addresses(addresses) => {
-            let mut text = String::new();
             for (user, address) in &addresses {
-                let address = address.map_or("-".to_owned(), |address| address.to_string());
-                let _ = writeln!(text, "{user} {address}");
+                let shown = address.map_or("-".to_owned(), |address| address.to_string());
+                let object = json!({ "user": user, "address": address });
+                output.print(format_args!("{user} {shown}"), object)?;
             }
-            print!("{text}");
             match addresses.into_iter().find(|(_, address)| address.is_none()) {
                 Some((unknown, _)) => {
                     Err(CommandError::new(Exit::Rejected, RejectReason::UnknownUser(unknown)))

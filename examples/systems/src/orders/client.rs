@@ -1,15 +1,15 @@
 //! The client subcommands of the orders system, and the output of the replies.
 
-use std::fmt::Write as _;
-
 use clap::{Args, Subcommand, ValueEnum};
 use quorate::runtime::{ClientError, ReadReply, blocking::Client};
 use quorate::types::{Freshness, ReadLevel};
+use serde_json::{Value, json};
 
 use crate::common::cluster_status;
 use crate::common::codec;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::output::Output;
 use crate::orders::SYSTEM;
 use crate::orders::message::{Order, Query, Record, Reply};
 
@@ -101,10 +101,11 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
             place(connection, &Order { customer, number, engineer, admin })
         }
         ClientCommand::Last { customer, flags } => {
-            last(read(connection, &flags, &Query::Last(customer))?)
+            last(connection.output, read(connection, &flags, &Query::Last(customer))?)
         }
         ClientCommand::Show { customer, number, flags } => {
-            print(read(connection, &flags, &Query::Find(customer, number))?)
+            let found = read(connection, &flags, &Query::Find(customer, number))?;
+            print(connection.output, found)
         }
         ClientCommand::List { flags } => list(connection, &flags),
         ClientCommand::Status => cluster_status::print_status(connection),
@@ -113,19 +114,16 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
 
 fn place(connection: &ClusterConnection, order: &Order) -> CommandResult {
     match connection.propose(&codec::encode(order))? {
-        Reply::Placed(record) => {
-            println!("{record}");
-            Ok(Exit::Success)
-        }
+        Reply::Placed(record) => connection.output.print(&record, json!(record)),
         Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
         _ => Err(CommandError::unexpected_reply()),
     }
 }
 
-/// A reply, and [`MARK`] if the reply may be stale.
-struct MarkedReply {
+/// A reply that may be stale.
+struct FreshReply {
     reply: Reply,
-    mark: &'static str,
+    may_be_stale: bool,
 }
 
 fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
@@ -136,7 +134,7 @@ fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
             Reply::Customers(customers) => customers.last().map(|(customer, _)| customer.clone()),
             _ => None,
         };
-        print(page)?;
+        print(connection.output, page)?;
         if after.is_none() {
             return Ok(Exit::Success);
         }
@@ -144,26 +142,32 @@ fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
 }
 
 /// Prints the customer and the number of an order, without the rest of its record.
-fn last(MarkedReply { reply, mark }: MarkedReply) -> CommandResult {
+fn last(output: Output, FreshReply { reply, may_be_stale }: FreshReply) -> CommandResult {
     match reply {
         Reply::Found(Record { customer, number, .. }) => {
             let reply = Reply::Customers(vec![(customer, number)]);
-            print(MarkedReply { reply, mark })
+            print(output, FreshReply { reply, may_be_stale })
         }
-        reply => print(MarkedReply { reply, mark }),
+        reply => print(output, FreshReply { reply, may_be_stale }),
     }
 }
 
 /// Prints a reply; a rejection is an error.
-fn print(MarkedReply { reply, mark }: MarkedReply) -> CommandResult {
+fn print(output: Output, FreshReply { reply, may_be_stale }: FreshReply) -> CommandResult {
+    let mark = if may_be_stale { MARK } else { "" };
+    let marked = |mut object: Value| {
+        object["may_be_stale"] = json!(may_be_stale);
+        object
+    };
     match reply {
-        Reply::Found(record) => println!("{record}{mark}"),
+        Reply::Found(record) => {
+            output.print(format_args!("{record}{mark}"), marked(json!(record)))?;
+        }
         Reply::Customers(page) => {
-            let mut text = String::new();
             for (customer, last) in page {
-                let _ = writeln!(text, "{customer} {last}{mark}");
+                let object = marked(json!({ "customer": customer, "last": last }));
+                output.print(format_args!("{customer} {last}{mark}"), object)?;
             }
-            print!("{text}");
         }
         Reply::Rejected(reason) => {
             return Err(CommandError::new(Exit::Rejected, format_args!("{reason}{mark}")));
@@ -173,13 +177,13 @@ fn print(MarkedReply { reply, mark }: MarkedReply) -> CommandResult {
     Ok(Exit::Success)
 }
 
-/// Reads with the required freshness, and marks the reply unless the node reports it as
+/// Reads with the required freshness. The reply may be stale unless the node reports it as
 /// linearizable.
 fn read(
     connection: &ClusterConnection,
     flags: &ReadFlags,
     query: &Query,
-) -> Result<MarkedReply, CommandError> {
+) -> Result<FreshReply, CommandError> {
     let query = codec::encode(query);
     let request = |client: &Client, level| match &flags.at {
         Some(address) => client.read_at(address, level, &query),
@@ -196,6 +200,6 @@ fn read(
             }
         }
     }?;
-    let mark = if answer.freshness == Freshness::Linearizable { "" } else { MARK };
-    Ok(MarkedReply { reply: connection.decode(&answer.answer)?, mark })
+    let may_be_stale = answer.freshness != Freshness::Linearizable;
+    Ok(FreshReply { reply: connection.decode(&answer.answer)?, may_be_stale })
 }

@@ -20,4 +20,5 @@ mod chat;
 mod coordinator;
 mod courier;
 mod directory;
+mod json;
 mod orders;

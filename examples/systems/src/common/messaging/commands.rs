@@ -1,17 +1,18 @@
 //! The subcommands for users, shared by `chat` and `courier`, and the output of the replies.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use clap::Subcommand;
+use serde_json::json;
 
 use crate::common::cluster_status;
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::messaging::client::UserClient;
 use crate::common::messaging::message::{Command, Mail, Mode, Query, Reply};
+use crate::common::output::{Output, print_line};
 use crate::common::prompt::{self, MessagePrinter};
 
 /// The interval at which the prompt polls for messages.
@@ -61,7 +62,8 @@ pub fn run(client: &UserClient, command: MessagingCommand) -> CommandResult {
             Ok(Exit::Success)
         }
         MessagingCommand::Receive => {
-            client.receive(|mail| print(&line(mail))).map(|_| Exit::Success)
+            let output = client.connection.output;
+            client.receive(|mail| print_line(&line(output, mail))).map(|_| Exit::Success)
         }
     }
 }
@@ -73,7 +75,7 @@ pub fn run(client: &UserClient, command: MessagingCommand) -> CommandResult {
 pub fn send(client: &UserClient, to: String, text: String) -> CommandResult {
     let session = client.session()?;
     match client.propose(&Command::Send { session, to, text })? {
-        Reply::Sent(number) => print_now(&format!("{number}\n")),
+        Reply::Sent(number) => client.connection.output.print(number, json!({ "number": number })),
         _ => Err(CommandError::unexpected_reply()),
     }
 }
@@ -114,7 +116,7 @@ fn listen(client: &UserClient, mut printer: MessagePrinter) {
     loop {
         thread::sleep(RECEIVE_INTERVAL);
         // Errors are ignored here, because commands report them; the next poll retries.
-        let _ = client.receive(|mail| printer(line(mail)));
+        let _ = client.receive(|mail| printer(line(client.connection.output, mail) + "\n"));
     }
 }
 
@@ -140,17 +142,18 @@ pub fn print_view(
     view: View,
     read: impl Fn(&Query) -> Result<Reply, CommandError>,
 ) -> CommandResult {
+    let output = client.connection.output;
     match view {
-        View::List(pattern) => list(read, &pattern),
+        View::List(pattern) => list(output, read, &pattern),
         View::Waiting => {
             let session = client.session()?;
-            mails(read, |after| Query::Waiting { session: session.clone(), after })
+            mails(output, read, |after| Query::Waiting { session: session.clone(), after })
         }
         View::History => {
             let session = client.session()?;
-            mails(read, |after| Query::History { session: session.clone(), after })
+            mails(output, read, |after| Query::History { session: session.clone(), after })
         }
-        View::Dump => dump(read),
+        View::Dump => dump(output, read),
     }
 }
 
@@ -160,16 +163,21 @@ pub fn print_view(
 /// No node answers.
 pub fn status(client: &UserClient) -> CommandResult {
     let exit = cluster_status::print_status(&client.connection)?;
-    match client.mode()? {
+    let (mode, text) = match client.mode()? {
         Mode::Majority => {
-            print_now("majority mode: nodes cut off from the majority do not serve\n")?
+            ("majority", "majority mode: nodes cut off from the majority do not serve")
         }
-        Mode::Survivor => print_now(&format!("{NOT_SAFE}\n"))?,
+        Mode::Survivor => ("survivor", NOT_SAFE),
     };
+    client.connection.output.print(text, json!({ "mode": mode }))?;
     Ok(exit)
 }
 
-fn list(read: impl Fn(&Query) -> Result<Reply, CommandError>, pattern: &str) -> CommandResult {
+fn list(
+    output: Output,
+    read: impl Fn(&Query) -> Result<Reply, CommandError>,
+    pattern: &str,
+) -> CommandResult {
     let mut after = String::new();
     loop {
         let pattern = pattern.to_owned();
@@ -177,7 +185,7 @@ fn list(read: impl Fn(&Query) -> Result<Reply, CommandError>, pattern: &str) -> 
             return Err(CommandError::unexpected_reply());
         };
         for user in &users {
-            print_now(&format!("{user}\n"))?;
+            output.print(user, json!({ "user": user }))?;
         }
         match users.last() {
             Some(last) if more => after = last.clone(),
@@ -195,19 +203,24 @@ fn delete(client: &UserClient, discard: bool) -> CommandResult {
     client.forget_session(&user);
     match lost {
         0 => Ok(Exit::Success),
-        _ => print_now(&format!("deleted {lost} waiting messages\n")),
+        _ => client.connection.output.print(
+            format_args!("deleted {lost} waiting messages"),
+            json!({ "deleted_waiting_messages": lost }),
+        ),
     }
 }
 
 fn log_in(client: &UserClient, user: String) -> CommandResult {
     if client.log_in(user)? {
-        print_now("ended a session elsewhere\n")?;
+        let object = json!({ "ended_session_elsewhere": true });
+        client.connection.output.print("ended a session elsewhere", object)?;
     }
     Ok(Exit::Success)
 }
 
 /// Prints all pages of a message query.
 fn mails(
+    output: Output,
     read: impl Fn(&Query) -> Result<Reply, CommandError>,
     query: impl Fn(u64) -> Query,
 ) -> CommandResult {
@@ -217,7 +230,7 @@ fn mails(
             return Err(CommandError::unexpected_reply());
         };
         for mail in &mails {
-            print_now(&line(mail))?;
+            output.print(text_of(mail), json!(mail))?;
         }
         match mails.last() {
             Some(last) if more => after = last.number,
@@ -226,7 +239,7 @@ fn mails(
     }
 }
 
-fn dump(read: impl Fn(&Query) -> Result<Reply, CommandError>) -> CommandResult {
+fn dump(output: Output, read: impl Fn(&Query) -> Result<Reply, CommandError>) -> CommandResult {
     let mut after = String::new();
     loop {
         let Reply::Accounts(accounts, more) = read(&Query::Dump { after })? else {
@@ -240,7 +253,7 @@ fn dump(read: impl Fn(&Query) -> Result<Reply, CommandError>) -> CommandResult {
                 text += " none";
             }
             account.waiting.iter().try_for_each(|number| write!(text, " {number}")).ok();
-            print_now(&(text + "\n"))?;
+            output.print(text, json!(account))?;
         }
         match accounts.last() {
             Some(last) if more => after = last.user.clone(),
@@ -250,9 +263,13 @@ fn dump(read: impl Fn(&Query) -> Result<Reply, CommandError>) -> CommandResult {
 }
 
 /// Formats a message as one line, with control characters escaped.
-fn line(mail: &Mail) -> String {
+fn line(output: Output, mail: &Mail) -> String {
+    output.line(text_of(mail), json!(mail))
+}
+
+fn text_of(mail: &Mail) -> String {
     let text: String = mail.text.chars().flat_map(shown).collect();
-    format!("{} {} to {}: {text}\n", mail.number, mail.from, mail.to)
+    format!("{} {} to {}: {text}", mail.number, mail.from, mail.to)
 }
 
 /// Escapes a control character, so that a message cannot control the terminal.
@@ -260,22 +277,6 @@ fn shown(letter: char) -> impl Iterator<Item = char> {
     let escaped = letter.is_control().then(|| letter.escape_default());
     let plain = (!letter.is_control()).then_some(letter);
     escaped.into_iter().flatten().chain(plain)
-}
-
-/// Prints and flushes text.
-///
-/// # Errors
-/// Standard output fails.
-pub fn print_now(text: &str) -> CommandResult {
-    print(text).map_err(|error| CommandError::usage(format!("cannot print: {error}")))?;
-    Ok(Exit::Success)
-}
-
-/// Prints and flushes text, so that the caller may acknowledge a printed message.
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 #[cfg(test)]
@@ -286,6 +287,8 @@ mod tests {
     fn a_message_is_one_line_without_control_characters() {
         let [from, to] = ["ann", "bob"].map(str::to_owned);
         let mail = Mail { number: 7, from, to, text: "a\nb\u{1b}[2J ü".to_owned() };
-        assert_eq!(line(&mail), "7 ann to bob: a\\nb\\u{1b}[2J ü\n");
+        assert_eq!(line(Output::Text, &mail), "7 ann to bob: a\\nb\\u{1b}[2J ü");
+        let object = r#"{"from":"ann","number":7,"text":"a\nb\u001b[2J ü","to":"bob"}"#;
+        assert_eq!(line(Output::Json, &mail), object);
     }
 }

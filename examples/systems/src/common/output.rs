@@ -1,0 +1,63 @@
+//! The output of the commands: lines of text, or with `--json` an object for each line.
+
+use std::fmt;
+use std::io::{self, Write as _};
+
+use serde_json::Value;
+
+use crate::common::exit::{CommandError, CommandResult, Exit};
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// Lines of text, for people.
+    #[default]
+    Text,
+    /// One JSON object per line, for scripts.
+    Json,
+}
+
+impl Output {
+    /// Returns a line in this form, without its end. Both forms contain the same data.
+    #[must_use]
+    pub fn line(self, text: impl fmt::Display, object: Value) -> String {
+        match self {
+            Output::Text => text.to_string(),
+            Output::Json => object.to_string(),
+        }
+    }
+
+    /// Prints and flushes a line in this form.
+    ///
+    /// # Errors
+    /// Standard output fails.
+    pub fn print(self, text: impl fmt::Display, object: Value) -> CommandResult {
+        let printed = print_line(&self.line(text, object));
+        printed.map_err(|error| CommandError::usage(format!("cannot print: {error}")))?;
+        Ok(Exit::Success)
+    }
+}
+
+/// Prints and flushes a line, so that the caller may acknowledge it.
+///
+/// # Errors
+/// Standard output fails.
+pub fn print_line(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(format!("{line}\n").as_bytes())?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_text_or_one_object() {
+        assert_eq!(Output::Text.line("ann 7", json!({})), "ann 7");
+        let object = json!({ "user": "a\nnn", "number": 7 });
+        assert_eq!(Output::Json.line("ann 7", object), r#"{"number":7,"user":"a\nnn"}"#);
+    }
+}
