@@ -389,7 +389,7 @@ fn log_output(output: &Output) {
             error!(
                 %node, %acknowledged, %durable,
                 "the disk of this peer was rolled back: it lacks entries that the peer had \
-                 acknowledged; the peer counts for nothing until its log is checked"
+                 acknowledged; the peer counts in no quorum until its log is checked"
             );
         }
         Output::StartedUncertain(None) => {
