@@ -49,7 +49,7 @@ pub(crate) enum NodeStrike {
     Crash(KeptWrites, Duration),
     /// The node shuts down cleanly, and restarts after the duration.
     Stop(Duration),
-    /// The node makes no steps for the duration.
+    /// The node takes no steps for the duration.
     Pause(Duration),
     /// The node loses its disk, and restarts on an empty one after the duration.
     Wipe(Duration),

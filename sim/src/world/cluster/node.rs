@@ -57,7 +57,7 @@ pub(super) enum Life {
     StartRefused(LastExit),
     /// The process runs, and takes every event at once.
     Running(Box<Running>),
-    /// The process makes no steps, and these events for it are deferred.
+    /// The process takes no steps, and these events for it are deferred.
     Paused(Box<Running>, Vec<Event>),
 }
 
