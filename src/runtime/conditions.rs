@@ -65,7 +65,7 @@ impl Conditions {
     }
 
     /// Takes over the conditions that are present at `now`, and returns the lines to log. A node
-    /// that leads no more does not know whether a condition of a peer is over.
+    /// that no longer leads does not know whether a condition of a peer is over.
     fn update(&mut self, now: Instant, leads: bool, present: &[Condition]) -> Vec<Line> {
         let mut lines = Vec::new();
         self.present.retain(|condition, presence| {

@@ -289,7 +289,7 @@ impl Driver {
         }
     }
 
-    /// Logs the begin and the end of a repair of the log.
+    /// Logs the beginning and the end of a repair of the log.
     fn log_damage(&mut self) {
         let damaged = self.node.status().damaged_entries;
         let before = std::mem::replace(&mut self.damaged_entries, damaged);
