@@ -1,7 +1,7 @@
 //! A state machine with typed commands, three durable nodes and a client. It needs `serde` with
 //! `derive` and `tokio` with `macros`.
 //!
-//! `cargo run --features tokio --example typed`. Run it twice: the count goes on.
+//! `cargo run --features tokio --example typed`. Run it twice: the second run continues the count.
 use quorate::runtime::{Client, ClientConfig, Server, ServerConfig, TypedClient};
 use quorate::storage::ClusterId;
 use quorate::typed::{Typed, TypedMachine};

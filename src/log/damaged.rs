@@ -1,4 +1,4 @@
-//! The damaged entries of the log: it has their place and their term, and the disk has lost their
+//! The damaged entries of the log: their index and term are known, and the disk has lost their
 //! content.
 
 use alloc::collections::BTreeMap;

@@ -38,7 +38,7 @@ impl Memberships {
     }
 
     /// Adds the membership that the log has at `index`, before later ones that are known already. A
-    /// membership that the snapshot's replaces is ignored.
+    /// membership that the snapshot's membership replaces is ignored.
     pub(crate) fn insert(&mut self, index: Index, membership: Membership) {
         let place = self.list.partition_point(|(first, _)| *first < index);
         if place > 0 && self.list.get(place).is_none_or(|(next, _)| *next != index) {
@@ -52,7 +52,7 @@ impl Memberships {
         self.list.truncate(kept);
     }
 
-    /// Replaces the memberships up to `index` by the one of a snapshot that ends there.
+    /// Replaces the memberships up to `index` with the one of a snapshot that ends there.
     pub(crate) fn replace_through(&mut self, index: Index, membership: Membership) {
         let replaced = self.list.partition_point(|(first, _)| *first <= index);
         self.list.splice(..replaced, [(index, membership)]);

@@ -378,8 +378,8 @@ impl Log {
         self.damaged.compact(base);
     }
 
-    /// Replaces the whole log by a snapshot received from another node. The entries that it covers
-    /// are committed, but not durable here yet.
+    /// Replaces the whole log with a snapshot received from another node. The entries that it
+    /// covers are committed, but not durable here yet.
     pub fn reset(&mut self, snapshot: &SnapshotMeta) {
         let last = snapshot.last;
         assert!(last.index > self.committed, "an installed snapshot is ahead of the commit index");
@@ -396,7 +396,7 @@ impl Log {
     }
 
     /// Restarts the log from a snapshot that ends with an entry of this log. The state machine is
-    /// restored from the snapshot and then applies the later entries, also those that it had
+    /// restored from the snapshot and then applies the later entries, including those that it had
     /// applied before.
     pub fn rebuild(&mut self, snapshot: &SnapshotMeta) {
         let last = snapshot.last;
@@ -413,7 +413,7 @@ impl Log {
     }
 
     /// Records another node's snapshot of this log, whose last entry this log has: it replaces the
-    /// entries up to there, among them damaged ones, and the later entries stay. The state machine
+    /// entries up to there, including damaged ones, and the later entries stay. The state machine
     /// is restored from it if it has applied less.
     pub fn adopt_snapshot(&mut self, snapshot: &SnapshotMeta) {
         let last = snapshot.last;
@@ -468,8 +468,8 @@ impl Log {
         self.committed = self.committed.max(index);
     }
 
-    /// Whether the state machine waits for nothing that it could be passed now: it has everything,
-    /// or is busy.
+    /// Whether the log has nothing to pass to the state machine now: the state machine has
+    /// everything, or is busy with a batch.
     #[inline]
     #[must_use]
     pub fn has_handed_over(&self) -> bool {

@@ -31,7 +31,7 @@ impl Quota {
     /// The number of bytes of an encoded quota.
     pub const ENCODED_BYTES: usize = 9;
 
-    /// Returns true if a write that replaces `freed` bytes of the state by `added` bytes may be
+    /// Returns true if a write that replaces `freed` bytes of the state with `added` bytes may be
     /// executed, and counts it. Otherwise the write must have no effect.
     ///
     /// # Panics

@@ -72,9 +72,9 @@ pub trait StateMachine {
     /// give equal bytes, so that the default [`StateMachine::digest`] is correct.
     fn snapshot(&self) -> Box<dyn Read + Send>;
 
-    /// Replaces the state by that in the bytes of a [`StateMachine::snapshot`], perhaps of another
-    /// node. Reads up to the end of the reader. After an error the state may be invalid: only
-    /// another `restore` may follow.
+    /// Replaces the state with that in the bytes of a [`StateMachine::snapshot`], perhaps of
+    /// another node. Reads up to the end of the reader. After an error the state may be invalid:
+    /// only another `restore` may follow.
     ///
     /// # Errors
     /// The error of reading, or [`io::ErrorKind::InvalidData`] for bytes that are not a snapshot.

@@ -1,4 +1,4 @@
-//! The disk that a peer replies from, whether what it replies counts, and its last reply.
+//! The disk that a peer replies from, whether its replies count in quorums, and its last reply.
 
 use crate::types::{Incarnation, Index, Readiness};
 
@@ -32,9 +32,9 @@ pub(super) enum Certainty {
 
 impl PeerDisk {
     /// Handles a message from the disk with this incarnation, which answers the round `answered` if
-    /// it is a heartbeat reply, and arrives in `round`. Whether that disk has replaced this one: a
-    /// disk whose messages have arrived in a round has not ended before it, so an earlier disk
-    /// answers no later one.
+    /// it is a heartbeat reply, and arrives in `round`. Returns true if that disk has replaced this
+    /// one. This disk was in use in `heard_round`, so that any disk before it answered no round
+    /// after that: only a disk that came later does.
     #[inline]
     pub(super) fn is_replaced_by(
         &mut self,

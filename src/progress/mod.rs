@@ -231,15 +231,15 @@ impl Progress {
     }
 
     /// Resets the view and records that the reply to `round` came from a disk that was rolled back
-    /// to an older image: the peer does not count until it has reported that it is uncertain, and
-    /// then that it is certain again.
+    /// to an older image: the peer counts in no quorum until it has reported that it is uncertain,
+    /// and then that it is certain again.
     pub(crate) fn mark_rolled_back(&mut self, round: u64, last: Index) {
         self.reset_for_disk(self.disk.incarnation, self.disk.heard_round, last);
         self.disk.certainty = Certainty::RolledBack;
         self.answer.round = round;
     }
 
-    /// Whether what the peer acknowledges and confirms counts.
+    /// Whether the peer's acknowledgements and confirmations count in quorums.
     pub(crate) fn counts(&self) -> bool {
         self.disk.certainty == Certainty::Certain
     }

@@ -35,7 +35,7 @@ fn voter_set_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
         return u64::MAX;
     }
     assert!(voters.len() <= MAX, "a voter set has {} voters", voters.len());
-    // Most voter sets are small, and need no more than a few numbers to be cleared.
+    // Most voter sets are small: a small array is cleared faster.
     if voters.len() <= FEW {
         decide::<FEW>(voters, reached)
     } else {
@@ -46,7 +46,7 @@ fn voter_set_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
 /// The size up to which a voter set counts as small.
 const FEW: usize = 8;
 
-/// Returns what [`voter_set_reached`] does, for at most `N` voters.
+/// Does the work of [`voter_set_reached`] for at most `N` voters.
 fn decide<const N: usize>(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
     let mut descending = [0_u64; N];
     for (slot, voter) in descending.iter_mut().zip(voters.iter()) {

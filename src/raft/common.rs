@@ -22,8 +22,8 @@ use crate::types::{
     ReadLevel, Readiness, RejectReason, Restored, RoleCause, RoleName, Tag, Term, WriteId,
 };
 
-/// The state that a node has in every role. The owners are visible in all of `src/raft/`, because a
-/// handler often needs two of them at once. Most keep their fields private.
+/// The state that a node has in every role. Its parts are visible in all of `src/raft/`, because a
+/// handler often needs two of them at once. Most of them keep their own fields private.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Common {
@@ -151,8 +151,9 @@ impl Common {
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()
     }
 
-    /// Whether an entry that may not be committed is damaged, so that this node could not send it
-    /// as a leader, or a membership, so that it could not count votes (docs/REPAIR.md).
+    /// Whether an entry after the commit index is damaged, so that this node as leader could
+    /// neither commit nor send it, or the content of a membership entry is unknown, so that the
+    /// node could not count votes (docs/REPAIR.md).
     fn has_open_damage(&self) -> bool {
         let log = self.log();
         log.first_damaged_after(log.committed()).is_some() || log.has_unknown_membership()
@@ -287,7 +288,7 @@ impl Common {
     }
 
     /// Answers the read if the node's own state is fresh enough for its level; returns true if so.
-    /// An uncertain node answers none without a leader.
+    /// An uncertain node has to ask its leader instead.
     pub(crate) fn confirm_if_fresh(&mut self, tag: Tag, level: ReadLevel) -> bool {
         if self.ballot.is_uncertain() {
             return false;
@@ -334,7 +335,7 @@ impl Common {
         journal.evict(config.tail_bytes_max);
     }
 
-    /// Panics if an owner contradicts itself or another one.
+    /// Panics if a part of the state contradicts itself or another one.
     pub(crate) fn assert_invariants(&self) {
         self.journal.assert_invariants();
         self.ballot.assert_invariants(self.log());
@@ -349,9 +350,9 @@ impl Common {
 
 #[cfg(feature = "explore")]
 impl Common {
-    /// Resets what the normal form leaves out: counts, the jitter, and with it the next election
-    /// timeouts, and the times of actions that this node never takes. Renumbers the writes, and
-    /// returns the previous number of the last durable one.
+    /// Resets the parts that the normal form leaves out: counts, the jitter, and with it the next
+    /// election timeouts, and the times of actions that this node never takes. Renumbers the
+    /// writes, and returns the previous number of the last durable one.
     pub(crate) fn normalize(&mut self) -> WriteId {
         let (own, now) = (self.id(), self.now);
         let membership = self.journal.log().membership();

@@ -71,7 +71,8 @@ impl Raft {
     /// Starts a node as a follower that knows no leader.
     ///
     /// `restored` is exactly the durable state. `seed` feeds the election jitter and identifies
-    /// this start: with an equal one, replies to an earlier start would count for this one.
+    /// this start: with the same seed as an earlier start, the node would accept late replies to
+    /// requests of that start.
     ///
     /// # Errors
     /// A [`StartError`] if [`Config::check`] fails, or parts of `restored` contradict each other.

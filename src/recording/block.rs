@@ -47,7 +47,8 @@ pub struct Header {
     pub node: NodeId,
     /// The number that identifies this start of the node.
     pub start: u64,
-    /// The number of the first record after this header: of all steps since the start.
+    /// The number of the first record after this header, counted from 0 over all steps since the
+    /// start.
     pub first_record: u64,
     /// Whether the bytes of commands were kept.
     pub keeps_commands: bool,

@@ -12,10 +12,10 @@ pub enum Contents {
     Kept,
 }
 
-/// The size of a hash. That of a shorter command has as many bytes as the command.
+/// The size of a hash in bytes. The hash of a shorter command is cut to the command's length.
 pub(super) const HASH_BYTES: usize = 8;
 
-/// At most so many bytes at each end of a command enter its hash.
+/// The most bytes at each end of a command that enter its hash.
 const HASHED_END_BYTES: usize = 32;
 
 /// Turns commands into hashes while a node records, and recognizes the hashes in a replay.
@@ -31,7 +31,8 @@ pub(super) enum CommandHasher {
 }
 
 impl CommandHasher {
-    /// Returns the hash of a command; only the first bytes count, as many as the command has.
+    /// Returns the hash of a command. If the command is shorter than the hash, only as many of the
+    /// hash's first bytes have a meaning.
     pub(super) fn hash(self, command: &[u8]) -> [u8; HASH_BYTES] {
         match self {
             CommandHasher::Original { key } => hash(key, command).to_le_bytes(),

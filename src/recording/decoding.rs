@@ -1,6 +1,6 @@
-//! Values from their bytes in a recording. Damaged bytes give an error; memory is allocated for
-//! what the bytes hold, except for the commands that stand in for recorded hashes, which have a
-//! bound.
+//! Values from their bytes in a recording. Damaged bytes give an error. No length in the bytes
+//! makes the decoder allocate more memory than there are bytes, except for the commands that stand
+//! in for recorded hashes, which have a bound of their own.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ use serde::de::{
 use crate::recording::commands::{Contents, HASH_BYTES, stand_in};
 use crate::recording::encoding::{COMMAND, EncodingError};
 
-/// The bound on the bytes of commands made from hashes, in one state or record: more than a
-/// node with default bounds has, and less than a machine that replays.
+/// The bound on the bytes of commands made from hashes, in one state or record: more than the core
+/// of a node with default bounds holds, and less than the memory of a machine that replays.
 const STAND_IN_BYTES_MAX: usize = 1 << 30;
 
 /// The values in the body of a block, one after the other.
@@ -130,7 +130,7 @@ macro_rules! numbers {
     )*};
 }
 
-/// Refuses what no value asks for.
+/// Rejects the kinds of values that no recorded type has.
 macro_rules! refused {
     ($($name:ident)*) => {$(
         fn $name<V: Visitor<'de>>(self, _: V) -> Result<V::Value, EncodingError> {

@@ -80,7 +80,7 @@ macro_rules! numbers {
     )*};
 }
 
-/// Refuses values of these types, which no state has.
+/// Rejects values of these types, which no recorded type has.
 macro_rules! refused {
     ($($name:ident $type:ty),*) => {$(
         fn $name(self, _: $type) -> Result<(), EncodingError> {

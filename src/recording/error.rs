@@ -6,7 +6,7 @@ use crate::recording::block::{FORMAT, LAYOUT};
 use crate::recording::step::Step;
 use crate::types::text::texts;
 
-/// A failure at a place of a recording. What comes before that place is intact.
+/// A failure at a place of a recording. Everything before that place is intact.
 #[derive(Debug)]
 pub struct RecordingError {
     /// The offset of the block or of the record that failed, in bytes.
@@ -44,8 +44,8 @@ pub enum RecordingErrorReason {
     },
     /// The checksum is right, but the content is impossible.
     Invalid(String),
-    /// The actions of the step are not those that were recorded: this program decides otherwise
-    /// than the one that recorded, or its core is not deterministic.
+    /// The actions of the step are not those that were recorded: this program decides differently
+    /// from the one that recorded, or its core is not deterministic.
     ActionsDiffer(Box<Step>),
     /// The state at a checkpoint is not the one that was recorded, although all actions were.
     StateDiffers {

@@ -3,7 +3,7 @@
 //! [`Raft::step`](crate::raft::Raft::step) depends on nothing but the state, the time and the
 //! input. A [`Recorder`] keeps the two, with a digest of the actions of each step, and now and then
 //! the whole state, a checkpoint, from which a [`Replay`] can begin. A replay checks that this
-//! program's core does what was recorded.
+//! program's core takes the recorded actions.
 //!
 //! ```
 //! use quorate::raft::{Config, Input, Raft};

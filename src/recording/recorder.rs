@@ -21,7 +21,7 @@ pub struct RecorderConfig {
     /// The recorded form of users' commands.
     pub contents: Contents,
     /// The secret key of the hashes of commands. A reader of the recording who knows it can test a
-    /// guess about a command, so it is best random and kept nowhere.
+    /// guess about a command, so draw it at random and store it nowhere.
     pub key: u64,
     /// The time since the Unix epoch at the origin of the node's clock, if the driver knows it.
     pub unix_time: Option<Duration>,
@@ -29,13 +29,13 @@ pub struct RecorderConfig {
     pub segment_bytes: usize,
     /// The bytes of records in a block; a single larger record has a block to itself.
     pub block_bytes: usize,
-    /// The time after which the next step ends a block that is not full: a crash loses the records
-    /// of so much time, and of the last step.
+    /// The time after which the next step ends a block that is not full: a crash loses at most the
+    /// records of this time, and that of the last step.
     pub block_delay: Duration,
 }
 
 impl Default for RecorderConfig {
-    /// The configuration of a ring of 64 MiB.
+    /// The configuration for a ring of files of 64 MiB in all.
     fn default() -> RecorderConfig {
         RecorderConfig {
             cluster: 0,
@@ -195,7 +195,7 @@ impl Recorded {
         Recorded { raft, recorder: Recorder::new(config) }
     }
 
-    /// Does [`Raft::step`]. Take the finished blocks after it.
+    /// Calls [`Raft::step`] and records the input. Take the finished blocks after each call.
     pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         self.recorder.step(&mut self.raft, now, input, actions);
     }

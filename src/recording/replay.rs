@@ -22,8 +22,8 @@ pub enum Replayed {
     Segment {
         /// Where the segment comes from.
         header: Box<Header>,
-        /// Whether its first record follows the last one before it. If not, the node was started
-        /// anew, or records were dropped or are missing.
+        /// Whether its first record follows the last one before it. If not, the node was restarted,
+        /// or records were dropped or are missing.
         continues: bool,
     },
     /// A step was taken, with the recorded actions.
@@ -70,7 +70,7 @@ impl<R: Read> Replay<R> {
     }
 
     /// Continues with the next file of the recording, whether or not the last one was replayed to
-    /// its end: the steps that are missing between the two are a break.
+    /// its end. If steps are missing between the two, the next segment does not continue.
     pub fn continue_with(&mut self, input: R) {
         self.reader = BlockReader::new(input);
         self.records = None;
@@ -101,7 +101,7 @@ impl<R: Read> Replay<R> {
         }
     }
 
-    /// Begins with a block: records are stepped one by one.
+    /// Begins to replay a block. The records of a block are then replayed one by one.
     fn open(&mut self, block: ReadBlock) -> Result<Option<Replayed>, RecordingErrorReason> {
         match block.kind {
             Kind::Header => {

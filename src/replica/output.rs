@@ -102,7 +102,7 @@ pub enum Output {
         from: NodeId,
     },
     /// The disk of a peer has fewer entries than the peer acknowledged to this leader: the disk was
-    /// rolled back. The peer counts for nothing until this leader or a later one has checked its
+    /// rolled back. The peer counts in no quorum until this leader or a later one has checked its
     /// log.
     RolledBackDisk {
         /// The peer with that disk.
@@ -117,7 +117,7 @@ pub enum Output {
     /// its disk: suspend or remove the voter, and add it again.
     DamagedHeaders(StorageError),
     /// The log of this node lacks entries that the node acknowledged to the leader: its disk was
-    /// rolled back. The node is uncertain and counts for nothing, until a leader has checked its
+    /// rolled back. The node is uncertain, and counts in no quorum until a leader has checked its
     /// log.
     LogUncertain {
         /// The leader that missed the entries.
@@ -156,7 +156,7 @@ pub enum Output {
     /// A snapshot on the disk cannot be read any more. The node takes another one, if it has
     /// applied entries since.
     KeptSnapshotDamaged(StorageError),
-    /// The node started uncertain: it counts for nothing until a leader has checked its log. The
+    /// The node started uncertain: it counts in no quorum until a leader has checked its log. The
     /// error is about the last flushes of the log, if this start found that they are lost.
     StartedUncertain(Option<StorageError>),
     /// A part of the log cannot be read, and the start removed it: the snapshot covers its entries.

@@ -57,7 +57,7 @@ impl Requests {
         None
     }
 
-    /// Ends a proposal or a read without a known outcome of the state machine.
+    /// Ends a proposal or a read without the outcome of the state machine.
     pub(crate) fn end(&mut self, tag: Tag) {
         let known = self.proposed.remove(&tag) || self.reads.remove(&tag).is_some();
         assert!(known, "a request has one outcome");

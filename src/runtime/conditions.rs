@@ -65,7 +65,7 @@ impl Conditions {
     }
 
     /// Takes over the conditions that are present at `now`, and returns the lines to log. A node
-    /// that leads no more does not know whether a condition of a peer is over.
+    /// that no longer leads does not know whether a condition of a peer is over.
     fn update(&mut self, now: Instant, leads: bool, present: &[Condition]) -> Vec<Line> {
         let mut lines = Vec::new();
         self.present.retain(|condition, presence| {
@@ -91,7 +91,7 @@ impl Conditions {
 fn of(node: &Node) -> Vec<Condition> {
     let status = node.status();
     let mut present = Vec::new();
-    // A node that is no member, such as one that waits to be added, has no leader.
+    // A node that is not a member, such as one that waits to be added, has no leader.
     if status.leader.is_none() && node.raft().log().membership().is_voter(status.id) {
         present.push(Condition::NoLeader);
     }

@@ -35,8 +35,9 @@ pub struct ServerConfig {
     /// connections that `network` permits. No connection is accepted that would take one of them.
     pub files_reserved: usize,
     /// The most bytes of the recording of the node's inputs, in the folder `recording` of its
-    /// directory (`docs/RECORDING.md`); zero, the default, records nothing. Give it the room of
-    /// several states: of a quarter of `raft.tail_bytes_max` each, and at least 1 MiB in all.
+    /// directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several times
+    /// as large as a recorded state, which may take a quarter of `raft.tail_bytes_max`, and at
+    /// least 1 MiB.
     pub recording_bytes: u64,
     /// The most requests of the program in the driver's queue. Further callers wait until it has
     /// room.
@@ -75,8 +76,8 @@ pub struct NetworkConfig {
     /// `keepalive_interval`.
     pub keepalive_timeout: Duration,
     /// The time limit for receiving one whole frame, and for writing a client's replies, to which
-    /// their size divided by `kib_per_second_min` is added. A remote that sends or accepts single
-    /// bytes so cannot hold a connection.
+    /// their size divided by `kib_per_second_min` is added. A remote that sends or accepts one
+    /// byte at a time therefore cannot keep a connection.
     pub frame_timeout: Duration,
     /// The slowest transfer, in KiB per second, at which a large frame is still received within its
     /// time limit.

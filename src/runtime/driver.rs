@@ -289,7 +289,7 @@ impl Driver {
         }
     }
 
-    /// Logs the begin and the end of a repair of the log.
+    /// Logs the beginning and the end of a repair of the log.
     fn log_damage(&mut self) {
         let damaged = self.node.status().damaged_entries;
         let before = std::mem::replace(&mut self.damaged_entries, damaged);
@@ -389,7 +389,7 @@ fn log_output(output: &Output) {
             error!(
                 %node, %acknowledged, %durable,
                 "the disk of this peer was rolled back: it lacks entries that the peer had \
-                 acknowledged; the peer counts for nothing until its log is checked"
+                 acknowledged; the peer counts in no quorum until its log is checked"
             );
         }
         Output::StartedUncertain(None) => {

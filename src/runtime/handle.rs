@@ -133,8 +133,8 @@ impl Handle {
     }
 
     /// Makes the node take a snapshot of its state machine, however few entries it has applied
-    /// since the last one. Does nothing if the node is taking one already. `Status::snapshot` of a
-    /// report shows when the snapshot is complete.
+    /// since the last one. If the node is taking one already, another one follows it.
+    /// `Status::snapshot` of a report shows when the snapshot is complete.
     ///
     /// # Errors
     /// [`RequestError::Stopped`].

@@ -10,8 +10,8 @@ use crate::types::NodeId;
 /// The identity that a certificate proves.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
-    /// A node of the cluster. As a client it may request the reports of other nodes, and nothing
-    /// else.
+    /// A node of the cluster. As a client it may request the reports of other nodes, and, if nodes
+    /// forward proposals, forward those of its own clients; nothing else.
     Node(NodeId),
     /// A client: may propose and read.
     Client(Arc<str>),

@@ -15,7 +15,8 @@ pub enum ConnectionRejectReason {
     HandshakeTimeout,
     /// The remote closed the connection before it completed the handshake.
     ClosedInHandshake,
-    /// A limit was reached: `connections_max`, or `handshakes_max`.
+    /// A limit was reached: `handshakes_max`, `connections_max`, `connections_reserved`,
+    /// `connections_per_origin_max`, or the open files that `files_reserved` leaves.
     TooManyConnections,
     /// A newer connection of the same node replaced this one.
     Replaced,

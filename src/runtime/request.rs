@@ -76,7 +76,7 @@ pub(super) struct Operation {
 pub(super) enum Access {
     /// Every client; also nodes, for their status page.
     Everyone,
-    /// Clients and administrators, but no nodes.
+    /// Clients and administrators, but not nodes.
     Clients,
     /// Nodes that forward the requests of their clients to the leader.
     Forwarded,

@@ -1,5 +1,5 @@
-//! The ids of clusters without a name: derived from the initial members, so that all of these agree
-//! on one before they have met, and two clusters do not share one.
+//! The ids of clusters without a name: derived from the initial members, so that all members
+//! agree on the id before they have met, and two clusters do not share one.
 
 use std::net::SocketAddr;
 

@@ -102,7 +102,7 @@ impl StorageError {
         StorageError { file, offset: 0, message, cause: ErrorCause::Damage }
     }
 
-    /// An error about a log that holds the entry `id` like the log of `peer`, but different entries
+    /// An error about a log that has the entry `id`, as the log of `peer` does, but other entries
     /// before it.
     pub(crate) fn diverged_log(id: EntryId, peer: NodeId) -> StorageError {
         let message =

@@ -296,7 +296,7 @@ fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// Returns the options of a file that only its owner may use, and that is no symbolic link.
+/// Returns the options of a file that only its owner may use, and that is not a symbolic link.
 fn private() -> OpenOptions {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have permissions"))]
     let mut options = OpenOptions::new();

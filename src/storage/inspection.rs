@@ -28,7 +28,7 @@ pub struct Inspection {
     /// index on disk, which may be beyond the end of that log.
     pub opened: OpenedStorage,
     /// The damage of the log; `None` if it is intact. A start rejects the log, unless peers can
-    /// repair it. If also its end is lost, the error is about that.
+    /// repair it. If its end is lost too, the error is about that.
     pub damage: Option<StorageError>,
     /// The content that a start would recover in spite of the damage, except the tail, if only the
     /// content of some entries is damaged, or the end of the log is lost. Peers can provide these

@@ -30,7 +30,7 @@ pub struct OpenedStorage {
     pub identity: Identity,
     /// The log that the directory was made from, if it did not begin empty.
     pub origin: Option<Origin>,
-    /// The durable term, vote and vote lease.
+    /// The durable term, vote and vote lease, and whether the node is uncertain.
     pub hard_state: HardState,
     /// The highest commit index on disk, at least the last index of the current snapshot.
     pub committed: Index,
@@ -128,12 +128,12 @@ impl Storage {
     /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
     /// durable is recovered; or the end of the log is lost, [`OpenedStorage::lost_end`] says so,
     /// and the node is uncertain; or an error is returned. That holds also if files of the log are
-    /// missing, cut or zeroed. The exception are the last flushes, as far as they are after the
-    /// acknowledged floor, if no header block of a flush after the first lost one is left; for the
-    /// last flush, one lost sector suffices. `docs/RECOVERY.md` says which flushes can be after the
-    /// floor. Files that hold only entries covered by the snapshot may be missing. Nothing is
-    /// written before the whole log was read successfully, and an error of the writes after that
-    /// loses nothing.
+    /// missing, cut or zeroed. The exception is the last flushes after the acknowledged floor:
+    /// their loss is not noticed if no header block of a flush after the first lost one is left;
+    /// for the last flush, one lost sector suffices. `docs/RECOVERY.md` says which flushes can be
+    /// after the floor. Files that hold only entries covered by the snapshot may be missing.
+    /// Nothing is written before the whole log was read successfully, and an error of the writes
+    /// after that loses nothing.
     ///
     /// An entry of which only the content is damaged keeps its place in the log, and
     /// [`OpenedStorage::damaged`] lists it: a peer can provide the content for

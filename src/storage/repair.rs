@@ -22,7 +22,7 @@ use crate::storage::start_writes::writes_of;
 use crate::storage::superblock::{COPIES, COPY_BYTES};
 use crate::types::{DamagedEntry, Entry, EntryId, Index};
 
-/// The repairs that are requested, one after the other.
+/// The requested repairs, which run one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Repairs {
     identity: Identity,
@@ -55,8 +55,8 @@ pub(crate) enum RepairOutcome {
     Entries {
         /// The entries that are intact now.
         repaired: Vec<EntryId>,
-        /// Damaged entries without which a damaged sector cannot be written, in ascending order. A
-        /// read that met the sector may have been for other entries only.
+        /// Damaged entries without which a damaged sector cannot be written, in ascending order.
+        /// The read that found the sector damaged may have been for other entries only.
         lacking: Vec<DamagedEntry>,
     },
     /// The header blocks of this segment are intact, except for one that cannot be rebuilt: the
@@ -72,7 +72,7 @@ pub(crate) struct ScrubOutcome {
     /// Whether each copy of the superblock is intact, if they were read.
     pub(crate) copies: Option<[bool; COPIES]>,
     pub(crate) bytes: u64,
-    /// Whether the last flush of the log was read before.
+    /// Whether the scrub has reached the end of the log.
     pub(crate) log_ended: bool,
 }
 
@@ -91,7 +91,7 @@ struct Repair {
     reading: Option<(OperationId, FileRange)>,
     /// The content of the sectors to write.
     writes: BTreeMap<(FileName, u64), Vec<u8>>,
-    /// Entries that may be intact afterwards.
+    /// Entries that may be intact once the sectors are written.
     candidates: BTreeSet<EntryId>,
     repaired: Vec<EntryId>,
     /// Entries that share a damaged sector with a provided one, by index.
@@ -236,7 +236,7 @@ impl Repairs {
         None
     }
 
-    /// Reads the next thing of a scrub, or ends it.
+    /// Takes the next step of a scrub: reads more durable data, or ends it.
     fn scrub(
         &mut self,
         repair: &mut Repair,
@@ -268,7 +268,7 @@ impl Repairs {
                 self.scrub_place = next;
             }
             Scrubbed::DamagedHeaders { segment, next } => {
-                // The pass goes on behind the header block, which is rebuilt meanwhile.
+                // The pass continues after the header block, which is rebuilt meanwhile.
                 self.push_headers(segment);
                 self.scrub_place = next;
             }
@@ -331,7 +331,7 @@ impl Repairs {
         }
     }
 
-    /// Takes the next step for the first provided entry: reads where it belongs, or adds its
+    /// Takes the next step for the first provided entry: reads its place on the disk, or adds its
     /// content to the damaged sectors.
     fn provide(
         &mut self,
@@ -455,8 +455,8 @@ impl Repair {
         self.reading = Some((operations.request(Owner::Log, Lane::Bulk, action), range));
     }
 
-    /// Begins to write the assembled sectors, in the lane of the flushes: a sync of the same file
-    /// reports an error only once, and no flush may pass it.
+    /// Begins to write the assembled sectors, in the lane of the flushes: a file reports a write
+    /// error to one sync only, so that no flush may overtake this one.
     fn write(&mut self, operations: &mut Operations) {
         let sectors = std::mem::take(&mut self.writes);
         let files: BTreeSet<FileName> = sectors.keys().map(|(file, _)| *file).collect();

@@ -8,9 +8,9 @@ use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, SnapshotPart}
 impl Storage {
     /// Begins to take a snapshot of the state after `last`, under `membership`. Each
     /// [`ReadyForChunk`](crate::storage::SnapshotEvent::ReadyForChunk) is answered by
-    /// [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. Returns false if the snapshot is
-    /// not newer than the newest complete one, if another one is being taken or received, or if a
-    /// file for this index exists.
+    /// [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. Returns false if another
+    /// snapshot is being taken or received, if a complete one is at least as new, or if the store
+    /// has failed. A file of this index that was not verified is replaced.
     #[must_use]
     pub fn take_snapshot(
         &mut self,

@@ -73,9 +73,9 @@ pub enum Event {
         /// holds the first, or if the [`Event::Damaged`] before names it.
         entries: Vec<Entry>,
     },
-    /// The disk cannot return the content of these entries, which a read or a repair has met. They
-    /// are in ascending order, and keep their places in the log. [`Storage::repair`] writes their
-    /// content again.
+    /// The disk cannot return the content of these entries, which a read or a repair has found.
+    /// They are in ascending order, and keep their places in the log. [`Storage::repair`] writes
+    /// their content again.
     Damaged(Vec<DamagedEntry>),
     /// A header block is damaged and cannot be rebuilt; the text names the entries that it held.
     /// Each is reported once. A read of these entries ends the store, and a start rejects the
@@ -96,8 +96,8 @@ pub enum Event {
     SnapshotRecorded(SnapshotMeta),
     /// An event of a snapshot that is taken, received or served.
     Snapshot(SnapshotEvent),
-    /// The file system has no room for spare segments (true), or has room again (false). Writes go
-    /// on until the last spare segment is full.
+    /// The file system has no room for spare segments (true), or has room again (false). Writes
+    /// continue until the last spare segment is full.
     Full(bool),
     /// Everything is durable, and the superblock records the orderly stop of the node.
     Closed,

@@ -42,7 +42,7 @@
 //! is its number. So a new version may add variants at the end of an enum, and must not change
 //! others: the log and the snapshots hold values of earlier versions. **Upgrade every node before a
 //! client sends a new variant**: a node that does not know it changes nothing, and its state would
-//! differ from that of the others.
+//! differ from that of the other nodes.
 //!
 //! The serde attributes `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work, because
 //! the encoding does not describe itself. All replicas must encode equal states alike: use a
@@ -86,8 +86,8 @@ pub trait TypedMachine: Serialize + DeserializeOwned {
 
 /// The [`StateMachine`] of a [`TypedMachine`].
 ///
-/// Bytes that are no command change nothing, and their reply says so: a client of another version
-/// gets a [`TypedError`].
+/// Bytes that do not decode to a command change nothing, and their reply says so: a client of
+/// another version gets a [`TypedError`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Typed<M>(pub M);
 

@@ -1,4 +1,4 @@
-//! Damaged entries: the log has their place, and the disk has lost their content.
+//! Damaged entries: their term and index are known, and the disk has lost their content.
 
 use crate::types::id::EntryId;
 

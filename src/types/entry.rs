@@ -52,7 +52,7 @@ impl Payload {
 }
 
 impl Entry {
-    /// The bytes that an entry counts beside its payload in every bound on the size of entries.
+    /// The bytes added to the payload of each entry in every bound on the size of entries.
     pub const OVERHEAD_BYTES: usize = 32;
 
     /// Returns the size of the entry in bytes, as every bound in bytes counts it.

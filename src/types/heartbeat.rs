@@ -46,7 +46,7 @@ pub struct Readiness {
     /// Whether it may lead: its disk takes writes, and its state machine is not known to have
     /// diverged.
     pub may_lead: bool,
-    /// Whether its log may lack entries that it acknowledged: nothing that it replies counts
+    /// Whether its log may lack entries that it acknowledged: it then counts in no quorum
     /// (docs/REPAIR.md, R3).
     pub is_uncertain: bool,
 }

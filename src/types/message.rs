@@ -92,9 +92,9 @@ pub enum Body {
         /// The last such index that is also durable, at most `verified`. It makes up for lost
         /// acknowledgements.
         matched: Index,
-        /// The last index of the log on the follower's disk, whichever leader it came from, or its
-        /// last index once an installed snapshot is durable. A disk with less than it acknowledged
-        /// before was rolled back.
+        /// The last index of the log on the follower's disk, whichever leader its entries came
+        /// from; the base of the log while the install of a snapshot is pending. A disk with less
+        /// than the follower acknowledged before was rolled back.
         durable: Index,
         /// The follower's request for a read lease, and its ability to lead.
         ready: Readiness,
@@ -149,14 +149,14 @@ pub enum Body {
         /// The source from which the requesting node gets the membership its log continues from.
         source: MembershipSource,
     },
-    /// The leader rejects the receiver's disk: it is another incarnation than the one in the
-    /// membership.
+    /// The leader rejects the receiver's disk: the membership names another incarnation of the
+    /// receiver.
     UnknownIncarnation,
     /// From now on the leader commits no entry that is missing on the receiver's disk, so that the
     /// receiver may take over as the last survivor (`Config::survivor`).
     TakeoverAllowed,
-    /// Accompanies a vote of this term: the voter was allowed to take over all the time, so that
-    /// its log has every committed entry (`Config::survivor`).
+    /// Accompanies a vote of this term: the voter may take over as the last survivor, so that its
+    /// log has every committed entry (`Config::survivor`).
     LogIsComplete,
     /// The sender's disk lost the content of entries, and asks the receiver for them. It concerns
     /// no term, because an entry's term and index identify its content (docs/REPAIR.md, R5).
@@ -175,19 +175,19 @@ pub enum Body {
             serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
         )]
         entries: Vec<Entry>,
-        /// The sender's snapshot, if it covers the first entry and the sender has that entry no
-        /// more.
+        /// The sender's snapshot, if it covers the first entry and the sender no longer has that
+        /// entry.
         snapshot: Option<Box<SnapshotMeta>>,
     },
-    /// The sender's log may lack entries that it acknowledged: it asks the leader up to where its
-    /// log must match the leader's before the sender counts again (docs/REPAIR.md, R3).
+    /// The sender's log may lack entries that it acknowledged: it asks the leader for the index up
+    /// to which its log must match the leader's before it is certain again (docs/REPAIR.md, R3).
     RequestLogEnd {
         /// A number that differs between two starts of the requesting node: a reply to an earlier
         /// start says nothing about what was lost since.
         start_id: u64,
     },
-    /// The reply to a [`Body::RequestLogEnd`]. An entry that the sender appended after the request
-    /// is on the disks of a quorum, in which no uncertain node is.
+    /// The reply to a [`Body::RequestLogEnd`]. The leader sends it once an entry that it appended
+    /// after the request is on the disks of a quorum without any uncertain node.
     LogEnd {
         /// The `start_id` of the request.
         start_id: u64,

@@ -15,14 +15,14 @@ pub enum RoleCause {
     CampaignRequested,
     /// The leader `from` asked the node to campaign, because it transfers its leadership to it.
     LeadershipTransfer {
-        /// The leader of the term before.
+        /// The leader of the earlier term.
         from: NodeId,
     },
     /// A quorum would vote for the node (thesis §9.6).
     PreVotesGranted,
     /// A quorum has voted for the node.
     VotesGranted,
-    /// So many voters refused their vote that the node cannot win.
+    /// So many voters rejected the vote request that the node cannot win.
     VotesRefused,
     /// A voter knows committed entries that the node lacks, so another node must be elected.
     LacksCommitted,

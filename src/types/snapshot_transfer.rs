@@ -43,7 +43,7 @@ pub struct SnapshotTransfer {
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum SnapshotTransferBody {
-    /// Requests this part from the node that has the snapshot.
+    /// Requests this part from a node that has the snapshot.
     Request(SnapshotPart),
     /// The bytes of a requested part.
     Bytes(

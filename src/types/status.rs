@@ -46,8 +46,8 @@ pub struct Status {
     /// The number of entries of its log whose content the disk lost, and that are being repaired
     /// with the help of its peers.
     pub damaged_entries: usize,
-    /// Whether its log may lack entries that it acknowledged: it counts for nothing until a leader
-    /// has checked it (docs/REPAIR.md, R3).
+    /// Whether its log may lack entries that it acknowledged: it counts in no quorum until a leader
+    /// has checked its log (docs/REPAIR.md, R3).
     pub is_uncertain: bool,
     /// The size of the entries kept in memory, in bytes.
     pub tail_bytes: usize,

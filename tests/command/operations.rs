@@ -53,7 +53,7 @@ fn hidden_step(text: &str) -> Step<'_> {
     }
 }
 
-/// Replaces each address of the page by a free one.
+/// Replaces each address of the page with a free one.
 fn at_free_ports(words: &str, ports: &mut BTreeMap<String, String>) -> String {
     let mut output = String::new();
     let mut rest = words;

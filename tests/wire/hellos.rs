@@ -8,8 +8,8 @@ use crate::driver::seal;
 const CLUSTER: u128 = 0xc1;
 const OWN: NodeId = NodeId(1);
 
-/// Reads a connection whose first frame has a kind, a body and checksums from the bytes, and checks
-/// the hello as a node and as a client do.
+/// Reads a connection whose first frame has its kind and its body from the bytes, and valid
+/// checksums; then checks the hello as a node or a client would.
 pub(crate) fn drive(bytes: &[u8]) {
     let Some((&first, body)) = bytes.split_first() else { return };
     // Most inputs are one of the two hellos.

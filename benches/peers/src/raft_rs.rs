@@ -68,7 +68,7 @@ impl Nodes {
 }
 
 impl Node {
-    /// Writes and applies what the node wants written and applied, and takes its messages.
+    /// Writes and applies the entries of the node's `Ready`, and takes its messages.
     fn write(&mut self, outgoing: &mut Vec<Message>) {
         let mut ready = self.raft.ready();
         outgoing.append(&mut ready.take_messages());

@@ -23,7 +23,7 @@ pub fn count(system: System, nodes: usize, batch: usize) -> Option<Counts> {
     let few = 500_usize.next_multiple_of(batch);
     let per_entry = |tool: &[&str], line: &str| {
         let total = |entries| run(tool, line, system, nodes, batch, entries);
-        // A quarter more is committed to warm up.
+        // Each run commits a quarter of its entries before, to warm up.
         Some((total(3 * few)? - total(few)?) / (2 * few + 2 * few / batch / 4 * batch) as f64)
     };
     Some(Counts {

@@ -195,7 +195,7 @@ impl Moves {
         (place == 0 || !alike) && !(self.scope.last_survivor && waits())
     }
 
-    /// Replaces `next` by the result of the event in `world`, including the delivery of every
+    /// Overwrites `next` with the result of the event in `world`, including the delivery of every
     /// message that takes no time. Fails if a safety property is violated.
     pub(crate) fn next(
         &mut self,
@@ -228,7 +228,7 @@ impl Moves {
         Some(Event { place: place(message), kind: Move::Deliver(*message) })
     }
 
-    /// Replaces `next` by the result of the event alone in `world`.
+    /// Overwrites `next` with the result of the event alone in `world`.
     fn apply_alone(
         &mut self,
         world: &World,

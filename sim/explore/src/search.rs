@@ -14,7 +14,7 @@ pub(crate) trait Model {
 
     fn event_of(code: u32) -> Self::Event;
 
-    /// Replaces `events` by the events to try in a world.
+    /// Replaces `events` with the events to try in a world.
     fn events(&self, world: &World, events: &mut Vec<Self::Event>);
 
     /// Puts the result of an event into `next`, or returns the violation.

@@ -58,7 +58,7 @@ impl Queue {
         world.words(|word| self.words.push_back(word));
     }
 
-    /// Replaces `world` by the next world. Returns false if the queue is empty.
+    /// Overwrites `world` with the next world. Returns false if the queue is empty.
     pub(crate) fn pop(&mut self, world: &mut World) -> bool {
         let Some(count) = self.words.pop_front() else { return false };
         let mut next = || self.words.pop_front().expect("a world is pushed completely");

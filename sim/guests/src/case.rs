@@ -88,7 +88,7 @@ pub fn faults<G: Guest>() -> Faults {
 }
 
 /// Draws the case of a seed: the settings and the plan that the simulator draws from the profile
-/// and the strategy of `options`, as far as a guest has them.
+/// and the strategy of `options`, without those that a guest does not have.
 #[must_use]
 pub fn draw<G: Guest>(seed: u64, options: &RunOptions) -> Case {
     let drawn = Case::draw(seed, options).settings;
@@ -127,7 +127,7 @@ pub fn draw<G: Guest>(seed: u64, options: &RunOptions) -> Case {
     let mut plan = Plan::draw(&settings, options.strategy, &choices);
     plan.ops.retain(|op| problem::<G>(op).is_none());
     let overrides: Overrides = options.overrides.clone();
-    // The scenario of a case has no slots to draw from, and all faults of its plan.
+    // The case of a scenario draws no further operations, and names every fault of its plan.
     Scenario::of(Case { seed, settings, plan, overrides }, Vec::new(), &options.workload).case
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn check<G: Guest>(scenario: &Scenario) -> Result<(), String> {
     }
 }
 
-/// Returns why an operation cannot be carried out in a cluster of `G`, if so.
+/// Returns why an operation cannot be carried out in a cluster of `G`; `None` if it can.
 fn problem<G: Guest>(op: &Op) -> Option<String> {
     if let When::On(condition) = op.when
         && !TRIGGERS.contains(&condition.trigger)

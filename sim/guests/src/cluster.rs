@@ -1,5 +1,5 @@
-//! A cluster of guests, moved one event at a time: nodes take inputs, and their effects are carried
-//! out one by one.
+//! A cluster of guests, which advances one event at a time: nodes take inputs, and their effects
+//! are carried out one by one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub(crate) struct Cluster<G: Guest> {
     pub(crate) schedule: Schedule<Event<G::Message>>,
     pub(crate) nodes: Vec<Node<G>>,
     pub(crate) links: Vec<Link>,
-    /// The number of times that each link has lost messages.
+    /// The number of sessions of each link that have ended.
     pub(crate) sessions: Vec<u32>,
     pub(crate) nemesis: Nemesis,
     pub(crate) clients: Clients,
@@ -241,7 +241,8 @@ impl<G: Guest> Cluster<G> {
         self.fire(Trigger::GoesDown, place)
     }
 
-    /// Ends the session between two nodes: what they have sent before no longer arrives.
+    /// Ends the session between two nodes: with [`Guest::SESSIONS`], no message sent before arrives
+    /// any more.
     pub(crate) fn end_session(&mut self, one: usize, other: usize) {
         let count = self.nodes.len();
         self.sessions[one * count + other] += 1;
@@ -272,7 +273,7 @@ impl<G: Guest> Cluster<G> {
         self.proceed(place)
     }
 
-    /// Lets a node go on until it waits for its disk, or has nothing to do. Does nothing if the
+    /// Lets a node continue until it waits for its disk, or has nothing to do. Does nothing if the
     /// node is inside such a call already, which then continues.
     fn proceed(&mut self, place: usize) -> Checked {
         if std::mem::replace(&mut self.nodes[place].is_busy, true) {
@@ -313,7 +314,7 @@ impl<G: Guest> Cluster<G> {
         self.checks.status(node.id, before, node.status, node.disk.latest())
     }
 
-    /// Lets a node take all inputs that wait, as a driver does that was busy.
+    /// Lets a node take all waiting inputs at once, as a driver does after it was busy.
     fn take_inputs(&mut self, place: usize) -> Checked {
         let node = &mut self.nodes[place];
         let Some(core) = &mut node.core else { return Ok(()) };

@@ -99,7 +99,7 @@ impl Rule for Deadlines {
         Ok(())
     }
 
-    /// Starts the stabilization phase, with deadlines for the nodes of `core`.
+    /// Starts the stabilization phase, with deadlines for the nodes of the core.
     fn stabilized(&mut self, known: &Known) -> CheckResult {
         let Known { model, now, .. } = known;
         let slots = || model.slots().filter(|slot| known.is_in_core(*slot));

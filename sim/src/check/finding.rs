@@ -170,7 +170,7 @@ checks! {
     S37 "no-state-ahead-of-log"
         "No snapshot and no durable state of a state machine is ahead of the log on its disk."
     S38 "uncertain-node"
-        "An uncertain node counts for nothing until a leader has confirmed its log."
+        "An uncertain node counts in no quorum until a leader has confirmed its log."
     S39 "entries-in-memory"
         "The entries in memory are the end of the log, and leave only for a bound or a snapshot."
     S40 "established-rounds"

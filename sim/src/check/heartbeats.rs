@@ -66,7 +66,7 @@ impl Rounds {
     fn check_established(&self, message: &Message, heartbeat: &Heartbeat) -> CheckResult {
         let Heartbeat { round, confirmed, echo, read_lease, .. } = *heartbeat;
         let (id, term) = (message.from, message.term);
-        // The echo lets the receiver serve reads that are old within a bound.
+        // The echo lets the receiver serve bounded reads from its own state.
         let relies_on = if self.is_established { confirmed } else { confirmed.max(echo) };
         if relies_on > 0 && relies_on <= self.early {
             return S40.violated(format!(
@@ -84,8 +84,8 @@ impl Rounds {
         ))
     }
 
-    /// Checks that in an idle cluster each round is confirmed once the replies of the core had time
-    /// to arrive.
+    /// Checks that in an idle cluster each round is confirmed once the replies of the core have had
+    /// time to arrive.
     fn check_confirmed(
         &mut self,
         known: &Known,

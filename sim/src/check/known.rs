@@ -81,7 +81,7 @@ impl Known {
         }
     }
 
-    /// Begins an observation at `now`, and returns whether the checks may believe it. An answer
+    /// Begins an observation at `now`, and returns whether the checks may rely on it. An answer
     /// from a state machine that may be wrong counts as an unknown outcome of the operation; it is
     /// ignored if the operation already has an outcome, or if the answer declines the command. A
     /// quarantined node must not answer (S31).
@@ -107,7 +107,7 @@ impl Known {
         Ok(!declines && self.operations.is_pending(op))
     }
 
-    /// Updates the knowledge by an observation. Fails if the observation contradicts it.
+    /// Updates the knowledge with an observation. Fails if the observation contradicts it.
     #[inline]
     pub(super) fn update(&mut self, observation: &Observation<'_>) -> CheckResult {
         let (now, model, operations) = (self.now, &mut self.model, &mut self.operations);
@@ -211,7 +211,7 @@ impl Known {
     }
 
     /// The nodes of the core that are still members, once the cluster receives no more requests. A
-    /// node that is no member any more receives nothing, so its state is not checked.
+    /// node that is no longer a member receives nothing, so its state is not checked.
     pub(super) fn members_at_rest(&self) -> impl Iterator<Item = Slot> {
         let core = self.idle_core.unwrap_or_default();
         self.model.slots().filter(move |slot| core.contains(*slot) && self.is_member(*slot))

@@ -39,7 +39,8 @@ impl Rule for LeadershipTransfers {
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Some(LeadershipTransfer { term, at }) = self.begun else { return Ok(()) };
-        // The leader leads on if the transfer fails, which it knows after a timeout.
+        // If the transfer fails, the leader continues to lead; it aborts the transfer after a
+        // timeout.
         let is_over = status.term > term
             || status.term == term
                 && known.now.since(at) > known.bounds.config.election_timeout_max;
@@ -48,8 +49,8 @@ impl Rule for LeadershipTransfers {
             self.begun = None;
             return Ok(());
         }
-        // The asked node campaigns at once. If it cannot win, others campaign after a timeout, and
-        // some of their campaigns may fail, too, as in the bounds of the phase.
+        // The target campaigns at once. If it cannot win, other nodes campaign after a timeout, and
+        // some of their campaigns may fail, too, as in the other bounds of this phase.
         let bound = known.bounds.recovery_time_max(Volume::default());
         if known.now.since(at) <= bound {
             return Ok(());

@@ -16,7 +16,7 @@ use crate::workload::request::{OpId, PayloadOrigin};
 /// The commands that decide whether a leased read is correct.
 #[derive(Clone, Debug)]
 pub(super) struct Leases {
-    /// The workload's test whether a command may change the answer to a query.
+    /// The workload's test of whether a command may change the answer to a query.
     test: ConflictTest,
     /// The command of each operation.
     commands: BTreeMap<OpId, Vec<u8>>,

@@ -126,7 +126,7 @@ impl Log {
         self.electorates[0].1 = first;
     }
 
-    /// Replaces the log by a snapshot of the committed log up to `last`.
+    /// Replaces the log with a snapshot of the committed log up to `last`.
     pub(super) fn install(&mut self, committed: &Log, last: Index) {
         self.truncate(Index::ZERO);
         self.bootstrap(Arc::clone(committed.electorate_at(Index::ZERO)));

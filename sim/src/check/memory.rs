@@ -48,7 +48,8 @@ impl Rule for EntriesInMemory {
         let log = &model.of(status.id).memory.log;
         let kept = &mut self.kept[model.slot(status.id).0];
         if status.last != log.last_id() {
-            // The model does not know yet what a lagging driver gives to the disk later.
+            // The model does not have the entries yet that a lagging driver submits to the disk
+            // later.
             *kept = None;
             return Ok(());
         }
@@ -87,13 +88,13 @@ impl Rule for EntriesInMemory {
     }
 }
 
-/// The first entry of the end of the log that has `bytes` bytes, at or after `from`; `None` if no
-/// end has that size. The end that begins after the log is empty.
+/// Returns the first index, at or after `from`, of the suffix of the log whose entries have exactly
+/// `bytes` bytes; `None` if no suffix has that size. The suffix after the last entry is empty.
 fn first_with(model: &Model, log: &Log, from: Index, bytes: u64) -> Option<Index> {
     let of = |first: Index| log.bytes_after(first.previous(), &model.entries);
     let end = log.last().next();
     let from = from.min(end);
-    // Most often no entry or only a few leave.
+    // Usually no entry, or only a few, have left memory since the last check.
     let near = (from.0..=end.0).map(Index).take(4).find(|first| of(*first) <= bytes);
     let first = near.unwrap_or_else(|| {
         let (mut low, mut high) = (from.0, end.0);

@@ -82,7 +82,7 @@ pub(super) enum DiskRef {
     Lost(usize),
 }
 
-/// Ends a finding about a quorum that only replacement disks would complete.
+/// The last words of a finding about a quorum that only replacement disks would complete.
 pub(super) const REPLACED_DISK_RULE: &str =
     "; a disk that replaced a lost disk does not count until the membership names it";
 
@@ -380,7 +380,7 @@ impl Model {
         node.copy = Some(Box::new(DiskCopy { disk, pending, commit_hint: node.commit_hint }));
     }
 
-    /// Replaces the disk of a node that is down by its last copy, marked as uncertain.
+    /// Replaces the disk of a node that is down with its last copy, marked as uncertain.
     pub(super) fn roll_back(&mut self, slot: Slot) {
         let node = &mut self.nodes[slot.0];
         let copy = node.copy.take().expect("the disk was copied before it is rolled back");
@@ -417,7 +417,7 @@ impl Model {
         *hint = committed.min(*hint);
     }
 
-    /// Replaces the disk of a node that is down by an empty one with this incarnation.
+    /// Replaces the disk of a node that is down with an empty one that has this incarnation.
     pub(super) fn wipe(&mut self, slot: Slot, incarnation: Incarnation) {
         let no_members = self.entries.electorate_of(&Membership::default());
         let node = &mut self.nodes[slot.0];

@@ -28,8 +28,9 @@ struct Taker {
     /// The entries applied since the last time at which a snapshot was due.
     entries: u64,
     bytes: u64,
-    /// How often a snapshot was due since the node started, restored a state, or took its last
-    /// one. A batch counts once, however many entries it has, because the node tries once.
+    /// The number of times that a snapshot was due since the node started, restored a state, or
+    /// took its last snapshot. A batch counts once, however many entries it has, because the node
+    /// tries once for each batch.
     times_due: u64,
     /// The time since when a snapshot is overdue in a stable cluster.
     overdue: Option<SimTime>,
@@ -37,13 +38,13 @@ struct Taker {
     last: Index,
     /// Whether a kept snapshot is damaged, so that the log has to reach back to an earlier one.
     is_damaged: bool,
-    /// The index through which the log must be compacted, and the steps since that is known.
+    /// The index through which the log must be compacted, and the number of steps since then.
     base: Option<(Index, u8)>,
 }
 
 /// A snapshot is overdue once it was due this many times. While a node sends a snapshot to a peer,
-/// twice the number of entries is due; and a snapshot that the node could not begin, because it
-/// received one, is due again after the same number.
+/// it takes a new one only after twice the entries; and a snapshot that the node could not begin,
+/// because it was receiving one, is due again after the same number of entries.
 const OVERDUE_TIMES: u64 = 4;
 
 /// The flushes of a snapshot: of its file, of the directory, and of each copy of the superblock,

@@ -1,5 +1,5 @@
-//! A leader's view of its peers: what it knows of a peer's log only grows (S42), and it sends an
-//! entry again only if the peer may lack it (S41).
+//! A leader's view of its peers: the matched index that it counts for a peer never decreases (S42),
+//! and it sends an entry again only if the peer may lack it (S41).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,17 +14,19 @@ use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
-/// The number of unanswered rounds of which a view knows what was acknowledged before.
+/// The number of unanswered rounds that a view remembers, each with the index that the peer had
+/// acknowledged before it.
 const ROUNDS_MAX: usize = 16;
 
-/// For each leader and peer, what the leader sent and learned.
+/// For each leader and peer, the entries that the leader sent and its knowledge of the peer.
 #[derive(Clone, Debug)]
 pub(super) struct Peers {
     nodes: usize,
     views: Vec<View>,
     /// When each node took its last step.
     stepped: Vec<SimTime>,
-    /// The nodes that lost what their disk held, so that leaders learn of less than before.
+    /// The nodes whose disk was wiped or rolled back, so that they report a lower index than
+    /// before.
     lost: Nodes,
 }
 
@@ -39,7 +41,7 @@ struct View {
     next: Index,
     end: Index,
     /// Whether every entry sent before some time was acknowledged, and no reply since then made the
-    /// leader go back.
+    /// leader send earlier entries again.
     is_streaming: bool,
     /// Whether the peer had no space or was uncertain in this term.
     is_irregular: bool,
@@ -53,7 +55,8 @@ struct View {
     unanswered: VecDeque<(u64, Index)>,
 }
 
-/// A leader forgets what it knows of a peer only if the peer starts anew or the membership changes.
+/// The conditions under which a leader keeps its knowledge of a peer: neither node restarts, and
+/// the membership does not change.
 #[derive(Clone, Debug)]
 struct Conditions {
     leader_starts: u64,
@@ -134,7 +137,8 @@ impl Rule for Peers {
             Body::AppendEntries { entries, .. } => match (entries.first(), entries.last()) {
                 (Some(first), Some(last)) => {
                     let (first, last) = (first.id.index, last.id.index);
-                    // A lagging driver sends what the leader decided before the last replies.
+                    // A lagging driver sends messages that the leader decided to send before the
+                    // last replies arrived.
                     view.is_streaming &= !is_late;
                     view.check_sent(message, first, last)
                 }
@@ -156,7 +160,7 @@ impl Rule for Peers {
         }
     }
 
-    /// Checks that what the leader knows of the peer's log does not fall.
+    /// Checks that the matched index that a leader counts for a peer does not decrease.
     fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
         let model = &known.model;
         let (leader, slot) = (model.slot(id), model.slot(peer));
@@ -187,8 +191,8 @@ impl Peers {
     }
 
     /// The view in a term; `None` if the view is of a later term already. A message of an earlier
-    /// term says nothing about a later one: the peer's log may have changed in between, and a
-    /// leader counts its rounds anew.
+    /// term says nothing about a later one: the peer's log may have changed in between, and each
+    /// leader numbers its rounds from 1.
     fn view_in(&mut self, leader: Slot, peer: Slot, term: Term) -> Option<&mut View> {
         let view = self.view(leader, peer);
         if view.term < term {
@@ -208,8 +212,8 @@ impl View {
         }
     }
 
-    /// Checks that a peer's disk has what the peer had acknowledged to this leader before the round
-    /// that it answers.
+    /// Checks that a peer's disk has every entry that the peer had acknowledged to this leader
+    /// before the round that it answers.
     fn check_durable(&mut self, message: &Message, round: u64, durable: Index) -> CheckResult {
         while self.unanswered.pop_front_if(|(earlier, _)| *earlier < round).is_some() {}
         let begun = self.unanswered.front().filter(|(earlier, _)| *earlier == round);

@@ -39,7 +39,7 @@ pub(super) struct Answer<'a> {
 macro_rules! events {
     ($for_each:ident $rules:tt) => {
         $for_each! { $rules
-            // Before the knowledge contains the event.
+            // Called before the knowledge contains the event.
             before_started(status: &Status)
             before_status_changed(status: &Status)
             before_submitted(node: NodeId, write: &Write)
@@ -48,7 +48,7 @@ macro_rules! events {
             before_replied(op: OpId, id: EntryId, outcome: &Outcome)
             before_read_served(answer: Answer<'_>)
 
-            // When the knowledge contains the event.
+            // Called once the knowledge contains the event.
             started(status: &Status)
             start_failed(node: NodeId, damaged: bool, reason: &str)
             stopped(node: NodeId, justified: bool, reason: &str)

@@ -1,5 +1,5 @@
-//! Uncertain nodes (docs/REPAIR.md, rule R3): they count for nothing, and become certain only with
-//! the log that a leader has named: S38.
+//! Uncertain nodes (docs/REPAIR.md, rule R3): they count in no quorum, and become certain only once
+//! their log reaches the end that a leader has named: S38.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Freshness, Index, Message, MessageClass, NodeId, Term, Write};
@@ -11,7 +11,7 @@ use crate::check::model::{Model, Node};
 use crate::check::nodes::Slot;
 use crate::check::rule::{Answer, Rule};
 
-/// For each node, what it asked leaders and what they replied since its start.
+/// For each node, its requests to leaders since its start, and their replies.
 #[derive(Clone, Debug)]
 pub(super) struct Uncertain {
     asked: Vec<Vec<Request>>,

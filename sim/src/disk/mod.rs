@@ -241,7 +241,7 @@ impl SimDisk {
         image
     }
 
-    /// Replaces the log by that of `older`, a durable copy of this disk, durably: later segments
+    /// Replaces the log with that of `older`, a durable copy of this disk, durably: later segments
     /// are removed, and the others have their older contents. Both disks have no pending writes.
     pub fn restore_log(&mut self, older: &SimDisk) {
         let is_segment = |name: &FileName| matches!(name, FileName::Segment(_));

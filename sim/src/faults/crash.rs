@@ -44,7 +44,7 @@ operation! {
 }
 
 operation! {
-    /// The node makes no steps; messages that arrive meanwhile are delivered together at the end.
+    /// The node takes no steps; messages that arrive meanwhile are delivered together at the end.
     struct Pause "pause" {
         /// The node that pauses.
         node: NodeSelector as Node,

@@ -158,7 +158,7 @@ faults! {
     Flap "flap" Network EVERY_ROLE (Flap::draw);
     /// A node loses its memory and its unflushed writes, stays down, and restarts.
     Crash "crash" Node EVERY_ROLE (Crash::draw);
-    /// A node makes no steps for a while; messages that arrive meanwhile are delivered together
+    /// A node takes no steps for a while; messages that arrive meanwhile are delivered together
     /// later.
     Pause "pause" Node EVERY_ROLE (Pause::draw);
     /// A node's clock runs fast or slow.

@@ -49,7 +49,7 @@ pub(crate) enum NodeStrike {
     Crash(KeptWrites, Duration),
     /// The node shuts down cleanly, and restarts after the duration.
     Stop(Duration),
-    /// The node makes no steps for the duration.
+    /// The node takes no steps for the duration.
     Pause(Duration),
     /// The node loses its disk, and restarts on an empty one after the duration.
     Wipe(Duration),
@@ -142,13 +142,13 @@ pub(crate) enum Damage {
 /// A change of a node that is lifted at the end of the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lasting {
-    /// The clock runs fast by so many parts per million, or slow if negative.
+    /// The clock runs fast by this many parts per million, or slow if negative.
     ClockDrift(i32),
     /// Each flush takes longer by this time.
     SlowFlushes(Duration),
     /// Each batch of the state machine takes longer by this time.
     SlowBatches(Duration),
-    /// The disk accepts only so many more bytes.
+    /// The disk accepts only this many more bytes.
     FullDisk(u32),
 }
 

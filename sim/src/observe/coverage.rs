@@ -288,7 +288,7 @@ spots! {
     PriorityTransfer "transfer/to-higher-priority" true
     /// The core is half of the voters, with the casting vote.
     CoreIsHalf "stabilization/half-of-the-voters" true
-    /// A node that is no member is up in the stabilization phase.
+    /// A node that is not a member is up in the stabilization phase.
     NonMemberUp "stabilization/non-member-up" true
     /// The operator cancels a membership change in the stabilization phase because nodes
     /// are missing.

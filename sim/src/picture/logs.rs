@@ -127,7 +127,7 @@ impl Change {
 }
 
 impl NodeLogs {
-    /// Replaces the log in memory by that on disk, and returns the difference.
+    /// Replaces the log in memory with that on disk, and returns the difference.
     fn start(&mut self) -> Option<LogChange> {
         let differs = |index: &u64| self.memory.get(index) != self.disk.get(index);
         let mut all = self.memory.keys().chain(self.disk.keys());

@@ -54,7 +54,7 @@ impl<'a> Planner<'a> {
         self.ops.push(Op { when: When::On(occasion), verb: verb.into() });
     }
 
-    /// Draws an operation of this fault kind, which is none that occurs by chance.
+    /// Draws an operation of this fault kind, which must be a planned one.
     pub(super) fn verb(&mut self, fault: Fault, target: NodeSelector) -> Verb {
         Verb::draw(&mut self.draw, fault, target).expect("patterns have planned kinds only")
     }

@@ -27,7 +27,7 @@ pub struct AccountLine {
     pub at: SimTime,
     /// The time of the last of the events.
     pub until: SimTime,
-    /// The node that did it.
+    /// The node of the events.
     pub node: NodeId,
     /// The term of the node after the event.
     pub term: Term,
@@ -44,7 +44,7 @@ pub struct AccountLine {
 pub enum Note {
     /// The node starts from its disk: this is its first step.
     Starts,
-    /// The recording begins within a start, in this role; what was before is not recorded.
+    /// The recording begins within a start, in this role; the steps before it are not recorded.
     Begins {
         /// The role at the beginning of the recording.
         role: RoleName,
@@ -53,7 +53,7 @@ pub enum Note {
     },
     /// The recording of this start ends.
     Ends,
-    /// Steps are missing from here on, until the next line of the node.
+    /// Steps of the node are missing between this line and the node's next one.
     Lacks,
     /// The node took no step for a while, although one was due.
     TookNoStep {
@@ -62,11 +62,11 @@ pub enum Note {
         /// The time by which the step was late.
         late: Duration,
     },
-    /// The node received nothing of what another node sent, up to this time.
+    /// The node received none of the messages that another node sent, up to this time.
     HeardNothing {
         /// The other node, which sent messages.
         from: NodeId,
-        /// The time from when on nothing arrived.
+        /// The time since which nothing arrived.
         since: SimTime,
         /// The number of messages that the other node sent meanwhile.
         sent: u64,
@@ -87,18 +87,18 @@ pub enum Note {
         /// The commit index after.
         to: Index,
     },
-    /// The node refused messages.
-    RefusesMessage {
+    /// The node rejected messages.
+    RejectsMessage {
         /// The node that sent the messages.
         from: NodeId,
         /// The name of the message.
         message: &'static str,
-        /// The reason for the refusal.
+        /// The reason why the node rejected them.
         reason: MessageRejectReason,
     },
-    /// The node refused requests of users.
-    RefusesRequest(RejectReason),
-    /// The node used another membership from here on.
+    /// The node rejected requests of users.
+    RejectsRequest(RejectReason),
+    /// The node uses another membership from here on.
     UsesMembership(Membership),
     /// Another action that is rare, as traces print it.
     Other(String),
@@ -115,7 +115,7 @@ struct NodeAccount {
     start: Option<u64>,
 }
 
-/// A silence in which a node sent fewer messages is none.
+/// The fewest messages, none of which arrived, that make a silence worth a line.
 const SENT_MIN: u64 = 3;
 
 impl Account {
@@ -154,7 +154,7 @@ impl Account {
         &self.lines
     }
 
-    /// Notes how long the node took no step, or heard nothing of what another node sent.
+    /// Notes how long the node took no step, or received none of another node's messages.
     fn note_silence(&mut self, event: &Event<'_>, step: &Step, due: Instant, state: CoreState<'_>) {
         let (node, at) = (event.node, event.at);
         let (late, timeout) = (step.now.since(due), state.config.election_timeout_min);
@@ -234,16 +234,16 @@ fn heard_nothing(silence: &Silence, at: SimTime, timeout: Duration) -> Option<No
     is_long.then_some(Note::HeardNothing { from, since, sent })
 }
 
-/// The note of an action that belongs into an account.
+/// The note of an action, if the action is worth a line of an account.
 fn note_of(action: &Action) -> Option<Note> {
     Some(match action {
         Action::RoleChanged { role, leader, cause, .. } => {
             Note::ChangesRole { role: *role, leader: *leader, cause: *cause }
         }
         Action::MessageRejected { from, message, reason } => {
-            Note::RefusesMessage { from: *from, message, reason: *reason }
+            Note::RejectsMessage { from: *from, message, reason: *reason }
         }
-        Action::Rejected { reason, .. } => Note::RefusesRequest(*reason),
+        Action::Rejected { reason, .. } => Note::RejectsRequest(*reason),
         Action::ActiveMembershipChanged(membership) => Note::UsesMembership(membership.clone()),
         Action::Send(_)
         | Action::Persist(_)
@@ -261,7 +261,7 @@ fn note_of(action: &Action) -> Option<Note> {
 impl Note {
     /// Whether such events are so frequent that one line stands for several.
     fn is_frequent(&self) -> bool {
-        matches!(self, Note::Commits { .. } | Note::RefusesMessage { .. } | Note::RefusesRequest(_))
+        matches!(self, Note::Commits { .. } | Note::RejectsMessage { .. } | Note::RejectsRequest(_))
     }
 
     /// Whether the later note can be added to the line of this one.
@@ -309,10 +309,10 @@ impl fmt::Display for Note {
             Note::Commits { from, to } => {
                 write!(f, "commits indices {} to {to}", Index(from.0 + 1))
             }
-            Note::RefusesMessage { from, message, reason } => {
-                write!(f, "refuses {message} from {from}: {reason}")
+            Note::RejectsMessage { from, message, reason } => {
+                write!(f, "rejects {message} from {from}: {reason}")
             }
-            Note::RefusesRequest(reason) => write!(f, "refuses a request: {reason}"),
+            Note::RejectsRequest(reason) => write!(f, "rejects a request: {reason}"),
             Note::UsesMembership(membership) => write!(f, "uses the membership {membership}"),
             Note::Other(text) => f.write_str(text),
         }

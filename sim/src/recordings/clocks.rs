@@ -59,7 +59,7 @@ impl Clocks {
 }
 
 impl ClockOffset {
-    /// Whether one difference explains all messages; otherwise it changed meanwhile.
+    /// Whether one difference explains all messages. If not, the difference changed meanwhile.
     #[must_use]
     pub fn is_constant(&self) -> bool {
         self.min <= self.max

@@ -14,7 +14,7 @@ use crate::values::time::SimTime;
 pub struct Event<'a> {
     /// The time by the node's own wall clock, since the first event of all recordings.
     pub at: SimTime,
-    /// The node that did it.
+    /// The node of the event.
     pub node: NodeId,
     /// The kind of the event, with its data.
     pub kind: EventKind<'a>,
@@ -60,7 +60,7 @@ pub struct CoreState<'a> {
     pub log: &'a Log,
     /// The active membership: the last one in the log.
     pub membership: &'a Membership,
-    /// The time for which the node may answer reads alone.
+    /// The time for which the node may still answer reads under its lease.
     pub lease: Duration,
     /// The bounds and options of the node.
     pub config: &'a Config,

@@ -1,9 +1,10 @@
-//! The events of several nodes in one order that agrees with what each node can have known.
+//! The events of several nodes in one causal order.
 //!
 //! Each node's steps keep their order, and no message arrives before it was sent, if the sender's
-//! recording has it. Among the events that this allows, the one with the earliest wall time is
-//! next. So the clocks of the nodes may differ: where every sending is recorded, the order is still
-//! one in which the nodes may have taken their steps. Where one is not, the sender is ahead.
+//! recording has the send. Among the events that this allows, the one with the earliest wall time
+//! is next. So the clocks of the nodes may differ: if every send is recorded, the nodes may have
+//! taken their steps in this order. If a send is not recorded, its sender is ahead of its recording
+//! ([`EventKind::IsAhead`]).
 
 use std::slice;
 use std::time::Duration;
@@ -24,12 +25,12 @@ use crate::values::time::SimTime;
 pub struct Merged {
     /// The wall time of time zero: the first step of all recordings.
     pub origin: Duration,
-    /// The messages whose sending is recorded, too.
+    /// The number of received messages whose send is recorded, too.
     pub matched: u64,
-    /// The messages from recorded nodes that the recordings of their senders do not have.
+    /// The number of received messages from recorded nodes whose send is not recorded.
     pub unmatched: u64,
-    /// Those of them that are equal to a message that was sent only later: they were sent in a part
-    /// that is not recorded.
+    /// The number of unmatched messages that equal a message whose recorded send is later: they
+    /// were sent in a part that is not recorded.
     pub disordered: u64,
     /// The bounds of the differences between the clocks of two nodes.
     pub clocks: Vec<ClockOffset>,
@@ -120,8 +121,8 @@ impl Order<'_> {
         Some((lane, self.sent[lane].find(digest_of(message), part)))
     }
 
-    /// Notes which messages the next event receives and sends. Returns the lane of the sender of a
-    /// message whose sending is not recorded.
+    /// Notes which messages the next event receives and sends. If it receives a message whose send
+    /// is not recorded, returns the lane of the sender.
     fn note_messages(&mut self, next: usize) -> Option<usize> {
         let found = self.lanes[next].arrival().and_then(|message| self.find(message));
         let lane = &self.lanes[next];
@@ -130,7 +131,7 @@ impl Order<'_> {
         match found {
             Some((from, Some(Some(first_sent)))) => {
                 self.merged.matched += 1;
-                // Others may be repetitions of what was sent where steps are missing.
+                // Other messages may repeat an equal one that was sent where steps are missing.
                 if lane.arrival().is_some_and(is_sent_once) {
                     self.clocks.arrived(from, next, first_sent, at);
                 }

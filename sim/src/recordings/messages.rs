@@ -1,4 +1,4 @@
-//! Messages as their senders and their receivers recorded them, and what is sent when.
+//! Matches received messages with the recordings of their senders: when each was first sent.
 
 use std::hash::{Hash, Hasher};
 
@@ -51,7 +51,7 @@ pub(super) fn is_sent_once(message: &Message) -> bool {
 }
 
 /// Returns the digest of a message. It is equal for the message as it was sent and as it arrives,
-/// although each recording has commands of its own in place of the users' ones.
+/// although each recording has its own stand-ins for the users' commands.
 pub(super) fn digest_of(message: &Message) -> u64 {
     let Message { from, incarnation, to, term, body } = message;
     let mut digest = Digest(body.kind() as u64);

@@ -1,9 +1,9 @@
-//! Recordings of real nodes, replayed, brought into one order, described and checked.
+//! Recordings of real nodes, replayed, merged in causal order, described and checked.
 //!
-//! A node records the inputs of its core (`docs/RECORDING.md`). This room replays the recordings of
-//! several nodes, merges their steps so that no message arrives before it was sent, and passes each
-//! step on as an [`Event`]. An [`Account`] turns events into lines for people, and
-//! [`RecordingChecks`] decides the invariants of the simulator that recordings decide.
+//! A node records the inputs of its core (`docs/RECORDING.md`). This module replays the recordings
+//! of several nodes, merges their steps so that no message arrives before it was sent, and passes
+//! each step on as an [`Event`]. An [`Account`] turns events into lines for people, and
+//! [`RecordingChecks`] checks those invariants of the simulator that recordings can decide.
 
 mod account;
 mod checks;

@@ -70,7 +70,7 @@ struct Found {
 
 /// Groups the files of several paths by the nodes that recorded them. The files of a path keep
 /// their order; those of several paths are in the order of their beginnings, if all have the wall
-/// time. Also returns the failures of files that no node can be named for.
+/// time. Also returns the failures of files whose node is unknown.
 #[must_use]
 pub fn by_node(paths: Vec<Vec<Source>>) -> (Vec<Vec<Source>>, Vec<PlaybackError>) {
     let (mut found, mut errors): (Vec<Found>, _) = (Vec::new(), Vec::new());
@@ -108,7 +108,7 @@ pub fn by_node(paths: Vec<Vec<Source>>) -> (Vec<Vec<Source>>, Vec<PlaybackError>
     (groups.collect(), errors)
 }
 
-/// Replays the files of one node, and returns what they have.
+/// Replays the files of one node, and returns a summary of its starts, failures and messages.
 ///
 /// # Errors
 /// The first failure, if nothing could be replayed before it.

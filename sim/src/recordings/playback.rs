@@ -57,7 +57,7 @@ impl<'a> Playback<'a> {
         self.replay.raft()
     }
 
-    /// Takes note of a part. Returns whether it is new, and an error if it cannot follow.
+    /// Records a part. Returns whether it is new, and an error if it cannot follow the last one.
     fn admit(&mut self, part: &Replayed) -> Result<bool, String> {
         match part {
             Replayed::Segment { header, .. } => {
@@ -93,7 +93,7 @@ impl<'a> Playback<'a> {
     }
 
     /// Ends the current file with an error.
-    fn refuse(&mut self, reason: String) -> PlaybackError {
+    fn reject(&mut self, reason: String) -> PlaybackError {
         self.replay = Replay::new(Box::new(empty()));
         self.fail(RecordingError { offset: 0, reason: RecordingErrorReason::Invalid(reason) })
     }
@@ -116,7 +116,7 @@ impl Iterator for Playback<'_> {
                 Some(Ok(part)) => match self.admit(&part) {
                     Ok(true) => return Some(Ok(part)),
                     Ok(false) => continue,
-                    Err(reason) => return Some(Err(self.refuse(reason))),
+                    Err(reason) => return Some(Err(self.reject(reason))),
                 },
                 Some(Err(error)) => return Some(Err(self.fail(error))),
                 None => {}
@@ -142,7 +142,7 @@ impl PlaybackError {
         PlaybackError { file, error: RecordingError { offset: 0, reason }, version: None }
     }
 
-    /// Whether the file is intact there, and this program's core decides otherwise than the
+    /// Whether the file is intact there, and this program's core decides differently from the
     /// recorded one.
     #[must_use]
     pub fn is_divergence(&self) -> bool {
@@ -154,7 +154,7 @@ impl PlaybackError {
         )
     }
 
-    /// Whether another version of the library recorded than this one.
+    /// Whether the recording was made by another version of the library than this one.
     #[must_use]
     pub fn is_of_other_version(&self) -> bool {
         self.version.as_ref().is_some_and(|version| version != env!("CARGO_PKG_VERSION"))

@@ -20,7 +20,7 @@ struct Link {
     sent: u64,
 }
 
-/// A time in which a node received nothing of what another node sent.
+/// A time in which a node received none of the messages that another node sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Silence {
     pub(super) from: NodeId,

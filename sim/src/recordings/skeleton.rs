@@ -12,7 +12,7 @@ use crate::recordings::event::{Event, EventKind};
 use crate::recordings::leaders::Leadership;
 use crate::values::time::SimTime;
 
-/// Collects what a scenario says of the cluster.
+/// Collects the configuration, the membership and the length of a scenario.
 #[derive(Clone, Debug, Default)]
 pub struct Skeleton {
     config: Option<Config>,
@@ -21,7 +21,7 @@ pub struct Skeleton {
 }
 
 impl Skeleton {
-    /// Takes note of the first configuration, the last membership and the last time.
+    /// Records the first configuration, the last membership and the last time.
     pub fn observe(&mut self, event: &Event<'_>) {
         self.end = self.end.max(event.at);
         let (EventKind::Begins { state, .. } | EventKind::Steps { state, .. }) = event.kind else {
@@ -116,7 +116,7 @@ struct Names<'a>(&'a [NodeId]);
 impl Names<'_> {
     fn of(&self, id: NodeId) -> String {
         let place = self.0.iter().position(|member| *member == id);
-        // A node that is no member any more keeps its name.
+        // A node that is no longer a member keeps its name.
         place.map_or(id.to_string(), |place| format!("n{}", place + 1))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use quorate::recording::{EXTENSION, FOLDER};
 
-/// One file of a recording, as long as it was when it was found.
+/// One file of a recording, with the size that it had when it was found.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A file, and its size in bytes. The node may still append to it.

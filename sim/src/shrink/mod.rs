@@ -338,7 +338,7 @@ impl Search<'_> {
         }
     }
 
-    /// Replaces all durations by the defaults, and scales the plan accordingly.
+    /// Replaces all durations with the defaults, and scales the plan accordingly.
     fn rescale(&mut self) {
         let defaults = self.best.defaults().config.election_timeout_max;
         let slower = self.rescaled();

@@ -46,7 +46,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> Result<Exit, CommandError> {
     let leader = flags.client.run(async |client| {
         client.transfer_leadership(flags.id.map(NodeId)).await?;
-        // The transfer is complete: if the new leader does not reply in time, that is no failure.
+        // The transfer is complete: if the new leader does not reply in time, that is not an error.
         let new_leader = timeout(flags.client.timeout.0, async {
             loop {
                 let report = client.report_of_leader().await.ok();

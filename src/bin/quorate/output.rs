@@ -14,13 +14,13 @@ pub(crate) fn report(json: bool, text: &str) {
     }
 }
 
-/// Prints `text`, and a line end if it lacks one. A closed pipe is no error.
+/// Prints `text`, and a line end if it lacks one. A closed pipe is not an error.
 pub(crate) fn print(text: &str) -> Result<(), CommandError> {
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     print_bytes(format!("{text}{end}").as_bytes())
 }
 
-/// Prints the bytes unchanged. A closed pipe is no error.
+/// Prints the bytes unchanged. A closed pipe is not an error.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), CommandError> {
     let mut output = io::stdout().lock();
     let written = output.write_all(bytes).and_then(|()| output.flush());

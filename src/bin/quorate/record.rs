@@ -140,7 +140,7 @@ impl OpenFile {
     }
 
     /// The damage that ends the intact part. The last block of a killed or running node may be
-    /// incomplete, which is none.
+    /// incomplete, which is not damage.
     fn damage(&self) -> Option<String> {
         let error = self.intact.error.as_ref()?;
         let is_cut = matches!(error.reason, RecordingErrorReason::Cut { .. });

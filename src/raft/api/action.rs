@@ -154,7 +154,8 @@ pub enum Action {
         durable: Index,
     },
     /// This node's log lacks entries that the node acknowledged to the leader: its disk was rolled
-    /// back to an older image. From now on the node is uncertain and counts for nothing.
+    /// back to an older image. From now on the node is uncertain: it counts in no quorum, and
+    /// grants no vote.
     LogUncertain {
         /// The leader that missed the entries.
         from: NodeId,

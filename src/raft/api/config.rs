@@ -23,8 +23,8 @@ pub struct Config {
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
     /// the two values (Raft §5.2). Equal values fix it, for tests that drive the nodes one by one:
-    /// nodes with equal timeouts may campaign at the same time without end. If other voters have a
-    /// higher priority, the node adds to its timeout less than the difference of the two timeouts.
+    /// nodes with equal timeouts may campaign at the same time without end. While other voters have
+    /// a higher priority, the node waits longer, by less than the difference of the two values.
     /// With `check_quorum`, a leader that has not heard from a quorum for this long steps down when
     /// its next heartbeat is due.
     pub election_timeout_max: Duration,

@@ -73,7 +73,7 @@ pub enum Input {
     TransferLeadership {
         /// The tag that the outcome carries.
         tag: Tag,
-        /// The voter that becomes the leader; `None` lets the leader choose the best target.
+        /// The voter that is to become the leader; `None` lets the leader choose the best target.
         to: Option<NodeId>,
     },
     /// The disk has a verified snapshot as of `meta.last`: of this node's state machine, or the one

@@ -63,7 +63,7 @@ fn handle_or_reject(common: &mut Common, message: &Message, is_leader: bool) -> 
     true
 }
 
-/// Probes a sender that is no bootstrap peer, because only bootstrap peers are probed
+/// Probes a sender that is not a bootstrap peer, because only bootstrap peers are probed
 /// regularly. The sender has the cluster's membership, and all other nodes that have it may be
 /// gone.
 fn probe_outsider(common: &mut Common, from: NodeId) {

@@ -9,7 +9,7 @@
 //! node that has a membership replies with it and never agrees to another list; a peer that has
 //! restarted since it sent the probe ignores the reply. A peer that sees another peer under two
 //! incarnations, and so with two disks, drops all that it has seen and restarts the bootstrap, as
-//! if the node had just started. `docs/MEMBERSHIP.md` explains why no cluster is bootstrapped
+//! if it had just started itself. `docs/MEMBERSHIP.md` explains why no cluster is bootstrapped
 //! twice.
 
 pub(crate) mod messages;

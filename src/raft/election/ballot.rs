@@ -19,7 +19,7 @@ pub(crate) struct Ballot {
     /// Until this instant the node withholds its vote and does not campaign, because a leader's
     /// lease relies on it.
     withheld_until: Instant,
-    /// The term in which the node started, or became certain.
+    /// The term in which the node started, or last became uncertain or certain.
     started_in: Term,
     /// The highest commit index that a leader or a voter has named since the start. It may be after
     /// the end of the log. Every node that may be elected has the entries up to there (Raft
@@ -136,8 +136,8 @@ impl Ballot {
         now < self.withheld_until
     }
 
-    /// Returns why the node gives no vote in a later term now, or `None` if it may: it
-    /// `hears_leader`, or a leader's lease relies on it.
+    /// Returns the reason why the node gives no vote in a later term now: it `hears_leader`, or a
+    /// leader's lease relies on it. `None` if neither holds.
     pub(crate) fn withheld_reason(
         &self,
         hears_leader: bool,

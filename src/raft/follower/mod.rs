@@ -49,8 +49,8 @@ impl Follower {
         }
     }
 
-    /// Follows another leader, or in another term. The waiting reads stay, and so does the election
-    /// deadline, which only a leader's message or a granted vote renews.
+    /// Makes the node follow another leader, or enter a later term. The waiting reads stay, and so
+    /// does the election deadline, which only a leader's message or a granted vote renews.
     pub(crate) fn follow(&mut self, leader: Option<NodeId>, now: Instant) {
         // The previous leader will not reply any more, so the next one is asked at once.
         self.reads.clear_request();

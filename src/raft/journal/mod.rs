@@ -40,7 +40,7 @@ impl Journal {
         &self.outbox
     }
 
-    /// The outbox, for what does not concern the log: the hard state, and waiting messages.
+    /// The outbox, for changes that do not concern the log: the hard state and waiting messages.
     pub(crate) fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
@@ -146,7 +146,7 @@ impl Journal {
         self.log.evict(bytes_max);
     }
 
-    /// Returns the write of the current step, which has one.
+    /// Returns the write of the current step. The step must have changed something.
     #[inline]
     pub(crate) fn submit(&mut self, now: Instant) -> Write {
         // An entry that is not durable may still be lost, so the commit index that is stored with

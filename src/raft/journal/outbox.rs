@@ -27,7 +27,7 @@ pub(crate) struct Outbox {
     entries_write: WriteId,
     /// The pending writes, each with the last index that it makes durable.
     pending_writes: VecDeque<(WriteId, Index)>,
-    /// When the disk began with the first pending write.
+    /// When the disk began the first pending write.
     oldest_write_since: Instant,
     /// Messages that wait for a hard state, and acknowledgements that also wait for entries. The
     /// awaited writes ascend in each queue.
@@ -129,7 +129,7 @@ impl Outbox {
         Write { id: self.submitted, hard_state, committed, install, entries }
     }
 
-    /// When the disk began with the first pending write; `None` if no write is pending.
+    /// When the disk began the first pending write; `None` if no write is pending.
     pub(crate) fn oldest_write_since(&self) -> Option<Instant> {
         (!self.pending_writes.is_empty()).then_some(self.oldest_write_since)
     }
@@ -267,7 +267,7 @@ impl Outbox {
         durable
     }
 
-    /// When the disk began with the first pending write; meaningless while no write is pending.
+    /// When the disk began the first pending write; meaningless while no write is pending.
     pub(crate) fn instant(&mut self) -> &mut Instant {
         &mut self.oldest_write_since
     }

@@ -197,7 +197,7 @@ impl ChangeInProgress {
         }
     }
 
-    /// Starts over with the catch-up of a node that has another disk.
+    /// Restarts the catch-up of a node that now has another disk.
     pub(crate) fn restart_catch_up(&mut self, id: NodeId) {
         self.catching_up.remove(&id);
     }

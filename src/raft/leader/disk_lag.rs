@@ -8,8 +8,8 @@ use crate::types::{Index, Instant};
 /// How long the leader's disk has been late, compared with the disks of a quorum.
 ///
 /// A measurement begins when a quorum has entries that this disk lacks, and ends when this disk has
-/// them as well. A measurement that takes longer than the tolerance is late. One that does not ends
-/// the series of late ones before it, and so does an entry that this disk has before a quorum.
+/// them as well. A measurement that takes longer than the tolerance is late. A shorter one ends the
+/// series of late measurements before it, and so does an entry that this disk has before a quorum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct DiskLag {
@@ -27,7 +27,8 @@ struct Late {
     since: Instant,
     /// The time at which the last one was still late.
     until: Instant,
-    /// The last entry that a quorum had when this disk first had more, if it has had since.
+    /// The last entry that a quorum had when this disk was first ahead of the quorum after the last
+    /// late measurement; `None` if it has not been ahead since.
     overtaken: Option<Index>,
 }
 
@@ -84,7 +85,7 @@ impl DiskLag {
         }
     }
 
-    /// Whether every measurement was late for a whole span, up to one that is recent.
+    /// Whether all measurements during a whole span were late, and the last of them is recent.
     pub(crate) fn is_lasting(&self, limits: LagLimits, now: Instant) -> bool {
         self.late.is_some_and(|Late { since, until, .. }| {
             until >= since.after(limits.span) && now <= until.after(limits.span)

@@ -133,7 +133,7 @@ impl LeaderLease {
     }
 
     /// The last index that every holder of a read lease has; `None` without a holder. A holder that
-    /// is no peer any more counts as having nothing.
+    /// is no longer a peer counts as having nothing.
     #[inline]
     pub(crate) fn bound(&mut self, peers: &Peers, now: Instant) -> Option<Index> {
         if self.read_leases.is_empty() || !self.has_read_leases(now) {

@@ -50,10 +50,10 @@ pub(crate) fn automatic_change(
 }
 
 /// Returns the membership without its dead voters; `None` if there are none, if no voter would
-/// remain, or if the disk is full. It may interrupt any change, which could otherwise wait for
-/// the dead voters for ever. Only the remaining voters must agree to it, because a voter that
-/// is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter would
-/// remain if this leader itself has no vote and all voters are dead: it then waits for one of
+/// remain, or if the disk is full. This removal may interrupt any change, which could otherwise
+/// wait for the dead voters for ever. Only the remaining voters must agree to it, because a voter
+/// that is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter
+/// would remain if this leader itself has no vote and all voters are dead: it then waits for one of
 /// them.
 pub(crate) fn surviving_membership(common: &Common) -> Option<Membership> {
     let (own, membership) = (common.id(), common.log().membership());
@@ -75,8 +75,8 @@ fn readmittable_voter(common: &Common, peers: &Peers, change: &ChangeInProgress)
         .map(|member| member.id)
 }
 
-/// Returns the voter that was silent for longest, if it was silent for as long as `rules` say and
-/// more voters are left than they require.
+/// Returns the voter that has been silent for longest, if that is at least as long as `rules` say
+/// and more voters are left than they require.
 fn voter_to_suspend(common: &Common, peers: &Peers, rules: Suspension) -> Option<NodeId> {
     let membership = common.log().membership();
     if membership.incoming().len() <= rules.voters_min {

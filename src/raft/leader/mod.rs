@@ -191,7 +191,7 @@ impl Leader {
     }
 
     /// The last index up to which a quorum without any uncertain node has the log on its disks.
-    /// With `Config::survivor`, every voter that counts is that quorum.
+    /// With `Config::survivor`, that quorum is all voters that are not uncertain.
     fn certain_matched(&self, common: &Common) -> Index {
         let (id, membership) = (common.id(), common.log().membership());
         if common.survival.is_on() {
@@ -224,7 +224,7 @@ impl Leader {
     }
 
     /// Whether so many nodes have an entry after the commit index that they may be a quorum: at
-    /// least half of the incoming voters. It is quickly found out, after every step.
+    /// least half of the incoming voters. This cheap test runs after every step.
     #[inline]
     fn may_commit(&self, common: &Common) -> bool {
         let (log, voters) = (common.log(), common.log().membership().incoming().len());
@@ -324,7 +324,8 @@ impl Leader {
     }
 
     /// Lets `handle` record the reply of a peer, given the last heartbeat round sent. Rejects the
-    /// reply of a node that is no peer. A transfer may have waited for what the reply shows.
+    /// reply of a node that is not a peer. If the reply shows progress or readiness of the peer, it
+    /// also advances a transfer, which may have waited for that.
     #[inline]
     pub(crate) fn on_reply(
         &mut self,

@@ -34,7 +34,7 @@ impl Peers {
     }
 
     /// Records that the sender of a message was heard from and returns its progress. Rejects the
-    /// message of a node that is no peer.
+    /// message of a node that is not a peer.
     #[inline]
     pub(crate) fn record_contact(
         &mut self,
@@ -83,7 +83,7 @@ impl Peers {
         }
     }
 
-    /// Removes the peers that `is_gone` names.
+    /// Removes the peers for which `is_gone` returns true.
     pub(crate) fn remove(&mut self, is_gone: impl Fn(NodeId) -> bool) {
         self.0.retain(|(id, _)| !is_gone(*id));
     }
@@ -125,7 +125,8 @@ impl Peers {
         Index(membership.voters().filter(counts).map(reached).min().unwrap_or(0))
     }
 
-    /// Returns the number of one voter: 0 for one that is unknown, uncertain or rolled back.
+    /// Returns the number that one voter has reached: 0 for a voter that is unknown, is uncertain,
+    /// or has a rolled-back disk.
     #[inline]
     fn reached(&self, voter: NodeId, id: NodeId, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
         let counted = self.get(voter).filter(|peer| peer.counts());

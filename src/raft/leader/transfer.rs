@@ -166,9 +166,9 @@ fn best_transfer_target(common: &Common, peers: &Peers) -> Option<NodeId> {
     peers.voters(membership).max_by_key(rank).map(|(id, _)| id)
 }
 
-/// Returns the voter that should lead in this node's place: of those that are ready and have every
-/// committed entry the one with the highest priority, which must be above this node's unless this
-/// node's disk is slow (`any_priority`).
+/// Returns the voter that should lead in this node's place: among the voters that are ready and
+/// have every committed entry, the one with the highest priority. It must have a higher priority
+/// than this node, unless this node's disk is slow (`any_priority`).
 pub(crate) fn better_leader(common: &Common, peers: &Peers, any_priority: bool) -> Option<NodeId> {
     let membership = common.log().membership();
     let own = membership.priority(common.id());

@@ -75,7 +75,7 @@ impl Survival {
         }
     }
 
-    /// Drops the contacts of nodes that are no members.
+    /// Drops the contacts of nodes that are not members.
     pub(crate) fn retain_members(&mut self, members: &Membership) {
         self.contacts.retain(|id, _| members.is_member(*id));
     }

@@ -37,7 +37,7 @@ pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
     }
 }
 
-/// Whether an entry is damaged. The requests so far are forgotten if none is.
+/// Whether an entry is damaged. If none is, the record of the requests so far is cleared.
 #[inline]
 pub(crate) fn is_needed(common: &mut Common) -> bool {
     let has_damage = common.log().damaged_entries() > 0;
@@ -78,7 +78,7 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 }
 
 /// Requests damaged entries from the next member. Once it has asked as many times as there are
-/// members, it asks for the next entries: maybe no member has the first ones any more.
+/// members, it asks for the next entries, because possibly no member has the first ones any more.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     common.health.repair.due = common.now().after(common.config().heartbeat_interval);
     let members = other_members(common, leader);

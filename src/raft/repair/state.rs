@@ -64,7 +64,7 @@ impl Repair {
         (self.due, self.is_memory_next, self.blocked_since) = (Instant::ZERO, true, None);
     }
 
-    /// Goes on to the entries after `last`.
+    /// Makes the next request ask for entries after `last`.
     pub(super) fn pass(&mut self, last: Index) {
         (self.through, self.requests) = (last, 0);
     }

@@ -1,4 +1,4 @@
-//! Steps of a repair that no script shows, because its disk never rejects right contents.
+//! Steps of a repair that no spec shows, because the disk of a spec never rejects correct contents.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ fn restored(voters: &[u64], last: u64) -> Restored {
     Restored::with_log(state, Index(last), snapshot, (1..=last).map(entry).collect())
 }
 
-/// Starts n1 with this state, and applies what is intact.
+/// Starts n1 with this state, and applies the intact entries.
 fn start(restored: Restored) -> Raft {
     let config = Config::new(NodeId(1));
     let mut raft = Raft::new(config, restored, 0, Instant::ZERO).expect("it is consistent");

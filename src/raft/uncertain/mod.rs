@@ -1,6 +1,6 @@
 //! Uncertain nodes: a node whose log may lack entries that it acknowledged, and whose term and vote
-//! may be old, counts for nothing until a leader has confirmed how far its log must reach, and its
-//! log reaches that far (docs/REPAIR.md, R3).
+//! may be old, counts in no quorum and grants no vote. That ends once a leader has confirmed how
+//! far the node's log must reach, and the log reaches that far (docs/REPAIR.md, R3).
 
 pub(crate) mod state;
 

@@ -70,7 +70,7 @@ impl Client {
     /// Proposes the command, which every node's state machine applies exactly once, and returns the
     /// reply.
     ///
-    /// The command is sent within the client's session, and resent until there is a reply, also
+    /// The command is sent within the client's session, and resent until there is a reply, even
     /// after lost connections and leader changes. Up to the window of `ClientConfig::session`,
     /// calls are in flight concurrently, and their commands are applied in any order; further calls
     /// wait.

@@ -26,7 +26,7 @@ pub struct ClientConfig {
     /// The time limit of one attempt, after which the next node is tried. It does not apply if the
     /// call names its node or must not be sent twice.
     pub attempt_max: Duration,
-    /// The acknowledgement at which a proposal is done. Not [`Acknowledge::LeaderOnly`], which has
+    /// The acknowledgement that completes a proposal. Not [`Acknowledge::LeaderOnly`], which has
     /// no reply.
     pub acknowledge: Acknowledge,
     /// The limits of the client's session: the number of proposals in flight, and the replies that

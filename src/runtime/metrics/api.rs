@@ -54,7 +54,7 @@ pub struct NodeSummary {
 pub struct PeerLink {
     /// The id of the peer.
     pub peer: NodeId,
-    /// The time since the last frame from the peer; none if there was none.
+    /// The time since the last frame from the peer; `None` before the first one.
     pub silence: Option<Duration>,
     /// The number of lanes, out of three, on which this node is connected to the peer. Connections
     /// are opened on demand.

@@ -102,8 +102,7 @@ impl Tls {
         Ok((stream.into(), principal, checked))
     }
 
-    /// Performs the handshake with a called node. Its certificate must name `node`, unless that is
-    /// none.
+    /// Performs the handshake with a called node. Its certificate must name `node`, if it is given.
     pub(in crate::runtime) async fn connect(
         &self,
         tcp: TcpStream,

@@ -249,7 +249,7 @@ impl ConnectionReader {
         self.filled(count)
     }
 
-    /// Takes note of the `count` bytes that were read into the buffer.
+    /// Records that `count` bytes were read into the buffer.
     fn filled(&mut self, count: usize) -> io::Result<()> {
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -78,7 +78,7 @@ impl Security {
     }
 
     /// Connects to the node at an address. With TLS, the node's certificate must name `node`,
-    /// unless that is none.
+    /// if it is given.
     pub(in crate::runtime) async fn connect(
         &self,
         address: SocketAddr,

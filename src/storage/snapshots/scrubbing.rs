@@ -10,8 +10,8 @@ use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::verification::Verification;
 use crate::types::Index;
 
-/// A pass through the snapshots that are kept at its begin, the oldest first. Later ones were read
-/// back when they were written.
+/// A pass through the snapshots that are kept when it begins, the oldest first. Later ones were
+/// read back when they were written.
 #[derive(Clone, Debug)]
 pub(crate) struct Scrubbing {
     /// The last index of the snapshot that is being read, or was read last.

@@ -40,7 +40,7 @@ pub(super) enum Edit {
 pub(super) enum Role {
     Voter,
     Learner,
-    /// A learner until the leader hears from it again, and then a voter.
+    /// A learner until the leader hears from it again and it has the log, and then a voter.
     Suspended,
     Removed,
 }
@@ -70,7 +70,7 @@ impl Change {
         self.with(Edit::Role(id, Role::Removed))
     }
 
-    /// Suspends the voter: it is a learner until the leader hears from it again.
+    /// Suspends the voter: it is a learner until the leader hears from it again and it has the log.
     #[must_use]
     pub fn suspend(self, id: NodeId) -> Change {
         self.with(Edit::Role(id, Role::Suspended))
@@ -204,7 +204,7 @@ impl Membership {
         self.followed_by(parts)
     }
 
-    /// Returns the membership of these parts, the next step of a change of this one.
+    /// Returns the membership with these parts: the next step of the change in flight.
     fn followed_by(&self, parts: Parts) -> Membership {
         let next = Membership::from_parts(parts);
         debug_assert!(

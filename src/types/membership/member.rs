@@ -52,11 +52,11 @@ pub struct Address(Arc<str>);
 pub struct Lineage {
     /// The leader that removed the votes.
     pub by: NodeId,
-    /// The entry whose membership is without those votes.
+    /// The membership entry that removed those votes.
     pub at: EntryId,
 }
 
-/// A voter of the first membership, as another voter of it has seen it during bootstrap.
+/// A voter of the first membership, as another of its voters has seen it during bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct BootstrapPeer {

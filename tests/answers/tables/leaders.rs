@@ -74,7 +74,8 @@ fn read_index() {
             let case: Case = decoded(case);
             let group = case.group.clone();
             let cluster = clusters.entry(group.clone()).or_insert_with(|| read_cluster(&group));
-            // A row that the sample omits still proposed its commands: they are added here.
+            // The rows build on one another: commands of rows that the sample omits are proposed
+            // here.
             while cluster.node(ONE).committed() < case.expect_read_index {
                 let proposed = cluster.node(ONE).committed();
                 for _ in 0..case.proposals_before {

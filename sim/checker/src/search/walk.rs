@@ -55,7 +55,7 @@ pub(super) trait Space<const W: usize> {
         let _ = (config, now);
     }
 
-    /// Replaces the state by a representative of those that are indistinguishable after `now`.
+    /// Replaces the state with a representative of those that are indistinguishable after `now`.
     fn merge_unobserved(&self, config: &mut Config<W>, now: EventIndex) {
         let _ = (config, now);
     }

@@ -159,8 +159,8 @@ impl<const TRUSTS_MUST_SYNC: bool> RaftRs03<TRUSTS_MUST_SYNC> {
         self.write(Write::Commit(state.get_commit()), effects);
     }
 
-    /// Handles one batch of what the inputs made ready, as the example of its documentation does: a
-    /// leader sends before it writes, and other nodes afterwards.
+    /// Handles one `Ready`, as the example in the documentation of raft-rs does: a leader sends
+    /// before it writes, and other nodes afterwards.
     fn handle_ready(&mut self, effects: &mut Effects<Message>) {
         let mut ready = self.node.ready();
         let messages = std::mem::take(&mut ready.messages);
@@ -210,7 +210,7 @@ impl<const TRUSTS_MUST_SYNC: bool> RaftRs03<TRUSTS_MUST_SYNC> {
         waits.into_iter().for_each(|id| self.node.report_snapshot(id, SnapshotStatus::Failure));
     }
 
-    /// Draws the election timeout anew where raft-rs has drawn one that no seed decides.
+    /// Replaces an election timeout that raft-rs has drawn with one that the seed decides.
     fn draw_timeout(&mut self) {
         let raft = &mut self.node.raft;
         if (raft.term, raft.state) != (self.drawn.0, self.drawn.1) {

@@ -42,7 +42,7 @@ impl<const BUG: u8> Broken<BUG> {
         BUG == STAYS_BEHIND && self.id == NodeId(2)
     }
 
-    /// Returns the effects in the place of one of the tiny Raft.
+    /// Returns the effects that replace one effect of the tiny Raft.
     fn changed(&self, effect: Effect<Message>) -> Vec<Effect<Message>> {
         let is_second = self.id == NodeId(2);
         match (BUG, effect) {

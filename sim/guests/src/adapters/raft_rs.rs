@@ -161,7 +161,7 @@ impl RaftRs {
         self.write(Write::Commit(state.commit), effects);
     }
 
-    /// Handles one batch of what the inputs made ready.
+    /// Handles one `Ready`, in the order that the documentation of raft-rs gives.
     fn handle_ready(&mut self, effects: &mut Effects<Message>) {
         let mut ready = self.node.ready();
         send(ready.take_messages(), effects);
@@ -214,7 +214,7 @@ impl RaftRs {
         waits.into_iter().for_each(|id| self.node.report_snapshot(id, SnapshotStatus::Failure));
     }
 
-    /// Draws the election timeout anew where raft-rs has drawn one that no seed decides.
+    /// Replaces an election timeout that raft-rs has drawn with one that the seed decides.
     fn draw_timeout(&mut self) {
         let raft = &mut self.node.raft;
         if (raft.term, raft.state) != (self.drawn.0, self.drawn.1) {

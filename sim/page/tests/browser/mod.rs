@@ -13,8 +13,9 @@ fn written(name: &str, page: &str) -> PathBuf {
     path
 }
 
-/// Returns the lines that `script` passes to `report` after the page is built; `page` is the page's
-/// own object. Returns `None` without Chromium, and prints that test `name` is skipped.
+/// Returns the lines that `script` passes to `report` after the page is built; in the script,
+/// `page` is the page's own object. Returns `None` without Chromium, and prints that test `name` is
+/// skipped.
 pub(crate) fn run_script(
     name: &str,
     page: &str,
@@ -37,7 +38,7 @@ pub(crate) fn run_script(
     let profile = path.with_extension("profile");
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,800"])
-        // Waits for the script, which decompresses the documents: such time passes at once.
+        // Gives the script time to decompress the documents; virtual time passes at once.
         .arg("--virtual-time-budget=60000")
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg("--dump-dom")

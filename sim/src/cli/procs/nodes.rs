@@ -160,7 +160,7 @@ impl Nodes {
         copied
     }
 
-    /// Replaces the data directory of a stopped node by the copy.
+    /// Replaces the data directory of a stopped node with the copy.
     pub(super) fn restore_directory(&mut self, id: u64) -> Result<(), String> {
         self.lose_directory(id)?;
         rename(&self.folder.join(format!("n{id}.image")), &self.directory(id))

@@ -21,7 +21,7 @@ pub(crate) struct ReplayArguments {
     /// several starts, the step with this number of each
     #[arg(long, value_name = "N", conflicts_with_all = ["last", "from", "to", "around"])]
     pub(crate) record: Option<u64>,
-    /// Print the first step after --record [default: after the beginning] with such an event
+    /// Print the first step with this event after --record, or of each start without --record
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["last", "from", "to", "around"])]
     pub(crate) to_next: Option<StepEvent>,
     /// Also write a scenario with the pauses, outages and silent links, as a skeleton to complete
@@ -36,7 +36,7 @@ pub(crate) struct ReplayArguments {
 /// The time of the lines that are printed.
 #[derive(Args, Debug, Default)]
 pub(crate) struct WindowArguments {
-    /// Print only this much time before the end, e.g. 30s or 5m
+    /// Print only the events of the last DURATION of the recordings, e.g. 30s or 5m
     #[arg(
         long,
         value_name = "DURATION",
@@ -44,14 +44,14 @@ pub(crate) struct WindowArguments {
         conflicts_with_all = ["from", "to", "around"]
     )]
     pub(crate) last: Option<Duration>,
-    /// Print only what happened from then on: seconds as printed, e.g. 12.5s, or a UTC time, e.g.
+    /// Print only events from this time on: seconds as printed, e.g. 12.5s, or a UTC time, e.g.
     /// 06:26:07 or 2026-11-26T06:26:07
     #[arg(long, value_name = "TIME", value_parser = wall_time::event_time)]
     pub(crate) from: Option<EventTime>,
-    /// Print only what happened up to then
+    /// Print only events up to this time
     #[arg(long, value_name = "TIME", value_parser = wall_time::event_time)]
     pub(crate) to: Option<EventTime>,
-    /// Print only what happened within 5 seconds of then
+    /// Print only events within 5 seconds of this time
     #[arg(
         long,
         value_name = "TIME",
@@ -68,6 +68,6 @@ pub(crate) enum StepEvent {
     Role,
     /// The commit index advances
     Commit,
-    /// A message or a request is refused
+    /// A message or a request is rejected
     Refusal,
 }

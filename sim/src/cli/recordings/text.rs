@@ -137,15 +137,14 @@ fn order_text(merged: &Merged, nodes: usize) -> String {
     if nodes < 2 {
         return text;
     }
-    let _ = write!(text, "messages: {} with their sending", grouped(merged.matched));
+    let _ = write!(text, "messages: {} with a recorded send", grouped(merged.matched));
     if merged.unmatched > 0 {
         let _ = write!(text, ", {} without", grouped(merged.unmatched));
     }
     text.push('\n');
     if merged.disordered > 0 {
         let messages = quantity(merged.disordered, "message");
-        let _ =
-            writeln!(text, "{messages} of them before the only recorded sending of an equal one");
+        let _ = writeln!(text, "{messages} of them before the only recorded send of an equal one");
     }
     for offset in &merged.clocks {
         let ClockOffset { one, other, min, max } = offset;

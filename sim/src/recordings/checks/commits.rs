@@ -25,7 +25,7 @@ pub(super) struct Commits {
 }
 
 impl Commits {
-    /// Takes note of the last committed entry of a checkpoint.
+    /// Records the last committed entry of a checkpoint.
     pub(super) fn begins(&mut self, ledger: &mut Ledger, event: &Event<'_>, state: CoreState<'_>) {
         self.applied.remove(&event.node);
         let index = state.status.committed;
@@ -213,8 +213,8 @@ fn check_own_term(ledger: &mut Ledger, node: NodeId, term: Term, top: EntryId) {
     ledger.decide(&S13, (top.term != term).then(text));
 }
 
-/// Checks that an entry is durable on a quorum when a leader first commits it. A node without a
-/// recording, or in a part of its life without one, may have it.
+/// Checks that an entry is durable on a quorum when a leader first commits it. A node that is not
+/// recorded at that time may have the entry.
 fn check_quorum(
     ledger: &mut Ledger,
     known: &Known,
@@ -225,7 +225,7 @@ fn check_quorum(
     if state.config.survivor.is_some() {
         return ledger.undecided(&S12, "a last survivor needs no quorum");
     }
-    // A membership that is appended in this step counts from here on, the one before up to here.
+    // The step may append a membership, and commit under that one or under the one before it.
     let memberships = [&known.of(event.node).membership, state.membership];
     let is_quorum = |counts: &dyn Fn(NodeId) -> bool| {
         memberships.into_iter().any(|membership: &Membership| {

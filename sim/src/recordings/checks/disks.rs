@@ -1,4 +1,4 @@
-//! Acknowledgements, and what a node believes of its disk: S6, S17 and S45.
+//! Acknowledgements, and the durable index that a node reports: S6, S17 and S45.
 
 use quorate::raft::Action;
 use quorate::types::Index;

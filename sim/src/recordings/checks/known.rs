@@ -23,7 +23,7 @@ pub(super) struct Known {
 #[derive(Clone, Debug)]
 pub(super) struct KnownNode {
     pub(super) id: NodeId,
-    /// Whether every step of the node up to now is recorded, since it was in `since_term`.
+    /// Whether every step is recorded from a time at which the node was in `since_term` up to now.
     pub(super) is_recorded: bool,
     pub(super) since_term: Term,
     /// The start that the current recording belongs to.
@@ -47,7 +47,7 @@ pub(super) struct KnownNode {
     committed: Index,
     /// The membership after the last step.
     pub(super) membership: Membership,
-    /// Whether the node is uncertain, or was it at some time.
+    /// Whether the node is uncertain now, and whether it ever was.
     pub(super) is_uncertain: bool,
     pub(super) was_uncertain: bool,
 }
@@ -101,8 +101,7 @@ impl Known {
         self.of_mut(id).is_recorded = false;
     }
 
-    /// Takes note of the writes that the input of a step reports as durable; returns the votes in
-    /// them.
+    /// Records the writes that the input of a step reports as durable; returns the votes in them.
     pub(super) fn take_input(
         &mut self,
         id: NodeId,
@@ -124,7 +123,7 @@ impl Known {
         votes
     }
 
-    /// Takes note of an action, after the rules have looked at it.
+    /// Records an action, after the rules have looked at it.
     pub(super) fn carry_out(&mut self, id: NodeId, action: &Action) {
         let node = self.of_mut(id);
         match action {

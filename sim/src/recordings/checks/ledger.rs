@@ -1,4 +1,4 @@
-//! The results of the checks: what was decided, what was not, and why.
+//! The results of the checks: which facts were decided, which were not, and why not.
 
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -18,7 +18,7 @@ pub struct CheckedRecordings {
     pub undecided: BTreeMap<&'static str, u64>,
     /// The first fact that violates the invariant.
     pub violation: Option<Violation>,
-    /// Why recordings never decide this check.
+    /// The reason why recordings can never decide this check, if there is one.
     pub beyond: Option<&'static str>,
 }
 

@@ -2,10 +2,10 @@
 //!
 //! The simulator's own rules know every node, disk and client from the beginning. A recording may
 //! begin late, end early, have gaps and be missing for some nodes. So these rules say of each fact
-//! whether it holds, is violated, or cannot be decided, and count all three. They are fed in an
-//! order in which the nodes may have taken their steps, as far as the sendings of messages are
-//! recorded: a node that sent one that is not is unknown from there on. The quorums, the model of
-//! a log and the list of checks are the simulator's.
+//! whether it holds, is violated, or cannot be decided, and count all three. They receive the
+//! events in a causal order. If a message arrives whose send is not recorded, the rules regard its
+//! sender as unknown from there on, until its next segment begins. The quorums, the model of a log
+//! and the list of checks are the simulator's.
 
 mod commits;
 mod disks;
@@ -106,8 +106,8 @@ impl RecordingChecks {
         }
     }
 
-    /// Ends the checks: decides what needs the clocks of all nodes, and returns the result of each
-    /// check of the simulator, in the order of their ids.
+    /// Ends the checks: decides the facts that need the clocks of all nodes, and returns the result
+    /// of each safety check of the simulator, in the order of declaration.
     #[must_use]
     pub fn finish(mut self, merged: &Merged) -> Vec<CheckedRecordings> {
         self.leases.decide(&mut self.ledger, merged);

@@ -54,7 +54,7 @@ impl Cluster {
         if leads && status.role == RoleName::Leader {
             run.observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
         }
-        // A disk that was rolled back counts for nothing, and so takes no safety with it.
+        // A disk that was rolled back counts in no quorum, so its loss endangers no safety.
         let is_safe = |membership: &Membership, id: NodeId| {
             let node = self.place(id).map(|place| &self[place]);
             self.has_named_disk(membership, id)

@@ -57,7 +57,7 @@ pub(super) enum Life {
     StartRefused(LastExit),
     /// The process runs, and takes every event at once.
     Running(Box<Running>),
-    /// The process makes no steps, and these events for it are deferred.
+    /// The process takes no steps, and these events for it are deferred.
     Paused(Box<Running>, Vec<Event>),
 }
 
@@ -258,7 +258,7 @@ impl Node {
         scheduler.after(down, Event::Restart(self.start()));
     }
 
-    /// Replaces the disk of a node that is down by an empty one, on which no process has
+    /// Replaces the disk of a node that is down with an empty one, on which no process has
     /// shut down cleanly or refused to start.
     pub(crate) fn lose_disk(&mut self, is_bootstrap_peer: bool) {
         self.disk.wipe();
@@ -273,14 +273,14 @@ impl Node {
             LoggedMembership { index: Index::ZERO, membership: Membership::default() };
     }
 
-    /// Replaces the contents of the disk of a node that is down by an older copy, from which it may
-    /// start again, uncertain if the copy `is_marked`.
+    /// Replaces the contents of the disk of a node that is down with an older copy, from which it
+    /// may start again, uncertain if the copy `is_marked`.
     pub(crate) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
         self.disk.roll_back(image, is_marked);
         self.may_start_again();
     }
 
-    /// Replaces the log of a node that is down by that of an older copy of its disk, if the next
+    /// Replaces the log of a node that is down with that of an older copy of its disk, if the next
     /// start finds that the end of the log is lost. Returns true if so.
     pub(crate) fn lose_end(&mut self, image: &SimDisk, config: &StorageConfig) -> bool {
         let is_lost = self.disk.lose_end(image, self.place.id(), config);

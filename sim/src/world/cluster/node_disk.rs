@@ -95,8 +95,8 @@ impl NodeDisk {
         self.stalled_until.since(now.min(self.stalled_until))
     }
 
-    /// Replaces the log by that of an older copy of the disk, if the store then finds that the end
-    /// of the log is lost. Returns true if so.
+    /// Replaces the log with that of an older copy of the disk, if the store then finds that the
+    /// end of the log is lost. Returns true if so.
     pub(super) fn lose_end(&mut self, image: &SimDisk, id: NodeId, config: &StorageConfig) -> bool {
         let mut device = self.device.clone();
         device.restore_log(image);
@@ -109,14 +109,14 @@ impl NodeDisk {
         is_found
     }
 
-    /// Replaces the contents of the disk by an older copy, which may be marked as uncertain.
+    /// Replaces the contents of the disk with an older copy, which may be marked as uncertain.
     pub(super) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
         self.device = image;
         self.rolled_back = is_marked;
         self.damaged |= !is_marked;
     }
 
-    /// Replaces the disk by an empty one.
+    /// Replaces the disk with an empty one.
     pub(super) fn wipe(&mut self) {
         self.device.wipe();
         self.device.disarm();

@@ -97,7 +97,7 @@ async fn serve(
         error => CommandError::invalid_input(error),
     })?;
     let listening = format!("{id} of cluster {cluster} is listening on {}", server.address());
-    // A closed standard output is no error.
+    // A closed standard output is not an error.
     let _ = writeln!(std::io::stdout(), "{listening}");
     let _endpoints = endpoints(&server.handle(), client.clone(), settings, sources).await?;
     // A node is ready without a leader: the others may wait for this one to start.
@@ -141,7 +141,7 @@ async fn endpoints(
             sources.error(field, format!("cannot listen on {address}: {error}"))
         })?;
         let address = endpoint.address().unwrap_or(address);
-        // A closed standard output is no error.
+        // A closed standard output is not an error.
         let _ = writeln!(std::io::stdout(), "{field} at http://{address}/");
         running.spawn(endpoint.run());
     }
