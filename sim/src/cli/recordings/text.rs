@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cli::recordings::found::Found;
-use crate::cli::recordings::wall_time::{Date, TimeOfDay};
+use crate::cli::recordings::wall_time::{date, time_of_day};
 use crate::cli::recordings::window::Window;
 use crate::cli::text::{duration, grouped, quantity};
 use crate::observe::Violation;
@@ -93,7 +93,9 @@ impl Clock {
 
     fn text(&self, at: SimTime) -> String {
         match self.origin {
-            Some(origin) => format!("{at:>12}  {}", TimeOfDay(origin + Duration::from_nanos(at.0))),
+            Some(origin) => {
+                format!("{at:>12}  {}", time_of_day(origin + Duration::from_nanos(at.0)))
+            }
             None => format!("{at:>12}"),
         }
     }
@@ -106,8 +108,8 @@ fn recording_text(recording: &NodeRecording) -> String {
     let _ = write!(text, "  {steps} of {}", quantity(starts.len() as u64, "start"));
     match recording.span() {
         Some((from, to)) if recording.has_wall_time() => {
-            let (date, from_time, to_time) = (Date(from), TimeOfDay(from), TimeOfDay(to));
-            let _ = write!(text, ", {date} {from_time} to {to_time} UTC");
+            let (from_time, to_time) = (time_of_day(from), time_of_day(to));
+            let _ = write!(text, ", {} {from_time} to {to_time} UTC", date(from));
             let _ = write!(text, " ({})", duration(to.saturating_sub(from)));
         }
         Some((from, to)) => {

@@ -1,12 +1,15 @@
 //! Times of events: seconds since the first event, and times of day in UTC.
 
-use std::fmt;
 use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::cli::values;
 use crate::values::time::SimTime;
 
-const SECONDS_PER_DAY: u64 = 86_400;
+/// A time of day so much before the first event, or less, is a time before it, and not of the next
+/// day.
+const BEFORE_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// A time that a flag names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub(crate) enum EventTime {
     /// A time since the Unix epoch.
     Unix(Duration),
     /// A time since midnight, on the day of the first event or the next one.
-    OfDay(Duration),
+    OfDay(TimeDelta),
 }
 
 impl EventTime {
@@ -26,12 +29,12 @@ impl EventTime {
             EventTime::Since(since) => return since,
             EventTime::Unix(unix) => unix,
             EventTime::OfDay(time) => {
-                let midnight = origin.as_secs() / SECONDS_PER_DAY * SECONDS_PER_DAY;
-                let same_day = Duration::from_secs(midnight) + time;
-                // A time of some minutes before the first event is a time before it.
-                let half = Duration::from_secs(SECONDS_PER_DAY / 2);
-                let next_day = same_day + half < origin;
-                same_day + Duration::from_secs(if next_day { SECONDS_PER_DAY } else { 0 })
+                let start = utc(origin);
+                let same_day = start.date_naive().and_time(NaiveTime::MIN).and_utc() + time;
+                let next_day = same_day.checked_add_signed(TimeDelta::days(1));
+                let is_next_day = same_day < start - BEFORE_MAX;
+                let at = next_day.filter(|_| is_next_day).unwrap_or(same_day);
+                (at - DateTime::UNIX_EPOCH).to_std().unwrap_or_default()
             }
         };
         let since = unix.saturating_sub(origin).as_nanos();
@@ -52,83 +55,30 @@ pub(crate) fn event_time(text: &str) -> Result<EventTime, String> {
         Some((date, time)) => (Some(date), time),
         None => (None, text),
     };
-    let time = time_of_day(time).ok_or_else(invalid)?;
-    let Some(date) = date else { return Ok(EventTime::OfDay(time)) };
-    let days = days_since_epoch(date).ok_or_else(invalid)?;
-    Ok(EventTime::Unix(Duration::from_secs(days * SECONDS_PER_DAY) + time))
+    let parsed = ["%H:%M:%S%.f", "%H:%M"]
+        .into_iter()
+        .find_map(|form| NaiveTime::parse_from_str(time, form).ok());
+    let time = parsed.ok_or_else(invalid)?;
+    let Some(date) = date else { return Ok(EventTime::OfDay(time - NaiveTime::MIN)) };
+    let date = NaiveDate::parse_from_str(date, "%Y-%m-%d").map_err(|_| invalid())?;
+    let since = date.and_time(time).and_utc() - DateTime::UNIX_EPOCH;
+    since.to_std().map(EventTime::Unix).map_err(|_| invalid())
 }
 
-fn time_of_day(text: &str) -> Option<Duration> {
-    let mut parts = text.splitn(3, ':');
-    let mut below = |max: u64| number(parts.next()?).filter(|number| *number < max);
-    let (hours, minutes) = (below(24)?, below(60)?);
-    let seconds = parts.next().unwrap_or("0");
-    let (seconds, part) = seconds.split_once('.').unwrap_or((seconds, "0"));
-    let (seconds, part) = (number(seconds).filter(|seconds| *seconds < 60)?, part.get(..)?);
-    let nanos = number(&format!("{part:0<9}")).filter(|_| part.len() <= 9)?;
-    let seconds = (hours * 60 + minutes) * 60 + seconds;
-    Some(Duration::from_secs(seconds) + Duration::from_nanos(nanos))
+/// Prints a time since the Unix epoch as its date.
+pub(crate) fn date(unix: Duration) -> String {
+    utc(unix).format("%Y-%m-%d").to_string()
 }
 
-fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+/// Prints a time since the Unix epoch as its time of day, with microseconds.
+pub(crate) fn time_of_day(unix: Duration) -> String {
+    utc(unix).format("%H:%M:%S%.6f").to_string()
 }
 
-/// The days since the Unix epoch of a date like `2026-11-26`, from 1970 to 9999.
-fn days_since_epoch(date: &str) -> Option<u64> {
-    let mut parts = date.splitn(3, '-').map(number);
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) {
-        return None;
-    }
-    let before: u64 = (1970..year).map(days_in_year).sum();
-    let months: u64 = (1..month).map(|month| days_in_month(year, month)).sum();
-    (1..=days_in_month(year, month)).contains(&day).then(|| before + months + day - 1)
-}
-
-fn days_in_year(year: u64) -> u64 {
-    365 + u64::from(is_leap_year(year))
-}
-
-fn days_in_month(year: u64, month: u64) -> u64 {
-    match month {
-        2 => 28 + u64::from(is_leap_year(year)),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-fn is_leap_year(year: u64) -> bool {
-    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-}
-
-/// A time since the Unix epoch as its date.
-pub(crate) struct Date(pub(crate) Duration);
-
-/// A time since the Unix epoch as its time of day, with microseconds.
-pub(crate) struct TimeOfDay(pub(crate) Duration);
-
-impl fmt::Display for Date {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut days, mut year, mut month) = (self.0.as_secs() / SECONDS_PER_DAY, 1970, 1);
-        while days >= days_in_year(year) {
-            days -= days_in_year(year);
-            year += 1;
-        }
-        while days >= days_in_month(year, month) {
-            days -= days_in_month(year, month);
-            month += 1;
-        }
-        write!(f, "{year}-{month:02}-{:02}", days + 1)
-    }
-}
-
-impl fmt::Display for TimeOfDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs() % SECONDS_PER_DAY;
-        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-        write!(f, "{hours:02}:{minutes:02}:{:02}.{:06}", seconds % 60, self.0.subsec_micros())
-    }
+/// A time since the Unix epoch as a time of the calendar, up to the last one that it has.
+fn utc(unix: Duration) -> DateTime<Utc> {
+    let seconds = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
+    DateTime::from_timestamp(seconds, unix.subsec_nanos()).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]
@@ -140,12 +90,22 @@ mod tests {
 
     #[test]
     fn times_are_printed_and_parsed() {
-        assert_eq!(Date(UNIX).to_string(), "2026-11-26");
-        assert_eq!(TimeOfDay(UNIX).to_string(), "06:26:07.250000");
-        assert_eq!(Date(Duration::from_secs(951_782_400)).to_string(), "2000-02-29");
+        assert_eq!(date(UNIX), "2026-11-26");
+        assert_eq!(time_of_day(UNIX), "06:26:07.250000");
+        assert!(date(Duration::MAX).ends_with("-12-31"), "the last date");
+        assert_eq!(event_time("06:26"), event_time("06:26:00"));
         assert_eq!(event_time("2026-11-26T06:26:07.25Z"), Ok(EventTime::Unix(UNIX)));
         assert_eq!(event_time("12.5s"), Ok(EventTime::Since(SimTime(12_500_000_999))));
-        let invalid = ["6:", "24:00:00", "06:60", "2026-02-29T06:26:07", "x:y:z", "06:26:07.x", ""];
+        let invalid = [
+            "6:",
+            "24:00:00",
+            "06:60",
+            "2026-02-29T06:26:07",
+            "1969-12-31T23:00",
+            "x:y:z",
+            "06:26:07.x",
+            "",
+        ];
         for text in invalid {
             assert!(event_time(text).is_err(), "{text}");
         }
@@ -159,6 +119,7 @@ mod tests {
         };
         assert_eq!(since("06:26:17.25", UNIX), 10);
         assert_eq!(since("06:26:00", UNIX), 0, "before the first event");
+        assert_eq!(since("05:00:00", UNIX), 81_232, "on the next day");
         let late = Duration::from_secs(86_400 * 3 - 10);
         assert_eq!(since("00:00:05", late), 15, "after midnight");
     }
