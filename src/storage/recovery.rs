@@ -495,8 +495,10 @@ impl<'a> Replay<'a> {
         let snapshot = self.superblock.snapshot.last;
         let last_seq = self.last_seq();
         assert!(lost_end.is_some() || last_seq >= self.floor.seq, "every flush is accounted for");
-        if last_seq > FlushSeq::RECOVERED_MAX {
-            let last_seq = last_seq.0;
+        // The next flush may get the number after the floor.
+        let highest = last_seq.max(self.floor.seq);
+        if highest > FlushSeq::RECOVERED_MAX {
+            let last_seq = highest.0;
             let file = self.index.end_of_headers().map(|(segment, _)| FileName::Segment(segment));
             let message = format!("flush {last_seq} is out of range: no log has that many");
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
