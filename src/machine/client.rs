@@ -79,7 +79,7 @@ impl ClientSession {
         self.next = sequence.next();
         let earlier = self.pending.insert(sequence, Arc::from(command));
         assert_eq!(earlier, None, "a sequence number is used once");
-        assert!(self.pending.len() <= self.limits.window as usize, "the window bounds requests");
+        self.check();
         Some(Call::Request(self.nonce, sequence))
     }
 
@@ -91,7 +91,19 @@ impl ClientSession {
             && nonce == self.nonce
         {
             self.pending.remove(&sequence);
+            self.check();
         }
+    }
+
+    /// Panics if the parts contradict one another.
+    fn check(&self) {
+        let last = self.pending.last_key_value().map(|(sequence, _)| *sequence);
+        assert!(last < Some(self.next), "only submitted requests are pending");
+        assert!(self.pending.len() <= self.limits.window as usize, "the window bounds requests");
+        let span = self.next.0 - self.floor().0;
+        assert!(span <= u64::from(self.limits.window), "a server accepts each pending request");
+        let has_ended = self.state == State::Ended;
+        assert!(!has_ended || self.pending.is_empty(), "an ended session sends nothing");
     }
 
     /// Returns the calls that may be sent now, for the first time or again, in ascending order.
@@ -124,6 +136,7 @@ impl ClientSession {
 
     /// Handles the outcome of one copy of a call, of this or of an earlier session.
     pub fn on_outcome(&mut self, call: Call, outcome: &Outcome) -> SessionEvent {
+        self.check();
         if !self.awaits(call) {
             return SessionEvent::Ignored;
         }

@@ -84,6 +84,7 @@ impl<'a> Proposer<'a> {
             Proposer::Admin(name) => (ADMIN, name),
         };
         assert!(Proposer::is_name(name), "`{name}` is not a valid name");
+        const _: () = assert!(Proposer::NAME_BYTES_MAX <= u8::MAX as usize, "a byte counts it");
         let length = u8::try_from(name.len()).expect("a valid name has at most 64 bytes");
         [&[role, length], name.as_bytes()].concat()
     }

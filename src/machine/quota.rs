@@ -46,11 +46,19 @@ impl Quota {
             return false;
         }
         usage.used_bytes = rest + added;
+        self.check();
         true
+    }
+
+    /// Panics if the quota is exceeded without an alarm.
+    fn check(&self) {
+        let QuotaUsage { used_bytes, bytes_max, alarm } = self.usage;
+        assert!(alarm || used_bytes <= bytes_max, "a state beyond its quota raises the alarm");
     }
 
     /// Executes an order. Returns false if it is declined: the state still exceeds the quota.
     pub fn execute(&mut self, order: QuotaOrder) -> bool {
+        self.check();
         let usage = &mut self.usage;
         let exceeds = |usage: &QuotaUsage| usage.used_bytes > usage.bytes_max;
         match order {

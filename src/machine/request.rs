@@ -71,6 +71,12 @@ const ORDER: u8 = 4;
 /// The size of encoded bounds, in bytes.
 pub(crate) const BOUNDS_BYTES: usize = 40;
 
+const _: () = assert!(BOUNDS_BYTES == 6 * 4 + 2 * 8, "each bound has its bytes");
+const _: () = assert!(
+    Sequence::MAX.0 + SessionBounds::WINDOW_MAX as u64 <= u64::MAX / 2,
+    "the end of a window does not overflow"
+);
+
 impl Sequence {
     /// The sequence number of a session's first request.
     pub const FIRST: Sequence = Sequence(1);
@@ -260,6 +266,7 @@ pub(crate) fn encode_bounds(bounds: &SessionBounds) -> [u8; BOUNDS_BYTES] {
     for (place, value) in longs.chunks_exact_mut(8).zip(long) {
         place.copy_from_slice(&value.to_le_bytes());
     }
+    debug_assert_eq!(decode_bounds(&bytes), *bounds, "encoded bounds can be read back");
     bytes
 }
 

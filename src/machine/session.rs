@@ -59,6 +59,7 @@ impl Session {
     /// has acknowledged.
     pub(super) fn admit(&mut self, sequence: Sequence, acknowledged: Sequence) -> Admission {
         assert!(acknowledged <= sequence, "decoding rejects invalid requests");
+        self.check();
         self.acknowledge(acknowledged);
         if sequence < self.floor {
             return Admission::Answer(Outcome::SessionExpired);
@@ -85,7 +86,22 @@ impl Session {
         while self.replies_bytes > max {
             self.drop_first_reply();
         }
-        assert!(self.executed.len() <= self.limits.window as usize);
+        self.check();
+    }
+
+    /// Panics if the parts contradict one another.
+    fn check(&self) {
+        let (first, last) = (self.executed.first_key_value(), self.executed.last_key_value());
+        assert!(first.is_none_or(|(first, _)| *first >= self.floor), "acknowledged ones are gone");
+        assert!(last.is_none_or(|(last, _)| *last < self.end()), "requests are within the window");
+        assert!(self.executed.len() <= self.limits.window as usize, "the window bounds them");
+        let max = u64::from(self.limits.replies_bytes_max);
+        assert!(self.replies_bytes <= max, "the replies are within their limit");
+        debug_assert_eq!(
+            self.replies_bytes,
+            self.executed.values().map(bytes_of).sum::<u64>(),
+            "the bytes of the replies are counted"
+        );
     }
 
     /// Drops the stored reply with the lowest sequence number. The request stays executed.

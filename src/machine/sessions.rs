@@ -265,6 +265,20 @@ impl Sessions {
 
     fn assert_bounded(&self, owner: &[u8]) {
         assert!(self.is_bounded(owner), "the bounds of the sessions hold after each entry");
+        assert!(self.shares.len() <= self.open.len(), "an owner has a session");
+        if let Some(share) = self.shares.get(owner) {
+            let (listed, stored) = (share.with_replies.len(), share.stored);
+            assert!(!share.by_use.is_empty(), "an owner without a session has no share");
+            assert_eq!(listed == 0, stored.replies_bytes == 0, "sessions with replies are listed");
+            assert!(listed <= share.by_use.len(), "a session is listed once");
+            assert!(stored.requests <= self.total.requests, "a share is a part of the total");
+            assert!(stored.replies_bytes <= self.total.replies_bytes, "also of the replies");
+        }
+        debug_assert_eq!(
+            self.open.values().map(|session| session.replies_bytes).sum::<u64>(),
+            self.total.replies_bytes,
+            "the replies of all sessions are counted"
+        );
     }
 
     /// Returns true if the bounds of all principals hold, and those of this one.

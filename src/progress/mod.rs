@@ -412,8 +412,13 @@ impl Progress {
         assert!(self.matched < self.next, "matched entries are not sent again");
         if let Mode::Snapshot { last: offered, .. } = self.mode {
             assert!(offered <= last.index, "a snapshot is of the leader's log");
-            assert!(self.inflight.messages() == 0, "a peer that gets a snapshot gets no entries");
         }
+        let streams = self.mode == Mode::Replicate;
+        assert!(streams || self.inflight.messages() == 0, "entries are in flight in a stream only");
+        let probes = matches!(self.mode, Mode::Probe { .. });
+        assert!(probes || !self.disk_full, "a peer without space is probed");
+        assert!(self.matched_at_grant <= self.matched, "the matched index of a disk only rises");
+        assert!(self.committed_sent <= last.index, "only entries of the log are committed");
         assert!(self.matched <= last.index, "a peer matches what the leader has");
         assert!(self.next <= last.index.next(), "only existing entries are sent");
     }

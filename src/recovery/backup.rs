@@ -33,6 +33,8 @@ pub fn backup(
             into.flush()?;
             return Ok(root);
         }
+        let is_next = bytes.is_multiple_of(u64::from(head.chunk_bytes));
+        assert!(is_next, "contract: a reader that has ended stays at its end");
         let frame = chunk_frame(&chunk);
         hashes.extend(&frame[4..]);
         bytes += chunk.len() as u64;
@@ -73,12 +75,18 @@ impl<'a> Backup<'a> {
         &self.head
     }
 
+    /// Returns true if all of the backup was read, and is valid.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Reads the backup to its end, and returns its root hash if all of it is valid.
     ///
     /// # Errors
     /// The error of reading, or a [`BackupError`](crate::recovery::BackupError).
     pub fn verify(mut self) -> io::Result<Root> {
         io::copy(&mut self, &mut io::sink())?;
+        assert!(self.ended, "a backup is valid only with its end");
         Ok(self.head.root(self.bytes, &self.hashes))
     }
 }
@@ -93,6 +101,9 @@ impl Read for Backup<'_> {
             None => self.ended = true,
             Some(chunk) => {
                 self.bytes += chunk.len() as u64;
+                let chunks = self.bytes.div_ceil(u64::from(self.head.chunk_bytes));
+                assert_eq!(self.hashes.len() as u64, chunks * 32, "each chunk has one hash");
+                assert!(!chunk.is_empty(), "only the end has no bytes");
                 self.chunk = io::Cursor::new(chunk);
             }
         }

@@ -57,7 +57,9 @@ impl DirectoryState {
         let listed = self.opened.memberships.iter().map(|(index, listed)| (*index, listed));
         let mut all: Vec<_> = [first].into_iter().chain(listed).collect();
         let later = all.partition_point(|(index, _)| *index <= committed);
-        all.split_off(later.saturating_sub(1))
+        let active = all.split_off(later.saturating_sub(1));
+        assert!(!active.is_empty(), "a membership is active at each entry");
+        active
     }
 
     /// Returns the id of the entry at `index`; `None` before the log's base and after its end.

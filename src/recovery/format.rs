@@ -17,6 +17,9 @@ pub(crate) const CHUNK_BYTES_MAX: u32 = 1 << 20;
 const CHUNK_BYTES_MIN: u32 = 512;
 const HASH_BYTES: usize = 32;
 
+const _: () = assert!(CHUNK_BYTES_MIN > 0, "a chunk of no bytes is the end frame");
+const _: () = assert!(PREFIX_BYTES == 8 + 4 + 4 + 16 + 8 + 8 + 4 + 4, "the fields of the header");
+
 /// The header of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupHeader {
@@ -68,9 +71,15 @@ impl BackupHeader {
         let length = u32::try_from(membership.len()).expect("a membership is within its bound");
         bytes.extend(length.to_le_bytes());
         bytes.extend([0; 4]);
+        assert_eq!(bytes.len(), PREFIX_BYTES, "the membership follows the prefix");
         bytes.extend(membership);
         let hash = blake3::hash(&bytes);
         bytes.extend(&hash.as_bytes()[..CHECKSUM_BYTES]);
+        debug_assert_eq!(
+            BackupHeader::read(&mut OffsetReader::new(&mut &bytes[..])).ok().as_ref(),
+            Some(self),
+            "the header can be read back"
+        );
         bytes
     }
 
@@ -115,6 +124,8 @@ impl BackupHeader {
 
 /// Returns the frame before a chunk: its length and hash.
 pub(crate) fn chunk_frame(chunk: &[u8]) -> Vec<u8> {
+    assert!(!chunk.is_empty(), "a frame without bytes would end the backup");
+    assert!(chunk.len() <= CHUNK_BYTES_MAX as usize, "a reader accepts the size of the chunk");
     let length = u32::try_from(chunk.len()).expect("a chunk is within its bound");
     let mut bytes = length.to_le_bytes().to_vec();
     bytes.extend(blake3::hash(chunk).as_bytes());
@@ -160,6 +171,7 @@ pub(crate) fn read_frame(
     if *blake3::hash(&chunk).as_bytes() != hash {
         return Err(damage(start, "the chunk's hash does not match"));
     }
+    assert!(hashes.len().is_multiple_of(HASH_BYTES), "the hashes so far are whole");
     hashes.extend(hash);
     Ok(Some(chunk))
 }

@@ -89,6 +89,9 @@ impl Plan {
         let term = term.max().unwrap_or_default();
         let state = survey.directories()[source.directory].state();
         let state = state.expect("the source is readable").clone();
+        assert_eq!(state.opened.identity.cluster, source.cluster, "the source is of the cluster");
+        assert_ne!(source.cluster, cluster, "the new cluster has another id");
+        assert!(term >= state.opened.hard_state.term, "the new cluster begins after each old term");
         Ok(Plan { source, state, cluster, membership, term })
     }
 
@@ -139,7 +142,13 @@ impl Plan {
         while next <= last {
             let entries = found.entries(source, next, last).map_err(RecoveryError::Source)?;
             let entries: Vec<Entry> = entries.into_iter().map(without_membership).collect();
+            assert_eq!(
+                entries.first().map(|entry| entry.id.index),
+                Some(next),
+                "no entry is left out"
+            );
             next = entries.last().map_or(next, |entry| entry.id.index.next());
+            assert!(next <= last.next(), "no entry after the last one is read");
             import.append(target, entries).map_err(RecoveryError::Target)?;
         }
         import.finish(target, self.term).map_err(RecoveryError::Target)

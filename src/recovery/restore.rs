@@ -59,6 +59,7 @@ pub fn restore(
         CopyError::Content(error) => of_backup(error),
         CopyError::Target(error) => RestoreError::Target(error),
     })?;
+    assert!(backup.has_ended(), "the state was read to its verified end");
     import.finish(target, last.term).map_err(RestoreError::Target)
 }
 

@@ -101,6 +101,13 @@ impl RecoverySource {
         let memberships = chosen.memberships_from(known.index);
         let loss = loss(chosen, &states, known.index, &memberships);
         let last_membership = chosen.membership();
+        let undamaged = undamaged(&states, last_membership);
+        assert!(chosen.opened.last.index >= known.index, "the source has what is committed");
+        assert!(memberships[0].0 <= known.index, "the first active membership is committed");
+        let surveyed: Vec<NodeId> = states.iter().map(|state| state.opened.identity.node).collect();
+        assert!(surveyed.contains(&chosen.opened.identity.node), "the source was surveyed");
+        let has_directory = |node: &NodeId| surveyed.contains(node);
+        assert!(undamaged.iter().all(has_directory), "an undamaged node has a directory");
         Ok(RecoverySource {
             cluster,
             directory,
@@ -109,8 +116,8 @@ impl RecoverySource {
             last: chosen.opened.last,
             committed: known.index,
             memberships: memberships.iter().map(|(_, membership)| (*membership).clone()).collect(),
-            undamaged: undamaged(&states, last_membership),
-            surveyed: states.iter().map(|state| state.opened.identity.node).collect(),
+            undamaged,
+            surveyed,
             loss,
         })
     }
@@ -149,6 +156,7 @@ fn loss(
     let from = committed.next();
     let reported = states.iter().map(|state| state.opened.committed).max();
     if let Some(through) = reported.filter(|reported| *reported > chosen.opened.last.index) {
+        assert!(through >= from, "the entries that are lost are not the committed ones");
         return DataLoss::Certain { from, through };
     }
     for (at, membership) in memberships {

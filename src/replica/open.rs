@@ -99,6 +99,8 @@ impl<M: StateMachine> Replica<M> {
         let applied = opened.snapshot.last.index;
         let is_restored = worker.machine().applied().index == applied;
         assert!(is_restored || opened.snapshot_damage.is_some(), "the state is the snapshot's");
+        assert_eq!(storage.identity(), opened.identity, "the store is that of the directory");
+        assert_eq!(storage.last(), opened.last, "the store has the log that was recovered");
         let snapshots = Snapshots::new(&config, applied);
         let (lost_end, covered_loss) = (opened.lost_end.clone(), opened.covered_loss.clone());
         let snapshot_damage = opened.snapshot_damage.clone();

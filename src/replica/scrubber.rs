@@ -57,6 +57,7 @@ impl Scrubber {
         assert!(self.is_reading, "one piece is read at a time");
         self.is_reading = false;
         self.due = now.after(pause(self.period, bytes.max(1), storage));
+        assert!(self.due <= now.after(self.period), "a pass takes no longer than its period");
         self.counts.0 += bytes;
         self.counts.1 += u64::from(pass_ended);
     }

@@ -191,6 +191,7 @@ impl Snapshots {
         self.counts.0 += u64::from(self.taker.set_last(meta.last.index));
         let base = previous.min(Index(meta.last.index.0.saturating_sub(self.trailing)));
         assert!(base <= meta.last.index, "only covered entries are compacted");
+        assert!(base <= previous, "the log reaches back to the snapshot before");
         base
     }
 

@@ -45,6 +45,7 @@ impl<M: StateMachine> Worker<M> {
                 }
                 assert_eq!(self.machine.applied().index, last, "a batch is applied whole");
                 assert!(outcomes.len() <= entries.len(), "an entry has at most one outcome");
+                assert_eq!(state_digests.len(), entries.len(), "each entry has a digest");
                 let usage = self.machine.usage();
                 WorkResult::Applied { last, outcomes, state_digests, usage }
             }

@@ -47,17 +47,15 @@ impl WriteQueue {
         batch.entries.extend(write.entries);
         let last = batch.entries.back().map_or(Index::ZERO, |entry| entry.id.index);
         batch.writes.push_back((write.id, last));
+        batch.check();
     }
 
     /// Adds entries to write again in a single flush; no write is reported as durable for them.
     pub(crate) fn push_single_flush(&mut self, entries: Vec<Entry>, committed: Index) {
         let entries = entries.into();
-        self.batches.push_back(Batch {
-            entries,
-            committed,
-            single_flush: true,
-            ..Batch::default()
-        });
+        let batch = Batch { entries, committed, single_flush: true, ..Batch::default() };
+        batch.check();
+        self.batches.push_back(batch);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Batch> {
@@ -83,6 +81,9 @@ impl Batch {
     /// Computes the headers of the first `count` entries, which follow `prev`. Headers that exist
     /// are kept unless they follow another link.
     pub(crate) fn chain(&mut self, prev: Link, count: usize) {
+        assert!(count <= self.entries.len(), "only entries of the batch get headers");
+        let first = self.entries.front().map(|entry| entry.id.index);
+        assert_eq!(first, Some(prev.id.index.next()), "the batch follows the link");
         if self.after != prev {
             self.headers.clear();
             self.after = prev;
@@ -101,11 +102,34 @@ impl Batch {
 
     /// Drops the first `count` entries, which are durable through `last`.
     pub(crate) fn drop_durable(&mut self, count: usize, last: Link) {
+        assert!(count > 0, "a flush makes entries durable");
+        assert_eq!(self.headers[count - 1].link, last, "the flush wrote the headers of the batch");
         self.entries.drain(..count);
         self.headers.drain(..count);
         self.after = last;
     }
 
+    /// Panics if the parts of the batch contradict one another.
+    pub(crate) fn check(&self) {
+        let last = self.entries.back().map(|entry| entry.id.index);
+        if let (Some(first), Some(last)) = (self.entries.front(), last) {
+            let count = last.0 - first.id.index.0 + 1;
+            assert_eq!(count, self.entries.len() as u64, "the entries of a batch have no gap");
+        }
+        assert!(self.headers.len() <= self.entries.len(), "each header is of an entry");
+        if let Some(header) = self.headers.back() {
+            let entry = &self.entries[self.headers.len() - 1];
+            assert_eq!(header.link.id, entry.id, "headers and entries have the same order");
+        }
+        if let (Some((_, first)), Some((_, end))) = (self.writes.front(), self.writes.back()) {
+            assert_eq!(*end, last.unwrap_or_default(), "the last write ends with the batch");
+            assert!(first <= end, "writes are reported in their order");
+        }
+        if self.single_flush {
+            assert!(self.writes.is_empty(), "a flush is written again for no write");
+            assert!(self.hard_state.is_none() && self.install.is_none(), "it has entries only");
+        }
+    }
     /// Returns true if `write` may become durable together with this batch: it neither truncates
     /// the batch nor installs a snapshot, and the batch is not a rewrite in a single flush.
     fn can_merge(&self, write: &Write) -> bool {

@@ -19,6 +19,14 @@ pub(crate) const ENTRIES_MAX: usize = 16_384;
 const MAGIC: [u8; 8] = *b"QUORALOG";
 /// The version of the segment format that is written, and the only one that is read.
 pub(crate) const VERSION: u32 = 1;
+const _: () = assert!(BLOCK_BYTES <= PAYLOAD_BYTES, "the first sector has the fixed part");
+const _: () =
+    assert!(Block::payload_bytes(ENTRIES_MAX) < 1 << 20, "a header block is at most 1 MiB long");
+const _: () = assert!(
+    FlushSeq::RECOVERED_MAX.0 < FlushSeq::MAX.0,
+    "a node that was opened has flush numbers left"
+);
+
 const KIND_NOOP: u32 = 1;
 const KIND_COMMAND: u32 = 2;
 const KIND_MEMBERSHIP: u32 = 3;
@@ -196,7 +204,9 @@ impl Record {
 impl Header {
     /// Encodes the header of `entry`, given the digest of its body, after `prev`.
     pub(crate) fn of(entry: &Entry, body: Digest, prev: Link) -> Header {
+        assert_eq!(entry.id.index, prev.id.index.next(), "an entry follows the one before it");
         let bytes = Record::of(entry, body, prev.chain).encode();
+        debug_assert!(Record::decode(&bytes).is_some(), "a start can read the header");
         Header { bytes, link: Link { id: entry.id, chain: Digest::of(&bytes) } }
     }
 }
@@ -218,6 +228,7 @@ impl Block {
             bytes.extend(number.to_le_bytes());
         }
         assert_eq!(bytes.len(), BLOCK_BYTES, "the fixed part has its size");
+        debug_assert_eq!(Block::fields(&bytes), Some((*self, salt)), "a start can read the block");
         bytes
     }
 
@@ -284,7 +295,7 @@ impl Block {
     }
 
     /// Returns the payload length of a block with `entries` entries, in bytes.
-    pub(crate) fn payload_bytes(entries: usize) -> usize {
+    pub(crate) const fn payload_bytes(entries: usize) -> usize {
         BLOCK_BYTES + entries * RECORD_BYTES
     }
 

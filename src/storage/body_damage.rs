@@ -48,6 +48,7 @@ pub(crate) struct LogDamage {
 impl BodyDamage {
     /// Notes those of the `bad` sectors, given by ascending offsets, that belong to a flush.
     pub(crate) fn note(&mut self, found: &HeaderBlock, segment: &NodeSegment, bad: &[u64]) {
+        debug_assert!(bad.is_sorted(), "damaged sectors are given by ascending offsets");
         let bodies = FlushBodies::new(&found.block, &found.records);
         let (start, end) = bodies.range();
         let first = bad.partition_point(|offset| *offset < start);
@@ -86,6 +87,7 @@ impl BodyDamage {
         let ascends = entries.windows(2).all(|pair| pair[0].id.index < pair[1].id.index);
         assert!(ascends, "one flush holds each entry of the log");
         let error = live.first().map(|body| damage_of(body.place, &entries));
+        assert_eq!(error.is_some(), !entries.is_empty(), "damaged entries have an error");
         LogDamage { entries, error, known: self.known }
     }
 }

@@ -42,7 +42,10 @@ impl Directory {
             let message = "the segment number is out of range";
             return Err(StorageError::damage(FileName::Segment(*number), 0, message).into());
         }
+        let ascends = segments.is_sorted_by(|(one, _), (next, _)| one < next);
+        assert!(ascends, "contract: a disk lists its files in ascending order");
         let floor = Floor::read(disk, &superblock);
+        assert!(floor.seq >= superblock.ack_floor, "a mark does not lower the floor");
         Ok(Directory { copies, superblock, floor, segments })
     }
 }

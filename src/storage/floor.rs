@@ -12,7 +12,7 @@ use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::identity::Identity;
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES};
 use crate::storage::segment::NodeSegment;
-use crate::storage::superblock::{COPY_STRIDE, Superblock};
+use crate::storage::superblock::{COPY_BYTES, COPY_STRIDE, FILE_BYTES, Superblock};
 use crate::types::Index;
 
 /// The number of marks. Flushes take turns, so that a damaged mark costs one flush of the floor.
@@ -20,6 +20,16 @@ const MARKS: u64 = 2;
 const MAGIC: [u8; 8] = *b"QUORAFLR";
 const VERSION: u32 = 1;
 const SUM_OFFSET: usize = SECTOR_BYTES - 16;
+
+const _: () = assert!(offset_of(0) >= COPY_BYTES as u64, "a mark begins after the copy before it");
+const _: () = assert!(
+    offset_of(0) + PAGE_BYTES as u64 <= COPY_STRIDE,
+    "a mark ends before the copy after it"
+);
+const _: () = assert!(
+    offset_of(MARKS - 1) + PAGE_BYTES as u64 <= FILE_BYTES,
+    "the marks lie within the file of the superblock"
+);
 
 /// A flush that was reported durable, as were all before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +92,7 @@ pub(crate) fn marks(floor: Option<Floor>, identity: &Identity) -> Vec<FileAction
 
 /// Returns the offset of the mark of flush `seq`, halfway between two copies of the superblock, so
 /// that no unit of the cache or of the disk has both a mark and a copy.
-fn offset_of(seq: u64) -> u64 {
+const fn offset_of(seq: u64) -> u64 {
     seq % MARKS * COPY_STRIDE + COPY_STRIDE / 2
 }
 

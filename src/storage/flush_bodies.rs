@@ -42,6 +42,11 @@ impl<'a> FlushBodies<'a> {
             end += record.bytes();
             end
         }));
+        assert_eq!(records.len(), block.entries as usize, "the headers are those of the block");
+        assert_eq!(
+            end as u64, block.body_bytes,
+            "the bodies have the length that the block states"
+        );
         FlushBodies { body_offset: block.body_offset, records, places }
     }
 
@@ -126,6 +131,7 @@ impl SectorAssembly {
     /// Adds the part of an entry's body that the sector holds.
     pub(crate) fn fill(&mut self, entry: EntryId, body: &[u8]) {
         for part in self.missing.extract_if(.., |part| part.entry.id == entry) {
+            assert!(part.body.end <= body.len(), "the body has the length in its header");
             let bytes = &body[part.body];
             self.payload[part.place..part.place + bytes.len()].copy_from_slice(bytes);
         }

@@ -134,12 +134,14 @@ impl StorageImport {
     /// An [`OpenError`] if the disk failed.
     ///
     /// # Panics
-    /// If the snapshot was not ended, or `term` is before the term of the last entry.
+    /// If the snapshot was not ended, an append failed, or `term` is before the term of the last
+    /// entry.
     pub fn finish(mut self, disk: &mut impl Disk, term: Term) -> Result<(), OpenError> {
         let last = self.storage.last();
         assert!(term >= last.term, "contract: no entry is of a later term");
         let base = self.storage.base();
         assert_eq!(self.superblock.snapshot.last, base, "contract: the snapshot is ended");
+        assert!(self.storage.log.is_idle(), "contract: every entry was appended");
         self.superblock.hard_state = HardState::new(term, None);
         self.superblock.committed = last.index;
         self.superblock.ack_floor = self.storage.log.acknowledged();
@@ -167,6 +169,7 @@ impl StorageImport {
     }
 
     fn taken(&mut self, meta: SnapshotMeta) {
+        assert_eq!(meta.last, self.storage.base(), "the log continues after the snapshot");
         self.superblock.snapshot = meta;
     }
 }

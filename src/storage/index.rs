@@ -132,6 +132,7 @@ impl LogIndex {
 
     /// Adds a flush: truncates the log after the entry that the flush follows, then appends.
     pub(crate) fn append(&mut self, flush: &Flush) {
+        self.check();
         self.record_flush(flush);
         let cuts = flush.prev.id.index < self.last.id.index;
         assert!(flush.prev.id.index <= self.last.id.index, "a flush leaves no gap");
@@ -150,6 +151,7 @@ impl LogIndex {
             }),
         }
         self.last = flush.last;
+        self.check();
     }
 
     /// Records the space that a flush occupies, whether or not its entries are part of the log.
@@ -169,6 +171,12 @@ impl LogIndex {
         let segment = self.segments.back_mut().expect("a segment was pushed if there was none");
         assert_eq!(segment.number, flush.segment, "segments are filled one after the other");
         assert_eq!(segment.header_end, flush.header.0, "header blocks leave no gap");
+        assert!(flush.header.0 < flush.header.1, "a flush has a header block");
+        assert!(flush.header.1 <= flush.body_start, "the header blocks end before the bodies");
+        let is_below = segment.flushes == 0 || flush.body_start < segment.body_start;
+        assert!(is_below, "the bodies of a flush lie before those of the flush before it");
+        let before = segment.samples.last().map(|sample| sample.seq);
+        assert!(before < Some(flush.seq), "flushes of a segment have ascending numbers");
         segment.header_end = flush.header.1;
         segment.body_start = flush.body_start;
         if segment.flushes.is_multiple_of(segment.stride) {
@@ -184,6 +192,9 @@ impl LogIndex {
             });
             segment.stride *= 2;
         }
+        assert!(segment.samples.len() <= SAMPLES_MAX, "the samples of a segment are bounded");
+        let expected = segment.flushes.div_ceil(segment.stride);
+        assert_eq!(segment.samples.len(), expected, "each stride has one sample");
     }
 
     /// Truncates the log after `prev`.
@@ -201,6 +212,7 @@ impl LogIndex {
     pub(crate) fn restart(&mut self, base: Link) {
         self.extents.clear();
         (self.base, self.last) = (base, base);
+        self.check();
     }
 
     /// Returns the position from which to read the entry at `index`; None if the log lacks it.
@@ -222,6 +234,9 @@ impl LogIndex {
         let sample = samples.find(|sample| within(sample.seq, sample.prev));
         let offset = sample.map_or(extent.offset, |sample| sample.offset);
         let (segment, end) = (nearest.number, nearest.header_end);
+        assert!(offset < end, "the search begins among the header blocks of the segment");
+        assert!(index > self.base.id.index, "the index locates no entry before the log");
+        assert!(index <= self.last.id.index, "the index locates no entry after the log");
         Some(Position { segment, offset, end, last: extent.last })
     }
 
@@ -237,6 +252,7 @@ impl LogIndex {
             extent.prev = base;
         }
         self.base = base;
+        self.check();
     }
 
     /// Returns true if the entry at `index` in flush `seq` of this segment is part of the log: no
@@ -256,7 +272,8 @@ impl LogIndex {
     /// Drops the first segments as long as they hold no live entry after `through`; the last
     /// segment stays. Returns their numbers, in ascending order.
     pub(crate) fn compact(&mut self, through: Index) -> Vec<u64> {
-        let mut forgotten = Vec::new();
+        self.check();
+        let (base, mut forgotten) = (self.base.id.index, Vec::new());
         while self.segments.len() > 1 {
             let next = &self.segments[1];
             let before = self.extents.partition_point(|extent| extent.seq < next.seq);
@@ -279,6 +296,35 @@ impl LogIndex {
             self.base = self.extents.front().map_or(self.last, |extent| extent.prev);
             forgotten.extend(self.segments.pop_front().map(|segment| segment.number));
         }
+        assert!(self.base.id.index >= base, "a compaction brings no entry back");
+        assert!(self.base.id.index <= base.max(through), "a compaction keeps the entries after it");
+        self.check();
         forgotten
+    }
+
+    /// Panics if the parts of the index contradict one another.
+    fn check(&self) {
+        match (self.extents.front(), self.extents.back()) {
+            (Some(first), Some(last)) => {
+                let base = self.base.id.index;
+                assert_eq!(first.prev.id.index, base, "the first extent begins after the base");
+                assert_eq!(last.last, self.last.id.index, "the last extent ends with the log");
+                assert!(first.prev.id.index < last.last, "an extent has entries");
+                let behind = self.segments.back().map(|segment| segment.number);
+                assert!(behind >= Some(last.segment), "an extent begins in a known segment");
+            }
+            _ => assert_eq!(self.base, self.last, "a log without entries ends at its base"),
+        }
+        let pairs = || self.extents.iter().zip(self.extents.iter().skip(1));
+        debug_assert!(
+            pairs().all(|(one, next)| one.last == next.prev.id.index),
+            "each extent begins where the one before it ends"
+        );
+        debug_assert!(pairs().all(|(one, next)| one.seq < next.seq), "extents ascend by flush");
+        debug_assert!(
+            self.segments.iter().is_sorted_by(|one, next| one.number < next.number),
+            "segments ascend by number"
+        );
+        debug_assert!(self.segments.iter().is_sorted_by_key(|it| it.seq), "and by flush");
     }
 }

@@ -91,6 +91,7 @@ impl Inspection {
         };
         let recovered = Recovered::of(&mut disk, &directory, config, recovered)?;
         let Recovered { opened, damaged_snapshot, storage } = recovered;
+        assert!(repairable.is_none() || damage.is_some(), "only damage needs a repair");
         let mut patches = disk.into_patches();
         patches.extend(known);
         Ok(Inspection { opened, damage, repairable, torn, damaged_snapshot, storage, patches })

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::storage::batch::{Batch, WriteQueue};
-use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of};
+use crate::storage::block::{Block, ENTRIES_MAX, FlushSeq, Link, RECORD_BYTES, body_of};
 use crate::storage::config::StorageConfig;
 use crate::storage::directory::Directory;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
@@ -119,6 +119,7 @@ impl Log {
         operations: &mut Operations,
         persisted: &mut Vec<WriteId>,
     ) {
+        self.check();
         loop {
             if self.writing.is_none() {
                 let Some(batch) = self.queue.pop() else { return };
@@ -197,6 +198,8 @@ impl Log {
     pub(crate) fn on_link(&mut self, link: Link) {
         let writing = self.writing.as_mut().expect("a link is read for the batch being written");
         assert!(matches!(writing.stage, Stage::Link), "the batch waits for the link");
+        let next = writing.batch.entries.front().map(|entry| entry.id.index);
+        assert_eq!(next, Some(link.id.index.next()), "the link is that before the batch");
         (writing.link, writing.stage) = (Some(link), Stage::Entries);
     }
 
@@ -209,6 +212,7 @@ impl Log {
             true => batch.entries.len(),
             false => self.config.entries_per_flush(bodies.clone()),
         };
+        assert!((1..=ENTRIES_MAX).contains(&entries), "a header block has room for the entries");
         let body_bytes: usize = bodies.take(entries).map(|bytes| RECORD_BYTES + bytes).sum();
         let block_framed = framed_bytes(Block::payload_bytes(entries)) as u64;
         let body_framed = framed_bytes(body_bytes) as u64;
@@ -221,9 +225,9 @@ impl Log {
                     .spare_segments
                     .take()
                     .map(|number| NodeSegment::new(self.identity, number));
-                if self.segment.is_none() {
-                    return false;
-                }
+                let Some(segment) = self.segment else { return false };
+                let used = self.index.end_of_headers().map(|(number, _)| number);
+                assert!(used < Some(segment.number), "a new segment comes after the used ones");
                 (0, self.config.segment_bytes)
             }
         };
@@ -231,6 +235,9 @@ impl Log {
         let segment = self.segment.expect("a segment is in use");
         let prev = writing.link.take().expect("the caller checked that the link is known");
         let body_start = end - body_framed;
+        assert!(start + block_framed <= body_start, "the zones of a segment do not overlap");
+        assert!(self.next_seq <= FlushSeq::MAX, "a start can read the number of the flush");
+        assert!(prev.id.term <= batch.entries[0].id.term, "terms in a log never decrease");
         let block = Block {
             entries: u32::try_from(entries).expect("a flush has at most ENTRIES_MAX entries"),
             identity: self.identity,
@@ -244,6 +251,7 @@ impl Log {
         };
         batch.chain(prev, entries);
         let last = batch.headers[entries - 1].link;
+        assert_eq!(last.id, batch.entries[entries - 1].id, "a header is that of its entry");
         let (headers, bodies) = frame(&block, start, segment, batch);
         let file = segment.file();
         let operations = [
@@ -300,16 +308,20 @@ impl Log {
             return None;
         }
         let flush = *flush;
+        assert_eq!(flush.seq, self.acknowledged.next(), "flushes become durable in their order");
         self.index.append(&flush);
         self.acknowledged = flush.seq;
         writing.batch.drop_durable(*entries, flush.last);
         writing.stage = Stage::Entries;
         report_durable(writing, flush.last.id.index, persisted);
+        assert_eq!(self.index.last(), flush.last, "the log ends with the last durable flush");
+        self.check();
         Some(flush)
     }
 
     /// Compacts the log through `through` in whole segments.
     pub(crate) fn compact(&mut self, through: Index, operations: &mut Operations) {
+        self.check();
         self.obsolete.extend(self.index.compact(through));
         self.remove_obsolete(operations);
     }
@@ -351,6 +363,8 @@ impl Log {
             return;
         }
         if let Some(segment) = self.obsolete.pop_front_if(|first| !self.reads.needs(*first)) {
+            let in_use = self.segment.is_some_and(|used| used.number == segment);
+            assert!(!in_use, "the segment in use is not removed");
             let file = FileName::Segment(segment);
             operations.request(Owner::Log, Lane::Bulk, FileAction::Remove { file });
             let sync = operations.request(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
@@ -367,6 +381,35 @@ impl Log {
         self.removing = None;
         self.remove_obsolete(operations);
         true
+    }
+
+    /// Panics if the parts of the log contradict one another.
+    fn check(&self) {
+        let mut next = self.acknowledged.next();
+        if let Some(Writing { batch, stage, link }) = &self.writing {
+            batch.check();
+            let is_next = matches!(stage, Stage::Entries);
+            assert!(link.is_none() || is_next, "only a batch that can be written keeps its link");
+            if let Stage::Flush { flush, operations, entries } = stage {
+                assert_eq!(flush.seq, next, "one flush at a time is under way");
+                assert!(!operations.is_empty(), "a flush waits for its operations");
+                assert!(*entries <= batch.headers.len(), "the batch has the headers of its flush");
+                let in_use = self.segment.map(|segment| segment.number);
+                assert_eq!(in_use, Some(flush.segment), "the flush goes to the segment in use");
+                next = next.next();
+            }
+        }
+        assert_eq!(self.next_seq, next, "flush numbers have no gap");
+        if let Some(segment) = self.segment {
+            let last = self.index.end_of_headers().map(|(number, _)| number);
+            assert!(last <= Some(segment.number), "the segment in use is the last one");
+            let spare = self.spare_segments.first();
+            assert!(spare.is_none_or(|spare| spare > segment.number), "spare segments are later");
+        }
+        debug_assert!(
+            self.index.segments().all(|segment| !self.obsolete.contains(&segment)),
+            "no segment of the log is obsolete"
+        );
     }
 
     /// Removes segments that hold no flush.

@@ -68,6 +68,7 @@ pub(crate) fn scan_trailing_segments(
             spare.push(*number);
         }
     }
+    assert!(spare.is_sorted(), "segments are used in their order");
     Ok((spare, stray))
 }
 

@@ -306,6 +306,7 @@ impl Storage {
         rewritten: Option<(EntryId, Index)>,
     ) -> Result<(), OpenError> {
         if let Some((prev, committed)) = rewritten {
+            assert!(prev.index < self.last().index, "the last flush has entries");
             let entries = self.fetch_all(disk, prev.index.next(), self.last().index)?;
             self.rewrite_last_flush(disk, entries, committed)?;
         }
@@ -343,6 +344,9 @@ impl Storage {
             _ => durable.snapshot.clone(),
         };
         let first = snapshot.last.index.next();
+        let (base, last) = (self.base().index, self.last().index);
+        assert!(base < first, "the log begins at or before the end of the snapshot");
+        assert!(last.next() >= first, "the log has the last entry of the snapshot");
         let mut memberships = Vec::new();
         for index in memberships_at.into_iter().filter(|index| *index >= first) {
             let entries = self.fetch_all(disk, index, index)?;
@@ -380,7 +384,9 @@ impl Storage {
         self.log.queue.push_single_flush(entries, committed);
         self.run(disk)?;
         self.spare_segments_target = 0;
-        if self.log.acknowledged() == seq { Err(OpenError::Full) } else { Ok(()) }
+        let is_written = self.log.acknowledged() != seq;
+        assert!(!is_written || self.log.acknowledged() == seq.next(), "one flush is written again");
+        if is_written { Ok(()) } else { Err(OpenError::Full) }
     }
 
     /// Reads all entries from `first` through `last`.
@@ -399,6 +405,8 @@ impl Storage {
             let entries = self.fetch_some(disk, next, last)?;
             assert!(!entries.is_empty(), "the log has every entry between its ends");
             all.extend(entries);
+            let end = all.last().map(|entry| entry.id.index);
+            assert!(end >= Some(next) && end <= Some(last), "each read returns the next entries");
         }
     }
 

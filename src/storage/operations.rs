@@ -41,7 +41,8 @@ impl Operations {
     pub(crate) fn request(&mut self, owner: Owner, lane: Lane, action: FileAction) -> OperationId {
         self.last = OperationId(self.last.0 + 1);
         let (file, offset) = action.place();
-        self.under_way.insert(self.last, PendingOperation { owner, file, offset });
+        let before = self.under_way.insert(self.last, PendingOperation { owner, file, offset });
+        assert!(before.is_none(), "an operation has a number of its own");
         self.requested.push(Operation { id: self.last, lane, action });
         self.last
     }
@@ -57,6 +58,8 @@ impl Operations {
     /// # Panics
     /// If the operation was not requested, or is completed twice.
     pub(crate) fn complete(&mut self, id: OperationId) -> (Owner, Option<FileName>, u64) {
+        let is_out = self.requested.first().is_none_or(|requested| id < requested.id);
+        assert!(is_out, "contract: the driver got an operation before it completes it");
         let done = self.under_way.remove(&id);
         let done = done.expect("contract: an operation that was requested is completed once");
         (done.owner, done.file, done.offset)

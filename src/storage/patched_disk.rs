@@ -33,6 +33,7 @@ impl<'a, D: Disk> PatchedDisk<'a, D> {
     /// Replaces the content of a damaged sector; returns false if it was replaced before.
     pub(crate) fn patch(&mut self, file: FileName, offset: u64, sector: Vec<u8>) -> bool {
         assert_eq!(sector.len(), SECTOR_BYTES, "a patch is one sector");
+        assert!(offset.is_multiple_of(SECTOR_BYTES as u64), "a patch is at the place of a sector");
         self.patches.insert((file, offset), sector).is_none()
     }
 

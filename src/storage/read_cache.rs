@@ -29,7 +29,8 @@ impl ReadCache {
 
     /// Adds the result of a read; None if it failed.
     pub(crate) fn add(&mut self, range: FileRange, bytes: Option<Vec<u8>>) {
-        self.reads.insert(range, bytes);
+        let before = self.reads.insert(range, bytes);
+        assert!(before.is_none(), "a range in the cache is not read again");
     }
 }
 

@@ -146,6 +146,7 @@ impl PendingReads {
     ) {
         let last = last.min(position.last);
         assert!(first <= last, "a read covers at least one entry");
+        assert!(position.offset < position.end, "a read begins before the end of the headers");
         let bytes = HEADER_PIECE_BYTES.min(position.end - position.offset);
         let (segment, offset) = (position.segment, position.offset);
         let (pieces, stage, retried) = (None, ReadStage::Headers { end: position.end }, false);
@@ -162,6 +163,7 @@ impl PendingReads {
             bytes = (read.offset + read.bytes - offset).min(unit - offset % unit);
             pieces.reading = usize::try_from(bytes).expect("a piece is a page at most");
         }
+        assert!(bytes > 0, "a read that makes no progress would be repeated forever");
         let bytes = usize::try_from(bytes).expect("a read is bounded by read_bytes_max");
         let action = FileAction::Read { file, offset, bytes };
         self.under_way.insert(operations.request(Owner::Log, Lane::Bulk, action), read);
@@ -238,6 +240,9 @@ impl PendingReads {
                 let codec = self.segment(read.segment).bodies;
                 let DecodedBodies { intact, damaged } =
                     entries(file, codec, read.offset, bytes, places)?;
+                let begins = intact.first().is_none_or(|entry| entry.id.index == read.first);
+                assert!(begins, "a fetch returns the entries from the requested one on");
+                assert!(!(intact.is_empty() && damaged.is_empty()), "a read ends with an outcome");
                 Ok(ReadOutcome::Entries(id, intact, damaged))
             }
         }
@@ -247,6 +252,7 @@ impl PendingReads {
     pub(crate) fn resume(&mut self, segment: u64, operations: &mut Operations) {
         let waiting: Vec<Read> =
             self.stalled.extract_if(.., |read| read.segment == segment).collect();
+        assert!(waiting.iter().all(|read| read.retried), "damaged headers are read again once");
         waiting.into_iter().for_each(|read| self.request(read, operations));
     }
 
@@ -306,6 +312,8 @@ impl PendingReads {
             return Err(missing(&read, read.offset));
         }
         (read.offset, read.bytes) = (chosen.range.0, chosen.range.1 - chosen.range.0);
+        let is_within = read.bytes <= self.read_bytes_max || chosen.places.len() == 1;
+        assert!(is_within, "only a single entry may exceed the limit of a read");
         read.stage = ReadStage::Bodies(chosen.places);
         self.request(read, operations);
         Ok(ReadOutcome::Pending)
@@ -416,6 +424,7 @@ fn entries(
         DecodedBodies { intact: Vec::with_capacity(places.len()), damaged: Vec::new() };
     for place in places {
         let (start, _) = range(place);
+        assert!(start >= offset, "the range that was read begins with the first body");
         let first = usize::try_from((start - offset) / SECTOR_BYTES as u64 * PAYLOAD_BYTES as u64);
         let within = place.position % PAYLOAD_BYTES as u64;
         let first = first.expect("the bytes that were read fit into memory") + within as usize;
@@ -446,5 +455,8 @@ fn entries(
             decoded.intact.push(entry);
         }
     }
+    let count = decoded.intact.len() + decoded.damaged.len();
+    assert!(count <= places.len(), "an entry is intact or damaged, and not both");
+    assert!(count == places.len() || !decoded.damaged.is_empty(), "no intact entry is dropped");
     Ok(decoded)
 }

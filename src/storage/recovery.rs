@@ -415,6 +415,7 @@ impl<'a> Replay<'a> {
         let is_compacted = |record: &&Record| record.id.index == self.superblock.compacted;
         self.compacted = records.iter().find(is_compacted).map(Record::link).or(self.compacted);
         self.note_entries(prev.id, records);
+        assert_eq!(self.term_at(last.id.index), last.id.term, "the runs end with the last entry");
         Ok(())
     }
 
@@ -449,6 +450,8 @@ impl<'a> Replay<'a> {
                 self.tail_bytes -= bytes;
             }
         }
+        assert!(self.tail_bytes <= self.tail_bytes_max, "the tail is bounded");
+        assert!(!self.tail.is_empty() || self.tail_bytes == 0, "an empty tail has no bytes");
     }
 
     /// Returns the number of the last flush that was replayed, or that an installed snapshot
@@ -495,8 +498,10 @@ impl<'a> Replay<'a> {
         let snapshot = self.superblock.snapshot.last;
         let last_seq = self.last_seq();
         assert!(lost_end.is_some() || last_seq >= self.floor.seq, "every flush is accounted for");
-        if last_seq > FlushSeq::RECOVERED_MAX {
-            let last_seq = last_seq.0;
+        // The next flush may get the number after the floor.
+        let highest = last_seq.max(self.floor.seq);
+        if highest > FlushSeq::RECOVERED_MAX {
+            let last_seq = highest.0;
             let file = self.index.end_of_headers().map(|(segment, _)| FileName::Segment(segment));
             let message = format!("flush {last_seq} is out of range: no log has that many");
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
@@ -558,6 +563,8 @@ impl<'a> Replay<'a> {
         self.memberships.retain(|index| *index > base && !damaged.contains(index));
         let readable = damage.entries.last().map_or(base, |entry| entry.id.index).next();
         let tail_first = self.tail.front().map_or(last.next(), |(index, _)| *index);
+        assert!(readable.max(tail_first) <= last.next(), "the tail is in the log");
+        assert!(self.runs.last().is_none_or(|run| run.index <= last), "runs end with the log");
         RecoveredLog {
             index: self.index,
             damage,

@@ -194,6 +194,7 @@ impl Repairs {
         directory: impl Fn() -> Directory,
         operations: &mut Operations,
     ) -> Option<RepairOutcome> {
+        self.check();
         let mut repair = match self.running.take() {
             Some(repair) => repair,
             None => self.begin(index, &directory)?,
@@ -312,7 +313,25 @@ impl Repairs {
         })
     }
 
+    /// Panics if the parts contradict one another.
+    fn check(&self) {
+        let Some(repair) = &self.running else { return };
+        let writes = matches!(repair.stage, Stage::Write(_));
+        assert!(!(writes && repair.reading.is_some()), "a repair reads or writes, not both");
+        assert!(repair.headers.is_none() || repair.scrub.is_none(), "a repair has one purpose");
+        let scrubs = matches!(repair.stage, Stage::Scrub);
+        assert!(!scrubs || repair.scrub.is_some(), "a scrub has an outcome");
+        let rebuilds = matches!(repair.stage, Stage::Rebuild(_));
+        assert!(!rebuilds || repair.headers.is_some(), "a rebuilt segment is known");
+        let is_after = matches!(repair.stage, Stage::Verify(_));
+        assert!(is_after || repair.repaired.is_empty(), "only what was written is verified");
+    }
+
     fn end(&mut self, repair: Repair) -> RepairOutcome {
+        assert!(repair.writes.is_empty(), "every assembled sector was written");
+        assert!(repair.reading.is_none(), "no read is under way");
+        let is_known = |id: &EntryId| repair.candidates.contains(id);
+        assert!(repair.repaired.iter().all(is_known), "only verified entries are intact");
         let Repair { headers, lost, scrub, repaired, sharing, .. } = repair;
         match (headers, scrub) {
             (_, Some((_, outcome))) => RepairOutcome::Scrub(outcome),
@@ -448,6 +467,7 @@ impl Repair {
 
     fn read(&mut self, range: FileRange, operations: &mut Operations) {
         let (file, offset, bytes) = range;
+        assert!(self.reading.is_none(), "a repair reads one range at a time");
         if self.scrub.is_some() && self.uncached.replace(file) != Some(file) {
             operations.drop_cache(Lane::Bulk, file);
         }
@@ -458,6 +478,7 @@ impl Repair {
     /// Begins to write the assembled sectors, in the lane of the flushes: a file reports a write
     /// error to one sync only, so that no flush may overtake this one.
     fn write(&mut self, operations: &mut Operations) {
+        assert!(self.reading.is_none(), "everything was read before it is written");
         let sectors = std::mem::take(&mut self.writes);
         let files: BTreeSet<FileName> = sectors.keys().map(|(file, _)| *file).collect();
         let syncs = files.into_iter().map(|file| FileAction::Sync { file });

@@ -1,7 +1,7 @@
 //! Reads a segment before the start, piece by piece: header blocks, bodies, and the space between.
 
 use crate::storage::block::{
-    Block, BlockError, FlushSeq, Record, VERSION, claimed_segment, version_of,
+    Block, BlockError, ENTRIES_MAX, FlushSeq, Record, VERSION, claimed_segment, version_of,
 };
 use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::error::{OpenError, StorageError};
@@ -11,6 +11,11 @@ use crate::storage::segment::NodeSegment;
 
 /// The maximum size of one read, in bytes; every header block is smaller.
 const PIECE_BYTES: u64 = 1 << 20;
+const _: () = assert!(
+    framed_bytes(Block::payload_bytes(ENTRIES_MAX)) as u64 <= PIECE_BYTES,
+    "a piece holds any header block"
+);
+
 /// The size of the first read of a header zone, in bytes. Each further piece is twice as large as
 /// the one before, so that a search for the first flush alone does not read bodies.
 const FIRST_PIECE_BYTES: u64 = PAGE_BYTES as u64;
@@ -137,6 +142,7 @@ impl SegmentScan {
         disk: &mut impl Disk,
         offset: u64,
     ) -> Result<Option<HeaderBlock>, OpenError> {
+        assert!(offset.is_multiple_of(PAGE_BYTES as u64), "a header block begins with a page");
         let headers = self.segment.headers;
         let Some(first) = self.bytes_at(disk, offset, SECTOR_BYTES as u64)? else {
             return Ok(None);
@@ -199,6 +205,7 @@ impl SegmentScan {
             check.bad.push(offset);
             Ok(())
         })?;
+        assert!(!check.is_torn || !check.bad.is_empty(), "a torn flush lacks a sector");
         Ok(check)
     }
 
@@ -226,6 +233,7 @@ impl SegmentScan {
         start: u64,
         end: u64,
     ) -> Result<StrayWrites, OpenError> {
+        assert!(start <= end, "the headers of a segment end before its bodies");
         let (mut found, mut bad) = (StrayWrites::default(), None);
         self.for_each_sector(disk, start, end, |scan, offset, sector| {
             if is_zero(sector) {
@@ -247,6 +255,7 @@ impl SegmentScan {
             }
             Ok(())
         })?;
+        assert!(found.valid || found.highest.is_none(), "a header block is a valid sector");
         found.bad = bad.is_some();
         match bad {
             Some(offset) if self.may_hold_flush(disk, start, end)? => {

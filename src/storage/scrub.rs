@@ -52,6 +52,7 @@ pub(crate) fn scrub(
         (at(number) < end).then(|| (number, at(number), end))
     });
     let Some((number, offset, end)) = next else { return Scrubbed::End };
+    assert!(number >= segment, "a pass does not go back");
     let mut scan = SegmentScan::new(identity, number, end);
     let Ok(Some(found)) = scan.block(disk, offset) else {
         let next = block_after(disk, &mut scan, offset).map(|found| found.offset);
@@ -66,6 +67,7 @@ pub(crate) fn scrub(
     let mut damage = BodyDamage::default();
     damage.note(&found, &scan.segment, &check.bad);
     let next = ScrubPlace::Flush { segment: number, offset: found.end };
+    assert!(found.end <= end, "a header block of the log ends before the headers of its segment");
     let bytes = found.end - found.offset + until - start;
     Scrubbed::Flush { damage: damage.of_log(index), next, bytes }
 }

@@ -10,6 +10,9 @@ pub(crate) const PAYLOAD_BYTES: usize = 508;
 /// The padding unit of a flush in each zone, in bytes: no later flush writes to its pages.
 pub(crate) const PAGE_BYTES: usize = 4096;
 
+const _: () = assert!(PAYLOAD_BYTES + 4 == SECTOR_BYTES, "a sector is its payload and checksum");
+const _: () = assert!(PAGE_BYTES.is_multiple_of(SECTOR_BYTES), "a page is a number of sectors");
+
 /// The two ends of a segment; a sector of one zone is invalid in the other zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Zone {
@@ -93,7 +96,10 @@ impl SectorCodec {
     /// Returns the checksum of a payload of zeros.
     fn checksum_of_zeros(self, offset: u64) -> u32 {
         let number = offset / SECTOR_BYTES as u64;
-        (self.of_zeros ^ xor_of_lookups(number.to_le_bytes(), &ZERO_CHECKSUMS.numbers)).max(1)
+        let sum = self.of_zeros ^ xor_of_lookups(number.to_le_bytes(), &ZERO_CHECKSUMS.numbers);
+        let (sum, payload) = (sum.max(1), [0; PAYLOAD_BYTES]);
+        debug_assert_eq!(sum, self.checksum(offset, &payload), "the tables give the checksum");
+        sum
     }
 
     /// Returns the state of the sector that was read at `offset`.
@@ -118,6 +124,7 @@ impl SectorCodec {
         assert_eq!(payload.len(), PAYLOAD_BYTES, "a sector has a whole payload");
         let mut sector = payload.to_vec();
         sector.extend(self.checksum(offset, payload).to_le_bytes());
+        debug_assert_eq!(self.state(offset, &sector), SectorState::Valid, "it reads as valid");
         sector
     }
 
@@ -173,6 +180,7 @@ impl Framer {
     }
 
     fn end_sector(&mut self) {
+        assert!(self.framed.len() + 4 <= self.length, "the payload is not longer than announced");
         let start = self.framed.len() - PAYLOAD_BYTES;
         assert!(start.is_multiple_of(SECTOR_BYTES), "a sector ends when it is full");
         let sum = self.codec.checksum(self.offset + start as u64, &self.framed[start..]);

@@ -54,7 +54,23 @@ impl SpareSegments {
 
     /// Removes and returns the next empty segment, which is then in use.
     pub(crate) fn take(&mut self) -> Option<u64> {
+        self.check();
         self.segments.pop_front()
+    }
+
+    /// Returns the number of the segment that is taken next.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.segments.front().copied()
+    }
+
+    /// Panics if the parts contradict one another.
+    fn check(&self) {
+        let (first, last) = (self.segments.front(), self.segments.back());
+        assert!(last.is_none_or(|last| *last < self.next), "the next segment comes last");
+        assert!(first <= last, "segments are used in their order");
+        let removed = self.discarding.is_some();
+        let creates = self.creating.as_ref().is_some_and(|creating| creating.created);
+        assert!(!(removed && creates), "a segment that exists is not discarded");
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -71,6 +87,7 @@ impl SpareSegments {
         if self.full || self.is_busy() || self.segments.len() >= count {
             return;
         }
+        self.check();
         let (file, bytes) = (FileName::Segment(self.next), self.segment_bytes);
         let create = operations.request(Owner::Log, Lane::Bulk, FileAction::Create { file, bytes });
         let sync = operations.request(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
@@ -121,11 +138,14 @@ impl SpareSegments {
             }
         } else {
             result.map_err(|error| StorageError::disk(None, 0, &error))?;
+            let removed = self.discarding.is_some();
+            assert!(creating.created || removed, "a creation ends before the sync of its name");
             if creating.created {
                 self.segments.push_back(self.next);
                 self.next += 1;
             }
             self.creating = None;
+            self.check();
         }
         Ok(SpaceChange::Unchanged)
     }

@@ -69,6 +69,8 @@ impl UnwrittenContent {
 pub(crate) fn writes_of(sectors: BTreeMap<(FileName, u64), Vec<u8>>) -> Vec<FileAction> {
     let mut writes: Vec<FileAction> = Vec::new();
     for ((file, offset), sector) in sectors {
+        assert_eq!(sector.len(), SECTOR_BYTES, "sectors are written as a whole");
+        assert!(matches!(file, FileName::Segment(_)), "only sectors of the log are written again");
         match writes.last_mut() {
             Some(FileAction::Write { file: same, offset: first, bytes })
                 if *same == file && *first + bytes.len() as u64 == offset =>

@@ -299,6 +299,10 @@ impl Storage {
             return;
         }
         let request = self.updater.request(|superblock| superblock.snapshot = meta.clone());
+        if let Some((before, older)) = self.pending_snapshots.back() {
+            assert!(*before < request, "snapshots are recorded in the order of their requests");
+            assert!(older.last.index < meta.last.index, "each recorded snapshot is a later one");
+        }
         self.pending_snapshots.push_back((request, meta));
         self.advance(events);
     }
@@ -400,6 +404,8 @@ impl Storage {
             let flush = self.log.flushed(id, &mut persisted);
             events.extend(persisted.into_iter().map(Event::Persisted));
             if let Some(flush) = flush.filter(|_| self.started) {
+                let term = self.updater.durable().hard_state.term;
+                assert!(flush.last.id.term <= term, "the term of an entry is durable before it");
                 self.mark_floor();
                 if flush.header.0 == 0 || flush.seq == self.updater.durable().log_start {
                     // From now on the superblock alone shows that the segment held a flush, and
@@ -479,6 +485,25 @@ impl Storage {
             events.push(Event::Full(false));
         }
         events.extend(self.operations.take().map(Event::Disk));
+        self.check();
+    }
+
+    /// Panics if the parts of the store contradict one another.
+    fn check(&self) {
+        let (durable, target) = (self.updater.durable(), self.updater.target());
+        assert_eq!(durable.identity, self.identity, "the superblock is that of the node");
+        assert!(durable.hard_state.term <= target.hard_state.term, "the term never decreases");
+        assert!(target.compacted <= target.snapshot.last.index, "the snapshot covers what is gone");
+        if self.closing == Closing::Done {
+            assert!(self.log.is_idle(), "a closed store has written everything");
+            assert!(durable.clean, "a closed store has recorded its orderly stop");
+        }
+        if self.started {
+            let snapshot = durable.snapshot.last.index;
+            assert!(self.base().index <= snapshot, "the snapshot covers what the log lacks");
+            assert!(self.last().index >= snapshot, "the log has the last entry of the snapshot");
+            assert!(self.recorded_index >= snapshot, "the snapshots know the current one");
+        }
     }
 
     fn advance_closing(&mut self, events: &mut Vec<Event>) {

@@ -32,6 +32,16 @@ const FLAG_CLEAN: u32 = 2;
 const FLAG_VOTED: u32 = 4;
 const FLAG_ORIGIN: u32 = 8;
 
+/// The size of the fields before the membership, in bytes.
+const FIELDS_BYTES: usize = 16 + Identity::BYTES + 8 + 16 + 9 * 8 + 32 + 32 + 2;
+
+const _: () = assert!(
+    FIELDS_BYTES + Membership::BYTES_MAX <= COMPACTED_OFFSET,
+    "a copy has room for the largest membership"
+);
+const _: () = assert!(COPIES.is_multiple_of(2), "copies are written in pairs");
+const _: () = assert!(COPY_BYTES as u64 <= COPY_STRIDE, "the copies do not overlap");
+
 /// The content of a superblock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
@@ -96,6 +106,11 @@ impl Superblock {
 
     /// Encodes one copy, and computes its checksum.
     pub(crate) fn encode(&self) -> Encoded {
+        assert!(
+            self.compacted <= self.snapshot.last.index,
+            "the snapshot covers what is compacted"
+        );
+        assert!(self.log_start > FlushSeq(0), "flushes are numbered from 1");
         let flag = |bit: u32, set: bool| if set { bit } else { 0 };
         let flags = flag(FLAG_CERTAIN, !self.hard_state.is_uncertain)
             | flag(FLAG_CLEAN, self.clean)
@@ -132,12 +147,15 @@ impl Superblock {
         let length = u16::try_from(membership.len())
             .expect("a membership is at most Membership::BYTES_MAX long");
         bytes.extend(length.to_le_bytes());
+        assert_eq!(bytes.len(), FIELDS_BYTES, "the fields have their sizes");
         bytes.extend(membership);
         assert!(bytes.len() <= COMPACTED_OFFSET, "the members leave room for the rest");
         bytes.resize(COMPACTED_OFFSET, 0);
         bytes.extend(self.compacted.0.to_le_bytes());
+        debug_assert_eq!(Superblock::decode(&bytes).as_ref(), Some(self), "a start can read it");
         let digest = Digest::of(&bytes);
         bytes.extend(digest.0);
+        assert_eq!(bytes.len(), COPY_BYTES, "a copy has its size");
         Encoded { bytes, digest }
     }
 

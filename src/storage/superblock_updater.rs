@@ -11,6 +11,10 @@ use crate::storage::superblock::{
 /// The number of copies that must be intact before an update counts as durable.
 const COPIES_MIN: usize = 3;
 
+// Two equal copies of an older superblock do not outvote a durable one.
+const _: () = assert!(COPIES_MIN > COPIES - 2, "an older superblock is on one copy at most");
+const _: () = assert!(COPIES_MIN <= COPIES, "an update can become durable");
+
 /// The durable superblock, the target that was requested, and an update from one to the other.
 #[derive(Clone, Debug)]
 pub(crate) struct SuperblockUpdater {
@@ -82,6 +86,7 @@ impl SuperblockUpdater {
     /// Changes the target, and returns the number of the request for
     /// [`SuperblockUpdater::is_durable`].
     pub(crate) fn request(&mut self, change: impl FnOnce(&mut Superblock)) -> u64 {
+        self.check();
         change(&mut self.target);
         self.requests += 1;
         self.requests
@@ -119,6 +124,8 @@ impl SuperblockUpdater {
         superblock.seq = self.durable.seq + 1;
         superblock.parent = self.digest;
         superblock.ack_floor = superblock.ack_floor.max(acknowledged);
+        self.check();
+        self.check_successor(&superblock);
         let copy = superblock.encode();
         let waits = self.write_pair(&copy.bytes, Stage::FirstPair, operations);
         let (requested, stage, intact) = (self.requests, Stage::FirstPair, 0);
@@ -156,6 +163,7 @@ impl SuperblockUpdater {
     ) -> Result<(), StorageError> {
         let mut update =
             self.update.take().expect("the operation belongs to the update in progress");
+        assert!(update.pending.contains(&id), "the update waits for the operation");
         update.pending.retain(|waits| *waits != id);
         if update.stage == Stage::ReadingBack {
             update.intact += usize::from(bytes == update.copy.bytes);
@@ -184,9 +192,38 @@ impl SuperblockUpdater {
             let (file, message) = (Some(FileName::Superblock), message.to_owned());
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Disk });
         }
+        assert!(update.intact <= COPIES, "each copy is read back once");
+        assert_eq!(update.superblock.seq, self.durable.seq + 1, "superblocks have no gap");
+        assert_eq!(update.superblock.parent, self.digest, "a superblock names its parent");
+        assert!(update.requests > self.satisfied, "an update satisfies a request");
         (self.durable, self.digest) = (update.superblock, update.copy.digest);
         self.satisfied = update.requests;
+        self.check();
         Ok(())
+    }
+
+    /// Panics if the parts contradict one another.
+    fn check(&self) {
+        assert!(self.satisfied <= self.requests, "only requests are satisfied");
+        if let Some(update) = &self.update {
+            assert!(update.requests <= self.requests, "an update follows its requests");
+            assert!(update.requests > self.satisfied, "an update is for an unsatisfied request");
+            assert!(!update.pending.is_empty(), "an update waits for its operations");
+        }
+        let places = self.order.iter().fold(0, |places, copy| places | 1 << copy);
+        assert_eq!(places, (1 << COPIES) - 1, "the order names each copy once");
+    }
+
+    /// Panics if `next` takes back what the durable superblock has promised.
+    fn check_successor(&self, next: &Superblock) {
+        let (old, new) = (&self.durable.hard_state, &next.hard_state);
+        assert!(new.term >= old.term, "the durable term never decreases");
+        let may_vote = new.term > old.term || old.vote.is_none() || new.vote == old.vote;
+        assert!(may_vote, "a node votes for one candidate in a term");
+        assert_eq!(next.identity, self.durable.identity, "a directory keeps its identity");
+        assert_eq!(next.origin, self.durable.origin, "a directory keeps its origin");
+        assert!(next.log_start >= self.durable.log_start, "a replaced flush stays replaced");
+        assert!(next.compacted >= self.durable.compacted, "a compacted entry stays compacted");
     }
 }
 

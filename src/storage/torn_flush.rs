@@ -20,6 +20,7 @@ impl TornFlush {
     pub(crate) fn of(found: &HeaderBlock, scan: &SegmentScan) -> TornFlush {
         let first = found.block.prev.id.index.next();
         let last = found.records.last().map_or(first, |record| record.id.index);
+        assert_eq!(last.0 - first.0 + 1, u64::from(found.block.entries), "a flush has no gap");
         TornFlush { file: scan.segment.file(), offset: found.offset, entries: (first, last) }
     }
 }

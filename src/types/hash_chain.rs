@@ -48,7 +48,9 @@ impl HashChain {
 
     /// Mixes a word in. Each step is a bijection of the state, so that a difference persists.
     fn mix(self, word: u64) -> HashChain {
-        let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        const _: () = assert!(!FACTOR.is_multiple_of(2), "an odd factor loses no difference");
+        let mixed = (self.0 ^ word).wrapping_mul(FACTOR);
         HashChain((mixed ^ mixed >> 32).wrapping_add(1))
     }
 }

@@ -42,6 +42,9 @@ pub struct WriteId(pub u64);
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tag(pub u64);
 
+const _: () = assert!(Term::MAX.0 < u64::MAX / 2, "terms have room above the highest one");
+const _: () = assert!(Index::MAX.0 < u64::MAX / 2, "indices have room above the highest one");
+
 impl Term {
     /// The initial term, before any election.
     pub const ZERO: Term = Term(0);

@@ -316,6 +316,25 @@ messages! {
     22 LogRolledBack: LeaderOrder, Participation;
 }
 
+// The properties of the messages agree with one another.
+const _: () = {
+    let mut place = 0;
+    while place < MessageKind::ALL.len() {
+        let kind = MessageKind::ALL[place];
+        assert!(kind as usize == place, "the numbers on the wire have no gap");
+        let of = kind.properties();
+        let is_reply = matches!(of.class, MessageClass::Reply | MessageClass::LeaderReply);
+        assert!(is_reply || !of.after_entries, "only a reply reveals what the sender stores");
+        let counts = matches!(of.class, MessageClass::LeaderReply);
+        assert!(of.known_disk || !counts, "a leader counts replies of known disks only");
+        let has_leader = !matches!(of.class, MessageClass::Request | MessageClass::Reply);
+        assert!(!(has_leader && of.before_first_term), "term zero has no leader");
+        let is_append = matches!(of.topic, MessageTopic::Append);
+        assert!(is_append || !of.bulk, "only appends carry entries");
+        place += 1;
+    }
+};
+
 /// The class of a message: which nodes send it, and whether it answers another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageClass {
@@ -480,6 +499,7 @@ impl Body {
         {
             *matched = last.min(*matched);
         }
+        assert!(self.acknowledged() <= last, "every acknowledgement is limited");
     }
 }
 

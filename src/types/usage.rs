@@ -63,6 +63,23 @@ pub struct QuotaUsage {
     pub alarm: bool,
 }
 
+// The defaults obey the rules of `SessionBounds::error`.
+const _: () = {
+    let bounds = SessionBounds::DEFAULT;
+    assert!(bounds.sessions_max <= SessionBounds::SESSIONS_MAX, "sessions are bounded");
+    assert!(bounds.sessions_per_principal_max <= bounds.sessions_max, "a share of the sessions");
+    assert!(bounds.window_max <= SessionBounds::WINDOW_MAX, "windows are bounded");
+    assert!(bounds.window_max <= bounds.requests_per_principal_max, "a window fits into a share");
+    assert!(bounds.requests_per_principal_max <= bounds.requests_max, "a share of the requests");
+    assert!(bounds.requests_max <= SessionBounds::REQUESTS_MAX, "stored requests are bounded");
+    let session = bounds.replies_bytes_per_session_max;
+    assert!(session <= SessionBounds::REPLIES_BYTES_PER_SESSION_MAX, "replies are bounded");
+    let share = bounds.replies_bytes_per_principal_max;
+    assert!(session as u64 <= share, "the replies of a session fit into a share");
+    assert!(share <= bounds.replies_bytes_max, "a share of the replies");
+    assert!(bounds.replies_bytes_max <= SessionBounds::REPLIES_BYTES_MAX, "replies fit in memory");
+};
+
 impl SessionBounds {
     /// The bounds before an administrator changes them.
     pub const DEFAULT: SessionBounds = SessionBounds {

@@ -17,6 +17,12 @@ const LENGTH: Range<usize> = 8..12;
 const BODY_CHECKSUM: Range<usize> = 12..16;
 const HEADER_CHECKSUM: Range<usize> = 28..32;
 
+const _: () = assert!(HEADER_CHECKSUM.end == FRAME_HEADER_BYTES, "the checksum ends the header");
+const _: () = assert!(MAGIC.len() == VERSION.start, "the version follows the magic bytes");
+const _: () = assert!(VERSION.end == KIND, "the kind follows the version");
+const _: () =
+    assert!(KIND < LENGTH.start && LENGTH.end == BODY_CHECKSUM.start, "no field overlaps");
+
 /// A decoded frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {

@@ -37,6 +37,17 @@ pub enum Kind {
 }
 }
 
+const _: () = {
+    let mut place = 0;
+    while place < Kind::ALL.len() {
+        let kind = Kind::ALL[place];
+        assert!(kind as usize == place + 1, "the numbers on the wire have no gap");
+        assert!(kind.bytes_max() <= u32::MAX as usize, "a header has room for any length");
+        assert!(kind.bytes_max() <= Kind::Append.bytes_max(), "bulk frames are the longest");
+        place += 1;
+    }
+};
+
 impl Kind {
     /// Returns the maximum length of the body in bytes.
     #[must_use]

@@ -5,6 +5,17 @@ use super::tree::{FOLDERS, root};
 
 pub(crate) const DOCUMENTS: [&str; 4] =
     ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+/// The other files at the root of the workspace.
+const ROOT_FILES: [&str; 8] = [
+    ".git",
+    ".gitignore",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "clippy.toml",
+    "rustfmt.toml",
+];
 /// The maximum length of ARCHITECTURE.md before the glossary, in lines.
 const ARCHITECTURE_LINES_MAX: usize = 200;
 /// The maximum length of README.md, in lines.
@@ -69,6 +80,18 @@ fn every_path_in_a_document_exists() {
         };
         let missing = missing(&text, |path| root().join(path).exists() || planned(path));
         assert!(missing.is_empty(), "{name} names paths that do not exist: {missing:?}");
+    }
+}
+
+#[test]
+fn no_other_file_is_at_the_root() {
+    let entries = std::fs::read_dir(root()).expect("the root can be listed");
+    let files = entries
+        .map(|entry| entry.expect("it can be listed"))
+        .filter(|entry| entry.file_type().expect("an entry has a type").is_file());
+    for name in files.map(|file| file.file_name().into_string().expect("names are UTF-8")) {
+        let is_known = DOCUMENTS.iter().chain(&ROOT_FILES).any(|known| *known == name);
+        assert!(is_known, "{name} does not belong at the root: remove it, or list it here");
     }
 }
 

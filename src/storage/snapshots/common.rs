@@ -166,7 +166,8 @@ impl Common {
             _ => OperationKind::Write,
         };
         let id = operations.request(Owner::Snapshots, Lane::Bulk, action);
-        self.pending.insert(id, PendingOperation { purpose, kind: verb });
+        let before = self.pending.insert(id, PendingOperation { purpose, kind: verb });
+        assert!(before.is_none(), "an operation has one purpose");
     }
 
     /// Requests the removal of `files`.
@@ -183,11 +184,17 @@ impl Common {
     pub(crate) fn write_frame(&mut self, operations: &mut Operations, manifest: &Manifest) {
         let file = FileName::PartialSnapshot(manifest.meta().last.index);
         let mut offset = manifest.file_offset();
+        let limit = u64::from(self.config.manifest_bytes_max);
+        assert!(
+            manifest.encoded().len() as u64 <= limit,
+            "a manifest in a file is within its limit"
+        );
         for piece in manifest.encoded().chunks(RUN_BYTES as usize) {
             let write = FileAction::Write { file, offset, bytes: piece.to_vec() };
             self.request(operations, Purpose::Step, write);
             offset += piece.len() as u64;
         }
+        assert_eq!(offset, manifest.file_bytes(), "the pieces of the manifest end the file");
         let bytes = Header::of(self.cluster, manifest).encode();
         assert_eq!(bytes.len() as u64, HEADER_BYTES);
         self.request(operations, Purpose::Step, FileAction::Write { file, offset: 0, bytes });
@@ -201,6 +208,7 @@ impl Common {
         manifest: &Manifest,
         first: u32,
     ) {
+        assert!(first < manifest.chunks(), "the snapshot has the chunk that is verified");
         let run = manifest.run(first);
         let bytes = usize::try_from(manifest.bytes(&run)).expect("a run fits in memory");
         let read = FileAction::Read { file, offset: manifest.offset(first), bytes };
@@ -217,6 +225,7 @@ impl Common {
         for operation in self.pending.values_mut().filter(|asked| asked.purpose.is_work()) {
             operation.purpose = Purpose::Abandoned;
         }
+        debug_assert!(!self.is_busy(), "abandoned work waits for no operation");
     }
 }
 

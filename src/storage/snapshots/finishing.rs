@@ -62,6 +62,7 @@ impl Finishing {
                 return NextStep::Continue;
             }
             Stage::Syncing => {
+                assert!(!common.is_busy(), "the sync is the only operation under way");
                 self.stage = Stage::Naming;
                 let index = self.manifest.meta().last.index;
                 let (from, to) = (FileName::PartialSnapshot(index), FileName::Snapshot(index));
@@ -85,11 +86,18 @@ impl Finishing {
                 common.request(operations, Purpose::Step, read);
                 NextStep::Continue
             }
-            _ => NextStep::Done(Arc::clone(&self.manifest)),
+            Stage::ReadingBack(verification) => {
+                let read = verification.manifest();
+                assert!(Arc::ptr_eq(read, &self.manifest), "the finished snapshot was read back");
+                NextStep::Done(Arc::clone(&self.manifest))
+            }
+            stage => unreachable!("{stage:?} returns before the file is read back"),
         }
     }
 
     fn sync(&mut self, common: &mut Common, operations: &mut Operations) {
+        assert!(matches!(self.stage, Stage::Writing), "a snapshot is synced once");
+        assert!(!common.is_busy(), "a file is synced once all its writes are complete");
         self.stage = Stage::Syncing;
         let file = FileName::PartialSnapshot(self.manifest.meta().last.index);
         common.request(operations, Purpose::Step, FileAction::Sync { file });

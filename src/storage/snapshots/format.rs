@@ -30,6 +30,16 @@ const CHECKSUM_AT: usize = HEADER_BYTES as usize - 16;
 /// The size of a manifest before its membership, in bytes.
 pub(crate) const PREFIX_BYTES: u64 = 48;
 
+const _: () = assert!(
+    PREFIX_BYTES <= CHUNK_BYTES_MIN as u64,
+    "the first piece of a manifest states its size"
+);
+const _: () = assert!(CHUNK_BYTES_MAX as u64 <= RUN_BYTES, "a chunk is read at once");
+const _: () = assert!(
+    PREFIX_BYTES + Membership::BYTES_MAX as u64 + 4 * HASH_BYTES <= MANIFEST_BYTES_MIN as u64,
+    "the smallest limit has room for the largest membership and a few hashes"
+);
+
 /// An error in encoded bytes, and its offset in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormatError {
@@ -95,8 +105,10 @@ impl Header {
         block.extend(self.manifest_bytes.to_le_bytes());
         block.extend([0; 4]);
         block.extend(self.root.0);
+        assert!(block.len() <= CHECKSUM_AT, "the fields of a header end before its checksum");
         block.resize(CHECKSUM_AT, 0);
         block.extend(checksum(&block));
+        debug_assert_eq!(Header::decode(&block).as_ref(), Ok(self), "the header can be read");
         block
     }
 
@@ -134,7 +146,8 @@ impl Manifest {
         chunk_bytes: u32,
         hashes: &[u8],
     ) -> Manifest {
-        assert_eq!(hashes.len() as u64, bytes.div_ceil(u64::from(chunk_bytes)) * HASH_BYTES);
+        let expected = bytes.div_ceil(u64::from(chunk_bytes)) * HASH_BYTES;
+        assert_eq!(hashes.len() as u64, expected, "each chunk has one hash");
         let mut encoded = Vec::with_capacity(hashes.len() + 256);
         encoded.extend(MANIFEST_MAGIC);
         encoded.extend(VERSION.to_le_bytes());
@@ -148,6 +161,7 @@ impl Manifest {
             .expect("a membership is at most Membership::BYTES_MAX long");
         encoded.extend(length.to_le_bytes());
         encoded.extend([0; 4]);
+        assert_eq!(encoded.len() as u64, PREFIX_BYTES, "the membership follows the prefix");
         encoded.extend(members);
         encoded.extend(hashes);
         let root = Root(*blake3::hash(&encoded).as_bytes());
@@ -215,6 +229,7 @@ impl Manifest {
 
     /// Returns true if `bytes` match the size and the hash of the chunk.
     pub(crate) fn chunk_matches(&self, chunk: u32, bytes: &[u8]) -> bool {
+        assert!(chunk < self.chunks(), "the manifest has the hash of the chunk");
         let hashes = self.encoded.len() - self.chunks() as usize * HASH_BYTES as usize;
         let at = hashes + chunk as usize * HASH_BYTES as usize;
         bytes.len() as u64 == self.bytes(&(chunk..chunk + 1))
@@ -227,6 +242,7 @@ impl Manifest {
         run: Range<u32>,
         bytes: &'a [u8],
     ) -> impl Iterator<Item = (u32, bool)> + 'a {
+        assert!(run.end <= self.chunks(), "the manifest has the hashes of the run");
         let base = self.offset(run.start);
         run.map(move |chunk| {
             let from = (self.offset(chunk) - base) as usize;

@@ -87,6 +87,7 @@ pub(crate) fn verify_content<D: Disk>(
     let mut next = 0;
     while next < manifest.chunks() {
         let run = manifest.run(next);
+        assert!(run.start == next && run.end > next, "the runs cover every chunk");
         next = run.end;
         let bytes = read(disk, file, manifest.offset(run.start), manifest.bytes(&run))?;
         if let Some((chunk, _)) = manifest.check_run(run, &bytes).find(|(_, right)| !right) {

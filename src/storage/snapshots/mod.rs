@@ -96,6 +96,8 @@ impl Snapshots {
         config: SnapshotConfig,
     ) -> Result<OpenedSnapshots, StorageError> {
         let found = open::scan(disk, cluster, current, base)?;
+        let is_whole = found.start.is_some() || current.root == Root::default();
+        assert!(is_whole || found.damage.is_some(), "a snapshot that is not used is damaged");
         let snapshots = Snapshots {
             common: Common::new(cluster, config),
             files: found.files,
@@ -105,6 +107,7 @@ impl Snapshots {
             work: None,
             scrubbing: None,
         };
+        snapshots.check();
         Ok(OpenedSnapshots { snapshots, damage: found.damage })
     }
 
@@ -143,6 +146,7 @@ impl Snapshots {
         self.partials.insert(last.index);
         let taking = Taking::begin(&mut self.common, operations, last, membership);
         self.work = Some(Work::Taking(taking));
+        self.check();
         true
     }
 
@@ -208,6 +212,7 @@ impl Snapshots {
             }
         };
         self.work = Some(Work::Receiving(receiving));
+        self.check();
         self.advance_work(operations, next);
         true
     }
@@ -243,6 +248,7 @@ impl Snapshots {
 
     /// Abandons the snapshot being taken or received, and frees its space.
     pub(crate) fn abandon(&mut self, operations: &mut Operations) {
+        self.check();
         if let Some(work) = self.work.take() {
             let index = work.last().index;
             self.common.abandon_work();
@@ -254,6 +260,7 @@ impl Snapshots {
             }
             self.common.remove(operations, &files);
         }
+        self.check();
     }
 
     /// Reads a part of the snapshot `root` for a peer: [`SnapshotEvent::Part`] or
@@ -321,6 +328,7 @@ impl Snapshots {
             // The snapshot is damaged, so the files that could replace it are kept.
             return;
         }
+        assert!(meta.last.index >= self.current, "the current snapshot is never older than before");
         self.current = meta.last.index;
         let previous = self.previous().map_or(Index::ZERO, |previous| previous.last.index);
         let newer = self.files.split_off(&previous);
@@ -331,6 +339,8 @@ impl Snapshots {
         files.extend(self.partials.extract_if(.., |i| useless(i)).map(FileName::PartialSnapshot));
         let resumable = self.resumable.take();
         self.resumable = resumable.filter(|partial| !useless(&partial.meta().last.index));
+        assert!(!files.contains(&FileName::Snapshot(self.current)), "the current snapshot is kept");
+        self.check();
         self.common.remove(operations, &files);
     }
 
@@ -364,7 +374,35 @@ impl Snapshots {
             }
             result => self.on_done(operations, done.purpose, result),
         }
+        self.check();
         Ok(())
+    }
+
+    /// Panics if the parts contradict one another.
+    fn check(&self) {
+        let has_current = self.current == Index::ZERO || self.files.contains_key(&self.current);
+        assert!(has_current, "the current snapshot has a file");
+        if let Some(work) = &self.work {
+            let index = work.last().index;
+            assert!(index > self.current, "work is on a snapshot after the current one");
+            assert!(self.partials.contains(&index), "the file of unfinished work is known");
+            assert!(self.resumable.is_none(), "work has taken or dropped the partial file");
+        } else {
+            debug_assert!(!self.common.is_busy(), "only work under way waits for operations");
+        }
+        if let Some(partial) = &self.resumable {
+            let index = partial.meta().last.index;
+            assert!(
+                self.partials.contains(&index),
+                "a partial file that can be completed is known"
+            );
+        }
+        debug_assert!(
+            self.files.iter().all(|(index, manifest)| {
+                manifest.as_ref().is_none_or(|manifest| manifest.meta().last.index == *index)
+            }),
+            "the name of a file is the last index of its snapshot"
+        );
     }
 
     fn on_done(
@@ -409,8 +447,9 @@ impl Snapshots {
             }
             NextStep::Done(manifest) => {
                 let received = self.work.as_ref().is_some_and(Work::is_received);
-                self.work = None;
                 let meta = manifest.meta().clone();
+                let work = self.work.take().map(|work| work.last());
+                assert_eq!(work, Some(meta.last), "the work that ends is the work under way");
                 self.partials.remove(&meta.last.index);
                 self.files.insert(meta.last.index, Some(manifest));
                 let event = if received { SnapshotEvent::Received } else { SnapshotEvent::Taken };
@@ -452,6 +491,7 @@ impl Snapshots {
             unreachable!("the purpose was created here")
         };
         let file = FileName::Snapshot(manifest.meta().last.index);
+        assert!(chunk < manifest.chunks(), "the snapshot has the chunk that is read for a peer");
         let bytes = usize::try_from(manifest.bytes(&(chunk..chunk + 1))).expect("at most 1 MiB");
         let read = FileAction::Read { file, offset: manifest.offset(chunk), bytes };
         self.common.request(operations, purpose, read);

@@ -78,6 +78,12 @@ pub(crate) fn scan<D: Disk>(
         found.files.insert(index, Some(Arc::new(manifest)));
         break;
     }
+    if let Some(start) = found.start {
+        assert!(found.files.get(&start).is_some_and(Option::is_some), "the start has its manifest");
+        assert!(start <= current.last.index, "no start is after the snapshot of the superblock");
+        let is_current = start == current.last.index;
+        assert_eq!(is_current, found.damage.is_none(), "only a damaged snapshot is replaced");
+    }
     Ok(found)
 }
 

@@ -54,6 +54,7 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
             return Ok(());
         }
         let file = FileName::Snapshot(manifest.meta().last.index);
+        assert!(self.next < manifest.chunks(), "the snapshot has the next chunk");
         let one = self.next..self.next + 1;
         let bytes = read(self.disk, file, manifest.offset(one.start), manifest.bytes(&one));
         let right = bytes.and_then(|bytes| {
@@ -68,6 +69,7 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
 
 impl<D: Disk> io::Read for SnapshotReader<'_, D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        assert!(self.consumed <= self.chunk.len(), "only bytes of the chunk were returned");
         if self.consumed == self.chunk.len() {
             self.load_next_chunk()?;
         }

@@ -146,6 +146,7 @@ impl Receiving {
         let Stage::Chunks(chunks) = &mut self.stage else {
             unreachable!("no chunk is written before the manifest is known")
         };
+        assert!(chunks.created, "no chunk is written before the file exists");
         let was_writing = chunks.writing.remove(&number);
         assert!(was_writing, "a chunk is written once");
         chunks.mark_present(number);
@@ -204,7 +205,14 @@ impl Pieces {
             fits.then_some((u64::from(prefix.chunk_bytes), whole))
         });
         let Some((piece, whole)) = sizes else { return wrong };
-        let left = whole - self.bytes.len() as u64;
+        let here = self.bytes.len() as u64;
+        assert_eq!(
+            here,
+            u64::from(self.next) * piece,
+            "every piece but the last has the same size"
+        );
+        assert!(here < whole && whole <= limit, "the manifest is incomplete, and within its limit");
+        let left = whole - here;
         if bytes.len() as u64 != piece.min(left) {
             return wrong;
         }
@@ -259,7 +267,28 @@ impl Chunks {
         }
     }
 
+    /// Panics if the parts contradict one another.
+    fn check(&self, common: &Common) {
+        let (count, writing) = (self.manifest.chunks(), self.writing.len());
+        assert_eq!(self.present.len(), count as usize, "each chunk is present or not");
+        assert!(self.missing <= count, "only chunks of the snapshot are missing");
+        assert!(self.first <= count, "the first missing chunk is one of the snapshot");
+        assert!(writing <= self.missing as usize, "only missing chunks are being written");
+        assert!(writing <= common.config.window as usize, "the window bounds what is in memory");
+        assert!(writing == 0 || self.created, "chunks are written to an existing file");
+        debug_assert!(
+            self.writing.iter().all(|number| !self.present[*number as usize]),
+            "a chunk that is present is not written again"
+        );
+        debug_assert_eq!(
+            self.present.iter().filter(|had| !**had).count(),
+            self.missing as usize,
+            "the missing chunks are counted"
+        );
+    }
+
     fn wanted(&self, common: &Common) -> Vec<SnapshotPart> {
+        self.check(common);
         let verifying =
             common.pending.values().any(|asked| matches!(asked.purpose, Purpose::Check(_)));
         let room = common.config.window.saturating_sub(self.writing.len() as u32);
@@ -282,7 +311,8 @@ impl Chunks {
         if !self.manifest.chunk_matches(number, bytes) {
             return PartOutcome::Corrupt;
         }
-        self.writing.insert(number);
+        let is_new = self.writing.insert(number);
+        assert!(is_new, "a chunk that is being written is not wanted");
         let (file, offset) = (self.file(), self.manifest.offset(number));
         let write = FileAction::Write { file, offset, bytes: bytes.to_vec() };
         common.request(operations, Purpose::Chunk(number), write);

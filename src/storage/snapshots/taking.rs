@@ -50,11 +50,14 @@ impl Taking {
     ) -> NextStep {
         let chunk_bytes = common.config.chunk_bytes;
         assert!(self.ready, "contract: a chunk was requested");
-        assert!(!bytes.is_empty() && bytes.len() <= chunk_bytes as usize);
+        assert!(!bytes.is_empty(), "contract: a chunk has bytes");
+        assert!(bytes.len() <= chunk_bytes as usize, "contract: a chunk has its size at most");
         assert!(
             self.bytes.is_multiple_of(u64::from(chunk_bytes)),
             "contract: only the last chunk is short"
         );
+        let hashed = self.hashes.len() as u64 / HASH_BYTES * u64::from(chunk_bytes);
+        assert_eq!(hashed, self.bytes, "each byte so far is in a chunk with a hash");
         let hashes_max = u64::from(common.config.manifest_bytes_max);
         if self.hashes.len() as u64 + HASH_BYTES > hashes_max {
             return NextStep::Abandon(AbandonReason::TooLarge);

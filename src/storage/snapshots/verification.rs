@@ -63,7 +63,8 @@ impl Verification {
         cluster: ClusterId,
         read: Result<Vec<u8>, DiskError>,
     ) -> Result<usize, StorageError> {
-        let (file, offset, _) = self.piece();
+        assert!(!self.is_done(), "nothing is left to compare");
+        let (file, offset, bytes) = self.piece();
         let damage = |message: String| StorageError::damage(file, offset, message);
         let read = read.map_err(|error| damage(error.to_string()))?;
         let manifest = &self.manifest;
@@ -81,7 +82,12 @@ impl Verification {
         if !is_equal {
             return Err(damage("the bytes read back differ from those written".to_owned()));
         }
+        assert_eq!(read.len(), bytes, "contract: a disk reads no more than was requested");
         self.next = self.following();
+        let (_, next, _) = self.piece();
+        let skipped = next.checked_sub(offset + bytes as u64);
+        assert!(skipped < Some(HEADER_BYTES), "only the padding before the manifest is skipped");
+        assert!(skipped.is_some(), "the pieces ascend in the file");
         Ok(read.len())
     }
 

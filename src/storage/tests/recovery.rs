@@ -75,11 +75,16 @@ impl Segment {
 }
 
 /// Returns the last index that a start in term 2 recovers from the segment, or its error.
-fn last(mut segment: Segment) -> Result<u64, String> {
+fn last(segment: Segment) -> Result<u64, String> {
+    last_with(segment, Floor::default())
+}
+
+/// Returns the same in a directory with this floor.
+fn last_with(mut segment: Segment, floor: Floor) -> Result<u64, String> {
     let mut superblock = Superblock::new(identity(), &Membership::new([NodeId(2)]));
     superblock.hard_state.term = Term(2);
     let segments = vec![(1, SEGMENT_BYTES)];
-    let directory = Directory { copies: Vec::new(), superblock, floor: Floor::default(), segments };
+    let directory = Directory { copies: Vec::new(), superblock, floor, segments };
     let found = recover(&mut PatchedDisk::new(&mut segment), &directory, SEGMENT_BYTES, 0);
     found.map(|log| log.index.last().id.index.0).map_err(|error| error.to_string())
 }
@@ -137,6 +142,20 @@ fn a_flush_number_that_leaves_no_room_for_later_ones_is_rejected() {
     assert_eq!(one(FlushSeq::RECOVERED_MAX), Ok(1));
     for seq in [FlushSeq::RECOVERED_MAX.next(), FlushSeq::MAX] {
         let error = one(seq).expect_err("no log has that many flushes");
+        assert!(error.contains(&format!("flush {} is out of range", seq.0)), "{error}");
+    }
+}
+
+#[test]
+fn a_floor_that_leaves_no_room_for_later_flushes_is_rejected() {
+    let floor = |seq: FlushSeq| {
+        let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+        segment.flush(Link::default(), 1, |_| {});
+        last_with(segment, Floor { seq, place: None })
+    };
+    assert_eq!(floor(FlushSeq::RECOVERED_MAX), Ok(1), "the end of the log is lost");
+    for seq in [FlushSeq::RECOVERED_MAX.next(), FlushSeq::MAX] {
+        let error = floor(seq).expect_err("no log has that many flushes");
         assert!(error.contains(&format!("flush {} is out of range", seq.0)), "{error}");
     }
 }

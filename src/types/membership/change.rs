@@ -170,6 +170,8 @@ impl Membership {
         parts.fit_lineages();
         let changed = Membership::from_parts(parts);
         assert!(!changed.is_joint(), "a change begins with its target voters");
+        assert_eq!(changed.incoming(), self.incoming(), "the voters decide until they are joint");
+        assert_eq!(changed.outgoing(), self.outgoing(), "no voter leaves before that");
         changed.violation().map_or(Ok(changed), Err)
     }
 
@@ -191,6 +193,7 @@ impl Membership {
     /// nothing.
     #[must_use]
     pub fn enter_joint(&self, casting: Option<NodeId>) -> Membership {
+        assert!(self.is_staged(), "contract: only a staged membership becomes joint");
         let mut parts = Parts::clone(&self.0);
         let target = core::mem::take(&mut parts.target);
         let holder = casting.filter(|id| target.can_split() && target.contains(id));
@@ -211,6 +214,7 @@ impl Membership {
             self.violation().is_some() || next.violation().is_none(),
             "each step of a change of a valid membership is valid"
         );
+        assert_eq!(next.lineages(), self.lineages(), "a step of a change keeps the lineages");
         let stay = next.ids().all(|id| self.is_member(id));
         debug_assert!(stay, "a step of a change adds no member");
         next
@@ -255,6 +259,10 @@ impl Membership {
             let voters = members.iter_mut().filter(|member| incoming.contains(&member.id));
             voters.for_each(|member| member.pending = PendingTransition::None);
         }
+        let decides = |voters: &Voters| voters.iter().any(|id| silent(*id));
+        debug_assert!(!decides(&parts.incoming), "no silent node keeps its vote");
+        debug_assert!(!decides(&parts.outgoing), "no silent node keeps its old vote");
+        debug_assert!(!decides(&parts.target), "no silent node gets a vote");
         self.followed_by(parts)
     }
 

@@ -7,6 +7,7 @@ use crate::types::id::NodeId;
 use crate::types::membership::change::{Change, Edit, Role};
 use crate::types::membership::encoding::{take, take_address};
 use crate::types::membership::member::Incarnation;
+use crate::types::membership::state::Membership;
 
 const VOTER: u8 = 0;
 const LEARNER: u8 = 1;
@@ -17,6 +18,11 @@ const NO_CASTING: u8 = 5;
 const INCARNATION: u8 = 6;
 const ADDRESS: u8 = 7;
 const PRIORITY: u8 = 8;
+
+const _: () = assert!(
+    Change::EDITS_MAX >= 4 * Membership::MEMBERS_MAX,
+    "a change can set role, incarnation, address and priority of every member"
+);
 
 impl Change {
     /// The maximum number of edits in an encoded change: more than any membership has room for.

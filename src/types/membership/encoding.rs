@@ -17,6 +17,24 @@ const REMOVE: u8 = 0x40;
 const PROMOTE: u8 = 0x80;
 /// The fixed size of a member in bytes: id, incarnation, roles, priority, length of the address.
 const MEMBER_BYTES: usize = 8 + 16 + 3;
+const ROLES: u8 = INCOMING | OUTGOING | TARGET;
+const _: () = assert!(ROLES & (ROLES << CASTING_SHIFT) == 0, "a casting vote has its own bit");
+const _: () = assert!(
+    (ROLES | ROLES << CASTING_SHIFT) & (REMOVE | PROMOTE) == 0,
+    "a pending transition has its own bit"
+);
+const _: () = assert!(Membership::MEMBERS_MAX <= u8::MAX as usize, "a byte counts the members");
+const _: () = assert!(Membership::LINEAGES_MAX <= u8::MAX as usize, "a byte counts the lineages");
+const _: () = assert!(Address::BYTES_MAX <= u8::MAX as usize, "a byte counts an address");
+const _: () = assert!(
+    Membership::MEMBERS_MAX == (Membership::BYTES_MAX - 2) / MEMBER_BYTES,
+    "as many members fit as are allowed"
+);
+const _: () = assert!(
+    2 + 2 * Membership::VOTERS_MAX * MEMBER_BYTES <= Membership::BYTES_MAX,
+    "all voters can be replaced at once"
+);
+
 /// The size of a lineage in bytes: its leader, and the term and the index of its first entry.
 const LINEAGE_BYTES: usize = 8 + 8 + 8;
 

@@ -26,6 +26,8 @@ impl Membership {
         }
         parts.lineages.push(lineage);
         parts.fit_lineages();
+        let kept = parts.lineages.last();
+        assert!(kept.is_none_or(|last| *last == lineage), "the oldest lineages are dropped first");
         self.assert_invariants();
         self
     }

@@ -62,6 +62,10 @@ impl Membership {
         debug_assert!(are_members(outgoing), "every outgoing voter is a member");
         debug_assert!(are_members(target), "every target voter is a member");
         assert!(lineages.len() <= Membership::LINEAGES_MAX, "lineages are bounded");
+        let holds = |voters: &Voters| voters.casting().is_none_or(|id| voters.contains(&id));
+        debug_assert!(holds(incoming), "an incoming voter has the incoming casting vote");
+        debug_assert!(holds(outgoing), "an outgoing voter has the outgoing casting vote");
+        debug_assert!(holds(target), "a target voter has the casting vote of the target");
     }
 
     /// Returns the same membership, joint with the `outgoing` voters; not joint if there are none.
@@ -95,6 +99,7 @@ impl Membership {
     pub fn with_casting(mut self, holder: NodeId) -> Membership {
         let incoming = &mut Arc::make_mut(&mut self.0).incoming;
         *incoming = core::mem::take(incoming).with_casting(Some(holder));
+        self.assert_invariants();
         self
     }
 

@@ -1,6 +1,6 @@
 //! Shared parts of the example systems: encoding, snapshots, the node, the client connection, TLS,
-//! the prompt, times, the output and exit codes; the messaging state machine of two systems; and local
-//! clusters, latencies and tables for benchmarks.
+//! the prompt, times, the output and exit codes; the messaging state machine of two systems; and
+//! local clusters, latencies and tables for benchmarks.
 
 pub mod cluster_status;
 pub mod codec;

@@ -79,8 +79,10 @@ fn the_chat_prints_objects() {
     assert_eq!(objects(&cluster, &["send", "bob", "hello", "bob"]), [json!({ "number": 1 })]);
     let users = ["ann", "bob"].map(|user| json!({ "user": user }));
     assert_eq!(objects(&cluster, &["list"]), users);
-    let account = |user, is_logged_in, waiting: &[u64]| json!({ "user": user, "is_logged_in": is_logged_in, "waiting": waiting, "history": 1 });
-    let accounts = [account("ann", true, &[]), account("bob", false, &[1])];
+    let accounts = [
+        json!({ "user": "ann", "is_logged_in": true, "waiting": [], "history": 1 }),
+        json!({ "user": "bob", "is_logged_in": false, "waiting": [1], "history": 0 }),
+    ];
     assert_eq!(objects(&cluster, &["dump"]), accounts);
     let message = json!({ "number": 1, "from": "ann", "to": "bob", "text": "hello bob" });
     assert_eq!(objects(&cluster, &["history"]), [message.clone()]);
