@@ -16,6 +16,9 @@ pub(crate) const RECORD_BYTES: usize = 56;
 /// The maximum number of entries in one flush: a header block of that many is smaller than 1 MiB.
 pub(crate) const ENTRIES_MAX: usize = 16_384;
 
+/// The maximum offset and length of the bodies of a flush, in bytes; every segment is smaller.
+const BODIES_MAX: u64 = 1 << 40;
+
 const MAGIC: [u8; 8] = *b"QUORALOG";
 /// The version of the segment format that is written, and the only one that is read.
 pub(crate) const VERSION: u32 = 1;
@@ -261,6 +264,9 @@ impl Block {
         let ids = [block.prev.id.index, block.committed, block.watermark];
         if ids.iter().any(|index| *index > Index::MAX) || block.prev.id.term > Term::MAX {
             return invalid("an index or term in the header block is out of range");
+        }
+        if block.body_offset.max(block.body_bytes) > BODIES_MAX {
+            return invalid("the body range in the header block is out of range");
         }
         if block.seq > FlushSeq::MAX || block.seq == FlushSeq(0) {
             return invalid("the flush number is out of range");

@@ -37,7 +37,7 @@ impl Directory {
         };
         let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
         if let Some((number, _)) =
-            segments.last().filter(|(number, _)| *number > NodeSegment::NUMBER_MAX)
+            segments.last().filter(|(number, _)| *number > NodeSegment::RECOVERED_MAX)
         {
             let message = "the segment number is out of range";
             return Err(StorageError::damage(FileName::Segment(*number), 0, message).into());

@@ -501,10 +501,15 @@ impl<'a> Replay<'a> {
         // The next flush may get the number after the floor.
         let highest = last_seq.max(self.floor.seq);
         if highest > FlushSeq::RECOVERED_MAX {
-            let last_seq = highest.0;
             let file = self.index.end_of_headers().map(|(segment, _)| FileName::Segment(segment));
-            let message = format!("flush {last_seq} is out of range: no log has that many");
+            let message = format!("flush {} is out of range: no log has that many", highest.0);
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
+        }
+        if let Some(UnacknowledgedFlush::Intact(prev)) = self.unacknowledged
+            && prev.index < self.superblock.compacted
+        {
+            let message = "the superblock says that a flush is compacted that was not acknowledged";
+            return Err(inconsistent(message.to_owned()));
         }
         let (base, last) = (self.index.base().id, self.index.last().id);
         if base.index > snapshot.index {

@@ -19,6 +19,9 @@ impl NodeSegment {
     /// The highest segment number that is accepted; a healthy log never reaches it.
     pub(crate) const NUMBER_MAX: u64 = 1 << 62;
 
+    /// The highest segment number that a start accepts, which leaves room for later segments.
+    pub(crate) const RECOVERED_MAX: u64 = 1 << 61;
+
     pub(crate) fn new(identity: Identity, number: u64) -> NodeSegment {
         let salt = salt(&identity, number);
         let (headers, bodies) =

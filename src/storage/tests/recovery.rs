@@ -80,9 +80,19 @@ fn last(segment: Segment) -> Result<u64, String> {
 }
 
 /// Returns the same in a directory with this floor.
-fn last_with(mut segment: Segment, floor: Floor) -> Result<u64, String> {
+fn last_with(segment: Segment, floor: Floor) -> Result<u64, String> {
+    last_in(segment, floor, |_| {})
+}
+
+/// Returns the same in a directory with this floor, and with a changed superblock.
+fn last_in(
+    mut segment: Segment,
+    floor: Floor,
+    change: impl FnOnce(&mut Superblock),
+) -> Result<u64, String> {
     let mut superblock = Superblock::new(identity(), &Membership::new([NodeId(2)]));
     superblock.hard_state.term = Term(2);
+    change(&mut superblock);
     let segments = vec![(1, SEGMENT_BYTES)];
     let directory = Directory { copies: Vec::new(), superblock, floor, segments };
     let found = recover(&mut PatchedDisk::new(&mut segment), &directory, SEGMENT_BYTES, 0);
@@ -157,6 +167,21 @@ fn a_floor_that_leaves_no_room_for_later_flushes_is_rejected() {
     for seq in [FlushSeq::RECOVERED_MAX.next(), FlushSeq::MAX] {
         let error = floor(seq).expect_err("no log has that many flushes");
         assert!(error.contains(&format!("flush {} is out of range", seq.0)), "{error}");
+    }
+}
+
+#[test]
+fn a_compacted_flush_that_was_not_acknowledged_is_rejected() {
+    for (compacted, is_valid) in [(1, true), (2, false)] {
+        let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+        let first = segment.flush(Link::default(), 1, |_| {});
+        segment.flush(first, 2, |_| {});
+        let found = last_in(segment, Floor::default(), |superblock| {
+            superblock.snapshot.last = EntryId::new(Term(2), Index(2));
+            superblock.compacted = Index(compacted);
+        });
+        assert_eq!(found.is_ok(), is_valid, "{found:?}");
+        assert!(found.err().is_none_or(|error| error.contains("not acknowledged")));
     }
 }
 
