@@ -131,6 +131,12 @@ IsWithheld(n) == \E t \in Terms : promise[n][t] > expired[t]
 (* is stored, because it counts from the restart (Ballot::new).                                *)
 KeptPromise(stored, made) == IF stored THEN made ELSE [t \in Terms |-> 0]
 
+(* Whether the vote lease of a node is stored: of a candidate, which stores one if it may grant *)
+(* read leases (Candidate::new), and of a node that answers a heartbeat                        *)
+(* (Ballot::extend_vote_lease).                                                                *)
+CandidateLease(n) == hs[n].lease
+AnswererLease(n) == Leases
+
 (* A leader that asked another node to take over has no lease (LeaderLease::active).           *)
 HasLeaseIn(t) == led[t].handover = {}
 
@@ -143,7 +149,7 @@ LastChangeIsCommitted(n) == MembershipIndex(log[n], Len(log[n])) <= commit[n]
 
 IsCandidate(n) == role[n] \in {"Candidate", "Successor"}
 HearsLeader(n) == Sticky /\ (role[n] = "Leader" \/ hears[n])
-HasCommittedInTerm(n) == \E i \in 1..commit[n] : log[n][i].term = Term(n)
+HasCommittedInTerm(n) == Term(n) > 0 /\ TermAt(log[n], commit[n]) = Term(n)
 
 -------------------------------------------------------------------------------
 (* The outbox, at the end of every action of node n: what n has to say leaves once its hard    *)
@@ -203,7 +209,7 @@ Crash(n) ==
 (* Starts the election of the next term with the node's own vote (Candidate::new). *)
 StartElection(n, newRole) ==
     /\ Term(n) < MaxTerm
-    /\ hs' = [hs EXCEPT ![n].term = @ + 1, ![n].vote = n]
+    /\ hs' = [hs EXCEPT ![n] = [term |-> @.term + 1, vote |-> n, lease |-> CandidateLease(n)]]
     /\ role' = [role EXCEPT ![n] = newRole]
     /\ verified' = [verified EXCEPT ![n] = 0]
     /\ hears' = [hears EXCEPT ![n] = FALSE]
@@ -293,28 +299,30 @@ StepDown(n) ==
 (* Replication: src/raft/leader/mod.rs, src/raft/leader/replication.rs,                        *)
 (* src/raft/follower/mod.rs.                                                                   *)
 
-(* The leader appends an entry and sends it without waiting for its disk (Leader::append). *)
-AppendEntry(n, entry) ==
+(* The leader appends entries and sends them without waiting for its disk (Leader::append).    *)
+AppendEntries(n, entries) ==
     /\ role[n] = "Leader" /\ Len(log[n]) < MaxLog
-    /\ log' = [log EXCEPT ![n] = Append(@, entry)]
+    /\ log' = [log EXCEPT ![n] = @ \o entries]
     /\ led' = [led EXCEPT ![Term(n)].log = log'[n]]
     /\ UNCHANGED <<hs, role, verified, commit, hears, prevotes, durable, disk, time, ghosts>>
     /\ Leave(n)
+AppendEntry(n, entry) == AppendEntries(n, <<entry>>)
 
 Propose(n) == AppendEntry(n, Ordinary(Term(n)))
 
-(* Follower n takes AppendEntries of the leader of term t: at most one entry after prev. More  *)
-(* entries are more such messages (Follower::on_append_entries).                               *)
+(* Follower n takes AppendEntries of the leader of term t: the entries after prev up to last,   *)
+(* of which it keeps those that it has (Follower::on_append_entries).                          *)
 TakeEntries(n, t, prev, last) ==
     LET sent == led[t].log
-        hasPrev == Len(log[n]) >= prev /\ TermAt(log[n], prev) = TermAt(sent, prev)
-        hasLast == Len(log[n]) >= last /\ TermAt(log[n], last) = TermAt(sent, last)
+        lacks(i) == Len(log[n]) < i \/ log[n][i].term # sent[i].term
+        lacked == {i \in prev + 1..last : lacks(i)}
+        kept == (CHOOSE i \in lacked : \A j \in lacked : i <= j) - 1
     IN /\ led[t].by # {} /\ n \notin led[t].by /\ t >= Term(n)
-       /\ hasPrev
+       /\ Len(log[n]) >= prev /\ TermAt(log[n], prev) = TermAt(sent, prev)
        /\ Follow(n, t, InTerm(n, t))
-       /\ log' = IF hasLast THEN log
-                 ELSE [log EXCEPT ![n] = Append(SubSeq(@, 1, prev), sent[last])]
-       /\ durable' = IF hasLast THEN durable ELSE [durable EXCEPT ![n] = Min(@, prev)]
+       /\ log' = IF lacked = {} THEN log
+                 ELSE [log EXCEPT ![n] = SubSeq(@, 1, kept) \o SubSeq(sent, kept + 1, last)]
+       /\ durable' = IF lacked = {} THEN durable ELSE [durable EXCEPT ![n] = Min(@, kept)]
        /\ verified' = [verified EXCEPT ![n] = IF t = Term(n) THEN Max(@, last) ELSE last]
        /\ hears' = [hears EXCEPT ![n] = Sticky]
        /\ UNCHANGED <<commit, disk, led, time, ghosts>>
@@ -332,13 +340,13 @@ LearnCommit(n, i) ==
 (* The leader commits what a quorum has on its disks (Leader::advance_commit). *)
 AdvanceCommit(n, i) ==
     LET t == Term(n)
-        fresh == [j \in 1..i |-> [entry |-> log[n][j], term |-> t]]
+        begin == Len(chosen)
+        fresh == [j \in 1..(i - begin) |-> [entry |-> log[n][begin + j], term |-> t]]
     IN /\ role[n] = "Leader" /\ i > commit[n] /\ MayCommitByCopies(log[n][i], t)
        /\ IsQuorum(Active(n), {v \in Nodes : acked[t][v] >= i})
        /\ commit' = [commit EXCEPT ![n] = i]
        /\ led' = [led EXCEPT ![t].commit = i]
-       /\ chosen' = IF i <= Len(chosen) THEN chosen
-                    ELSE chosen \o SubSeq(fresh, Len(chosen) + 1, i)
+       /\ chosen' = IF i <= begin THEN chosen ELSE chosen \o fresh
        /\ UNCHANGED <<hs, log, role, verified, hears, prevotes, durable>>
        /\ UNCHANGED <<disk, facts, time, stale, crashes>>
 
@@ -390,7 +398,7 @@ BeginRound(n) ==
 (* `promise` also remembers the round for the reply, so without leases it has ended already.   *)
 TakeHeartbeat(n, t, k) ==
     /\ led[t].by # {} /\ n \notin led[t].by /\ t >= Term(n) /\ k > promise[n][t]
-    /\ Follow(n, t, [InTerm(n, t) EXCEPT !.lease = Leases])
+    /\ Follow(n, t, [InTerm(n, t) EXCEPT !.lease = AnswererLease(n)])
     /\ promise' = [promise EXCEPT ![n][t] = k]
     /\ hears' = [hears EXCEPT ![n] = Sticky]
     /\ verified' = [verified EXCEPT ![n] = IF t > Term(n) THEN 0 ELSE @]

@@ -26,6 +26,7 @@ mod scenario;
 mod shrink;
 mod sweep;
 mod text;
+mod tla;
 mod tracing;
 mod values;
 mod view;
@@ -105,6 +106,7 @@ fn execute(program: &Program, arguments: Arguments) -> Result<Exit, CommandError
         Some(Command::WhyNot(why_not)) => replays::why_not(program, &why_not),
         Some(Command::Record(record)) => replays::record(program, &record),
         Some(Command::Replay(replay)) => recordings::execute(&replay),
+        Some(Command::Trace(trace)) => tla::execute(program, &trace),
         Some(Command::Diff(diff)) => replays::diff(program, &diff),
         Some(Command::Shrink(arguments)) => shrink::execute(program, &arguments),
         #[cfg(unix)]
