@@ -103,8 +103,11 @@ IsElectable(n) == n \in VotersOf(Active(n)) \cup VotersOf(MembershipAt(log[n], c
 (* The rules, one name each. README.md lists what TLC finds without them. *)
 
 (* A term, a vote and a vote lease are revealed once they are durable                          *)
-(* (src/raft/journal/outbox.rs).                                                               *)
-MayReveal(state, stored) == state = stored
+(* (src/raft/journal/outbox.rs). An acknowledgement reveals only its term, but there is seldom  *)
+(* another vote to write.                                                                      *)
+MayReveal(state, stored) == state.term = stored.term /\ state.vote = stored.vote
+MayRevealLease(state, stored) == MayReveal(state, stored) /\ state.lease = stored.lease
+MayRevealTerm(state, stored) == MayReveal(state, stored)
 
 (* A node acknowledges what matches its leader's log and is on its own disk                    *)
 (* (send_accepted in src/raft/follower/mod.rs, and the outbox).                                *)
@@ -162,14 +165,14 @@ Leave(n) ==
                    ELSE Acknowledged(verified'[n], durable'[n])
         request == [term |-> t, from |-> n, transfer |-> role'[n] = "Successor",
                     lastTerm |-> Last(log'[n]), lastIndex |-> Len(log'[n])]
-    IN IF t > 0 /\ MayReveal(hs'[n], disk'[n].hs)
-       THEN /\ requests' = IF role'[n] \in {"Candidate", "Successor"}
-                           THEN requests \cup {request} ELSE requests
-            /\ grants' = IF hs'[n].vote = Nil THEN grants
-                         ELSE grants \cup {[term |-> t, voter |-> n, for |-> hs'[n].vote]}
-            /\ acked' = [acked EXCEPT ![t][n] = Max(@, matched)]
-            /\ answered' = [answered EXCEPT ![t][n] = Max(@, promise'[n][t])]
-       ELSE UNCHANGED facts
+        vote == [term |-> t, voter |-> n, for |-> hs'[n].vote]
+        shows(Rule(_, _)) == t > 0 /\ Rule(hs'[n], disk'[n].hs)
+    IN /\ requests' = IF shows(MayReveal) /\ role'[n] \in {"Candidate", "Successor"}
+                      THEN requests \cup {request} ELSE requests
+       /\ grants' = IF shows(MayReveal) /\ hs'[n].vote # Nil THEN grants \cup {vote} ELSE grants
+       /\ acked' = IF shows(MayRevealTerm) THEN [acked EXCEPT ![t][n] = Max(@, matched)] ELSE acked
+       /\ answered' = IF shows(MayRevealLease)
+                      THEN [answered EXCEPT ![t][n] = Max(@, promise'[n][t])] ELSE answered
 
 (* Node n enters term t, in which it has not voted (Ballot::enter_term), or stays in it. It    *)
 (* follows from now on (Raft::become_follower in src/raft/mod.rs).                             *)
@@ -219,10 +222,11 @@ StartElection(n, newRole) ==
 
 (* The election timeout (Follower::on_timeout, Candidate::on_timeout): asks for pre-votes      *)
 (* where they are on, and starts the election at once where they are off. A candidate first    *)
-(* waits until its own vote is durable.                                                        *)
+(* waits until its own vote is durable, unless a user asks for the campaign (Raft::on_campaign). *)
+WaitsForVote(n) == TRUE
 Timeout(n) ==
     /\ role[n] # "Leader" /\ IsElectable(n) /\ ~IsWithheld(n)
-    /\ IsCandidate(n) => disk[n].hs = hs[n]
+    /\ IsCandidate(n) /\ WaitsForVote(n) => disk[n].hs = hs[n]
     /\ IF PreVote
        THEN /\ role[n] # "PreCandidate" /\ Term(n) < MaxTerm
             /\ role' = [role EXCEPT ![n] = "PreCandidate"]

@@ -46,6 +46,10 @@ Holds(what, condition) == Is(what, TRUE, condition)
 TraceCandidateLease(n) == hs[n].lease \/ ReadLeases
 TraceAnswererLease(n) == hs[n].lease \/ Trace[line].v
 
+TraceMayRevealTerm(state, stored) == state.term = stored.term
+
+TraceWaitsForVote(n) == IF Has(Trace[line], "x") THEN ~Trace[line].x ELSE TRUE
+
 (* The indices at which some log of the trace ever had a membership. *)
 TraceMembershipIndex(entries, i) ==
     LET found == {j \in MembershipIndices : j <= i /\ entries[j].members # Nil}
@@ -375,8 +379,8 @@ IsRoundConfirmed(n, read) ==
        /\ IsQuorum(Active(n), {n} \cup {m \in Nodes : rounds'[n][m] >= read.round})
 
 MayAnswer(n, name, index) ==
-    LET read == reads[name]
-    IN /\ Holds("a read that was asked for", name \in DOMAIN reads)
+    LET read == reads'[name]
+    IN /\ Holds("a read that was asked for", name \in DOMAIN reads')
        /\ Holds("a read index with every entry that was committed before", index >= read.need)
        /\ Holds("a lease, or a round that a quorum has answered",
                 read.term = 0 \/ read.lease \/ IsRoundConfirmed(n, read))

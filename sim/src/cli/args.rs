@@ -13,7 +13,7 @@ use quorate_checker::formats::Object;
 
 use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
 use crate::cli::recordings::arguments::ReplayArguments;
-use crate::cli::tla::TraceArguments;
+use crate::cli::trace_options::TraceOptions;
 use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
 use crate::record::EventId;
 use crate::settings::profile::Profile;
@@ -158,6 +158,14 @@ pub(crate) struct RecordArguments {
     /// File to write the events to
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TraceArguments {
+    #[command(flatten)]
+    pub(crate) wanted: TraceOptions,
+    #[command(flatten)]
+    pub(crate) seed_options: SeedOptions,
 }
 
 #[derive(Args, Debug)]

@@ -27,6 +27,7 @@ mod shrink;
 mod sweep;
 mod text;
 mod tla;
+mod trace_options;
 mod tracing;
 mod values;
 mod view;
@@ -41,8 +42,9 @@ use crate::cli::program::{CARGO_SIM, Program};
 use crate::run::RunOptions;
 use crate::workload::{AnyWorkload, Workload};
 
-/// The known environment variables: `QUORATE_DATA` is the directory of additional test data.
-const KNOWN_VARIABLES: [&str; 1] = ["QUORATE_DATA"];
+/// The known environment variables: `QUORATE_DATA` is the directory of additional test data,
+/// `QUORATE_TLC` the model checker of the TLA+ specification. Both are for tests.
+const KNOWN_VARIABLES: [&str; 2] = ["QUORATE_DATA", "QUORATE_TLC"];
 
 /// Runs the command line of this process as `cargo sim`, over the built-in key-value store.
 #[must_use]

@@ -15,8 +15,8 @@ use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{Input, Raft, RejectReason, Status};
 use quorate::replica::ComparisonResult;
 use quorate::types::{
-    Comparison, Entry, EntryId, Freshness, Incarnation, Index, Instant, Membership, Message, NodeId,
-    ReadLevel, SnapshotMeta, SnapshotTransfer, Tag, Term, Write,
+    Comparison, Entry, EntryId, Freshness, Incarnation, Index, Instant, Membership, Message,
+    NodeId, ReadLevel, SnapshotMeta, SnapshotTransfer, Tag, Term, Write,
 };
 
 use crate::values::time::SimTime;
@@ -27,7 +27,7 @@ pub use crate::workload::request::OpId;
 /// A function that receives the lines of a trace, without line ends, in order.
 pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What the core of a node takes.
+/// One thing that the core of a node takes.
 #[derive(Clone, Copy, Debug)]
 pub enum CoreInput<'a> {
     /// The node starts with this core.
@@ -36,7 +36,7 @@ pub enum CoreInput<'a> {
     Takes {
         /// The time by the node's own clock.
         now: Instant,
-        /// The input.
+        /// The message, the request or the completion that the core takes.
         input: &'a Input,
     },
 }

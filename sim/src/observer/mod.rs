@@ -2,6 +2,7 @@
 //!
 //! The world reports every event to the observer and asks it only whether the run may continue.
 
+mod cores;
 mod fault_combinations;
 pub(crate) mod guided;
 mod reads;
@@ -13,19 +14,19 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
-use quorate::raft::{Action, Config, Consumer, Raft, RejectReason, RoleName, Status};
-use quorate::replica::{Note, OpenError, Output};
+use quorate::raft::{Action, Config, Consumer, RejectReason, RoleName, Status};
+use quorate::replica::{OpenError, Output};
 use quorate::storage::{DiskError, FileAction, StorageError};
 use quorate::types::{
-    Body, Comparison, Entry, Index, Instant, Membership, Message, NodeId, PendingTransition, ReadLevel,
+    Body, Comparison, Entry, Index, Membership, Message, NodeId, PendingTransition, ReadLevel,
     SnapshotMeta, SnapshotTransfer, SnapshotTransferBody, Tag, Term,
 };
 
 use crate::check::{Bounds, Checks};
 use crate::faults::Fault;
-use crate::observe::{CoreInput, CoreSink, TraceSink};
 use crate::observe::coverage::{MARKS, MarkId, Spot};
 use crate::observe::outcome::Tally;
+use crate::observe::{CoreSink, TraceSink};
 use crate::observe::{Observation, Violation};
 use crate::observer::fault_combinations::FaultCombinations;
 use crate::observer::guided::AbstractStates;
@@ -560,38 +561,6 @@ impl Observer {
             },
             _ => {}
         }
-    }
-
-    /// Shows everything that the cores take to `sink`.
-    pub(crate) fn show_cores(&mut self, sink: Option<CoreSink>) {
-        self.cores = sink;
-    }
-
-    /// Shows the core of a node that starts.
-    pub(crate) fn core_starts(&self, now: SimTime, node: NodeId, raft: &Raft) {
-        if let Some(sink) = &self.cores {
-            sink(now, node, CoreInput::Starts(raft));
-        }
-    }
-
-    /// Shows the inputs that the core of a node took at `own` by the node's clock.
-    pub(crate) fn core_takes(&self, now: SimTime, node: NodeId, own: Instant, notes: &[Note]) {
-        let Some(sink) = &self.cores else { return };
-        for note in notes {
-            if let Note::RaftInput(input) = note {
-                sink(now, node, CoreInput::Takes { now: own, input });
-            }
-        }
-    }
-
-    /// Whether every input and action of the nodes is observed.
-    pub(crate) fn needs_all_notes(&self) -> bool {
-        self.trace.is_some() || self.cores.is_some()
-    }
-
-    /// Whether the run is traced.
-    pub(crate) fn is_traced(&self) -> bool {
-        self.trace.is_some()
     }
 
     /// Traces an input; `status` is the node's status after it.

@@ -1,11 +1,11 @@
-//! What the trace knows of one node beside its state: what the node's own clock allows.
+//! The knowledge about one node beside its state, by the node's own clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::types::{Index, Instant, NodeId, Term};
 
-/// What is known of one node.
+/// The knowledge about one node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Knowledge {
     /// The number of starts, and whether the node has stepped since the last one.

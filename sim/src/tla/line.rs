@@ -28,7 +28,7 @@ impl Line {
         let _ = write!(self.text, ", {name} |-> {value}");
     }
 
-    /// Returns the record.
+    /// Returns the text of the record with its closing bracket.
     pub(super) fn finish(self) -> String {
         self.text + "]"
     }

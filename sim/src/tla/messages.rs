@@ -169,9 +169,7 @@ fn on_reply(lines: &mut StepLines<'_>, message: &Message, matched: Index, round:
         return;
     }
     *known = (known.0.max(matched), known.1.max(round));
-    let line = Line::new("Reply", lines.node)
-        .with("f", from.0)
-        .with("i", matched.0)
-        .with("k", round);
+    let line =
+        Line::new("Reply", lines.node).with("f", from.0).with("i", matched.0).with("k", round);
     lines.add(line);
 }

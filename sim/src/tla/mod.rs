@@ -10,6 +10,7 @@ mod line;
 mod memberships;
 mod messages;
 mod reads;
+mod state;
 mod step_lines;
 mod steps;
 mod trace;

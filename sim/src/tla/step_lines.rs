@@ -6,11 +6,11 @@ use quorate::types::{Entry, Index, Instant, NodeId, Payload, Term, Write};
 
 use crate::recordings::CoreState;
 use crate::tla::line::{Line, tuple};
-use crate::tla::trace::TlaTrace;
+use crate::tla::state::TraceState;
 
 /// A step, and the lines that it has so far.
 pub(super) struct StepLines<'a> {
-    pub(super) trace: &'a mut TlaTrace,
+    pub(super) trace: &'a mut TraceState,
     pub(super) node: NodeId,
     pub(super) step: &'a Step,
     pub(super) before: &'a Status,
@@ -55,7 +55,7 @@ impl StepLines<'_> {
     pub(super) fn entries(&mut self, entries: &[Entry]) -> String {
         for entry in entries {
             if matches!(entry.payload, Payload::Membership(_)) {
-                self.trace.note_membership_index(entry.id.index);
+                self.trace.membership_indices.insert(entry.id.index);
             }
         }
         tuple(entries.iter().map(|entry| self.trace.memberships.entry(entry)).collect::<Vec<_>>())

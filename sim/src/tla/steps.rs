@@ -9,12 +9,12 @@ use crate::tla::leaves;
 use crate::tla::line::{Line, truth, tuple};
 use crate::tla::messages::{on_message, with_last};
 use crate::tla::reads;
+use crate::tla::state::{TraceState, shown};
 use crate::tla::step_lines::StepLines;
-use crate::tla::trace::{TlaTrace, shown};
 
 /// Adds the lines of a step. Returns what the spec does not have, if the step has that.
 pub(super) fn lines(
-    trace: &mut TlaTrace,
+    trace: &mut TraceState,
     event: &Event<'_>,
     step: &Step,
     before: &Status,
@@ -42,7 +42,7 @@ pub(super) fn lines(
     None
 }
 
-/// What the spec does not have.
+/// Returns a part of the step that the spec does not have.
 fn absence(step: &Step) -> Option<&'static str> {
     let of_input = match step.input {
         Input::Damaged(_) | Input::Repaired(_) => Some("has damaged entries"),
@@ -67,9 +67,9 @@ fn on_input(lines: &mut StepLines<'_>) {
         Input::SnapshotReceived { meta } => on_snapshot(lines, meta.last),
         Input::Read { tag, level, .. } => reads::begin(lines, *tag, *level),
         Input::Timeout => {
-            let asks = lines.step.actions.iter().any(
-                |action| matches!(action, Action::Send(sent) if matches!(sent.body, Body::PreVote { .. })),
-            );
+            let asks = lines.step.actions.iter().any(|action| {
+                matches!(action, Action::Send(sent) if matches!(sent.body, Body::PreVote { .. }))
+            });
             let stays = lines.before.role == RoleName::PreCandidate
                 && lines.after().role == RoleName::PreCandidate;
             if asks && stays {
@@ -111,16 +111,10 @@ fn on_role(
 ) {
     let campaigns = matches!(next, RoleName::PreCandidate | RoleName::Candidate);
     match (next, cause) {
-        (RoleName::PreCandidate, _) => {
-            lines.pass_time();
-            lines.push("Timeout");
-        }
+        (RoleName::PreCandidate, _) => time_out(lines, cause),
         (RoleName::Candidate, RoleCause::PreVotesGranted) => lines.push("WinPreVote"),
         (RoleName::Candidate, RoleCause::LeadershipTransfer { .. }) => lines.push("TakeOver"),
-        (RoleName::Candidate, _) => {
-            lines.pass_time();
-            lines.push("Timeout");
-        }
+        (RoleName::Candidate, _) => time_out(lines, cause),
         (RoleName::Leader, _) => {
             lines.trace.known(lines.node).replies.clear();
             lines.push("BecomeLeader");
@@ -149,7 +143,14 @@ fn on_role(
     }
 }
 
-/// What a leader does: it appends, commits, begins rounds, asks another node to take over, and
+/// The node campaigns, by itself or because a user asks for it.
+fn time_out(lines: &mut StepLines<'_>, cause: RoleCause) {
+    lines.pass_time();
+    let is_requested = cause == RoleCause::CampaignRequested;
+    lines.add(Line::new("Timeout", lines.node).with("x", truth(is_requested)));
+}
+
+/// The lines of a leader: it appends, commits, begins rounds, asks another node to take over, and
 /// steps down.
 fn on_leader(lines: &mut StepLines<'_>) {
     let begins = lines.has("BecomeLeader");

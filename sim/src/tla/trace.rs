@@ -1,34 +1,24 @@
 //! The whole trace: its lines, and the constants of the spec that fit them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use quorate::log::Log;
-use quorate::raft::{Config, RoleName, Status};
-use quorate::types::{Index, Membership, NodeId, Term};
+use quorate::raft::Config;
+use quorate::types::{Index, Membership, Term};
 
 use crate::recordings::{CoreState, Event, EventKind};
-use crate::tla::knowledge::Knowledge;
-use crate::tla::line::{Line, number, set, truth, tuple};
-use crate::tla::memberships::{Memberships, casting, ids};
+use crate::tla::line::{Line, set, truth};
+use crate::tla::memberships::{casting, ids};
+use crate::tla::state::{TraceState, shown};
 use crate::tla::steps;
 
 /// A trace that is being written. Events come in the order of their times, each node's in its own.
 #[derive(Clone, Debug, Default)]
 pub struct TlaTrace {
-    pub(super) lines: Vec<String>,
-    pub(super) nodes: BTreeMap<NodeId, Knowledge>,
-    pub(super) memberships: Memberships,
-    /// The last round of each term that the spec has ended.
-    pub(super) ended: BTreeMap<Term, u64>,
-    /// The reads that have begun, by their names.
-    pub(super) reads: BTreeSet<String>,
-    pub(super) round_max: u64,
+    state: TraceState,
     /// Whether events are in the order of one clock, so that reads can be compared with commits.
     has_one_clock: bool,
     first: Option<Membership>,
     options: Option<Options>,
-    membership_indices: BTreeSet<Index>,
     term_max: Term,
     left_out: Option<String>,
 }
@@ -77,7 +67,7 @@ impl TlaTrace {
             EventKind::Steps { step, before, state, .. } => {
                 self.note_state(&state);
                 let absent = self.absence(&state);
-                absent.or_else(|| steps::lines(self, event, step, before, &state))
+                absent.or_else(|| steps::lines(&mut self.state, event, step, before, &state))
             }
         };
         self.left_out = found.map(|what| format!("{} s: {} {what}", event.at, event.node));
@@ -86,7 +76,7 @@ impl TlaTrace {
     /// The number of lines so far.
     #[must_use]
     pub fn lines(&self) -> usize {
-        self.lines.len()
+        self.state.lines.len()
     }
 
     /// The module with the lines, and the constants that fit them.
@@ -102,7 +92,7 @@ impl TlaTrace {
         let numbers = |ids: &mut dyn Iterator<Item = u64>| set(ids.map(|id| id.to_string()));
         let mut text = String::from("---- MODULE trace_data ----\n");
         let definitions = [
-            ("TraceNodes", numbers(&mut self.nodes.keys().map(|id| id.0))),
+            ("TraceNodes", numbers(&mut self.state.nodes.keys().map(|id| id.0))),
             ("FirstVoters", ids(first.incoming())),
             ("FirstCasting", casting(first.incoming())),
             ("TraceHasPreVote", truth(options.pre_vote).to_owned()),
@@ -111,31 +101,25 @@ impl TlaTrace {
             ("ReadLeases", truth(options.read_leases).to_owned()),
             ("OneClock", truth(self.has_one_clock).to_owned()),
             ("TraceMaxTerm", (self.term_max.0 + 1).to_string()),
-            ("TraceMaxRound", self.round_max.to_string()),
-            ("MembershipIndices", numbers(&mut self.membership_indices.iter().map(|it| it.0))),
-            ("Memberships", self.memberships.text()),
+            ("TraceMaxRound", self.state.round_max.to_string()),
+            (
+                "MembershipIndices",
+                numbers(&mut self.state.membership_indices.iter().map(|it| it.0)),
+            ),
+            ("Memberships", self.state.memberships.text()),
         ];
         for (name, value) in definitions {
             let _ = writeln!(text, "{name} == {value}");
         }
-        let _ = writeln!(text, "Trace == <<\n{}\n>>\n====", self.lines.join(",\n"));
-        TlaModule { text, lines: self.lines.len(), left_out: self.left_out }
-    }
-
-    pub(super) fn known(&mut self, node: NodeId) -> &mut Knowledge {
-        self.nodes.entry(node).or_default()
-    }
-
-    /// Records that an entry of some log has a membership.
-    pub(super) fn note_membership_index(&mut self, index: Index) {
-        self.membership_indices.insert(index);
+        let _ = writeln!(text, "Trace == <<\n{}\n>>\n====", self.state.lines.join(",\n"));
+        TlaModule { text, lines: self.state.lines.len(), left_out: self.left_out }
     }
 
     fn note_state(&mut self, state: &CoreState<'_>) {
         self.term_max = self.term_max.max(state.status.term);
         let index = state.log.membership_index();
         if index > Index::ZERO {
-            self.membership_indices.insert(index);
+            self.state.membership_indices.insert(index);
         } else if self.first.is_none() && !state.membership.is_empty() {
             self.first = Some(state.membership.clone());
         }
@@ -152,18 +136,18 @@ impl TlaTrace {
         if first_record > 0 {
             return Some("has a recording that begins later than its start".to_owned());
         }
-        let is_first = self.known(node).starts == 0;
+        let is_first = self.state.known(node).starts == 0;
         if is_first && (state.status.term > Term::ZERO || state.log.last().index > Index::ZERO) {
             return Some("starts with a log from before the trace".to_owned());
         }
-        self.known(node).start(state.status.vote_lease);
+        self.state.known(node).start(state.status.vote_lease);
         let mut line = Line::new("Begin", node).with("s", shown(state.status, state.log));
         line.add("at", format!("\"{}\"", event.at));
-        self.lines.push(line.finish());
+        self.state.lines.push(line.finish());
         None
     }
 
-    /// What a state has that the spec does not have.
+    /// Returns a property of a state that the spec does not have.
     fn absence(&mut self, state: &CoreState<'_>) -> Option<String> {
         let Config { pre_vote, stickiness, lease, .. } = *state.config;
         let read_leases = lease.is_some_and(|lease| lease.read_leases);
@@ -177,25 +161,4 @@ impl TlaTrace {
         ];
         found.into_iter().find(|(is_found, _)| *is_found).map(|(_, what)| what.to_owned())
     }
-}
-
-/// What a node shows: term, vote, vote lease, role, commit index, last index and term, and the last
-/// durable index.
-pub(super) fn shown(status: &Status, log: &Log) -> String {
-    let role = match status.role {
-        RoleName::Follower => "Follower",
-        RoleName::PreCandidate => "PreCandidate",
-        RoleName::Candidate => "Candidate",
-        RoleName::Leader => "Leader",
-    };
-    tuple([
-        status.term.0.to_string(),
-        number(status.vote).to_string(),
-        truth(!status.vote_lease.is_zero()).to_owned(),
-        format!("\"{role}\""),
-        status.committed.0.to_string(),
-        log.last().index.0.to_string(),
-        log.last().term.0.to_string(),
-        status.durable.0.to_string(),
-    ])
 }
