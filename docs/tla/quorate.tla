@@ -103,8 +103,11 @@ IsElectable(n) == n \in VotersOf(Active(n)) \cup VotersOf(MembershipAt(log[n], c
 (* The rules, one name each. README.md lists what TLC finds without them. *)
 
 (* A term, a vote and a vote lease are revealed once they are durable                          *)
-(* (src/raft/journal/outbox.rs).                                                               *)
-MayReveal(state, stored) == state = stored
+(* (src/raft/journal/outbox.rs). An acknowledgement reveals only its term, but there is seldom  *)
+(* another vote to write.                                                                      *)
+MayReveal(state, stored) == state.term = stored.term /\ state.vote = stored.vote
+MayRevealLease(state, stored) == MayReveal(state, stored) /\ state.lease = stored.lease
+MayRevealTerm(state, stored) == MayReveal(state, stored)
 
 (* A node acknowledges what matches its leader's log and is on its own disk                    *)
 (* (send_accepted in src/raft/follower/mod.rs, and the outbox).                                *)
@@ -131,6 +134,12 @@ IsWithheld(n) == \E t \in Terms : promise[n][t] > expired[t]
 (* is stored, because it counts from the restart (Ballot::new).                                *)
 KeptPromise(stored, made) == IF stored THEN made ELSE [t \in Terms |-> 0]
 
+(* Whether the vote lease of a node is stored: of a candidate, which stores one if it may grant *)
+(* read leases (Candidate::new), and of a node that answers a heartbeat                        *)
+(* (Ballot::extend_vote_lease).                                                                *)
+CandidateLease(n) == hs[n].lease
+AnswererLease(n) == Leases
+
 (* A leader that asked another node to take over has no lease (LeaderLease::active).           *)
 HasLeaseIn(t) == led[t].handover = {}
 
@@ -143,7 +152,7 @@ LastChangeIsCommitted(n) == MembershipIndex(log[n], Len(log[n])) <= commit[n]
 
 IsCandidate(n) == role[n] \in {"Candidate", "Successor"}
 HearsLeader(n) == Sticky /\ (role[n] = "Leader" \/ hears[n])
-HasCommittedInTerm(n) == \E i \in 1..commit[n] : log[n][i].term = Term(n)
+HasCommittedInTerm(n) == Term(n) > 0 /\ TermAt(log[n], commit[n]) = Term(n)
 
 -------------------------------------------------------------------------------
 (* The outbox, at the end of every action of node n: what n has to say leaves once its hard    *)
@@ -156,14 +165,14 @@ Leave(n) ==
                    ELSE Acknowledged(verified'[n], durable'[n])
         request == [term |-> t, from |-> n, transfer |-> role'[n] = "Successor",
                     lastTerm |-> Last(log'[n]), lastIndex |-> Len(log'[n])]
-    IN IF t > 0 /\ MayReveal(hs'[n], disk'[n].hs)
-       THEN /\ requests' = IF role'[n] \in {"Candidate", "Successor"}
-                           THEN requests \cup {request} ELSE requests
-            /\ grants' = IF hs'[n].vote = Nil THEN grants
-                         ELSE grants \cup {[term |-> t, voter |-> n, for |-> hs'[n].vote]}
-            /\ acked' = [acked EXCEPT ![t][n] = Max(@, matched)]
-            /\ answered' = [answered EXCEPT ![t][n] = Max(@, promise'[n][t])]
-       ELSE UNCHANGED facts
+        vote == [term |-> t, voter |-> n, for |-> hs'[n].vote]
+        shows(Rule(_, _)) == t > 0 /\ Rule(hs'[n], disk'[n].hs)
+    IN /\ requests' = IF shows(MayReveal) /\ role'[n] \in {"Candidate", "Successor"}
+                      THEN requests \cup {request} ELSE requests
+       /\ grants' = IF shows(MayReveal) /\ hs'[n].vote # Nil THEN grants \cup {vote} ELSE grants
+       /\ acked' = IF shows(MayRevealTerm) THEN [acked EXCEPT ![t][n] = Max(@, matched)] ELSE acked
+       /\ answered' = IF shows(MayRevealLease)
+                      THEN [answered EXCEPT ![t][n] = Max(@, promise'[n][t])] ELSE answered
 
 (* Node n enters term t, in which it has not voted (Ballot::enter_term), or stays in it. It    *)
 (* follows from now on (Raft::become_follower in src/raft/mod.rs).                             *)
@@ -203,7 +212,7 @@ Crash(n) ==
 (* Starts the election of the next term with the node's own vote (Candidate::new). *)
 StartElection(n, newRole) ==
     /\ Term(n) < MaxTerm
-    /\ hs' = [hs EXCEPT ![n].term = @ + 1, ![n].vote = n]
+    /\ hs' = [hs EXCEPT ![n] = [term |-> @.term + 1, vote |-> n, lease |-> CandidateLease(n)]]
     /\ role' = [role EXCEPT ![n] = newRole]
     /\ verified' = [verified EXCEPT ![n] = 0]
     /\ hears' = [hears EXCEPT ![n] = FALSE]
@@ -213,10 +222,11 @@ StartElection(n, newRole) ==
 
 (* The election timeout (Follower::on_timeout, Candidate::on_timeout): asks for pre-votes      *)
 (* where they are on, and starts the election at once where they are off. A candidate first    *)
-(* waits until its own vote is durable.                                                        *)
+(* waits until its own vote is durable, unless a user asks for the campaign (Raft::on_campaign). *)
+WaitsForVote(n) == TRUE
 Timeout(n) ==
     /\ role[n] # "Leader" /\ IsElectable(n) /\ ~IsWithheld(n)
-    /\ IsCandidate(n) => disk[n].hs = hs[n]
+    /\ IsCandidate(n) /\ WaitsForVote(n) => disk[n].hs = hs[n]
     /\ IF PreVote
        THEN /\ role[n] # "PreCandidate" /\ Term(n) < MaxTerm
             /\ role' = [role EXCEPT ![n] = "PreCandidate"]
@@ -293,28 +303,30 @@ StepDown(n) ==
 (* Replication: src/raft/leader/mod.rs, src/raft/leader/replication.rs,                        *)
 (* src/raft/follower/mod.rs.                                                                   *)
 
-(* The leader appends an entry and sends it without waiting for its disk (Leader::append). *)
-AppendEntry(n, entry) ==
+(* The leader appends entries and sends them without waiting for its disk (Leader::append).    *)
+AppendEntries(n, entries) ==
     /\ role[n] = "Leader" /\ Len(log[n]) < MaxLog
-    /\ log' = [log EXCEPT ![n] = Append(@, entry)]
+    /\ log' = [log EXCEPT ![n] = @ \o entries]
     /\ led' = [led EXCEPT ![Term(n)].log = log'[n]]
     /\ UNCHANGED <<hs, role, verified, commit, hears, prevotes, durable, disk, time, ghosts>>
     /\ Leave(n)
+AppendEntry(n, entry) == AppendEntries(n, <<entry>>)
 
 Propose(n) == AppendEntry(n, Ordinary(Term(n)))
 
-(* Follower n takes AppendEntries of the leader of term t: at most one entry after prev. More  *)
-(* entries are more such messages (Follower::on_append_entries).                               *)
+(* Follower n takes AppendEntries of the leader of term t: the entries after prev up to last,   *)
+(* of which it keeps those that it has (Follower::on_append_entries).                          *)
 TakeEntries(n, t, prev, last) ==
     LET sent == led[t].log
-        hasPrev == Len(log[n]) >= prev /\ TermAt(log[n], prev) = TermAt(sent, prev)
-        hasLast == Len(log[n]) >= last /\ TermAt(log[n], last) = TermAt(sent, last)
+        lacks(i) == Len(log[n]) < i \/ log[n][i].term # sent[i].term
+        lacked == {i \in prev + 1..last : lacks(i)}
+        kept == (CHOOSE i \in lacked : \A j \in lacked : i <= j) - 1
     IN /\ led[t].by # {} /\ n \notin led[t].by /\ t >= Term(n)
-       /\ hasPrev
+       /\ Len(log[n]) >= prev /\ TermAt(log[n], prev) = TermAt(sent, prev)
        /\ Follow(n, t, InTerm(n, t))
-       /\ log' = IF hasLast THEN log
-                 ELSE [log EXCEPT ![n] = Append(SubSeq(@, 1, prev), sent[last])]
-       /\ durable' = IF hasLast THEN durable ELSE [durable EXCEPT ![n] = Min(@, prev)]
+       /\ log' = IF lacked = {} THEN log
+                 ELSE [log EXCEPT ![n] = SubSeq(@, 1, kept) \o SubSeq(sent, kept + 1, last)]
+       /\ durable' = IF lacked = {} THEN durable ELSE [durable EXCEPT ![n] = Min(@, kept)]
        /\ verified' = [verified EXCEPT ![n] = IF t = Term(n) THEN Max(@, last) ELSE last]
        /\ hears' = [hears EXCEPT ![n] = Sticky]
        /\ UNCHANGED <<commit, disk, led, time, ghosts>>
@@ -332,13 +344,13 @@ LearnCommit(n, i) ==
 (* The leader commits what a quorum has on its disks (Leader::advance_commit). *)
 AdvanceCommit(n, i) ==
     LET t == Term(n)
-        fresh == [j \in 1..i |-> [entry |-> log[n][j], term |-> t]]
+        begin == Len(chosen)
+        fresh == [j \in 1..(i - begin) |-> [entry |-> log[n][begin + j], term |-> t]]
     IN /\ role[n] = "Leader" /\ i > commit[n] /\ MayCommitByCopies(log[n][i], t)
        /\ IsQuorum(Active(n), {v \in Nodes : acked[t][v] >= i})
        /\ commit' = [commit EXCEPT ![n] = i]
        /\ led' = [led EXCEPT ![t].commit = i]
-       /\ chosen' = IF i <= Len(chosen) THEN chosen
-                    ELSE chosen \o SubSeq(fresh, Len(chosen) + 1, i)
+       /\ chosen' = IF i <= begin THEN chosen ELSE chosen \o fresh
        /\ UNCHANGED <<hs, log, role, verified, hears, prevotes, durable>>
        /\ UNCHANGED <<disk, facts, time, stale, crashes>>
 
@@ -390,7 +402,7 @@ BeginRound(n) ==
 (* `promise` also remembers the round for the reply, so without leases it has ended already.   *)
 TakeHeartbeat(n, t, k) ==
     /\ led[t].by # {} /\ n \notin led[t].by /\ t >= Term(n) /\ k > promise[n][t]
-    /\ Follow(n, t, [InTerm(n, t) EXCEPT !.lease = Leases])
+    /\ Follow(n, t, [InTerm(n, t) EXCEPT !.lease = AnswererLease(n)])
     /\ promise' = [promise EXCEPT ![n][t] = k]
     /\ hears' = [hears EXCEPT ![n] = Sticky]
     /\ verified' = [verified EXCEPT ![n] = IF t > Term(n) THEN 0 ELSE @]

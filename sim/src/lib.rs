@@ -31,6 +31,7 @@ pub mod run;
 pub mod scenario;
 pub mod settings;
 pub mod shrink;
+pub mod tla;
 pub mod values;
 pub mod workload;
 mod world;

@@ -2,6 +2,8 @@
 //!
 //! [`Raft::step`] takes one [`Input`] and appends the [`Action`]s that the driver carries out. Only
 //! this file changes a node's role; a role's handlers return the transition they want.
+//!
+//! TLA+: `docs/tla/quorate_trace.tla`, AdoptTerm and GiveUp; `docs/tla/quorate.tla`, WaitsForVote.
 
 mod api;
 mod bootstrap;

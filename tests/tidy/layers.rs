@@ -54,7 +54,7 @@ const BELOW_DRIVERS: &[&str] = &[
 
 /// The folders of `sim/src/` and their layers, as in ARCHITECTURE.md: a folder may import only from
 /// folders of lower layers.
-pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 21] = [
+pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 22] = [
     ("values", 1),
     ("disk", 1),
     ("workload", 2),
@@ -65,6 +65,7 @@ pub(crate) const SIMULATOR_FOLDERS: [(&str, u8); 21] = [
     ("settings", 6),
     ("recordings", 6),
     ("plan", 7),
+    ("tla", 7),
     ("record", 8),
     ("link", 9),
     ("observer", 9),

@@ -13,6 +13,7 @@ use quorate_checker::formats::Object;
 
 use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
 use crate::cli::recordings::arguments::ReplayArguments;
+use crate::cli::trace_options::TraceOptions;
 use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
 use crate::record::EventId;
 use crate::settings::profile::Profile;
@@ -79,6 +80,9 @@ pub(crate) enum Command {
     Record(RecordArguments),
     /// Replays the recordings of real nodes, describes what they did, and checks it
     Replay(ReplayArguments),
+    /// Writes the steps of a run, or of recordings, as a trace for the TLA+ specification
+    /// (docs/tla/README.md)
+    Trace(TraceArguments),
     /// Prints the first event that differs between two runs or builds
     Diff(DiffArguments),
 }
@@ -154,6 +158,14 @@ pub(crate) struct RecordArguments {
     /// File to write the events to
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TraceArguments {
+    #[command(flatten)]
+    pub(crate) wanted: TraceOptions,
+    #[command(flatten)]
+    pub(crate) seed_options: SeedOptions,
 }
 
 #[derive(Args, Debug)]

@@ -26,6 +26,8 @@ mod scenario;
 mod shrink;
 mod sweep;
 mod text;
+mod tla;
+mod trace_options;
 mod tracing;
 mod values;
 mod view;
@@ -40,8 +42,9 @@ use crate::cli::program::{CARGO_SIM, Program};
 use crate::run::RunOptions;
 use crate::workload::{AnyWorkload, Workload};
 
-/// The known environment variables: `QUORATE_DATA` is the directory of additional test data.
-const KNOWN_VARIABLES: [&str; 1] = ["QUORATE_DATA"];
+/// The known environment variables: `QUORATE_DATA` is the directory of additional test data,
+/// `QUORATE_TLC` the model checker of the TLA+ specification. Both are for tests.
+const KNOWN_VARIABLES: [&str; 2] = ["QUORATE_DATA", "QUORATE_TLC"];
 
 /// Runs the command line of this process as `cargo sim`, over the built-in key-value store.
 #[must_use]
@@ -105,6 +108,7 @@ fn execute(program: &Program, arguments: Arguments) -> Result<Exit, CommandError
         Some(Command::WhyNot(why_not)) => replays::why_not(program, &why_not),
         Some(Command::Record(record)) => replays::record(program, &record),
         Some(Command::Replay(replay)) => recordings::execute(&replay),
+        Some(Command::Trace(trace)) => tla::execute(program, &trace),
         Some(Command::Diff(diff)) => replays::diff(program, &diff),
         Some(Command::Shrink(arguments)) => shrink::execute(program, &arguments),
         #[cfg(unix)]

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use quorate::log::Log;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
-use quorate::raft::{RejectReason, Status};
+use quorate::raft::{Input, Raft, RejectReason, Status};
 use quorate::replica::ComparisonResult;
 use quorate::types::{
-    Comparison, Entry, EntryId, Freshness, Incarnation, Index, Membership, Message, NodeId,
-    ReadLevel, SnapshotMeta, SnapshotTransfer, Tag, Term, Write,
+    Comparison, Entry, EntryId, Freshness, Incarnation, Index, Instant, Membership, Message,
+    NodeId, ReadLevel, SnapshotMeta, SnapshotTransfer, Tag, Term, Write,
 };
 
 use crate::values::time::SimTime;
@@ -26,6 +26,23 @@ pub use crate::workload::request::OpId;
 
 /// A function that receives the lines of a trace, without line ends, in order.
 pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// One thing that the core of a node takes.
+#[derive(Clone, Copy, Debug)]
+pub enum CoreInput<'a> {
+    /// The node starts with this core.
+    Starts(&'a Raft),
+    /// The core takes an input.
+    Takes {
+        /// The time by the node's own clock.
+        now: Instant,
+        /// The message, the request or the completion that the core takes.
+        input: &'a Input,
+    },
+}
+
+/// A function that receives everything that the cores of a run take, in order.
+pub type CoreSink = Arc<dyn Fn(SimTime, NodeId, CoreInput<'_>) + Send + Sync>;
 
 /// A command that a node's state machine executed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! The world reports every event to the observer and asks it only whether the run may continue.
 
+mod cores;
 mod fault_combinations;
 pub(crate) mod guided;
 mod reads;
@@ -23,9 +24,9 @@ use quorate::types::{
 
 use crate::check::{Bounds, Checks};
 use crate::faults::Fault;
-use crate::observe::TraceSink;
 use crate::observe::coverage::{MARKS, MarkId, Spot};
 use crate::observe::outcome::Tally;
+use crate::observe::{CoreSink, TraceSink};
 use crate::observe::{Observation, Violation};
 use crate::observer::fault_combinations::FaultCombinations;
 use crate::observer::guided::AbstractStates;
@@ -40,6 +41,7 @@ pub(crate) struct Observer {
     checks: Option<Checks>,
     violation: Option<Violation>,
     trace: Option<TraceSink>,
+    cores: Option<CoreSink>,
     recorder: Option<Box<Recorder>>,
     config: Config,
     voters: u8,
@@ -86,6 +88,7 @@ impl Observer {
             checks: checks.map(|workload| Checks::new(&nodes, &membership, bounds, workload)),
             violation: None,
             trace,
+            cores: None,
             recorder: recorder.map(Box::new),
             config: settings.config.clone(),
             voters: settings.voters,
@@ -558,11 +561,6 @@ impl Observer {
             },
             _ => {}
         }
-    }
-
-    /// Whether the run is traced.
-    pub(crate) fn is_traced(&self) -> bool {
-        self.trace.is_some()
     }
 
     /// Traces an input; `status` is the node's status after it.

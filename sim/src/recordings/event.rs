@@ -68,7 +68,7 @@ pub struct CoreState<'a> {
 
 impl<'a> CoreState<'a> {
     /// Returns the state of `raft`, whose status is `status`.
-    pub(super) fn of(raft: &'a Raft, status: &'a Status) -> CoreState<'a> {
+    pub(crate) fn of(raft: &'a Raft, status: &'a Status) -> CoreState<'a> {
         CoreState {
             status,
             log: raft.log(),

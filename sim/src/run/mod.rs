@@ -25,7 +25,7 @@ use crate::workload::kv::Kv;
 use crate::workload::{AnyWorkload, Workload};
 use crate::world::{Run, World};
 
-pub use crate::observe::TraceSink;
+pub use crate::observe::{CoreSink, TraceSink};
 
 /// The options of a run besides its seed.
 #[derive(Clone)]
@@ -42,6 +42,8 @@ pub struct RunOptions {
     /// The sink of the trace, one line per event: `time node role term
     /// last/durable/committed/applied event`.
     pub trace: Option<TraceSink>,
+    /// The sink of everything that the cores of the nodes take.
+    pub cores: Option<CoreSink>,
     /// The factor by which the fault phase is longer than usual; at least 1.
     pub length: u32,
     /// Whether the disks lie about flushes: a planted bug that the checks must find.
@@ -60,6 +62,7 @@ impl Default for RunOptions {
             overrides: Overrides::new(),
             checks: true,
             trace: None,
+            cores: None,
             length: 1,
             canary: false,
             events_max: u64::MAX,
@@ -201,6 +204,7 @@ impl Case {
         }
         let checks = options.checks.then_some(&options.workload);
         let mut observer = Observer::new(&settings, checks, options.trace.clone(), recorder);
+        observer.show_cores(options.cores.clone());
         if with_states {
             observer.record_shapes();
         }
@@ -260,7 +264,7 @@ pub fn record(seed: u64, options: &RunOptions, until: RecordUntil) -> Recording 
 /// Runs a guided seed until a run fails; returns the sum of the runs, and the case of the failing
 /// run, which is the last.
 fn explore(seed: u64, options: &RunOptions) -> (Outcome, Option<Case>) {
-    let options = &RunOptions { trace: None, ..options.clone() };
+    let options = &RunOptions { trace: None, cores: None, ..options.clone() };
     let mut corpus = Corpus::new();
     let mut case = Case::draw(seed, options);
     let RunResult { outcome: mut whole, shapes, .. } = case.execute(options, None, true);

@@ -26,7 +26,7 @@ impl World {
             return;
         }
         let mut results = std::mem::take(&mut self.results);
-        if let Some(status) = self.cluster[place].take_first_step(&mut results) {
+        if let Some(status) = self.cluster[place].take_first_step(&mut results, &self.run) {
             self.faults.taint.started(place.id(), status.snapshot);
             self.end_step(place, &status, &mut results);
         }

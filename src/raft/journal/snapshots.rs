@@ -2,6 +2,8 @@
 //!
 //! Only metadata passes through here, never a snapshot's bytes. A snapshot holds committed entries
 //! only, so it stays valid under any leader: every later leader has the same entries (Raft §5.4.3).
+//!
+//! TLA+: `docs/tla/quorate_trace.tla`, Install and HaveSnapshot.
 
 use crate::progress::Progress;
 use crate::raft::api::action::Action;

@@ -9,7 +9,7 @@ mod wall_time;
 mod window;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use quorate::recording::RecordingErrorReason;
 use quorate::types::NodeId;
@@ -27,7 +27,7 @@ use crate::recordings::{
 
 pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError> {
     panics::silence_in_seeds();
-    let (recordings, unread) = panics::silenced(|| read(arguments))?;
+    let (recordings, unread) = panics::silenced(|| read(&arguments.files))?;
     if arguments.record.is_some() || arguments.to_next.is_some() {
         let is_found = panics::silenced(|| step::print(&recordings, arguments));
         let errors = recordings.iter().flat_map(|recording| &recording.errors).chain(&unread);
@@ -63,11 +63,11 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
     })
 }
 
-/// Replays the recordings that the arguments name, one for each node.
-fn read(
-    arguments: &ReplayArguments,
+/// Replays the recordings in these files, one for each node.
+pub(crate) fn read(
+    files: &[PathBuf],
 ) -> Result<(Vec<NodeRecording>, Vec<PlaybackError>), CommandError> {
-    let paths: Result<Vec<_>, _> = arguments.files.iter().map(|path| sources(path)).collect();
+    let paths: Result<Vec<_>, _> = files.iter().map(|path| sources(path)).collect();
     let (groups, mut unread) = by_node(paths?);
     let mut found: Vec<NodeRecording> = Vec::new();
     for group in groups {

@@ -65,7 +65,7 @@ impl Cluster {
                 return false;
             }
         };
-        let notes = if run.observer.is_traced() { NoteFilter::ALL } else { NEEDED_NOTES };
+        let notes = if run.observer.needs_all_notes() { NoteFilter::ALL } else { NEEDED_NOTES };
         replica.node.record_notes(Some(notes));
         node.count_disk_faults(&mut run.observer);
         let running = Running::new(replica);
@@ -153,6 +153,7 @@ impl Node {
             damaged: damaged || self.disk.damaged,
         };
         observer.observe(now, seen);
+        observer.core_starts(now, self.place.id(), running.node.raft());
         observer.reach_if(log.damaged_entries() > 0, Spot::RestartDamaged);
         self.disk.rolled_back &= status.is_uncertain;
         self.disk.lost_end = false;
@@ -229,10 +230,17 @@ pub(crate) struct StepResults {
 
 impl Node {
     /// Starts the process that has just been opened, and returns its status.
-    pub(crate) fn take_first_step(&mut self, results: &mut StepResults) -> Option<Status> {
+    pub(crate) fn take_first_step(
+        &mut self,
+        results: &mut StepResults,
+        run: &Run,
+    ) -> Option<Status> {
+        let now = run.scheduler.now();
+        let own = self.clock.read(now);
         let running = self.life.running_mut()?;
         running.node.start(&mut results.outputs);
         running.node.take_notes(&mut results.notes);
+        run.observer.core_takes(now, self.place.id(), own, &results.notes);
         Some(running.status)
     }
 
@@ -249,6 +257,7 @@ impl Node {
         let taken = run.observer.is_recorded().then(|| InputKind::of(&input));
         running.node.step(own, input, &mut results.outputs);
         running.node.take_notes(&mut results.notes);
+        run.observer.core_takes(now, self.place.id(), own, &results.notes);
         let before = std::mem::replace(&mut running.status, running.node.status());
         running.counts.steps += 1;
         running.note_lead(&before, &mut run.observer);

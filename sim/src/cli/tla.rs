@@ -1,0 +1,74 @@
+//! `cargo sim trace`: writes the trace of a run, or of recordings, for the TLA+ specification.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use crate::cli::args::TraceArguments;
+use crate::cli::console;
+use crate::cli::exit::{CommandError, Exit};
+use crate::cli::panics;
+use crate::cli::program::Program;
+use crate::cli::recordings;
+use crate::cli::scenario;
+use crate::cli::trace_options::TraceOptions;
+use crate::recordings::merge;
+use crate::run::{Case, CoreSink, RunOptions};
+use crate::tla::{SimulatedCores, TlaModule, TlaTrace};
+use crate::values::time::SimTime;
+
+pub(crate) fn execute(program: &Program, arguments: &TraceArguments) -> Result<Exit, CommandError> {
+    panics::silence_in_seeds();
+    let wanted = &arguments.wanted;
+    let module = match (&wanted.scenario, wanted.seed) {
+        _ if !wanted.recordings.is_empty() => of_recordings(wanted)?,
+        (Some(file), _) => {
+            let options = program.options(arguments.seed_options);
+            of_run(&scenario::read(file, &options)?.case, options, wanted)
+        }
+        (None, seed) => {
+            let options = program.options(arguments.seed_options);
+            let case = panics::silenced(|| Case::of_seed(seed.unwrap_or_default(), &options));
+            of_run(&case, options, wanted)
+        }
+    };
+    let written = fs::write(&wanted.tla, &module.text);
+    written.map_err(|error| CommandError::file("--tla", &wanted.tla, &error))?;
+    let path = wanted.tla.display();
+    let end = module.left_out.map_or(String::new(), |what| format!(", which end at {what}"));
+    console::print_line(&format!("wrote {} lines to {path}{end}", module.lines));
+    Ok(Exit::Success)
+}
+
+/// The trace of a run. The checks are off: a run that violates one goes on.
+fn of_run(case: &Case, options: RunOptions, wanted: &TraceOptions) -> TlaModule {
+    let state = Arc::new(Mutex::new((SimulatedCores::default(), TlaTrace::new(true))));
+    let (sink, lines) = (Arc::clone(&state), wanted.lines);
+    let until = wanted.until.unwrap_or(SimTime(u64::MAX));
+    let cores: CoreSink = Arc::new(move |at, node, input| {
+        let mut state = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (cores, trace) = &mut *state;
+        if at <= until && trace.lines() < lines {
+            cores.observe(at, node, input, |event| trace.observe(event));
+        }
+    });
+    let options = RunOptions { cores: Some(cores), checks: false, ..options };
+    panics::silenced(|| case.run(&options));
+    let state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    state.1.clone().finish()
+}
+
+fn of_recordings(wanted: &TraceOptions) -> Result<TlaModule, CommandError> {
+    let (found, unread) = panics::silenced(|| recordings::read(&wanted.recordings))?;
+    let errors = found.iter().flat_map(|recording| &recording.errors).chain(&unread);
+    errors.for_each(|error| console::print_line(&format!("error: {error}")));
+    let mut trace = TlaTrace::new(false);
+    let until = wanted.until.unwrap_or(SimTime(u64::MAX));
+    panics::silenced(|| {
+        merge(&found, |event| {
+            if event.at <= until && trace.lines() < wanted.lines {
+                trace.observe(event);
+            }
+        })
+    });
+    Ok(trace.finish())
+}

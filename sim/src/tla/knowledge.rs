@@ -1,0 +1,73 @@
+//! The knowledge about one node beside its state, by the node's own clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate::types::{Index, Instant, NodeId, Term};
+
+/// The knowledge about one node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Knowledge {
+    /// The number of starts, and whether the node has stepped since the last one.
+    pub(super) starts: u64,
+    pub(super) has_stepped: bool,
+    /// The last contact with a leader, if the spec has the node hear one.
+    pub(super) heard: Option<Instant>,
+    /// The end of the vote lease.
+    pub(super) withheld_until: Instant,
+    /// The last round of each term that the node has answered, as far as the spec keeps it.
+    pub(super) promised: BTreeMap<Term, u64>,
+    /// The rounds that the node began as the leader of a term, each with the end of its lease.
+    pub(super) led: Option<(Term, Vec<(u64, Instant)>)>,
+    /// The last acknowledged index and round of each peer, in the term that the node leads.
+    pub(super) replies: BTreeMap<NodeId, (Index, u64)>,
+}
+
+impl Knowledge {
+    /// The node starts, with a vote lease of this length on its disk.
+    pub(super) fn start(&mut self, vote_lease: Duration) {
+        self.starts += 1;
+        (self.has_stepped, self.heard, self.led) = (false, None, None);
+        self.withheld_until = Instant::ZERO;
+        if vote_lease.is_zero() {
+            self.promised.clear();
+        }
+    }
+
+    /// The node takes a step: its stored vote lease counts from the first one.
+    pub(super) fn step(&mut self, now: Instant, vote_lease: Duration) {
+        if !self.has_stepped && !vote_lease.is_zero() {
+            self.withheld_until = now.after(vote_lease);
+        }
+        self.has_stepped = true;
+    }
+
+    /// The node accepts a message of its leader.
+    pub(super) fn hear(&mut self, now: Instant, vote_lease: Duration, is_sticky: bool) {
+        self.heard = is_sticky.then_some(now);
+        if !vote_lease.is_zero() {
+            self.withheld_until = self.withheld_until.max(now.after(vote_lease));
+        }
+    }
+
+    /// The node begins a round in a term; `span` is the vote lease that it asks for.
+    pub(super) fn begin_round(&mut self, term: Term, round: u64, end: Instant) {
+        match &mut self.led {
+            Some((led, rounds)) if *led == term => rounds.push((round, end)),
+            _ => self.led = Some((term, vec![(round, end)])),
+        }
+    }
+
+    /// The last round that the node has begun in a term.
+    pub(super) fn round(&self, term: Term) -> u64 {
+        let led = self.led.as_ref().filter(|(led, _)| *led == term);
+        led.and_then(|(_, rounds)| rounds.last()).map_or(0, |(round, _)| *round)
+    }
+
+    /// The last round of the term whose lease is over by the clock of this leader.
+    pub(super) fn ended_round(&self, term: Term, now: Instant) -> u64 {
+        let led = self.led.as_ref().filter(|(led, _)| *led == term);
+        let ended = led.and_then(|(_, rounds)| rounds.iter().rfind(|(_, end)| *end <= now));
+        ended.map_or(0, |(round, _)| *round)
+    }
+}
