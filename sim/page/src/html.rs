@@ -1,5 +1,7 @@
 //! Builds the HTML page from the style, the script and the documents.
 
+use std::io::{BufWriter, IntoInnerError};
+
 use data_encoding::BASE64;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -71,9 +73,12 @@ pub fn page(title: &str, documents: &[Document]) -> String {
 /// Returns the document as compressed JSON.
 fn compressed(document: &Document) -> Vec<u8> {
     document.assert_consistent();
-    let mut to = ZlibEncoder::new(Vec::new(), Compression::default());
+    // Every write to the encoder clears a large buffer, and JSON is written a few bytes at a time.
+    let encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let mut to = BufWriter::with_capacity(1 << 16, encoder);
     serde_json::to_writer(&mut to, document).expect("a document has only names, numbers and texts");
-    to.finish().expect("memory does not fail")
+    let encoder = to.into_inner().map_err(IntoInnerError::into_error);
+    encoder.and_then(ZlibEncoder::finish).expect("memory does not fail")
 }
 
 /// The text for a browser without scripts.
