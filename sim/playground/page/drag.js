@@ -67,6 +67,7 @@ class Palette {
 
   drag(text, x, y) {
     document.body.classList.add('dragging');
+    if (this.stage.at(x, y)) this.stage.scrollAt(y);
     const place = this.stage.at(x, y);
     this.label.hidden = false;
     this.label.textContent = place ? this.lineAt(text, place) : 'drop on a node’s lane';

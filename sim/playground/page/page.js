@@ -125,23 +125,25 @@ class Playground {
     this.player.stop();
     const wanted = { from, canary: this.parts.canary.checked };
     const turn = this.turn = {};
-    this.busy(true);
+    this.busy();
     const begun = performance.now();
     const reply = await this.simulator.ask({ run: wanted });
     if (turn !== this.turn) return;
-    this.busy(false);
-    if (!reply) return this.complain('stopped');
+    this.running = false;
+    this.parts.stop.hidden = true;
     const took = Math.round(performance.now() - begun);
-    if (reply.syntax) this.showSyntax(reply.syntax);
+    if (!reply) this.complain('stopped');
+    else if (reply.syntax) this.showSyntax(reply.syntax);
     else if (reply.run) await this.showRun(wanted, reply, { event, keep, added, took });
     else this.complain(reply.error ?? `the run panics: ${reply.panic}`);
+    if (turn === this.turn) document.body.classList.remove('busy');
   }
 
-  busy(running) {
-    this.running = running;
-    document.body.classList.toggle('busy', running);
-    this.parts.stop.hidden = !running;
-    if (running) this.parts.state.textContent = 'running …';
+  busy() {
+    this.running = true;
+    document.body.classList.add('busy');
+    this.parts.stop.hidden = false;
+    this.parts.state.textContent = 'running …';
   }
 
   async showRun(wanted, reply, { event, keep, added, took }) {

@@ -1,4 +1,11 @@
 // The page of the run, which the simulator draws, in a frame of its own.
+
+// Beside the playground's own panel the run's page has less room, and the verdict stands there.
+const CLOSER = `<style>
+@media (min-width: 901px) { main { grid-template-columns: minmax(0, 1fr) 292px; } }
+.result.fine { display: none; }
+</style></head>`;
+
 class Stage {
   constructor(box) {
     this.box = box;
@@ -14,7 +21,7 @@ class Stage {
     this.box.append(frame);
     const { contentWindow, contentDocument } = frame;
     contentDocument.open();
-    contentDocument.write(html);
+    contentDocument.write(html.replace('</head>', () => CLOSER));
     contentDocument.close();
     while (!contentWindow.quorate) await new Promise(next => setTimeout(next, 5));
     const page = await contentWindow.quorate;
@@ -47,6 +54,15 @@ class Stage {
     }).observe(body);
   }
 
+  // Scrolls the lanes while something is dragged near their upper or lower edge.
+  scrollAt(y) {
+    const { box } = this.timeline;
+    const { top, bottom } = box.getBoundingClientRect();
+    const down = y - this.frame.getBoundingClientRect().top;
+    if (down < top + EDGE) box.scrollTop -= EDGE / 3;
+    if (down > bottom - EDGE) box.scrollTop += EDGE / 3;
+  }
+
   // The time and the node at a point of the outer window, or null if it is not on the time line.
   at(x, y) {
     if (!this.page || !this.timeline.scene) return null;
@@ -70,3 +86,5 @@ class Stage {
 
 // The width of the names beside the time line; as in the run's page.
 const GUTTER = 84;
+// The height of the edge near which the lanes scroll.
+const EDGE = 30;
