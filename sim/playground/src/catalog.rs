@@ -84,9 +84,9 @@ impl Catalog {
             |name: &str, text: &str| Choice { name: name.to_owned(), text: text.to_owned() };
         let profiles = Profile::all().iter().map(|it| choice(it.name, it.summary));
         let strategies = Strategy::ALL.iter().map(|it| choice(it.name(), it.summary()));
-        let verbs = Verb::syntax().into_iter().map(|syntax| {
-            choice(&format!("{} {}", syntax.verb, syntax.arguments), syntax.summary)
-        });
+        let verbs = Verb::syntax()
+            .into_iter()
+            .map(|syntax| choice(&format!("{} {}", syntax.verb, syntax.arguments), syntax.summary));
         Catalog {
             profiles: profiles.collect(),
             strategies: strategies.collect(),

@@ -1,7 +1,10 @@
 //! The functions that the page calls. A text is handed over as bytes in this module's memory: the
 //! page asks for room, writes the request there, calls `answer`, and reads the reply.
 
-#![allow(unsafe_code, reason = "the name of an exported function counts as unsafe; nothing else is")]
+#![allow(
+    unsafe_code,
+    reason = "the name of an exported function counts as unsafe; nothing else is"
+)]
 
 use std::cell::RefCell;
 use std::panic;

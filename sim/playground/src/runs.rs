@@ -28,19 +28,21 @@ struct Prepared {
 pub(crate) fn run(wanted: &Wanted) -> Reply {
     match prepared(wanted) {
         Ok(prepared) => Reply::Run(Box::new(finished(&prepared))),
-        Err(reply) => reply,
+        Err(reply) => *reply,
     }
 }
 
-fn prepared(wanted: &Wanted) -> Result<Prepared, Reply> {
+fn prepared(wanted: &Wanted) -> Result<Prepared, Box<Reply>> {
     let mut options = RunOptions { canary: wanted.canary, ..RunOptions::default() };
     options.events_max = wanted.events_max.unwrap_or(u64::MAX);
     match &wanted.from {
-        Source::Seed(drawn) => of_seed(drawn, options).map_err(Reply::Error),
+        Source::Seed(drawn) => {
+            of_seed(drawn, options).map_err(|error| Box::new(Reply::Error(error)))
+        }
         Source::Scenario(text) => {
             let scenario = Scenario::read(text, &options.workload).map_err(|error| {
                 let (line, column, text) = (error.line, error.column, error.text);
-                Reply::Syntax(SyntaxProblem { line, column, text })
+                Box::new(Reply::Syntax(SyntaxProblem { line, column, text }))
             })?;
             let (title, command) = ("scenario".to_owned(), "cargo sim --scenario FILE".to_owned());
             Ok(Prepared { scenario, options, title, command })
@@ -73,9 +75,8 @@ fn of_seed(drawn: &Drawn, options: RunOptions) -> Result<Prepared, String> {
 fn finished(prepared: &Prepared) -> Finished {
     let Prepared { scenario, options, title, command } = prepared;
     let recording = scenario.case.record(options, RecordUntil::End);
-    let mut document = picture::document(title, &recording, &|command| {
-        options.workload.describe_command(command)
-    });
+    let mut document =
+        picture::document(title, &recording, &|command| options.workload.describe_command(command));
     let explanation = explain::explain(&recording.record);
     document.explanation =
         explanation.as_ref().map_or(Vec::new(), explain::Explanation::page_sentences);

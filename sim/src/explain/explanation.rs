@@ -45,10 +45,8 @@ impl Explanation {
     /// Returns the sentences for a page: the facts, and the cause.
     #[must_use]
     pub fn page_sentences(&self) -> Vec<Sentence> {
-        let fact = |fact: &Fact| Sentence {
-            text: fact.sentence.clone(),
-            event: Some(fact.id.0 - 1),
-        };
+        let fact =
+            |fact: &Fact| Sentence { text: fact.sentence.clone(), event: Some(fact.id.0 - 1) };
         let cause = Sentence { text: format!("Cause: {}", self.cause), event: None };
         self.facts.iter().map(fact).chain([cause]).collect()
     }
