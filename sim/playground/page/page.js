@@ -156,7 +156,10 @@ class Playground {
     const unmet = panic ? [] : run.unmet.filter(({ line }) => line);
     const marks = unmet.map(({ line }) => ({ line, kind: 'wrong' }));
     this.editor.mark(added ? [...marks, { line: added, kind: 'added' }] : marks);
-    this.parts.verdict.replaceChildren(...(panic ? panicVerdict(panic, last) : verdict(run)));
+    const planted = wanted.canary
+      ? [element('p', { class: 'faint' }, 'With a planted bug: the disks skip flushes.')] : [];
+    this.parts.verdict.replaceChildren(...(panic ? panicVerdict(panic, last) : verdict(run)),
+      ...planted);
     this.shown = wanted;
     await this.stage.show(run.page, event, keep);
     history.replaceState(null, '', await fragmentOf(wanted, event));

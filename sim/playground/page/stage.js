@@ -2,7 +2,7 @@
 
 // Beside the playground's own panel the run's page has less room, and the verdict stands there.
 const CLOSER = `<style>
-@media (min-width: 901px) { main { grid-template-columns: minmax(0, 1fr) 292px; } }
+@media (min-width: 901px) { main { grid-template-columns: minmax(0, 1fr) 316px; } }
 .result.fine { display: none; }
 </style></head>`;
 

@@ -7,7 +7,7 @@ self.onmessage = async ({ data: { wasm, id, request } }) => {
     compiled = WebAssembly.compile(wasm);
     return;
   }
-  const reply = await answered(request).catch(error => ({ error: String(error) }));
+  const reply = await answered(request).catch(error => ({ error: error.message }));
   self.postMessage({ id, reply });
 };
 
@@ -30,7 +30,8 @@ async function asked(request) {
     trap = error;
   }
   const length = exports.reply_bytes();
-  if (!length) throw trap;
+  if (!length) throw new Error(`the simulator stopped without a message (${trap.message}): it may `
+    + 'be out of memory');
   const reply = new Uint8Array(exports.memory.buffer, exports.reply_begin(), length);
   return JSON.parse(new TextDecoder().decode(reply));
 }

@@ -80,8 +80,13 @@ fn finished(prepared: &Prepared) -> Finished {
     let explanation = explain::explain(&recording.record);
     document.explanation =
         explanation.as_ref().map_or(Vec::new(), explain::Explanation::page_sentences);
-    let replay = Fact { label: "replay".to_owned(), value: command.clone(), code: true };
-    document.facts.insert(0, replay);
+    let replay = match options.canary {
+        // The command plants this bug only to test the checks.
+        true => ("planted bug", "the disks report flushes that they did not do"),
+        false => ("replay", command.as_str()),
+    };
+    let (label, value) = (replay.0.to_owned(), replay.1.to_owned());
+    document.facts.insert(0, Fact { label, value, code: !options.canary });
     let Recording { outcome, .. } = recording;
     let unmet = scenario.unmet(&outcome).into_iter().map(|unmet| UnmetLine {
         line: unmet.line,

@@ -154,7 +154,19 @@ const tests = {
 
   async 'a planted bug fails'() {
     await visit('#seed=0&profile=default&strategy=nemeses&bug=lying-disks');
-    assert.match(await verdict(), /^(Fails|Panics): /);
+    assert.match(await verdict(), /^(Fails|Panics): [^]*planted bug/);
+    await browser.run("document.getElementById('canary').checked = false");
+  },
+
+  async 'of a panic, the longest part before it is shown'() {
+    const reply = await browser.run(`
+      const script = document.getElementById('worker').textContent
+        + 'asked = async ({ run }) => (run.events_max ?? Infinity) > 1234'
+        + ' ? { panic: "no quorum" } : { run: run.events_max };';
+      const worker = new Worker(URL.createObjectURL(new Blob([script])));
+      worker.postMessage({ id: 1, request: { run: { from: {} } } });
+      return new Promise(settle => { worker.onmessage = ({ data }) => settle(data.reply); });`);
+    assert.deepEqual(reply, { panic: 'no quorum', run: 1234, last: 1234 });
   },
 
   async 'it plays forward and back'() {
@@ -182,7 +194,12 @@ const tests = {
           'return [document.documentElement.scrollWidth, innerWidth]');
         assert.ok(wide <= room, `${label}: ${wide} of ${room} pixels`);
         await new Promise(next => setTimeout(next, 400));
-        await picture(`${label}-${dark ? 'dark' : 'light'}`);
+        const shot = `${label}-${dark ? 'dark' : 'light'}`;
+        await picture(shot);
+        if (label !== 'phone') continue;
+        await browser.run("document.querySelector('.show').scrollIntoView()");
+        await new Promise(next => setTimeout(next, 400));
+        await picture(`${shot}-run`);
       }
     }
   },
