@@ -16,7 +16,7 @@ target="${CARGO_TARGET_DIR:-$root/target}"
 page="${1:-$target/playground/index.html}"
 rustc="${RUSTC:-rustc}"
 
-build=(cargo rustc --quiet --locked --package quorate-playground --lib --crate-type cdylib
+build=(cargo rustc --locked --package quorate-playground --lib --crate-type cdylib
     --profile playground --target "$triple")
 sysroot="$("$rustc" --print sysroot)"
 if [[ -n "${QUORATE_BUILD_STD:-}" ]]; then

@@ -13,7 +13,8 @@ class Palette {
 
   chip({ name, text }) {
     const chip = button(name, null, {
-      class: 'fault', title: `${text}: drag onto the time line, or click to add it at the chosen event`,
+      class: 'fault',
+      title: `${text}: drag onto the time line, or click to add it at the chosen event`,
     });
     let from = null;
     const end = () => {
@@ -76,7 +77,8 @@ class Palette {
     this.line.hidden = this.lane.hidden = !place;
     if (!place) return;
     const { top, bottom, lane, height, left, right } = place;
-    Object.assign(this.line.style, { left: x + 'px', top: top + 'px', height: bottom - top + 'px' });
+    const tall = bottom - top + 'px';
+    Object.assign(this.line.style, { left: x + 'px', top: top + 'px', height: tall });
     Object.assign(this.lane.style, {
       left: left + 'px', width: right - left + 'px', top: Math.max(top, lane - 4) + 'px',
       height: Math.max(0, Math.min(height + 8, bottom - lane)) + 'px',

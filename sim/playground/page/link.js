@@ -49,5 +49,6 @@ async function readFragment(fragment, defaults) {
 // Reads a seed, or a whole replay line: `cargo sim --seed 7 --profile no-faults`.
 function readSeed(text) {
   const flag = name => text.match(new RegExp(`--${name}[ =](\\S+)`))?.[1];
-  return { seed: flag('seed') ?? text.trim(), profile: flag('profile'), strategy: flag('strategy') };
+  const seed = flag('seed') ?? text.trim();
+  return { seed, profile: flag('profile'), strategy: flag('strategy') };
 }

@@ -171,12 +171,14 @@ class Playground {
     this.editor.mark([{ line, kind: 'wrong' }]);
     this.editor.reveal(line);
     this.parts.verdict.replaceChildren(element('p', { class: 'headline bad', role: 'alert' },
-      button(`line ${line}, column ${column}`, () => this.editor.select(line, column)), `: ${text}`));
+      button(`line ${line}, column ${column}`, () => this.editor.select(line, column)),
+      `: ${text}`));
   }
 
   complain(text) {
     this.parts.state.textContent = '';
-    this.parts.verdict.replaceChildren(element('p', { class: 'headline bad', role: 'alert' }, text));
+    this.parts.verdict.replaceChildren(
+      element('p', { class: 'headline bad', role: 'alert' }, text));
   }
 
   // Puts the address of the shown run and its chosen event into the clipboard.

@@ -4,8 +4,10 @@ const SPEEDS = [0.01, 0.03, 0.1, 0.3, 1];
 class Player {
   constructor(box, stage) {
     Object.assign(this, { stage, direction: 0, speed: 0.3 });
-    this.back = button('◀', () => this.play(-1), { title: 'Play back', 'aria-label': 'Play back' });
-    this.forward = button('▶', () => this.play(1), { title: 'Play', 'aria-label': 'Play' });
+    const control = (sign, title, direction) =>
+      button(sign, () => this.play(direction), { title, 'aria-label': title });
+    this.back = control('◀', 'Play back', -1);
+    this.forward = control('▶', 'Play', 1);
     const speed = element('select', {
       'aria-label': 'Speed', title: 'Simulated seconds per second', id: 'speed',
       onchange: event => { this.speed = Number(event.target.value); },

@@ -129,7 +129,8 @@ const tests = {
   },
 
   async 'a run in the address is shown again'() {
-    await act(`${paste('nodes 5\nfault phase 2s\nat 1s isolate n2 for 1s  # schlüssel\n')} ${click('run')}`);
+    const commented = 'nodes 5\nfault phase 2s\nat 1s isolate n2 for 1s  # schlüssel\n';
+    await act(`${paste(commented)} ${click('run')}`);
     await browser.run(`(await playground).stage.page.choose(41); ${click('share')}`);
     await browser.until('location.hash.includes("event=42")');
     const [digest, text, fragment] = [await ran(), await scenario(),
