@@ -2,7 +2,7 @@
 # Builds the playground: the simulator as WebAssembly in one HTML page. Prints the page's path.
 #
 #     rustup target add wasm32-unknown-unknown    # once
-#     sim/playground/build.sh [PAGE]
+#     sim/playground/build.sh [PAGE]           # PAGE: a path from the root of the tree
 #
 # Without rustup: QUORATE_BUILD_STD=1 compiles the standard library too, from the sources of the
 # same compiler in its sysroot (rustup: the component rust-src; Debian: the packages rustc-web,

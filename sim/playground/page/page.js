@@ -102,7 +102,7 @@ class Playground {
     return this.run({ scenario: example.text }, {});
   }
 
-  // Runs the text; a text that a seed has drawn, and that nobody edited, is the run of the seed.
+  // Runs the text; an unedited text that a seed has drawn is the run of the seed.
   runText() {
     const text = this.editor.value;
     const same = this.drawn && this.drawn.text === text;

@@ -19,16 +19,16 @@ pub struct Catalog {
     /// The faults that can be dragged onto the time line: the label, and the words of a scenario's
     /// line after its time.
     pub faults: Vec<Choice>,
-    /// The verbs of a scenario's lines with their arguments, and what they do.
+    /// The verbs of a scenario's lines with their arguments, and their effects.
     pub verbs: Vec<Choice>,
 }
 
-/// One choice.
+/// One entry of a list of the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Choice {
     /// The name that the page shows.
     pub name: String,
-    /// What it is, or what it stands for.
+    /// Its description, or the text that it stands for.
     pub text: String,
 }
 
@@ -77,7 +77,7 @@ const EXAMPLES: [(&str, &str); 14] = examples![
 ];
 
 impl Catalog {
-    /// Returns all choices.
+    /// Lists the profiles, strategies, examples, faults and verbs of this build.
     #[must_use]
     pub fn new() -> Catalog {
         let choice =

@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::panic;
 
+use crate::answers;
 use crate::reply::Reply;
 
 thread_local! {
@@ -35,7 +36,7 @@ pub(crate) extern "C" fn answer() {
         REPLY.set(serde_json::to_vec(&reply).unwrap_or_default());
     }));
     let request = REQUEST.take();
-    let reply = crate::answer(&String::from_utf8_lossy(&request));
+    let reply = answers::answer(&String::from_utf8_lossy(&request));
     REPLY.set(reply.into_bytes());
 }
 

@@ -1,8 +1,9 @@
 //! The simulator for a web page: a request comes as JSON, and the reply has the drawn run.
 //!
-//! [`answer`] is the whole interface; [`request::Request`] and [`reply::Reply`] say what the two
-//! texts hold. For WebAssembly, `exports` hands them over as bytes in memory.
+//! [`answer`] is the whole interface; [`request::Request`] and [`reply::Reply`] are the two texts.
+//! For WebAssembly, `exports` hands them over as bytes in memory.
 
+mod answers;
 pub mod catalog;
 #[cfg(target_family = "wasm")]
 mod exports;
@@ -10,20 +11,4 @@ pub mod reply;
 pub mod request;
 mod runs;
 
-use crate::catalog::Catalog;
-use crate::reply::Reply;
-use crate::request::Request;
-
-/// Answers one request of the page; both are JSON.
-///
-/// # Panics
-/// If the run panics and panics cannot be caught, as in WebAssembly.
-#[must_use]
-pub fn answer(request: &str) -> String {
-    let reply = match serde_json::from_str(request) {
-        Ok(Request::Catalog) => Reply::Catalog(Catalog::new()),
-        Ok(Request::Run(wanted)) => runs::run(&wanted),
-        Err(error) => Reply::Error(format!("the request cannot be read: {error}")),
-    };
-    serde_json::to_string(&reply).expect("a reply has only names, numbers and texts")
-}
+pub use answers::answer;

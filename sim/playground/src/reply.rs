@@ -1,4 +1,4 @@
-//! What the page gets back.
+//! The replies to the page.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 pub enum Reply {
     /// The choices that the page offers.
     Catalog(Catalog),
-    /// A finished run.
+    /// The run that was asked for, at its end.
     Run(Box<Finished>),
     /// The scenario has a line that cannot be read.
     Syntax(SyntaxProblem),
@@ -27,11 +27,11 @@ pub struct SyntaxProblem {
     pub line: usize,
     /// The column of the first letter that does not fit, from 1.
     pub column: usize,
-    /// What is wrong, and what to do.
+    /// The error, and its remedy.
     pub text: String,
 }
 
-/// A finished run.
+/// A run that ended, and its drawing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finished {
     /// The lines of the scenario of this run.
@@ -57,6 +57,6 @@ pub struct Finished {
 pub struct UnmetLine {
     /// The number of its line, from 1, if a line has it.
     pub line: Option<usize>,
-    /// What was expected, and what happened.
+    /// The expectation, and the observation that contradicts it.
     pub text: String,
 }

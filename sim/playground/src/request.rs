@@ -1,4 +1,4 @@
-//! What the page asks for.
+//! The requests of the page.
 
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ pub enum Request {
 /// The run that the page asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Wanted {
-    /// What decides the run.
+    /// The seed or the scenario that decides the run.
     pub from: Source,
     /// Whether the disks report flushes that they did not do: a planted bug.
     #[serde(default)]
@@ -25,7 +25,7 @@ pub struct Wanted {
     pub events_max: Option<u64>,
 }
 
-/// What decides a run.
+/// A seed, or a scenario: it decides a run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
