@@ -39,6 +39,9 @@ const SCRIPT: [&str; 19] = [
 /// The content security policy: the page loads nothing and sends nothing.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'";
 
+/// The bytes that are encoded at once: a multiple of three, so no padding stands between parts.
+const PART: usize = 3 << 20;
+
 /// Builds a page of one document, or of several side by side: the original and the shrunk run.
 /// `title` is the title of the browser tab.
 ///
@@ -61,7 +64,10 @@ pub fn page(title: &str, documents: &[Document]) -> String {
     for document in documents {
         page.push_str("<script type=\"text/plain\" class=\"document\">");
         // Base64 has only letters, digits, `+`, `/` and `=`, so it cannot end an element.
-        BASE64.encode_append(&compressed(document), &mut page);
+        // In parts, because where sizes have 32 bits one call encodes at most 8 MB.
+        for part in compressed(document).chunks(PART) {
+            BASE64.encode_append(part, &mut page);
+        }
         page.push_str("</script>\n");
     }
     page.push_str("<script type=\"module\">\n");
