@@ -11,13 +11,14 @@ use super::tree::{Finding, assert_clean, sources};
 type Imports = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// The root folders of the crates whose files import one another.
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "src/",
     "src/bin/quorate/",
     "sim/src/",
     "sim/checker/src/",
     "sim/explore/src/",
     "sim/page/src/",
+    "sim/playground/src/",
     "examples/systems/src/",
 ];
 

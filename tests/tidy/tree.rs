@@ -7,12 +7,13 @@ use super::exceptions::{EXCEPTIONS, Exception};
 use super::source::Source;
 
 /// The folders with sources, from the root of the workspace.
-pub(crate) const FOLDERS: [&str; 11] = [
+pub(crate) const FOLDERS: [&str; 12] = [
     "src",
     "sim/src",
     "sim/checker",
     "sim/explore",
     "sim/page",
+    "sim/playground",
     "sim/tests",
     "sim/benches",
     "tests",

@@ -1,5 +1,7 @@
 //! Builds the HTML page from the style, the script and the documents.
 
+use std::io::{BufWriter, IntoInnerError};
+
 use data_encoding::BASE64;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -37,6 +39,9 @@ const SCRIPT: [&str; 19] = [
 /// The content security policy: the page loads nothing and sends nothing.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'";
 
+/// The bytes that are encoded at once: a multiple of three, so no padding stands between parts.
+const PART: usize = 3 << 20;
+
 /// Builds a page of one document, or of several side by side: the original and the shrunk run.
 /// `title` is the title of the browser tab.
 ///
@@ -59,7 +64,10 @@ pub fn page(title: &str, documents: &[Document]) -> String {
     for document in documents {
         page.push_str("<script type=\"text/plain\" class=\"document\">");
         // Base64 has only letters, digits, `+`, `/` and `=`, so it cannot end an element.
-        BASE64.encode_append(&compressed(document), &mut page);
+        // In parts, because where sizes have 32 bits one call encodes at most 8 MB.
+        for part in compressed(document).chunks(PART) {
+            BASE64.encode_append(part, &mut page);
+        }
         page.push_str("</script>\n");
     }
     page.push_str("<script type=\"module\">\n");
@@ -71,9 +79,12 @@ pub fn page(title: &str, documents: &[Document]) -> String {
 /// Returns the document as compressed JSON.
 fn compressed(document: &Document) -> Vec<u8> {
     document.assert_consistent();
-    let mut to = ZlibEncoder::new(Vec::new(), Compression::default());
+    // Every write to the encoder clears a large buffer, and JSON is written a few bytes at a time.
+    let encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let mut to = BufWriter::with_capacity(1 << 16, encoder);
     serde_json::to_writer(&mut to, document).expect("a document has only names, numbers and texts");
-    to.finish().expect("memory does not fail")
+    let encoder = to.into_inner().map_err(IntoInnerError::into_error);
+    encoder.and_then(ZlibEncoder::finish).expect("memory does not fail")
 }
 
 /// The text for a browser without scripts.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use quorate_page::document::{Document, Fact, Sentence};
+use quorate_page::document::{Document, Fact};
 use quorate_page::html;
 
 use crate::cli::args::{RunArguments, ViewArguments};
@@ -47,9 +47,7 @@ pub(crate) fn page_document(program: &Program, title: &str, recording: &Recordin
     let mut document =
         document(title, recording, &|command| program.workload.describe_command(command));
     if let Some(explanation) = explain::explain(&recording.record) {
-        let facts = explanation.facts.into_iter().map(|fact| (fact.sentence, Some(fact.id.0 - 1)));
-        let sentences = facts.chain([(format!("Cause: {}", explanation.cause), None)]);
-        document.explanation = sentences.map(|(text, event)| Sentence { text, event }).collect();
+        document.explanation = explanation.page_sentences();
     }
     document
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use quorate_page::document::Sentence;
+
 use crate::record::EventId;
 use crate::values::time::SimTime;
 
@@ -39,6 +41,15 @@ pub(super) struct Draft {
 impl Explanation {
     /// The maximum number of facts; the oldest facts are dropped.
     pub const FACTS_MAX: usize = 15;
+
+    /// Returns the sentences for a page: the facts, and the cause.
+    #[must_use]
+    pub fn page_sentences(&self) -> Vec<Sentence> {
+        let fact =
+            |fact: &Fact| Sentence { text: fact.sentence.clone(), event: Some(fact.id.0 - 1) };
+        let cause = Sentence { text: format!("Cause: {}", self.cause), event: None };
+        self.facts.iter().map(fact).chain([cause]).collect()
+    }
 }
 
 impl Draft {
