@@ -30,7 +30,7 @@ if [[ -n "${QUORATE_BUILD_STD:-}" ]]; then
 elif [[ ! -d "$sysroot/lib/rustlib/$triple" ]]; then
     echo "the compiler has no target $triple: install it," >&2
     echo "    rustup target add $triple" >&2
-    echo "or see the head of sim/playground/build.sh for a build without it" >&2
+    echo "or see the comment at the top of sim/playground/build.sh for a build without it" >&2
     exit 2
 fi
 
@@ -45,6 +45,7 @@ wasm="$target/$triple/playground/quorate_playground.wasm"
 encoded() { gzip -9 -n -c "$1" | base64 | tr -d '\n'; }
 version="quorate $(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)"
 version+=", commit $(git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)"
+[[ -z "$(git status --porcelain 2>/dev/null)" ]] || version+=" with changes"
 
 mkdir -p "$(dirname "$page")"
 {

@@ -6,11 +6,23 @@ async function squeezed(text) {
   return btoa(letters).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 }
 
+// The maximum length of a scenario in an address, in bytes.
+const SCENARIO_BYTES_MAX = 1 << 20;
+
+// The text, or null if it is too long.
 async function unsqueezed(text) {
   const letters = atob(text.replace(/-/g, '+').replace(/_/g, '/'));
   const bytes = Uint8Array.from(letters, letter => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
-  return new Response(stream).text();
+  const [decoder, parts] = [new TextDecoder(), []];
+  let length = 0;
+  for (const reader = stream.getReader();;) {
+    const { done, value } = await reader.read();
+    if (done) return parts.join('') + decoder.decode();
+    length += value.length;
+    if (length > SCENARIO_BYTES_MAX) return null;
+    parts.push(decoder.decode(value, { stream: true }));
+  }
 }
 
 // The fragment of the address for a run: `{ from, canary }`, as in a request.
@@ -34,7 +46,7 @@ async function readFragment(fragment, defaults) {
   const event = Math.trunc(Number(words.get('event')) || 0) - 1;
   if (words.has('scenario')) {
     const scenario = await unsqueezed(words.get('scenario')).catch(() => null);
-    if (scenario === null) throw new Error('the scenario in the address is cut off or damaged');
+    if (scenario === null) throw new Error('the scenario in the address is cut off, damaged or too long');
     return { wanted: { from: { scenario }, canary }, event };
   }
   if (!words.has('seed')) return null;

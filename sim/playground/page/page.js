@@ -132,10 +132,14 @@ class Playground {
     this.running = false;
     this.parts.stop.hidden = true;
     const took = Math.round(performance.now() - begun);
-    if (!reply) this.complain('stopped');
-    else if (reply.syntax) this.showSyntax(reply.syntax);
-    else if (reply.run) await this.showRun(wanted, reply, { event, keep, added, took });
-    else this.complain(reply.error ?? `the run panics: ${reply.panic}`);
+    try {
+      if (!reply) this.complain('stopped');
+      else if (reply.syntax) this.showSyntax(reply.syntax);
+      else if (reply.run) await this.showRun(wanted, reply, { turn, event, keep, added, took });
+      else this.complain(reply.error ?? `the run panics: ${reply.panic}`);
+    } catch (error) {
+      if (turn === this.turn) this.complain(error.message);
+    }
     if (turn === this.turn) document.body.classList.remove('busy');
   }
 
@@ -146,7 +150,7 @@ class Playground {
     this.parts.state.textContent = 'running …';
   }
 
-  async showRun(wanted, reply, { event, keep, added, took }) {
+  async showRun(wanted, reply, { turn, event, keep, added, took }) {
     const { run, panic, last } = reply;
     if (wanted.from.seed) {
       this.editor.value = run.lines.join('\n') + '\n';
@@ -161,8 +165,11 @@ class Playground {
     this.parts.verdict.replaceChildren(...(panic ? panicVerdict(panic, last) : verdict(run)),
       ...planted);
     this.shown = wanted;
-    await this.stage.show(run.page, event, keep);
-    history.replaceState(null, '', await fragmentOf(wanted, event));
+    // A run that begins meanwhile has the stage.
+    if (!await this.stage.show(run.page, event, keep, () => turn === this.turn)) return;
+    const fragment = await fragmentOf(wanted, event);
+    if (turn !== this.turn) return;
+    history.replaceState(null, '', fragment);
     document.body.dataset.digest = panic ? '' : run.digest;
   }
 

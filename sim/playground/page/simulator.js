@@ -19,7 +19,8 @@ class Simulator {
     this.worker.onmessage = ({ data: { id, reply } }) => {
       const settle = this.waiting.get(id);
       this.waiting.delete(id);
-      settle(reply);
+      // The reply of a worker that was stopped meanwhile is ignored.
+      settle?.(reply);
     };
     this.worker.onerror = event => {
       this.waiting.forEach(settle => settle({ error: `the worker failed: ${event.message}` }));

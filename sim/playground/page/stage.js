@@ -14,8 +14,9 @@ class Stage {
   }
 
   // Shows the page of a run; `event` is the event to choose, or -1. The visible part of the time
-  // stays as it is for another run of the same scenario.
-  async show(html, event, keep) {
+  // stays as it is for another run of the same scenario. Returns false, and shows nothing, if
+  // `isCurrent` returns false before the page is drawn.
+  async show(html, event, keep, isCurrent) {
     const view = keep && this.page ? this.view() : null;
     const frame = element('iframe', { title: 'The run', class: 'loading' });
     this.box.append(frame);
@@ -23,8 +24,12 @@ class Stage {
     contentDocument.open();
     contentDocument.write(html.replace('</head>', () => CLOSER));
     contentDocument.close();
-    while (!contentWindow.quorate) await new Promise(next => setTimeout(next, 5));
-    const page = await contentWindow.quorate;
+    while (!contentWindow.quorate && isCurrent()) await new Promise(next => setTimeout(next, 5));
+    const page = isCurrent() ? await contentWindow.quorate : null;
+    if (!isCurrent()) {
+      frame.remove();
+      return false;
+    }
     for (const old of this.box.querySelectorAll('iframe')) if (old !== frame) old.remove();
     frame.classList.remove('loading');
     Object.assign(this, { frame, page });
@@ -32,6 +37,7 @@ class Stage {
     if (event >= 0) page.goTo(Math.min(event, this.run.events - 1));
     this.timeline.draw();
     this.fitHeight();
+    return true;
   }
 
   get timeline() { return this.page.pane.timeline; }
