@@ -130,6 +130,7 @@ impl Batch {
             assert!(self.hard_state.is_none() && self.install.is_none(), "it has entries only");
         }
     }
+
     /// Returns true if `write` may become durable together with this batch: it neither truncates
     /// the batch nor installs a snapshot, and the batch is not a rewrite in a single flush.
     fn can_merge(&self, write: &Write) -> bool {

@@ -345,7 +345,8 @@ impl<'a> Replay<'a> {
         }
         self.apply(&last, scan)?;
         self.damage.note(&last, &scan.segment, &check.bad);
-        if seq > self.floor.seq {
+        // A flush before `log start` is dead: nothing of it is written again.
+        if seq > self.floor.seq && seq >= self.superblock.log_start {
             let (segment, ranges) = (scan.segment.number, [(last.offset, last.end), (start, end)]);
             self.unacknowledged = Some(match check.bad.is_empty() {
                 true => UnacknowledgedFlush::Intact(last.block.prev.id),
@@ -508,8 +509,7 @@ impl<'a> Replay<'a> {
         if let Some(UnacknowledgedFlush::Intact(prev)) = self.unacknowledged
             && prev.index < self.superblock.compacted
         {
-            let message = "the superblock says that a flush is compacted that was not acknowledged";
-            return Err(inconsistent(message.to_owned()));
+            return Err(inconsistent("a flush is compacted that was not acknowledged".to_owned()));
         }
         let (base, last) = (self.index.base().id, self.index.last().id);
         if base.index > snapshot.index {

@@ -97,9 +97,7 @@ impl SectorCodec {
     fn checksum_of_zeros(self, offset: u64) -> u32 {
         let number = offset / SECTOR_BYTES as u64;
         let sum = self.of_zeros ^ xor_of_lookups(number.to_le_bytes(), &ZERO_CHECKSUMS.numbers);
-        let (sum, payload) = (sum.max(1), [0; PAYLOAD_BYTES]);
-        debug_assert_eq!(sum, self.checksum(offset, &payload), "the tables give the checksum");
-        sum
+        sum.max(1)
     }
 
     /// Returns the state of the sector that was read at `offset`.

@@ -16,7 +16,7 @@ pub(crate) struct NodeSegment {
 }
 
 impl NodeSegment {
-    /// The highest segment number that is accepted; a healthy log never reaches it.
+    /// The highest segment number; a healthy log never reaches it.
     pub(crate) const NUMBER_MAX: u64 = 1 << 62;
 
     /// The highest segment number that a start accepts, which leaves room for later segments.

@@ -9,7 +9,7 @@ use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::storage::floor::Floor;
 use crate::storage::patched_disk::PatchedDisk;
-use crate::storage::recovery::recover;
+use crate::storage::recovery::{RecoveredLog, recover};
 use crate::storage::sector::{Framer, SectorCodec, Zone};
 use crate::storage::segment::NodeSegment;
 use crate::storage::superblock::Superblock;
@@ -86,17 +86,26 @@ fn last_with(segment: Segment, floor: Floor) -> Result<u64, String> {
 
 /// Returns the same in a directory with this floor, and with a changed superblock.
 fn last_in(
-    mut segment: Segment,
+    segment: Segment,
     floor: Floor,
     change: impl FnOnce(&mut Superblock),
 ) -> Result<u64, String> {
+    recovered(segment, floor, change).map(|log| log.index.last().id.index.0)
+}
+
+/// Recovers a segment in a directory with this floor, and with a changed superblock.
+fn recovered(
+    mut segment: Segment,
+    floor: Floor,
+    change: impl FnOnce(&mut Superblock),
+) -> Result<RecoveredLog, String> {
     let mut superblock = Superblock::new(identity(), &Membership::new([NodeId(2)]));
     superblock.hard_state.term = Term(2);
     change(&mut superblock);
     let segments = vec![(1, SEGMENT_BYTES)];
     let directory = Directory { copies: Vec::new(), superblock, floor, segments };
     let found = recover(&mut PatchedDisk::new(&mut segment), &directory, SEGMENT_BYTES, 0);
-    found.map(|log| log.index.last().id.index.0).map_err(|error| error.to_string())
+    found.map_err(|error| error.to_string())
 }
 
 /// Recovers a segment of two flushes, the second one changed.
@@ -167,6 +176,19 @@ fn a_floor_that_leaves_no_room_for_later_flushes_is_rejected() {
     for seq in [FlushSeq::RECOVERED_MAX.next(), FlushSeq::MAX] {
         let error = floor(seq).expect_err("no log has that many flushes");
         assert!(error.contains(&format!("flush {} is out of range", seq.0)), "{error}");
+    }
+}
+
+#[test]
+fn a_last_flush_before_the_start_of_the_log_is_not_written_again() {
+    for (log_start, is_written_again) in [(1, true), (2, false)] {
+        let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+        segment.flush(Link::default(), 1, |_| {});
+        let log = recovered(segment, Floor::default(), |superblock| {
+            superblock.log_start = FlushSeq(log_start);
+        });
+        let log = log.expect("the log is valid");
+        assert_eq!(log.unacknowledged.is_some(), is_written_again, "{log_start}");
     }
 }
 

@@ -191,6 +191,9 @@ impl Membership {
     /// are an even set that contains `casting`, that node gets the casting vote. If the result has
     /// the same voters and casting vote as before, the change is cancelled because it changes
     /// nothing.
+    ///
+    /// # Panics
+    /// If this membership is not staged.
     #[must_use]
     pub fn enter_joint(&self, casting: Option<NodeId>) -> Membership {
         assert!(self.is_staged(), "contract: only a staged membership becomes joint");
