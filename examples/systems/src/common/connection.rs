@@ -43,7 +43,7 @@ pub struct ConnectionFlags {
     /// only loopback addresses are allowed, and `courier` does not start
     #[arg(long, global = true)]
     plaintext: bool,
-    /// Print each line of the output as a JSON object; errors stay text on standard error
+    /// Print each line of a client command as a JSON object; errors stay text on standard error
     #[arg(long, global = true)]
     json: bool,
 }

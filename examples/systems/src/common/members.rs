@@ -47,13 +47,17 @@ pub fn change(connection: &ClusterConnection, command: &MemberCommand) -> Comman
     // The change is complete even if no report is available.
     if let Ok(report) = client.report_of_leader() {
         connection.remember_members(&report.membership);
-        let members = report
-            .membership
-            .members()
-            .iter()
-            .map(|member| json!({ "node": member.id.0, "address": member.address.as_str() }));
-        let object = json!({ "members": members.collect::<Vec<_>>() });
-        connection.output.print(format_args!("members: {}", report.membership), object)?;
+        let membership = &report.membership;
+        let members = membership.members().iter().map(|member| {
+            json!({
+                "node": member.id.0,
+                "address": member.address.as_str(),
+                "is_voter": membership.is_voter(member.id),
+            })
+        });
+        let members: Vec<_> = members.collect();
+        let object = json!({ "members": members, "membership": membership.to_string() });
+        connection.output.print(format_args!("members: {membership}"), object)?;
     }
     Ok(Exit::Success)
 }

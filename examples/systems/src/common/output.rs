@@ -27,14 +27,18 @@ impl Output {
         }
     }
 
-    /// Prints and flushes a line in this form.
+    /// Prints and flushes a line in this form. It is not an error if nothing reads standard output
+    /// any more, as with `list | head -1`.
     ///
     /// # Errors
-    /// Standard output fails.
+    /// Standard output fails otherwise.
     pub fn print(self, text: impl fmt::Display, object: Value) -> CommandResult {
-        let printed = print_line(&self.line(text, object));
-        printed.map_err(|error| CommandError::usage(format!("cannot print: {error}")))?;
-        Ok(Exit::Success)
+        match print_line(&self.line(text, object)) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(CommandError::usage(format!("cannot print: {error}")))
+            }
+            _ => Ok(Exit::Success),
+        }
     }
 }
 

@@ -147,7 +147,7 @@ fn print_view(client: &UserClient, view: View, at: &AtFlags) -> CommandResult {
         let age_max_ms = match freshness {
             Freshness::Linearizable => Some(0),
             // A bound is rounded up.
-            Freshness::Within(age) => Some(age.as_micros().div_ceil(1000)),
+            Freshness::Within(age) => Some(age.as_nanos().div_ceil(1_000_000)),
             Freshness::Unknown => None,
         };
         let object = json!({ "at": node, "age_max_ms": age_max_ms });
