@@ -43,7 +43,8 @@ fn membership(incoming: &Voters, outgoing: &Voters) -> Membership {
     let removed = outgoing.iter().filter(|id| !incoming.contains(id));
     let change = removed.fold(added, |change, id| change.remove(*id));
     let staged = simple(outgoing).changed(&change.casting(incoming.casting()));
-    staged.expect("voters remain").enter_joint(None)
+    let staged = staged.expect("voters remain");
+    if staged.is_staged() { staged.enter_joint(None) } else { staged }
 }
 
 /// Returns every set of ids, those of learners and of other nodes included.

@@ -7,10 +7,6 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use crate::cli::values;
 use crate::values::time::SimTime;
 
-/// A time of day so much before the first event, or less, is a time before it, and not of the next
-/// day.
-const BEFORE_MAX: TimeDelta = TimeDelta::hours(1);
-
 /// A time that a flag names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventTime {
@@ -18,13 +14,14 @@ pub(crate) enum EventTime {
     Since(SimTime),
     /// A time since the Unix epoch.
     Unix(Duration),
-    /// A time since midnight, on the day of the first event or the next one.
+    /// A time since midnight: the first one in the recordings, or else on their first day.
     OfDay(TimeDelta),
 }
 
 impl EventTime {
-    /// The time since the first event, which was at `origin` after the Unix epoch.
-    pub(crate) fn since(self, origin: Duration) -> SimTime {
+    /// The time since the first event, which was at `origin` after the Unix epoch; the last one was
+    /// at `end`.
+    pub(crate) fn since(self, origin: Duration, end: SimTime) -> SimTime {
         let unix = match self {
             EventTime::Since(since) => return since,
             EventTime::Unix(unix) => unix,
@@ -32,8 +29,9 @@ impl EventTime {
                 let start = utc(origin);
                 let same_day = start.date_naive().and_time(NaiveTime::MIN).and_utc() + time;
                 let next_day = same_day.checked_add_signed(TimeDelta::days(1));
-                let is_next_day = same_day < start - BEFORE_MAX;
-                let at = next_day.filter(|_| is_next_day).unwrap_or(same_day);
+                let last = utc(origin.saturating_add(Duration::from_nanos(end.0)));
+                let is_next_day = |next_day: &_| same_day < start && *next_day <= last;
+                let at = next_day.filter(is_next_day).unwrap_or(same_day);
                 (at - DateTime::UNIX_EPOCH).to_std().unwrap_or_default()
             }
         };
@@ -113,13 +111,19 @@ mod tests {
 
     #[test]
     fn a_time_of_day_is_near_the_first_event() {
+        let day = SimTime(86_400 * 1_000_000_000);
         let since = |text: &str, origin| {
             let time = event_time(text).expect("it is valid");
-            time.since(origin).0 / 1_000_000_000
+            time.since(origin, day).0 / 1_000_000_000
         };
         assert_eq!(since("06:26:17.25", UNIX), 10);
-        assert_eq!(since("06:26:00", UNIX), 0, "before the first event");
         assert_eq!(since("05:00:00", UNIX), 81_232, "on the next day");
+        let early = event_time("05:00").expect("it is valid");
+        assert_eq!(
+            early.since(UNIX, SimTime(1_000_000_000)),
+            SimTime(999),
+            "before the first event"
+        );
         let late = Duration::from_secs(86_400 * 3 - 10);
         assert_eq!(since("00:00:05", late), 15, "after midnight");
     }

@@ -28,15 +28,15 @@ impl Window {
             window.from = end.before(*last);
         }
         if let Some(around) = around {
-            let middle = around.since(origin);
+            let middle = around.since(origin, end);
             window = Window { from: middle.before(AROUND), to: middle.after(AROUND) };
         }
         if let Some(from) = from {
             // Times include the last microsecond, which a beginning does not.
-            window.from = from.since(origin).before(Duration::from_nanos(999));
+            window.from = from.since(origin, end).before(Duration::from_nanos(999));
         }
         if let Some(to) = to {
-            window.to = to.since(origin);
+            window.to = to.since(origin, end);
         }
         window
     }
