@@ -260,7 +260,8 @@ impl<'t, 'a> Step<'t, 'a> {
             (Some(_), Some(_)) => Err(OffsetError::new(
                 form.place(),
                 "expected a transaction of one step: lists have no transactions of several; use \
-                 `multi-register`, whose steps read and write, for strict serializability",
+                 `multi-register` or `rw-register`, whose steps read and write, for strict \
+                 serializability",
             )),
             _ => Err(OffsetError::new(form.place(), "expected a transaction of one step")),
         }
