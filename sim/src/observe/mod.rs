@@ -27,7 +27,7 @@ pub use crate::workload::request::OpId;
 /// A function that receives the lines of a trace, without line ends, in order.
 pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// One thing that the core of a node takes.
+/// The start of a core, or an input of it.
 #[derive(Clone, Copy, Debug)]
 pub enum CoreInput<'a> {
     /// The node starts with this core.
@@ -41,7 +41,7 @@ pub enum CoreInput<'a> {
     },
 }
 
-/// A function that receives everything that the cores of a run take, in order.
+/// A function that receives every start and every input of the cores of a run, in order.
 pub type CoreSink = Arc<dyn Fn(SimTime, NodeId, CoreInput<'_>) + Send + Sync>;
 
 /// A command that a node's state machine executed.

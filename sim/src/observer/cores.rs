@@ -1,4 +1,4 @@
-//! The cores of the nodes, shown to a sink that takes the same steps.
+//! Passes every start and input of the cores to a function, which can take the same steps.
 
 use quorate::raft::Raft;
 use quorate::replica::Note;
@@ -9,19 +9,19 @@ use crate::observer::Observer;
 use crate::values::time::SimTime;
 
 impl Observer {
-    /// Shows everything that the cores take to `sink`.
-    pub(crate) fn show_cores(&mut self, sink: Option<CoreSink>) {
+    /// Sets the function that receives every start and input of the cores.
+    pub(crate) fn set_core_sink(&mut self, sink: Option<CoreSink>) {
         self.cores = sink;
     }
 
-    /// Shows the core of a node that starts.
+    /// Passes on the core of a node that starts.
     pub(crate) fn core_starts(&self, now: SimTime, node: NodeId, raft: &Raft) {
         if let Some(sink) = &self.cores {
             sink(now, node, CoreInput::Starts(raft));
         }
     }
 
-    /// Shows the inputs that the core of a node took at `own` by the node's clock.
+    /// Passes on the inputs that the core of a node took at `own` by the node's clock.
     pub(crate) fn core_takes(&self, now: SimTime, node: NodeId, own: Instant, notes: &[Note]) {
         let Some(sink) = &self.cores else { return };
         for note in notes {

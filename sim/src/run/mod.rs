@@ -42,7 +42,7 @@ pub struct RunOptions {
     /// The sink of the trace, one line per event: `time node role term
     /// last/durable/committed/applied event`.
     pub trace: Option<TraceSink>,
-    /// The sink of everything that the cores of the nodes take.
+    /// The function that receives every start and input of the cores.
     pub cores: Option<CoreSink>,
     /// The factor by which the fault phase is longer than usual; at least 1.
     pub length: u32,
@@ -204,7 +204,7 @@ impl Case {
         }
         let checks = options.checks.then_some(&options.workload);
         let mut observer = Observer::new(&settings, checks, options.trace.clone(), recorder);
-        observer.show_cores(options.cores.clone());
+        observer.set_core_sink(options.cores.clone());
         if with_states {
             observer.record_shapes();
         }
