@@ -139,7 +139,7 @@ const tests = {
     assert.deepEqual([await ran(), await scenario()], [digest, text]);
     await browser.until('(await playground).stage.chosen === 41');
     await visit('#scenario=damaged');
-    assert.match(await verdict(), /cut off or damaged/);
+    assert.match(await verdict(), /cut off, damaged or too long/);
   },
 
   async 'a failing scenario has the sentences of the command'() {
