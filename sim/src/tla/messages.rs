@@ -11,6 +11,7 @@ use crate::tla::step_lines::StepLines;
 pub(super) fn on_message(lines: &mut StepLines<'_>, message: &Message) {
     let rejected = reject_reason(lines, message);
     let (from, term) = (message.from, message.term);
+    let (role, is_current) = (lines.before.role, term == lines.before.term);
     match &message.body {
         Body::AppendEntries { prev, entries, committed } => {
             on_entries(lines, message, *prev, entries, *committed, rejected);
@@ -29,10 +30,10 @@ pub(super) fn on_message(lines: &mut StepLines<'_>, message: &Message) {
             }
         }
         Body::RequestVote { last, transfer } => on_request_vote(lines, message, *last, *transfer),
-        Body::RequestVoteReply { granted: true, .. } => {
-            if lines.before.role == RoleName::Candidate && term == lines.before.term {
-                lines.add(Line::new("CountVote", lines.node).with("f", from.0));
-            }
+        Body::RequestVoteReply { granted: true, .. }
+            if is_current && role == RoleName::Candidate =>
+        {
+            lines.add(Line::new("CountVote", lines.node).with("f", from.0));
         }
         Body::Heartbeat(heartbeat) => {
             on_heartbeat(lines, message, heartbeat.round, heartbeat.committed);
@@ -46,10 +47,8 @@ pub(super) fn on_message(lines: &mut StepLines<'_>, message: &Message) {
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
         | Body::InstallSnapshotReply { matched } => on_reply(lines, message, *matched, 0),
         Body::HeartbeatReply { round, matched, .. } => on_reply(lines, message, *matched, *round),
-        Body::ReadIndex { start_id, ticket } => {
-            if lines.before.role == RoleName::Leader && term == lines.before.term {
-                reads::begin_for_peer(lines, from, *start_id, *ticket);
-            }
+        Body::ReadIndex { start_id, ticket } if is_current && role == RoleName::Leader => {
+            reads::begin_for_peer(lines, from, *start_id, *ticket);
         }
         _ => {}
     }

@@ -1,5 +1,7 @@
 //! `--json`: each line of the output of every system is an object with the data of the text.
 
+use std::slice;
+
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, Setup};
@@ -59,7 +61,10 @@ fn the_orders_system_prints_objects() {
     let linearizable = ["--level", "linearizable"];
     assert_eq!(objects(&cluster, &[&["show", "ann", "1"], &linearizable[..]].concat()), [record]);
     let last = json!({ "customer": "ann", "last": 1, "may_be_stale": false });
-    assert_eq!(objects(&cluster, &[&["last", "ann"], &linearizable[..]].concat()), [last.clone()]);
+    assert_eq!(
+        objects(&cluster, &[&["last", "ann"], &linearizable[..]].concat()),
+        slice::from_ref(&last)
+    );
     assert_eq!(objects(&cluster, &[&["list"], &linearizable[..]].concat()), [last]);
     let local = objects(&cluster, &["last", "ann", "--level", "local", "--at", &leader(&cluster)]);
     assert_eq!(local, [json!({ "customer": "ann", "last": 1, "may_be_stale": true })]);
@@ -85,7 +90,7 @@ fn the_chat_prints_objects() {
     ];
     assert_eq!(objects(&cluster, &["dump"]), accounts);
     let message = json!({ "number": 1, "from": "ann", "to": "bob", "text": "hello bob" });
-    assert_eq!(objects(&cluster, &["history"]), [message.clone()]);
+    assert_eq!(objects(&cluster, &["history"]), slice::from_ref(&message));
     cluster.run(&["login", "bob"]).ok();
     assert_eq!(objects(&cluster, &["receive"]), [message]);
     cluster.wait_until_healthy();
