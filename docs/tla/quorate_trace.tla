@@ -205,13 +205,14 @@ TraceAppend(n, l) ==
     /\ AppendEntries(n, Entries(l))
     /\ UNCHANGED received
 
-Leads(t, n) == Holds("a leader of the term", led[t].by # {} /\ n \notin led[t].by)
+Leads(t, n) ==
+    /\ Holds("a leader of the term", led[t].by # {} /\ n \notin led[t].by)
+    /\ Holds("a term that is not over", t >= Term(n))
 
 (* Entries, or none, of a leader's message; `i` is the last index up to which they were taken. *)
 TraceTake(n, l) ==
     LET sent == led[l.t].log
     IN /\ Leads(l.t, n)
-       /\ Holds("a term that is not over", l.t >= Term(n))
        /\ Holds("a commit index that the leader has", l.c <= led[l.t].commit)
        /\ Is("previous entry in the leader's log", l.pt, TermAt(sent, l.p))
        /\ Is("entries in the leader's log", Entries(l), SubSeq(sent, l.p + 1, l.i))
