@@ -5,15 +5,18 @@
 (* what the node shows afterwards: `line` walks on only if quorate.tla allows  *)
 (* that action now, and it leads there. README.md says how to run it.          *)
 (*                                                                            *)
-(* Two things are finer here than in quorate.tla. A node has several writes    *)
-(* under way, which end in order. And a reply counts when it is received, so   *)
-(* that what a leader or a candidate knows is less than what was sent.         *)
+(* Three things are finer here than in quorate.tla. A node has several writes  *)
+(* under way, which end in order. A reply counts when it is received, so that  *)
+(* a leader or a candidate knows less than what was sent. And a candidate that *)
+(* steps down in its term may still send its vote request afterwards.          *)
 EXTENDS quorate, trace_data
 
 VARIABLES
     line,       \* the number of the next line of the trace
     writes,     \* writes[n]: writes that are not durable, each with its number, with what the
                 \* disk holds after it, and up to where that is still what the node has in memory
+    asked,      \* asked[n]: the vote request of the last campaign of n, sent or not
+    left,       \* the vote requests that have left
     votes,      \* votes[n]: the voters whose votes candidate n has received
     pregrants,  \* pre-votes that were granted: term, voter, candidate
     known,      \* known[n][m]: what leader n knows to be on the disk of m
@@ -126,6 +129,18 @@ AskAgain(n) ==
     /\ UNCHANGED <<hs, log, role, verified, commit, hears, durable>>
     /\ UNCHANGED <<disk, led, facts, time, ghosts, received>>
 
+(* The vote request of node n in a message that leaves. *)
+RequestIn(n, m) ==
+    [term |-> m[2], from |-> n, transfer |-> m[5], lastTerm |-> m[4], lastIndex |-> m[3]]
+
+(* A candidate that has just begun its campaign asks with the end of its log. The request is    *)
+(* in the outbox from then on, and stays there while the node is in the term.                  *)
+Asked(n, l) ==
+    IF l.a \in {"Timeout", "WinPreVote", "TakeOver"} /\ role'[n] \in {"Candidate", "Successor"}
+    THEN [term |-> hs'[n].term, from |-> n, transfer |-> role'[n] = "Successor",
+          lastTerm |-> Last(log[n]), lastIndex |-> Len(log[n])]
+    ELSE asked[n]
+
 Campaign(n, action) ==
     /\ action
     /\ votes' = [votes EXCEPT ![n] = {}]
@@ -134,7 +149,7 @@ Campaign(n, action) ==
 TraceVote(n, l) ==
     LET request == [term |-> l.t, from |-> l.f, transfer |-> l.x, lastTerm |-> l.lt,
                     lastIndex |-> l.i]
-    IN /\ Holds("a request that was sent", request \in requests)
+    IN /\ Holds("a request that was sent", request \in left)
        /\ Holds("a voter that has no other vote in the term",
                 l.t > Term(n) \/ HasNoOtherVote(hs[n].vote, l.f))
        /\ Holds("a log that is up to date", IsUpToDate(l.lt, l.i, log[n]))
@@ -190,13 +205,14 @@ TraceAppend(n, l) ==
     /\ AppendEntries(n, Entries(l))
     /\ UNCHANGED received
 
-Leads(t, n) == Holds("a leader of the term", led[t].by # {} /\ n \notin led[t].by)
+Leads(t, n) ==
+    /\ Holds("a leader of the term", led[t].by # {} /\ n \notin led[t].by)
+    /\ Holds("a term that is not over", t >= Term(n))
 
 (* Entries, or none, of a leader's message; `i` is the last index up to which they were taken. *)
 TraceTake(n, l) ==
     LET sent == led[l.t].log
     IN /\ Leads(l.t, n)
-       /\ Holds("a term that is not over", l.t >= Term(n))
        /\ Holds("a commit index that the leader has", l.c <= led[l.t].commit)
        /\ Is("previous entry in the leader's log", l.pt, TermAt(sent, l.p))
        /\ Is("entries in the leader's log", Entries(l), SubSeq(sent, l.p + 1, l.i))
@@ -213,7 +229,7 @@ Contact(n, l) ==
     /\ TakeEntries(n, l.t, 0, 0)
     /\ UNCHANGED received
 
-(* What is committed equals the leader's log, whether or not this node still has it             *)
+(* The committed entries equal the leader's, whether or not this node still has them           *)
 (* (`prev.index` before the base in Follower::on_append_entries).                              *)
 VerifyCommitted(n, l) ==
     /\ Holds("committed entries that the leader has",
@@ -388,7 +404,7 @@ MayAnswer(n, name, index) ==
 Answer(n, l) == UNCHANGED unchanged /\ MayAnswer(n, l.q, l.i)
 
 -------------------------------------------------------------------------------
-(* What a node shows after a step. *)
+(* The state and the messages that a node shows after a step. *)
 
 Shows(n, s) ==
     /\ Is("term", s[1], hs'[n].term)
@@ -403,9 +419,9 @@ Shows(n, s) ==
 (* A message leaves node n. *)
 Leaves(n, m) ==
     CASE m[1] = "request" ->
-            Holds("a vote request whose vote is durable",
-                  [term |-> m[2], from |-> n, transfer |-> m[5], lastTerm |-> m[4],
-                   lastIndex |-> m[3]] \in requests')
+            /\ Is("vote request of the campaign", RequestIn(n, m), asked'[n])
+            /\ Holds("a vote request whose vote is durable",
+                     MayReveal([term |-> m[2], vote |-> n], disk'[n].hs))
       [] m[1] = "grant" ->
             Holds("a vote that is durable", [term |-> m[2], voter |-> n, for |-> m[3]] \in grants')
       [] m[1] = "ack" ->
@@ -415,6 +431,12 @@ Leaves(n, m) ==
             /\ Holds("a reply about durable entries", m[4] <= acked'[m[2]][n])
             /\ Holds("a reply about entries of the leader", m[5] <= verified'[n])
       [] m[1] = "index" -> MayAnswer(n, m[2], m[3])
+
+(* The vote requests that leave in the step. *)
+Requests(n, l) ==
+    IF Has(l, "o")
+    THEN {RequestIn(n, l.o[k]) : k \in {j \in 1..Len(l.o) : l.o[j][1] = "request"}}
+    ELSE {}
 
 (* Every change of the hard state and of the log is in a write. *)
 IsWritten(n) ==
@@ -476,6 +498,8 @@ Step ==
           /\ Explains(n, l)
           /\ writes' = [writes EXCEPT ![n] =
                             IF Has(l, "w") THEN Submit(n, UnderWay(n, l), l.w) ELSE UnderWay(n, l)]
+          /\ asked' = [asked EXCEPT ![n] = Asked(n, l)]
+          /\ left' = left \cup Requests(n, l)
           /\ IF Has(l, "s") THEN Shows(n, l.s) /\ IsWritten(n) ELSE TRUE
           /\ IF Has(l, "o") THEN \A k \in 1..Len(l.o) : Leaves(n, l.o[k]) ELSE TRUE
     /\ line' = line + 1
@@ -497,12 +521,14 @@ Refuse ==
     /\ IF TLCGet(1) = line THEN FALSE
        ELSE /\ PrintT(<<"REFUSED", line, Trace[line], Shown(Trace[line].n)>>)
             /\ FALSE
-    /\ UNCHANGED <<unchanged, line, writes>>
+    /\ UNCHANGED <<unchanged, line, writes, asked, left>>
 
 TraceInit ==
     /\ Init
     /\ line = 1
     /\ writes = [n \in Nodes |-> <<>>]
+    /\ asked = [n \in Nodes |-> Nil]
+    /\ left = {}
     /\ votes = [n \in Nodes |-> {}]
     /\ pregrants = {}
     /\ known = [n \in Nodes |-> None]

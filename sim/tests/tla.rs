@@ -92,3 +92,11 @@ fn a_trace_is_the_same_each_time_and_has_lines_for_every_node() {
         assert!(module.text.contains(&format!("[a |-> \"Begin\", n |-> {node}")), "n{node}");
     }
 }
+
+#[test]
+fn a_trace_ends_where_a_node_has_lost_its_disk() {
+    let module = trace("reads", 19);
+    let end = module.left_out.expect("the run has a lost disk");
+    assert!(end.contains("n3 has lost its disk"), "{end}");
+    assert!(module.lines < LINES, "{} lines", module.lines);
+}

@@ -11,6 +11,8 @@ pub(super) struct Knowledge {
     /// The number of starts, and whether the node has stepped since the last one.
     pub(super) starts: u64,
     pub(super) has_stepped: bool,
+    /// Whether the node's disk has reported a write as durable.
+    pub(super) has_written: bool,
     /// The last contact with a leader, if the spec has the node hear one.
     pub(super) heard: Option<Instant>,
     /// The end of the vote lease.

@@ -62,6 +62,7 @@ fn on_input(lines: &mut StepLines<'_>) {
     match &lines.step.input {
         Input::Message(message) => on_message(lines, message),
         Input::Persisted(write) => {
+            lines.trace.known(lines.node).has_written = true;
             lines.add(Line::new("Persist", lines.node).with("i", write.0));
         }
         Input::SnapshotReceived { meta } => on_snapshot(lines, meta.last),

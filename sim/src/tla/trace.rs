@@ -136,9 +136,12 @@ impl TlaTrace {
         if first_record > 0 {
             return Some("has a recording that begins later than its start".to_owned());
         }
-        let is_first = self.state.known(node).starts == 0;
-        if is_first && (state.status.term > Term::ZERO || state.log.last().index > Index::ZERO) {
+        let is_empty = state.status.term == Term::ZERO && state.log.last().index == Index::ZERO;
+        if self.state.known(node).starts == 0 && !is_empty {
             return Some("starts with a log from before the trace".to_owned());
+        }
+        if self.state.known(node).has_written && is_empty {
+            return Some("has lost its disk".to_owned());
         }
         self.state.known(node).start(state.status.vote_lease);
         let mut line = Line::new("Begin", node).with("s", shown(state.status, state.log));
