@@ -47,7 +47,7 @@ fn of_run(case: &Case, options: RunOptions, wanted: &TraceOptions) -> TlaModule 
     let cores: CoreSink = Arc::new(move |at, node, input| {
         let mut state = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (cores, trace) = &mut *state;
-        if at <= until && trace.lines() < lines {
+        if at <= until && trace.lines() < lines && !trace.has_ended() {
             cores.observe(at, node, input, |event| trace.observe(event));
         }
     });

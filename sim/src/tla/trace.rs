@@ -73,6 +73,11 @@ impl TlaTrace {
         self.left_out = found.map(|what| format!("{} s: {} {what}", event.at, event.node));
     }
 
+    /// Whether the trace has ended before the run, at something that the specification lacks.
+    pub fn has_ended(&self) -> bool {
+        self.left_out.is_some()
+    }
+
     /// The number of lines so far.
     #[must_use]
     pub fn lines(&self) -> usize {
