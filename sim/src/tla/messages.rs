@@ -29,10 +29,10 @@ pub(super) fn on_message(lines: &mut StepLines<'_>, message: &Message) {
             }
         }
         Body::RequestVote { last, transfer } => on_request_vote(lines, message, *last, *transfer),
-        Body::RequestVoteReply { granted: true, .. } => {
-            if lines.before.role == RoleName::Candidate && term == lines.before.term {
-                lines.add(Line::new("CountVote", lines.node).with("f", from.0));
-            }
+        Body::RequestVoteReply { granted: true, .. }
+            if lines.before.role == RoleName::Candidate && term == lines.before.term =>
+        {
+            lines.add(Line::new("CountVote", lines.node).with("f", from.0));
         }
         Body::Heartbeat(heartbeat) => {
             on_heartbeat(lines, message, heartbeat.round, heartbeat.committed);
@@ -46,10 +46,10 @@ pub(super) fn on_message(lines: &mut StepLines<'_>, message: &Message) {
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
         | Body::InstallSnapshotReply { matched } => on_reply(lines, message, *matched, 0),
         Body::HeartbeatReply { round, matched, .. } => on_reply(lines, message, *matched, *round),
-        Body::ReadIndex { start_id, ticket } => {
-            if lines.before.role == RoleName::Leader && term == lines.before.term {
-                reads::begin_for_peer(lines, from, *start_id, *ticket);
-            }
+        Body::ReadIndex { start_id, ticket }
+            if lines.before.role == RoleName::Leader && term == lines.before.term =>
+        {
+            reads::begin_for_peer(lines, from, *start_id, *ticket);
         }
         _ => {}
     }
