@@ -191,6 +191,11 @@ const SEEDS: &[Seed] = &[
         seed: 43172,
         bug: "the check of stops expected a sole voter to survive an entry that no read returned",
     },
+    Seed {
+        profile: "default",
+        seed: 53014,
+        bug: "the check of uncertain nodes allowed no campaign while the certainty becomes durable",
+    },
 ];
 
 #[test]

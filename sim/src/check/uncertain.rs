@@ -50,11 +50,17 @@ impl Rule for Uncertain {
     }
 
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
-        let is_uncertain = status.is_uncertain || known.model.of(status.id).is_uncertain();
-        if !is_uncertain || status.role == RoleName::Follower {
+        let Status { id, role, term, .. } = status;
+        // A candidate may be certain before its disk is. Nothing of it leaves until then, so it
+        // cannot become the leader.
+        let is_uncertain = match role {
+            RoleName::Follower => false,
+            RoleName::PreCandidate | RoleName::Candidate => status.is_uncertain,
+            RoleName::Leader => status.is_uncertain || known.model.of(*id).is_uncertain(),
+        };
+        if !is_uncertain {
             return Ok(());
         }
-        let Status { id, role, term, .. } = status;
         S38.violated(format!("{id} is uncertain, but its role in term {term} is {role}"))
     }
 

@@ -84,7 +84,11 @@ crate::forgeries! {
 
     S38 an_uncertain_node_campaigns on rolled_back
     "n3 is uncertain, but its role in term t1 is pre-candidate"
-    |stage| stage.changes_status(3, |status| status.role = RoleName::PreCandidate)
+    |stage| {
+        stage.changes_status(3, |status| {
+            (status.role, status.is_uncertain) = (RoleName::PreCandidate, true);
+        });
+    }
 
     S38 an_uncertain_node_requests_a_pre_vote on rolled_back
     "n3 is uncertain, but sends PreVote to n4 in term t1"
