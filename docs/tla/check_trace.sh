@@ -21,6 +21,7 @@ cp "$here"/quorate.tla "$here"/quorate_trace.tla "$here"/quorate_trace.cfg "$scr
 failed=0
 for file in "$@"; do
     cp -- "$file" "$scratch/trace_data.tla"
+    # TLC fails if it refuses a trace: the report says what happened.
     report="$(cd "$scratch" && nice -n 10 java "-Djava.io.tmpdir=$scratch" -Xss64m -Xmx2g \
         -XX:+UseSerialGC -cp "$jar" tlc2.TLC -workers 1 -deadlock \
         -metadir "$scratch/states" quorate_trace 2>&1)" || true
