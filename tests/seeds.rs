@@ -196,6 +196,16 @@ const SEEDS: &[Seed] = &[
         seed: 53014,
         bug: "the check of uncertain nodes allowed no campaign while the certainty becomes durable",
     },
+    Seed {
+        profile: "damage",
+        seed: 60333,
+        bug: "a repair waited for the content of entries that a start had dropped from the log",
+    },
+    Seed {
+        profile: "default",
+        seed: 60796,
+        bug: "a snapshot for which the disk was full was not taken again without further entries",
+    },
 ];
 
 #[test]

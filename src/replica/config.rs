@@ -30,7 +30,8 @@ pub struct ReplicaConfig {
     pub parts_inflight_max: usize,
     /// The time without a reply after which a receiver requests a snapshot part again.
     pub part_timeout: Duration,
-    /// The period after which a node tries again to write to a full disk.
+    /// The period after which a node tries again to write to a full disk, or to take a snapshot
+    /// that it could not read or write.
     pub space_retry: Duration,
     /// The period in which the node reads everything durable again, to find damage and have it
     /// repaired while other nodes have what was lost. The reads are spread evenly over the period.

@@ -24,8 +24,7 @@ pub enum Input {
     /// The next bytes of the frozen view; fewer than requested only at its end.
     ViewRead(Vec<u8>),
     /// The worker cannot freeze a view now, or the rest of the view cannot be read. The node
-    /// abandons the snapshot, and takes the next one once as many entries were applied again as the
-    /// configuration requires.
+    /// abandons the snapshot, and takes another one after `ReplicaConfig::space_retry`.
     ViewFailed,
     /// Users propose commands, in this order, each encoded by `Request::encode`. Each ends in
     /// exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`; with

@@ -320,7 +320,7 @@ impl Node {
                 self.snapshots.on_viewed(self.now, bytes, storage, events);
             }
             Input::ViewFailed => {
-                self.snapshots.abandon_own(&mut self.storage, &mut self.events);
+                self.snapshots.on_view_failed(self.now, &mut self.storage, &mut self.events);
             }
             Input::Propose(proposals) => {
                 proposals.iter().for_each(|proposal| self.requests.propose(proposal.tag));
@@ -559,7 +559,7 @@ impl Node {
                     self.fetches.remove(&id).expect("only requested entries are fetched");
                 self.inputs.push_back(raft::Input::Fetched { consumer, entries });
             }
-            Event::Damaged(entries) => self.inputs.push_back(raft::Input::Damaged(entries)),
+            Event::Damaged(entries) => self.on_damaged(entries),
             Event::DamagedHeaders(damage) => self.outputs.push(Output::DamagedHeaders(damage)),
             Event::Repaired(ids) => self.inputs.push_back(raft::Input::Repaired(ids)),
             Event::Scrubbed { bytes, pass_ended } => {

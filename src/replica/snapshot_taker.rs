@@ -16,6 +16,8 @@ pub(crate) struct SnapshotTaker {
     bytes_max: u64,
     /// Whether a peer or an operator requested a snapshot that has not been started yet.
     demanded: bool,
+    /// The time at which a failed snapshot is requested again; [`Instant::NEVER`] if none failed.
+    retry_at: Instant,
     /// The last index of the last snapshot.
     last: Index,
 }
@@ -58,6 +60,7 @@ impl SnapshotTaker {
             entries_max,
             bytes_max,
             demanded: false,
+            retry_at: Instant::NEVER,
             last,
         }
     }
@@ -72,6 +75,21 @@ impl SnapshotTaker {
     /// because one in progress may cover only an earlier index.
     pub(crate) fn demand(&mut self) {
         self.demanded = true;
+    }
+
+    /// Handles a failure to read or write the snapshot in progress: it ends, and is demanded again
+    /// at `retry_at`, before further entries make the next one due.
+    pub(crate) fn failed(&mut self, retry_at: Instant) {
+        self.end();
+        self.retry_at = retry_at;
+    }
+
+    /// Demands a snapshot in place of a failed one, if that is due.
+    pub(crate) fn retry(&mut self, now: Instant) {
+        if now >= self.retry_at {
+            self.retry_at = Instant::NEVER;
+            self.demanded = true;
+        }
     }
 
     /// Returns true if the node should request a view now. While the node `serves` a snapshot to a
@@ -164,11 +182,12 @@ impl SnapshotTaker {
         matches!(self.stage, Stage::WantsBytes(_) | Stage::Reading(_) | Stage::Writing)
     }
 
-    /// Returns the time from which the next bytes may be requested.
+    /// Returns the time from which the next bytes may be requested, or a failed snapshot is
+    /// demanded again.
     pub(crate) fn deadline(&self) -> Instant {
         match self.stage {
-            Stage::WantsBytes(_) => self.rate.ready_at(),
-            _ => Instant::NEVER,
+            Stage::WantsBytes(_) => self.rate.ready_at().min(self.retry_at),
+            _ => self.retry_at,
         }
     }
 }
@@ -223,6 +242,27 @@ mod tests {
         freeze(&mut taker);
         taker.end();
         assert!(!taker.start(false), "no further snapshot is requested");
+    }
+
+    #[test]
+    fn a_failed_snapshot_is_taken_again_without_further_entries() {
+        let mut taker = taker();
+        taker.demand();
+        assert!(taker.start(false));
+        freeze(&mut taker);
+        let at = Instant(1_000_000_000);
+        taker.failed(at);
+        taker.retry(Instant(at.0 - 1));
+        assert!(!taker.start(false), "the disk gets time to recover");
+        assert_eq!(taker.deadline(), at);
+        taker.retry(at);
+        assert_eq!(taker.deadline(), Instant::NEVER, "nothing more to wait for");
+        assert!(taker.start(false));
+        freeze(&mut taker);
+        taker.written(Index(9));
+        assert!(taker.set_last(Index(9)));
+        taker.retry(Instant(at.0 * 2));
+        assert!(!taker.start(false), "one retry for each failure");
     }
 
     #[test]

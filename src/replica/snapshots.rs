@@ -9,7 +9,7 @@ use crate::replica::output::Output;
 use crate::replica::snapshot_receiver::SnapshotReceiver;
 use crate::replica::snapshot_sender::{PartRequest, SnapshotSender};
 use crate::replica::snapshot_taker::SnapshotTaker;
-use crate::storage::{Event, PartOutcome, SnapshotEvent, Storage, StorageError};
+use crate::storage::{AbandonReason, Event, PartOutcome, SnapshotEvent, Storage, StorageError};
 use crate::types::{
     Entry, EntryId, Index, Instant, Membership, NodeId, Packet, Root, SnapshotMeta, SnapshotPart,
     SnapshotTransfer, SnapshotTransferBody,
@@ -29,6 +29,8 @@ pub(crate) struct Snapshots {
     /// Whether a kept snapshot is damaged, and no other one was begun since.
     must_replace: bool,
     repair_patience: Duration,
+    /// How long the node waits before it takes a failed snapshot again.
+    retry_after: Duration,
     /// The numbers of snapshots taken and received since the node's start.
     pub(crate) counts: (u64, u64),
 }
@@ -60,6 +62,7 @@ impl Snapshots {
             damaged_since: None,
             must_replace: false,
             repair_patience: config.raft.election_timeout_max * 2,
+            retry_after: config.space_retry,
             counts: (0, 0),
         }
     }
@@ -109,6 +112,7 @@ impl Snapshots {
         events: &mut Vec<Event>,
         outputs: &mut Vec<Output>,
     ) {
+        self.taker.retry(now);
         if is_usable && self.taker.start(self.sender.is_busy()) {
             outputs.push(Output::FreezeView);
         }
@@ -173,8 +177,18 @@ impl Snapshots {
         }
     }
 
-    /// Abandons the snapshot that is being taken, because its view cannot be frozen or read, or
-    /// because the state has diverged.
+    /// Handles a view that cannot be frozen or read.
+    pub(crate) fn on_view_failed(
+        &mut self,
+        now: Instant,
+        storage: &mut Storage,
+        events: &mut Vec<Event>,
+    ) {
+        self.abandon_own(storage, events);
+        self.taker.failed(now.after(self.retry_after));
+    }
+
+    /// Abandons the snapshot that is being taken.
     pub(crate) fn abandon_own(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
         // Before the view is frozen, the store writes no own snapshot, and may be receiving one.
         if self.taker.is_writing() {
@@ -239,7 +253,13 @@ impl Snapshots {
             SnapshotEvent::Abandoned { last, .. } if self.receiver.last() == Some(last) => {
                 self.receiver.end();
             }
-            SnapshotEvent::Abandoned { .. } => self.taker.end(),
+            SnapshotEvent::Abandoned { reason, .. } => match reason {
+                // The next one would fail, too.
+                AbandonReason::Superseded | AbandonReason::TooLarge => self.taker.end(),
+                AbandonReason::Full | AbandonReason::Damaged(_) => {
+                    self.taker.failed(now.after(self.retry_after));
+                }
+            },
             SnapshotEvent::Part { root, part, bytes } => {
                 return Some(SnapshotProgress::Served(self.served(now, root, part, Some(bytes))));
             }

@@ -1,11 +1,23 @@
-//! Damage that no other node can repair.
+//! Damage to entries of the log.
 
 use crate::quorum::is_quorum;
+use crate::raft;
 use crate::replica::node::Node;
 use crate::storage::{ErrorCause, StorageError};
-use crate::types::Index;
+use crate::types::{DamagedEntry, Index};
 
 impl Node {
+    /// Handles damage that the store has found. It may be in entries that the log does not have any
+    /// more, because a snapshot covers them, but whose sectors a repair of later entries needs: the
+    /// store must know then that nobody needs their content.
+    pub(super) fn on_damaged(&mut self, entries: Vec<DamagedEntry>) {
+        let base = self.raft.log().base().index;
+        if entries.iter().any(|damaged| damaged.id.index <= base) {
+            self.storage.compact(base, &mut self.events);
+        }
+        self.inputs.push_back(raft::Input::Damaged(entries));
+    }
+
     /// Returns the error about the first entry after the snapshot that this node has neither on its
     /// disk nor in memory, nor passed to the state machine, if it alone is a quorum: no other node
     /// has to have the entry. A snapshot replaces an entry that it has applied.
