@@ -11,8 +11,8 @@ pub(super) struct RoleHistory {
 }
 
 impl RoleHistory {
-    /// Records a change at `now`; its age is not used. Forgets the earliest one if there are too
-    /// many.
+    /// Records a change at `now`; its `age` is ignored. Keeps the latest [`RoleChange::KEPT_MAX`]
+    /// changes.
     pub(super) fn record(&mut self, now: Instant, change: RoleChange) {
         self.changes.truncate(RoleChange::KEPT_MAX - 1);
         self.changes.push_front((now, change));

@@ -20,6 +20,10 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// Reads the superblock, and lists the segments.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFormatted`] without a superblock; another [`OpenError`] if no two copies of
+    /// it are equal, the directory cannot be listed, or a segment number is out of range.
     pub(crate) fn read(disk: &mut impl Disk) -> Result<Directory, OpenError> {
         let files = list(disk)?;
         if !files.iter().any(|(file, _)| *file == FileName::Superblock) {

@@ -43,7 +43,7 @@ impl Costs {
     pub(super) fn transfer_time(&self, volume: Volume, config: &Config) -> Duration {
         let Volume { entries, entry_bytes, snapshot_bytes } = volume;
         let pieces = |count_max: usize, bytes_max: usize| {
-            // Two adjacent pieces together exceed the count or the bytes that one piece may have.
+            // A piece has the maximum count, or exceeds the bytes together with the next piece.
             let by_count = entries / count_max as u64;
             let by_bytes = 2 * entry_bytes / bytes_max as u64;
             count(by_count.saturating_add(by_bytes).saturating_add(1).min(entries))

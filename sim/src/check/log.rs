@@ -133,9 +133,9 @@ impl Log {
         self.extend_from(committed, last);
     }
 
-    /// Whether a node's log has the same ids in the same order, and the same last membership. If
-    /// the node lacks the content of a damaged membership entry, the last membership that it knows
-    /// is compared.
+    /// Whether a node's log has the same ids from its base on, and the same last membership. If the
+    /// node lacks the content of a damaged membership entry, the last membership that it knows is
+    /// compared.
     pub(super) fn matches(&self, log: &QuorateLog) -> bool {
         let is_unknown = log.has_unknown_membership();
         let known_at = if is_unknown { log.membership_index() } else { log.last().index };

@@ -58,7 +58,7 @@ impl Rule for MembershipSteps {
         ))
     }
 
-    /// Checks a write that the model contains: each membership must be a safe step from the
+    /// Checks a write after the model applied it: each membership must be a safe step from the
     /// membership before it in the log.
     fn submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
         let Some(first) = write.entries.first() else { return Ok(()) };
@@ -169,8 +169,8 @@ fn check_follows(
 }
 
 /// Checks that a leader makes a staged membership, at index `at`, joint only once each new voter
-/// has the log up to there on its disk (thesis §4.2.1). A voter that comes back after a suspension
-/// may have caught up before the change was staged.
+/// has the log up to `at` on its disk (thesis §4.2.1). Not checked if voters may be suspended: one
+/// that returns may have caught up before the change was staged.
 fn check_caught_up(
     known: &Known,
     id: NodeId,

@@ -1,11 +1,11 @@
 //! The safety and liveness checks: invariants that hold at every moment of a run, and the progress
-//! of the core in the stabilization phase.
+//! of the core nodes in the stabilization phase.
 //!
-//! The checks observe a run from outside. The facts that several of them read are in one place, the
-//! knowledge (`known.rs`), which models each node's disk and memory from the writes that the node
-//! submits. Rules compare the node's messages and status with it. The model stores the id of the
-//! last entry of each run of equal terms in a log, so the cost of an event grows with the number of
-//! elections in a run and hardly with the number of entries.
+//! The checks observe a run from outside. The facts that several of them read are in one place,
+//! `known.rs`, which models each node's disk and memory from the writes that the node submits. The
+//! rules compare the node's messages and status with this model. It stores the id of the last entry
+//! of each run of equal terms in a log, so the cost of an event grows with the number of elections
+//! in a run and hardly with the number of entries.
 
 mod append;
 mod apply;

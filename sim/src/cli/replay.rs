@@ -39,7 +39,7 @@ impl Replay {
         }
     }
 
-    /// Returns the run of `seed` with the same profile and search strategy.
+    /// Returns the run of `seed` with the profile and search strategy of `seed_options`.
     pub(crate) fn of_seed(program: &Program, seed: u64, seed_options: SeedOptions) -> Replay {
         let options = program.options(seed_options);
         let case = panics::silenced(|| Case::of_seed(seed, &options));

@@ -1,4 +1,4 @@
-//! Runs the jobs of a lane, on whichever thread calls it.
+//! Runs the jobs of a lane, on the calling thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,15 +25,16 @@ pub(super) type Job<T> = (T, Stopwatch);
 /// The function that executes one job of a lane, and returns its event.
 type Work<T> = Box<dyn FnMut(T, Stopwatch) -> Event + Send>;
 
-/// Executes jobs. Its fields are dropped in their order: the work, which holds the open directory,
-/// is dropped before the sender, because the server reports that the node has stopped, and the
-/// directory is unlocked, once the last sender is gone.
+/// Executes jobs. The order of the fields matters: `work`, which holds the open directory, must be
+/// dropped before `events`, because the server reports the node as stopped, and its directory as
+/// unlocked, once the last sender is gone.
 pub(super) struct JobRunner<T> {
-    /// The work; none once it has panicked.
+    /// The work; `None` once it has panicked.
     work: Arc<Mutex<Option<Work<T>>>>,
     events: UnboundedSender<Vec<Event>>,
     counts: Arc<Counts>,
     pub(super) name: &'static str,
+    /// The position of the lane's queue depth in the metrics.
     number: usize,
 }
 

@@ -22,14 +22,14 @@ pub struct SnapshotConfig {
     /// The maximum number of parts of a received snapshot that are requested or being written at
     /// once.
     pub window: u32,
-    /// The number of received chunks after which a sync makes them durable: the most chunks that a
-    /// crash can lose.
+    /// The number of received chunks after which a sync makes them durable. A crash loses at most
+    /// `sync_chunks + window` chunks.
     pub sync_chunks: u32,
     /// The maximum number of chunks that are read for peers at once. Further requests are dropped,
     /// because a peer repeats them.
     pub serving_max: u32,
     /// The maximum size of a manifest, in bytes. A manifest has 32 bytes for each chunk and is held
-    /// in memory, so that this limits the size of a snapshot.
+    /// in memory, so this also limits the size of a snapshot.
     pub manifest_bytes_max: u32,
 }
 
@@ -58,7 +58,7 @@ pub enum SnapshotEvent {
         /// The verified bytes of the part.
         bytes: Arc<[u8]>,
     },
-    /// A part that a peer requested is not available on this node, or not any more.
+    /// A part that a peer requested is not, or no longer, available on this node.
     PartUnavailable {
         /// The root hash of the snapshot.
         root: Root,
@@ -103,7 +103,7 @@ pub(crate) enum Purpose {
     Scrub,
 }
 
-/// An operation of snapshots that is not completed yet.
+/// A snapshot operation that is not completed yet.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingOperation {
     pub(crate) purpose: Purpose,
@@ -113,7 +113,7 @@ pub(crate) struct PendingOperation {
 /// The kind of an operation, which decides how its failure is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OperationKind {
-    /// Reads a file: bytes that cannot be read are damaged.
+    /// Reads a file: bytes that cannot be read count as damaged.
     Read,
     /// Creates, writes, syncs or renames a file: the file system may be full.
     Write,
@@ -160,13 +160,13 @@ impl Common {
         purpose: Purpose,
         action: FileAction,
     ) {
-        let verb = match &action {
+        let kind = match &action {
             FileAction::Read { .. } => OperationKind::Read,
             FileAction::Remove { .. } | FileAction::SyncDirectory => OperationKind::Remove,
             _ => OperationKind::Write,
         };
         let id = operations.request(Owner::Snapshots, Lane::Bulk, action);
-        let before = self.pending.insert(id, PendingOperation { purpose, kind: verb });
+        let before = self.pending.insert(id, PendingOperation { purpose, kind });
         assert!(before.is_none(), "an operation has one purpose");
     }
 
@@ -180,7 +180,7 @@ impl Common {
         }
     }
 
-    /// Requests the writes of header and manifest at their places in the file.
+    /// Requests the writes of the header and the manifest, each at its offset in the partial file.
     pub(crate) fn write_frame(&mut self, operations: &mut Operations, manifest: &Manifest) {
         let file = FileName::PartialSnapshot(manifest.meta().last.index);
         let mut offset = manifest.file_offset();

@@ -61,7 +61,7 @@ fn texts(out: &str) -> Vec<String> {
 }
 
 /// Returns the id of a follower.
-fn backup(cluster: &Cluster) -> u64 {
+fn follower(cluster: &Cluster) -> u64 {
     let leader = cluster.leader();
     cluster.ids().into_iter().find(|id| *id != leader).expect("there are three nodes")
 }
@@ -98,10 +98,10 @@ fn the_traffic_has_heartbeats_votes_appends_and_forwarded_requests() {
     // A client that reaches only a follower is served, because the follower forwards its request.
     eventually("a follower forwards a request", || {
         let (leader, before) = (cluster.leader(), forwarded());
-        let backup =
+        let follower =
             cluster.ids().into_iter().find(|id| *id != leader).expect("there are three nodes");
         cluster.network.cut(Caller::Client, leader);
-        cluster.run_at(&[backup], &["--as", "ann", "send", "bob", text]).ok();
+        cluster.run_at(&[follower], &["--as", "ann", "send", "bob", text]).ok();
         cluster.network.heal();
         forwarded() > before
     });
@@ -259,18 +259,18 @@ fn nodes_are_added_and_removed_while_clients_send() {
 #[test]
 fn a_follower_answers_reads_and_reports_their_age() {
     let mut cluster = with_accounts(WITH_TLS);
-    let backup = backup(&cluster);
-    let name = format!("n{backup}");
+    let follower = follower(&cluster);
+    let name = format!("n{follower}");
     // Whether the answer has ann, and its maximum age in milliseconds; `None` if it is up to date.
     let age = |cluster: &Cluster| {
-        let output = cluster.run_at(&[backup], &["list", "--at", &name, "--timeout", "30s"]).ok();
+        let output = cluster.run_at(&[follower], &["list", "--at", &name, "--timeout", "30s"]).ok();
         let age = output.lines().next().and_then(|line| line.strip_prefix(&format!("at {name}: ")));
         let age = age.unwrap_or_else(|| panic!("the answer has no age: {output}"));
         let known = age.strip_prefix("at most ").and_then(|rest| rest.strip_suffix(" s old"));
         let known: Option<u64> = known.and_then(|age| age.replace('.', "").parse().ok());
         (output.contains("\nann\n"), known)
     };
-    let others: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != backup).collect();
+    let others: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != follower).collect();
     eventually("without the others it answers with a growing age", || {
         eventually("the follower has ann and knows the age", || {
             let (has_ann, known) = age(&cluster);
@@ -291,14 +291,14 @@ fn a_follower_answers_reads_and_reports_their_age() {
     });
     eventually("the age exceeds the limit", || age(&cluster).1 > Some(100));
     let fresh = ["list", "--at", &name, "--within", "0.1s", "--timeout", "2s"];
-    cluster.run_at(&[backup], &fresh).fails_with(3, "not executed before the deadline");
+    cluster.run_at(&[follower], &fresh).fails_with(3, "not executed before the deadline");
     cluster
-        .run_at(&[backup], &["list", "--timeout", "2s"])
+        .run_at(&[follower], &["list", "--timeout", "2s"])
         .fails_with(3, "not executed before the deadline");
     // After a restart it knows neither a leader nor an age.
-    cluster.kill(backup);
-    cluster.serve(backup);
-    let output = cluster.run_at(&[backup], &["list", "--at", &name, "--timeout", "16s"]);
+    cluster.kill(follower);
+    cluster.serve(follower);
+    let output = cluster.run_at(&[follower], &["list", "--at", &name, "--timeout", "16s"]);
     output.prints(0, &format!("at {name}: of any age"));
     assert!(output.out.contains("\nann\n"), "{output:?}");
 }
@@ -371,7 +371,7 @@ fn tls_config(cluster: &Cluster, directory: &str, principal: &Principal) -> TlsC
     Directory::open(path).expect("the file exists").config(principal)
 }
 
-/// The reason for which a certificate of another authority is refused.
+/// The reason for which a certificate of another authority is rejected.
 const ISSUER: &str = "no trusted authority of its role has issued the certificate";
 
 #[test]

@@ -1,5 +1,5 @@
-//! Decides registers with appends, if every text that is read shows which operations made it, or at
-//! least what each of them appended.
+//! Decides whether a register with appends is linearizable, if every text that is read shows which
+//! operations made it, or at least what each of them appended.
 
 use crate::value::{Value, ValueId};
 use crate::zones::call::{Action, Call};
@@ -9,13 +9,13 @@ use crate::zones::conflict::{CallId, Conflict, Violation, ZoneResult};
 use crate::zones::repeats::Repeats;
 use crate::zones::tokens::Tokens;
 
-/// Decides a register with the initial value `init`; `data` contains the value of each id.
+/// Checks the calls of a register with the initial value `init`; `data` has the value of each id.
 ///
 /// Between two writes the text only grows, so all reads of it are prefixes of the longest read. An
 /// append that no operation observed may take effect anywhere before the next write, like an
-/// unobserved write. Where several operations appended the same text, the history is not
-/// linearizable if it is so for every assignment of these appends to the places of their text, and
-/// linearizable if it is so for one assignment. A text that was both appended and written counts as
+/// unobserved write. If several operations appended the same text, the history is linearizable if
+/// an assignment of these appends to the places of their text is found that is, not linearizable if
+/// none can exist, and ambiguous otherwise. A text that was both appended and written counts as
 /// written wherever a read text begins with it.
 pub(crate) fn decide(calls: &[Call], init: ValueId, data: &[Value]) -> ZoneResult {
     let Some(mut texts) = Texts::of(calls, init, data) else { return ZoneResult::Ambiguous };
@@ -35,8 +35,8 @@ pub(crate) fn decide(calls: &[Call], init: ValueId, data: &[Value]) -> ZoneResul
     }
 }
 
-/// The cluster of the initial value. The operation with number `n` has the cluster `n + 1`, of the
-/// text that it wrote, or made by appending.
+/// The cluster of the initial value. The call at position `n` has the cluster `n + 1`: the text
+/// that the call wrote, or made by appending.
 const FIRST: usize = 0;
 
 /// The texts of a register, and the clusters that they show.
@@ -46,7 +46,7 @@ struct Texts<'a> {
     repeats: Repeats,
     init: &'a Value,
     data: &'a [Value],
-    /// For each cluster, the longest text read that begins with its text, if any.
+    /// For each first cluster, one with which a read text begins: the longest such text.
     longest: Vec<Option<Longest<'a>>>,
     /// Whether a text that was read begins with one that was both written and appended.
     begins_ambiguously: bool,
@@ -56,7 +56,7 @@ struct Texts<'a> {
     ends: Vec<(usize, ClusterId)>,
 }
 
-/// The longest text that was read of those that begin with a cluster, which is no append.
+/// The longest of the texts read that begin with the same cluster, the initial value or a write.
 #[derive(Clone, Copy)]
 struct Longest<'a> {
     text: &'a str,
@@ -272,8 +272,8 @@ impl<'a> Texts<'a> {
         found.map(|place| ends[place].1).map_err(|_| Conflict::Unwritten(seen.read))
     }
 
-    /// Returns true if a text counts as written although it may have been appended to nothing. That
-    /// is excluded if the initial value was a text, or if an append to it made another beginning.
+    /// Returns true if a text that counts as written may instead have been appended to the empty
+    /// initial value: if that is empty, and no text that was read begins with another append to it.
     fn is_ambiguous(&self) -> bool {
         let appended = self.longest(FIRST).map_or(0, |longest| longest.text.len());
         self.begins_ambiguously && text_length(self.init) == 0 && appended == 0

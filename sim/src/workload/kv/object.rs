@@ -11,8 +11,8 @@ pub(super) fn object() -> Object {
     Object::new(Kv::default(), parse_operation, parse_result)
 }
 
-fn parse_operation(kv: &Kv, question: RequestBytes<'_>) -> Option<KvOp> {
-    let (RequestBytes::Command(bytes) | RequestBytes::Query(bytes)) = question;
+fn parse_operation(kv: &Kv, request: RequestBytes<'_>) -> Option<KvOp> {
+    let (RequestBytes::Command(bytes) | RequestBytes::Query(bytes)) = request;
     let (key, call) = match Operation::decode(bytes)? {
         Operation::Get { key } => (key, KvCall::Get),
         Operation::Put { key, value } => (key, KvCall::Put(intern(kv, value))),

@@ -116,8 +116,8 @@ impl Node {
         Ok(replica)
     }
 
-    /// The node fails to start. It refuses every start from then on if a fault has destroyed
-    /// durable data; if its disk is full or has just failed, it starts again later.
+    /// Handles a failed start: the node starts again later if its disk is full or has just failed,
+    /// and refuses every later start otherwise. Reports whether faults justify the refusal.
     fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run) {
         let (now, place) = (run.scheduler.now(), self.place);
         let failed = self.count_disk_faults(&mut run.observer);
@@ -138,8 +138,8 @@ impl Node {
         run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
     }
 
-    /// Begins the life of a process that has just been opened, from a disk that was `damaged` by
-    /// then.
+    /// Begins the life of a process that has just been opened; `damaged` says whether its disk had
+    /// lost data before.
     fn begin(&mut self, running: Running, exit: LastExit, damaged: bool, run: &mut Run) {
         let (now, observer) = (run.scheduler.now(), &mut run.observer);
         let (status, log) = (running.status, running.node.raft().log());
@@ -196,7 +196,7 @@ impl Node {
     }
 
     /// Returns true if faults justify that the process stops with this failure; `may_have_diverged`
-    /// says whether they may have made logs contradict each other.
+    /// says whether the faults may have made logs contradict each other.
     pub(crate) fn justifies_stop(
         &self,
         failure: &StorageError,
@@ -274,7 +274,7 @@ impl Node {
 }
 
 impl Running {
-    /// Shows the last step to the checks. Its input was a reply of the peer `replying`, if of one.
+    /// Passes the last step to the checks. If its input was a reply, `replying` is the sender.
     pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
         let (node, raft) = (self.status.id, self.node.raft());
         let (status, membership) = (&self.status, raft.membership());
@@ -288,7 +288,7 @@ impl Running {
     }
 }
 
-/// Returns the peer whose reply the input is, if it is one.
+/// Returns the sender of the reply that the input contains, if it contains one.
 pub(crate) fn replying_peer(input: &Input) -> Option<NodeId> {
     match input {
         Input::Packet(packet) => {

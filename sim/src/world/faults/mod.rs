@@ -1,5 +1,4 @@
-//! The faults of a run: its plan, the faults that are active, and what the cluster has lost by
-//! them.
+//! The faults of a run: its plan, the faults that are active, and the damage that they have done.
 
 pub(super) mod active_plan;
 pub(super) mod machine;
@@ -25,7 +24,7 @@ pub(super) struct Faults {
     pub(super) plan: ActivePlan,
     /// The state machines that may be wrong.
     pub(super) taint: Taint,
-    /// A node lost durable state that safety depends on: from then on the run only must not panic.
+    /// Whether durable state that safety depends on is lost: the checks are off from then on.
     pub(super) safety_lost: bool,
 }
 
@@ -43,7 +42,7 @@ impl Faults {
         self.safety_lost = true;
     }
 
-    /// Lets a fault of the plan strike links.
+    /// Applies a fault of the plan to links.
     pub(super) fn strike_links(
         &mut self,
         verb: &Verb,
@@ -68,7 +67,7 @@ impl Faults {
         }
     }
 
-    /// Lets a fault of the plan strike a node in a way in which no process can be struck.
+    /// Applies a fault of the plan that only a simulated node can have, not a real process.
     pub(super) fn strike_simulated(
         &mut self,
         verb: &Verb,
@@ -110,7 +109,7 @@ impl Faults {
         }
     }
 
-    /// Counts a fault that lasts, and begins its effect.
+    /// Counts a lasting fault, and begins its effect.
     pub(super) fn begin(&mut self, verb: &Verb, effect: Effect, cluster: &Cluster, run: &mut Run) {
         if let Some(fault) = verb.fault() {
             effect.count(fault, cluster, &mut run.observer);
@@ -118,7 +117,7 @@ impl Faults {
         self.plan.begin(effect, verb.duration().unwrap_or_default(), &mut run.scheduler);
     }
 
-    /// Toggles a flapping link.
+    /// Blocks or unblocks flapping links, in turn; ends the fault when its time is over.
     pub(super) fn flap(
         &mut self,
         number: u32,

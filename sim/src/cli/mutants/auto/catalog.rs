@@ -1,4 +1,4 @@
-//! All mutants of the rooms, the modules of the library that decide something.
+//! All mutants of the *rooms*: the modules of the library that decide something.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,19 +8,19 @@ use crate::cli::mutants::auto::fold::{self, FoldedFile};
 use crate::cli::mutants::auto::sites::{self, Change, FileMutants};
 use crate::cli::mutants::sources::{Sources, hash};
 
-/// The modules of the library whose code is mutated.
+/// The rooms: the modules of the library whose code is mutated.
 pub(crate) const ROOMS: [&str; 8] =
     ["quorum", "log", "progress", "raft", "machine", "replica", "storage", "types"];
 
-/// Files of the rooms that only check others: assertions, and the tests of a user's disk.
+/// Files of the rooms that only check others: assertions, and the contract tests of a `Disk`.
 const CHECKS: [&str; 2] = ["src/raft/invariants.rs", "src/storage/contract.rs"];
 
-/// The directories whose files decide what a mutant does in a seed.
+/// The directories and files that decide what a mutant does in a seed.
 const DECISIVE: [&str; 4] = ["src", "sim/src", "sim/checker/src", "Cargo.lock"];
-/// The part of them that only starts seeds and prints results.
+/// The directory among them that only starts seeds and prints results.
 const COMMAND: &str = "sim/src/cli";
 
-/// One mutant that a rule made.
+/// One mutant, made by a rule.
 #[derive(Clone, Debug)]
 pub(crate) struct AutoMutant {
     /// The number that turns it on, from 1.
@@ -64,7 +64,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Adds the module `name` of the directory, and the modules that it declares.
+    /// Adds the module `name` of the directory `folder`, and the modules that it declares.
     fn add_module(
         &mut self,
         sources: &Sources,
@@ -110,7 +110,7 @@ impl Catalog {
     }
 }
 
-/// Returns a hash of all that decides what a mutant does in a seed, in hexadecimal.
+/// Returns a hash of all sources that decide what a mutant does in a seed, in hexadecimal.
 pub(crate) fn fingerprint(sources: &Sources) -> String {
     let decisive = |file: &Path| {
         DECISIVE.iter().any(|root| file.starts_with(root)) && !file.starts_with(COMMAND)

@@ -58,7 +58,7 @@ struct Finder<'a> {
     found: FileMutants,
     /// The names of the functions around the place.
     function: Vec<String>,
-    /// The beginnings of expressions without a value that are no statements.
+    /// The byte offsets of block tails whose value is not used, so that they may be removed.
     units: BTreeSet<usize>,
     /// The variables that are declared without a value: an assignment to one cannot be removed.
     late: BTreeSet<String>,
@@ -69,7 +69,7 @@ impl Finder<'_> {
         line(&self.text[range.clone()])
     }
 
-    /// Adds a site with these variants: code and change.
+    /// Adds a site with these variants: for each, the code and the change in words.
     fn add(
         &mut self,
         at: Span,
@@ -97,7 +97,7 @@ impl Finder<'_> {
     }
 
     fn function(&mut self, name: &str, signature: &Signature, block: &Block) {
-        // A constant function cannot read the switch; texts and assertions decide nothing.
+        // A constant function cannot read which mutant is on; texts and assertions decide nothing.
         if signature.constness.is_some() || name == "fmt" || is_assertion(name) {
             return;
         }
@@ -112,7 +112,7 @@ impl Finder<'_> {
         self.function.pop();
     }
 
-    /// Notes that the value of a block is not used.
+    /// Records that the value of a block is not used.
     fn unit_block(&mut self, block: &Block) {
         if let Some(Stmt::Expr(last, None)) = block.stmts.last() {
             self.unit_tail(last);
@@ -169,7 +169,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Adds the removal of a statement, or of an expression without a value.
+    /// Adds the removal of a statement or unused tail, and another operator for `+=` and the like.
     fn statement(&mut self, effect: &Expr, whole: Span) {
         let (inner, is_question) = match effect {
             Expr::Try(one) => (&*one.expr, true),
@@ -461,13 +461,13 @@ fn is_call(statement: &Expr) -> bool {
     matches!(statement, Expr::MethodCall(_) | Expr::Call(_))
 }
 
-/// Returns true if the statement leaves the block.
+/// Returns true if the statement is a `return`, `continue` or `break`.
 fn is_exit(statement: &Stmt) -> bool {
     let Stmt::Expr(one, _) = statement else { return false };
     matches!(one, Expr::Return(_) | Expr::Continue(_) | Expr::Break(_))
 }
 
-/// Returns the code in one line of limited length.
+/// Returns the code in one line, cut after 70 characters.
 fn short(code: &str) -> String {
     let words: Vec<&str> = code.split_whitespace().collect();
     let text = words.join(" ").trim_end_matches(';').to_owned();
