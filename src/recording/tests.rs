@@ -1,4 +1,4 @@
-//! The layout of recorded values, and their way back.
+//! Tests of the layout of recorded values, and of reading them back.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn body(value: &impl Serialize, contents: Contents) -> Vec<u8> {
     block.take(Kind::Records).bytes()[FRAME_BYTES..].to_vec()
 }
 
-/// Encodes and decodes a value, with its commands; returns its bytes.
+/// Checks that a value survives encoding, and that no prefix decodes; returns its bytes.
 fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) -> Vec<u8> {
     let body = body(value, Contents::Kept);
     let mut decoder = Decoder::new(&body, Contents::Kept);
@@ -72,7 +72,7 @@ fn inputs() -> Vec<Input> {
     ]
 }
 
-/// The states of a node that starts, of a candidate and of a leader with all options.
+/// The states of nodes that start, campaign and lead, with leases, last survivor or suspension.
 fn states() -> Vec<Raft> {
     let own = NodeId(1);
     let mut config = Config::new(own);
@@ -109,9 +109,9 @@ fn every_input_and_every_state_comes_back() {
     states().iter().for_each(|state| drop(round_trip(state)));
 }
 
-/// A recording of another layout must not be read. These bytes change with the fields of the state,
-/// the inputs or the encoding: raise `LAYOUT` then. If only a decision of the core changed in the
-/// first steps of a node, correct the sums.
+/// A recording of another layout must not be read. The checksums change with the fields of the
+/// state, the inputs or the encoding: raise `LAYOUT` then. If only a decision of the core changed
+/// in the first steps of a node, update the checksums alone.
 #[test]
 fn the_layout_is_the_one_with_this_number() {
     let sum = |bytes: Vec<u8>| crc32c::crc32c(&bytes);

@@ -62,7 +62,7 @@ impl Rule for Divergences {
         }
     }
 
-    /// Checks, at the end of the run, that a core node's state is correct and not quarantined.
+    /// Checks, at the end of the run, that each core node's state is correct and not quarantined.
     fn ended(&mut self, known: &Known) -> CheckResult {
         for slot in known.members_at_rest().filter(|_| !known.taint.is_too_many()) {
             let id = known.model.node(slot).id;

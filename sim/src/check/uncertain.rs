@@ -1,5 +1,5 @@
-//! Uncertain nodes (docs/REPAIR.md, rule R3): they count in no quorum, and become certain only once
-//! their log reaches the end that a leader has named: S38.
+//! Uncertain nodes (docs/REPAIR.md, rule R3): no quorum counts them, and they become certain only
+//! once their log reaches the end that a leader has confirmed: S38.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Freshness, Index, Message, MessageClass, NodeId, Term, Write};
@@ -11,14 +11,14 @@ use crate::check::model::{Model, Node};
 use crate::check::nodes::Slot;
 use crate::check::rule::{Answer, Rule};
 
-/// For each node, its requests to leaders since its start, and their replies.
+/// For each node, its requests for the end of the log since its start, and the leaders' replies.
 #[derive(Clone, Debug)]
 pub(super) struct Uncertain {
     asked: Vec<Vec<Request>>,
     ends: Vec<Vec<LogEnd>>,
 }
 
-/// The first request of a start to one leader.
+/// The first request that a node sent in one start to one leader in one term.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     start_id: u64,
@@ -28,7 +28,7 @@ struct Request {
     next: Index,
 }
 
-/// A reply to a request.
+/// The reply of a leader to such a request.
 #[derive(Clone, Copy, Debug)]
 struct LogEnd {
     term: Term,
@@ -51,8 +51,8 @@ impl Rule for Uncertain {
 
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Status { id, role, term, .. } = status;
-        // A candidate may be certain before its disk is. Nothing of it leaves until then, so it
-        // cannot become the leader.
+        // A candidate may be certain before its disk is. None of its messages leaves until then, so
+        // it cannot become the leader.
         let is_uncertain = match role {
             RoleName::Follower => false,
             RoleName::PreCandidate | RoleName::Candidate => status.is_uncertain,
@@ -114,7 +114,7 @@ impl Rule for Uncertain {
     }
 }
 
-/// Describes the act of a message for which its sender must be certain; `None` for other messages.
+/// Describes the effect of a message that only a certain node may send; `None` for other messages.
 fn counting(message: &Message) -> Option<String> {
     let class = message.body.class();
     match &message.body {
@@ -201,7 +201,7 @@ impl Uncertain {
         Ok(())
     }
 
-    /// Checks that a node that becomes certain in `term` has the log of a reply to it.
+    /// Checks that a node that becomes certain in `term` has the log that a reply to it named.
     fn check_certain(&self, known: &Known, slot: Slot, term: Term) -> CheckResult {
         let node = known.model.node(slot);
         let has = |end: &LogEnd| {

@@ -1,4 +1,4 @@
-//! Explanations of missing progress, L1, L2 and L5, and of checks without a family of their own.
+//! Explanations of missing progress (L1, L2, L5), and of failures without an own explainer.
 
 use std::collections::BTreeMap;
 
@@ -128,7 +128,7 @@ fn unfinished_change(
     ));
 }
 
-/// Adds the state of a node at the end, at the event since which it makes no progress.
+/// Adds the final state of a node, as a fact of the event since which it made no progress.
 fn stalled_node(history: &History<'_>, draft: &mut Draft, node: NodeId, now: Option<&Status>) {
     let Some(now) = now else {
         let down = history.events_of(node).rev().find(|(id, _)| history.state_after(*id).is_none());
@@ -175,7 +175,7 @@ fn rejections(history: &History<'_>, draft: &mut Draft, node: NodeId, since: Eve
     }
 }
 
-/// Describes the progress that the core of nodes waits for.
+/// Describes the progress that the core nodes wait for.
 fn missing_progress(nodes: &[(NodeId, Option<&Status>)]) -> String {
     let down = nodes.iter().find(|(_, now)| now.is_none());
     if let Some((node, _)) = down {

@@ -19,9 +19,9 @@ impl Messages {
     /// Records the sending of a packet in event number `event`.
     pub(crate) fn send(&mut self, event: u32, from: u16, to: u16, sent: &Sent, now: u64) {
         let delivery = sent.delivery;
-        let lost = delivery.is_none_or(|way| way.arrival.is_none());
-        if let Some(way) = delivery {
-            self.packets.insert(way.packet, self.messages.len());
+        let lost = delivery.is_none_or(|delivery| delivery.arrival.is_none());
+        if let Some(delivery) = delivery {
+            self.packets.insert(delivery.packet, self.messages.len());
         }
         let topic = sent.message.as_ref().map_or(Topic::Snapshot, |message| topic(&message.body));
         let delivery = if lost { Delivery::Lost(now) } else { Delivery::InFlight };
@@ -29,7 +29,7 @@ impl Messages {
     }
 
     /// Records the arrival of a packet in event number `event`. Returns false if no node sent the
-    /// packet. A duplicate of the network becomes a second message.
+    /// packet. A copy that the network made becomes a second message.
     pub(crate) fn arrive(&mut self, packet: u64, event: u32) -> bool {
         let Some(place) = self.packets.get(&packet) else { return false };
         let message = &mut self.messages[*place];
@@ -42,7 +42,7 @@ impl Messages {
         true
     }
 
-    /// Records the loss of a packet at time `at`.
+    /// Records the loss of a packet at the simulated time `at`, in nanoseconds.
     pub(crate) fn lose(&mut self, packet: u64, at: u64) {
         if let Some(place) = self.packets.get(&packet)
             && self.messages[*place].delivery == Delivery::InFlight

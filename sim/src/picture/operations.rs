@@ -50,7 +50,7 @@ impl<'a> Operations<'a> {
         }
     }
 
-    /// Adds the next event, which has this position in the document.
+    /// Adds the next event; `place` is its position in the document.
     pub(crate) fn take(&mut self, place: u32, event: &Event) {
         let now = event.at.0;
         match &event.kind {
@@ -116,7 +116,7 @@ impl<'a> Operations<'a> {
         }
     }
 
-    /// The names of the clients and the operations.
+    /// Returns the names of the clients, and the operations.
     pub(crate) fn finish(self) -> (Vec<String>, Vec<Operation>) {
         let clients = self.clients.values().max().map_or(0, |last| last + 1);
         ((0..clients).map(|client| format!("client {client}")).collect(), self.operations)

@@ -2,8 +2,8 @@
 //!
 //! Each node's steps keep their order, and no message arrives before it was sent, if the sender's
 //! recording has the send. Among the events that this allows, the one with the earliest wall time
-//! is next. So the clocks of the nodes may differ: if every send is recorded, the nodes may have
-//! taken their steps in this order. If a send is not recorded, its sender is ahead of its recording
+//! is next. So the clocks of the nodes may differ: if every send is recorded, the order is a
+//! possible order of the steps. If a send is not recorded, its sender is ahead of its recording
 //! ([`EventKind::IsAhead`]).
 
 use std::slice;
@@ -36,7 +36,7 @@ pub struct Merged {
     pub clocks: Vec<ClockOffset>,
 }
 
-/// Replays the recordings again, and passes their events on in one order.
+/// Replays the recordings again, and passes their events to `each` in one order.
 pub fn merge(recordings: &[NodeRecording], mut each: impl FnMut(&Event<'_>)) -> Merged {
     let spans = recordings.iter().filter_map(NodeRecording::span);
     let origin = spans.map(|(from, _)| from).min().unwrap_or_default();
@@ -91,7 +91,7 @@ enum Next {
         continues: bool,
     },
     Steps(Box<Step>),
-    /// The part after the end, once the end was passed on.
+    /// The end of a part, and the part that follows, if any.
     Ends(Option<Box<Next>>),
 }
 
@@ -114,15 +114,15 @@ impl Order<'_> {
         found.is_some_and(|(_, first_sent)| first_sent == Some(None))
     }
 
-    /// The lane of the sender, and when the sender's recording has the message.
+    /// The lane of the sender, and when the message was first sent, as [`SentMessages::find`] says.
     fn find(&self, message: &Message) -> Option<(usize, Option<Option<SimTime>>)> {
         let lane = self.lanes.iter().position(|lane| lane.node == message.from)?;
         let part = self.lanes[lane].part.unwrap_or_default();
         Some((lane, self.sent[lane].find(digest_of(message), part)))
     }
 
-    /// Notes which messages the next event receives and sends. If it receives a message whose send
-    /// is not recorded, returns the lane of the sender.
+    /// Records the messages that the next event receives and sends. If it receives a message whose
+    /// send is not recorded, returns the lane of the sender.
     fn note_messages(&mut self, next: usize) -> Option<usize> {
         let found = self.lanes[next].arrival().and_then(|message| self.find(message));
         let lane = &self.lanes[next];
@@ -131,7 +131,7 @@ impl Order<'_> {
         match found {
             Some((from, Some(Some(first_sent)))) => {
                 self.merged.matched += 1;
-                // Other messages may repeat an equal one that was sent where steps are missing.
+                // Any other message may be a repetition of one sent where steps are missing.
                 if lane.arrival().is_some_and(is_sent_once) {
                     self.clocks.arrived(from, next, first_sent, at);
                 }
@@ -180,7 +180,7 @@ impl<'a> Lane<'a> {
         })
     }
 
-    /// Reads the next event. If it does not continue the last one, the end comes between them.
+    /// Reads the next event. If it does not continue the last one, an end comes between them.
     fn advance(&mut self) {
         let last = self.next.take();
         self.at = self.time_of(&last);

@@ -1,5 +1,5 @@
 //! Chaos tests of the courier: some messages are acknowledged by a quorum and some by the leader
-//! only. No message is delivered twice, or before an earlier one of the same sender.
+//! only. No message is delivered twice, or before an earlier one from the same sender.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -32,7 +32,7 @@ pub(crate) struct Network {
     seen: u64,
     /// The arrival time of the last message in flight.
     pub(crate) latest_arrival: SimTime,
-    /// The number of packets sent so far.
+    /// The number of packets sent or injected so far.
     numbered: u64,
     /// The buffer into which packets are encoded.
     encode_buffer: Vec<u8>,
@@ -58,7 +58,7 @@ impl Network {
         link.is_open()
     }
 
-    /// Draws the outcome of the next message between two nodes, and remembers its arrival.
+    /// Draws the outcome of the next message between two nodes, and updates the latest arrival.
     pub(crate) fn decide(
         &mut self,
         sender: Start,
@@ -121,11 +121,11 @@ impl Network {
         Some(envelope)
     }
 
-    /// Remembers some messages for replays: one in 61 heartbeats, one in four others.
+    /// Remembers some messages for replays: about one in 61 heartbeats, and one in four others.
     fn remember(&mut self, message: &Message) {
         self.seen += 1;
-        let beat = message.body.topic() == MessageTopic::Heartbeat;
-        if !self.seen.is_multiple_of(if beat { 61 } else { 4 }) {
+        let is_heartbeat = message.body.topic() == MessageTopic::Heartbeat;
+        if !self.seen.is_multiple_of(if is_heartbeat { 61 } else { 4 }) {
             return;
         }
         if self.past.len() < Self::REMEMBERED_MAX {
@@ -146,7 +146,7 @@ impl Network {
         self.for_each(links, Link::unblock);
     }
 
-    /// Delays messages that are sent on these links until `until`.
+    /// Holds back messages on these links that would arrive before `until`.
     pub(crate) fn clog(&mut self, links: Links, until: SimTime) {
         self.for_each(links, |link| link.clog(until));
     }
@@ -156,7 +156,7 @@ impl Network {
         self.for_each(links, Link::exempt_from_faults);
     }
 
-    /// Blocks those of these links that were exempt from faults, without end.
+    /// Blocks those of these links that were exempt from faults, for the rest of the run.
     pub(crate) fn close(&mut self, links: Links) {
         self.for_each(links, Link::close);
     }
@@ -221,8 +221,8 @@ mod tests {
 
     fn settings(faults: &[Fault]) -> Settings {
         let choices = Choices::new(1, Overrides::new());
-        let stabilization = Profile::by_name("no-faults").expect("the profile exists");
-        let mut settings = Settings::draw(stabilization, Strategy::default(), &choices, 1, 64);
+        let profile = Profile::by_name("no-faults").expect("the profile exists");
+        let mut settings = Settings::draw(profile, Strategy::default(), &choices, 1, 64);
         settings.faults = faults.iter().copied().collect::<Faults>();
         settings
     }
@@ -236,10 +236,10 @@ mod tests {
 
     #[test]
     fn a_link_keeps_order_unless_the_run_reorders() {
-        let stabilization = arrivals(&mut Network::new(2), &settings(&[]), 100);
-        assert!(stabilization.is_sorted() && stabilization.iter().all(Option::is_some));
-        let wild = arrivals(&mut Network::new(2), &settings(&[Fault::Reorder]), 100);
-        assert!(!wild.is_sorted());
+        let in_order = arrivals(&mut Network::new(2), &settings(&[]), 100);
+        assert!(in_order.is_sorted() && in_order.iter().all(Option::is_some));
+        let reordered = arrivals(&mut Network::new(2), &settings(&[Fault::Reorder]), 100);
+        assert!(!reordered.is_sorted());
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_link_knows_no_fault() {
+    fn a_link_exempt_from_faults_has_none() {
         let mut network = Network::new(2);
         let mut settings = settings(&[]);
         settings.loss_permille = 1000;

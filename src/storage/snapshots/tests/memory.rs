@@ -28,6 +28,7 @@ pub(super) enum Kept {
     Contents,
     /// Names, and the sectors with an even number.
     EvenSectors,
+    /// Names, and the sectors with an odd number.
     OddSectors,
     Everything,
 }
@@ -184,8 +185,8 @@ impl Node {
         Node::open(self.disk, self.current).expect("the current snapshot is durable")
     }
 
-    /// Executes the requested operations and all that follow from them. Returns false once no
-    /// operations are left, or after an error.
+    /// Executes the requested operations and all that follow from them. Returns false after an
+    /// error, or once `operations_left` is 0.
     pub(super) fn settle(&mut self) -> bool {
         loop {
             let requested: Vec<_> = self.operations.take().collect();
@@ -217,7 +218,7 @@ impl Node {
         }
     }
 
-    /// Takes a snapshot until it is complete or abandoned; None once no operations are left.
+    /// Takes a snapshot until it is complete or abandoned; `None` if [`Node::settle`] fails.
     pub(super) fn take(&mut self, last: EntryId, content: &[u8]) -> Option<SnapshotEvent> {
         assert!(self.snapshots.begin(&mut self.operations, last, membership()));
         let mut chunks = content.chunks(CONFIG.chunk_bytes as usize);
@@ -274,8 +275,8 @@ impl Node {
         }
     }
 
-    /// Receives `meta` from `sender` until it is complete or abandoned; None once no operations are
-    /// left. Counts the parts in `parts`.
+    /// Receives `meta` from `sender` until it is complete or abandoned; `None` if [`Node::settle`]
+    /// fails. Counts the parts in `parts`.
     pub(super) fn receive(
         &mut self,
         sender: &mut Node,
@@ -320,7 +321,7 @@ pub(super) fn id(index: u64) -> EntryId {
     EntryId::new(Term(1 + index / 100), Index(index))
 }
 
-/// Returns content of which every chunk differs.
+/// Returns content whose chunks differ from one another, up to 256 of them.
 pub(super) fn content(bytes: usize, seed: u8) -> Vec<u8> {
     (0..bytes).map(|at| (at / 512) as u8 ^ (at % 7) as u8 ^ seed).collect()
 }
