@@ -83,7 +83,7 @@ struct Pieces {
     content: Vec<u8>,
     /// The size of the piece that is read now.
     reading: usize,
-    /// The offset before which sectors are read.
+    /// The offset in the file before which the pieces are sectors, not pages.
     sectors_until: u64,
 }
 
@@ -183,7 +183,8 @@ impl PendingReads {
     /// by sector.
     ///
     /// # Errors
-    /// A [`StorageError`] if the bytes of a header differ from those that were written.
+    /// A [`StorageError`] if the file ends before the range, headers are damaged even after they
+    /// were rebuilt, or the body of an entry contradicts its header.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,

@@ -101,8 +101,8 @@ impl SuperblockUpdater {
         self.satisfied >= request
     }
 
-    /// Requests an update that writes the copies first that are not intact, unless one is under way
-    /// and writes them all.
+    /// Requests an update that writes the damaged copies first. Does nothing if an update is under
+    /// way, because each update writes every copy.
     pub(crate) fn rewrite_damaged(&mut self, intact: [bool; COPIES]) {
         if self.update.is_none() {
             self.order.sort_by_key(|copy| intact[*copy]);
@@ -115,7 +115,8 @@ impl SuperblockUpdater {
         self.update.as_ref().is_some_and(|update| update.stage == Stage::ReadingBack)
     }
 
-    /// Begins an update if a request is unsatisfied and no update is under way.
+    /// Begins an update if a request is unsatisfied and no update is under way. It raises the
+    /// acknowledged floor to `acknowledged`.
     pub(crate) fn advance(&mut self, acknowledged: FlushSeq, operations: &mut Operations) {
         if self.update.is_some() || self.satisfied == self.requests {
             return;

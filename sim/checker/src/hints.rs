@@ -49,12 +49,12 @@ impl fmt::Display for HintError {
 
 impl std::error::Error for HintError {}
 
-/// The most states of each history in which hints are tested.
+/// The number of states of each partition after which no more are explored for tests of hints.
 const STATES_MAX: usize = 200;
 
-/// Checks the hints of `model`: tests the law of each hint in states that the operations of
-/// `histories` lead to, and compares the verdicts of searches with the hints with those of a search
-/// that uses only [`Model::init`] and [`Model::step`].
+/// Checks the hints of `model`: tests what they claim in states that the operations of `histories`
+/// lead to, and compares the verdicts of searches with the hints with those of a search that uses
+/// only [`Model::init`] and [`Model::step`].
 ///
 /// Pass many small histories, correct and incorrect, some with unknown outcomes: generated ones
 /// ([`crate::generate`]), some with changed results. The time is exponential in the number of

@@ -24,7 +24,8 @@ pub enum Value {
 }
 
 impl Value {
-    /// Returns the text to which an append adds: empty for [`Value::Null`].
+    /// Returns the text to which an append adds: empty for [`Value::Null`], the displayed form of
+    /// other values.
     pub(crate) fn text(&self) -> Cow<'_, str> {
         match self {
             Value::Null => Cow::Borrowed(""),
@@ -148,7 +149,8 @@ impl ValueTable {
         table.data.get(id.0 as usize).map_or_else(|| format!("v{}", id.0), Value::to_string)
     }
 
-    /// Calls `read` with all values, indexed by their ids, and returns its result.
+    /// Calls `read` with all values, indexed by their ids, and returns its result. `read` must not
+    /// use the table, which is locked meanwhile.
     pub fn with<T>(&self, read: impl FnOnce(&[Value]) -> T) -> T {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         read(&table.data)

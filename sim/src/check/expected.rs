@@ -16,7 +16,7 @@ pub(super) struct Expected {
     /// command.
     outcomes: Vec<Option<Outcome>>,
     /// The digest of all entries and outcomes up to each index, starting with the empty state at
-    /// index 0.
+    /// index 0; `None` if the machine has no digest.
     states: Vec<Option<Digest>>,
     /// Whether some state machine no longer knew the replies to all commands it had applied.
     pub(super) replies_forgotten: bool,
@@ -46,7 +46,8 @@ impl Expected {
         self.outcomes.get(usize::try_from(index.0.checked_sub(1)?).ok()?)?.as_ref()
     }
 
-    /// The expected state after `index`; `None` if no node has applied that much.
+    /// The expected state after `index`: `None` if no node has applied that much, `Some(None)` if
+    /// the machine has no digest.
     pub(super) fn state_at(&self, index: Index) -> Option<Option<Digest>> {
         self.states.get(usize::try_from(index.0).ok()?).copied()
     }

@@ -1,4 +1,4 @@
-//! Membership changes in the stabilization phase: each step of one follows in time (L11).
+//! Membership changes in the stabilization phase: a leader takes each step in time (L11).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Index, NodeId};
@@ -12,7 +12,7 @@ use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
-/// The step of a membership change that the leader of the core has yet to append.
+/// The step of a membership change that the leader in the core has yet to append.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MembershipChanges {
     is_stable: bool,
@@ -61,8 +61,8 @@ impl Rule for MembershipChanges {
     }
 }
 
-/// The most that the new voters have to receive: the whole log, and two snapshots each, which the
-/// leader sends one after the other.
+/// The most that the new voters have to receive: the whole log, and two snapshots for each node,
+/// which the leader sends one after the other.
 fn volume(known: &Known, leader: Slot) -> Volume {
     let log = &known.model.node(leader).memory.log;
     Volume {

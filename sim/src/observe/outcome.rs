@@ -120,11 +120,11 @@ pub enum Failure {
     Safety(Violation),
     /// A liveness check found a violation, for example no progress in time.
     Liveness(Violation),
-    /// A node or a state machine panicked; so may the simulator have, if no source location is
-    /// known.
+    /// A node or a state machine panicked, or the simulator, if the location of the panic is
+    /// unknown.
     Panic(String),
-    /// The simulator itself panicked: an error of its own, or a node did something that it takes
-    /// for impossible.
+    /// The simulator itself panicked: it has a bug, or a node did something that it assumes to be
+    /// impossible.
     Simulator(String),
     /// The second run of the seed had another outcome.
     Nondeterminism(String),

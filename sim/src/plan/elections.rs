@@ -32,8 +32,8 @@ pub(super) fn two_candidates(planner: &mut Planner<'_>) {
     }
 }
 
-/// Leaders are isolated with a minority that has their last entries, crash, and return: figure
-/// 8 of the paper (Raft §5.4.2).
+/// Leaders are isolated with a minority that has their last entries, crash, and return: figure 8 of
+/// the paper (Raft §5.4.2).
 pub(super) fn figure_8(planner: &mut Planner<'_>) {
     let timeout = planner.settings.config.election_timeout_max;
     let at = planner.any_moment();
@@ -63,8 +63,8 @@ pub(super) fn figure_8(planner: &mut Planner<'_>) {
 }
 
 /// A leader with a long log tail is isolated, for longer or shorter than an election takes. The
-/// next leader gets fewer requests, so a snapshot of its log may end where the first leader's
-/// tail goes on.
+/// next leader gets fewer requests, so a snapshot of its log may end inside the first leader's
+/// tail.
 pub(super) fn leader_isolation(planner: &mut Planner<'_>) {
     let at = planner.any_moment();
     let timeout = planner.settings.config.election_timeout_max;
@@ -103,7 +103,7 @@ pub(super) fn reads_at_isolated_follower(planner: &mut Planner<'_>) {
     push_on_new_leaders(planner, at, timeout * 4, LoadSpike::Commands(NodeSelector::It, 10));
 }
 
-/// Adds an operation for the next two nodes that become leader within this time.
+/// Adds `verb` for the next two nodes that become leader within the duration `within` after `from`.
 fn push_on_new_leaders(
     planner: &mut Planner<'_>,
     from: SimTime,

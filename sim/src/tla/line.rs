@@ -17,13 +17,13 @@ impl Line {
         Line { action, text: format!("[a |-> \"{action}\", n |-> {}", node.0) }
     }
 
-    /// Adds a field whose value is the text of an expression.
+    /// Adds a field whose value is the text of a TLA+ expression.
     pub(super) fn with(mut self, name: &str, value: impl Display) -> Line {
         self.add(name, value);
         self
     }
 
-    /// Adds a field whose value is the text of an expression.
+    /// Adds a field whose value is the text of a TLA+ expression.
     pub(super) fn add(&mut self, name: &str, value: impl Display) {
         let _ = write!(self.text, ", {name} |-> {value}");
     }

@@ -6,8 +6,8 @@ use quorate::types::{Freshness, NodeId, ReadLevel, Tag, Term};
 use crate::tla::line::{Line, truth};
 use crate::tla::step_lines::StepLines;
 
-/// A user asks for a read. One that needs no more than the node's own state says nothing about
-/// other nodes, and one under a read lease is not in the spec.
+/// Adds the line of a user's read. A read that needs only the node's own state has no line, because
+/// it involves no other node; nor has one under a read lease, because the spec has none.
 pub(super) fn begin(lines: &mut StepLines<'_>, tag: Tag, level: ReadLevel) {
     let may_use_lease = level == ReadLevel::Lease;
     if !may_use_lease && level != ReadLevel::Linearizable {
@@ -22,7 +22,7 @@ pub(super) fn begin(lines: &mut StepLines<'_>, tag: Tag, level: ReadLevel) {
     add(lines, name, may_use_lease);
 }
 
-/// The leader takes the request of a follower for its reads.
+/// Adds the line of a follower's request to the leader for a read index.
 pub(super) fn begin_for_peer(lines: &mut StepLines<'_>, from: NodeId, start_id: u64, ticket: u64) {
     let name = peer_name(lines.before.term, from, start_id, ticket);
     add(lines, name, false);
@@ -51,7 +51,7 @@ fn own_name(lines: &mut StepLines<'_>, tag: Tag) -> String {
     format!("{node} {tag} {}", lines.trace.known(node).starts)
 }
 
-/// A request that came before waits already.
+/// Adds the line of a read, unless the same request was received before.
 fn add(lines: &mut StepLines<'_>, name: String, may_use_lease: bool) {
     if !lines.trace.reads.insert(name.clone()) {
         return;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-/// A count of distinct hashes: exact below 1,024 hashes, otherwise an estimate from the smallest of
-/// them, usually within 3 % (Bar-Yossef and others, "Counting distinct elements in a data stream",
-/// 2002).
+/// A count of distinct hashes, evenly distributed over 64 bits: exact below 1,024 hashes, otherwise
+/// estimated from the smallest of them with a standard error of 3 % (Bar-Yossef and others,
+/// "Counting distinct elements in a data stream", 2002).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DistinctCount {
     least: BTreeSet<u64>,

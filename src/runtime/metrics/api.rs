@@ -75,7 +75,7 @@ pub struct Totals {
     pub proposals_failed: u64,
     /// The reads that were answered.
     pub reads_answered: u64,
-    /// The reads that were rejected.
+    /// The reads that were rejected, or otherwise not answered.
     pub reads_rejected: u64,
     /// The packets that were sent to peers.
     pub packets_sent: u64,
@@ -139,7 +139,7 @@ impl Metrics {
         text
     }
 
-    /// Returns the current state of the node, from a few atomic loads.
+    /// Returns the state of the node at its last step, without the node's thread.
     #[must_use]
     pub fn summary(&self) -> NodeSummary {
         let state = &self.0.state;

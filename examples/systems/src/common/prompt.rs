@@ -17,8 +17,8 @@ const HISTORY_MAX: usize = 1000;
 /// Prints text above the input line, even while the user types.
 pub type MessagePrinter = Box<dyn FnMut(String) -> io::Result<()> + Send>;
 
-/// Reads and runs commands until the end of the input, Ctrl-D, or `quit`. Lines that begin with `#`
-/// are ignored. Returns the exit code of the last command, for scripts.
+/// Reads and runs commands until the end of the input (Ctrl-D), `quit` or `exit`. Lines that begin
+/// with `#` are ignored. Returns the exit code of the last command, for scripts.
 ///
 /// # Errors
 /// The terminal cannot be read.

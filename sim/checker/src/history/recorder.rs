@@ -99,6 +99,9 @@ impl<O, R> Pending<O, R> {
     }
 
     /// Records that the operation returned `ret`.
+    ///
+    /// # Panics
+    /// If the history has `u32::MAX` events.
     pub fn returned(self, ret: R) {
         let mut record = self.recorder.record();
         let at = record.next_event_index();

@@ -171,8 +171,8 @@ impl<const W: usize> ConfigSet<W> {
         self.entries.capacity() * size_of::<Entry<W>>() + self.heads.allocation_size()
     }
 
-    /// Returns the number of bytes that the set holds while the next insertion makes it grow, or
-    /// the current number if it need not grow.
+    /// Returns the number of bytes that the set holds at most while the next insertion makes its
+    /// list grow, or the current number if the list need not grow.
     pub(super) fn bytes_next(&self) -> usize {
         let grows = self.entries.len() == self.entries.capacity();
         if grows { self.bytes() * 3 } else { self.bytes() }
@@ -201,6 +201,7 @@ impl<const W: usize> ConfigSet<W> {
     /// place. Returns true if it was inserted.
     pub(super) fn insert(&mut self, config: &Config<W>, known_updates: &Bits<W>) -> bool {
         if config.is_unobserved() {
+            // The same configuration without the flag has more continuations.
             let mut free = *config;
             free.set_unobserved(false);
             if self.is_dominated(&free, known_updates) {

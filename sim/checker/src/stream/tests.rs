@@ -15,12 +15,14 @@ use crate::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
 
 type Made = History<RegisterOp, RegisterRet>;
 
-/// The parameters of a random register: the share of compare-and-sets, and the number of distinct
-/// values, or `None` for unique ones.
+/// The parameters of a random history of a register.
 #[derive(Clone, Copy)]
 struct Workload {
+    /// The share of compare-and-sets, from 0 to 1.
     swaps: f64,
+    /// The number of distinct values, or `None` for unique ones.
     values: Option<u32>,
+    /// The number of operations is below this.
     operations: u32,
 }
 
@@ -75,7 +77,7 @@ fn register(random: &mut Random, with: Workload) -> Made {
     })
 }
 
-/// Returns the events in order: an invocation, or an outcome.
+/// Returns the events in order, each with whether it ends its operation or invokes it.
 fn events<O, R>(random: &mut Random, made: &History<O, R>) -> Vec<(OpId, bool)> {
     let mut events: Vec<(EventIndex, bool, OpId)> = Vec::new();
     for (id, operation) in (0..).map(OpId).zip(made.operations()) {
@@ -105,7 +107,7 @@ fn holds<M: Model>(model: &M, made: &History<M::Op, M::Ret>) -> bool {
     brute_force::linearizable(model, Subhistory::new(made, &ids))
 }
 
-/// Returns the prefix of `made` with some of its events.
+/// Returns the prefix of `made` that has these events, its first ones.
 fn prefix<O: Clone, R: Clone>(made: &History<O, R>, events: &[(OpId, bool)]) -> History<O, R> {
     let begun = events.iter().filter(|(_, ends)| !ends).count();
     let cut = made.operations()[..begun].to_vec();
@@ -118,11 +120,14 @@ fn prefix<O: Clone, R: Clone>(made: &History<O, R>, events: &[(OpId, bool)]) -> 
 
 #[derive(Debug, Default)]
 struct Tally {
+    /// The number of streams that raised no alarm, rightly.
     silent: u32,
     /// The number of silent streams that decided their history.
     decided: u32,
     alarms: u32,
+    /// The number of alarms with a counterexample, which was verified.
     proofs: u32,
+    /// The number of streams that missed a violation, because they could not decide.
     undecided: u32,
 }
 
@@ -201,7 +206,7 @@ fn tally(seed: u64, with: Workload) -> Tally {
 enum MapWorkload {
     /// Get, put, and compare-and-set; a failed one returns the value that it found.
     Plain,
-    /// On every other key, clients also append, and delete with the old value returned.
+    /// On one of the two keys, clients also append, and delete with the old value returned.
     Mixed,
 }
 

@@ -142,7 +142,8 @@ fn coverage_rows(report: &Report, rows: &mut Vec<(&'static str, String)>) {
     }
 }
 
-/// Returns the number of marks that a small sweep did not reach, and when they are required.
+/// Returns the number of marks that a small sweep did not reach, and from how many seeds on they
+/// are required.
 fn few_seeds(report: &Report, missed: usize) -> String {
     let marks = quantity(missed as u64, "mark");
     match report.seed_options == SeedOptions::default() {

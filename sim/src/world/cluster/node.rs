@@ -34,8 +34,8 @@ pub(crate) struct Node {
     pub(super) work_delay: Duration,
     /// The downtime after the next clean shutdown, if the plan has requested one.
     pub(crate) stop_downtime: Duration,
-    /// Whether the node has stored a membership durably, or is not a bootstrap peer, so that the
-    /// cluster can rely on it without one.
+    /// Whether the node needs no bootstrap: it has stored a membership durably, or is not a
+    /// bootstrap peer.
     pub(crate) bootstrapped: bool,
     /// The last membership in the node's log, as of its last step.
     pub(super) last_membership: LoggedMembership,
@@ -140,7 +140,7 @@ impl Node {
         &self.last_membership.membership
     }
 
-    /// Begins a fault that lasts.
+    /// Begins a lasting fault.
     pub(crate) fn begin_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
         match fault {
             Lasting::ClockDrift(ppm) => {
@@ -152,7 +152,7 @@ impl Node {
         }
     }
 
-    /// Ends a fault that has lasted.
+    /// Ends the effect of a lasting fault.
     pub(crate) fn end_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
         match fault {
             Lasting::ClockDrift(_) => self.change_clock(scheduler, Clock::recover),
@@ -207,9 +207,9 @@ impl Node {
         true
     }
 
-    /// Ends the pause with this number, if it is the last one. The process gets at once the events
-    /// that it missed, in their order or sorted by source, because a driver may look at its timers,
-    /// its clients and its peers in any order.
+    /// Ends the pause with this number, if it is the last one. The process then gets all missed
+    /// events, in their order or sorted by source, because a driver may look at its timers, its
+    /// clients and its peers in any order.
     pub(crate) fn resume(&mut self, pause: u16, run: &mut Run) {
         if self.pauses != pause {
             return;
@@ -252,14 +252,17 @@ impl Node {
         self.schedule_wake(&mut run.scheduler);
     }
 
-    /// Postpones the next start of a node that is down until `down` from now.
+    /// Schedules the next start of a node that is down after `down`, in place of an earlier one.
     pub(crate) fn postpone_start(&mut self, down: Duration, scheduler: &mut Scheduler) {
         self.start_number += 1;
         scheduler.after(down, Event::Restart(self.start()));
     }
 
-    /// Replaces the disk of a node that is down with an empty one, on which no process has
-    /// shut down cleanly or refused to start.
+    /// Replaces the disk of a node that is down with an empty one, on which no process has shut
+    /// down cleanly or refused to start.
+    ///
+    /// # Panics
+    /// If the node is not down.
     pub(crate) fn lose_disk(&mut self, is_bootstrap_peer: bool) {
         self.disk.wipe();
         self.life = match self.life {

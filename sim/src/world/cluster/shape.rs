@@ -1,4 +1,4 @@
-//! The abstract state of a node for the guided search: without ids, terms and indices, only
+//! The abstract state of a node for the guided search: it has no ids, terms and indices, and is
 //! relative to the leader and to the most advanced nodes.
 
 use quorate::raft::RoleName;
@@ -12,8 +12,8 @@ use crate::world::cluster::running::Running;
 use crate::world::place::Place;
 use crate::world::run::Run;
 
-/// The largest term, log and commit index of all nodes, the leader of the highest term, and the
-/// number of leaders.
+/// The largest term, last index and commit index of the running nodes, the leader with the highest
+/// term, and the number of leaders.
 #[derive(Clone, Copy, Default)]
 struct ClusterMaxima {
     term: Term,

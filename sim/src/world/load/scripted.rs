@@ -16,7 +16,7 @@ pub(crate) struct ScriptedRequests {
 /// A scripted request that has started.
 #[derive(Clone, Debug)]
 pub(super) struct RunningRequest {
-    /// The operation of the plan.
+    /// The index of its operation in the plan.
     pub(super) op: u32,
     pub(super) request: ScriptedRequest,
     pub(super) via: Option<Place>,

@@ -1,5 +1,5 @@
-//! The stabilization phase: a core of nodes is repaired and must reach its goals, and every other
-//! fault stays.
+//! The stabilization phase: a core of nodes is repaired and must make progress. All other faults
+//! stay.
 
 pub(super) mod core;
 pub(super) mod stabilization;
