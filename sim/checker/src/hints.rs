@@ -49,7 +49,7 @@ impl fmt::Display for HintError {
 
 impl std::error::Error for HintError {}
 
-/// The number of states of each partition after which no more are explored for tests of hints.
+/// The number of states of a partition after which no more are explored for [`Hint::Effect`].
 const STATES_MAX: usize = 200;
 
 /// Checks the hints of `model`: tests what they claim in states that the operations of `histories`

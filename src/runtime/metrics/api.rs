@@ -28,7 +28,7 @@ use crate::types::{Index, NodeId, RoleName, Term};
 #[derive(Clone)]
 pub struct Metrics(pub(super) Arc<Counts>);
 
-/// The state of a node at its last step, which is at most an election timeout ago.
+/// The state of a node at its last step: at most an election timeout ago, unless it has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeSummary {
     /// The id of the node.

@@ -44,8 +44,8 @@ pub(crate) fn last_return<O, R>(history: &History<O, R>, known: &[OpId]) -> Even
     known.iter().map(|id| history.operation(*id).returned()).max().unwrap_or_default()
 }
 
-/// Returns the history of `operations` in which only the outcomes of `known` are known; both are
-/// sorted. Operations that cannot affect the verdict are left out. Every operation gets its own
+/// Returns the history of `operations` in which only the outcomes of `known` are known; both lists
+/// ascend. Operations that cannot affect the verdict are left out. Every operation gets its own
 /// client, because a client may invoke nothing after an operation of unknown outcome.
 pub(crate) fn with_unknown_outcomes<M: Model>(
     model: &M,
