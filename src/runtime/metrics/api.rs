@@ -90,11 +90,12 @@ pub struct Totals {
 /// The durations that are recorded in histograms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatencyMetric {
-    /// From the request of a proposal until it is committed and applied.
+    /// From the request of a proposal until it is committed and applied, or appended with
+    /// [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly).
     Proposal,
     /// From the request of a read until it is answered.
     Read,
-    /// From the request of a log sync until it is done.
+    /// From the request of a sync in the lane of the log and the superblock until it is done.
     Flush,
     /// The execution of one disk operation.
     DiskOperation,
