@@ -180,11 +180,11 @@ impl Families<'_, '_> {
         let times = [
             (
                 "proposal",
-                "From the request of a proposal until it is applied",
+                "From the request of a proposal until its answer",
                 LatencyMetric::Proposal,
             ),
             ("read", "From the request of a read until it is answered", LatencyMetric::Read),
-            ("flush", "From the request of a log sync until it is done", LatencyMetric::Flush),
+            ("flush", "From the request of a sync of the log until it is done", LatencyMetric::Flush),
             (
                 "disk_operation",
                 "The execution of each disk operation",
