@@ -202,6 +202,11 @@ const SEEDS: &[Seed] = &[
         bug: "a repair waited for the content of entries that a start had dropped from the log",
     },
     Seed {
+        profile: "damage",
+        seed: 64308,
+        bug: "the check of comparisons counted the time before a node had applied anything",
+    },
+    Seed {
         profile: "default",
         seed: 60796,
         bug: "a snapshot for which the disk was full was not taken again without further entries",

@@ -14,6 +14,7 @@ mod rate_limiter;
 mod read_conflicts;
 mod recorded_core;
 mod requests;
+mod retry_delay;
 mod scrubber;
 mod snapshot_receiver;
 mod snapshot_sender;

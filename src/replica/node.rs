@@ -431,7 +431,7 @@ impl Node {
                     }
                     let is_usable = self.validation.is_usable();
                     let (storage, events) = (&mut self.storage, &mut self.events);
-                    self.snapshots.write_frozen(self.raft.log(), storage, events);
+                    self.snapshots.write_frozen(self.now, self.raft.log(), storage, events);
                     self.snapshots.cover_damage(self.now, self.raft.log());
                     self.snapshots.advance(self.now, is_usable, storage, events, &mut self.outputs);
                     self.scrubber.advance(self.now, storage, events);

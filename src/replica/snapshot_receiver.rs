@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use crate::types::{EntryId, Instant, NodeId, Root, SnapshotMeta, SnapshotPart};
+use crate::types::{EntryId, Index, Instant, NodeId, Root, SnapshotMeta, SnapshotPart};
 
 /// The snapshot that is being received, if any.
 #[derive(Clone, Debug)]
@@ -11,6 +11,9 @@ pub(crate) struct SnapshotReceiver {
     current: Option<Current>,
     inflight_max: usize,
     timeout: Duration,
+    /// The delay after a failure to store a snapshot, and the time until which none is received.
+    retry_after: Duration,
+    not_before: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -27,10 +30,16 @@ struct Current {
 const SOURCE_TIMEOUTS: u32 = 4;
 
 impl SnapshotReceiver {
-    pub(crate) fn new(inflight_max: usize, timeout: Duration) -> SnapshotReceiver {
+    /// After a failure to store a snapshot, none is received for `retry_after`.
+    pub(crate) fn new(
+        inflight_max: usize,
+        timeout: Duration,
+        retry_after: Duration,
+    ) -> SnapshotReceiver {
         assert!(inflight_max > 0, "a transfer requests parts");
         assert!(!timeout.is_zero(), "a request takes time");
-        SnapshotReceiver { current: None, inflight_max, timeout }
+        let (current, not_before) = (None, Instant::ZERO);
+        SnapshotReceiver { current, inflight_max, timeout, retry_after, not_before }
     }
 
     /// Decides about a peer's offer: returns true if the store starts to receive the offered
@@ -45,7 +54,7 @@ impl SnapshotReceiver {
         meta: &SnapshotMeta,
         may_start: bool,
     ) -> bool {
-        let timeout = self.timeout.saturating_mul(SOURCE_TIMEOUTS);
+        let is_stalled = self.is_stalled(now);
         if let Some(current) = &mut self.current {
             if current.meta.root == meta.root {
                 if current.from != from {
@@ -54,16 +63,29 @@ impl SnapshotReceiver {
                 }
                 return false;
             }
-            if now < current.last_part_at.after(timeout) {
+            if !is_stalled {
                 return false;
             }
         }
-        if !may_start {
+        if !may_start || now < self.not_before {
             return false;
         }
         self.current =
             Some(Current { from, meta: meta.clone(), requested: Vec::new(), last_part_at: now });
         true
+    }
+
+    /// Returns true if no part has arrived for so long that the source may be gone.
+    fn is_stalled(&self, now: Instant) -> bool {
+        let timeout = self.timeout.saturating_mul(SOURCE_TIMEOUTS);
+        self.current.as_ref().is_some_and(|current| now >= current.last_part_at.after(timeout))
+    }
+
+    /// Returns true if an own snapshot that ends at `last` may be taken in place of the one being
+    /// received: it ends later, or nothing is received any more.
+    pub(crate) fn gives_way_to(&self, last: Index, now: Instant) -> bool {
+        let ends_later = |received: EntryId| last >= received.index;
+        self.last().is_some_and(ends_later) || self.is_stalled(now)
     }
 
     /// Returns the root hash of the snapshot being received.
@@ -122,6 +144,13 @@ impl SnapshotReceiver {
         }
     }
 
+    /// Ends the transfer because the snapshot cannot be stored, so that a disk that is full is not
+    /// filled again at once.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        self.end();
+        self.not_before = now.after(self.retry_after);
+    }
+
     /// Ends the transfer, complete or not.
     pub(crate) fn end(&mut self) {
         self.current = None;
@@ -157,7 +186,7 @@ mod tests {
 
     #[test]
     fn parts_are_requested_within_the_bound_and_again_after_the_timeout() {
-        let mut receiver = SnapshotReceiver::new(2, SECOND);
+        let mut receiver = SnapshotReceiver::new(2, SECOND, SECOND);
         assert_eq!(receiver.request(at(0), meta(5).root, chunks(0)), None, "nothing was offered");
         assert!(receiver.on_offer(at(0), NodeId(1), &meta(5), true));
         let (first, second) = (SnapshotPart::Chunk(0), SnapshotPart::Chunk(1));
@@ -178,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_due_part_that_the_store_cannot_take_sets_no_deadline() {
-        let mut receiver = SnapshotReceiver::new(2, SECOND);
+        let mut receiver = SnapshotReceiver::new(2, SECOND, SECOND);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.request(at(0), meta(5).root, chunks(0));
         assert_eq!(receiver.request(at(1), meta(5).root, Vec::new()), None);
@@ -189,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_transfer_is_replaced_only_when_no_parts_arrive() {
-        let mut receiver = SnapshotReceiver::new(2, SECOND);
+        let mut receiver = SnapshotReceiver::new(2, SECOND, SECOND);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.on_part(at(2), SnapshotPart::Chunk(0));
         assert!(!receiver.on_offer(at(5), NodeId(1), &meta(9), true));
@@ -202,7 +231,7 @@ mod tests {
 
     #[test]
     fn requests_go_to_another_source_of_the_same_snapshot_at_once() {
-        let mut receiver = SnapshotReceiver::new(1, SECOND);
+        let mut receiver = SnapshotReceiver::new(1, SECOND, SECOND);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.request(at(0), meta(5).root, chunks(0));
         assert!(!receiver.on_offer(at(0), NodeId(2), &meta(5), true));

@@ -1,7 +1,10 @@
 //! Taking snapshots of the state machine: a frozen view is read in pieces at a bounded rate, and
 //! each piece is written before the next is read.
 
+use core::time::Duration;
+
 use crate::replica::rate_limiter::RateLimiter;
+use crate::replica::retry_delay::RetryDelay;
 use crate::types::{Entry, EntryId, Index, Instant};
 
 /// The progress of the snapshot that is being taken, and the conditions for the next one.
@@ -18,6 +21,10 @@ pub(crate) struct SnapshotTaker {
     demanded: bool,
     /// The time at which a failed snapshot is requested again; [`Instant::NEVER`] if none failed.
     retry_at: Instant,
+    retry_delay: RetryDelay,
+    /// The number of views that were requested for a snapshot that has ended meanwhile, and that
+    /// the worker has not frozen yet.
+    stale_views: u32,
     /// The last index of the last snapshot.
     last: Index,
 }
@@ -43,11 +50,13 @@ enum Stage {
 }
 
 impl SnapshotTaker {
-    /// `last` is the last index of the last snapshot.
+    /// `last` is the last index of the last snapshot. A failed one is taken again after
+    /// `retry_after`.
     pub(crate) fn new(
         entries_max: u64,
         bytes_max: u64,
         bytes_per_second: u64,
+        retry_after: Duration,
         last: Index,
     ) -> SnapshotTaker {
         assert!(entries_max > 0 && bytes_max > 0, "a snapshot covers entries");
@@ -61,6 +70,8 @@ impl SnapshotTaker {
             bytes_max,
             demanded: false,
             retry_at: Instant::NEVER,
+            retry_delay: RetryDelay::new(retry_after),
+            stale_views: 0,
             last,
         }
     }
@@ -77,11 +88,26 @@ impl SnapshotTaker {
         self.demanded = true;
     }
 
-    /// Handles a failure to read or write the snapshot in progress: it ends, and is demanded again
-    /// at `retry_at`, before further entries make the next one due.
-    pub(crate) fn failed(&mut self, retry_at: Instant) {
+    /// Handles a failure to read or write the snapshot in progress, or to begin it: it ends, and is
+    /// demanded again after a delay, before further entries make the next one due.
+    pub(crate) fn failed(&mut self, now: Instant) {
         self.end();
-        self.retry_at = retry_at;
+        self.retry_at = now.after(self.retry_delay.next());
+    }
+
+    /// Handles the worker's answer that it cannot freeze or read the view.
+    pub(crate) fn view_failed(&mut self, now: Instant) {
+        if !self.is_stale_view() && self.stage != Stage::Idle {
+            self.failed(now);
+        }
+    }
+
+    /// Returns true if the worker's next answer is to a request for a snapshot that has ended, and
+    /// counts that answer.
+    fn is_stale_view(&mut self) -> bool {
+        let is_stale = self.stale_views > 0;
+        self.stale_views -= u32::from(is_stale);
+        is_stale
     }
 
     /// Demands a snapshot in place of a failed one, if that is due.
@@ -109,7 +135,7 @@ impl SnapshotTaker {
 
     /// Handles a frozen view of the state after `last`, unless none was requested.
     pub(crate) fn on_frozen(&mut self, last: EntryId) {
-        if self.stage == Stage::Freezing {
+        if !self.is_stale_view() && self.stage == Stage::Freezing {
             self.stage = Stage::Frozen(last);
         }
     }
@@ -153,7 +179,8 @@ impl SnapshotTaker {
     }
 
     /// Sets the last index of the current snapshot, own or received. An own one that the store
-    /// records, and that does not end later, is over. Returns true if it is the current one.
+    /// records, and that does not end later, is over. A later one replaces one that failed. Returns
+    /// true if it is the current one.
     pub(crate) fn set_last(&mut self, last: Index) -> bool {
         let recorded = match self.stage {
             Stage::Recording(own) if own <= last => Some(own),
@@ -162,7 +189,11 @@ impl SnapshotTaker {
         if recorded.is_some() {
             self.end();
         }
-        self.last = self.last.max(last);
+        if last > self.last {
+            self.last = last;
+            self.retry_at = Instant::NEVER;
+            self.retry_delay.reset();
+        }
         recorded == Some(last)
     }
 
@@ -174,6 +205,7 @@ impl SnapshotTaker {
 
     /// Ends the snapshot in progress, finished or not.
     pub(crate) fn end(&mut self) {
+        self.stale_views += u32::from(self.stage == Stage::Freezing);
         self.stage = Stage::Idle;
     }
 
@@ -209,7 +241,7 @@ mod tests {
     }
 
     fn taker() -> SnapshotTaker {
-        SnapshotTaker::new(3, 1 << 20, 1_000, Index(7))
+        SnapshotTaker::new(3, 1 << 20, 1_000, Duration::from_secs(1), Index(7))
     }
 
     #[test]
@@ -221,7 +253,8 @@ mod tests {
         assert!(!taker.start(true), "a snapshot is being sent");
         assert!(taker.start(false));
         assert!(!taker.start(false), "one snapshot at a time");
-        let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, Index(0));
+        let second = Duration::from_secs(1);
+        let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, second, Index(0));
         by_bytes.count(&entries(3));
         assert!(by_bytes.start(false));
     }
@@ -250,19 +283,38 @@ mod tests {
         taker.demand();
         assert!(taker.start(false));
         freeze(&mut taker);
-        let at = Instant(1_000_000_000);
-        taker.failed(at);
-        taker.retry(Instant(at.0 - 1));
+        let second = |number: u64| Instant(number * 1_000_000_000);
+        taker.failed(second(5));
+        taker.retry(Instant(second(6).0 - 1));
         assert!(!taker.start(false), "the disk gets time to recover");
-        assert_eq!(taker.deadline(), at);
-        taker.retry(at);
+        assert_eq!(taker.deadline(), second(6));
+        taker.retry(second(6));
         assert_eq!(taker.deadline(), Instant::NEVER, "nothing more to wait for");
         assert!(taker.start(false));
+        taker.view_failed(second(7));
+        assert_eq!(taker.deadline(), second(9), "each failure doubles the delay");
+        taker.retry(second(9));
+        assert!(taker.start(false));
         freeze(&mut taker);
-        taker.written(Index(9));
-        assert!(taker.set_last(Index(9)));
-        taker.retry(Instant(at.0 * 2));
-        assert!(!taker.start(false), "one retry for each failure");
+        taker.failed(second(10));
+        assert!(!taker.set_last(Index(12)), "a received snapshot replaces the failed one");
+        assert_eq!(taker.deadline(), Instant::NEVER);
+        taker.retry(second(100));
+        assert!(!taker.start(false));
+    }
+
+    #[test]
+    fn a_view_of_an_ended_snapshot_is_not_taken_for_that_of_the_next() {
+        let (mut taker, next) = (taker(), EntryId::new(Term(1), Index(12)));
+        taker.demand();
+        assert!(taker.start(false));
+        taker.end();
+        taker.demand();
+        assert!(taker.start(false));
+        taker.on_frozen(EntryId::new(Term(1), Index(9)));
+        assert_eq!(taker.write(Index(20)), None, "the worker has frozen the first view only");
+        taker.on_frozen(next);
+        assert_eq!(taker.write(Index(20)), Some(next));
     }
 
     #[test]

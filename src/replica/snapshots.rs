@@ -11,7 +11,7 @@ use crate::replica::snapshot_sender::{PartRequest, SnapshotSender};
 use crate::replica::snapshot_taker::SnapshotTaker;
 use crate::storage::{AbandonReason, Event, PartOutcome, SnapshotEvent, Storage, StorageError};
 use crate::types::{
-    Entry, EntryId, Index, Instant, Membership, NodeId, Packet, Root, SnapshotMeta, SnapshotPart,
+    Entry, EntryId, Index, Instant, NodeId, Packet, Root, SnapshotMeta, SnapshotPart,
     SnapshotTransfer, SnapshotTransferBody,
 };
 
@@ -29,8 +29,6 @@ pub(crate) struct Snapshots {
     /// Whether a kept snapshot is damaged, and no other one was begun since.
     must_replace: bool,
     repair_patience: Duration,
-    /// How long the node waits before it takes a failed snapshot again.
-    retry_after: Duration,
     /// The numbers of snapshots taken and received since the node's start.
     pub(crate) counts: (u64, u64),
 }
@@ -53,16 +51,16 @@ impl Snapshots {
     pub(crate) fn new(config: &ReplicaConfig, last: Index) -> Snapshots {
         let rate = config.snapshot_bytes_per_second;
         let (entries_max, bytes_max) = (config.snapshot_entries, config.snapshot_bytes);
+        let retry = config.space_retry;
         Snapshots {
             id: config.raft.id,
             trailing: config.trailing_entries,
-            taker: SnapshotTaker::new(entries_max, bytes_max, rate, last),
-            receiver: SnapshotReceiver::new(config.parts_inflight_max, config.part_timeout),
+            taker: SnapshotTaker::new(entries_max, bytes_max, rate, retry, last),
+            receiver: SnapshotReceiver::new(config.parts_inflight_max, config.part_timeout, retry),
             sender: SnapshotSender::new(config.parts_inflight_max, rate),
             damaged_since: None,
             must_replace: false,
             repair_patience: config.raft.election_timeout_max * 2,
-            retry_after: config.space_retry,
             counts: (0, 0),
         }
     }
@@ -139,21 +137,29 @@ impl Snapshots {
         self.taker.on_frozen(last);
     }
 
-    /// Begins to write the frozen view once the log is durable up to its last entry. The membership
-    /// there is unknown if an installed snapshot has overtaken the view, or on a node that joined
-    /// later. Without the membership, no snapshot is taken.
+    /// Begins to write the frozen view once the log is durable up to its last entry, in place of a
+    /// snapshot that is being received and ends earlier, or whose source may be gone. While another
+    /// one is received, the snapshot is demanded again later. The membership there is unknown if an
+    /// installed snapshot has overtaken the view, or on a node that joined later. Without the
+    /// membership, no snapshot is taken.
     pub(crate) fn write_frozen(
         &mut self,
+        now: Instant,
         log: &Log,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
         let Some(last) = self.taker.write(log.durable()) else { return };
         let membership = log.membership_at(last.index).filter(|found| !found.is_empty());
-        let started =
-            |membership: &Membership| storage.take_snapshot(last, membership.clone(), events);
-        if membership.is_some_and(started) {
+        let Some(membership) = membership else { return self.taker.end() };
+        if self.receiver.gives_way_to(last.index, now) {
+            storage.abandon_snapshot(events);
+            self.receiver.end();
+        }
+        if storage.take_snapshot(last, membership.clone(), events) {
             self.must_replace = false;
+        } else if self.receiver.root().is_some() {
+            self.taker.failed(now);
         } else {
             self.taker.end();
         }
@@ -184,8 +190,10 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        self.abandon_own(storage, events);
-        self.taker.failed(now.after(self.retry_after));
+        if self.taker.is_writing() {
+            storage.abandon_snapshot(events);
+        }
+        self.taker.view_failed(now);
     }
 
     /// Abandons the snapshot that is being taken.
@@ -225,9 +233,13 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
+        let receives = self.receiver.root().is_some();
         if self.receiver.on_offer(now, from, meta, may_start)
             && !storage.receive_snapshot(meta, events)
         {
+            if receives {
+                storage.abandon_snapshot(events);
+            }
             self.receiver.end();
         }
     }
@@ -250,16 +262,18 @@ impl Snapshots {
                 self.receiver.end();
                 return Some(SnapshotProgress::Received(meta));
             }
-            SnapshotEvent::Abandoned { last, .. } if self.receiver.last() == Some(last) => {
-                self.receiver.end();
-            }
-            SnapshotEvent::Abandoned { reason, .. } => match reason {
-                // The next one would fail, too.
-                AbandonReason::Superseded | AbandonReason::TooLarge => self.taker.end(),
-                AbandonReason::Full | AbandonReason::Damaged(_) => {
-                    self.taker.failed(now.after(self.retry_after));
+            SnapshotEvent::Abandoned { reason: AbandonReason::Superseded, .. } => {
+                // The receiver expects the one that has replaced it.
+                if self.taker.is_writing() {
+                    self.taker.failed(now);
                 }
-            },
+            }
+            SnapshotEvent::Abandoned { last, .. } if self.receiver.last() == Some(last) => {
+                self.receiver.failed(now);
+            }
+            // The next one would be as large.
+            SnapshotEvent::Abandoned { reason: AbandonReason::TooLarge, .. } => self.taker.end(),
+            SnapshotEvent::Abandoned { .. } => self.taker.failed(now),
             SnapshotEvent::Part { root, part, bytes } => {
                 return Some(SnapshotProgress::Served(self.served(now, root, part, Some(bytes))));
             }
@@ -276,21 +290,19 @@ impl Snapshots {
         None
     }
 
-    /// Handles a transfer message. Only members' requests are served. Bytes are accepted from any
-    /// node, because hashes verify them and the sender may be a member of a later membership that
-    /// this node does not have yet.
+    /// Handles a transfer message. Bytes are accepted from any node, because hashes verify them and
+    /// the sender may be a member of a later membership that this node does not have yet.
     pub(crate) fn on_transfer(
         &mut self,
         now: Instant,
         transfer: SnapshotTransfer,
-        membership: &Membership,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
         let SnapshotTransfer { from, root, body, .. } = transfer;
         let awaited = self.receiver.root() == Some(root);
         match body {
-            SnapshotTransferBody::Request(part) if membership.is_member(from) => {
+            SnapshotTransferBody::Request(part) => {
                 self.sender.enqueue(PartRequest { by: from, root, part });
             }
             SnapshotTransferBody::Bytes(part, bytes) if awaited => {
@@ -302,9 +314,7 @@ impl Snapshots {
                 storage.abandon_snapshot(events);
                 self.receiver.end();
             }
-            SnapshotTransferBody::Request(_)
-            | SnapshotTransferBody::Bytes(..)
-            | SnapshotTransferBody::Gone => {}
+            SnapshotTransferBody::Bytes(..) | SnapshotTransferBody::Gone => {}
         }
     }
 

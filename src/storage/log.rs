@@ -112,6 +112,22 @@ impl Log {
         self.writing.is_none() && self.queue.is_empty()
     }
 
+    /// Returns true if the batch being written waits for a spare segment.
+    pub(crate) fn waits_for_segment(&self) -> bool {
+        let waits = |writing: &Writing| {
+            matches!(writing.stage, Stage::Entries) && !writing.batch.entries.is_empty()
+        };
+        self.writing.as_ref().is_some_and(waits)
+    }
+
+    /// Drops the batch that waits for a spare segment, if one does, and those after it: none of
+    /// their writes is reported as durable.
+    pub(crate) fn drop_unwritable(&mut self) {
+        if self.waits_for_segment() {
+            (self.writing, self.queue) = (None, WriteQueue::default());
+        }
+    }
+
     /// Takes every step that is possible, and reports the writes that are durable.
     pub(crate) fn advance(
         &mut self,

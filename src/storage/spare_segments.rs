@@ -77,6 +77,11 @@ impl SpareSegments {
         self.segments.len()
     }
 
+    /// Returns true if the last creation found the file system full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// Allows the creation of segments again after the file system was full.
     pub(crate) fn retry(&mut self) {
         self.full = false;

@@ -317,6 +317,7 @@ impl Storage {
     }
 
     /// Stops the store in order: makes the pending writes durable, then reports [`Event::Closed`].
+    /// Writes for which the file system has no room are lost, as in a crash.
     pub fn close(&mut self, events: &mut Vec<Event>) {
         if self.failed || self.closing != Closing::No {
             return;
@@ -477,8 +478,14 @@ impl Storage {
             // An installed snapshot replaced the log, so the segments before it hold nothing.
             self.log.compact(self.log.index.base().id.index, &mut self.operations);
         }
-        if self.closing == Closing::No {
-            self.log.spare_segments.advance(self.spare_segments_target, &mut self.operations);
+        match self.closing {
+            Closing::No => {
+                self.log.spare_segments.advance(self.spare_segments_target, &mut self.operations);
+            }
+            Closing::Requested if self.log.waits_for_segment() => {
+                self.log.spare_segments.advance(1, &mut self.operations);
+            }
+            _ => {}
         }
         if self.full && self.log.spare_segments.len() >= self.spare_segments_target {
             self.full = false;
@@ -507,6 +514,9 @@ impl Storage {
     }
 
     fn advance_closing(&mut self, events: &mut Vec<Event>) {
+        if self.closing == Closing::Requested && self.log.spare_segments.is_full() {
+            self.log.drop_unwritable();
+        }
         match self.closing {
             Closing::Requested if self.log.is_idle() => {
                 let request = self.updater.request(|superblock| superblock.clean = true);

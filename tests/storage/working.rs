@@ -6,8 +6,8 @@ use quorate::storage::{Disk, Event, FileName, OpenError, Storage, StorageConfig}
 use quorate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, Fault, Pending};
 
-use super::host::{CLUSTER, Host, NODE, config, entry, formatted, hard_state, snapshot, write};
-use super::host::{identity, membership};
+use super::host::{CLUSTER, Host, NODE, config, entry, formatted, hard_state, sized_entry};
+use super::host::{identity, membership, snapshot, write};
 
 #[test]
 fn persisted_writes_are_recovered_after_a_restart() {
@@ -171,4 +171,38 @@ fn a_disk_found_full_at_opening_is_reported_by_start() {
     host.act(Storage::retry_space);
     host.settle();
     assert_eq!(host.events.last(), Some(&Event::Full(false)));
+}
+
+/// Returns a store with one spare segment that is closed while a write waits for more of them. The
+/// disk has room for `room` more bytes, if that is not `None`.
+fn closed_under_load(room: Option<u64>) -> Host {
+    let config = StorageConfig { spare_segments: 1, ..config() };
+    let (mut host, _) = Host::open_with(formatted(), &config).expect("the directory opens");
+    host.act(Storage::start);
+    host.settle();
+    host.persist(write(1, 0, 1..=1));
+    host.settle();
+    let used: u64 = host.disk.list().expect("it lists").iter().map(|(_, bytes)| bytes).sum();
+    host.disk.set_capacity(room.map(|room| used + room));
+    let entries = (2..=60).map(|index| sized_entry(0, index, 4000)).collect();
+    host.persist(Write { entries, ..write(2, 0, 2..=2) });
+    host.act(Storage::close);
+    host.settle();
+    host
+}
+
+#[test]
+fn a_store_closes_after_the_writes_that_need_more_segments_than_there_are() {
+    let host = closed_under_load(None);
+    assert_eq!(host.events.last(), Some(&Event::Closed));
+    assert_eq!(host.persisted(), WriteId(2), "more than three segments were filled");
+}
+
+#[test]
+fn a_store_closes_although_the_disk_has_no_room_for_the_pending_writes() {
+    let host = closed_under_load(Some(40 << 10));
+    assert_eq!(host.events.last(), Some(&Event::Closed));
+    assert_eq!(host.persisted(), WriteId(1), "the other write is lost");
+    let (_, opened) = Host::open(host.disk).expect("the directory opens");
+    assert!(opened.last.index >= Index(1) && opened.lost_end.is_none());
 }

@@ -45,14 +45,10 @@ impl Rule for Comparisons {
     }
 
     fn machine_started(&mut self, known: &Known, node: NodeId, index: Index) -> CheckResult {
-        let since = Some(known.now);
-        let started = Machine {
-            from: index,
-            applied: index,
-            is_known: true,
-            due_since: since,
-            ..Machine::default()
-        };
+        // A node that has applied nothing has no state to compare.
+        let due_since = (index > Index::ZERO).then_some(known.now);
+        let (from, applied) = (index, index);
+        let started = Machine { from, applied, is_known: true, due_since, ..Machine::default() };
         self.nodes[known.model.slot(node).0] = started;
         Ok(())
     }
@@ -123,8 +119,7 @@ impl Rule for Comparisons {
         if known.now.since(since) <= bound {
             return Ok(());
         }
-        // A node that has applied nothing has no state to compare.
-        if machine.applied == Index::ZERO || !compares(known, slot) {
+        if !compares(known, slot) {
             machine.due_since = Some(known.now);
             return Ok(());
         }

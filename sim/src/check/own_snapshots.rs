@@ -51,6 +51,12 @@ const OVERDUE_TIMES: u64 = 4;
 /// each of which may wait for another flush.
 const FLUSHES: u32 = 16;
 
+/// The longest delay after a failed snapshot, as a multiple of the first one.
+const RETRY_FACTOR_MAX: u32 = 16;
+
+/// The number of part timeouts after which a node no longer waits for the source of a snapshot.
+const SOURCE_TIMEOUTS: u32 = 4;
+
 impl Rule for OwnSnapshots {
     fn new(known: &Known) -> OwnSnapshots {
         let nodes = vec![Taker::default(); known.model.nodes.len()];
@@ -85,10 +91,10 @@ impl Rule for OwnSnapshots {
         Ok(())
     }
 
-    /// A node that receives a snapshot takes none meanwhile.
+    /// A node that receives a snapshot takes none meanwhile, as long as parts arrive.
     fn transfer_sent(&mut self, known: &Known, transfer: &SnapshotTransfer) -> CheckResult {
-        if matches!(transfer.body, SnapshotTransferBody::Request(_)) {
-            self.restart(known, transfer.from);
+        if matches!(transfer.body, SnapshotTransferBody::Bytes(..)) {
+            self.restart(known, transfer.to);
         }
         Ok(())
     }
@@ -150,11 +156,13 @@ impl Rule for OwnSnapshots {
         let Some(since) = taker.overdue else { return Ok(()) };
         let volume = Volume { snapshot_bytes: 2 * self.snapshot_bytes, ..Volume::default() };
         let costs = &known.bounds.costs;
+        let config = &known.bounds.replica;
         let bound = known.bounds.config.election_timeout_max
+            + config.space_retry * RETRY_FACTOR_MAX
+            + config.part_timeout * SOURCE_TIMEOUTS
             + costs.flush * FLUSHES
             + costs.transfer_time(volume, &known.bounds.config);
         // A state that is durable by itself gives no view while it is ahead of the replayed log.
-        // The node tries again only once enough further entries are applied.
         let may_give_no_view = known.bounds.machine_is_durable;
         if may_give_no_view || !known.is_in_core(slot) || known.now.since(since) <= bound {
             return Ok(());

@@ -108,6 +108,13 @@ impl Journal {
         self.log.mark_damaged(id);
     }
 
+    /// Drops the damaged entries that the snapshot covers, and the log before them.
+    pub(crate) fn drop_covered_damage(&mut self) {
+        if let Some(base) = self.log.last_damaged_through(self.log.snapshot().index) {
+            self.log.compact(base);
+        }
+    }
+
     /// Marks an entry as intact again, with its content if that is a membership.
     pub(crate) fn mark_repaired(&mut self, id: EntryId, membership: Option<&Membership>) {
         self.log.mark_repaired(id, membership);

@@ -14,9 +14,12 @@ use crate::raft::common::Common;
 use crate::raft::journal::snapshots;
 use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
-/// Records that the disk has lost the contents of these entries.
+/// Records that the disk has lost the contents of these entries. Those that the snapshot covers are
+/// dropped with the log before them: possibly no member has them any more, and peers that need them
+/// take the snapshot.
 pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
     entries.iter().for_each(|entry| common.journal.mark_damaged(entry.id));
+    common.journal.drop_covered_damage();
 }
 
 /// Records that these entries are intact on the disk again.

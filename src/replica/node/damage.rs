@@ -9,7 +9,7 @@ use crate::types::{DamagedEntry, Index};
 impl Node {
     /// Handles damage that the store has found. It may be in entries that the log does not have any
     /// more, because a snapshot covers them, but whose sectors a repair of later entries needs: the
-    /// store must know then that nobody needs their content.
+    /// store must know then that their content is not needed.
     pub(super) fn on_damaged(&mut self, entries: Vec<DamagedEntry>) {
         let base = self.raft.log().base().index;
         if entries.iter().any(|damaged| damaged.id.index <= base) {

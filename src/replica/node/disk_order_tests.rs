@@ -16,7 +16,7 @@ use crate::replica::output::Output;
 use crate::storage::{ClusterId, Completion, Disk, FileDisk, FileName, Identity, Operation};
 use crate::types::{
     Body, Entry, EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, Packet,
-    Payload, Term,
+    Payload, Root, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody, Term,
 };
 
 /// A state machine without content. It is durable if it knows what it has applied.
@@ -56,6 +56,8 @@ struct Host {
     now: Instant,
     /// The snapshots that are reported as damaged.
     damage: Vec<FileName>,
+    /// The snapshot of which the node has requested a part last.
+    requested: Option<Root>,
     directory: TempDir,
 }
 
@@ -72,7 +74,8 @@ impl Host {
         let opened = Replica::open(&mut disk, cluster, machine, config, 0, Instant::ZERO);
         let replica = opened.expect("it is formatted");
         let (waiting, view, now) = (VecDeque::new(), None, Instant::ZERO);
-        let mut host = Host { replica, disk, waiting, view, now, damage: Vec::new(), directory };
+        let (damage, requested) = (Vec::new(), None);
+        let mut host = Host { replica, disk, waiting, view, now, damage, requested, directory };
         let mut outputs = Vec::new();
         host.replica.node.start(&mut outputs);
         host.execute(outputs);
@@ -115,6 +118,9 @@ impl Host {
                     view.take(bytes as u64).read_to_end(&mut read).expect("it is in memory");
                     self.step(Input::ViewRead(read));
                 }
+                Output::Send(Packet::SnapshotTransfer(transfer)) => {
+                    self.requested = Some(transfer.root);
+                }
                 Output::KeptSnapshotDamaged(damage) => self.damage.extend(damage.file),
                 _ => {}
             }
@@ -135,7 +141,21 @@ impl Host {
         let entry = |index| Entry { id: id(index), payload: Payload::Noop };
         let prev = self.replica.node.raft().log().last();
         let committed = Index(*indices.end());
-        let body = Body::AppendEntries { prev, entries: indices.map(entry).collect(), committed };
+        let entries = indices.map(entry).collect();
+        self.receive(Body::AppendEntries { prev, entries, committed });
+    }
+
+    /// Receives the leader's offer of a snapshot that ends at `last`.
+    fn receive_offer(&mut self, last: u64) {
+        let (last, root) = (EntryId::new(Term(1), Index(last)), Root([last as u8; 32]));
+        let membership = Membership::new([1, 2, 3].map(NodeId));
+        let meta = SnapshotMeta { bytes: 5, root, ..SnapshotMeta::empty(last, membership) };
+        self.receive(Body::InstallSnapshot { meta });
+        assert_eq!(self.requested, Some(root), "the node requests its parts");
+    }
+
+    /// Receives a message of the leader n1.
+    fn receive(&mut self, body: Body) {
         let (from, to, term) = (NodeId(1), NodeId(2), Term(1));
         let message = Message { from, incarnation: Incarnation::default(), to, term, body };
         self.step(Input::Packet(Packet::Message(message)));
@@ -145,6 +165,14 @@ impl Host {
     fn end_snapshot(&mut self) {
         self.step(Input::Timeout);
         self.run_disk();
+    }
+
+    /// Lets this many seconds pass.
+    fn wait(&mut self, seconds: u32) {
+        for _ in 0..seconds {
+            self.now = self.now.after(Duration::from_secs(1));
+            self.end_snapshot();
+        }
     }
 
     /// Reads all durable data again.
@@ -257,4 +285,40 @@ fn a_snapshot_that_a_scrub_finds_damaged_is_replaced_after_the_next_entry() {
     host.run_disk();
     host.end_snapshot();
     assert_eq!(host.snapshot(), Index(3), "only a damaged one is replaced early");
+}
+
+#[test]
+fn a_snapshot_of_this_node_replaces_an_earlier_one_that_is_being_received() {
+    let mut host = Host::start(None);
+    host.receive_committed(1..=2);
+    host.run_disk();
+    host.receive_offer(10);
+    host.receive_committed(3..=12);
+    host.run_disk();
+    host.step(Input::TakeSnapshot);
+    host.run_disk();
+    host.end_snapshot();
+    assert_eq!(host.snapshot(), Index(12));
+}
+
+#[test]
+fn a_snapshot_is_taken_once_the_source_of_a_later_one_is_gone() {
+    for is_told in [false, true] {
+        let mut host = Host::start(None);
+        host.receive_committed(1..=2);
+        host.run_disk();
+        host.receive_offer(10);
+        host.step(Input::TakeSnapshot);
+        host.run_disk();
+        host.end_snapshot();
+        assert_eq!(host.snapshot(), Index(0), "the other one may still arrive");
+        if is_told {
+            let root = host.requested.expect("a part was requested");
+            let (from, to, body) = (NodeId(1), NodeId(2), SnapshotTransferBody::Gone);
+            let gone = SnapshotTransfer { from, to, root, body };
+            host.step(Input::Packet(Packet::SnapshotTransfer(gone)));
+        }
+        host.wait(if is_told { 2 } else { 16 });
+        assert_eq!(host.snapshot(), Index(2), "{is_told}");
+    }
 }

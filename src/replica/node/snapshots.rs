@@ -10,17 +10,18 @@ use crate::types::{
 };
 
 impl Node {
-    /// Handles a transfer message. A diverged node serves no parts.
+    /// Handles a transfer message. Parts are served to members only, and a diverged node serves
+    /// none.
     pub(super) fn on_transfer(&mut self, transfer: SnapshotTransfer) {
-        if !self.validation.is_usable() && matches!(transfer.body, SnapshotTransferBody::Request(_))
-        {
+        let is_request = matches!(transfer.body, SnapshotTransferBody::Request(_));
+        let is_member = self.raft.membership().is_member(transfer.from);
+        if is_request && !(is_member && self.validation.is_usable()) {
             let SnapshotTransfer { from: to, to: from, root, .. } = transfer;
             let gone = SnapshotTransfer { from, to, root, body: SnapshotTransferBody::Gone };
             return self.outputs.push(Output::Send(Packet::SnapshotTransfer(gone)));
         }
         let (storage, events) = (&mut self.storage, &mut self.events);
-        let membership = self.raft.membership();
-        self.snapshots.on_transfer(self.now, transfer, membership, storage, events);
+        self.snapshots.on_transfer(self.now, transfer, storage, events);
     }
 
     /// Handles a snapshot event of the store.

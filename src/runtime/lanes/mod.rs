@@ -88,7 +88,7 @@ impl Lanes {
                         view = Some(frozen);
                         Input::ViewFrozen(last)
                     }
-                    BulkJob::ReadView(bytes) => read_view(view.as_mut(), bytes),
+                    BulkJob::ReadView(bytes) => read_view(&mut view, bytes),
                 })
             })?;
         let (mut machine_disk, machine_counts) = (disk.clone(), Arc::clone(counts));
@@ -177,10 +177,15 @@ fn execute_operation(
     Input::Disk(Completion { id: operation.id, result })
 }
 
-fn read_view(view: Option<&mut FrozenView>, bytes: usize) -> Input {
+fn read_view(view: &mut Option<FrozenView>, bytes: usize) -> Input {
     let mut read = Vec::new();
     let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
-    match view.map(|view| view.take(limit).read_to_end(&mut read)) {
+    let result = view.as_mut().map(|view| view.take(limit).read_to_end(&mut read));
+    if !matches!(result, Some(Ok(1..))) {
+        // Nothing more is read of it, and it keeps an old state in memory.
+        *view = None;
+    }
+    match result {
         Some(Ok(_)) => Input::ViewRead(read),
         Some(Err(_)) | None => Input::ViewFailed,
     }

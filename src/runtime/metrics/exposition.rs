@@ -184,7 +184,11 @@ impl Families<'_, '_> {
                 LatencyMetric::Proposal,
             ),
             ("read", "From the request of a read until it is answered", LatencyMetric::Read),
-            ("flush", "From the request of a sync of the log until it is done", LatencyMetric::Flush),
+            (
+                "flush",
+                "From the request of a sync of the log until it is done",
+                LatencyMetric::Flush,
+            ),
             (
                 "disk_operation",
                 "The execution of each disk operation",

@@ -252,15 +252,15 @@ impl Node {
     pub(crate) fn request_view(&mut self, request: ViewRequest, run: &mut Run) {
         let lasts = self.work_time(&run.setup);
         let Some(running) = self.life.running_mut() else { return };
-        running.work.view_request = Some(request);
+        running.work.view_requests.push_back(request);
         run.scheduler.after(lasts, self.event(ProcessEvent::ViewDone));
     }
 
-    /// Finishes the request for the frozen view, and returns its result.
+    /// Finishes the first pending request for the frozen view, and returns its result.
     pub(crate) fn finish_view(&mut self, run: &mut Run) -> Option<Input> {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let running = self.life.running_mut()?;
-        Some(match running.work.view_request.take()? {
+        Some(match running.work.view_requests.pop_front()? {
             ViewRequest::Freeze => match running.worker.freeze() {
                 Some(mut frozen) => {
                     let mut bytes = Vec::new();

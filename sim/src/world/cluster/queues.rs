@@ -53,8 +53,8 @@ pub(super) struct WorkQueue {
     pub(super) answered_in: BTreeMap<Tag, Option<Digest>>,
     /// The unread bytes of the worker's frozen view.
     pub(super) view: VecDeque<u8>,
-    /// The pending request for the view.
-    pub(super) view_request: Option<ViewRequest>,
+    /// The pending requests for the view.
+    pub(super) view_requests: VecDeque<ViewRequest>,
 }
 
 /// A request of the node for its worker's frozen view.

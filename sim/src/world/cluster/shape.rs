@@ -99,7 +99,7 @@ fn node_shape(node: &Node, front: ClusterMaxima) -> u64 {
         (2, u64::from(status.applied < status.committed)),
         (2, u64::from(status.reads_waiting > 0)),
         (3, u64::from(status.snapshot.0 > 0) + u64::from(status.base < status.snapshot)),
-        (2, u64::from(running.work.view_request.is_some())),
+        (2, u64::from(!running.work.view_requests.is_empty())),
         (8, disk_activity(log)),
         (8, disk_activity(bulk)),
     ];
