@@ -207,6 +207,16 @@ const SEEDS: &[Seed] = &[
         bug: "the check of comparisons counted the time before a node had applied anything",
     },
     Seed {
+        profile: "damage",
+        seed: 64839,
+        bug: "an own snapshot was never taken once another one was being received in vain",
+    },
+    Seed {
+        profile: "default",
+        seed: 65066,
+        bug: "the model went back to a copy of a disk that the crash of the rollback had triggered",
+    },
+    Seed {
         profile: "default",
         seed: 60796,
         bug: "a snapshot for which the disk was full was not taken again without further entries",

@@ -45,9 +45,7 @@ impl Rule for Comparisons {
     }
 
     fn machine_started(&mut self, known: &Known, node: NodeId, index: Index) -> CheckResult {
-        // A node that has applied nothing has no state to compare.
-        let due_since = (index > Index::ZERO).then_some(known.now);
-        let (from, applied) = (index, index);
+        let (from, applied, due_since) = (index, index, Some(known.now));
         let started = Machine { from, applied, is_known: true, due_since, ..Machine::default() };
         self.nodes[known.model.slot(node).0] = started;
         Ok(())
@@ -114,6 +112,11 @@ impl Rule for Comparisons {
         }
         let slot = known.model.slot(status.id);
         let machine = &mut self.nodes[slot.0];
+        // A node that has applied nothing since its start has nothing to compare, not even if its
+        // state machine is ahead.
+        if status.applied == Index::ZERO {
+            machine.due_since = Some(known.now);
+        }
         let Some(since) = machine.due_since else { return Ok(()) };
         let bound = comparison_time_max(&known.bounds.replica);
         if known.now.since(since) <= bound {

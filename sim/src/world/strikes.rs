@@ -203,8 +203,10 @@ impl World {
     /// both cases the node is uncertain from the start. Or the node counts until a leader finds the
     /// loss, if one does, and from then on safety no longer holds.
     fn roll_back(&mut self, place: Place, down: Duration) {
-        let node = &mut self.cluster[place];
-        let Some(mut image) = node.disk.rollback_image.take() else { return };
+        let node = &self.cluster[place];
+        if node.disk.rollback_image.is_none() {
+            return;
+        }
         let Setup { settings, choices, .. } = &self.run.setup;
         // After one copy without a mark, the run checks nothing about the others.
         let is_noticed = choices.choose(Key { counter: 1, ..Kind::Boot.key() }, 4) > 0;
@@ -212,6 +214,8 @@ impl World {
         let loses_end = is_noticed && choices.choose(node.start().key(Kind::Boot, 1), 3) == 0;
         self.run.observer.fault(Fault::Rollback, node.role());
         self.take_down(place, down);
+        // A fault that this triggers may have taken a later copy, or wiped the disk.
+        let Some(mut image) = self.cluster[place].disk.rollback_image.take() else { return };
         // A state of its own that is ahead of the log would prevent the start (docs/OPERATIONS.md).
         self.cluster[place].disk.machine_checkpoint = None;
         if loses_end && self.cluster[place].lose_end(&image, &storage) {
