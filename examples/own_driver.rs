@@ -11,7 +11,7 @@ use quorate::storage::{
     ClusterId, Completion, Disk, Event, FetchId, FileDisk, Identity, Storage, StorageConfig,
 };
 use quorate::types::{
-    Acknowledge, Entry, Incarnation, Index, Instant, Membership, NodeId, Payload,
+    Acknowledge, Entry, Incarnation, Index, Instant, MachineTraits, Membership, NodeId, Payload,
 };
 use quorate::types::{RoleName, Tag};
 
@@ -74,7 +74,7 @@ impl Cluster {
             let mut disk = disk?;
             let (storage, opened) = Storage::open(&mut disk, CLUSTER, id, config)?;
             // The words are in memory only: the core applies the whole log again.
-            let restored = opened.restored(Index::ZERO, false);
+            let restored = opened.restored(Index::ZERO, MachineTraits::default());
             let seed = start * 3 + id.0; // random, in a real cluster
             let raft = Raft::new(Config::new(id), restored, seed, now)?;
             let (fetches, words) = (BTreeMap::new(), Vec::new());

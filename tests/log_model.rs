@@ -198,7 +198,7 @@ impl Model {
         let dropped = restored.tail.len().saturating_sub(tail.min(intact) as usize);
         restored.tail.drain(..dropped);
         restored.applied = Index(self.applied.min(self.durable));
-        restored.machine_is_durable = self.machine_is_durable;
+        restored.machine.is_durable = self.machine_is_durable;
         restored
     }
 

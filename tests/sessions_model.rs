@@ -16,24 +16,29 @@ use quorate::machine::{
     Call, ClientSession, Machine, Nonce, Outcome, Proposer, Request, Sequence, SessionEvent,
     SessionId, SessionLimits, StateMachine,
 };
-use quorate::types::{Command, Entry, EntryId, Index, Payload, SessionBounds, Term};
+use quorate::types::{
+    Command, Entry, EntryId, Index, MachineVersion, Payload, SessionBounds, Term,
+};
 
 use crate::model::{Model, reply_of, request_of};
 
 /// A state machine that keeps every command. The reply is the number of earlier commands, followed
-/// by the command.
+/// by the command; from version 1 on, both follow the version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ledger {
     commands: Vec<Vec<u8>>,
     applied: Index,
+    version: u32,
     is_durable: bool,
 }
+
+const VERSION_MAX: u32 = 3;
 
 impl StateMachine for Ledger {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
         assert!(self.applied < index, "each entry is applied once");
         self.applied = index;
-        let reply = reply_of(self.commands.len(), command);
+        let reply = reply_of(self.version, self.commands.len(), command);
         self.commands.push(command.to_vec());
         reply
     }
@@ -65,6 +70,21 @@ impl StateMachine for Ledger {
         Ok(())
     }
 
+    fn version_max(&self) -> u32 {
+        VERSION_MAX
+    }
+
+    fn set_version(&mut self, index: Index, version: u32) {
+        assert!(self.applied < index, "each entry is applied once");
+        assert!(self.version < version, "the version rises");
+        (self.applied, self.version) = (index, version);
+    }
+
+    fn restore_version(&mut self, version: u32, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.version = version;
+        self.restore(snapshot)
+    }
+
     fn applied(&self) -> Option<Index> {
         self.is_durable.then_some(self.applied)
     }
@@ -80,6 +100,10 @@ enum Operation {
     Noop,
     InvalidCommand(Vec<u8>),
     Plain(u8),
+    RaiseVersion {
+        by: usize,
+        version: u32,
+    },
     SetBounds {
         by: usize,
         bounds: SessionBounds,
@@ -155,6 +179,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => vec(any::<u8>(), 0..40).prop_map(Operation::InvalidCommand),
         1 => any::<u8>().prop_map(Operation::Plain),
         1 => set_bounds(),
+        1 => (0..PROPOSERS.len(), 0..=VERSION_MAX)
+            .prop_map(|(by, version)| Operation::RaiseVersion { by, version }),
         4 => (0..PROPOSERS.len(), 0u8..6, limits())
             .prop_map(|(by, nonce, limits)| Operation::Register { by, nonce, limits }),
         14 => (0..PROPOSERS.len(), any::<Pick>(), 1u64..9, 0u64..6, 0usize..12).prop_map(
@@ -178,6 +204,10 @@ fn payload(operation: &Operation, log: &[Entry]) -> Option<Payload> {
         Operation::Plain(byte) => Request::Plain(&[*byte]).encode_for(Proposer::Unnamed),
         Operation::SetBounds { by, bounds } => {
             Request::SetBounds(*bounds).encode_for(PROPOSERS[*by])
+        }
+        Operation::RaiseVersion { by, version } => {
+            let version = MachineVersion { user: *version, ..MachineVersion::FIRST };
+            Request::RaiseVersion(version).encode_for(PROPOSERS[*by])
         }
         Operation::Register { by, nonce, limits } => {
             let nonce = Nonce(u128::from(*nonce));
@@ -458,7 +488,7 @@ proptest! {
             let places: Vec<usize> =
                 (0..commands.len()).filter(|place| commands[*place] == command).collect();
             prop_assert_eq!(places.len(), 1, "{} was executed once", sequence);
-            prop_assert_eq!(&reply[..], &reply_of(places[0], &command)[..]);
+            prop_assert_eq!(&reply[..], &reply_of(0, places[0], &command)[..]);
         }
         let distinct: BTreeSet<_> = commands.iter().collect();
         prop_assert_eq!(distinct.len(), commands.len(), "no command was executed twice");

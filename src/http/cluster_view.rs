@@ -89,6 +89,7 @@ fn node(report: &Report) -> Value {
             "last": status.last.index.0,
         },
         "verification": verification_name(report.verification),
+        "version": report.usage.version.user,
         "disk_full": status.disk_full,
         "damaged_entries": status.damaged_entries,
         "is_uncertain": status.is_uncertain,
@@ -129,6 +130,7 @@ fn verification_name(verification: StateVerification) -> &'static str {
         StateVerification::Consistent => "consistent",
         StateVerification::Quarantined => "quarantined",
         StateVerification::NoMajority => "no_majority",
+        StateVerification::TooOld => "too_old",
     }
 }
 

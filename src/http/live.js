@@ -55,7 +55,7 @@ function card({ id, member, report, progress }, leader, low, high) {
     alerts.push(`repairing ${count(report.damaged_entries)} entries`);
   }
   if (report && report.usage.quota && report.usage.quota.alarm) alerts.push('quota reached');
-  if (report && (report.verification === 'quarantined' || report.verification === 'no_majority')) {
+  if (report && ['quarantined', 'no_majority', 'too_old'].includes(report.verification)) {
     alerts.push(report.verification.replace('_', ' '));
   }
   if (progress && progress.snapshot !== null) alerts.push('receives a snapshot');

@@ -107,7 +107,7 @@ impl Log {
             committed: restored.committed.clamp(restored.applied, restored.last),
             applying: restored.applied,
             applied: restored.applied,
-            machine_is_durable: restored.machine_is_durable,
+            machine_is_durable: restored.machine.is_durable,
         };
         // No damaged entry that the snapshot covers is kept for peers: they take the snapshot.
         if let Some(base) = log.damaged.last_through(snapshot.index) {

@@ -27,10 +27,18 @@ pub use request::{Nonce, Request, Sequence, SessionId, SessionLimits};
 pub use snapshot::{FrozenView, RestoreError};
 pub use state::{ConflictTest, StateMachine};
 
+use crate::machine::request::encode_version;
 use crate::machine::session::Admission;
 use crate::machine::sessions::Sessions;
 use crate::machine::snapshot::Header;
-use crate::types::{Entry, EntryId, Index, MachineRejectReason, MachineUsage, Payload};
+use crate::types::{
+    Entry, EntryId, Index, MachineRejectReason, MachineUsage, MachineVersion, Payload,
+};
+
+/// The highest version of this library's own rules: those of the sessions, of the requests around
+/// the user's commands and of the user's part of them. A change of what a command does is a new
+/// version, and is guarded by `version.library` of the [`Machine`].
+const LIBRARY_VERSION_MAX: u32 = 1;
 
 /// A user's state machine with the client sessions around it.
 ///
@@ -41,6 +49,8 @@ use crate::types::{Entry, EntryId, Index, MachineRejectReason, MachineUsage, Pay
 pub struct Machine<M> {
     user: M,
     sessions: Sessions,
+    /// The version of the rules by which the next command is applied.
+    version: MachineVersion,
     /// The last applied entry.
     applied: EntryId,
     /// The last entry whose command the user's state machine executed.
@@ -61,6 +71,7 @@ impl<M: StateMachine> Machine<M> {
         Machine {
             user,
             sessions: Sessions::default(),
+            version: MachineVersion::FIRST,
             applied: EntryId::ZERO,
             executed: Index::ZERO,
             user_start,
@@ -74,14 +85,36 @@ impl<M: StateMachine> Machine<M> {
     /// state machine had executed before this start, because no request waits for them.
     ///
     /// # Panics
-    /// If the entries are not consecutive. Also after a failed [`Machine::restore`] or a
-    /// [`Machine::discard_state`], until a restore succeeds.
+    /// If the entries are not consecutive, or one of them [requires](Machine::requires) a newer
+    /// build. Also after a failed [`Machine::restore`] or a [`Machine::discard_state`], until a
+    /// restore succeeds.
     pub fn apply(&mut self, entries: &[Entry]) -> Vec<(Index, Outcome)> {
         let mut outcomes = Vec::with_capacity(entries.len());
         for entry in entries {
             outcomes.extend(self.apply_one(entry).map(|outcome| (entry.id.index, outcome)));
         }
         outcomes
+    }
+
+    /// Returns the version of the rules from this entry on if this build does not have it. The
+    /// entry must not be applied then, and no later one.
+    #[must_use]
+    pub fn requires(&self, entry: &Entry) -> Option<MachineVersion> {
+        let Payload::Command(command) = &entry.payload else { return None };
+        let version = Request::raised_version(command)?.max(self.version);
+        (!version.is_within(self.version_max())).then_some(version)
+    }
+
+    /// Returns the version of the rules by which the next command is applied.
+    #[must_use]
+    pub fn version(&self) -> MachineVersion {
+        self.version
+    }
+
+    /// Returns the highest version of the rules that this build has.
+    #[must_use]
+    pub fn version_max(&self) -> MachineVersion {
+        MachineVersion { user: self.user.version_max(), library: LIBRARY_VERSION_MAX }
     }
 
     /// Answers a query from the user's state, which may be ahead of [`Machine::applied`] if the
@@ -100,7 +133,8 @@ impl<M: StateMachine> Machine<M> {
     #[must_use]
     pub fn snapshot(&self) -> Option<FrozenView> {
         self.assert_restored();
-        let header = Header { last: self.applied, executed: self.executed, results: self.results };
+        let (last, version) = (self.applied, self.version);
+        let header = Header { last, executed: self.executed, results: self.results, version };
         self.is_caught_up().then(|| FrozenView::new(header, &self.sessions, self.user.snapshot()))
     }
 
@@ -112,17 +146,20 @@ impl<M: StateMachine> Machine<M> {
     /// A [`RestoreError`]; its variants document the state of the machine after it.
     pub fn restore(&mut self, last: EntryId, snapshot: &mut dyn Read) -> Result<(), RestoreError> {
         let mut reader = BufReader::new(snapshot);
-        let (header, sessions) = snapshot::read_header_and_sessions(&mut reader)?;
+        let max = self.version_max();
+        let (header, sessions) = snapshot::read_header_and_sessions(&mut reader, max)?;
         if header.last != last {
             return Err(RestoreError::OtherEntry { expected: last, found: header.last });
         }
         let user_applied = self.user.applied().unwrap_or_default();
         if user_applied == Index::ZERO || user_applied < header.executed || self.is_invalid {
             self.is_invalid = true;
-            self.user.restore(&mut reader).map_err(RestoreError::User)?;
+            let restored = self.user.restore_version(header.version.user, &mut reader);
+            restored.map_err(RestoreError::User)?;
             self.is_invalid = false;
         }
         self.sessions = sessions;
+        self.version = header.version;
         self.applied = header.last;
         self.executed = header.executed;
         self.results = header.results;
@@ -145,9 +182,9 @@ impl<M: StateMachine> Machine<M> {
         self.applied
     }
 
-    /// Returns a digest of the state at [`Machine::applied`]: of the sessions without their
-    /// replies, and of the user's state. It is equal on all nodes. Returns `None` while the user's
-    /// state machine is ahead of the sessions, or invalid.
+    /// Returns a digest of the state at [`Machine::applied`]: of the version of the rules, of the
+    /// sessions without their replies, and of the user's state. It is equal on all nodes. Returns
+    /// `None` while the user's state machine is ahead of the sessions, or invalid.
     ///
     /// # Errors
     /// The error of reading the user's state.
@@ -158,8 +195,9 @@ impl<M: StateMachine> Machine<M> {
         let user = self.user.digest()?;
         let sessions = snapshot::digest_of(&self.sessions);
         let (term, index) = (self.applied.term.0, self.applied.index.0);
-        let parts: [&[u8]; 4] = [&term.to_le_bytes(), &index.to_le_bytes(), &sessions.0, &user.0];
-        Ok(Some(Digest::of_parts(&parts)))
+        let (term, index) = (term.to_le_bytes(), index.to_le_bytes());
+        let version = encode_version(self.version);
+        Ok(Some(Digest::of_parts(&[&term, &index, &version, &sessions.0, &user.0])))
     }
 
     /// Returns a rolling hash over all applied entries and their outcomes, equal on all nodes that
@@ -170,10 +208,12 @@ impl<M: StateMachine> Machine<M> {
         self.results.filter(|_| !self.is_invalid)
     }
 
-    /// Returns the memory that the sessions and the user's state take.
+    /// Returns the memory that the sessions and the user's state take, and the version of the
+    /// rules.
     #[must_use]
     pub fn usage(&self) -> MachineUsage {
-        MachineUsage { quota: self.user.quota(), ..self.sessions.usage() }
+        let (quota, version) = (self.user.quota(), self.version);
+        MachineUsage { quota, version, ..self.sessions.usage() }
     }
 
     /// Returns the user's state machine.
@@ -193,6 +233,7 @@ impl<M: StateMachine> Machine<M> {
 
     fn apply_one(&mut self, entry: &Entry) -> Option<Outcome> {
         self.assert_restored();
+        assert_eq!(self.requires(entry), None, "contract: this build has the rules");
         assert_eq!(entry.id.index, self.applied.index.next(), "entries are consecutive");
         assert!(entry.id.term >= self.applied.term, "terms do not decrease");
         self.applied = entry.id;
@@ -224,6 +265,7 @@ impl<M: StateMachine> Machine<M> {
                 self.sessions.set_bounds(bounds);
                 Some(Outcome::Reply(Arc::default()))
             }
+            Request::RaiseVersion(version) => Some(self.raise_version(index, version)),
             Request::Register { nonce, limits } => {
                 let session = self.sessions.register(index, &proposer.encode(), nonce, limits);
                 Some(session.map_or_else(Outcome::Rejected, Outcome::Registered))
@@ -240,6 +282,26 @@ impl<M: StateMachine> Machine<M> {
                 }
             }
         }
+    }
+
+    /// Raises the version of the rules, from the next command on.
+    fn raise_version(&mut self, index: Index, version: MachineVersion) -> Outcome {
+        let (before, after) = (self.version, self.version.max(version));
+        if after == before {
+            let current = before;
+            return Outcome::Rejected(MachineRejectReason::VersionNotHigher { current });
+        }
+        assert!(after.is_within(self.version_max()), "an entry beyond the build is not applied");
+        self.version = after;
+        if after.user > before.user {
+            assert!(index > self.executed, "each command is executed once, in order");
+            self.executed = index;
+            // A state machine that is ahead has raised its version itself.
+            if index > self.user_start {
+                self.user.set_version(index, after.user);
+            }
+        }
+        Outcome::Reply(Arc::default())
     }
 
     /// Lets the user's state machine execute a command or an order. Returns `None` if it did so

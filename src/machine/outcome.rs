@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::machine::request::SessionId;
+use crate::machine::request::{SessionId, encode_version};
 use crate::types::MachineRejectReason;
 
 /// The outcome of one command of the log, equal on every node that knows it.
@@ -29,7 +29,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Returns the outcome for hashing: its kind, its reply, and the length of the reply, the
-    /// session id or the bound that was reached.
+    /// session id, the bound that was reached or the version.
     pub(crate) fn hashed(&self) -> (u8, &[u8], [u8; 8]) {
         match self {
             Outcome::Reply(reply) => (1, reply, (reply.len() as u64).to_le_bytes()),
@@ -38,14 +38,18 @@ impl Outcome {
             Outcome::OutsideWindow => (4, &[], [0; 8]),
             Outcome::Malformed => (5, &[], [0; 8]),
             Outcome::Rejected(reason) => {
+                let bound = |max: &u32| u64::from(*max).to_le_bytes();
                 let (kind, bound) = match reason {
-                    MachineRejectReason::NotAdministrator => (6, 0),
-                    MachineRejectReason::Sessions { max } => (7, *max),
-                    MachineRejectReason::Window { max } => (8, *max),
-                    MachineRejectReason::RepliesBytesPerSession { max } => (9, *max),
-                    MachineRejectReason::Requests { max } => (10, *max),
+                    MachineRejectReason::NotAdministrator => (6, [0; 8]),
+                    MachineRejectReason::Sessions { max } => (7, bound(max)),
+                    MachineRejectReason::Window { max } => (8, bound(max)),
+                    MachineRejectReason::RepliesBytesPerSession { max } => (9, bound(max)),
+                    MachineRejectReason::Requests { max } => (10, bound(max)),
+                    MachineRejectReason::VersionNotHigher { current } => {
+                        (11, encode_version(*current))
+                    }
                 };
-                (kind, &[], u64::from(bound).to_le_bytes())
+                (kind, &[], bound)
             }
         }
     }

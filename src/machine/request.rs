@@ -4,7 +4,7 @@
 
 use crate::machine::proposer::Proposer;
 use crate::types::text::short_form;
-use crate::types::{Command, Index, SessionBounds};
+use crate::types::{Command, Index, MachineVersion, SessionBounds};
 
 /// The id of a client session: the index of the entry that registered it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +59,9 @@ pub enum Request<'a> {
     SetBounds(SessionBounds),
     /// Gives an order to the user's state machine. For administrators.
     Order(&'a [u8]),
+    /// Raises the version of the rules by which later commands are applied. A part that is not
+    /// higher than before stays. For administrators.
+    RaiseVersion(MachineVersion),
 }
 
 const VERSION: u8 = 2;
@@ -67,6 +70,10 @@ const REGISTER: u8 = 1;
 const IN_SESSION: u8 = 2;
 const SET_BOUNDS: u8 = 3;
 const ORDER: u8 = 4;
+const RAISE_VERSION: u8 = 5;
+
+/// The size of an encoded raise of the version, in bytes.
+const RAISE_BYTES: usize = 10;
 
 /// The size of encoded bounds, in bytes.
 pub(crate) const BOUNDS_BYTES: usize = 40;
@@ -145,6 +152,10 @@ impl<'a> Request<'a> {
                 bytes.extend([VERSION, ORDER]);
                 bytes.extend(*order);
             }
+            Request::RaiseVersion(version) => {
+                bytes.extend([VERSION, RAISE_VERSION]);
+                bytes.extend(encode_version(*version));
+            }
         }
         assert_eq!(bytes.len(), self.encoded_bytes(), "the capacity was exact");
         debug_assert_eq!(Request::decode(&bytes), Some(*self), "a request decodes to itself");
@@ -168,6 +179,22 @@ impl<'a> Request<'a> {
         Some((proposer, Request::decode(request)?))
     }
 
+    /// Returns the version that a command of the log raises the rules to; `None` for any other
+    /// command, and if the proposer is no administrator. It is cheap for other commands.
+    #[must_use]
+    pub fn raised_version(command: &[u8]) -> Option<MachineVersion> {
+        let (_, request) = command.split_last_chunk::<RAISE_BYTES>()?;
+        if request[..2] != [VERSION, RAISE_VERSION] {
+            return None;
+        }
+        match Request::in_log(command)? {
+            (proposer, Request::RaiseVersion(version)) if proposer.is_administrator() => {
+                Some(version)
+            }
+            _ => None,
+        }
+    }
+
     /// Decodes the request of a client; `None` if it is malformed or out of bounds.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Request<'a>> {
@@ -178,6 +205,9 @@ impl<'a> Request<'a> {
             (VERSION, IN_SESSION) => decode_in_session(rest)?,
             (VERSION, SET_BOUNDS) => Request::SetBounds(decode_bounds(rest.try_into().ok()?)),
             (VERSION, ORDER) => Request::Order(rest),
+            (VERSION, RAISE_VERSION) => {
+                Request::RaiseVersion(decode_version(rest.try_into().ok()?))
+            }
             _ => return None,
         };
         request.is_valid().then_some(request)
@@ -187,14 +217,14 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn is_for_administrators(&self) -> bool {
         match self {
-            Request::SetBounds(_) | Request::Order(_) => true,
+            Request::SetBounds(_) | Request::Order(_) | Request::RaiseVersion(_) => true,
             Request::Plain(_) | Request::Register { .. } | Request::InSession { .. } => false,
         }
     }
 
     fn is_valid(&self) -> bool {
         match self {
-            Request::Plain(_) | Request::Order(_) => true,
+            Request::Plain(_) | Request::Order(_) | Request::RaiseVersion(_) => true,
             Request::SetBounds(bounds) => bounds.error().is_none(),
             Request::Register { limits, .. } => limits.is_valid(),
             Request::InSession { sequence, acknowledged, .. } => {
@@ -208,6 +238,7 @@ impl<'a> Request<'a> {
             Request::Plain(command) | Request::Order(command) => 2 + command.len(),
             Request::Register { .. } => 26,
             Request::SetBounds(_) => 2 + BOUNDS_BYTES,
+            Request::RaiseVersion(_) => RAISE_BYTES,
             Request::InSession { command, .. } => Self::OVERHEAD_BYTES_MAX + command.len(),
         }
     }
@@ -287,6 +318,23 @@ pub(crate) fn decode_bounds(bytes: &[u8; BOUNDS_BYTES]) -> SessionBounds {
     }
 }
 
+/// Encodes a version: the user's, then the library's.
+pub(crate) fn encode_version(version: MachineVersion) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&version.user.to_le_bytes());
+    bytes[4..].copy_from_slice(&version.library.to_le_bytes());
+    bytes
+}
+
+/// Decodes a version, which this build may not have.
+pub(crate) fn decode_version(bytes: &[u8; 8]) -> MachineVersion {
+    let [a, b, c, d, e, f, g, h] = *bytes;
+    MachineVersion {
+        user: u32::from_le_bytes([a, b, c, d]),
+        library: u32::from_le_bytes([e, f, g, h]),
+    }
+}
+
 short_form!(SessionId: "s{}", 0);
 short_form!(Sequence: ".{}", 0);
 short_form!(Nonce: "nonce {:x}", 0);
@@ -308,7 +356,8 @@ mod tests {
 
     #[test]
     fn the_encoding_is_that_of_the_format_document() {
-        let golden: [(Request<'_>, &[u8]); 5] = [
+        let version = MachineVersion { user: 0x0201, library: 3 };
+        let golden: [(Request<'_>, &[u8]); 6] = [
             (Request::Plain(b"put"), b"\x02\x00put"),
             (
                 Request::Register { nonce: Nonce(0x0f0e), limits: LIMITS },
@@ -325,6 +374,7 @@ mod tests {
                   \0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\0",
             ),
             (Request::Order(b"grow"), b"\x02\x04grow"),
+            (Request::RaiseVersion(version), b"\x02\x05\x01\x02\0\0\x03\0\0\0"),
         ];
         for (request, bytes) in golden {
             assert_eq!(&*request.encode(), bytes, "{request:?}");
@@ -348,7 +398,10 @@ mod tests {
     #[test]
     fn invalid_requests_do_not_decode() {
         assert_eq!(Request::decode(b"\x01\x00put"), None, "another version");
-        assert_eq!(Request::decode(b"\x02\x05put"), None, "another kind");
+        assert_eq!(Request::decode(b"\x02\x06put"), None, "another kind");
+        let raise = Request::RaiseVersion(MachineVersion::FIRST).encode();
+        assert_eq!(Request::decode(&raise[..raise.len() - 1]), None);
+        assert_eq!(Request::decode(&[&*raise, &[0]].concat()), None);
         assert_eq!(Request::decode(&[&[2, 3][..], &[0; BOUNDS_BYTES]].concat()), None);
         let mut bytes = in_session(2, 2).encode().to_vec();
         for (sequence, acknowledged) in [(2u64, 3u64), (2, 0), (0, 0), ((1 << 62) + 1, 1)] {
@@ -365,6 +418,23 @@ mod tests {
             let mut bytes = register.to_vec();
             bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
             assert_eq!(Request::decode(&bytes), None, "{value} at {at}");
+        }
+    }
+
+    #[test]
+    fn only_an_administrators_raise_has_a_version() {
+        for version in [0, 1, u32::MAX].map(|user| MachineVersion { user, library: 2 }) {
+            let raise = Request::RaiseVersion(version);
+            for proposer in [Proposer::Unnamed, Proposer::Admin("ops")] {
+                let command = raise.encode_for(proposer);
+                assert_eq!(Request::raised_version(&command), Some(version));
+                assert_eq!(Request::raised_version(&command[1..]), None, "no proposer");
+            }
+            let client = raise.encode_for(Proposer::Client("app"));
+            assert_eq!(Request::raised_version(&client), None);
+            // A command of a user whose last bytes look like a raise.
+            let look_alike = Request::Plain(&raise.encode()).encode_for(Proposer::Unnamed);
+            assert_eq!(Request::raised_version(&look_alike), None);
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::machine::outcome::Outcome;
 use crate::machine::request::{Nonce, Sequence, SessionId, SessionLimits};
 use crate::machine::session::{Admission, Owner, Session};
-use crate::types::{Index, MachineRejectReason, MachineUsage, SessionBounds};
+use crate::types::{Index, MachineRejectReason, MachineUsage, MachineVersion, SessionBounds};
 
 /// All open sessions. A clone shares them, at the cost of a few pointers each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -162,6 +162,7 @@ impl Sessions {
             requests: self.total.requests,
             replies_bytes: self.total.replies_bytes,
             quota: None,
+            version: MachineVersion::FIRST,
         }
     }
 

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use crate::machine::digest::Digest;
 use crate::machine::proposer::Proposer;
 use crate::machine::request::{
-    BOUNDS_BYTES, Nonce, Sequence, SessionId, SessionLimits, decode_bounds, encode_bounds,
+    BOUNDS_BYTES, Nonce, Sequence, SessionId, SessionLimits, decode_bounds, decode_version,
+    encode_bounds, encode_version,
 };
 use crate::machine::session::{Owner, Session, bytes_of};
 use crate::machine::sessions::Sessions;
 use crate::types::text::texts;
-use crate::types::{EntryId, Index, Term};
+use crate::types::{EntryId, Index, MachineVersion, Term};
 
 /// A frozen view of a machine's state at one entry, to be read as bytes. Later commands do not
 /// change it.
@@ -46,6 +47,13 @@ pub enum RestoreError {
         /// The last entry according to the snapshot.
         found: EntryId,
     },
+    /// The state follows rules that this build does not have. The machine is unchanged.
+    BuildTooOld {
+        /// The version of the rules at the end of the snapshot.
+        required: MachineVersion,
+        /// The highest version of the rules that this build has.
+        max: MachineVersion,
+    },
     /// The header or the sessions are invalid, as the text describes. The machine is unchanged.
     Sessions(&'static str),
     /// The user's state machine rejected its part. Its state is invalid: it must be restored from
@@ -62,6 +70,8 @@ pub(crate) struct Header {
     pub(crate) executed: Index,
     /// The rolling hash over all outcomes, if it is known.
     pub(crate) results: Option<Digest>,
+    /// The version of the rules after that entry, by which the state is encoded.
+    pub(crate) version: MachineVersion,
 }
 
 const MAGIC: [u8; 8] = *b"quorstat";
@@ -122,6 +132,9 @@ texts! { RestoreError:
     Self::Version(version) =>
         "the snapshot has version {version}, but this program supports {VERSION}";
     Self::OtherEntry { expected, found } => "the snapshot ends at entry {found}, not at {expected}";
+    Self::BuildTooOld { required, max } =>
+        "the snapshot has version {required} of the rules by which commands are applied, but this \
+         build has them up to {max} only: install the newer build";
     Self::Sessions(error) => "the snapshot is invalid: {error}";
     Self::User(error) => "the state machine rejects the snapshot: {error}";
 }
@@ -146,9 +159,11 @@ pub(crate) fn digest_of(sessions: &Sessions) -> Digest {
     Digest::of_bytes(&bytes)
 }
 
-/// Decodes the header and the sessions, which precede the user's part.
+/// Decodes the header and the sessions, which precede the user's part, if a build that has the
+/// rules up to version `max` can.
 pub(crate) fn read_header_and_sessions(
     reader: &mut dyn Read,
+    max: MachineVersion,
 ) -> Result<(Header, Sessions), RestoreError> {
     if array(reader)? != MAGIC {
         return Err(RestoreError::NotASnapshot);
@@ -158,6 +173,10 @@ pub(crate) fn read_header_and_sessions(
         return Err(RestoreError::Version(version));
     }
     let header = read_header(reader)?;
+    let required = header.version;
+    if !required.is_within(max) {
+        return Err(RestoreError::BuildTooOld { required, max });
+    }
     let bounds = decode_bounds(&array(reader)?);
     if let Some(error) = bounds.error() {
         return Err(RestoreError::Sessions(error));
@@ -188,6 +207,7 @@ fn encoded_header(header: &Header) -> Vec<u8> {
     bytes.extend(header.executed.0.to_le_bytes());
     bytes.push(u8::from(header.results.is_some()));
     bytes.extend(header.results.unwrap_or_default().0);
+    bytes.extend(encode_version(header.version));
     bytes
 }
 
@@ -237,10 +257,14 @@ fn read_header(reader: &mut dyn Read) -> Result<Header, RestoreError> {
         [1] => Some(digest),
         _ => return Err(RestoreError::Sessions("the results hash is inconsistent")),
     };
+    let version = decode_version(&array(reader)?);
+    if version.library < MachineVersion::FIRST.library {
+        return Err(RestoreError::Sessions("the version of the rules is invalid"));
+    }
     if last.term > Term::MAX || last.index > Index::MAX || executed > last.index {
         return Err(RestoreError::Sessions("an entry id is out of bounds"));
     }
-    Ok(Header { last, executed, results })
+    Ok(Header { last, executed, results, version })
 }
 
 fn read_session(reader: &mut dyn Read, last: Index) -> Result<(SessionId, Session), RestoreError> {

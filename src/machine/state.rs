@@ -80,6 +80,92 @@ pub trait StateMachine {
     /// The error of reading, or [`io::ErrorKind::InvalidData`] for bytes that are not a snapshot.
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
 
+    /// Returns the highest version of the rules of [`StateMachine::apply`] that this build has: it
+    /// can apply by this version and by every earlier one. A new cluster begins with version 0.
+    ///
+    /// # Changing how commands are applied
+    /// All nodes must apply one command by the same rules, but a running cluster gets a new build
+    /// node by node. So a build that changes what a command does keeps the old rules, adds the new
+    /// ones under the next version, and follows the version of the log:
+    ///
+    /// ```
+    /// # use std::io::{self, Cursor, Read};
+    /// # use quorate::machine::StateMachine;
+    /// # use quorate::types::Index;
+    /// #[derive(Default)]
+    /// struct Counter {
+    ///     version: u32,
+    ///     count: u64,
+    /// }
+    ///
+    /// impl StateMachine for Counter {
+    ///     fn version_max(&self) -> u32 {
+    ///         1
+    ///     }
+    ///     fn set_version(&mut self, _: Index, version: u32) {
+    ///         self.version = version;
+    ///     }
+    ///     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+    ///         // Version 0 counts commands, version 1 their bytes.
+    ///         self.count += if self.version == 0 { 1 } else { command.len() as u64 };
+    ///         self.count.to_le_bytes().to_vec()
+    ///     }
+    ///     fn restore_version(&mut self, version: u32, from: &mut dyn Read) -> io::Result<()> {
+    ///         self.version = version;
+    ///         self.restore(from)
+    ///     }
+    /// #   fn query(&self, _: &[u8]) -> Vec<u8> {
+    /// #       self.count.to_le_bytes().to_vec()
+    /// #   }
+    /// #   fn snapshot(&self) -> Box<dyn Read + Send> {
+    /// #       Box::new(Cursor::new(self.count.to_le_bytes()))
+    /// #   }
+    /// #   fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+    /// #       let mut count = [0; 8];
+    /// #       from.read_exact(&mut count)?;
+    /// #       self.count = u64::from_le_bytes(count);
+    /// #       Ok(())
+    /// #   }
+    /// }
+    /// ```
+    ///
+    /// Once every node runs the new build, an administrator raises the version with
+    /// [`Request::RaiseVersion`](crate::machine::Request::RaiseVersion), which is a command of the
+    /// log. The leader rejects it while a member cannot apply the version. Before that, each node
+    /// can go back to the old build; afterwards, a node with the old build stops applying, and says
+    /// so, but keeps voting. `docs/OPERATIONS.md` has the steps.
+    ///
+    /// What follows the version: the effect and the reply of a command and of an order, and the
+    /// bytes of a snapshot. A build at an old version writes snapshots that the old build can read.
+    /// Queries need not follow it.
+    fn version_max(&self) -> u32 {
+        0
+    }
+
+    /// Raises the version of the rules, at this entry of the log: all later commands are applied by
+    /// `version`, which is higher than before and at most [`StateMachine::version_max`]. The state
+    /// may be changed here, by the rules of [`StateMachine::apply`]. A state machine with durable
+    /// state of its own keeps the version in it, and counts this entry in
+    /// [`StateMachine::applied`].
+    fn set_version(&mut self, index: Index, version: u32) {
+        let _ = (index, version);
+    }
+
+    /// Restores the state like [`StateMachine::restore`], from bytes that a state machine at
+    /// `version` wrote, and follows that version from then on. It may be lower than the version
+    /// before. A state machine with more than one version must implement it: by default it is an
+    /// error after version 0.
+    ///
+    /// # Errors
+    /// Those of [`StateMachine::restore`].
+    fn restore_version(&mut self, version: u32, snapshot: &mut dyn Read) -> io::Result<()> {
+        if version > 0 {
+            let text = "the state machine has versions, and must implement `restore_version`";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        self.restore(snapshot)
+    }
+
     /// Returns the test for conflicts between commands and queries. A read that a follower answers
     /// under a read lease waits only for commands that may change its answer. By default every
     /// command may.

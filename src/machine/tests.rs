@@ -8,6 +8,7 @@ use crate::types::{Command, SessionBounds, Term};
 
 mod bounds;
 mod owners;
+mod versions;
 
 const LIMITS: SessionLimits = SessionLimits { window: 3, replies_bytes_max: 10 };
 /// The bounds of every machine here: those of two sessions of one principal.
@@ -249,6 +250,7 @@ fn the_encoding_is_that_of_the_format_document() {
     let expected = [
         [b"quorstat".to_vec(), short(2)].concat(),
         [long(1), long(3), long(3), vec![1], results.0.to_vec()].concat(),
+        [short(0), short(1)].concat(),
         [short(4), short(2), short(1024), short(65536), short(262_144), short(4 << 20)].concat(),
         [long(16 << 20), long(64 << 20), short(1)].concat(),
         [long(1), vec![0], 7u128.to_le_bytes().to_vec(), short(3), short(10)].concat(),
@@ -343,8 +345,8 @@ fn each_error_in_a_snapshot_is_named() {
     let invalid = |error: &str| format!("the snapshot is invalid: {error}");
     assert_eq!(restore(36, 2), invalid("the results hash is inconsistent"));
     let bound = "the sessions of a principal must be at least 1, and at most those of all";
-    assert_eq!(restore(57, 0), invalid(bound));
-    assert_eq!(restore(57, 1), invalid("more sessions than the bounds allow"));
+    assert_eq!(restore(65, 0), invalid(bound));
+    assert_eq!(restore(65, 1), invalid("more sessions than the bounds allow"));
 }
 
 #[test]

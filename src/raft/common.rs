@@ -67,7 +67,7 @@ impl Common {
             now,
             ballot: Ballot::new(hard_state, drift_ppm, now),
             journal: Journal::new(log, restored.snapshot),
-            apply: Apply::default(),
+            apply: Apply::new(restored.machine.version_max),
             reads,
             members: Members::new(incarnation, active, bootstrap),
             survival: Survival::new(config.survivor.map(|survivor| survivor.after), now),
@@ -165,7 +165,8 @@ impl Common {
         let is_uncertain = self.ballot.is_uncertain();
         let reads_are_right = !self.health.quarantined && self.ballot.may_hold_read_lease();
         let wants_read_lease = read_leases && reads_are_right && !is_uncertain;
-        Readiness { wants_read_lease, is_uncertain, may_lead: self.may_lead() }
+        let version_max = self.apply.version_max();
+        Readiness { wants_read_lease, is_uncertain, version_max, may_lead: self.may_lead() }
     }
 
     /// Whether the disk has taken longer for one write than the longest election timeout.

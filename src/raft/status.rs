@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::progress::{Mode, Progress};
 use crate::raft::leader::proposals::suspects;
 use crate::raft::{Config, Raft, Role};
-use crate::types::{NodeId, PeerStatus, Status};
+use crate::types::{MachineVersion, NodeId, PeerStatus, Status};
 
 impl Raft {
     /// The bounds and options of the node.
@@ -59,6 +59,13 @@ impl Raft {
         }
     }
 
+    /// Returns the highest version of the rules by which the node's state machine can apply
+    /// commands.
+    #[must_use]
+    pub fn version_max(&self) -> MachineVersion {
+        self.common.apply.version_max()
+    }
+
     /// Returns the replication progress of each peer; empty unless this node leads.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
@@ -76,6 +83,7 @@ impl Raft {
             next: progress.next(),
             inflight_entries: progress.inflight().entries(),
             inflight_bytes: progress.inflight().bytes(),
+            version_max: (progress.acked_round() > 0).then_some(progress.ready().version_max),
         };
         leader.peers().iter().map(status).collect()
     }

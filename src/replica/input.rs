@@ -3,8 +3,8 @@
 use crate::machine::Outcome;
 use crate::storage::{Completion, StorageError};
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Index, MachineUsage, NodeId, Packet, Proposal,
-    ReadLevel, StateDigest, Tag,
+    Acknowledge, Change, Command, EntryId, Index, MachineUsage, MachineVersion, NodeId, Packet,
+    Proposal, ReadLevel, StateDigest, Tag,
 };
 
 /// One event for a node; `Node::step` takes one at a time.
@@ -88,7 +88,8 @@ impl Input {
 pub enum WorkResult {
     /// The state machine applied a batch of entries.
     Applied {
-        /// The index of the batch's last entry.
+        /// The index of the last entry that was applied: the last of the batch, unless `requires` is
+        /// set.
         last: Index,
         /// The outcome of each request in the batch, with the index of its entry.
         outcomes: Vec<(Index, Outcome)>,
@@ -96,6 +97,9 @@ pub enum WorkResult {
         state_digests: Vec<StateDigest>,
         /// The memory that the sessions and the user's state take after the batch.
         usage: MachineUsage,
+        /// The version of the rules that the entry after `last` requires, if the worker's build
+        /// does not have it: the worker applied only the part of the batch before that entry.
+        requires: Option<MachineVersion>,
     },
     /// The state machine answered a query.
     Answered {
@@ -114,6 +118,12 @@ pub enum WorkResult {
         state_digest: StateDigest,
         /// The memory that the sessions and the user's state take.
         usage: MachineUsage,
+    },
+    /// The snapshot has a version of the rules that the worker's build does not have: the worker
+    /// did not restore it.
+    TooOld {
+        /// The version of the snapshot.
+        required: MachineVersion,
     },
     /// The state machine could not be restored: the node stops.
     Failed(StorageError),

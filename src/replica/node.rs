@@ -9,8 +9,11 @@ mod notes;
 mod recording;
 mod snapshots;
 mod state_comparison;
+mod stopping;
 #[cfg(test)]
 mod tests;
+mod versions;
+mod work;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,7 +22,7 @@ use crate::machine::ConflictTest;
 use crate::raft::{self, Action, Consumer, Raft};
 use crate::replica::config::ReplicaConfig;
 use crate::replica::hash_chains::HashChains;
-use crate::replica::input::{Input, WorkResult};
+use crate::replica::input::Input;
 use crate::replica::node::notes::Notes;
 use crate::replica::output::{Note, NoteFilter, Output, Work};
 use crate::replica::recorded_core::Core;
@@ -29,8 +32,8 @@ use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
-    Comparisons, HashChain, Index, Instant, MachineUsage, Message, Packet, PeerStatus,
-    RejectReason, StateVerification, Status,
+    Comparisons, HashChain, Index, Instant, MachineUsage, MachineVersion, Message, Packet,
+    PeerStatus, StateVerification, Status,
 };
 
 /// A node without its state machine, and without a clock, network or threads.
@@ -87,6 +90,8 @@ pub(crate) struct NodeParts {
     pub(crate) covered_loss: Option<StorageError>,
     /// The reason why the state machine could not be restored, if it could not.
     pub(crate) snapshot_damage: Option<StorageError>,
+    /// The version of the rules that the snapshot requires, if this build does not have it.
+    pub(crate) version_required: Option<MachineVersion>,
     pub(crate) hash_chains: HashChains,
     pub(crate) usage: MachineUsage,
 }
@@ -152,6 +157,9 @@ impl Node {
         if let Some(damage) = parts.snapshot_damage {
             node.inputs.push_back(raft::Input::Quarantine(true));
             node.outputs.push(Output::SnapshotDamaged(damage));
+        }
+        if let Some(required) = parts.version_required {
+            node.stop_applying(required);
         }
         node
     }
@@ -228,6 +236,12 @@ impl Node {
         self.validation.verification()
     }
 
+    /// Returns the version of the rules that the log has reached, if this build does not have it.
+    #[must_use]
+    pub fn version_required(&self) -> Option<MachineVersion> {
+        self.validation.version_required()
+    }
+
     /// Returns how long from the last step the node may answer reads without a quorum; zero if it
     /// may not.
     #[must_use]
@@ -241,7 +255,8 @@ impl Node {
         self.validation.comparisons
     }
 
-    /// Returns the memory that the client sessions and the user's state take.
+    /// Returns the memory that the client sessions and the user's state take, and the version of
+    /// the rules.
     #[must_use]
     pub fn usage(&self) -> MachineUsage {
         self.usage
@@ -322,10 +337,7 @@ impl Node {
             Input::ViewFailed => {
                 self.snapshots.on_view_failed(self.now, &mut self.storage, &mut self.events);
             }
-            Input::Propose(proposals) => {
-                proposals.iter().for_each(|proposal| self.requests.propose(proposal.tag));
-                self.inputs.push_back(raft::Input::Propose(proposals));
-            }
+            Input::Propose(proposals) => self.on_propose(proposals),
             Input::Read { tag, level, query } => self.on_read(tag, level, query),
             Input::ChangeMembership { tag, change } => {
                 self.requests.propose(tag);
@@ -349,21 +361,6 @@ impl Node {
         }
     }
 
-    /// Rejects requests with [`RejectReason::Stopped`], and ignores all other inputs.
-    fn reject_stopped(&mut self, input: Input) {
-        let stopped = |tag| Output::Rejected { tag, reason: RejectReason::Stopped };
-        match input {
-            Input::Propose(proposals) => {
-                self.outputs.extend(proposals.into_iter().map(|proposal| stopped(proposal.tag)));
-            }
-            Input::Read { tag, .. }
-            | Input::ChangeMembership { tag, .. }
-            | Input::CancelMembershipChange { tag }
-            | Input::TransferLeadership { tag, .. } => self.outputs.push(stopped(tag)),
-            _ => {}
-        }
-    }
-
     fn on_timeout(&mut self) {
         if self.raft.deadline() <= self.now {
             self.inputs.push_back(raft::Input::Timeout);
@@ -379,39 +376,6 @@ impl Node {
         match self.hash_chains.check(&message, chain, &mut self.validation.comparisons) {
             Ok(()) => self.inputs.push_back(raft::Input::Message(message)),
             Err(failure) => self.stop(failure),
-        }
-    }
-
-    fn on_done(&mut self, done: WorkResult) {
-        match done {
-            WorkResult::Applied { last, outcomes, state_digests, usage } => {
-                self.usage = usage;
-                assert_eq!(self.task, Task::Applying, "contract: each batch is applied once");
-                assert_eq!(last, self.raft.log().applying(), "contract: a batch is applied whole");
-                assert!(
-                    outcomes.len() <= state_digests.len(),
-                    "contract: each entry has a digest, and at most one outcome"
-                );
-                self.task = Task::Idle;
-                for (index, outcome) in outcomes {
-                    let waits = self.raft.waits_for_all_live(index);
-                    self.outputs.extend(self.requests.applied(index, outcome, waits));
-                }
-                for (index, state_digest) in
-                    (last.0 + 1 - state_digests.len() as u64..).zip(state_digests)
-                {
-                    self.validation.applied(Index(index), state_digest, &mut self.outputs);
-                }
-                self.inputs.push_back(raft::Input::Applied(last));
-            }
-            WorkResult::Answered { tag, applied, answer } => {
-                self.on_answered(tag, applied, answer);
-            }
-            WorkResult::Restored { last, state_digest, usage } => {
-                self.usage = usage;
-                self.on_restored(last, state_digest);
-            }
-            WorkResult::Failed(failure) => self.stop(failure),
         }
     }
 
@@ -581,20 +545,5 @@ impl Node {
             }
             Event::Failed(failure) => self.stop(failure),
         }
-    }
-
-    /// Stops the node because of an error.
-    fn stop(&mut self, failure: StorageError) {
-        self.stage = Stage::Stopped;
-        self.end_requests();
-        self.outputs.push(Output::Stopped(failure));
-    }
-
-    /// Ends all pending requests: proposals with an unknown outcome, reads as rejected.
-    fn end_requests(&mut self) {
-        let (proposals, reads) = self.requests.take_all();
-        self.outputs.extend(proposals.into_iter().map(|tag| Output::Unknown { tag }));
-        let stopped = |tag| Output::Rejected { tag, reason: RejectReason::Stopped };
-        self.outputs.extend(reads.into_iter().map(stopped));
     }
 }

@@ -8,13 +8,13 @@ use crate::replica::hash_chains::HashChains;
 use crate::replica::node::{Node, NodeParts};
 use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
-use crate::replica::worker::Worker;
+use crate::replica::worker::{Worker, WorkerError};
 use crate::storage::{
     self, ClusterId, Disk, Identity, Inspection, OpenedStorage, Storage, StorageConfig,
     StorageError,
 };
 use crate::types::text::texts;
-use crate::types::{DamagedEntry, Index, Instant, Membership};
+use crate::types::{DamagedEntry, Index, Instant, MachineTraits, Membership};
 
 /// A complete node: the consensus part and the worker with the state machine.
 #[derive(Clone, Debug)]
@@ -87,10 +87,18 @@ impl<M: StateMachine> Replica<M> {
         check_certainty(&opened)?;
         let digest_interval = config.validate_states.then_some(config.validation_entries);
         let mut worker = Worker::new(cluster, Machine::new(machine), digest_interval);
+        let mut version_required = None;
         if opened.snapshot_damage.is_some() {
             worker.discard_state();
         } else if opened.snapshot.last.index > Index::ZERO {
-            worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
+            match worker.restore(&opened.snapshot, disk) {
+                Ok(()) => {}
+                Err(WorkerError::TooOld(required)) => {
+                    worker.discard_state();
+                    version_required = Some(required);
+                }
+                Err(WorkerError::Failed(failure)) => return Err(OpenError::Snapshot(failure)),
+            }
         }
         let (own, last) = (worker.machine().user().applied(), opened.last.index);
         if let Some(applied) = own.filter(|applied| *applied > last) {
@@ -98,13 +106,16 @@ impl<M: StateMachine> Replica<M> {
         }
         let applied = opened.snapshot.last.index;
         let is_restored = worker.machine().applied().index == applied;
-        assert!(is_restored || opened.snapshot_damage.is_some(), "the state is the snapshot's");
+        let has_none = opened.snapshot_damage.is_some() || version_required.is_some();
+        assert!(is_restored || has_none, "the state is the snapshot's");
         assert_eq!(storage.identity(), opened.identity, "the store is that of the directory");
         assert_eq!(storage.last(), opened.last, "the store has the log that was recovered");
         let snapshots = Snapshots::new(&config, applied);
         let (lost_end, covered_loss) = (opened.lost_end.clone(), opened.covered_loss.clone());
         let snapshot_damage = opened.snapshot_damage.clone();
-        let restored = opened.restored(applied, own.is_some());
+        let version_max = worker.machine().version_max();
+        let traits = MachineTraits { is_durable: own.is_some(), version_max };
+        let restored = opened.restored(applied, traits);
         let hash_chains = HashChains::from_tail(&restored.tail);
         let mut validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
         if snapshot_damage.is_some() {
@@ -122,6 +133,7 @@ impl<M: StateMachine> Replica<M> {
             lost_end,
             covered_loss,
             snapshot_damage,
+            version_required,
             hash_chains,
             usage,
         };

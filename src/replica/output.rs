@@ -4,8 +4,8 @@ use crate::machine::Outcome;
 use crate::raft::{self, MessageRejectReason};
 use crate::storage::{Operation, StorageError};
 use crate::types::{
-    Entry, EntryId, Freshness, Index, Membership, NodeId, Packet, RejectReason, RoleCause,
-    RoleName, SnapshotMeta, Tag, Term,
+    Entry, EntryId, Freshness, Index, MachineVersion, Membership, NodeId, Packet, RejectReason,
+    RoleCause, RoleName, SnapshotMeta, Tag, Term,
 };
 
 /// One action that a node requests of its driver. The driver may execute outputs at once and in any
@@ -164,6 +164,14 @@ pub enum Output {
     /// The node started without a state, because no snapshot on its disk can be read: it applies
     /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
     SnapshotDamaged(StorageError),
+    /// The log has reached a version of the rules that this node's build does not have: it applies
+    /// nothing and serves no reads until it runs a newer build.
+    BuildTooOld {
+        /// The version that the log has reached.
+        required: MachineVersion,
+        /// The highest version that the build has.
+        max: MachineVersion,
+    },
     /// The node completed the shutdown that `Input::Close` requested.
     Closed,
 }

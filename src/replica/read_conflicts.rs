@@ -14,8 +14,8 @@ pub(crate) fn last(log: &Log, query: &[u8], test: &ConflictTest) -> Index {
             Some(Request::Plain(command) | Request::InSession { command, .. }) => {
                 test.may_change(query, command)
             }
-            // The test knows no orders.
-            Some(Request::Order(_)) => true,
+            // The test knows neither orders nor what a new version does to the state.
+            Some(Request::Order(_) | Request::RaiseVersion(_)) => true,
             Some(Request::Register { .. } | Request::SetBounds(_)) | None => false,
         },
     };

@@ -12,8 +12,8 @@ use crate::replica::config::ReplicaConfig;
 use crate::replica::output::{ComparisonResult, Output};
 use crate::replica::state_digests::StateDigests;
 use crate::types::{
-    Comparison, ComparisonBody, Comparisons, Hash128, Index, Instant, Membership, NodeId, Packet,
-    SnapshotMeta, StateDigest, StateVerification,
+    Comparison, ComparisonBody, Comparisons, Hash128, Index, Instant, MachineVersion, Membership,
+    NodeId, Packet, SnapshotMeta, StateDigest, StateVerification,
 };
 
 /// The state of a node's comparisons with the other voters.
@@ -36,6 +36,9 @@ pub(crate) struct Validation {
     /// Peers' requests for indices that this node has not applied yet, at most one per peer.
     waiting: BTreeMap<NodeId, (u64, Index)>,
     rebuild: Rebuild,
+    /// The version of the rules that the log has reached and this build does not have; `None`
+    /// unless the verification is `TooOld`.
+    version_required: Option<MachineVersion>,
     pub(crate) comparisons: Comparisons,
 }
 
@@ -90,6 +93,7 @@ impl Validation {
             due_at: now,
             waiting: BTreeMap::new(),
             rebuild: Rebuild { request_at: Instant::NEVER, turn: 0, snapshot: None },
+            version_required: None,
             comparisons: Comparisons::default(),
         };
         // Before the first entry, all state machines are equal.
@@ -104,9 +108,24 @@ impl Validation {
         self.verification
     }
 
-    /// Returns true unless the state machine is known to have diverged.
+    /// Returns the version of the rules that the log has reached and this build does not have.
+    pub(crate) fn version_required(&self) -> Option<MachineVersion> {
+        self.version_required
+    }
+
+    /// Returns true unless the state machine is known to have diverged, or the build is too old.
     pub(crate) fn is_usable(&self) -> bool {
         matches!(self.verification, StateVerification::Unverified | StateVerification::Consistent)
+    }
+
+    /// Returns true if the state machine may be restored from an installed snapshot.
+    pub(crate) fn may_restore(&self) -> bool {
+        match self.verification {
+            StateVerification::NoMajority | StateVerification::TooOld => false,
+            StateVerification::Unverified
+            | StateVerification::Consistent
+            | StateVerification::Quarantined => true,
+        }
     }
 
     /// Returns true if the node may serve reads. An unverified node must compare first if there are
@@ -118,7 +137,9 @@ impl Validation {
             StateVerification::Unverified => {
                 now >= self.unverified_until || self.is_alone(membership)
             }
-            StateVerification::Quarantined | StateVerification::NoMajority => false,
+            StateVerification::Quarantined
+            | StateVerification::NoMajority
+            | StateVerification::TooOld => false,
         }
     }
 
@@ -129,7 +150,7 @@ impl Validation {
     /// Returns the time by which [`Validation::advance`] must be called.
     pub(crate) fn deadline(&self) -> Instant {
         match (self.verification, &self.round) {
-            (StateVerification::NoMajority, _) => Instant::NEVER,
+            (StateVerification::NoMajority | StateVerification::TooOld, _) => Instant::NEVER,
             (StateVerification::Quarantined, _) => self.rebuild.request_at,
             (_, Some(round)) => round.until,
             (_, None) => self.due_at,
@@ -168,6 +189,14 @@ impl Validation {
     pub(crate) fn quarantine(&mut self, now: Instant) {
         self.verification = StateVerification::Quarantined;
         self.rebuild = Rebuild { request_at: now, turn: 0, snapshot: None };
+        self.round = None;
+    }
+
+    /// Stops the use of the state machine until a start with a newer build, because the log has
+    /// reached this version of the rules.
+    pub(crate) fn require_newer_build(&mut self, required: MachineVersion) {
+        self.verification = StateVerification::TooOld;
+        self.version_required = Some(required);
         self.round = None;
     }
 
@@ -373,6 +402,8 @@ impl Validation {
         assert!(self.agreed <= self.requested, "only what was compared agreed");
         assert!(self.requested <= self.digests.last(), "only what is applied is compared");
         assert!(self.round.is_none() || self.is_usable(), "only a usable state is compared");
+        let is_too_old = self.verification == StateVerification::TooOld;
+        assert!(is_too_old == self.version_required.is_some(), "a build lacks a known version");
         let round = self.round.as_ref();
         let is_last = round.is_none_or(|round| round.index == self.requested);
         assert!(is_last, "a round compares the last index requested");

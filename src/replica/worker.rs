@@ -1,11 +1,11 @@
 //! The worker of a node: it has the client sessions and the user's state machine. It shares nothing
 //! with [`Node`](crate::replica::Node), so that a driver may run it on its own thread.
 
-use crate::machine::{Digest, FrozenView, Machine, StateMachine};
+use crate::machine::{Digest, FrozenView, Machine, RestoreError, StateMachine};
 use crate::replica::input::WorkResult;
 use crate::replica::output::Work;
 use crate::storage::{ClusterId, Disk, SnapshotReader, StorageError};
-use crate::types::{Hash128, SnapshotMeta, StateDigest};
+use crate::types::{Entry, Hash128, MachineVersion, SnapshotMeta, StateDigest};
 
 /// The state machine of a node, with the sessions of its clients.
 #[derive(Clone, Debug)]
@@ -35,20 +35,7 @@ impl<M: StateMachine> Worker<M> {
     /// Executes the next piece of work. Restores read their snapshots from `disk`.
     pub fn execute(&mut self, work: Work, disk: &mut impl Disk) -> WorkResult {
         match work {
-            Work::Apply(entries) => {
-                let last = entries.last().expect("a batch is not empty").id.index;
-                let (mut outcomes, mut state_digests) =
-                    (Vec::new(), Vec::with_capacity(entries.len()));
-                for entry in entries.chunks(1) {
-                    outcomes.extend(self.machine.apply(entry));
-                    state_digests.push(self.state_digest());
-                }
-                assert_eq!(self.machine.applied().index, last, "a batch is applied whole");
-                assert!(outcomes.len() <= entries.len(), "an entry has at most one outcome");
-                assert_eq!(state_digests.len(), entries.len(), "each entry has a digest");
-                let usage = self.machine.usage();
-                WorkResult::Applied { last, outcomes, state_digests, usage }
-            }
+            Work::Apply(entries) => self.apply(&entries),
             Work::Query { tag, query } => {
                 let applied = self.machine.applied().index;
                 WorkResult::Answered { tag, applied, answer: self.machine.query(&query) }
@@ -61,6 +48,31 @@ impl<M: StateMachine> Worker<M> {
         }
     }
 
+    /// Applies a batch, or the part of it before an entry that requires a newer build.
+    fn apply(&mut self, entries: &[Entry]) -> WorkResult {
+        assert!(!entries.is_empty(), "a batch is not empty");
+        let (mut outcomes, mut state_digests) = (Vec::new(), Vec::with_capacity(entries.len()));
+        let mut requires = None;
+        for entry in entries.chunks(1) {
+            requires = self.machine.requires(&entry[0]);
+            if requires.is_some() {
+                break;
+            }
+            outcomes.extend(self.machine.apply(entry));
+            state_digests.push(self.state_digest());
+        }
+        let last = self.machine.applied().index;
+        let is_whole = last == entries[entries.len() - 1].id.index;
+        assert_eq!(
+            is_whole,
+            requires.is_none(),
+            "a batch is applied whole, or up to a new version"
+        );
+        assert!(outcomes.len() <= state_digests.len(), "an entry has at most one outcome");
+        let usage = self.machine.usage();
+        WorkResult::Applied { last, outcomes, state_digests, usage, requires }
+    }
+
     fn restore_from(&mut self, meta: &SnapshotMeta, disk: &mut impl Disk) -> WorkResult {
         match self.restore(meta, disk) {
             Ok(()) => {
@@ -68,7 +80,8 @@ impl<M: StateMachine> Worker<M> {
                 let (last, usage) = (meta.last.index, self.machine.usage());
                 WorkResult::Restored { last, state_digest: self.state_digest(), usage }
             }
-            Err(failure) => WorkResult::Failed(failure),
+            Err(WorkerError::TooOld(required)) => WorkResult::TooOld { required },
+            Err(WorkerError::Failed(failure)) => WorkResult::Failed(failure),
         }
     }
 
@@ -98,9 +111,25 @@ impl<M: StateMachine> Worker<M> {
         &mut self,
         meta: &SnapshotMeta,
         disk: &mut impl Disk,
-    ) -> Result<(), StorageError> {
+    ) -> Result<(), WorkerError> {
         let mut reader = SnapshotReader::open(disk, self.cluster, meta)?;
-        let restored = self.machine.restore(meta.last, &mut reader);
-        restored.map_err(|error| StorageError::state_machine(meta.last.index, &error))
+        self.machine.restore(meta.last, &mut reader).map_err(|error| match error {
+            RestoreError::BuildTooOld { required, .. } => WorkerError::TooOld(required),
+            error => StorageError::state_machine(meta.last.index, &error).into(),
+        })
+    }
+}
+
+/// The reason why a snapshot could not be restored.
+#[derive(Debug)]
+pub(crate) enum WorkerError {
+    /// It has a version of the rules that this build does not have.
+    TooOld(MachineVersion),
+    Failed(StorageError),
+}
+
+impl From<StorageError> for WorkerError {
+    fn from(failure: StorageError) -> WorkerError {
+        WorkerError::Failed(failure)
     }
 }

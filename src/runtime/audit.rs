@@ -77,6 +77,7 @@ fn machine_order(request: &RequestBody) -> Option<&'static str> {
     match request {
         Request::SetBounds(_) => Some("set the bounds of sessions"),
         Request::Order(_) => Some("give an order to the state machine"),
+        Request::RaiseVersion(_) => Some("raise the version of the state machine"),
         Request::Plain(_) | Request::Register { .. } | Request::InSession { .. } => None,
     }
 }

@@ -25,6 +25,7 @@ enum Condition {
     PeerDiskFull(NodeId),
     StateDiffers,
     NoMajority,
+    BuildTooOld,
 }
 
 /// The present conditions of one node.
@@ -101,6 +102,7 @@ fn of(node: &Node) -> Vec<Condition> {
     match node.verification() {
         StateVerification::Quarantined => present.push(Condition::StateDiffers),
         StateVerification::NoMajority => present.push(Condition::NoMajority),
+        StateVerification::TooOld => present.push(Condition::BuildTooOld),
         StateVerification::Unverified | StateVerification::Consistent => {}
     }
     if status.role == RoleName::Leader {
@@ -148,6 +150,11 @@ impl fmt::Display for Condition {
             Condition::NoMajority => f.write_str(
                 "no majority of the nodes has the same state, so that the right one is unknown: \
                  the node applies nothing and rejects reads; restore a backup",
+            ),
+            Condition::BuildTooOld => f.write_str(
+                "the build of this node is too old for the version that the log has reached: the \
+                 node votes and stores entries, but applies nothing and rejects reads; restart it \
+                 with the newer build",
             ),
         }
     }

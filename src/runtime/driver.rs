@@ -315,6 +315,8 @@ impl Driver {
             comparisons: self.node.comparisons(),
             lease: self.node.lease_remaining(),
             usage: self.node.usage(),
+            version_max: self.node.raft().version_max(),
+            version_required: self.node.version_required(),
             role_changes: self.role_history.at(self.clock.now()),
         }
     }
@@ -417,6 +419,14 @@ fn log_output(output: &Output) {
             );
         }
         Output::LogCertain => info!("the log of this node is certain again: the node counts"),
+        Output::BuildTooOld { required, max } => {
+            error!(
+                %required, build = %max,
+                "the log has reached a version that the build of this node is too old for: the \
+                 node votes and stores entries, but applies nothing and rejects reads; restart it \
+                 with the newer build"
+            );
+        }
         other => log_damage_found(other),
     }
 }

@@ -13,6 +13,10 @@ pub enum WriteObstacle {
     /// The state machine of the node differs from those of other nodes, so that it applies nothing.
     #[strum(to_string = "the state of the node differs from that of others: it applies nothing")]
     StateDiffers,
+    /// The build of the node lacks the version of the rules that the log has reached, so that it
+    /// applies nothing.
+    #[strum(to_string = "the build of the node is too old for the log: it applies nothing")]
+    BuildTooOld,
     /// The node leads, and its disk is full.
     #[strum(to_string = "the disk of the leader is full: transfer the leadership, or free space")]
     DiskFull,
@@ -39,8 +43,12 @@ impl WriteObstacle {
         if status.leader.is_none() {
             return Some(WriteObstacle::NoLeader);
         }
-        if differs(verification) {
-            return Some(WriteObstacle::StateDiffers);
+        match verification {
+            StateVerification::Quarantined | StateVerification::NoMajority => {
+                return Some(WriteObstacle::StateDiffers);
+            }
+            StateVerification::TooOld => return Some(WriteObstacle::BuildTooOld),
+            StateVerification::Unverified | StateVerification::Consistent => {}
         }
         if status.role != RoleName::Leader {
             return None;
@@ -53,14 +61,6 @@ impl WriteObstacle {
             id == status.id || peer.is_some_and(|peer| !peer.disk_full && !peer.suspected)
         };
         (!is_quorum(membership, accepts)).then_some(WriteObstacle::NoQuorumWithSpace)
-    }
-}
-
-/// Returns true if a node with this verification applies nothing.
-fn differs(verification: StateVerification) -> bool {
-    match verification {
-        StateVerification::Quarantined | StateVerification::NoMajority => true,
-        StateVerification::Unverified | StateVerification::Consistent => false,
     }
 }
 
@@ -106,6 +106,7 @@ mod tests {
             next: Index(1),
             inflight_entries: 0,
             inflight_bytes: 0,
+            version_max: None,
         }
     }
 

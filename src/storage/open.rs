@@ -20,7 +20,8 @@ use crate::storage::store::{Event, Storage};
 use crate::storage::superblock::{COPIES, Superblock, SuperblockCopy};
 use crate::storage::superblock_updater::{SuperblockUpdater, first_actions};
 use crate::types::{
-    DamagedEntry, Entry, EntryId, HardState, Index, Membership, NodeId, Restored, SnapshotMeta,
+    DamagedEntry, Entry, EntryId, HardState, Index, MachineTraits, Membership, NodeId, Restored,
+    SnapshotMeta,
 };
 
 /// The recovered content of a directory: everything in [`Restored`] except the applied index.
@@ -71,10 +72,9 @@ impl OpenedStorage {
     }
 
     /// Returns the durable state with which the core starts. `applied` is the last index that the
-    /// state machine has applied, at least that of the snapshot; `machine_is_durable` says whether
-    /// it keeps durable state of its own.
+    /// state machine has applied, at least that of the snapshot.
     #[must_use]
-    pub fn restored(self, applied: Index, machine_is_durable: bool) -> Restored {
+    pub fn restored(self, applied: Index, machine: MachineTraits) -> Restored {
         assert!(applied >= self.snapshot.last.index, "contract: the snapshot is applied");
         Restored {
             incarnation: self.identity.incarnation,
@@ -88,7 +88,7 @@ impl OpenedStorage {
             last: self.last.index,
             tail: self.tail,
             applied,
-            machine_is_durable,
+            machine,
         }
     }
 

@@ -40,9 +40,10 @@
 //! # The encoding
 //! Integers have a fixed size, the fields of a struct follow one another, and a variant of an enum
 //! is its number. So a new version may add variants at the end of an enum, and must not change
-//! others: the log and the snapshots hold values of earlier versions. **Upgrade every node before a
-//! client sends a new variant**: a node that does not know it changes nothing, and its state would
-//! differ from that of the other nodes.
+//! others: the log and the snapshots hold values of earlier versions. A node that does not know a
+//! variant of a command changes nothing, and its state would differ from that of the other nodes. So
+//! a build with a new variant has a higher [`TypedMachine::version_max`], and does nothing for the
+//! variant until the version was raised: then each node knows it, or applies nothing.
 //!
 //! The serde attributes `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work, because
 //! the encoding does not describe itself. All replicas must encode equal states alike: use a
@@ -82,6 +83,25 @@ pub trait TypedMachine: Serialize + DeserializeOwned {
 
     /// Answers a query from the state alone.
     fn query(&self, query: Self::Query) -> Self::Answer;
+
+    /// Returns the highest version of the rules of [`TypedMachine::apply`] that this build has:
+    /// [`StateMachine::version_max`].
+    fn version_max(&self) -> u32 {
+        0
+    }
+
+    /// Raises the version of the rules, by the rules of [`StateMachine::set_version`].
+    fn set_version(&mut self, index: Index, version: u32) {
+        let _ = (index, version);
+    }
+
+    /// Follows the rules of `version`, by which this value was just decoded from a snapshot. A state
+    /// machine that keeps the version in a field with the attribute `serde(skip)` sets it here. One
+    /// whose encoding contains the version, such as an enum with a variant for each version of the
+    /// state, does nothing.
+    fn restored(&mut self, version: u32) {
+        let _ = version;
+    }
 }
 
 /// The [`StateMachine`] of a [`TypedMachine`].
@@ -167,6 +187,20 @@ impl<M: TypedMachine> StateMachine for Typed<M> {
             io::Error::new(io::ErrorKind::InvalidData, text)
         };
         self.0 = decode_value::<M, { usize::MAX }>(&bytes).map_err(invalid)?;
+        Ok(())
+    }
+
+    fn version_max(&self) -> u32 {
+        self.0.version_max()
+    }
+
+    fn set_version(&mut self, index: Index, version: u32) {
+        self.0.set_version(index, version);
+    }
+
+    fn restore_version(&mut self, version: u32, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.restore(snapshot)?;
+        self.0.restored(version);
         Ok(())
     }
 }
@@ -306,6 +340,52 @@ mod tests {
         assert!(matches!(encode(&long), Err(TypedError::Unencodable(_))), "with its length");
         let reply = result_of(&[], |()| long);
         assert_eq!(decode_reply::<Vec<u8>>(&reply), Err(TypedError::UnencodableResult));
+    }
+
+    #[test]
+    fn a_version_is_passed_on_and_comes_back_with_a_snapshot() {
+        /// A counter of commands by version 0, and of their values by version 1.
+        #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+        struct Counter {
+            count: u64,
+            #[serde(skip)]
+            version: u32,
+        }
+
+        impl TypedMachine for Counter {
+            type Command = u64;
+            type Reply = u64;
+            type Query = ();
+            type Answer = u64;
+            fn apply(&mut self, _: Index, value: u64) -> u64 {
+                self.count += if self.version == 0 { 1 } else { value };
+                self.count
+            }
+            fn query(&self, (): ()) -> u64 {
+                self.count
+            }
+            fn version_max(&self) -> u32 {
+                1
+            }
+            fn set_version(&mut self, _: Index, version: u32) {
+                self.version = version;
+            }
+            fn restored(&mut self, version: u32) {
+                self.version = version;
+            }
+        }
+
+        let add = encode(&5_u64).expect("it can be encoded");
+        let mut machine = Typed(Counter::default());
+        assert_eq!(machine.version_max(), 1);
+        assert_eq!(decode_reply(&machine.apply(Index(1), &add)), Ok(1_u64));
+        machine.set_version(Index(2), 1);
+        assert_eq!(decode_reply(&machine.apply(Index(3), &add)), Ok(6_u64));
+        let mut other = Typed(Counter::default());
+        other.restore_version(1, &mut machine.snapshot()).expect("a snapshot of the same type");
+        assert_eq!(other, machine);
+        other.restore_version(0, &mut machine.snapshot()).expect("a snapshot of the same type");
+        assert_eq!(decode_reply(&other.apply(Index(4), &add)), Ok(7_u64));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::types::id::Index;
+use crate::types::version::MachineVersion;
 
 /// The fields of a heartbeat. Durations are of the leader's own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,13 +50,16 @@ pub struct Readiness {
     /// Whether its log may lack entries that it acknowledged: it then counts in no quorum
     /// (docs/REPAIR.md, R3).
     pub is_uncertain: bool,
+    /// The highest version of the rules by which its state machine can apply commands.
+    pub version_max: MachineVersion,
 }
 
 impl Default for Readiness {
-    /// Returns the readiness assumed of a node that has not reported: it may lead, and wants no
-    /// read lease.
+    /// Returns the readiness assumed of a node that has not reported: it may lead, wants no read
+    /// lease, and has the first rules only.
     fn default() -> Readiness {
-        Readiness { wants_read_lease: false, may_lead: true, is_uncertain: false }
+        let (wants_read_lease, version_max) = (false, MachineVersion::FIRST);
+        Readiness { wants_read_lease, may_lead: true, is_uncertain: false, version_max }
     }
 }
 
@@ -64,7 +68,11 @@ impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.wants_read_lease { " wants read lease" } else { "" })?;
         f.write_str(if self.may_lead { "" } else { " may not lead" })?;
-        f.write_str(if self.is_uncertain { " uncertain" } else { "" })
+        f.write_str(if self.is_uncertain { " uncertain" } else { "" })?;
+        match self.version_max {
+            MachineVersion::FIRST => Ok(()),
+            version_max => write!(f, " version_max={version_max}"),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod time;
 mod units;
 mod usage;
 mod validation;
+mod version;
 mod write;
 
 pub use acknowledge::Acknowledge;
@@ -50,4 +51,5 @@ pub use time::Instant;
 pub use units::{parse_bytes, parse_duration};
 pub use usage::{MachineUsage, QuotaUsage, SessionBounds};
 pub use validation::{Comparison, ComparisonBody, Comparisons, Hash128, StateDigest};
-pub use write::{HardState, Restored, Root, SnapshotMeta, Write};
+pub use version::MachineVersion;
+pub use write::{HardState, MachineTraits, Restored, Root, SnapshotMeta, Write};

@@ -3,6 +3,7 @@
 use crate::types::id::NodeId;
 use crate::types::membership::ChangeError;
 use crate::types::text::texts;
+use crate::types::version::MachineVersion;
 
 /// The reason for which a node rejects a proposal, a read or an administrative request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,18 @@ pub enum RejectReason {
     TransferAborted,
     /// This node's state is not known to be consistent with a majority: retry at another node.
     Unverified,
+    /// The build of a member does not have the version of the rules that was to be set.
+    BuildTooOld {
+        /// The first such member, in the order of the ids.
+        node: NodeId,
+        /// The highest version that its build has.
+        version_max: MachineVersion,
+    },
+    /// A member has not reported to this leader which versions of the rules its build has.
+    BuildUnknown {
+        /// The first such member, in the order of the ids.
+        node: NodeId,
+    },
 }
 
 /// The reason for which the state machine of every node rejects a command of the log. The command
@@ -70,6 +83,11 @@ pub enum MachineRejectReason {
         /// The bound `SessionBounds::requests_max` of all sessions.
         max: u32,
     },
+    /// The version of the rules is at least the requested one: it is only raised.
+    VersionNotHigher {
+        /// The version of the rules, which stays.
+        current: MachineVersion,
+    },
 }
 
 texts! { RejectReason:
@@ -88,6 +106,12 @@ texts! { RejectReason:
     Self::NoTransferTarget => "there is no voter to transfer the leadership to";
     Self::TransferAborted => "the target did not take over the leadership in time";
     Self::Unverified => "the node's state is not verified";
+    Self::BuildTooOld { node, version_max } =>
+        "the build of {node} has the rules up to version {version_max} only: start {node} with a \
+         newer build first";
+    Self::BuildUnknown { node } =>
+        "{node} has not reported to the leader yet which versions its build has: start it, or \
+         remove it, and retry";
 }
 
 texts! { MachineRejectReason:
@@ -102,4 +126,5 @@ texts! { MachineRejectReason:
     Self::Requests { max } =>
         "the client sessions store the maximum number of requests (requests_max = {max}): retry \
          later, or an administrator must raise it";
+    Self::VersionNotHigher { current } => "the version is {current} already, and is only raised";
 }

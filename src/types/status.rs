@@ -9,6 +9,7 @@ use crate::types::role_cause::RoleCause;
 use crate::types::text::closed_list;
 use crate::types::usage::MachineUsage;
 use crate::types::validation::Comparisons;
+use crate::types::version::MachineVersion;
 use crate::types::write::HardState;
 
 /// A summary of a node's consensus state; cheap enough to take after every step.
@@ -99,6 +100,9 @@ pub struct PeerStatus {
     pub inflight_entries: usize,
     /// The size of the entries in flight to the peer, in bytes.
     pub inflight_bytes: usize,
+    /// The highest version of the rules by which the peer can apply commands; `None` if it has not
+    /// reported it to this leader yet.
+    pub version_max: Option<MachineVersion>,
 }
 
 closed_list! {
@@ -117,7 +121,8 @@ pub enum RoleName {
 }
 }
 
-/// The last known result of comparing this node's state machine with the others'.
+/// The last known result of comparing this node's state machine with the others', or of comparing
+/// its build with the version of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum StateVerification {
@@ -133,6 +138,10 @@ pub enum StateVerification {
     /// No majority of the voters had the same results, so that the correct results are unknown. The
     /// node applies nothing and serves no reads until an operator intervenes.
     NoMajority,
+    /// The log has reached a version of the rules that this node's build does not have
+    /// (`Report::version_required`). The node applies nothing and serves no reads until it runs a
+    /// newer build. Its state is not wrong, but old.
+    TooOld,
 }
 
 /// A past change of a node's role, of its term, or of the leader that it knows.
@@ -179,8 +188,13 @@ pub struct Report {
     /// lease or read lease; zero if it holds neither.
     #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub lease: Duration,
-    /// The memory that the client sessions and the user's state take.
+    /// The memory that the client sessions and the user's state take, and the version of the rules.
     pub usage: MachineUsage,
+    /// The highest version of the rules by which the node's build can apply commands.
+    pub version_max: MachineVersion,
+    /// The version that the log has reached and the node's build does not have; `None` unless the
+    /// verification is [`StateVerification::TooOld`].
+    pub version_required: Option<MachineVersion>,
     /// The last changes of the node's role, the latest first.
     #[cfg_attr(
         feature = "std",

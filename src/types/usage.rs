@@ -1,6 +1,8 @@
 //! The memory of a state machine and its client sessions: the bounds that every node keeps, and the
 //! use of a node.
 
+use crate::types::version::MachineVersion;
+
 /// The bounds of what every node stores for client sessions. They are replicated: the defaults hold
 /// from the first entry of the log, and an administrator's order in the log changes them, so that
 /// all nodes decide alike.
@@ -35,7 +37,8 @@ pub struct SessionBounds {
     pub replies_bytes_max: u64,
 }
 
-/// The memory that the client sessions and the user's state take on one node.
+/// The memory that the client sessions and the user's state take on one node, and the rules by
+/// which that node applies commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct MachineUsage {
@@ -49,6 +52,8 @@ pub struct MachineUsage {
     pub replies_bytes: u64,
     /// The quota of the user's state, if it has one.
     pub quota: Option<QuotaUsage>,
+    /// The version of the rules at the last applied entry.
+    pub version: MachineVersion,
 }
 
 /// The quota of a user's state, and its use.

@@ -9,6 +9,7 @@ use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
 use crate::types::membership::{Incarnation, Membership};
 use crate::types::text::{debug_as_display, texts};
+use crate::types::version::MachineVersion;
 
 /// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), the
 /// longest vote lease it gave a leader (thesis §6.4.1), and whether it is uncertain.
@@ -113,9 +114,18 @@ pub struct Restored {
     /// The last index that the state machine has applied; at least the last index of the snapshot,
     /// once the state machine was restored from it.
     pub applied: Index,
+    /// The properties of the state machine that starts with this state.
+    pub machine: MachineTraits,
+}
+
+/// The properties of a node's state machine that do not change while the node runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MachineTraits {
     /// Whether the state machine keeps durable state of its own. It then gets no entry before that
     /// entry is durable on this node, so that a crash never leaves it ahead of the log.
-    pub machine_is_durable: bool,
+    pub is_durable: bool,
+    /// The highest version of the rules by which the state machine can apply commands.
+    pub version_max: MachineVersion,
 }
 
 impl Restored {

@@ -111,7 +111,7 @@ impl Disk {
         restored.snapshot = self.snapshot.clone();
         restored.memberships.retain(|(index, _)| *index > self.snapshot.last.index);
         restored.applied = self.snapshot.last.index;
-        restored.machine_is_durable = self.machine_is_durable;
+        restored.machine.is_durable = self.machine_is_durable;
         restored.tail.drain(..self.log.len().saturating_sub(tail));
         restored
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use quorate::raft::{Raft, Status};
 use quorate::types::{
     AppendOutcome, Body, BootstrapPeer, Change, Entry, EntryId, Heartbeat, Incarnation, Index,
-    Member, Membership, MembershipSource, Message, NodeId, Payload, PendingTransition, Readiness,
-    SnapshotMeta, Term,
+    MachineVersion, Member, Membership, MembershipSource, Message, NodeId, Payload,
+    PendingTransition, Readiness, SnapshotMeta, Term,
 };
 
 use crate::bytes::Bytes;
@@ -115,6 +115,7 @@ impl Known<'_> {
             wants_read_lease: bytes.chance(64),
             may_lead: !bytes.chance(64),
             is_uncertain: bytes.chance(24),
+            version_max: MachineVersion::FIRST,
         };
         let is_silent = ready.is_uncertain && !bytes.chance(16);
         let matched = if is_silent { Index::ZERO } else { matched };

@@ -9,8 +9,8 @@ use proptest::test_runner::{TestRng, TestRunner};
 
 use quorate::raft::{Config, Raft, StartError};
 use quorate::types::{
-    DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId,
-    Payload, Restored, SnapshotMeta, Term,
+    DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, MachineTraits,
+    Membership, NodeId, Payload, Restored, SnapshotMeta, Term,
 };
 
 /// Generates small numbers, which conflict in every way, and a few extremes.
@@ -43,7 +43,7 @@ fn restored() -> impl Strategy<Value = Restored> {
         memberships: Vec::new(),
         tail: tail.into_iter().map(|id| Entry { id, payload: Payload::Noop }).collect(),
         applied: Index(numbers.3),
-        machine_is_durable: false,
+        machine: MachineTraits::default(),
     })
 }
 

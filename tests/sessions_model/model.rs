@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quorate::machine::{Nonce, Outcome, Proposer, Request, Sequence, SessionId, SessionLimits};
-use quorate::types::{Entry, Index, MachineRejectReason, Payload, SessionBounds};
+use quorate::types::{Entry, Index, MachineRejectReason, MachineVersion, Payload, SessionBounds};
 
-pub(crate) fn reply_of(before: usize, command: &[u8]) -> Vec<u8> {
-    [before.to_string().as_bytes(), command].concat()
+/// Returns the reply by the rules of this version: later ones than 0 show it.
+pub(crate) fn reply_of(version: u32, before: usize, command: &[u8]) -> Vec<u8> {
+    let version = if version == 0 { String::new() } else { format!("v{version}:") };
+    [version.as_bytes(), before.to_string().as_bytes(), command].concat()
 }
 
 pub(crate) fn request_of(entry: &Entry) -> Option<Request<'_>> {
@@ -33,6 +35,8 @@ pub(crate) struct Model<'a> {
     pub(crate) executed: Vec<Executed>,
     sessions: Vec<ModelSession<'a>>,
     bounds: SessionBounds,
+    /// The highest version of the user's state machine that an administrator has set.
+    version: u32,
     /// The requests whose replies are dropped.
     dropped: BTreeSet<(SessionId, Sequence)>,
 }
@@ -57,9 +61,12 @@ impl<'a> Model<'a> {
             let outcome = match request_of(entry) {
                 None if entry.payload == Payload::Noop => continue,
                 None => Outcome::Malformed,
-                Some(Request::SetBounds(_) | Request::Order(_)) if !by.is_administrator() => {
+                Some(Request::SetBounds(_) | Request::Order(_) | Request::RaiseVersion(_))
+                    if !by.is_administrator() =>
+                {
                     Outcome::Rejected(MachineRejectReason::NotAdministrator)
                 }
+                Some(Request::RaiseVersion(version)) => model.raise_version(version),
                 Some(Request::SetBounds(bounds)) => model.set_bounds(bounds),
                 Some(Request::Order(_)) => {
                     model.executed.push((None, Vec::new()));
@@ -85,7 +92,7 @@ impl<'a> Model<'a> {
     }
 
     fn execute(&mut self, request: Option<(SessionId, Sequence)>, command: &[u8]) -> Outcome {
-        let reply = reply_of(self.executed.len(), command);
+        let reply = reply_of(self.version, self.executed.len(), command);
         self.executed.push((request, reply.clone()));
         Outcome::Reply(Arc::from(reply))
     }
@@ -121,6 +128,15 @@ impl<'a> Model<'a> {
 
     fn bytes(&self, sessions: &[usize]) -> u64 {
         self.stored(sessions).iter().map(|(_, bytes)| *bytes as u64).sum()
+    }
+
+    fn raise_version(&mut self, version: MachineVersion) -> Outcome {
+        if version.user <= self.version {
+            let current = MachineVersion { user: self.version, library: 1 };
+            return Outcome::Rejected(MachineRejectReason::VersionNotHigher { current });
+        }
+        self.version = version.user;
+        Outcome::Reply(Arc::default())
     }
 
     fn set_bounds(&mut self, bounds: SessionBounds) -> Outcome {

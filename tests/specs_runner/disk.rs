@@ -96,7 +96,7 @@ impl Image {
         restored.snapshot = SnapshotMeta::empty(self.snapshot, self.membership.clone());
         restored.memberships.retain(|(index, _)| *index > self.snapshot.index);
         restored.applied = self.snapshot.index;
-        restored.machine_is_durable = self.machine_is_durable;
+        restored.machine.is_durable = self.machine_is_durable;
         restored.incarnation = self.incarnation;
         restored.damaged = self.damaged_entries();
         let is_damaged = |entry: &DamagedEntry, index| entry.id.index == index;

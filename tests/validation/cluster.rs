@@ -13,18 +13,22 @@ use quorate::replica::{
 };
 use quorate::storage::{ClusterId, Completion, Disk, FileName, Identity, StorageError};
 use quorate::types::{
-    Acknowledge, Incarnation, Index, Instant, Membership, NodeId, Packet, ReadLevel, Tag,
+    Acknowledge, Incarnation, Index, Instant, MachineRejectReason, MachineVersion, Membership,
+    NodeId, Packet, ReadLevel, Tag,
 };
 use quorate_sim::disk::SimDisk;
 
 const CLUSTER: ClusterId = ClusterId(7);
 
 /// A state machine with a sum of command lengths, and a hidden count of commands that no reply
-/// shows. `errors` are added to each with the next command.
+/// shows. `errors` are added to each with the next command. From version 1 on, a command counts ten
+/// times its length.
 #[derive(Clone, Default)]
 pub(crate) struct Tally {
     sum: u64,
     hidden: u64,
+    version: u32,
+    version_max: u32,
     errors: Errors,
 }
 
@@ -34,7 +38,8 @@ type Errors = Arc<[AtomicU64; 2]>;
 impl StateMachine for Tally {
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
         let [error, hidden_error] = &*self.errors;
-        self.sum += command.len() as u64 + error.swap(0, Ordering::Relaxed);
+        let each = if self.version == 0 { 1 } else { 10 };
+        self.sum += each * command.len() as u64 + error.swap(0, Ordering::Relaxed);
         self.hidden += 1 + hidden_error.swap(0, Ordering::Relaxed);
         self.sum.to_le_bytes().to_vec()
     }
@@ -55,12 +60,32 @@ impl StateMachine for Tally {
         }
         Ok(())
     }
+
+    fn version_max(&self) -> u32 {
+        self.version_max
+    }
+
+    fn set_version(&mut self, _: Index, version: u32) {
+        self.version = version;
+    }
+
+    fn restore_version(&mut self, version: u32, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.version = version;
+        self.restore(snapshot)
+    }
 }
 
 /// An output for users and operators.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
     Reply(u64),
+    /// The reply to a raise of the version.
+    Raised,
+    Refused(MachineRejectReason),
+    BuildTooOld {
+        required: u32,
+        max: u32,
+    },
     Answer(u64),
     Rejected(RejectReason),
     Unknown,
@@ -74,6 +99,8 @@ struct Host {
     running: Option<Running>,
     errors: Errors,
     starts: u64,
+    /// The highest version of the node's build at its next start.
+    version_max: u32,
     /// The work for a paused worker; `None` if the worker is not paused.
     pending_work: Option<Vec<Work>>,
 }
@@ -119,7 +146,15 @@ impl Cluster {
             Replica::<Tally>::create(&mut disk, identity, &membership, &config)
                 .expect("it is empty");
             let errors = Errors::default();
-            cluster.hosts.push(Host { disk, running: None, errors, starts: 0, pending_work: None });
+            let version_max = 0;
+            cluster.hosts.push(Host {
+                disk,
+                running: None,
+                errors,
+                starts: 0,
+                version_max,
+                pending_work: None,
+            });
             cluster.start(id);
         }
         cluster.input(1, Input::Campaign);
@@ -170,7 +205,8 @@ impl Cluster {
         let (config, now) = (self.config(id), self.now);
         let host = self.host(id);
         host.starts += 1;
-        let machine = Tally { errors: host.errors.clone(), ..Tally::default() };
+        let (errors, version_max) = (host.errors.clone(), host.version_max);
+        let machine = Tally { errors, version_max, ..Tally::default() };
         let seed = id << 32 | host.starts;
         let replica = Replica::open(&mut host.disk, CLUSTER, machine, config, seed, now);
         let Replica { node, worker } = replica.expect("its disk is intact");
@@ -179,6 +215,24 @@ impl Cluster {
         self.host(id).running.as_mut().expect("the node runs").node.start(&mut outputs);
         self.execute_all(id, outputs);
         self.deliver();
+    }
+
+    /// Restarts the node with a build that has the rules up to this version.
+    pub(crate) fn install(&mut self, id: u64, version_max: u32) {
+        self.crash(id);
+        self.host(id).version_max = version_max;
+        self.start(id);
+    }
+
+    /// Raises the version at the leader, and returns the immediate outcome.
+    pub(crate) fn raise(&mut self, user: u32) -> Option<Event> {
+        let version = MachineVersion { user, ..MachineVersion::FIRST };
+        let command = Request::RaiseVersion(version).encode_for(Proposer::Unnamed);
+        let (tag, before) = (self.tag(), self.events.len());
+        let leader = self.leader().expect("there is a leader");
+        self.input(leader, Input::propose(tag, Acknowledge::Default, command));
+        let mut events = self.events[before..].iter().filter(|(by, _)| *by == leader);
+        events.next().map(|(_, event)| event.clone())
     }
 
     /// Flips a bit in every snapshot file of the node, and returns the number of files.
@@ -361,7 +415,14 @@ impl Cluster {
                 view.take(bytes as u64).read_to_end(&mut piece).expect("it is in memory");
                 return Some(Input::ViewRead(piece));
             }
-            Output::Replied { outcome: Outcome::Reply(reply), .. } => Event::Reply(number(&reply)),
+            Output::Replied { outcome: Outcome::Reply(reply), .. } => match reply.is_empty() {
+                true => Event::Raised,
+                false => Event::Reply(number(&reply)),
+            },
+            Output::Replied { outcome: Outcome::Rejected(reason), .. } => Event::Refused(reason),
+            Output::BuildTooOld { required, max } => {
+                Event::BuildTooOld { required: required.user, max: max.user }
+            }
             Output::Answered { answer, .. } => Event::Answer(number(&answer)),
             Output::Rejected { reason, .. } => Event::Rejected(reason),
             Output::Unknown { .. } => Event::Unknown,

@@ -4,3 +4,4 @@
 mod cluster;
 mod comparisons;
 mod hash_chains;
+mod versions;

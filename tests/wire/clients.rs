@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use quorate::types::{
     Acknowledge, Address, Change, ChangeError, Command, Comparisons, EntryId, Freshness,
-    Incarnation, Index, MachineRejectReason, MachineUsage, Membership, NodeId, PeerStatus,
-    QuotaUsage, ReadLevel, RejectReason, Report, RoleCause, RoleChange, RoleName, SessionBounds,
-    StateVerification, Status, Term,
+    Incarnation, Index, MachineRejectReason, MachineUsage, MachineVersion, Membership, NodeId,
+    PeerStatus, QuotaUsage, ReadLevel, RejectReason, Report, RoleCause, RoleChange, RoleName,
+    SessionBounds, StateVerification, Status, Term,
 };
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, FRAME_HEADER_BYTES, Frame, FrameError, FrameReader,
@@ -121,8 +121,8 @@ fn requests() -> Vec<Named<ClientRequest>> {
         .collect()
 }
 
-fn report() -> Report {
-    let status = Status {
+fn status() -> Status {
+    Status {
         id: NodeId(1),
         role: RoleName::Leader,
         term: Term(3),
@@ -142,7 +142,11 @@ fn report() -> Report {
         unapplied_bytes: 2,
         outbox_messages: 3,
         reads_waiting: 4,
-    };
+    }
+}
+
+fn report() -> Report {
+    let version = MachineVersion { user: 2, library: 1 };
     let peer = PeerStatus {
         id: NodeId(2),
         probing: true,
@@ -153,8 +157,9 @@ fn report() -> Report {
         next: Index(9),
         inflight_entries: 5,
         inflight_bytes: 6,
+        version_max: Some(version),
     };
-    let other = PeerStatus { id: NodeId(3), snapshot: None, ..peer };
+    let other = PeerStatus { id: NodeId(3), snapshot: None, version_max: None, ..peer };
     let membership = Membership::new([1, 2, 3].map(NodeId));
     let comparisons = Comparisons {
         consistent: 1,
@@ -168,7 +173,7 @@ fn report() -> Report {
     let lease = Duration::from_millis(200);
     let quota = Some(QuotaUsage { used_bytes: 7, bytes_max: 8, alarm: true });
     let bounds = SessionBounds::DEFAULT;
-    let usage = MachineUsage { bounds, sessions: 4, requests: 5, replies_bytes: 6, quota };
+    let usage = MachineUsage { bounds, sessions: 4, requests: 5, replies_bytes: 6, quota, version };
     let change = RoleChange {
         age: Duration::from_secs(1),
         role: RoleName::Leader,
@@ -179,7 +184,19 @@ fn report() -> Report {
     let cause = RoleCause::LaterTerm { from: NodeId(2) };
     let earlier = RoleChange { role: RoleName::Follower, leader: None, cause, ..change };
     let role_changes = vec![change, earlier];
-    Report { status, peers, membership, verification, comparisons, lease, usage, role_changes }
+    let (version_max, version_required) = (version, Some(MachineVersion { user: 4, library: 1 }));
+    Report {
+        status: status(),
+        peers,
+        membership,
+        verification,
+        comparisons,
+        lease,
+        usage,
+        version_max,
+        version_required,
+        role_changes,
+    }
 }
 
 fn reasons() -> Vec<RejectReason> {
@@ -193,6 +210,7 @@ fn reasons() -> Vec<RejectReason> {
         ChangeError::ConflictingRoles(NodeId(2)),
         ChangeError::OtherIncarnationVotes(NodeId(2)),
     ];
+    let version_max = MachineVersion { user: 2, library: 1 };
     let others = [
         RejectReason::NotLeader { leader: None },
         RejectReason::NotLeader { leader: Some(NodeId(2)) },
@@ -208,6 +226,8 @@ fn reasons() -> Vec<RejectReason> {
         RejectReason::NoTransferTarget,
         RejectReason::TransferAborted,
         RejectReason::Unverified,
+        RejectReason::BuildTooOld { node: NodeId(2), version_max },
+        RejectReason::BuildUnknown { node: NodeId(2) },
     ];
     others.into_iter().chain(changes.map(RejectReason::Membership)).collect()
 }
@@ -257,6 +277,7 @@ fn replies() -> Vec<Named<ClientReply>> {
         MachineRejectReason::Window { max: 2 },
         MachineRejectReason::RepliesBytesPerSession { max: 3 },
         MachineRejectReason::Requests { max: 4 },
+        MachineRejectReason::VersionNotHigher { current: MachineVersion { user: 5, library: 1 } },
     ];
     bodies.extend(
         machine_reasons

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quorate::types::{
     Address, AppendOutcome, Body, BootstrapPeer, Change, Command, Comparison, ComparisonBody,
-    Entry, EntryId, Hash128, HashChain, Heartbeat, Incarnation, Index, Membership,
+    Entry, EntryId, Hash128, HashChain, Heartbeat, Incarnation, Index, MachineVersion, Membership,
     MembershipSource, Message, MessageKind, NodeId, Packet, Payload, Readiness, Root, SnapshotMeta,
     SnapshotPart, SnapshotTransfer, SnapshotTransferBody, StateDigest, Term,
 };
@@ -110,7 +110,12 @@ fn bodies() -> Vec<(&'static str, Body)> {
                 verified: Index(14),
                 matched: Index(13),
                 durable: Index(15),
-                ready: Readiness { wants_read_lease: true, may_lead: false, is_uncertain: false },
+                ready: Readiness {
+                    wants_read_lease: true,
+                    may_lead: false,
+                    is_uncertain: false,
+                    version_max: MachineVersion { user: 3, library: 1 },
+                },
             },
         ),
         ("ReadIndex", Body::ReadIndex { start_id: 0xb007, ticket: 5 }),

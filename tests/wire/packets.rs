@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use quorate::types::{
     Address, AppendOutcome, Body, BootstrapPeer, Command, Comparison, ComparisonBody, Entry,
-    EntryId, Hash128, HashChain, Heartbeat, Incarnation, Index, Member, Membership,
+    EntryId, Hash128, HashChain, Heartbeat, Incarnation, Index, MachineVersion, Member, Membership,
     MembershipSource, Message, NodeId, Packet, Payload, PendingTransition, Readiness, Root,
     SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody, StateDigest, Term,
 };
@@ -48,6 +48,14 @@ fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
             read_lease,
         },
     )
+}
+
+fn any_readiness() -> impl Strategy<Value = Readiness> {
+    let parts = (any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>());
+    parts.prop_map(|(wants_read_lease, may_lead, user, library)| {
+        let (is_uncertain, version_max) = (!may_lead, MachineVersion { user, library });
+        Readiness { wants_read_lease, may_lead, is_uncertain, version_max }
+    })
 }
 
 fn any_outcome() -> impl Strategy<Value = AppendOutcome> {
@@ -129,13 +137,13 @@ fn any_body() -> impl Strategy<Value = Body> {
         }),
         any_outcome().prop_map(Body::AppendEntriesReply),
         any_heartbeat().prop_map(Body::Heartbeat),
-        (any::<u64>(), any_index(), any_index(), any::<bool>(), any::<bool>()).prop_map(
-            |(round, verified, matched, wants_read_lease, may_lead)| Body::HeartbeatReply {
+        (any::<u64>(), any_index(), any_index(), any_readiness()).prop_map(
+            |(round, verified, matched, ready)| Body::HeartbeatReply {
                 round,
                 verified,
                 matched,
                 durable: matched,
-                ready: Readiness { wants_read_lease, may_lead, is_uncertain: !may_lead },
+                ready,
             },
         ),
         (any::<u64>(), any::<u64>())

@@ -67,9 +67,12 @@ impl PayloadOrigin {
             Some(Request::InSession { session, sequence, command, .. }) => {
                 (command, Some((session, sequence)))
             }
-            Some(Request::Register { .. } | Request::SetBounds(_) | Request::Order(_)) => {
-                return PayloadOrigin::NoOperation;
-            }
+            Some(
+                Request::Register { .. }
+                | Request::SetBounds(_)
+                | Request::Order(_)
+                | Request::RaiseVersion(_),
+            ) => return PayloadOrigin::NoOperation,
             None if Principal::is_hostile(proposer) => return PayloadOrigin::NoOperation,
             None => return PayloadOrigin::Unmarked,
         };

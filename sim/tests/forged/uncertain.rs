@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use quorate::raft::RoleName;
 use quorate::types::{
-    AppendOutcome, Body, Entry, Freshness, HardState, Heartbeat, Index, ReadLevel, Readiness, Term,
+    AppendOutcome, Body, Entry, Freshness, HardState, Heartbeat, Index, MachineVersion, ReadLevel,
+    Readiness, Term,
 };
 
 use crate::stage::{Stage, id, noop, voted};
 
 const GRANT: Body = Body::RequestVoteReply { granted: true, committed: Index::ZERO };
-const UNCERTAIN: Readiness =
-    Readiness { wants_read_lease: false, may_lead: false, is_uncertain: true };
+const UNCERTAIN: Readiness = Readiness {
+    may_lead: false,
+    is_uncertain: true,
+    version_max: MachineVersion::FIRST,
+    wants_read_lease: false,
+};
 
 /// The hard state of an uncertain node.
 fn uncertain(hard_state: HardState) -> HardState {

@@ -20,6 +20,7 @@ use crate::restore::RestoreFlags;
 use crate::serve::ServeFlags;
 use crate::sessions::SessionsFlags;
 use crate::status::StatusFlags;
+use crate::upgrade::UpgradeFlags;
 
 /// A durable, replicated key-value store on Raft.
 #[derive(Debug, Parser)]
@@ -101,6 +102,8 @@ pub(crate) enum CliCommand {
     Quota(QuotaFlags),
     /// Show or set the bounds of the client sessions
     Sessions(SessionsFlags),
+    /// Raise the version by which all nodes apply commands, after a rolling upgrade
+    Upgrade(UpgradeFlags),
     /// Benchmark a cluster: throughput and latency of puts and gets
     Bench(BenchFlags),
     /// Create TLS certificates for nodes, clients and administrators

@@ -33,6 +33,7 @@ mod settings;
 mod signals;
 mod status;
 mod table;
+mod upgrade;
 mod values;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         CliCommand::Snapshot(flags) => leadership::snapshot(&flags, args.json),
         CliCommand::Quota(flags) => quota::run(&flags, args.json),
         CliCommand::Sessions(flags) => sessions::run(&flags, args.json),
+        CliCommand::Upgrade(flags) => upgrade::run(&flags, args.json),
         CliCommand::Bench(flags) => bench::run(&flags, args.json),
         CliCommand::Certs(flags) => certs::run(&flags, args.json),
         CliCommand::Inspect(flags) => inspect::run(&flags, args.json),

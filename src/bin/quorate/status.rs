@@ -13,6 +13,7 @@ use crate::output::print;
 use crate::quota;
 use crate::role_changes;
 use crate::table::Table;
+use crate::upgrade;
 use crate::values::ServerAddress;
 
 /// The flags of `status`.
@@ -174,7 +175,9 @@ impl ClusterStatus {
         let memory = self.usage().map(|usage| {
             let quota = usage.quota.map(|quota| format!("store: {}\n", quota::text_of(&quota)));
             let (used, max) = (usage.sessions, usage.bounds.sessions_max);
-            format!("{}sessions: {used} of {max}\n", quota.unwrap_or_default())
+            let version = usage.version;
+            let quota = quota.unwrap_or_default();
+            format!("{quota}sessions: {used} of {max}\nversion: {version}\n")
         });
         let (cluster, memory) = (self.cluster, memory.unwrap_or_default());
         format!("cluster {cluster}\n{table}{memory}{}", warnings.collect::<String>())
@@ -211,7 +214,9 @@ impl ClusterStatus {
         let agrees = |report: &Report| {
             !matches!(
                 report.verification,
-                StateVerification::Quarantined | StateVerification::NoMajority
+                StateVerification::Quarantined
+                    | StateVerification::NoMajority
+                    | StateVerification::TooOld
             )
         };
         if quorum(&follows) && !quorum(&agrees) {
@@ -239,6 +244,7 @@ impl ClusterStatus {
                 StateVerification::Quarantined | StateVerification::NoMajority => {
                     Some(format!("{}: its state differs from that of others", row.member.id))
                 }
+                StateVerification::TooOld => Some(too_old(report)),
                 StateVerification::Unverified | StateVerification::Consistent => None,
             },
         };
@@ -277,6 +283,10 @@ impl ClusterStatus {
                     object["disk_full"] = status.disk_full.into();
                     object["damaged_entries"] = status.damaged_entries.into();
                     object["is_uncertain"] = status.is_uncertain.into();
+                    object["version"] = upgrade::json_of(report.usage.version);
+                    object["version_max"] = upgrade::json_of(report.version_max);
+                    object["version_required"] =
+                        report.version_required.map(upgrade::json_of).into();
                     let changes = report.role_changes.iter().map(role_changes::json_of);
                     object["role_changes"] = changes.collect();
                 }
@@ -296,11 +306,21 @@ impl ClusterStatus {
     }
 }
 
+/// Returns the warning about a node whose build is too old.
+fn too_old(report: &Report) -> String {
+    let required = report.version_required.unwrap_or_default();
+    format!(
+        "{}: its build is too old: it has the rules up to version {}, and the log has reached {}; \
+         restart it with the newer build",
+        report.status.id, report.version_max, required
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use quorate::types::{Comparisons, EntryId, Index, RoleName, Status, Term};
+    use quorate::types::{Comparisons, EntryId, Index, MachineVersion, RoleName, Status, Term};
 
     use super::*;
 
@@ -334,6 +354,7 @@ mod tests {
             let verification = StateVerification::Consistent;
             let usage = MachineUsage::default();
             let role_changes = Vec::new();
+            let (version_max, version_required) = (MachineVersion::FIRST, None);
             Report {
                 status,
                 peers,
@@ -342,6 +363,8 @@ mod tests {
                 comparisons,
                 lease,
                 usage,
+                version_max,
+                version_required,
                 role_changes,
             }
         };
@@ -367,7 +390,7 @@ mod tests {
     #[test]
     fn a_cluster_in_which_writes_cannot_succeed_is_not_healthy() {
         type Change = fn(&mut [Report]);
-        let cases: [(&str, Change); 6] = [
+        let cases: [(&str, Change); 7] = [
             ("there is no leader", |reports| {
                 reports.iter_mut().for_each(|report| report.status.leader = None);
             }),
@@ -385,6 +408,9 @@ mod tests {
             }),
             ("the state of the node differs", |reports| {
                 reports[0].verification = StateVerification::Quarantined;
+            }),
+            ("the build of the node is too old", |reports| {
+                reports[0].verification = StateVerification::TooOld;
             }),
         ];
         for (expected, change) in cases {

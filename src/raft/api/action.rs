@@ -37,7 +37,7 @@ pub enum Action {
     Persist(Write),
     /// Apply the entries in order, then report `Input::Applied` with the last index. The next batch
     /// follows only after that report. All of them are committed, but this node's own disk may
-    /// still lack some, unless its state machine is durable (`Restored::machine_is_durable`).
+    /// still lack some, unless its state machine is durable (`Restored::machine`).
     Apply(Vec<Entry>),
     /// Restore the state machine from the snapshot, then report `Input::Applied` with its last
     /// index. The snapshot is installed durably, and no batch is being applied.

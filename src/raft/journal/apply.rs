@@ -9,9 +9,10 @@ use crate::raft::api::config::Config;
 use crate::raft::api::input::Consumer;
 use crate::raft::journal::Journal;
 use crate::raft::output::Output;
-use crate::types::{Entry, Index};
+use crate::types::{Entry, Index, MachineVersion};
 
-/// The entries requested from the disk, and whether the node has taken a step since its start.
+/// The entries requested from the disk, whether the node has taken a step since its start, and what
+/// the state machine can apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Apply {
@@ -20,9 +21,21 @@ pub(crate) struct Apply {
     has_stepped: bool,
     /// The pending fetches: consumer, first and last index.
     fetches: Vec<(Consumer, Index, Index)>,
+    /// The highest version of the rules by which the state machine can apply commands.
+    version_max: MachineVersion,
 }
 
 impl Apply {
+    /// Returns the entries on their way to a state machine that can apply up to this version.
+    pub(crate) fn new(version_max: MachineVersion) -> Apply {
+        Apply { version_max, ..Apply::default() }
+    }
+
+    /// The highest version of the rules by which the state machine can apply commands.
+    pub(crate) fn version_max(&self) -> MachineVersion {
+        self.version_max
+    }
+
     /// Records that the node takes a step.
     #[inline]
     pub(crate) fn begin_step(&mut self) {

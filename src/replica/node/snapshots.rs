@@ -5,9 +5,7 @@ use crate::replica::node::{Compaction, Node, Task};
 use crate::replica::output::{Note, Output, Work};
 use crate::replica::snapshots::SnapshotProgress;
 use crate::storage::SnapshotEvent;
-use crate::types::{
-    NodeId, Packet, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody, StateVerification,
-};
+use crate::types::{NodeId, Packet, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody};
 
 impl Node {
     /// Handles a transfer message. Parts are served to members only, and a diverged node serves
@@ -70,7 +68,7 @@ impl Node {
     /// Restores the state machine from an installed snapshot. The outcomes of the covered entries
     /// are unknown on this node.
     pub(super) fn on_restore(&mut self, meta: SnapshotMeta) {
-        if self.validation.verification() == StateVerification::NoMajority {
+        if !self.validation.may_restore() {
             return;
         }
         let lost = self.requests.skipped(meta.last.index);
@@ -90,7 +88,8 @@ impl Node {
     /// reads.
     pub(super) fn on_snapshot_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
         let log = self.raft.log();
-        let will_restore = log.applied() < log.snapshot().index;
+        let may_restore = self.validation.may_restore();
+        let will_restore = may_restore && log.applied() < log.snapshot().index;
         let may_start = !will_restore && !matches!(self.task, Task::Restoring | Task::Rebuilding);
         let (storage, events) = (&mut self.storage, &mut self.events);
         self.snapshots.on_offer(self.now, from, &meta, may_start, storage, events);

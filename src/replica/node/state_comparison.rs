@@ -61,10 +61,7 @@ impl Node {
         };
         self.outputs.push(Output::StateCompared(result));
         if !self.validation.is_usable() {
-            let lost = self.requests.skipped(Index::MAX);
-            self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
-            self.snapshots.abandon_own(&mut self.storage, &mut self.events);
-            self.inputs.push_back(raft::Input::Quarantine(true));
+            self.quarantine();
         }
     }
 

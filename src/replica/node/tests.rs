@@ -33,7 +33,7 @@ fn stop_text(voters: &[u64], damaged: u64, applied: u64) -> Option<String> {
     let mut restored = Restored::with_log(state, Index(0), snapshot, entries);
     restored.tail.drain(..7);
     (restored.committed, restored.applied) = (Index(applied), Index(applied));
-    restored.machine_is_durable = applied > 0;
+    restored.machine.is_durable = applied > 0;
     node.raft = Raft::new(config.raft, restored, 0, now).expect("it is consistent").into();
     let lost = DamagedEntry { id: id(damaged), is_membership: false };
     node.step_raft(raft::Input::Damaged(vec![lost]));

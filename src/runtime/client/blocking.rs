@@ -14,7 +14,9 @@ use crate::runtime::client::config::{ClientConfig, ClientConfigError};
 use crate::runtime::client::error::ClientError;
 use crate::runtime::request::{ProposalOutcome, ReadReply};
 use crate::storage::ClusterId;
-use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report, SessionBounds};
+use crate::types::{
+    Acknowledge, Change, EntryId, MachineVersion, NodeId, ReadLevel, Report, SessionBounds,
+};
 
 /// A client whose calls block. Its clones share one background thread for their connections. See
 /// [`crate::runtime::Client`] for what each call does, and for its errors.
@@ -108,6 +110,14 @@ impl Client {
     /// If the bounds are invalid.
     pub fn set_session_bounds(&self, bounds: SessionBounds) -> Result<(), ClientError> {
         self.thread.wait(self.inner.set_session_bounds(bounds))
+    }
+
+    /// Blocking form of [`Client::raise_version`](crate::runtime::Client::raise_version).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn raise_version(&self, version: MachineVersion) -> Result<(), ClientError> {
+        self.thread.wait(self.inner.raise_version(version))
     }
 
     /// Blocking form of [`Client::read`](crate::runtime::Client::read).

@@ -18,7 +18,9 @@ use crate::runtime::tls::TlsError;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
-use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report, SessionBounds};
+use crate::types::{
+    Acknowledge, Change, EntryId, MachineVersion, NodeId, ReadLevel, Report, SessionBounds,
+};
 use crate::wire::{ReplyBody, RequestBody};
 
 /// A client of a cluster. Clones share its connections and its session. Each may be used by any
@@ -120,6 +122,19 @@ impl Client {
     pub async fn set_session_bounds(&self, bounds: SessionBounds) -> Result<(), ClientError> {
         assert_eq!(bounds.error(), None, "{bounds:?} are invalid");
         let request = Request::SetBounds(bounds);
+        self.propose_request(&request, Acknowledge::Default).await.map(|_| ())
+    }
+
+    /// Raises the version of the rules by which every node applies commands, from the entry of this
+    /// order on. `docs/OPERATIONS.md` has the steps of an upgrade. For administrators.
+    ///
+    /// # Errors
+    /// Those of [`Client::propose_at_most_once`]. After [`ClientError::Unknown`] it is safe to
+    /// repeat. The cause of [`ClientError::Rejected`] is `RejectReason::BuildTooOld` or
+    /// `RejectReason::BuildUnknown` while a member cannot apply the version, and
+    /// `MachineRejectReason::VersionNotHigher` if neither part is higher than before.
+    pub async fn raise_version(&self, version: MachineVersion) -> Result<(), ClientError> {
+        let request = Request::RaiseVersion(version);
         self.propose_request(&request, Acknowledge::Default).await.map(|_| ())
     }
 

@@ -64,6 +64,10 @@ pub(in crate::runtime) struct StateGauges {
     pub(in crate::runtime) damaged_entries: Gauge,
     pub(in crate::runtime) log_uncertain: Gauge,
     pub(in crate::runtime) verification: Gauge,
+    /// The version of the rules by which the node applies, and the highest that its build has, each
+    /// with the part of the user's state machine before that of the library.
+    pub(in crate::runtime) version: [Gauge; 2],
+    pub(in crate::runtime) version_max: [Gauge; 2],
     pub(in crate::runtime) voters: Gauge,
     pub(in crate::runtime) learners: Gauge,
     pub(in crate::runtime) stopped: Gauge,
@@ -190,6 +194,14 @@ impl Counts {
         state.damaged_entries.set(status.damaged_entries as u64);
         state.log_uncertain.set(status.is_uncertain.into());
         state.verification.set(node.verification().number() as u64);
+        let versions = [
+            (&state.version, node.usage().version),
+            (&state.version_max, node.raft().version_max()),
+        ];
+        for ([user, library], version) in versions {
+            user.set(version.user.into());
+            library.set(version.library.into());
+        }
         state.usage.set(&node.usage());
         let (taken, received) = node.snapshot_counts();
         self.events.snapshots.raise(&SnapshotStep::Taken, taken);

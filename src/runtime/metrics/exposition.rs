@@ -92,6 +92,14 @@ impl Families<'_, '_> {
         let verification = one_of("status", verifications, state.verification.get());
         let help = "1 for the current verification status of the state machine";
         self.gauges("state_verification", help, None, verification)?;
+        let parts = |[user, library]: &[Gauge; 2]| {
+            [("user", user.get()), ("library", library.get())]
+                .map(|(part, version)| ([("part", part.to_owned())], version))
+        };
+        let help = "The version of the rules by which commands are applied";
+        self.gauges("version", help, None, parts(&state.version))?;
+        let help = "The highest version of the rules that the build has";
+        self.gauges("version_max", help, None, parts(&state.version_max))?;
         let members = [("voter", state.voters.get()), ("learner", state.learners.get())];
         let members = members.map(|(kind, count)| ([("kind", kind.to_owned())], count));
         self.gauges("members", "The voters and learners of the active membership", None, members)?;

@@ -191,6 +191,7 @@ label_tables! {
         "consistent": StateVerification::Consistent,
         "quarantined": StateVerification::Quarantined,
         "no_majority": StateVerification::NoMajority,
+        "too_old": StateVerification::TooOld,
     }
     MessageRejectReason {
         "misaddressed": MessageRejectReason::Misaddressed,
@@ -232,6 +233,8 @@ label_tables! {
         "no_transfer_target": RejectReason::NoTransferTarget,
         "transfer_aborted": RejectReason::TransferAborted,
         "unverified": RejectReason::Unverified,
+        "build_too_old": RejectReason::BuildTooOld { .. },
+        "build_unknown": RejectReason::BuildUnknown { .. },
     }
     ComparisonResult {
         "consistent": ComparisonResult::Consistent { .. },

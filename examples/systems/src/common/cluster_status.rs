@@ -92,7 +92,8 @@ fn node_state(report: &Report) -> String {
     format!("{role}, term {}, applied {}{state}", status.term.0, status.applied.0)
 }
 
-/// Returns true unless the node is quarantined, or states differ without a majority.
+/// Returns true unless the node is quarantined, states differ without a majority, or its build is
+/// too old.
 fn is_consistent(report: &Report) -> bool {
     matches!(report.verification, StateVerification::Unverified | StateVerification::Consistent)
 }
@@ -108,5 +109,6 @@ fn verification_text(verification: StateVerification, agreed: u64) -> String {
             ", state DIVERGED: quarantined, waits for a snapshot".to_owned()
         }
         StateVerification::NoMajority => ", states DIFFER without a majority".to_owned(),
+        StateVerification::TooOld => ", build TOO OLD for the log: applies nothing".to_owned(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate::replica::{Input, Output, Work, WorkResult};
 use quorate::storage::{Completion, DiskError, FileAction, FileName, Lane, Operation};
-use quorate::types::{Acknowledge, Entry, Index, NodeId, Proposal};
+use quorate::types::{Acknowledge, Entry, NodeId, Proposal};
 
 use crate::disk;
 use crate::faults::Fault;
@@ -225,27 +225,34 @@ impl Node {
     /// Applies a batch entry by entry, to record the state after each entry.
     fn apply(&mut self, entries: Vec<Entry>, run: &mut Run) -> WorkResult {
         let worker = &mut self.life.running_mut().expect("the node runs").worker;
-        let (mut states, mut last) = (Vec::new(), Index::ZERO);
+        let (mut states, mut requires) = (Vec::new(), None);
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::new());
         for entry in &entries {
             let work = Work::Apply(vec![entry.clone()]);
             if let WorkResult::Applied {
-                last: index, outcomes: more, state_digests: shown, ..
+                outcomes: more,
+                state_digests: shown,
+                requires: newer,
+                ..
             } = worker.execute(work, &mut self.disk.device)
             {
                 outcomes.extend(more);
                 state_digests.extend(shown);
-                last = index;
+                requires = newer;
+            }
+            if requires.is_some() {
+                break;
             }
             states.push(worker.machine().results());
         }
-        let usage = worker.machine().usage();
+        let (last, usage) = (worker.machine().applied().index, worker.machine().usage());
         let executed = worker.machine().user().take_executed();
-        let (entries, executed, states) = (&entries[..], &executed[..], &states[..]);
-        let node = self.place.id();
-        let applied = Observation::Applied { node, entries, executed, states };
-        run.observe(applied);
-        WorkResult::Applied { last, outcomes, state_digests, usage }
+        let (entries, executed, states) = (&entries[..states.len()], &executed[..], &states[..]);
+        if !entries.is_empty() {
+            let node = self.place.id();
+            run.observe(Observation::Applied { node, entries, executed, states });
+        }
+        WorkResult::Applied { last, outcomes, state_digests, usage, requires }
     }
 
     /// Starts a request of the process for its worker's frozen view.

@@ -71,6 +71,7 @@ fn describe_request(bytes: &[u8]) -> String {
             format!("{} ({session}, {sequence})", describe_command(command))
         }
         Request::SetBounds(_) => "bounds of the client sessions".to_owned(),
+        Request::RaiseVersion(version) => format!("raise the version to {version}"),
         Request::Order(order) => match QuotaOrder::decode(order) {
             Some(QuotaOrder::SetBytes(bytes)) => format!("quota of {bytes} bytes"),
             Some(QuotaOrder::ClearAlarm) => "clear the alarm of the quota".to_owned(),

@@ -1,0 +1,147 @@
+//! `quorate upgrade`: raises the version of the rules by which all nodes apply commands.
+
+use clap::Args;
+use quorate::runtime::{Client, ClientError, RejectCause, Report};
+use quorate::types::{MachineRejectReason, MachineVersion, NodeId};
+use serde_json::{Value, json};
+
+use crate::client::ClientFlags;
+use crate::exit::{CommandError, Exit};
+use crate::output::report;
+
+/// The flags of `upgrade`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  quorate upgrade --dry-run
+  quorate upgrade
+
+Run it once every member runs the new build. The version rises with one entry of the log: all nodes
+apply what comes before by the old rules, and what comes after by the new ones. Until then each node
+can go back to the old build. Afterwards a node with the old build stops applying, and says so, but
+keeps voting; so does one that joins with it. For administrators.
+
+Without VERSION the version rises to the highest that the builds of all members have.
+
+Exit code 5: a member's build is too old, or has not reported its versions to the leader.")]
+pub(crate) struct UpgradeFlags {
+    /// Version of the state machine to raise to
+    version: Option<u32>,
+    /// Only print the version, and the highest version of each member's build
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    client: ClientFlags,
+}
+
+/// The versions that the leader knows.
+struct Versions {
+    current: MachineVersion,
+    /// The highest version of each member's build, as far as it has reported it.
+    members: Vec<(NodeId, Option<MachineVersion>)>,
+}
+
+pub(crate) fn run(flags: &UpgradeFlags, json: bool) -> Result<Exit, CommandError> {
+    let (versions, raised) = flags.client.run(async |client| {
+        let versions = Versions::of_leader(&client.report_of_leader().await?)?;
+        if flags.dry_run {
+            return Ok((versions, None));
+        }
+        let library = versions.common().library;
+        let version = match flags.version {
+            Some(user) => MachineVersion { user, library },
+            None => versions.common(),
+        };
+        let raised = raise(&client, version.max(versions.current)).await?;
+        Ok((versions, Some(raised)))
+    })?;
+    let text = match (json, raised) {
+        (true, Some((version, raised))) => {
+            json!({ "version": json_of(version), "raised": raised }).to_string()
+        }
+        (false, Some((version, true))) => format!("the version is {version} from now on"),
+        (false, Some((version, false))) => format!("the version is {version} already"),
+        (true, None) => versions.json().to_string(),
+        (false, None) => versions.text(),
+    };
+    report(json, &text);
+    Ok(Exit::Done)
+}
+
+/// Raises the version. Returns the version afterwards, and whether it was raised.
+async fn raise(
+    client: &Client,
+    version: MachineVersion,
+) -> Result<(MachineVersion, bool), CommandError> {
+    match client.raise_version(version).await {
+        Ok(()) => Ok((version, true)),
+        Err(ClientError::Rejected(RejectCause::Machine(
+            MachineRejectReason::VersionNotHigher { current },
+        ))) => Ok((current, false)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Versions {
+    fn of_leader(report: &Report) -> Result<Versions, CommandError> {
+        let own = report.status.id;
+        if report.status.leader != Some(own) {
+            return Err(CommandError::new(Exit::NotExecuted, "there is no leader"));
+        }
+        let version_max = |id: NodeId| match report.peers.iter().find(|peer| peer.id == id) {
+            Some(peer) => peer.version_max,
+            None => (id == own).then_some(report.version_max),
+        };
+        let members = report.membership.members().iter();
+        let members = members.map(|member| (member.id, version_max(member.id))).collect();
+        Ok(Versions { current: report.usage.version, members })
+    }
+
+    /// Returns the highest version that all builds have that the leader knows, but at least the
+    /// current one. The leader rejects the raise if it does not know all.
+    fn common(&self) -> MachineVersion {
+        let known = self.members.iter().filter_map(|(_, version_max)| *version_max);
+        known.reduce(MachineVersion::min).unwrap_or_default().max(self.current)
+    }
+
+    fn text(&self) -> String {
+        let mut lines = format!("version: {}", self.current);
+        for (node, version_max) in &self.members {
+            let text = match version_max {
+                Some(version_max) => format!("up to {version_max}"),
+                None => "not known to the leader".to_owned(),
+            };
+            lines += &format!("\n{node}: {text}");
+        }
+        lines
+    }
+
+    fn json(&self) -> Value {
+        let members = self.members.iter().map(|(node, version_max)| {
+            json!({ "node": node.0, "version_max": version_max.map(json_of) })
+        });
+        json!({ "version": json_of(self.current), "members": members.collect::<Vec<_>>() })
+    }
+}
+
+/// Returns a version as JSON.
+pub(crate) fn json_of(version: MachineVersion) -> Value {
+    json!({ "user": version.user, "library": version.library })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_version_is_what_all_known_builds_have_and_never_lower_than_before() {
+        let version = |user| MachineVersion { user, library: 1 };
+        let common = |current, members: &[Option<u32>]| {
+            let members = members.iter().map(|user| (NodeId(1), user.map(version)));
+            Versions { current: version(current), members: members.collect() }.common()
+        };
+        assert_eq!(common(0, &[Some(3), Some(2), None]), version(2));
+        assert_eq!(common(2, &[Some(3), Some(1)]), version(2));
+        assert_eq!(common(1, &[None]), version(1));
+    }
+}
