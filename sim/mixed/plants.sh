@@ -3,17 +3,19 @@
 # mixed runs find it. Leaves the unchanged previous build behind.
 #
 #   ./plants.sh COMMIT_OR_TAG [SEEDS [NAME...]]
+#   PROFILE=dev ./plants.sh COMMIT_OR_TAG     builds faster, and runs slower
 set -eu
 commit=${1:?"usage: plants.sh COMMIT_OR_TAG [SEEDS [NAME...]]"}
 seeds=${2:-100}
+profile=${PROFILE:-release}
 cd "$(dirname "$0")"
 [ $# -le 2 ] && set -- "$commit" "$seeds" $(basename -s .patch plants/*.patch)
 shift 2
 for name; do
     ./previous.sh "$commit" "plants/$name.patch"
-    cargo build --release --quiet
+    cargo build --quiet --profile "$profile"
     # The gap before each failing seed is the number of seeds that a sweep from there needs.
-    cargo run --release --quiet -- mixed --seeds "0..$seeds" --failures "$seeds" --shrink 0 |
+    cargo run --quiet --profile "$profile" -- mixed --seeds "0..$seeds" --failures "$seeds" --shrink 0 |
         awk -v name="$name" -v seeds="$seeds" '
             /^seed / {
                 gaps[++failed] = $2 + 1 - last; last = $2 + 1

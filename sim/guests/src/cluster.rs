@@ -226,7 +226,8 @@ impl<G: Guest> Cluster<G> {
     fn draw_build(&mut self, place: usize) {
         let drawn = self.choices.choose(self.key(Kind::Build, place, 0), G::BUILDS.len() as u64);
         let node = &mut self.nodes[place];
-        let before = std::mem::replace(&mut node.build, drawn as usize);
+        let build = G::oldest_build(node.disk.durable()).max(drawn as usize);
+        let before = std::mem::replace(&mut node.build, build);
         if node.start > 1 && before != node.build {
             let name = if before < node.build { "upgrade" } else { "rollback" };
             *self.tally.faults.entry(name).or_default() += 1;

@@ -56,6 +56,12 @@ pub trait Guest: Sized {
     /// Returns the node's term, and whether it leads in it.
     fn status(&self) -> Status;
 
+    /// Returns the oldest build that may start on this disk, as a place in [`Guest::BUILDS`].
+    fn oldest_build(disk: &Disk) -> usize {
+        let _ = disk;
+        0
+    }
+
     /// A client asks for a linearizable read, which ends with [`Effect::Answer`]: the cluster then
     /// reads the node's state machine. Without an implementation reads are commands in the log.
     fn read(&mut self, read: u64) -> ReadReply {

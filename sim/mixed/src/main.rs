@@ -7,7 +7,8 @@ use quorate_mixed::mixed::{Mixed, Present, Previous};
 
 fn main() -> ExitCode {
     cli::main(&[
-        Core::new::<Mixed>("mixed"),
+        Core::new::<Mixed<true>>("mixed"),
+        Core::new::<Mixed<false>>("upgrades"),
         Core::new::<Previous>("previous"),
         Core::new::<Present>("present"),
     ])

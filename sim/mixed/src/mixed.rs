@@ -7,8 +7,12 @@ pub use crate::frame::Frame;
 pub use crate::present::node::Quorate as Present;
 pub use crate::previous::node::Quorate as Previous;
 
-/// A node of the previous release or of this tree: the member's `build` decides at each start.
-pub enum Mixed {
+/// The record of the build that a node ran last.
+pub(crate) const BUILD: &str = "build";
+
+/// A node of the previous release or of this tree: the member's `build` decides at each start. Without
+/// rollbacks a node never returns to the previous release.
+pub enum Mixed<const ROLLBACKS: bool> {
     /// The node runs the previous release.
     Previous(Box<Previous>),
     /// The node runs this tree.
@@ -24,12 +28,12 @@ macro_rules! either {
     };
 }
 
-impl Guest for Mixed {
+impl<const ROLLBACKS: bool> Guest for Mixed<ROLLBACKS> {
     type Message = Frame;
 
     const BUILDS: &'static [&'static str] = &["previous", "present"];
 
-    fn start(member: &Member, disk: &Disk) -> Mixed {
+    fn start(member: &Member, disk: &Disk) -> Mixed<ROLLBACKS> {
         match member.build {
             0 => Mixed::Previous(Box::new(Previous::start(member, disk))),
             _ => Mixed::Present(Box::new(Present::start(member, disk))),
@@ -54,6 +58,13 @@ impl Guest for Mixed {
 
     fn status(&self) -> Status {
         either!(self, node => node.status())
+    }
+
+    /// A release that changes the rules of its state machine by a command in the log has its own rule
+    /// here: no build without the new rules after that command.
+    fn oldest_build(disk: &Disk) -> usize {
+        let last = disk.records.get(BUILD).and_then(|record| record.first());
+        last.filter(|_| !ROLLBACKS).map_or(0, |build| usize::from(*build))
     }
 
     fn read(&mut self, read: u64) -> ReadReply {

@@ -33,13 +33,19 @@ fn passes<G: Guest>(seeds: u64) -> Tally {
 
 #[test]
 fn the_two_builds_agree_in_every_kind_of_fault() {
-    let tally = passes::<Mixed>(100);
-    let faults = case::faults::<Mixed>();
+    let tally = passes::<Mixed<true>>(100);
+    let faults = case::faults::<Mixed<true>>();
     let names = faults.iter().map(|fault| fault.name()).chain(["upgrade", "rollback"]);
     for name in names {
         let count = tally.faults.get(name).copied().unwrap_or(0);
         assert!(count > 0, "no {name} in 100 runs");
     }
+}
+
+#[test]
+fn nodes_are_upgraded_without_rollbacks() {
+    let tally = passes::<Mixed<false>>(20);
+    assert!(tally.faults["upgrade"] > 20 && !tally.faults.contains_key("rollback"), "{tally:?}");
 }
 
 #[test]
@@ -51,16 +57,16 @@ fn each_build_agrees_with_itself() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 0..5 {
-        assert_eq!(outcome::<Mixed>(seed), outcome::<Mixed>(seed));
+        assert_eq!(outcome::<Mixed<true>>(seed), outcome::<Mixed<true>>(seed));
     }
-    assert_ne!(outcome::<Mixed>(1).digest, outcome::<Mixed>(2).digest);
+    assert_ne!(outcome::<Mixed<true>>(1).digest, outcome::<Mixed<true>>(2).digest);
 }
 
 #[test]
 fn a_scenario_rolls_a_cluster_forward_and_back() {
     let text = include_str!("../scenarios/rolling.scenario");
-    let scenario = case::read::<Mixed>(text, &options()).expect("a valid scenario");
-    let outcome = run::<Mixed>(&scenario.case, &options());
+    let scenario = case::read::<Mixed<true>>(text, &options()).expect("a valid scenario");
+    let outcome = run::<Mixed<true>>(&scenario.case, &options());
     assert_eq!(scenario.unmet(&outcome), [], "{:?}", outcome.failure);
     let count = |name| outcome.tally.faults.get(name).copied().unwrap_or(0);
     assert_eq!((count("upgrade"), count("rollback")), (6, 3));

@@ -8,14 +8,14 @@ use super::quorate::storage::{Disk, DiskError, FileAction, FileName};
 use super::quorate::types::Index;
 
 /// The files of a node, and the changes since the cluster last took them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Files {
     files: BTreeMap<String, Vec<u8>>,
     pub(super) changes: Vec<Change>,
 }
 
 /// A change of the files, or the wait until all of them are durable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Change {
     File(String, FileChange),
     Sync,

@@ -20,13 +20,14 @@ use super::quorate::replica::{
     ComparisonResult, Input, Node, Note, NoteFilter, Output, Replica, ReplicaConfig, Work,
     WorkResult, Worker,
 };
-use super::quorate::storage::{ClusterId, Completion, Disk as _, Identity, StorageConfig};
+use super::quorate::storage::{ClusterId, Completion, Disk as _, Identity, Storage, StorageConfig};
 use super::quorate::types::{
     self, Acknowledge, AppendOutcome, Body, Command, Incarnation, Index, Instant, Membership,
     Packet, Payload, Proposal, ReadLevel, SessionBounds, Tag,
 };
 use super::quorate::wire::{self, ExpectedPeer, Hello, HelloError, Versions};
 use crate::frame::Frame;
+use crate::mixed::BUILD;
 use crate::requests::{Planned, Requests, SESSIONS_MAX, WINDOW};
 
 /// The time between two ticks of a node's clock.
@@ -34,6 +35,8 @@ const TICK: Duration = Duration::from_millis(10);
 const CLUSTER: u128 = 0x6d69_7865_6400;
 /// The bytes of entries in memory: so few that nodes read their logs, of either build.
 const TAIL_BYTES_MAX: usize = 2_000;
+/// The most requests that wait for a node, as a server bounds them.
+const REQUESTS_MAX: usize = 64;
 /// Tags from here on are those of proposals, and all others the numbers of reads.
 const FIRST_PROPOSAL: u64 = 1 << 40;
 
@@ -64,6 +67,7 @@ impl Guest for Quorate {
     fn start(member: &Member, disk: &Disk) -> Quorate {
         let config = config(member);
         let (mut files, mut effects) = (Files::new(&disk.files), Effects::default());
+        effects.write(Write::Record(BUILD, vec![member.build as u8]));
         if disk.files.is_empty() {
             effects.write(format_disk(&mut files, member, &config));
             effects.sync();
@@ -102,7 +106,7 @@ impl Guest for Quorate {
     fn tick(&mut self) {
         self.ticks += 1;
         if self.node.deadline() <= self.now() {
-            self.run(Input::Timeout);
+            self.step(Input::Timeout);
         }
     }
 
@@ -112,12 +116,12 @@ impl Guest for Quorate {
             let packet = packet.unwrap_or_else(|error| {
                 panic!("{} cannot read a {} of {from}: {error}", self.name(), frame.name)
             });
-            self.run(Input::Packet(packet));
+            self.step(Input::Packet(packet));
         }
     }
 
     fn propose(&mut self, command: &Bytes) -> bool {
-        if !self.status().leads {
+        if !self.status().leads || self.node.requests_pending() > REQUESTS_MAX {
             return false;
         }
         let planned = self.requests.next();
@@ -128,11 +132,13 @@ impl Guest for Quorate {
             let command = self.encode(request, command);
             proposals.push(Proposal { tag, acknowledge: Acknowledge::Quorum, command });
         }
-        self.run(Input::Propose(proposals));
+        self.step(Input::Propose(proposals));
         true
     }
 
+    /// Carries out what follows from the inputs together, so that their writes share flushes.
     fn take_effects(&mut self, effects: &mut Effects<Frame>) {
+        self.carry_out_all();
         effects.0.append(&mut self.effects.0);
     }
 
@@ -143,12 +149,12 @@ impl Guest for Quorate {
 
     fn read(&mut self, read: u64) -> ReadReply {
         let (tag, level) = (Tag(read), ReadLevel::Linearizable);
-        self.run(Input::Read { tag, level, query: Vec::new() });
+        self.step(Input::Read { tag, level, query: Vec::new() });
         ReadReply::Accepted
     }
 
     fn compact(&mut self, _: Snapshot) {
-        self.run(Input::TakeSnapshot);
+        self.step(Input::TakeSnapshot);
     }
 
     fn statement(_: NodeId, _: NodeId, frame: &Frame) -> Statement {
@@ -184,7 +190,6 @@ impl Quorate {
         let mut outputs = Vec::new();
         self.node.start(&mut outputs);
         self.end_step(outputs);
-        self.carry_out_all();
     }
 
     /// Returns the writes after which the cluster's log of this node is the one found in the files:
@@ -197,7 +202,7 @@ impl Quorate {
             let (index, term, state) = (base.index.0, base.term.0, Bytes::from([]));
             writes.push(Write::Install(Snapshot { index, term, state }));
         }
-        let entries = log.in_memory_after(base.index).map(|it| (it.id.index.0, entry_of(it)));
+        let entries = self.recovered().into_iter().map(|it| (it.id.index.0, entry_of(&it)));
         let is_known = |(index, entry): &(u64, Entry)| disk.holds(*index, entry);
         let new: Vec<(u64, Entry)> = entries.skip_while(is_known).collect();
         match new.first() {
@@ -212,15 +217,17 @@ impl Quorate {
         writes
     }
 
+    /// Returns the entries of the log, which the node itself keeps on its disk.
+    fn recovered(&self) -> Vec<types::Entry> {
+        let (id, config) = (types::NodeId(self.member.id.0), config(&self.member));
+        let mut files = self.files.clone();
+        let opened = Storage::open(&mut files, ClusterId(CLUSTER), id, &config.storage);
+        opened.expect("the node has just started on this disk").1.tail
+    }
+
     fn restored(&mut self, index: u64, term: u64) {
         let state = self.worker.machine().user().machine.encode();
         self.effects.restore(Snapshot { index, term, state });
-    }
-
-    /// Gives the node an input, and carries out all that follows from it.
-    fn run(&mut self, input: Input) {
-        self.step(input);
-        self.carry_out_all();
     }
 
     fn carry_out_all(&mut self) {
