@@ -40,3 +40,4 @@ mod settings;
 #[path = "../common/skip.rs"]
 mod skip;
 mod soak;
+mod upgrades;
