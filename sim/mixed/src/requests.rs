@@ -1,5 +1,6 @@
 //! The requests by which a node proposes its clients' commands: in sessions, in old sessions that may
-//! have expired, twice, and without a session. They make the builds agree on more than the commands.
+//! have expired, twice, too late, too early, and without a session. They make the builds agree on
+//! more than the commands.
 
 /// The requests that a node has made since its start, and its sessions.
 #[derive(Debug, Default)]
@@ -20,6 +21,9 @@ pub(crate) enum Planned {
     Plain,
     /// The client's command in a session: the id, the sequence number and the acknowledged one.
     InSession(u64, u64, u64),
+    /// No command, in the session with this sequence number: an earlier one than the client has
+    /// acknowledged, or a later one than the window allows.
+    Misplaced(u64, u64),
 }
 
 /// The number of sessions that the replicated bounds allow.
@@ -45,6 +49,15 @@ impl Requests {
                 planned.push(Planned::Bounds);
             }
             planned.push(Planned::Register(number));
+        }
+        if let Some((session, sequence)) = self.sessions.last() {
+            match number % 8 {
+                1 if *sequence > 4 => {
+                    planned.push(Planned::Misplaced(*session, 1));
+                }
+                4 => planned.push(Planned::Misplaced(*session, sequence + 3 * u64::from(WINDOW))),
+                _ => {}
+            }
         }
         let old = number % 8 == 5;
         let session = if old { self.sessions.first_mut() } else { self.sessions.last_mut() };
@@ -84,7 +97,8 @@ mod tests {
         assert_eq!(requests.next(), [Planned::Plain]);
         assert_eq!(requests.next(), [Planned::InSession(7, 2, 1), Planned::InSession(7, 2, 1)]);
         requests.registered(9);
-        assert_eq!(requests.next(), [Planned::InSession(9, 1, 1)]);
+        let early = Planned::Misplaced(9, 24);
+        assert_eq!(requests.next(), [early, Planned::InSession(9, 1, 1)]);
         assert_eq!(requests.next(), [Planned::InSession(7, 3, 1)], "an old session");
     }
 }

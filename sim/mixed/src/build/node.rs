@@ -444,6 +444,12 @@ impl Quorate {
                 acknowledged: Sequence(acknowledged),
                 command,
             },
+            Planned::Misplaced(session, sequence) => Request::InSession {
+                session: SessionId(Index(session)),
+                sequence: Sequence(sequence),
+                acknowledged: Sequence(1),
+                command: &[],
+            },
         };
         request.encode_for(Proposer::Unnamed)
     }
