@@ -6,9 +6,17 @@ use std::process::{Command, Stdio};
 
 pub(crate) use crate::command_output::CommandOutput;
 
+/// The file of the command that this test run has built.
+pub(crate) const PRESENT: &str = env!("CARGO_BIN_EXE_quorate");
+
 /// Returns the built command, without the QUORATE_ variables of this machine's environment.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+    command_of(PRESENT)
+}
+
+/// Returns the command of this file, like [`command`].
+pub(crate) fn command_of(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("QUORATE_") {
             command.env_remove(name);

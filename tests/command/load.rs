@@ -12,7 +12,7 @@ use quorate_checker::models::{Kv, KvCall, KvOp, KvRet};
 use quorate_checker::value::{Value, ValueId, ValueTable};
 use quorate_checker::verdict::Verdict;
 
-use crate::cli::{CommandOutput, quorate_in};
+use crate::cli::{CommandOutput, PRESENT, command_of};
 use crate::nodes::{Nodes, eventually};
 
 /// The number of clients.
@@ -30,6 +30,8 @@ struct Shared {
     root: PathBuf,
     addresses: Vec<String>,
     flags: Vec<String>,
+    /// The commands that the clients run, each client one of them.
+    programs: Vec<String>,
     recorder: Recorder<KvOp, KvRet>,
     values: ValueTable,
     answered: AtomicU32,
@@ -41,17 +43,34 @@ struct Shared {
 impl Load {
     /// Starts the clients; the seed decides their commands.
     pub(crate) fn start(nodes: &Nodes, seed: u64) -> Load {
+        Load::of(nodes, &[PRESENT], seed)
+    }
+
+    /// Starts the clients like [`Load::start`], in turn with the commands of these files.
+    pub(crate) fn of(nodes: &Nodes, programs: &[&str], seed: u64) -> Load {
         let addresses = nodes.nodes().split(',').map(str::to_owned).collect();
-        Load::on(nodes.root(), addresses, Vec::new(), seed)
+        let programs = programs.iter().map(|program| (*program).to_owned()).collect();
+        Load::by(programs, nodes.root(), addresses, Vec::new(), seed)
     }
 
     /// Starts the clients in the directory `root`, on nodes at these addresses; every command also
     /// has `flags`.
     pub(crate) fn on(root: &Path, addresses: Vec<String>, flags: Vec<String>, seed: u64) -> Load {
+        Load::by(vec![PRESENT.to_owned()], root, addresses, flags, seed)
+    }
+
+    fn by(
+        programs: Vec<String>,
+        root: &Path,
+        addresses: Vec<String>,
+        flags: Vec<String>,
+        seed: u64,
+    ) -> Load {
         let shared = Arc::new(Shared {
             root: root.to_owned(),
             addresses,
             flags,
+            programs,
             recorder: Recorder::new(),
             values: ValueTable::default(),
             answered: AtomicU32::new(0),
@@ -60,7 +79,10 @@ impl Load {
         });
         let client = |number: u32| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.work(seed << 8 | u64::from(number)))
+            std::thread::spawn(move || {
+                let program = &shared.programs[number as usize % shared.programs.len()];
+                shared.work(program, seed << 8 | u64::from(number));
+            })
         };
         Load { clients: (0..CLIENTS).map(client).collect(), shared }
     }
@@ -79,7 +101,7 @@ impl Load {
         for key in 0..KEYS {
             let name = Client(shared.names.fetch_add(1, Ordering::Relaxed));
             let pending = shared.recorder.invoke(name, shared.op(key, KvCall::Get));
-            let output = shared.ask(vec!["get".to_owned(), shared.key(key)]);
+            let output = shared.ask(PRESENT, vec!["get".to_owned(), shared.key(key)]);
             assert!(output.code <= 1, "{output:?}");
             pending.returned(shared.read(&output));
         }
@@ -107,7 +129,7 @@ impl Drop for Load {
 }
 
 impl Shared {
-    fn work(&self, seed: u64) {
+    fn work(&self, program: &str, seed: u64) {
         let mut rng = Rng(seed);
         let mut name = self.names.fetch_add(1, Ordering::Relaxed);
         let mut seen = self.values.intern(Value::Null);
@@ -125,7 +147,8 @@ impl Shared {
                 _ => (KvCall::Get, vec!["get".to_owned(), self.key(key)]),
             };
             let pending = self.recorder.invoke(Client(name), self.op(key, call));
-            let output = self.ask(words.into_iter().chain(["--timeout", "3s"].map(str::to_owned)));
+            let timeout = ["--timeout", "3s"].map(str::to_owned);
+            let output = self.ask(program, words.into_iter().chain(timeout));
             match output.code {
                 0 | 1 => self.answered.fetch_add(1, Ordering::Relaxed),
                 3 | 5 => {
@@ -153,10 +176,10 @@ impl Shared {
         }
     }
 
-    fn ask(&self, words: impl IntoIterator<Item = String>) -> CommandOutput {
+    fn ask(&self, program: &str, words: impl IntoIterator<Item = String>) -> CommandOutput {
         let nodes = ["--nodes".to_owned(), self.addresses.join(",")];
-        let flags = self.flags.iter().cloned();
-        quorate_in(&self.root, words.into_iter().chain(nodes).chain(flags))
+        let words = words.into_iter().chain(nodes).chain(self.flags.iter().cloned());
+        CommandOutput::run(command_of(program).current_dir(&self.root).args(words))
     }
 
     fn key(&self, key: u32) -> String {

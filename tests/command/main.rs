@@ -41,3 +41,4 @@ mod settings;
 mod skip;
 mod soak;
 mod versions;
+mod upgrades;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::addresses::free_address;
-use crate::cli::{CommandOutput, command, quorate_in};
+use crate::cli::{CommandOutput, PRESENT, command, command_of, quorate_in};
 pub(crate) use crate::processes::{Processes, eventually, pause};
 
 /// Running nodes, and the directories of all.
@@ -92,7 +92,12 @@ impl Nodes {
 
     /// Starts the node with these flags.
     pub(crate) fn serve_with(&mut self, id: u64, words: &[&str]) {
-        let mut command = command();
+        self.serve_by(PRESENT, id, words);
+    }
+
+    /// Starts the node with these flags, by the command of this file.
+    pub(crate) fn serve_by(&mut self, program: &str, id: u64, words: &[&str]) {
+        let mut command = command_of(program);
         serving(&mut command, id, &self.directory(id)).args(words);
         self.running.spawn(&format!("d{id}"), &mut command, &self.log_file(id));
     }

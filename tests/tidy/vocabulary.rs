@@ -59,7 +59,7 @@ const TEXT_FOLDERS: [&str; 7] =
 
 /// The sources outside the workspace that are read like those inside.
 fn outside_sources() -> Vec<Source> {
-    let files = files(&["sim/guests"], &["rs"]);
+    let files = files(&["sim/guests", "sim/mixed/src"], &["rs"]);
     files.iter().map(|(path, text)| Source::new(path, text)).collect()
 }
 

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use quorate_sim::faults::{Fault, Faults, Verb};
+use quorate_sim::faults::{Fault, Faults, NodeSelector, Stop, Verb};
 use quorate_sim::plan::{Op, Plan, Trigger, When};
 use quorate_sim::run::{Case, RunOptions};
 use quorate_sim::scenario::{Scenario, SyntaxError};
 use quorate_sim::settings::Settings;
-use quorate_sim::values::choice::{Choices, Overrides};
+use quorate_sim::values::choice::{Choices, Kind, Overrides};
 use quorate_sim::values::duration_range::DurationRange;
+use quorate_sim::values::time::SimTime;
 
-use crate::guest::Guest;
+use crate::guest::{Guest, NodeId};
 
 /// The kinds of faults that a cluster of guests has.
 const FAULTS: [Fault; 16] = [
@@ -78,6 +79,9 @@ const SETTINGS: [&str; 22] = [
 /// bound the number of requests that wait for a node.
 const PAUSES: u32 = 4;
 
+/// The most clean restarts of a node in which it may change its build.
+const RESTARTS_MAX: u64 = 4;
+
 /// The words that a line of the plan begins with.
 const PLANNED: [&str; 5] = ["at", "from", "to", "when", "whenever"];
 
@@ -126,9 +130,26 @@ pub fn draw<G: Guest>(seed: u64, options: &RunOptions) -> Case {
     let choices = Choices::new(seed, options.overrides.clone());
     let mut plan = Plan::draw(&settings, options.strategy, &choices);
     plan.ops.retain(|op| problem::<G>(op).is_none());
+    if G::BUILDS.len() > 1 {
+        plan.ops.extend(restarts(&settings, &choices));
+    }
     let overrides: Overrides = options.overrides.clone();
     // The case of a scenario draws no further operations, and names every fault of its plan.
     Scenario::of(Case { seed, settings, plan, overrides }, Vec::new(), &options.workload).case
+}
+
+/// Draws clean restarts, in which nodes may change their builds: every node in turn, several times.
+fn restarts(settings: &Settings, choices: &Choices) -> Vec<Op> {
+    let mut draw = choices.draw(Kind::Build.key());
+    let phase = settings.fault_phase.as_nanos() as u64;
+    let count = draw.between(1, RESTARTS_MAX) * u64::from(settings.voters);
+    let mut stop = |number: u64| {
+        let at = SimTime((phase / (count + 1)) * number + draw.below(phase / (count + 1)));
+        let node = NodeSelector::Node(NodeId(number % u64::from(settings.voters) + 1));
+        let down = settings.config.election_timeout_min * draw.between(1, 4) as u32 / 2;
+        Op { when: When::At(at), verb: Verb::Stop(Stop { node, down }) }
+    };
+    (0..count).map(&mut stop).collect()
 }
 
 /// Reads a scenario for a guest.

@@ -11,7 +11,7 @@ use quorate_sim::values::digest::{mix, of_bytes};
 use quorate_sim::values::time::SimTime;
 
 use crate::disk::{Disk, Entry, Write};
-use crate::guest::{NodeId, Statement, Status};
+use crate::guest::{Execution, NodeId, Statement, Status};
 use crate::machine::Operation;
 
 /// A violated check, as the failure of the run.
@@ -28,6 +28,7 @@ pub(crate) fn violated(id: &str, at: SimTime, finding: String) -> Failure {
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) entry: Entry,
+    pub(crate) execution: Execution,
     /// The term of the node that applied it first.
     term: u64,
     /// The node that applied it first.
@@ -125,7 +126,11 @@ impl Checks {
                 Ok(())
             }
             Write::Append(after, entries) => self.append(node, disk, *after, entries),
-            Write::Commit(_) | Write::Compact(_) | Write::Install(_) | Write::Record(..) => Ok(()),
+            Write::Commit(_)
+            | Write::Compact(_)
+            | Write::Install(_)
+            | Write::Record(..)
+            | Write::File(..) => Ok(()),
         }
     }
 
@@ -179,7 +184,7 @@ impl Checks {
         &mut self,
         (node, term): (NodeId, u64),
         applied: u64,
-        (index, entry): (u64, &Entry),
+        (index, entry, execution): (u64, &Entry, &Execution),
         disks: impl ExactSizeIterator<Item = &'a Disk>,
     ) -> Checked {
         if index != applied + 1 {
@@ -191,6 +196,13 @@ impl Checks {
                 let text = format!("{node} applies another entry at {index} than {by}");
                 return self.violated("S11", text);
             }
+            let first = &committed.execution;
+            if first != execution {
+                let by = committed.by;
+                let what = if first.command == execution.command { "reply" } else { "command" };
+                let text = format!("{node} executes {index} with another {what} than {by}");
+                return self.violated("S11", text);
+            }
             return Ok(());
         }
         let nodes = disks.len();
@@ -199,13 +211,14 @@ impl Checks {
             let text = format!("{node} applies {index}, which is on {durable} of {nodes} disks");
             return self.violated("S12", text);
         }
-        if let Some(Operation { number, .. }) = Operation::of(&entry.command)
+        if let Some(Operation { number, .. }) = Operation::of(&execution.command)
             && let Some(first) = self.executed.insert(number, index)
         {
             let text = format!("{node} applies a command at {index} that was applied at {first}");
             return self.violated("S19", text);
         }
-        self.committed.push(Committed { entry: entry.clone(), term, by: node });
+        let (entry, execution) = (entry.clone(), execution.clone());
+        self.committed.push(Committed { entry, execution, term, by: node });
         Ok(())
     }
 }

@@ -16,8 +16,8 @@ use quorate_sim::values::digest::{mix, of_bytes};
 
 use crate::checks::{Checked, Checks, violated};
 use crate::clients::Clients;
-use crate::disk::{Entry, Snapshot, Write};
-use crate::guest::{Effect, Effects, Guest, Member, NodeId, ReadReply};
+use crate::disk::{Bytes, Entry, Snapshot, Write};
+use crate::guest::{Effect, Effects, Execution, Guest, Member, NodeId, ReadReply};
 use crate::machine::{Machine, Operation};
 use crate::nemesis::Nemesis;
 use crate::node::{Input, Node};
@@ -187,6 +187,7 @@ impl<G: Guest> Cluster<G> {
             return Ok(());
         }
         self.nodes[place].start += 1;
+        self.draw_build(place);
         let config = &self.settings.config;
         let tick = config.heartbeat_interval / HEARTBEAT_TICKS;
         let ticks = |time: Duration| (time.as_nanos() / tick.as_nanos().max(1)) as u32;
@@ -198,6 +199,7 @@ impl<G: Guest> Cluster<G> {
             election_ticks: (least, ticks(config.election_timeout_max).max(least + 1)),
             pre_vote: config.pre_vote,
             check_quorum: config.check_quorum,
+            build: self.nodes[place].build,
             seed: self.choices.bits(self.key(Kind::Boot, place, 0)),
         };
         let mut effects = Effects::default();
@@ -208,7 +210,8 @@ impl<G: Guest> Cluster<G> {
         node.core = Some(core);
         node.effects.extend(effects.0);
         let start = node.start;
-        self.trace(place, || format!("starts, start {start} of its disk"));
+        let build = G::BUILDS[node.build];
+        self.trace(place, || format!("starts {build}, start {start} of its disk"));
         self.schedule.after(tick, Event::Tick { place, start });
         if start > 1 {
             self.fire(Trigger::Restarts, place)?;
@@ -217,6 +220,18 @@ impl<G: Guest> Cluster<G> {
             }
         }
         self.proceed(place)
+    }
+
+    /// Draws the build of a node's start.
+    fn draw_build(&mut self, place: usize) {
+        let drawn = self.choices.choose(self.key(Kind::Build, place, 0), G::BUILDS.len() as u64);
+        let node = &mut self.nodes[place];
+        let build = G::oldest_build(node.disk.durable()).max(drawn as usize);
+        let before = std::mem::replace(&mut node.build, build);
+        if node.start > 1 && before != node.build {
+            let name = if before < node.build { "upgrade" } else { "rollback" };
+            *self.tally.faults.entry(name).or_default() += 1;
+        }
     }
 
     /// Ends the process of a node, which then has only its disk.
@@ -394,7 +409,11 @@ impl<G: Guest> Cluster<G> {
                 Ok(())
             }
             Effect::Send(to, message) => self.send(place, to, message),
-            Effect::Apply(index, entry) => self.apply(place, index, entry),
+            Effect::Apply(index, entry) => {
+                let (command, outcome) = (entry.command.clone(), Bytes::from([]));
+                self.apply(place, index, entry, Execution { command, outcome })
+            }
+            Effect::Execute(index, entry, execution) => self.apply(place, index, entry, execution),
             Effect::Restore(snapshot) => self.restore(place, snapshot),
             Effect::Answer(read) => {
                 self.trace(place, || format!("answers read #{read}"));
@@ -454,18 +473,18 @@ impl<G: Guest> Cluster<G> {
         Ok(())
     }
 
-    fn apply(&mut self, place: usize, index: u64, entry: Entry) -> Checked {
+    fn apply(&mut self, place: usize, index: u64, entry: Entry, execution: Execution) -> Checked {
         let node = &self.nodes[place];
         let (by, applied) = ((node.id, node.status.term), node.applied);
         let disks = self.nodes.iter().map(|node| node.disk.durable());
-        self.checks.apply(by, applied, (index, &entry), disks)?;
+        self.checks.apply(by, applied, (index, &entry, &execution), disks)?;
         self.trace(place, || format!("applies {index}@t{}", entry.term));
         self.digest = mix(self.digest, mix(index, of_bytes(&entry.command)));
         let node = &mut self.nodes[place];
         node.applied = index;
         let asked = (place, node.start);
-        node.machine.execute(&entry.command);
-        if let Some(Operation { number, register, .. }) = Operation::of(&entry.command)
+        node.machine.execute(&execution.command);
+        if let Some(Operation { number, register, .. }) = Operation::of(&execution.command)
             && self.clients.request(number).is_some_and(|request| request.asked == asked)
         {
             let value = node.machine.value(register);
@@ -486,7 +505,7 @@ impl<G: Guest> Cluster<G> {
         let now = self.schedule.now();
         let mut expected = Machine::default();
         let before = self.checks.committed().iter().take(index as usize);
-        before.for_each(|committed| expected.execute(&committed.entry.command));
+        before.for_each(|committed| expected.execute(&committed.execution.command));
         let found = Machine::decode(&state);
         if self.checks.committed().len() < index as usize || found.as_ref() != Some(&expected) {
             let text = format!(

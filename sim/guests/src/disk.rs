@@ -1,6 +1,7 @@
-//! The disk of a node: a term, a vote, a log, a snapshot, and named records.
+//! The disk of a node: a term, a vote, a log, a snapshot, named records, and files.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::guest::NodeId;
@@ -43,8 +44,65 @@ pub enum Write {
     Install(Snapshot),
     /// A record of the core's own, with its name.
     Record(&'static str, Vec<u8>),
+    /// A change of the file with this name, for a core with a storage of its own. Such a core also
+    /// writes its term, its vote and its log as above, because the checks read no files.
+    File(String, FileChange),
     /// Writes that a crash keeps or loses together.
     All(Vec<Write>),
+}
+
+/// A change of one file.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FileChange {
+    /// A file of that many zeros, in place of any that has the name.
+    Create(u64),
+    /// Bytes from an offset on; the file grows as needed.
+    Write(u64, Bytes),
+    /// Another name, which replaces a file that has it.
+    Rename(String),
+    /// The file is removed, if it exists.
+    Remove,
+}
+
+impl FileChange {
+    /// Changes the file with this name.
+    ///
+    /// # Panics
+    /// If a file that does not exist is written or renamed.
+    pub fn apply(&self, name: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+        match self {
+            FileChange::Create(bytes) => {
+                files.insert(name.to_owned(), vec![0; *bytes as usize]);
+            }
+            FileChange::Write(offset, bytes) => {
+                let file = files.get_mut(name);
+                let file =
+                    file.unwrap_or_else(|| panic!("a write to {name}, which does not exist"));
+                let (from, to) = (*offset as usize, *offset as usize + bytes.len());
+                file.resize(file.len().max(to), 0);
+                file[from..to].copy_from_slice(bytes);
+            }
+            FileChange::Rename(to) => {
+                let file = files.remove(name);
+                let file = file.unwrap_or_else(|| panic!("{name} is renamed and does not exist"));
+                files.insert(to.clone(), file);
+            }
+            FileChange::Remove => {
+                files.remove(name);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for FileChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileChange::Create(bytes) => write!(f, "create {bytes} bytes"),
+            FileChange::Write(offset, bytes) => write!(f, "{} bytes at {offset}", bytes.len()),
+            FileChange::Rename(to) => write!(f, "rename to {to}"),
+            FileChange::Remove => f.write_str("remove"),
+        }
+    }
 }
 
 /// The content of a disk.
@@ -62,6 +120,8 @@ pub struct Disk {
     pub entries: Vec<Entry>,
     /// The core's own records, by name.
     pub records: BTreeMap<&'static str, Vec<u8>>,
+    /// The core's own files, by name.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Disk {
@@ -129,6 +189,7 @@ impl Disk {
             Write::Record(name, bytes) => {
                 self.records.insert(name, bytes);
             }
+            Write::File(name, change) => change.apply(&name, &mut self.files),
             Write::All(writes) => writes.into_iter().for_each(|write| self.write(write)),
         }
     }
@@ -208,6 +269,22 @@ mod tests {
         assert!(disk.holds(1, &entry(9)) && !disk.holds(3, &entry(1)));
         disk.write(Write::Install(snapshot(7)));
         assert_eq!((disk.base(), disk.last(), disk.term_at(7)), (7, 7, Some(1)));
+    }
+
+    #[test]
+    fn a_crash_keeps_a_prefix_of_the_changes_of_files() {
+        let mut disk = CachedDisk::default();
+        let file = |change| Write::File("one".to_owned(), change);
+        disk.write(file(FileChange::Create(2)));
+        disk.write(file(FileChange::Write(1, Bytes::from([7, 8]))));
+        disk.sync(2);
+        disk.write(file(FileChange::Rename("two".to_owned())));
+        disk.write(Write::File("two".to_owned(), FileChange::Remove));
+        assert!(disk.latest().files.is_empty());
+        assert_eq!(disk.durable().files["one"], [0, 7, 8]);
+        disk.crash(1);
+        assert_eq!(disk.latest().files["two"], [0, 7, 8]);
+        assert_eq!(disk.latest().files.len(), 1);
     }
 
     #[test]

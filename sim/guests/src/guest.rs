@@ -28,6 +28,11 @@ pub trait Guest: Sized {
     /// they are connected again.
     const SESSIONS: bool = false;
 
+    /// The names of the builds of the core, if there are several: the cluster draws a build for each
+    /// start of a node, so that nodes of one cluster run different builds, and a node the next one
+    /// or the one before on the disk that it left.
+    const BUILDS: &'static [&'static str] = &["the build"];
+
     /// The smallest number of nodes of a cluster.
     const NODES_MIN: u8 = 1;
 
@@ -50,6 +55,12 @@ pub trait Guest: Sized {
 
     /// Returns the node's term, and whether it leads in it.
     fn status(&self) -> Status;
+
+    /// Returns the oldest build that may start on this disk, as a place in [`Guest::BUILDS`].
+    fn oldest_build(disk: &Disk) -> usize {
+        let _ = disk;
+        0
+    }
 
     /// A client asks for a linearizable read, which ends with [`Effect::Answer`]: the cluster then
     /// reads the node's state machine. Without an implementation reads are commands in the log.
@@ -90,6 +101,8 @@ pub struct Member {
     pub pre_vote: bool,
     /// Whether the run asks that a leader steps down without a quorum, if the core has the option.
     pub check_quorum: bool,
+    /// The build that the node runs from this start on, as a place in [`Guest::BUILDS`].
+    pub build: usize,
     /// The node's seed at this start, for everything that the core decides by chance.
     pub seed: u64,
 }
@@ -146,6 +159,17 @@ pub struct Statement {
     pub log: Option<u64>,
 }
 
+/// The execution of a committed entry, by a core that decides itself what the state machine
+/// executes. It is the same on all nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// The command that the state machine executed; empty if there was none, for example because a
+    /// copy of it was executed before.
+    pub command: Bytes,
+    /// The reply to the client, in any form.
+    pub outcome: Bytes,
+}
+
 /// One effect of inputs.
 #[derive(Clone, Debug)]
 pub enum Effect<M> {
@@ -157,6 +181,8 @@ pub enum Effect<M> {
     Send(NodeId, M),
     /// Applies the committed entry at the index.
     Apply(u64, Entry),
+    /// Applies the committed entry at the index, with this execution.
+    Execute(u64, Entry, Execution),
     /// Replaces the state machine by that of a snapshot.
     Restore(Snapshot),
     /// Answers a read from the node's state machine.
@@ -192,6 +218,11 @@ impl<M> Effects<M> {
     /// Adds a committed entry.
     pub fn apply(&mut self, index: u64, entry: Entry) {
         self.0.push(Effect::Apply(index, entry));
+    }
+
+    /// Adds a committed entry with its execution.
+    pub fn execute(&mut self, index: u64, entry: Entry, execution: Execution) {
+        self.0.push(Effect::Execute(index, entry, execution));
     }
 
     /// Adds the restoration of a snapshot.

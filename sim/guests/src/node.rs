@@ -30,6 +30,8 @@ pub(crate) struct Node<G: Guest> {
     pub(crate) core: Option<G>,
     /// The number of the current start, or of the last one.
     pub(crate) start: u16,
+    /// The build of the current start, or of the last one.
+    pub(crate) build: usize,
     pub(crate) disk: CachedDisk,
     /// The effects that are not carried out yet.
     pub(crate) effects: VecDeque<Effect<G::Message>>,
@@ -68,6 +70,7 @@ impl<G: Guest> Node<G> {
             id,
             core: None,
             start: 0,
+            build: 0,
             disk: CachedDisk::default(),
             effects: VecDeque::new(),
             inbox: VecDeque::new(),
@@ -96,10 +99,10 @@ impl<G: Guest> Node<G> {
     /// Loses everything but the disk, of which the first `kept` cached writes survive.
     pub(crate) fn crash(&mut self, kept: usize) {
         self.disk.crash(kept);
-        let (id, start) = (self.id, self.start);
+        let (id, start, build) = (self.id, self.start, self.build);
         let disk = std::mem::take(&mut self.disk);
         let handicap = self.handicap;
-        *self = Node { start, disk, handicap, ..Node::new(id) };
+        *self = Node { start, build, disk, handicap, ..Node::new(id) };
     }
 
     /// Returns the time between two ticks.

@@ -96,6 +96,8 @@ pub enum Kind {
     Reseed,
     /// Whether the run has an ingredient of the narrow profiles, and when nodes repeat their work.
     Ingredient,
+    /// The build that a node runs from one of its starts on, in a cluster of several builds.
+    Build,
 }
 
 /// The name of one choice.
@@ -238,7 +240,7 @@ impl Draw<'_> {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Kind; 39] = [
+    pub const ALL: [Kind; 40] = [
         Kind::Setting,
         Kind::Plan,
         Kind::Clock,
@@ -278,6 +280,7 @@ impl Kind {
         Kind::Gather,
         Kind::Reseed,
         Kind::Ingredient,
+        Kind::Build,
     ];
 
     /// Returns a key of this kind without node, peer and counter.

@@ -3,7 +3,9 @@
 use crate::adapters::tiny::{Body, Message, Tiny};
 use crate::case;
 use crate::disk::{Bytes, Disk, Snapshot, Write};
-use crate::guest::{Effect, Effects, Guest, Member, NodeId, ReadReply, Statement, Status};
+use crate::guest::{
+    Effect, Effects, Execution, Guest, Member, NodeId, ReadReply, Statement, Status,
+};
 use crate::run::run;
 
 use quorate_sim::observe::outcome::{Failure, Outcome};
@@ -28,6 +30,8 @@ const RESTORES_ANOTHER: u8 = 14;
 const DECLINES_ALL: u8 = 15;
 const STAYS_BEHIND: u8 = 16;
 const PANICS: u8 = 17;
+const REPLIES_ANOTHER: u8 = 18;
+const EXECUTES_ANOTHER: u8 = 19;
 
 struct Broken<const BUG: u8> {
     node: Tiny,
@@ -62,6 +66,16 @@ impl<const BUG: u8> Broken<BUG> {
             (APPLIES_ANOTHER, Effect::Apply(index, mut entry)) if !self.node.status().leads => {
                 entry.command = Bytes::from([1]);
                 vec![Effect::Apply(index, entry)]
+            }
+            (REPLIES_ANOTHER, Effect::Apply(index, entry)) => {
+                let outcome = Bytes::from([u8::from(is_second)]);
+                let execution = Execution { command: entry.command.clone(), outcome };
+                vec![Effect::Execute(index, entry, execution)]
+            }
+            (EXECUTES_ANOTHER, Effect::Apply(index, entry)) => {
+                let command = if is_second { Bytes::from([]) } else { entry.command.clone() };
+                let execution = Execution { command, outcome: Bytes::from([]) };
+                vec![Effect::Execute(index, entry, execution)]
             }
             (_, effect) => vec![effect],
         }
@@ -181,6 +195,8 @@ fn every_check_finds_the_bug_that_violates_it() {
     expect::<CHANGES_ENTRIES>("S8");
     expect::<VOTES_FOR_ANY_LOG>("S10");
     expect::<APPLIES_ANOTHER>("S11");
+    expect::<REPLIES_ANOTHER>("S11");
+    expect::<EXECUTES_ANOTHER>("S11");
     expect::<WRITES_NO_ENTRIES>("S12");
     expect::<SKIPS_AN_ENTRY>("S15");
     expect::<PROPOSES_TWICE>("S19");
