@@ -88,8 +88,8 @@ impl Input {
 pub enum WorkResult {
     /// The state machine applied a batch of entries.
     Applied {
-        /// The index of the last entry that was applied: the last of the batch, unless `requires` is
-        /// set.
+        /// The index of the last entry that was applied: the last of the batch, unless `requires`
+        /// is set.
         last: Index,
         /// The outcome of each request in the batch, with the index of its entry.
         outcomes: Vec<(Index, Outcome)>,

@@ -41,9 +41,9 @@
 //! Integers have a fixed size, the fields of a struct follow one another, and a variant of an enum
 //! is its number. So a new version may add variants at the end of an enum, and must not change
 //! others: the log and the snapshots hold values of earlier versions. A node that does not know a
-//! variant of a command changes nothing, and its state would differ from that of the other nodes. So
-//! a build with a new variant has a higher [`TypedMachine::version_max`], and does nothing for the
-//! variant until the version was raised: then each node knows it, or applies nothing.
+//! variant of a command changes nothing, and its state would differ from that of the other nodes.
+//! So a build with a new variant has a higher [`TypedMachine::version_max`]. **Raise the version
+//! before a client sends the variant**: from then on each node knows it, or applies nothing.
 //!
 //! The serde attributes `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work, because
 //! the encoding does not describe itself. All replicas must encode equal states alike: use a
@@ -95,10 +95,10 @@ pub trait TypedMachine: Serialize + DeserializeOwned {
         let _ = (index, version);
     }
 
-    /// Follows the rules of `version`, by which this value was just decoded from a snapshot. A state
-    /// machine that keeps the version in a field with the attribute `serde(skip)` sets it here. One
-    /// whose encoding contains the version, such as an enum with a variant for each version of the
-    /// state, does nothing.
+    /// Follows the rules of `version`, by which this value was just decoded from a snapshot. A
+    /// state machine that keeps the version in a field with the attribute `serde(skip)` sets it
+    /// here. One whose encoding contains the version, such as an enum with a variant for each
+    /// version of the state, does nothing.
     fn restored(&mut self, version: u32) {
         let _ = version;
     }

@@ -1,5 +1,5 @@
-//! A rolling upgrade of real processes whose state machine changes its rules, and a node whose build
-//! is too old for the log.
+//! A rolling upgrade of real processes whose state machine changes its rules, and a node whose
+//! build is too old for the log.
 
 use std::env;
 use std::io::{self, Cursor, Read};
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use quorate::machine::StateMachine;
 use quorate::runtime::blocking::Client;
-use quorate::runtime::{ANY_UNNAMED_CLUSTER, ClientConfig, Server, ServerConfig};
+use quorate::runtime::{ClientConfig, Server, ServerConfig};
 use quorate::storage::ClusterId;
 use quorate::types::{Index, NodeId, ReadLevel};
 use serde_json::Value;
@@ -85,7 +85,7 @@ fn a_node_of_counters() {
     });
 }
 
-const CLUSTER: ClusterId = ANY_UNNAMED_CLUSTER;
+const CLUSTER: ClusterId = ClusterId(0x7570);
 
 /// Three processes, some of which run.
 struct Counters {
@@ -135,7 +135,9 @@ impl Counters {
     fn ask(&self, words: &[&str]) -> CommandOutput {
         let addresses: Vec<_> = self.addresses.iter().map(SocketAddr::to_string).collect();
         let addresses = addresses.join(",");
-        let words: Vec<_> = words.iter().copied().chain(["--nodes", &addresses]).collect();
+        let cluster = format!("{:032x}", CLUSTER.0);
+        let flags = ["--nodes", &addresses, "--cluster", &cluster];
+        let words: Vec<_> = words.iter().copied().chain(flags).collect();
         quorate_in(self.root.path(), &words)
     }
 
@@ -143,14 +145,15 @@ impl Counters {
         serde_json::from_str(&self.ask(&["status", "--json"]).out).ok()
     }
 
-    /// Waits until a leader knows what the build of every member has.
-    fn wait_known(&self) {
+    /// Waits until a leader knows that every member's build has the rules up to this version.
+    fn wait_known(&self, least: u64) {
         eventually("the leader knows every build", || {
             let known = self.ask(&["upgrade", "--dry-run", "--json"]);
             let known: Option<Value> = serde_json::from_str(&known.out).ok();
             let members = known.as_ref().and_then(|known| known["members"].as_array());
             members.is_some_and(|all| {
-                all.len() == 3 && all.iter().all(|one| !one["version_max"].is_null())
+                let has = |one: &Value| one["version_max"]["user"].as_u64() >= Some(least);
+                all.len() == 3 && all.iter().all(has)
             })
         });
     }
@@ -170,7 +173,7 @@ impl Counters {
 #[test]
 fn a_rolling_upgrade_changes_the_rules_and_stops_a_build_that_is_too_old() {
     let mut counters = Counters::start([1, 1, 0]);
-    counters.wait_known();
+    counters.wait_known(0);
     assert_eq!(counters.add(), 1);
     let refused = counters.ask(&["upgrade", "1"]);
     assert_eq!(refused.code, 5, "{}", refused.err);
@@ -184,7 +187,7 @@ fn a_rolling_upgrade_changes_the_rules_and_stops_a_build_that_is_too_old() {
     assert_eq!(counters.add(), 2, "the old rule holds");
 
     counters.install(3, 1);
-    counters.wait_known();
+    counters.wait_known(1);
     assert_eq!(counters.ask(&["upgrade"]).ok(), "the version is 1 (library 1) from now on\n");
     assert_eq!(counters.add(), 5, "the new rule holds");
 

@@ -54,7 +54,7 @@ pub use costs::Costs;
 pub(crate) use electorate::{Decision, Electorate};
 pub use finding::{CHECKS, Check};
 pub(crate) use finding::{
-    L1, S1, S2, S3, S4, S5, S6, S7, S8, S9, S10, S11, S12, S13, S14, S15, S17, S18, S21, S45,
+    L1, S1, S2, S3, S4, S5, S6, S7, S8, S9, S10, S11, S12, S13, S14, S15, S17, S18, S21, S31, S45,
 };
 pub(crate) use log::Log;
 pub(crate) use nodes::Slot;

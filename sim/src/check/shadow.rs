@@ -28,7 +28,8 @@ impl Shadow {
         last: EntryId,
         mut bytes: &[u8],
     ) -> CheckResult<Shadow> {
-        let mut machine = Machine::new(SimMachine::new(known.workload.machine()));
+        let machine = SimMachine::new(known.workload.machine()).of_build(u32::MAX);
+        let mut machine = Machine::new(machine);
         match machine.restore(last, &mut bytes) {
             Ok(()) => Ok(Shadow { machine, from: (id, last) }),
             Err(error) => S26.violated(format!(

@@ -27,6 +27,7 @@ mod selector;
 mod slowness;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command runs processes"))]
 mod strike;
+mod upgrade;
 
 use std::fmt;
 use std::time::Duration;
@@ -64,6 +65,7 @@ pub(crate) use strike::{
     Simulated, SpoilDisk, Strike,
 };
 pub use strike::{KeptWrites, LinkFault, MachineFault};
+pub use upgrade::Upgrade;
 
 /// The family of a fault kind: what it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,7 @@ const EVERY_ROLE: [bool; 4] = [true; 4];
 const NOT_PRE_CANDIDATE: [bool; 4] = [true, false, true, true];
 /// Membership changes, transfers and lost disks rarely affect a pre-candidate or a candidate.
 const FOLLOWER_AND_LEADER: [bool; 4] = [true, false, false, true];
-/// Machine faults and rolled-back disks occur in one profile each.
+/// Machine faults, rolled-back disks and upgrades occur in one profile each.
 const NO_ROLE: [bool; 4] = [false; 4];
 
 /// Defines the fault kinds. Each row has the name, the family, the roles in which a sweep must
@@ -212,6 +214,9 @@ faults! {
     MachineFault "machine-fault" Node NO_ROLE (FaultyMachine::draw);
     /// The disk of one node at a time loses bodies of entries that other nodes have.
     SpoiledBody "spoiled-body" Disk FOLLOWER_AND_LEADER (SpoiledBody::draw);
+    /// A node gets another build of its state machine, or the operator raises the version of the
+    /// rules by which all nodes apply commands.
+    Upgrade "upgrade" Node NO_ROLE (Upgrade::draw);
 }
 
 /// Defines the kinds of planned operations by the types of their data. The fault kind of an
@@ -273,7 +278,7 @@ verbs! {
     ClockDrift ClockStep SlowDisk SlowApply Campaign LoadSpike
     FailedCall(fault_of_call) FullDisk StalledDisk BitRot MisdirectedWrite LostWrite
     MembershipChange(|_| Fault::Change) Transfer FaultyMachine(|_| Fault::MachineFault)
-    SpoiledBody
+    SpoiledBody Upgrade
 }
 
 fn fault_of_call(failed: &FailedCall) -> Fault {
@@ -290,6 +295,7 @@ impl AdminRequest {
         match self {
             AdminRequest::Change(_) | AdminRequest::CancelChange => Fault::Change,
             AdminRequest::Transfer(_) => Fault::Transfer,
+            AdminRequest::RaiseVersion(_) => Fault::Upgrade,
         }
     }
 }
@@ -480,7 +486,7 @@ mod tests {
     use super::*;
 
     /// Each verb, with all that it takes.
-    const EXAMPLES: [&str; 40] = [
+    const EXAMPLES: [&str; 42] = [
         "crash n1",
         "crash leader keep=part for 90ms",
         "stop n1 for 90ms",
@@ -517,6 +523,8 @@ mod tests {
         "cancel change leader",
         "transfer leader to n2",
         "machine fault n1 skipped command",
+        "install n2 1",
+        "raise version leader 1",
         "put x=1 via n2",
         "cas x=1 -> 2",
         "cas x=nothing -> 2 via leader",

@@ -74,6 +74,8 @@ pub(crate) enum Simulated<'a> {
     Replay(u32),
     /// The node's state machine makes this error with the next command.
     MachineFault(MachineFault),
+    /// The node restarts with a build that has the rules up to this version.
+    Install(u32),
     /// The node's clock steps forward by this time.
     ClockStep(Duration),
     /// The node's disk completes no call for this time.
@@ -119,6 +121,8 @@ pub(crate) enum AdminRequest {
     Change(Change),
     CancelChange,
     Transfer(Option<NodeId>),
+    /// Raises the version of the user's rules.
+    RaiseVersion(u32),
 }
 
 /// Damages a disk, or arms it to do damage, with the given choices.
@@ -156,6 +160,8 @@ pub(crate) enum Lasting {
 const DISK: &str = "disk faults at a call or a byte cannot be injected into a process";
 /// The reason of the clock faults.
 const CLOCK: &str = "all processes share the clock of this machine";
+/// The reason of the upgrades.
+pub(super) const ONE_VERSION: &str = "the state machine of `quorate` has one version";
 /// The reason of the faults of a state machine.
 const MACHINE: &str = "the state machine of `quorate` is correct";
 
@@ -186,6 +192,7 @@ impl Simulated<'_> {
                 "real processes cannot send forged or misrouted messages"
             }
             Simulated::MachineFault(_) | Simulated::Lasting(Lasting::SlowBatches(_)) => MACHINE,
+            Simulated::Install(_) => ONE_VERSION,
             Simulated::ClockStep(_) | Simulated::Lasting(Lasting::ClockDrift(_)) => CLOCK,
             Simulated::StalledDisk(_)
             | Simulated::FailedCall(..)

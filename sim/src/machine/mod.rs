@@ -14,12 +14,16 @@ use crate::faults::MachineFault;
 use crate::observe::Executed;
 use crate::workload::AnyMachine;
 use crate::workload::request::unmark;
+use crate::workload::rules::Rules;
 
 /// A workload's state machine, and the commands that it has applied since they were last taken.
 #[derive(Clone)]
 pub(crate) struct SimMachine {
     machine: AnyMachine,
     executed: RefCell<Vec<Executed>>,
+    rules: Rules,
+    /// The highest version of the rules that the node's build has.
+    build: u32,
     /// The index of the last command in the state.
     last: Index,
     /// The number of commands after which the state is made durable; `None` if it lives in memory.
@@ -35,6 +39,7 @@ pub(crate) struct SimMachine {
 #[derive(Clone, Debug)]
 pub(crate) struct MachineCheckpoint {
     machine: AnyMachine,
+    rules: Rules,
     /// The index of the last command in the state.
     last: Index,
 }
@@ -46,6 +51,8 @@ impl SimMachine {
         SimMachine {
             machine,
             executed,
+            rules: Rules::default(),
+            build: 0,
             last,
             checkpoint_every: None,
             count: 0,
@@ -62,11 +69,16 @@ impl SimMachine {
         kept: Option<MachineCheckpoint>,
     ) -> SimMachine {
         let mut subject = SimMachine { checkpoint_every: Some(each), ..SimMachine::new(machine) };
-        if let Some(MachineCheckpoint { machine, last }) = &kept {
-            (subject.machine, subject.last) = (machine.clone(), *last);
+        if let Some(MachineCheckpoint { machine, rules, last }) = &kept {
+            (subject.machine, subject.rules, subject.last) = (machine.clone(), *rules, *last);
         }
         subject.checkpoint = kept;
         subject
+    }
+
+    /// Returns the machine of a build that has the rules up to this version.
+    pub(crate) fn of_build(self, build: u32) -> SimMachine {
+        SimMachine { build, ..self }
     }
 
     /// Makes the machine fail with its next command.
@@ -132,8 +144,11 @@ impl SimMachine {
 
     fn save_checkpoint(&mut self) {
         if self.checkpoint_every.is_some() {
-            self.checkpoint =
-                Some(MachineCheckpoint { machine: self.machine.clone(), last: self.last });
+            self.checkpoint = Some(MachineCheckpoint {
+                machine: self.machine.clone(),
+                rules: self.rules,
+                last: self.last,
+            });
         }
     }
 
@@ -155,6 +170,7 @@ impl StateMachine for SimMachine {
             None => self.machine.apply(index, command),
             Some((fault, bit)) => self.apply_with_fault(fault, bit, index, command),
         };
+        self.rules.apply(index);
         self.executed.get_mut().push(Executed { index, reply: reply.clone() });
         self.count_command(index);
         reply
@@ -175,14 +191,30 @@ impl StateMachine for SimMachine {
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        Box::new(Cursor::new(self.last.0.to_le_bytes()).chain(self.machine.snapshot()))
+        let first = [&self.rules.snapshot()[..], &self.last.0.to_le_bytes()].concat();
+        Box::new(Cursor::new(first).chain(self.machine.snapshot()))
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.restore_version(0, snapshot)
+    }
+
+    fn version_max(&self) -> u32 {
+        self.build
+    }
+
+    fn set_version(&mut self, index: Index, version: u32) {
+        self.rules.set_version(version);
+        self.count_command(index);
+    }
+
+    fn restore_version(&mut self, version: u32, snapshot: &mut dyn Read) -> io::Result<()> {
+        let rules = Rules::restore(version, snapshot)?;
         let mut last = [0; 8];
         snapshot.read_exact(&mut last)?;
         self.machine.restore(snapshot)?;
         self.next_fault.set(None);
+        self.rules = rules;
         self.last = Index(u64::from_le_bytes(last));
         self.save_checkpoint();
         Ok(())
@@ -201,7 +233,7 @@ impl StateMachine for SimMachine {
     }
 
     fn digest(&self) -> io::Result<Digest> {
-        self.machine.digest()
+        Ok(self.rules.digest(self.machine.digest()?))
     }
 }
 

@@ -321,6 +321,12 @@ spots! {
     ChainCompared "validation/chain-compared" true
     /// The hash chain in an AppendEntries message cannot be compared with the log's.
     ChainUnavailable "validation/chain-unavailable" true
+    /// The operator has raised the version of the rules.
+    VersionRaised "version/raised" false
+    /// A leader refuses to raise the version, because a member's build may not have it.
+    RaiseRefused "version/raise-refused" false
+    /// A node finds that its build is too old for its log or for a snapshot.
+    BuildTooOld "version/build-too-old" false
     /// The cluster has one voter.
     Size1 "size/1" true
     /// The cluster has two voters.

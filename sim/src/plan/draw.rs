@@ -10,7 +10,7 @@ use crate::faults::{Campaign, Crash, Fault, Faults, KeptWrites, NodeSelector, Re
 use crate::plan::planner::{Planner, planned_faults};
 use crate::plan::{
     Op, Plan, Trigger, TriggerCondition, When, combined, damage, elections, leases, members,
-    returns,
+    returns, upgrades,
 };
 use crate::settings::Settings;
 use crate::settings::strategy::Strategy;
@@ -132,6 +132,7 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
     vec![
         (Hard(members::membership_churn), 12, has(Fault::Change)),
         (Single(Fault::MachineFault), 12, has(Fault::MachineFault)),
+        (Hard(upgrades::rolling_upgrade), 30, has(Fault::Upgrade)),
         (
             Hard(members::split_in_halves),
             6,

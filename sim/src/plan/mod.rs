@@ -12,6 +12,7 @@ mod members;
 mod planner;
 mod returns;
 mod text;
+mod upgrades;
 
 use std::time::Duration;
 

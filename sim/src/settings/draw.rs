@@ -110,9 +110,11 @@ impl Settings {
 }
 
 /// The fault kinds that are not drawn like the others: options of the profile enable them.
-const DRAWN_APART: Faults = Faults::OF_MEMBERS
-    .and(Faults::OF_IDENTITY)
-    .and(Faults::of(&[Fault::MachineFault, Fault::SpoiledBody]));
+const DRAWN_APART: Faults = Faults::OF_MEMBERS.and(Faults::OF_IDENTITY).and(Faults::of(&[
+    Fault::MachineFault,
+    Fault::SpoiledBody,
+    Fault::Upgrade,
+]));
 
 fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);

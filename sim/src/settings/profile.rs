@@ -75,7 +75,7 @@ const CRASHES: Faults = Faults::of(&[
 const DEFAULT: Profile = Profile {
     name: "default",
     summary: "most fault kinds; the search strategy decides which ones occur in a run",
-    faults: Faults::ALL.without(Faults::of(&[Fault::MachineFault])),
+    faults: Faults::ALL.without(Faults::of(&[Fault::MachineFault, Fault::Upgrade])),
     always: Faults::NONE,
     distance: 1,
     voters: &[5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1],
@@ -118,7 +118,7 @@ const FIXED_MEMBERS: Profile = Profile {
     ..NARROW
 };
 
-static PROFILES: [Profile; 19] = [
+static PROFILES: [Profile; 20] = [
     DEFAULT,
     Profile {
         name: "no-faults",
@@ -211,6 +211,22 @@ static PROFILES: [Profile; 19] = [
         ])),
         always: Faults::of(&[Fault::MachineFault]),
         voters: &[3, 5, 3, 4, 5, 7],
+        ..FIXED_MEMBERS
+    },
+    Profile {
+        name: "upgrade",
+        summary: "builds with other rules, rolling upgrades and downgrades; crashes, a bad network",
+        faults: CRASHES.and(Faults::of(&[
+            Fault::Loss,
+            Fault::Duplicate,
+            Fault::Delay,
+            Fault::Reorder,
+            Fault::Partition,
+            Fault::Campaign,
+        ])),
+        always: Faults::of(&[Fault::Upgrade]),
+        voters: &[3, 5, 3, 4, 5, 2],
+        frequent_snapshots_permille: 600,
         ..FIXED_MEMBERS
     },
     Profile {

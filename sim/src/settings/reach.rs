@@ -62,6 +62,7 @@ impl Profile {
             ("identity", _) | ("received" | "message-rejected", "unknown-incarnation") => {
                 self.has(Fault::Wipe)
             }
+            ("version", _) => self.has(Fault::Upgrade),
             _ => true,
         }
     }
@@ -75,7 +76,7 @@ impl Profile {
             Fault::Wipe => self.wipe_permille > 0,
             Fault::Rollback => self.rollback_permille > 0,
             Fault::SpoiledBody => is_listed && self.spoil_permille > 0,
-            Fault::MachineFault => is_listed,
+            Fault::MachineFault | Fault::Upgrade => is_listed,
             _ if Faults::OF_DISKS.has(fault) => is_listed,
             _ => is_listed || self.faults != Faults::NONE,
         }

@@ -57,6 +57,7 @@ mod object;
 mod principal;
 mod reference;
 pub mod request;
+pub(crate) mod rules;
 mod self_model;
 
 pub use contract::Workload;

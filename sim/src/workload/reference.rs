@@ -11,6 +11,7 @@ use quorate::types::{Entry, EntryId, Index, Payload};
 use crate::workload::contract::Workload;
 use crate::workload::erased::{AnyMachine, AnyWorkload};
 use crate::workload::request::unmark;
+use crate::workload::rules::Rules;
 
 /// A state machine that follows the committed log and checks it: the workload checks each reply,
 /// and no session request may be applied twice or get two different replies.
@@ -25,6 +26,7 @@ pub struct ReferenceMachine {
 #[derive(Clone, Debug)]
 struct CheckedMachine {
     machine: AnyMachine,
+    rules: Rules,
     workload: AnyWorkload,
     /// The number of commands applied so far.
     executed: u64,
@@ -61,7 +63,8 @@ impl ReferenceMachine {
     #[must_use]
     pub fn new(workload: &AnyWorkload) -> ReferenceMachine {
         let (machine, workload) = (workload.machine(), workload.clone());
-        let watched = CheckedMachine { machine, workload, executed: 0, wrong: None };
+        let rules = Rules::default();
+        let watched = CheckedMachine { machine, rules, workload, executed: 0, wrong: None };
         ReferenceMachine { machine: Machine::new(watched), replies: BTreeMap::new() }
     }
 
@@ -188,6 +191,7 @@ impl StateMachine for CheckedMachine {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
         let command = unmark(command).map_or(command, |(command, _)| command);
         let reply = self.machine.apply(index, command);
+        self.rules.apply(index);
         self.executed += 1;
         let wrong = self.workload.check_reply(command, &reply).err();
         self.wrong = self.wrong.take().or(wrong);
@@ -214,7 +218,16 @@ impl StateMachine for CheckedMachine {
     }
 
     fn digest(&self) -> io::Result<Digest> {
-        self.machine.digest()
+        Ok(self.rules.digest(self.machine.digest()?))
+    }
+
+    /// The reference follows every version that the log reaches.
+    fn version_max(&self) -> u32 {
+        u32::MAX
+    }
+
+    fn set_version(&mut self, _: Index, version: u32) {
+        self.rules.set_version(version);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::values::choice::{Key, Kind};
 use crate::world::World;
 use crate::world::cluster::processes::Exit;
 use crate::world::cluster::queues::ViewRequest;
-use crate::world::faults::machine;
+use crate::world::faults::{machine, versions};
 use crate::world::load::operator::Operator;
 use crate::world::place::Place;
 use crate::world::run::Setup;
@@ -100,12 +100,14 @@ impl World {
             }
             Output::MembershipChangeCommitted { tag, .. }
             | Output::LeadershipTransferred { tag }
+            | Output::Replied { tag, .. }
             | Output::Rejected { tag, .. }
             | Output::Unknown { tag }
                 if Operator::owns_tag(tag) =>
             {
                 self.cluster[place].answer(tag, &mut self.run);
                 self.load.operator.finish(tag);
+                versions::note_reply(&output, &mut self.run.observer);
                 self.run.observer.operator_reply(self.run.scheduler.now(), place.id(), &output);
             }
             Output::Replied { tag, .. }
@@ -125,6 +127,7 @@ impl World {
                     self.fire_trigger(trigger, place, None);
                 }
             }
+            Output::BuildTooOld { .. } => self.run.observer.reach(Spot::BuildTooOld),
             Output::StateCompared(result) => {
                 machine::note_comparison(place.id(), result, &mut self.run);
             }

@@ -37,6 +37,7 @@ impl World {
             _ => self.cluster.places().collect(),
         };
         end_fault_rates(&mut self.run.setup.settings);
+        self.install_newest_build();
         self.load.operator.cancel_in_flight();
         let in_core = |place: Place| core.contains(&place);
         let inside = Links::between(self.cluster.places(), |from, to| in_core(from) && in_core(to));
@@ -66,6 +67,18 @@ impl World {
         });
         self.load.restart_client_timers(&self.run.setup, &mut self.run.scheduler);
         self.run.scheduler.at_once(Event::CheckProgress);
+    }
+
+    /// Restarts the nodes with an older build than others with the newest one: a build that is too
+    /// old for the log would apply nothing.
+    fn install_newest_build(&mut self) {
+        let newest = self.cluster.nodes().map(|node| node.builds.highest).max().unwrap_or(0);
+        let older: Vec<Place> =
+            self.cluster.places().filter(|it| self.cluster[*it].builds.present < newest).collect();
+        for place in older {
+            self.cluster[place].builds.install(newest);
+            self.end_process(place, Exit::crash(KeptWrites::All, Duration::ZERO));
+        }
     }
 
     /// Checks that the core makes progress in time, and sends the prober's next request.

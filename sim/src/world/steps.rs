@@ -12,7 +12,7 @@ use crate::observe::coverage::Spot;
 use crate::plan::Trigger;
 use crate::world::World;
 use crate::world::cluster::processes::{StepResults, replying_peer};
-use crate::world::faults::machine;
+use crate::world::faults::{machine, versions};
 use crate::world::load::clients::{Request, RequestKind};
 use crate::world::network::Envelope;
 use crate::world::place::{Place, Start};
@@ -156,6 +156,10 @@ impl World {
     pub(super) fn admin_request(&mut self, number: u32) {
         let Some((place, request)) = self.load.operator.get(number) else { return };
         let (place, fault) = (*place, request.fault());
+        let raised = match request {
+            AdminRequest::RaiseVersion(version) => Some(*version),
+            _ => None,
+        };
         if matches!(request, AdminRequest::Change(change)
             if !self.cluster.survives_change(place, change))
         {
@@ -171,6 +175,11 @@ impl World {
         let (tag, input) = self.load.operator.begin(number);
         running.requests.unanswered.push(tag);
         self.step(place, input);
+        if let Some(version) = raised {
+            let World { run, cluster, .. } = self;
+            let now = run.scheduler.now();
+            versions::check_raise(cluster, place, version, now, &mut run.observer);
+        }
     }
 
     /// Passes an input to a node, and executes the outputs of the step. The digest and the checks
@@ -204,6 +213,7 @@ impl World {
         machine::note_leader_quarantine(&before, &results.outputs, &mut run.observer);
         if let Some(running) = cluster[place].running() {
             running.show_step(&before, replying, run);
+            versions::check_role(running, run.scheduler.now(), &mut run.observer);
         }
         let survives = cluster.note_membership(place, &before, run);
         // A leader suspends voters without knowing which disks are lost. The voters that remain may

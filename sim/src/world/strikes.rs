@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::replica::Output;
 use quorate::storage::Storage;
 
-use crate::faults::{Fault, KeptWrites, NodeStrike, Strike, Verb};
+use crate::faults::{Fault, KeptWrites, NodeStrike, Simulated, Strike, Verb};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::plan::{Trigger, When};
@@ -99,6 +99,11 @@ impl World {
                     self.strike_node(&verb, place, strike);
                 }
             }
+            Strike::Simulated(node, Simulated::Install(build)) => {
+                if let Some(place) = targets.of(node) {
+                    self.install(place, build);
+                }
+            }
             Strike::Simulated(node, strike) => {
                 if let Some(place) = targets.of(node) {
                     faults.strike_simulated(&verb, place, &strike, cluster, network, run);
@@ -147,6 +152,16 @@ impl World {
             Effect::Flapping { .. } | Effect::PollingReads { .. } => {}
             Effect::OnNode(place, fault) => cluster[place].end_fault(fault, &mut run.scheduler),
             Effect::RollbackPending(place, down) => self.roll_back(place, down),
+        }
+    }
+
+    /// Restarts a node with another build of its state machine.
+    pub(super) fn install(&mut self, place: Place, build: u32) {
+        let role = self.cluster[place].role();
+        self.cluster[place].builds.install(build);
+        let down = self.run.setup.settings.latency.max;
+        if self.end_process(place, Exit::crash(KeptWrites::Part, down)) {
+            self.run.observer.fault(Fault::Upgrade, role);
         }
     }
 

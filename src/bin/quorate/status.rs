@@ -214,9 +214,7 @@ impl ClusterStatus {
         let agrees = |report: &Report| {
             !matches!(
                 report.verification,
-                StateVerification::Quarantined
-                    | StateVerification::NoMajority
-                    | StateVerification::TooOld
+                StateVerification::Quarantined | StateVerification::NoMajority
             )
         };
         if quorum(&follows) && !quorum(&agrees) {

@@ -386,6 +386,7 @@ impl ScenarioRun {
                 let to = to.map(|node| node.0.to_string());
                 ["transfer".to_owned()].into_iter().chain(to).collect()
             }
+            AdminRequest::RaiseVersion(version) => vec!["upgrade".to_owned(), version.to_string()],
         }
     }
 

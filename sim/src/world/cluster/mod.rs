@@ -1,5 +1,6 @@
 //! The cluster: its nodes with their disks and clocks, and what is known about its memberships.
 
+pub(super) mod builds;
 pub(super) mod clock;
 mod electorates;
 mod host;

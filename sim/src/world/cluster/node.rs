@@ -10,6 +10,7 @@ use crate::disk::SimDisk;
 use crate::faults::Lasting;
 use crate::values::choice::{Key, Kind};
 use crate::values::time::SimTime;
+use crate::world::cluster::builds::Builds;
 use crate::world::cluster::clock::Clock;
 use crate::world::cluster::node_disk::NodeDisk;
 use crate::world::cluster::running::Running;
@@ -34,6 +35,8 @@ pub(crate) struct Node {
     pub(super) work_delay: Duration,
     /// The downtime after the next clean shutdown, if the plan has requested one.
     pub(crate) stop_downtime: Duration,
+    /// The builds of its state machine.
+    pub(crate) builds: Builds,
     /// Whether the node needs no bootstrap: it has stored a membership durably, or is not a
     /// bootstrap peer.
     pub(crate) bootstrapped: bool,
@@ -95,6 +98,7 @@ impl Node {
             clock,
             work_delay: Duration::ZERO,
             stop_downtime: Duration::ZERO,
+            builds: Builds::default(),
             bootstrapped: !last_membership.membership.is_empty(),
             last_membership,
         }

@@ -87,12 +87,13 @@ impl Node {
         let Setup { settings, workload, choices } = setup;
         let config = settings.replica(id);
         let seed = choices.choose(self.start().key(Kind::Boot, 0), u64::MAX);
-        let disk = &mut self.disk;
+        let (disk, build) = (&mut self.disk, self.builds.present);
         let machine = workload.machine();
         let machine = match settings.machine_checkpoint_every {
             None => SimMachine::new(machine),
             Some(each) => SimMachine::durable(machine, each, disk.machine_checkpoint.clone()),
         };
+        let machine = machine.of_build(build);
         if !disk.formatted {
             let identity =
                 Identity { cluster: CLUSTER, node: id, incarnation: disk.incarnation(id) };

@@ -4,6 +4,7 @@ pub(super) mod active_plan;
 pub(super) mod machine;
 mod misroute;
 pub(super) mod node_faults;
+pub(super) mod versions;
 
 use crate::faults::{Fault, LinkFault, Simulated, Verb};
 use crate::machine::taint::Taint;
@@ -89,6 +90,8 @@ impl Faults {
             Simulated::MachineFault(fault) => {
                 machine::strike(cluster, place, fault, &mut self.taint, run);
             }
+            // The world restarts the node.
+            Simulated::Install(_) => {}
             Simulated::Lasting(lasting) => {
                 if node_faults::begin(node, lasting, run) {
                     self.begin(verb, Effect::OnNode(place, lasting), cluster, run);

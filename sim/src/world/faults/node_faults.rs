@@ -49,6 +49,7 @@ pub(crate) fn strike(
         Simulated::Misroute(_)
         | Simulated::Replay(_)
         | Simulated::MachineFault(_)
+        | Simulated::Install(_)
         | Simulated::Lasting(_) => return false,
     }
     true

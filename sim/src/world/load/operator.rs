@@ -1,10 +1,12 @@
-//! The operator's requests: membership changes, their cancellation, and leadership transfers.
+//! The operator's requests: membership changes, their cancellation, leadership transfers, and
+//! raises of the version.
 
 use std::collections::BTreeSet;
 
+use quorate::machine::{Proposer, Request};
 use quorate::raft::RoleName;
 use quorate::replica::Input;
-use quorate::types::Tag;
+use quorate::types::{Acknowledge, MachineVersion, Tag};
 
 use crate::faults::AdminRequest;
 use crate::world::cluster::running::Running;
@@ -52,6 +54,11 @@ impl Operator {
             AdminRequest::Change(change) => Input::ChangeMembership { tag, change },
             AdminRequest::CancelChange => Input::CancelMembershipChange { tag },
             AdminRequest::Transfer(to) => Input::TransferLeadership { tag, to },
+            AdminRequest::RaiseVersion(user) => {
+                let version = MachineVersion { user, ..MachineVersion::FIRST };
+                let command = Request::RaiseVersion(version).encode_for(Proposer::Unnamed);
+                Input::propose(tag, Acknowledge::Quorum, command)
+            }
         };
         (tag, input)
     }
