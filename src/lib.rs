@@ -9,6 +9,9 @@
 
 extern crate alloc;
 
+#[cfg(test)]
+#[path = "../tests/common/fixtures.rs"]
+mod fixtures;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;
