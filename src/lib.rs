@@ -1,14 +1,46 @@
 //! Raft consensus as a sans-IO state machine, tested by deterministic simulation.
 //!
 //! The entry point of the algorithm is [`raft::Raft::step`], with the types of [`raft`] and
-//! [`types`]. The other modules are public for drivers, simulators and model checkers.
+//! [`types`]; that of a node on tokio is `runtime::Server`. What each item promises stands in the
+//! section [Stability](#stability).
 //!
 #![doc = include_str!("../README.md")]
+//!
+//! # Stability
+//!
+//! An item has the mark of the closest module or type around it in this table.
+//!
+//! - A stable one follows semantic versioning. Before 1.0 a minor version may change it, and the
+//!   changelog says what to do.
+//! - An unstable one may change in every minor version, also later.
+//! - An internal one is public because the simulator and the model checker are other crates,
+//!   and may change in every version.
+//!
+//! | mark | items | |
+//! |---|---|---|
+//! | stable | `runtime`, `http` | nodes and clients on tokio |
+//! | stable | `machine`, `typed` | a user's state machine |
+//! | stable | `raft`, `types` | the core, for a driver of your own |
+//! | stable | `replica::ReplicaConfig`, `replica::ReplicaConfigError` | in `ServerConfig` |
+//! | stable | `storage::StorageConfig`, `storage::SnapshotConfig` | in `ReplicaConfig` |
+//! | stable | `storage::ClusterId`, `wire::ServiceRejectReason` | in the API of `runtime` |
+//! | stable | `storage::OpenError`, `storage::StorageError`, `storage::ErrorCause` | errors |
+//! | stable | `storage::Disk`, `storage::DiskError` | a disk of your own |
+//! | stable | `storage::FileAction`, `storage::FileName` | what such a disk does |
+//! | unstable | `replica`, `storage`, `wire` | the parts of a node |
+//! | unstable | `runtime::Server::start_with_transport` | a transport of your own |
+//! | unstable | `runtime::Transport`, `runtime::PacketInbox` | the same |
+//! | unstable | `recovery`, `recording` | what the command `quorate` does |
+//! | internal | `log`, `progress`, `quorum` | the parts of the core |
+//! | internal | `raft::Raft::log` | the log of the core |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
+#[cfg(test)]
+#[path = "../tests/common/fixtures.rs"]
+mod fixtures;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;

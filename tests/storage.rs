@@ -1,6 +1,10 @@
 //! The storage on a disk with torn writes, lost writes and bit rot: everything reported durable
 //! survives any crash, and damage is distinguished from torn writes.
 
+#[path = "common/draw.rs"]
+mod draw;
+#[path = "common/fixtures.rs"]
+mod fixtures;
 #[path = "common/corpus.rs"]
 mod kept_corpus;
 

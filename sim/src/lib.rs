@@ -9,6 +9,31 @@
 //! assert_eq!(outcome.failure, None);
 //! assert_eq!(outcome, run(7, &RunOptions::default()), "the same seed, the same run");
 //! ```
+//!
+//! # Stability
+//!
+//! An item has the mark of the closest module or type around it in this table.
+//!
+//! - A stable one follows semantic versioning. Before 1.0 a minor version may change it, and the
+//!   changelog says what to do.
+//! - An unstable one may change in every minor version, also later.
+//! - An internal one is public because the command and other crates need it,
+//!   and may change in every version.
+//!
+//! | mark | items | |
+//! |---|---|---|
+//! | stable | `chaos`, `cli` | a chaos run and the command line for a state machine |
+//! | stable | `workload`, `values::choice::Draw` | the operations of its clients |
+//! | stable | `observe::OpId`, `values::time::SimTime` | in a workload |
+//! | stable | `observe::outcome::Failure`, `observe::Violation` | why a run failed |
+//! | stable | `observe::outcome::Tally` | what a run did |
+//! | unstable | `observe::outcome::Tally.combinations` | the reached combinations of faults |
+//! | unstable | `values::choice::Draw::within` | a draw from a range of settings |
+//! | unstable | `workload::ReferenceMachine::follow` | a machine against which runs are checked |
+//! | unstable | `run`, `scenario`, `settings`, `plan`, `faults` | runs of your own making |
+//! | unstable | `check`, `observe`, `values` | what is checked, and its parts |
+//! | unstable | `explain`, `shrink`, `picture`, `tla` | a closer look at a run |
+//! | unstable | `record`, `recordings`, `disk`, `link` | other parts of the simulator |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

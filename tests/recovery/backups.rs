@@ -1,7 +1,6 @@
 //! Backups: their encoding stays the same, and each error in one is reported with its place.
 
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use quorate::recovery::{
     Backup, BackupError, BackupHeader, Consent, Plan, RecoveryRejectReason, RestoreError, Survey,
@@ -12,6 +11,7 @@ use quorate::types::{EntryId, HardState, Index, Membership, NodeId, Term};
 use quorate_sim::disk::SimDisk;
 
 use crate::directories::{alone, small};
+use crate::fixtures::Fixtures;
 
 const NEW: ClusterId = ClusterId(0xc2);
 
@@ -56,14 +56,19 @@ fn a_backup_round_trips() {
 }
 
 #[test]
-fn the_encoding_stays_the_same() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format/backup-v1.bin");
-    let written = written(512, 700);
-    if std::env::var_os("UPDATE_FORMAT").is_some() {
-        std::fs::write(&path, &written).expect("the tree is writable");
+fn the_fixtures_of_backups_are_written_and_read() {
+    let mut fixtures = Fixtures::of("backup", 1);
+    for bytes in [0, 1, 700] {
+        fixtures.value(&format!("content-{bytes}"), &written(512, bytes), |kept| {
+            assert_eq!(read(kept).expect("it is valid"), content(bytes));
+            let mut from = kept;
+            assert_eq!(Backup::open(&mut from).expect("it is valid").head(), &head(512));
+        });
     }
-    let kept = std::fs::read(&path).unwrap_or_default();
-    assert!(kept == written, "{} is not what is written today", path.display());
+    for (chunk_bytes, bytes) in (0..64).map(|number| (512 << (number % 4), number * number * 3)) {
+        fixtures.hash(&format!("chunks-{chunk_bytes}-of-{bytes}"), &written(chunk_bytes, bytes));
+    }
+    fixtures.finish();
 }
 
 fn damage(bytes: &[u8]) -> BackupError {

@@ -10,5 +10,7 @@ mod backups;
 mod choices;
 mod directories;
 mod directory_states;
+#[path = "../common/fixtures.rs"]
+mod fixtures;
 mod histories;
 mod nodes;

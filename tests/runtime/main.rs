@@ -30,6 +30,7 @@ mod tls;
 #[cfg(feature = "certs")]
 mod tls_clients;
 mod typed;
+mod unknown_versions;
 mod uris;
 
 #[test]

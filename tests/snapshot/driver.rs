@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
+use std::sync::OnceLock;
 
 use quorate::storage::{
     ClusterId, Completion, Disk, DiskError, Event, FileAction, FileName, Identity, PartOutcome,
@@ -11,8 +12,9 @@ use quorate::types::{
     EntryId, Incarnation, Index, Membership, NodeId, Root, SnapshotMeta, SnapshotPart, Term,
 };
 
-/// A valid snapshot file; `docs/FORMAT.md` has its layout.
-const GOLDEN: &[u8] = include_bytes!("../data/format/snapshot-v1.bin");
+#[path = "../common/fixture_text.rs"]
+mod fixture_text;
+
 const CLUSTER: ClusterId = ClusterId(u128::from_le_bytes(*b"the test cluster"));
 const NODE: NodeId = NodeId(1);
 const HEADER_BYTES: usize = 4096;
@@ -20,10 +22,19 @@ const MANIFEST_AT: usize = 8192;
 /// The maximum size of a manifest at the receiver, in bytes.
 const MANIFEST_BYTES_MAX: u32 = 64 << 10;
 
+/// Returns a valid snapshot file; `docs/FORMAT.md` has its layout.
+fn golden() -> &'static [u8] {
+    static GOLDEN: OnceLock<Vec<u8>> = OnceLock::new();
+    GOLDEN.get_or_init(|| {
+        let text = include_str!("../data/formats/snapshot-1.txt");
+        fixture_text::value_in(text, "content-1100").expect("the fixtures have this value")
+    })
+}
+
 /// Returns the description of the golden file.
 fn meta() -> SnapshotMeta {
-    let root: [u8; 32] = GOLDEN[64..96].try_into().expect("the header has a root");
-    let bytes = u64::from_le_bytes(GOLDEN[48..56].try_into().expect("and a size"));
+    let root: [u8; 32] = golden()[64..96].try_into().expect("the header has a root");
+    let bytes = u64::from_le_bytes(golden()[48..56].try_into().expect("and a size"));
     let membership = Membership::new([1, 2, 3].map(NodeId))
         .joint_with([1, 2].map(NodeId))
         .with_learners([NodeId(9)]);
@@ -42,7 +53,7 @@ pub(crate) fn drive(bytes: &[u8]) {
 /// Returns the golden file with one byte changed for every three of `bytes`, which are the place
 /// and the new value. A place beyond the file truncates it at the place of the previous change.
 fn changed(bytes: &[u8]) -> Vec<u8> {
-    let mut file = GOLDEN.to_vec();
+    let mut file = golden().to_vec();
     let mut end = file.len();
     for change in bytes.chunks_exact(3) {
         let place = usize::from(u16::from_le_bytes([change[0], change[1]]));
@@ -58,8 +69,8 @@ fn changed(bytes: &[u8]) -> Vec<u8> {
 /// wrong byte.
 fn read(file: Vec<u8>) {
     let meta = meta();
-    let content = &GOLDEN[HEADER_BYTES..HEADER_BYTES + meta.bytes as usize];
-    let is_whole = file == GOLDEN;
+    let content = &golden()[HEADER_BYTES..HEADER_BYTES + meta.bytes as usize];
+    let is_whole = file == golden();
     let mut disk = OneFile { file, largest_read: 0 };
     let mut read = Vec::new();
     let result = SnapshotReader::open(&mut disk, CLUSTER, &meta)
@@ -91,7 +102,7 @@ fn receive(bytes: &[u8]) {
             if outcome == PartOutcome::Accepted && matches!(part, SnapshotPart::Manifest(0)) {
                 let whole = piece.len() < 512;
                 assert!(
-                    !whole || piece == &GOLDEN[MANIFEST_AT..],
+                    !whole || piece == &golden()[MANIFEST_AT..],
                     "only the manifest with the root hash"
                 );
             }
@@ -209,11 +220,11 @@ impl Disk for Files {
 #[test]
 fn a_valid_file_is_read_and_its_manifest_accepted() {
     drive(&[]);
-    drive(GOLDEN);
-    receive(&GOLDEN[MANIFEST_AT..]);
+    drive(golden());
+    receive(&golden()[MANIFEST_AT..]);
     let mut node = Receiver::new();
     node.act(|storage, events| assert!(storage.receive_snapshot(&meta(), events)));
-    let manifest = &GOLDEN[MANIFEST_AT..];
+    let manifest = &golden()[MANIFEST_AT..];
     node.act(|storage, events| {
         let outcome =
             storage.receive_part(meta().root, SnapshotPart::Manifest(0), manifest, events);

@@ -6,8 +6,15 @@ use super::tree::{FOLDERS, root};
 pub(crate) const DOCUMENTS: [&str; 4] =
     ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 /// The other files at the root of the workspace.
-const ROOT_FILES: [&str; 6] =
-    ["Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "clippy.toml", "rustfmt.toml"];
+const ROOT_FILES: [&str; 7] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "clippy.toml",
+    "deny.toml",
+    "rustfmt.toml",
+];
 /// The maximum length of ARCHITECTURE.md before the glossary, in lines.
 const ARCHITECTURE_LINES_MAX: usize = 200;
 /// The maximum length of README.md, in lines.

@@ -17,6 +17,7 @@ use quorate::wire::{
 };
 
 use crate::driver::seal;
+use crate::fixtures::Fixtures;
 
 type Named<T> = (&'static str, T);
 
@@ -287,20 +288,20 @@ fn replies() -> Vec<Named<ClientReply>> {
     bodies.into_iter().zip(0x0102_0304_0506_0708..).map(reply).collect()
 }
 
-fn request_frame(request: &ClientRequest) -> Vec<u8> {
+pub(crate) fn request_frame(request: &ClientRequest) -> Vec<u8> {
     let mut bytes = Vec::new();
     request.encode(&mut bytes).expect("the value is within the bounds");
     bytes
 }
 
-fn reply_frame(reply: &ClientReply) -> Vec<u8> {
+pub(crate) fn reply_frame(reply: &ClientReply) -> Vec<u8> {
     let mut bytes = Vec::new();
     reply.encode(&mut bytes).expect("the value is within the bounds");
     bytes
 }
 
 /// Returns the bytes of each sample, with its name.
-pub(crate) fn frames() -> Vec<Named<Vec<u8>>> {
+fn frames() -> Vec<Named<Vec<u8>>> {
     let mut client_hello = Vec::new();
     hello().encode(&mut client_hello);
     let requests = requests().into_iter().map(|(name, request)| (name, request_frame(&request)));
@@ -308,18 +309,23 @@ pub(crate) fn frames() -> Vec<Named<Vec<u8>>> {
     [("ClientHello", client_hello)].into_iter().chain(requests).chain(replies).collect()
 }
 
-/// Asserts that the golden bytes decode to the samples.
-pub(crate) fn assert_decode(golden: &[Named<Vec<u8>>]) {
-    let mut golden = golden.iter().map(|(_, bytes)| &bytes[..]);
-    let mut next = || golden.next().expect("each sample has its bytes");
-    assert_eq!(ClientHello::decode(next()), Ok(hello()));
-    for (name, request) in requests() {
-        assert_eq!(ClientRequest::decode(next()), Ok(request), "{name}");
+/// Adds the samples to the fixtures of frames. Some names have several of them.
+pub(crate) fn add_samples(fixtures: &mut Fixtures) {
+    let mut bytes = Vec::new();
+    hello().encode(&mut bytes);
+    fixtures.value("ClientHello", &bytes, |kept| {
+        assert_eq!(ClientHello::decode(kept), Ok(hello()));
+    });
+    for (number, (name, request)) in requests().into_iter().enumerate() {
+        fixtures.value(&format!("request-{number}-{name}"), &request_frame(&request), |kept| {
+            assert_eq!(ClientRequest::decode(kept), Ok(request));
+        });
     }
-    for (name, reply) in replies() {
-        assert_eq!(ClientReply::decode(next()), Ok(reply), "{name}");
+    for (number, (name, reply)) in replies().into_iter().enumerate() {
+        fixtures.value(&format!("reply-{number}-{name}"), &reply_frame(&reply), |kept| {
+            assert_eq!(ClientReply::decode(kept), Ok(reply));
+        });
     }
-    assert_eq!(golden.next(), None);
 }
 
 #[test]

@@ -1,7 +1,5 @@
-//! The bytes of one packet of every kind, kept in `tests/data/wire/frames.txt`, because nodes of
-//! different releases must decode each other's frames.
-
-use std::fmt::Write;
+//! A sample of every kind of packet, and the fixtures of frames, because nodes of different
+//! releases must decode each other's frames.
 
 use std::time::Duration;
 
@@ -13,10 +11,10 @@ use quorate::types::{
 };
 use quorate::wire::{Hello, Versions, decode};
 
-use crate::clients;
+use crate::draw::Draw;
+use crate::fixtures::Fixtures;
 use crate::packets::frame;
-
-const GOLDEN: &str = include_str!("../data/wire/frames.txt");
+use crate::{clients, drawn};
 
 /// The number of a variant of [`AppendOutcome`] on the wire, which never changes.
 fn number_of_outcome(outcome: &AppendOutcome) -> u32 {
@@ -241,46 +239,33 @@ fn hello() -> Hello {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string succeeds");
-        text
-    })
-}
-
-/// Returns the name and the bytes of each kept frame.
-fn golden() -> Vec<(&'static str, Vec<u8>)> {
-    let digits = |pair: &str| u8::from_str_radix(pair, 16).expect("two hexadecimal digits");
-    let lines = GOLDEN.lines().filter(|line| !line.starts_with('#')).map(|line| {
-        let (name, hex) = line.split_once(' ').expect("a name and bytes");
-        let bytes = (0..hex.len()).step_by(2).map(|place| digits(&hex[place..place + 2]));
-        (name, bytes.collect())
-    });
-    lines.collect()
-}
-
 #[test]
-fn the_encoding_stays_the_same() {
-    let mut frames = vec![("Hello", Vec::new())];
-    hello().encode(&mut frames[0].1);
-    frames.extend(samples().iter().map(|(name, packet)| (*name, frame(packet))));
-    frames.extend(clients::frames());
-    let lines: String =
-        frames.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
-    let (_, kept) = GOLDEN.split_once('\n').expect("a comment line");
-    assert!(lines == kept, "if a version changes the encoding on purpose:\n{lines}");
-}
-
-#[test]
-fn the_frames_of_earlier_releases_decode() {
-    let golden = golden();
-    let (first, rest) = golden.split_first().expect("there are some");
-    assert_eq!((first.0, Hello::decode(&first.1)), ("Hello", Ok(hello())));
-    let (rest, of_clients) = rest.split_at(samples().len());
-    let packets: Vec<_> = rest.iter().map(|(name, bytes)| (*name, decode(bytes))).collect();
-    let expected: Vec<_> = samples().into_iter().map(|(name, packet)| (name, Ok(packet))).collect();
-    assert_eq!(packets, expected);
-    clients::assert_decode(of_clients);
+fn the_fixtures_of_frames_are_written_and_read() {
+    let mut fixtures = Fixtures::of("frames", u64::from(Versions::SUPPORTED.newest));
+    let mut bytes = Vec::new();
+    hello().encode(&mut bytes);
+    fixtures.value("Hello", &bytes, |kept| assert_eq!(Hello::decode(kept), Ok(hello())));
+    for (name, packet) in samples() {
+        fixtures.value(name, &frame(&packet), |kept| assert_eq!(decode(kept), Ok(packet)));
+    }
+    clients::add_samples(&mut fixtures);
+    let mut draw = Draw(1);
+    for kind in MessageKind::ALL {
+        for number in 0..16 {
+            let packet = Packet::Message(drawn::message(&mut draw, *kind));
+            fixtures.hash(&format!("{}-drawn-{number}", kind.name()), &frame(&packet));
+        }
+    }
+    for number in 0..64 {
+        let packet = drawn::other_packet(&mut draw);
+        fixtures.hash(&format!("packet-drawn-{number}"), &frame(&packet));
+    }
+    for number in 0..64 {
+        let (request, reply) = (drawn::request(&mut draw), drawn::reply(&mut draw));
+        fixtures.hash(&format!("request-drawn-{number}"), &clients::request_frame(&request));
+        fixtures.hash(&format!("reply-drawn-{number}"), &clients::reply_frame(&reply));
+    }
+    fixtures.finish();
 }
 
 #[test]

@@ -4,7 +4,12 @@
 mod clients;
 #[path = "../common/corpus.rs"]
 mod corpus;
+#[path = "../common/draw.rs"]
+mod draw;
+mod drawn;
 mod driver;
+#[path = "../common/fixtures.rs"]
+mod fixtures;
 mod golden;
 mod hellos;
 mod mutations;

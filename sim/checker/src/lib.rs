@@ -44,6 +44,25 @@
 //! let verdict = check(&Growing, &recorder.history(), &Budget::default());
 //! assert!(matches!(verdict, Verdict::NotLinearizable(_)));
 //! ```
+//!
+//! # Stability
+//!
+//! An item has the mark of the closest module or type around it in this table.
+//!
+//! - A stable one follows semantic versioning. Before 1.0 a minor version may change it, and the
+//!   changelog says what to do.
+//! - An unstable one may change in every minor version, also later.
+//! - An internal one is public because tests compare the checker with it,
+//!   and may change in every version.
+//!
+//! | mark | items | |
+//! |---|---|---|
+//! | stable | `check`, `verdict`, `budget`, `hints` | a check and its result |
+//! | stable | `history`, `stream`, `formats` | histories, complete or not, in files |
+//! | stable | `model`, `models`, `value` | what a history is checked against |
+//! | unstable | `explain`, `search`, `generate` | a closer look |
+//! | unstable | `order`, `relaxed` | other conditions than linearizability |
+//! | internal | `brute_force` | the slow checker without optimizations |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

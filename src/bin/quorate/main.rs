@@ -9,6 +9,9 @@ mod client;
 mod completions;
 mod escape;
 mod exit;
+#[cfg(test)]
+#[path = "../../../tests/common/fixtures.rs"]
+mod fixtures;
 mod inspect;
 mod interrupt;
 mod keys;

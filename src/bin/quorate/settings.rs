@@ -199,6 +199,8 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use crate::fixtures::Fixtures;
+
     use super::*;
 
     /// Reads a file of this text; returns its error with the path replaced by FILE.
@@ -207,6 +209,49 @@ mod tests {
         std::fs::write(file.path(), text).expect("the disk has space");
         let read = Settings::default().with_file(Some(file.path()));
         read.map_err(|error| error.text.replace(&*file.path().to_string_lossy(), "FILE"))
+    }
+
+    #[test]
+    fn the_fixtures_of_the_configuration_file_are_read() {
+        let lines = [
+            "id = 3",
+            "data-dir = \"/var/lib/quorate\"",
+            "cluster = \"orders\"",
+            "members = [\"1=10.0.0.1:7100\", \"2=[::1]:7100\"]",
+            "join = [\"1=10.0.0.1:7100\"]",
+            "listen = \"0.0.0.0:7100\"",
+            "certs = \"/etc/quorate/certs\"",
+            "plaintext = true",
+            "metrics = \"9100\"",
+            "ui = \"127.0.0.1:9101\"",
+            "election-timeout = \"300ms\"",
+            "heartbeat = \"50ms\"",
+            "snapshot-entries = 1000000",
+            "trailing-entries = 10000",
+            "scrub-period = \"7d\"",
+            "segment-size = \"64MiB\"",
+            "recording-size = \"64MiB\"",
+            "spare-segments = 3",
+            "connections-max = 1024",
+            "busy-poll-max = \"200us\"",
+            "log = \"info\"",
+        ];
+        let mut fixtures = Fixtures::of("config", 1);
+        for line in lines {
+            let (name, _) = line.split_once(' ').expect("a line has a name");
+            fixtures.text(name, line, |kept| {
+                let (settings, sources) = read(kept).expect("the setting is valid");
+                assert!(sources.lines.contains_key(&name.replace('-', "_")), "{kept} is read");
+                let (again, _) = read(line).expect("the setting is valid");
+                assert_eq!(format!("{settings:?}"), format!("{again:?}"));
+            });
+        }
+        fixtures.finish();
+        let command = Settings::augment_args(clap::Command::new("serve"));
+        for argument in command.get_arguments() {
+            let name = argument.get_long().expect("each setting has a flag");
+            assert!(lines.iter().any(|line| line.starts_with(name)), "no line sets `{name}`");
+        }
     }
 
     #[test]

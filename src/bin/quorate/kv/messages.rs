@@ -209,6 +209,14 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use quorate::machine::StateMachine;
+    use quorate::types::Index;
+
+    use crate::fixtures::Fixtures;
+    use crate::kv::machine::Store;
+
     use super::*;
 
     #[test]
@@ -250,6 +258,69 @@ mod tests {
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Some(answer));
         }
+    }
+
+    #[test]
+    fn the_fixtures_of_the_store_are_written_and_read() {
+        let mut fixtures = Fixtures::of("kv", 2);
+        let mut command = |name: &str, command: Command<'_>| {
+            fixtures.value(name, &command.encode(), |kept| {
+                assert_eq!(Command::decode(kept), Some(command));
+            });
+        };
+        command("put", Command::Put { key: b"key", value: b"value" });
+        command("delete", Command::Delete { key: b"key" });
+        let (expected, value) = (Some(&b"a"[..]), Some(&b"b"[..]));
+        command("compare-and-set", Command::CompareAndSet { key: b"key", expected, value });
+        command(
+            "compare-missing",
+            Command::CompareAndSet { key: b"key", expected: None, value: None },
+        );
+        let mut query = |name: &str, query: Query<'_>| {
+            fixtures.value(name, &query.encode(), |kept| {
+                assert_eq!(Query::decode(kept), Some(query));
+            });
+        };
+        query("get", Query::Get { key: b"key" });
+        query("scan", Query::Scan { prefix: b"p", after: Some(b"pa"), limit: 7 });
+        let reply = |value| [Reply::Done(value), Reply::Differs(Some(b"old".to_vec()))];
+        let replies = reply(None).into_iter().chain(reply(Some(b"v".to_vec())));
+        let others = [Reply::NoSpace(7), Reply::Invalid];
+        for (number, reply) in replies.chain(others).enumerate() {
+            fixtures.value(&format!("reply-{number}"), &reply.encode(), |kept| {
+                assert_eq!(Reply::decode(kept), Some(reply));
+            });
+        }
+        let pairs = vec![(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), Vec::new())];
+        let answers = [
+            Answer::Value(Some(b"v".to_vec())),
+            Answer::Value(None),
+            Answer::Pairs { pairs, more: true },
+            Answer::Invalid,
+        ];
+        for (number, answer) in answers.into_iter().enumerate() {
+            fixtures.value(&format!("answer-{number}"), &answer.encode(), |kept| {
+                assert_eq!(Answer::decode(kept), Some(answer));
+            });
+        }
+        for length in 0..32 {
+            let (key, value) = (vec![length as u8; length], vec![7; length * length]);
+            let put = Command::Put { key: &key, value: &value };
+            fixtures.hash(&format!("put-of-{length}"), &put.encode());
+        }
+        let mut store = Store::default();
+        for (index, key) in (1..).zip([&b"a"[..], b"b", b"c"]) {
+            store.apply(Index(index), &Command::Put { key, value: &key.repeat(3) }.encode());
+        }
+        let mut snapshot = Vec::new();
+        store.snapshot().read_to_end(&mut snapshot).expect("memory can be read");
+        fixtures.value("snapshot", &snapshot, |mut kept| {
+            let mut restored = Store::default();
+            restored.restore(&mut kept).expect("it is a snapshot");
+            let all = Query::Scan { prefix: b"", after: None, limit: 9 }.encode();
+            assert_eq!(restored.query(&all), store.query(&all));
+        });
+        fixtures.finish();
     }
 
     #[test]

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::format::{Header, Manifest};
 use super::*;
+use crate::fixtures::Fixtures;
 use crate::types::Term;
 use memory::{CLUSTER, CONFIG, Kept, MemoryDisk, Node, content, id, membership};
 
@@ -292,14 +293,27 @@ fn a_snapshot_with_too_large_a_manifest_is_abandoned() {
     assert!(matches!(fits, Some(SnapshotEvent::Taken(_))), "{fits:?}");
 }
 
-#[test]
-fn the_encoding_of_a_snapshot_file_is_stable() {
+/// Returns the file of a snapshot of this content that ends at index 70.
+fn file_of(content: &[u8]) -> (SnapshotMeta, Vec<u8>) {
     let mut node = Node::new();
-    node.take_current(EntryId::new(Term(3), Index(70)), &content(1100, 5));
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/format/snapshot-v1.bin");
-    if std::env::var_os("UPDATE_FORMAT").is_some() {
-        std::fs::write(path, node.disk.bytes(snapshot(70))).expect("the tree is writable");
+    let meta = node.take_current(EntryId::new(Term(3), Index(70)), content);
+    (meta, node.disk.bytes(snapshot(70)).to_vec())
+}
+
+#[test]
+fn the_fixtures_of_snapshots_are_written_and_read() {
+    let mut fixtures = Fixtures::of("snapshot", 1);
+    for bytes in [1, 1100] {
+        let (meta, file) = file_of(&content(bytes, 5));
+        fixtures.value(&format!("content-{bytes}"), &file, |kept| {
+            let mut node = Node::new();
+            node.take_current(EntryId::new(Term(3), Index(70)), &content(bytes, 5));
+            *node.disk.bytes(snapshot(70)) = kept.to_vec();
+            assert_eq!(node.content(&meta), content(bytes, 5));
+        });
     }
-    let golden = std::fs::read(path).expect("a golden file of the tree");
-    assert!(*node.disk.bytes(snapshot(70)) == golden, "the format changed: it needs a new version");
+    for bytes in (0..64).map(|number| number * number * 5) {
+        fixtures.hash(&format!("drawn-{bytes}"), &file_of(&content(bytes, bytes as u8)).1);
+    }
+    fixtures.finish();
 }

@@ -1,0 +1,138 @@
+//! How stable each item is: the table in the section "Stability" of a library's front page.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::lines::Line;
+use crate::tree::Tree;
+
+/// The marks of a library, by the path of a module or an item.
+pub(crate) struct Stability {
+    marks: BTreeMap<String, String>,
+}
+
+const MARKS: [&str; 3] = ["stable", "unstable", "internal"];
+
+impl Stability {
+    /// Reads the table: a path in brackets or backticks, then its mark.
+    pub(crate) fn read(front_page: &str) -> Stability {
+        let section = front_page.split("\n# Stability\n").nth(1).unwrap_or_default();
+        let section = section.split("\n# ").next().unwrap_or_default();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
+        let mut marks = BTreeMap::new();
+        for row in rows {
+            let cells: Vec<&str> = row.split(" | ").map(str::trim).collect();
+            let [mark, items, ..] = cells[..] else { continue };
+            if MARKS.contains(&mark) {
+                for path in items.split('`').skip(1).step_by(2) {
+                    let earlier = marks.insert(path.to_owned(), mark.to_owned());
+                    assert_eq!(earlier, None, "`{path}` has one mark");
+                }
+            }
+        }
+        Stability { marks }
+    }
+
+    /// Returns the lines with their marks, and an error for each item without one, each mark for no
+    /// item, and each stable item that shows one that is not.
+    pub(crate) fn marked(&self, lines: &BTreeSet<Line>, tree: &Tree) -> (Vec<String>, Vec<String>) {
+        let mut errors = Vec::new();
+        let mut used: BTreeSet<&str> = BTreeSet::new();
+        let mut marked: Vec<(&str, &Line)> = Vec::new();
+        for line in lines {
+            match self.mark_of(&line.path, &tree.name) {
+                Some((path, mark)) => {
+                    used.insert(path);
+                    marked.push((mark, line));
+                }
+                None => {
+                    errors.push(format!("`{}` has no mark: stable, unstable, internal", line.path))
+                }
+            }
+        }
+        let unused = self.marks.keys().filter(|path| !used.contains(path.as_str()));
+        errors.extend(unused.map(|path| format!("no item is at `{path}`, which has a mark")));
+        errors.extend(shown_by_stable(&marked));
+        let texts = marked.iter().map(|(mark, line)| format!("{mark} {} {}", line.path, line.text));
+        (texts.collect(), errors)
+    }
+
+    /// The mark of an item: its own, or that of the closest module or type around it.
+    fn mark_of(&self, path: &str, library: &str) -> Option<(&str, &str)> {
+        let inside = path.strip_prefix(library)?.strip_prefix("::")?;
+        let closest = self.marks.iter().rfind(|(marked, _)| {
+            let rest = inside.strip_prefix(marked.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ':']))
+        });
+        closest.map(|(path, mark)| (path.as_str(), mark.as_str()))
+    }
+}
+
+/// An error for each stable item whose line names a type that is not stable. A name that types of
+/// different marks have says nothing.
+fn shown_by_stable(marked: &[(&str, &Line)]) -> Vec<String> {
+    let mut marks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (mark, line) in marked {
+        let is_type = ["struct", "enum", "trait", "type", "made by"];
+        if is_type.iter().any(|word| line.text.starts_with(word))
+            && let Some(name) = line.path.rsplit("::").next()
+        {
+            marks.entry(name).or_default().insert(mark);
+        }
+    }
+    let mut errors = Vec::new();
+    for (_, line) in marked.iter().filter(|(mark, _)| *mark == "stable") {
+        let words = types_in(&line.text);
+        for word in words {
+            if marks.get(word).is_some_and(|marks| !marks.contains("stable")) {
+                errors.push(format!("the stable `{}` shows `{word}`, which is not", line.path));
+            }
+        }
+    }
+    errors
+}
+
+/// The names in a line that may be those of types: no part of a longer path, which is that of an
+/// associated type or of another library, and no name that the line itself binds.
+fn types_in(text: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    for (place, word) in words(text) {
+        let (before, after) = (&text[..place], text[place + word.len()..].trim_start());
+        let is_bound =
+            after.starts_with('=') || (after.starts_with(':') && !after.starts_with("::"));
+        if !before.ends_with("::") && !is_bound {
+            found.insert(word);
+        }
+    }
+    found
+}
+
+/// The words of a text, with their places.
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let words = text.split(|it: char| !it.is_alphanumeric() && it != '_');
+    let start = text.as_ptr() as usize;
+    words.filter(|word| !word.is_empty()).map(move |word| (word.as_ptr() as usize - start, word))
+}
+
+#[test]
+fn a_stable_item_must_not_show_an_unstable_type() {
+    let line = |path: &str, text: &str| Line { path: path.to_owned(), text: text.to_owned() };
+    let (inner, shown) = (line("a::Inner", "struct"), line("a::f", "fn(it: &Inner) -> Option<u8>"));
+    assert_eq!(shown_by_stable(&[("internal", &inner), ("stable", &shown)]).len(), 1);
+    assert_eq!(shown_by_stable(&[("stable", &inner), ("stable", &shown)]).len(), 0);
+    let other = line("a::g", "fn<M: Model>(it: M::Inner) -> impl Future<Inner = u8>");
+    assert_eq!(shown_by_stable(&[("internal", &inner), ("stable", &other)]).len(), 0);
+}
+
+#[test]
+fn the_closest_mark_counts() {
+    let page = "\n# Stability\n\n| mark | items |\n|---|---|\n| stable | `a`; `a::b::c` |\n\
+                | internal | \
+                `a::b` |\n";
+    let stability = Stability::read(page);
+    let mark = |path: &str| stability.mark_of(path, "lib").map(|(_, mark)| mark);
+    assert_eq!(mark("lib::a::x"), Some("stable"));
+    assert_eq!(mark("lib::a::b::d"), Some("internal"));
+    assert_eq!(mark("lib::a::b::c.field"), Some("stable"));
+    assert_eq!(mark("lib::a::bc"), Some("stable"), "a name that only begins the same");
+    assert_eq!(mark("lib::other"), None);
+}

@@ -1,0 +1,9 @@
+//! The fixtures of the formats that no other test writes and reads: the commands of the log and the
+//! snapshot of the sessions, the principals of certificates, scenarios and histories.
+
+mod commands;
+#[path = "../common/draw.rs"]
+mod draw;
+#[path = "../common/fixtures.rs"]
+mod fixtures;
+mod texts;
