@@ -40,5 +40,5 @@ mod settings;
 #[path = "../common/skip.rs"]
 mod skip;
 mod soak;
-mod versions;
 mod upgrades;
+mod versions;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use quorate::types::{
     Acknowledge, Address, AppendOutcome, Body, BootstrapPeer, Change, Command, Comparison,
     ComparisonBody, Entry, EntryId, Freshness, Hash128, HashChain, Heartbeat, Incarnation, Index,
-    Membership, MembershipSource, Message, MessageKind, NodeId, Packet, Payload, ReadLevel,
-    Readiness, Root, SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody,
+    MachineVersion, Membership, MembershipSource, Message, MessageKind, NodeId, Packet, Payload,
+    ReadLevel, Readiness, Root, SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody,
     StateDigest, Term,
 };
 use quorate::wire::{ClientReply, ClientRequest, ReplyBody, RequestBody};
@@ -119,11 +119,16 @@ fn heartbeat(draw: &mut Draw) -> Heartbeat {
     }
 }
 
+fn machine_version(draw: &mut Draw) -> MachineVersion {
+    MachineVersion { user: draw.below(9) as u32, library: 1 + draw.below(3) as u32 }
+}
+
 fn heartbeat_reply(draw: &mut Draw) -> Body {
     let ready = Readiness {
         wants_read_lease: chance(draw),
         may_lead: chance(draw),
         is_uncertain: chance(draw),
+        version_max: machine_version(draw),
     };
     let (round, verified, matched) = (draw.number(), index(draw), index(draw));
     Body::HeartbeatReply { round, verified, matched, durable: index(draw), ready }
