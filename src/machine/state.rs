@@ -132,11 +132,11 @@ pub trait StateMachine {
     /// Once every node runs the new build, an administrator raises the version with
     /// [`Request::RaiseVersion`](crate::machine::Request::RaiseVersion), which is a command of the
     /// log. The leader rejects it while a member cannot apply the version. Before that, each node
-    /// can go back to the old build; afterwards, a node with the old build stops applying, and says
-    /// so, but keeps voting. `docs/OPERATIONS.md` has the steps.
+    /// can go back to the old build; afterwards, a node with the old build stops applying, logs an
+    /// error, and keeps voting. `docs/OPERATIONS.md` has the steps.
     ///
-    /// What follows the version: the effect and the reply of a command and of an order, and the
-    /// bytes of a snapshot. A build at an old version writes snapshots that the old build can read.
+    /// The effect and the reply of a command or of an order follow the version, and the bytes of a
+    /// snapshot, too. A build at an old version writes snapshots that the old build can read.
     /// Queries need not follow it.
     fn version_max(&self) -> u32 {
         0

@@ -20,7 +20,8 @@ pub enum Output {
     Work(Work),
     /// Lets the worker freeze a view of its state; the driver keeps the view and reports
     /// `Input::ViewFrozen`, or `Input::ViewFailed` if the worker cannot. Earlier views are no
-    /// longer needed, but each request is answered, in the order of the requests.
+    /// longer needed. Each request to freeze or to read a view is answered, in the order of the
+    /// requests.
     FreezeView,
     /// Reads the next bytes of the view; the driver then reports `Input::ViewRead`, or
     /// `Input::ViewFailed` if they cannot be read.

@@ -75,10 +75,14 @@ impl SnapshotReceiver {
         true
     }
 
-    /// Returns true if no part has arrived for so long that the source may be gone.
+    /// Returns true if requested parts have not arrived for so long that the source may be gone.
+    /// After the last part nothing is requested while the store verifies the snapshot.
     fn is_stalled(&self, now: Instant) -> bool {
         let timeout = self.timeout.saturating_mul(SOURCE_TIMEOUTS);
-        self.current.as_ref().is_some_and(|current| now >= current.last_part_at.after(timeout))
+        let is_late = |current: &Current| now >= current.last_part_at.after(timeout);
+        self.current
+            .as_ref()
+            .is_some_and(|current| !current.requested.is_empty() && is_late(current))
     }
 
     /// Returns true if an own snapshot that ends at `last` may be taken in place of the one being

@@ -22,9 +22,9 @@ pub(crate) struct SnapshotTaker {
     /// The time at which a failed snapshot is requested again; [`Instant::NEVER`] if none failed.
     retry_at: Instant,
     retry_delay: RetryDelay,
-    /// The number of views that were requested for a snapshot that has ended meanwhile, and that
-    /// the worker has not frozen yet.
-    stale_views: u32,
+    /// The number of requests for views, and for bytes of them, of snapshots that have ended
+    /// meanwhile, and that the driver has not answered yet.
+    stale_answers: u32,
     /// The last index of the last snapshot.
     last: Index,
 }
@@ -71,7 +71,7 @@ impl SnapshotTaker {
             demanded: false,
             retry_at: Instant::NEVER,
             retry_delay: RetryDelay::new(retry_after),
-            stale_views: 0,
+            stale_answers: 0,
             last,
         }
     }
@@ -95,19 +95,29 @@ impl SnapshotTaker {
         self.retry_at = now.after(self.retry_delay.next());
     }
 
-    /// Handles the worker's answer that it cannot freeze or read the view.
-    pub(crate) fn view_failed(&mut self, now: Instant) {
-        if !self.is_stale_view() && self.stage != Stage::Idle {
-            self.failed(now);
+    /// Handles the driver's answer that the view cannot be frozen or read. Returns true if the
+    /// snapshot in progress has failed.
+    pub(crate) fn view_failed(&mut self, now: Instant) -> bool {
+        if self.is_stale_answer() || !self.awaits_answer() {
+            return false;
         }
+        // This is the answer that the stage waits for.
+        self.stage = Stage::Writing;
+        self.failed(now);
+        true
     }
 
-    /// Returns true if the worker's next answer is to a request for a snapshot that has ended, and
-    /// counts that answer.
-    fn is_stale_view(&mut self) -> bool {
-        let is_stale = self.stale_views > 0;
-        self.stale_views -= u32::from(is_stale);
+    /// Returns true if the driver's answer, which has just arrived, is to a request for a snapshot
+    /// that has ended. The driver answers in the order of the requests.
+    fn is_stale_answer(&mut self) -> bool {
+        let is_stale = self.stale_answers > 0;
+        self.stale_answers -= u32::from(is_stale);
         is_stale
+    }
+
+    /// Returns true if a request of the snapshot in progress is not answered yet.
+    fn awaits_answer(&self) -> bool {
+        matches!(self.stage, Stage::Freezing | Stage::Reading(_))
     }
 
     /// Demands a snapshot in place of a failed one, if that is due.
@@ -135,7 +145,7 @@ impl SnapshotTaker {
 
     /// Handles a frozen view of the state after `last`, unless none was requested.
     pub(crate) fn on_frozen(&mut self, last: EntryId) {
-        if !self.is_stale_view() && self.stage == Stage::Freezing {
+        if !self.is_stale_answer() && self.stage == Stage::Freezing {
             self.stage = Stage::Frozen(last);
         }
     }
@@ -171,6 +181,9 @@ impl SnapshotTaker {
 
     /// Handles `bytes` bytes that the driver read. Returns false if none were requested.
     pub(crate) fn on_viewed(&mut self, now: Instant, bytes: usize) -> bool {
+        if self.is_stale_answer() {
+            return false;
+        }
         let Stage::Reading(asked) = self.stage else { return false };
         assert!(bytes <= asked, "contract: a view read returns at most the requested bytes");
         self.rate.spend(now, bytes);
@@ -205,7 +218,7 @@ impl SnapshotTaker {
 
     /// Ends the snapshot in progress, finished or not.
     pub(crate) fn end(&mut self) {
-        self.stale_views += u32::from(self.stage == Stage::Freezing);
+        self.stale_answers += u32::from(self.awaits_answer());
         self.stage = Stage::Idle;
     }
 
@@ -291,7 +304,7 @@ mod tests {
         taker.retry(second(6));
         assert_eq!(taker.deadline(), Instant::NEVER, "nothing more to wait for");
         assert!(taker.start(false));
-        taker.view_failed(second(7));
+        assert!(taker.view_failed(second(7)));
         assert_eq!(taker.deadline(), second(9), "each failure doubles the delay");
         taker.retry(second(9));
         assert!(taker.start(false));
@@ -301,6 +314,24 @@ mod tests {
         assert_eq!(taker.deadline(), Instant::NEVER);
         taker.retry(second(100));
         assert!(!taker.start(false));
+    }
+
+    #[test]
+    fn a_late_answer_about_an_ended_snapshot_says_nothing_about_the_next() {
+        let mut taker = taker();
+        taker.demand();
+        assert!(taker.start(false));
+        freeze(&mut taker);
+        taker.want(500);
+        assert_eq!(taker.view(Instant(1)), Some(500));
+        taker.end();
+        taker.demand();
+        assert!(taker.start(false));
+        assert!(!taker.view_failed(Instant(2)), "the bytes of the first view");
+        freeze(&mut taker);
+        taker.want(500);
+        assert_eq!(taker.view(Instant(3)), Some(500));
+        assert!(taker.view_failed(Instant(4)), "the bytes of the second one");
     }
 
     #[test]

@@ -154,7 +154,8 @@ impl Snapshots {
         let Some(membership) = membership else { return self.taker.end() };
         if self.receiver.gives_way_to(last.index, now) {
             storage.abandon_snapshot(events);
-            self.receiver.end();
+            // Another offer must not replace the own snapshot at once.
+            self.receiver.failed(now);
         }
         if storage.take_snapshot(last, membership.clone(), events) {
             self.must_replace = false;
@@ -190,10 +191,10 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.taker.is_writing() {
+        let writes = self.taker.is_writing();
+        if self.taker.view_failed(now) && writes {
             storage.abandon_snapshot(events);
         }
-        self.taker.view_failed(now);
     }
 
     /// Abandons the snapshot that is being taken.

@@ -98,9 +98,17 @@ pub trait TypedMachine: Serialize + DeserializeOwned {
     /// Follows the rules of `version`, by which this value was just decoded from a snapshot. A
     /// state machine that keeps the version in a field with the attribute `serde(skip)` sets it
     /// here. One whose encoding contains the version, such as an enum with a variant for each
-    /// version of the state, does nothing.
-    fn restored(&mut self, version: u32) {
-        let _ = version;
+    /// version of the state, does nothing. A state machine with more than one version must
+    /// implement it: by default it is an error after version 0.
+    ///
+    /// # Errors
+    /// The reason why this value cannot follow that version; the restore fails with it.
+    fn restored(&mut self, version: u32) -> io::Result<()> {
+        if version > 0 {
+            let text = "the state machine has versions, and must implement `restored`";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        Ok(())
     }
 }
 
@@ -200,8 +208,7 @@ impl<M: TypedMachine> StateMachine for Typed<M> {
 
     fn restore_version(&mut self, version: u32, snapshot: &mut dyn Read) -> io::Result<()> {
         self.restore(snapshot)?;
-        self.0.restored(version);
-        Ok(())
+        self.0.restored(version)
     }
 }
 
@@ -370,8 +377,9 @@ mod tests {
             fn set_version(&mut self, _: Index, version: u32) {
                 self.version = version;
             }
-            fn restored(&mut self, version: u32) {
+            fn restored(&mut self, version: u32) -> io::Result<()> {
                 self.version = version;
+                Ok(())
             }
         }
 

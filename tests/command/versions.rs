@@ -182,8 +182,9 @@ fn a_rolling_upgrade_changes_the_rules_and_stops_a_build_that_is_too_old() {
         "{}",
         refused.err
     );
-    let already = counters.ask(&["upgrade"]);
-    assert_eq!(already.ok(), "the version is 0 (library 1) already\n", "all have version 0");
+    let behind = counters.ask(&["upgrade"]);
+    assert_eq!(behind.code, 5, "{}", behind.err);
+    assert!(behind.err.contains("n3: up to 0 (library 1)"), "{}", behind.err);
     assert_eq!(counters.add(), 2, "the old rule holds");
 
     counters.install(3, 1);

@@ -6,7 +6,7 @@ use quorate::machine::{
     Machine, Nonce, Proposer, Quota, QuotaOrder, Request, Sequence, SessionId, SessionLimits,
     StateMachine,
 };
-use quorate::types::{Entry, EntryId, Index, Payload, SessionBounds, Term};
+use quorate::types::{Entry, EntryId, Index, MachineVersion, Payload, SessionBounds, Term};
 
 use crate::draw::Draw;
 use crate::fixtures::Fixtures;
@@ -25,6 +25,7 @@ fn requests() -> Vec<(&'static str, Request<'static>)> {
         ("in-session", in_session),
         ("set-bounds", Request::SetBounds(SessionBounds::DEFAULT)),
         ("order", Request::Order(b"order")),
+        ("raise-version", Request::RaiseVersion(MachineVersion { user: 258, library: 1 })),
     ]
 }
 

@@ -18,7 +18,7 @@ Examples:
 
 Run it once every member runs the new build. The version rises with one entry of the log: all nodes
 apply what comes before by the old rules, and what comes after by the new ones. Until then each node
-can go back to the old build. Afterwards a node with the old build stops applying, and says so, but
+can go back to the old build. Afterwards a node with the old build stops applying, logs an error, and
 keeps voting; so does one that joins with it. For administrators.
 
 Without VERSION the version rises to the highest that the builds of all members have.
@@ -46,6 +46,9 @@ pub(crate) fn run(flags: &UpgradeFlags, json: bool) -> Result<Exit, CommandError
         let versions = Versions::of_leader(&client.report_of_leader().await?)?;
         if flags.dry_run {
             return Ok((versions, None));
+        }
+        if flags.version.is_none() && versions.common() == versions.current {
+            versions.check_same_build()?;
         }
         let library = versions.common().library;
         let version = match flags.version {
@@ -104,14 +107,31 @@ impl Versions {
         known.reduce(MachineVersion::min).unwrap_or_default().max(self.current)
     }
 
+    /// Returns an error that names the members whose builds keep the version from rising to the
+    /// highest that another member has.
+    fn check_same_build(&self) -> Result<(), CommandError> {
+        let known = self.members.iter().filter_map(|(_, version_max)| *version_max);
+        let Some(highest) = known.reduce(MachineVersion::max) else { return Ok(()) };
+        let has = |version_max: &Option<MachineVersion>| {
+            version_max.is_some_and(|it| highest.is_within(it))
+        };
+        let behind = self.members.iter().filter(|(_, version_max)| !has(version_max));
+        let lines: Vec<String> = behind.map(member_line).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "the version stays {}, although a member's build has {highest}: {}",
+            self.current,
+            lines.join(", ")
+        );
+        Err(CommandError::new(Exit::NotExecuted, text))
+    }
+
     fn text(&self) -> String {
         let mut lines = format!("version: {}", self.current);
-        for (node, version_max) in &self.members {
-            let text = match version_max {
-                Some(version_max) => format!("up to {version_max}"),
-                None => "not known to the leader".to_owned(),
-            };
-            lines += &format!("\n{node}: {text}");
+        for member in &self.members {
+            lines += &format!("\n{}", member_line(member));
         }
         lines
     }
@@ -121,6 +141,13 @@ impl Versions {
             json!({ "node": node.0, "version_max": version_max.map(json_of) })
         });
         json!({ "version": json_of(self.current), "members": members.collect::<Vec<_>>() })
+    }
+}
+
+fn member_line((node, version_max): &(NodeId, Option<MachineVersion>)) -> String {
+    match version_max {
+        Some(version_max) => format!("{node}: up to {version_max}"),
+        None => format!("{node}: not known to the leader"),
     }
 }
 

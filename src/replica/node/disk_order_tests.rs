@@ -303,7 +303,7 @@ fn a_snapshot_of_this_node_replaces_an_earlier_one_that_is_being_received() {
 
 #[test]
 fn a_snapshot_is_taken_once_the_source_of_a_later_one_is_gone() {
-    for is_told in [false, true] {
+    for gets_gone in [false, true] {
         let mut host = Host::start(None);
         host.receive_committed(1..=2);
         host.run_disk();
@@ -312,13 +312,13 @@ fn a_snapshot_is_taken_once_the_source_of_a_later_one_is_gone() {
         host.run_disk();
         host.end_snapshot();
         assert_eq!(host.snapshot(), Index(0), "the other one may still arrive");
-        if is_told {
+        if gets_gone {
             let root = host.requested.expect("a part was requested");
             let (from, to, body) = (NodeId(1), NodeId(2), SnapshotTransferBody::Gone);
             let gone = SnapshotTransfer { from, to, root, body };
             host.step(Input::Packet(Packet::SnapshotTransfer(gone)));
         }
-        host.wait(if is_told { 2 } else { 16 });
-        assert_eq!(host.snapshot(), Index(2), "{is_told}");
+        host.wait(if gets_gone { 2 } else { 16 });
+        assert_eq!(host.snapshot(), Index(2), "{gets_gone}");
     }
 }

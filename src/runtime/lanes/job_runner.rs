@@ -14,7 +14,7 @@ pub(in crate::runtime) enum Event {
     /// An input for the node.
     Input(Input),
     /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
-    View(FrozenView),
+    View(Option<FrozenView>),
     /// The named lane panicked; its jobs have no results.
     Panicked(&'static str),
 }

@@ -26,7 +26,7 @@ use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
 /// A job of the bulk lane: a disk operation, or holding or reading a frozen view.
 enum BulkJob {
     Disk(Operation),
-    HoldView(FrozenView),
+    HoldView(Option<FrozenView>),
     ReadView(usize),
 }
 
@@ -84,9 +84,9 @@ impl Lanes {
                         execute_operation(&mut bulk_disk, &operation, queued_at, &bulk_counts)
                     }
                     BulkJob::HoldView(frozen) => {
-                        let last = frozen.last();
-                        view = Some(frozen);
-                        Input::ViewFrozen(last)
+                        view = frozen;
+                        view.as_ref()
+                            .map_or(Input::ViewFailed, |view| Input::ViewFrozen(view.last()))
                     }
                     BulkJob::ReadView(bytes) => read_view(&mut view, bytes),
                 })
@@ -103,10 +103,7 @@ impl Lanes {
                         }
                         Event::Input(Input::WorkDone(done))
                     }
-                    MachineJob::Freeze => match worker.freeze() {
-                        Some(frozen) => Event::View(frozen),
-                        None => Event::Input(Input::ViewFailed),
-                    },
+                    MachineJob::Freeze => Event::View(worker.freeze()),
                 }
             })?;
         Ok(Lanes { log, bulk, machine, inline, frozen: false })
@@ -143,8 +140,9 @@ impl Lanes {
             }
     }
 
-    /// Passes a frozen view to the bulk lane, which reads it.
-    pub(super) fn hold_view(&mut self, view: FrozenView) {
+    /// Passes a frozen view to the bulk lane, which reads it, or the failure to freeze one, so that
+    /// the node gets the answers in the order of its requests.
+    pub(super) fn hold_view(&mut self, view: Option<FrozenView>) {
         self.bulk.queue(BulkJob::HoldView(view));
         self.bulk.submit();
     }
