@@ -118,7 +118,8 @@ impl Fixtures {
     }
 }
 
-const COMMAND: &str = "    UPDATE_FORMATS=1 cargo test --workspace --all-features --tests fixtures";
+const COMMAND: &str =
+    "    UPDATE_FORMATS=1 cargo test --workspace --all-features --tests --no-fail-fast fixtures";
 
 /// Writes bytes in hexadecimal digits; a run of equal bytes is one of them and its length.
 fn text_of(bytes: &[u8]) -> String {

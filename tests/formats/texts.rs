@@ -49,7 +49,7 @@ const SETTINGS: [&str; 14] = [
 ];
 
 /// Operations of a plan, of every verb with all that it takes.
-const OPERATIONS: [&str; 40] = [
+const OPERATIONS: [&str; 42] = [
     "crash n1",
     "crash leader keep=part for 90ms",
     "stop n1 for 90ms",
@@ -90,6 +90,8 @@ const OPERATIONS: [&str; 40] = [
     "cas x=1 -> 2",
     "cas x=nothing -> 2 via leader",
     "get x via n3 local",
+    "install n2 1",
+    "raise version leader 1",
 ];
 
 /// Expectations of every form.
