@@ -224,6 +224,7 @@ mod tests {
     fn a_transfer_is_replaced_only_when_no_parts_arrive() {
         let mut receiver = SnapshotReceiver::new(2, SECOND, SECOND);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
+        receiver.request(at(0), meta(5).root, chunks(0));
         receiver.on_part(at(2), SnapshotPart::Chunk(0));
         assert!(!receiver.on_offer(at(5), NodeId(1), &meta(9), true));
         assert_eq!(receiver.root(), Some(meta(5).root));
@@ -231,6 +232,10 @@ mod tests {
         assert_eq!(receiver.root(), Some(meta(5).root), "no transfer may start");
         assert!(receiver.on_offer(at(6), NodeId(1), &meta(9), true));
         assert_eq!(receiver.root(), Some(meta(9).root));
+        receiver.request(at(6), meta(9).root, vec![SnapshotPart::Chunk(0)]);
+        receiver.on_part(at(7), SnapshotPart::Chunk(0));
+        let is_replaced = receiver.on_offer(at(60), NodeId(1), &meta(12), true);
+        assert!(!is_replaced, "the store verifies it");
     }
 
     #[test]

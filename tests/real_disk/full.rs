@@ -2,6 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use quorate::storage::OpenError;
 
 use super::mount::Image;
 use super::store::{Store, config};
@@ -49,6 +53,21 @@ fn fill_and_free(image: &Image) {
     let durable = store.durable;
     assert!(durable > durable_when_full);
     drop(store);
-    let store = Store::open(&directory, &config()).expect("the store recovers");
+    let store = reopened(&directory).expect("the store recovers");
     assert_eq!(store.durable, durable);
+}
+
+/// Opens the store again. A process that another test is about to start has its lock, too, until it
+/// runs its program.
+#[expect(clippy::disallowed_methods, reason = "another process needs a moment")]
+fn reopened(directory: &Path) -> Result<Store, OpenError> {
+    for _ in 0..100 {
+        match Store::open(directory, &config()) {
+            Err(error) if error.to_string().contains("in use by another process") => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+    Store::open(directory, &config())
 }

@@ -18,8 +18,8 @@ Examples:
 
 Run it once every member runs the new build. The version rises with one entry of the log: all nodes
 apply what comes before by the old rules, and what comes after by the new ones. Until then each node
-can go back to the old build. Afterwards a node with the old build stops applying, logs an error, and
-keeps voting; so does one that joins with it. For administrators.
+can go back to the old build. Afterwards a node with the old build stops applying, logs an error,
+and keeps voting; so does one that joins with it. For administrators.
 
 Without VERSION the version rises to the highest that the builds of all members have.
 
@@ -116,7 +116,7 @@ impl Versions {
             version_max.is_some_and(|it| highest.is_within(it))
         };
         let behind = self.members.iter().filter(|(_, version_max)| !has(version_max));
-        let lines: Vec<String> = behind.map(member_line).collect();
+        let lines: Vec<String> = behind.map(|(node, max)| member_line(*node, *max)).collect();
         if lines.is_empty() {
             return Ok(());
         }
@@ -125,13 +125,13 @@ impl Versions {
             self.current,
             lines.join(", ")
         );
-        Err(CommandError::new(Exit::NotExecuted, text))
+        Err(CommandError::new(Exit::Rejected, text))
     }
 
     fn text(&self) -> String {
         let mut lines = format!("version: {}", self.current);
-        for member in &self.members {
-            lines += &format!("\n{}", member_line(member));
+        for (node, version_max) in &self.members {
+            lines += &format!("\n{}", member_line(*node, *version_max));
         }
         lines
     }
@@ -144,7 +144,7 @@ impl Versions {
     }
 }
 
-fn member_line((node, version_max): &(NodeId, Option<MachineVersion>)) -> String {
+fn member_line(node: NodeId, version_max: Option<MachineVersion>) -> String {
     match version_max {
         Some(version_max) => format!("{node}: up to {version_max}"),
         None => format!("{node}: not known to the leader"),
