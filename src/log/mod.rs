@@ -109,10 +109,7 @@ impl Log {
             applied: restored.applied,
             machine_is_durable: restored.machine.is_durable,
         };
-        // No damaged entry that the snapshot covers is kept for peers: they take the snapshot.
-        if let Some(base) = log.damaged.last_through(snapshot.index) {
-            log.compact(base);
-        }
+        log.drop_covered_damage();
         Ok(log)
     }
 
@@ -167,12 +164,6 @@ impl Log {
     #[must_use]
     pub fn first_damaged_after(&self, index: Index) -> Option<Index> {
         self.damaged.first_after(index)
-    }
-
-    /// The index of the last damaged entry at or before `index`.
-    #[must_use]
-    pub fn last_damaged_through(&self, index: Index) -> Option<Index> {
-        self.damaged.last_through(index)
     }
 
     /// Whether the entry at `index` is damaged.
@@ -376,6 +367,14 @@ impl Log {
         self.runs.compact(base);
         self.tail.compact(base);
         self.damaged.compact(base);
+    }
+
+    /// Compacts the log through the last damaged entry that the snapshot covers, if there is one:
+    /// such an entry is not kept for peers, because they can take the snapshot.
+    pub fn drop_covered_damage(&mut self) {
+        if let Some(base) = self.damaged.last_through(self.snapshot.index) {
+            self.compact(base);
+        }
     }
 
     /// Replaces the whole log with a snapshot received from another node. The entries that it

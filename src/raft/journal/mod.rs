@@ -87,7 +87,8 @@ impl Journal {
         self.outbox.write_install(meta);
     }
 
-    /// Records a snapshot taken of this node's state machine and compacts the log through `base`.
+    /// Records a snapshot taken of this node's state machine and compacts the log through `base`,
+    /// or through a later damaged entry that the snapshot covers.
     pub(crate) fn take_snapshot(&mut self, meta: SnapshotMeta, base: Index) {
         assert!(base <= meta.last.index, "only entries that a snapshot covers are compacted");
         self.log.take_snapshot(meta.last);
@@ -95,6 +96,7 @@ impl Journal {
         if base > self.log.base().index {
             self.log.compact(base);
         }
+        self.log.drop_covered_damage();
     }
 
     /// Records another node's snapshot of this log, which replaces the entries up to its last one.
@@ -108,11 +110,9 @@ impl Journal {
         self.log.mark_damaged(id);
     }
 
-    /// Drops the damaged entries that the snapshot covers, and the log before them.
+    /// Compacts the log through the last damaged entry that the snapshot covers.
     pub(crate) fn drop_covered_damage(&mut self) {
-        if let Some(base) = self.log.last_damaged_through(self.log.snapshot().index) {
-            self.log.compact(base);
-        }
+        self.log.drop_covered_damage();
     }
 
     /// Marks an entry as intact again, with its content if that is a membership.

@@ -31,8 +31,6 @@ pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
         last.index <= common.log().durable(),
         "contract: a snapshot covers durable entries only"
     );
-    // No damaged entry that the snapshot covers is kept for peers.
-    let base = common.log().last_damaged_through(last.index).map_or(base, |it| it.max(base));
     let membership = common.log().membership_at(last.index);
     assert!(
         membership == Some(&meta.membership),
