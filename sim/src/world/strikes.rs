@@ -123,7 +123,9 @@ impl World {
             NodeStrike::Wipe(down) => self.wipe(place, down),
             NodeStrike::RollBack(age, down) => {
                 let disk = &mut cluster[place].disk;
-                if disk.formatted {
+                // A disk that has lost the end of its log is not what the model takes it for until
+                // its node starts.
+                if disk.formatted && !disk.lost_end {
                     disk.rollback_image = Some(disk.device.durable_copy());
                     run.observe(Observation::DiskCopied { node: place.id() });
                     let pending = Effect::RollbackPending(place, down);
