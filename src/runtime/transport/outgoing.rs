@@ -64,7 +64,7 @@ impl PeerConnection {
                     if is_new && reason.is_some_and(ConnectionRejectReason::needs_operator) {
                         warn!(%peer, %address, lane, %error, "the peer cannot be connected");
                     } else if connected || was_connected {
-                        info!(%peer, %address, lane, %error, "connection lost");
+                        info!(%peer, %address, lane, %error, "no connection to the peer");
                     } else {
                         debug!(%peer, %address, lane, %error, "cannot connect");
                     }
