@@ -170,7 +170,7 @@ impl<D: Disk> Cluster<D> {
         self.input_to_leader(|tag| Input::propose(tag, Acknowledge::Default, command))
     }
 
-    /// Returns the reply to a command; `None` if its outcome is not known.
+    /// Returns the reply to a command; `None` if it was rejected or its outcome is unknown.
     pub(crate) fn request(&mut self, command: Command) -> Option<Outcome> {
         let tag = self.send(command);
         self.settle(|cluster| cluster.ended.contains_key(&tag));

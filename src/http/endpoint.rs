@@ -23,7 +23,7 @@ use crate::runtime::{Client, Handle};
 
 /// The time limit for the headers of a request.
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
-/// The time limit of a connection, from its first byte to its last.
+/// The time limit of a whole connection.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
 /// The most headers of a request, and their size in bytes.
 const HEADERS_MAX: usize = 64;

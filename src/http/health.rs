@@ -6,7 +6,7 @@ use serde_json::json;
 /// The most committed entries that a ready node may not have applied yet.
 const LAG_MAX: u64 = 10_000;
 
-/// The health of a node, from a few atomic loads.
+/// The health of a node, read from its metrics without the node's thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Health {
     /// Whether the node runs.

@@ -4,7 +4,8 @@ const EVERY = 1000, KEPT = 300, WINDOW = 10, CHANGES = 12;
 const at = id => document.getElementById(id);
 const history = [];
 
-// Returns every known node, with its own report and the leader's progress of it, or null.
+// Returns the leader, or null, and every known node: its report and its progress in the leader's
+// report, each null if it is missing.
 function knownNodes(view) {
   const reports = new Map(view.nodes.map(node => [node.id, node]));
   const leading = view.nodes.filter(node => node.role === 'leader');

@@ -64,7 +64,7 @@ impl Drop for Order {
         if *left_out {
             return;
         }
-        let lost = "not known: the connection ended before, or the node stopped";
+        let lost = "not known: the connection ended before the reply, or the node stopped";
         let outcome = outcome.as_deref().unwrap_or(lost);
         info!(target: AUDIT_TARGET, %principal, address = %from, order, outcome, "order");
     }

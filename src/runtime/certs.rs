@@ -385,7 +385,8 @@ mod tests {
 
     const CLUSTER: ClusterId = ClusterId(0xc1);
 
-    /// Returns the names of the files in the directory, with their permissions for others.
+    /// Returns the names of the files in the directory, with the permissions of their group and of
+    /// all others.
     #[cfg(unix)]
     fn modes(directory: &Path) -> Vec<(String, u32)> {
         let mode = |entry: fs::DirEntry| {

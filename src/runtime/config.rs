@@ -277,7 +277,7 @@ impl ServerConfig {
     /// `Change::priority`.
     ///
     /// # Panics
-    /// Panics if more than 255 nodes are listed.
+    /// Panics if more than 255 bootstrap peers are listed.
     pub fn prefer_leaders(&mut self, first: impl IntoIterator<Item = NodeId>) {
         let Some(bootstrap_peers) = &mut self.replica.raft.bootstrap_peers else { return };
         let mut priority = u8::MAX;

@@ -370,7 +370,7 @@ enum Received {
     LaneEvents(Vec<Event>),
 }
 
-/// Logs an output that only an operator can act on.
+/// Logs an output that needs an operator, or that ends such a condition.
 fn log_output(output: &Output) {
     match output {
         Output::UnknownIncarnation { from } => {
@@ -396,8 +396,8 @@ fn log_output(output: &Output) {
         }
         Output::StartedUncertain(None) => {
             warn!(
-                "the log may lack entries that this node had acknowledged; the node does not vote \
-                 or count until a leader has checked its log"
+                "the log may lack entries that this node had acknowledged; the node counts in no \
+                 quorum until a leader has checked its log"
             );
         }
         Output::StartedUncertain(Some(StorageError { file, offset, message, .. })) => {
@@ -405,8 +405,8 @@ fn log_output(output: &Output) {
                 file = file.map(tracing::field::display),
                 offset,
                 message,
-                "the disk has lost entries that this node had acknowledged; the node does not vote \
-                 or count until a leader has checked its log; find out who removed or replaced the \
+                "the disk has lost entries that this node had acknowledged; the node counts in no \
+                 quorum until a leader has checked its log; find out who removed or replaced the \
                  file"
             );
         }
@@ -414,11 +414,13 @@ fn log_output(output: &Output) {
             error!(
                 %from,
                 "the disk of this node was rolled back: its log lacks entries that the node had \
-                 acknowledged; the node does not vote or count until a leader has checked its \
-                 log; find out who replaced the directory"
+                 acknowledged; the node counts in no quorum until a leader has checked its log; \
+                 find out who replaced the directory"
             );
         }
-        Output::LogCertain => info!("the log of this node is certain again: the node counts"),
+        Output::LogCertain => {
+            info!("the log of this node is certain again: the node counts in quorums");
+        }
         Output::BuildTooOld { required, max } => {
             error!(
                 %required, build = %max,

@@ -50,9 +50,9 @@ impl Handle {
     /// node's state machine. Only the leader accepts commands.
     ///
     /// # Errors
-    /// A [`RequestError`]. After [`RequestError::Unknown`] the command may have been applied, or
-    /// may be applied later. A caller that must not apply it twice proposes it within a session, by
-    /// [`Handle::propose_request`].
+    /// A [`RequestError`]. After [`RequestError::Unknown`] or [`RequestError::Stopped`] the command
+    /// may have been applied, or may be applied later. A caller that must not apply it twice
+    /// proposes it within a session, by [`Handle::propose_request`].
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, RequestError> {
         let outcome =
             self.propose_request(&machine::Request::Plain(command), Acknowledge::Default).await?;
@@ -150,13 +150,15 @@ impl Handle {
         self.call(RequestBody::Report, request::report).await
     }
 
-    /// Returns a receiver of the node's role, term and leader, which is notified of each change.
+    /// Returns a receiver of the node's role, term and leader, which is notified of changes; of
+    /// several in quick succession it may see only the last.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
     }
 
-    /// Returns a receiver of the active membership, which is notified of each change.
+    /// Returns a receiver of the active membership, which is notified of changes; of several in
+    /// quick succession it may see only the last.
     #[must_use]
     pub fn membership(&self) -> watch::Receiver<Membership> {
         self.membership.clone()

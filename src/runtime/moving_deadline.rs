@@ -18,8 +18,8 @@ pub(super) struct MovingDeadline {
 }
 
 impl MovingDeadline {
-    /// Waits until this time, which may be earlier or later than that of the last wait, which may
-    /// have been given up. Returns at once if the time has passed.
+    /// Waits until `deadline`, which may be earlier or later than that of the previous wait. The
+    /// previous wait may have been dropped before its end. Returns at once if the time has passed.
     pub(super) async fn wait_until(&mut self, deadline: Instant) {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if deadline < timer.deadline() || timer.is_elapsed() {
@@ -35,8 +35,8 @@ impl MovingDeadline {
     }
 }
 
-/// Waits for the future for at most `max`. Unlike tokio's own, it makes no timer for a future that
-/// is ready at once.
+/// Waits for the future for at most `max`. Unlike tokio's `timeout`, it makes no timer for a future
+/// that is ready at once.
 pub(super) async fn timeout_unless_ready<F: Future>(
     max: Duration,
     future: F,

@@ -10,7 +10,7 @@ mod limit {
     /// Raises the limit of this process to `needed` open files.
     ///
     /// # Errors
-    /// The hard limit, if it is lower.
+    /// The hard limit, if it is lower than `needed`; the current limit, if it cannot be raised.
     pub(in crate::runtime) fn raise(needed: u64) -> Result<(), u64> {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         if current.is_none_or(|current| current >= needed) {

@@ -44,7 +44,7 @@ pub(super) fn recorder_config(cluster: ClusterId, bytes: u64, now: Instant) -> R
     }
 }
 
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "an operator looks for it")]
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "operators search by time")]
 fn unix_time() -> Duration {
     let now = std::time::SystemTime::now();
     now.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default()

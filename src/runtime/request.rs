@@ -123,7 +123,8 @@ impl Operation {
     }
 }
 
-/// Returns the clients that may propose the request; malformed ones are left to the log.
+/// Returns the clients that may propose the request. Every client may propose a malformed one: it
+/// is committed, and ends in `Outcome::Malformed`.
 fn access_of(request: &[u8]) -> Access {
     let request = machine::Request::decode(request);
     let is_order = request.is_some_and(|request| request.is_for_administrators());

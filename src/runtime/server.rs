@@ -110,7 +110,8 @@ impl Server {
         Server::serve(opened.recorded()).await
     }
 
-    /// Starts a node as [`Server::start`] does, on any disk; ignores `ServerConfig::directory`.
+    /// Starts a node as [`Server::start`] does, on any disk, without a recording: ignores
+    /// `ServerConfig::directory` and `ServerConfig::recording_bytes`.
     ///
     /// # Errors
     /// A [`ServerError`].
@@ -160,9 +161,10 @@ impl Server {
     }
 
     /// Starts a node with another transport than TCP sockets, which does not serve clients. The
-    /// fields `listen`, `peers`, `network`, `service` and `tls` of the configuration are not used,
-    /// but must pass [`ServerConfig::check`]. The transport delivers the packets that it receives
-    /// for this node to the returned [`PacketInbox`].
+    /// fields `directory`, `listen`, `peers`, `network`, `service`, `files_reserved`,
+    /// `recording_bytes`, `plaintext` and `tls` of the configuration are not used, but must pass
+    /// [`ServerConfig::check`]. The transport delivers the packets that it receives for this node
+    /// to the returned [`PacketInbox`].
     ///
     /// # Errors
     /// A [`ServerError`].
@@ -207,7 +209,7 @@ impl Server {
     /// Waits until the node has stopped, by [`Server::shutdown`] or after a failure.
     ///
     /// # Errors
-    /// The storage failure or panic for which the node stopped.
+    /// The storage failure or panic for which the node stopped. Only the first call returns it.
     pub async fn stopped(&mut self) -> Result<(), StorageError> {
         match &mut self.stopped {
             None => Ok(()),
@@ -256,7 +258,7 @@ struct OpenedNode<M, D> {
     clock: Clock,
     handshake: Handshake,
     counts: Arc<Counts>,
-    /// Where the inputs of the node are recorded, if they are.
+    /// The files of the recording; none if the inputs of the node are not recorded.
     recording: Option<RecordingRing>,
 }
 
@@ -285,8 +287,8 @@ where
         Ok(OpenedNode { config, disk, node, worker, clock, handshake, counts, recording })
     }
 
-    /// Records the inputs of the node in its directory, as far as the configuration says. A failure
-    /// is no reason not to start.
+    /// Records the inputs of the node in its directory, if `recording_bytes` is not zero. If the
+    /// recording cannot be opened, the node runs without it.
     fn recorded(mut self) -> Self {
         let bytes = self.config.recording_bytes;
         if bytes == 0 || cfg!(madsim) {

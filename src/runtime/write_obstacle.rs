@@ -3,7 +3,7 @@
 use crate::quorum::is_quorum;
 use crate::types::{Membership, NodeId, PeerStatus, Report, RoleName, StateVerification, Status};
 
-/// The reason for which no write can succeed at present.
+/// The reason for which no write can succeed at present, or for which this node applies none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 #[non_exhaustive]
 pub enum WriteObstacle {

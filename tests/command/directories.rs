@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::nodes::{Nodes, eventually};
 
-/// Returns the data directory of a single node that has run and was stopped.
+/// Returns a single node that has run and was stopped, with its data directory.
 fn used() -> Nodes {
     let mut nodes = Nodes::start(1);
     eventually("the node leads", || nodes.log(1).contains("role=Leader"));

@@ -84,8 +84,8 @@ impl Trial {
         }
     }
 
-    /// Waits until the started node is whole, or has ended. If it refused the directory, it gets
-    /// back the directory before the flip.
+    /// Waits until the started node is whole, or has ended. A node that refused its directory gets
+    /// back the one from before the flip.
     fn settle(&mut self, id: u64, before: usize, struck: &(PathBuf, u64)) -> Outcome {
         let mut ended = None;
         let (nodes, mut last) = (&mut self.nodes, String::new());

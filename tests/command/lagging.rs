@@ -9,13 +9,13 @@ use crate::nodes::{Nodes, eventually, leader};
 /// A timeout that is longer than any reply takes.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Returns the metric with this name and labels, from the node's start with this number.
-fn counted(nodes: &Nodes, id: u64, life: usize, name: &str) -> u64 {
+/// Returns the metric with this name and labels, from the node's start number `start`, from 1.
+fn counted(nodes: &Nodes, id: u64, start: usize, name: &str) -> u64 {
     let mut address = None;
     eventually("the node logs its metrics address", || {
         let log = nodes.log(id);
         let lines = log.lines().filter_map(|line| line.strip_prefix("metrics at http://"));
-        address = lines.map(|line| line.trim_end_matches('/').to_owned()).nth(life - 1);
+        address = lines.map(|line| line.trim_end_matches('/').to_owned()).nth(start - 1);
         address.is_some()
     });
     let address: SocketAddr = address.and_then(|text| text.parse().ok()).expect("an address");

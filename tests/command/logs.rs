@@ -32,7 +32,10 @@ fn every_order_of_an_administrator_is_logged_with_its_outcome() {
     for parts in [
         [of_ops, "order=\"take a snapshot\" outcome=\"started\""],
         [of_ops, "order=\"cancel the membership change\" outcome=\"done: committed at "],
-        [of_ops, "outcome=\"not known: the connection ended before, or the node stopped\""],
+        [
+            of_ops,
+            "outcome=\"not known: the connection ended before the reply, or the node stopped\"",
+        ],
         ["principal=client app address=127.0.0.1:", "outcome=\"rejected: "],
     ] {
         eventually(&format!("a line has {parts:?}"), || {

@@ -5,7 +5,7 @@ pub(crate) fn value_in(text: &str, name: &str) -> Option<Vec<u8>> {
     line_of(text, name, " = ").map(bytes_of)
 }
 
-/// Returns what stands after the name of a value and this sign.
+/// Returns the rest of the line that begins with the name of a value and this sign.
 pub(crate) fn line_of<'a>(text: &'a str, name: &str, sign: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(sign))
 }

@@ -23,7 +23,7 @@ const UNRELEASED: &str = "# unreleased";
 /// Stands for a new line in a text.
 const NEWLINE: &str = "¶";
 
-/// As many equal bytes, or more, are written as one number.
+/// The fewest equal bytes that are written as one byte and their number.
 const RUN_MIN: usize = 8;
 
 /// The file of one version of a format, and the lines that it should have.

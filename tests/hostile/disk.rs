@@ -74,8 +74,8 @@ impl Disk {
         if index > self.base() { self.log.get(self.place(index)) } else { None }
     }
 
-    /// Whether the state machine may apply the entry: it is durable, or it is only in memory, which
-    /// the state machine loses with it.
+    /// Whether the state machine may apply the entry: the entry is durable, or a crash loses both
+    /// the entry and the state, because both are only in memory.
     pub(crate) fn may_apply(&self, entry: &Entry, log: &Log) -> bool {
         let (index, may_be_lost) = (entry.id.index, !self.machine_is_durable);
         self.at(index) == Some(entry) || (may_be_lost && log.in_memory(index) == Some(entry))

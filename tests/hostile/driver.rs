@@ -59,7 +59,7 @@ pub(crate) struct Driver {
     sent: VecDeque<Message>,
     round: u64,
     forwarded: (u64, u64),
-    probe_boot: u64,
+    probe_start_id: u64,
     starts: u64,
     /// The covered roles, reject reasons and actions, by name.
     covered: BTreeSet<String>,
@@ -104,7 +104,7 @@ impl Driver {
             sent: VecDeque::new(),
             round: 0,
             forwarded: (0, 0),
-            probe_boot: 0,
+            probe_start_id: 0,
             starts: 0,
             covered: BTreeSet::new(),
             inputs: Vec::new(),
@@ -170,7 +170,7 @@ impl Driver {
     }
 
     fn receive_byzantine_message(&mut self, bytes: &mut Bytes<'_>) {
-        let (round, read_index, start_id) = (self.round, self.forwarded, self.probe_boot);
+        let (round, read_index, start_id) = (self.round, self.forwarded, self.probe_start_id);
         let known = Known { raft: &self.raft, round, read_index, start_id };
         let message = known.message(bytes);
         let impossible = is_impossible(&message, self.config.id);
@@ -524,7 +524,7 @@ impl Driver {
             Body::RequestLogEnd { start_id } => self.forwarded.0 = *start_id,
             Body::BootstrapProbe { seen } => {
                 let own = seen.iter().find(|peer| peer.id == message.from);
-                self.probe_boot = own.map_or(0, |peer| peer.start_id);
+                self.probe_start_id = own.map_or(0, |peer| peer.start_id);
             }
             _ => {}
         }

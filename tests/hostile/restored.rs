@@ -48,7 +48,7 @@ fn restored() -> impl Strategy<Value = Restored> {
 }
 
 /// Every error in a restored state.
-const WRONG: [&str; 17] = [
+const ERRORS: [&str; 17] = [
     "applied is before the snapshot or after last",
     "damaged entries do not ascend from the base, or differ from runs",
     "last exceeds the maximum index",
@@ -72,7 +72,7 @@ const WRONG: [&str; 17] = [
 fn a_node_starts_or_reports_the_error() {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(ChaCha));
-    let (mut started, mut wrong) = (0, BTreeSet::new());
+    let (mut started, mut errors) = (0, BTreeSet::new());
     for _ in 0..100_000 {
         let restored = restored().new_tree(&mut runner).expect("a disk").current();
         match Raft::new(Config::new(NodeId(1)), restored, 0, Instant::ZERO) {
@@ -80,10 +80,10 @@ fn a_node_starts_or_reports_the_error() {
                 raft.assert_invariants();
                 started += 1;
             }
-            Err(StartError::Restored(what)) => _ = wrong.insert(what),
+            Err(StartError::Restored(error)) => _ = errors.insert(error),
             Err(other) => panic!("{other}"),
         }
     }
     assert!(started > 100, "only {started} states were valid");
-    assert!(wrong.iter().eq(&WRONG), "{wrong:?}");
+    assert!(errors.iter().eq(&ERRORS), "{errors:?}");
 }

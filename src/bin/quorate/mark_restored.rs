@@ -71,8 +71,9 @@ pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, Command
 
 const SOLE_VOTER: &str = "\
      nothing was changed: in this copy the node alone is a quorum, so no other member can check \
-     its log. If the cluster has other voters, do not start the node on it, or what they have is \
-     lost: while they have a quorum, empty the directory and replace the node (quorate members \
-     replace); else make a new cluster from the directory of another voter (docs/RECOVERY.md). If \
-     it has none, what the node acknowledged since is lost: start it with quorate serve to go on \
-     without that";
+     its log. If the cluster has other voters, do not start the node on this copy, because entries \
+     that only they have would be lost: while they have a quorum, empty the directory and replace \
+     the node (quorate members replace); otherwise create a new cluster from the directory of \
+     another voter (docs/RECOVERY.md). If there are no other voters, the entries that the node \
+     acknowledged after the copy was made are lost: to go on without them, start the node with \
+     quorate serve";

@@ -21,7 +21,7 @@ pub(crate) struct RecordFlags {
     /// Data directory of the node, which may be running
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Copy only the files that have something of this much time before the recording's end
+    /// Copy only the files with records of this last part of the recording, like 5min
     #[arg(long, value_name = "TIME")]
     last: Option<Span>,
     /// File to write; an existing file is replaced once the copy is complete
@@ -39,7 +39,7 @@ first damaged block. `cargo sim replay` runs in a checkout of quorate (docs/RECO
 1: a block was damaged; the copy lacks it, and what follows it in its file.";
 
 /// The longest time between the first record of a block and its last one, on a node that takes
-/// steps: the block delay of the recorder, and much for a slow machine.
+/// steps: the block delay of the recorder, and a margin for a slow machine.
 const BLOCK_TIME: Duration = Duration::from_secs(5);
 
 /// One open file of the recording. The node may remove it meanwhile, and append to it.

@@ -179,7 +179,7 @@ mod tests {
         };
         assert_eq!(flags.change(SessionBounds::DEFAULT), Ok(expected));
         flags.max = Some(6);
-        let error = flags.change(SessionBounds::DEFAULT).expect_err("fewer than of a principal");
+        let error = flags.change(SessionBounds::DEFAULT).expect_err("fewer than 7");
         assert!(error.text.contains("at most those of all"), "{error:?}");
     }
 }

@@ -94,7 +94,7 @@ settings! {
     /// Size of a log segment file [default: 64MiB]
     #[arg(long, env = "QUORATE_SEGMENT_SIZE", value_name = "SIZE")]
     segment_size: Bytes,
-    /// Record the inputs, without keys and values, in files of this size [default: off]
+    /// Record the inputs, without keys and values, in at most this many bytes [default: off]
     ///
     /// The recording is in the folder `recording` of the data directory.
     #[arg(long, env = "QUORATE_RECORDING_SIZE", value_name = "SIZE")]

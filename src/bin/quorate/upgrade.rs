@@ -100,8 +100,8 @@ impl Versions {
         Ok(Versions { current: report.usage.version, members })
     }
 
-    /// Returns the highest version that all builds have that the leader knows, but at least the
-    /// current one. The leader rejects the raise if it does not know all.
+    /// Returns the highest version that every build has which the leader knows, but at least the
+    /// current one. The leader rejects the raise if it does not know the build of a member.
     fn common(&self) -> MachineVersion {
         let known = self.members.iter().filter_map(|(_, version_max)| *version_max);
         known.reduce(MachineVersion::min).unwrap_or_default().max(self.current)

@@ -91,8 +91,8 @@ impl Client {
     /// is not sent again once it may have been appended.
     ///
     /// # Errors
-    /// Those of [`Client::propose`]; [`ClientError::Unknown`] if the leader steps down or stops, or
-    /// the connection is lost, after the command was sent.
+    /// Those of [`Client::propose`]; [`ClientError::Unknown`] if the leader steps down or stops,
+    /// the connection is lost, or the deadline passes after the command was sent.
     pub async fn propose_at_most_once(
         &self,
         command: &[u8],

@@ -57,7 +57,7 @@ pub(super) struct Dialer {
     pub(super) nodes: Arc<Mutex<Nodes>>,
     /// The node that must be at the other end; none if any node may be.
     pub(super) node: Option<NodeId>,
-    /// The first cluster that a client met which names none.
+    /// The cluster of the first node that replied, if the configuration names no cluster.
     pub(super) met: Arc<OnceLock<ClusterId>>,
 }
 

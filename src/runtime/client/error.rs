@@ -92,10 +92,11 @@ pub enum AttemptError {
         /// The address of the node.
         address: String,
     },
-    /// The session of the request has expired, because its principal opened too many others.
+    /// The session of the request has expired, or its reply was dropped, because the principal
+    /// exceeded one of the [`SessionBounds`](crate::types::SessionBounds), or one was lowered.
     #[error(
-        "the session has expired, because its principal has opened too many others: an \
-        administrator can raise sessions_per_principal_max"
+        "the session has expired: its principal exceeded a bound of client sessions, or a bound \
+        was lowered; an administrator can raise the bounds"
     )]
     SessionExpired,
     /// The window of the session was full until the deadline.

@@ -51,7 +51,8 @@ impl<T: Send + 'static> Lane<T> {
         self.queue_quick(job);
     }
 
-    /// Queues a job that takes less time than waking a thread, and so may run on the caller's.
+    /// Queues a job that takes less time than waking a thread, and so may run on the caller's
+    /// thread.
     pub(super) fn queue_quick(&mut self, job: T) {
         self.runner.count_queued();
         self.queued.push((job, Stopwatch::start()));
@@ -68,7 +69,7 @@ impl<T: Send + 'static> Lane<T> {
         if slow || !self.thread.is_idle() {
             return self.thread.send(std::mem::take(&mut self.queued));
         }
-        // The send fails only once the driver is gone, and then no one needs the events.
+        // The send fails only once the driver is gone, and then nothing needs the events.
         let _ = self.runner.run(&mut self.queued);
     }
 }

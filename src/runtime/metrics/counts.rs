@@ -29,7 +29,8 @@ pub(in crate::runtime) const LANES: [&str; 3] = ["log", "bulk", "machine"];
 /// The shortest interval at which a leader's view of its peers is recorded, in milliseconds.
 const PEERS_INTERVAL_MILLISECONDS: u64 = 50;
 
-/// The metrics of one node. Recording is lock-free except for rare events.
+/// The metrics of one node. Requests, transferred packets and disk operations are counted without a
+/// lock.
 #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "read only with the feature"))]
 #[derive(Debug)]
 pub(in crate::runtime) struct Counts {

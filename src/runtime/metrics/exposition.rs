@@ -276,7 +276,7 @@ impl Families<'_, '_> {
         let help = "Bytes of entries in flight to the peer";
         self.gauges("peer_inflight", help, Some(&Unit::Bytes), inflight)?;
         let suspected = with_progress().map(|(id, peer)| (peer_label(id), peer.suspected.get()));
-        let help = "1 if this leader has not heard from the peer for an election timeout";
+        let help = "1 if this leader has not heard from the peer for the longest election timeout";
         self.gauges("peer_suspected", help, None, suspected)?;
 
         let now = counts.milliseconds();

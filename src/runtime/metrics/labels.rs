@@ -89,7 +89,7 @@ impl<S: Label> CountersByLabel<S> {
 pub(in crate::runtime) enum RequestMetric {
     Proposal,
     Read(ReadLevel),
-    /// Only that of rejected requests.
+    /// Only the counter of rejected requests.
     None,
 }
 

@@ -118,7 +118,7 @@ impl Service {
         stream: Stream,
         frames: ConnectionReader,
     ) -> io::Result<()> {
-        // A forwarded proposal is not forwarded again, which would allow loops.
+        // A forwarded proposal is not forwarded again, because that would allow loops.
         let mut executor = self.executor.clone();
         executor.forwarder = executor.forwarder.filter(|_| !client.caller.rights.forwards);
         let limits = self.limits.of(&client.caller.origin);

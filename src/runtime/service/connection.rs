@@ -191,8 +191,8 @@ impl Connection {
         }
     }
 
-    /// Replies to requests until a write fails. A client that reads nothing delays no end of a
-    /// request, so that the limits count all its unwritten replies.
+    /// Replies to requests until a write fails. A request ends when its reply arrives, even if the
+    /// client reads nothing, because the limits must count every unwritten reply.
     async fn reply(
         &self,
         write: impl AsyncWrite + Unpin,

@@ -236,8 +236,8 @@ impl Rights {
         }
     }
 
-    /// Writes the client into its proposal. A node has written its clients into what it forwards;
-    /// without certificates it proves no client.
+    /// Writes the name of the client into its proposal. A forwarded proposal has the name of its
+    /// client already; without certificates that name is not proven, and is removed.
     pub(super) fn stamp(&self, request: RequestBody) -> RequestBody {
         match (request, &self.principal) {
             (RequestBody::Propose { acknowledge, command }, principal) => {

@@ -227,7 +227,7 @@ fn each_role_may_send_its_own_requests() {
     let client = allowed_requests(Principal::client("app"), true);
     assert_eq!(client, [propose(1), read(), RequestBody::Report]);
     let admin = allowed_requests(Principal::admin("ops"), true);
-    assert_eq!(admin, all_requests()[..9], "all but to speak for another");
+    assert_eq!(admin, all_requests()[..9], "all but a forwarded proposal");
     assert_eq!(allowed_requests(None, false), all_requests()[..9], "without certificates");
 }
 

@@ -36,11 +36,11 @@ pub(in crate::runtime) struct ConnectionRegistry {
 /// The places of connections, each with its own limit, so that none can take those of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtime) enum PlaceKind {
-    /// For the packets of this node.
+    /// For the packets of the given peer.
     Peer(NodeId),
     /// For the requests of clients.
     Client,
-    /// For the requests of administrators, and of nodes on behalf of their own clients.
+    /// For the requests of administrators and nodes. Nodes request reports and forward proposals.
     Reserved,
 }
 
@@ -54,7 +54,7 @@ struct Open {
 /// One open inbound connection.
 #[derive(Debug)]
 struct InboundConnection {
-    /// The node at the other end; none if it is a client.
+    /// The peer that sends packets; none on a connection for requests.
     node: Option<NodeId>,
     /// Whether the place is one of [`PlaceKind::Reserved`].
     reserved: bool,

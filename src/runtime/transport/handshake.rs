@@ -275,8 +275,8 @@ impl ConnectionReader {
     }
 }
 
-/// The answer to a TLS handshake of an end that does not use TLS: a fatal alert of TLS,
-/// `unexpected_message`, by which the other end recognizes why it failed.
+/// The answer of an end without TLS to a TLS handshake: the fatal alert `unexpected_message`, by
+/// which the other end recognizes why the handshake failed.
 pub(super) const NO_TLS_ALERT: [u8; 7] = [ALERT, 3, 3, 0, 2, 2, 10];
 
 /// The first byte of TLS records: of an alert, and of a message of the handshake (RFC 8446 §5.1).

@@ -62,9 +62,9 @@ impl PeerConnection {
                     let reason = ConnectionRejectReason::of(&error);
                     let is_new = reason != std::mem::replace(&mut last_reason, reason);
                     if is_new && reason.is_some_and(ConnectionRejectReason::needs_operator) {
-                        warn!(%peer, %address, lane, %error, "the peer cannot be connected");
+                        warn!(%peer, %address, lane, %error, "cannot connect to the peer");
                     } else if connected || was_connected {
-                        info!(%peer, %address, lane, %error, "connection lost");
+                        info!(%peer, %address, lane, %error, "no connection to the peer");
                     } else {
                         debug!(%peer, %address, lane, %error, "cannot connect");
                     }

@@ -84,7 +84,8 @@ impl DirectoryReport {
         None
     }
 
-    /// Returns the content that a start would recover, or what is certain if it would not.
+    /// Returns the content that a start would recover; if no start is possible, the content that is
+    /// certain.
     fn opened(&self) -> &OpenedStorage {
         let repairable = self.inspection.repairable.as_ref().filter(|_| self.repairable.is_some());
         repairable.unwrap_or(&self.inspection.opened)

@@ -54,17 +54,17 @@ On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down 
 signal ends the process at once, without loss of acknowledged data. On SIGHUP the node reloads its
 certificates.";
 
-/// Runs the node; `matches` holds which flags come from the command line and which from the
+/// Runs the node; `matches` distinguishes the flags of the command line from variables of the
 /// environment.
 pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, CommandError> {
     let settings = flags.settings.without_overridden_variables(matches);
     let (settings, sources) = settings.with_file(flags.config.as_deref())?;
     log_to_stderr(settings.log.unwrap_or_default());
     let config = server_config::server_config(&settings, &sources)?;
-    // The driver and the connections share one thread: what they pass to one another then wakes no
-    // thread, and what arrives together is handled together. Handshakes of unauthenticated peers
-    // need so much computation that they may not delay the driver; but a busy-polling thread would
-    // keep waking others.
+    // The driver and the connections share one thread: then no request between them wakes a thread,
+    // and requests that arrive together are handled together. With certificates the runtime has
+    // several threads, because the computation of a handshake must not delay the driver; but a
+    // busy-polling thread would keep waking the others.
     let has_handshakes = config.tls.is_some() && config.busy_poll_max.is_zero();
     let runtime = match has_handshakes {
         true => Runtime::new(),
