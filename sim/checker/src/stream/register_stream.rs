@@ -136,7 +136,7 @@ impl RegisterStream {
     }
 
     pub(crate) fn remove_reader(&mut self, id: OpId) {
-        if let Some(place) = self.readers.iter().position(|(readers, _)| *readers == id) {
+        if let Some(place) = self.readers.iter().position(|(reader, _)| *reader == id) {
             self.readers.remove(place);
         }
     }
