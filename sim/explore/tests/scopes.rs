@@ -36,7 +36,7 @@ fn crashes() {
 #[test]
 fn stickiness() {
     let Reached { terms, .. } = reached("stickiness");
-    assert_eq!(terms, 2, "another leader is elected once the first is not fresh");
+    assert_eq!(terms, 2, "another leader is elected once the first one was silent");
 }
 
 #[test]
