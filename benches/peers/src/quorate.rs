@@ -19,7 +19,7 @@ struct Node {
     applied: Index,
 }
 
-/// The network between the nodes, and what the driver counts.
+/// The network between the nodes, and the driver's counters.
 struct World {
     /// The messages that have arrived at each node.
     inboxes: Vec<Vec<Input>>,
