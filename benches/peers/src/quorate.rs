@@ -57,7 +57,7 @@ impl Nodes {
     }
 
     /// Delivers messages until none is in flight: each node in turn takes all that have arrived,
-    /// then flushes its disk and applies what is committed.
+    /// then flushes its disk and applies the committed entries.
     fn settle(&mut self) {
         let world = &mut self.world;
         let mut is_idle = false;

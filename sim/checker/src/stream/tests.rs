@@ -57,7 +57,7 @@ fn register(random: &mut Random, with: Workload) -> Made {
             RegisterOp::Write(_) => RegisterRet::Written,
             RegisterOp::Cas { .. } => RegisterRet::Swapped(swapped),
         };
-        *state = model.step(state, op, Some(&ret)).expect("it returns what it has");
+        *state = model.step(state, op, Some(&ret)).expect("the result is the right one");
         ret
     });
     let changed = [0.0, 0.2][random.random_range(0..2)];
@@ -247,7 +247,7 @@ fn map(random: &mut Random, model: &Kv, workload: MapWorkload) -> History<KvOp, 
             KvCall::Cas { from, .. } if from == now => KvRet::Swapped(true),
             KvCall::Cas { .. } => KvRet::Value(now),
         };
-        *state = model.step(state, op, Some(&ret)).expect("it returns what it has");
+        *state = model.step(state, op, Some(&ret)).expect("the result is the right one");
         ret
     });
     let changed = [0.0, 0.2][random.random_range(0..2)];

@@ -121,7 +121,8 @@ impl Cluster {
         true
     }
 
-    /// A leader commits what a quorum has acknowledged, if its last entry is of its term.
+    /// A leader commits the entries that a quorum has acknowledged, if the last of them is of its
+    /// term.
     pub(crate) fn commit(&mut self, place: usize) -> bool {
         let node = &self.nodes[place];
         let Some(leader) = node.leader() else { return false };

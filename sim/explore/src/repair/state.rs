@@ -1,4 +1,4 @@
-//! The abstract state of a cluster: what each node has on its disk and in memory, as small values.
+//! The abstract state of a cluster: the disk and the memory of each node, as small values.
 
 use crate::repair::omissions::Omission;
 
@@ -107,7 +107,7 @@ pub(crate) struct Leader {
     pub(crate) requests: [u8; NODES_MAX],
 }
 
-/// An older copy of what a node has on its disk.
+/// An older copy of a node's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct OldDisk {
     pub(crate) term: u8,
