@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::history::{EventIndex, Subhistory};
 use crate::value::{Value, ValueId};
 
-/// The write that an operation may do. Its result is ignored, because it may be unknown.
+/// The write that an operation may make. Its result is ignored, because it may be unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueWrite {
     /// The operation may set the value to this.

@@ -46,8 +46,7 @@ struct Texts<'a> {
     repeats: Repeats,
     init: &'a Value,
     data: &'a [Value],
-    /// For each first cluster, which is one with which a text that was read begins: the longest
-    /// such text.
+    /// For each first cluster, with which a text that was read begins: the longest such text.
     longest: Vec<Option<Longest<'a>>>,
     /// Whether a text that was read begins with one that was both written and appended.
     begins_ambiguously: bool,
