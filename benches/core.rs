@@ -1,4 +1,4 @@
-//! CPU time of one committed entry: three nodes in memory, over a network and disks that take no
+//! CPU time of one committed entry: three nodes in memory, with a network and disks that take no
 //! time, compared with a floor, which does the same copies and counts without a protocol.
 //!
 //! The third side is the same three nodes with a recorder each, whose blocks are dropped.
@@ -170,8 +170,8 @@ impl Commit for Cluster {
     }
 }
 
-/// The work of any replication: three logs with a copy of each command, a count of each log's
-/// length, and the second largest of the three counts as the commit index.
+/// The work of any replication: three logs with a copy of each command, the length of each log, and
+/// the second largest of the three lengths as the commit index.
 #[derive(Default)]
 struct Floor {
     logs: [Vec<Box<[u8]>>; 3],

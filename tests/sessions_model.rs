@@ -94,7 +94,7 @@ fn cases() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, cases: 600, ..ProptestConfig::default() }
 }
 
-/// One random operation. Picks are relative to the choices at the time.
+/// One random operation. A [`Pick`] selects one of the choices that exist when it is carried out.
 #[derive(Clone, Debug)]
 enum Operation {
     Noop,

@@ -11,8 +11,8 @@
 //! their entries are hashed meanwhile, as with requests that arrive at any time. A flush then has
 //! half as many entries.
 //!
-//! Two limits are printed. The *bare* one is a single thread that does nothing between two syncs:
-//! the limit of the disk. The *handed* one receives each flush from another thread over the same
+//! Two limits are printed. The *bare* one is a single thread that only writes and syncs: the limit
+//! of the disk. The *handed* one receives each flush from another thread over the same
 //! channels and replies to it: the limit of two threads and the disk. The store's part is the rest:
 //! hashes, chains, headers, checksums, and the index. Each thread polls for the other's message for
 //! a while before it sleeps, so that no wake-up delays a flush.

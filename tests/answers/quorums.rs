@@ -66,8 +66,8 @@ fn etcds_quorum_tables_have_the_expected_results() {
     }
 }
 
-/// Evaluates the case as it is, with its halves swapped, and joined with itself: all results are
-/// equal.
+/// Evaluates the case as it is, and once more: a joint membership with its halves swapped, a simple
+/// one joined with itself. Both results are equal.
 fn count(case: &Case) -> Verdict {
     let ids = |list: &[u64]| list.iter().copied().map(NodeId).collect::<Vec<_>>();
     let (incoming, outgoing) = (ids(&case.incoming), case.outgoing.as_deref().map(ids));

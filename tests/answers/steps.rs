@@ -1,4 +1,4 @@
-//! Generated cases of one append request and one vote request to a node just restarted.
+//! Generated cases of one append request, or one vote request, to a node that has just restarted.
 
 use serde::Deserialize;
 

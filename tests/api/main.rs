@@ -1,8 +1,8 @@
-//! The public API of each library, one line per item, with how stable it is.
+//! The public API of each library, one line per item, with the item's stability.
 //!
 //! The lines are in `tests/data/api`. A changed line is a changed promise to users: the test shows
-//! the difference and the command that accepts it. How stable an item is stands in the section
-//! "Stability" on the front page of its library.
+//! the difference and the command that accepts it. The section "Stability" on the front page of a
+//! library states how stable its items are.
 
 mod lines;
 mod resolve;

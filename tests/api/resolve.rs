@@ -7,7 +7,7 @@ use crate::tree::Tree;
 /// An item: its module and its name there.
 pub(crate) type Target = (usize, String);
 
-/// More imports of imports than any path has.
+/// The most imports through which a path is followed; no path of the libraries needs as many.
 const DEPTH_MAX: usize = 20;
 
 impl Tree {

@@ -32,8 +32,8 @@ impl Stability {
         Stability { marks }
     }
 
-    /// Returns the lines with their marks, and an error for each item without one, each mark for no
-    /// item, and each stable item that shows one that is not.
+    /// Returns the lines with their marks, and an error for each item without a mark, each mark
+    /// without an item, and each stable item that shows a type that is not stable.
     pub(crate) fn marked(&self, lines: &BTreeSet<Line>, tree: &Tree) -> (Vec<String>, Vec<String>) {
         let mut errors = Vec::new();
         let mut used: BTreeSet<&str> = BTreeSet::new();
@@ -67,8 +67,8 @@ impl Stability {
     }
 }
 
-/// An error for each stable item whose line names a type that is not stable. A name that types of
-/// different marks have says nothing.
+/// An error for each stable item whose line names a type that is not stable. A name that a stable
+/// type has, too, is no error.
 fn shown_by_stable(marked: &[(&str, &Line)]) -> Vec<String> {
     let mut marks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (mark, line) in marked {
@@ -91,8 +91,8 @@ fn shown_by_stable(marked: &[(&str, &Line)]) -> Vec<String> {
     errors
 }
 
-/// The names in a line that may be those of types: no part of a longer path, which is that of an
-/// associated type or of another library, and no name that the line itself binds.
+/// The names in a line that may be those of types. Left out are names after `::`, which are of
+/// associated types or of other libraries, and names that the line itself binds.
 fn types_in(text: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for (place, word) in words(text) {

@@ -20,7 +20,7 @@ pub(crate) struct Module {
     pub(crate) children: BTreeMap<String, Child>,
     pub(crate) items: Vec<Item>,
     pub(crate) imports: Vec<Import>,
-    /// The text of the file, without what [`Module::text`] needs not.
+    /// The text of the file that contains the module.
     source: String,
 }
 

@@ -116,7 +116,7 @@ fn machine(payloads: Vec<Payload>) -> Machine<Notes> {
     machine
 }
 
-/// Registers two sessions and executes `count` commands, some of them a second time.
+/// Registers a session for each proposer and executes `count` commands, some of them a second time.
 fn payloads(count: u64) -> Vec<Payload> {
     let register = |nonce| Request::Register { nonce: Nonce(nonce), limits: Default::default() };
     let mut payloads = vec![Payload::Noop];

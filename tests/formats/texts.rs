@@ -48,7 +48,7 @@ const SETTINGS: [&str; 14] = [
     "faults loss crash",
 ];
 
-/// Operations of a plan, of every verb with all that it takes.
+/// Operations of a plan: every verb, with all its arguments.
 const OPERATIONS: [&str; 42] = [
     "crash n1",
     "crash leader keep=part for 90ms",
@@ -119,7 +119,7 @@ fn the_fixtures_of_scenarios_are_written_and_read() {
     };
     let mut fixtures = Fixtures::of("scenario", 1);
     for row in ROWS {
-        // The form of a setting: its name, and what follows.
+        // The form of a setting: its name and its arguments.
         let form = format!("{} {}", row.name, row.arguments);
         fixtures.text(&format!("setting-{}", row.name.replace(' ', "-")), &form, |kept| {
             assert_eq!(kept, form);

@@ -31,7 +31,7 @@ pub(crate) struct NetworkFaults {
     pub(crate) isolated: Option<&'static str>,
     /// The node that receives but does not send to other nodes.
     pub(crate) outbound_blocked: Option<&'static str>,
-    /// The probability that a message is lost.
+    /// The probability that a message to a node is lost.
     pub(crate) lost: f64,
     /// The probability that a message is duplicated.
     pub(crate) duplicated: f64,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use quorate::machine::{Nonce, Outcome, Proposer, Request, Sequence, SessionId, SessionLimits};
 use quorate::types::{Entry, Index, MachineRejectReason, MachineVersion, Payload, SessionBounds};
 
-/// Returns the reply by the rules of this version: later ones than 0 show it.
+/// Returns the reply to `command`, after `before` other commands, by the rules of `version`. From
+/// version 1 on, the reply begins with the version.
 pub(crate) fn reply_of(version: u32, before: usize, command: &[u8]) -> Vec<u8> {
     let version = if version == 0 { String::new() } else { format!("v{version}:") };
     [version.as_bytes(), before.to_string().as_bytes(), command].concat()
@@ -46,7 +47,7 @@ struct ModelSession<'a> {
     owner: Proposer<'a>,
     nonce: Nonce,
     limits: SessionLimits,
-    /// The last entry that used it.
+    /// The last entry that used the session.
     used: Index,
     floor: Sequence,
     is_open: bool,

@@ -5,9 +5,9 @@ use quorate::types::{Address, Change, Incarnation, Member, Membership, NodeId, P
 
 use super::settings::{duration, node, nodes, pair, switch, whole};
 
-/// Reads `+n4 -n3 ?n5 ~n2 casting=n1 n2@host:1 n2!200`, the syntax in which traces print a change:
-/// a voter, a removed member, a learner, a suspended voter, the casting vote, an address and a
-/// priority. `nothing` is the empty change.
+/// Reads `+n4 -n3 ?n5 ~n2 casting=n1 n2@host:1 n2#22 n2!200`, the syntax in which traces print a
+/// change: a voter, a removed member, a learner, a suspended voter, the casting vote, an address, a
+/// disk's incarnation and a priority. `nothing` is the empty change.
 pub(crate) fn change(words: &[&str]) -> Result<Change, String> {
     words.iter().try_fold(Change::new(), |change, word| with_edit(change, word))
 }
@@ -35,7 +35,8 @@ fn with_edit(change: Change, word: &str) -> Result<Change, String> {
         "?" => Ok(change.learner(node(id)?)),
         "~" => Ok(change.suspend(node(id)?)),
         _ => Err(format!(
-            "`{word}` is not a membership edit: write +n4, -n3, ?n5, ~n2, casting=n1, n2@a or n2!9"
+            "`{word}` is not a membership edit: write +n4, -n3, ?n5, ~n2, casting=n1, n2@a, n2#2 \
+             or n2!9"
         )),
     }
 }
@@ -61,7 +62,8 @@ pub(crate) struct InitialMembership {
     casting: Option<NodeId>,
     priorities: Vec<(NodeId, u8)>,
     addresses: Vec<(NodeId, Address)>,
-    /// Every member's disk has its node's number as incarnation, and the membership names it.
+    /// Whether every disk has its node's number as incarnation, and the membership names the disks
+    /// of its voters.
     pub(crate) named: bool,
 }
 
@@ -71,8 +73,8 @@ impl InitialMembership {
         InitialMembership { voters, ..InitialMembership::default() }
     }
 
-    /// Reads `learners=n4`, `casting=n1`, `priorities=n1!200,n2!150` or `addresses=n1@a`; returns
-    /// false for any other key.
+    /// Reads `learners=n4`, `casting=n1`, `named=on`, `priorities=n1!200,n2!150` or
+    /// `addresses=n1@a`; returns false for any other key.
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
         let split = |word: &str, at| {
             let wrong = || format!("`{word}` is not of the form n1{at}value");

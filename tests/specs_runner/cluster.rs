@@ -347,7 +347,7 @@ impl Cluster {
 
     // Inputs and actions.
 
-    /// Passes an input to a node, then those that its disk and state machine complete at once.
+    /// Passes an input to a node, then those for work that its disk and machine complete at once.
     fn give(&mut self, id: NodeId, input: Input) -> Result<(), String> {
         let mut inputs = VecDeque::from([input]);
         let mut asked_for = true;
@@ -369,7 +369,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Carries out the actions of one step; inputs that complete at once join `inputs`.
+    /// Carries out the actions of one step; inputs for work that is done at once join `inputs`.
     fn carry_out_actions(
         &mut self,
         id: NodeId,

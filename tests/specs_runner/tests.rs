@@ -80,7 +80,7 @@ fn rewriting_changes_only_the_output() {
     let rewritten = script.rewritten(&printed);
     let expected = format!("{HEADER}> cluster 3\n\n# Next.\n> status n1\nnew\n\n> log n1\n");
     assert_eq!(rewritten, expected);
-    let again = Script::parse(&rewritten).expect("what is written can be read");
+    let again = Script::parse(&rewritten).expect("the rewritten script can be read");
     assert_eq!(again.rewritten(&printed), rewritten);
 }
 

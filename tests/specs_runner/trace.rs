@@ -9,9 +9,9 @@ use super::node::Node;
 /// The kind of a line; the commands `show` and `hide` select kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Timeouts and requested campaigns.
+    /// Timeouts, requested campaigns, and the inputs of no other kind.
     Clock,
-    /// Changes of role, term or leader.
+    /// Changes of role, term or leader, and of the certainty of a log.
     Roles,
     /// Client requests and their outcomes.
     Client,
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Heartbeats,
     /// Messages that a node rejected.
     Rejections,
-    /// Writes, flushes, fetches and snapshots.
+    /// Writes, flushes, fetches, damage, repairs and snapshots.
     Disk,
     /// Entries and snapshots for the state machine.
     Apply,

@@ -81,7 +81,7 @@ fn nondeterministic(source: &Source) -> Vec<Finding> {
     found
 }
 
-/// Every `select!` of the adapter that polls its branches in random order, which would make two
+/// Every `select!` of the runtime that polls its branches in random order, which would make two
 /// runs of a seed on simulated sockets differ.
 fn random_selects(source: &Source) -> Vec<Finding> {
     const CALL: &str = "select! {";

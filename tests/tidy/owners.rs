@@ -43,7 +43,7 @@ fn impls(source: &Source) -> Vec<Impl<'_>> {
     found
 }
 
-/// The text without what stands between `<` and `>`.
+/// The text outside of `<` and `>`.
 fn without_generics(text: &str) -> String {
     let mut depth = 0;
     let mut before = ' ';

@@ -1,8 +1,8 @@
 //! Throughput and latency of a replicated map on quorate and on etcd, under one load generator:
-//! three processes each on loopback and on one disk, both synchronous, every client with one
-//! request outstanding, in alternating rounds. While one system is measured, the processes of the
-//! other one are paused, because etcd's processes use a sixth of two processors for a while even
-//! without requests.
+//! three processes of each on loopback, with their data on one disk. Both systems sync writes
+//! before they answer, and every client has one request outstanding. The systems are measured
+//! alternately. While one is measured, the processes of the other one are paused, because etcd's
+//! processes use a sixth of two processors for a while even without requests.
 
 mod cluster;
 mod etcd;

@@ -1,5 +1,5 @@
-//! The work of any replication: logs with a copy of each command, a count of each log's length, and
-//! the middle one of these counts as the commit index.
+//! The work of any replication: logs with a copy of each command, the length of each log, and the
+//! median of these lengths as the commit index.
 
 use std::collections::VecDeque;
 

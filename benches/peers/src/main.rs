@@ -1,5 +1,5 @@
 //! CPU time, instructions, allocations and messages of one committed entry: quorate's core, those
-//! of other libraries, and a floor. Every system runs its nodes in memory, on one thread, over a
+//! of other libraries, and a floor. Every system runs its nodes in memory, on one thread, with a
 //! network and disks that take no time. All systems are measured alternately.
 
 mod floor;
@@ -69,22 +69,22 @@ const LOADS: [(&str, usize, usize); 3] = [
 #[derive(Parser)]
 #[command(about = "The cores of consensus libraries, measured side by side")]
 struct Args {
-    /// The rounds of which each time is the median.
+    /// The number of rounds; each time is the median of all rounds.
     #[arg(long, default_value_t = 11)]
     rounds: usize,
-    /// Leaves out what needs valgrind: instructions and allocations.
+    /// Leaves out instructions and allocations, which need valgrind.
     #[arg(long)]
     times_only: bool,
-    /// Measures this system alone, once: one line with nanoseconds and messages for each entry.
+    /// Measures this system alone, once, and prints one line: nanoseconds and messages per entry.
     #[arg(long)]
     system: Option<System>,
     /// The number of nodes of that system.
     #[arg(long, default_value_t = 3)]
     nodes: usize,
-    /// The commands proposed to that system at a time.
+    /// The number of commands proposed to that system at a time.
     #[arg(long, default_value_t = 1)]
     batch: usize,
-    /// The entries committed by that system.
+    /// The number of entries measured on that system.
     #[arg(long, default_value_t = 20_000)]
     entries: usize,
 }

@@ -19,7 +19,7 @@ struct Node {
     applied: Index,
 }
 
-/// The network between the nodes, and what the driver counts.
+/// The network between the nodes, and the driver's counters.
 struct World {
     /// The messages that have arrived at each node.
     inboxes: Vec<Vec<Input>>,
@@ -57,7 +57,7 @@ impl Nodes {
     }
 
     /// Delivers messages until none is in flight: each node in turn takes all that have arrived,
-    /// then flushes its disk and applies what is committed.
+    /// then flushes its disk and applies the committed entries.
     fn settle(&mut self) {
         let world = &mut self.world;
         let mut is_idle = false;

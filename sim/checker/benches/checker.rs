@@ -289,7 +289,7 @@ fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
     history(&mut random(3), shape, kv.init(), ask, |state, op| {
         let now = state.get(&op.key).copied().unwrap_or(kv.init);
         let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
-        *state = kv.step(state, op, Some(&ret)).expect("it returns what it has");
+        *state = kv.step(state, op, Some(&ret)).expect("the result is the right one");
         ret
     })
 }

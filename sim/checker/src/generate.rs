@@ -22,8 +22,8 @@ pub struct Shape {
     pub unknown: f64,
     /// The probability that an operation fails: it has no effect, and its client knows.
     pub failed: f64,
-    /// The probability that a selected client takes its next step. With small values all clients
-    /// invoke before any of them returns.
+    /// The probability that a selected client with a pending operation takes its next step. With
+    /// small values all clients invoke before any of them returns.
     pub eager: f64,
 }
 

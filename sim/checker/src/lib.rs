@@ -59,7 +59,7 @@
 //! |---|---|---|
 //! | stable | `check`, `verdict`, `budget`, `hints` | a check and its result |
 //! | stable | `history`, `stream`, `formats` | histories, complete or not, in files |
-//! | stable | `model`, `models`, `value` | what a history is checked against |
+//! | stable | `model`, `models`, `value` | sequential specifications |
 //! | unstable | `explain`, `search`, `generate` | a closer look |
 //! | unstable | `order`, `relaxed` | other conditions than linearizability |
 //! | internal | `brute_force` | the slow checker without optimizations |

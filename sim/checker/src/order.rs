@@ -33,7 +33,8 @@ pub enum OrderRule {
     /// The order contains every operation that returned. It may lack operations with unknown
     /// outcomes.
     Complete,
-    /// No operation comes after one that was invoked after its response (real-time order).
+    /// If one operation returned before another was invoked, it comes before the other (real-time
+    /// order).
     RealTime,
     /// Every operation can return its result in the state before it.
     Legal,
@@ -104,7 +105,7 @@ pub fn check<M: Model>(
     }
 }
 
-/// Records the operations that the order contained so far.
+/// The operations that the order has contained so far.
 struct OrderedOperations {
     ordered: Vec<bool>,
 }

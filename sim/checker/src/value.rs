@@ -24,8 +24,8 @@ pub enum Value {
 }
 
 impl Value {
-    /// Returns the text to which an append adds: empty for [`Value::Null`], the displayed form of
-    /// other values.
+    /// Returns the text to which an append adds: empty for [`Value::Null`], the text of a
+    /// [`Value::Text`], and the displayed form of other values.
     pub(crate) fn text(&self) -> Cow<'_, str> {
         match self {
             Value::Null => Cow::Borrowed(""),

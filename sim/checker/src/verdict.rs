@@ -27,7 +27,7 @@ pub struct Counterexample {
     pub minimal: bool,
 }
 
-/// The resource that a check exhausted, and how far the check had come.
+/// The resource that a check exhausted, and the progress of the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetExhausted {
     /// The resource that was exhausted.

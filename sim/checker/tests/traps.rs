@@ -197,7 +197,7 @@ fn hundreds_of_operations_may_be_pending() {
 }
 
 /// Returns a history in which all clients enqueue, and then dequeue in the order that a search
-/// finds last.
+/// finds last. The last dequeue returns a value that was never enqueued.
 fn hard_queue(count: u32) -> History<QueueOp, ValueId> {
     let mut operations = Vec::new();
     for number in 0..count {
@@ -291,7 +291,7 @@ fn appended_texts_count_as_memory() {
         let (client, invoked) = (Client(now), EventIndex(now));
         operations.push(Operation { client, op: KvOp { key, call }, invoked, outcome });
     };
-    // Each of them is read, but in no order of the appends.
+    // The read returns each of them, but begins with a text that was never appended.
     let mut read = "z".to_owned();
     for (now, letter) in (0..).zip("aabcdefghijklmn".chars()) {
         let more = letter.to_string().repeat(1000);

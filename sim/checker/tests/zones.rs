@@ -229,7 +229,7 @@ fn appends(random: &mut Random, kv: &Kv, texts: &[&str]) -> History<KvOp, KvRet>
         let now = state.get(&op.key).copied().unwrap_or(kv.init);
         seen.push(now);
         let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
-        *state = kv.step(state, op, Some(&ret)).expect("it returns what it has");
+        *state = kv.step(state, op, Some(&ret)).expect("the result is the right one");
         ret
     });
     let changed = [0.0, 0.15][random.random_range(0..2)];

@@ -9,8 +9,9 @@ pub(crate) enum Move {
     Repeat(u32),
     /// The clock of the node is at its deadline, and the node is stepped.
     Timeout,
-    /// The clock of the node advances by one election timeout or one step, without a step of the
-    /// node.
+    /// The clock of the node advances, without a step of the node, by one election timeout. With
+    /// leases all clocks advance by half of one, with last survivors by
+    /// [`SURVIVOR_STEP`](crate::scope::SURVIVOR_STEP).
     TimePasses,
     /// The node, which was down, starts again.
     Start,

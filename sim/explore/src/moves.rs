@@ -214,8 +214,8 @@ impl Moves {
         Ok(reached)
     }
 
-    /// Returns the delivery of a message that takes no time: with last survivors, a heartbeat and
-    /// its replies.
+    /// Returns the delivery of a message that takes no time, if one is in flight: with last
+    /// survivors, of a heartbeat, a reply to one, or `TakeoverAllowed`.
     pub(crate) fn immediate_delivery(&self, world: &World) -> Option<Event> {
         let takes_none = |message: &u32| {
             let body = &self.network.get(*message).body;

@@ -2,7 +2,8 @@
 //!
 //! Time is abstract. Every node has its own clock, which advances in only two events: to the node's
 //! deadline, and by one election timeout. An instant is kept as a number of election timeouts in
-//! the past or in the future.
+//! the past or in the future. In scopes with leases or with last survivors the second event is
+//! another span, and an instant is kept in its units.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -314,7 +315,8 @@ fn parts(write: &Write) -> usize {
 
 /// Returns the node with its clock at the origin, and every instant rounded to a whole number of
 /// election timeouts from the origin, unless it is less than one timeout in the future. With leases
-/// an instant is rounded to the nearest half timeout, because heartbeats take no time.
+/// an instant is rounded to the nearest half timeout, because heartbeats take no time. Also returns
+/// the number that the last durable write had: later writes are renumbered from it.
 fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
     let timeout = u64::try_from(ELECTION_TIMEOUT.as_nanos())
         .expect("an election timeout fits u64 nanoseconds");

@@ -8,8 +8,8 @@ pub(crate) fn is_quorum(membership: &Membership, set: &[NodeId]) -> bool {
         && (membership.outgoing().is_empty() || is_majority(membership.outgoing(), set))
 }
 
-/// Returns true if `set` contains a majority of the voters V: more than half of them, or exactly
-/// half including the casting vote.
+/// Returns true if `set` contains a majority of the voters: more than half of them, or exactly half
+/// including the holder of the casting vote.
 fn is_majority(voters: &Voters, set: &[NodeId]) -> bool {
     let twice = 2 * voters.iter().filter(|voter| set.contains(voter)).count();
     let casting = voters.casting().is_some_and(|holder| set.contains(&holder));

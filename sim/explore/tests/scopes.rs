@@ -1,5 +1,5 @@
-//! Every scope is exhausted within its short bounds, reaches what it exercises, and has no
-//! violation. With a planted bug, the test of its scope fails with a shortest trace.
+//! Every scope is exhausted within its short bounds, reaches the states that it exercises, and has
+//! no violation. With a planted bug, the test of its scope fails with a shortest trace.
 
 use quorate_explore::explore::{Reached, Report, Verdict, explore};
 use quorate_explore::scopes;
@@ -36,7 +36,7 @@ fn crashes() {
 #[test]
 fn stickiness() {
     let Reached { terms, .. } = reached("stickiness");
-    assert_eq!(terms, 2, "another leader is elected once the first is not fresh");
+    assert_eq!(terms, 2, "another leader is elected once the first one was silent");
 }
 
 #[test]

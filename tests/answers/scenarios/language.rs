@@ -1,5 +1,5 @@
-//! The scenario language: operations and expectations that the sample does not use work, too, and
-//! every expectation can fail.
+//! The scenario language: operations and expectations that no scenario of `tests/data` uses work,
+//! too, and every expectation can fail.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -31,12 +31,13 @@ fn tighten(config: &mut Config) {
 pub(crate) struct Play {
     cluster: Cluster,
     /// The nodes whose election timeout the scenario sets.
-    patience: BTreeMap<NodeId, Patience>,
+    timeouts: BTreeMap<NodeId, FixedTimeout>,
 }
 
-/// A node that campaigns after a fixed number of ticks instead of a random one. The player ignores
-/// the random deadline of the node, and passes `Campaign` once the ticks have passed.
-struct Patience {
+/// The election timeout of a node that campaigns after a fixed number of ticks instead of a random
+/// one. The player ignores the random deadline of the node, and passes `Campaign` once the ticks
+/// have passed.
+struct FixedTimeout {
     ticks: u32,
     /// The node's current deadline, and the ticks since it was set. A new deadline means that the
     /// node heard from its leader, or campaigned.
@@ -62,11 +63,11 @@ impl Play {
             let restored = restored(configured, scenario.persisted.get(&id.0));
             cluster.add(config, restored);
         }
-        let patience = |(&id, &ticks): (&u64, &u32)| {
-            let patience = Patience { ticks, deadline: None, waited: 0 };
-            (NodeId(id), patience)
+        let timeout = |(&id, &ticks): (&u64, &u32)| {
+            let timeout = FixedTimeout { ticks, deadline: None, waited: 0 };
+            (NodeId(id), timeout)
         };
-        Play { cluster, patience: scenario.config.timeout.iter().map(patience).collect() }
+        Play { cluster, timeouts: scenario.config.timeout.iter().map(timeout).collect() }
     }
 
     /// The number of fetches from the nodes' disks.
@@ -135,18 +136,18 @@ impl Play {
             if !node.is_up() {
                 continue;
             }
-            match self.patience.get_mut(&id).filter(|_| !node.leads()) {
+            match self.timeouts.get_mut(&id).filter(|_| !node.leads()) {
                 None => node.advance(TICK),
-                Some(patience) => {
+                Some(timeout) => {
                     node.oversleep(TICK);
-                    if patience.deadline != node.deadline() {
-                        patience.deadline = node.deadline();
-                        patience.waited = 0;
+                    if timeout.deadline != node.deadline() {
+                        timeout.deadline = node.deadline();
+                        timeout.waited = 0;
                     }
-                    patience.waited += 1;
-                    if patience.waited >= patience.ticks {
+                    timeout.waited += 1;
+                    if timeout.waited >= timeout.ticks {
                         node.input(Input::Campaign);
-                        patience.deadline = None;
+                        timeout.deadline = None;
                     }
                 }
             }

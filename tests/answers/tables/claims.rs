@@ -38,8 +38,8 @@ fn claim(case: &Value) -> Verdict {
     Verdict::Passed
 }
 
-/// One of two voters has failed, and an entry waits for it: once both halves have acknowledged the
-/// change that removes it, the remaining voter alone commits the entry.
+/// Two of three voters are removed, and an entry is proposed meanwhile: once both halves have
+/// acknowledged the joint membership, the remaining voter alone commits the entry.
 fn commit_after_remove() {
     let mut cluster = Cluster::new(3);
     cluster.elect(ONE);
@@ -79,12 +79,12 @@ fn leader_heartbeat() {
     let mut leader = in_role(RoleName::Leader, 1, &[]);
     leader.advance(TICK);
     let sent = leader.take_sent();
-    let beats: Vec<NodeId> = sent
+    let receivers: Vec<NodeId> = sent
         .iter()
         .filter(|message| message.body.kind() == MessageKind::Heartbeat)
         .map(|message| message.to)
         .collect();
-    assert_eq!(beats, PEERS);
+    assert_eq!(receivers, PEERS);
 }
 
 fn leader_start_replication() {

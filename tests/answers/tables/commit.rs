@@ -29,8 +29,8 @@ impl Leading {
         self.matches.get(&id).copied().unwrap_or(0)
     }
 
-    /// Returns the commit index by the rule: the highest index that a quorum has, if it is of the
-    /// term.
+    /// Returns the commit index by the rule: the highest index that a quorum has, if its entry is
+    /// of the leader's term.
     fn committed_by_rule(&self) -> u64 {
         let index = reached(&self.membership, |id| self.matched(id));
         let at = (index as usize).checked_sub(1).map(|at| self.log[at]);

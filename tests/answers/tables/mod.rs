@@ -14,7 +14,7 @@ use quorate::types::{Body, EntryId, Index, Message, NodeId};
 
 use crate::harness::{Node, ONE, THREE, TWO, log, plain, stored, voters};
 
-/// Returns the role that a case names; `not_leader` is a follower.
+/// Returns the role that a case names.
 pub(crate) fn role_named(name: &str) -> RoleName {
     match name {
         "follower" => RoleName::Follower,

@@ -81,7 +81,7 @@ fn progress_case(case: &Case) -> Verdict {
             assert_eq!(progress.next().0, case.expect.next);
         }
         ("maybe_decr", "probe") if case.next == 0 => {
-            return Verdict::Skipped("an index is sent from 1 on".into());
+            return Verdict::Skipped("the next index to send is at least 1".into());
         }
         ("maybe_decr", "probe") => {
             assert_eq!(case.r#match, 0, "a probed peer has matched nothing");

@@ -1,6 +1,6 @@
 //! Near-linear checks of collections and other objects, by algorithms for each object.
 //!
-//! Every check takes unknown outcomes as they are. It returns nothing where it cannot decide.
+//! No check guesses an unknown outcome. A check returns `None` where it cannot decide.
 
 pub(crate) mod additions;
 pub(crate) mod bank;

@@ -31,7 +31,7 @@ pub(crate) struct SetHistory<'a> {
     pub(crate) ops: &'a [(ValueId, SwitchOp)],
     /// The reads of the whole set with known outcomes.
     pub(crate) reads: &'a [Read<'a>],
-    /// Formats an operation, as in `add 7 of x`.
+    /// Formats an operation, as in `add x (operation 7 -> true)`.
     pub(crate) describe: &'a dyn Fn(OpId) -> String,
 }
 

@@ -1,4 +1,4 @@
-//! Windows over a line of positions that reports each window once it contains an uncovered
+//! Windows over a line of positions: each window is reported once it contains an uncovered
 //! position.
 
 use std::ops::Range;
@@ -53,19 +53,20 @@ impl Windows {
         let (mut from, mut to) = (places.start + self.width, places.end + self.width);
         while from < to {
             if from & 1 == 1 {
-                self.stand(window, from);
+                self.attach(window, from);
                 from += 1;
             }
             if to & 1 == 1 {
                 to -= 1;
-                self.stand(window, to);
+                self.attach(window, to);
             }
             from /= 2;
             to /= 2;
         }
     }
 
-    fn stand(&mut self, window: u32, node: usize) {
+    /// Adds `window` to the windows of `node`.
+    fn attach(&mut self, window: u32, node: usize) {
         let next = std::mem::replace(&mut self.first[node], number(self.waiting.len()));
         self.waiting.push((window, next));
     }

@@ -6,8 +6,8 @@
 //! toggles the switch first. One toggle per response suffices, because operations with the same
 //! effect are interchangeable; of those, the one with the first response goes first. A read, or a
 //! write of the present state, needs no toggle if the state was right at some instant since its
-//! invocation. So a configuration is the state, the instant since when, and the pending operations
-//! used to toggle it.
+//! invocation. So a configuration is the state, the instant since which it lasts, and the pending
+//! operations that toggled the switch.
 
 use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::span::{NEVER, Span, Time};

@@ -87,9 +87,9 @@ pub(crate) fn layout<O, R>(
 /// The search for more operations stops once more than this number of them did not fit.
 const MISSES_MAX: u32 = 4;
 
-/// Adds to `shown`, all of it from the counterexample, as many operations of `object` around it as
-/// `fits` allows, nearest first; both are sorted. Operations invoked after the last response of the
-/// counterexample are left out.
+/// Adds to `shown`, which are operations of the counterexample, as many operations of `object`
+/// around them as `fits` allows, nearest first; both lists are sorted. Operations invoked after the
+/// last response of the counterexample are left out.
 pub(crate) fn with_nearest<O, R>(
     history: &History<O, R>,
     object: &[OpId],

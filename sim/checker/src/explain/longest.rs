@@ -91,8 +91,8 @@ pub fn longest_linearization<M: Model>(
     found(alone, coverage, in_counterexample)
 }
 
-/// Removes the operations outside the counterexample that the order does not need. The order stays
-/// as long, so nothing more can follow it.
+/// Removes the operations outside the counterexample that the order does not need. The order keeps
+/// all its operations of the counterexample, so it is still a longest one.
 fn needed<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,

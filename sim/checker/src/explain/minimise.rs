@@ -19,9 +19,9 @@ const CHECKS_MAX: u64 = 256;
 /// Outcomes are only changed to unknown, which allows every linearization that the known outcome
 /// allowed. So a result that is still not linearizable proves that the history is not. The function
 /// makes at most 256 checks, a few for each operation that stays. Each check may visit 1/256 of the
-/// configurations of `budget`, and use all of its memory. An operation stays if no check within
-/// these limits shows that it can be left out; the result is then not marked minimal. If neither
-/// candidate is shown to be not linearizable, the result is `counterexample` unchanged.
+/// configurations of `budget`, and use all of its memory. An operation also stays if no check
+/// within these limits decides whether it can be left out; the result is then not marked minimal.
+/// If neither candidate is shown to be not linearizable, the result is `counterexample` unchanged.
 pub fn minimise<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,

@@ -79,9 +79,9 @@ fn long(operations: u32, word: &dyn Fn(i64) -> String) -> Made {
         .filter(before(news.invoked))
         .find(|(_, one)| written(&one.op).is_some())
         .expect("a write returned before that");
-    let returned_value = RegisterRet::Value(written(&olds.op).expect("it is a write"));
+    let stale_value = RegisterRet::Value(written(&olds.op).expect("it is a write"));
     let wrong = made.with_outcomes(|id, operation| match operation.outcome {
-        Outcome::Returned { at, .. } if id == read => Outcome::Returned { at, ret: returned_value },
+        Outcome::Returned { at, .. } if id == read => Outcome::Returned { at, ret: stale_value },
         outcome => outcome,
     });
     let proof = Counterexample {
@@ -176,9 +176,8 @@ fn a_long_history_is_folded_around_its_counterexample() {
     assert!(drawn.lines().all(|line| line.len() <= 100), "{drawn}");
     assert_eq!(drawn.matches("|=").count(), 3, "{drawn}");
     let whole = (0..).map(OpId).take(history.operations().len());
-    let returned_value = |id: &OpId| history.operation(*id).ret().is_some();
-    let whole =
-        Counterexample { operations: whole.filter(returned_value).collect(), ..proof.clone() };
+    let returned = |id: &OpId| history.operation(*id).ret().is_some();
+    let whole = Counterexample { operations: whole.filter(returned).collect(), ..proof.clone() };
     for counterexample in [&proof, &whole] {
         let page = page(&model, &history, counterexample);
         assert_well_formed(&page);

@@ -128,15 +128,15 @@ impl Model for Plain {
 
     fn step(&self, state: &i64, more: &Option<i64>, ret: Option<&i64>) -> Option<i64> {
         let after = state + more.unwrap_or(0);
-        ret.is_none_or(|not_failed| *not_failed == after).then_some(after)
+        ret.is_none_or(|returned| *returned == after).then_some(after)
     }
 }
 
 #[test]
 fn without_a_budget_the_counterexample_stays_unminimised() {
     let recorder = Recorder::new();
-    for (more, not_failed) in [(Some(2), 2), (None, 7), (Some(1), 3), (None, 3)] {
-        recorder.invoke(Client(0), more).returned(not_failed);
+    for (more, sum) in [(Some(2), 2), (None, 7), (Some(1), 3), (None, 3)] {
+        recorder.invoke(Client(0), more).returned(sum);
     }
     let history = recorder.history();
     let operations = [0, 1, 2, 3].map(OpId).to_vec();

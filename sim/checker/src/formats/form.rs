@@ -57,7 +57,7 @@ pub(super) struct Form<'t, 'a> {
 }
 
 /// A form whose end has not been reached.
-#[must_use = "what is opened must be closed"]
+#[must_use = "an opened form must be closed"]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenForm(usize);
 

@@ -47,9 +47,9 @@ pub(super) trait Jepsen<'a>: Copy {
 /// Properties of a whole text that determine how its events are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Findings {
-    /// Whether every event has a `:key` beside its `:value`.
+    /// Whether every invocation has a `:key` beside its `:value`.
     pub(super) key_fields: bool,
-    /// Whether every value is a pair of an independent key and a value.
+    /// Whether the value of every invocation is a pair of an independent key and a value.
     pub(super) keyed: bool,
     /// Whether every operation is a transaction of one step.
     pub(super) single_steps: bool,
@@ -175,7 +175,8 @@ impl<'a> Jepsen<'a> for Edn<'a> {
             _ => None,
         };
         outside.at += usize::from(close.is_some());
-        let (mut line, mut check_count) = (1_u32, 0_usize);
+        // The line at `counted`, the offset up to which the newlines are counted.
+        let (mut line, mut counted) = (1_u32, 0_usize);
         loop {
             edn::skip_space(&mut outside);
             let start = outside.at;
@@ -187,9 +188,9 @@ impl<'a> Jepsen<'a> for Edn<'a> {
                 break;
             }
             outside.at = scanner.at;
-            let newlines = self.text.as_bytes()[check_count..start].iter().filter(|b| **b == b'\n');
+            let newlines = self.text.as_bytes()[counted..start].iter().filter(|b| **b == b'\n');
             line = line.saturating_add(u32::try_from(newlines.count()).unwrap_or(u32::MAX));
-            check_count = start;
+            counted = start;
             if let Some(event) = forms.at(0).map(|root| in_map(root, line)).transpose()?.flatten() {
                 handle(event)?;
             }

@@ -81,7 +81,7 @@ pub fn parse(text: &[u8], options: &Options) -> Result<Loaded, ParseError> {
             Err(InputError::Text(OffsetError::new(at, "expected UTF-8, found an invalid byte")))
         }
     };
-    read.map_err(|to_input_error| match to_input_error {
+    read.map_err(|error| match error {
         InputError::Text(error) => error.in_text(unmarked),
         InputError::Init(error) => {
             let init = options.init.as_deref().unwrap_or("");

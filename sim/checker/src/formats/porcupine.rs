@@ -72,7 +72,7 @@ impl<'a> Porcupine<'a> {
         header: &Header<'_>,
         bytes_max: usize,
     ) -> Result<Porcupine<'a>, OffsetError> {
-        let mut read = Reading { records: Vec::new(), style: None, line: 1, check_count: 0 };
+        let mut read = Reading { records: Vec::new(), style: None, line: 1, counted: 0 };
         let mut outside = Scanner::new(text, header.end.min(text.len()), text.len());
         outside.skip(json::is_space);
         let array = outside.peek() == Some(b'[');
@@ -123,16 +123,18 @@ impl<'a> Porcupine<'a> {
 struct Reading {
     records: Vec<EventRecord>,
     style: Option<Style>,
+    /// The line at `counted`, from 1.
     line: u32,
-    check_count: usize,
+    /// The offset up to which the newlines are counted.
+    counted: usize,
 }
 
 impl Reading {
     fn count_lines(&mut self, text: &str, at: usize) {
-        let newlines = text.as_bytes()[self.check_count..at].iter().filter(|byte| **byte == b'\n');
+        let newlines = text.as_bytes()[self.counted..at].iter().filter(|byte| **byte == b'\n');
         let newlines = u32::try_from(newlines.count()).unwrap_or(u32::MAX);
         self.line = self.line.saturating_add(newlines);
-        self.check_count = at;
+        self.counted = at;
     }
 
     fn value(&mut self, root: Form<'_, '_>) -> Result<(), OffsetError> {

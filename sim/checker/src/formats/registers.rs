@@ -259,7 +259,7 @@ impl Notation for Transactions {
 }
 
 impl Transactions {
-    /// Returns true if the initial value is unwritten and a read of null shows it.
+    /// Returns true if keys are initially unwritten, and a read of null shows that.
     fn shows_nothing(&self, nothing_is_read: bool) -> bool {
         nothing_is_read && self.values.resolve(self.init) == untouched()
     }

@@ -39,8 +39,8 @@ pub enum BankOp {
 /// The result of an operation on a bank.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BankRet {
-    /// Whether the money was moved. It is not if `from` or `to` does not exist, or if the balance
-    /// of `from` would become negative and may not.
+    /// Whether the money was moved. It is not if `from` or `to` does not exist, if a balance would
+    /// overflow, or if the balance of `from` would become negative and may not.
     Moved(bool),
     /// The balances of all accounts, sorted by account.
     Balances(Box<[(ValueId, i64)]>),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::history::{EventIndex, Subhistory};
 use crate::value::{Value, ValueId};
 
-/// The value that an operation may write with any result, because results may be unknown.
+/// The write that an operation may make. Its result is ignored, because it may be unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueWrite {
     /// The operation may set the value to this.
@@ -21,7 +21,8 @@ pub(super) enum ValueWrite {
 /// [`crate::model::Model::observable_since`]. Before the first operation the value is `init`.
 ///
 /// The last operation that changed the register to the observed value wrote that value, or appended
-/// a text with which it ends, and took effect after its invocation.
+/// a text with which the value ends. It took effect after its invocation, so the value was
+/// impossible before the first invocation of such an operation.
 pub(super) fn observable_since<O, R>(
     part: Subhistory<'_, O, R>,
     init: ValueId,

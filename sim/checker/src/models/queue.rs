@@ -49,8 +49,8 @@ pub enum StackOp {
     Pop,
 }
 
-/// Implements the model of a collection with insertions and removals. The names are those of the
-/// operations, of the methods of the state, and in descriptions.
+/// Implements the model of a collection with insertions and removals. An insertion and a removal
+/// are each given as the operation, the method of the state, and the name in descriptions.
 macro_rules! removal_model {
     (
         $model:ident, $op:ident, $state:ty, $decide:path,

@@ -10,7 +10,7 @@ use crate::value::{Value, ValueId};
 /// The most bytes of text that are searched for the writes of unknown operations, in total.
 const SEARCH_BYTES_MAX: usize = 64 << 20;
 
-/// The use of a register value, to which texts may be appended, by one operation.
+/// How one operation uses the value of a register to which texts may be appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueUse {
     /// The operation found this value.

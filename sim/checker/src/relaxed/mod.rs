@@ -1,6 +1,6 @@
 //! Consistency models weaker than linearizability.
 //!
-//! [`staleness`] lets marked reads be stale, with or without a bound. [`sequential`] ignores
+//! [`staleness`] lets reads be stale, with or without a bound for each. [`sequential`] ignores
 //! real-time order, and keeps the order of each client.
 //!
 //! # Guarantees of quorate's reads

@@ -35,8 +35,9 @@ pub(crate) fn check<M: Model>(
     }
 }
 
-/// Returns one chain of each client's reads and one of its other operations, or one of both.
-/// Operations that are not known are in no client's chain.
+/// Returns the chains of each client: one of its reads and one of its other operations for
+/// monotonic reads, or one of all its operations for program order. An operation that is not known
+/// has a chain of its own, if it may change the state.
 fn chains<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -56,7 +57,8 @@ fn chains<M: Model>(
             let apart = session == SessionOrder::MonotonicReads && observes(operation.ret());
             chains.entry((operation.client, apart)).or_default().push(link);
         } else if !matches!(operation.outcome, Outcome::Failed) && !observes(None) {
-            // An operation that is read-only because of its result may change the state without it.
+            // An operation that is read-only because of its result may have changed the state if
+            // the result is not known.
             free.push(vec![ChainOp { from: operation.invoked, ..link }]);
         }
     }

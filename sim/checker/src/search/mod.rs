@@ -45,7 +45,7 @@ use crate::verdict::{BudgetExhausted, Counterexample, Resource, Verdict};
 pub enum TrustedHints {
     /// All hints about operations.
     All,
-    /// [`Model::effect`], but not [`Model::register_access`].
+    /// [`Model::effect`] and [`Model::unknown_deadlines`], but not [`Model::register_access`].
     Effects,
     /// No hints. The search is slow, but wrong hints cannot mislead it.
     None,

@@ -51,7 +51,7 @@ pub(super) struct RegisterSpace<const W: usize> {
     /// The last invocation of a read that found another value.
     differs_last: EventIndex,
     /// The value of each pending read, by slot.
-    last_equal_read: Vec<u32>,
+    read_values: Vec<u32>,
 }
 
 /// The tasks of a register before they are assigned to slots.
@@ -142,7 +142,8 @@ impl RegisterTasks {
             };
             last[value as usize] = last[value as usize].max(task.ends);
         }
-        // The value with the latest deadline, and the latest deadline of all other values.
+        // The value that a read found absent last, and the last response of a read that found any
+        // other value absent.
         let worst = (0..values).max_by_key(|value| differs[*value]).unwrap_or(0);
         let others = (0..values).filter(|value| *value != worst);
         let second = others.map(|value| differs[value]).max().unwrap_or_default();
@@ -267,7 +268,7 @@ impl<const W: usize> RegisterSpace<W> {
             differs: none,
             writes: none,
             swaps: none,
-            last_equal_read: vec![ANY; 64 * W],
+            read_values: vec![ANY; 64 * W],
         }
     }
 
@@ -285,7 +286,7 @@ impl<const W: usize> RegisterSpace<W> {
             RegisterAccess::ReadEqual(value) => {
                 set(&mut self.values[value as usize].equal_reads, task.slot);
                 set(&mut self.equal_reads, task.slot);
-                self.last_equal_read[task.slot as usize] = value as u32;
+                self.read_values[task.slot as usize] = value as u32;
             }
             RegisterAccess::ReadNotEqual(value) => {
                 set(&mut self.values[value as usize].differs, task.slot);
@@ -385,7 +386,7 @@ impl<const W: usize> Space<W> for RegisterSpace<W> {
             return;
         }
         for slot in pending.slots() {
-            let number = self.last_equal_read[slot as usize];
+            let number = self.read_values[slot as usize];
             let value = self.value(number);
             let writers = value.writers.and(&self.writes).without(&config.used);
             let later =

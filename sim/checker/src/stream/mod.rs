@@ -44,7 +44,7 @@ pub struct Stream<O, R> {
     registers: Vec<RegisterStream>,
     retired: RetiredValues,
     is_violated: bool,
-    /// Whether every register is swept after every response.
+    /// Whether a register is swept after each of its responses, not only when it is full.
     is_eager: bool,
 }
 
@@ -61,9 +61,9 @@ struct Open<O> {
 pub struct Alarm {
     /// The operation whose outcome shows the violation.
     pub operation: OpId,
-    /// The counterexample, or `None` if it needs operations that were forgotten. A check of the
-    /// whole history finds it. If values are written again after they were overwritten, it may
-    /// ignore possible effects of forgotten operations.
+    /// The counterexample, or `None` if the remembered operations may not suffice for one. A check
+    /// of the whole history finds one. If values are written again after they were overwritten, the
+    /// counterexample may ignore possible effects of forgotten operations.
     pub counterexample: Option<Counterexample>,
 }
 

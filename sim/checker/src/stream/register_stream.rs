@@ -26,7 +26,7 @@ pub(crate) enum Violation {
     ValueAbsent,
     /// The observed value can come neither before nor after another value.
     ZoneConflict,
-    /// Another reason, which involves forgotten operations.
+    /// Another reason, for which the remembered operations may not suffice as a counterexample.
     Unexplained,
 }
 
@@ -40,7 +40,7 @@ struct LiveValue {
     writer: Option<(OpId, Call)>,
     /// The value that the writer expects, if it is a compare-and-set.
     from: Option<ValueId>,
-    /// The instant at which it was known that another value replaced it.
+    /// The response that showed that another value had replaced it; [`NEVER`] if none has.
     closed: Time,
     /// Whether the writer is pending and may still fail.
     is_open: bool,
@@ -78,7 +78,7 @@ pub(crate) struct RegisterStream {
     has_failed_cas: bool,
 }
 
-/// The number of unswept values that triggers a sweep.
+/// The number of values, beyond twice those that the last sweep kept, that triggers a sweep.
 const UNSWEPT_MAX: usize = 16;
 
 impl RegisterStream {
@@ -136,7 +136,7 @@ impl RegisterStream {
     }
 
     pub(crate) fn remove_reader(&mut self, id: OpId) {
-        if let Some(place) = self.readers.iter().position(|(readers, _)| *readers == id) {
+        if let Some(place) = self.readers.iter().position(|(reader, _)| *reader == id) {
             self.readers.remove(place);
         }
     }
@@ -401,7 +401,8 @@ impl RegisterStream {
         self.spans.iter().enumerate().map(overwriter).collect()
     }
 
-    /// Returns the writer of the value of `span`, unless the span is a chain of values.
+    /// Returns the writer of the value that the call with the first response in `span` shows, if
+    /// the value is remembered.
     fn writer_of(&self, span: Place) -> Option<(OpId, Call)> {
         let call = self.spans[span].first?;
         let (Action::Read(value) | Action::Write(value) | Action::CompareAndSet { to: value, .. }) =

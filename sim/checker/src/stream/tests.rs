@@ -57,7 +57,7 @@ fn register(random: &mut Random, with: Workload) -> Made {
             RegisterOp::Write(_) => RegisterRet::Written,
             RegisterOp::Cas { .. } => RegisterRet::Swapped(swapped),
         };
-        *state = model.step(state, op, Some(&ret)).expect("it returns what it has");
+        *state = model.step(state, op, Some(&ret)).expect("the result is the right one");
         ret
     });
     let changed = [0.0, 0.2][random.random_range(0..2)];
@@ -107,7 +107,7 @@ fn holds<M: Model>(model: &M, made: &History<M::Op, M::Ret>) -> bool {
     brute_force::linearizable(model, Subhistory::new(made, &ids))
 }
 
-/// Returns the prefix of `made` that has these events, its first ones.
+/// Returns the prefix of `made` that consists of `events`, which are its first ones.
 fn prefix<O: Clone, R: Clone>(made: &History<O, R>, events: &[(OpId, bool)]) -> History<O, R> {
     let begun = events.iter().filter(|(_, ends)| !ends).count();
     let cut = made.operations()[..begun].to_vec();
@@ -132,7 +132,7 @@ struct Tally {
 }
 
 /// Feeds a stream all events of `made`, and checks after each response whether it should have
-/// raised an alarm. With unique values, its counterexample must prove the violation.
+/// raised an alarm. With unique values, the counterexample of an alarm must prove the violation.
 fn run<M: Model>(
     tally: &mut Tally,
     random: &mut Random,
@@ -206,7 +206,8 @@ fn tally(seed: u64, with: Workload) -> Tally {
 enum MapWorkload {
     /// Get, put, and compare-and-set; a failed one returns the value that it found.
     Plain,
-    /// On one of the two keys, clients also append, and delete with the old value returned.
+    /// On one of the two keys, clients append or delete instead of compare-and-set. A deletion
+    /// returns the old value.
     Mixed,
 }
 
@@ -246,7 +247,7 @@ fn map(random: &mut Random, model: &Kv, workload: MapWorkload) -> History<KvOp, 
             KvCall::Cas { from, .. } if from == now => KvRet::Swapped(true),
             KvCall::Cas { .. } => KvRet::Value(now),
         };
-        *state = model.step(state, op, Some(&ret)).expect("it returns what it has");
+        *state = model.step(state, op, Some(&ret)).expect("the result is the right one");
         ret
     });
     let changed = [0.0, 0.2][random.random_range(0..2)];

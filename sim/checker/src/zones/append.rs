@@ -46,7 +46,7 @@ struct Texts<'a> {
     repeats: Repeats,
     init: &'a Value,
     data: &'a [Value],
-    /// For each first cluster, one with which a read text begins: the longest such text.
+    /// For each first cluster, with which a text that was read begins: the longest such text.
     longest: Vec<Option<Longest<'a>>>,
     /// Whether a text that was read begins with one that was both written and appended.
     begins_ambiguously: bool,

@@ -1,5 +1,5 @@
 //! Clusters: each value of a register with its write and its reads, in chains of compare-and-set
-//! operations. Decides whether the chains can be ordered.
+//! operations or appends. Decides whether the chains can be ordered.
 
 use crate::zones::call::{BEFORE, NEVER, Time};
 
@@ -36,9 +36,10 @@ pub(crate) struct Cluster {
 pub(crate) enum WriteOrigin {
     /// No operation wrote the value.
     Never,
-    /// A write wrote the value, or it is the initial value.
+    /// A write wrote the value, it is the initial value, or it was appended at a place that no read
+    /// shows.
     Once,
-    /// A compare-and-set derived the value from its parent.
+    /// A compare-and-set or an append derived the value from its parent.
     Derived,
 }
 

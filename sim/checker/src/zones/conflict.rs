@@ -36,13 +36,15 @@ pub(crate) enum Conflict {
     ReplacedTwice(CallId, CallId),
     /// The call observed a value that depends on its own effect.
     Cycle(CallId),
-    /// `early` returned before `late` was invoked, which must take effect first.
+    /// `early` returned before `late` was invoked, although `late` must take effect first.
     WithinChain { early: CallId, late: CallId },
     /// Two values of which neither can come first.
     BetweenChains { one: Extremes, other: Extremes },
     /// Two reads of a growing text of which neither is a prefix of the other.
     DivergentReads(CallId, CallId),
-    /// The call `read` observed a text that was appended once twice, or where `other` did not.
+    /// The text of `append` is in the value that the call `read` observed: more often than it was
+    /// appended, if `other` is `read`, and otherwise after another text than in the value that
+    /// `other` observed.
     RepeatedAppend { read: CallId, append: CallId, other: CallId },
     /// A reason that involves more calls.
     Other,

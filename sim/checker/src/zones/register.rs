@@ -10,7 +10,8 @@ use crate::zones::conflict::{CallId, Conflict, Violation, ZoneResult, invoked_at
 /// Decides a register with the initial value `init`.
 ///
 /// A write or compare-and-set of unknown outcome whose value was never observed can be left out of
-/// any order. A failed compare-and-set can be left out too, because leaving it out allows more.
+/// any order. A failed compare-and-set is left out, too: without it more orders are legal, so every
+/// violation that is found is one.
 pub(crate) fn decide(calls: &[Call], init: ValueId) -> ZoneResult {
     let mut register = Register::of(calls, init);
     if register.has_swaps {

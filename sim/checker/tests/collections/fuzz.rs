@@ -19,7 +19,7 @@ pub(crate) struct Tally {
     pub(crate) undecided: u32,
 }
 
-/// Returns the number of histories to try, if `usual` is the number for every run of the tests.
+/// Returns the number of histories to try: `CHECKER_FUZZ_ROUNDS`, or `usual` if that is not set.
 pub(crate) fn rounds(usual: u64) -> u64 {
     let rounds = std::env::var("CHECKER_FUZZ_ROUNDS").ok();
     rounds.map_or(usual, |rounds| rounds.parse().expect("CHECKER_FUZZ_ROUNDS is a number"))
@@ -45,7 +45,8 @@ fn holds<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> bool {
     brute_force::linearizable(model, Subhistory::new(history, &ids))
 }
 
-/// Asserts that the model's own check of `history` is right, and that its counterexample is one.
+/// Asserts that the model's own check of `history` is right, and that a counterexample proves the
+/// violation.
 pub(crate) fn compare<M: Model>(model: &M, history: &History<M::Op, M::Ret>, tally: &mut Tally) {
     match decided(model, history) {
         None => tally.undecided += 1,
@@ -68,7 +69,7 @@ fn assert_evidence<M: Model>(
     history: &History<M::Op, M::Ret>,
     counterexample: &Counterexample,
 ) {
-    let violates_without = |left_out: Option<OpId>| {
+    let holds_without = |left_out: Option<OpId>| {
         let weaker = history.with_outcomes(|id, operation| {
             let kept = counterexample.operations.contains(&id) && left_out != Some(id);
             match &operation.outcome {
@@ -83,10 +84,10 @@ fn assert_evidence<M: Model>(
     };
     assert!(counterexample.operations.is_sorted());
     assert!(!counterexample.reason.is_empty());
-    assert!(!violates_without(None), "no proof: {counterexample:?} {}", shown(model, history));
+    assert!(!holds_without(None), "no proof: {counterexample:?} {}", shown(model, history));
     if counterexample.minimal {
         for id in &counterexample.operations {
-            let less = violates_without(Some(*id));
+            let less = holds_without(Some(*id));
             assert!(less, "not minimal: {id:?} of {counterexample:?} {}", shown(model, history));
         }
     }

@@ -35,7 +35,7 @@ fn few(random: &mut Random) -> ValueId {
     ValueId(random.random_range(0..4))
 }
 
-/// Draws values that are written once, however often a test calls it.
+/// Draws a value that almost certainly was not drawn before.
 fn unique(random: &mut Random) -> ValueId {
     ValueId(random.random_range(10_000..u32::MAX))
 }

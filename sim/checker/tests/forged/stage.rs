@@ -23,7 +23,8 @@ pub(crate) enum Forgery {
 pub(crate) const FORGERIES: [Forgery; 4] =
     [Forgery::StaleRead, Forgery::LostWrite, Forgery::Duplicate, Forgery::Inversion];
 
-/// A forged operation. They follow each other, except that a `Slow` one returns after all others.
+/// A forged operation. Each is invoked after the one before it has returned, except that a `Slow`
+/// one returns after all others.
 pub(crate) enum ForgedOp<M: Model> {
     Call(M::Op, M::Ret),
     Slow(M::Op, M::Ret),

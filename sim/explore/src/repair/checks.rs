@@ -7,7 +7,7 @@ fn indices() -> std::ops::RangeInclusive<u8> {
     1..=u8::try_from(ENTRIES_MAX).expect("the log is short")
 }
 
-/// Adds to the history what a leader's acknowledgements commit, and checks all safety properties.
+/// Adds the entries that acknowledgements commit to the history, and checks all safety properties.
 pub(crate) fn check(cluster: &mut Cluster) -> Result<(), String> {
     record_commits(cluster)?;
     check_leaders(cluster)?;

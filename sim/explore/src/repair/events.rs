@@ -38,14 +38,15 @@ pub(crate) enum EventKind {
     Damage,
     Erase,
     LoseEnd,
-    /// The log of before its last truncation is back.
+    /// A node starts with the log that it had before its last truncation, up to an index.
     LoseTruncation,
     Campaign,
     Vote,
     Win,
     CopyDisk,
     RollBack,
-    /// Bit `ENTRIES * place + index - 1` is a damaged entry. The nodes then start, if `other` is 1.
+    /// Bit `MASK_ENTRIES * place + index - 1` of [`Event::index`] is a damaged entry. All nodes
+    /// then start again, if `other` is 1.
     DamageMany,
 }
 
@@ -192,7 +193,8 @@ impl fmt::Display for Event {
     }
 }
 
-/// Formats one node: term, role, log and marks. `!` is a damaged entry, `?` one without an id.
+/// Formats one node: term, role, log and commit index. `1!` is a damaged entry of term 1, `?` one
+/// without a readable record, `s` one that the snapshot covers.
 pub(crate) fn describe(cluster: &Cluster, place: usize) -> String {
     let node = &cluster.nodes[place];
     let slots = (1..=node.log.last()).map(|index| match node.log.slot(index) {

@@ -1,4 +1,5 @@
-//! An abstract model of the repair protocol: nodes whose disks lie, and peers that mend them.
+//! An abstract model of the repair protocol: nodes whose disks lose entries, and peers from which
+//! they take these again.
 //!
 //! `docs/REPAIR.md` states the protocol, and what the model covers.
 

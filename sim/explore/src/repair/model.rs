@@ -15,13 +15,14 @@ use crate::repair::state::{Cluster, History, Leader, NODES_MAX, Node, Role, Slot
 use crate::search::{Model, NextWorld};
 use crate::world::World;
 
-/// The reached states of nodes and pasts, and what was found about the states.
+/// The reached states of nodes, the histories, and the counts of states that recover or may halt.
 #[derive(Debug)]
 pub(crate) struct Repair {
     scope: Scope,
     nodes: Interned<Node>,
     histories: Interned<History>,
-    /// The orders of the nodes under which equal states are the same.
+    /// The orders of the nodes that are not distinguished: of the clusters that differ only in such
+    /// an order, one is explored.
     orders: Vec<Vec<usize>>,
     /// The hashes of the states from which progress was checked.
     healed: HashSet<u128, FixedState>,
@@ -33,11 +34,12 @@ pub(crate) struct Repair {
 /// may halt; the most leaders that had to step down before a recovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// The states with an intact copy of each entry that may be committed.
+    /// The states in which all assumptions hold, so that the cluster has to recover.
     pub recovers: u64,
     /// The states in which an assumption does not hold.
     pub may_halt: u64,
-    /// The leaders that could not decide about a damaged entry, and stepped down.
+    /// The most leaders that stepped down before a recovery, because they could not decide about a
+    /// damaged entry.
     pub stepped_down: u32,
 }
 

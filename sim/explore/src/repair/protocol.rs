@@ -73,8 +73,8 @@ impl Cluster {
         }
     }
 
-    /// Whether a node leads and may append and send entries: nothing that is damaged may have to be
-    /// truncated (R6).
+    /// Whether a node leads and may append and send entries: no damaged entry is left that it may
+    /// have to truncate (R6).
     pub(crate) fn may_send(&self, place: usize) -> bool {
         let node = &self.nodes[place];
         let is_repaired = node.unresolved().is_none() || self.omits(Omission::SendsBeforeRepair);
@@ -121,7 +121,8 @@ impl Cluster {
         true
     }
 
-    /// A leader commits what a quorum has acknowledged, if its last entry is of its term.
+    /// A leader commits the entries that a quorum has acknowledged, if the last of them is of its
+    /// term.
     pub(crate) fn commit(&mut self, place: usize) -> bool {
         let node = &self.nodes[place];
         let Some(leader) = node.leader() else { return false };
@@ -213,7 +214,7 @@ impl Cluster {
         }
     }
 
-    /// A node has started again: the replies to its earlier requests count no more.
+    /// A node has started again: the replies to its earlier requests no longer count.
     fn forget_requests(&mut self, place: usize) {
         for other in self.places() {
             if let Some(leader) = self.leader_mut(other) {
@@ -331,8 +332,9 @@ impl Cluster {
         true
     }
 
-    /// A node that removes entries after a snapshot, and does not know that they conflict with it,
-    /// does not know either what it acknowledged.
+    /// Replaces the log up to the end of a snapshot. A node that removes entries after it, and does
+    /// not know that they conflict with the snapshot, may have acknowledged committed ones, so it
+    /// becomes uncertain.
     fn put_snapshot(&mut self, from: usize, to: usize) {
         let source = self.nodes[from];
         let removes_unjoined = self.omits(Omission::RemovesUnjoined);

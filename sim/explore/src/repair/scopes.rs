@@ -26,8 +26,8 @@ pub struct Scope {
 pub(crate) enum Start {
     /// All logs are empty, and no node leads.
     Empty,
-    /// All nodes have four committed entries. n1 leads, or all nodes have just started; then any
-    /// entries are damaged.
+    /// All nodes have four committed entries, and n1 leads. The first event damages any of the
+    /// entries, and may start all nodes again.
     Atlas,
     /// Of five nodes, n1 leads and has sent one entry to n2 only.
     OneFollower,
@@ -96,7 +96,7 @@ pub fn named(name: &str) -> Option<Scope> {
     all().into_iter().find(|scope| scope.name == name)
 }
 
-/// The scope from which the others take what they do not state.
+/// The first scope, on which the others are based.
 fn damaged_bodies() -> Scope {
     Scope {
         name: "repair-damage",

@@ -1,4 +1,4 @@
-//! The abstract state of a cluster: what each node has on its disk and in memory, as small values.
+//! The abstract state of a cluster: the disk and the memory of each node, as small values.
 
 use crate::repair::omissions::Omission;
 
@@ -98,7 +98,8 @@ pub(crate) struct Leader {
     pub(crate) counted: [u8; NODES_MAX],
     /// The index up to which each node had intact entries when it acknowledged them.
     pub(crate) intact: [u8; NODES_MAX],
-    /// The nodes that do not have the highest faulty entry, as bits.
+    /// The nodes that replied that they lack the highest damaged entry that may not be committed,
+    /// as bits.
     pub(crate) lacking: u8,
     /// Whether the leader has appended or sent an entry.
     pub(crate) is_open: bool,
@@ -106,7 +107,7 @@ pub(crate) struct Leader {
     pub(crate) requests: [u8; NODES_MAX],
 }
 
-/// An older copy of what a node has on its disk.
+/// An older copy of a node's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct OldDisk {
     pub(crate) term: u8,
@@ -161,7 +162,8 @@ impl Node {
         index <= self.snapshot || self.log.slot(index) == Slot::Intact(id)
     }
 
-    /// The highest index up to `through` below which nothing after the snapshot is damaged.
+    /// The highest index, at most `through`, up to which no entry after the snapshot is damaged or
+    /// missing.
     pub(crate) fn intact_through(&self, through: u8) -> u8 {
         let damaged = (self.snapshot + 1..=through).find(|index| !self.log.is_intact(*index));
         damaged.map_or(through, |index| index - 1)
