@@ -14,8 +14,8 @@ pub enum Strategy {
     /// Swarm, and fault patterns for the weak points of the protocol.
     #[default]
     Nemeses,
-    /// Many runs per seed: the first eight, and every fourth later one, are drawn as by nemeses; the
-    /// others continue differently from the rarest abstract states of earlier ones.
+    /// Many runs per seed: the first eight, and every fourth later one, are drawn as by nemeses;
+    /// the others continue differently from the rarest abstract states of earlier ones.
     Guided,
 }
 
