@@ -16,8 +16,7 @@ use crate::workload::{AnyWorkload, Workload};
 
 /// A failed chaos run: the failure, its seed, and what a person needs to find the cause.
 ///
-/// Only the seed and the failure are known without the feature `cli`; then the end of the trace is
-/// kept.
+/// Without the feature `cli`, only the seed, the failure and the end of the trace are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChaosFailure {
     /// The seed of the failed run; the same seed always fails in the same way.
@@ -41,7 +40,7 @@ pub struct ChaosFailure {
 /// The most trace lines that a failure keeps.
 const LINES_MAX: usize = 60;
 
-/// The most seeds that run at a time before their outcomes are added up.
+/// The most seeds that are taken from the iterator for one sweep.
 const SEEDS_AT_ONCE: usize = 4_096;
 
 /// Runs `workload` once for each of `seeds`, on all cores, each time in a cluster with faults of

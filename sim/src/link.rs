@@ -15,7 +15,7 @@ pub struct Link {
     blocks: u16,
     /// Whether the link is exempt from all faults from now on.
     exempt: bool,
-    /// The time before which nothing arrives, because of a clog.
+    /// The time until which a clog holds back messages, except for those that a fault delays.
     clogged_until: SimTime,
     /// The arrival time of the last message that is not delayed by a fault.
     last_arrival: SimTime,
@@ -51,7 +51,7 @@ impl Link {
         self.blocks = self.blocks.saturating_sub(1);
     }
 
-    /// Delays messages that are sent until `until`.
+    /// Holds back the messages that would arrive before `until`, until then.
     pub fn clog(&mut self, until: SimTime) {
         self.clogged_until = self.clogged_until.max(until);
     }

@@ -115,7 +115,7 @@ impl Workload for Counting {
     }
 }
 
-/// Returns a seed that fails in a run that continues from another run.
+/// Returns the outcome and the case of a seed that fails in a run that continues from another run.
 fn failing(options: &RunOptions) -> (Outcome, Case) {
     let failing = |seed| {
         let case = Case::of_seed(seed, options);

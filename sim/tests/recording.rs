@@ -8,7 +8,6 @@ fn recorded(seed: u64) -> Recording {
     record(seed, &RunOptions::default(), RecordUntil::End)
 }
 
-/// S32: recording changes nothing.
 #[test]
 fn a_recorded_run_is_the_same_run() {
     for seed in 40..46 {

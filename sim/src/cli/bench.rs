@@ -19,7 +19,7 @@ use crate::run::sweep::SeedRun;
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
 
-/// The profile that is measured: five nodes, every kind of fault.
+/// The profile that is measured: five nodes, most kinds of faults.
 const PROFILE: &str = "five";
 /// The profile whose CPU time is compared with its simulated time: nodes on several continents.
 const WIDE_AREA_PROFILE: &str = "wide-area";

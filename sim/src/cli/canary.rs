@@ -22,7 +22,8 @@ pub(crate) struct Canary {
 
 impl Canary {
     /// Runs seeds from `first` on, of the default profile, on disks that report every flush as
-    /// done without doing it, until a seed fails or [`SEEDS`] seeds have passed.
+    /// done without doing it, until a seed fails, [`SEEDS`] seeds have passed, or the user
+    /// interrupts.
     pub(crate) fn run(first: u64, options: &RunOptions) -> Canary {
         let profile = <&Profile>::default();
         let options = RunOptions { profile, canary: true, ..options.clone() };

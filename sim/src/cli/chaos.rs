@@ -37,7 +37,7 @@ pub(crate) struct FailedRun {
     pub(crate) operations: Vec<String>,
     /// The files that were written: the scenario and the page.
     pub(crate) files: Vec<PathBuf>,
-    /// The next commands, for a person.
+    /// The commands that trace and explain the shrunk run; empty if no files were written.
     pub(crate) next: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
 }
 
 /// Shrinks the failed run of a seed of the default profile, explains it, and writes its scenario
-/// and its page to `chaos/` in the target directory. Without a file system the rest is returned.
+/// and its page to `chaos/` in the target directory. If that fails, the rest is returned.
 pub(crate) fn failed_run(workload: &AnyWorkload, seed: u64) -> FailedRun {
     let program = Program { name: COMMAND.to_owned(), workload: workload.clone() };
     let replay = Replay::of_seed(&program, seed, SeedOptions::default());

@@ -21,15 +21,16 @@ pub(crate) enum Exit {
     /// A node's code or a state machine panicked, or a run on real processes had an unexpected
     /// error.
     Panic = 12,
-    /// Two runs of one seed differ.
+    /// Two runs of one seed differ, or the replay of a recording differs from the recording.
     Nondeterminism = 13,
     /// A required coverage mark was not reached, a planted bug was not detected, an expectation of
-    /// a scenario was not met, or the runs that `diff` compares differ.
+    /// a scenario was not met, the runs that `diff` compares differ, or the replay of a recording
+    /// of another version differs from the recording.
     Vacuous = 14,
     /// A history check reached its time or memory limit before it had a result.
     LimitReached = 15,
-    /// The simulator itself panicked: its error is to be reported, unless a node did something that
-    /// it takes for impossible.
+    /// The simulator itself panicked: it has a bug, or a node did something that it assumes to be
+    /// impossible.
     Simulator = 16,
     /// The user pressed Ctrl-C.
     Interrupted = 130,

@@ -12,7 +12,7 @@ use crate::settings::strategy::Strategy;
 /// A failure, split into the parts that reports show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// `safety`, `liveness`, `panic`, `nondeterminism` or `stalled`.
+    /// `safety`, `liveness`, `panic`, `simulator`, `nondeterminism` or `stalled`.
     pub(crate) kind: &'static str,
     /// The check by id and name, `S1 election-safety`; the kind again where no check fired.
     pub(crate) check: String,

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use crate::cli::console;
 use crate::run::TraceSink;
 
-/// A trace on standard output. Only the first run of the seed is shown.
+/// A trace on standard output. Of the runs that compare the outcomes of a seed, only the first is
+/// traced.
 pub(crate) struct Trace {
     out: Arc<Mutex<BufWriter<io::Stdout>>>,
     taken: AtomicBool,

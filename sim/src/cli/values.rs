@@ -75,7 +75,7 @@ pub(crate) fn stop_condition(text: &str) -> Result<StopCondition, String> {
     }
 }
 
-/// Parses a number of bytes above zero, with a binary unit: `64KiB`, `512M`, `4G`.
+/// Parses a number of bytes above zero, with or without a binary unit: `4096`, `64KiB`, `4G`.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     match parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()) {
         Some(0) => Err("the size must be larger than zero".to_owned()),

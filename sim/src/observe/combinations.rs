@@ -10,15 +10,15 @@ use crate::faults::{Fault, Faults};
 pub(crate) enum Phase {
     /// A node campaigns, or no node leads.
     Election,
-    /// A membership is joint, or a change has not begun on all nodes.
+    /// The membership of a node is staged or joint.
     Change,
     /// A leader has asked another node to take over.
     Transfer,
     /// A node writes a snapshot of its own state.
     Snapshot,
-    /// A node installs a snapshot from its leader.
+    /// A leader has offered a snapshot to a node, which has not installed it yet.
     Install,
-    /// A node lacks entries or is uncertain.
+    /// A node has damaged entries or is uncertain.
     Repair,
 }
 

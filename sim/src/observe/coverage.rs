@@ -1,5 +1,5 @@
-//! Coverage marks: named situations that a sweep must reach, because a sweep that misses them
-//! proves little.
+//! Coverage marks: named situations in a run. A large sweep must reach the required ones, because a
+//! sweep that misses them proves little.
 
 use quorate::raft::{MessageRejectReason, RejectReason, RoleName};
 use quorate::types::MessageKind;

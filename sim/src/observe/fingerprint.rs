@@ -9,7 +9,8 @@ use crate::values::digest::of_bytes;
 /// fingerprint, in every build of the same sources.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint {
-    /// The id of the check, for example `S1`, or `panic`, `stall` or `nondeterminism`.
+    /// The id of the check, for example `S1`, or `panic`, `simulator`, `stall` or
+    /// `nondeterminism`.
     kind: &'static str,
     /// The evidence, without the parts that differ from run to run.
     shape: String,

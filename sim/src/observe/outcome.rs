@@ -91,7 +91,8 @@ impl ScriptedResults {
 /// The counts of one run, or the sums of many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The number of inputs delivered to a node, and of network, timer and disk completions.
+    /// The number of simulated events: inputs of nodes, disk operations, starts, crashes, and
+    /// messages and requests that reach a node that is down.
     pub events: u64,
     /// The simulated time of the run or runs.
     pub simulated: Duration,

@@ -258,7 +258,7 @@ fn disk_fails_at_role_change(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { node, nth, times, ..any_time }, verb);
 }
 
-/// Every new leader gets the same fault.
+/// Each of the next one to four new leaders gets the same fault.
 fn fault_on_each_leader(planner: &mut Planner<'_>) {
     let fault = planner.node_fault();
     let times = planner.draw.between(1, 4) as u32;
@@ -268,7 +268,8 @@ fn fault_on_each_leader(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { times, delay, ..soon }, verb);
 }
 
-/// A node gets a fault when it, or its peer, advances the commit index or takes entries.
+/// A node gets a fault when it, its peer or the leader advances the commit index, submits entries,
+/// becomes candidate or sends a heartbeat.
 fn fault_during_replication(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::AdvancesCommit,

@@ -53,8 +53,8 @@ pub(super) fn lease_expiry(planner: &mut Planner<'_>) {
         }
         _ => planner.push(end, Partition::Isolate(NodeSelector::Leader, vote_lease * 2)),
     }
-    // A restarted node has lost its vote lease and may vote at once; other voters vote once it
-    // ends.
+    // A restarted node has lost its vote lease and may vote at once; another voter votes once its
+    // vote lease ends.
     let soonest = if is_plain { 55 } else { 0 };
     let rival = NodeSelector::Node(planner.draw.voter());
     for _ in 0..16 {

@@ -1,4 +1,4 @@
-//! The planner of one slot of a plan, which every pattern draws its operations with.
+//! The planner of one slot of a plan: every pattern draws its operations with one.
 
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds an operation with this trigger condition.
-    pub(super) fn push_on(&mut self, occasion: TriggerCondition, verb: impl Into<Verb>) {
-        self.ops.push(Op { when: When::On(occasion), verb: verb.into() });
+    pub(super) fn push_on(&mut self, condition: TriggerCondition, verb: impl Into<Verb>) {
+        self.ops.push(Op { when: When::On(condition), verb: verb.into() });
     }
 
     /// Draws an operation of this fault kind, which must be a planned one.

@@ -173,7 +173,7 @@ mod tests {
     fn every_trigger_reads_as_it_prints() {
         for (trigger, name) in Trigger::ALL {
             let op = read(&format!("when any {name}, crash it")).expect("the line is right");
-            assert!(matches!(op.when, When::On(occasion) if occasion.trigger == *trigger));
+            assert!(matches!(op.when, When::On(condition) if condition.trigger == *trigger));
         }
     }
 

@@ -294,7 +294,10 @@ impl fmt::Display for Note {
                 write!(f, "took no step for {pause} s, and this one was due {late} s ago")
             }
             Note::HeardNothing { from, since, sent } => {
-                write!(f, "heard nothing from {from} since {since} s, which sent {sent} messages")
+                write!(
+                    f,
+                    "heard nothing from {from} since {since} s, but {from} sent {sent} messages"
+                )
             }
             Note::ChangesRole { role, leader, cause } => {
                 write!(f, "becomes {role}")?;

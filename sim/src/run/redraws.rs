@@ -39,7 +39,7 @@ pub struct Inevitability {
 }
 
 impl Redraws {
-    /// Whether nearly all runs failed.
+    /// Whether at least 95 % of the runs failed.
     fn are_doomed(&self) -> bool {
         self.failed * 20 >= self.runs * 19
     }

@@ -18,7 +18,7 @@ pub enum Expect {
     Pass,
     /// The run violates this check.
     Violated(&'static Check),
-    /// A node panics in the run.
+    /// A node, a state machine or the simulator panics.
     Panic,
     /// Simulated time stops advancing.
     Stall,

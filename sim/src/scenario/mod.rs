@@ -125,7 +125,7 @@ impl Scenario {
     }
 
     /// The lines of the scenario: the seed unless it is 0, the number of voters, every other
-    /// setting that is not the default, the fixed decisions (`choose`), the plan and the
+    /// setting that is not the default, the given choices (`choose`), the plan and the
     /// expectations.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

@@ -194,17 +194,17 @@ fn draw_survivor(choices: &Choices, profile: &Profile, config: &mut Config) {
     }
 }
 
-/// Draws whether the cluster bootstraps itself, and whether disks are lost.
+/// Draws whether the cluster bootstraps itself, and whether disks are lost or rolled back.
 fn draw_disk_loss(choices: &Choices, profile: &Profile, mut faults: Faults) -> (bool, Faults) {
     let mut draw = choices.draw(Kind::Disks.key());
-    let founds = draw.chance(profile.bootstrap_permille);
+    let bootstraps = draw.chance(profile.bootstrap_permille);
     if draw.chance(profile.wipe_permille) {
         faults.insert(Fault::Wipe);
     }
     if draw.chance(profile.rollback_permille) {
         faults.insert(Fault::Rollback);
     }
-    (founds, faults)
+    (bootstraps, faults)
 }
 
 /// Draws the time between two requests of a client.
@@ -296,8 +296,8 @@ fn draw_session_limits(draw: &mut Draw<'_>) -> SessionLimits {
 }
 
 /// Draws how often state machines are compared, and whether their states are. With machine faults
-/// the states are compared, because not every error shows in a reply, and at short distances,
-/// because few entries may follow the last fault.
+/// the states are compared, because not every error shows in a reply; and at most 16 entries lie
+/// between two comparisons, because few entries may follow the last fault.
 fn draw_validation(choices: &Choices, faults: Faults, config: &Config) -> Validation {
     let mut draw = choices.draw(Kind::Validation.key());
     let entries = *draw.pick(&[16, 4, 64, 1]);

@@ -93,7 +93,7 @@ pub struct Settings {
     pub clients: u16,
     /// The number of further clients that lie in every field of their requests.
     pub hostile_clients: u16,
-    /// The total number of operations of these clients, not counting rejected ones.
+    /// The total number of operations of the `clients`, not counting rejected ones.
     pub operations_max: u64,
     /// The pause of a client between two operations.
     pub think_time: DurationRange,

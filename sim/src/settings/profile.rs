@@ -128,14 +128,14 @@ static PROFILES: [Profile; 20] = [
     },
     Profile {
         name: "five",
-        summary: "as default, always with five voters and no learners",
+        summary: "five voters; faults as in default, but no membership changes and no lost disks",
         voters: &[5],
         learners_permille: 0,
         ..FIXED_MEMBERS
     },
     Profile {
         name: "wide-area",
-        summary: "as default, on a wide-area network: 10 to 600 ms latency, long runs",
+        summary: "as default, on a wide-area network: 4 to 500 ms latency, long runs",
         distance: 50,
         ..DEFAULT
     },

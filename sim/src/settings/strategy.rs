@@ -4,8 +4,9 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strategy {
     /// Every kind of fault of the profile in every run, at random times, with the default options.
-    /// The exceptions are membership changes, transfers of leadership, lost and rolled back disks,
-    /// and machine faults: only a profile that has them in every run has them here.
+    /// The exceptions are membership changes, transfers of leadership, disks that are lost, rolled
+    /// back or lose bodies of entries, machine faults and upgrades: only a profile that has them in
+    /// every run has them here.
     Random,
     /// Each run omits some kinds of faults, and draws its options (Groce and others, "Swarm
     /// testing", 2012).
@@ -13,8 +14,8 @@ pub enum Strategy {
     /// Swarm, and fault patterns for the weak points of the protocol.
     #[default]
     Nemeses,
-    /// Many runs per seed: the first one is drawn by nemeses, and most others continue differently
-    /// from the rarest abstract states of earlier ones.
+    /// Many runs per seed: the first eight, and every fourth later one, are drawn as by nemeses;
+    /// the others continue differently from the rarest abstract states of earlier ones.
     Guided,
 }
 

@@ -60,8 +60,8 @@ pub(super) fn sets(line: &str, setting: &str) -> bool {
     named(setting) && !longer.clone().any(|row| named(row.name))
 }
 
-/// The lines of the plan and the number of voters, with the first `kept` groups of settings: those
-/// of the algorithm, and those of random faults.
+/// The lines of the plan, the seed, the number of voters and the fault phase, with the first `kept`
+/// groups of settings: those of the algorithm, and those of random faults.
 pub(super) fn without_settings(lines: &[String], kept: usize) -> Vec<String> {
     let always = ["seed", "nodes", "fault phase"];
     let settings = always.iter().chain(SETTING_GROUPS[..kept].iter().copied().flatten());

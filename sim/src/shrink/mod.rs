@@ -51,8 +51,8 @@ pub struct Shrunk {
     pub after: Size,
     /// The number of runs that shrinking took.
     pub runs: u64,
-    /// Whether the search ended because a whole round found no smaller run, and not because of the
-    /// time limit or the run limit.
+    /// Whether the search ended by itself, and not because of the time limit or the run limit. Even
+    /// then a smaller run may exist.
     pub is_smallest: bool,
 }
 
@@ -61,7 +61,7 @@ pub struct Shrunk {
 pub struct Size {
     /// The number of lines of its scenario, including the expectations.
     pub lines: usize,
-    /// The number of nodes in the world.
+    /// The number of nodes, including spares.
     pub nodes: u8,
     /// The number of operations in its plan.
     pub planned: usize,

@@ -25,7 +25,7 @@ struct Copied {
 }
 
 impl SimulatedCores {
-    /// Passes on the events of what a core takes.
+    /// Passes the events of this start or input of a core to `each`.
     pub fn observe(
         &mut self,
         at: SimTime,

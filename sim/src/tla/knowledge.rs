@@ -13,7 +13,7 @@ pub(super) struct Knowledge {
     pub(super) has_stepped: bool,
     /// Whether the node's disk has reported a write as durable.
     pub(super) has_written: bool,
-    /// The last contact with a leader, if the spec has the node hear one.
+    /// The last contact with a leader; `None` while the node of the spec hears no leader.
     pub(super) heard: Option<Instant>,
     /// The end of the vote lease.
     pub(super) withheld_until: Instant,
@@ -52,7 +52,7 @@ impl Knowledge {
         }
     }
 
-    /// The node begins a round in a term; `span` is the vote lease that it asks for.
+    /// The node begins a round in a term; `end` is the end of its lease.
     pub(super) fn begin_round(&mut self, term: Term, round: u64, end: Instant) {
         match &mut self.led {
             Some((led, rounds)) if *led == term => rounds.push((round, end)),

@@ -4,7 +4,8 @@ use quorate::types::{Entry, Membership, Payload, Voters};
 
 use crate::tla::line::{number, set, tuple};
 
-/// The memberships in the order in which the trace first had them, without what moves no vote.
+/// The memberships in the order in which the trace first had them, reduced to their voters and
+/// holders of the casting vote.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memberships {
     texts: Vec<String>,

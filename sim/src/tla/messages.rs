@@ -83,7 +83,8 @@ fn on_rejected(
     }
 }
 
-/// The leader's entries. Of those that the node rejects, it has some already.
+/// The leader's entries. If the node rejects them because its disk is full, it takes those at the
+/// beginning that it has already.
 fn on_entries(
     lines: &mut StepLines<'_>,
     message: &Message,
@@ -157,7 +158,7 @@ fn on_heartbeat(lines: &mut StepLines<'_>, message: &Message, round: u64, commit
     lines.add(line);
 }
 
-/// A reply counts if it says more than the ones before it.
+/// A reply counts if it has a later index or round than the ones before it.
 fn on_reply(lines: &mut StepLines<'_>, message: &Message, matched: Index, round: u64) {
     if lines.before.role != RoleName::Leader || message.term != lines.before.term {
         return;

@@ -73,8 +73,8 @@ impl StepLines<'_> {
         self.trace.known(self.node).heard = None;
     }
 
-    /// Lets pass what is over by the node's own clock: the contact with a leader, and the leases
-    /// that the node has answered.
+    /// Ends the contact with a leader, and the leases that the node has answered, if their time is
+    /// over by the node's own clock.
     pub(super) fn pass_time(&mut self) {
         let (node, now) = (self.node, self.now());
         let silent_after = self.state.config.election_timeout_min;

@@ -12,7 +12,7 @@ use crate::tla::reads;
 use crate::tla::state::{TraceState, shown};
 use crate::tla::step_lines::StepLines;
 
-/// Adds the lines of a step. Returns what the spec does not have, if the step has that.
+/// Adds the lines of a step, unless the step has something that the spec lacks: then returns that.
 pub(super) fn lines(
     trace: &mut TraceState,
     event: &Event<'_>,
@@ -175,7 +175,8 @@ fn on_leader(lines: &mut StepLines<'_>) {
     }
 }
 
-/// Appends entries. A membership changes the quorum, so the leader commits before it what it can.
+/// Appends entries. A membership changes the quorum, so the leader commits all it can before it
+/// appends one.
 fn append(lines: &mut StepLines<'_>, written: &[Entry]) {
     let is_change = |entry: &Entry| matches!(entry.payload, Payload::Membership(_));
     for group in written.chunk_by(|one, next| !is_change(one) && !is_change(next)) {

@@ -11,7 +11,8 @@ use crate::tla::memberships::{casting, ids};
 use crate::tla::state::{TraceState, shown};
 use crate::tla::steps;
 
-/// A trace that is being written. Events come in the order of their times, each node's in its own.
+/// A trace that is being written. Events come in a causal order, those of each node in the order in
+/// which they happened.
 #[derive(Clone, Debug, Default)]
 pub struct TlaTrace {
     state: TraceState,

@@ -292,8 +292,8 @@ impl Kind {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Key { kind, node, start_number: incarnation, peer, counter } = self;
-        write!(f, "{kind:?}/{node}.{incarnation}/{peer}/{counter}")
+        let Key { kind, node, start_number, peer, counter } = self;
+        write!(f, "{kind:?}/{node}.{start_number}/{peer}/{counter}")
     }
 }
 
@@ -305,12 +305,12 @@ impl Key {
         let mut parts = text.split('/');
         let (name, place, peer, counter) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let (node, incarnation) = place.split_once('.')?;
+        let (node, start_number) = place.split_once('.')?;
         let kind = *Kind::ALL.iter().find(|kind| format!("{kind:?}") == name)?;
         let key = Key {
             kind,
             node: node.parse().ok()?,
-            start_number: incarnation.parse().ok()?,
+            start_number: start_number.parse().ok()?,
             peer: peer.parse().ok()?,
             counter: counter.parse().ok()?,
         };

@@ -65,7 +65,7 @@ impl Node {
         node.recording
     }
 
-    /// The recording of one of three nodes that leads with a vote that n3 gives to everyone.
+    /// The recording of one of three nodes that leads with a vote that n3 gives to every candidate.
     fn elected_by_three(id: u64) -> Vec<u8> {
         let mut node = Node::new(id, 3);
         node.step(Input::Campaign);

@@ -1,4 +1,4 @@
-//! Forged terms, votes and leaders: S1 to S5 and S7.
+//! Forged terms, votes and leaders: S1 to S5, S7 and S23.
 
 use quorate::types::{
     AppendOutcome, Body, EntryId, HardState, Heartbeat, Index, Membership, NodeId, Readiness, Term,

@@ -1,4 +1,4 @@
-//! Forged leaders: S40 to S42, S45 and L7.
+//! Forged leaders: S40 to S42, S45, L7 and L10.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ fn led() -> Stage {
     stage
 }
 
-/// As [`led`], and node 2 has acknowledged the first entry, and every round.
+/// As [`led`], and node 2 has acknowledged the first entry and answered round 1; then node 1 has
+/// begun round 2 and sent entries 2 and 3.
 fn streaming() -> Stage {
     let mut stage = led();
     stage.beats(1, 1);
@@ -33,7 +34,7 @@ fn streaming() -> Stage {
 }
 
 impl Stage {
-    /// Node 1 begins a round in term 1 and regards another one as confirmed.
+    /// Node 1 begins a round in term 1, and relies on the one before if it has committed an entry.
     fn beats(&mut self, round: u64, committed: u64) {
         let confirmed = if committed > 0 { round - 1 } else { 0 };
         let heartbeat = Heartbeat { confirmed, ..Heartbeat::new(round, Index(committed)) };

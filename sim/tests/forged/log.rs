@@ -1,4 +1,4 @@
-//! Forged logs, commits and applied entries: S6 and S8 to S17.
+//! Forged logs, commits and applied entries: S6, S8 to S17, S28 and S33.
 
 use quorate::types::{Body, EntryId, HardState, Index, Membership, NodeId, Readiness, Term};
 

@@ -1,4 +1,4 @@
-//! Forged memberships: S22, S23 and L6; and honest membership changes.
+//! Forged memberships: S2, S12, S22, S23, L6 and L11; and honest membership changes.
 
 use std::time::Duration;
 

@@ -78,7 +78,7 @@ pub(crate) fn register(index: u64, term: u64) -> Entry {
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
-/// The entry `index@term` with bounds that no session of [`register`] is within.
+/// The entry `index@term` with bounds that exclude every session of [`register`].
 pub(crate) fn narrow_window(index: u64, term: u64) -> Entry {
     let bounds = SessionBounds { window_max: 1, ..SessionBounds::DEFAULT };
     let command = Request::SetBounds(bounds).encode_for(Proposer::Unnamed);

@@ -22,12 +22,14 @@ fn applied() -> Stage {
     stage
 }
 
+/// The node's state machine will process its next command wrongly.
 fn slips(stage: &mut Stage, node: u64) {
     stage.observes(Observation::MachineFault { node: NodeId(node) });
 }
 
-fn finds(stage: &mut Stage, node: u64, verdict: ComparisonResult) {
-    stage.observes(Observation::StateCompared { node: NodeId(node), result: verdict });
+/// The node reports this result of comparing its state.
+fn finds(stage: &mut Stage, node: u64, result: ComparisonResult) {
+    stage.observes(Observation::StateCompared { node: NodeId(node), result });
 }
 
 /// Node 2's state machine processes a command wrongly, and its results show it.

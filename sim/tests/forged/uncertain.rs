@@ -240,8 +240,8 @@ fn asked_of_four() -> Stage {
     stage
 }
 
-/// Node 3 has voted for itself in term 1 before its disk was copied; then it was rolled back, while
-/// the votes of two other nodes were under way.
+/// Node 3 has voted for itself in term 1 before its disk was copied; then two other nodes voted for
+/// it, and its disk was rolled back to the copy.
 fn uncertain_leader() -> Stage {
     let mut stage = Stage::new();
     stage.votes(3, 1, 3);

@@ -189,7 +189,7 @@ pub(crate) fn cores() -> NonZeroUsize {
 }
 
 /// Returns the source tree of the combined build, and the bugs that are not in it, with the reason.
-/// A bug that does not compile with the others is left out until the rest compiles.
+/// The build is repeated without the bugs that do not compile, until the rest compiles.
 fn combine(
     sources: &Sources,
     mutants: &[Mutant],

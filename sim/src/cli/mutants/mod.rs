@@ -31,7 +31,7 @@ use crate::cli::mutants::table::{Detector, Mutant};
 use crate::cli::program::Program;
 use crate::settings::strategy::Strategy;
 
-/// Runs seeds for the mutants that are made by rule, in a process of its own.
+/// Runs seeds in this process, in which a mutant that was made by rule may be active.
 pub(crate) fn run_seeds(
     program: &Program,
     arguments: &MutantSeedsArguments,

@@ -52,8 +52,8 @@ pub(crate) enum Verdict {
     Killed,
     /// No seed or test failed because of the bug.
     Survived,
-    /// A seed failed, but not in the same way when it was run again; or a test fails without the
-    /// bug, too.
+    /// A seed failed, but not in the same way when it was run again, or only because two runs of it
+    /// differ; or a test fails without the bug, too.
     Rejected,
     /// A process reached its time limit.
     Hung,

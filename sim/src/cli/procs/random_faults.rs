@@ -1,6 +1,6 @@
 //! Random faults of messages between nodes, if a scenario configures them: latency, loss,
-//! duplicates and delays. Each message is decided by the network model of the simulator, and
-//! counted.
+//! duplicates and delays. The network model of the simulator decides the faults of each message,
+//! which are counted.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,8 +60,8 @@ impl RandomFaults {
         self.state().is_enabled = is_enabled;
     }
 
-    /// Returns the arrival times of the next message between two nodes, by [`RandomFaults::now`]:
-    /// none if it is lost, two if it is duplicated.
+    /// Returns the arrival times of the next message between two nodes, on the clock of
+    /// [`RandomFaults::now`]: none if it is lost, two if it is duplicated.
     pub(super) fn arrivals(&self, from: NodeId, to: NodeId) -> impl Iterator<Item = Duration> {
         let start = SimTime::default();
         let now = start.after(self.now());

@@ -89,7 +89,8 @@ fn sources(path: &Path) -> Result<Vec<Source>, CommandError> {
 }
 
 /// The exit code: that of a divergence if there is one, else that of a file that cannot be read. A
-/// killed or running node may have written half of the last block of a file in its ring.
+/// file may end in half a block because its node was killed or still runs; that is no error unless
+/// the command line names the file.
 fn exit_of(
     arguments: &ReplayArguments,
     recordings: &[NodeRecording],

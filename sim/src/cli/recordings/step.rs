@@ -18,7 +18,7 @@ pub(crate) fn print(recordings: &[NodeRecording], arguments: &ReplayArguments) -
     printed > 0
 }
 
-/// A record of a start.
+/// A step: the number of its start, and its number in this start.
 type Place = (u64, u64);
 
 /// Prints the selected steps of one recording, and returns their number.
@@ -27,7 +27,7 @@ fn print_steps(recording: &NodeRecording, arguments: &ReplayArguments) -> usize 
     let mut playback = Playback::new(&recording.sources);
     let (mut start, mut next, mut left) = (None, 0, &selected[..]);
     while let [place, rest @ ..] = left {
-        // A copy of the state takes time and memory, so that only the selected steps have one.
+        // A copy of the state takes time and memory, so only the selected steps have one.
         let is_next = start.as_ref().is_some_and(|it: &Header| (it.start, next) == *place);
         let before = playback.raft().filter(|_| is_next).cloned();
         match playback.by_ref().find_map(Result::ok) {

@@ -133,7 +133,8 @@ fn recording_text(recording: &NodeRecording) -> String {
     text
 }
 
-/// How the recordings fit together.
+/// The numbers of messages with and without a recorded send, and the differences of the clocks;
+/// empty for one node.
 fn order_text(merged: &Merged, nodes: usize) -> String {
     let mut text = String::new();
     if nodes < 2 {

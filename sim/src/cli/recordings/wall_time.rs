@@ -14,7 +14,8 @@ pub(crate) enum EventTime {
     Since(SimTime),
     /// A time since the Unix epoch.
     Unix(Duration),
-    /// A time since midnight: the first one in the recordings, or else on their first day.
+    /// A time of day, since midnight: the first such time within the recordings, or the one on
+    /// their first day if there is none.
     OfDay(TimeDelta),
 }
 

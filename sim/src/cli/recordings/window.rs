@@ -9,7 +9,7 @@ use crate::values::time::SimTime;
 /// The time on both sides of `--around`.
 const AROUND: Duration = Duration::from_secs(5);
 
-/// The times of the first and of the last line.
+/// The first and the last time of the lines that are printed.
 pub(crate) struct Window {
     from: SimTime,
     to: SimTime,

@@ -65,7 +65,7 @@ impl Report {
     }
 
     /// Returns the marks that the sweep missed although it had to reach them; none if the sweep is
-    /// small, or not of the default profile.
+    /// small, or has another profile or search strategy than the default.
     pub(crate) fn missed_required(&self) -> Vec<&'static str> {
         if self.must_reach_marks() { self.summary.missed_required() } else { Vec::new() }
     }

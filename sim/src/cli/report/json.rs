@@ -95,7 +95,7 @@ pub(crate) struct SweepRecord {
     /// The smallest seed that reached each coverage mark.
     pub(crate) first_seeds: BTreeMap<String, Option<u64>>,
     /// The coverage marks that the sweep had to reach and that no seed reached; empty if the sweep
-    /// is small, or not of the default profile.
+    /// is small, or has another profile or search strategy than the default.
     pub(crate) missed_required_marks: Vec<String>,
     /// The estimated probability that one more seed reaches a new coverage mark.
     pub(crate) new_mark_probability: f64,
@@ -136,7 +136,7 @@ pub(crate) struct SlowestRecord {
 pub(crate) struct FailureRecord {
     /// The number of the seed.
     pub(crate) seed: u64,
-    /// `safety`, `liveness`, `panic`, `nondeterminism` or `stalled`.
+    /// `safety`, `liveness`, `panic`, `simulator`, `nondeterminism` or `stalled`.
     pub(crate) kind: String,
     /// The check by id and name, `S1 election-safety`; the kind if no check failed.
     pub(crate) check: String,

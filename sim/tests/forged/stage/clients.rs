@@ -107,7 +107,7 @@ impl Stage {
         self.observes(Observation::RequestReceived { node: NodeId(node), tag: Tag(tag) });
     }
 
-    /// A request reaches the node that it may answer only once every live voter has the entry.
+    /// A request reaches the node, which may answer it only once every live voter has the entry.
     pub(crate) fn receives_request_for_all_live(&mut self, node: u64, tag: u64) {
         self.receives_request(node, tag);
         self.observes(Observation::RequestForAllLive { tag: Tag(tag) });

@@ -16,7 +16,7 @@ use crate::cli::mutants::tree::{CompileError, SourceTree};
 /// The switch of the mutants, for the copy of the library.
 const SWITCH: &str = include_str!("planted.txt");
 const LIBRARY: &str = "src/lib.rs";
-/// Every round leaves out at least one mutant. A build that needs more has an error elsewhere.
+/// Every round leaves out at least one mutant. A build that needs more rounds has another error.
 const ROUNDS_MAX: usize = 60;
 
 /// The copy of the sources with all mutants that compile.
@@ -65,7 +65,7 @@ impl AutoBuild {
     }
 }
 
-/// Writes the copy without the mutants that are left out, and returns it with what is in it.
+/// Writes the copy without the mutants that are left out, and returns it with its mutated files.
 fn tree(
     sources: &Sources,
     catalog: &Catalog,

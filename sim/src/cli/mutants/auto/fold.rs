@@ -31,7 +31,8 @@ pub(crate) enum Form {
     Step { left: Range<usize>, right: Range<usize>, original: String },
     /// A literal; each variant is another one.
     Literal,
-    /// `&&` or `||`; the code of a variant is the position of its rule in the switch.
+    /// `&&` or `||`; the code of a variant is `0` for the other operator, `1` for the left operand
+    /// alone, and `2` for the right operand alone.
     Logic { left: Range<usize>, right: Range<usize>, is_and: bool },
     /// The original is the argument of a function of the switch.
     Argument(&'static str),
@@ -80,8 +81,8 @@ pub(crate) fn line(code: &str) -> String {
     code.parse().map_or_else(|_| code.to_owned(), |tokens: TokenStream| tokens.to_string())
 }
 
-/// Folds the mutants for which `is_in` is true. A number in the text is that of the mutant among
-/// all files: `first` is the one of the file's first mutant.
+/// Folds the mutants for which `is_in` is true. The numbers in the text count the mutants of all
+/// files; `first` is the number of the file's first mutant.
 pub(crate) fn fold(
     original: &str,
     sites: &[Site],

@@ -24,7 +24,7 @@ use crate::cli::progress::CountProgress;
 const SLOWER_MAX: u32 = 20;
 /// The least CPU time after which a seed counts as hung.
 const CPU_MAX: Duration = Duration::from_secs(10);
-/// The CPU time of a seed without a mutant.
+/// The CPU time after which a seed without a mutant counts as hung.
 const CPU_MAX_ORIGINAL: Duration = Duration::from_secs(600);
 
 /// Measures the mutants, except for those of which the file has records. Returns the records in the

@@ -24,7 +24,7 @@ pub(crate) fn other_step(operator: &BinOp) -> Option<&'static str> {
     }
 }
 
-/// Returns the opposite of `+=` and `-=`, and `=` for the assignment of a union of flags.
+/// Returns the opposite of `+=`, `-=`, `|=` and `&=`.
 pub(crate) fn other_assignment(operator: &BinOp) -> Option<&'static str> {
     match operator {
         BinOp::AddAssign(_) => Some("-="),

@@ -1,5 +1,5 @@
-//! The sources as a self-contained HTML page, line by line with their mutants: which lines nothing
-//! protects.
+//! The sources as a self-contained HTML page, line by line with their mutants. It shows the lines
+//! that no check protects.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Works on several things at a time, each of which runs processes.
+//! Works on several items in parallel; the work on an item runs processes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -79,7 +79,7 @@ fn row<'a>(
     row
 }
 
-/// Returns true if the default profile killed the mutant, or the first one in its place.
+/// Returns true if the first of the profiles killed the mutant.
 fn is_killed_first(record: &AutoRecord) -> bool {
     record.killer.as_ref().is_some_and(|killer| killer.is_first)
 }

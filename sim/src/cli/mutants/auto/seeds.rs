@@ -36,7 +36,8 @@ pub(crate) struct Seen {
 }
 
 impl SeedRunner<'_> {
-    /// Runs the seeds up to the first that fails. `active` is the number of the mutant, or `probe`.
+    /// Runs the seeds up to the first that fails. `active` is the number of the mutant, or `probe`,
+    /// or `None` for a run without either.
     pub(crate) fn run(
         &self,
         active: Option<&str>,
@@ -68,7 +69,7 @@ impl SeedRunner<'_> {
     }
 }
 
-/// Returns the record of a seed that the process did not end.
+/// Returns the record of a seed that the process did not finish.
 fn unfinished(seed: u64, kind: &str, cpu_max: Duration) -> SeedRecord {
     let detail = match kind {
         "hang" => format!("no end within {} s of CPU time", cpu_max.as_secs()),
@@ -79,7 +80,8 @@ fn unfinished(seed: u64, kind: &str, cpu_max: Duration) -> SeedRecord {
     SeedRecord { seed, digest: String::new(), cpu_seconds: cpu_max.as_secs_f64(), failure }
 }
 
-/// Reads the output: `seed {…}` for each seed, after `seen NUMBER BITS` for what it saw first.
+/// Reads the output: for each seed, a line `seen NUMBER BITS` for each mutant whose place this seed
+/// was the first to reach, or to reach with another value, and then `seed {…}`.
 fn read(text: &str, first: u64) -> Result<SeedResults, CommandError> {
     let mut results = SeedResults::default();
     let mut seed = first;

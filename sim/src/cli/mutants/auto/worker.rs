@@ -16,7 +16,7 @@ use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::text::Finding;
 
-/// The address space of the process: a mutant that needs more is stopped.
+/// The largest address space of the process, in bytes; a mutant that needs more is stopped.
 #[cfg(unix)]
 const MEMORY_MAX: u64 = 6 << 30;
 /// The interval at which the CPU time of the running seed is compared with its limit.
@@ -36,8 +36,8 @@ pub(crate) struct SeedRecord {
 /// Why a seed failed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct SeedFailure {
-    /// `safety`, `liveness`, `panic` or `stalled`; `hang` or `abort` if the process did not end the
-    /// seed.
+    /// `safety`, `liveness`, `panic`, `simulator` or `stalled`; `hang` or `abort` if the process
+    /// did not finish the seed.
     pub(crate) kind: String,
     /// The check by id and name, or the kind.
     pub(crate) check: String,
