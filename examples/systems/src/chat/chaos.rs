@@ -1,4 +1,4 @@
-//! Chaos tests of the chat: all faults, and crashes with a last survivor.
+//! Chaos tests of the chat: the faults of the default profile, and crashes with a last survivor.
 
 pub use crate::common::messaging::chaos::Clients;
 

@@ -1,5 +1,5 @@
-//! The `status` subcommand: role and state of every member, as far as the answering node knows, and
-//! whether the states of the nodes agree.
+//! The `status` subcommand: the role and the state that each member reports, and whether the states
+//! of the members agree.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ fn node_state(report: &Report) -> String {
     let role = match status.role {
         RoleName::Leader => "leader",
         RoleName::Follower => "follower",
-        // It has asked for votes, or asks whether it would get them.
+        // It asks for votes, or whether it would get them.
         RoleName::Candidate | RoleName::PreCandidate => "candidate, waits for a majority",
     };
     let state = verification_text(report.verification, report.comparisons.consistent);

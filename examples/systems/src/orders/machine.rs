@@ -243,7 +243,7 @@ mod tests {
         }
         assert_eq!(place(&mut orders, &order("ann", None)), Reply::Rejected(RejectReason::Full));
         let again = place(&mut orders, &order("ann", Some(1)));
-        assert_eq!(again, Reply::Placed(record("ann", 1)), "that one is existing");
+        assert_eq!(again, Reply::Placed(record("ann", 1)), "order 1 exists");
         let invalid = codec::encode(&Reply::Rejected(RejectReason::InvalidRequest));
         assert_eq!(orders.apply(Index(1), b"?"), invalid);
         assert_eq!(orders.query(b"?"), invalid);

@@ -14,7 +14,7 @@ use crate::common::messaging::message::{Command, Mode, Query, Reply, Session};
 const USERS: u64 = 3;
 /// The number of session tokens; small, so that sessions are often valid.
 const TOKENS: u64 = 2;
-/// The length of a history.
+/// The maximum number of messages in a history.
 const HISTORY_MAX: usize = 3;
 
 /// Clients that log in and out, send and receive, with a model of the waiting messages.
