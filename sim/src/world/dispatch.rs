@@ -17,7 +17,8 @@ impl World {
         {}
     }
 
-    /// Executes the next event; returns false if there is none, or if there are far too many.
+    /// Executes the next event; returns false if there is none, or if events trigger one another
+    /// without end.
     pub(super) fn advance(&mut self) -> bool {
         let Some(event) = self.run.scheduler.advance() else { return false };
         let receiver = self.receiver(event);

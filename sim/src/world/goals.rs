@@ -40,7 +40,7 @@ pub(crate) struct Goals<'a> {
     pub(crate) now: SimTime,
 }
 
-/// The help that the core needs with what no node does by itself, or only after a long time.
+/// The steps that the core needs and that no node takes by itself, or only after a long time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Help {
     /// The operator asks the leader to cancel a change.
