@@ -242,7 +242,7 @@ impl SimDisk {
     }
 
     /// Replaces the log with that of `older`, a durable copy of this disk, durably: later segments
-    /// are removed, and the others have their older contents. Both disks have no pending writes.
+    /// are removed, and the others have their older contents. Neither disk may have pending writes.
     pub fn restore_log(&mut self, older: &SimDisk) {
         let is_segment = |name: &FileName| matches!(name, FileName::Segment(_));
         let names: Vec<(FileName, FileId)> = self.directory.shown().collect();

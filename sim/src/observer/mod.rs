@@ -457,7 +457,7 @@ impl Observer {
         self.observe(now, Observation::Stopped { node, justified, reason: &failure.to_string() });
     }
 
-    /// Reports a node that cannot start from a damaged disk.
+    /// Reports a node that refuses to start from its disk, which is usually damaged.
     pub(crate) fn start_refused(&mut self, now: SimTime, node: NodeId, error: &OpenError) {
         self.reach(Spot::DiskRefused);
         self.note(now, node, &format_args!("cannot start from a damaged disk: {error}"));

@@ -40,7 +40,8 @@ struct Steps<S> {
     bytes: usize,
 }
 
-/// The most bytes of snapshots that the known steps keep; then all are forgotten, and the machines.
+/// The most bytes of snapshots that the known steps keep. Beyond that, all steps and machines are
+/// forgotten.
 const STEP_BYTES_MAX: usize = 64 << 20;
 
 /// An operation on the state machine.
