@@ -31,7 +31,7 @@ struct Machine {
     is_known: bool,
     /// The last index applied when the node last compared its state.
     compared: Index,
-    /// The time since when the node has something new to compare.
+    /// The time from which the node has something new to compare.
     due_since: Option<SimTime>,
 }
 
