@@ -1,4 +1,4 @@
-//! A command line for guests: it runs seeds or a scenario, and shrinks what fails.
+//! A command line for guests: it runs seeds or a scenario, and shrinks failing runs.
 
 use std::fs;
 use std::num::NonZeroUsize;

@@ -80,7 +80,7 @@ pub trait Guest: Sized {
         let _ = peer;
     }
 
-    /// Returns what a message from one node to another states about its sender's disk.
+    /// Returns the statement of a message from one node to another about its sender's disk.
     fn statement(from: NodeId, to: NodeId, message: &Self::Message) -> Statement {
         let _ = (from, to, message);
         Statement::default()
@@ -160,8 +160,8 @@ pub struct Statement {
     pub log: Option<u64>,
 }
 
-/// The execution of a committed entry, by a core that decides itself what the state machine
-/// executes. It is the same on all nodes.
+/// The execution of a committed entry, by a core that itself decides which command the state
+/// machine executes. It is the same on all nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
     /// The command that the state machine executed; empty if there was none, for example because a

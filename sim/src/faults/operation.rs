@@ -53,7 +53,7 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Adds what an argument says about the extent.
+    /// Adds the nodes and the duration of an argument.
     pub(super) fn add<A: Argument>(&mut self, value: &A::Value) {
         self.nodes.extend(A::nodes(value));
         self.duration = A::duration(value).or(self.duration);

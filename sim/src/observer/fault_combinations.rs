@@ -41,7 +41,7 @@ impl FaultCombinations {
         }
     }
 
-    /// Notes what a node does.
+    /// Updates the phases of the nodes by an observation.
     pub(super) fn observe(&mut self, now: SimTime, observation: &Observation<'_>) {
         match *observation {
             Observation::Stepped { node, status, membership } => {

@@ -59,7 +59,7 @@ impl World {
             Event::CheckProgress => self.check_progress(),
             Event::End => self.end(),
             Event::Plan(event, number) => {
-                // The stabilization phase keeps the faults that it finds, and begins no others.
+                // In the stabilization phase the plan neither begins nor ends faults.
                 if self.in_fault_phase() {
                     self.continue_plan(event, number);
                 }

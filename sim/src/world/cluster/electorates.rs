@@ -44,7 +44,7 @@ impl Cluster {
         running.membership_changed = true;
         let inherited = was.index <= running.leadership.last_before_leading;
         let is = &node.last_membership;
-        let votes = |standing: &LoggedMembership| standing.membership.is_voter(place.id());
+        let votes = |logged: &LoggedMembership| logged.membership.is_voter(place.id());
         let new_disk = node.disk.disks_lost > 0;
         run.observer.reach_if(new_disk && votes(is) && !votes(&was), Spot::NewDiskVotes);
         node.bootstrapped |= is.index > Index::ZERO;

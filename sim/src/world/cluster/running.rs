@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::machine::Digest;
 use quorate::raft;
 use quorate::raft::{RoleName, Status};
-use quorate::replica::{Node as Decider, Note, Replica, Worker};
+use quorate::replica::{Node as ReplicaNode, Note, Replica, Worker};
 use quorate::types::{Body, Comparisons, Index, Instant, Membership, NodeId, Tag, Term};
 
 use crate::machine::SimMachine;
@@ -20,7 +20,7 @@ use crate::world::cluster::queues::{DriverQueue, Lanes, OpenRequests, PendingWri
 /// The process of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
-    pub(crate) node: Decider,
+    pub(crate) node: ReplicaNode,
     pub(crate) worker: Worker<SimMachine>,
     /// The status after the last step.
     pub(crate) status: Status,
