@@ -162,8 +162,9 @@ impl Disk {
 
     /// Carries out a write.
     ///
-    /// # Panics If it would leave a gap in the log or replace entries that the snapshot covers, or
-    /// if it changes a file that does not exist.
+    /// # Panics
+    /// If it would leave a gap in the log or replace entries that the snapshot covers, or if it
+    /// changes a file that does not exist.
     pub fn write(&mut self, write: Write) {
         match write {
             Write::Term(term, vote) => (self.term, self.vote) = (term, vote),

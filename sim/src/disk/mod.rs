@@ -71,7 +71,7 @@ impl SimDisk {
     /// # Errors
     /// [`DiskError::Full`] beyond the capacity; a write is then carried out as far as there is
     /// space, and a file that a creation replaces is removed. [`DiskError::Failed`] because of a
-    /// [`Fault`], or for a file that does not exist.
+    /// [`Fault`] or an unreadable sector, or for a missing file or too large an offset.
     pub fn apply(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         let fault = self.faults.next(action);
         match action {

@@ -13,8 +13,8 @@ use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::run::Setup;
 
-/// Draws the core: a quorum of every membership that may decide, rarely more, and most
-/// learners.
+/// Draws the core: a quorum of every membership that may decide, sometimes with more voters, and
+/// most learners.
 pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     let mut draw = setup.choices.draw(Kind::Core.key());
     if setup.settings.config.survivor.is_some() {
@@ -72,7 +72,7 @@ fn has_intact_disk_in_all(cluster: &Cluster, id: NodeId) -> bool {
     cluster.electorates().all(|membership| cluster.has_intact_disk(membership, id))
 }
 
-/// Adds a majority of the voters, or half of them with the casting vote, to `core`.
+/// Adds a majority of the voters and some more, or half of them with the casting vote, to `core`.
 fn draw_quorum(
     membership: &Membership,
     voters: &Voters,
