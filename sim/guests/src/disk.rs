@@ -164,7 +164,7 @@ impl Disk {
     ///
     /// # Panics
     /// If it would leave a gap in the log or replace entries that the snapshot covers, or if it
-    /// changes a file that does not exist.
+    /// writes to or renames a file that does not exist.
     pub fn write(&mut self, write: Write) {
         match write {
             Write::Term(term, vote) => (self.term, self.vote) = (term, vote),

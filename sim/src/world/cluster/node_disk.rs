@@ -39,7 +39,7 @@ pub(crate) struct NodeDisk {
     pub(crate) spoil_faults_at_repair: u16,
     /// The number of active faults that leave the disk no space.
     pub(crate) full_disk_faults: u8,
-    /// The time until which the disk completes no call.
+    /// The time until which the disk completes no call, except reads and writes of the log.
     pub(crate) stalled_until: SimTime,
     /// The extra duration of a flush caused by faults.
     pub(crate) flush_delay: Duration,
@@ -91,7 +91,7 @@ impl NodeDisk {
         }
     }
 
-    /// Returns the remaining time in which the disk completes no call.
+    /// Returns the remaining time in which the disk is stalled.
     pub(super) fn stalled_for(&self, now: SimTime) -> Duration {
         self.stalled_until.since(now.min(self.stalled_until))
     }
