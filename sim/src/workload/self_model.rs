@@ -18,7 +18,7 @@ pub(super) struct SelfModel<S, F> {
     steps: Mutex<Steps<S>>,
 }
 
-/// A state of the machine: its snapshot, compared by a digest of 128 bits.
+/// A state of the machine: its snapshot, compared by two hashes of 64 bits each.
 #[derive(Clone)]
 pub(super) struct MachineState {
     digest: [u64; 2],
