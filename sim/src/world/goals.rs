@@ -29,7 +29,7 @@ const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
 /// election timeouts.
 const STABILIZATION_MAX: (Duration, u32) = (Duration::from_secs(300), 52);
 
-/// The goals of the core in the stabilization phase, as the nodes stand now.
+/// The goals of the core in the stabilization phase, compared with the present state of the nodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goals<'a> {
     pub(crate) setup: &'a Setup,
