@@ -1,7 +1,7 @@
 //! The checks of a run: actions that no core may take, with the ids of the simulator's own checks.
 //!
 //! They observe writes, messages, applied entries and leaders as the cluster carries them out, and
-//! know about a core only what it reports.
+//! know nothing about a core except its reports.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::disk::{Disk, Entry, Write};
 use crate::guest::{Execution, NodeId, Statement, Status};
 use crate::machine::Operation;
 
-/// A violated check, as the failure of the run.
+/// The result of a check: `Ok`, or the failure of the run.
 pub(crate) type Checked = Result<(), Failure>;
 
 /// The failure of a run that violates the check with this id.

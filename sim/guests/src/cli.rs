@@ -1,4 +1,4 @@
-//! A command line for guests: it runs seeds or a scenario, and shrinks what fails.
+//! A command line for guests: it runs seeds or a scenario, and shrinks failing runs.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -20,7 +20,7 @@ use crate::case;
 use crate::guest::Guest;
 use crate::run::run;
 
-/// A core that a command knows by a name.
+/// A core, and its name on the command line.
 #[derive(Clone, Copy)]
 pub struct Core {
     name: &'static str,
@@ -28,7 +28,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Returns a core with its name.
+    /// Returns the core `G` with this name.
     #[must_use]
     pub fn new<G: Guest>(name: &'static str) -> Core {
         Core { name, command: command::<G> }

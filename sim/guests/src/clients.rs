@@ -75,7 +75,7 @@ impl Clients {
         self.requests.get(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
-    /// Ends a pending operation with a reply: the value that a read found.
+    /// Ends a pending operation with a reply; `value` is the value that a read found.
     pub(crate) fn reply(&mut self, number: u64, value: u64) {
         let found = self.value(value);
         let request = &mut self.requests[number as usize - 1];

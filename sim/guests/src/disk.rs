@@ -29,7 +29,7 @@ pub struct Snapshot {
     pub state: Bytes,
 }
 
-/// One write. The disk keeps the order of writes: what a crash leaves is a prefix of them.
+/// One write. The disk keeps the order of writes: after a crash it has a prefix of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// The term, and the node voted for in it.
@@ -154,7 +154,7 @@ impl Disk {
         }
     }
 
-    /// Returns whether the disk has the entry, in its log or behind its snapshot.
+    /// Returns whether the disk has the entry in its log, or a snapshot that covers the index.
     #[must_use]
     pub fn holds(&self, index: u64, entry: &Entry) -> bool {
         index <= self.base() || self.entry(index) == Some(entry)
@@ -163,7 +163,8 @@ impl Disk {
     /// Carries out a write.
     ///
     /// # Panics
-    /// If it would leave a gap in the log, or replace entries behind the snapshot.
+    /// If it would leave a gap in the log or replace entries that the snapshot covers, or if it
+    /// writes to or renames a file that does not exist.
     pub fn write(&mut self, write: Write) {
         match write {
             Write::Term(term, vote) => (self.term, self.vote) = (term, vote),
@@ -195,7 +196,7 @@ impl Disk {
     }
 }
 
-/// The disk of a node: what is durable, and the writes that a crash may lose.
+/// The disk of a node: its durable content, and the writes that a crash may lose.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CachedDisk {
     durable: Disk,

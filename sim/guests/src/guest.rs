@@ -28,9 +28,9 @@ pub trait Guest: Sized {
     /// they are connected again.
     const SESSIONS: bool = false;
 
-    /// The names of the builds of the core, if there are several: the cluster draws a build for each
-    /// start of a node, so that nodes of one cluster run different builds, and a node the next one
-    /// or the one before on the disk that it left.
+    /// The names of the builds of the core, if there are several. The cluster draws a build for
+    /// each start of a node, so nodes of one cluster run different builds, and a node may restart
+    /// with a newer or an older build on the disk that it left.
     const BUILDS: &'static [&'static str] = &["the build"];
 
     /// The smallest number of nodes of a cluster.
@@ -69,17 +69,18 @@ pub trait Guest: Sized {
         ReadReply::Unsupported
     }
 
-    /// The node has applied many entries: its log up to the snapshot may be replaced by it.
+    /// The node has applied many entries: the snapshot may replace its log up to the snapshot's
+    /// index.
     fn compact(&mut self, snapshot: Snapshot) {
         let _ = snapshot;
     }
 
-    /// Messages to and from a peer arrive again, after some were lost.
+    /// This node and a peer can exchange messages again, after some may have been lost.
     fn reconnected(&mut self, peer: NodeId) {
         let _ = peer;
     }
 
-    /// Returns what a message from one node to another states about its sender's disk.
+    /// Returns the statement of a message from one node to another about its sender's disk.
     fn statement(from: NodeId, to: NodeId, message: &Self::Message) -> Statement {
         let _ = (from, to, message);
         Statement::default()
@@ -159,8 +160,8 @@ pub struct Statement {
     pub log: Option<u64>,
 }
 
-/// The execution of a committed entry, by a core that decides itself what the state machine
-/// executes. It is the same on all nodes.
+/// The execution of a committed entry, by a core that itself decides which command the state
+/// machine executes. It is the same on all nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
     /// The command that the state machine executed; empty if there was none, for example because a

@@ -1,7 +1,7 @@
 //! Chaos runs of the simulator for the consensus cores of other libraries.
 //!
-//! A core becomes a [`guest::Guest`] by an adapter of a hundred lines or so. [`run::run`] then runs
-//! it in a cluster with faults, as the simulator runs quorate: the same seeds, plans of faults,
+//! A core becomes a [`guest::Guest`] by an adapter of 100 to 300 lines. [`run::run`] then runs it
+//! in a cluster with faults, as the simulator runs quorate: the same seeds, plans of faults,
 //! scenarios, checks and shrinking.
 
 pub mod adapters;

@@ -11,7 +11,8 @@ use crate::guest::Guest;
 use crate::machine::REGISTERS;
 use crate::node::Input;
 
-/// The election timeouts within which a cluster without faults must make progress.
+/// The number of rounds of probes within which a cluster without faults must make progress. A round
+/// takes the longest election timeout, or eight times the longest latency if that is longer.
 const PROGRESS_TIMEOUTS: u32 = 100;
 
 impl<G: Guest> Cluster<G> {

@@ -13,7 +13,8 @@ pub(crate) const REGISTERS: usize = 4;
 pub struct Machine([u64; REGISTERS]);
 
 impl Machine {
-    /// Executes a command. One of the core's own, which has no operation, changes nothing.
+    /// Executes a command. A command of the core's own, which contains no operation, changes
+    /// nothing.
     pub fn execute(&mut self, command: &[u8]) {
         if let Some(Operation { number, register, is_read: false }) = Operation::of(command) {
             self.0[register] = number;

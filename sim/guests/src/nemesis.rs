@@ -92,7 +92,7 @@ impl Nemesis {
         &mut self.blocks[number]
     }
 
-    /// Forgets all operations that have not happened.
+    /// Disarms the operations that wait for their triggers.
     pub(crate) fn end(&mut self) {
         self.armed.clear();
     }

@@ -53,7 +53,7 @@ pub(crate) struct Node<G: Guest> {
     pub(crate) handicap: Handicap,
 }
 
-/// The delays and the clock error that faults give a node.
+/// The delays and the clock error that faults give a node, and the number of its steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Handicap {
     /// The error of its clock, in parts per million.

@@ -1,8 +1,9 @@
 //! A guest of the simulator's cluster for other cores: a complete node of quorate, storage and wire
-//! format included, of one of two builds. Which build a node runs may change with each start.
+//! format included, of one of two builds. The build of a node may change with each start.
 //!
-//! The nodes exchange the frames of the wire format, and a node finds the files that it left, of
-//! whichever build. So the two builds meet as in a cluster that is being upgraded: in bytes alone.
+//! The nodes exchange the frames of the wire format, and a node starts on the files that it left,
+//! whichever build wrote them. So the two builds interact only through bytes, as in a cluster that
+//! is being upgraded.
 //!
 //! The text in `build/` is compiled once for each build.
 

@@ -60,8 +60,9 @@ impl<const ROLLBACKS: bool> Guest for Mixed<ROLLBACKS> {
         either!(self, node => node.status())
     }
 
-    /// A release that changes the rules of its state machine by a command in the log has its own rule
-    /// here: no build without the new rules after that command.
+    /// Without rollbacks, the build that the node ran last is the oldest one. A release that
+    /// changes the rules of its state machine by a command in the log needs a rule of its own here:
+    /// after that command, no build without the new rules may start.
     fn oldest_build(disk: &Disk) -> usize {
         let last = disk.records.get(BUILD).and_then(|record| record.first());
         last.filter(|_| !ROLLBACKS).map_or(0, |build| usize::from(*build))

@@ -1,6 +1,6 @@
-//! The requests by which a node proposes its clients' commands: in sessions, in old sessions that may
-//! have expired, twice, too late, too early, and without a session. They make the builds agree on
-//! more than the commands.
+//! The requests by which a node proposes its clients' commands: in sessions, in old sessions that
+//! may have expired, twice, too late, too early, and without a session. So the builds must also
+//! agree on the rules of sessions.
 
 /// The requests that a node has made since its start, and its sessions.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl Requests {
         planned
     }
 
-    /// A registration has been applied, and has this session.
+    /// Records the session of a registration that has been applied.
     pub(crate) fn registered(&mut self, session: u64) {
         self.sessions.push((session, 0));
         if self.sessions.len() > REMEMBERED {

@@ -1,4 +1,4 @@
-// The whole playground: what to run, the editor, the verdict, and the stage.
+// The whole playground: the choice of the run, the editor, the verdict, and the stage.
 class Playground {
   constructor(simulator, catalog) {
     Object.assign(this, { simulator, catalog, drawn: null, shown: null, running: false });
@@ -48,7 +48,7 @@ class Playground {
     addEventListener('hashchange', () => this.open());
   }
 
-  // Runs what the address names, or else the first example.
+  // Runs the run in the address, or else the first example.
   begin() {
     return this.open().then(opened => opened || this.pick(this.catalog.examples[0].name));
   }

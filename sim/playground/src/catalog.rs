@@ -10,7 +10,7 @@ use serde::Serialize;
 pub struct Catalog {
     /// The profiles that a seed can draw from.
     pub profiles: Vec<Choice>,
-    /// The search strategies, with the name of the default.
+    /// The search strategies, with their summaries.
     pub strategies: Vec<Choice>,
     /// The name of the default strategy.
     pub strategy: &'static str,

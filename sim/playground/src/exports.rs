@@ -17,7 +17,7 @@ thread_local! {
     static REPLY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes room for a request of so many bytes, and returns where it begins.
+/// Makes room for a request of this many bytes, and returns the address at which it begins.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn request_room(bytes: usize) -> *mut u8 {
     let mut room = vec![0; bytes];
@@ -40,7 +40,7 @@ pub(crate) extern "C" fn answer() {
     REPLY.set(reply.into_bytes());
 }
 
-/// Returns where the reply begins.
+/// Returns the address at which the reply begins.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn reply_begin() -> *const u8 {
     REPLY.with_borrow(|reply| reply.as_ptr())

@@ -31,7 +31,7 @@ struct Machine {
     is_known: bool,
     /// The last index applied when the node last compared its state.
     compared: Index,
-    /// The time since when the node has something new to compare.
+    /// The time from which the node has something new to compare.
     due_since: Option<SimTime>,
 }
 
@@ -112,8 +112,8 @@ impl Rule for Comparisons {
         }
         let slot = known.model.slot(status.id);
         let machine = &mut self.nodes[slot.0];
-        // A node that has applied nothing since its start has nothing to compare, not even if its
-        // state machine is ahead.
+        // A node whose applied index is 0 has nothing to compare, not even if its state machine is
+        // ahead.
         if status.applied == Index::ZERO {
             machine.due_since = Some(known.now);
         }
@@ -134,8 +134,8 @@ impl Rule for Comparisons {
     }
 }
 
-/// Whether the node must compare its state: it is in the core, it is usable, and the membership has
-/// other voters.
+/// Whether the node must compare its state: it is a member in the core, it is not quarantined, and
+/// the membership has other voters.
 fn compares(known: &Known, slot: Slot) -> bool {
     let id = known.model.node(slot).id;
     let membership = &known.model.electorate(slot).membership;

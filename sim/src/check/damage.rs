@@ -1,5 +1,5 @@
-//! Damaged entries of the nodes' logs: what a node acknowledges (S35), and what it regards as
-//! repaired (S36). The content of a repaired entry needs no check of its own: it is applied, or
+//! Damaged entries of the nodes' logs: no node acknowledges them (S35), or regards them as repaired
+//! too early (S36). The content of a repaired entry needs no check of its own: it is applied, or
 //! sent to other nodes, like that of any other entry (S8, S11).
 
 use quorate::types::{EntryId, Index, NodeId, Term};

@@ -123,7 +123,7 @@ fn decided_by<'a>(
     })
 }
 
-/// Describes what one of a node's disks has at `index`.
+/// Describes the entry that one of a node's disks has at `index`.
 pub(super) fn describe_held(node: &Node, which: DiskRef, index: Index) -> String {
     let (id, log) = (node.id, &node.disk_of(which).log);
     let disk = match which {

@@ -202,7 +202,7 @@ checks! {
     L7 "round-confirmed"
         "In an idle cluster, the leader's heartbeat rounds are confirmed within a time bound."
     L8 "state-compared"
-        "In the stabilization phase, a core voter that applies entries compares its state in time."
+        "In the stabilization phase, a core node that applies entries compares its state in time."
     L9 "snapshot-taken"
         "In the stabilization phase, a core node takes a snapshot in time when one is due."
     L10 "leader-after-transfer"

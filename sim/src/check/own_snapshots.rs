@@ -32,7 +32,7 @@ struct Taker {
     /// took its last snapshot. A batch counts once, however many entries it has, because the node
     /// tries once for each batch.
     times_due: u64,
-    /// The time since when a snapshot is overdue in a stable cluster.
+    /// The time from which a snapshot is overdue in the stabilization phase.
     overdue: Option<SimTime>,
     /// The last index of the last snapshot.
     last: Index,

@@ -13,8 +13,8 @@ pub enum Fault {
         sectors: u64,
     },
     /// A write, and the sync after it, are reported as done, but the disk does not store the write.
-    /// The cache still shows the write: in a segment file forever, in any other file only until the
-    /// sync.
+    /// The cache still shows the write: in a segment file until the cache is dropped, in any other
+    /// file only until the sync.
     WriteLost,
     /// Like [`Fault::WriteLost`], but the disk stores the sectors at another place instead, up to
     /// the end of the file there.

@@ -356,7 +356,7 @@ pub(super) fn sectors(offset: u64, count: usize) -> Range<u64> {
     first..offset.saturating_add(count as u64).div_ceil(SECTOR_BYTES as u64)
 }
 
-/// Returns the numbers of the pages that `count` bytes at `offset` touch, at least one.
+/// Returns the numbers of the pages that `count` bytes at `offset` touch.
 fn pages(offset: u64, count: usize) -> Range<u64> {
     offset / PAGE_BYTES as u64..offset.saturating_add(count as u64).div_ceil(PAGE_BYTES as u64)
 }

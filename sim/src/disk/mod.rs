@@ -71,7 +71,7 @@ impl SimDisk {
     /// # Errors
     /// [`DiskError::Full`] beyond the capacity; a write is then carried out as far as there is
     /// space, and a file that a creation replaces is removed. [`DiskError::Failed`] because of a
-    /// [`Fault`], or for a file that does not exist.
+    /// [`Fault`] or an unreadable sector, or for a missing file or too large an offset.
     pub fn apply(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         let fault = self.faults.next(action);
         match action {
@@ -242,7 +242,8 @@ impl SimDisk {
     }
 
     /// Replaces the log with that of `older`, a durable copy of this disk, durably: later segments
-    /// are removed, and the others have their older contents. Both disks have no pending writes.
+    /// are removed, and the others have their older contents. Segments that were removed since the
+    /// copy stay removed. Neither disk may have pending writes.
     pub fn restore_log(&mut self, older: &SimDisk) {
         let is_segment = |name: &FileName| matches!(name, FileName::Segment(_));
         let names: Vec<(FileName, FileId)> = self.directory.shown().collect();

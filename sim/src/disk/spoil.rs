@@ -39,7 +39,7 @@ impl SimDisk {
         })
     }
 
-    /// Forgets the spoiled sectors: no data that a node needs are in them any more.
+    /// Forgets the spoiled sectors, because they contain no data that the node still needs.
     pub fn forget_spoiled(&mut self) {
         self.spoiled = SpoiledSectors::default();
     }

@@ -40,7 +40,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
 }
 
 /// Explains an uncertain node that counts, or becomes certain too early: how it lost a part of its
-/// disk, and what it asked leaders since then.
+/// disk, and its requests to leaders since then.
 pub(super) fn explain_uncertain(history: &History<'_>, draft: &mut Draft) {
     let Some(node) = history.node() else { return };
     let since = before_last_crash(history, node);

@@ -185,7 +185,8 @@ fn serves_stale_read(
     ));
 }
 
-/// Describes in a clause that no message between the request and the answer confirms the answer.
+/// Describes in a clause whether the node received a message from another node between the request
+/// and its answer.
 fn heard_since(history: &History<'_>, node: NodeId, op: OpId) -> String {
     let request = history
         .events_of(node)

@@ -1,4 +1,5 @@
-//! Explanations of missing progress (L1, L2, L5), and of failures without an own explainer.
+//! Explanations of missing progress (L1, L2, L5), and of failures without an explainer of their
+//! own.
 
 use std::collections::BTreeMap;
 
@@ -220,7 +221,8 @@ fn missing_progress(nodes: &[(NodeId, Option<&Status>)]) -> String {
     }
 }
 
-/// Adds the last inputs of a run that ended in a panic or in which time stopped.
+/// Adds the last inputs before a failure that has no explainer of its own, such as a panic, and the
+/// last faults of its node.
 pub(super) fn explain_last_steps(history: &History<'_>, draft: &mut Draft) {
     facts::causal_steps(history, draft, history.failing, 5);
     let Some(node) = history.node() else { return };

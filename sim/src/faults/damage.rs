@@ -152,7 +152,8 @@ fn spoil_bodies(disk: &mut SimDisk, draw: &mut Draw<'_>) -> bool {
     spoiled
 }
 
-/// Draws a sector of a region; one at the end of the log only if `at_head`.
+/// Draws a sector of a region. A sector at the end of the log may be drawn only if `at_head` is
+/// true.
 fn target(
     disk: &mut SimDisk,
     region: Region,

@@ -1,4 +1,4 @@
-//! Draws what the planned faults of every kind consist of: nodes and durations.
+//! Draws the nodes and the durations of planned faults of every kind.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl<'a> FaultDraw<'a> {
         if self.chance(250) { self.scale.latency_max } else { self.fault_duration() * 2 }
     }
 
-    /// Draws the time by which work takes longer.
+    /// Draws the additional time of slow work.
     pub(crate) fn extra_time(&mut self) -> Duration {
         let trips = *self.pick(&[2, 10, 50, 200]);
         self.scale.latency_max * trips

@@ -1,7 +1,7 @@
 //! Every kind of fault and of planned operation: a registry with one row for each.
 //!
 //! A fault occurs by chance, for a message or a step, or it is planned: an operation of the plan,
-//! whose file has its data, its parser, its text, its draw, what it does and whether it exists on
+//! whose file has its data, its parser, its text, its draw, its effect and whether it exists on
 //! real processes.
 
 pub(crate) mod argument;
@@ -67,7 +67,7 @@ pub(crate) use strike::{
 pub use strike::{KeptWrites, LinkFault, MachineFault};
 pub use upgrade::Upgrade;
 
-/// The family of a fault kind: what it strikes.
+/// The family of a fault kind, by the thing that it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     /// Messages and links between nodes.
@@ -331,12 +331,12 @@ impl Verb {
         self.planned().extent()
     }
 
-    /// Returns what the operation does.
+    /// Returns the effect of the operation.
     pub(crate) fn strike(&self) -> Strike<'_> {
         self.planned().strike()
     }
 
-    /// Returns why the operation does not exist on real processes, if so.
+    /// Returns an error with the reason if the operation does not exist on real processes.
     #[cfg(feature = "cli")]
     pub(crate) fn on_processes(&self) -> Result<(), &'static str> {
         match self.strike() {

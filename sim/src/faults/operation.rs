@@ -1,5 +1,5 @@
 //! Defines the kinds of planned operations: their data, their syntax, their text, their draw and
-//! what they do.
+//! their effect.
 
 use std::fmt;
 use std::time::Duration;
@@ -33,10 +33,11 @@ pub(crate) trait Planned: fmt::Display {
     /// Returns the nodes that the operation names, and how long it lasts.
     fn extent(&self) -> Extent;
 
-    /// Returns what the operation does.
+    /// Returns the effect of the operation.
     fn strike(&self) -> Strike<'_>;
 
-    /// Returns why the operation does not exist on real processes, if its strike does.
+    /// Returns an error with the reason if the operation does not exist on real processes although
+    /// its kind of strike does.
     fn on_processes(&self) -> Result<(), &'static str> {
         Ok(())
     }
@@ -52,7 +53,7 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Adds what an argument says about the extent.
+    /// Adds the nodes and the duration of an argument.
     pub(super) fn add<A: Argument>(&mut self, value: &A::Value) {
         self.nodes.extend(A::nodes(value));
         self.duration = A::duration(value).or(self.duration);
@@ -60,10 +61,10 @@ impl Extent {
 }
 
 /// Defines a kind of operation: its type with its verbs and their arguments, and closures. `draw`
-/// draws an operation on a node, for about a duration; `strike` says what it does; `on_processes`
-/// says why some operations do not exist on real processes although their strike does. The doc
-/// comment of a verb is also its summary in the reference. The fields of a verb's tuple are the
-/// values of its arguments.
+/// draws an operation on a node, for about a duration; `strike` returns its effect; `on_processes`
+/// returns the reason if an operation does not exist on real processes although its kind of strike
+/// does. The doc comment of a verb is also its summary in the reference. The fields of a verb's
+/// tuple are the values of its arguments.
 macro_rules! operation {
     (
         $(#[doc = $about:literal])+

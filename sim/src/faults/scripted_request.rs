@@ -1,5 +1,5 @@
-//! Scripted requests: operations on the key-value store that a scenario sends and may expect a
-//! result of.
+//! Scripted requests: operations on the key-value store that a scenario sends, each with the result
+//! that the scenario may expect.
 
 use std::fmt;
 

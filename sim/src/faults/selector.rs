@@ -13,8 +13,9 @@ pub enum NodeSelector {
     Node(NodeId),
     /// The node that met the trigger.
     It,
-    /// The peer in the event that fired the trigger: the candidate it votes for, or the leader
-    /// whose entries it takes. The node that met the trigger if there is no peer.
+    /// The peer in the event that fired the trigger: the candidate that the node votes for, the
+    /// leader whose entries it takes, or the receiver of its message. If there is no peer, the node
+    /// that met the trigger.
     Other,
     /// The leader with the highest term, if any node leads.
     Leader,

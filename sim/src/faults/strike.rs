@@ -58,7 +58,8 @@ pub(crate) enum NodeStrike {
     RollBack(Duration, Duration),
     /// The node receives this many commands at once.
     Commands(u32),
-    /// A client reads at the node after every period, for the duration of the operation.
+    /// A client reads at the node at once and then after every period, for the duration of the
+    /// operation.
     PollReads(Duration),
     /// The operator sends the request to the node.
     Admin(AdminRequest),
@@ -80,7 +81,7 @@ pub(crate) enum Simulated<'a> {
     ClockStep(Duration),
     /// The node's disk completes no call for this time.
     StalledDisk(Duration),
-    /// A call of the node to its disk has this fault, after so many others of its kind.
+    /// A call of the node to its disk has this fault, after this many other calls of its kind.
     FailedCall(disk::Fault, u32),
     /// Durable data on the node's disk changes, unless too many nodes would lose theirs.
     Damage(DamageDisk<'a>),
@@ -156,13 +157,13 @@ pub(crate) enum Lasting {
     FullDisk(u32),
 }
 
-/// The reason of the disk faults.
+/// The reason why disk faults do not exist on real processes.
 const DISK: &str = "disk faults at a call or a byte cannot be injected into a process";
-/// The reason of the clock faults.
+/// The reason why clock faults do not exist on real processes.
 const CLOCK: &str = "all processes share the clock of this machine";
-/// The reason of the upgrades.
+/// The reason why upgrades do not exist on real processes.
 pub(super) const ONE_VERSION: &str = "the state machine of `quorate` has one version";
-/// The reason of the faults of a state machine.
+/// The reason why faults of a state machine do not exist on real processes.
 const MACHINE: &str = "the state machine of `quorate` is correct";
 
 impl<'a> Strike<'a> {

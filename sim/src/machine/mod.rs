@@ -24,11 +24,12 @@ pub(crate) struct SimMachine {
     rules: Rules,
     /// The highest version of the rules that the node's build has.
     build: u32,
-    /// The index of the last command in the state.
+    /// The index of the last entry that the state contains.
     last: Index,
-    /// The number of commands after which the state is made durable; `None` if it lives in memory.
+    /// The number of counted entries after which the state is made durable; `None` if it lives in
+    /// memory.
     checkpoint_every: Option<NonZero<u64>>,
-    /// The number of commands applied so far.
+    /// The number of commands, orders and raises of the version applied so far.
     count: u64,
     checkpoint: Option<MachineCheckpoint>,
     /// The fault of the next command, and a random number for its details.
@@ -40,7 +41,7 @@ pub(crate) struct SimMachine {
 pub(crate) struct MachineCheckpoint {
     machine: AnyMachine,
     rules: Rules,
-    /// The index of the last command in the state.
+    /// The index of the last entry that the state contains.
     last: Index,
 }
 
@@ -61,8 +62,8 @@ impl SimMachine {
         }
     }
 
-    /// Returns a machine that makes its state durable after every `each` commands, with the
-    /// checkpoint of an earlier start.
+    /// Returns a machine that makes its state durable after every `each` counted entries, and
+    /// begins with the checkpoint of an earlier start, if there is one.
     pub(crate) fn durable(
         machine: AnyMachine,
         each: NonZero<u64>,
@@ -133,7 +134,8 @@ impl SimMachine {
         self.checkpoint.clone()
     }
 
-    /// Counts a command or an order, and makes the state durable if it is time to.
+    /// Counts a command, an order or a raise of the version, and makes the state durable if it is
+    /// time to.
     fn count_command(&mut self, index: Index) {
         self.last = index;
         self.count += 1;

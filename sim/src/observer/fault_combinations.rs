@@ -19,7 +19,7 @@ pub(super) struct FaultCombinations {
     nodes_in: [u32; Phase::ALL.len()],
     /// The end of the last transfer of leadership, if no node takes over before.
     transfer_until: SimTime,
-    /// The nodes that lead, likewise.
+    /// The nodes that lead; each node is the bit of its number.
     leaders: u32,
     /// The planned faults within the last `soon`, the latest one last.
     recent: Vec<(SimTime, Fault)>,
@@ -28,7 +28,8 @@ pub(super) struct FaultCombinations {
 }
 
 impl FaultCombinations {
-    /// Creates the record of a run; a fault within `soon` of another one forms a pair with it.
+    /// Creates the record of a run; a planned fault within `soon` after another one forms a pair
+    /// with it.
     pub(super) fn new(soon: Duration) -> FaultCombinations {
         FaultCombinations {
             combinations: Combinations::default(),
@@ -40,7 +41,7 @@ impl FaultCombinations {
         }
     }
 
-    /// Notes what a node does.
+    /// Updates the phases of the nodes by an observation.
     pub(super) fn observe(&mut self, now: SimTime, observation: &Observation<'_>) {
         match *observation {
             Observation::Stepped { node, status, membership } => {

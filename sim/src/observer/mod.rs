@@ -1,6 +1,7 @@
 //! The observer of a run, which drives the checks, the coverage marks, the counts and the trace.
 //!
-//! The world reports every event to the observer and asks it only whether the run may continue.
+//! The world reports every event to the observer, and asks it only what to report and whether the
+//! run may continue.
 
 mod cores;
 mod fault_combinations;
@@ -135,7 +136,7 @@ impl Observer {
         self.checks.is_some()
     }
 
-    /// Whether no check is violated and the recording, if any, includes time `next`.
+    /// Whether no check is violated and the recording, if there is one, includes the time `next`.
     pub(crate) fn may_continue(&self, next: SimTime) -> bool {
         let full = self.recorder.as_ref().is_some_and(|recorder| recorder.is_full(next));
         self.violation.is_none() && !full
@@ -457,7 +458,7 @@ impl Observer {
         self.observe(now, Observation::Stopped { node, justified, reason: &failure.to_string() });
     }
 
-    /// Reports a node that cannot start from a damaged disk.
+    /// Reports a node that refuses to start from its disk, which is usually damaged.
     pub(crate) fn start_refused(&mut self, now: SimTime, node: NodeId, error: &OpenError) {
         self.reach(Spot::DiskRefused);
         self.note(now, node, &format_args!("cannot start from a damaged disk: {error}"));

@@ -15,7 +15,7 @@ pub(super) struct Reads {
     pending: BTreeMap<Tag, PendingRead>,
     /// The read that a node takes right now.
     in_progress: Option<Tag>,
-    /// The read lease of each node that may answer reads by itself.
+    /// The last read lease that each node was granted.
     leases: BTreeMap<NodeId, GrantedReadLease>,
 }
 

@@ -7,7 +7,7 @@ use crate::observer::guided::{AbstractStates, RunPoint};
 use crate::values::time::SimTime;
 
 impl Observer {
-    /// Starts to record the abstract states of the world.
+    /// Starts to record the abstract states of the nodes.
     pub(crate) fn record_shapes(&mut self) {
         self.shapes = Some(Default::default());
     }
@@ -17,7 +17,7 @@ impl Observer {
         self.shapes.is_some()
     }
 
-    /// Records that the world is in this abstract state.
+    /// Records the abstract state of a node after its step.
     pub(crate) fn shape_seen(&mut self, now: SimTime, node: NodeId, shape: u64) {
         if let Some((shapes, last)) = &mut self.shapes
             && *last != shape

@@ -13,7 +13,8 @@ use crate::workload::request::OpId;
 /// checks are on, a clone of it follows the log and may keep a model. So a run is the same with and
 /// without checks, and leaving out one operation changes no other.
 pub trait Workload: Clone + Send + Sync + 'static {
-    /// The user's state machine; every node has its own.
+    /// The user's state machine; every node has its own. The simulator runs it with version 0 of
+    /// its rules, even if it has more.
     type Machine: StateMachine + Clone + 'static;
 
     /// Returns the state machine before the first command; always the same one.

@@ -316,12 +316,12 @@ impl<M: Model> TypedObject<M> {
     fn check_with_stale_reads(&self, budget: &Budget<'_>) -> Verdict {
         let history = History::new(self.operations.clone()).expect("event numbers ascend");
         let current = Freshness::Current;
-        let promise = ReadGuarantee {
+        let guarantee = ReadGuarantee {
             freshness: &|place, _| self.stale_reads.get(&place).copied().unwrap_or(current),
             clock: &|moment| self.times[moment.0 as usize],
             session: SessionOrder::None,
         };
-        staleness::check(&*self.model, &history, &promise, budget)
+        staleness::check(&*self.model, &history, &guarantee, budget)
     }
 
     /// Describes the violation of an `alarm`.

@@ -23,7 +23,8 @@ impl Principal {
     /// Returns the command of the log for a request of the principal, as its server proposes it.
     pub(crate) fn stamp(self, request: &[u8]) -> Command {
         let command = match self {
-            // Clients with sessions that follow one another share a name, and its bounds.
+            // Three clients in a row, of which two use sessions, share a name and the bounds of its
+            // sessions.
             Principal::Honest(number) => Proposer::Client(&name('c', number / 3)).stamp(request),
             Principal::Hostile(number) => Proposer::Client(&name('h', number)).stamp(request),
             Principal::Administrator => Proposer::Admin("a").stamp(request),

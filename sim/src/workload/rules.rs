@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use quorate::machine::Digest;
 use quorate::types::Index;
 
-/// The version of the rules, and what only it adds to the state: from version 1 on, a tally of the
-/// commands that depends on the version.
+/// The version of the rules, and the part of the state that depends on it: from version 1 on, a
+/// hash over the indices of the commands and the version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
     version: u32,

@@ -18,7 +18,7 @@ pub(super) struct SelfModel<S, F> {
     steps: Mutex<Steps<S>>,
 }
 
-/// A state of the machine: its snapshot, compared by a digest of 128 bits.
+/// A state of the machine: its snapshot, compared by two hashes of 64 bits each.
 #[derive(Clone)]
 pub(super) struct MachineState {
     digest: [u64; 2],
@@ -40,7 +40,8 @@ struct Steps<S> {
     bytes: usize,
 }
 
-/// The most bytes of snapshots that the known steps keep; then all are forgotten, and the machines.
+/// The most bytes of snapshots that the known steps keep. Beyond that, all steps and machines are
+/// forgotten.
 const STEP_BYTES_MAX: usize = 64 << 20;
 
 /// An operation on the state machine.

@@ -17,7 +17,8 @@ impl World {
         {}
     }
 
-    /// Executes the next event; returns false if there is none, or if there are far too many.
+    /// Executes the next event; returns false if there is none, or if events trigger one another
+    /// without end.
     pub(super) fn advance(&mut self) -> bool {
         let Some(event) = self.run.scheduler.advance() else { return false };
         let receiver = self.receiver(event);
@@ -58,7 +59,7 @@ impl World {
             Event::CheckProgress => self.check_progress(),
             Event::End => self.end(),
             Event::Plan(event, number) => {
-                // The stabilization phase keeps the faults that it finds, and begins no others.
+                // In the stabilization phase the plan neither begins nor ends faults.
                 if self.in_fault_phase() {
                     self.continue_plan(event, number);
                 }

@@ -29,7 +29,7 @@ const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
 /// election timeouts.
 const STABILIZATION_MAX: (Duration, u32) = (Duration::from_secs(300), 52);
 
-/// The goals of the core in the stabilization phase, as the nodes stand now.
+/// The goals of the core in the stabilization phase, compared with the present state of the nodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goals<'a> {
     pub(crate) setup: &'a Setup,
@@ -40,7 +40,7 @@ pub(crate) struct Goals<'a> {
     pub(crate) now: SimTime,
 }
 
-/// The help that the core needs with what no node does by itself, or only after a long time.
+/// The steps that the core needs and that no node takes by itself, or only after a long time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Help {
     /// The operator asks the leader to cancel a change.

@@ -1,14 +1,15 @@
 //! The world of one run: nodes, disks, clocks, the network, clients and the plan, advanced one
 //! event at a time.
 //!
-//! Each piece of state has one owner, which takes what else it needs by argument: the cluster, the
-//! network, the load, the faults, the goals of the stabilization phase, and the run with its
-//! scheduler. The world has one of each and dispatches the events. Its methods call one another in
-//! one direction: from `dispatch` through `stabilizing` and `steps` to `outputs` and `strikes`.
+//! Each piece of state has one owner, which gets everything else that it needs as arguments: the
+//! cluster, the network, the load, the faults, the goals of the stabilization phase, and the run
+//! with its scheduler. The world has one of each and dispatches the events. Its methods call one
+//! another in one direction: from `dispatch` through `stabilizing` and `steps` to `outputs` and
+//! `strikes`.
 //!
 //! Each output of a node is executed separately, so a crash can fall between any two. The world
-//! reports everything to an [`Observer`] and never asks it anything, so a run is the same whether
-//! or not it is observed.
+//! reports everything to an [`Observer`], and asks it only what to report and whether the run may
+//! continue, so a run is the same whether or not it is observed.
 
 mod cluster;
 mod dispatch;

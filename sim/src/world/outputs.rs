@@ -228,7 +228,7 @@ fn trigger_of_role(role: RoleName) -> Option<Trigger> {
     }
 }
 
-/// Returns the trigger that a sent message fires; on an acknowledgement another node will rely.
+/// Returns the trigger that a sent message fires, if it fires one.
 fn trigger_of(message: &Message) -> Option<Trigger> {
     match message.body {
         Body::RequestVoteReply { granted: true, .. }
@@ -238,8 +238,8 @@ fn trigger_of(message: &Message) -> Option<Trigger> {
     }
 }
 
-/// Returns the number of a message kind in the digest: the length of its name, of the first one
-/// where the name has changed, because known digests depend on it.
+/// Returns the number of a message kind in the digest: the length of its name, or of its first name
+/// if it was renamed, because known digests depend on that.
 fn digest_number(body: &Body) -> u64 {
     const RENAMED: [(MessageKind, u64); 5] = [
         (MessageKind::BootstrapProbe, 4),

@@ -58,8 +58,8 @@ impl Scheduler {
         self.queue.push(self.now, event);
     }
 
-    /// Advances the time to the next event, and returns it; `None` if there is none, or if there
-    /// are far too many.
+    /// Advances the time to the next event, and returns it; `None` if there is none, or if events
+    /// trigger one another without end.
     pub(crate) fn advance(&mut self) -> Option<Event> {
         let (at, event) = self.queue.pop()?;
         debug_assert!(at >= self.now, "time never goes backwards");

@@ -1,4 +1,4 @@
-//! Numbered slots for what is in flight; a slot is used again once it is empty.
+//! Numbered slots for packets and requests in flight; a slot is used again once it is empty.
 
 /// Values by the numbers of their slots.
 #[derive(Clone, Debug)]

@@ -69,8 +69,8 @@ impl World {
         self.run.scheduler.at_once(Event::CheckProgress);
     }
 
-    /// Restarts the nodes with an older build than others with the newest one: a build that is too
-    /// old for the log would apply nothing.
+    /// Restarts each node whose build is older than the newest one, with the newest one: a build
+    /// that is too old for the log would apply nothing.
     fn install_newest_build(&mut self) {
         let newest = self.cluster.nodes().map(|node| node.builds.highest).max().unwrap_or(0);
         let older: Vec<Place> =

@@ -1,5 +1,5 @@
-//! The events of nodes: packets and requests that reach them, their timers, and what their hosts
-//! finish; each becomes an input of a step.
+//! The events of nodes: packets and requests that reach them, their timers, and the finished work
+//! of their hosts; each becomes an input of a step.
 
 use quorate::raft::{RejectReason, Status};
 use quorate::replica::{Input, Output, WorkResult};
@@ -188,9 +188,9 @@ impl World {
     /// 1. the node takes the step; if it leads, the coverage marks of the step are reached;
     /// 2. the digest and the leaders over time are updated;
     /// 3. writes that have become durable are shown, and entries that are damaged or repaired;
-    /// 4. the step itself is shown, after what allowed it;
+    /// 4. the step itself is shown, after the durable writes that allowed it;
     /// 5. a change of the membership is noted, after the checks have seen its step;
-    /// 6. what follows in [`World::end_step`].
+    /// 6. the step ends as in [`World::end_step`].
     pub(super) fn step(&mut self, place: Place, input: Input) {
         let kind = EventKind::of(&input);
         let replying = replying_peer(&input).filter(|_| self.run.observer.has_checks());

@@ -192,7 +192,8 @@ impl World {
     }
 
     /// A node loses its disk and restarts on an empty one after `down`, if the cluster survives
-    /// that, or if the run has rollback faults, which no cluster survives.
+    /// that. In a run with rollback faults it does so in any case, and the checks are off if the
+    /// cluster does not survive it.
     fn wipe(&mut self, place: Place, down: Duration) {
         let World { run, cluster, faults, .. } = self;
         if !cluster[place].disk.formatted {
@@ -215,17 +216,19 @@ impl World {
         self.run.observe(wiped);
     }
 
-    /// A node restarts on an older copy of its disk after `down`: it has lost acknowledged state.
-    /// Either only its log is an older one, and the start notices that; or the copy is marked: in
-    /// both cases the node is uncertain from the start. Or the node counts until a leader finds the
-    /// loss, if one does, and from then on safety no longer holds.
+    /// A node restarts on an older copy of its disk after `down`, so it has lost acknowledged
+    /// state. In two cases the node is uncertain from the start: only its log is older, which the
+    /// start detects, or the copy is marked as uncertain. In the third case the node counts in
+    /// quorums until a leader finds the loss, if one does, so safety no longer holds from the
+    /// rollback on.
     fn roll_back(&mut self, place: Place, down: Duration) {
         let node = &self.cluster[place];
         if node.disk.rollback_image.is_none() {
             return;
         }
         let Setup { settings, choices, .. } = &self.run.setup;
-        // After one copy without a mark, the run checks nothing about the others.
+        // The choice holds for the whole run, because after one rollback without a mark all checks
+        // are off.
         let is_noticed = choices.choose(Key { counter: 1, ..Kind::Boot.key() }, 4) > 0;
         let storage = settings.replica(place.id()).storage;
         let loses_end = is_noticed && choices.choose(node.start().key(Kind::Boot, 1), 3) == 0;
@@ -233,7 +236,8 @@ impl World {
         self.take_down(place, down);
         // A fault that this triggers may have taken a later copy, or wiped the disk.
         let Some(mut image) = self.cluster[place].disk.rollback_image.take() else { return };
-        // A state of its own that is ahead of the log would prevent the start (docs/OPERATIONS.md).
+        // A durable state of the state machine that is ahead of the log would prevent the start
+        // (docs/OPERATIONS.md).
         self.cluster[place].disk.machine_checkpoint = None;
         if loses_end && self.cluster[place].lose_end(&image, &storage) {
             return;

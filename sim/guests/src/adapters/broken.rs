@@ -12,7 +12,7 @@ use quorate_sim::observe::outcome::{Failure, Outcome};
 use quorate_sim::run::RunOptions;
 use quorate_sim::shrink::{ShrinkOptions, shrink};
 
-/// The planted bugs, by the check or the end that they lead to.
+/// The planted bugs; a test below names the check that finds each of them.
 const CLAIMS_TO_LEAD: u8 = 1;
 const VOTES_TWICE: u8 = 2;
 const FORGETS_VOTE: u8 = 3;

@@ -33,9 +33,10 @@ use crate::requests::{Planned, Requests, SESSIONS_MAX, WINDOW};
 /// The time between two ticks of a node's clock.
 const TICK: Duration = Duration::from_millis(10);
 const CLUSTER: u128 = 0x6d69_7865_6400;
-/// The bytes of entries in memory: so few that nodes read their logs, of either build.
+/// The bytes of entries in memory: so few that nodes read entries from their disks, which either
+/// build may have written.
 const TAIL_BYTES_MAX: usize = 2_000;
-/// The most requests that wait for a node, as a server bounds them.
+/// A node with more pending requests than this declines further ones, as a server does.
 const REQUESTS_MAX: usize = 64;
 /// Tags from here on are those of proposals, and all others the numbers of reads.
 const FIRST_PROPOSAL: u64 = 1 << 40;
@@ -136,7 +137,7 @@ impl Guest for Quorate {
         true
     }
 
-    /// Carries out what follows from the inputs together, so that their writes share flushes.
+    /// Carries out the outputs of all inputs together, so that their writes share flushes.
     fn take_effects(&mut self, effects: &mut Effects<Frame>) {
         self.carry_out_all();
         effects.0.append(&mut self.effects.0);
@@ -171,7 +172,7 @@ impl Quorate {
         Instant::ZERO.after(TICK * self.ticks as u32)
     }
 
-    /// Reports what the start has written and found, and takes the first step.
+    /// Reports the writes of the start and the log that it found, and takes the first step.
     fn begin(&mut self, disk: &Disk) {
         self.take_changes();
         let status = self.node.status();
@@ -420,7 +421,8 @@ impl Quorate {
                 self.accepted.insert(from, Bytes::clone(hello));
                 true
             }
-            // The connection is refused, as long as one of the two runs this build.
+            // The connection is refused as long as the two nodes run builds without a common
+            // version of the protocol.
             Err(HelloError::Version { .. }) => false,
             Err(error) => panic!("{} refuses {from}: {error}", self.name()),
         }
@@ -455,8 +457,8 @@ impl Quorate {
     }
 }
 
-/// Formats the disk of a node before its first start. An operator does so, and no crash leaves a part
-/// of it.
+/// Formats the disk of a node before its first start. An operator does so, therefore no crash
+/// leaves a part of it.
 fn format_disk(files: &mut Files, member: &Member, config: &ReplicaConfig) -> Write {
     let (cluster, node) = (ClusterId(CLUSTER), types::NodeId(member.id.0));
     let identity = Identity { cluster, node, incarnation: Incarnation(incarnation(member.id)) };
@@ -525,7 +527,7 @@ fn outcome_bytes(outcome: &Outcome) -> Bytes {
     }
 }
 
-/// Returns the name of a packet, and what it states about its sender's disk.
+/// Returns the name of a packet, and its statement about its sender's disk.
 fn statement_of(packet: &Packet) -> (&'static str, Statement) {
     let message = match packet {
         Packet::Message(message) | Packet::Chained(message, _) => message,

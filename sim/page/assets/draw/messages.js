@@ -59,7 +59,7 @@ function arrow(scene, i, from, to, left, mark) {
   const lost = messages.delivery[i] === LOST;
   const inFlight = messages.delivery[i] === IN_FLIGHT;
   const took = messages.end[i] - messages.start[i];
-  // A lost message is drawn for half of the way to its receiver.
+  // A message that is lost or in flight is drawn for half of the way to its receiver.
   const end = lost && took <= 0 ? messages.start[i] + run.usual / 2 : messages.end[i];
   const share = lost || inFlight ? 0.5 : 1;
   return {
@@ -101,7 +101,7 @@ function drawGroup(pen, paint, arrows, crowd) {
     pen.moveTo(one.x1, one.y1);
     pen.lineTo(one.x2, one.y2);
   }
-  // Among many arrows only the crosses of lost messages are drawn.
+  // Among many arrows, only the cross of a lost message is drawn.
   if (!lost || crowd > 0.2) pen.stroke();
   pen.setLineDash([]);
   pen.beginPath();

@@ -17,7 +17,7 @@ function popup(label, ...content) {
     element('div', { class: 'sheet' }, ...content));
 }
 
-// The menu of checkboxes for what a pane shows.
+// The menu of checkboxes for the items that a pane shows.
 function showMenu(pane, changed) {
   const { run, shows } = pane;
   const box = (key, label) => {

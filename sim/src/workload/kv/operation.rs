@@ -1,7 +1,8 @@
 //! The operations of the store and its replies, and their encoding.
 //!
 //! An operation is its kind, the length of the key, the key, and the fields of the kind; a reply is
-//! its kind and the fields of the kind. Lengths of values are four bytes, little-endian.
+//! its kind and the fields of the kind. An expected or a current value, which may be missing, has
+//! its length before it, in four bytes, little-endian; any other value goes up to the end.
 
 /// An operation on the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! The memberships that may decide, as far as the nodes' logs show, and the number of disks that
-//! may be lost.
+//! The memberships that may decide, as the nodes' logs show them, and the disks that may be lost or
+//! damaged.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Change, Index, Membership, NodeId, Voters};
@@ -15,8 +15,9 @@ use crate::world::run::Run;
 const SPOILED_VOTERS_MIN: usize = 3;
 
 impl Cluster {
-    /// Records the membership changes of a node's last step. Returns false if afterwards a
-    /// membership that may decide has lost the disks of a majority.
+    /// Records the membership changes of a node's last step. Returns false if afterwards a set of
+    /// voters of a membership that may decide has no majority of bootstrapped nodes whose disks are
+    /// intact or rolled back.
     pub(crate) fn note_membership(&mut self, place: Place, before: &Status, run: &mut Run) -> bool {
         let node = &mut self.nodes[place.0 as usize];
         let Some(running) = node.life.running_mut() else { return true };
@@ -43,7 +44,7 @@ impl Cluster {
         running.membership_changed = true;
         let inherited = was.index <= running.leadership.last_before_leading;
         let is = &node.last_membership;
-        let votes = |standing: &LoggedMembership| standing.membership.is_voter(place.id());
+        let votes = |logged: &LoggedMembership| logged.membership.is_voter(place.id());
         let new_disk = node.disk.disks_lost > 0;
         run.observer.reach_if(new_disk && votes(is) && !votes(&was), Spot::NewDiskVotes);
         node.bootstrapped |= is.index > Index::ZERO;
@@ -106,15 +107,16 @@ impl Cluster {
         membership.member(id).is_none_or(|member| member.accepts_incarnation(incarnation))
     }
 
-    /// Returns true if the membership can count on the node, independent of other nodes.
+    /// Returns true if the node is bootstrapped and has the disk that the membership names,
+    /// undamaged.
     pub(crate) fn is_reliable(&self, membership: &Membership, id: NodeId) -> bool {
         let is_bootstrapped = |place: Place| self[place].bootstrapped;
         self.has_intact_disk(membership, id) && self.place(id).is_some_and(is_bootstrapped)
     }
 
     /// Returns true if the node may lose its disk. Before the bootstrap every bootstrap peer may,
-    /// as long as a majority never lost one: another peer may be about to bootstrap the cluster
-    /// with the lost disk.
+    /// as long as a majority of all peers, without this one, never lost a disk: another peer may be
+    /// about to bootstrap the cluster with the lost disk.
     pub(crate) fn may_wipe(&self, place: Place, settings: &Settings) -> bool {
         if !self.is_not_bootstrapped() {
             return self.may_lose_disk(place);
@@ -168,15 +170,15 @@ impl Cluster {
             && !self.is_other_spoiled(place)
     }
 
-    /// Returns true if the node has the disk that every membership that may decide names, and
-    /// nothing but data that other nodes can repair is lost on it.
+    /// Returns true if the node has the disk that every membership that may decide names, and has
+    /// lost data, but only data that other nodes can repair.
     pub(crate) fn is_repairable(&self, place: Place) -> bool {
         let disk = &self[place].disk;
         let is_named = |membership: &Membership| self.has_named_disk(membership, place.id());
         disk.device.has_spoiled() && !disk.damaged && self.electorates().all(is_named)
     }
 
-    /// Returns true if another node has lost data that were not repaired yet.
+    /// Returns true if another node has lost data that is not repaired yet.
     fn is_other_spoiled(&self, place: Place) -> bool {
         self.nodes().any(|node| node.place != place && node.disk.device.has_spoiled())
     }
@@ -189,8 +191,8 @@ impl Cluster {
                 && self.electorates().all(|membership| self.survives(membership, None))
     }
 
-    /// Returns true if the disk of a member was rolled back, and the membership that every node
-    /// uses that may decide names that disk.
+    /// Returns true if the node's disk was rolled back and has no other damage, and every
+    /// membership that may decide contains the node with this disk.
     pub(crate) fn is_uncertain_member(&self, place: Place) -> bool {
         let disk = &self[place].disk;
         let is_named = |membership: &Membership| {
@@ -199,7 +201,7 @@ impl Cluster {
         disk.rolled_back && !disk.has_lost_data() && self.electorates().all(is_named)
     }
 
-    /// Returns true if a majority of every set of voters has intact disks, even without `lost`.
+    /// Returns true if a majority of every set of voters is reliable, even without `lost`.
     fn survives(&self, membership: &Membership, lost: Option<Place>) -> bool {
         let is_whole = |id: NodeId| self.is_reliable(membership, id) && lost != self.place(id);
         has_majorities(membership, is_whole)
@@ -214,7 +216,8 @@ impl Cluster {
         membership.changed(change).map_or(true, |changed| self.survives(&changed, None))
     }
 
-    /// Returns true if these nodes are nearly a quorum of a membership that may decide.
+    /// Returns true if these nodes are at least half of a set of voters of a membership that may
+    /// decide.
     pub(crate) fn nears_quorum(&self, nodes: &[Place]) -> bool {
         let within = |id: &&NodeId| self.place(**id).is_some_and(|place| nodes.contains(&place));
         self.electorates().any(|membership| {
@@ -224,7 +227,7 @@ impl Cluster {
     }
 }
 
-/// Returns true if a majority of every set of voters is `whole`.
+/// Returns true if `whole` is true for a majority of every set of voters.
 fn has_majorities(membership: &Membership, whole: impl Fn(NodeId) -> bool) -> bool {
     sets(membership).all(|voters| {
         let count = voters.iter().filter(|id| whole(**id)).count();

@@ -1,5 +1,5 @@
-//! The host of a node: its disk, its worker and its driver execute what the process submits, and
-//! each takes simulated time.
+//! The host of a node: its disk, its worker and its driver, which execute the operations, the work
+//! and the outputs of the process in simulated time.
 
 use std::io::Read;
 use std::time::Duration;
@@ -135,7 +135,7 @@ impl Node {
     /// true if the process is notified at once, rather than later.
     pub(crate) fn finish_operation(&mut self, executed: ExecutedOperation, run: &mut Run) -> bool {
         let ExecutedOperation { operation: Operation { id, lane, action }, result, .. } = executed;
-        let fatal = makes_disk_uncertain(&action, &result);
+        let fatal = leaves_disk_unknown(&action, &result);
         let synced = matches!(action, FileAction::Sync { .. }) && lane == Lane::Log;
         self.begin_operation(lane, run);
         let Some(running) = self.life.running_mut() else { return false };
@@ -364,7 +364,7 @@ fn is_copy(offset: u64) -> bool {
 
 /// Returns true if the state of the disk is unknown after the operation: a write or a flush failed,
 /// for another reason than a full disk.
-fn makes_disk_uncertain(action: &FileAction, result: &Result<Vec<u8>, DiskError>) -> bool {
+fn leaves_disk_unknown(action: &FileAction, result: &Result<Vec<u8>, DiskError>) -> bool {
     let writes = matches!(action, FileAction::Write { .. } | FileAction::Sync { .. });
     writes && result.as_ref().is_err_and(|error| *error != DiskError::Full)
 }

@@ -1,4 +1,4 @@
-//! The cluster: its nodes with their disks and clocks, and what is known about its memberships.
+//! The cluster: its nodes with their disks and clocks, and its memberships.
 
 pub(super) mod builds;
 pub(super) mod clock;

@@ -23,7 +23,7 @@ use crate::world::scheduler::{Event, ProcessEvent};
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) place: Place,
-    /// The number of the current start, from 1. It increases when the node crashes, so that events
+    /// The number of the current start, from 1. It increases when the process ends, so that events
     /// of the earlier start are ignored.
     pub(super) start_number: u16,
     pub(super) life: Life,
@@ -56,7 +56,7 @@ pub(crate) struct LoggedMembership {
 pub(super) enum Life {
     /// The node has no process and may start one.
     Down(LastExit),
-    /// The node has no process, and cannot start one from what is on its disk.
+    /// The node has no process, and cannot start one from the contents of its disk.
     StartRefused(LastExit),
     /// The process runs, and takes every event at once.
     Running(Box<Running>),
@@ -256,7 +256,8 @@ impl Node {
         self.schedule_wake(&mut run.scheduler);
     }
 
-    /// Schedules the next start of a node that is down after `down`, in place of an earlier one.
+    /// Schedules the next start of a node that is down: it starts after `down`, and no longer at
+    /// the time scheduled before.
     pub(crate) fn postpone_start(&mut self, down: Duration, scheduler: &mut Scheduler) {
         self.start_number += 1;
         scheduler.after(down, Event::Restart(self.start()));
@@ -281,7 +282,7 @@ impl Node {
     }
 
     /// Replaces the contents of the disk of a node that is down with an older copy, from which it
-    /// may start again, uncertain if the copy `is_marked`.
+    /// may start again. `is_marked` means that the copy makes the node uncertain.
     pub(crate) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
         self.disk.roll_back(image, is_marked);
         self.may_start_again();

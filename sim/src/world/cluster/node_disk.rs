@@ -1,5 +1,5 @@
-//! The disk of a node: what its directory holds, the faults that slow, fill or damage it, and the
-//! data that a lost or replaced disk takes with it.
+//! The disk of a node: the contents of its directory, the faults that slow, fill or damage it, and
+//! its replacement by an older copy or an empty disk.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ pub(crate) struct NodeDisk {
     pub(crate) rollback_image: Option<SimDisk>,
     /// Whether a fault may have destroyed durable data, so that the node may refuse to start.
     pub(crate) damaged: bool,
-    /// Whether the disk was replaced by an older copy, and its node was uncertain since then.
+    /// Whether the disk or its log was replaced by an older copy that makes the node uncertain, and
+    /// the node has not become certain since.
     pub(crate) rolled_back: bool,
     /// Whether only the log was replaced by an older one, and the node has not started since.
     pub(crate) lost_end: bool,
@@ -34,11 +35,11 @@ pub(crate) struct NodeDisk {
     pub(crate) damage_faults: u16,
     /// The number of faults so far that spoiled sectors which other nodes can repair.
     pub(crate) spoil_faults: u16,
-    /// That number when the process last requested a repair.
+    /// The value of `spoil_faults` when the process last requested a repair.
     pub(crate) spoil_faults_at_repair: u16,
     /// The number of active faults that leave the disk no space.
     pub(crate) full_disk_faults: u8,
-    /// The time until which the disk completes no call.
+    /// The time until which the disk completes no call, except reads and writes of the log.
     pub(crate) stalled_until: SimTime,
     /// The extra duration of a flush caused by faults.
     pub(crate) flush_delay: Duration,
@@ -68,8 +69,8 @@ impl NodeDisk {
         !self.has_lost_data() && !self.rolled_back
     }
 
-    /// Returns true if a fault may have destroyed durable data since the disk was copied, if it is
-    /// a copy.
+    /// Returns true if durable data may be lost in another way than by a rollback that makes the
+    /// node uncertain.
     pub(crate) fn has_lost_data(&self) -> bool {
         self.damaged || self.device.has_spoiled()
     }
@@ -90,7 +91,7 @@ impl NodeDisk {
         }
     }
 
-    /// Returns the remaining time in which the disk completes no call.
+    /// Returns the remaining time in which the disk is stalled.
     pub(super) fn stalled_for(&self, now: SimTime) -> Duration {
         self.stalled_until.since(now.min(self.stalled_until))
     }

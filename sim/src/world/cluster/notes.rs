@@ -13,11 +13,11 @@ use crate::world::place::{CLUSTER, Place};
 use crate::world::run::Run;
 use crate::world::scheduler::Scheduler;
 
-/// The notes that a run needs: not what nodes apply, nor most of what they send and receive.
+/// The notes that every run needs. Applied entries and most messages are not among them.
 pub(super) const NEEDED_NOTES: NoteFilter = NoteFilter {
     inputs: |input| match input {
         raft::Input::Message(message) => {
-            // A reply shows its leader that a peer's disk is there.
+            // A leader counts a peer as live by its replies.
             message.body.class() == MessageClass::LeaderReply
                 || message.body == Body::TakeoverAllowed
         }
@@ -124,8 +124,8 @@ impl Node {
         }
     }
 
-    /// Records the entries that the node regards as repaired. Of those on its disk, it does not
-    /// regard a membership as repaired whose content it has not in memory.
+    /// Records the entries that the node regards as repaired. A membership is not among them as
+    /// long as the node has its content only on the disk.
     fn note_repaired(&self, entries: &[EntryId], run: &mut Run) {
         let Some(running) = self.running() else { return };
         let log = running.node.raft().log();
@@ -143,8 +143,8 @@ impl Node {
         run.observe(Observation::EntriesRepaired { node, entries: &entries, missing: &missing });
     }
 
-    /// Returns the entries that the log on the disk does not hold, if the disk's faults allow to
-    /// tell.
+    /// Returns those of the entries that the durable log lacks; none if a fault since the request
+    /// of the repair, or other damage, may be the reason.
     fn missing(&self, entries: &[EntryId], run: &Run) -> Vec<EntryId> {
         let disk = &self.disk;
         if disk.damaged || disk.spoil_faults != disk.spoil_faults_at_repair {
@@ -171,7 +171,7 @@ impl Node {
         }
     }
 
-    /// Records a proposal that is answered because all live voters have it.
+    /// Records the commit of a proposal that is answered only once every live voter has it.
     fn note_committed(&mut self, tag: Tag, id: EntryId, run: &mut Run) {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let own = self.clock.read(now);

@@ -80,7 +80,7 @@ pub(super) fn lose_power(
     (at_stake, at_stake.saturating_sub(crash.kept.len()))
 }
 
-/// Marks what a power loss took from the log and its file names.
+/// Marks the kinds of losses: a torn flush, headers and bodies, and file names.
 fn mark_loss(crash: &Crash, segment_bytes: u64, observer: &mut Observer) {
     let middle = segment_bytes / 2 / SECTOR_BYTES as u64;
     let zone = |pending: &Pending| match pending {

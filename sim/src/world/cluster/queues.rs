@@ -1,5 +1,5 @@
-//! The queues of a process besides its disk's: those of its driver and its worker, and the requests
-//! that it has not answered.
+//! The queues of a process: those of its driver, its worker and its disk, its writes that are not
+//! durable yet, and the requests that it has not answered.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

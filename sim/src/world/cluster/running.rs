@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::machine::Digest;
 use quorate::raft;
 use quorate::raft::{RoleName, Status};
-use quorate::replica::{Node as Decider, Note, Replica, Worker};
+use quorate::replica::{Node as ReplicaNode, Note, Replica, Worker};
 use quorate::types::{Body, Comparisons, Index, Instant, Membership, NodeId, Tag, Term};
 
 use crate::machine::SimMachine;
@@ -20,7 +20,7 @@ use crate::world::cluster::queues::{DriverQueue, Lanes, OpenRequests, PendingWri
 /// The process of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
-    pub(crate) node: Decider,
+    pub(crate) node: ReplicaNode,
     pub(crate) worker: Worker<SimMachine>,
     /// The status after the last step.
     pub(crate) status: Status,
@@ -104,7 +104,8 @@ impl Running {
         observer.reach_if(chains_unavailable > 0, Spot::ChainUnavailable);
     }
 
-    /// Marks what the last step changed for a leader.
+    /// Records the end of a new leader's log, and marks the kinds of the last step's commits and,
+    /// from time to time, full windows.
     pub(super) fn note_lead(&mut self, before: &Status, observer: &mut Observer) {
         let status = &self.status;
         if status.role != RoleName::Leader {
@@ -139,7 +140,8 @@ impl Running {
     }
 }
 
-/// The peers that a leader has heard, where its term began, and whether the node may take over.
+/// The peers that a leader has heard, the end of its log when it won, and whether the node may take
+/// over.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leadership {
     /// For each peer, this leader's term and the time of its own clock when the peer last replied.

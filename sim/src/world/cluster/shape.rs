@@ -29,32 +29,32 @@ impl Cluster {
         if !run.observer.records_shapes() {
             return;
         }
-        let front = self.front();
-        let leader = front.leader.and_then(|at| self[at].running());
+        let maxima = self.maxima();
+        let leader = maxima.leader.and_then(|at| self[at].running());
         let leads = leader.map_or(0, leader_shape);
-        let node = node_shape(&self[place], front);
-        let shape = mix(node, leads * 3 + front.leaders.min(2));
+        let node = node_shape(&self[place], maxima);
+        let shape = mix(node, leads * 3 + maxima.leaders.min(2));
         run.observer.shape_seen(run.scheduler.now(), place.id(), shape);
     }
 
     /// Returns the maxima over the running nodes.
-    fn front(&self) -> ClusterMaxima {
-        let mut front = ClusterMaxima::default();
+    fn maxima(&self) -> ClusterMaxima {
+        let mut maxima = ClusterMaxima::default();
         let mut led = Term::default();
         for node in &self.nodes {
             let Some(running) = node.running() else { continue };
             let status = &running.status;
-            front.term = front.term.max(status.term);
-            front.last = front.last.max(status.last.index);
-            front.committed = front.committed.max(status.committed);
+            maxima.term = maxima.term.max(status.term);
+            maxima.last = maxima.last.max(status.last.index);
+            maxima.committed = maxima.committed.max(status.committed);
             if status.role == RoleName::Leader {
-                front.leaders += 1;
+                maxima.leaders += 1;
                 if status.term >= led {
-                    (led, front.leader) = (status.term, Some(node.place));
+                    (led, maxima.leader) = (status.term, Some(node.place));
                 }
             }
         }
-        front
+        maxima
     }
 }
 
@@ -72,7 +72,7 @@ fn leader_shape(running: &Running) -> u64 {
 }
 
 /// Encodes the state of a node, relative to the maxima.
-fn node_shape(node: &Node, front: ClusterMaxima) -> u64 {
+fn node_shape(node: &Node, maxima: ClusterMaxima) -> u64 {
     let running = match &node.life {
         Life::Down(_) => return 0,
         Life::StartRefused(_) => return 1,
@@ -82,7 +82,7 @@ fn node_shape(node: &Node, front: ClusterMaxima) -> u64 {
     let follows = match status.leader {
         None => 0,
         Some(leader) if leader == status.id => 1,
-        Some(leader) if front.leader.is_some_and(|front| front.id() == leader) => 2,
+        Some(leader) if maxima.leader.is_some_and(|top| top.id() == leader) => 2,
         Some(_) => 3,
     };
     let [log, bulk] = running.lanes.current_actions();
@@ -91,10 +91,10 @@ fn node_shape(node: &Node, front: ClusterMaxima) -> u64 {
         (2, u64::from(node.is_paused())),
         (2, u64::from(node.start_number > 1)),
         (4, role(status.role)),
-        (2, (front.term.0 - status.term.0).min(1)),
+        (2, (maxima.term.0 - status.term.0).min(1)),
         (4, follows),
-        (3, size_class(front.last.0 - status.last.index.0)),
-        (3, size_class(front.committed.0 - status.committed.0)),
+        (3, size_class(maxima.last.0 - status.last.index.0)),
+        (3, size_class(maxima.committed.0 - status.committed.0)),
         (2, u64::from(status.durable < status.last.index)),
         (2, u64::from(status.applied < status.committed)),
         (2, u64::from(status.reads_waiting > 0)),

@@ -162,7 +162,7 @@ pub(crate) enum Effect {
     Blocked(Links),
     /// Links that go down and up again.
     Flapping { links: Links, period: Duration, until: SimTime, down: bool },
-    /// A node that is changed.
+    /// A node with a fault that lasts.
     OnNode(Place, Lasting),
     /// A node at which a client reads repeatedly.
     PollingReads { place: Place, period: Duration, until: SimTime },

@@ -1,4 +1,5 @@
-//! Machine faults: errors of state machines, always fewer than a majority could confirm.
+//! Machine faults: errors of state machines, always of fewer than half of the voters, so that no
+//! majority has a wrong state.
 
 use quorate::raft::{RoleName, Status};
 use quorate::replica::{ComparisonResult, Output};
@@ -15,7 +16,8 @@ use crate::world::cluster::Cluster;
 use crate::world::place::Place;
 use crate::world::run::Run;
 
-/// Makes a node's state machine fail with its next command, unless too many may then be wrong.
+/// Makes a node's state machine fail with its next command, unless half of the voters or more may
+/// then have a wrong state.
 pub(crate) fn strike(
     cluster: &Cluster,
     place: Place,

@@ -49,7 +49,7 @@ pub(crate) fn replay(node: &Node, count: u32, network: &mut Network, run: &mut R
     }
 }
 
-/// Draws a misrouted message for a node, if there is one that it would reject in its state.
+/// Draws a misrouted message that the node would reject in its state, if there is one.
 fn misrouted_message(
     node: &Node,
     number: u32,

@@ -45,7 +45,7 @@ pub(crate) fn strike(
         | Simulated::FailedCall(..)
         | Simulated::Damage(_)
         | Simulated::Spoil(_) => return false,
-        // They concern other owners, too, or last.
+        // These faults last, or concern more than the node.
         Simulated::Misroute(_)
         | Simulated::Replay(_)
         | Simulated::MachineFault(_)
@@ -66,7 +66,7 @@ pub(crate) fn begin(node: &mut Node, fault: Lasting, run: &mut Run) -> bool {
     true
 }
 
-/// Pauses the process for the duration; its clock stops in runs in which clocks do.
+/// Pauses the process for the duration; its clock stops if clocks stop during pauses in this run.
 pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run) {
     if !node.pause(duration, &mut run.scheduler) {
         return;

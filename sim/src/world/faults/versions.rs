@@ -1,5 +1,5 @@
-//! The versions of the state machines' rules: the builds of the nodes, and the checks of what a
-//! leader may accept and of what a node with an old build may do.
+//! The versions of the state machines' rules: the checks that a leader accepts a raise only if
+//! every member has had a build with the version, and that no node with too old a build leads.
 
 use quorate::machine::{Outcome, Request};
 use quorate::raft::RoleName;

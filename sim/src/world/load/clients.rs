@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outcome_finds_its_try_once() {
+    fn an_outcome_finds_its_attempt_once() {
         let mut clients = Clients::new(3, 0);
         let op = clients.begin(2);
         let tag = clients.begin_attempt(2, Some(op), None);

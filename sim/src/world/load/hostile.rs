@@ -86,7 +86,7 @@ impl Load {
         Some(Request::Order(&order.encode()).encode().to_vec())
     }
 
-    /// Returns the bytes of a lie.
+    /// Returns the bytes of a forged request.
     fn forge(&self, client: u16, op: OpId, draw: &mut Draw<'_>, setup: &Setup) -> Vec<u8> {
         let victim = draw.below(u64::from(setup.settings.clients)) as u16;
         let command = &draw_command(op, true, draw, setup)[..];

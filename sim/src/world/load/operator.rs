@@ -63,7 +63,7 @@ impl Operator {
         (tag, input)
     }
 
-    /// Returns true if the node leads and the operator has not asked it for a transfer.
+    /// Returns true if the node leads and no transfer request of the operator is pending at it.
     pub(crate) fn leads_by_itself(&self, running: &Running) -> bool {
         let is_transfer = |tag: &Tag| {
             let request = self.requests.get((tag.0 & !OPERATOR_TAG_BIT) as usize);

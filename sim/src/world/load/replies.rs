@@ -14,8 +14,8 @@ use crate::world::place::Place;
 use crate::world::recovery::stabilization::Probed;
 
 impl Load {
-    /// Delivers a reply of a node to a client; `state` is that in which a query was answered.
-    /// Returns the progress of the prober, if it is its reply.
+    /// Delivers a reply of a node to a client; `state` is the digest of the state in which a query
+    /// was answered. Returns the progress of the prober if the reply is for the prober.
     pub(crate) fn reply(
         &mut self,
         at: Place,
@@ -76,8 +76,8 @@ impl Load {
         self.continue_after_success(client, Probed::Command, run)
     }
 
-    /// Schedules the next operation of a client whose last one was successful; the prober instead
-    /// has made this progress.
+    /// Schedules the next operation of a client whose last one was successful. For the prober,
+    /// schedules none and returns `probed`.
     fn continue_after_success(
         &mut self,
         client: u16,

@@ -54,7 +54,7 @@ impl Load {
             return self.submit(client, op, &command, run);
         }
         self.clients.count_started(client);
-        // The prober tests what the core must do without the nodes outside.
+        // The prober tests that the core makes progress without the nodes outside it.
         let fixed = target.is_some().then_some(Acknowledge::Quorum);
         self.propose(client, op, route, &command, fixed, run);
     }
@@ -126,7 +126,7 @@ fn command_length(draw: &mut Draw<'_>, settings: &Settings) -> u64 {
     }
 }
 
-/// The way of a request to its node.
+/// The destination of a request, and its travel time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Route {
     pub(super) to: Place,
@@ -175,7 +175,8 @@ impl Load {
         run: &Surroundings<'_>,
     ) -> Place {
         let any = NodeId(draw.between(1, u64::from(run.setup.settings.nodes())));
-        // In the stabilization phase a waiting client tries every node in turn.
+        // In the stabilization phase a waiting client without a known leader tries every member in
+        // turn.
         let astray = draw.chance(200) && run.in_fault_phase();
         match self.clients[client].leader {
             Some(leader) if !astray => run.cluster.place(leader).unwrap_or(Place(0)),

@@ -16,7 +16,7 @@ impl Links {
         Links(1 << (from.0 as usize * Self::NODES_MAX + to.0 as usize))
     }
 
-    /// Returns the links, in both directions, between the nodes of `places` that `joined` selects.
+    /// Returns every link from one node of `places` to another that `joined` selects.
     pub(crate) fn between(
         places: impl Iterator<Item = Place> + Clone,
         joined: impl Fn(Place, Place) -> bool,

@@ -13,13 +13,12 @@ use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::run::Setup;
 
-/// Draws the core: a quorum of every membership that may decide, rarely more, and most
-/// learners.
+/// Draws the core: a quorum of every membership that may decide, sometimes with more voters, and
+/// most learners.
 pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     let mut draw = setup.choices.draw(Kind::Core.key());
     if setup.settings.config.survivor.is_some() {
-        // One that was up all the time, or all nodes, because any of them may have taken over
-        // alone.
+        // One node that may take over, or all nodes, because any of them may have taken over alone.
         let everyone = || cluster.places().collect();
         return draw_last_survivor(setup, cluster).map_or_else(everyone, |last| vec![last]);
     }
@@ -34,7 +33,7 @@ pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     let learners = members.learners().filter(|id| has_intact_disk_in_all(cluster, *id));
     let learners = learners.filter(|_| !draw.chance(200));
     core.extend(learners.filter_map(|id| cluster.place(id)));
-    // A voter that was heard again is readmitted, and then waited for.
+    // A suspended voter that is heard again is readmitted, and then the leader waits for it.
     for membership in cluster.electorates() {
         let back =
             membership.members().iter().filter(|it| it.pending == PendingTransition::Promote);
@@ -49,8 +48,8 @@ pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     core
 }
 
-/// Draws whether a member joins the core whose disk lost entries: the rest of the core, a quorum
-/// with intact disks, has each of them that may be committed.
+/// Draws whether a member whose disk lost entries joins the core: the rest of the core, a quorum
+/// with intact disks, has each of these entries that may be committed.
 fn draw_repairable(setup: &Setup, cluster: &Cluster) -> Option<Place> {
     let mut draw = setup.choices.draw(Key { counter: 300, ..Kind::Core.key() });
     let is_member =
@@ -59,21 +58,21 @@ fn draw_repairable(setup: &Setup, cluster: &Cluster) -> Option<Place> {
     Some(lost).filter(is_member).filter(|_| draw.chance(700))
 }
 
-/// Draws which members join the core whose disks were rolled back: the rest of the core, a quorum
-/// with intact disks, makes them certain again.
+/// Draws which members with rolled-back disks join the core: the rest of the core, a quorum with
+/// intact disks, makes them certain again.
 fn draw_uncertain(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     let mut draw = setup.choices.draw(Key { counter: 400, ..Kind::Core.key() });
     let uncertain = cluster.places().filter(|place| cluster.is_uncertain_member(*place));
     uncertain.filter(|_| draw.chance(700)).collect()
 }
 
-/// Returns true if the node has the disk that every membership that may decide names. One that
-/// is not committed may name a disk that the node has lost since.
+/// Returns true if the node has the disk that every membership that may decide names, undamaged. A
+/// membership that is not committed may name a disk that the node has lost since.
 fn has_intact_disk_in_all(cluster: &Cluster, id: NodeId) -> bool {
     cluster.electorates().all(|membership| cluster.has_intact_disk(membership, id))
 }
 
-/// Adds a majority of the voters, or half of them with the casting vote, to `core`.
+/// Adds a majority of the voters and some more, or half of them with the casting vote, to `core`.
 fn draw_quorum(
     membership: &Membership,
     voters: &Voters,
@@ -132,7 +131,7 @@ fn bootstrap_peers_for(core: &[Place], setup: &Setup, cluster: &Cluster) -> Vec<
     voters.filter(whole).take(1).collect()
 }
 
-/// Marks what the core is like, and what it leaves outside.
+/// Marks the kinds of nodes in the core and outside it.
 pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observer) {
     let membership = cluster.committed_membership();
     let outside = || cluster.nodes().filter(|node| !core.contains(&node.place));
@@ -224,8 +223,8 @@ pub(crate) fn isolate_core(
 }
 
 /// Returns true if the node leads or is about to, and could still change the membership: if its
-/// messages reached a part of the core and it got no replies, the core would wait for its
-/// voters.
+/// messages reached a part of the core and it got no replies, the core would wait for the voters of
+/// the new membership.
 fn may_still_change(place: Place, setup: &Setup, cluster: &Cluster) -> bool {
     let role = cluster[place].role();
     let config = &setup.settings.config;

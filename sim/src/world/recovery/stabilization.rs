@@ -53,9 +53,9 @@ impl Stabilization {
         }
     }
 
-    /// Returns true if the node leads and considers a voter outside the core alive that lacks
-    /// committed entries, without end if its disk is full. Proposals for all live voters wait for
-    /// that voter.
+    /// Returns true if the node leads, and a voter outside the core that lacks committed entries
+    /// counts as live for it. Proposals for all live voters wait for that voter, without end if its
+    /// disk is full.
     pub(crate) fn waits_for_outside_voter(&self, node: &Node, setup: &Setup, now: SimTime) -> bool {
         let Some(running) = node.running() else { return false };
         let (status, raft) = (&running.status, running.node.raft());
