@@ -174,7 +174,7 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T,
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        assert!(list.len() <= MAX, "a list is as long as it claims at most");
+        assert!(list.len() <= MAX, "the claimed length was checked");
         Ok(list)
     }
 }

@@ -126,7 +126,7 @@ pub enum RoleName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum StateVerification {
-    /// The state has not been compared since the node started or restored a snapshot. The node
+    /// No comparison has been conclusive since the node started or restored a snapshot. The node
     /// rejects reads for a bounded time, or until a conclusive comparison if it has seen different
     /// digests.
     Unverified,

@@ -12,8 +12,9 @@ use crate::types::version::MachineVersion;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct SessionBounds {
-    /// The maximum number of sessions of all principals. At the bound, the registration of a
-    /// principal without a session is rejected, and that of another replaces one of its own.
+    /// The maximum number of sessions of all principals. At the bound, a principal without a
+    /// session cannot register one, and a new session of any other principal replaces that
+    /// principal's least recently used one.
     pub sessions_max: u32,
     /// The maximum number of sessions of one principal. Beyond it, its least recently used one
     /// expires.
