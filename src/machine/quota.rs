@@ -1,5 +1,4 @@
-//! The quota of a user's state, with an alarm that makes the state read-only for writes that grow
-//! it.
+//! The quota of a user's state, with an alarm that rejects writes that grow the state.
 
 use crate::types::QuotaUsage;
 

@@ -20,7 +20,7 @@ pub(super) struct PeerDisk {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Certainty {
-    /// Nothing else is known.
+    /// The peer has not reported otherwise, and its disk is not known to lack entries.
     #[default]
     Certain,
     /// The log lacks entries that the peer acknowledged, and the peer has not reported that it is

@@ -16,7 +16,7 @@ const HERS: Proposer<'_> = Proposer::Client("her");
 const HIS: Proposer<'_> = Proposer::Client("him");
 const ROOT: Proposer<'_> = Proposer::Admin("root");
 
-/// A machine with the small bounds, and the index of its next entry.
+/// A machine with the small bounds, to which one request at a time is applied.
 struct Run(Machine<Notes>);
 
 impl Run {
