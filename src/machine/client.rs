@@ -1,5 +1,5 @@
-//! The client's side of a session: it numbers requests, keeps the pending ones, and returns what to
-//! send. It has no IO and no clock.
+//! The client's side of a session: it numbers requests, keeps the pending ones, and returns the
+//! calls to send. It has no IO and no clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -85,8 +85,8 @@ pub trait StateMachine {
     ///
     /// # Changing how commands are applied
     /// All nodes must apply one command by the same rules, but a running cluster gets a new build
-    /// node by node. So a build that changes what a command does keeps the old rules, adds the new
-    /// ones under the next version, and follows the version of the log:
+    /// node by node. So a build that changes the effect of a command keeps the old rules, adds the
+    /// new ones under the next version, and follows the version of the log:
     ///
     /// ```
     /// # use std::io::{self, Cursor, Read};

@@ -188,7 +188,7 @@ pub enum Body {
     /// to which its log must match the leader's before it is certain again (docs/REPAIR.md, R3).
     RequestLogEnd {
         /// A number that differs between two starts of the requesting node: a reply to an earlier
-        /// start says nothing about what was lost since.
+        /// start says nothing about entries lost since.
         start_id: u64,
     },
     /// The reply to a [`Body::RequestLogEnd`]. The leader sends it once an entry that it appended
@@ -329,7 +329,7 @@ const _: () = {
         assert!(kind as usize == place, "the numbers on the wire have no gap");
         let of = kind.properties();
         let is_reply = matches!(of.class, MessageClass::Reply | MessageClass::LeaderReply);
-        assert!(is_reply || !of.after_entries, "only a reply reveals what the sender stores");
+        assert!(is_reply || !of.after_entries, "only a reply acknowledges entries");
         let counts = matches!(of.class, MessageClass::LeaderReply);
         assert!(of.known_disk || !counts, "a leader counts replies of known disks only");
         let has_leader = !matches!(of.class, MessageClass::Request | MessageClass::Reply);
@@ -425,8 +425,8 @@ impl Body {
         }
     }
 
-    /// Returns true if the receiver must know the sender's disk, because the message states what
-    /// that disk holds or has voted, or because it counts as a sign of life.
+    /// Returns true if the receiver must know the sender's disk, because the message reports
+    /// entries or a vote on that disk, or because it counts as a sign of life.
     #[must_use]
     #[inline]
     pub fn requires_known_disk(&self) -> bool {
@@ -447,9 +447,9 @@ impl Body {
         self.kind().properties().bulk
     }
 
-    /// Returns true if the receiver relies on the sender to keep entries because of the message, so
-    /// that it may leave only once they are durable. Every other message waits for the term and the
-    /// vote only.
+    /// Returns true if, because of the message, the receiver relies on the sender to keep entries.
+    /// The message then leaves only once they are durable; every other message waits for the term
+    /// and the vote only.
     #[must_use]
     #[inline]
     pub fn reveals_entries(&self) -> bool {
@@ -498,7 +498,7 @@ impl Body {
         }
     }
 
-    /// Limits what the message acknowledges to the entries up to `last`.
+    /// Limits the acknowledgement in the message, if it has one, to the entries up to `last`.
     pub(crate) fn acknowledge_at_most(&mut self, last: Index) {
         if let Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
         | Body::HeartbeatReply { matched, .. }

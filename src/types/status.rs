@@ -54,8 +54,8 @@ pub struct Status {
     pub tail_bytes: usize,
     /// The size of the entries in this leader's log that it has not applied, or that its disk
     /// lacks, in bytes; 0 in other roles. Entries that were only on disk when its leadership began
-    /// are not counted. `Config::unapplied_bytes_max` bounds what the leader accepts, not what it
-    /// inherits.
+    /// are not counted. `Config::unapplied_bytes_max` bounds the entries that the leader accepts,
+    /// not those that it inherits.
     pub unapplied_bytes: usize,
     /// The number of messages that wait for a write to become durable.
     pub outbox_messages: usize,

@@ -100,7 +100,8 @@ pub struct Restored {
     /// The entry before the first one that the disk still has. It is at or before the snapshot's
     /// last entry, because some covered entries are kept for peers that lag.
     pub base: EntryId,
-    /// The first entry of each term in the log after `base`, in ascending order.
+    /// The first entry of each term in the log that is later than the term of `base`, in ascending
+    /// order.
     pub runs: Vec<EntryId>,
     /// The index of the last entry of the log, or of `base` if the log is empty.
     pub last: Index,

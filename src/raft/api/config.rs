@@ -146,7 +146,7 @@ impl Lease {
     pub const DRIFT_PPM_MAX: u32 = 500_000;
 }
 
-/// Why a configuration is invalid: which field or combination, and what to do.
+/// Why a configuration is invalid. The text names the field or the combination, and the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -224,7 +224,8 @@ pub enum ConfigError {
     },
 }
 
-/// Lists the bounds of a configuration with their names; names every other field, too.
+/// Lists the bounds of a configuration with their names. It also names every other field, so that a
+/// new field does not compile until it is listed.
 macro_rules! bounds {
     ($config:expr; $($ruled:ident)*; $($bound:ident)*) => {{
         let Config { $($ruled: _,)* $($bound,)* } = $config;

@@ -170,7 +170,7 @@ impl Ballot {
     }
 
     /// Returns why the node would not vote in `next_term` for a candidate whose log ends with
-    /// `last`, or `None` if it would. `withheld` is what [`Ballot::withheld_reason`] returned.
+    /// `last`, or `None` if it would. `withheld` is the result of [`Ballot::withheld_reason`].
     pub(crate) fn pre_vote_reject_reason(
         &self,
         next_term: Term,

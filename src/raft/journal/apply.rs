@@ -11,8 +11,8 @@ use crate::raft::journal::Journal;
 use crate::raft::output::Output;
 use crate::types::{Entry, Index, MachineVersion};
 
-/// The entries requested from the disk, whether the node has taken a step since its start, and what
-/// the state machine can apply.
+/// The entries requested from the disk, whether the node has taken a step since its start, and the
+/// highest version by which the state machine can apply commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Apply {
