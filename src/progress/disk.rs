@@ -33,8 +33,8 @@ pub(super) enum Certainty {
 impl PeerDisk {
     /// Handles a message from the disk with this incarnation, which answers the round `answered` if
     /// it is a heartbeat reply, and arrives in `round`. Returns true if that disk has replaced this
-    /// one. This disk was in use in `heard_round`, so that any disk before it answered no round
-    /// after that: only a disk that came later does.
+    /// one. This disk was in use in `heard_round`. An earlier disk of the peer has answered no
+    /// round after that one, so a reply to a later round comes from a later disk.
     #[inline]
     pub(super) fn is_replaced_by(
         &mut self,

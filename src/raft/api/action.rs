@@ -126,10 +126,11 @@ pub enum Action {
     },
     /// The active membership changed. Until it is committed, a truncation of the log may undo it.
     ActiveMembershipChanged(Membership),
-    /// The cluster exists, but rejects this node's disk: its membership names another incarnation,
-    /// because the disk was emptied or was never a member's. Reported at most once after a start.
-    /// The node's replies do not count until one membership change has removed its vote and another
-    /// one has given it back.
+    /// The cluster exists, but its membership does not name this node's disk: it names another
+    /// incarnation, because the disk was emptied or was never a member's, or it does not contain
+    /// the node. Reported at most once after a start. The node's replies do not count until its
+    /// disk is a member's: if the node has a vote, one membership change must remove the vote, and
+    /// another one give it back.
     UnknownIncarnation {
         /// The node that rejected the disk.
         from: NodeId,
