@@ -1,8 +1,8 @@
 //! Raft consensus as a sans-IO state machine, tested by deterministic simulation.
 //!
 //! The entry point of the algorithm is [`raft::Raft::step`], with the types of [`raft`] and
-//! [`types`]; that of a node on tokio is `runtime::Server`. What each item promises stands in the
-//! section [Stability](#stability).
+//! [`types`]; that of a node on tokio is `runtime::Server`. The section [Stability](#stability)
+//! says which items may change in which releases.
 //!
 #![doc = include_str!("../README.md")]
 //!
@@ -12,9 +12,9 @@
 //!
 //! - A stable one follows semantic versioning. Before 1.0 a minor version may change it, and the
 //!   changelog says what to do.
-//! - An unstable one may change in every minor version, also later.
-//! - An internal one is public because the simulator and the model checker are other crates,
-//!   and may change in every version.
+//! - An unstable one may change in every minor version, also after 1.0.
+//! - An internal one may change in every version. It is public because the simulator and the model
+//!   checker are other crates.
 //!
 //! | mark | items | |
 //! |---|---|---|

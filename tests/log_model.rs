@@ -15,7 +15,8 @@ use quorate::types::{
 /// One operation on a log. Numbers are taken modulo the number of choices.
 #[derive(Clone, Debug)]
 enum Operation {
-    /// Appends an entry of `bytes` bytes, `terms` terms after the last one.
+    /// Appends an entry or several, `terms` terms after the last one; `bytes` decides their number
+    /// and their size.
     Append {
         terms: u64,
         bytes: usize,
@@ -74,7 +75,7 @@ enum Operation {
     Damage {
         index: u64,
     },
-    /// The disk gets the content of the first damaged entry from `index` on back.
+    /// The disk gets back the content of the first damaged entry at or after `index`.
     Repair {
         index: u64,
     },
@@ -219,7 +220,7 @@ impl Model {
         self.damaged.range(index..).next().map(|(index, _)| *index)
     }
 
-    /// Checks the damaged entries, and the end of what may be acknowledged.
+    /// Checks the damaged entries, and the last index that may be acknowledged.
     fn check_damage(&self, log: &Log) {
         for index in 0..self.last().index.0 + 3 {
             let is_unknown = self.damaged.get(&index);

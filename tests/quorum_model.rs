@@ -1,4 +1,4 @@
-//! Brute-force test of quorums: every set of voters is tried.
+//! Brute-force tests of quorums: each membership is tried with every set of nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,13 @@ use quorate::types::{Change, Membership, NodeId, Voters};
 /// The largest node id; ids start from 1.
 const IDS: u64 = 7;
 
-/// Generates memberships of up to seven voters, every other one joint; few have an empty half, and
-/// most of the others give one of their voters the casting vote.
+/// Generates memberships of up to seven voters; about half of them are joint. Few voter sets are
+/// empty, and most others give one of their voters the casting vote.
 fn memberships() -> impl Strategy<Value = Membership> {
     let ids = || btree_set((1..=IDS).prop_map(NodeId), 0..=IDS as usize);
-    let half = || (ids(), 0..=IDS as usize).prop_map(|(ids, holder)| voters(ids, holder));
+    let set = || (ids(), 0..=IDS as usize).prop_map(|(ids, holder)| voters(ids, holder));
     let learners = btree_set((1..=IDS + 2).prop_map(NodeId), 0..3);
-    (half(), half(), any::<bool>(), learners).prop_map(|(incoming, outgoing, joint, learners)| {
+    (set(), set(), any::<bool>(), learners).prop_map(|(incoming, outgoing, joint, learners)| {
         let outgoing = if joint { outgoing } else { Voters::default() };
         membership(&incoming, &outgoing).with_learners(learners)
     })
@@ -29,8 +29,9 @@ fn voters(ids: BTreeSet<NodeId>, holder: usize) -> Voters {
     Voters::new(ids).with_casting(holder)
 }
 
-/// Returns a membership of these halves; simple if the second is empty. It is built like every
-/// membership: one half follows the other.
+/// Returns the membership with these voters; not joint if there are no outgoing ones, or both sets
+/// are equal. If both have voters, it is built like every joint membership: by a change from the
+/// outgoing voters to the incoming ones.
 fn membership(incoming: &Voters, outgoing: &Voters) -> Membership {
     let simple = |voters: &Voters| {
         let membership = Membership::new(voters.iter().copied());
@@ -54,13 +55,13 @@ fn all_sets() -> impl Iterator<Item = BTreeSet<NodeId>> {
     })
 }
 
-/// The definition of a quorum (Raft §6): more than half of each half that has voters, or exactly
-/// half of it with its casting vote.
+/// The definition of a quorum (Raft §6): more than half of each voter set that is not empty, or
+/// exactly half of it with the holder of its casting vote.
 fn decides(membership: &Membership, set: &BTreeSet<NodeId>) -> bool {
-    [membership.incoming(), membership.outgoing()].iter().all(|half| {
-        let present = half.iter().filter(|id| set.contains(id)).count();
-        let cast = half.casting().is_some_and(|holder| set.contains(&holder));
-        half.is_empty() || 2 * present > half.len() || 2 * present == half.len() && cast
+    [membership.incoming(), membership.outgoing()].iter().all(|voters| {
+        let present = voters.iter().filter(|id| set.contains(id)).count();
+        let cast = voters.casting().is_some_and(|holder| set.contains(&holder));
+        voters.is_empty() || 2 * present > voters.len() || 2 * present == voters.len() && cast
     })
 }
 
@@ -79,14 +80,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_quorum_is_more_than_half_of_each_half(membership in memberships()) {
+    fn a_quorum_is_more_than_half_of_each_voter_set(membership in memberships()) {
         for set in all_sets() {
             let counted = is_quorum(&membership, |id| set.contains(&id));
             prop_assert_eq!(counted, decides(&membership, &set), "{:?}", set);
         }
     }
 
-    /// Some node takes part in the decisions of any two leaders by quorums of one membership.
+    /// Some voter takes part in both of any two decisions by quorums of one membership.
     #[test]
     fn any_two_quorums_share_a_voter(membership in memberships()) {
         prop_assume!(has_voters(&membership));
@@ -103,11 +104,11 @@ proptest! {
         }
     }
 
-    /// While a membership is joint, its decisions also bind each half alone.
+    /// A decision of a joint membership is also a decision of each of its voter sets alone.
     #[test]
-    fn a_joint_quorum_overlaps_every_quorum_of_either_half(membership in memberships()) {
-        for half in [membership.incoming(), membership.outgoing()] {
-            let alone = self::membership(half, &Voters::default());
+    fn a_joint_quorum_is_a_quorum_of_each_voter_set(membership in memberships()) {
+        for voters in [membership.incoming(), membership.outgoing()] {
+            let alone = self::membership(voters, &Voters::default());
             for set in all_sets().filter(|set| is_quorum(&membership, |id| set.contains(&id))) {
                 prop_assert!(is_quorum(&alone, |id| set.contains(&id)));
             }
@@ -213,22 +214,23 @@ fn all_voters(ids: u64) -> Vec<Voters> {
         .collect()
 }
 
-/// Returns the sets of the ids 1 to 7 that are quorums: bit s stands for the set of the bits of s.
+/// Returns the sets of the ids from 1 to `ids` that are quorums, one bit for each: bit `s` stands
+/// for the set that has the id `i + 1` if `s` has the bit `i`.
 fn quorums(membership: &Membership, ids: u64) -> u128 {
     (0_u32..1 << ids)
         .filter(|set| is_quorum(membership, |id| set >> (id.0 - 1) & 1 == 1))
         .fold(0, |quorums, set| quorums | 1 << set)
 }
 
-/// Whether a quorum of one and a quorum of the other share no node, where bit s stands for the set
-/// s of all 7 ids: then the complement of one contains the other.
+/// Whether a quorum of `one` and a quorum of `other` share no node, where both are [`quorums`] of 7
+/// ids. The complement of a set `s` is `127 - s`; a set that contains a quorum is one itself.
 fn are_apart(one: u128, other: u128) -> bool {
     one & other.reverse_bits() != 0
 }
 
-/// A joint membership decides if both its halves decide, and only then.
+/// A joint membership decides if both of its voter sets decide, and only then.
 #[test]
-fn every_joint_membership_of_five_decides_as_both_halves() {
+fn every_joint_membership_of_five_decides_as_both_voter_sets() {
     const FEW: u64 = 5;
     let all: Vec<(Voters, u128)> = all_voters(FEW)
         .into_iter()
@@ -264,7 +266,7 @@ fn quorums_of_consecutive_memberships_of_seven_overlap() {
 }
 
 /// Every change needs a joint membership, even one of the casting vote alone: in one step, two
-/// halves could decide against each other.
+/// halves of the voters could decide against each other.
 #[test]
 fn two_holders_of_one_casting_vote_decide_independently() {
     let four = |holder| Membership::new([1, 2, 3, 4].map(NodeId)).with_casting(NodeId(holder));

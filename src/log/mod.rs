@@ -493,8 +493,8 @@ impl Log {
     }
 
     /// The last index that may be passed to the state machine. A state machine in memory gets every
-    /// committed entry, because a crash takes it back as well. One that is durable itself gets only
-    /// entries that are durable here, so that it is never ahead of the log after a crash.
+    /// committed entry, because a crash loses its state as well. One that is durable itself gets
+    /// only entries that are durable here, so that it is never ahead of the log after a crash.
     #[must_use]
     #[inline]
     pub fn applicable(&self) -> Index {

@@ -1,5 +1,5 @@
-//! The client's side of a session: it numbers requests, keeps the pending ones, and returns what to
-//! send. It has no IO and no clock.
+//! The client's side of a session: it numbers requests, keeps the pending ones, and returns the
+//! calls to send. It has no IO and no clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,8 +84,9 @@ impl ClientSession {
     }
 
     /// Abandons a request, whose outcome the client no longer learns. A copy of it may still be
-    /// executed until the log has a later request that was encoded while no earlier request was
-    /// pending. Does nothing for a registration, or a request of another session.
+    /// executed until the log has a request of this session that was encoded after this call, and
+    /// while no request with a lower sequence number was pending. Does nothing for a registration,
+    /// or a request of another session.
     pub fn abandon(&mut self, call: Call) {
         if let Call::Request(nonce, sequence) = call
             && nonce == self.nonce

@@ -35,9 +35,9 @@ use crate::types::{
     Entry, EntryId, Index, MachineRejectReason, MachineUsage, MachineVersion, Payload,
 };
 
-/// The highest version of this library's own rules: those of the sessions, of the requests around
-/// the user's commands and of the user's part of them. A change of what a command does is a new
-/// version, and is guarded by `version.library` of the [`Machine`].
+/// The highest version of this library's own rules: those of the sessions, and of the requests
+/// around the user's commands. A change in the effect of a command is a new version, and takes
+/// effect only once `version.library` of the [`Machine`] has reached it.
 const LIBRARY_VERSION_MAX: u32 = 1;
 
 /// A user's state machine with the client sessions around it.
@@ -58,7 +58,8 @@ pub struct Machine<M> {
     /// The index that the user's state machine had applied at the start or the last restore. It has
     /// executed all commands through this index.
     user_start: Index,
-    /// The rolling hash over all outcomes; `None` once one of them is unknown.
+    /// The rolling hash over all applied entries and their outcomes; `None` once an outcome is
+    /// unknown.
     results: Option<Digest>,
     /// Whether the user's state is invalid, after a failed restore or because it has diverged.
     is_invalid: bool,
@@ -96,8 +97,8 @@ impl<M: StateMachine> Machine<M> {
         outcomes
     }
 
-    /// Returns the version of the rules from this entry on if this build does not have it. The
-    /// entry must not be applied then, and no later one.
+    /// Returns the version of the rules from this entry on if this build does not have it. In that
+    /// case neither this entry nor a later one may be applied.
     #[must_use]
     pub fn requires(&self, entry: &Entry) -> Option<MachineVersion> {
         let Payload::Command(command) = &entry.payload else { return None };

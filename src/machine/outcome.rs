@@ -14,9 +14,9 @@ pub enum Outcome {
     Reply(Arc<[u8]>),
     /// The session with this id is registered.
     Registered(SessionId),
-    /// The proposer has no such session, or the record of this request is no longer stored. The
-    /// command was not executed at this index. It may have been executed before, and will never be
-    /// executed again.
+    /// The proposer has no such session, or the session no longer stores this request or its reply.
+    /// The command was not executed at this index. It may have been executed before, and will not
+    /// be executed later.
     SessionExpired,
     /// The sequence number is beyond the session's window: the command was not executed. A later
     /// copy of the request may still be executed.

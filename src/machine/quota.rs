@@ -1,5 +1,4 @@
-//! The quota of a user's state, with an alarm that makes the state read-only for writes that grow
-//! it.
+//! The quota of a user's state, with an alarm that rejects writes that grow the state.
 
 use crate::types::QuotaUsage;
 
@@ -7,7 +6,8 @@ use crate::types::QuotaUsage;
 ///
 /// A write that would exceed the quota is rejected and raises the alarm. From then on all writes
 /// that grow the state are rejected, until an administrator has made room and clears the alarm, as
-/// etcd does with its NOSPACE alarm. Reads, deletes and writes that do not grow always work.
+/// etcd does with its NOSPACE alarm. Reads, deletes and writes that do not grow the state always
+/// work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     usage: QuotaUsage,

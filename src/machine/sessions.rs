@@ -1,7 +1,8 @@
 //! All client sessions, by their owners, within the replicated bounds. They depend on the log only.
 //!
 //! A principal that reaches a bound of its own loses its own least recently used sessions and
-//! replies. One that reaches a bound of all principals is rejected: it never displaces another.
+//! replies. One that reaches a bound of all principals replaces a session or replies of its own, or
+//! is rejected: it never displaces another principal's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::types::{Index, MachineRejectReason, MachineUsage, MachineVersion, Ses
 pub(crate) struct Sessions {
     bounds: SessionBounds,
     open: BTreeMap<SessionId, Arc<Session>>,
-    /// The same sessions by their owners; each owner has one.
+    /// The same sessions by their owners; an owner without a session has no share.
     shares: BTreeMap<Owner, Share>,
     total: Stored,
 }
@@ -140,7 +141,7 @@ impl Sessions {
         while self.open.len() > bounds.sessions_max as usize
             || self.total.requests > u64::from(bounds.requests_max)
         {
-            let id = oldest.next().expect("no session is within all bounds");
+            let id = oldest.next().expect("without sessions all bounds hold");
             if self.open.contains_key(&id) {
                 self.expire(id);
             }
@@ -237,7 +238,7 @@ impl Sessions {
         }
     }
 
-    /// Changes an open session, and what is counted of it.
+    /// Changes an open session, and updates the counts.
     fn change<T>(&mut self, id: SessionId, change: impl FnOnce(&mut Session) -> T) -> T {
         let session = self.open.get_mut(&id).expect("only open sessions are used");
         let share = self.shares.get_mut(&session.owner).expect("each session has an owner");

@@ -68,7 +68,7 @@ pub(crate) struct Header {
     pub(crate) last: EntryId,
     /// The last entry whose command the user's state machine executed.
     pub(crate) executed: Index,
-    /// The rolling hash over all outcomes, if it is known.
+    /// The rolling hash over all applied entries and their outcomes, if it is known.
     pub(crate) results: Option<Digest>,
     /// The version of the rules after that entry, by which the state is encoded.
     pub(crate) version: MachineVersion,
@@ -76,7 +76,7 @@ pub(crate) struct Header {
 
 const MAGIC: [u8; 8] = *b"quorstat";
 const VERSION: u32 = 2;
-/// The length of an unknown reply.
+/// The length that marks an unknown reply.
 const UNKNOWN: u32 = u32::MAX;
 /// The maximum number of reply bytes to read at once, so that memory grows with the bytes read.
 const STEP_BYTES: u64 = 64 << 10;
@@ -159,8 +159,8 @@ pub(crate) fn digest_of(sessions: &Sessions) -> Digest {
     Digest::of_bytes(&bytes)
 }
 
-/// Decodes the header and the sessions, which precede the user's part, if a build that has the
-/// rules up to version `max` can.
+/// Decodes the header and the sessions, which precede the bytes of the user's state machine. Fails
+/// if the state follows rules beyond version `max`.
 pub(crate) fn read_header_and_sessions(
     reader: &mut dyn Read,
     max: MachineVersion,

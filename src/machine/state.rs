@@ -85,8 +85,8 @@ pub trait StateMachine {
     ///
     /// # Changing how commands are applied
     /// All nodes must apply one command by the same rules, but a running cluster gets a new build
-    /// node by node. So a build that changes what a command does keeps the old rules, adds the new
-    /// ones under the next version, and follows the version of the log:
+    /// node by node. So a build that changes the effect of a command keeps the old rules, adds the
+    /// new ones under the next version, and follows the version of the log:
     ///
     /// ```
     /// # use std::io::{self, Cursor, Read};
@@ -131,12 +131,12 @@ pub trait StateMachine {
     ///
     /// Once every node runs the new build, an administrator raises the version with
     /// [`Request::RaiseVersion`](crate::machine::Request::RaiseVersion), which is a command of the
-    /// log. The leader rejects it while a member cannot apply the version. Before that, each node
-    /// can go back to the old build; afterwards, a node with the old build stops applying, logs an
-    /// error, and keeps voting. `docs/OPERATIONS.md` has the steps.
+    /// log. The leader rejects it while a member cannot apply the version. Before the raise, each
+    /// node can go back to the old build; afterwards, a node with the old build stops applying,
+    /// logs an error, and keeps voting. `docs/OPERATIONS.md` has the steps.
     ///
-    /// The effect and the reply of a command or of an order follow the version, and the bytes of a
-    /// snapshot, too. A build at an old version writes snapshots that the old build can read.
+    /// The effect and the reply of a command or of an order follow the version, and so do the bytes
+    /// of a snapshot. A build at an old version writes snapshots that the old build can read.
     /// Queries need not follow it.
     fn version_max(&self) -> u32 {
         0
@@ -153,8 +153,8 @@ pub trait StateMachine {
 
     /// Restores the state like [`StateMachine::restore`], from bytes that a state machine at
     /// `version` wrote, and follows that version from then on. It may be lower than the version
-    /// before. A state machine with more than one version must implement it: by default it is an
-    /// error after version 0.
+    /// before. A state machine with more than one version must implement this method: by default it
+    /// fails for every version above 0.
     ///
     /// # Errors
     /// Those of [`StateMachine::restore`].

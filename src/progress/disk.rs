@@ -20,7 +20,7 @@ pub(super) struct PeerDisk {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Certainty {
-    /// Nothing else is known.
+    /// The peer has not reported otherwise, and its disk is not known to lack entries.
     #[default]
     Certain,
     /// The log lacks entries that the peer acknowledged, and the peer has not reported that it is
@@ -33,8 +33,8 @@ pub(super) enum Certainty {
 impl PeerDisk {
     /// Handles a message from the disk with this incarnation, which answers the round `answered` if
     /// it is a heartbeat reply, and arrives in `round`. Returns true if that disk has replaced this
-    /// one. This disk was in use in `heard_round`, so that any disk before it answered no round
-    /// after that: only a disk that came later does.
+    /// one. This disk was in use in `heard_round`. An earlier disk of the peer has answered no
+    /// round after that one, so a reply to a later round comes from a later disk.
     #[inline]
     pub(super) fn is_replaced_by(
         &mut self,

@@ -40,7 +40,7 @@ pub struct Progress {
     next: Index,
     inflight: Inflight,
     /// The leader's round when entries or a snapshot offer were last sent: the reply to a later
-    /// round shows what arrived.
+    /// round shows whether they arrived.
     sent_round: u64,
     /// The peer does not know that its log matches the leader's: it needs an append, even an empty
     /// one.
@@ -419,7 +419,7 @@ impl Progress {
         assert!(probes || !self.disk_full, "a peer without space is probed");
         assert!(self.matched_at_grant <= self.matched, "the matched index of a disk only rises");
         assert!(self.committed_sent <= last.index, "only entries of the log are committed");
-        assert!(self.matched <= last.index, "a peer matches what the leader has");
+        assert!(self.matched <= last.index, "a peer matches entries of the leader's log");
         assert!(self.next <= last.index.next(), "only existing entries are sent");
     }
 }

@@ -1,5 +1,5 @@
-//! The state that a node has in every role. Each part has an owner with a file of its own; this
-//! file answers the questions that need several of them.
+//! The state that a node has in every role. Each part is a type with a file of its own; this file
+//! answers the questions that concern several of them.
 
 use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
@@ -143,9 +143,10 @@ impl Common {
         self.ballot.known_committed(self.log())
     }
 
-    /// Whether the node is fit to lead: its disk takes writes, its state machine is not known to
-    /// have diverged, its log is certain and has no damage that only a leader could resolve.
-    /// Otherwise it could not append entries, or would answer reads wrongly.
+    /// Whether the node is fit to lead: its disk completes writes, its state machine is not known
+    /// to have diverged, its log is certain and has no damage that keeps a leader from committing
+    /// entries or counting votes. Otherwise it could not commit entries, or would answer reads
+    /// wrongly.
     fn may_lead(&self) -> bool {
         let is_healthy = !self.disk_is_stuck() && !self.health.quarantined;
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()
@@ -176,8 +177,8 @@ impl Common {
         since.is_some_and(|since| self.now >= since.after(stuck_after))
     }
 
-    /// Why this node's disk keeps it from leading, if it does: a write is stuck, or an entry stays
-    /// damaged for the longest election timeout.
+    /// Returns why this node's disk keeps it from leading, or `None` if it does not: a write is
+    /// stuck, or an entry has stayed damaged for the longest election timeout.
     pub(crate) fn disk_obstacle(&self) -> Option<RoleCause> {
         let span = self.config.election_timeout_max;
         if self.disk_is_stuck() {

@@ -1,4 +1,4 @@
-//! A core that was deserialized, with what its parts share.
+//! Deserialization of a core, which restores the membership that two of its parts share.
 
 use crate::raft::Raft;
 use crate::raft::common::Common;

@@ -459,7 +459,8 @@ impl Raft {
         self.common.ballot.withheld_reason(self.hears_leader(), self.common.now())
     }
 
-    /// Becomes a follower in a later term (§5.1); a (pre-)candidate also follows its term's leader.
+    /// Becomes a follower in the message's term if that is later (Raft §5.1). A (pre-)candidate
+    /// also follows a leader of its own term.
     #[inline]
     fn adopt_term(&mut self, message: &Message) {
         let from_leader = message.body.class() == MessageClass::LeaderRequest;
@@ -505,7 +506,8 @@ impl Raft {
         Transition::Stay
     }
 
-    /// Whether a leader was heard from so recently that no other node may win (thesis §4.2.3).
+    /// Whether `Config::stickiness` forbids a vote for another node: this node leads, or heard from
+    /// a leader recently (thesis §4.2.3).
     fn hears_leader(&self) -> bool {
         self.common.config().stickiness
             && match &self.role {

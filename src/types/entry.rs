@@ -20,7 +20,8 @@ pub struct Command(
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Payload {
-    /// No content: a new leader's first entry, which commits the entries before it (Raft §8).
+    /// No content. A leader begins its term with such an entry, because its commit also commits the
+    /// entries before it (Raft §8), and may append more of them later (`Input::AppendNoop`).
     Noop,
     /// A command of the user's state machine.
     Command(Command),

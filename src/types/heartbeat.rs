@@ -16,8 +16,9 @@ pub struct Heartbeat {
     pub committed: Index,
     /// The last round that a quorum has answered. No other node led when that round began.
     pub confirmed: u64,
-    /// The last round that the receiver has answered, as far as the leader knows. It is 0 from a
-    /// leader that has committed nothing in its own term: it may not know all complete writes.
+    /// The last round that the receiver has answered, as far as the leader knows. It is 0 until the
+    /// leader has committed an entry of its own term, because before that its commit index may lack
+    /// complete writes.
     pub echo: u64,
     /// The vote lease: how long from receipt the receiver withholds its vote from other
     /// candidates; zero if the leader holds no lease.
@@ -44,8 +45,9 @@ impl Heartbeat {
 pub struct Readiness {
     /// Whether it wants a read lease, to answer reads without the leader.
     pub wants_read_lease: bool,
-    /// Whether it may lead: its disk takes writes, and its state machine is not known to have
-    /// diverged.
+    /// Whether it may lead: its disk completes writes, its state machine is not known to have
+    /// diverged, its log is certain, and neither an entry after its commit index nor a membership
+    /// is damaged.
     pub may_lead: bool,
     /// Whether its log may lack entries that it acknowledged: it then counts in no quorum
     /// (docs/REPAIR.md, R3).

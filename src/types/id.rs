@@ -36,8 +36,8 @@ pub struct EntryId {
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct WriteId(pub u64);
 
-/// The caller's identifier of a proposal or a read. The core returns it with the outcome and does
-/// not interpret it.
+/// The caller's identifier of a request, such as a proposal or a read. The core returns it with the
+/// outcome and does not interpret it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tag(pub u64);

@@ -52,8 +52,9 @@ pub enum Body {
     RequestVote {
         /// The last entry of the candidate's log.
         last: EntryId,
-        /// Whether the leader itself started this election with [`Body::TimeoutNow`]. The receiver
-        /// then does not reject the request because it heard from a leader lately (thesis §4.2.3).
+        /// Whether the leader itself started this election with [`Body::TimeoutNow`]. Even a
+        /// receiver that heard from a leader lately, or that withholds its vote, may then grant it
+        /// (thesis §4.2.3).
         transfer: bool,
     },
     /// The reply to a [`Body::RequestVote`] of the same term.
@@ -63,9 +64,9 @@ pub enum Body {
         /// The highest commit index that the sender knows, which may be after the end of its log.
         committed: Index,
     },
-    /// The leader's entries after `prev` (Raft §5.3). Without entries it only spreads the commit
-    /// index, and is answered only if it proves more of the receiver's log than the receiver has
-    /// acknowledged before (docs/COST.md).
+    /// The leader's entries after `prev` (Raft §5.3). Without entries it probes whether the logs
+    /// match at `prev`, or only spreads the commit index; the receiver need not answer it if it has
+    /// acknowledged `prev` to this leader before (docs/COST.md).
     AppendEntries {
         /// The entry that precedes `entries` in the leader's log.
         prev: EntryId,
@@ -86,8 +87,9 @@ pub enum Body {
     HeartbeatReply {
         /// The `round` of the heartbeat that this answers.
         round: u64,
-        /// The last index at which the follower's log is known to equal this leader's: it accepted
-        /// the entries in this term, durable or not. It shows the leader which appends were lost.
+        /// The last index at which the follower's log is known to equal this leader's: the follower
+        /// accepted the entries in this term, durable or not. The leader learns from it which
+        /// appends were lost.
         verified: Index,
         /// The last such index that is also durable, at most `verified`. It makes up for lost
         /// acknowledgements.
@@ -96,7 +98,8 @@ pub enum Body {
         /// from; the base of the log while the install of a snapshot is pending. A disk with less
         /// than the follower acknowledged before was rolled back.
         durable: Index,
-        /// The follower's request for a read lease, and its ability to lead.
+        /// The follower's report about itself, such as its ability to lead and its wish for a read
+        /// lease.
         ready: Readiness,
     },
     /// A follower requests a read index, at which its pending reads are linearizable (thesis
@@ -141,10 +144,10 @@ pub enum Body {
     },
     /// The reply to a [`Body::BootstrapProbe`] from a node that has a membership.
     Bootstrapped {
-        /// The `start_id` of the requesting node that this answers.
+        /// The `start_id` of the requesting node in the probe that this answers.
         start_id: u64,
-        /// The first membership of the cluster if it names the requesting node's disk, or else the
-        /// latest membership that the sender knows.
+        /// The first membership of the cluster, if the sender still has it and it names the
+        /// requesting node's disk. Otherwise the sender's active membership.
         membership: Membership,
         /// The source from which the requesting node gets the membership its log continues from.
         source: MembershipSource,
@@ -155,35 +158,37 @@ pub enum Body {
     /// From now on the leader commits no entry that is missing on the receiver's disk, so that the
     /// receiver may take over as the last survivor (`Config::survivor`).
     TakeoverAllowed,
-    /// Accompanies a vote of this term: the voter may take over as the last survivor, so that its
+    /// Accompanies a vote of this term: the voter may take over as the last survivor, because its
     /// log has every committed entry (`Config::survivor`).
     LogIsComplete,
-    /// The sender's disk lost the content of entries, and asks the receiver for them. It concerns
-    /// no term, because an entry's term and index identify its content (docs/REPAIR.md, R5).
+    /// The sender's disk lost the contents of entries, and the sender asks the receiver for them.
+    /// It concerns no term, because an entry's term and index identify its content (docs/REPAIR.md,
+    /// R5).
     RequestEntries {
         /// The first entry whose content is lost.
         first: EntryId,
         /// The index of the last one; the sender has lost all entries between the two.
         last: Index,
     },
-    /// The reply to a [`Body::RequestEntries`]. It has neither entries nor a snapshot if the sender
-    /// has another entry, or none, at the first index, or has lost its content, too.
+    /// The reply to a [`Body::RequestEntries`]. It has no entries if the sender has another entry,
+    /// or none, at the first index, or has lost all of the contents, too.
     RequestEntriesReply {
-        /// The requested entries from the first one on, as many as one message holds.
+        /// The requested entries from the first one whose content the sender has, as many as one
+        /// message holds.
         #[cfg_attr(
             feature = "std",
             serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
         )]
         entries: Vec<Entry>,
-        /// The sender's snapshot, if it covers the first entry and the sender no longer has that
-        /// entry.
+        /// The sender's snapshot, if the reply has no entries and the snapshot covers the first
+        /// index.
         snapshot: Option<Box<SnapshotMeta>>,
     },
     /// The sender's log may lack entries that it acknowledged: it asks the leader for the index up
     /// to which its log must match the leader's before it is certain again (docs/REPAIR.md, R3).
     RequestLogEnd {
         /// A number that differs between two starts of the requesting node: a reply to an earlier
-        /// start says nothing about what was lost since.
+        /// start says nothing about entries lost since.
         start_id: u64,
     },
     /// The reply to a [`Body::RequestLogEnd`]. The leader sends it once an entry that it appended
@@ -324,7 +329,7 @@ const _: () = {
         assert!(kind as usize == place, "the numbers on the wire have no gap");
         let of = kind.properties();
         let is_reply = matches!(of.class, MessageClass::Reply | MessageClass::LeaderReply);
-        assert!(is_reply || !of.after_entries, "only a reply reveals what the sender stores");
+        assert!(is_reply || !of.after_entries, "only a reply acknowledges entries");
         let counts = matches!(of.class, MessageClass::LeaderReply);
         assert!(of.known_disk || !counts, "a leader counts replies of known disks only");
         let has_leader = !matches!(of.class, MessageClass::Request | MessageClass::Reply);
@@ -363,7 +368,8 @@ pub enum MessageTopic {
     Snapshot,
     /// Read indices for linearizable reads.
     Read,
-    /// The nodes and disks that take part: bootstrap, unknown disks and the last survivor.
+    /// The nodes and disks that take part: bootstrap, unknown incarnations, uncertain nodes and the
+    /// last survivor.
     Participation,
 }
 
@@ -419,8 +425,8 @@ impl Body {
         }
     }
 
-    /// Returns true if the receiver must know the sender's disk, because the message states what
-    /// that disk holds or has voted, or because it counts as a sign of life.
+    /// Returns true if the receiver must know the sender's disk, because the message reports
+    /// entries or a vote on that disk, or because it counts as a sign of life.
     #[must_use]
     #[inline]
     pub fn requires_known_disk(&self) -> bool {
@@ -441,8 +447,9 @@ impl Body {
         self.kind().properties().bulk
     }
 
-    /// Returns true if the message reveals entries in the sender's log, so that it may leave only
-    /// once they are durable. Every other message waits for the term and the vote only.
+    /// Returns true if, because of the message, the receiver relies on the sender to keep entries.
+    /// The message then leaves only once they are durable; every other message waits for the term
+    /// and the vote only.
     #[must_use]
     #[inline]
     pub fn reveals_entries(&self) -> bool {
@@ -491,7 +498,7 @@ impl Body {
         }
     }
 
-    /// Limits what the message acknowledges to the entries up to `last`.
+    /// Limits the acknowledgement in the message, if it has one, to the entries up to `last`.
     pub(crate) fn acknowledge_at_most(&mut self, last: Index) {
         if let Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
         | Body::HeartbeatReply { matched, .. }

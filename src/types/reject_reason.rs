@@ -83,7 +83,7 @@ pub enum MachineRejectReason {
         /// The bound `SessionBounds::requests_max` of all sessions.
         max: u32,
     },
-    /// The version of the rules is at least the requested one: it is only raised.
+    /// The version of the rules is at least the requested one, and a version is never lowered.
     VersionNotHigher {
         /// The version of the rules, which stays.
         current: MachineVersion,

@@ -1,6 +1,6 @@
 //! The serde forms that a derive does not give: byte strings, bounded lists and durations. They are
-//! part of the wire format (`docs/FORMAT.md`). Decoding allocates for what arrives, never for a
-//! claimed length. Memberships, changes and addresses are borrowed from the input.
+//! part of the wire format (`docs/FORMAT.md`). Decoding allocates memory for the bytes that arrive,
+//! never for a claimed length. Memberships, changes and addresses are borrowed from the input.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -174,7 +174,7 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T,
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        assert!(list.len() <= MAX, "a list is as long as it claims at most");
+        assert!(list.len() <= MAX, "the claimed length was checked");
         Ok(list)
     }
 }

@@ -54,8 +54,8 @@ pub struct Status {
     pub tail_bytes: usize,
     /// The size of the entries in this leader's log that it has not applied, or that its disk
     /// lacks, in bytes; 0 in other roles. Entries that were only on disk when its leadership began
-    /// are not counted. `Config::unapplied_bytes_max` bounds what the leader accepts, not what it
-    /// inherits.
+    /// are not counted. `Config::unapplied_bytes_max` bounds the entries that the leader accepts,
+    /// not those that it inherits.
     pub unapplied_bytes: usize,
     /// The number of messages that wait for a write to become durable.
     pub outbox_messages: usize,
@@ -126,7 +126,7 @@ pub enum RoleName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum StateVerification {
-    /// The state has not been compared since the node started or restored a snapshot. The node
+    /// No comparison has been conclusive since the node started or restored a snapshot. The node
     /// rejects reads for a bounded time, or until a conclusive comparison if it has seen different
     /// digests.
     Unverified,

@@ -3,17 +3,18 @@
 
 use crate::types::version::MachineVersion;
 
-/// The bounds of what every node stores for client sessions. They are replicated: the defaults hold
-/// from the first entry of the log, and an administrator's order in the log changes them, so that
-/// all nodes decide alike.
+/// The bounds of the sessions, requests and replies that every node stores for clients. They are
+/// replicated: the defaults hold from the first entry of the log, and an administrator's order in
+/// the log changes them, so that all nodes decide alike.
 ///
 /// A *principal* is the name that a client's certificate proves. All clients without TLS are one
 /// principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct SessionBounds {
-    /// The maximum number of sessions of all principals. At the bound, the registration of a
-    /// principal without a session is rejected, and that of another replaces one of its own.
+    /// The maximum number of sessions of all principals. At the bound, a principal without a
+    /// session cannot register one, and a new session of any other principal replaces that
+    /// principal's least recently used one.
     pub sessions_max: u32,
     /// The maximum number of sessions of one principal. Beyond it, its least recently used one
     /// expires.

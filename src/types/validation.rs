@@ -23,7 +23,7 @@ pub struct Comparison {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct StateDigest {
-    /// The rolling hash over all applied commands and their results.
+    /// The rolling hash over all applied entries and their outcomes.
     pub results: Option<Hash128>,
     /// The hash of the state, at indices at which the node computes it.
     pub state: Option<Hash128>,

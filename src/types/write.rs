@@ -20,8 +20,8 @@ pub struct HardState {
     pub term: Term,
     /// The candidate that the node voted for in that term, if any.
     pub vote: Option<NodeId>,
-    /// The longest vote lease: how long after a leader's heartbeat the node withholds its vote
-    /// from other candidates; zero if no leader has used leases.
+    /// The longest vote lease: how long after a leader's heartbeat the node withholds its vote from
+    /// other candidates; zero as long as the node has used no leases.
     pub vote_lease: Duration,
     /// Whether the node is uncertain: its log may lack entries that it acknowledged, and its term
     /// and vote may be older than those that it once had (docs/REPAIR.md, R3).
@@ -100,7 +100,8 @@ pub struct Restored {
     /// The entry before the first one that the disk still has. It is at or before the snapshot's
     /// last entry, because some covered entries are kept for peers that lag.
     pub base: EntryId,
-    /// The first entry of each term in the log after `base`, in ascending order.
+    /// The first entry of each term in the log that is later than the term of `base`, in ascending
+    /// order.
     pub runs: Vec<EntryId>,
     /// The index of the last entry of the log, or of `base` if the log is empty.
     pub last: Index,

@@ -122,7 +122,7 @@ pub(super) fn append(
     into.resize(start + FRAME_HEADER_BYTES, 0);
     let body = start + FRAME_HEADER_BYTES;
     let written = write(into);
-    assert!(into.len() >= body, "a body follows what was written before");
+    assert!(into.len() >= body, "a body follows the bytes before it");
     match written.and_then(|()| Header::of(kind, &into[body..])) {
         Ok(header) => {
             assert_eq!(

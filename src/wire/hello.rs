@@ -127,7 +127,8 @@ impl Versions {
         (newest >= self.oldest.max(other.oldest)).then_some(newest)
     }
 
-    /// Returns a description of the error if this is no range, in a received hello.
+    /// Returns a description of the error if `oldest` exceeds `newest`, as it may in a received
+    /// hello.
     pub(super) fn error(self) -> Option<String> {
         (self.oldest > self.newest).then(|| format!("{self} is not a range of versions"))
     }

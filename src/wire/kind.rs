@@ -16,9 +16,10 @@ closed_list! {
 pub enum Kind {
     /// A [`crate::wire::Hello`] from a node.
     Hello = 1 => "hello",
-    /// A consensus message other than `AppendEntries`.
+    /// A consensus message that carries no entries of the log.
     Control = 2 => "control",
-    /// An `AppendEntries` message without a hash chain.
+    /// A consensus message with entries of the log: `AppendEntries` without a hash chain, or
+    /// `RequestEntriesReply`.
     Append = 3 => "append",
     /// A message of a snapshot transfer.
     SnapshotTransfer = 4 => "snapshot transfer",

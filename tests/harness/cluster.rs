@@ -15,7 +15,8 @@ use super::safety::Safety;
 use super::{TICK, plain, voters};
 use quorate::types::MessageKind;
 
-/// The maximum number of deliveries in a test; a test beyond it does not terminate.
+/// The maximum number of deliveries in a test. A test that exceeds it fails, because its nodes send
+/// messages forever.
 const DELIVERIES_MAX: u64 = 20_000;
 
 pub(crate) struct Cluster {
@@ -194,7 +195,7 @@ impl Cluster {
         assert_eq!(self.leaders().len(), 1, "one of them is elected");
     }
 
-    /// Delivers an append from the leader with made-up entries; the reply goes to the network.
+    /// Delivers a forged append of the leader with these entries; the reply goes to the network.
     pub(crate) fn give(&mut self, leader: NodeId, to: NodeId, prev: EntryId, entries: Vec<Entry>) {
         let (term, committed) = (self.node(leader).status().term, Index::ZERO);
         let body = Body::AppendEntries { prev, entries, committed };

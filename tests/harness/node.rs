@@ -18,11 +18,11 @@ pub(crate) struct Node {
     config: Config,
     /// `None` while the node is down.
     core: Option<Recorded>,
-    /// The recording of every start, and what it keeps of commands.
+    /// The recording of every start; `contents` says how it keeps commands.
     recording: Vec<u8>,
     pub(crate) contents: Contents,
     pub(crate) disk: Disk,
-    /// By how much the wall clock of further starts is ahead.
+    /// The time by which the wall clock of later starts is ahead.
     pub(crate) clock_ahead: Duration,
     /// Whether a write is durable at once, or only when the test flushes it.
     pub(crate) flushes_at_once: bool,

@@ -1,5 +1,5 @@
-//! Safety checks after every step: the five properties of Raft's figure 3, as far as they are
-//! visible from outside.
+//! Safety checks: election safety, log matching and state machine safety (Raft, figure 3), one vote
+//! of each node in a term, and terms and commit indices that never go back.
 
 use std::collections::BTreeMap;
 

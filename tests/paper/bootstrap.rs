@@ -247,7 +247,7 @@ fn a_probe_of_an_earlier_start_is_no_agreement() {
     assert_eq!(bootstrap.incarnations(1), [1, 22, 3]);
 }
 
-/// Bootstraps node 1 alone and returns its answer to node 3, which is then in flight.
+/// Bootstraps node 1 alone, and returns its reply to node 3, which it takes off the network.
 fn bootstrap_one_peer(bootstrap: &mut Bootstrap) -> Message {
     PEERS.iter().for_each(|id| bootstrap.send_probes(*id));
     bootstrap.deliver(|_| true);

@@ -285,8 +285,8 @@ fn heartbeats_keep_the_leader() {
     cluster.pass(Duration::from_secs(20));
     assert_eq!(cluster.leaders(), [THREE]);
     assert!(cluster.nodes().all(|(_, node)| node.term() == 1));
-    let beats = cluster.network.sent()[before..].iter();
-    let to_one = beats.filter(|m| m.to == ONE && m.body.kind() == MessageKind::Heartbeat);
+    let heartbeats = cluster.network.sent()[before..].iter();
+    let to_one = heartbeats.filter(|m| m.to == ONE && m.body.kind() == MessageKind::Heartbeat);
     let intervals = 20_000 / TICK.as_millis() as usize;
     assert_eq!(to_one.count(), intervals, "one heartbeat per interval");
 }

@@ -1,6 +1,6 @@
 //! Claims of the Raft paper, one test per claim, named like the claim and with the section that it
-//! comes from: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm",
-//! extended version.
+//! comes from; `bootstrap.rs` tests the bootstrap, which the paper leaves out. The paper: Ongaro
+//! and Ousterhout, "In Search of an Understandable Consensus Algorithm", extended version.
 
 #[path = "../harness/mod.rs"]
 mod harness;

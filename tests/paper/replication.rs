@@ -273,7 +273,7 @@ fn a_leader_never_overwrites_its_own_log() {
 
 /// §5.3, log matching: "If two entries in different logs have the same index and term, then the
 /// logs are identical in all preceding entries." The harness checks it after every exchange; this
-/// test tries every possible pair of logs.
+/// test tries every pair of six logs.
 #[test]
 fn logs_match_up_to_the_last_common_entry() {
     let logs: [&[u64]; 6] =

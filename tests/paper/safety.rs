@@ -64,7 +64,8 @@ fn a_candidate_without_a_committed_entry_is_not_elected() {
 }
 
 /// §5.4.3, leader completeness: every leader elected after an entry is committed has the entry.
-/// Every majority stores the entry once, and every node campaigns in every majority.
+/// Every majority with the leader stores the entry once, and every member of every majority
+/// campaigns in it.
 #[test]
 fn every_later_leader_has_every_committed_entry() {
     let all = [ONE, TWO, THREE, FOUR, FIVE];

@@ -1,4 +1,5 @@
-//! Values of every kind of packet, request and reply with drawn fields, the same in every run.
+//! Packets of every kind, requests of every kind that has fields, and replies of four kinds, with
+//! drawn values that are the same in every run.
 
 use std::time::Duration;
 
@@ -203,7 +204,7 @@ pub(crate) fn message(draw: &mut Draw, kind: MessageKind) -> Message {
     }
 }
 
-/// Draws a packet that is not a message.
+/// Draws a packet that is not a [`Packet::Message`].
 pub(crate) fn other_packet(draw: &mut Draw) -> Packet {
     let (from, to) = (node(draw), node(draw));
     let number = draw.number() as u32;
@@ -269,7 +270,7 @@ pub(crate) fn request(draw: &mut Draw) -> ClientRequest {
     ClientRequest { number: draw.number(), body }
 }
 
-/// Draws a reply with fields.
+/// Draws a reply of one of four kinds.
 pub(crate) fn reply(draw: &mut Draw) -> ClientReply {
     let freshness = [Freshness::Linearizable, Freshness::Within(span(draw)), Freshness::Unknown];
     let id = id(draw);

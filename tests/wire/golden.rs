@@ -26,7 +26,7 @@ fn number_of_outcome(outcome: &AppendOutcome) -> u32 {
     }
 }
 
-/// The numbers of a [`SnapshotTransferBody`] and of its part on the wire, which never changes.
+/// The numbers of a [`SnapshotTransferBody`] and of its part on the wire, which never change.
 fn numbers_of_transfer(body: &SnapshotTransferBody) -> (u32, Option<u32>) {
     let number_of_part = |part: &SnapshotPart| match part {
         SnapshotPart::Manifest(_) => 0,
@@ -39,8 +39,8 @@ fn numbers_of_transfer(body: &SnapshotTransferBody) -> (u32, Option<u32>) {
     }
 }
 
-/// Returns a membership of two voters, the second with the casting vote, and a third that replaces
-/// it.
+/// Returns a membership of two voters, the second with the casting vote, with a staged change that
+/// replaces the second voter by a third.
 fn staged() -> Membership {
     let two = Membership::new([1, 2].map(NodeId)).with_casting(NodeId(2));
     let change = Change::new()

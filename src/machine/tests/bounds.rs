@@ -12,11 +12,11 @@ const SMALL: SessionBounds = SessionBounds {
     replies_bytes_per_principal_max: 30,
     replies_bytes_max: 40,
 };
-const HERS: Proposer<'_> = Proposer::Client("her");
-const HIS: Proposer<'_> = Proposer::Client("him");
+const ALICE: Proposer<'_> = Proposer::Client("alice");
+const MALLORY: Proposer<'_> = Proposer::Client("mallory");
 const ROOT: Proposer<'_> = Proposer::Admin("root");
 
-/// A machine with the small bounds, and the index of its next entry.
+/// A machine with the small bounds, to which one request at a time is applied.
 struct Run(Machine<Notes>);
 
 impl Run {
@@ -54,10 +54,10 @@ fn asks(nonce: u128, window: u32, replies_bytes_max: u32) -> Request<'static> {
 fn a_registration_beyond_a_bound_is_rejected_and_names_it() {
     let mut run = Run::new();
     let window = MachineRejectReason::Window { max: 8 };
-    assert_eq!(run.apply(HERS, asks(1, 9, 20)), Outcome::Rejected(window));
+    assert_eq!(run.apply(ALICE, asks(1, 9, 20)), Outcome::Rejected(window));
     assert!(window.to_string().contains("window_max = 8"), "{window}");
     let replies = MachineRejectReason::RepliesBytesPerSession { max: 20 };
-    assert_eq!(run.apply(HERS, asks(1, 8, 21)), Outcome::Rejected(replies));
+    assert_eq!(run.apply(ALICE, asks(1, 8, 21)), Outcome::Rejected(replies));
     assert!(replies.to_string().contains("replies_bytes_per_session_max = 20"), "{replies}");
     assert_eq!(run.0.usage().sessions, 0);
 }
@@ -66,30 +66,30 @@ fn a_registration_beyond_a_bound_is_rejected_and_names_it() {
 fn registrations_and_requests_of_a_hostile_client_take_bounded_memory() {
     let mut run = Run::new();
     for nonce in 0..50 {
-        let session = run.open(HIS, nonce);
+        let session = run.open(MALLORY, nonce);
         for sequence in 1..=8 {
-            run.apply(HIS, request(session, sequence, 1, "a long command"));
+            run.apply(MALLORY, request(session, sequence, 1, "a long command"));
         }
         let usage = run.0.usage();
         assert!(usage.sessions <= 4 && usage.requests <= 10, "{usage:?}");
         assert!(usage.replies_bytes <= 30, "{usage:?}");
     }
-    let hers = run.open(HERS, 1);
-    let first = run.apply(HERS, request(hers, 1, 1, "a"));
-    assert_eq!(run.apply(HERS, request(hers, 1, 1, "a")), first, "her reply is stored");
+    let of_alice = run.open(ALICE, 1);
+    let first = run.apply(ALICE, request(of_alice, 1, 1, "a"));
+    assert_eq!(run.apply(ALICE, request(of_alice, 1, 1, "a")), first, "the reply is stored");
 }
 
 #[test]
 fn stored_requests_of_a_principal_expire_its_oldest_session() {
     let mut run = Run::new();
-    let (first, second) = (run.open(HERS, 1), run.open(HERS, 2));
+    let (first, second) = (run.open(ALICE, 1), run.open(ALICE, 2));
     for sequence in 1..=8 {
-        run.apply(HERS, request(first, sequence, 1, ""));
+        run.apply(ALICE, request(first, sequence, 1, ""));
     }
-    run.apply(HERS, request(second, 1, 1, ""));
-    run.apply(HERS, request(second, 2, 1, ""));
+    run.apply(ALICE, request(second, 1, 1, ""));
+    run.apply(ALICE, request(second, 2, 1, ""));
     assert!(run.is_open(first), "ten requests are stored");
-    run.apply(HERS, request(second, 3, 1, ""));
+    run.apply(ALICE, request(second, 3, 1, ""));
     assert!(!run.is_open(first) && run.is_open(second));
     assert_eq!(run.0.usage().requests, 3);
 }
@@ -97,43 +97,44 @@ fn stored_requests_of_a_principal_expire_its_oldest_session() {
 #[test]
 fn a_request_is_rejected_while_others_store_all_requests() {
     let mut run = Run::new();
-    let (his, hers) = (run.open(HIS, 1), run.open(HERS, 1));
-    let other = run.open(HIS, 2);
+    let (of_mallory, of_alice) = (run.open(MALLORY, 1), run.open(ALICE, 1));
+    let other = run.open(MALLORY, 2);
     for sequence in 1..=8 {
-        run.apply(HIS, request(his, sequence, 1, ""));
+        run.apply(MALLORY, request(of_mallory, sequence, 1, ""));
     }
-    run.apply(HIS, request(other, 1, 1, ""));
-    run.apply(HIS, request(other, 2, 1, ""));
-    run.apply(HERS, request(hers, 1, 1, "a"));
-    run.apply(HERS, request(hers, 2, 1, "b"));
+    run.apply(MALLORY, request(other, 1, 1, ""));
+    run.apply(MALLORY, request(other, 2, 1, ""));
+    run.apply(ALICE, request(of_alice, 1, 1, "a"));
+    run.apply(ALICE, request(of_alice, 2, 1, "b"));
     let full = MachineRejectReason::Requests { max: 12 };
-    assert_eq!(run.apply(HERS, request(hers, 3, 1, "c")), Outcome::Rejected(full));
+    assert_eq!(run.apply(ALICE, request(of_alice, 3, 1, "c")), Outcome::Rejected(full));
     assert!(full.to_string().contains("requests_max = 12"), "{full}");
     assert_eq!(run.0.query(b""), b"ab", "it was not executed");
     // An acknowledgement makes room, and the same request is then executed.
-    assert_eq!(run.apply(HERS, request(hers, 3, 2, "c")), reply("3c"));
-    assert!(run.is_open(his) && run.is_open(other) && run.is_open(hers));
+    assert_eq!(run.apply(ALICE, request(of_alice, 3, 2, "c")), reply("3c"));
+    assert!(run.is_open(of_mallory) && run.is_open(other) && run.is_open(of_alice));
 }
 
 #[test]
 fn replies_beyond_the_share_of_a_principal_are_dropped_from_its_oldest_session() {
     let mut run = Run::new();
-    let (hers, first, second) = (run.open(HERS, 1), run.open(HIS, 1), run.open(HIS, 2));
-    let kept = run.apply(HERS, request(hers, 1, 1, "1234567"));
-    run.apply(HIS, request(first, 1, 1, "1234567"));
-    run.apply(HIS, request(first, 2, 1, "1234567"));
-    let last = run.apply(HIS, request(second, 1, 1, "1234567"));
+    let (of_alice, first, second) =
+        (run.open(ALICE, 1), run.open(MALLORY, 1), run.open(MALLORY, 2));
+    let kept = run.apply(ALICE, request(of_alice, 1, 1, "1234567"));
+    run.apply(MALLORY, request(first, 1, 1, "1234567"));
+    run.apply(MALLORY, request(first, 2, 1, "1234567"));
+    let last = run.apply(MALLORY, request(second, 1, 1, "1234567"));
     assert_eq!(run.0.usage().replies_bytes, 8 + 3 * 9);
-    run.apply(HIS, request(second, 2, 1, "1234567"));
-    assert_eq!(run.apply(HIS, request(first, 1, 1, "")), Outcome::SessionExpired, "dropped");
-    assert_eq!(run.apply(HIS, request(second, 1, 1, "")), last);
-    assert_eq!(run.apply(HERS, request(hers, 1, 1, "")), kept, "a reply of another principal");
+    run.apply(MALLORY, request(second, 2, 1, "1234567"));
+    assert_eq!(run.apply(MALLORY, request(first, 1, 1, "")), Outcome::SessionExpired, "dropped");
+    assert_eq!(run.apply(MALLORY, request(second, 1, 1, "")), last);
+    assert_eq!(run.apply(ALICE, request(of_alice, 1, 1, "")), kept, "a reply of another principal");
 }
 
 #[test]
 fn lower_bounds_expire_the_sessions_used_least_recently() {
     let mut run = Run::new();
-    let sessions = [(HERS, 1), (HERS, 2), (HIS, 1), (HIS, 2), (HIS, 3)];
+    let sessions = [(ALICE, 1), (ALICE, 2), (MALLORY, 1), (MALLORY, 2), (MALLORY, 3)];
     let sessions = sessions.map(|(proposer, nonce)| (proposer, run.open(proposer, nonce)));
     for (proposer, session) in sessions {
         run.apply(proposer, request(session, 1, 1, "123456"));
@@ -157,7 +158,7 @@ fn lower_bounds_expire_the_sessions_used_least_recently() {
 #[test]
 fn bounds_are_a_part_of_the_snapshot() {
     let mut run = Run::new();
-    run.open(HERS, 1);
+    run.open(ALICE, 1);
     let bytes = bytes_of(&run.0);
     let mut other = empty();
     other.restore(run.0.applied(), &mut &bytes[..]).unwrap();

@@ -1,4 +1,5 @@
-//! Attacks of one principal on the sessions of another, and on what only administrators may do.
+//! Attacks of one principal on the sessions of another, and orders of clients that are not
+//! administrators.
 
 use super::*;
 

@@ -232,7 +232,7 @@ fn a_durable_state_machine_is_not_raised_twice() {
 }
 
 #[test]
-fn a_state_machine_without_restore_version_is_no_loss() {
+fn a_state_machine_without_restore_version_rejects_a_later_version() {
     /// A state machine that has a version, but cannot restore it.
     struct Forgetful(Counter);
     impl StateMachine for Forgetful {

@@ -69,9 +69,9 @@ pub enum Action {
     /// headers there, then report `Input::Repaired`. One repair is under way at a time. Entries
     /// that were truncated or compacted since are left out.
     Repair(Vec<Entry>),
-    /// Make this snapshot of another node the current one, as it is received and durable as a file,
-    /// and keep the log: it has the snapshot's last entry. Then report `Input::SnapshotTaken`. The
-    /// snapshot covers damaged entries.
+    /// Make this snapshot, which was received from another node and is durable as a file, the
+    /// current one, and keep the log, which has the snapshot's last entry. Then report
+    /// `Input::SnapshotTaken`. The snapshot covers damaged entries.
     AdoptSnapshot(SnapshotMeta),
     /// The proposal is committed and will be applied on every node. With
     /// [`Acknowledge::AllLive`](crate::types::Acknowledge::AllLive), it is also on the disk of
@@ -126,10 +126,11 @@ pub enum Action {
     },
     /// The active membership changed. Until it is committed, a truncation of the log may undo it.
     ActiveMembershipChanged(Membership),
-    /// The cluster exists, but rejects this node's disk: its membership names another incarnation,
-    /// because the disk was emptied or was never a member's. Reported at most once after a start.
-    /// The node's replies do not count until one membership change has removed its vote and another
-    /// one has given it back.
+    /// The cluster exists, but its membership does not name this node's disk: it names another
+    /// incarnation, because the disk was emptied or was never a member's, or it does not contain
+    /// the node. Reported at most once after a start. The node's replies do not count until its
+    /// disk is a member's: if the node has a vote, one membership change must remove the vote, and
+    /// another one give it back.
     UnknownIncarnation {
         /// The node that rejected the disk.
         from: NodeId,
@@ -157,11 +158,11 @@ pub enum Action {
     /// back to an older image. From now on the node is uncertain: it counts in no quorum, and
     /// grants no vote.
     LogUncertain {
-        /// The leader that missed the entries.
+        /// The leader that found the entries missing.
         from: NodeId,
     },
     /// This node's log has again every entry that the node may have acknowledged: the node is
-    /// certain, and counts again.
+    /// certain, and counts in quorums again.
     LogCertain,
     /// The node stopped leading during the requested transfer. [`Action::RoleChanged`] reports the
     /// next leader, which is not always the target.
@@ -199,7 +200,8 @@ closed_list! {
 pub enum MessageRejectReason {
     /// The message is addressed to another node, or its sender is this node.
     Misaddressed => "misaddressed",
-    /// The message breaks the protocol: a term or an index is out of order or out of bounds.
+    /// The message breaks the protocol: for example, a term or an index is out of order or out of
+    /// bounds, or a membership is invalid.
     Malformed => "malformed",
     /// The sender is not a member, or the message is a vote and the sender is not a voter.
     NotVoter => "not a member or voter",
@@ -208,7 +210,7 @@ pub enum MessageRejectReason {
     /// A node asked for a vote or a pre-vote, but this node leads, or has heard from a leader
     /// within `Config::election_timeout_min` (thesis §4.2.3).
     LeaderHeard => "leader was heard recently",
-    /// A candidate asked for a vote during a vote lease (thesis §6.4.1).
+    /// A node asked for a vote or a pre-vote during this node's vote lease (thesis §6.4.1).
     VoteWithheld => "vote is withheld",
     /// The node's vote in this term went to another candidate (Raft §5.2).
     AlreadyVoted => "already voted",

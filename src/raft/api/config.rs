@@ -70,10 +70,10 @@ pub struct Config {
     /// The most bytes of entries in flight to one peer; a single larger entry is sent alone.
     pub inflight_bytes_max: usize,
     /// The most bytes of entries in a leader's log that its own state machine has not applied, or
-    /// that its own disk lacks: a leader can commit entries without either, and keeps all of them
-    /// in memory meanwhile. Proposals that would exceed it are rejected as busy. Entries of earlier
-    /// terms count too; while an unapplied one of them is not in memory, the leader does not know
-    /// its size and accepts no proposal.
+    /// that its own disk lacks: a leader can commit entries before either has them, and keeps those
+    /// that its disk lacks in memory meanwhile. Proposals that would exceed it are rejected as
+    /// busy. Entries of earlier terms count too; while an unapplied one of them is not in memory,
+    /// the leader does not know its size and accepts no proposal.
     pub unapplied_bytes_max: usize,
     /// The most proposals that wait for every live voter, committed ones included. Beyond it,
     /// further proposals of this kind are rejected as busy.
@@ -146,7 +146,7 @@ impl Lease {
     pub const DRIFT_PPM_MAX: u32 = 500_000;
 }
 
-/// Why a configuration is invalid: which field or combination, and what to do.
+/// Why a configuration is invalid. The text names the field or the combination, and the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -224,7 +224,8 @@ pub enum ConfigError {
     },
 }
 
-/// Lists the bounds of a configuration with their names; names every other field, too.
+/// Lists the bounds of a configuration with their names. It also names every other field, so that a
+/// new field does not compile until it is listed.
 macro_rules! bounds {
     ($config:expr; $($ruled:ident)*; $($bound:ident)*) => {{
         let Config { $($ruled: _,)* $($bound,)* } = $config;
@@ -377,7 +378,7 @@ impl Config {
     }
 
     /// The bounds that must be at least 1, with their names. A new field of the configuration does
-    /// not compile until it is listed here, as one with its own rule in `check`, or as a bound.
+    /// not compile until it is listed here, either as such a bound or among the other fields.
     fn bounds(&self) -> [(&'static str, usize); 12] {
         bounds! { self;
             id bootstrap_peers election_timeout_min election_timeout_max heartbeat_interval

@@ -34,8 +34,8 @@ pub enum Input {
     /// The disk cannot return the contents of these entries any more. A read that met them reports
     /// them before its [`Input::Fetched`].
     Damaged(Vec<DamagedEntry>),
-    /// The write of an `Action::Repair` has ended: these of its entries, or of an earlier one, are
-    /// intact and durable now.
+    /// The write of an `Action::Repair` has ended: these entries, of that action or of an earlier
+    /// one, are intact and durable now.
     Repaired(Vec<EntryId>),
     /// Users propose commands, in this order. Each proposal ends in exactly one of
     /// `Action::Committed`, `Action::Rejected` and `Action::Unknown`; with

@@ -33,7 +33,8 @@ pub(crate) fn handle_bootstrap_or_reject(
     message: &Message,
     is_leader: bool,
 ) -> bool {
-    // A node that has a membership handles the requests of a leader whichever disk the leader has.
+    // A node that is not bootstrapping handles the requests of a leader whichever disk the leader
+    // has.
     let from_leader = message.body.class() == MessageClass::LeaderRequest;
     let from_any_disk = from_leader && !message.body.requires_known_disk();
     let is_exempt = from_any_disk && common.members.bootstrap().is_none();

@@ -29,7 +29,8 @@ pub(crate) struct Bootstrap {
     /// All bootstrap peers by ascending id, this node included. The incarnation and the start of a
     /// peer are unknown until it is seen.
     seen: Vec<BootstrapPeer>,
-    /// The list that each peer sent last, in the same order; empty for this node.
+    /// The list that each peer sent last, in the same order; empty for this node, and for a peer
+    /// that has sent none.
     seen_by_peers: Vec<Vec<BootstrapPeer>>,
     /// When the next probes are sent.
     due: Instant,

@@ -52,9 +52,9 @@ impl Ballot {
     }
 
     /// Whether the node may hold a read lease: it is certain, and entered its current term after
-    /// its start and after it became certain. If not, it may have answered a round of this term
-    /// before the restart. If the leader echoes that reply, the node could count a read lease from
-    /// a later reply of its own to the same round.
+    /// its start and after it became certain. Otherwise it may have answered a round of this term
+    /// before that. When the leader echoes the earlier reply, the node would count the read lease
+    /// from its later reply to the same round, and so for too long.
     pub(crate) fn may_hold_read_lease(&self) -> bool {
         !self.is_uncertain() && self.term() > self.started_in
     }
@@ -170,7 +170,7 @@ impl Ballot {
     }
 
     /// Returns why the node would not vote in `next_term` for a candidate whose log ends with
-    /// `last`, or `None` if it would. `withheld` is what [`Ballot::withheld_reason`] returned.
+    /// `last`, or `None` if it would. `withheld` is the result of [`Ballot::withheld_reason`].
     pub(crate) fn pre_vote_reject_reason(
         &self,
         next_term: Term,

@@ -228,7 +228,7 @@ impl Follower {
         // after every index that this node acknowledged in this term, so the leader sees no
         // rolled-back disk.
         let durable = common.log().durable().max(base);
-        assert!(matched <= durable, "what matches on the disk is durable");
+        assert!(matched <= durable, "entries that match on the disk are durable");
         let (round, ready) = (heartbeat.round, common.readiness());
         let matched = if ready.is_uncertain { Index::ZERO } else { matched };
         common.send(from, Body::HeartbeatReply { round, verified, matched, durable, ready });

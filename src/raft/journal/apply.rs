@@ -11,8 +11,8 @@ use crate::raft::journal::Journal;
 use crate::raft::output::Output;
 use crate::types::{Entry, Index, MachineVersion};
 
-/// The entries requested from the disk, whether the node has taken a step since its start, and what
-/// the state machine can apply.
+/// The entries requested from the disk, whether the node has taken a step since its start, and the
+/// highest version by which the state machine can apply commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Apply {
@@ -26,7 +26,8 @@ pub(crate) struct Apply {
 }
 
 impl Apply {
-    /// Returns the entries on their way to a state machine that can apply up to this version.
+    /// Returns the state at a start, for a state machine that can apply commands up to this
+    /// version.
     pub(crate) fn new(version_max: MachineVersion) -> Apply {
         Apply { version_max, ..Apply::default() }
     }
@@ -68,8 +69,8 @@ impl Apply {
         output.push(Action::Fetch { consumer, first, last, bytes_max });
     }
 
-    /// Ends the consumer's pending fetch. Returns true if the log still has the entries: it may
-    /// have been truncated or compacted since the request.
+    /// Ends the consumer's pending fetch. Returns true if `entries` are not empty and the log still
+    /// has them: it may have been truncated or compacted since the request.
     pub(crate) fn finish_fetch(
         &mut self,
         consumer: Consumer,

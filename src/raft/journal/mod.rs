@@ -1,5 +1,5 @@
-//! The node's log and last snapshot, and the outbox through which every change of them, and of the
-//! hard state, is written.
+//! The node's log and last snapshot, and the outbox through which the core writes entries,
+//! installed snapshots and the hard state to the disk.
 
 pub(crate) mod apply;
 pub(crate) mod outbox;
@@ -11,8 +11,9 @@ use crate::log::Log;
 use crate::raft::journal::outbox::Outbox;
 use crate::types::{Entry, EntryId, Index, Instant, Membership, SnapshotMeta, Write, WriteId};
 
-/// The log, the last snapshot, and the writes that make them durable. A change of the log or of the
-/// snapshot always reaches the outbox.
+/// The log, the last snapshot, and the outbox. An appended entry, a truncation and an installed
+/// snapshot always reach the outbox. A snapshot that was taken, adopted or rebuilt from is durable
+/// before the core learns of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Journal {

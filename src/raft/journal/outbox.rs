@@ -232,7 +232,7 @@ impl Outbox {
             "a durable write is not pending"
         );
         let gates = self.hard_state_write.max(self.entries_write);
-        assert!(gates <= self.submitted, "a step submits what messages wait for");
+        assert!(gates <= self.submitted, "a step submits the writes that messages wait for");
         assert!(self.hard_state.is_none(), "a step submits its hard state");
         assert!(self.install.is_none(), "a step submits its installed snapshot");
         assert!(self.entries.is_empty(), "a step submits its entries");

@@ -2,10 +2,10 @@
 //! voter sets have agreed, and completed by this leader or a later one (Raft §6; thesis §4.2.1,
 //! §4.3).
 //!
-//! The membership in the log records how far a change is, so that a new leader continues where the
-//! previous one stopped. Each step waits until the previous one is committed. At most one
-//! membership of the log is therefore uncommitted, and the quorums of two consecutive memberships
-//! overlap. The only exception is the removal of dead voters with `Config::survivor`.
+//! The membership in the log records which step a change has reached, so that a new leader
+//! continues where the previous one stopped. Each step waits until the previous one is committed.
+//! At most one membership of the log is therefore uncommitted, and the quorums of two consecutive
+//! memberships overlap. The only exception is the removal of dead voters with `Config::survivor`.
 //!
 //! TLA+: `docs/tla/quorate.tla`, EnterJoint and LeaveJoint.
 

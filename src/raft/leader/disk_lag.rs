@@ -19,7 +19,8 @@ pub(crate) struct DiskLag {
     late: Option<Late>,
 }
 
-/// A series of consecutive late measurements, and what has happened since the last one.
+/// A series of consecutive late measurements, and whether this disk has been ahead of a quorum
+/// since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Late {

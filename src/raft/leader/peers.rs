@@ -74,7 +74,7 @@ impl Peers {
         self.iter().filter(|(id, _)| membership.incoming().contains(id))
     }
 
-    /// Sets the progress of a peer to that of a peer of which the leader knows nothing.
+    /// Adds a peer, or resets the progress of a known one, as if the leader knew nothing about it.
     pub(crate) fn reset(&mut self, id: NodeId, last: Index, now: Instant) {
         let progress = Progress::new(last, now);
         match self.0.binary_search_by_key(&id, |(other, _)| *other) {

@@ -53,8 +53,8 @@ pub(crate) fn replicate(
 /// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
 /// are fetched first. Without entries to send, it sends an empty append if the peer does not know
 /// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
-/// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered
-/// one. `round` is the last heartbeat round sent.
+/// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered one. `round` is the
+/// last heartbeat round sent.
 #[inline]
 fn replicate_to(
     common: &mut Common,
@@ -168,7 +168,7 @@ fn next_entries(
             common.fetch(Consumer::Peer(peer), first, last);
             None
         }
-        // The peer gets the entry once another one has provided its content.
+        // The peer gets the entry once another node has provided its content.
         Slice::Damaged => None,
     }
 }
@@ -194,8 +194,8 @@ fn limited_to_window(
     Batch { entries, bytes }
 }
 
-/// Returns the entries if they fit the window. Those that are too large, which is one at most, are
-/// sent alone once nothing else is in flight.
+/// Returns the entries if they fit the window. A single entry that is too large is sent alone once
+/// nothing else is in flight.
 #[inline]
 fn fitting(
     progress: &mut Progress,

@@ -1,4 +1,4 @@
-//! The replies of a peer to a leader's messages, and what they show about the peer's log.
+//! The replies of a peer to a leader's messages, which update the leader's view of the peer.
 
 use crate::progress::Progress;
 use crate::raft::api::action::MessageRejectReason;
@@ -87,7 +87,7 @@ pub(crate) fn on_heartbeat_reply(
     reply: HeartbeatReply,
     round: u64,
 ) {
-    assert!(reply.matched <= reply.verified, "what a peer has on disk, it has verified");
+    assert!(reply.matched <= reply.verified, "matched entries are verified");
     if reply.round > round || reply.verified > common.log().last().index {
         let reason = MessageRejectReason::ImpossibleMatch;
         return common.reject_message(from, "HeartbeatReply", reason);

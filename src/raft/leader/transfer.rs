@@ -1,5 +1,5 @@
-//! Leadership transfers (thesis §3.10): requested by a user, to a voter of higher priority, or
-//! because the leader's disk is slow or stuck, or the leader has lost its vote.
+//! Leadership transfers (thesis §3.10): requested by a user, to a voter of higher priority, because
+//! the leader's disk is slow, stuck or damaged, or because the leader has lost its vote.
 //!
 //! TLA+: `docs/tla/quorate.tla`, AskToTakeOver.
 
@@ -108,8 +108,8 @@ impl Transfers {
         self.disk_lag.record(committed, durable, lag_limits(common), common.now());
     }
 
-    /// Whether this leader's disk has been later than the disks of a quorum by more than a
-    /// heartbeat interval, for twice the longest election timeout.
+    /// Whether this leader's disk has lagged behind the disks of a quorum by more than a heartbeat
+    /// interval, for twice the longest election timeout.
     pub(crate) fn disk_is_slow(&self, common: &Common) -> bool {
         self.disk_lag.is_lasting(lag_limits(common), common.now())
     }

@@ -54,9 +54,9 @@ impl ReadLease {
     /// The most replies recorded.
     const REPLIES_MAX: usize = 16;
 
-    /// Handles a heartbeat: extends the read lease by what it confirms, and records the reply if it
-    /// `is_new`, as [`AnsweredRound::record_if_new`] returned for the round. Returns the freshness
-    /// bound that the heartbeat confirms.
+    /// Handles a heartbeat: extends the read lease if the heartbeat grants one, and records the
+    /// reply if it `is_new`, as [`AnsweredRound::record_if_new`] returned for the round. Returns
+    /// the freshness bound that the heartbeat confirms.
     pub(crate) fn on_heartbeat(
         &mut self,
         heartbeat: &Heartbeat,

@@ -152,8 +152,8 @@ pub(crate) fn on_reply(
     }
 }
 
-/// Whether this node may receive the snapshot, of which it has seen no leader's offer, in place of
-/// damaged entries.
+/// Whether this node may receive a snapshot in place of damaged entries although no leader has
+/// offered it.
 fn replaces_damage(common: &Common, meta: &SnapshotMeta) -> bool {
     !snapshots::is_of_diverged_log(common, meta)
         && (covers_damage(common.log(), meta) || is_ahead(common, meta))

@@ -83,9 +83,9 @@ impl Change {
         self.with(Edit::Casting(holder))
     }
 
-    /// Names the incarnation of the member's disk; messages from other incarnations of the node are
-    /// rejected. The edit cannot replace a voter's known incarnation: suspend or remove the voter
-    /// first, then add it with the new incarnation.
+    /// Names the incarnation of the member's disk; votes and acknowledgements of other incarnations
+    /// of the node are rejected. The edit cannot replace a voter's known incarnation: suspend or
+    /// remove the voter first, then add it with the new incarnation.
     #[must_use]
     pub fn incarnation(self, id: NodeId, incarnation: Incarnation) -> Change {
         self.with(Edit::Incarnation(id, incarnation))

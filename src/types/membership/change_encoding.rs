@@ -25,7 +25,8 @@ const _: () = assert!(
 );
 
 impl Change {
-    /// The maximum number of edits in an encoded change: more than any membership has room for.
+    /// The maximum number of edits in an encoded change: enough to set the role, the incarnation,
+    /// the address and the priority of every member.
     pub const EDITS_MAX: usize = 1024;
 
     /// Encodes the change. Returns `None` if it has more than [`Change::EDITS_MAX`] edits.

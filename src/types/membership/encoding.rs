@@ -15,7 +15,8 @@ const TARGET: u8 = 4;
 const CASTING_SHIFT: u8 = 3;
 const REMOVE: u8 = 0x40;
 const PROMOTE: u8 = 0x80;
-/// The fixed size of a member in bytes: id, incarnation, roles, priority, length of the address.
+/// The size of a member in bytes without its address: id, incarnation, roles, priority, length of
+/// the address.
 const MEMBER_BYTES: usize = 8 + 16 + 3;
 const ROLES: u8 = INCOMING | OUTGOING | TARGET;
 const _: () = assert!(ROLES & (ROLES << CASTING_SHIFT) == 0, "a casting vote has its own bit");

@@ -12,8 +12,8 @@ impl Membership {
     #[must_use]
     pub fn violation(&self) -> Option<ChangeError> {
         let parts = &*self.0;
-        let largest = [&parts.incoming, &parts.outgoing, &parts.target].map(|voters| voters.len());
-        if largest.iter().any(|voters| *voters > Membership::VOTERS_MAX) {
+        let sizes = [&parts.incoming, &parts.outgoing, &parts.target].map(|voters| voters.len());
+        if sizes.iter().any(|size| *size > Membership::VOTERS_MAX) {
             return Some(ChangeError::TooManyVoters);
         }
         if self.bytes() > Membership::BYTES_MAX {
@@ -29,13 +29,13 @@ impl Membership {
     /// member to remove is a voter before the change and not after it; a member to promote is not a
     /// voter after the change.
     fn conflicting_roles(&self) -> Option<NodeId> {
-        let Parts { members, incoming, outgoing, target: wanted, .. } = &*self.0;
+        let Parts { members, incoming, outgoing, target, .. } = &*self.0;
         if self.is_joint() && self.is_staged() {
-            return wanted.first().copied();
+            return target.first().copied();
         }
         let (now, then) = match (self.is_joint(), self.is_staged()) {
             (true, _) => (outgoing, incoming),
-            (_, true) => (incoming, wanted),
+            (_, true) => (incoming, target),
             _ => (incoming, incoming),
         };
         let contradicts = |member: &&Member| match member.pending {
