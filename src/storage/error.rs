@@ -27,7 +27,7 @@ pub enum ErrorCause {
     /// The bytes on disk are not the bytes that were written, cannot be read any more, or are
     /// rejected by the state machine.
     Damage,
-    /// An operation of a running node failed on the disk.
+    /// A disk operation failed, of a node that runs or starts.
     Disk,
     /// A tool that only inspects a directory cannot read it.
     Unreadable,
@@ -110,7 +110,7 @@ impl StorageError {
         StorageError { file: None, offset: 0, message, cause: ErrorCause::DivergedLog }
     }
 
-    /// An error about a failed disk operation of a running node.
+    /// An error about a failed disk operation of a node that runs or starts.
     pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> StorageError {
         let message = match file {
             Some(_) => error.to_string(),
