@@ -37,8 +37,8 @@ pub struct ReplicaConfig {
     /// repaired while other nodes have what was lost. The reads are spread evenly over the period.
     pub scrub_period: Duration,
     /// The number of applied entries after which a node compares its results with other nodes'. The
-    /// node keeps the digests after that many last entries, and those at the last 4,096 multiples
-    /// of this number.
+    /// node keeps the digests of the last `validation_entries` indices, and of the last 4,096
+    /// multiples of this number.
     pub validation_entries: u64,
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
