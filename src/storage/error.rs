@@ -46,7 +46,8 @@ pub enum OpenError {
     NotFormatted,
     /// The directory to format is not empty: it already has this file.
     NotEmpty(FileName),
-    /// A file belongs to another cluster, node or incarnation, or has a newer version.
+    /// A file belongs to another cluster, node or incarnation, is another segment than its name
+    /// says, or has another version.
     Mismatch {
         /// The file with the mismatch.
         file: FileName,

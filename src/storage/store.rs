@@ -177,8 +177,8 @@ impl Storage {
         // No event of the opening reached the caller, not even one about a full file system.
         self.full = false;
         self.log.spare_segments.retry();
-        let litter = std::mem::take(&mut self.unused_segments);
-        self.log.remove(litter, &mut self.operations);
+        let unused = std::mem::take(&mut self.unused_segments);
+        self.log.remove(unused, &mut self.operations);
         self.advance(events);
     }
 
@@ -200,8 +200,8 @@ impl Storage {
                     assert!(within, "contract: a command has at most command_bytes_max bytes");
                 }
                 Payload::Membership(membership) => {
-                    let flawless = membership.violation().is_none();
-                    assert!(flawless, "contract: the membership is valid");
+                    let is_valid = membership.violation().is_none();
+                    assert!(is_valid, "contract: the membership is valid");
                 }
             }
         }
