@@ -105,7 +105,8 @@ impl<M: StateMachine> Worker<M> {
     ///
     /// # Panics
     ///
-    /// After a failed restore, until one succeeds.
+    /// After a failed restore, or a start that could not use its snapshot, until a restore
+    /// succeeds.
     #[must_use]
     pub fn freeze(&self) -> Option<FrozenView> {
         self.machine.snapshot()
