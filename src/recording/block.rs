@@ -23,7 +23,7 @@ pub(super) const MAGIC: [u8; 4] = *b"QRec";
 /// The size of the frame before the body of a block.
 pub(super) const FRAME_BYTES: usize = 16;
 
-/// The size of the largest block, which its length must be able to express.
+/// The size of the largest block, in bytes; its length has to fit in the 32 bits of the frame.
 const BLOCK_BYTES_MAX: usize = 1 << 31;
 
 /// A kind of block.

@@ -4,8 +4,8 @@
 /// same length have the same effects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Contents {
-    /// The length of each command and a hash of its bytes under a secret key that is not recorded.
-    /// A replay has bytes made from the hash in place of the command.
+    /// The length of each command and a hash of its first and last bytes under a secret key that is
+    /// not recorded. A replay has bytes made from the hash in place of the command.
     #[default]
     Hashed,
     /// The bytes of each command as they are.
@@ -46,7 +46,7 @@ impl CommandHasher {
     }
 }
 
-/// Writes a command of `length` bytes that begins with `hash` into `command`.
+/// Writes a command of `length` bytes, which repeats `hash`, into `command`.
 pub(super) fn stand_in(hash: &[u8], length: usize, command: &mut Vec<u8>) {
     command.clear();
     command.reserve(length);

@@ -131,7 +131,7 @@ macro_rules! numbers {
 }
 
 /// Rejects the kinds of values that no recorded type has.
-macro_rules! refused {
+macro_rules! rejected {
     ($($name:ident)*) => {$(
         fn $name<V: Visitor<'de>>(self, _: V) -> Result<V::Value, EncodingError> {
             Err(EncodingError("the bytes do not say what they hold".to_owned()))
@@ -143,7 +143,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     type Error = EncodingError;
 
     numbers!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
-    refused!(deserialize_any deserialize_ignored_any deserialize_identifier deserialize_char
+    rejected!(deserialize_any deserialize_ignored_any deserialize_identifier deserialize_char
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_f32 deserialize_f64);
 

@@ -1,5 +1,5 @@
-//! Values as numbers and byte strings: the one walk over inputs, actions and states that both the
-//! bytes of a recording and the digests of actions come from.
+//! Values as numbers and byte strings: one traversal of inputs, actions and states, which gives
+//! both the bytes of a recording and the digests of actions.
 //!
 //! The encoding follows serde's data model: the fields of a struct in order, the number of a
 //! variant before its fields, the length of a list before its items. Names do not occur.
@@ -81,7 +81,7 @@ macro_rules! numbers {
 }
 
 /// Rejects values of these types, which no recorded type has.
-macro_rules! refused {
+macro_rules! rejected {
     ($($name:ident $type:ty),*) => {$(
         fn $name(self, _: $type) -> Result<(), EncodingError> {
             Err(EncodingError(concat!("no encoding for ", stringify!($type)).to_owned()))
@@ -102,7 +102,7 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
 
     numbers!(serialize_bool bool, serialize_u8 u8, serialize_u16 u16, serialize_u32 u32,
         serialize_u64 u64, serialize_char char);
-    refused!(serialize_i8 i8, serialize_i16 i16, serialize_i32 i32, serialize_i64 i64);
+    rejected!(serialize_i8 i8, serialize_i16 i16, serialize_i32 i32, serialize_i64 i64);
 
     fn is_human_readable(&self) -> bool {
         false

@@ -1,4 +1,4 @@
-//! Why a recording cannot be read or replayed any further.
+//! The errors of a recording that cannot be read or replayed any further.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct RecordingError {
     pub reason: RecordingErrorReason,
 }
 
-/// Why a recording cannot be read or replayed any further.
+/// The reason why a recording cannot be read or replayed any further.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RecordingErrorReason {

@@ -1,4 +1,4 @@
-//! The intact part of a file of a recording, and how far it reaches.
+//! The intact part of a file of a recording, and its length.
 
 use std::io::Read;
 
@@ -25,7 +25,7 @@ pub struct IntactPart {
     pub header: Option<Header>,
     /// The time of the first record in the last intact block of records, on the node's own clock.
     pub last: Option<Instant>,
-    /// Why the intact part ends before the file does.
+    /// The reason why the intact part ends before the file does.
     pub error: Option<RecordingError>,
 }
 

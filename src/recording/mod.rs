@@ -1,9 +1,9 @@
 //! The flight recorder: every input of a node's core, so that a replay repeats its decisions.
 //!
 //! [`Raft::step`](crate::raft::Raft::step) depends on nothing but the state, the time and the
-//! input. A [`Recorder`] keeps the two, with a digest of the actions of each step, and now and then
-//! the whole state, a checkpoint, from which a [`Replay`] can begin. A replay checks that this
-//! program's core takes the recorded actions.
+//! input. A [`Recorder`] keeps the time and the input of each step, with a digest of its actions,
+//! and now and then the whole state: a checkpoint, from which a [`Replay`] can begin. A replay
+//! checks that this program's core takes the recorded actions.
 //!
 //! ```
 //! use quorate::raft::{Config, Input, Raft};

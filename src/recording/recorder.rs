@@ -11,7 +11,7 @@ use crate::recording::digest::digest;
 use crate::recording::encoding::{EncodingError, Sink};
 use crate::types::Instant;
 
-/// Where a recording comes from, and how large its parts are.
+/// The identity of a recording, the form of its commands, and the sizes of its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecorderConfig {
     /// The id of the cluster, as the driver names it; 0 for none.
@@ -25,9 +25,10 @@ pub struct RecorderConfig {
     pub key: u64,
     /// The time since the Unix epoch at the origin of the node's clock, if the driver knows it.
     pub unix_time: Option<Duration>,
-    /// The bytes of records after which the next step begins a new segment with a checkpoint.
+    /// The bytes of records after which the next step begins a new segment with a checkpoint, or
+    /// twice the size of the segment's checkpoint if that is more.
     pub segment_bytes: usize,
-    /// The bytes of records in a block; a single larger record has a block to itself.
+    /// The bytes of records after which a block ends; its last record may exceed them.
     pub block_bytes: usize,
     /// The time after which the next step ends a block that is not full: a crash loses at most the
     /// records of this time, and that of the last step.
@@ -120,7 +121,7 @@ impl Recorder {
         }
     }
 
-    /// Records that the driver dropped a block, for example because its queue is full. The next
+    /// Handles a block that the driver dropped, for example because its queue is full: the next
     /// step begins a new segment, so that a replay continues there.
     pub fn on_dropped_block(&mut self) {
         self.needs_checkpoint = true;

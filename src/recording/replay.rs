@@ -20,7 +20,7 @@ use crate::types::Instant;
 pub enum Replayed {
     /// A segment begins with a checkpoint.
     Segment {
-        /// Where the segment comes from.
+        /// The header of the segment, with its node and its start.
         header: Box<Header>,
         /// Whether its first record follows the last one before it. If not, the node was restarted,
         /// or records were dropped or are missing.

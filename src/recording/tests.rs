@@ -126,7 +126,7 @@ fn header() -> Header {
 
 /// These bytes change with the fields of the state, the inputs or the encoding: raise `LAYOUT`
 /// then, because a recording of another layout must not be read. If only a decision of the core
-/// changed in the first steps of a node, accept the states without that.
+/// changed in the first steps of a node, accept the new hashes of the states and keep `LAYOUT`.
 #[test]
 fn the_fixtures_of_recordings_are_written_and_read() {
     fn decoded<T: DeserializeOwned>(kept: &[u8]) -> T {

@@ -36,7 +36,8 @@ pub struct BackupHeader {
 /// An error in a backup, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupError {
-    /// The offset of the first wrong byte in the backup.
+    /// The offset in the backup, in bytes, of the wrong field or frame, or of the end of a backup
+    /// that ends early.
     pub offset: u64,
     /// A description of the error.
     pub description: String,

@@ -27,7 +27,7 @@ pub struct RecoverySource {
     /// The last index that is known to be committed.
     pub committed: Index,
     /// The memberships that may have been active: the last one that is known to be committed, and
-    /// the one after it in the log, if any.
+    /// those after it in the log: at most one, unless last survivors continued.
     pub memberships: Vec<Membership>,
     /// The nodes with undamaged directories, which have all that they acknowledged.
     pub undamaged: Vec<NodeId>,
@@ -145,8 +145,8 @@ fn undamaged(states: &[&DirectoryState], membership: &Membership) -> Vec<NodeId>
 }
 
 /// Returns the possible loss with `chosen` as the source, whose log is known to be committed
-/// through `committed` and has these memberships from there on: a committed one, and at most one
-/// after it.
+/// through `committed` and has these memberships from there on: a committed one, and those after
+/// it, at most one unless last survivors continued.
 fn loss(
     chosen: &DirectoryState,
     states: &[&DirectoryState],
@@ -156,7 +156,7 @@ fn loss(
     let from = committed.next();
     let reported = states.iter().map(|state| state.opened.committed).max();
     if let Some(through) = reported.filter(|reported| *reported > chosen.opened.last.index) {
-        assert!(through >= from, "the entries that are lost are not the committed ones");
+        assert!(through >= from, "no entry that the source has committed is lost");
         return DataLoss::Certain { from, through };
     }
     for (at, membership) in memberships {

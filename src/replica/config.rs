@@ -26,19 +26,22 @@ pub struct ReplicaConfig {
     /// The maximum rate of writing a snapshot, and separately of sending snapshots, in bytes per
     /// second.
     pub snapshot_bytes_per_second: u64,
-    /// The maximum number of snapshot parts that a receiver has requested and not received yet.
+    /// The maximum number of snapshot parts that a receiver has requested and not received yet, and
+    /// of the pending requests of one peer that a sender keeps.
     pub parts_inflight_max: usize,
     /// The time without a reply after which a receiver requests a snapshot part again.
     pub part_timeout: Duration,
-    /// The period after which a node tries again to write to a full disk, or to take a snapshot
-    /// that it could not read or write.
+    /// The period after which a node tries again to write to a full disk, or to receive a snapshot
+    /// that it could not store. It is also the first delay before a node takes a snapshot again
+    /// that it could not read or write; the delay doubles with each failure, up to 16 times the
+    /// first one.
     pub space_retry: Duration,
     /// The period in which the node reads everything durable again, to find damage and have it
     /// repaired while other nodes have what was lost. The reads are spread evenly over the period.
     pub scrub_period: Duration,
     /// The number of applied entries after which a node compares its results with other nodes'. The
-    /// node keeps the digests after that many last entries, and those at the last 4,096 multiples
-    /// of this number.
+    /// node keeps the digests of the last `validation_entries` indices, and of the last 4,096
+    /// multiples of this number.
     pub validation_entries: u64,
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,

@@ -24,7 +24,8 @@ pub enum Input {
     /// The next bytes of the frozen view; fewer than requested only at its end.
     ViewRead(Vec<u8>),
     /// The worker cannot freeze a view now, or the rest of the view cannot be read. The node
-    /// abandons the snapshot, and takes another one after `ReplicaConfig::space_retry`.
+    /// abandons the snapshot, and takes another one after a delay, at first
+    /// `ReplicaConfig::space_retry`.
     ViewFailed,
     /// Users propose commands, in this order, each encoded by `Request::encode`. Each ends in
     /// exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`; with

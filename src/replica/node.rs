@@ -44,11 +44,11 @@ use crate::types::{
 /// [`Input::Timeout`] by [`Node::deadline`]; (4) report each completion; (5) after a crash, open
 /// the directory again.
 ///
-/// Within a step, the parts of a node pass on what they have for one another in four queues, in
-/// this order: the algorithm's actions at once, so that the next input finds them carried out; then
-/// the store's events, with those that they cause; then the algorithm's inputs, one at a time; and
-/// when these three are empty, what is due by the clock. The outputs leave at the end of the step,
-/// in the order in which they arose.
+/// Within a step, the parts of a node pass work to one another through three queues, which are
+/// emptied in this order: the algorithm's actions at once, so that the next input finds them
+/// carried out; then the store's events, with those that they cause; then the algorithm's inputs,
+/// one at a time. When all three are empty, the node does what is due by the clock. A fourth queue
+/// has the outputs, which leave at the end of the step, in the order in which they arose.
 #[derive(Clone, Debug)]
 pub struct Node {
     config: ReplicaConfig,

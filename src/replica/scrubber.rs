@@ -21,8 +21,8 @@ pub(crate) struct Scrubber {
 }
 
 impl Scrubber {
-    /// Returns a scrubber that begins its first pass at `now`, with the first read after the pause
-    /// that follows a read.
+    /// Returns a scrubber whose first pass begins at `now`. The first read follows after the same
+    /// pause as between two reads.
     pub(crate) fn new(period: Duration, now: Instant, storage: &Storage) -> Scrubber {
         let due = now.after(pause(period, PIECE_BYTES, storage));
         Scrubber { period, due, is_reading: false, counts: (0, 0) }
@@ -63,7 +63,8 @@ impl Scrubber {
     }
 }
 
-/// Returns the part of the period that `bytes` are of everything that a pass reads.
+/// Returns the pause for a read of `bytes` bytes: the period times their share of all bytes of a
+/// pass.
 fn pause(period: Duration, bytes: u64, storage: &Storage) -> Duration {
     let total = u128::from(storage.durable_bytes().max(bytes));
     let nanos = period.as_nanos() * u128::from(bytes) / total;

@@ -43,7 +43,8 @@ impl SnapshotReceiver {
     }
 
     /// Decides about a peer's offer: returns true if the store starts to receive the offered
-    /// snapshot, in place of any other. A transfer is not abandoned for a newer snapshot while its
+    /// snapshot, in place of any other. An offer of the snapshot that is being received only
+    /// changes the node that sends it. A transfer is not abandoned for a newer snapshot while its
     /// parts arrive, because otherwise a leader that takes snapshots faster than they travel would
     /// never complete one. Otherwise, a transfer of the offered snapshot starts in its place, if
     /// one `may_start`.
@@ -86,7 +87,7 @@ impl SnapshotReceiver {
     }
 
     /// Returns true if an own snapshot that ends at `last` may be taken in place of the one being
-    /// received: it ends later, or nothing is received any more.
+    /// received: it does not end earlier, or no parts arrive any more.
     pub(crate) fn gives_way_to(&self, last: Index, now: Instant) -> bool {
         let ends_later = |received: EntryId| last >= received.index;
         self.last().is_some_and(ends_later) || self.is_stalled(now)

@@ -22,8 +22,8 @@ pub(crate) struct SnapshotTaker {
     /// The time at which a failed snapshot is requested again; [`Instant::NEVER`] if none failed.
     retry_at: Instant,
     retry_delay: RetryDelay,
-    /// The number of requests for views, and for bytes of them, of snapshots that have ended
-    /// meanwhile, and that the driver has not answered yet.
+    /// The number of requests for a view or for its bytes that the driver has not answered yet,
+    /// although their snapshot has ended.
     stale_answers: u32,
     /// The last index of the last snapshot.
     last: Index,
@@ -89,7 +89,7 @@ impl SnapshotTaker {
     }
 
     /// Handles a failure to read or write the snapshot in progress, or to begin it: it ends, and is
-    /// demanded again after a delay, before further entries make the next one due.
+    /// demanded again after a delay, without waiting for further entries.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.end();
         self.retry_at = now.after(self.retry_delay.next());
@@ -191,9 +191,10 @@ impl SnapshotTaker {
         true
     }
 
-    /// Sets the last index of the current snapshot, own or received. An own one that the store
-    /// records, and that does not end later, is over. A later one replaces one that failed. Returns
-    /// true if it is the current one.
+    /// Sets the last index of the current snapshot, taken or received. A taken snapshot that waits
+    /// to be recorded ends with this, unless it is later than the current one. A snapshot that
+    /// failed is not retried if the current one is later than the one before. Returns true if the
+    /// current snapshot is the taken one.
     pub(crate) fn set_last(&mut self, last: Index) -> bool {
         let recorded = match self.stage {
             Stage::Recording(own) if own <= last => Some(own),
@@ -211,7 +212,7 @@ impl SnapshotTaker {
     }
 
     /// Marks the snapshot, which ends at `last`, as completely written: the store may start to
-    /// receive another one. It is over if the current one does not end earlier.
+    /// receive another one. It ends at once if the current snapshot does not end earlier.
     pub(crate) fn written(&mut self, last: Index) {
         self.stage = if last > self.last { Stage::Recording(last) } else { Stage::Idle };
     }

@@ -23,11 +23,11 @@ pub(crate) struct Snapshots {
     taker: SnapshotTaker,
     receiver: SnapshotReceiver,
     sender: SnapshotSender,
-    /// The time since which an applied entry has been damaged, and how long the node waits for its
-    /// content before it takes a snapshot instead.
+    /// The time since which an applied entry has been damaged.
     damaged_since: Option<Instant>,
     /// Whether a kept snapshot is damaged, and no other one was begun since.
     must_replace: bool,
+    /// The time that the node waits for the content of such an entry before it takes a snapshot.
     repair_patience: Duration,
     /// The numbers of snapshots taken and received since the node's start.
     pub(crate) counts: (u64, u64),
@@ -71,8 +71,9 @@ impl Snapshots {
         taker.min(receiver).min(self.sender.deadline())
     }
 
-    /// Counts entries that go to the state machine towards the next snapshot. A damaged one is
-    /// replaced by one that ends later, so it may have to wait for these entries.
+    /// Counts entries that go to the state machine, towards the next snapshot. If a kept snapshot
+    /// is damaged, demands another one, which has to end later and may have waited for these
+    /// entries.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
         self.taker.count(entries);
         if self.must_replace && self.receiver.root().is_none() {
@@ -139,9 +140,9 @@ impl Snapshots {
 
     /// Begins to write the frozen view once the log is durable up to its last entry, in place of a
     /// snapshot that is being received and ends earlier, or whose source may be gone. While another
-    /// one is received, the snapshot is demanded again later. The membership there is unknown if an
-    /// installed snapshot has overtaken the view, or on a node that joined later. Without the
-    /// membership, no snapshot is taken.
+    /// one is received, the snapshot is demanded again later. The membership at the last entry is
+    /// unknown if an installed snapshot has overtaken the view, or if the node joined later.
+    /// Without the membership, no snapshot is taken.
     pub(crate) fn write_frozen(
         &mut self,
         now: Instant,

@@ -129,8 +129,8 @@ impl Validation {
     }
 
     /// Returns true if the node may serve reads. An unverified node must compare first if there are
-    /// other voters. It waits for a bounded time only, because they may never know their digests,
-    /// unless it has seen different digests.
+    /// other voters. It waits for a bounded time only, because they may never know their digests;
+    /// but it waits without a bound once it has seen different digests.
     pub(crate) fn may_serve_reads(&self, now: Instant, membership: &Membership) -> bool {
         match self.verification {
             StateVerification::Consistent => true,
@@ -382,7 +382,8 @@ impl Validation {
         (self.rebuild.snapshot, self.rebuild.request_at) = (Some(meta), Instant::NEVER);
     }
 
-    /// Drops that snapshot, because another was recorded in its place, and requests a new one.
+    /// Drops the snapshot to rebuild from, because another one was recorded in its place, and
+    /// requests a new one.
     pub(crate) fn retry_rebuild(&mut self, now: Instant) {
         assert!(self.rebuild.snapshot.is_some(), "a snapshot was to be recorded");
         (self.rebuild.snapshot, self.rebuild.request_at) = (None, now);

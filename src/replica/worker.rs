@@ -102,6 +102,11 @@ impl<M: StateMachine> Worker<M> {
 
     /// Returns a frozen view of the current state, which later entries do not change. Returns
     /// `None` while a state machine with durable state of its own is ahead of the replayed log.
+    ///
+    /// # Panics
+    ///
+    /// After a failed restore, or a start that could not use its snapshot, until a restore
+    /// succeeds.
     #[must_use]
     pub fn freeze(&self) -> Option<FrozenView> {
         self.machine.snapshot()

@@ -126,8 +126,11 @@ impl Batch {
             assert!(first <= end, "writes are reported in their order");
         }
         if self.single_flush {
-            assert!(self.writes.is_empty(), "a flush is written again for no write");
-            assert!(self.hard_state.is_none() && self.install.is_none(), "it has entries only");
+            assert!(self.writes.is_empty(), "no write waits for a flush that is written again");
+            assert!(
+                self.hard_state.is_none() && self.install.is_none(),
+                "such a flush has entries only"
+            );
         }
     }
 

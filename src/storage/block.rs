@@ -38,7 +38,8 @@ const KIND_MEMBERSHIP: u32 = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FlushSeq(pub(crate) u64);
 
-/// The first half of a BLAKE3 hash, of an entry's bytes or of its header.
+/// The first half of a BLAKE3 hash: of an entry's body or header, of a copy of the superblock, or
+/// of a mark of the floor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Digest(pub(crate) [u8; 16]);
 

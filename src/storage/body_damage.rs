@@ -1,5 +1,5 @@
 //! The damage of bodies that recovery finds: which entries have lost their content, and which
-//! damaged sectors hold nothing but what the headers determine.
+//! damaged sectors can be written again from the headers alone.
 
 use std::collections::BTreeMap;
 

@@ -23,7 +23,8 @@ impl Directory {
     ///
     /// # Errors
     /// [`OpenError::NotFormatted`] without a superblock; another [`OpenError`] if no two copies of
-    /// it are equal, the directory cannot be listed, or a segment number is out of range.
+    /// it are equal, copies contradict each other, the directory cannot be listed, or a segment
+    /// number is out of range.
     pub(crate) fn read(disk: &mut impl Disk) -> Result<Directory, OpenError> {
         let files = list(disk)?;
         if !files.iter().any(|(file, _)| *file == FileName::Superblock) {

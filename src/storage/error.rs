@@ -27,7 +27,7 @@ pub enum ErrorCause {
     /// The bytes on disk are not the bytes that were written, cannot be read any more, or are
     /// rejected by the state machine.
     Damage,
-    /// An operation of a running node failed on the disk.
+    /// A disk operation failed, of a node that runs or starts.
     Disk,
     /// A tool that only inspects a directory cannot read it.
     Unreadable,
@@ -46,7 +46,8 @@ pub enum OpenError {
     NotFormatted,
     /// The directory to format is not empty: it already has this file.
     NotEmpty(FileName),
-    /// A file belongs to another cluster, node or incarnation, or has a newer version.
+    /// A file belongs to another cluster, node or incarnation, is another segment than its name
+    /// says, or has another version.
     Mismatch {
         /// The file with the mismatch.
         file: FileName,
@@ -110,7 +111,7 @@ impl StorageError {
         StorageError { file: None, offset: 0, message, cause: ErrorCause::DivergedLog }
     }
 
-    /// An error about a failed disk operation of a running node.
+    /// An error about a failed disk operation of a node that runs or starts.
     pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> StorageError {
         let message = match file {
             Some(_) => error.to_string(),

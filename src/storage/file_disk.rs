@@ -309,8 +309,9 @@ fn private() -> OpenOptions {
     options
 }
 
-/// Takes the permissions beyond `mode` from the file or directory, which an older version may have
-/// created for others, too. A directory that this process does not own keeps its permissions.
+/// Sets the permissions to `mode` if other users have any, because an older version may have
+/// created the file or directory for all users. One that this process does not own keeps its
+/// permissions.
 #[cfg(unix)]
 fn restrict(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -484,8 +485,8 @@ fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops the cached pages of a file that are on the disk, so that later reads come from there. Of a
-/// part of a file, the system would keep each page that reaches beyond it.
+/// Drops the cached pages of a file that are on the disk, so that later reads come from there. It
+/// names the whole file, because of a range the system keeps every page that is only partly in it.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn drop_cache(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)

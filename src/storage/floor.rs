@@ -2,8 +2,8 @@
 //! between the copies of the superblock record it. Their encoding is in `docs/FORMAT.md`.
 //!
 //! A mark is written after each flush and is not synced: the flush that it names is durable
-//! already, so that a mark may survive a crash or not. Every sync of the superblock makes it
-//! durable. A mark that cannot be read counts as none, because the flushes may be complete
+//! already, so it does not matter whether a mark survives a crash. Every sync of the superblock
+//! makes it durable. A mark that cannot be read counts as none, because the flushes may be complete
 //! without it. A mark that cannot be written stops the store, like any failed write.
 
 use crate::storage::block::{Digest, FlushSeq};
@@ -15,7 +15,8 @@ use crate::storage::segment::NodeSegment;
 use crate::storage::superblock::{COPY_BYTES, COPY_STRIDE, FILE_BYTES, Superblock};
 use crate::types::Index;
 
-/// The number of marks. Flushes take turns, so that a damaged mark costs one flush of the floor.
+/// The number of marks. Consecutive flushes use them in turn, so that a damaged mark lowers the
+/// floor by one flush only.
 const MARKS: u64 = 2;
 const MAGIC: [u8; 8] = *b"QUORAFLR";
 const VERSION: u32 = 1;
@@ -42,7 +43,8 @@ pub(crate) struct Floor {
 
 impl Floor {
     /// Reads the marks, and returns the highest floor that they or the superblock record. A mark
-    /// that is damaged or cannot be read is ignored, because it was only a second witness.
+    /// that is damaged or cannot be read is ignored, because the flush that it names may be
+    /// complete without it.
     pub(crate) fn read(disk: &mut impl Disk, superblock: &Superblock) -> Floor {
         let mut floor = Floor { seq: superblock.ack_floor, place: None };
         for offset in (0..MARKS).map(offset_of) {
@@ -58,8 +60,8 @@ impl Floor {
     }
 
     /// Returns the write of the mark of this floor, in the directory of `identity`. It covers a
-    /// page, so that no system has to read the rest of the page first, and that a sector that
-    /// could not be read is repaired.
+    /// page, so that no system has to read the rest of the page first, and so that a sector that
+    /// cannot be read is written again.
     pub(crate) fn mark(&self, identity: &Identity) -> FileAction {
         let (segment, last) = self.place.expect("a mark names the place of its flush");
         assert!(self.seq > FlushSeq(0), "flushes are numbered from 1");
@@ -81,7 +83,7 @@ impl Floor {
     }
 }
 
-/// Returns the writes that leave the mark of `floor` as the only one, or none.
+/// Returns the writes that remove every mark, and then write that of `floor`, if there is one.
 pub(crate) fn marks(floor: Option<Floor>, identity: &Identity) -> Vec<FileAction> {
     let file = FileName::Superblock;
     let empty =

@@ -99,8 +99,8 @@ impl LogIndex {
         Some((found.header_end, found.body_start))
     }
 
-    /// Returns the last entry before the flushes of a segment, and the last one before the segment
-    /// after it.
+    /// Returns the index of the last entry before the first flush of a segment, and that of the
+    /// last entry before the first flush of the next segment, or of the log.
     pub(crate) fn range_of(&self, segment: u64) -> Option<(Index, Index)> {
         let place = self.segments.iter().position(|known| known.number == segment)?;
         let next = self.segments.get(place + 1).map_or(self.last, |next| next.prev);
@@ -240,8 +240,8 @@ impl LogIndex {
         Some(Position { segment, offset, end, last: extent.last })
     }
 
-    /// Begins the log after the entry `base`, which is in it: the entries before are not part of it
-    /// any more, although their segments stay.
+    /// Begins the log after its entry `base`: the entries through `base` are not part of it any
+    /// more, although their segments stay.
     pub(crate) fn begin_after(&mut self, base: Link) {
         assert!(base.id.index <= self.last.id.index, "the log has the entry");
         if base.id.index <= self.base.id.index {
@@ -325,6 +325,9 @@ impl LogIndex {
             self.segments.iter().is_sorted_by(|one, next| one.number < next.number),
             "segments ascend by number"
         );
-        debug_assert!(self.segments.iter().is_sorted_by_key(|it| it.seq), "and by flush");
+        debug_assert!(
+            self.segments.iter().is_sorted_by_key(|it| it.seq),
+            "segments ascend by flush"
+        );
     }
 }

@@ -114,7 +114,7 @@ impl Inspection {
         self.patches.keys().copied()
     }
 
-    /// Reads the identity of the directory from its superblock alone.
+    /// Reads the identity of the directory from its superblock, without the log.
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, its superblock is damaged or of a newer

@@ -215,7 +215,7 @@ impl Log {
         let writing = self.writing.as_mut().expect("a link is read for the batch being written");
         assert!(matches!(writing.stage, Stage::Link), "the batch waits for the link");
         let next = writing.batch.entries.front().map(|entry| entry.id.index);
-        assert_eq!(next, Some(link.id.index.next()), "the link is that before the batch");
+        assert_eq!(next, Some(link.id.index.next()), "the batch follows the link");
         (writing.link, writing.stage) = (Some(link), Stage::Entries);
     }
 
@@ -428,7 +428,7 @@ impl Log {
         );
     }
 
-    /// Removes segments that hold no flush.
+    /// Removes segments that hold no flush of the log.
     pub(crate) fn remove(&mut self, segments: Vec<u64>, operations: &mut Operations) {
         self.obsolete.extend(segments);
         self.remove_obsolete(operations);

@@ -53,8 +53,8 @@ pub(crate) fn scan_trailing_segments(
         let scan = SegmentScan::new(identity, *number, *bytes);
         let empty = if spare.is_empty() {
             let here = scan.stray_writes(disk, 0, *bytes)?;
-            // The flush before it in the segment was durable when it began, so no crash explains
-            // its loss.
+            // This flush began only after the flush before it in the segment was durable, so no
+            // crash explains the loss of that one.
             if let Some((_, _, highest)) = here.highest.filter(|(_, offset, _)| *offset > 0) {
                 let message = format!("a flush before flush {} is damaged or missing", highest.0);
                 return Err(StorageError::damage(scan.segment.file(), 0, message).into());

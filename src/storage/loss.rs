@@ -21,7 +21,7 @@ pub(crate) struct Loss {
     /// The segment of the flush before the missing ones, and the offset at which its header block
     /// ends; zeros if there is none.
     pub(crate) behind: (u64, u64),
-    /// The segments that may have held the missing flushes, besides that one, are before this one.
+    /// The missing flushes were in the segment of `behind`, or in a later segment before this one.
     pub(crate) until: u64,
 }
 
@@ -72,7 +72,7 @@ impl Loss {
 }
 
 /// Returns true if a file is empty or smaller than the files before and after it; a file that is
-/// smaller than one of them only may be of a configuration with smaller files.
+/// smaller than only one of them may be of a configuration with smaller files.
 fn is_cut(segments: &[(u64, u64)], place: usize) -> bool {
     let size = |place: usize| segments.get(place).map(|(_, bytes)| *bytes);
     let before = place.checked_sub(1).and_then(size);

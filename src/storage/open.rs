@@ -33,7 +33,8 @@ pub struct OpenedStorage {
     pub origin: Option<Origin>,
     /// The durable term, vote and vote lease, and whether the node is uncertain.
     pub hard_state: HardState,
-    /// The highest commit index on disk, at least the last index of the current snapshot.
+    /// The highest commit index on disk, or, if the end of the log is lost, in the part that is
+    /// left; at least the last index of the current snapshot.
     pub committed: Index,
     /// The snapshot to start from: the current one, or the one before it if that is damaged.
     pub snapshot: SnapshotMeta,
@@ -92,8 +93,7 @@ impl OpenedStorage {
         }
     }
 
-    /// Returns the content of a directory of which `lost_end` says whether the end of its log is
-    /// lost.
+    /// Adds the error about a lost end of the log, if there is one; the node is then uncertain.
     pub(crate) fn without_end(self, lost_end: Option<StorageError>) -> OpenedStorage {
         let is_uncertain = self.hard_state.is_uncertain || lost_end.is_some();
         let hard_state = HardState { is_uncertain, ..self.hard_state };
@@ -316,7 +316,7 @@ impl Storage {
     }
 
     /// Records that this snapshot is the current one in place of a later one that cannot be read:
-    /// the log reaches back to it, and a next one may end before the unreadable one.
+    /// the log reaches back to it, and the next snapshot may end before the unreadable one.
     fn fall_back(&mut self, disk: &mut impl Disk, older: &SnapshotMeta) -> Result<(), OpenError> {
         self.updater.request(|superblock| {
             let unreadable = std::mem::replace(&mut superblock.snapshot, older.clone());

@@ -22,7 +22,7 @@ impl<'a, D: Disk> PatchedDisk<'a, D> {
         PatchedDisk { disk, patches: BTreeMap::new(), failure: None }
     }
 
-    /// Continues with the patches of an earlier look at the same disk.
+    /// Begins with patches that an earlier recovery of the same disk made.
     pub(crate) fn with_patches(
         disk: &'a mut D,
         patches: BTreeMap<(FileName, u64), Vec<u8>>,

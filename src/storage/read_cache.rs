@@ -1,5 +1,5 @@
-//! Lets code that reads a disk at once run in a store that waits for its reads: the code is run
-//! again from its beginning after each read, and finds the earlier ones in a cache.
+//! Lets code that reads a disk synchronously run in a store that waits for completions: the code is
+//! run again from its beginning after each read, and finds the earlier ones in a cache.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! Rebuilds damaged header blocks before the start. Each body begins with a copy of its header, and
-//! the hash chain proves that the copies are those of the flush that was written there.
+//! Rebuilds damaged header blocks, before the start and on a running node. Each body begins with a
+//! copy of its header, and the hash chain proves that the copies are those of the flush that was
+//! written there.
 
 use crate::storage::block::{BLOCK_BYTES, Block, FlushSeq, Link, RECORD_BYTES, Record};
 use crate::storage::directory::Directory;
@@ -172,7 +173,8 @@ impl Rebuilding<'_> {
             .bytes(0, PAYLOAD_BYTES)
             .and_then(|payload| Block::decode(payload, &scan.segment).ok());
         let later = later_block(&headers, &scan, gap);
-        // The flush begins at the page that is furthest from its end: a flush holds no other.
+        // The search begins with the page that is furthest from the end of the bodies, because a
+        // page inside the bodies may begin with an entry, too.
         let first = match (known, &later) {
             (Some(block), _) => block.body_offset,
             (None, Some((_, later))) => bodies_end(later, gap.end)?,
@@ -263,7 +265,7 @@ impl Rebuilding<'_> {
         }
         let is_whole = match known {
             Some(block) => records.len() == block.entries as usize,
-            // What follows the last body is padding.
+            // Only padding follows the last body.
             None => {
                 let rest = bodies.payload.len().checked_sub(position)?;
                 let padding = bodies.bytes(position, rest);

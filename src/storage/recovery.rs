@@ -1,5 +1,5 @@
 //! Recovery: reads a directory before the start, and returns the log with everything that was
-//! acknowledged, or the first error. It changes nothing.
+//! acknowledged, or with the error about its lost end; or the first error. It changes nothing.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -55,7 +55,7 @@ pub(crate) struct RecoveredLog {
     pub(crate) next_segment: u64,
 }
 
-/// A complete last flush that may not be durable: what is read may be in the cache only.
+/// A last flush that is not torn, but may not be durable: it may be in the cache only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum UnacknowledgedFlush {
     /// The flush is intact; the entries after this one are written again in a new segment.

@@ -1,5 +1,6 @@
-//! Writes the content of damaged entries again, in place: only sectors that are not valid, with
-//! exactly the bytes that were there. A crash in between leaves each sector damaged or valid.
+//! Writes the content of damaged entries again, in place: only sectors that are not valid, with the
+//! bytes that were there, or zeros for entries that are not needed any more. A crash in between
+//! leaves each sector damaged or valid. It also rebuilds header blocks, and scrubs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -41,7 +42,7 @@ pub(crate) struct Repairs {
 #[derive(Clone, Debug)]
 enum Request {
     /// The content of these entries, once the superblock records that the log is compacted through
-    /// this one.
+    /// this index.
     Entries(Vec<Entry>, Index),
     /// The header blocks of a segment.
     Headers(u64),
@@ -475,8 +476,9 @@ impl Repair {
         self.reading = Some((operations.request(Owner::Log, Lane::Bulk, action), range));
     }
 
-    /// Begins to write the assembled sectors, in the lane of the flushes: a file reports a write
-    /// error to one sync only, so that no flush may overtake this one.
+    /// Begins to write the assembled sectors, in the lane of the flushes, because a file reports a
+    /// write error to one sync only: in another lane the sync of a flush could get the error
+    /// instead.
     fn write(&mut self, operations: &mut Operations) {
         assert!(self.reading.is_none(), "everything was read before it is written");
         let sectors = std::mem::take(&mut self.writes);

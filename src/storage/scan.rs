@@ -1,4 +1,5 @@
-//! Reads a segment before the start, piece by piece: header blocks, bodies, and the space between.
+//! Reads a segment piece by piece, before the start and for scrubs and repairs: header blocks,
+//! bodies, and the space between.
 
 use crate::storage::block::{
     Block, BlockError, ENTRIES_MAX, FlushSeq, Record, VERSION, claimed_segment, version_of,
@@ -9,7 +10,7 @@ use crate::storage::identity::Identity;
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, framed_bytes, is_zero};
 use crate::storage::segment::NodeSegment;
 
-/// The maximum size of one read, in bytes; every header block is smaller.
+/// The maximum size of one read, in bytes; no header block is larger.
 const PIECE_BYTES: u64 = 1 << 20;
 const _: () = assert!(
     framed_bytes(Block::payload_bytes(ENTRIES_MAX)) as u64 <= PIECE_BYTES,
@@ -54,7 +55,7 @@ pub(crate) struct StrayWrites {
 pub(crate) struct BodyCheck {
     /// The offsets of the sectors that are not valid, in ascending order.
     pub(crate) bad: Vec<u64>,
-    /// Whether some of them were never written, unless they were acknowledged and then lost.
+    /// Whether some of them are zeros: they were never written, or were acknowledged and then lost.
     pub(crate) is_torn: bool,
 }
 
@@ -102,7 +103,8 @@ impl SegmentScan {
     /// Returns the fixed part of the segment's first header block, if it has a complete one.
     ///
     /// # Errors
-    /// An [`OpenError`] if the segment belongs to another node, or cannot be read.
+    /// An [`OpenError`] if the segment belongs to another node, has a newer version, cannot be
+    /// read, or has a first header block that contradicts itself.
     pub(crate) fn first_block(&mut self, disk: &mut impl Disk) -> Result<Option<Block>, OpenError> {
         let sector = SECTOR_BYTES as u64;
         if self.bytes < sector {
@@ -300,7 +302,7 @@ impl SegmentScan {
         self.damage(offset, "the end of the log is uncertain: a sector there is damaged")
     }
 
-    /// Calls `each` for every sector from `start` to `end`; a file that ends in a sector is
+    /// Calls `each` for every sector from `start` to `end`; a file that ends before `end` is
     /// damaged.
     fn for_each_sector(
         &self,

@@ -35,7 +35,8 @@ pub(crate) enum Scrubbed {
     End,
 }
 
-/// Reads what is at `place`. `durable` is the superblock that its copies should hold.
+/// Reads the copies or the flush at `place`. `durable` is the superblock that its copies should
+/// hold.
 pub(crate) fn scrub(
     disk: &mut impl Disk,
     index: &LogIndex,

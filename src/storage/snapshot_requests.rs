@@ -61,7 +61,7 @@ impl Storage {
     }
 
     /// Begins or continues to receive the snapshot `meta`. Returns false if another snapshot,
-    /// complete or being taken, is at least as new.
+    /// complete or being taken, is at least as new, or if the store has failed.
     #[must_use]
     pub fn receive_snapshot(&mut self, meta: &SnapshotMeta, events: &mut Vec<Event>) -> bool {
         if self.failed {

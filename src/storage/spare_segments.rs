@@ -1,5 +1,5 @@
-//! Spare segments: empty segments that are created in advance, so that an append never waits for a
-//! file to grow, and a full file system is noticed while there is still room.
+//! Spare segments: empty segments that are created in advance, so that an append waits for a new
+//! file only if they run out, and a full file system is noticed while they still have room.
 
 use std::collections::VecDeque;
 
@@ -38,7 +38,7 @@ pub(crate) enum SpaceChange {
 }
 
 impl SpareSegments {
-    /// Starts with the empty segments `segments`; new ones are numbered from `next` on.
+    /// Starts with the empty segments `ready`; new ones are numbered from `next` on.
     pub(crate) fn new(ready: Vec<u64>, next: u64, segment_bytes: u64) -> SpareSegments {
         assert!(ready.iter().all(|number| *number < next), "new segments come last");
         let segments = VecDeque::from(ready);

@@ -34,7 +34,8 @@ pub struct Storage {
     pub(crate) snapshots: Snapshots,
     /// The last index of the current snapshot that `snapshots` knows of.
     pub(crate) recorded_index: Index,
-    /// Whether [`Storage::start`] was called. Before that, the caller records the floor.
+    /// Whether [`Storage::start`] was called. Before that, the opening or the import records the
+    /// floor.
     started: bool,
     /// The number of spare segments to keep now: 0 until the start.
     pub(crate) spare_segments_target: usize,
@@ -44,7 +45,7 @@ pub struct Storage {
     pending_snapshots: VecDeque<(u64, SnapshotMeta)>,
     closing: Closing,
     pub(crate) failed: bool,
-    /// Segments found at the opening that hold no flush.
+    /// Segments found at the opening that hold no flush of the log.
     pub(crate) unused_segments: Vec<u64>,
 }
 
@@ -78,7 +79,7 @@ pub enum Event {
     /// their content again.
     Damaged(Vec<DamagedEntry>),
     /// A header block is damaged and cannot be rebuilt; the text names the entries that it held.
-    /// Each is reported once. A read of these entries ends the store, and a start rejects the
+    /// Each is reported once. A read of these entries ends the store, and a start may reject the
     /// directory.
     DamagedHeaders(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
@@ -94,7 +95,7 @@ pub enum Event {
     /// The superblock durably names this snapshot as the current one; the entries that it covers
     /// may be compacted.
     SnapshotRecorded(SnapshotMeta),
-    /// An event of a snapshot that is taken, received or served.
+    /// An event of a snapshot that is taken, received, served or kept.
     Snapshot(SnapshotEvent),
     /// The file system has no room for spare segments (true), or has room again (false). Writes
     /// continue until the last spare segment is full.
@@ -168,16 +169,16 @@ impl Storage {
         self.log.index.last().id
     }
 
-    /// Starts creating spare segments and removes empty leftovers. Must be called once, after
-    /// opening.
+    /// Starts creating spare segments, and removes segments that hold no flush of the log. Must be
+    /// called once, after opening.
     pub fn start(&mut self, events: &mut Vec<Event>) {
         self.started = true;
         self.spare_segments_target = self.config.spare_segments;
         // No event of the opening reached the caller, not even one about a full file system.
         self.full = false;
         self.log.spare_segments.retry();
-        let litter = std::mem::take(&mut self.unused_segments);
-        self.log.remove(litter, &mut self.operations);
+        let unused = std::mem::take(&mut self.unused_segments);
+        self.log.remove(unused, &mut self.operations);
         self.advance(events);
     }
 
@@ -199,8 +200,8 @@ impl Storage {
                     assert!(within, "contract: a command has at most command_bytes_max bytes");
                 }
                 Payload::Membership(membership) => {
-                    let flawless = membership.violation().is_none();
-                    assert!(flawless, "contract: the membership is valid");
+                    let is_valid = membership.violation().is_none();
+                    assert!(is_valid, "contract: the membership is valid");
                 }
             }
         }
@@ -234,7 +235,7 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Writes the content of damaged entries again, which a peer has provided: in place, and only
+    /// Writes again the content of damaged entries, as a peer has provided it: in place, and only
     /// into sectors that are damaged. [`Event::Repaired`] names the entries that are intact then.
     /// An entry is ignored if the log does not have it any more, or if its content is not the one
     /// that was written. If a damaged sector has bytes of other damaged entries, it is written once
@@ -243,7 +244,8 @@ impl Storage {
         if self.failed {
             return;
         }
-        // Sectors lose what compacted entries had in them. A start must know that it needs none.
+        // A sector that is written again loses the bytes of compacted entries, so the superblock
+        // has to record first that no start needs them.
         let compacted = self.updater.target().compacted;
         if compacted > self.updater.durable().compacted {
             self.updater.request(|_| {});
@@ -409,8 +411,8 @@ impl Storage {
                 assert!(flush.last.id.term <= term, "the term of an entry is durable before it");
                 self.mark_floor();
                 if flush.header.0 == 0 || flush.seq == self.updater.durable().log_start {
-                    // From now on the superblock alone shows that the segment held a flush, and
-                    // one that is not dead.
+                    // The updated superblock shows, even if the segment is lost, that the segment
+                    // held a flush, and one that is not dead.
                     self.updater.request(|_| {});
                 }
             }

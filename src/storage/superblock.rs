@@ -62,7 +62,7 @@ pub(crate) struct Superblock {
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
-    /// Whether the node stopped in order, with no operation under way.
+    /// Whether the node stopped in order, with every write durable.
     pub(crate) clean: bool,
 }
 

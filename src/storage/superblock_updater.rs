@@ -215,7 +215,7 @@ impl SuperblockUpdater {
         assert_eq!(places, (1 << COPIES) - 1, "the order names each copy once");
     }
 
-    /// Panics if `next` takes back what the durable superblock has promised.
+    /// Panics if `next` contradicts the durable superblock.
     fn check_successor(&self, next: &Superblock) {
         let (old, new) = (&self.durable.hard_state, &next.hard_state);
         assert!(new.term >= old.term, "the durable term never decreases");

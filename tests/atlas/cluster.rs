@@ -157,7 +157,7 @@ impl Cluster {
         self.advance(Duration::from_secs(1));
     }
 
-    /// Spoils a sector of a running node, as its next read from the disk finds.
+    /// Spoils a sector of a running node, so that its next read from the disk finds the damage.
     pub(crate) fn spoil(&mut self, node: usize, (file, sector): Sector, how: Spoiling) {
         let disk = &mut self.hosts[node].disk;
         disk.forget_cache();
@@ -179,8 +179,8 @@ impl Cluster {
         running.map(|replica| replica.node.snapshot_counts().0).sum()
     }
 
-    /// Whether all nodes run that have started, without damage, certain and not in quarantine, and
-    /// have applied the same entries.
+    /// Whether all running nodes are without damage, certain and not in quarantine, and have
+    /// applied the same entries.
     pub(crate) fn is_whole(&self) -> bool {
         let running: Vec<_> = self.hosts.iter().filter_map(|host| host.running.as_ref()).collect();
         let applied = |replica: &Replica<Lines>| replica.worker.machine().applied().index;

@@ -57,8 +57,8 @@ fn fill_and_free(image: &Image) {
     assert_eq!(store.durable, durable);
 }
 
-/// Opens the store again. A process that another test is about to start has its lock, too, until it
-/// runs its program.
+/// Opens the store again. A child process of another test inherits the lock of the store, until the
+/// child runs its own program.
 #[expect(clippy::disallowed_methods, reason = "another process needs a moment")]
 fn reopened(directory: &Path) -> Result<Store, OpenError> {
     for _ in 0..100 {

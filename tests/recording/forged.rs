@@ -1,5 +1,5 @@
-//! Forged events for every check over recordings: an honest run with one wrong fact, which the
-//! check must notice, and which no check notices without the forgery.
+//! Forged events for every check over recordings: no check notices anything in an honest run, and
+//! each notices one wrong fact in it.
 
 use core::time::Duration;
 use std::cell::RefCell;

@@ -1,5 +1,6 @@
-//! The reported data loss against brute force: every membership of up to five voters, with casting
-//! votes and joint, every set of surviving directories, and every quorum that may have committed.
+//! The reported data loss against brute force: every membership of up to five voters, with and
+//! without a casting vote, and a quarter of the joint ones; every set of surviving directories, and
+//! every quorum that may have committed.
 
 use quorate::recovery::{
     Consent, DataLoss, DirectoryState, Plan, RecoveryRejectReason, RecoverySource,

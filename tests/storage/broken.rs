@@ -294,7 +294,7 @@ impl Sample {
         assert_eq!(repaired.into_iter().collect::<BTreeSet<_>>(), expected, "{at}");
         let intact = fetch_all(&mut storage, &mut disk);
         assert_eq!(intact, (self.log.clone(), BTreeSet::new()), "{at}");
-        // What was damaged in a file that stays is as it was before.
+        // A damaged sector of a file that stays has its content again.
         let files = disk.disk.list().expect("the directory can be listed");
         let is_used =
             self.disk.stored(file).contains(&sector) && !self.dead.contains(&(file, sector));

@@ -171,7 +171,7 @@ fn a_flush_below_the_acknowledged_floor_is_never_dropped_silently() {
     let mut without_body = disk.clone();
     overwrite(&mut without_body, second, bodies_at(1), &[0; 512]);
     assert_eq!(recovered_log(without_body), entries(10), "the tenth entry has no body");
-    // Of the ninth, which the start has written again, something else is left.
+    // The start has written the flush of entries 7 to 9 again, so they are damaged and not lost.
     let mut without_body = disk.clone();
     overwrite(&mut without_body, second, bodies_at(0), &[0; 512]);
     assert_eq!(damaged(&without_body), (vec![7, 8, 9], Some((second, bodies_at(0)))));

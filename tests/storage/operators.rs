@@ -91,7 +91,11 @@ fn garbage_tail() {
     assert_eq!(log_of(first_only.clone()), ids(&[(1, 1..=9)]));
     let bytes = garbage.clone();
     first_only.apply(&FileAction::Write { file, offset: 12_288, bytes }).expect("it can");
-    assert_eq!(log_of(first_only.clone()), ids(&[(1, 1..=9)]), "no bodies are before the others");
+    assert_eq!(
+        log_of(first_only.clone()),
+        ids(&[(1, 1..=9)]),
+        "no flush is complete without bodies"
+    );
     let (offset, bytes) = (config().segment_bytes - 3 * 4096 - 3000, garbage);
     first_only.apply(&FileAction::Write { file, offset, bytes }).expect("it can");
     let error =

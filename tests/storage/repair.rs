@@ -224,7 +224,7 @@ fn a_shared_sector_needs_no_content_of_compacted_entries() {
         let needed: BTreeSet<_> = hit.iter().filter(|id| **id != compacted).copied().collect();
         let repaired = repair(&mut storage, &mut disk, sample.entries(&needed));
         assert_eq!(repaired.into_iter().collect::<BTreeSet<_>>(), needed, "{file} {sector}");
-        // No start takes what the sector holds of the compacted entry for its content.
+        // No start takes the zeros in the sector for the content of the compacted entry.
         disk.disk.crash(ChangeOrder::PerFile, |_| false);
         let found = Inspection::open(&mut disk, &config()).expect("the directory is readable");
         assert_eq!((found.damage, found.opened.base), (None, compacted));
@@ -284,7 +284,8 @@ fn a_start_that_does_not_accept_damaged_entries_writes_nothing() {
 }
 
 /// The entry before the first one of the log is only in the first header block. Its index and its
-/// chain follow from the next entry, and its term from the snapshot, or else it is harmless.
+/// chain follow from the next entry, and its term from the snapshot; a term that is wrong is
+/// harmless.
 #[test]
 fn the_first_header_block_after_a_compaction_is_rebuilt() {
     for (before, first, covered) in [(1, 1, 6), (1, 2, 6), (1, 2, 4), (1, 2, 5)] {

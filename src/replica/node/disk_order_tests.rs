@@ -161,7 +161,7 @@ impl Host {
         self.step(Input::Packet(Packet::Message(message)));
     }
 
-    /// Ends the snapshot that is being taken, whose last piece its rate has delayed.
+    /// Ends the snapshot that is being taken; the rate limit has delayed its last piece.
     fn end_snapshot(&mut self) {
         self.step(Input::Timeout);
         self.run_disk();

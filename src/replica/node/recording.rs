@@ -16,7 +16,7 @@ impl Node {
         self.raft.recorder()
     }
 
-    /// Ends the recording. What is not written yet is lost.
+    /// Ends the recording. The blocks that the driver has not taken are lost.
     pub fn stop_recording(&mut self) {
         self.raft.stop_recording();
     }

@@ -25,9 +25,9 @@ impl Node {
     }
 
     /// Handles the request of a quarantined peer for a snapshot that ends after `after`. Offers the
-    /// last snapshot if it ends there. Otherwise it requests a new snapshot of this node's state,
-    /// or, if no later entry is applied, first appends a no-op for the snapshot to cover. A node
-    /// that may not serve reads offers none, because its state may be wrong.
+    /// last snapshot if that ends after `after`. Otherwise it requests a new snapshot of this
+    /// node's state, or, if no later entry is applied, first appends a no-op for the snapshot to
+    /// cover. A node that may not serve reads offers none, because its state may be wrong.
     fn on_snapshot_wanted(&mut self, from: NodeId, after: Index) {
         if !self.validation.may_serve_reads(self.now, self.raft.membership()) {
             return;

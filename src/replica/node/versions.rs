@@ -39,7 +39,7 @@ impl Node {
 
     /// Ends what the node does with its state machine, which must not be used.
     pub(super) fn quarantine(&mut self) {
-        assert!(!self.validation.is_usable(), "a usable state machine is used");
+        assert!(!self.validation.is_usable(), "only an unusable state machine is quarantined");
         let lost = self.requests.skipped(Index::MAX);
         self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
         self.snapshots.abandon_own(&mut self.storage, &mut self.events);

@@ -42,7 +42,8 @@ pub enum SnapshotEvent {
     Taken(SnapshotMeta),
     /// The snapshot was received, is durable under its name, and was read back.
     Received(SnapshotMeta),
-    /// The snapshot being taken or received was abandoned, and its space was freed.
+    /// The snapshot being taken or received was abandoned, and the removal of its files was
+    /// requested.
     Abandoned {
         /// The last entry that the snapshot would have covered.
         last: EntryId,

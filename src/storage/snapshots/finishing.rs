@@ -8,7 +8,7 @@ use crate::storage::snapshots::common::{AbandonReason, Common, NextStep, Purpose
 use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::verification::Verification;
 
-/// A snapshot of which every byte was written or requested to be written.
+/// A snapshot whose writes are all complete or requested.
 #[derive(Clone, Debug)]
 pub(crate) struct Finishing {
     manifest: Arc<Manifest>,

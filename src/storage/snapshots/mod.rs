@@ -62,7 +62,8 @@ pub(crate) struct Snapshots {
 #[derive(Clone, Debug)]
 pub(crate) struct OpenedSnapshots {
     /// The snapshots; the current one is the snapshot that the superblock names, or, if that is
-    /// damaged, the one before it. There is none if neither can be used.
+    /// damaged, the newest older one that is intact and that the log reaches back to. There is none
+    /// if no snapshot can be used.
     pub(crate) snapshots: Snapshots,
     /// The reason why the snapshot that the superblock names cannot be used, if it cannot.
     pub(crate) damage: Option<StorageError>,

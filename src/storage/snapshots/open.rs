@@ -26,8 +26,8 @@ pub(crate) struct SnapshotScan {
 }
 
 /// Scans every file and changes none. The snapshot that the superblock names is read in full; if it
-/// is damaged, the snapshot before it is read in full and used instead, unless the log, which
-/// begins after `base`, does not reach back to it.
+/// is damaged, the newest older snapshot that is intact is used instead, if the log, which begins
+/// after `base`, reaches back to it.
 pub(crate) fn scan<D: Disk>(
     disk: &mut D,
     cluster: ClusterId,

@@ -54,7 +54,7 @@ struct Chunks {
     /// For each chunk, whether it is in the file.
     present: Vec<bool>,
     missing: u32,
-    /// Every chunk before this one is in the file or being written.
+    /// Every chunk before this one is in the file.
     first: u32,
     writing: BTreeSet<u32>,
     /// The number of chunks written since the last sync was requested.

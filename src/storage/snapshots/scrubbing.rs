@@ -29,7 +29,7 @@ impl Scrubbing {
         Scrubbing { last: Index::ZERO, end, under_way: None, read_bytes: None }
     }
 
-    /// Returns the comparison whose next piece is to be read, or `None` at the end of the pass. A
+    /// Returns the verification whose next piece is to be read, or `None` at the end of the pass. A
     /// snapshot that is not kept any more is skipped.
     pub(crate) fn next(
         &mut self,
@@ -51,7 +51,7 @@ impl Scrubbing {
         self.under_way.as_ref()
     }
 
-    /// Compares the piece that was read. Returns the snapshot and its damage, if it is damaged.
+    /// Verifies the piece that was read. Returns the snapshot and its damage, if it is damaged.
     pub(crate) fn on_read(
         &mut self,
         cluster: ClusterId,

@@ -10,7 +10,7 @@ use crate::storage::read_cache::FileRange;
 use crate::storage::snapshots::format::{HEADER_BYTES, Header, Manifest, RUN_BYTES};
 use crate::storage::snapshots::load::chunk_damage;
 
-/// The progress of the comparison of one file.
+/// The progress of the verification of one file.
 #[derive(Clone, Debug)]
 pub(crate) struct Verification {
     manifest: Arc<Manifest>,
