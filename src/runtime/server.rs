@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tracing::{info, info_span, warn};
 
 use crate::machine::StateMachine;
@@ -47,7 +47,8 @@ const INBOUND_PACKETS_MAX: usize = 1024;
 pub struct Server {
     handle: Handle,
     address: SocketAddr,
-    stopped: Option<oneshot::Receiver<Result<(), StorageError>>>,
+    /// How the node stopped, once it has.
+    stopped: watch::Receiver<Option<Result<(), StorageError>>>,
     _tasks: Tasks,
 }
 
@@ -209,16 +210,11 @@ impl Server {
     /// Waits until the node has stopped, by [`Server::shutdown`] or after a failure.
     ///
     /// # Errors
-    /// The storage failure or panic for which the node stopped. Only the first call returns it.
+    /// The storage failure or panic for which the node stopped.
     pub async fn stopped(&mut self) -> Result<(), StorageError> {
-        match &mut self.stopped {
-            None => Ok(()),
-            Some(stopped) => {
-                let end = stopped.await;
-                self.stopped = None;
-                end.unwrap_or_else(|_| Err(panic_failure("the driver loop of the node")))
-            }
-        }
+        let end = self.stopped.wait_for(Option::is_some).await.ok();
+        let end = end.and_then(|end| end.clone());
+        end.unwrap_or_else(|| Err(panic_failure("the driver loop of the node")))
     }
 
     /// Stops the node gracefully: a leader transfers its leadership, pending writes become durable,
@@ -353,7 +349,7 @@ where
         let Handshake { cluster, node, .. } = handshake;
         let service = Service::new(cluster, node, config.network, config.service, executor);
         let serve = serve(handle.clone(), service.clone());
-        let (stopped_sender, stopped) = oneshot::channel();
+        let (stopped_sender, stopped) = watch::channel(None);
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
             let mut serve = std::pin::pin!(serve);
@@ -365,9 +361,9 @@ where
             service.drain().await;
             // The directory is unlocked once every lane has dropped its disk handle.
             while lanes.recv().await.is_some() {}
-            let _ = stopped_sender.send(end);
+            let _ = stopped_sender.send(Some(end));
         });
-        Ok(Server { handle, address, stopped: Some(stopped), _tasks: tasks })
+        Ok(Server { handle, address, stopped, _tasks: tasks })
     }
 }
 

@@ -71,6 +71,7 @@ async fn a_state_machine_that_panics_stops_its_node() {
         let server = cluster.servers.get_mut(&NodeId(1)).expect("the node was started");
         let failure = server.stopped().await.expect_err("the node has failed");
         assert!(failure.to_string().contains("quorate-machine panicked"), "{failure}");
+        assert_eq!(server.stopped().await, Err(failure), "a later call returns it again");
     }
 }
 
