@@ -70,6 +70,8 @@ impl PeerConnection {
                     }
                     if connected {
                         retry_wait = self.config.retry_min;
+                    } else {
+                        self.counts.dropped.add(&DropReason::Unreachable, 1);
                     }
                     self.counts.failures.add(1);
                     was_connected = false;

@@ -14,7 +14,7 @@ use crate::runtime::transport::custom::Transport;
 use crate::runtime::transport::handshake::Handshake;
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::outgoing::PeerConnection;
-use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
+use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransferBody};
 
 /// The peers of this node, over TCP.
 pub(in crate::runtime) struct Peers {
@@ -90,16 +90,16 @@ impl Transport for Peers {
         }
         if let Some(peer) = self.peers.get(&to) {
             let lane = &peer.lanes[Lane::of(&packet) as usize];
-            if let Packet::SnapshotTransfer(SnapshotTransfer {
-                body: SnapshotTransferBody::Bytes(..),
-                ..
-            }) = packet
-            {
-                self.registry.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
-            }
+            let is_part = matches!(
+                &packet,
+                Packet::SnapshotTransfer(transfer)
+                    if matches!(transfer.body, SnapshotTransferBody::Bytes(..))
+            );
             if lane.try_send(packet).is_err() {
                 peer.counts.dropped.add(&DropReason::QueueFull, 1);
                 debug!(%to, "dropped a packet: the queue of the peer is full");
+            } else if is_part {
+                self.registry.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
             }
         }
     }
