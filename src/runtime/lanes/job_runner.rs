@@ -72,19 +72,19 @@ impl<T> JobRunner<T> {
     pub(super) fn run(&self, jobs: &mut Vec<Job<T>>) -> bool {
         let mut guard = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(work) = &mut *guard else { return false };
-        let events = catch_unwind(AssertUnwindSafe(|| {
-            let events = jobs.drain(..).map(|(job, queued_at)| {
-                let event = work(job, queued_at);
+        let mut events = Vec::with_capacity(jobs.len());
+        let finished = catch_unwind(AssertUnwindSafe(|| {
+            for (job, queued_at) in jobs.drain(..) {
+                events.push(work(job, queued_at));
                 self.counts.disk.depths[self.number].decrement();
-                event
-            });
-            events.collect()
+            }
         }));
-        if events.is_err() {
+        if finished.is_err() {
             *guard = None;
+            // An earlier job may have failed, which is then the reason of the panic.
+            events.push(Event::Panicked(self.name));
         }
-        let sent = self.events.send(events.unwrap_or_else(|_| vec![Event::Panicked(self.name)]));
-        sent.is_ok() && guard.is_some()
+        self.events.send(events).is_ok() && guard.is_some()
     }
 
     #[cfg(test)]

@@ -161,6 +161,19 @@ mod tests {
     }
 
     #[test]
+    fn the_events_of_jobs_before_a_panic_are_sent() {
+        let (mut lane, mut events_received) = lane();
+        let (thread_sender, _threads) = mpsc::channel();
+        let (closed, _) = mpsc::channel();
+        for sender in [thread_sender, closed] {
+            lane.queue_quick((None, sender));
+        }
+        lane.submit();
+        let events = events_received.try_recv().expect("the events are sent");
+        assert!(matches!(events[..], [Event::Input(_), Event::Panicked("lane")]));
+    }
+
+    #[test]
     fn the_work_is_dropped_before_the_last_sender() {
         let (lane, mut events_received) = lane();
         let work = lane.runner.work_weak();
