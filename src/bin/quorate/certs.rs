@@ -1,8 +1,8 @@
 //! `quorate certs`: creates the certificate authorities of a cluster, and issues certificates.
 
 use std::fmt::Display;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +11,7 @@ use quorate::runtime::{Principal, TlsConfig};
 use quorate::storage::ClusterId;
 use quorate::types::NodeId;
 use serde_json::json;
+use tempfile::NamedTempFile;
 
 use crate::exit::{CommandError, Exit};
 use crate::output::report;
@@ -98,17 +99,21 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
         return Ok(given);
     }
     let drawn = ClusterId(entropy());
-    match File::options().write(true).create_new(true).open(&path) {
-        Ok(mut file) => {
-            writeln!(file, "{drawn}").map_err(|error| with_path(&error))?;
-            Ok(drawn)
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+    // The file gets its name with its content, so that a concurrent command reads the whole of it.
+    let written = || {
+        let mut file = NamedTempFile::new_in(directory)?;
+        writeln!(file, "{drawn}")?;
+        Ok(file)
+    };
+    let file = written().map_err(|error: io::Error| with_path(&error))?;
+    match file.persist_noclobber(&path) {
+        Ok(_) => Ok(drawn),
+        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
             let text = fs::read_to_string(&path).map_err(|error| with_path(&error))?;
             let parsed: Result<Cluster, String> = text.trim().parse();
             parsed.map(|cluster| cluster.0).map_err(|error| with_path(&error))
         }
-        Err(error) => Err(with_path(&error)),
+        Err(refused) => Err(with_path(&refused.error)),
     }
 }
 
