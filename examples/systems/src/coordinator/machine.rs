@@ -26,8 +26,8 @@ impl Pairs {
     }
 
     fn put(&mut self, key: String, value: String) -> Reply {
-        if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
-            return Reply::Rejected(RejectReason::Key(key.chars().take(KEY_BYTES_MAX).collect()));
+        if let Err(rejected) = check_key(&key) {
+            return rejected;
         }
         if value.len() > VALUE_BYTES_MAX {
             return Reply::Rejected(RejectReason::Value(value.len() as u64));
@@ -40,6 +40,9 @@ impl Pairs {
     }
 
     fn put_if(&mut self, key: String, expected: Option<&str>, value: String) -> Reply {
+        if let Err(rejected) = check_key(&key) {
+            return rejected;
+        }
         let current = self.0.get(&key);
         if current.map(String::as_str) != expected {
             let value = current.cloned();
@@ -49,6 +52,9 @@ impl Pairs {
     }
 
     fn delete(&mut self, key: String) -> Reply {
+        if let Err(rejected) = check_key(&key) {
+            return rejected;
+        }
         match self.0.remove(&key) {
             Some(value) => Reply::Deleted(value),
             None => Reply::Rejected(RejectReason::NoValue(key)),
@@ -56,6 +62,9 @@ impl Pairs {
     }
 
     fn get(&self, key: String) -> Reply {
+        if let Err(rejected) = check_key(&key) {
+            return rejected;
+        }
         match self.0.get(&key) {
             Some(value) => Reply::Value(value.clone()),
             None => Reply::Rejected(RejectReason::NoValue(key)),
@@ -66,6 +75,15 @@ impl Pairs {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let pairs = self.0.range::<str, _>((after, Bound::Unbounded)).take(PAGE_MAX);
         Reply::Pairs(pairs.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+}
+
+/// Returns the rejection of a key that is not valid. It has only the beginning of the key, because
+/// a reply is bounded.
+fn check_key(key: &str) -> Result<(), Reply> {
+    match (1..=KEY_BYTES_MAX).contains(&key.len()) {
+        true => Ok(()),
+        false => Err(Reply::Rejected(RejectReason::Key(key.chars().take(KEY_BYTES_MAX).collect()))),
     }
 }
 
@@ -190,8 +208,15 @@ mod tests {
     fn requests_out_of_bounds_are_rejected() {
         let mut pairs = Pairs::default();
         for key in [String::new(), "x".repeat(KEY_BYTES_MAX + 1)] {
-            let reply = apply(&mut pairs, &put(&key, "1"));
-            assert!(matches!(reply, Reply::Rejected(RejectReason::Key(_))), "{reply:?}");
+            for reply in [
+                apply(&mut pairs, &put(&key, "1")),
+                apply(&mut pairs, &put_if(&key, None, "1")),
+                apply(&mut pairs, &put_if(&key, Some("0"), "1")),
+                apply(&mut pairs, &delete(&key)),
+                query(&pairs, &get(&key)),
+            ] {
+                assert!(matches!(reply, Reply::Rejected(RejectReason::Key(_))), "{reply:?}");
+            }
         }
         let long = "x".repeat(VALUE_BYTES_MAX + 1);
         let rejected = Reply::Rejected(RejectReason::Value(long.len() as u64));

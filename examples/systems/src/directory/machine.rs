@@ -36,9 +36,7 @@ impl Directory {
 
     fn connect(&mut self, user: String, address: SocketAddr, origin: String) -> Reply {
         if let Some(invalid) = [&user, &origin].into_iter().find(|name| !is_name(name)) {
-            return Reply::Rejected(RejectReason::Name(
-                invalid.chars().take(NAME_BYTES_MAX).collect(),
-            ));
+            return invalid_name(invalid);
         }
         match self.users.get(&user) {
             Some(entry) if entry.address == address && entry.origin == origin => Reply::Connected,
@@ -55,6 +53,9 @@ impl Directory {
     }
 
     fn disconnect(&mut self, user: String) -> Reply {
+        if !is_name(&user) {
+            return invalid_name(&user);
+        }
         match self.users.remove(&user) {
             Some(UserEntry { address, .. }) => Reply::Disconnected(address),
             None => Reply::Rejected(RejectReason::UnknownUser(user)),
@@ -69,6 +70,9 @@ impl Directory {
     fn addresses(&self, names: Vec<String>) -> Reply {
         if !(1..=NAMES_MAX).contains(&names.len()) {
             return Reply::Rejected(RejectReason::Names(names.len()));
+        }
+        if let Some(invalid) = names.iter().find(|name| !is_name(name)) {
+            return invalid_name(invalid);
         }
         let entry = |name: String| {
             let address = self.users.get(&name).map(|entry| entry.address);
@@ -150,6 +154,12 @@ fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
 }
 
+/// Returns the rejection of a name that is not valid. It has only the beginning of the name,
+/// because a reply is bounded.
+fn invalid_name(name: &str) -> Reply {
+    Reply::Rejected(RejectReason::Name(name.chars().take(NAME_BYTES_MAX).collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,8 +208,14 @@ mod tests {
         let mut directory = Directory::default();
         let long = "x".repeat(NAME_BYTES_MAX + 1);
         for name in [String::new(), long] {
-            let reply = apply(&mut directory, Request::ConnectUser(name, at(1)));
-            assert!(matches!(reply, Reply::Rejected(RejectReason::Name(_))), "{reply:?}");
+            for request in [
+                Request::ConnectUser(name.clone(), at(1)),
+                Request::DisconnectUser(name.clone()),
+                Request::GetUserAddress(vec![ann(), name.clone()]),
+            ] {
+                let reply = apply(&mut directory, request);
+                assert!(matches!(reply, Reply::Rejected(RejectReason::Name(_))), "{reply:?}");
+            }
         }
         for count in [0, NAMES_MAX + 1] {
             let reply = apply(&mut directory, Request::GetUserAddress(vec![ann(); count]));

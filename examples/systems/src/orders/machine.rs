@@ -45,9 +45,7 @@ impl Orders {
 
     fn place(&mut self, order: Order) -> Reply {
         if let Some(invalid) = order.names().into_iter().find(|name| !is_name(name)) {
-            return Reply::Rejected(RejectReason::Name(
-                invalid.chars().take(NAME_BYTES_MAX).collect(),
-            ));
+            return invalid_name(invalid);
         }
         let next = self.last(&order.customer) + 1;
         let number = order.number.unwrap_or(next);
@@ -83,6 +81,9 @@ impl Orders {
     }
 
     fn find(&self, customer: String, number: Option<u64>) -> Reply {
+        if !is_name(&customer) {
+            return invalid_name(&customer);
+        }
         let last = self.last(&customer);
         if last == 0 {
             return Reply::Rejected(RejectReason::UnknownCustomer(customer));
@@ -140,6 +141,12 @@ impl StateMachine for Orders {
 
 fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
+}
+
+/// Returns the rejection of a name that is not valid. It has only the beginning of the name,
+/// because a reply is bounded.
+fn invalid_name(name: &str) -> Reply {
+    Reply::Rejected(RejectReason::Name(name.chars().take(NAME_BYTES_MAX).collect()))
 }
 
 #[cfg(test)]
@@ -238,8 +245,13 @@ mod tests {
         let mut orders = Orders { count: ORDERS_MAX, ..with(&["ann"]) };
         let before = orders.clone();
         for name in [String::new(), "x".repeat(NAME_BYTES_MAX + 1)] {
-            let reply = place(&mut orders, &order(&name, None));
-            assert!(matches!(reply, Reply::Rejected(RejectReason::Name(_))), "{reply:?}");
+            for reply in [
+                place(&mut orders, &order(&name, None)),
+                query(&orders, &Query::Last(name.clone())),
+                query(&orders, &Query::Find(name.clone(), 1)),
+            ] {
+                assert!(matches!(reply, Reply::Rejected(RejectReason::Name(_))), "{reply:?}");
+            }
         }
         assert_eq!(place(&mut orders, &order("ann", None)), Reply::Rejected(RejectReason::Full));
         let again = place(&mut orders, &order("ann", Some(1)));

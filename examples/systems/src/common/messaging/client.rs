@@ -22,8 +22,8 @@ const MODE_MAX: Duration = Duration::from_secs(2);
 pub struct UserClient {
     /// The connection to the cluster.
     pub connection: ClusterConnection,
-    /// The user named with `--as`, or the last one to log in at this prompt; `None` for the last one
-    /// to log in on this machine.
+    /// The user named with `--as`, or the last one to log in at this prompt; `None` for the last
+    /// one to log in on this machine.
     active_user: Mutex<Option<String>>,
 }
 
