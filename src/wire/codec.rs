@@ -119,7 +119,11 @@ fn kind_of(packet: &Packet) -> Kind {
 fn payload_bytes(packet: &Packet) -> usize {
     match packet {
         Packet::Message(message) | Packet::Chained(message, _) => {
-            let Body::AppendEntries { entries, .. } = &message.body else { return 0 };
+            let (Body::AppendEntries { entries, .. } | Body::RequestEntriesReply { entries, .. }) =
+                &message.body
+            else {
+                return 0;
+            };
             entries.iter().map(Entry::bytes).sum()
         }
         Packet::Comparison(_) => 0,
