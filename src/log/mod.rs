@@ -275,6 +275,12 @@ impl Log {
         self.term_at(id.index) == Some(id.term)
     }
 
+    /// Whether the log has another entry than `id`, a committed one, at the index of `id`.
+    #[must_use]
+    pub fn contradicts(&self, id: EntryId) -> bool {
+        (self.base().index..=self.committed).contains(&id.index) && !self.has(id)
+    }
+
     /// Returns the last entry at or before `index` whose term is at most `term`, or the base if the
     /// log has none. If another log has `term` at `index`, the two logs match at most up to the
     /// returned entry.

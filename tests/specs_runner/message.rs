@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use quorate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Heartbeat, Incarnation, Index, Membership,
-    Message, MessageKind, Readiness,
+    AppendOutcome, Body, Command, Entry, EntryId, Heartbeat, Incarnation, Index, Lineage,
+    Membership, Message, MessageKind, NodeId, Payload, Readiness, SnapshotMeta, Term,
 };
-use quorate::types::{NodeId, Payload, SnapshotMeta, Term};
 
 use super::settings;
 
@@ -117,7 +116,12 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         }
         "InstallSnapshot" => {
             let voters = settings::nodes(fields.take("voters").unwrap_or("n1,n2,n3"))?;
-            let meta = SnapshotMeta::empty(fields.id("last")?, Membership::new(voters));
+            let mut membership = Membership::new(voters);
+            let lineage = fields.id("lineage")?;
+            if lineage != EntryId::ZERO {
+                membership = membership.with_lineage(Lineage { by: NodeId(1), at: lineage });
+            }
+            let meta = SnapshotMeta::empty(fields.id("last")?, membership);
             Body::InstallSnapshot { meta }
         }
         "InstallSnapshotReply" => Body::InstallSnapshotReply { matched: fields.index("matched")? },

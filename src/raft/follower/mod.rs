@@ -138,6 +138,10 @@ impl Follower {
             return;
         }
         common.ballot.record_named_committed(committed);
+        let check = common.log().check_append(&entries);
+        if check == AppendCheck::ConflictsWithCommitted || common.log().contradicts(prev) {
+            return reject_diverged(common, from, "AppendEntries");
+        }
         if prev.index < common.log().base().index {
             // The snapshot is committed, so the leader has every entry that it covers (Raft
             // §5.4.3).
@@ -156,7 +160,7 @@ impl Follower {
         // the commit index, and the leader would learn nothing from a reply (docs/COST.md).
         let was_acknowledged = self.verified > Index::ZERO && matched <= self.verified;
         let is_answered = !entries.is_empty() || !was_acknowledged;
-        match common.log().check_append(&entries) {
+        match check {
             AppendCheck::AllPresent => {}
             AppendCheck::MissingFrom(index) if index > self.verified && common.health.disk_full => {
                 return self.reject_no_space(common, from, index.previous(), committed);
@@ -165,14 +169,7 @@ impl Follower {
                 append_from(common, entries, index)
             }
             AppendCheck::MissingFrom(_) | AppendCheck::ConflictsWithCommitted => {
-                if common.survival.is_on() {
-                    common.output.push(Action::DivergedLog { from });
-                }
-                return common.reject_message(
-                    from,
-                    "AppendEntries",
-                    MessageRejectReason::ConflictsWithCommitted,
-                );
+                return reject_diverged(common, from, "AppendEntries");
             }
         }
         self.verified = self.verified.max(matched);
@@ -351,22 +348,13 @@ impl Follower {
         }
         common.ballot.record_named_committed(meta.last.index);
         if snapshots::is_of_diverged_log(common, meta) {
-            common.output.push(Action::DivergedLog { from });
-            return common.reject_message(
-                from,
-                "InstallSnapshot",
-                MessageRejectReason::ConflictsWithCommitted,
-            );
+            return reject_diverged(common, from, "InstallSnapshot");
         }
         let known = common.log().committed().max(self.verified);
         if common.log().has(meta.last) {
             self.acknowledge_snapshot(common, meta.last);
         } else if meta.last.index >= common.log().base().index && meta.last.index <= known {
-            common.reject_message(
-                from,
-                "InstallSnapshot",
-                MessageRejectReason::ConflictsWithCommitted,
-            );
+            reject_diverged(common, from, "InstallSnapshot");
         } else if meta.last.index <= known {
             self.acknowledge_snapshot(common, meta.last);
         } else {
@@ -501,6 +489,15 @@ fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
     }
     common.journal.append_all(entries);
     common.reject_reads_after(common.log().last().index);
+}
+
+/// Rejects a message of a leader whose log contradicts this node's committed entries. With
+/// `Config::survivor` two groups of nodes may each have continued without the other.
+fn reject_diverged(common: &mut Common, from: NodeId, message: &'static str) {
+    if common.survival.is_on() {
+        common.output.push(Action::DivergedLog { from });
+    }
+    common.reject_message(from, message, MessageRejectReason::ConflictsWithCommitted);
 }
 
 /// Acknowledges the log up to `matched`, but no damaged entry and none after one, because a

@@ -79,12 +79,16 @@ pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
 }
 
 /// Whether the snapshot is of a log that contradicts this node's committed entries, because with
-/// `Config::survivor` two groups of nodes each continued without the other. Installing it would
-/// hide the contradiction.
+/// `Config::survivor` two groups of nodes each continued without the other. Installing it, or
+/// acknowledging it as covered, would hide the contradiction.
 pub(crate) fn is_of_diverged_log(common: &Common, meta: &SnapshotMeta) -> bool {
     let committed = common.log().membership_at(common.log().committed());
     committed.is_some_and(|committed| {
-        meta.last.index > common.log().committed() && !meta.membership.descends_from(committed)
+        if meta.last.index > common.log().committed() {
+            !meta.membership.descends_from(committed)
+        } else {
+            !committed.descends_from(&meta.membership)
+        }
     })
 }
 
