@@ -224,7 +224,7 @@ impl Membership {
     }
 
     /// Returns the membership without the votes of the `silent` nodes, which are learners until
-    /// they return; a silent node that the change in flight removes is no longer a member. The
+    /// they return, and are accepted with any incarnation from then on; a silent node that the change in flight removes is no longer a member. The
     /// change continues with the other nodes, and is cancelled if none of its target voters is
     /// left.
     ///
@@ -242,6 +242,9 @@ impl Membership {
             let votes = self.is_voter(member.id) || self.target().contains(&member.id);
             if votes && member.pending == PendingTransition::None {
                 member.pending = PendingTransition::Promote;
+            }
+            if votes {
+                member.incarnation = Incarnation::default();
             }
         }
         parts.incoming = remaining(&parts.incoming);

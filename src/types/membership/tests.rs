@@ -349,6 +349,19 @@ fn lineages_distinguish_independent_survivors() {
 }
 
 #[test]
+fn a_silent_voter_may_return_with_another_disk() {
+    let named = |id| Change::new().incarnation(NodeId(id), Incarnation(9));
+    let all = changed(&changed(&of(&[1, 2, 3]), named(1)), named(2));
+    let left = all.without_voters(|id| id == NodeId(1));
+    let accepts = |id, incarnation| {
+        let member = left.member(NodeId(id)).expect("it stays a member");
+        member.accepts_incarnation(Incarnation(incarnation))
+    };
+    assert!(accepts(1, 8) && accepts(1, 9), "it has no vote");
+    assert!(!accepts(2, 8) && accepts(2, 9));
+}
+
+#[test]
 fn the_oldest_lineages_are_dropped() {
     let at = |index: u64| EntryId::new(Term(1), Index(index));
     let begin = |it: Membership, index| it.with_lineage(Lineage { by: NodeId(1), at: at(index) });
