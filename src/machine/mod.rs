@@ -153,7 +153,9 @@ impl<M: StateMachine> Machine<M> {
             return Err(RestoreError::OtherEntry { expected: last, found: header.last });
         }
         let user_applied = self.user.applied().unwrap_or_default();
-        if user_applied == Index::ZERO || user_applied < header.executed || self.is_invalid {
+        let is_replaced =
+            user_applied == Index::ZERO || user_applied < header.executed || self.is_invalid;
+        if is_replaced {
             self.is_invalid = true;
             let restored = self.user.restore_version(header.version.user, &mut reader);
             restored.map_err(RestoreError::User)?;
@@ -163,7 +165,8 @@ impl<M: StateMachine> Machine<M> {
         self.version = header.version;
         self.applied = header.last;
         self.executed = header.executed;
-        self.results = header.results;
+        // Nothing shows which outcomes led to a state that the user's state machine kept.
+        self.results = header.results.filter(|_| is_replaced);
         self.user_start = self.user.applied().unwrap_or_default();
         assert!(self.executed <= self.applied.index, "only applied commands are executed");
         assert!(!self.is_invalid, "a restored state is valid");

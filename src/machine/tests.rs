@@ -427,8 +427,8 @@ fn a_durable_state_machine_keeps_a_state_that_is_as_late_as_the_snapshot() {
     let mut again = Machine::new(machine.user().clone());
     let bytes = bytes_of(&machine);
     again.restore(machine.applied(), &mut &bytes[..]).unwrap();
+    assert_eq!(again.results(), None, "the state that is kept may have diverged");
     assert_eq!(bytes_of(&again), bytes);
-    assert_eq!(again.results(), machine.results());
 }
 
 #[test]
