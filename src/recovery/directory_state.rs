@@ -13,6 +13,10 @@ pub struct DirectoryState {
     /// the recovery source, but it may lack entries that its node acknowledged. The recovery
     /// therefore does not count it when it decides which committed entries may be lost.
     pub damage: Option<StorageError>,
+    /// The highest commit index that the directory names, at least that of `opened`. If the log is
+    /// damaged or lacks its end, the entry that is left at this index may never have been
+    /// committed.
+    pub named_committed: Index,
 }
 
 impl DirectoryState {
@@ -76,6 +80,7 @@ impl DirectoryState {
 
 impl From<Inspection> for DirectoryState {
     fn from(inspection: Inspection) -> DirectoryState {
-        DirectoryState { opened: inspection.opened, damage: inspection.damage }
+        let Inspection { opened, damage, named_committed, .. } = inspection;
+        DirectoryState { opened, damage, named_committed }
     }
 }

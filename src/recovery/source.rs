@@ -154,8 +154,8 @@ fn loss(
     memberships: &[(Index, &Membership)],
 ) -> DataLoss {
     let from = committed.next();
-    let reported = states.iter().map(|state| state.opened.committed).max();
-    if let Some(through) = reported.filter(|reported| *reported > chosen.opened.last.index) {
+    let named = states.iter().map(|state| state.named_committed).max();
+    if let Some(through) = named.filter(|named| *named > chosen.opened.last.index) {
         assert!(through >= from, "no entry that the source has committed is lost");
         return DataLoss::Certain { from, through };
     }

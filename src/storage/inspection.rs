@@ -41,6 +41,9 @@ pub struct Inspection {
     /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
     /// it; or, if [`OpenedStorage::snapshot_damage`] is set, need a snapshot of a peer.
     pub damaged_snapshot: Option<(Index, StorageError)>,
+    /// The highest commit index that the directory names. If the log is damaged or lacks its end,
+    /// the entry that is left at this index may never have been committed, and there may be none.
+    pub named_committed: Index,
     storage: Storage,
     /// The content of damaged sectors that is known again.
     patches: BTreeMap<(FileName, u64), Vec<u8>>,
@@ -94,7 +97,17 @@ impl Inspection {
         assert!(repairable.is_none() || damage.is_some(), "only damage needs a repair");
         let mut patches = disk.into_patches();
         patches.extend(known);
-        Ok(Inspection { opened, damage, repairable, torn, damaged_snapshot, storage, patches })
+        let named_committed = directory.superblock.committed.max(opened.committed);
+        Ok(Inspection {
+            opened,
+            damage,
+            repairable,
+            torn,
+            damaged_snapshot,
+            named_committed,
+            storage,
+            patches,
+        })
     }
 
     /// Returns the inspection of a directory whose state can be restored without a peer.

@@ -554,8 +554,8 @@ impl<'a> Replay<'a> {
     pub(crate) fn salvaged(self) -> Option<RecoveredLog> {
         let snapshot = self.superblock.snapshot.last;
         let belongs = self.index.base().id.index <= snapshot.index && self.contains(snapshot);
-        let last_seq = self.last_seq.unwrap_or_default();
-        belongs.then(|| self.recovered(last_seq))
+        let (last_seq, committed) = (self.last_seq.unwrap_or_default(), self.committed_left);
+        belongs.then(|| RecoveredLog { committed, ..self.recovered(last_seq) })
     }
 
     fn recovered(mut self, last_seq: FlushSeq) -> RecoveredLog {

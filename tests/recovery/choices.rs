@@ -151,7 +151,7 @@ fn a_known_committed_entry_precedes_the_order_of_elections() {
         RecoverySource::choose(&survey(vec![one.clone(), two.clone()]), None).expect("it is read");
     assert_eq!((source.node, source.committed), (NodeId(2), Index(2)));
     let [one, two] = [(1, one), (2, two)].map(|(id, own)| {
-        let mut own = DirectoryState { opened: own.opened, damage: None };
+        let mut own = DirectoryState { damage: None, ..own };
         own.opened.snapshot.membership = five.clone();
         own.opened.identity.node = NodeId(id);
         own

@@ -400,3 +400,53 @@ fn the_verified_part_of_a_damaged_log_is_recovered() {
     assert_eq!(opened.last, state.opened.last);
     assert_eq!(entries, recovered((5..=opened.last.index.0).map(entry)));
 }
+
+/// Returns a directory of a node with these flushes: the terms of the entries from an index on, and
+/// the commit index. One without entries writes a later term.
+fn directory(node: u64, flushes: &[(u64, &[u64], u64)]) -> SimDisk {
+    let (mut disk, node) = (SimDisk::default(), NodeId(node));
+    let identity = Identity { cluster: OLD, node, incarnation: Incarnation(7) };
+    Storage::format(&mut disk, identity, &three(), &small()).expect("a new directory");
+    let (mut storage, _) = Storage::open(&mut disk, OLD, node, &small()).expect("it opens");
+    act(&mut storage, &mut disk, Storage::start);
+    for (id, (first, terms, committed)) in (1..).zip(flushes) {
+        let entry = |(index, term): (u64, &u64)| Entry {
+            id: EntryId::new(Term(*term), Index(index)),
+            payload: Payload::Command(Command::from(format!("{term} ").repeat(60).into_bytes())),
+        };
+        let entries: Vec<Entry> = (*first..).zip(*terms).map(entry).collect();
+        let term = terms.last().map_or(Term(9), |term| Term(*term));
+        let write = Write {
+            id: WriteId(id),
+            hard_state: Some(HardState::new(term, None)),
+            committed: Index(*committed),
+            install: None,
+            entries,
+        };
+        act(&mut storage, &mut disk, |storage, events| storage.persist(write, events));
+    }
+    disk
+}
+
+#[test]
+fn an_entry_that_a_lost_flush_had_replaced_is_not_taken_for_committed() {
+    let common: (u64, &[u64], u64) = (1, &[1, 1, 1], 0);
+    // Node 3 wrote the entries 4 and 5 alone, replaced them, and knows that entry 6 is committed.
+    let rotten = directory(3, &[common, (4, &[1, 1], 3), (4, &[2, 2, 2], 3), (7, &[], 6)]);
+    let whole = directory(2, &[common, (4, &[2, 2, 2], 3)]);
+    let file = FileName::Segment(1);
+    let mut found = 0;
+    for offset in rotten.stored(file).into_iter().map(|sector| sector * 512 + 100) {
+        let mut rotten = rotten.clone();
+        assert!(rotten.flip_bits(file, offset, 1));
+        let mut survey = Survey::default();
+        survey.inspect("rotten", &mut OnlyRead(rotten), &small());
+        let state = survey.directories()[0].state().expect("it has a superblock").clone();
+        assert_eq!(state.named_committed, Index(6));
+        survey.inspect("whole", &mut OnlyRead(whole.clone()), &small());
+        let source = RecoverySource::choose(&survey, None).expect("it can be read");
+        assert_eq!(source.last, EntryId::new(Term(2), Index(6)), "{file} at {offset}");
+        found += u32::from(state.opened.last == EntryId::new(Term(1), Index(5)));
+    }
+    assert!(found > 0, "the third flush was damaged");
+}

@@ -39,7 +39,8 @@ pub(crate) fn state(node: u64, first: &Membership, log: &Log, committed: usize) 
         damage: None,
         tail: Vec::new(),
     };
-    DirectoryState { opened, damage: None }
+    let named_committed = opened.committed;
+    DirectoryState { opened, damage: None, named_committed }
 }
 
 pub(crate) fn survey(directory_states: Vec<DirectoryState>) -> Survey {
