@@ -534,6 +534,8 @@ impl Node {
                 self.inputs.push_back(raft::Input::DiskFull(full));
             }
             Event::Snapshot(event) => self.on_snapshot_event(event),
+            // A node that is closing takes no step: its next start compacts the log.
+            Event::SnapshotRecorded(_) if self.stage != Stage::Running => {}
             Event::SnapshotRecorded(meta) => {
                 if let Some(compaction) = self.on_snapshot_recorded(meta) {
                     self.compact(compaction);
