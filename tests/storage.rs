@@ -19,6 +19,7 @@ mod storage {
     mod golden;
     mod host;
     mod losses;
+    mod lost_copies;
     mod lost_ends;
     mod model;
     mod mutated;

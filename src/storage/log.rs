@@ -342,6 +342,11 @@ impl Log {
         self.remove_obsolete(operations);
     }
 
+    /// The size of a segment in bytes.
+    pub(crate) fn segment_bytes(&self, number: u64) -> u64 {
+        self.sizes.get(&number).copied().unwrap_or(self.config.segment_bytes)
+    }
+
     /// Continues with the requested repairs. Returns the outcome of each that has ended.
     pub(crate) fn advance_repairs(
         &mut self,

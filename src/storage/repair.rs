@@ -70,8 +70,8 @@ pub(crate) enum RepairOutcome {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScrubOutcome {
     pub(crate) damaged: Vec<DamagedEntry>,
-    /// Whether each copy of the superblock is intact, if they were read.
-    pub(crate) copies: Option<[bool; COPIES]>,
+    /// Whether each copy of the superblock with this number is intact, if they were read.
+    pub(crate) copies: Option<(u64, [bool; COPIES])>,
     pub(crate) bytes: u64,
     /// Whether the scrub has reached the end of the log.
     pub(crate) log_ended: bool,
@@ -87,6 +87,8 @@ struct Repair {
     scrub: Option<(u64, ScrubOutcome)>,
     /// The file whose cached pages the scrub has dropped, so that it reads the disk.
     uncached: Option<FileName>,
+    /// The number of the superblock that was durable when the scrub began to read its copies.
+    superblock_seq: u64,
     stage: Stage,
     cache: ReadCache,
     reading: Option<(OperationId, FileRange)>,
@@ -249,6 +251,10 @@ impl Repairs {
         let (identity, place) = (self.identity, self.scrub_place);
         let durable = directory().superblock;
         let compacted = durable.compacted;
+        if place == ScrubPlace::Superblock && repair.superblock_seq != durable.seq {
+            // The copies that were read so far belong to an earlier superblock.
+            (repair.cache, repair.superblock_seq) = (ReadCache::default(), durable.seq);
+        }
         let found = repair.cache.run(|disk| scrub(disk, index, identity, &durable, place));
         let found = match found {
             Ok(found) => found,
@@ -258,7 +264,7 @@ impl Repairs {
         let (bytes_max, outcome) = repair.scrub.as_mut().expect("a scrub has an outcome");
         match found {
             Scrubbed::Superblock(copies) => {
-                outcome.copies = Some(copies);
+                outcome.copies = Some((durable.seq, copies));
                 outcome.bytes += (COPIES * COPY_BYTES) as u64;
                 self.scrub_place = ScrubPlace::Flush { segment: 0, offset: 0 };
             }
@@ -304,6 +310,7 @@ impl Repairs {
             lost: None,
             scrub,
             uncached: None,
+            superblock_seq: 0,
             stage,
             cache: ReadCache::default(),
             reading: None,
@@ -555,10 +562,12 @@ fn locate(
         let range = FlushBodies::new(&found.block, &found.records).sectors(place);
         let (file, bytes) = (scan.segment.file(), usize::try_from(range.end - range.start).ok()?);
         let read = FileAction::Read { file, offset: range.start, bytes };
-        let sectors = if bytes > 0 { disk.execute(&read).ok()? } else { Vec::new() };
-        let is_whole = sectors.len() == bytes && found.records[place].id == id;
+        let mut sectors = if bytes > 0 { disk.execute(&read).ok()? } else { Vec::new() };
+        // What a file lost because it was cut is damaged, as are unwritten sectors.
+        sectors.resize(bytes, 0);
+        let is_same = found.records[place].id == id;
         let (segment, start) = (scan.segment, range.start);
-        return is_whole.then_some(LocatedEntry { segment, found, place, start, sectors });
+        return is_same.then_some(LocatedEntry { segment, found, place, start, sectors });
     }
     None
 }

@@ -273,12 +273,18 @@ impl Storage {
         self.advance(events);
     }
 
+    /// Returns true if one flush has room for the entries.
+    pub(crate) fn is_one_flush(&self, entries: &[Entry]) -> bool {
+        let sizes = entries.iter().map(|entry| entry.payload.bytes());
+        self.config.entries_per_flush(sizes) >= entries.len()
+    }
+
     /// Returns an upper bound of the bytes that a pass of [`Storage::scrub`] reads.
     #[must_use]
     pub fn durable_bytes(&self) -> u64 {
-        let segments = self.log.index.segments().count() as u64;
-        let log = COPIES as u64 * COPY_BYTES as u64 + segments * self.config.segment_bytes;
-        log + self.snapshots.bytes()
+        let segments = self.log.index.segments();
+        let log: u64 = segments.map(|number| self.log.segment_bytes(number)).sum();
+        COPIES as u64 * COPY_BYTES as u64 + log + self.snapshots.bytes()
     }
 
     /// Removes the segments that hold only entries through `through`, but no entry that the current
@@ -451,6 +457,9 @@ impl Storage {
                     events.extend(lost.map(Event::DamagedHeaders));
                 }
                 RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, log_ended }) => {
+                    let durable = self.updater.durable().seq;
+                    let copies =
+                        copies.filter(|(seq, _)| *seq == durable).map(|(_, copies)| copies);
                     if let Some(copies) = copies.filter(|copies| copies.contains(&false)) {
                         self.updater.rewrite_damaged(copies);
                     }

@@ -14,6 +14,9 @@ use crate::types::{
 
 /// The number of copies of the superblock.
 pub(crate) const COPIES: usize = 4;
+
+/// The number of copies that must be intact before an update counts as durable.
+pub(crate) const COPIES_MIN: usize = 3;
 /// The size of one copy, in bytes.
 pub(crate) const COPY_BYTES: usize = 4096;
 /// The distance between copies, in bytes, so that local damage hits only one copy.
@@ -260,8 +263,12 @@ pub(crate) fn choose(copies: &[SuperblockCopy]) -> Result<&Superblock, OpenError
             None => damage("no two of its four copies are intact and equal"),
         });
     };
+    let equal = copies.iter().filter_map(valid).filter(|(_, other)| *other == digest).count();
     for (other, other_digest) in copies.iter().filter_map(valid) {
-        let contradicts = other.seq == chosen.seq && other_digest != digest
+        // An interrupted update may have left a copy with the same number, which the next update,
+        // from the same parent, failed to replace.
+        let is_left = equal >= COPIES_MIN && other.parent == chosen.parent;
+        let contradicts = other.seq == chosen.seq && other_digest != digest && !is_left
             || other.seq + 1 == chosen.seq && other_digest != chosen.parent
             || (other.identity, other.origin) != (chosen.identity, chosen.origin);
         if contradicts {

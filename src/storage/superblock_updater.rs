@@ -5,11 +5,8 @@ use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::error::{ErrorCause, StorageError};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::superblock::{
-    COPIES, COPY_BYTES, COPY_STRIDE, Encoded, FILE_BYTES, Superblock, SuperblockCopy,
+    COPIES, COPIES_MIN, COPY_BYTES, COPY_STRIDE, Encoded, FILE_BYTES, Superblock, SuperblockCopy,
 };
-
-/// The number of copies that must be intact before an update counts as durable.
-const COPIES_MIN: usize = 3;
 
 // Two equal copies of an older superblock do not outvote a durable one.
 const _: () = assert!(COPIES_MIN > COPIES - 2, "an older superblock is on one copy at most");
@@ -37,10 +34,10 @@ struct Update {
     copy: Encoded,
     requests: u64,
     stage: Stage,
-    /// The operations that the stage waits for.
-    pending: Vec<OperationId>,
-    /// The number of copies that were read back as they were written.
-    intact: usize,
+    /// The operations that the stage waits for, with the copy that each reads back.
+    pending: Vec<(OperationId, Option<usize>)>,
+    /// Whether each copy was read back as it was written.
+    intact: [bool; COPIES],
 }
 
 /// The stage of an update. Each stage begins only after the stage before it has succeeded, so that
@@ -129,7 +126,7 @@ impl SuperblockUpdater {
         self.check_successor(&superblock);
         let copy = superblock.encode();
         let waits = self.write_pair(&copy.bytes, Stage::FirstPair, operations);
-        let (requested, stage, intact) = (self.requests, Stage::FirstPair, 0);
+        let (requested, stage, intact) = (self.requests, Stage::FirstPair, [false; COPIES]);
         self.update =
             Some(Update { superblock, copy, requests: requested, stage, pending: waits, intact });
     }
@@ -140,7 +137,7 @@ impl SuperblockUpdater {
         bytes: &[u8],
         stage: Stage,
         operations: &mut Operations,
-    ) -> Vec<OperationId> {
+    ) -> Vec<(OperationId, Option<usize>)> {
         let file = FileName::Superblock;
         let (first, second) = self.order.split_at(2);
         let pair = if stage == Stage::FirstPair { first } else { second };
@@ -149,7 +146,8 @@ impl SuperblockUpdater {
             FileAction::Write { file, offset, bytes: bytes.to_vec() }
         };
         let actions = pair.iter().map(write).chain([FileAction::Sync { file }]);
-        actions.map(|action| operations.request(Owner::Superblock, Lane::Log, action)).collect()
+        let request = |action| (operations.request(Owner::Superblock, Lane::Log, action), None);
+        actions.map(request).collect()
     }
 
     /// Handles the result of an operation of the update.
@@ -164,10 +162,10 @@ impl SuperblockUpdater {
     ) -> Result<(), StorageError> {
         let mut update =
             self.update.take().expect("the operation belongs to the update in progress");
-        assert!(update.pending.contains(&id), "the update waits for the operation");
-        update.pending.retain(|waits| *waits != id);
-        if update.stage == Stage::ReadingBack {
-            update.intact += usize::from(bytes == update.copy.bytes);
+        let place = update.pending.iter().position(|(waits, _)| *waits == id);
+        let (_, copy) = update.pending.remove(place.expect("the update waits for the operation"));
+        if let Some(copy) = copy {
+            update.intact[copy] = bytes == update.copy.bytes;
         }
         if !update.pending.is_empty() {
             self.update = Some(update);
@@ -188,17 +186,19 @@ impl SuperblockUpdater {
             }
             Stage::ReadingBack => {}
         }
-        if update.intact < COPIES_MIN {
+        let intact = update.intact.iter().filter(|intact| **intact).count();
+        if intact < COPIES_MIN {
             let message = "fewer than three copies were read back as they were written";
             let (file, message) = (Some(FileName::Superblock), message.to_owned());
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Disk });
         }
-        assert!(update.intact <= COPIES, "each copy is read back once");
         assert_eq!(update.superblock.seq, self.durable.seq + 1, "superblocks have no gap");
         assert_eq!(update.superblock.parent, self.digest, "a superblock names its parent");
         assert!(update.requests > self.satisfied, "an update satisfies a request");
         (self.durable, self.digest) = (update.superblock, update.copy.digest);
         self.satisfied = update.requests;
+        // The next update writes the copy first that this one has failed to write.
+        self.order.sort_by_key(|copy| update.intact[*copy]);
         self.check();
         Ok(())
     }
@@ -229,11 +229,11 @@ impl SuperblockUpdater {
 }
 
 /// Requests a read of every copy.
-fn read_back(operations: &mut Operations) -> Vec<OperationId> {
+fn read_back(operations: &mut Operations) -> Vec<(OperationId, Option<usize>)> {
     let read = |copy: usize| {
         let (file, offset) = (FileName::Superblock, copy as u64 * COPY_STRIDE);
         let action = FileAction::Read { file, offset, bytes: COPY_BYTES };
-        operations.request(Owner::Superblock, Lane::Log, action)
+        (operations.request(Owner::Superblock, Lane::Log, action), Some(copy))
     };
     (0..COPIES).map(read).collect()
 }
