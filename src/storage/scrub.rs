@@ -9,7 +9,7 @@ use crate::storage::identity::Identity;
 use crate::storage::index::LogIndex;
 use crate::storage::loss::entries;
 use crate::storage::scan::{HeaderBlock, SegmentScan};
-use crate::storage::sector::PAGE_BYTES;
+use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES};
 use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Superblock, SuperblockCopy};
 
 /// The next thing to read in a pass.
@@ -61,12 +61,19 @@ pub(crate) fn scrub(
         return Scrubbed::DamagedHeaders { segment: number, next };
     };
     let (start, until) = FlushBodies::new(&found.block, &found.records).range();
-    let Ok(check) = scan.check_bodies(disk, start, until) else {
-        let next = ScrubPlace::Flush { segment: number, offset: found.end };
-        return Scrubbed::DamagedHeaders { segment: number, next };
+    let bad = match scan.check_bodies(disk, start, until) {
+        Ok(check) => check.bad,
+        // The file was cut: the sectors after its end are lost like damaged ones.
+        Err(_) => {
+            let is_bad = |offset: &u64| {
+                let check = scan.check_bodies(disk, *offset, offset + SECTOR_BYTES as u64);
+                !check.is_ok_and(|check| check.bad.is_empty())
+            };
+            (start..until).step_by(SECTOR_BYTES).filter(is_bad).collect()
+        }
     };
     let mut damage = BodyDamage::default();
-    damage.note(&found, &scan.segment, &check.bad);
+    damage.note(&found, &scan.segment, &bad);
     let next = ScrubPlace::Flush { segment: number, offset: found.end };
     assert!(found.end <= end, "a header block of the log ends before the headers of its segment");
     let bytes = found.end - found.offset + until - start;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, Event, FileName, SnapshotEvent, Storage};
+use quorate::storage::{Disk, Event, FileAction, FileName, SnapshotEvent, Storage};
 use quorate::types::{EntryId, Index, Write};
 use quorate_sim::disk::SimDisk;
 
@@ -92,6 +92,32 @@ fn a_scrub_finds_each_damaged_sector_that_is_in_use() {
             }
         }
     }
+}
+
+#[test]
+fn a_scrub_finds_the_bodies_that_a_file_lost_because_it_was_cut() {
+    let sample = large();
+    let mut disk = BrokenDisk::new(&sample.disk);
+    let (mut storage, _) = open(&mut disk).expect("the directory opens");
+    act(&mut storage, &mut disk, Storage::start);
+    let file = HEADERS.0;
+    let first = *sample.bodies.keys().find(|(in_file, _)| *in_file == file).expect("it has bodies");
+    let content = |disk: &mut BrokenDisk, bytes| read(&disk.disk, file, 0, bytes);
+    let whole = content(&mut disk, config().segment_bytes);
+    let kept = usize::try_from(first.1 * SECTOR).expect("the file is small");
+    for action in [
+        FileAction::Remove { file },
+        FileAction::Create { file, bytes: kept as u64 },
+        FileAction::SyncDirectory,
+        FileAction::Write { file, offset: 0, bytes: whole[..kept].to_vec() },
+        FileAction::Sync { file },
+    ] {
+        disk.disk.execute(&action).expect("the file can be written");
+    }
+    let lost = sample.hit(file, first.1..config().segment_bytes / SECTOR);
+    assert_eq!(scrub_all(&mut storage, &mut disk).0, lost);
+    repair(&mut storage, &mut disk, sample.entries(&lost));
+    assert_eq!(scrub_all(&mut storage, &mut disk).0, BTreeSet::new());
 }
 
 /// The first sector of the header block of the second flush.
