@@ -379,6 +379,12 @@ impl Storage {
         entries: Vec<Entry>,
         committed: Index,
     ) -> Result<(), OpenError> {
+        if !self.is_one_flush(&entries) {
+            return Err(OpenError::Config(
+                "the last flush, which has to be written again, is larger than flush_bytes_max: \
+                 start the node once with the earlier limits",
+            ));
+        }
         let seq: FlushSeq = self.log.acknowledged();
         self.spare_segments_target = 1;
         self.log.queue.push_single_flush(entries, committed);
