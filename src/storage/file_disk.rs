@@ -272,7 +272,7 @@ fn lock_directory(path: &Path) -> Result<Option<File>, DiskError> {
     let own = File::open(path).map_err(|error| disk_error("open", path, &error))?;
     match own.try_lock() {
         Ok(()) => Ok(Some(own)),
-        Err(TryLockError::WouldBlock) => try_lock(&own, path).map(|()| None),
+        Err(TryLockError::WouldBlock) => Err(in_use(path)),
         // Some network file systems lock files only.
         Err(TryLockError::Error(_)) => Ok(None),
     }
@@ -289,11 +289,14 @@ fn lock_directory(_: &Path) -> Result<Option<File>, DiskError> {
 fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
     match lock.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            Err(DiskError::Failed(format!("{}: {IN_USE}", path.display())))
-        }
+        Err(TryLockError::WouldBlock) => Err(in_use(path)),
         Err(TryLockError::Error(error)) => Err(disk_error("lock", &path.join(LOCK), &error)),
     }
+}
+
+/// Returns the error about a directory that another process has locked.
+fn in_use(path: &Path) -> DiskError {
+    DiskError::Failed(format!("{}: {IN_USE}", path.display()))
 }
 
 /// Returns the options of a file that only its owner may use, and that is not a symbolic link.
@@ -454,24 +457,46 @@ fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
 #[cfg(not(unix))]
 static POSITION: Mutex<()> = Mutex::new(());
 
-/// Creates the directory, and makes its name durable.
+/// Creates the directory and those above it that are missing, and makes their names durable.
 fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        return Ok(());
+        // The process that created it may have died before the name was durable. If this process
+        // may not read the directory above, it has not created the name.
+        return match sync_directory(parent(path)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
+    create_ancestors(parent(path))?;
     #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have permissions"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    create_durably(path, &builder)
+}
+
+/// Creates the directory and those above it that are missing, for all users.
+fn create_ancestors(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    create_ancestors(parent(path))?;
+    create_durably(path, &fs::DirBuilder::new())
+}
+
+fn create_durably(path: &Path, builder: &fs::DirBuilder) -> io::Result<()> {
     match builder.create(path) {
         // Another process may have created it meanwhile.
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    sync_directory(parent)
+    sync_directory(parent(path))
+}
+
+/// Returns the directory above; that of a relative path with one name is the working directory.
+fn parent(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 #[cfg(unix)]
