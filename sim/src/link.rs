@@ -15,7 +15,7 @@ pub struct Link {
     blocks: u16,
     /// Whether the link is exempt from all faults from now on.
     exempt: bool,
-    /// The time until which a clog holds back messages, except for those that a fault delays.
+    /// The time until which a clog holds back messages.
     clogged_until: SimTime,
     /// The arrival time of the last message that is not delayed by a fault.
     last_arrival: SimTime,
@@ -94,6 +94,7 @@ impl Link {
             transmission.faults[0] = Some(Fault::Loss);
             return transmission;
         }
+        let on_time = self.after_clog(on_time, settings, &mut transmission);
         transmission.arrival = Some(if choices.chance(key(Kind::Delay), settings.delay_permille) {
             transmission.faults[0] = Some(Fault::Delay);
             on_time.after(late_delay(choices, key(Kind::Lateness), settings))
@@ -108,6 +109,22 @@ impl Link {
         transmission
     }
 
+    /// Returns the earliest arrival of a message that would arrive `on_time`: soon after the clog
+    /// ends, if the link is clogged by then.
+    fn after_clog(
+        &self,
+        on_time: SimTime,
+        settings: &Settings,
+        transmission: &mut Transmission,
+    ) -> SimTime {
+        if on_time >= self.clogged_until {
+            return on_time;
+        }
+        transmission.faults[0] = Some(Fault::Clog);
+        let spread = on_time.0 % settings.latency.width().max(1);
+        SimTime(self.clogged_until.0 + spread)
+    }
+
     /// Returns the arrival of a message that is neither lost nor delayed: after the previous one,
     /// unless the run reorders.
     fn in_order(
@@ -117,11 +134,6 @@ impl Link {
         transmission: &mut Transmission,
     ) -> SimTime {
         let mut arrival = on_time;
-        if arrival < self.clogged_until {
-            transmission.faults[0] = Some(Fault::Clog);
-            let spread = on_time.0 % settings.latency.width().max(1);
-            arrival = SimTime(self.clogged_until.0 + spread);
-        }
         if arrival < self.last_arrival {
             if settings.faults.has(Fault::Reorder) {
                 transmission.faults[1] = Some(Fault::Reorder);

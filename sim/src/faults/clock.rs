@@ -42,7 +42,7 @@ operation! {
 }
 
 impl ClockDrift {
-    /// The largest rate error that is drawn, in parts per million.
+    /// The largest rate error, in parts per million.
     pub const PPM_MAX: u32 = 50_000;
 }
 
@@ -56,10 +56,12 @@ impl Argument for RateError {
     fn read(words: &mut Words<'_>) -> Result<i32, SyntaxError> {
         let read = |word: &str| {
             let signed = word.strip_suffix("ppm").filter(|word| word.starts_with(['+', '-']))?;
-            // The bound excludes clocks that run backwards or twice as fast.
-            signed.parse().ok().filter(|ppm| (-500_000..=500_000).contains(ppm))
+            let in_range = |ppm: &i32| ppm.unsigned_abs() <= ClockDrift::PPM_MAX;
+            signed.parse().ok().filter(in_range)
         };
-        words.read("a drift of up to 500000 millionths, like +300ppm or -300ppm", read)
+        let expected =
+            format!("a drift of up to {} millionths, like +300ppm or -300ppm", ClockDrift::PPM_MAX);
+        words.read(&expected, read)
     }
 
     fn write(ppm: &i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
