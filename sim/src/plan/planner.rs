@@ -44,14 +44,20 @@ impl<'a> Planner<'a> {
         Planner { draw: FaultDraw::new(draw, scale), settings, ops }
     }
 
-    /// Adds an operation at this time.
+    /// Adds an operation at this time, if the run has its fault kind.
     pub(super) fn push(&mut self, at: SimTime, verb: impl Into<Verb>) {
-        self.ops.push(Op { when: When::At(at), verb: verb.into() });
+        self.add(When::At(at), verb.into());
     }
 
-    /// Adds an operation with this trigger condition.
+    /// Adds an operation with this trigger condition, if the run has its fault kind.
     pub(super) fn push_on(&mut self, condition: TriggerCondition, verb: impl Into<Verb>) {
-        self.ops.push(Op { when: When::On(condition), verb: verb.into() });
+        self.add(When::On(condition), verb.into());
+    }
+
+    fn add(&mut self, when: When, verb: Verb) {
+        if verb.fault().is_none_or(|fault| self.settings.faults.has(fault)) {
+            self.ops.push(Op { when, verb });
+        }
     }
 
     /// Draws an operation of this fault kind, which must be a planned one.
