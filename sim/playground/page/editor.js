@@ -59,7 +59,7 @@ class Editor {
     const place = timed >= 0 ? timed + 1 : expects >= 0 ? expects : lines.length;
     lines.splice(place, 0, added);
     this.text.value = lines.filter((line, at) => line || at).join('\n') + '\n';
-    const number = this.text.value.split('\n').indexOf(added) + 1;
+    const number = this.text.value.split('\n').lastIndexOf(added) + 1;
     this.mark([{ line: number, kind: 'added' }]);
     this.reveal(number);
     return number;
