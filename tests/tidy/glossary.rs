@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use quorate::types::MessageKind;
 use quorate_sim::faults::{Fault, Verb};
 use quorate_sim::plan::Trigger;
 use quorate_sim::scenario::ROWS;
@@ -102,14 +103,15 @@ fn the_glossary_explains_every_public_type() {
 }
 
 #[test]
-fn the_glossary_explains_every_scenario_word_profile_and_metric() {
+fn the_glossary_explains_every_message_scenario_word_profile_and_metric() {
     let glossary = glossary();
     let explained = explained(&glossary);
     let verbs = Verb::syntax().into_iter().map(|syntax| syntax.verb);
     let triggers = Trigger::ALL.iter().map(|(_, words)| *words);
     let faults = Fault::ALL.iter().map(|fault| fault.name());
     let settings = ROWS.iter().map(|row| row.name);
-    for word in verbs.chain(triggers).chain(faults).chain(settings) {
+    let messages = MessageKind::ALL.iter().map(|kind| kind.name());
+    for word in verbs.chain(triggers).chain(faults).chain(settings).chain(messages) {
         assert!(explained.contains(&spoken_words(word)), "ARCHITECTURE.md: no line for `{word}`");
     }
     for profile in Profile::all() {
