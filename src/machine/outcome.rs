@@ -28,6 +28,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Returns the bytes of the reply of the user's state machine.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        if let Outcome::Reply(reply) = self { reply.len() } else { 0 }
+    }
+
     /// Returns the outcome for hashing: its kind, its reply, and the length of the reply, the
     /// session id, the bound that was reached or the version.
     pub(crate) fn hashed(&self) -> (u8, &[u8], [u8; 8]) {

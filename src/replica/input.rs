@@ -3,8 +3,8 @@
 use crate::machine::Outcome;
 use crate::storage::{Completion, StorageError};
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Index, MachineUsage, MachineVersion, NodeId, Packet,
-    Proposal, ReadLevel, StateDigest, Tag,
+    Acknowledge, Change, Command, Entry, EntryId, Index, MachineUsage, MachineVersion, NodeId,
+    Packet, Proposal, ReadLevel, StateDigest, Tag,
 };
 
 /// One event for a node; `Node::step` takes one at a time.
@@ -90,7 +90,7 @@ pub enum WorkResult {
     /// The state machine applied a batch of entries.
     Applied {
         /// The index of the last entry that was applied: the last of the batch, unless `requires`
-        /// is set.
+        /// or `rest` is set.
         last: Index,
         /// The outcome of each request in the batch, with the index of its entry.
         outcomes: Vec<(Index, Outcome)>,
@@ -101,6 +101,9 @@ pub enum WorkResult {
         /// The version of the rules that the entry after `last` requires, if the worker's build
         /// does not have it: the worker applied only the part of the batch before that entry.
         requires: Option<MachineVersion>,
+        /// The entries of the batch after `last`, if the worker has not applied them because the
+        /// replies so far are long. The node passes them to the worker again.
+        rest: Vec<Entry>,
     },
     /// The state machine answered a query.
     Answered {

@@ -6,6 +6,10 @@ use crate::machine::Outcome;
 use crate::replica::output::Output;
 use crate::types::{EntryId, Freshness, Index, Tag};
 
+/// The most bytes of replies that wait for other nodes' disks. Beyond them, the reply of a proposal
+/// is dropped, and its outcome is unknown.
+const EARLY_BYTES_MAX: usize = 16 << 20;
+
 /// The requests that have no outcome yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Requests {
@@ -13,8 +17,11 @@ pub(crate) struct Requests {
     proposed: BTreeSet<Tag>,
     /// Committed proposals, by index, whose entries are not applied here yet.
     committed: BTreeMap<Index, (Tag, EntryId)>,
-    /// The outcomes of proposals that are applied here and still wait for other nodes' disks.
-    early_outcomes: BTreeMap<Index, Outcome>,
+    /// The outcomes of proposals that are applied here and still wait for other nodes' disks; none
+    /// if the reply was dropped.
+    early_outcomes: BTreeMap<Index, Option<Outcome>>,
+    /// The bytes of the replies among `early_outcomes`.
+    early_bytes: usize,
     /// Pending reads: each with its query until that goes to the state machine, and with its read
     /// index afterwards.
     reads: BTreeMap<Tag, Read>,
@@ -49,8 +56,11 @@ impl Requests {
     pub(crate) fn committed(&mut self, tag: Tag, id: EntryId) -> Option<Output> {
         let known = self.proposed.remove(&tag);
         assert!(known, "a proposal is committed once");
-        if let Some(outcome) = self.early_outcomes.remove(&id.index) {
-            return Some(Output::Replied { tag, id, outcome });
+        if let Some(outcome) = self.take_early(id.index) {
+            return Some(match outcome {
+                Some(outcome) => Output::Replied { tag, id, outcome },
+                None => Output::Unknown { tag },
+            });
         }
         let other = self.committed.insert(id.index, (tag, id));
         assert!(other.is_none(), "an entry has one proposal");
@@ -65,8 +75,14 @@ impl Requests {
 
     /// Ends the proposal at `index`, whose effect is unknown.
     pub(crate) fn end_at(&mut self, tag: Tag, index: Index) {
-        self.early_outcomes.remove(&index);
+        self.take_early(index);
         self.end(tag);
+    }
+
+    fn take_early(&mut self, index: Index) -> Option<Option<Outcome>> {
+        let early = self.early_outcomes.remove(&index)?;
+        self.early_bytes -= early.as_ref().map_or(0, Outcome::reply_bytes);
+        Some(early)
     }
 
     /// Marks a read as ready. Returns its query, for the state machine.
@@ -99,7 +115,10 @@ impl Requests {
             return Some(Output::Replied { tag, id, outcome });
         }
         if waits {
-            self.early_outcomes.insert(index, outcome);
+            let bytes = self.early_bytes + outcome.reply_bytes();
+            let fits = bytes <= EARLY_BYTES_MAX;
+            self.early_bytes = if fits { bytes } else { self.early_bytes };
+            self.early_outcomes.insert(index, fits.then_some(outcome));
         }
         None
     }
@@ -135,9 +154,36 @@ impl Requests {
     /// applied, and of the reads.
     pub(crate) fn take_all(&mut self) -> (Vec<Tag>, Vec<Tag>) {
         self.early_outcomes.clear();
+        self.early_bytes = 0;
         let committed = core::mem::take(&mut self.committed).into_values().map(|(tag, _)| tag);
         let proposed = core::mem::take(&mut self.proposed).into_iter();
         let reads = core::mem::take(&mut self.reads).into_keys();
         (proposed.chain(committed).collect(), reads.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Term;
+
+    #[test]
+    fn replies_that_wait_for_other_disks_are_bounded() {
+        let mut requests = Requests::default();
+        let outcome = Outcome::Reply(vec![7; 1 << 20].into());
+        for round in 0..2 {
+            let tags = 1..=20;
+            for tag in tags.clone() {
+                requests.propose(Tag(tag));
+                assert_eq!(requests.applied(Index(tag), outcome.clone(), true), None);
+            }
+            let replied = tags.map(|tag| {
+                let id = EntryId::new(Term(1), Index(tag));
+                let output = requests.committed(Tag(tag), id).expect("it is applied");
+                assert!(matches!(output, Output::Replied { .. } | Output::Unknown { .. }));
+                matches!(output, Output::Replied { .. })
+            });
+            assert_eq!(replied.filter(|replied| *replied).count(), 16, "in round {round}");
+        }
     }
 }

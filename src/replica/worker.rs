@@ -7,6 +7,10 @@ use crate::replica::output::Work;
 use crate::storage::{ClusterId, Disk, SnapshotReader, StorageError};
 use crate::types::{Entry, Hash128, MachineVersion, SnapshotMeta, StateDigest};
 
+/// The bytes of replies after which the worker returns the rest of a batch unapplied. A short command
+/// may have a long reply, and a batch has thousands of commands.
+const REPLIES_BYTES_MAX: usize = 4 << 20;
+
 /// The state machine of a node, with the sessions of its clients.
 #[derive(Clone, Debug)]
 pub struct Worker<M> {
@@ -35,7 +39,7 @@ impl<M: StateMachine> Worker<M> {
     /// Executes the next piece of work. Restores read their snapshots from `disk`.
     pub fn execute(&mut self, work: Work, disk: &mut impl Disk) -> WorkResult {
         match work {
-            Work::Apply(entries) => self.apply(&entries),
+            Work::Apply(entries) => self.apply(entries),
             Work::Query { tag, query } => {
                 let applied = self.machine.applied().index;
                 WorkResult::Answered { tag, applied, answer: self.machine.query(&query) }
@@ -48,29 +52,31 @@ impl<M: StateMachine> Worker<M> {
         }
     }
 
-    /// Applies a batch, or the part of it before an entry that requires a newer build.
-    fn apply(&mut self, entries: &[Entry]) -> WorkResult {
+    /// Applies a batch, or the part of it before an entry that requires a newer build, or the part
+    /// whose replies reach their bound.
+    fn apply(&mut self, mut entries: Vec<Entry>) -> WorkResult {
         assert!(!entries.is_empty(), "a batch is not empty");
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::with_capacity(entries.len()));
-        let mut requires = None;
+        let (mut requires, mut replies_bytes) = (None, 0);
         for entry in entries.chunks(1) {
             requires = self.machine.requires(&entry[0]);
-            if requires.is_some() {
+            if requires.is_some() || replies_bytes >= REPLIES_BYTES_MAX {
                 break;
             }
-            outcomes.extend(self.machine.apply(entry));
+            for (index, outcome) in self.machine.apply(entry) {
+                replies_bytes += outcome.reply_bytes();
+                outcomes.push((index, outcome));
+            }
             state_digests.push(self.state_digest());
         }
         let last = self.machine.applied().index;
-        let is_whole = last == entries[entries.len() - 1].id.index;
-        assert_eq!(
-            is_whole,
-            requires.is_none(),
-            "a batch is applied whole, or up to a new version"
-        );
         assert!(outcomes.len() <= state_digests.len(), "an entry has at most one outcome");
+        let mut rest = entries.split_off(state_digests.len());
+        if requires.is_some() {
+            rest.clear();
+        }
         let usage = self.machine.usage();
-        WorkResult::Applied { last, outcomes, state_digests, usage, requires }
+        WorkResult::Applied { last, outcomes, state_digests, usage, requires, rest }
     }
 
     fn restore_from(&mut self, meta: &SnapshotMeta, disk: &mut impl Disk) -> WorkResult {
@@ -136,5 +142,64 @@ pub(crate) enum WorkerError {
 impl From<StorageError> for WorkerError {
     fn from(failure: StorageError) -> WorkerError {
         WorkerError::Failed(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+
+    use super::*;
+    use crate::machine::{Proposer, Request};
+    use crate::types::{EntryId, Index, Payload, Term};
+
+    const MIB: usize = 1 << 20;
+
+    /// A state machine whose replies have 1 MiB.
+    struct Verbose;
+
+    impl StateMachine for Verbose {
+        fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+            vec![7; MIB]
+        }
+
+        fn query(&self, _: &[u8]) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn snapshot(&self) -> Box<dyn Read + Send> {
+            Box::new(io::empty())
+        }
+
+        fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_replies_of_one_piece_of_work_are_bounded() {
+        let command = Request::Plain(b"7").encode_for(Proposer::Unnamed);
+        let entry = |index| Entry {
+            id: EntryId::new(Term(1), Index(index)),
+            payload: Payload::Command(command.clone()),
+        };
+        let mut worker = Worker::new(ClusterId(1), Machine::new(Verbose), None);
+        let (mut entries, mut results): (Vec<Entry>, _) = ((1..=4096).map(entry).collect(), 0);
+        while !entries.is_empty() {
+            let (first, count) = (entries[0].id.index, entries.len());
+            let WorkResult::Applied { last, outcomes, state_digests, requires, rest, .. } =
+                worker.apply(entries)
+            else {
+                panic!("entries are applied");
+            };
+            let bytes: usize = outcomes.iter().map(|(_, outcome)| outcome.reply_bytes()).sum();
+            assert!(bytes >= MIB && bytes < REPLIES_BYTES_MAX + MIB, "{bytes} bytes");
+            assert_eq!(outcomes[0].0, first, "no entry is left out");
+            assert_eq!(outcomes.len(), state_digests.len());
+            assert_eq!(outcomes.len() + rest.len(), count);
+            assert_eq!((last, requires), (worker.machine().applied().index, None));
+            (entries, results) = (rest, results + outcomes.len());
+        }
+        assert_eq!(results, 4096);
     }
 }

@@ -3,16 +3,18 @@
 use crate::raft;
 use crate::replica::input::WorkResult;
 use crate::replica::node::{Node, Task};
+use crate::replica::output::{Output, Work};
 use crate::types::{Index, StateDigest};
 
 impl Node {
     /// Handles the end of a piece of work.
     pub(super) fn on_done(&mut self, done: WorkResult) {
         match done {
-            WorkResult::Applied { last, outcomes, state_digests, usage, requires } => {
+            WorkResult::Applied { last, outcomes, state_digests, usage, requires, rest } => {
                 self.usage = usage;
                 assert_eq!(self.task, Task::Applying, "contract: each batch is applied once");
-                let is_whole = last == self.raft.log().applying();
+                let end = rest.last().map_or(last, |entry| entry.id.index);
+                let is_whole = end == self.raft.log().applying();
                 let is_expected = is_whole == requires.is_none();
                 assert!(is_expected, "contract: a batch is applied whole, or up to a new version");
                 assert!(
@@ -28,6 +30,10 @@ impl Node {
                 // In quarantine, the algorithm passes no entry on after the applied ones.
                 if let Some(required) = requires {
                     self.stop_applying(required);
+                }
+                if !rest.is_empty() {
+                    self.task = Task::Applying;
+                    self.outputs.push(Output::Work(Work::Apply(rest)));
                 }
                 self.inputs.push_back(raft::Input::Applied(last));
             }

@@ -252,7 +252,8 @@ impl Node {
             let node = self.place.id();
             run.observe(Observation::Applied { node, entries, executed, states });
         }
-        WorkResult::Applied { last, outcomes, state_digests, usage, requires }
+        let rest = Vec::new();
+        WorkResult::Applied { last, outcomes, state_digests, usage, requires, rest }
     }
 
     /// Starts a request of the process for its worker's frozen view.
