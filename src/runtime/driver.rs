@@ -222,6 +222,7 @@ impl Driver {
             match event {
                 Event::Input(input) => self.step(input),
                 Event::View(view) => self.lanes.hold_view(view),
+                Event::Paused => self.lanes.resume_machine(),
                 Event::Panicked(lane) => {
                     error!(lane, "a lane panicked; the node stops");
                     self.stage = Stage::Stopped(Err(panic_failure(lane)));

@@ -1,13 +1,18 @@
 //! Runs the jobs of a lane, on the calling thread.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::machine::FrozenView;
-use crate::replica::Input;
+use crate::replica::{Input, WorkResult};
 use crate::runtime::metrics::{Counts, Stopwatch};
+
+/// The bytes of answers after which a lane pauses until the driver has handled them. A short query
+/// may have a long answer, and thousands may be queued.
+const ANSWERS_BYTES_MAX: usize = 4 << 20;
 
 /// The result of a job, for the driver.
 pub(in crate::runtime) enum Event {
@@ -15,8 +20,21 @@ pub(in crate::runtime) enum Event {
     Input(Input),
     /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
     View(Option<FrozenView>),
+    /// The machine lane waits to be resumed, because its answers so far are long. The events before
+    /// this one are those of the executed jobs.
+    Paused,
     /// The named lane panicked; its jobs have no results.
     Panicked(&'static str),
+}
+
+impl Event {
+    /// Returns the bytes of an answer to a query.
+    fn answer_bytes(&self) -> usize {
+        match self {
+            Event::Input(Input::WorkDone(WorkResult::Answered { answer, .. })) => answer.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// A job, with a stopwatch that was started when the job was queued.
@@ -25,12 +43,11 @@ pub(super) type Job<T> = (T, Stopwatch);
 /// The function that executes one job of a lane, and returns its event.
 type Work<T> = Box<dyn FnMut(T, Stopwatch) -> Event + Send>;
 
-/// Executes jobs. The order of the fields matters: `work`, which holds the open directory, must be
-/// dropped before `events`, because the server reports the node as stopped, and its directory as
-/// unlocked, once the last sender is gone.
+/// Executes jobs. The order of the fields matters: `queue`, whose work holds the open directory,
+/// must be dropped before `events`, because the server reports the node as stopped, and its
+/// directory as unlocked, once the last sender is gone.
 pub(super) struct JobRunner<T> {
-    /// The work; `None` once it has panicked.
-    work: Arc<Mutex<Option<Work<T>>>>,
+    queue: Arc<Mutex<JobQueue<T>>>,
     events: UnboundedSender<Vec<Event>>,
     counts: Arc<Counts>,
     pub(super) name: &'static str,
@@ -38,10 +55,18 @@ pub(super) struct JobRunner<T> {
     number: usize,
 }
 
+/// The jobs that are not executed yet, and the work that executes them.
+struct JobQueue<T> {
+    /// The work; `None` once it has panicked.
+    work: Option<Work<T>>,
+    jobs: VecDeque<Job<T>>,
+    is_paused: bool,
+}
+
 impl<T> Clone for JobRunner<T> {
     fn clone(&self) -> JobRunner<T> {
         JobRunner {
-            work: Arc::clone(&self.work),
+            queue: Arc::clone(&self.queue),
             events: self.events.clone(),
             counts: Arc::clone(&self.counts),
             name: self.name,
@@ -58,8 +83,9 @@ impl<T> JobRunner<T> {
         counts: Arc<Counts>,
         work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> JobRunner<T> {
-        let work: Work<T> = Box::new(work);
-        JobRunner { work: Arc::new(Mutex::new(Some(work))), events, counts, name, number }
+        let work: Option<Work<T>> = Some(Box::new(work));
+        let queue = JobQueue { work, jobs: VecDeque::new(), is_paused: false };
+        JobRunner { queue: Arc::new(Mutex::new(queue)), events, counts, name, number }
     }
 
     /// Counts one more queued job.
@@ -67,28 +93,48 @@ impl<T> JobRunner<T> {
         self.counts.disk.depths[self.number].increment();
     }
 
-    /// Runs `jobs` and sends their events. Returns false if the work has panicked or the receiver
-    /// is gone.
-    pub(super) fn run(&self, jobs: &mut Vec<Job<T>>) -> bool {
-        let mut guard = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(work) = &mut *guard else { return false };
-        let mut events = Vec::with_capacity(jobs.len());
+    /// Runs `jobs` after those that a pause left, and sends their events. A paused lane keeps the
+    /// jobs until it is resumed. Returns false if the work has panicked or the receiver is gone.
+    pub(super) fn run(&self, more: &mut Vec<Job<T>>) -> bool {
+        let mut queue = self.lock();
+        let JobQueue { work: Some(work), jobs, is_paused } = &mut *queue else { return false };
+        jobs.extend(more.drain(..));
+        if *is_paused {
+            return true;
+        }
+        let (mut events, mut bytes) = (Vec::with_capacity(jobs.len()), 0);
         let finished = catch_unwind(AssertUnwindSafe(|| {
-            for (job, queued_at) in jobs.drain(..) {
-                events.push(work(job, queued_at));
+            while bytes < ANSWERS_BYTES_MAX
+                && let Some((job, queued_at)) = jobs.pop_front()
+            {
+                let event = work(job, queued_at);
+                bytes += event.answer_bytes();
+                events.push(event);
                 self.counts.disk.depths[self.number].decrement();
             }
         }));
         if finished.is_err() {
-            *guard = None;
+            queue.work = None;
             // An earlier job may have failed, which is then the reason of the panic.
             events.push(Event::Panicked(self.name));
+        } else if !jobs.is_empty() {
+            *is_paused = true;
+            events.push(Event::Paused);
         }
-        self.events.send(events).is_ok() && guard.is_some()
+        self.events.send(events).is_ok() && queue.work.is_some()
+    }
+
+    /// Ends a pause; the next call of [`JobRunner::run`] continues.
+    pub(super) fn resume(&self) {
+        self.lock().is_paused = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, JobQueue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn work_weak(&self) -> std::sync::Weak<impl Sized + use<T>> {
-        Arc::downgrade(&self.work)
+        Arc::downgrade(&self.queue)
     }
 }

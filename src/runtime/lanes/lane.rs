@@ -72,6 +72,15 @@ impl<T: Send + 'static> Lane<T> {
         // The send fails only once the driver is gone, and then nothing needs the events.
         let _ = self.runner.run(&mut self.queued);
     }
+
+    /// Executes the jobs that a pause left, because the driver has handled the events before it.
+    pub(super) fn resume(&mut self) {
+        self.runner.resume();
+        #[cfg(not(madsim))]
+        self.thread.send(Vec::new());
+        #[cfg(madsim)]
+        let _ = self.runner.run(&mut Vec::new());
+    }
 }
 
 #[cfg(test)]
@@ -84,9 +93,9 @@ mod tests {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
-    use crate::replica::Input;
+    use crate::replica::{Input, WorkResult};
     use crate::storage::ClusterId;
-    use crate::types::NodeId;
+    use crate::types::{Index, NodeId, Tag};
 
     /// The gate that a job waits for, and the sender of the id of the thread that executed it.
     type TestJob = (Option<mpsc::Receiver<()>>, mpsc::Sender<ThreadId>);
@@ -171,6 +180,39 @@ mod tests {
         lane.submit();
         let events = events_received.try_recv().expect("the events are sent");
         assert!(matches!(events[..], [Event::Input(_), Event::Panicked("lane")]));
+    }
+
+    #[test]
+    fn a_lane_pauses_until_long_answers_are_handled() {
+        const JOBS: u64 = 4096;
+        let (events, mut events_received) = tokio::sync::mpsc::unbounded_channel();
+        let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
+        let poll = BusyPoll::new(Duration::ZERO);
+        let mut lane = Lane::start("lane", 0, &events, &counts, poll, |tag, _| {
+            let (applied, answer) = (Index(1), vec![7; 1 << 20]);
+            Event::Input(Input::WorkDone(WorkResult::Answered { tag: Tag(tag), applied, answer }))
+        })
+        .expect("the thread starts");
+        (0..JOBS / 2).for_each(|tag| lane.queue_quick(tag));
+        lane.submit();
+        (JOBS / 2..JOBS).for_each(|tag| lane.queue(tag));
+        lane.submit();
+        let mut answered = 0;
+        while answered < JOBS {
+            let batch = events_received.blocking_recv().expect("the events are sent");
+            assert!(batch.len() <= 5, "{} answers at once", batch.len());
+            assert!(events_received.try_recv().is_err(), "the lane waits");
+            for event in batch {
+                match event {
+                    Event::Input(Input::WorkDone(WorkResult::Answered { tag, .. })) => {
+                        assert_eq!(tag, Tag(answered), "the answers are in order");
+                        answered += 1;
+                    }
+                    Event::Paused => lane.resume(),
+                    _ => panic!("no other event is sent"),
+                }
+            }
+        }
     }
 
     #[test]

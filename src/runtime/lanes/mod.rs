@@ -147,6 +147,11 @@ impl Lanes {
         self.bulk.submit();
     }
 
+    /// Lets the machine lane continue after [`Event::Paused`].
+    pub(super) fn resume_machine(&mut self) {
+        self.machine.resume();
+    }
+
     /// Starts the queued jobs of all lanes.
     pub(super) fn submit(&mut self) {
         self.log.submit();
