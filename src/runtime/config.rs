@@ -126,7 +126,8 @@ pub struct ServiceConfig {
     pub requests_reserved: usize,
     /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
-    /// The reply to a committed proposal is sent in any case.
+    /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the outcome
+    /// is then unknown to the client, which asks again if it has a session.
     pub requests_kib_max: u32,
     /// The same for the connections of one origin. It is also the limit of all administrators and
     /// nodes together, beside `requests_kib_max`.

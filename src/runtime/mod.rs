@@ -26,6 +26,7 @@ mod principal;
 mod recording;
 mod rejected_connections;
 mod request;
+mod request_limits;
 mod role_history;
 mod server;
 mod service;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::machine::{self, Outcome, SessionId};
 use crate::replica::{Input, Node, Output};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
+use crate::runtime::request_limits::LimitPermits;
 use crate::types::{EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, Tag};
 use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 
@@ -157,21 +158,28 @@ impl NodeRequest {
         (NodeRequest { body, metric, since: Stopwatch::start(), reply }, receiver)
     }
 
-    /// Returns the request whose reply the queue receives together with `slot`; the queue receives
-    /// no reply but the slot if the node stops first.
+    /// Returns the request whose reply the queue receives together with `slot` and the permits,
+    /// which the node holds until then; the queue receives no reply if the node stops first.
     pub(super) fn queued(
         body: RequestBody,
         metric: RequestMetric,
         slot: usize,
+        permits: LimitPermits,
         replies: UnboundedSender<QueuedReply>,
     ) -> NodeRequest {
-        let reply = ReplySender(Some(ReplyReceiver::Queue { slot, replies }));
+        let reply = ReplySender(Some(ReplyReceiver::Queue { slot, permits, replies }));
         NodeRequest { body, metric, since: Stopwatch::start(), reply }
     }
 }
 
-/// The slot of a request, and its reply; none if the node stopped without one.
-pub(super) type QueuedReply = (usize, Option<ReplyBody>);
+/// The reply to one request of a queue.
+pub(super) struct QueuedReply {
+    pub(super) slot: usize,
+    /// The reply; none if the node stopped without one.
+    pub(super) reply: Option<ReplyBody>,
+    /// The permits of the reply; none if the request was rejected before it reached the node.
+    pub(super) permits: Option<LimitPermits>,
+}
 
 /// The sender of the reply to one request.
 #[derive(Debug)]
@@ -182,16 +190,18 @@ enum ReplyReceiver {
     /// A caller that waits for this reply alone.
     Caller(oneshot::Sender<ReplyBody>),
     /// A queue that receives the replies to many requests, and distinguishes them by their slots.
-    Queue { slot: usize, replies: UnboundedSender<QueuedReply> },
+    Queue { slot: usize, permits: LimitPermits, replies: UnboundedSender<QueuedReply> },
 }
 
 impl ReplySender {
-    /// Sends the reply. A receiver that is gone receives nothing.
+    /// Sends the reply. A receiver that is gone receives nothing. A reply to a queue that exceeds
+    /// the limits is dropped here, so that no queue holds more.
     pub(super) fn send(mut self, reply: ReplyBody) {
         match self.0.take() {
             Some(ReplyReceiver::Caller(caller)) => drop(caller.send(reply)),
-            Some(ReplyReceiver::Queue { slot, replies }) => {
-                drop(replies.send((slot, Some(reply))));
+            Some(ReplyReceiver::Queue { slot, mut permits, replies }) => {
+                let reply = Some(permits.exchange_for_reply(reply));
+                drop(replies.send(QueuedReply { slot, reply, permits: Some(permits) }));
             }
             None => {}
         }
@@ -201,8 +211,8 @@ impl ReplySender {
 impl Drop for ReplySender {
     fn drop(&mut self) {
         // A caller sees that its sender is gone; a queue has other senders.
-        if let Some(ReplyReceiver::Queue { slot, replies }) = self.0.take() {
-            drop(replies.send((slot, None)));
+        if let Some(ReplyReceiver::Queue { slot, permits, replies }) = self.0.take() {
+            drop(replies.send(QueuedReply { slot, reply: None, permits: Some(permits) }));
         }
     }
 }

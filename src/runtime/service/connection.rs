@@ -14,9 +14,10 @@ use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::moving_deadline::MovingDeadline;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::request::{DriverRequest, NodeRequest, Operation, QueuedReply};
+use crate::runtime::request_limits::{ClientLimits, LimitPermits};
 use crate::runtime::service::pending::{PendingRequest, PendingRequests};
 use crate::runtime::service::requests::{
-    Caller, ClientLimits, Executor, LimitPermits, leader_to_forward_to, too_large_reply,
+    Caller, Executor, leader_to_forward_to, too_large_reply,
 };
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{
@@ -157,22 +158,23 @@ impl Connection {
         let body = if is_allowed { rights.stamp(body) } else { body };
         let order = Order::of(&body, access, origin, *from);
         slot.forget();
-        let (permits, rejected) = match permits {
-            Ok(permits) => (Some(permits), None),
-            Err(reason) => (None, Some(ReplyBody::ServiceRejected(reason))),
+        let mut pending = PendingRequest { number, effect, order: None, forwarded: None };
+        let permits = match permits {
+            Ok(permits) => permits,
+            Err(reason) => {
+                let rejected = ReplyBody::ServiceRejected(reason);
+                self.log_refused(order, &rejected);
+                let slot = self.pending().insert(pending);
+                let reply = QueuedReply { slot, reply: Some(rejected), permits: None };
+                // The receiver is the other half of this connection.
+                drop(self.replies.send(reply));
+                return;
+            }
         };
-        let mut pending = PendingRequest { number, effect, order: None, forwarded: None, permits };
-        if let Some(rejected) = rejected {
-            self.log_refused(order, &rejected);
-            let slot = self.pending().insert(pending);
-            // The receiver is the other half of this connection.
-            drop(self.replies.send((slot, Some(rejected))));
-            return;
-        }
         pending.order = order.map(Box::new);
         pending.forwarded = self.executor.forwarder_of(&body).map(|_| body.clone());
         let slot = self.pending().insert(pending);
-        let request = NodeRequest::queued(body, metric, slot, self.replies.clone());
+        let request = NodeRequest::queued(body, metric, slot, permits, self.replies.clone());
         // A node that has stopped drops the request, which is then replied to without it.
         drop(self.executor.handle.requests.send(DriverRequest::Execute(request)).await);
     }
@@ -214,8 +216,8 @@ impl Connection {
     ) {
         let (mut batch, mut forwarding) = (Vec::new(), Tasks::default());
         while queue.recv_many(&mut batch, BATCH).await > 0 {
-            for (slot, reply) in batch.drain(..) {
-                if let Some(outgoing) = self.end_request(slot, reply, &mut forwarding) {
+            for reply in batch.drain(..) {
+                if let Some(outgoing) = self.end_request(reply, &mut forwarding) {
                     // The receiver is the other half of this connection.
                     drop(replies.send(outgoing));
                 }
@@ -262,8 +264,7 @@ impl Connection {
     /// holds. Returns none if the request is forwarded to the leader, whose reply follows.
     fn end_request(
         &self,
-        slot: usize,
-        reply: Option<ReplyBody>,
+        QueuedReply { slot, reply, permits }: QueuedReply,
         forwarding: &mut Tasks,
     ) -> Option<Outgoing> {
         let mut pending = self.pending();
@@ -273,22 +274,21 @@ impl Connection {
             && let Some(forwarded) = request.forwarded.take()
             && let Some(forwarder) = self.executor.forwarder_of(&forwarded).cloned()
         {
-            let replies = self.replies.clone();
+            let (replies, mut permits) = (self.replies.clone(), permits);
             forwarding.spawn(async move {
-                let reply = forwarder.forward(&leader, forwarded).await.unwrap_or(body);
-                drop(replies.send((slot, Some(reply))));
+                let mut reply = forwarder.forward(&leader, forwarded).await.unwrap_or(body);
+                if let Some(permits) = &mut permits {
+                    reply = permits.exchange_for_reply(reply);
+                }
+                drop(replies.send(QueuedReply { slot, reply: Some(reply), permits }));
             });
             return None;
         }
-        let PendingRequest { number, order, mut permits, .. } = pending.remove(slot);
+        let PendingRequest { number, order, .. } = pending.remove(slot);
         drop(pending);
         if let Some(order) = order {
             order.end(&body);
         }
-        let body = match &mut permits {
-            Some(permits) => permits.exchange_for_reply(body),
-            None => body,
-        };
         Some(Outgoing { reply: ClientReply { number, body }, permits })
     }
 

@@ -2,7 +2,6 @@
 
 use crate::runtime::audit::Order;
 use crate::runtime::request::Effect;
-use crate::runtime::service::requests::LimitPermits;
 use crate::wire::RequestBody;
 
 /// A request that waits for its reply.
@@ -13,12 +12,10 @@ pub(super) struct PendingRequest {
     pub(super) order: Option<Box<Order>>,
     /// The request itself, if this node may have to forward it to the leader.
     pub(super) forwarded: Option<RequestBody>,
-    /// The permits of the request; none if it was rejected before it reached the node.
-    pub(super) permits: Option<LimitPermits>,
 }
 
 /// The pending requests of one connection, in numbered slots. The window of the connection bounds
-/// their number. Dropping them ends their orders and releases their permits.
+/// their number. Dropping them ends their orders.
 #[derive(Default)]
 pub(super) struct PendingRequests {
     slots: Vec<Option<PendingRequest>>,

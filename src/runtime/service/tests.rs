@@ -1,5 +1,6 @@
 //! Tests of one client connection to a simulated node, on a paused clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -14,8 +15,9 @@ use crate::runtime::origin::Origin;
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::{DriverRequest, Effect, Operation};
+use crate::runtime::request_limits::ServiceLimits;
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::{Caller, Executor, Rights, ServiceLimits};
+use crate::runtime::service::requests::{Caller, Executor, Rights};
 use crate::runtime::transport::handshake::ConnectionReader;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason, Term,
@@ -26,7 +28,7 @@ use crate::wire::{
 
 const MIB: usize = 1 << 20;
 
-/// Simulates a node that replies to each read and proposal with one MiB.
+/// Simulates a node that replies to each read with one MiB, and to each proposal with the command.
 async fn simulate_node(mut requests: mpsc::Receiver<DriverRequest>) {
     while let Some(request) = requests.recv().await {
         let DriverRequest::Execute(request) = request else { continue };
@@ -36,8 +38,8 @@ async fn simulate_node(mut requests: mpsc::Receiver<DriverRequest>) {
                 let (answer, freshness) = (vec![7; MIB], Freshness::Linearizable);
                 ReplyBody::Answered { freshness, index, applied, answer }
             }
-            RequestBody::ProposeFor { .. } => {
-                ReplyBody::Replied { id: EntryId::ZERO, reply: vec![7; MIB].into() }
+            RequestBody::ProposeFor { command, .. } => {
+                ReplyBody::Replied { id: EntryId::ZERO, reply: Arc::from(&*command) }
             }
             _ => continue,
         };
@@ -72,9 +74,21 @@ impl TestConnection {
         network: NetworkConfig,
         config: ServiceConfig,
     ) -> TestConnection {
+        let limits = ServiceLimits::new(&config);
+        TestConnection::open_within(handle, rights, network, config, &limits).await
+    }
+
+    /// Opens such a connection, whose requests count against `limits`.
+    async fn open_within(
+        handle: Handle,
+        rights: Rights,
+        network: NetworkConfig,
+        config: ServiceConfig,
+        limits: &ServiceLimits,
+    ) -> TestConnection {
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
-        let limits = ServiceLimits::new(&config).of(&origin(1));
+        let limits = limits.of(&origin(1));
         let from = ([127, 0, 0, 1], 1).into();
         let caller = Caller { origin: origin(1), from, rights };
         let executor = Executor { handle, forwarder: None };
@@ -278,7 +292,8 @@ async fn unread_replies_are_bounded() {
         .iter()
         .filter(|(_, reply)| *reply == ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded));
     assert_eq!(rejected.count(), 6);
-    assert!(matches!(replies[10].1, ReplyBody::Replied { .. }), "a proposal always has its reply");
+    let proposed = &replies[10].1;
+    assert!(matches!(proposed, ReplyBody::Replied { .. }), "a short reply is always sent");
     connection.send(11, read()).await;
     assert!(
         matches!(connection.receive().await, (11, ReplyBody::Answered { .. })),
@@ -313,6 +328,49 @@ fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators()
         drop((held, others));
         assert!(first.acquire(bytes).is_some(), "the limits are free again");
     }
+}
+
+#[test]
+fn long_replies_to_proposals_are_bounded() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_kib_max: 8 << 10,
+        requests_kib_per_origin_max: 4 << 10,
+        ..ServiceConfig::default()
+    });
+    let of = |last| limits.of(&origin(last));
+    let reply =
+        |bytes: usize| ReplyBody::Replied { id: EntryId::ZERO, reply: Arc::from(vec![7; bytes]) };
+    let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(0)).collect();
+    let replied = held.iter_mut().map(|permits| match permits.exchange_for_reply(reply(MIB)) {
+        ReplyBody::Replied { .. } => true,
+        ReplyBody::Unknown => false,
+        other => panic!("{other:?}"),
+    });
+    let replied: Vec<bool> = replied.collect();
+    assert_eq!(replied, [[true; 4].as_slice(), &[false; 6]].concat());
+    assert_eq!(held[9].exchange_for_reply(reply(1 << 10)), reply(1 << 10), "it is short");
+    let mut other = of(2).acquire(0).expect("another client has room");
+    assert!(other.exchange_for_reply(reply(MIB)) == reply(MIB));
+    drop(held);
+    let mut next = of(1).acquire(0).expect("the limits are free again");
+    assert!(next.exchange_for_reply(reply(MIB)) == reply(MIB));
+}
+
+#[tokio::test]
+async fn a_request_holds_its_permits_after_its_connection() {
+    let (handle, mut requests) = Handle::for_test();
+    let rights = Rights { principal: None, forwards: false };
+    let config = ServiceConfig { requests_per_origin_max: 1, ..ServiceConfig::default() };
+    let (network, limits) = (NetworkConfig::default(), ServiceLimits::new(&config));
+    let connection = TestConnection::open_within(handle, rights, network, config, &limits);
+    let mut connection = connection.await;
+    connection.send(1, propose(1)).await;
+    let request = requests.recv().await.expect("the connection passes the request on");
+    drop(connection.stream);
+    let _ = connection.served.await.expect("no panic");
+    assert!(limits.of(&origin(1)).acquire(1).is_none(), "the node still has the request");
+    drop(request);
+    assert!(limits.of(&origin(1)).acquire(1).is_some());
 }
 
 #[tokio::test(start_paused = true)]
