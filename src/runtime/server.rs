@@ -301,7 +301,7 @@ where
         self
     }
 
-    /// Runs the node, and polls the future that `serve` returns until the node stops.
+    /// Runs the node, and beside it the future that `serve` returns, until the node stops.
     fn run<L>(
         self,
         inbound: Inbound,
@@ -350,20 +350,37 @@ where
         let service = Service::new(cluster, node, config.network, config.service, executor);
         let serve = serve(handle.clone(), service.clone());
         let (stopped_sender, stopped) = watch::channel(None);
+        let (running, ended) = oneshot::channel();
+        // The listener has a task of its own, because a driver that always has work uses up the
+        // share that its task has of the runtime.
+        let mut listener = Tasks::default();
+        listener.spawn(accept_until(ended, serve));
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
-            let mut serve = std::pin::pin!(serve);
-            let (end, mut lanes) = tokio::select! {
-                biased;
-                stopped = driver.run() => stopped,
-                never = &mut serve => match never {},
-            };
+            let (end, mut lanes) = driver.run().await;
+            drop(running);
             service.drain().await;
             // The directory is unlocked once every lane has dropped its disk handle.
             while lanes.recv().await.is_some() {}
+            // The address is free again once the listener is dropped.
+            listener.end().await;
             let _ = stopped_sender.send(Some(end));
         });
         Ok(Server { handle, address, stopped, _tasks: tasks })
+    }
+}
+
+/// Accepts connections until the driver has ended. The accepted ones are served until the task is
+/// aborted.
+async fn accept_until(
+    ended: oneshot::Receiver<Infallible>,
+    serve: impl Future<Output = Infallible>,
+) {
+    let mut serve = std::pin::pin!(serve);
+    tokio::select! {
+        biased;
+        _ = ended => future::pending().await,
+        never = &mut serve => match never {},
     }
 }
 

@@ -18,6 +18,14 @@ impl Tasks {
         }
         self.0.push(tokio::spawn(task.in_current_span()));
     }
+
+    /// Aborts the tasks, and waits until they are dropped.
+    pub(super) async fn end(mut self) {
+        for task in self.0.drain(..) {
+            task.abort();
+            let _ = task.await;
+        }
+    }
 }
 
 impl Drop for Tasks {

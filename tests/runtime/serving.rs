@@ -1,9 +1,14 @@
 //! The requests of a program to the nodes of a running cluster.
 
+use std::io::{self, Read};
+use std::time::Duration;
+
+use quorate::machine::StateMachine;
 use quorate::raft::RejectReason;
 use quorate::runtime::{RequestError, Server};
-use quorate::types::{Address, Change, NodeId, ReadLevel};
+use quorate::types::{Address, Change, Index, NodeId, ReadLevel};
 
+use crate::clients::client_of;
 use crate::cluster::{Cluster, Lines, eventually};
 
 #[tokio::test]
@@ -84,4 +89,44 @@ async fn a_node_joins_and_another_leaves() {
     cluster.handle(leader).change_membership(change).await.expect("the change is committed");
     let members = cluster.handle(leader).membership();
     assert!(!members.borrow().is_member(leaves));
+}
+
+/// A state machine whose queries take a while.
+#[derive(Debug)]
+struct Slow;
+
+impl StateMachine for Slow {
+    fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        std::thread::sleep(Duration::from_micros(100));
+        Vec::new()
+    }
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(io::empty())
+    }
+    fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_always_has_work_accepts_connections() {
+    let mut cluster = Cluster::unstarted(1);
+    let mut config = cluster.config(NodeId(1));
+    config.inline_machine = true;
+    let server = Server::start(config, Slow).await.expect("the directory is new");
+    cluster.servers.insert(NodeId(1), server);
+    cluster.leader().await;
+    let callers: Vec<_> = (0..600)
+        .map(|_| {
+            let handle = cluster.handle(NodeId(1));
+            tokio::spawn(async move { while handle.read(ReadLevel::Local, b"").await.is_ok() {} })
+        })
+        .collect();
+    let client = client_of(&cluster, [1]);
+    let answered = client.read(ReadLevel::Local, b"").await;
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+    answered.expect("a connection is accepted");
 }
