@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::{info, info_span, warn};
 
 use crate::machine::StateMachine;
@@ -347,7 +347,9 @@ where
         let (driver, handle) = Driver::new(parts, registry);
         let executor = Executor { handle: handle.clone(), forwarder: Some(forwarder) };
         let Handshake { cluster, node, .. } = handshake;
-        let service = Service::new(cluster, node, config.network, config.service, executor);
+        let command_bytes_max = config.replica.raft.command_bytes_max;
+        let (network, limits) = (config.network, config.service);
+        let service = Service::new(cluster, node, network, limits, command_bytes_max, executor);
         let serve = serve(handle.clone(), service.clone());
         let (stopped_sender, stopped) = watch::channel(None);
         let (running, ended) = oneshot::channel();

@@ -24,6 +24,12 @@ pub enum Frame {
     ClientHello(ClientHello),
     /// A request from a client.
     Request(ClientRequest),
+    /// A request from a client that is longer than [`FrameReader::limit_requests`] permits. Only
+    /// its number is kept.
+    LongRequest {
+        /// The number of the request, which its reply repeats.
+        number: u64,
+    },
     /// A reply to a client.
     Reply(ClientReply),
 }
@@ -42,6 +48,10 @@ pub struct FrameReader {
     offset: u64,
     /// The kind of the hello, once it was read.
     greeted: Option<Kind>,
+    /// The maximum length of a request that is kept; none if only that of its kind applies.
+    request_bytes_max: Option<usize>,
+    /// The bytes of a longer request that have arrived, and their CRC-32C.
+    dropped: Option<(usize, u32)>,
     failed: Option<WireError>,
 }
 
@@ -50,6 +60,12 @@ impl FrameReader {
     #[must_use]
     pub fn new() -> FrameReader {
         FrameReader::default()
+    }
+
+    /// Sets the maximum length of a request, its frame header excluded. A longer one, up to the
+    /// maximum of its kind, takes no memory and is returned as [`Frame::LongRequest`].
+    pub fn limit_requests(&mut self, bytes_max: usize) {
+        self.request_bytes_max = Some(bytes_max);
     }
 
     /// Takes bytes from the front of `bytes` until a frame is complete, and returns it. Returns
@@ -108,6 +124,10 @@ impl FrameReader {
                 *self.header.insert(header)
             }
         };
+        let is_limited = header.kind == Kind::Request;
+        if is_limited && self.request_bytes_max.is_some_and(|max| header.length > max) {
+            return self.drop_request(header, bytes);
+        }
         if !self.take(bytes, header.frame_bytes()) {
             return Ok(None);
         }
@@ -134,6 +154,36 @@ impl FrameReader {
         Ok(Some(frame))
     }
 
+    /// Takes the bytes of a request that is too long, and keeps only its number, which comes first.
+    fn drop_request(
+        &mut self,
+        header: Header,
+        bytes: &mut &[u8],
+    ) -> Result<Option<Frame>, FrameError> {
+        const NUMBER_BYTES: usize = size_of::<u64>();
+        let kept = header.length.min(NUMBER_BYTES);
+        if !self.take(bytes, FRAME_HEADER_BYTES + kept) {
+            return Ok(None);
+        }
+        let number = &self.arrived[FRAME_HEADER_BYTES..];
+        let (arrived, checksum) = self.dropped.unwrap_or((kept, crc32c::crc32c(number)));
+        let (taken, left) = bytes.split_at((header.length - arrived).min(bytes.len()));
+        *bytes = left;
+        let (arrived, found) = (arrived + taken.len(), crc32c::crc32c_append(checksum, taken));
+        self.dropped = Some((arrived, found));
+        if arrived < header.length {
+            return Ok(None);
+        }
+        if found != header.checksum {
+            return Err(FrameError::BodyChecksum { claimed: header.checksum, found });
+        }
+        let number = number.first_chunk::<NUMBER_BYTES>().copied().unwrap_or_default();
+        self.offset += header.frame_bytes() as u64;
+        (self.header, self.dropped) = (None, None);
+        self.arrived.clear();
+        Ok(Some(Frame::LongRequest { number: u64::from_le_bytes(number) }))
+    }
+
     /// Takes bytes until `needed` bytes of the frame have arrived. Returns false if more are
     /// missing.
     fn take(&mut self, bytes: &mut &[u8], needed: usize) -> bool {
@@ -157,9 +207,10 @@ impl FrameReader {
 mod tests {
     use super::*;
     use crate::types::{
-        Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, Term,
+        Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, ReadLevel,
+        Term,
     };
-    use crate::wire::{Versions, encode, encode_keepalive};
+    use crate::wire::{RequestBody, Versions, encode, encode_keepalive};
 
     const HELLO: Hello = Hello {
         versions: Versions::SUPPORTED,
@@ -234,6 +285,44 @@ mod tests {
         assert_eq!(reader.incomplete_frame_bytes(), None);
         assert_eq!(reader.read(&mut &frame[..1]), Ok(None));
         assert_eq!(reader.incomplete_frame_bytes(), Some(FRAME_HEADER_BYTES));
+    }
+
+    #[test]
+    fn a_request_over_the_limit_takes_no_memory_and_keeps_its_number() {
+        let request = |number, bytes| {
+            let (level, query) = (ReadLevel::Local, vec![7; bytes]);
+            ClientRequest { number, body: RequestBody::Read { level, query } }
+        };
+        let (cluster, versions) = (5, Versions::SUPPORTED);
+        let mut bytes = Vec::new();
+        ClientHello { versions, cluster, node: None, full: false }.encode(&mut bytes);
+        for (number, size) in [(1, 10), (2, 3 << 20), (3, 10)] {
+            request(number, size).encode(&mut bytes).expect("it fits in a frame");
+        }
+        for piece in [1000, bytes.len()] {
+            let (mut reader, mut frames) = (FrameReader::new(), Vec::new());
+            reader.limit_requests(1 << 10);
+            for mut bytes in bytes.chunks(piece) {
+                while let Some(frame) = reader.read(&mut bytes).expect("the frames are valid") {
+                    frames.push(frame);
+                }
+                assert!(reader.memory_bytes() <= 2 * STEP_BYTES);
+            }
+            let [first, last] = [1, 3].map(|number| Frame::Request(request(number, 10)));
+            assert_eq!(frames[1..], [first, Frame::LongRequest { number: 2 }, last]);
+            assert_eq!(reader.consumed_bytes(), bytes.len() as u64);
+        }
+        let damaged = bytes.len() - (1 << 20);
+        bytes[damaged] ^= 1;
+        let (mut reader, mut rest) = (FrameReader::new(), &bytes[..]);
+        reader.limit_requests(1 << 10);
+        let error = loop {
+            match reader.read(&mut rest) {
+                Ok(frame) => assert!(frame.is_some(), "the damage is found"),
+                Err(error) => break error.error,
+            }
+        };
+        assert!(matches!(error, FrameError::BodyChecksum { .. }), "{error:?}");
     }
 
     #[test]

@@ -211,17 +211,18 @@ async fn without_certificates_a_forwarded_name_proves_nothing() {
     assert!(matches!(reply, ReplyBody::Replied { .. }), "{reply:?}");
 }
 
-/// A state machine that replies to each command with as many zeros as it says.
+/// A state machine that replies to each command and query with as many zeros as it says.
 #[derive(Debug)]
-struct Large;
+pub(crate) struct Large;
 
 impl StateMachine for Large {
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
         let length = String::from_utf8_lossy(command).parse().unwrap_or_default();
         vec![0; length]
     }
-    fn query(&self, _: &[u8]) -> Vec<u8> {
-        Vec::new()
+    fn query(&self, query: &[u8]) -> Vec<u8> {
+        let length = String::from_utf8_lossy(query).parse().unwrap_or_default();
+        vec![0; length]
     }
     fn snapshot(&self) -> Box<dyn Read + Send> {
         Box::new(io::empty())

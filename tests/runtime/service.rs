@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use quorate::machine::Request;
 use quorate::runtime::{ConnectionRejectReason, Server, ServerConfig};
-use quorate::types::{Acknowledge, Address, Change, Command, NodeId, ReadLevel};
+use quorate::types::{Acknowledge, Address, Change, Command, NodeId, ReadLevel, RejectReason};
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, Frame, FrameReader, ReplyBody, RequestBody,
     ServiceRejectReason, Versions,
@@ -13,6 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::clients::{client_of, text};
 use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
+use crate::hostile_clients::Large;
 
 /// A raw client connection.
 struct TestClient {
@@ -397,4 +399,58 @@ async fn replies_arrive_although_the_connection_is_idle() {
     }
     client.read_unread_reply().await;
     client.expect_end().await;
+}
+
+#[tokio::test]
+async fn long_replies_to_one_client_take_bounded_memory() {
+    const REQUESTS: u64 = 400;
+    const BYTES: usize = 64 << 10;
+    let mut cluster = Cluster::unstarted(1);
+    let mut config = cluster.config(NodeId(1));
+    config.inline_machine = true;
+    config.service.requests_kib_per_origin_max = 512;
+    let server = Server::start(config, Large).await.expect("the directory is new");
+    cluster.servers.insert(NodeId(1), server);
+    cluster.leader().await;
+    let length = BYTES.to_string();
+    let propose = RequestBody::Propose {
+        acknowledge: Acknowledge::Quorum,
+        command: Request::Plain(length.as_bytes()).encode(),
+    };
+    let read = RequestBody::Read { level: ReadLevel::Local, query: length.into_bytes() };
+    for (body, dropped) in [
+        (propose, ReplyBody::Unknown),
+        (read, ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded)),
+    ] {
+        let mut client = TestClient::with_small_buffer(&cluster, NodeId(1)).await;
+        for number in 0..REQUESTS {
+            client.send(number, body.clone()).await;
+        }
+        let (mut long, mut short) = (0, 0);
+        while long + short < REQUESTS {
+            match client.receive().await.body {
+                ReplyBody::Replied { reply, .. } if reply.len() == BYTES => long += 1,
+                ReplyBody::Answered { answer, .. } if answer.len() == BYTES => long += 1,
+                other => {
+                    assert_eq!(other, dropped);
+                    short += 1;
+                }
+            }
+        }
+        assert!(long >= 8 && short > 0, "{long} long replies, {short} dropped ones");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_ends_no_connection() {
+    let cluster = Cluster::start(1).await;
+    let mut client = TestClient::open_with_handshake(&cluster, NodeId(1)).await;
+    let (level, query) = (ReadLevel::Local, vec![7; 3 << 20]);
+    client.send(1, RequestBody::Read { level, query }).await;
+    client.send(2, read(ReadLevel::Local)).await;
+    let reason = RejectReason::TooLarge;
+    let rejected = ReplyBody::Rejected { reason, leader: None };
+    assert_eq!(client.receive().await, ClientReply { number: 1, body: rejected });
+    let reply = client.receive().await;
+    assert!(matches!(reply, ClientReply { number: 2, body: ReplyBody::Answered { .. } }));
 }

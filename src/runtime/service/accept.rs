@@ -23,6 +23,12 @@ use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{ClientHello, Versions};
 
+/// The most bytes of a query, or of another request that proposes nothing, unless commands may be
+/// longer.
+const QUERY_BYTES_MAX: usize = 1 << 20;
+/// The most bytes that a request has beside its command or query.
+const REQUEST_OVERHEAD_BYTES: usize = 1 << 10;
+
 /// The service of a node to clients. Clones share its limits.
 #[derive(Clone)]
 pub(in crate::runtime) struct Service {
@@ -35,6 +41,8 @@ pub(in crate::runtime) struct Service {
     open: Arc<Semaphore>,
     open_max: u32,
     limits: ServiceLimits,
+    /// The maximum length of a request.
+    request_bytes_max: usize,
     closing: Arc<watch::Sender<bool>>,
 }
 
@@ -51,6 +59,7 @@ impl Service {
         node: NodeId,
         network: NetworkConfig,
         config: ServiceConfig,
+        command_bytes_max: usize,
         mut executor: Executor,
     ) -> Service {
         executor.forwarder = executor.forwarder.filter(|_| config.forwards);
@@ -59,7 +68,20 @@ impl Service {
         let open = Arc::new(Semaphore::new(open_max as usize));
         let limits = ServiceLimits::new(&config);
         let closing = Arc::new(watch::Sender::new(false));
-        Service { cluster, node, network, config, executor, open, open_max, limits, closing }
+        let request_bytes_max =
+            command_bytes_max.max(QUERY_BYTES_MAX).saturating_add(REQUEST_OVERHEAD_BYTES);
+        Service {
+            cluster,
+            node,
+            network,
+            config,
+            executor,
+            open,
+            open_max,
+            limits,
+            request_bytes_max,
+            closing,
+        }
     }
 
     /// Replies to the hello of a client, and accepts it unless it is invalid or the limit
@@ -117,8 +139,9 @@ impl Service {
         &self,
         client: AcceptedClient,
         stream: Stream,
-        frames: ConnectionReader,
+        mut frames: ConnectionReader,
     ) -> io::Result<()> {
+        frames.limit_requests(self.request_bytes_max);
         // A forwarded proposal is not forwarded again, because that would allow loops.
         let mut executor = self.executor.clone();
         executor.forwarder = executor.forwarder.filter(|_| !client.caller.rights.forwards);

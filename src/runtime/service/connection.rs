@@ -13,17 +13,16 @@ use crate::runtime::audit::Order;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::moving_deadline::MovingDeadline;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
-use crate::runtime::request::{DriverRequest, NodeRequest, Operation, QueuedReply};
+use crate::runtime::request::{DriverRequest, Effect, NodeRequest, Operation, QueuedReply};
 use crate::runtime::request_limits::{ClientLimits, LimitPermits};
 use crate::runtime::service::pending::{PendingRequest, PendingRequests};
-use crate::runtime::service::requests::{
-    Caller, Executor, leader_to_forward_to, too_large_reply,
-};
+use crate::runtime::service::requests::{Caller, Executor, leader_to_forward_to, too_large_reply};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, clear_batch, write_all_within,
 };
 use crate::runtime::transport::link::Stream;
+use crate::types::RejectReason;
 use crate::wire::{
     ClientReply, ClientRequest, Frame, ReplyBody, ServiceRejectReason, encode_keepalive,
 };
@@ -125,6 +124,18 @@ impl Connection {
                     requested = true;
                     self.start_request(request, slot).await;
                 }
+                Frame::LongRequest { number } => {
+                    requested = true;
+                    slot.forget();
+                    let pending = PendingRequest {
+                        number,
+                        effect: Effect::Read,
+                        order: None,
+                        forwarded: None,
+                    };
+                    let reason = RejectReason::TooLarge;
+                    self.reject(pending, ReplyBody::Rejected { reason, leader: None });
+                }
                 Frame::Keepalive => {
                     let received_at = Instant::now();
                     if std::mem::take(&mut requested) {
@@ -164,11 +175,7 @@ impl Connection {
             Err(reason) => {
                 let rejected = ReplyBody::ServiceRejected(reason);
                 self.log_refused(order, &rejected);
-                let slot = self.pending().insert(pending);
-                let reply = QueuedReply { slot, reply: Some(rejected), permits: None };
-                // The receiver is the other half of this connection.
-                drop(self.replies.send(reply));
-                return;
+                return self.reject(pending, rejected);
             }
         };
         pending.order = order.map(Box::new);
@@ -177,6 +184,14 @@ impl Connection {
         let request = NodeRequest::queued(body, metric, slot, permits, self.replies.clone());
         // A node that has stopped drops the request, which is then replied to without it.
         drop(self.executor.handle.requests.send(DriverRequest::Execute(request)).await);
+    }
+
+    /// Replies to a request that does not reach the node.
+    fn reject(&self, pending: PendingRequest, rejected: ReplyBody) {
+        let slot = self.pending().insert(pending);
+        let reply = QueuedReply { slot, reply: Some(rejected), permits: None };
+        // The receiver is the other half of this connection.
+        drop(self.replies.send(reply));
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingRequests> {

@@ -184,6 +184,11 @@ impl ConnectionReader {
         }
     }
 
+    /// Sets the maximum length of a request whose content is kept.
+    pub(in crate::runtime) fn limit_requests(&mut self, bytes_max: usize) {
+        self.frames.limit_requests(bytes_max);
+    }
+
     /// Returns the number of bytes of all frames that were returned, headers included.
     pub(in crate::runtime) fn read_bytes(&self) -> u64 {
         self.frames.consumed_bytes()

@@ -80,7 +80,8 @@ async fn a_full_bulk_queue_delays_neither_keepalives_nor_urgent_packets() {
     let (bulk, mut bulk_queue) = mpsc::channel(1);
     let (cluster, node) = (ClusterId(7), NodeId(1));
     let executor = Executor { handle: handle.clone(), forwarder: None };
-    let service = Service::new(cluster, node, config.clone(), ServiceConfig::default(), executor);
+    let (network, limits) = (config.clone(), ServiceConfig::default());
+    let service = Service::new(cluster, node, network, limits, 1 << 20, executor);
     let handshake = Handshake { cluster, origin: None, node, incarnation: Incarnation(1) };
     let queues = InboundQueues { urgent, bulk };
     let (config, files_reserved) = (NetworkConfig::default(), 0);
