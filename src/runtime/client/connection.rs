@@ -97,10 +97,16 @@ impl Connection {
     pub(super) async fn send(&self, body: RequestBody, sent: &SentFlag) -> ReplyResult {
         let (sender, receiver) = oneshot::channel();
         let closed = || ConnectionError::Unreachable("the connection is closed".to_owned());
-        let sent = sent.clone();
-        self.0.send(OutgoingRequest { body, sent, reply: sender }).await.map_err(|_| closed())?;
-        let no_task = |_| Err(ConnectionError::Lost("the connection task has ended".to_owned()));
-        receiver.await.unwrap_or_else(no_task)
+        let request = OutgoingRequest { body, sent: sent.clone(), reply: sender };
+        self.0.send(request).await.map_err(|_| closed())?;
+        let ended = |_| Err(ConnectionError::Lost("the connection has ended".to_owned()));
+        match receiver.await.unwrap_or_else(ended) {
+            // The connection ended before it came to the request.
+            Err(ConnectionError::Lost(error)) if sent.withdraw() => {
+                Err(ConnectionError::Unreachable(error))
+            }
+            result => result,
+        }
     }
 }
 
