@@ -75,10 +75,10 @@ impl ConnectionPool {
         &self.dialer.config
     }
 
-    /// Returns the cluster of the configuration; if that names none, the first one met, if any.
+    /// Returns the cluster of the configuration; if that names none, the one met, if any.
     pub(super) fn cluster(&self) -> Option<ClusterId> {
         match self.config().cluster {
-            ANY_UNNAMED_CLUSTER => self.dialer.met.get().copied(),
+            ANY_UNNAMED_CLUSTER => *lock(&self.dialer.met),
             named => Some(named),
         }
     }

@@ -57,8 +57,9 @@ pub(super) struct Dialer {
     pub(super) nodes: Arc<Mutex<Nodes>>,
     /// The node that must be at the other end; none if any node may be.
     pub(super) node: Option<NodeId>,
-    /// The cluster of the first node that replied, if the configuration names no cluster.
-    pub(super) met: Arc<OnceLock<ClusterId>>,
+    /// The cluster met, if the configuration names none: the first one without a name, to which the
+    /// client keeps, or before that the last one with a name.
+    pub(super) met: Arc<Mutex<Option<ClusterId>>>,
 }
 
 /// Records whether a request was sent or withdrawn, whichever happened first.
@@ -182,12 +183,15 @@ impl Dialer {
         }
     }
 
-    /// Returns the cluster of the configuration; if that names none, the first one met.
+    /// Returns the cluster of the configuration; if that names none, the first one met that has no
+    /// name.
     fn expected_cluster(&self, reply: &ClientHello) -> io::Result<ClusterId> {
         if self.config.cluster != ANY_UNNAMED_CLUSTER {
             return Ok(self.config.cluster);
         }
-        let met = *self.met.get_or_init(|| ClusterId(reply.cluster));
+        let mut met = lock(&self.met);
+        let kept = met.filter(|met| is_unnamed_cluster(*met));
+        let met = *met.insert(kept.unwrap_or(ClusterId(reply.cluster)));
         match is_unnamed_cluster(met) {
             true => Ok(met),
             false => {
@@ -339,10 +343,13 @@ fn protocol_error(message: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::sleep;
 
     use super::*;
+    use crate::runtime::unnamed_cluster::unnamed_cluster;
     use crate::types::{Freshness, Index, ReadLevel};
     use crate::wire::ClientReply;
 
@@ -479,6 +486,50 @@ mod tests {
         };
         pending.encode(request, &mut bytes);
         assert!(!sent.withdraw() && !bytes.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_behind_a_write_that_fails_was_not_sent() {
+        let TestConnection { connection, stream, .. } = TestConnection::open().await;
+        let send = |bytes| {
+            let (client, query) = (connection.clone(), vec![7; bytes]);
+            let body = RequestBody::Read { level: ReadLevel::Local, query };
+            tokio::spawn(async move { client.send(body, &SentFlag::default()).await })
+        };
+        // Nothing is read, so the write of the first request does not end.
+        let results = [send(MIB), send(1)];
+        sleep(Duration::from_millis(1)).await;
+        drop(stream);
+        let [first, second] = results;
+        let first = first.await.expect("no panic").expect_err("the connection is lost");
+        assert!(matches!(first, ConnectionError::Lost(_)), "{first:?}");
+        let second = second.await.expect("no panic").expect_err("the connection is lost");
+        assert!(matches!(second, ConnectionError::Unreachable(_)), "{second:?}");
+    }
+
+    #[test]
+    fn a_client_that_names_no_cluster_keeps_to_the_first_one_without_a_name() {
+        let config = ClientConfig::new(ANY_UNNAMED_CLUSTER, ["127.0.0.1:1"]);
+        let dialer = Dialer {
+            nodes: Arc::new(Mutex::new(Nodes::new(config.addresses.clone(), 0))),
+            config: Arc::new(config),
+            security: Security::Plaintext { beyond_loopback: false },
+            node: None,
+            met: Arc::default(),
+        };
+        let expected = |cluster: ClusterId| {
+            let (versions, cluster) = (Versions::SUPPORTED, cluster.0);
+            let reply = ClientHello { versions, cluster, node: None, full: false };
+            dialer.expected_cluster(&reply).ok()
+        };
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let unnamed = |id| unnamed_cluster([(NodeId(id), address)]);
+        assert_eq!(expected(ClusterId(7)), None, "it has a name");
+        assert_eq!(*lock(&dialer.met), Some(ClusterId(7)));
+        assert_eq!(expected(unnamed(1)), Some(unnamed(1)));
+        assert_eq!(expected(unnamed(2)), Some(unnamed(1)), "the client keeps to the first one");
+        assert_eq!(expected(ClusterId(7)), Some(unnamed(1)));
+        assert_eq!(*lock(&dialer.met), Some(unnamed(1)));
     }
 
     #[tokio::test(start_paused = true)]
