@@ -72,7 +72,10 @@ impl ClientFlags {
         let runtime = runtime.map_err(|error| {
             CommandError::invalid_input(format!("cannot start the client: {error}"))
         })?;
-        runtime.block_on(async { work(self.client()?).await })
+        let done = runtime.block_on(async { work(self.client()?).await });
+        // The lookup of a host name may outlast every timeout, and is not waited for.
+        runtime.shutdown_background();
+        done
     }
 }
 

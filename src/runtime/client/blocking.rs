@@ -208,6 +208,8 @@ impl Thread {
         let run = move || {
             // The receive ends when the last client drops the sender.
             let _ = runtime.block_on(stopped);
+            // The lookup of a host name may outlast every timeout, and is not waited for.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("quorate-client".to_owned()).spawn(run)?;
         Ok(Thread { handle, stop: Some(stop), thread: Some(thread) })
@@ -232,5 +234,27 @@ impl Drop for Thread {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "blocking {:?}", self.inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn the_last_client_does_not_wait_for_the_lookup_of_a_host_name() {
+        let thread = Thread::start().expect("a thread can be started");
+        let (release, gate) = mpsc::channel::<()>();
+        thread.handle.spawn_blocking(move || gate.recv());
+        let (dropped_sender, dropped) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(thread);
+            dropped_sender.send(()).expect("the test waits");
+        });
+        let timeout = Duration::from_secs(60);
+        dropped.recv_timeout(timeout).expect("only the connections are waited for");
+        release.send(()).expect("the lookup is still waiting");
     }
 }
