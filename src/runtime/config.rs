@@ -181,7 +181,29 @@ impl Default for ServiceConfig {
     }
 }
 
+impl NetworkConfig {
+    fn durations(&self) -> [(&'static str, Duration); 7] {
+        [
+            ("handshake_timeout", self.handshake_timeout),
+            ("keepalive_interval", self.keepalive_interval),
+            ("keepalive_timeout", self.keepalive_timeout),
+            ("frame_timeout", self.frame_timeout),
+            ("idle_max", self.idle_max),
+            ("retry_min", self.retry_min),
+            ("retry_max", self.retry_max),
+        ]
+    }
+}
+
 impl ServiceConfig {
+    fn durations(&self) -> [(&'static str, Duration); 3] {
+        [
+            ("service.stall_max", self.stall_max),
+            ("service.idle_max", self.idle_max),
+            ("service.drain_max", self.drain_max),
+        ]
+    }
+
     /// Returns the name of a limit that is zero, if there is one.
     fn zero(&self) -> Option<&'static str> {
         let counts = [
@@ -328,13 +350,10 @@ impl ServerConfig {
             return Err(ServerConfigError::FixedElectionTimeout(raft.election_timeout_max));
         }
         let network = &self.network;
-        let durations = [
-            ("handshake_timeout", network.handshake_timeout),
-            ("keepalive_interval", network.keepalive_interval),
-            ("frame_timeout", network.frame_timeout),
-            ("idle_max", network.idle_max),
-            ("retry_min", network.retry_min),
-        ];
+        let durations = network.durations();
+        if let Some(field) = too_long(durations.into_iter().chain(self.service.durations())) {
+            return Err(ServerConfigError::TooLong(field));
+        }
         if let Some((field, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return Err(ServerConfigError::Zero(field));
         }
@@ -361,6 +380,15 @@ impl ServerConfig {
         }
         Ok(())
     }
+}
+
+/// Returns the name of a duration of more than a year, if there is one. The end of such a time might
+/// be beyond the clock.
+pub(super) fn too_long(
+    durations: impl IntoIterator<Item = (&'static str, Duration)>,
+) -> Option<&'static str> {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+    durations.into_iter().find(|(_, duration)| *duration > YEAR).map(|(field, _)| field)
 }
 
 fn to_address(address: SocketAddr) -> Address {
@@ -393,10 +421,46 @@ pub enum ServerConfigError {
     /// The named field is zero, although it must be positive.
     #[error("{0} is zero: it must be positive")]
     Zero(&'static str),
+    /// The named field is longer than a year.
+    #[error("{0} is longer than a year: lower it")]
+    TooLong(&'static str),
     /// `keepalive_timeout` is less than two keepalive intervals.
     #[error("keepalive_timeout must be at least twice keepalive_interval")]
     KeepaliveTimeoutTooShort,
     /// `retry_max` is less than `retry_min`.
     #[error("retry_max must be at least retry_min")]
     RetryMaxBelowMin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new() -> ServerConfig {
+        let members = [(NodeId(1), ([127, 0, 0, 1], 1).into())];
+        ServerConfig::new("directory", ClusterId(7), NodeId(1), members).expect("it is listed")
+    }
+
+    #[test]
+    fn a_duration_longer_than_a_year_is_rejected() {
+        assert_eq!(new().check(), Ok(()));
+        let changes: [fn(&mut ServerConfig); 10] = [
+            |config| config.network.handshake_timeout = Duration::MAX,
+            |config| config.network.keepalive_interval = Duration::MAX,
+            |config| config.network.keepalive_timeout = Duration::MAX,
+            |config| config.network.frame_timeout = Duration::MAX,
+            |config| config.network.idle_max = Duration::MAX,
+            |config| config.network.retry_min = Duration::MAX,
+            |config| config.network.retry_max = Duration::MAX,
+            |config| config.service.stall_max = Duration::MAX,
+            |config| config.service.idle_max = Duration::MAX,
+            |config| config.service.drain_max = Duration::MAX,
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut config = new();
+            change(&mut config);
+            let result = config.check();
+            assert!(matches!(result, Err(ServerConfigError::TooLong(_))), "{number}: {result:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::machine::SessionLimits;
-use crate::runtime::config::ServerConfig;
+use crate::runtime::config::{ServerConfig, too_long};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsConfig, TlsError};
 use crate::runtime::transport::link::Security;
@@ -131,6 +131,12 @@ impl ClientConfig {
         if let Some((field, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return Err(ClientConfigError::Zero(field));
         }
+        let more = [("keepalive_timeout", self.keepalive_timeout), ("retry_max", self.retry_max)];
+        // A call with a longer deadline ends after a year.
+        let bounded = durations.into_iter().filter(|(field, _)| *field != "deadline");
+        if let Some(field) = too_long(bounded.chain(more)) {
+            return Err(ClientConfigError::TooLong(field));
+        }
         if self.requests_max == 0 {
             return Err(ClientConfigError::Zero("requests_max"));
         }
@@ -195,10 +201,40 @@ pub enum ClientConfigError {
     /// The named field is zero, although it must be positive.
     #[error("{0} is zero: it must be positive")]
     Zero(&'static str),
+    /// The named field is longer than a year.
+    #[error("{0} is longer than a year: lower it")]
+    TooLong(&'static str),
     /// `keepalive_timeout` is less than two keepalive intervals.
     #[error("keepalive_timeout must be at least twice keepalive_interval")]
     KeepaliveTimeoutTooShort,
     /// `retry_max` is less than `retry_min`.
     #[error("retry_max must be at least retry_min")]
     RetryMaxBelowMin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_deadline_may_be_longer_than_a_year() {
+        let changes: [fn(&mut ClientConfig); 7] = [
+            |config| config.attempt_max = Duration::MAX,
+            |config| config.connect_timeout = Duration::MAX,
+            |config| config.keepalive_interval = Duration::MAX,
+            |config| config.keepalive_timeout = Duration::MAX,
+            |config| config.idle_max = Duration::MAX,
+            |config| config.retry_min = Duration::MAX,
+            |config| config.retry_max = Duration::MAX,
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+            change(&mut config);
+            let result = config.check();
+            assert!(matches!(result, Err(ClientConfigError::TooLong(_))), "{number}: {result:?}");
+        }
+        let mut config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+        config.deadline = Duration::MAX;
+        assert_eq!(config.check(), Ok(()));
+    }
 }
