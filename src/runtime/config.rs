@@ -104,8 +104,9 @@ pub struct NetworkConfig {
     /// proposals. Clients cannot take these places. Only certificates prove a role.
     pub connections_reserved: usize,
     /// The most open inbound connections of one origin: the principal that a certificate names; of
-    /// connections without certificate one IPv4 address, or one IPv6 /64 prefix. Further
-    /// connections are rejected.
+    /// connections without certificate one IPv4 address, or one IPv6 /64 prefix. Those of other
+    /// nodes, of clients, and of administrators are counted separately. Further connections are
+    /// rejected.
     pub connections_per_origin_max: usize,
 }
 

@@ -114,16 +114,6 @@ impl ConnectionRegistry {
         let full = |message: fmt::Arguments<'_>| {
             Err(reject(ConnectionRejectReason::TooManyConnections, message))
         };
-        let same_kind = open.open.values().filter(|connection| {
-            connection.node.is_some() == node.is_some() && connection.reserved == reserved
-        });
-        if same_kind.count() >= max {
-            return full(format_args!("{field} ({max}) is reached"));
-        }
-        let max = self.connections_per_origin_max;
-        if open.open.values().filter(|connection| connection.origin == *origin).count() >= max {
-            return full(format_args!("connections_per_origin_max ({max}) is reached by {origin}"));
-        }
         if node.is_some() {
             let mut own = open.open.iter().filter(|(_, connection)| connection.node == node);
             let oldest = own.next().map(|(number, _)| *number);
@@ -132,6 +122,18 @@ impl ConnectionRegistry {
             {
                 open.open.remove(&oldest);
             }
+        }
+        let same_kind = || {
+            open.open.values().filter(|connection| {
+                connection.node.is_some() == node.is_some() && connection.reserved == reserved
+            })
+        };
+        if same_kind().count() >= max {
+            return full(format_args!("{field} ({max}) is reached"));
+        }
+        let max = self.connections_per_origin_max;
+        if same_kind().filter(|connection| connection.origin == *origin).count() >= max {
+            return full(format_args!("connections_per_origin_max ({max}) is reached by {origin}"));
         }
         let (keep_open, closed) = oneshot::channel();
         open.last += 1;
@@ -224,6 +226,22 @@ mod tests {
             drop(held);
             assert!(client(origin).is_ok());
         }
+    }
+
+    #[test]
+    fn clients_do_not_take_the_places_of_nodes_at_the_same_address() {
+        let registry = registry(|config| {
+            (config.connections_max, config.connections_per_origin_max) = (8, PER_NODE_MAX);
+        });
+        let admit = |kind| registry.admit(kind, &address(1));
+        let clients: Vec<_> = (0..PER_NODE_MAX).map(|_| admit(PlaceKind::Client)).collect();
+        assert!(clients.iter().all(Result::is_ok) && admit(PlaceKind::Client).is_err());
+        // The last ones replace the first ones of the same node.
+        let nodes: Vec<_> =
+            (0..PER_NODE_MAX * 2).map(|_| admit(PlaceKind::Peer(NodeId(1)))).collect();
+        assert!(nodes.iter().all(Result::is_ok));
+        let error = admit(PlaceKind::Peer(NodeId(2))).expect_err("the limit is reached");
+        assert!(error.to_string().starts_with("connections_per_origin_max"), "{error}");
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::Receiver;
@@ -55,7 +56,9 @@ impl PeerConnection {
                     (retry_wait, was_connected) = (self.config.retry_min, true);
                     continue;
                 }
-                Err(ConnectionFailed { connected, error }) => {
+                Err(ConnectionFailed { lasted, error }) => {
+                    // A peer that accepts a hello may close the connection right after it.
+                    let was_kept = lasted.is_some_and(|lasted| lasted > self.config.retry_max);
                     let PeerConnection { peer, address, registry, .. } = &self;
                     registry.rejected.count(&error);
                     let lane = self.lane.name();
@@ -63,14 +66,15 @@ impl PeerConnection {
                     let is_new = reason != std::mem::replace(&mut last_reason, reason);
                     if is_new && reason.is_some_and(ConnectionRejectReason::needs_operator) {
                         warn!(%peer, %address, lane, %error, "cannot connect to the peer");
-                    } else if connected || was_connected {
+                    } else if was_kept || was_connected {
                         info!(%peer, %address, lane, %error, "no connection to the peer");
                     } else {
                         debug!(%peer, %address, lane, %error, "cannot connect");
                     }
-                    if connected {
+                    if was_kept {
                         retry_wait = self.config.retry_min;
-                    } else {
+                    }
+                    if lasted.is_none() {
                         self.counts.dropped.add(&DropReason::Unreachable, 1);
                     }
                     self.counts.failures.add(1);
@@ -100,9 +104,9 @@ impl PeerConnection {
         };
         let (name, max) = (self.address.as_str(), self.config.handshake_timeout);
         let connected = security.connect_any(name, max, handshake).await;
-        let (link, frames) =
-            connected.map_err(|error| ConnectionFailed { connected: false, error })?;
+        let (link, frames) = connected.map_err(|error| ConnectionFailed { lasted: None, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
+        let connected_at = Instant::now();
         let _open = OpenConnection::count(&self.counts.connected[self.lane as usize]);
         let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
@@ -110,7 +114,10 @@ impl PeerConnection {
             error = trust.revoked() => Err(error),
             ended = self.send_all(first, queue, stream, frames) => ended,
         };
-        ended.map_err(|error| ConnectionFailed { connected: true, error: classified(error) })
+        ended.map_err(|error| ConnectionFailed {
+            lasted: Some(connected_at.elapsed()),
+            error: classified(error),
+        })
     }
 
     /// Sends packets until the connection is idle or the queue is closed.
@@ -204,6 +211,64 @@ impl PeerConnection {
 
 /// The failure of a connection that was not established, or was lost.
 struct ConnectionFailed {
-    connected: bool,
+    /// How long the connection lasted; none if it was not established.
+    lasted: Option<Duration>,
     error: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::runtime::metrics::Counts;
+    use crate::runtime::transport::link::Security;
+    use crate::storage::ClusterId;
+    use crate::types::{Body, EntryId, Incarnation, Message, Term};
+
+    #[tokio::test]
+    async fn a_peer_that_closes_each_connection_after_its_hello_is_called_less_and_less_often() {
+        let handshake = |node| Handshake {
+            cluster: ClusterId(7),
+            origin: None,
+            node: NodeId(node),
+            incarnation: Incarnation(1),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let config =
+            NetworkConfig { retry_max: Duration::from_secs(60), ..NetworkConfig::default() };
+        let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
+        let peer_counts = counts.network.peer(NodeId(2));
+        let security = Security::Plaintext { beyond_loopback: false };
+        let caller = PeerConnection {
+            handshake: handshake(1),
+            peer: NodeId(2),
+            address: Address::new(&address).expect("it is short"),
+            lane: Lane::Control,
+            registry: Arc::new(ConnectionRegistry::new(security, &config, counts)),
+            counts: peer_counts,
+            config,
+        };
+        let (packets, queue) = mpsc::channel(1);
+        tokio::spawn(caller.run(queue));
+        tokio::spawn(async move {
+            let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
+            let (from, to, incarnation) = (NodeId(1), NodeId(2), Incarnation(1));
+            let packet = Packet::Message(Message { from, incarnation, to, term: Term(1), body });
+            while packets.send(packet.clone()).await.is_ok() {}
+        });
+        let mut called_at = Vec::new();
+        for _ in 0..5 {
+            let (mut stream, _) = listener.accept().await.expect("the caller connects");
+            called_at.push(Instant::now());
+            let hello = ConnectionReader::new().next(&mut stream).await;
+            let Ok(Frame::Hello(hello)) = hello else { panic!("{hello:?}") };
+            handshake(2).respond(&mut stream, &hello, None).await.expect("the hello is valid");
+        }
+        // A wait never ends early: 20, 40, 80 and 160 ms.
+        let all = called_at[4] - called_at[0];
+        assert!(all >= Duration::from_millis(280), "the waits double: {all:?}");
+    }
 }
