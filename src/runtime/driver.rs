@@ -221,7 +221,7 @@ impl Driver {
         for event in events {
             match event {
                 Event::Input(input) => self.step(input),
-                Event::View(view) => self.lanes.hold_view(view),
+                Event::View(view, token) => self.lanes.hold_view(view, token),
                 Event::Paused => self.lanes.resume_machine(),
                 Event::Panicked(lane) => {
                     error!(lane, "a lane panicked; the node stops");

@@ -14,12 +14,15 @@ use crate::runtime::metrics::{Counts, Stopwatch};
 /// may have a long answer, and thousands may be queued.
 const ANSWERS_BYTES_MAX: usize = 4 << 20;
 
+/// Exists as long as a frozen view, by which a command may have to copy the state.
+pub(in crate::runtime) type ViewToken = Arc<()>;
+
 /// The result of a job, for the driver.
 pub(in crate::runtime) enum Event {
     /// An input for the node.
     Input(Input),
     /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
-    View(Option<FrozenView>),
+    View(Option<FrozenView>, ViewToken),
     /// The machine lane waits to be resumed, because its answers so far are long. The events before
     /// this one are those of the executed jobs.
     Paused,

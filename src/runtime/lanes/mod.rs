@@ -19,6 +19,7 @@ use crate::machine::{FrozenView, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
 use crate::runtime::busy_poll::BusyPoll;
 pub(super) use crate::runtime::lanes::job_runner::Event;
+use crate::runtime::lanes::job_runner::ViewToken;
 use crate::runtime::lanes::lane::Lane;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
@@ -26,14 +27,14 @@ use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
 /// A job of the bulk lane: a disk operation, or holding or reading a frozen view.
 enum BulkJob {
     Disk(Operation),
-    HoldView(Option<FrozenView>),
+    HoldView(Option<FrozenView>, ViewToken),
     ReadView(usize),
 }
 
 /// A job of the machine lane.
 enum MachineJob {
     Work(Work),
-    Freeze,
+    Freeze(ViewToken),
 }
 
 /// The lanes of one node.
@@ -43,9 +44,9 @@ pub(super) struct Lanes {
     machine: Lane<MachineJob>,
     /// Whether commands and queries may run on the driver's thread.
     inline: bool,
-    /// Whether a view was frozen since the last command was applied. If so, the next command is not
-    /// quick, because it may have to copy the state.
-    frozen: bool,
+    /// The token that each view has a clone of. While there is a view, no command is quick, because
+    /// it may have to copy the state.
+    views: ViewToken,
 }
 
 impl Lanes {
@@ -76,17 +77,17 @@ impl Lanes {
             },
         )?;
         let (mut bulk_disk, bulk_counts) = (disk.clone(), Arc::clone(counts));
-        let mut view = None::<FrozenView>;
+        let mut view = None::<(FrozenView, ViewToken)>;
         let bulk =
             Lane::start("quorate-bulk", 1, events, counts, busy_poll, move |job, queued_at| {
                 Event::Input(match job {
                     BulkJob::Disk(operation) => {
                         execute_operation(&mut bulk_disk, &operation, queued_at, &bulk_counts)
                     }
-                    BulkJob::HoldView(frozen) => {
-                        view = frozen;
+                    BulkJob::HoldView(frozen, token) => {
+                        view = frozen.map(|frozen| (frozen, token));
                         view.as_ref()
-                            .map_or(Input::ViewFailed, |view| Input::ViewFrozen(view.last()))
+                            .map_or(Input::ViewFailed, |(view, _)| Input::ViewFrozen(view.last()))
                     }
                     BulkJob::ReadView(bytes) => read_view(&mut view, bytes),
                 })
@@ -103,10 +104,10 @@ impl Lanes {
                         }
                         Event::Input(Input::WorkDone(done))
                     }
-                    MachineJob::Freeze => Event::View(worker.freeze()),
+                    MachineJob::Freeze(token) => Event::View(worker.freeze(), token),
                 }
             })?;
-        Ok(Lanes { log, bulk, machine, inline, frozen: false })
+        Ok(Lanes { log, bulk, machine, inline, views: Arc::default() })
     }
 
     /// Queues the work of the output until [`Lanes::submit`]; returns an output that is not work
@@ -122,8 +123,7 @@ impl Lanes {
             }
             Output::Work(work) => self.machine.queue(MachineJob::Work(work)),
             Output::FreezeView => {
-                self.frozen = true;
-                self.machine.queue(MachineJob::Freeze);
+                self.machine.queue(MachineJob::Freeze(Arc::clone(&self.views)));
             }
             Output::ReadView { bytes } => self.bulk.queue(BulkJob::ReadView(bytes)),
             other => return Some(other),
@@ -131,10 +131,10 @@ impl Lanes {
         None
     }
 
-    fn is_quick(&mut self, work: &Work) -> bool {
+    fn is_quick(&self, work: &Work) -> bool {
         self.inline
             && match work {
-                Work::Apply(_) => !std::mem::take(&mut self.frozen),
+                Work::Apply(_) => Arc::strong_count(&self.views) == 1,
                 Work::Query { .. } => true,
                 Work::Restore(_) | Work::Rebuild(_) => false,
             }
@@ -142,8 +142,8 @@ impl Lanes {
 
     /// Passes a frozen view to the bulk lane, which reads it, or the failure to freeze one, so that
     /// the node gets the answers in the order of its requests.
-    pub(super) fn hold_view(&mut self, view: Option<FrozenView>) {
-        self.bulk.queue(BulkJob::HoldView(view));
+    pub(super) fn hold_view(&mut self, view: Option<FrozenView>, token: ViewToken) {
+        self.bulk.queue(BulkJob::HoldView(view, token));
         self.bulk.submit();
     }
 
@@ -180,10 +180,10 @@ fn execute_operation(
     Input::Disk(Completion { id: operation.id, result })
 }
 
-fn read_view(view: &mut Option<FrozenView>, bytes: usize) -> Input {
+fn read_view(view: &mut Option<(FrozenView, ViewToken)>, bytes: usize) -> Input {
     let mut read = Vec::new();
     let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
-    let result = view.as_mut().map(|view| view.take(limit).read_to_end(&mut read));
+    let result = view.as_mut().map(|(view, _)| view.take(limit).read_to_end(&mut read));
     if !matches!(result, Some(Ok(1..))) {
         // Nothing more is read of it, and it keeps an old state in memory.
         *view = None;
@@ -191,5 +191,74 @@ fn read_view(view: &mut Option<FrozenView>, bytes: usize) -> Input {
     match result {
         Some(Ok(_)) => Input::ViewRead(read),
         Some(Err(_)) | None => Input::ViewFailed,
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(madsim))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::machine::Machine;
+    use crate::storage::{ClusterId, FileDisk};
+    use crate::types::{Entry, EntryId, Index, NodeId, Payload, Term};
+
+    /// A state machine whose state is a text.
+    struct Text;
+
+    impl StateMachine for Text {
+        fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn query(&self, _: &[u8]) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn snapshot(&self) -> Box<dyn Read + Send> {
+            Box::new(&b"text"[..])
+        }
+
+        fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_command_is_quick_while_there_is_a_view_of_the_state() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk = FileDisk::open(directory.path()).expect("it opens");
+        let worker = Worker::new(ClusterId(7), Machine::new(Text), None);
+        let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
+        let (events, mut events_received) = tokio::sync::mpsc::unbounded_channel();
+        let poll = BusyPoll::new(Duration::ZERO);
+        let lanes = Lanes::start(&disk, worker, true, poll, &events, &counts);
+        let mut lanes = lanes.expect("the threads start");
+        let mut next = || events_received.blocking_recv().expect("the events are sent").remove(0);
+        let apply = |index| {
+            let id = EntryId::new(Term(1), Index(index));
+            Work::Apply(vec![Entry { id, payload: Payload::Noop }])
+        };
+        assert!(lanes.is_quick(&apply(1)));
+        assert!(lanes.take(Output::FreezeView).is_none());
+        lanes.submit();
+        for index in 1..=2 {
+            assert!(!lanes.is_quick(&apply(index)), "command {index} may copy the state");
+        }
+        let Event::View(view, token) = next() else { panic!("the view comes first") };
+        lanes.hold_view(view, token);
+        assert!(matches!(next(), Event::Input(Input::ViewFrozen(_))));
+        assert!(!lanes.is_quick(&apply(3)));
+        loop {
+            assert!(lanes.take(Output::ReadView { bytes: 1 << 20 }).is_none());
+            lanes.bulk.submit();
+            match next() {
+                Event::Input(Input::ViewRead(bytes)) if !bytes.is_empty() => {}
+                Event::Input(Input::ViewRead(_)) => break,
+                _ => panic!("the view can be read"),
+            }
+        }
+        assert!(lanes.is_quick(&apply(3)), "the view is gone");
     }
 }
