@@ -72,8 +72,12 @@ impl Drop for Order {
 
 /// Returns the text of an order to the state machine, which only an administrator may give.
 fn machine_order(request: &RequestBody) -> Option<&'static str> {
-    let RequestBody::ProposeFor { command, .. } = request else { return None };
-    let (_, request) = Request::in_log(command)?;
+    let request = match request {
+        // A refused proposal does not name its proposer yet.
+        RequestBody::Propose { command, .. } => Request::decode(command)?,
+        RequestBody::ProposeFor { command, .. } => Request::in_log(command)?.1,
+        _ => return None,
+    };
     match request {
         Request::SetBounds(_) => Some("set the bounds of sessions"),
         Request::Order(_) => Some("give an order to the state machine"),
@@ -84,7 +88,7 @@ fn machine_order(request: &RequestBody) -> Option<&'static str> {
 
 fn order_text(request: &RequestBody) -> String {
     match request {
-        RequestBody::ProposeFor { .. } => {
+        RequestBody::Propose { .. } | RequestBody::ProposeFor { .. } => {
             machine_order(request).unwrap_or("propose a command").to_owned()
         }
         RequestBody::ChangeMembership(change) => format!("change the membership: {change}"),
@@ -93,7 +97,6 @@ fn order_text(request: &RequestBody) -> String {
         RequestBody::TransferLeadership(None) => "transfer the leadership".to_owned(),
         RequestBody::Campaign => "start an election".to_owned(),
         RequestBody::TakeSnapshot => "take a snapshot".to_owned(),
-        RequestBody::Propose { .. } => "propose a command".to_owned(),
         RequestBody::Read { .. } => "read".to_owned(),
         RequestBody::Report => "report".to_owned(),
     }
@@ -102,19 +105,54 @@ fn order_text(request: &RequestBody) -> String {
 fn outcome_text(reply: &ReplyBody) -> String {
     match reply {
         ReplyBody::MembershipChangeCommitted { id } => format!("done: committed at {id}"),
+        ReplyBody::Replied { id, .. } => format!("done: applied at {id}"),
         ReplyBody::LeadershipTransferred => "done".to_owned(),
         ReplyBody::Started => "started".to_owned(),
         ReplyBody::Rejected { reason, .. } => format!("rejected: {reason}"),
         ReplyBody::ServiceRejected(reason) => format!("rejected: {reason}"),
         ReplyBody::MachineRejected { reason, .. } => format!("rejected: {reason}"),
-        ReplyBody::Unknown => "unknown: it may take effect, or not".to_owned(),
-        ReplyBody::Replied { .. }
-        | ReplyBody::Registered { .. }
+        ReplyBody::Unknown | ReplyBody::MayBeLost { .. } => {
+            "unknown: it may take effect, or not".to_owned()
+        }
+        ReplyBody::Registered { .. }
         | ReplyBody::SessionExpired { .. }
         | ReplyBody::OutsideWindow { .. }
         | ReplyBody::Malformed { .. }
-        | ReplyBody::MayBeLost { .. }
         | ReplyBody::Answered { .. }
         | ReplyBody::Report(_) => "answered".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Proposer;
+    use crate::types::{Acknowledge, EntryId, Index, MachineVersion, SessionBounds, Term};
+
+    #[test]
+    fn an_order_to_the_state_machine_is_named_before_and_after_it_is_accepted() {
+        let version = MachineVersion::FIRST;
+        for (request, text) in [
+            (Request::SetBounds(SessionBounds::DEFAULT), "set the bounds of sessions"),
+            (Request::Order(b"order"), "give an order to the state machine"),
+            (Request::RaiseVersion(version), "raise the version of the state machine"),
+            (Request::Plain(b"command"), "propose a command"),
+        ] {
+            let acknowledge = Acknowledge::Quorum;
+            let refused = RequestBody::Propose { acknowledge, command: request.encode() };
+            assert_eq!(order_text(&refused), text);
+            let command = request.encode_for(Proposer::Admin("ops"));
+            let accepted = RequestBody::ProposeFor { acknowledge, command };
+            assert_eq!(order_text(&accepted), text);
+        }
+    }
+
+    #[test]
+    fn an_applied_order_is_done_and_one_that_may_be_lost_is_not() {
+        let id = EntryId::new(Term(1), Index(7));
+        let applied = ReplyBody::Replied { id, reply: [].into() };
+        assert_eq!(outcome_text(&applied), format!("done: applied at {id}"));
+        let may_be_lost = ReplyBody::MayBeLost { id };
+        assert_eq!(outcome_text(&may_be_lost), "unknown: it may take effect, or not");
     }
 }
