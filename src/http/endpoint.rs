@@ -35,7 +35,7 @@ pub enum EndpointContent {
     /// `/metrics` in the text format of Prometheus; `/health`, which is 200 if the node knows a
     /// leader and has applied all but the last 10,000 committed entries, and 503 otherwise;
     /// `/ready`, which is 200 if besides that the node knows no `WriteObstacle`; `/live`, which is
-    /// 200 while the node runs.
+    /// 200 while the node runs and its thread is not stuck.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
     /// latency. Also `/health`, `/ready` and `/live`.

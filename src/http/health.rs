@@ -1,15 +1,20 @@
 //! The health checks: whether a node is live, and ready to serve.
 
+use std::time::Duration;
+
 use crate::runtime::{Handle, NodeSummary};
 use serde_json::json;
 
 /// The most committed entries that a ready node may not have applied yet.
 const LAG_MAX: u64 = 10_000;
 
+/// The longest time for which the thread of a live node does nothing.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
 /// The health of a node, read from its metrics without the node's thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Health {
-    /// Whether the node runs.
+    /// Whether the node runs, and its thread is not stuck.
     pub(super) live: bool,
     /// Whether the node knows a leader and has applied all but the last [`LAG_MAX`] committed
     /// entries.
@@ -23,7 +28,8 @@ impl Health {
     pub(super) fn of(handle: &Handle) -> Health {
         let summary = handle.metrics().summary();
         // The sender of the leadership is dropped when the node ends, also by a panic.
-        let live = !summary.stopped && handle.leadership().has_changed().is_ok();
+        let runs = !summary.stopped && handle.leadership().has_changed().is_ok();
+        let live = runs && summary.idle <= IDLE_MAX;
         let ready = live && summary.leader.is_some() && lag(&summary) <= LAG_MAX;
         let takes_writes = ready && summary.write_obstacle.is_none();
         Health { live, ready, takes_writes, summary }

@@ -29,6 +29,9 @@ use crate::wire::{ReplyBody, RequestBody};
 /// The most items taken from one queue before the other queues get their turn.
 const BATCH: usize = 256;
 
+/// The longest wait of the driver, after which its health is recorded again.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// A node, with the clock, the lanes, the transport and the queues that connect it to the world.
 pub(super) struct Driver {
     node: Node,
@@ -151,9 +154,10 @@ impl Driver {
         }
     }
 
-    /// Waits for the next item of a queue; returns none at the node's deadline.
+    /// Waits for the next item of a queue; returns none at the node's deadline, or after
+    /// [`WAIT_MAX`].
     async fn wait(&mut self) -> Option<Received> {
-        let wait = self.node.deadline().since(self.clock.now());
+        let wait = self.node.deadline().since(self.clock.now()).min(WAIT_MAX);
         let queues = &mut self.queues;
         tokio::select! {
             biased;

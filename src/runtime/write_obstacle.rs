@@ -1,5 +1,8 @@
 //! The reasons for which no write can succeed, as one node knows them.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::quorum::is_quorum;
 use crate::types::{Membership, NodeId, PeerStatus, Report, RoleName, StateVerification, Status};
 
@@ -23,6 +26,34 @@ pub enum WriteObstacle {
     /// The node leads, and no quorum of the voters answers it and has space on its disk.
     #[strum(to_string = "no quorum of the voters answers and has free space")]
     NoQuorumWithSpace,
+    /// The log has entries to commit, and for over 5 seconds none was. The disks of a quorum may
+    /// hang. Only the node itself knows it, not its report.
+    #[strum(to_string = "no entry was committed for over 5 s: check the disks of the voters")]
+    NothingCommitted,
+}
+
+/// The time after which [`WriteObstacle::NothingCommitted`] applies, in milliseconds.
+const COMMIT_PATIENCE_MILLISECONDS: u64 = 5000;
+
+/// The last index that a node knew to be committed, and the time, in milliseconds, since which it
+/// is the same although the log has further entries.
+#[derive(Debug, Default)]
+pub(super) struct CommitProgress {
+    committed: AtomicU64,
+    since: AtomicU64,
+}
+
+impl CommitProgress {
+    /// Takes over the status of the node at `now`, and returns true if too long nothing was
+    /// committed.
+    pub(super) fn is_stalled(&self, status: &Status, now: u64) -> bool {
+        let committed = status.committed;
+        let has_moved = self.committed.swap(committed.0, Relaxed) != committed.0;
+        if has_moved || committed >= status.last.index {
+            self.since.store(now, Relaxed);
+        }
+        now.saturating_sub(self.since.load(Relaxed)) > COMMIT_PATIENCE_MILLISECONDS
+    }
 }
 
 impl WriteObstacle {
@@ -108,6 +139,23 @@ mod tests {
             inflight_bytes: 0,
             version_max: None,
         }
+    }
+
+    #[test]
+    fn entries_that_wait_too_long_for_their_commit_are_an_obstacle() {
+        let progress = CommitProgress::default();
+        let is_stalled = |last, committed, now| {
+            let last = EntryId::new(Term(3), Index(last));
+            let committed = Index(committed);
+            progress.is_stalled(&Status { last, committed, ..status(RoleName::Leader) }, now)
+        };
+        assert!(!is_stalled(5, 5, 100_000), "nothing waits");
+        assert!(!is_stalled(6, 5, 105_000));
+        assert!(is_stalled(7, 5, 105_001), "nothing was committed since 100,000");
+        assert!(!is_stalled(8, 6, 105_002), "one was committed");
+        assert!(!is_stalled(8, 6, 110_002));
+        assert!(is_stalled(8, 6, 110_003));
+        assert!(!is_stalled(8, 8, 110_004));
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub struct NodeSummary {
     pub committed: Index,
     /// Whether the node has stopped permanently.
     pub stopped: bool,
+    /// The time since the node's thread was last at work. More than some seconds while the node
+    /// runs means that it is stuck.
+    pub idle: Duration,
     /// The reason for which no write can succeed, as far as this node knows; none if writes can.
     pub write_obstacle: Option<WriteObstacle>,
 }
@@ -155,6 +158,7 @@ impl Metrics {
             applied: Index(applied.get()),
             committed: Index(committed.get()),
             stopped: state.stopped.get() != 0,
+            idle: Duration::from_millis(self.0.idle_milliseconds()),
             write_obstacle: *state
                 .write_obstacle
                 .lock()

@@ -11,7 +11,7 @@ use crate::runtime::metrics::labels::{
 };
 use crate::runtime::metrics::network::NetworkCounts;
 use crate::runtime::metrics::value::{Counter, ENABLED, Gauge, Histogram, Stopwatch};
-use crate::runtime::write_obstacle::WriteObstacle;
+use crate::runtime::write_obstacle::{CommitProgress, WriteObstacle};
 use crate::storage::{ClusterId, DiskError, FileAction, Lane, Operation};
 use crate::types::{
     MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason, RoleCause,
@@ -46,6 +46,9 @@ pub(in crate::runtime) struct Counts {
     /// start; and whether the node led at its last step.
     peers_observed_at: AtomicU64,
     was_leader: AtomicBool,
+    /// The time at which the driver was last at work, in milliseconds since the start.
+    observed_at: AtomicU64,
+    commit_progress: CommitProgress,
 }
 
 /// Gauges of the current state of the node.
@@ -158,12 +161,20 @@ impl Counts {
             network: NetworkCounts::default(),
             peers_observed_at: AtomicU64::default(),
             was_leader: AtomicBool::default(),
+            observed_at: AtomicU64::default(),
+            commit_progress: CommitProgress::default(),
         }
     }
 
     /// Returns the milliseconds since the start.
     pub(in crate::runtime) fn milliseconds(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the milliseconds since the driver was last at work.
+    #[cfg(feature = "metrics")]
+    pub(in crate::runtime) fn idle_milliseconds(&self) -> u64 {
+        self.milliseconds().saturating_sub(self.observed_at.load(Relaxed))
     }
 
     /// Records the current state of the node.
@@ -213,21 +224,24 @@ impl Counts {
 
         // A node that has lost the leadership must remove its view of the peers.
         let (now, is_leader) = (self.milliseconds(), status.role == RoleName::Leader);
+        self.observed_at.store(now, Relaxed);
+        let is_stalled = self.commit_progress.is_stalled(&status, now);
         let due =
             is_leader && now >= self.peers_observed_at.load(Relaxed) + PEERS_INTERVAL_MILLISECONDS;
         if due || is_leader != self.was_leader.swap(is_leader, Relaxed) {
             self.peers_observed_at.store(now, Relaxed);
             let peers = node.peers();
             self.network.observe(&peers);
-            self.observe_obstacle(node, &peers);
+            self.observe_obstacle(node, &peers, is_stalled);
         } else if !is_leader {
-            self.observe_obstacle(node, &[]);
+            self.observe_obstacle(node, &[], is_stalled);
         }
     }
 
-    fn observe_obstacle(&self, node: &Node, peers: &[PeerStatus]) {
+    fn observe_obstacle(&self, node: &Node, peers: &[PeerStatus], is_stalled: bool) {
         let membership = node.raft().log().membership();
         let obstacle = WriteObstacle::of(&node.status(), node.verification(), membership, peers);
+        let obstacle = obstacle.or(is_stalled.then_some(WriteObstacle::NothingCommitted));
         *self.state.write_obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
     }
 
