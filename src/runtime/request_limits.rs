@@ -62,9 +62,11 @@ impl ServiceLimits {
     }
 
     /// Returns the limits of a connection, whose own part is that of all connections of its origin.
-    pub(in crate::runtime) fn of(&self, origin: &Origin) -> ClientLimits {
+    /// The requests that a node `forwards` are those of clients.
+    pub(in crate::runtime) fn of(&self, origin: &Origin, forwards: bool) -> ClientLimits {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = if origin.is_reserved() { &self.reserved } else { &self.clients };
+        let is_reserved = origin.is_reserved() && !forwards;
+        let shared = if is_reserved { &self.reserved } else { &self.clients };
         let own = origins.get(origin).and_then(Weak::upgrade).unwrap_or_else(|| {
             origins.retain(|_, quota| quota.strong_count() > 0);
             let own = Quota::new(self.origin_requests_max, self.origin_kib_max);
@@ -194,4 +196,3 @@ impl Drop for LimitPermits {
         self.limits.put_back(1, |quota| &quota.requests);
     }
 }
-

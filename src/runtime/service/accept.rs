@@ -12,6 +12,7 @@ use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::origin::Origin;
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::runtime::request::Access;
 use crate::runtime::request_limits::ServiceLimits;
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Caller, Executor, Rights};
@@ -145,7 +146,8 @@ impl Service {
         // A forwarded proposal is not forwarded again, because that would allow loops.
         let mut executor = self.executor.clone();
         executor.forwarder = executor.forwarder.filter(|_| !client.caller.rights.forwards);
-        let limits = self.limits.of(&client.caller.origin);
+        let forwards = client.caller.rights.allow(Access::Forwarded);
+        let limits = self.limits.of(&client.caller.origin, forwards);
         let (network, config) = (&self.network, &self.config);
         let caller = client.caller.clone();
         let (connection, replies) = Connection::new(caller, executor, network, config, limits);

@@ -88,7 +88,7 @@ impl TestConnection {
     ) -> TestConnection {
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
-        let limits = limits.of(&origin(1));
+        let limits = limits.of(&origin(1), false);
         let from = ([127, 0, 0, 1], 1).into();
         let caller = Caller { origin: origin(1), from, rights };
         let executor = Executor { handle, forwarder: None };
@@ -312,22 +312,38 @@ fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators()
         ..ServiceConfig::default()
     });
     for bytes in [0, MIB] {
-        let (first, again) = (limits.of(&origin(1)), limits.of(&origin(1)));
+        let (first, again) = (limits.of(&origin(1), false), limits.of(&origin(1), false));
         let held = [first.acquire(bytes), again.acquire(bytes)];
         assert!(held.iter().all(Option::is_some));
         assert!(first.acquire(bytes).is_none(), "its own limit is reached");
         assert!(again.acquire(bytes).is_none(), "connections share it");
-        let other = limits.of(&origin(2));
+        let other = limits.of(&origin(2), false);
         let others = other.acquire(bytes);
         assert!(others.is_some(), "another client has room");
         assert!(other.acquire(bytes).is_none(), "the limit of all clients is reached");
         let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
-        let admin = limits.of(&admin);
+        let admin = limits.of(&admin, false);
         let order = admin.acquire(0);
         assert!(order.is_some(), "an administrator has room");
         drop((held, others));
         assert!(first.acquire(bytes).is_some(), "the limits are free again");
     }
+}
+
+#[test]
+fn forwarded_requests_leave_room_for_administrators() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_reserved: 2,
+        requests_per_origin_max: 5,
+        ..ServiceConfig::default()
+    });
+    let (admin, node) = (Principal::admin("ops").expect("it is valid"), Principal::Node(NodeId(2)));
+    let forwarding = limits.of(&Origin::Principal(node), true);
+    let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(0)).collect();
+    assert_eq!(held.len(), 5, "a node has the share of one client");
+    let admin = limits.of(&Origin::Principal(admin), false);
+    let orders: Vec<_> = (0..10).filter_map(|_| admin.acquire(0)).collect();
+    assert_eq!(orders.len(), 2, "the reserve is untouched");
 }
 
 #[test]
@@ -337,7 +353,7 @@ fn long_replies_to_proposals_are_bounded() {
         requests_kib_per_origin_max: 4 << 10,
         ..ServiceConfig::default()
     });
-    let of = |last| limits.of(&origin(last));
+    let of = |last| limits.of(&origin(last), false);
     let reply =
         |bytes: usize| ReplyBody::Replied { id: EntryId::ZERO, reply: Arc::from(vec![7; bytes]) };
     let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(0)).collect();
@@ -368,9 +384,9 @@ async fn a_request_holds_its_permits_after_its_connection() {
     let request = requests.recv().await.expect("the connection passes the request on");
     drop(connection.stream);
     let _ = connection.served.await.expect("no panic");
-    assert!(limits.of(&origin(1)).acquire(1).is_none(), "the node still has the request");
+    assert!(limits.of(&origin(1), false).acquire(1).is_none(), "the node still has the request");
     drop(request);
-    assert!(limits.of(&origin(1)).acquire(1).is_some());
+    assert!(limits.of(&origin(1), false).acquire(1).is_some());
 }
 
 #[tokio::test(start_paused = true)]
