@@ -117,7 +117,8 @@ pub struct ServiceConfig {
     /// node reads no further request from the connection until a reply is written.
     pub requests_per_connection_max: usize,
     /// The most requests of all connections whose replies are not written yet. Further requests are
-    /// rejected as overload.
+    /// rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least this and
+    /// `requests_reserved` together.
     pub requests_max: usize,
     /// The most requests of one origin (`NetworkConfig::connections_per_origin_max`) whose replies
     /// are not written yet, over all its connections. Further requests are rejected as overload.
@@ -144,6 +145,9 @@ pub struct ServiceConfig {
     /// reply, for clients that cannot reach every node. Otherwise it redirects the client.
     pub forwards: bool,
 }
+
+/// The default of [`ServerConfig::requests_max`].
+const REQUESTS_MAX: usize = 4096;
 
 impl Default for NetworkConfig {
     fn default() -> NetworkConfig {
@@ -277,6 +281,9 @@ impl ServerConfig {
     ) -> ServerConfig {
         // Under load the next AppendEntries carries the commit index first, which saves a message.
         raft.commit_delay = Duration::from_millis(1);
+        let service = ServiceConfig::default();
+        let requests = service.requests_max + service.requests_reserved + REQUESTS_MAX;
+        (raft.reads_max, raft.all_live_max) = (requests, requests);
         ServerConfig {
             directory,
             cluster,
@@ -284,10 +291,10 @@ impl ServerConfig {
             peers: BTreeMap::new(),
             replica: ReplicaConfig::new(raft),
             network: NetworkConfig::default(),
-            service: ServiceConfig::default(),
+            service,
             files_reserved: 128,
             recording_bytes: 0,
-            requests_max: 4096,
+            requests_max: REQUESTS_MAX,
             inline_machine: false,
             busy_poll_max: Duration::ZERO,
             plaintext: false,
@@ -373,6 +380,12 @@ impl ServerConfig {
         if let Some(field) = self.service.zero() {
             return Err(ServerConfigError::Zero(field));
         }
+        let ServiceConfig { requests_max, requests_reserved, .. } = self.service;
+        let requests = requests_max.saturating_add(requests_reserved);
+        let bounds = [("reads_max", raft.reads_max), ("all_live_max", raft.all_live_max)];
+        if let Some((field, _)) = bounds.into_iter().find(|(_, bound)| *bound < requests) {
+            return Err(ServerConfigError::BelowRequests { field, requests });
+        }
         if network.keepalive_timeout < 2 * network.keepalive_interval {
             return Err(ServerConfigError::KeepaliveTimeoutTooShort);
         }
@@ -425,6 +438,18 @@ pub enum ServerConfigError {
     /// The named field is longer than a year.
     #[error("{0} is longer than a year: lower it")]
     TooLong(&'static str),
+    /// The named bound of `raft` is less than the requests that the service admits, so that some
+    /// clients could take all of it.
+    #[error(
+        "{field} is less than service.requests_max and service.requests_reserved together, which \
+        are {requests}: raise it"
+    )]
+    BelowRequests {
+        /// The name of the bound.
+        field: &'static str,
+        /// The least value of the bound.
+        requests: usize,
+    },
     /// `keepalive_timeout` is less than two keepalive intervals.
     #[error("keepalive_timeout must be at least twice keepalive_interval")]
     KeepaliveTimeoutTooShort,
@@ -440,6 +465,20 @@ mod tests {
     fn new() -> ServerConfig {
         let members = [(NodeId(1), ([127, 0, 0, 1], 1).into())];
         ServerConfig::new("directory", ClusterId(7), NodeId(1), members).expect("it is listed")
+    }
+
+    #[test]
+    fn the_core_admits_every_request_that_the_service_admits() {
+        for change in [
+            |config: &mut ServerConfig| config.replica.raft.reads_max = 17_407,
+            |config: &mut ServerConfig| config.replica.raft.all_live_max = 17_407,
+            |config: &mut ServerConfig| config.service.requests_max = 1 << 20,
+        ] {
+            let mut config = new();
+            change(&mut config);
+            let result = config.check();
+            assert!(matches!(result, Err(ServerConfigError::BelowRequests { .. })), "{result:?}");
+        }
     }
 
     #[test]
