@@ -7,8 +7,8 @@ use crate::replica::output::Work;
 use crate::storage::{ClusterId, Disk, SnapshotReader, StorageError};
 use crate::types::{Entry, Hash128, MachineVersion, SnapshotMeta, StateDigest};
 
-/// The bytes of replies after which the worker returns the rest of a batch unapplied. A short command
-/// may have a long reply, and a batch has thousands of commands.
+/// The bytes of replies after which the worker returns the rest of a batch unapplied. A short
+/// command may have a long reply, and a batch has thousands of commands.
 const REPLIES_BYTES_MAX: usize = 4 << 20;
 
 /// The state machine of a node, with the sessions of its clients.

@@ -128,8 +128,8 @@ pub struct ServiceConfig {
     pub requests_reserved: usize,
     /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
-    /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the outcome
-    /// is then unknown to the client, which asks again if it has a session.
+    /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the
+    /// outcome is then unknown to the client, which asks again if it has a session.
     pub requests_kib_max: u32,
     /// The same for the connections of one origin. It is also the limit of all administrators and
     /// nodes together, beside `requests_kib_max`.
@@ -396,8 +396,8 @@ impl ServerConfig {
     }
 }
 
-/// Returns the name of a duration of more than a year, if there is one. The end of such a time might
-/// be beyond the clock.
+/// Returns the name of a duration of more than a year, if there is one. The end of such a time
+/// might be beyond the clock.
 pub(super) fn too_long(
     durations: impl IntoIterator<Item = (&'static str, Duration)>,
 ) -> Option<&'static str> {
