@@ -90,14 +90,14 @@ impl PeerConnection {
         first: Packet,
         queue: &mut Receiver<Packet>,
     ) -> Result<CloseReason, ConnectionFailed> {
-        let security = &self.registry.security;
+        let links = &self.registry.links;
         let handshake = |address| async move {
-            let mut link = security.connect(address, Some(self.peer)).await?;
+            let mut link = links.connect(address, Some(self.peer)).await?;
             let initiated = self.handshake.initiate(&mut link.stream, self.peer).await;
             Ok((link, initiated.map_err(classified)?))
         };
         let (name, max) = (self.address.as_str(), self.config.handshake_timeout);
-        let connected = security.connect_any(name, max, handshake).await;
+        let connected = links.connect_any(name, max, handshake).await;
         let (link, frames) =
             connected.map_err(|error| ConnectionFailed { connected: false, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
