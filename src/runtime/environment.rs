@@ -69,9 +69,9 @@ pub trait SimulatedListener: Send + Sync {
 /// Where a node or a client runs.
 #[derive(Clone)]
 pub(crate) enum Environment {
-    /// On this machine.
+    /// The operating system of this machine.
     System,
-    /// In a simulation.
+    /// A simulation in its place.
     Simulated(Arc<dyn Simulation>),
 }
 

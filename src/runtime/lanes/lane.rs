@@ -23,13 +23,13 @@ pub(super) struct Lane<T> {
     executor: Executor<T>,
 }
 
-/// What executes the jobs that may take long.
+/// Executes the jobs that may take long.
 enum Executor<T> {
     Thread(LaneThread<T>),
     Task(LaneTask<T>),
 }
 
-/// What the lanes of a node have in common.
+/// The common parts of all lanes of a node.
 pub(in crate::runtime) struct LaneStart {
     pub(in crate::runtime) environment: Environment,
     pub(in crate::runtime) busy_poll: BusyPoll,
