@@ -6,7 +6,7 @@
 //!
 //! use quorate::machine::StateMachine;
 //! use quorate::types::Index;
-//! use quorate_turmoil::Storm;
+//! use quorate_turmoil::ChaosRun;
 //!
 //! /// A state machine that counts its commands.
 //! #[derive(Default)]
@@ -31,7 +31,7 @@
 //!     }
 //! }
 //!
-//! let storm = Storm::new(7)
+//! let run = ChaosRun::new(7)
 //!     .nodes(3, |_| Counter::default())
 //!     .client("client", |world| async move {
 //!         let client = world.client(|_| {})?;
@@ -45,7 +45,7 @@
 //!         world.client(|_| {})?.propose(b"count").await?;
 //!         Ok(())
 //!     });
-//! storm.run().unwrap_or_else(|failure| panic!("{failure}"));
+//! run.run().unwrap_or_else(|failure| panic!("{failure}"));
 //! ```
 //!
 //! A run has a *fault phase*, in which faults of the seed or of a scenario strike, and a
@@ -61,6 +61,7 @@ compile_error!(
      without it tokio draws numbers that no seed determines, in `select!` and in channels"
 );
 
+mod chaos_run;
 mod disk;
 mod faults;
 mod history;
@@ -68,14 +69,13 @@ mod node;
 mod report;
 mod schedule;
 mod shrink;
-mod storm;
 mod stream;
 mod world;
 
+pub use chaos_run::{ChaosRun, Outcome};
 pub use faults::FaultsError;
 pub use history::linearizable;
 pub use node::Node;
 pub use report::{Failure, Report};
 pub use shrink::sweep;
-pub use storm::{Outcome, Storm};
 pub use world::World;

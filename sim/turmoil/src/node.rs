@@ -11,8 +11,8 @@ use quorate::runtime::{Handle, Server, ServerConfig};
 use quorate::types::NodeId;
 use tokio::time::{advance, sleep};
 
+use crate::chaos_run::{LocalFuture, Outcome};
 use crate::disk::NodeDisk;
-use crate::storm::{LocalFuture, Outcome};
 use crate::world::{CLUSTER, World, node_address};
 
 /// The interval at which a node looks whether it shall stop, or its clock step.

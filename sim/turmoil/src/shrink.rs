@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use crate::chaos_run::ChaosRun;
 use crate::faults::Faults;
 use crate::report::{Failure, Report};
-use crate::storm::Storm;
 
 /// The environment variable that chooses the seeds of a sweep.
 const SEEDS: &str = "QUORATE_SEEDS";
@@ -16,13 +16,16 @@ const SEEDS: &str = "QUORATE_SEEDS";
 /// The failure of the first seed that fails, with only the faults that it needs.
 ///
 /// # Panics
-/// If `QUORATE_SEEDS` is not of that form, or a run cannot begin ([`Storm::run`]).
-pub fn sweep(seeds: Range<u64>, storm: impl Fn(u64) -> Storm) -> Result<Vec<Report>, Failure> {
+/// If `QUORATE_SEEDS` is not of that form, or a run cannot begin ([`ChaosRun::run`]).
+pub fn sweep(
+    seeds: Range<u64>,
+    chaos_run: impl Fn(u64) -> ChaosRun,
+) -> Result<Vec<Report>, Failure> {
     let mut reports = Vec::new();
     for seed in chosen(seeds) {
-        match storm(seed).run() {
+        match chaos_run(seed).run() {
             Ok(report) => reports.push(report),
-            Err(failure) => return Err(shrunk(&|| storm(seed), failure)),
+            Err(failure) => return Err(shrunk(&|| chaos_run(seed), failure)),
         }
     }
     Ok(reports)
@@ -36,11 +39,11 @@ fn chosen(seeds: Range<u64>) -> Range<u64> {
 }
 
 /// Removes one fault after the other, as long as the run still fails.
-fn shrunk(storm: &dyn Fn() -> Storm, failure: Failure) -> Failure {
+fn shrunk(chaos_run: &dyn Fn() -> ChaosRun, failure: Failure) -> Failure {
     let mut best = failure;
-    let Ok(mut faults) = storm().faults() else { return best };
+    let Ok(mut faults) = chaos_run().faults() else { return best };
     let mut attempt = |smaller: Faults, faults: &mut Faults| {
-        if let Err(failure) = storm().with_faults(smaller.clone()).run() {
+        if let Err(failure) = chaos_run().with_faults(smaller.clone()).run() {
             (best, *faults) = (failure, smaller);
         }
     };

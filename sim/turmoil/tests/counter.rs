@@ -1,4 +1,4 @@
-//! Storms of a state machine with plain clients: determinism, liveness, linearizability.
+//! Chaos runs of a state machine with plain clients: determinism, liveness, linearizability.
 
 use std::error::Error;
 use std::io::{self, Cursor, Read};
@@ -7,7 +7,7 @@ use quorate::machine::StateMachine;
 use quorate::types::{Index, ReadLevel};
 use quorate_checker::history::{Client, Recorder};
 use quorate_checker::model::Model;
-use quorate_turmoil::{Outcome, Storm, World, linearizable, sweep};
+use quorate_turmoil::{ChaosRun, Outcome, World, linearizable, sweep};
 
 /// A state machine that counts its commands.
 #[derive(Default)]
@@ -87,17 +87,17 @@ fn number(bytes: &[u8]) -> Result<u64, Box<dyn Error>> {
     Ok(u64::from_le_bytes(bytes.try_into()?))
 }
 
-fn storm(seed: u64, stale: bool) -> Storm {
+fn chaos_run(seed: u64, stale: bool) -> ChaosRun {
     let history = History::new();
-    let mut storm = Storm::new(seed)
+    let mut run = ChaosRun::new(seed)
         .nodes(3, |_| Counter::default())
         .configure(|config| config.replica.snapshot_entries = 20);
     for id in 0..3 {
         let history = history.clone();
-        storm = storm
+        run = run
             .client(&format!("client{id}"), move |world| count(world, id, history.clone(), stale));
     }
-    storm.check(move |world| {
+    run.check(move |world| {
         let history = history.clone();
         async move {
             world.client(|_| {})?.propose(b"count").await?;
@@ -107,9 +107,9 @@ fn storm(seed: u64, stale: bool) -> Storm {
 }
 
 #[test]
-fn histories_are_linearizable_in_every_storm() {
+fn histories_are_linearizable_in_every_chaos_run() {
     let reports =
-        sweep(0..10, |seed| storm(seed, false)).unwrap_or_else(|failure| panic!("{failure}"));
+        sweep(0..10, |seed| chaos_run(seed, false)).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(reports.iter().all(|report| report.events > 1_000));
 }
 
@@ -117,7 +117,7 @@ fn histories_are_linearizable_in_every_storm() {
 fn a_seed_replays_the_same_run() {
     // Equal in debug and release builds. A change of messages, or of their times, moves them.
     let digests = [3, 4].map(|seed| {
-        let [first, second] = [(); 2].map(|()| storm(seed, false).run());
+        let [first, second] = [(); 2].map(|()| chaos_run(seed, false).run());
         assert_eq!(first, second, "seed {seed}");
         first.unwrap_or_else(|failure| panic!("{failure}")).digest
     });
@@ -129,7 +129,7 @@ fn a_seed_replays_the_same_run() {
 
 #[test]
 fn stale_reads_of_a_client_are_found_and_shrunk() {
-    let failure = sweep(0..20, |seed| storm(seed, true)).expect_err("stale reads are no reads");
+    let failure = sweep(0..20, |seed| chaos_run(seed, true)).expect_err("stale reads are no reads");
     assert!(failure.sentence.contains("not linearizable"), "{failure}");
     let text = failure.to_string();
     assert!(text.contains("as a scenario") && text.contains("repeat it: QUORATE_SEEDS="), "{text}");
@@ -139,20 +139,21 @@ fn stale_reads_of_a_client_are_found_and_shrunk() {
 fn a_scenario_of_the_simulator_runs() {
     let text = "nodes 3\nlatency 1ms..5ms\nfault phase 6s\nat 1s crash leader keep=part for 1s\n\
                 at 3s isolate leader for 2s\n";
-    let report = storm(1, false).scenario(text).run().unwrap_or_else(|failure| panic!("{failure}"));
+    let report =
+        chaos_run(1, false).scenario(text).run().unwrap_or_else(|failure| panic!("{failure}"));
     assert!(report.scenario.contains("at 1s crash leader keep=part for 1s"), "{}", report.scenario);
 }
 
 #[test]
 fn a_panic_of_a_client_is_a_failure() {
-    let storm = storm(1, false).client("careless", |_| async { panic!("the bug is planted") });
-    let failure = storm.run().expect_err("a client panics");
+    let run = chaos_run(1, false).client("careless", |_| async { panic!("the bug is planted") });
+    let failure = run.run().expect_err("a client panics");
     assert!(failure.sentence.contains("careless panicked: the bug is planted"), "{failure}");
 }
 
 #[test]
 fn a_service_that_does_not_answer_after_the_faults_is_found() {
-    let storm = storm(1, false).client("stuck", |_| std::future::pending());
-    let failure = storm.run().expect_err("a client does not end");
+    let run = chaos_run(1, false).client("stuck", |_| std::future::pending());
+    let failure = run.run().expect_err("a client does not end");
     assert!(failure.sentence.contains("stuck had not ended"), "{failure}");
 }

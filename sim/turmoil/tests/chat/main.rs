@@ -1,4 +1,4 @@
-//! The chat of `examples/systems` in storms: its state machine and its protocol, and a sender and a
+//! The chat of `examples/systems` in chaos runs: its state machine and its protocol, and a sender and a
 //! receiver that do what its client does, with state files that outlive their crashes. Every message
 //! is shown once and in order.
 
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use quorate::runtime::Client;
 use quorate::types::ReadLevel;
-use quorate_turmoil::{Outcome, Storm, World, sweep};
+use quorate_turmoil::{ChaosRun, Outcome, World, sweep};
 use tokio::time::sleep;
 
 use crate::machine::MessageStore;
@@ -33,7 +33,7 @@ use crate::message::{Command, Query, RejectReason, Reply, Session};
 mod common {
     pub(crate) use crate::{codec, rows};
     pub(crate) mod messaging {
-        pub(crate) use crate::{machine, message};
+        pub(crate) use crate::message;
     }
 }
 
@@ -176,10 +176,10 @@ async fn check(world: World, machine: Rc<RefCell<Machine>>, sent: Sent) -> Outco
     if shown.is_empty() { Ok(()) } else { Err(format!("nobody sent {shown:?}").into()) }
 }
 
-fn storm(seed: u64, hasty: bool) -> Storm {
+fn chaos_run(seed: u64, hasty: bool) -> ChaosRun {
     let (machine, sent) = (Rc::<RefCell<Machine>>::default(), Sent::default());
     let (bobs, anns) = (Rc::clone(&machine), Rc::clone(&sent));
-    Storm::new(seed)
+    ChaosRun::new(seed)
         .nodes(3, |_| MessageStore::default())
         .configure(|config| {
             config.inline_machine = true;
@@ -191,15 +191,15 @@ fn storm(seed: u64, hasty: bool) -> Storm {
 }
 
 #[test]
-fn every_message_is_shown_once_in_a_storm() {
+fn every_message_is_shown_once_in_a_chaos_run() {
     let reports =
-        sweep(0..5, |seed| storm(seed, false)).unwrap_or_else(|failure| panic!("{failure}"));
+        sweep(0..5, |seed| chaos_run(seed, false)).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(reports.iter().all(|report| report.events > 1_000));
 }
 
 #[test]
 fn a_client_that_acknowledges_before_it_shows_is_found() {
-    let failure = sweep(0..100, |seed| storm(seed, true)).expect_err("the bug is planted");
+    let failure = sweep(0..100, |seed| chaos_run(seed, true)).expect_err("the bug is planted");
     assert!(failure.sentence.contains("shown 0 times"), "{failure}");
     let faults: Vec<&str> =
         failure.scenario.lines().filter(|line| line.starts_with("at")).collect();

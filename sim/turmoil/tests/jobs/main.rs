@@ -1,4 +1,4 @@
-//! The job queue of `docs/SERVICE.md` in storms: no acknowledged job is lost or doubled, and every
+//! The job queue of `docs/SERVICE.md` in chaos runs: no acknowledged job is lost or doubled, and every
 //! one is finished.
 
 mod service;
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use quorate_turmoil::{Outcome, Storm, World, sweep};
+use quorate_turmoil::{ChaosRun, Outcome, World, sweep};
 use tokio::time::sleep;
 
 use crate::service::{Client, Jobs, Server};
@@ -80,9 +80,9 @@ async fn check(world: World, submitted: Submitted) -> Outcome {
     if found.is_empty() { Ok(()) } else { Err(format!("nobody submitted {found:?}").into()) }
 }
 
-fn storm(seed: u64, unknown_is_busy: bool) -> Storm {
+fn chaos_run(seed: u64, unknown_is_busy: bool) -> ChaosRun {
     let submitted = Submitted::default();
-    let mut storm = Storm::new(seed)
+    let mut run = ChaosRun::new(seed)
         .nodes(NODES, |_| Jobs::default())
         .configure(|config| config.replica.snapshot_entries = 50)
         .beside(move |node| async move {
@@ -92,20 +92,20 @@ fn storm(seed: u64, unknown_is_busy: bool) -> Storm {
         .service("worker2", work);
     for name in ["client1", "client2"] {
         let submitted = Rc::clone(&submitted);
-        storm = storm.client(name, move |world| submit(world, Rc::clone(&submitted)));
+        run = run.client(name, move |world| submit(world, Rc::clone(&submitted)));
     }
-    storm.check(move |world| check(world, Rc::clone(&submitted)))
+    run.check(move |world| check(world, Rc::clone(&submitted)))
 }
 
 #[test]
-fn no_job_is_lost_or_doubled_in_a_storm() {
+fn no_job_is_lost_or_doubled_in_a_chaos_run() {
     let reports =
-        sweep(0..5, |seed| storm(seed, false)).unwrap_or_else(|failure| panic!("{failure}"));
+        sweep(0..5, |seed| chaos_run(seed, false)).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(reports.iter().all(|report| report.events > 1_000));
 }
 
 #[test]
 fn an_unknown_outcome_that_is_reported_as_rejected_is_found() {
-    let failure = sweep(0..100, |seed| storm(seed, true)).expect_err("the bug is planted");
+    let failure = sweep(0..100, |seed| chaos_run(seed, true)).expect_err("the bug is planted");
     assert!(failure.sentence.contains("was submitted once"), "{failure}");
 }

@@ -46,7 +46,7 @@ thread_local! {
 const TICK: Duration = Duration::from_millis(1);
 
 /// A chaos run of a service. Equal seeds and equal services make equal runs.
-pub struct Storm {
+pub struct ChaosRun {
     seed: u64,
     nodes: u8,
     start_node: Option<StartNode>,
@@ -59,11 +59,11 @@ pub struct Storm {
     scenario: Option<String>,
 }
 
-impl Storm {
+impl ChaosRun {
     /// Returns a run without nodes, whose faults are those of the seed.
     #[must_use]
-    pub fn new(seed: u64) -> Storm {
-        Storm {
+    pub fn new(seed: u64) -> ChaosRun {
+        ChaosRun {
             seed,
             nodes: 0,
             start_node: None,
@@ -80,7 +80,7 @@ impl Storm {
     /// Adds the nodes `n1` to `n<count>`. `machine` returns the state machine of each start of a
     /// node: empty, or with the state that it made durable itself.
     #[must_use]
-    pub fn nodes<M>(mut self, count: u8, machine: impl Fn(NodeId) -> M + 'static) -> Storm
+    pub fn nodes<M>(mut self, count: u8, machine: impl Fn(NodeId) -> M + 'static) -> ChaosRun
     where
         M: StateMachine + Send + 'static,
     {
@@ -95,7 +95,7 @@ impl Storm {
 
     /// Changes the configuration of every node.
     #[must_use]
-    pub fn configure(mut self, configure: impl Fn(&mut ServerConfig) + 'static) -> Storm {
+    pub fn configure(mut self, configure: impl Fn(&mut ServerConfig) + 'static) -> ChaosRun {
         self.configure = Rc::new(configure);
         self
     }
@@ -103,7 +103,7 @@ impl Storm {
     /// Runs a service beside each node, at its host: it starts, crashes and stops with the node.
     /// The run fails if the service returns an error.
     #[must_use]
-    pub fn beside<F>(mut self, service: impl Fn(Node) -> F + 'static) -> Storm
+    pub fn beside<F>(mut self, service: impl Fn(Node) -> F + 'static) -> ChaosRun
     where
         F: Future<Output = Outcome> + 'static,
     {
@@ -115,7 +115,7 @@ impl Storm {
     /// its host is the next node after those of the cluster, and counts as one of the `spares`. The
     /// run fails if the service returns an error.
     #[must_use]
-    pub fn service<F>(mut self, name: &str, service: impl Fn(World) -> F + 'static) -> Storm
+    pub fn service<F>(mut self, name: &str, service: impl Fn(World) -> F + 'static) -> ChaosRun
     where
         F: Future<Output = Outcome> + 'static,
     {
@@ -127,7 +127,7 @@ impl Storm {
     /// fault phase, it looks at [`World::is_stable`]. The run fails if the client returns an error
     /// or panics.
     #[must_use]
-    pub fn client<F>(mut self, name: &str, client: impl Fn(World) -> F + 'static) -> Storm
+    pub fn client<F>(mut self, name: &str, client: impl Fn(World) -> F + 'static) -> ChaosRun
     where
         F: Future<Output = Outcome> + 'static,
     {
@@ -138,7 +138,7 @@ impl Storm {
     /// Sets the check of the run. It begins when all faults are over, every client has ended, and
     /// the cluster has answered a linearizable read.
     #[must_use]
-    pub fn check<F>(mut self, check: impl Fn(World) -> F + 'static) -> Storm
+    pub fn check<F>(mut self, check: impl Fn(World) -> F + 'static) -> ChaosRun
     where
         F: Future<Output = Outcome> + 'static,
     {
@@ -148,12 +148,12 @@ impl Storm {
 
     /// Takes the faults from a scenario of the simulator, in place of those of the seed.
     #[must_use]
-    pub fn scenario(mut self, text: &str) -> Storm {
+    pub fn scenario(mut self, text: &str) -> ChaosRun {
         self.scenario = Some(text.to_owned());
         self
     }
 
-    pub(crate) fn with_faults(mut self, faults: Faults) -> Storm {
+    pub(crate) fn with_faults(mut self, faults: Faults) -> ChaosRun {
         self.faults = Some(faults);
         self
     }
@@ -209,7 +209,8 @@ impl Storm {
 
     /// Adds every host to the simulation, the nodes first, and returns the schedule of the faults.
     fn add_hosts(&self, sim: &mut Sim<'_>, shared: &Arc<Shared>, faults: &Faults) -> Schedule {
-        let start_node = self.start_node.as_ref().expect("the run has nodes: call `Storm::nodes`");
+        let start_node =
+            self.start_node.as_ref().expect("the run has nodes: call `ChaosRun::nodes`");
         let mut hosts = Vec::new();
         let mut disks = Vec::new();
         for id in 1..=self.nodes {
