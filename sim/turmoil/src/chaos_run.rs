@@ -22,7 +22,7 @@ use turmoil::{Builder, Sim};
 use crate::disk::NodeDisk;
 use crate::faults::{Faults, FaultsError};
 use crate::node::{Beside, Configure, Node, run_node};
-use crate::report::{Failure, Report};
+use crate::report::{Failure, Report, replay};
 use crate::schedule::Schedule;
 use crate::world::{Shared, World};
 
@@ -262,7 +262,7 @@ fn name_seed_in_panics(seed: u64) {
         panic::set_hook(Box::new(move |info| {
             hook(info);
             if let Some(seed) = SEED.get() {
-                eprintln!("in the run of seed {seed}: QUORATE_SEEDS={seed}..{}", seed + 1);
+                eprintln!("in the run of seed {seed}: {}", replay(seed));
             }
         }));
     });

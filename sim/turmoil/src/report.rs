@@ -44,8 +44,15 @@ impl fmt::Display for Failure {
         writeln!(f, "\nits last events:")?;
         let first = lines.len().saturating_sub(LINES_MAX);
         lines[first..].iter().try_for_each(|line| writeln!(f, "{line}"))?;
-        write!(f, "\nrepeat it: QUORATE_SEEDS={seed}..{} cargo test", seed + 1)
+        write!(f, "\nrepeat it: {}", replay(*seed))
     }
 }
 
 impl std::error::Error for Failure {}
+
+/// Returns the command that repeats the run of a seed in the test of this thread.
+pub(crate) fn replay(seed: u64) -> String {
+    let thread = std::thread::current();
+    let test = thread.name().filter(|name| *name != "main").unwrap_or_default();
+    format!("QUORATE_SEEDS={seed}..{} cargo test {test}", seed + 1).trim_end().to_owned()
+}
