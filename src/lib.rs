@@ -30,6 +30,9 @@
 //! | unstable | `replica`, `storage`, `wire` | the parts of a node |
 //! | unstable | `runtime::Server::start_with_transport` | a transport of your own |
 //! | unstable | `runtime::Transport`, `runtime::PacketInbox` | the same |
+//! | unstable | `runtime::Server::start_simulated`, `runtime::Client::simulated` | simulations |
+//! | unstable | `runtime::Simulation`, `runtime::Simulated` | the same |
+//! | unstable | `runtime::SimulatedListener`, `runtime::Socket` | the same |
 //! | unstable | `recovery`, `recording` | what the command `quorate` does |
 //! | internal | `log`, `progress`, `quorum` | the parts of the core |
 //! | internal | `raft::Raft::log` | the log of the core |

@@ -10,7 +10,6 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -19,7 +18,7 @@ use crate::http::cluster_view::ClusterView;
 use crate::http::places::{CONNECTIONS_MAX, Place, Places, Replaced};
 use crate::http::routes::{is_health_check, overloaded, route};
 use crate::http::site::Site;
-use crate::runtime::{Client, Handle};
+use crate::runtime::{Client, Handle, Listener, RawStream};
 
 /// The time limit for the headers of a request.
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
@@ -53,7 +52,7 @@ pub enum EndpointContent {
 /// state machine.
 #[derive(Debug)]
 pub struct Endpoint {
-    listener: TcpListener,
+    listener: Listener,
     site: Arc<Site>,
     places: Arc<Places>,
 }
@@ -74,7 +73,7 @@ impl Endpoint {
         content: EndpointContent,
         handle: Handle,
     ) -> io::Result<Endpoint> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = handle.environment().listen(address).await?;
         let cluster_view = match content {
             EndpointContent::Metrics => None,
             EndpointContent::Page { peer_client } => {
@@ -95,7 +94,7 @@ impl Endpoint {
     /// # Errors
     /// The operating system cannot return the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener.address()
     }
 
     /// Serves requests until the future is dropped, together with the open connections.
@@ -105,11 +104,14 @@ impl Endpoint {
             while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, from)) => {
-                    let served = self.serve(stream);
-                    connections.spawn(async move {
-                        served.await;
-                        debug!(%from, "an HTTP connection ended");
-                    });
+                    match stream {
+                        RawStream::System(tcp) => {
+                            connections.spawn(logged(from, self.serve(tcp)));
+                        }
+                        RawStream::Simulated(stream) => {
+                            connections.spawn(logged(from, self.serve(stream)));
+                        }
+                    }
                     // A request that came with its connection is read before the next accept.
                     yield_now().await;
                 }
@@ -120,6 +122,12 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// Serves a connection, and logs its end.
+async fn logged(from: SocketAddr, served: impl Future<Output = ()>) {
+    served.await;
+    debug!(%from, "an HTTP connection ended");
 }
 
 impl Endpoint {

@@ -62,7 +62,7 @@ pub(super) async fn route(site: &Site, request: &Request<Incoming>) -> HttpReply
         (None, _) => {
             plain(StatusCode::NOT_FOUND, "the paths are /metrics, /health, /ready and /live\n")
         }
-        (Some(_), "/") => page(),
+        (Some(_), "/") => page(site.handle.environment().entropy()),
         (Some(cluster_view), "/api/cluster") => {
             reply_with(StatusCode::OK, JSON, cluster_view.to_json().await.to_string())
         }
@@ -100,9 +100,9 @@ fn names_this_machine(request: &Request<Incoming>) -> bool {
 }
 
 /// Returns the page, whose policy allows only its own script and style, and requests to its own
-/// origin.
-fn page() -> HttpReply {
-    let nonce = format!("{:032x}", entropy());
+/// origin. The nonce must be unpredictable.
+fn page(nonce: u128) -> HttpReply {
+    let nonce = format!("{nonce:032x}");
     let style = [live::STYLE, STYLE].concat();
     let script = [&live::PARTS.concat(), SCRIPT].concat();
     let text = PAGE.replace("{{style}}", &style).replace("{{script}}", &script);
@@ -115,11 +115,6 @@ fn page() -> HttpReply {
     let policy = HeaderValue::try_from(policy).expect("the policy is ASCII without controls");
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     reply
-}
-
-#[expect(clippy::disallowed_methods, reason = "the nonce must be unpredictable")]
-fn entropy() -> u128 {
-    rand::random()
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpReply {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::runtime::clock::Clock;
+use crate::runtime::environment::Environment;
 use crate::types::Instant;
 
 /// The duration of busy polling before a thread sleeps; zero disables it.
@@ -13,19 +14,20 @@ pub(super) struct BusyPoll {
 }
 
 impl BusyPoll {
-    pub(super) fn new(max: Duration) -> BusyPoll {
+    /// Returns the polling for `max`; none in a simulation, whose clock does not advance meanwhile.
+    pub(super) fn new(environment: &Environment, max: Duration) -> BusyPoll {
+        let max = environment.simulation().map_or(max, |_| Duration::ZERO);
         BusyPoll { max }
     }
 
     /// Calls `poll_once` until it returns a value or the duration is over, and yields the processor
     /// between two calls. A duration of zero allows one call.
-    #[cfg(not(madsim))]
     pub(super) fn poll<T>(self, mut poll_once: impl FnMut() -> Option<T>) -> Option<T> {
         let found = poll_once();
         if found.is_some() || self.max.is_zero() {
             return found;
         }
-        let clock = Clock::start();
+        let clock = Clock::start(&Environment::System);
         while clock.now() < self.end() {
             std::thread::yield_now();
             let found = poll_once();
@@ -43,7 +45,7 @@ impl BusyPoll {
         if self.max.is_zero() {
             return std::future::pending().await;
         }
-        let clock = Clock::start();
+        let clock = Clock::start(&Environment::System);
         while clock.now() < self.end() {
             tokio::task::yield_now().await;
             std::thread::yield_now();
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn disabled_busy_polling_still_polls_once() {
-        let disabled = BusyPoll::new(Duration::ZERO);
+        let disabled = BusyPoll::new(&Environment::System, Duration::ZERO);
         assert_eq!(disabled.poll(|| Some(7)), Some(7));
         let mut polls = 0;
         let mut empty = || {
@@ -77,7 +79,7 @@ mod tests {
     #[test]
     fn a_value_that_arrives_during_the_polling_is_returned() {
         let mut polls = 0;
-        let found = BusyPoll::new(Duration::from_secs(3600)).poll(|| {
+        let found = BusyPoll::new(&Environment::System, Duration::from_secs(3600)).poll(|| {
             polls += 1;
             (polls == 5).then_some(polls)
         });
@@ -88,7 +90,7 @@ mod tests {
     async fn other_tasks_run_while_the_thread_is_kept_awake() {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         tokio::spawn(async move { sender.send(7) });
-        let busy_poll = BusyPoll::new(Duration::from_secs(3600));
+        let busy_poll = BusyPoll::new(&Environment::System, Duration::from_secs(3600));
         let received = tokio::select! {
             biased;
             received = receiver => received.ok(),

@@ -6,6 +6,8 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 
 use crate::machine::{self, Proposer};
+#[cfg(feature = "http")]
+use crate::runtime::environment::Environment;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::{
     self, DriverRequest, NodeRequest, ProposalOutcome, ReadReply, RequestError, TypedReply,
@@ -184,7 +186,7 @@ impl Handle {
     /// A [`TlsError`] that names the file; the old files stay in use.
     #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<(), TlsError> {
-        match &self.registry.security {
+        match &self.registry.links.security {
             Security::Plaintext { .. } => Ok(()),
             Security::Tls(tls) => tls.reload(),
         }
@@ -195,6 +197,12 @@ impl Handle {
     #[must_use]
     pub fn metrics(&self) -> crate::runtime::metrics::Metrics {
         crate::runtime::metrics::Metrics::new(Arc::clone(&self.registry.counts))
+    }
+
+    /// Returns where the node runs.
+    #[cfg(feature = "http")]
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.registry.links.environment
     }
 
     /// Sends the request to the node, and returns its reply; none if the node stopped first.
@@ -234,9 +242,8 @@ impl Handle {
         let (_, leadership) = watch::channel(leadership);
         let (_, membership) = watch::channel(Membership::default());
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
-        let security = link::Security::Plaintext { beyond_loopback: false };
-        let registry =
-            Arc::new(ConnectionRegistry::new(security, &NetworkConfig::default(), counts));
+        let links = link::Links::for_test();
+        let registry = Arc::new(ConnectionRegistry::new(links, &NetworkConfig::default(), counts));
         (Handle { requests, leadership, membership, registry }, request_queue)
     }
 }

@@ -14,7 +14,7 @@ mod clock;
 mod conditions;
 mod config;
 mod driver;
-mod entropy;
+mod environment;
 mod handle;
 mod lanes;
 mod log_limit;
@@ -45,6 +45,9 @@ pub use client::{
     TypedClient, TypedClientError,
 };
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
+#[cfg(feature = "http")]
+pub(crate) use environment::{Listener, RawStream};
+pub use environment::{Simulated, SimulatedListener, Simulation, Socket};
 pub use handle::{Handle, Leadership};
 #[cfg(feature = "metrics")]
 pub use metrics::{

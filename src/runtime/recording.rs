@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Span, info, warn};
 
 use crate::recording::{Block, EXTENSION, Recorder, RecorderConfig};
-use crate::runtime::entropy::entropy;
+use crate::runtime::environment::Environment;
 use crate::runtime::lanes::Event;
 use crate::runtime::metrics::Counts;
 use crate::storage::ClusterId;
@@ -33,10 +33,11 @@ const SEGMENTS: u64 = 8;
 pub(super) fn recorder_config(cluster: ClusterId, bytes: u64, now: Instant) -> RecorderConfig {
     let segment_bytes = usize::try_from(bytes / SEGMENTS).unwrap_or(usize::MAX);
     let defaults = RecorderConfig::default();
+    let entropy = || Environment::System.entropy() as u64;
     RecorderConfig {
         cluster: cluster.0,
-        start: entropy() as u64,
-        key: entropy() as u64,
+        start: entropy(),
+        key: entropy(),
         unix_time: unix_time().checked_sub(Duration::from_nanos(now.0)),
         segment_bytes,
         block_bytes: defaults.block_bytes.min(segment_bytes),
@@ -222,7 +223,6 @@ fn number_of(path: &Path) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[cfg(not(madsim))]
 mod tests {
     use super::*;
     use crate::raft::{Config, Input, Raft};

@@ -18,9 +18,9 @@ use crate::runtime::client::Forwarder;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
 use crate::runtime::driver::{Driver, DriverParts, Queues, panic_failure};
-use crate::runtime::entropy::entropy;
+use crate::runtime::environment::{Environment, Simulation};
 use crate::runtime::handle::Handle;
-use crate::runtime::lanes::Lanes;
+use crate::runtime::lanes::{LaneStart, Lanes};
 use crate::runtime::metrics::Counts;
 use crate::runtime::open_files;
 use crate::runtime::recording::{RecordingLane, RecordingRing, recorder_config};
@@ -30,7 +30,7 @@ use crate::runtime::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsError};
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
-use crate::runtime::transport::link::Security;
+use crate::runtime::transport::link::{Links, Security};
 use crate::runtime::transport::{
     ConnectionHandler, Handshake, InboundQueues, Listener, PacketInbox, Peers, Transport,
 };
@@ -107,7 +107,7 @@ impl Server {
     {
         config.check().map_err(ServerError::Config)?;
         let disk = FileDisk::open(&config.directory).map_err(ServerError::Disk)?;
-        let opened = OpenedNode::open(disk, config, machine)?;
+        let opened = OpenedNode::open(disk, config, machine, Environment::System)?;
         Server::serve(opened.recorded()).await
     }
 
@@ -125,7 +125,25 @@ impl Server {
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        Server::serve(OpenedNode::open(disk, config, machine)?).await
+        Server::serve(OpenedNode::open(disk, config, machine, Environment::System)?).await
+    }
+
+    /// Starts a node as [`Server::start_on_disk`] does, in a simulation.
+    ///
+    /// # Errors
+    /// A [`ServerError`].
+    pub async fn start_simulated<M, D>(
+        disk: D,
+        config: ServerConfig,
+        machine: M,
+        simulation: Arc<dyn Simulation>,
+    ) -> Result<Server, ServerError>
+    where
+        M: StateMachine + Send + 'static,
+        D: Disk + Clone + Send + 'static,
+    {
+        let environment = Environment::Simulated(simulation);
+        Server::serve(OpenedNode::open(disk, config, machine, environment)?).await
     }
 
     /// Starts an opened node, with a listener for other nodes and clients.
@@ -135,15 +153,17 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         let inbound = Inbound::new(&opened.counts);
-        let OpenedNode { config, handshake, counts, .. } = &opened;
+        let OpenedNode { config, handshake, counts, environment, .. } = &opened;
         let (handshake, listen, network) = (*handshake, config.listen, config.network.clone());
         let (needed, files_reserved) = (config.open_files(), config.files_reserved);
-        open_files::raise(needed).map_err(|limit| ServerError::OpenFiles { needed, limit })?;
-        let registry =
-            Arc::new(ConnectionRegistry::new(security(config)?, &network, Arc::clone(counts)));
+        if environment.simulation().is_none() {
+            open_files::raise(needed).map_err(|limit| ServerError::OpenFiles { needed, limit })?;
+        }
+        let links = Links { environment: environment.clone(), security: security(config)? };
+        let registry = Arc::new(ConnectionRegistry::new(links, &network, Arc::clone(counts)));
         let addresses = config.peers.clone();
         let peers = Peers::new(handshake, network.clone(), Arc::clone(&registry), addresses);
-        let listener = Listener::bind(listen).await;
+        let listener = Listener::bind(environment, listen).await;
         let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
         let address = listener.address().unwrap_or(listen);
         info!(%address, node = %handshake.node, cluster = %handshake.cluster, "listening");
@@ -179,16 +199,14 @@ impl Server {
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        let opened = OpenedNode::open(disk, config, machine)?;
+        let opened = OpenedNode::open(disk, config, machine, Environment::System)?;
         let inbound = Inbound::new(&opened.counts);
         let inbox = PacketInbox::new(inbound.senders.clone(), opened.handshake.node);
         let address = opened.config.listen;
         let counts = Arc::clone(&opened.counts);
-        let registry = Arc::new(ConnectionRegistry::new(
-            Security::Plaintext { beyond_loopback: false },
-            &opened.config.network,
-            counts,
-        ));
+        let security = Security::Plaintext { beyond_loopback: false };
+        let links = Links { environment: Environment::System, security };
+        let registry = Arc::new(ConnectionRegistry::new(links, &opened.config.network, counts));
         let transport = Box::new(transport);
         let server = opened.run(inbound, transport, registry, address, |_, _| future::pending())?;
         Ok((server, inbox))
@@ -252,6 +270,7 @@ struct OpenedNode<M, D> {
     node: Node,
     worker: Worker<M>,
     clock: Clock,
+    environment: Environment,
     handshake: Handshake,
     counts: Arc<Counts>,
     /// The files of the recording; none if the inputs of the node are not recorded.
@@ -263,11 +282,16 @@ where
     M: StateMachine + Send + 'static,
     D: Disk + Clone + Send + 'static,
 {
-    fn open(mut disk: D, config: ServerConfig, machine: M) -> Result<Self, ServerError> {
+    fn open(
+        mut disk: D,
+        config: ServerConfig,
+        machine: M,
+        environment: Environment,
+    ) -> Result<Self, ServerError> {
         config.check().map_err(ServerError::Config)?;
-        let clock = Clock::start();
-        format_if_empty(&mut disk, &config)?;
-        let seed = entropy() as u64;
+        let clock = Clock::start(&environment);
+        format_if_empty(&mut disk, &config, Incarnation(environment.entropy()))?;
+        let seed = environment.entropy() as u64;
         let (cluster, replica) = (config.cluster, config.replica.clone());
         let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
         let Replica { node, worker } = opened.map_err(ServerError::Open)?;
@@ -279,15 +303,24 @@ where
             incarnation: identity.incarnation,
         };
         let counts = Arc::new(Counts::new(identity.node, cluster));
-        let recording = None;
-        Ok(OpenedNode { config, disk, node, worker, clock, handshake, counts, recording })
+        Ok(OpenedNode {
+            config,
+            disk,
+            node,
+            worker,
+            clock,
+            environment,
+            handshake,
+            counts,
+            recording: None,
+        })
     }
 
     /// Records the inputs of the node in its directory, if `recording_bytes` is not zero. If the
     /// recording cannot be opened, the node runs without it.
     fn recorded(mut self) -> Self {
         let bytes = self.config.recording_bytes;
-        if bytes == 0 || cfg!(madsim) {
+        if bytes == 0 {
             return self;
         }
         match RecordingRing::open(self.config.directory.join(FOLDER), bytes) {
@@ -313,15 +346,17 @@ where
     where
         L: Future<Output = Infallible> + Send + 'static,
     {
-        let OpenedNode { config, disk, node, worker, clock, handshake, counts, recording } = self;
+        let OpenedNode { config, disk, node, worker, clock, handshake, counts, .. } = self;
+        let (environment, recording) = (self.environment, self.recording);
         // Every log line of the node carries its id, on whichever thread it is written.
         let span = info_span!("node", id = %handshake.node, cluster = %handshake.cluster);
         let _within = span.enter();
         let (lane_events, lane_event_queue) = mpsc::unbounded_channel();
-        let busy_poll = BusyPoll::new(config.busy_poll_max);
-        let lanes =
-            Lanes::start(&disk, worker, config.inline_machine, busy_poll, &lane_events, &counts);
+        let busy_poll = BusyPoll::new(&environment, config.busy_poll_max);
+        let lane = LaneStart { environment, busy_poll, events: lane_events, counts };
+        let lanes = Lanes::start(&disk, worker, config.inline_machine, &lane);
         let lanes = lanes.map_err(ServerError::Threads)?;
+        let LaneStart { events: lane_events, counts, .. } = lane;
         let recording = match recording {
             Some(ring) => RecordingLane::start(ring, Arc::clone(&counts), lane_events.clone()),
             None => Ok(RecordingLane::off(Arc::clone(&counts))),
@@ -342,7 +377,7 @@ where
             request_sender: requests,
             _inbound: inbound.senders,
         };
-        let forwarder = Forwarder::new(handshake.cluster, registry.security.clone());
+        let forwarder = Forwarder::new(handshake.cluster, registry.links.clone());
         let parts = DriverParts { node, clock, lanes, recording, transport, queues, busy_poll };
         let (driver, handle) = Driver::new(parts, registry);
         let executor = Executor { handle: handle.clone(), forwarder: Some(forwarder) };
@@ -406,9 +441,13 @@ impl Inbound {
 
 /// Formats an empty disk for this node. Leaves any other disk as it is: opening it checks its
 /// identity.
-fn format_if_empty(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), ServerError> {
+fn format_if_empty(
+    disk: &mut impl Disk,
+    config: &ServerConfig,
+    incarnation: Incarnation,
+) -> Result<(), ServerError> {
     let (cluster, node) = (config.cluster, config.replica.raft.id);
-    let identity = Identity { cluster, node, incarnation: Incarnation(entropy()) };
+    let identity = Identity { cluster, node, incarnation };
     let no_members = Membership::default();
     match Storage::format(disk, identity, &no_members, &config.replica.storage) {
         Ok(()) | Err(storage::OpenError::NotEmpty(_)) => Ok(()),

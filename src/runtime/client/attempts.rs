@@ -11,8 +11,7 @@ use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag, lock};
 use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::client::nodes::Nodes;
-use crate::runtime::entropy::entropy;
-use crate::runtime::transport::link::Security;
+use crate::runtime::transport::link::Links;
 use crate::runtime::unnamed_cluster::ANY_UNNAMED_CLUSTER;
 use crate::storage::ClusterId;
 use crate::types::{MachineRejectReason, RejectReason};
@@ -63,11 +62,11 @@ pub(super) struct Attempts<'a> {
 }
 
 impl ConnectionPool {
-    pub(super) fn new(config: ClientConfig, security: Security) -> ConnectionPool {
-        let start = usize::from(entropy() as u16);
+    pub(super) fn new(config: ClientConfig, links: Links) -> ConnectionPool {
+        let start = usize::from(links.environment.entropy() as u16);
         let nodes = Nodes::new(config.addresses.clone(), start);
         let (config, nodes) = (Arc::new(config), Arc::new(Mutex::new(nodes)));
-        let dialer = Dialer { config, security, nodes, node: None, met: Arc::default() };
+        let dialer = Dialer { config, links, nodes, node: None, met: Arc::default() };
         ConnectionPool { dialer, connections: Mutex::default() }
     }
 
@@ -83,9 +82,8 @@ impl ConnectionPool {
         }
     }
 
-    #[cfg(feature = "tls")]
-    pub(super) fn security(&self) -> &Security {
-        &self.dialer.security
+    pub(super) fn links(&self) -> &Links {
+        &self.dialer.links
     }
 
     pub(super) fn attempts(&self, deadline: Instant, retry_policy: RetryPolicy) -> Attempts<'_> {
@@ -227,8 +225,8 @@ impl Attempts<'_> {
     /// A [`ClientError`], without a wait, if the wait would end after the deadline.
     pub(super) async fn wait(&mut self) -> Result<(), ClientError> {
         // Between half of the wait and all of it, so that callers that failed together spread out.
-        let wait =
-            self.retry_wait.mul_f64(0.5 + f64::from(entropy() as u16) / f64::from(u16::MAX) / 2.0);
+        let random = self.pool.links().environment.entropy() as u16;
+        let wait = self.retry_wait.mul_f64(0.5 + f64::from(random) / f64::from(u16::MAX) / 2.0);
         if Instant::now() + wait >= self.deadline {
             let error = self.last_error.take();
             return Err(self.final_error(error.unwrap_or(AttemptError::WindowFull)));
@@ -388,7 +386,7 @@ mod tests {
         reason: ServiceRejectReason,
     ) -> ClientError {
         let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
-        let pool = ConnectionPool::new(config, Security::Plaintext { beyond_loopback: false });
+        let pool = ConnectionPool::new(config, Links::for_test());
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut attempts = pool.attempts(deadline, retry_policy);
         let address = || "127.0.0.1:1".to_owned();
@@ -404,7 +402,7 @@ mod tests {
     /// Returns the error of a call after each node was tried once, with these errors.
     fn error_of_round(errors: [ConnectionError; 3]) -> Option<ClientError> {
         let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
-        let pool = ConnectionPool::new(config, Security::Plaintext { beyond_loopback: false });
+        let pool = ConnectionPool::new(config, Links::for_test());
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut attempts = pool.attempts(deadline, RetryPolicy::Idempotent);
         for error in errors {

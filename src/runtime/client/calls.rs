@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::machine::Outcome;
-use crate::machine::Request;
+use crate::machine::{Nonce, Outcome, Request};
 use crate::runtime::client::attempts::{ConnectionPool, RetryPolicy, Route};
 use crate::runtime::client::config::{ClientConfig, ClientConfigError};
 use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::client::session::Session;
+use crate::runtime::environment::{Environment, Simulation};
 use crate::runtime::request::{self, Effect, Operation, ProposalOutcome, ReadReply, TypedReply};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
+use crate::runtime::transport::link::Links;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
@@ -48,11 +49,27 @@ impl Client {
     /// # Errors
     /// A [`ClientConfigError`].
     pub fn new(config: ClientConfig) -> Result<Client, ClientConfigError> {
+        Client::of(config, Environment::System)
+    }
+
+    /// Returns a client that runs in a simulation, and is not connected yet.
+    ///
+    /// # Errors
+    /// A [`ClientConfigError`].
+    pub fn simulated(
+        config: ClientConfig,
+        simulation: Arc<dyn Simulation>,
+    ) -> Result<Client, ClientConfigError> {
+        Client::of(config, Environment::Simulated(simulation))
+    }
+
+    fn of(config: ClientConfig, environment: Environment) -> Result<Client, ClientConfigError> {
         config.check()?;
-        let security = config.security()?;
+        let links = Links { security: config.security()?, environment };
         let deadline = config.deadline;
-        let session = Session::new(config.session, config.acknowledge);
-        let pool = ConnectionPool::new(config, security);
+        let nonce = Nonce(links.environment.entropy());
+        let session = Session::new(nonce, config.session, config.acknowledge);
+        let pool = ConnectionPool::new(config, links);
         Ok(Client { shared: Arc::new(Shared { pool, session }), deadline })
     }
 
@@ -272,7 +289,7 @@ impl Client {
     /// A [`TlsError`] that names the file; the old files stay in use.
     #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<(), TlsError> {
-        match self.shared.pool.security() {
+        match &self.shared.pool.links().security {
             Security::Plaintext { .. } => Ok(()),
             Security::Tls(tls) => tls.reload(),
         }

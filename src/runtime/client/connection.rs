@@ -19,7 +19,7 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, flush_batch, write_all,
 };
-use crate::runtime::transport::link::{Link, Security, Stream, classified};
+use crate::runtime::transport::link::{Link, Links, Stream, classified};
 use crate::runtime::unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster};
 use crate::storage::ClusterId;
 use crate::types::NodeId;
@@ -53,7 +53,7 @@ pub(super) struct Connection(mpsc::Sender<OutgoingRequest>);
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) config: Arc<ClientConfig>,
-    pub(super) security: Security,
+    pub(super) links: Links,
     pub(super) nodes: Arc<Mutex<Nodes>>,
     /// The node that must be at the other end; none if any node may be.
     pub(super) node: Option<NodeId>,
@@ -128,7 +128,7 @@ impl Dialer {
         let pending = Mutex::new(PendingReplies::default());
         let handshake = |address| self.handshake(address);
         let connected =
-            self.security.connect_any(&address, self.config.connect_timeout, handshake).await;
+            self.links.connect_any(&address, self.config.connect_timeout, handshake).await;
         let ended = match connected {
             Err(error) => Err(error),
             Ok((Link { stream, mut trust, .. }, frames)) => {
@@ -159,7 +159,7 @@ impl Dialer {
     }
 
     async fn handshake(&self, address: SocketAddr) -> io::Result<(Link, ConnectionReader)> {
-        let mut link = self.security.connect(address, self.node).await?;
+        let mut link = self.links.connect(address, self.node).await?;
         let cluster = self.config.cluster.0;
         let versions = Versions::SUPPORTED;
         let hello = ClientHello { versions, cluster, node: self.node, full: false };
@@ -368,7 +368,7 @@ mod tests {
             let nodes = Nodes::new(config.addresses.clone(), 0);
             let dialer = Dialer {
                 config: Arc::new(config),
-                security: Security::Plaintext { beyond_loopback: false },
+                links: Links::for_test(),
                 nodes: Arc::new(Mutex::new(nodes)),
                 node: None,
                 met: Arc::default(),
@@ -513,7 +513,7 @@ mod tests {
         let dialer = Dialer {
             nodes: Arc::new(Mutex::new(Nodes::new(config.addresses.clone(), 0))),
             config: Arc::new(config),
-            security: Security::Plaintext { beyond_loopback: false },
+            links: Links::for_test(),
             node: None,
             met: Arc::default(),
         };

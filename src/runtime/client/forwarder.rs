@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag, lock};
 use crate::runtime::client::nodes::Nodes;
-use crate::runtime::transport::link::Security;
+use crate::runtime::transport::link::Links;
 use crate::storage::ClusterId;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 
@@ -14,16 +14,16 @@ use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 #[derive(Clone)]
 pub(in crate::runtime) struct Forwarder {
     config: Arc<ClientConfig>,
-    security: Security,
+    links: Links,
     open: Arc<Mutex<Option<(LeaderHint, Connection)>>>,
 }
 
 impl Forwarder {
     /// Returns a forwarder that is not connected yet and uses the TLS files of the node.
-    pub(in crate::runtime) fn new(cluster: ClusterId, security: Security) -> Forwarder {
+    pub(in crate::runtime) fn new(cluster: ClusterId, links: Links) -> Forwarder {
         let no_addresses: [&str; 0] = [];
         let config = Arc::new(ClientConfig::new(cluster, no_addresses));
-        Forwarder { config, security, open: Arc::default() }
+        Forwarder { config, links, open: Arc::default() }
     }
 
     /// Sends the request to the leader once, and returns the reply; none if the leader did not
@@ -54,7 +54,7 @@ impl Forwarder {
             _ => {
                 let dialer = Dialer {
                     config: Arc::clone(&self.config),
-                    security: self.security.clone(),
+                    links: self.links.clone(),
                     nodes: Arc::new(Mutex::new(Nodes::new(Vec::new(), 0))),
                     node: Some(leader.id),
                     met: Arc::default(),

@@ -11,7 +11,6 @@ use crate::machine::{Call, ClientSession, Nonce, Outcome, SessionEvent, SessionI
 use crate::runtime::client::attempts::{Attempts, ConnectionPool, RetryPolicy, Route};
 use crate::runtime::client::connection::lock;
 use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
-use crate::runtime::entropy::entropy;
 use crate::types::{Acknowledge, Command};
 use crate::wire::{ReplyBody, RequestBody};
 
@@ -35,8 +34,8 @@ struct WindowSlot<'a> {
 }
 
 impl Session {
-    pub(super) fn new(limits: SessionLimits, acknowledge: Acknowledge) -> Session {
-        let state = ClientSession::new(Nonce(entropy()), limits);
+    pub(super) fn new(nonce: Nonce, limits: SessionLimits, acknowledge: Acknowledge) -> Session {
+        let state = ClientSession::new(nonce, limits);
         let (turn, state) = (Gate::new(()), Mutex::new(state));
         Session { limits, acknowledge, turn, state, slot_freed: Notify::new() }
     }
@@ -105,7 +104,8 @@ impl Session {
             let register = {
                 let mut state = lock(&self.state);
                 if state.is_ended() {
-                    *state = ClientSession::new(Nonce(entropy()), self.limits);
+                    let nonce = Nonce(pool.links().environment.entropy());
+                    *state = ClientSession::new(nonce, self.limits);
                 }
                 match state.calls().next() {
                     Some(register @ Call::Register(_)) => register,

@@ -1,6 +1,4 @@
-//! One lane: a queue of jobs with a thread of its own.
-//!
-//! Under madsim there are no threads: the caller executes all jobs.
+//! One lane: a queue of jobs with a thread of its own; in a simulation with a task of its own.
 
 use std::io;
 use std::sync::Arc;
@@ -8,8 +6,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::runtime::busy_poll::BusyPoll;
+use crate::runtime::environment::Environment;
 use crate::runtime::lanes::job_runner::{Event, Job, JobRunner};
-#[cfg(not(madsim))]
+use crate::runtime::lanes::task::LaneTask;
 use crate::runtime::lanes::thread::LaneThread;
 use crate::runtime::metrics::{Counts, Stopwatch};
 
@@ -21,30 +20,44 @@ pub(super) struct Lane<T> {
     /// Whether the batch contains a job that may take long.
     slow: bool,
     runner: JobRunner<T>,
-    #[cfg(not(madsim))]
-    thread: LaneThread<T>,
+    executor: Executor<T>,
+}
+
+/// Executes the jobs that may take long.
+enum Executor<T> {
+    Thread(LaneThread<T>),
+    Task(LaneTask<T>),
+}
+
+/// The common parts of all lanes of a node.
+pub(in crate::runtime) struct LaneStart {
+    pub(in crate::runtime) environment: Environment,
+    pub(in crate::runtime) busy_poll: BusyPoll,
+    pub(in crate::runtime) events: UnboundedSender<Vec<Event>>,
+    pub(in crate::runtime) counts: Arc<Counts>,
+}
+
+impl LaneStart {
+    /// Starts a lane. `number` is the position of its queue depth in the metrics.
+    pub(super) fn lane<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        number: usize,
+        work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
+    ) -> io::Result<Lane<T>> {
+        let (events, counts) = (self.events.clone(), Arc::clone(&self.counts));
+        let runner = JobRunner::new(name, number, events, counts, work);
+        let executor = match self.environment.simulation() {
+            None => Executor::Thread(LaneThread::start(runner.clone(), self.busy_poll)?),
+            Some(simulation) => {
+                Executor::Task(LaneTask::start(runner.clone(), Arc::clone(simulation)))
+            }
+        };
+        Ok(Lane { queued: Vec::new(), slow: false, runner, executor })
+    }
 }
 
 impl<T: Send + 'static> Lane<T> {
-    #[cfg_attr(madsim, expect(unused_variables, reason = "no thread polls under madsim"))]
-    pub(super) fn start(
-        name: &'static str,
-        number: usize,
-        events: &UnboundedSender<Vec<Event>>,
-        counts: &Arc<Counts>,
-        busy_poll: BusyPoll,
-        work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
-    ) -> io::Result<Lane<T>> {
-        let runner = JobRunner::new(name, number, events.clone(), Arc::clone(counts), work);
-        Ok(Lane {
-            queued: Vec::new(),
-            slow: false,
-            #[cfg(not(madsim))]
-            thread: LaneThread::start(runner.clone(), busy_poll)?,
-            runner,
-        })
-    }
-
     /// Queues a job until [`Lane::submit`], which runs it on the lane's thread.
     pub(super) fn queue(&mut self, job: T) {
         self.slow = true;
@@ -63,11 +76,15 @@ impl<T: Send + 'static> Lane<T> {
         if self.queued.is_empty() {
             return;
         }
-        #[cfg_attr(madsim, expect(unused_variables, reason = "there is no thread under madsim"))]
         let slow = std::mem::take(&mut self.slow);
-        #[cfg(not(madsim))]
-        if slow || !self.thread.is_idle() {
-            return self.thread.send(std::mem::take(&mut self.queued));
+        match &self.executor {
+            Executor::Thread(thread) if slow || !thread.is_idle() => {
+                return thread.send(std::mem::take(&mut self.queued));
+            }
+            Executor::Task(task) if slow || !task.is_idle() => {
+                return task.send(std::mem::take(&mut self.queued));
+            }
+            Executor::Thread(_) | Executor::Task(_) => {}
         }
         // The send fails only once the driver is gone, and then nothing needs the events.
         let _ = self.runner.run(&mut self.queued);
@@ -76,15 +93,14 @@ impl<T: Send + 'static> Lane<T> {
     /// Executes the jobs that a pause left, because the driver has handled the events before it.
     pub(super) fn resume(&mut self) {
         self.runner.resume();
-        #[cfg(not(madsim))]
-        self.thread.send(Vec::new());
-        #[cfg(madsim)]
-        let _ = self.runner.run(&mut Vec::new());
+        match &self.executor {
+            Executor::Thread(thread) => thread.send(Vec::new()),
+            Executor::Task(task) => task.send(Vec::new()),
+        }
     }
 }
 
 #[cfg(test)]
-#[cfg(not(madsim))]
 mod tests {
     use std::sync::mpsc;
     use std::thread::{self, ThreadId};
@@ -100,25 +116,25 @@ mod tests {
     /// The gate that a job waits for, and the sender of the id of the thread that executed it.
     type TestJob = (Option<mpsc::Receiver<()>>, mpsc::Sender<ThreadId>);
 
-    fn lane() -> (Lane<TestJob>, UnboundedReceiver<Vec<Event>>) {
+    fn lane_of<T: Send + 'static>(
+        work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
+    ) -> (Lane<T>, UnboundedReceiver<Vec<Event>>) {
         let (events, events_received) = tokio::sync::mpsc::unbounded_channel();
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
-        let busy_poll = BusyPoll::new(Duration::ZERO);
-        let lane = Lane::start(
-            "lane",
-            0,
-            &events,
-            &counts,
-            busy_poll,
-            |(gate, thread_sender): TestJob, _| {
-                if let Some(gate) = gate {
-                    gate.recv().expect("the test releases it");
-                }
-                thread_sender.send(thread::current().id()).expect("the test receives it");
-                Event::Input(Input::Timeout)
-            },
-        );
-        (lane.expect("the thread starts"), events_received)
+        let environment = Environment::System;
+        let busy_poll = BusyPoll::new(&environment, Duration::ZERO);
+        let start = LaneStart { environment, busy_poll, events, counts };
+        (start.lane("lane", 0, work).expect("the thread starts"), events_received)
+    }
+
+    fn lane() -> (Lane<TestJob>, UnboundedReceiver<Vec<Event>>) {
+        lane_of(|(gate, thread_sender): TestJob, _| {
+            if let Some(gate) = gate {
+                gate.recv().expect("the test releases it");
+            }
+            thread_sender.send(thread::current().id()).expect("the test receives it");
+            Event::Input(Input::Timeout)
+        })
     }
 
     #[test]
@@ -185,14 +201,10 @@ mod tests {
     #[test]
     fn a_lane_pauses_until_long_answers_are_handled() {
         const JOBS: u64 = 4096;
-        let (events, mut events_received) = tokio::sync::mpsc::unbounded_channel();
-        let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
-        let poll = BusyPoll::new(Duration::ZERO);
-        let mut lane = Lane::start("lane", 0, &events, &counts, poll, |tag, _| {
+        let (mut lane, mut events_received) = lane_of(|tag, _| {
             let (applied, answer) = (Index(1), vec![7; 1 << 20]);
             Event::Input(Input::WorkDone(WorkResult::Answered { tag: Tag(tag), applied, answer }))
-        })
-        .expect("the thread starts");
+        });
         (0..JOBS / 2).for_each(|tag| lane.queue_quick(tag));
         lane.submit();
         (JOBS / 2..JOBS).for_each(|tag| lane.queue(tag));

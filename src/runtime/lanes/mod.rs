@@ -6,21 +6,20 @@
 
 mod job_runner;
 mod lane;
-#[cfg(not(madsim))]
+mod task;
 mod thread;
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, warn};
 
 use crate::machine::{FrozenView, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
-use crate::runtime::busy_poll::BusyPoll;
 pub(super) use crate::runtime::lanes::job_runner::Event;
 use crate::runtime::lanes::job_runner::ViewToken;
 use crate::runtime::lanes::lane::Lane;
+pub(super) use crate::runtime::lanes::lane::LaneStart;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
 
@@ -50,63 +49,51 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Starts the lanes, which send their events to `events`. The last clone of that sender is
-    /// dropped with the last lane, after the lane has closed its disk. With `inline`, quick
+    /// Starts the lanes, which send their events to `start.events`. The last clone of that sender
+    /// is dropped with the last lane, after the lane has closed its disk. With `inline`, quick
     /// commands and queries run on the driver's thread where no earlier job is queued.
     pub(super) fn start<M, D>(
         disk: &D,
         mut worker: Worker<M>,
         inline: bool,
-        busy_poll: BusyPoll,
-        events: &UnboundedSender<Vec<Event>>,
-        counts: &Arc<Counts>,
+        start: &LaneStart,
     ) -> io::Result<Lanes>
     where
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
+        let counts = &start.counts;
         let (mut log_disk, log_counts) = (disk.clone(), Arc::clone(counts));
-        let log = Lane::start(
-            "quorate-log",
-            0,
-            events,
-            counts,
-            busy_poll,
-            move |operation, queued_at| {
-                Event::Input(execute_operation(&mut log_disk, &operation, queued_at, &log_counts))
-            },
-        )?;
+        let log = start.lane("quorate-log", 0, move |operation, queued_at| {
+            Event::Input(execute_operation(&mut log_disk, &operation, queued_at, &log_counts))
+        })?;
         let (mut bulk_disk, bulk_counts) = (disk.clone(), Arc::clone(counts));
         let mut view = None::<(FrozenView, ViewToken)>;
-        let bulk =
-            Lane::start("quorate-bulk", 1, events, counts, busy_poll, move |job, queued_at| {
-                Event::Input(match job {
-                    BulkJob::Disk(operation) => {
-                        execute_operation(&mut bulk_disk, &operation, queued_at, &bulk_counts)
-                    }
-                    BulkJob::HoldView(frozen, token) => {
-                        view = frozen.map(|frozen| (frozen, token));
-                        view.as_ref()
-                            .map_or(Input::ViewFailed, |(view, _)| Input::ViewFrozen(view.last()))
-                    }
-                    BulkJob::ReadView(bytes) => read_view(&mut view, bytes),
-                })
-            })?;
-        let (mut machine_disk, machine_counts) = (disk.clone(), Arc::clone(counts));
-        let machine =
-            Lane::start("quorate-machine", 2, events, counts, busy_poll, move |job, queued_at| {
-                match job {
-                    MachineJob::Work(work) => {
-                        let applies = matches!(work, Work::Apply(_));
-                        let done = worker.execute(work, &mut machine_disk);
-                        if applies {
-                            machine_counts.disk.apply_times.observe(queued_at);
-                        }
-                        Event::Input(Input::WorkDone(done))
-                    }
-                    MachineJob::Freeze(token) => Event::View(worker.freeze(), token),
+        let bulk = start.lane("quorate-bulk", 1, move |job, queued_at| {
+            Event::Input(match job {
+                BulkJob::Disk(operation) => {
+                    execute_operation(&mut bulk_disk, &operation, queued_at, &bulk_counts)
                 }
-            })?;
+                BulkJob::HoldView(frozen, token) => {
+                    view = frozen.map(|frozen| (frozen, token));
+                    view.as_ref()
+                        .map_or(Input::ViewFailed, |(view, _)| Input::ViewFrozen(view.last()))
+                }
+                BulkJob::ReadView(bytes) => read_view(&mut view, bytes),
+            })
+        })?;
+        let (mut machine_disk, machine_counts) = (disk.clone(), Arc::clone(counts));
+        let machine = start.lane("quorate-machine", 2, move |job, queued_at| match job {
+            MachineJob::Work(work) => {
+                let applies = matches!(work, Work::Apply(_));
+                let done = worker.execute(work, &mut machine_disk);
+                if applies {
+                    machine_counts.disk.apply_times.observe(queued_at);
+                }
+                Event::Input(Input::WorkDone(done))
+            }
+            MachineJob::Freeze(token) => Event::View(worker.freeze(), token),
+        })?;
         Ok(Lanes { log, bulk, machine, inline, views: Arc::default() })
     }
 
@@ -201,6 +188,8 @@ mod tests {
 
     use super::*;
     use crate::machine::Machine;
+    use crate::runtime::busy_poll::BusyPoll;
+    use crate::runtime::environment::Environment;
     use crate::storage::{ClusterId, FileDisk};
     use crate::types::{Entry, EntryId, Index, NodeId, Payload, Term};
 
@@ -232,8 +221,10 @@ mod tests {
         let worker = Worker::new(ClusterId(7), Machine::new(Text), None);
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
         let (events, mut events_received) = tokio::sync::mpsc::unbounded_channel();
-        let poll = BusyPoll::new(Duration::ZERO);
-        let lanes = Lanes::start(&disk, worker, true, poll, &events, &counts);
+        let environment = Environment::System;
+        let busy_poll = BusyPoll::new(&environment, Duration::ZERO);
+        let start = LaneStart { environment, busy_poll, events, counts };
+        let lanes = Lanes::start(&disk, worker, true, &start);
         let mut lanes = lanes.expect("the threads start");
         let mut next = || events_received.blocking_recv().expect("the events are sent").remove(0);
         let apply = |index| {

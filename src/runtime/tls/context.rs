@@ -9,11 +9,11 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use crate::runtime::environment::Socket;
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::tls::chain::{CertificateUsage, reject_reason};
@@ -85,13 +85,13 @@ impl Tls {
     }
 
     /// Performs the handshake of an accepted connection, and returns the principal of the caller.
-    pub(in crate::runtime) async fn accept(
+    pub(in crate::runtime) async fn accept<S: Socket>(
         &self,
-        tcp: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Principal, CertificateWatch)> {
+        stream: S,
+    ) -> io::Result<(TlsStream<S>, Principal, CertificateWatch)> {
         let mut watch = self.shared.current.subscribe();
         let current = Arc::clone(&watch.borrow_and_update());
-        let accepted = TlsAcceptor::from(Arc::clone(&current.server)).accept(tcp).await;
+        let accepted = TlsAcceptor::from(Arc::clone(&current.server)).accept(stream).await;
         let stream = accepted.map_err(classified)?;
         let checked = CertificateWatch::new(
             stream.get_ref().1.peer_certificates(),
@@ -103,17 +103,17 @@ impl Tls {
     }
 
     /// Performs the handshake with a called node. Its certificate must name `node`, if it is given.
-    pub(in crate::runtime) async fn connect(
+    pub(in crate::runtime) async fn connect<S: Socket>(
         &self,
-        tcp: TcpStream,
+        stream: S,
         node: Option<NodeId>,
-    ) -> io::Result<(TlsStream<TcpStream>, Principal, CertificateWatch)> {
+    ) -> io::Result<(TlsStream<S>, Principal, CertificateWatch)> {
         let mut watch = self.shared.current.subscribe();
         let current = Arc::clone(&watch.borrow_and_update());
         // The host name is not sent, and certificates name no hosts.
         let host = ServerName::try_from("quorate").expect("the server name is valid");
         let connector = TlsConnector::from(Arc::clone(&current.client));
-        let stream = connector.connect(host, tcp).await.map_err(connect_error)?;
+        let stream = connector.connect(host, stream).await.map_err(connect_error)?;
         let checked = CertificateWatch::new(
             stream.get_ref().1.peer_certificates(),
             CertificateUsage::Server,

@@ -12,7 +12,7 @@ use crate::runtime::log_limit::LogLimit;
 use crate::runtime::metrics::Counts;
 use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, RejectedConnections, reject};
-use crate::runtime::transport::link::Security;
+use crate::runtime::transport::link::Links;
 use crate::types::NodeId;
 
 /// The most connections that one node may have open to another: twice the three that it needs,
@@ -22,7 +22,7 @@ const PER_NODE_MAX: usize = 6;
 /// The open inbound connections of this node, and the state that all its connections share.
 #[derive(Debug)]
 pub(in crate::runtime) struct ConnectionRegistry {
-    pub(in crate::runtime) security: Security,
+    pub(in crate::runtime) links: Links,
     pub(in crate::runtime) rejected: Arc<RejectedConnections>,
     pub(in crate::runtime) counts: Arc<Counts>,
     /// The limit of the log lines that other ends cause.
@@ -73,12 +73,12 @@ pub(in crate::runtime) struct ConnectionPermit {
 
 impl ConnectionRegistry {
     pub(in crate::runtime) fn new(
-        security: Security,
+        links: Links,
         config: &NetworkConfig,
         counts: Arc<Counts>,
     ) -> ConnectionRegistry {
         ConnectionRegistry {
-            security,
+            links,
             rejected: Arc::clone(&counts.network.rejected_connections),
             counts,
             log_limit: LogLimit::default(),
@@ -177,8 +177,7 @@ mod tests {
         let mut config = NetworkConfig::default();
         change(&mut config);
         let counts = Arc::new(Counts::new(NodeId(9), ClusterId(9)));
-        let security = Security::Plaintext { beyond_loopback: false };
-        Arc::new(ConnectionRegistry::new(security, &config, counts))
+        Arc::new(ConnectionRegistry::new(Links::for_test(), &config, counts))
     }
 
     fn address(last: u8) -> Origin {

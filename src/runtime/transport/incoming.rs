@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::SendError;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::environment::{self, Environment, RawStream};
 use crate::runtime::handle::Handle;
 use crate::runtime::log_limit::{self, LogLimit};
 use crate::runtime::metrics::{OpenConnection, SnapshotStep};
@@ -60,16 +60,19 @@ impl InboundQueues {
     }
 }
 
-/// The TCP listener for peers and clients.
-pub(in crate::runtime) struct Listener(TcpListener);
+/// The listener for peers and clients.
+pub(in crate::runtime) struct Listener(environment::Listener);
 
 impl Listener {
-    pub(in crate::runtime) async fn bind(address: SocketAddr) -> io::Result<Listener> {
-        Ok(Listener(TcpListener::bind(address).await?))
+    pub(in crate::runtime) async fn bind(
+        environment: &Environment,
+        address: SocketAddr,
+    ) -> io::Result<Listener> {
+        Ok(Listener(environment.listen(address).await?))
     }
 
     pub(in crate::runtime) fn address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.0.address()
     }
 
     /// Accepts connections until the future is dropped.
@@ -82,8 +85,8 @@ impl Listener {
         loop {
             let pause = || sleep(handler.config.retry_max);
             let log_limit = &handler.handle.registry.log_limit;
-            let (tcp, from) = accept_next(|| self.0.accept(), pause, log_limit).await;
-            if !open_files::leaves_room(&tcp, handler.files_reserved) {
+            let (stream, from) = accept_next(|| self.0.accept(), pause, log_limit).await;
+            if !leaves_room(&stream, handler.files_reserved) {
                 let message = "the limit of open files leaves no room beside files_reserved";
                 handler.reject(from, &reject(ConnectionRejectReason::TooManyConnections, message));
                 continue;
@@ -95,7 +98,7 @@ impl Listener {
                 continue;
             };
             let handler = Arc::clone(&handler);
-            connections.spawn(async move { handler.handle(tcp, from, pending_handshake).await });
+            connections.spawn(async move { handler.handle(stream, from, pending_handshake).await });
         }
     }
 }
@@ -124,6 +127,14 @@ where
     }
 }
 
+/// Returns true if `reserved` more files can be opened beside this connection.
+fn leaves_room(stream: &RawStream, reserved: usize) -> bool {
+    match stream {
+        RawStream::System(tcp) => open_files::leaves_room(tcp, reserved),
+        RawStream::Simulated(_) => true,
+    }
+}
+
 /// The kind of caller, which the first frame of a connection determines.
 enum Caller {
     Peer(NodeId, ConnectionPermit),
@@ -132,7 +143,12 @@ enum Caller {
 
 impl ConnectionHandler {
     /// Handles one connection, from its handshake to its end.
-    async fn handle(&self, tcp: TcpStream, from: SocketAddr, pending_handshake: PendingHandshake) {
+    async fn handle(
+        &self,
+        stream: RawStream,
+        from: SocketAddr,
+        pending_handshake: PendingHandshake,
+    ) {
         let timed_out = |_| {
             let message = "the handshake did not complete within handshake_timeout";
             Err(reject(ConnectionRejectReason::HandshakeTimeout, message))
@@ -143,7 +159,7 @@ impl ConnectionHandler {
                 let message = "handshakes_max is reached: a newer connection took the place";
                 Err(reject(ConnectionRejectReason::TooManyConnections, message))
             }
-            completed = timeout(self.config.handshake_timeout, self.handshake(tcp, from)) => {
+            completed = timeout(self.config.handshake_timeout, self.handshake(stream, from)) => {
                 completed.unwrap_or_else(timed_out)
             }
         };
@@ -202,10 +218,10 @@ impl ConnectionHandler {
     /// Performs the TLS handshake and the exchange of hellos.
     async fn handshake(
         &self,
-        tcp: TcpStream,
+        stream: RawStream,
         from: SocketAddr,
     ) -> io::Result<(Link, ConnectionReader, Caller)> {
-        let mut link = self.handle.registry.security.accept(tcp).await?;
+        let mut link = self.handle.registry.links.accept(stream).await?;
         let mut frames = ConnectionReader::new();
         let first = match frames.next(&mut link.stream).await {
             Ok(first) => first,

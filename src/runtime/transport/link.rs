@@ -4,24 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
+use crate::runtime::environment::{Environment, RawStream, Socket};
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{self, CertificateWatch, Tls};
 use crate::types::NodeId;
-
-/// A stream of bytes in both directions.
-pub(in crate::runtime) trait Socket:
-    AsyncRead + AsyncWrite + Send + Unpin
-{
-}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
 /// The stream of a connection, plaintext or TLS.
 pub(in crate::runtime) type Stream = Box<dyn Socket>;
@@ -47,17 +38,22 @@ pub(in crate::runtime) enum Security {
     Tls(Tls),
 }
 
-impl Security {
+/// The connections of a node or a client: where they are made, and how they are protected.
+#[derive(Clone, Debug)]
+pub(in crate::runtime) struct Links {
+    pub(in crate::runtime) environment: Environment,
+    pub(in crate::runtime) security: Security,
+}
+
+impl Links {
     /// Prepares an accepted connection; performs the TLS handshake.
-    pub(in crate::runtime) async fn accept(&self, tcp: TcpStream) -> io::Result<Link> {
-        tcp.set_nodelay(true)?;
-        match self {
-            Security::Plaintext { .. } => Ok(Link::plaintext(tcp)),
-            #[cfg(feature = "tls")]
-            Security::Tls(tls) => {
-                let (stream, principal, watch) = tls.accept(tcp).await?;
-                Ok(Link::tls(stream, principal, watch))
+    pub(in crate::runtime) async fn accept(&self, stream: RawStream) -> io::Result<Link> {
+        match stream {
+            RawStream::System(tcp) => {
+                tcp.set_nodelay(true)?;
+                self.security.accept(tcp).await
             }
+            RawStream::Simulated(stream) => self.security.accept(stream).await,
         }
     }
 
@@ -73,8 +69,8 @@ impl Security {
         F: Future<Output = io::Result<T>>,
     {
         let deadline = Instant::now() + max;
-        let resolved = timeout(max, lookup_host(name)).await.unwrap_or_else(connect_timed_out)?;
-        first_reachable(resolved.collect(), deadline, connect).await
+        let resolved = timeout(max, self.environment.resolve(name)).await;
+        first_reachable(resolved.unwrap_or_else(connect_timed_out)?, deadline, connect).await
     }
 
     /// Connects to the node at an address. With TLS, the node's certificate must name `node`,
@@ -84,7 +80,7 @@ impl Security {
         address: SocketAddr,
         node: Option<NodeId>,
     ) -> io::Result<Link> {
-        let loopback_only = matches!(self, Security::Plaintext { beyond_loopback: false });
+        let loopback_only = matches!(self.security, Security::Plaintext { beyond_loopback: false });
         if loopback_only && !address.ip().is_loopback() {
             let message = format!(
                 "plaintext connections beyond loopback are not allowed, and {address} is not a \
@@ -92,13 +88,37 @@ impl Security {
             );
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
-        let tcp = TcpStream::connect(address).await?;
-        tcp.set_nodelay(true)?;
+        match self.environment.connect(address).await? {
+            RawStream::System(tcp) => {
+                tcp.set_nodelay(true)?;
+                self.security.connect(tcp, node).await
+            }
+            RawStream::Simulated(stream) => self.security.connect(stream, node).await,
+        }
+    }
+}
+
+impl Security {
+    async fn accept<S: Socket + 'static>(&self, stream: S) -> io::Result<Link> {
+        match self {
+            Security::Plaintext { .. } => Ok(Link::plaintext(stream)),
+            #[cfg(feature = "tls")]
+            Security::Tls(tls) => {
+                let (stream, principal, watch) = tls.accept(stream).await?;
+                Ok(Link::tls(stream, principal, watch))
+            }
+        }
+    }
+
+    async fn connect<S>(&self, stream: S, node: Option<NodeId>) -> io::Result<Link>
+    where
+        S: Socket + 'static,
+    {
         match (self, node) {
-            (Security::Plaintext { .. }, _) => Ok(Link::plaintext(tcp)),
+            (Security::Plaintext { .. }, _) => Ok(Link::plaintext(stream)),
             #[cfg(feature = "tls")]
             (Security::Tls(tls), node) => {
-                let (stream, principal, watch) = tls.connect(tcp, node).await?;
+                let (stream, principal, watch) = tls.connect(stream, node).await?;
                 Ok(Link::tls(stream, principal, watch))
             }
         }
@@ -141,8 +161,8 @@ fn connect_timed_out<T>(_: Elapsed) -> io::Result<T> {
 }
 
 impl Link {
-    fn plaintext(tcp: TcpStream) -> Link {
-        Link { stream: Box::new(tcp), principal: None, trust: Trust::Plaintext }
+    fn plaintext(stream: impl Socket + 'static) -> Link {
+        Link { stream: Box::new(stream), principal: None, trust: Trust::Plaintext }
     }
 
     #[cfg(feature = "tls")]
@@ -169,6 +189,15 @@ impl Trust {
             #[cfg(feature = "tls")]
             Trust::Certificate(watch) => watch.revoked().await,
         }
+    }
+}
+
+#[cfg(test)]
+impl Links {
+    /// Returns plaintext connections on this machine.
+    pub(in crate::runtime) fn for_test() -> Links {
+        let security = Security::Plaintext { beyond_loopback: false };
+        Links { environment: Environment::System, security }
     }
 }
 

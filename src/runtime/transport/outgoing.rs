@@ -96,14 +96,14 @@ impl PeerConnection {
         first: Packet,
         queue: &mut Receiver<Packet>,
     ) -> Result<CloseReason, ConnectionFailed> {
-        let security = &self.registry.security;
+        let links = &self.registry.links;
         let handshake = |address| async move {
-            let mut link = security.connect(address, Some(self.peer)).await?;
+            let mut link = links.connect(address, Some(self.peer)).await?;
             let initiated = self.handshake.initiate(&mut link.stream, self.peer).await;
             Ok((link, initiated.map_err(classified)?))
         };
         let (name, max) = (self.address.as_str(), self.config.handshake_timeout);
-        let connected = security.connect_any(name, max, handshake).await;
+        let connected = links.connect_any(name, max, handshake).await;
         let (link, frames) = connected.map_err(|error| ConnectionFailed { lasted: None, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
         let connected_at = Instant::now();
@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::runtime::metrics::Counts;
-    use crate::runtime::transport::link::Security;
+    use crate::runtime::transport::link::Links;
     use crate::storage::ClusterId;
     use crate::types::{Body, EntryId, Incarnation, Message, Term};
 
@@ -241,13 +241,12 @@ mod tests {
             NetworkConfig { retry_max: Duration::from_secs(60), ..NetworkConfig::default() };
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
         let peer_counts = counts.network.peer(NodeId(2));
-        let security = Security::Plaintext { beyond_loopback: false };
         let caller = PeerConnection {
             handshake: handshake(1),
             peer: NodeId(2),
             address: Address::new(&address).expect("it is short"),
             lane: Lane::Control,
-            registry: Arc::new(ConnectionRegistry::new(security, &config, counts)),
+            registry: Arc::new(ConnectionRegistry::new(Links::for_test(), &config, counts)),
             counts: peer_counts,
             config,
         };

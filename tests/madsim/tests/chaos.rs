@@ -16,12 +16,15 @@ use std::time::Duration;
 
 use madsim::Config;
 use madsim::net::NetSim;
-use madsim::rand::{Rng, thread_rng};
+use madsim::net::{TcpListener, TcpStream, lookup_host};
+use madsim::rand::{Rng, random, thread_rng};
 use madsim::runtime::{NodeHandle, Runtime};
 use madsim::time::{sleep, timeout};
 use quorate::machine::StateMachine;
-use quorate::runtime::{Handle, RequestError, Server, ServerConfig};
-use quorate::storage::ClusterId;
+use quorate::runtime::{
+    Handle, RequestError, Server, ServerConfig, Simulated, SimulatedListener, Simulation, Socket,
+};
+use quorate::storage::{ClusterId, FileDisk};
 use quorate::types::{Index, NodeId, ReadLevel};
 use tempfile::TempDir;
 
@@ -29,6 +32,52 @@ const NODES: [u64; 3] = [1, 2, 3];
 const CLIENTS: u64 = 3;
 const LINES: u64 = 40;
 const FAULTS: u32 = 12;
+
+/// The sockets and the entropy of madsim.
+struct Madsim;
+
+impl Simulation for Madsim {
+    fn resolve<'a>(&'a self, name: &'a str) -> Simulated<'a, Vec<SocketAddr>> {
+        Box::pin(async move { Ok(lookup_host(name).await?.collect()) })
+    }
+
+    fn connect(&self, address: SocketAddr) -> Simulated<'_, Box<dyn Socket>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            Ok(Box::new(stream) as Box<dyn Socket>)
+        })
+    }
+
+    fn listen(&self, address: SocketAddr) -> Simulated<'_, Box<dyn SimulatedListener>> {
+        Box::pin(async move {
+            let listener = MadsimListener(TcpListener::bind(address).await?);
+            Ok(Box::new(listener) as Box<dyn SimulatedListener>)
+        })
+    }
+
+    fn entropy(&self) -> u128 {
+        random()
+    }
+
+    fn lane_wait(&self) -> Duration {
+        Duration::from_micros(thread_rng().gen_range(0..500))
+    }
+}
+
+struct MadsimListener(TcpListener);
+
+impl SimulatedListener for MadsimListener {
+    fn accept(&self) -> Simulated<'_, (Box<dyn Socket>, SocketAddr)> {
+        Box::pin(async move {
+            let (stream, from) = self.0.accept().await?;
+            Ok((Box::new(stream) as Box<dyn Socket>, from))
+        })
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
 
 /// A state machine that stores lines.
 #[derive(Default)]
@@ -101,7 +150,10 @@ impl World {
             let run = move || {
                 let (config, handles) = (config.clone(), Arc::clone(&handles));
                 async move {
-                    let started = Server::start(config, Lines::default()).await;
+                    let disk = FileDisk::open(&config.directory).expect("nothing else uses it");
+                    let world = Arc::new(Madsim);
+                    let started =
+                        Server::start_simulated(disk, config, Lines::default(), world).await;
                     let mut server = started.expect("the directory belongs to the node");
                     handles.lock().expect("no panic").insert(id, server.handle());
                     server.stopped().await.expect("no failure");

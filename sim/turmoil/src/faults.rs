@@ -1,0 +1,212 @@
+//! The faults of a run: drawn from its seed, or read from a scenario of the simulator.
+
+use std::fmt;
+use std::time::Duration;
+
+use quorate::types::NodeId;
+use quorate_sim::faults::{
+    ClockStep, Crash, Flap, KeptWrites, NodeSelector, OneWay, Partition, SlowDisk, Stop, Verb,
+};
+use quorate_sim::plan::{Op, When};
+use quorate_sim::run::RunOptions;
+use quorate_sim::scenario::{ROWS, Scenario};
+use quorate_sim::values::duration_range::DurationRange;
+use quorate_sim::values::time::SimTime;
+
+use crate::world::Draws;
+
+/// The settings of a scenario that exist here.
+const ROWS_KNOWN: [&str; 5] = ["nodes", "spares", "latency", "loss", "fault phase"];
+/// The fault phase of a drawn run.
+const FAULT_PHASE: Duration = Duration::from_secs(20);
+
+/// The faults of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Faults {
+    /// The number of nodes, and of the hosts of services, which count as the nodes after them.
+    pub(crate) hosts: (u8, u8),
+    pub(crate) fault_phase: Duration,
+    pub(crate) latency: DurationRange,
+    pub(crate) loss_permille: u64,
+    pub(crate) ops: Vec<Op>,
+}
+
+/// The reason why a scenario cannot run here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultsError {
+    /// The line of the scenario, from 1.
+    pub line: usize,
+    /// The word that does not exist here, and the reason; or the syntax error.
+    pub text: String,
+}
+
+impl fmt::Display for FaultsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of the scenario: {}", self.line, self.text)
+    }
+}
+
+impl std::error::Error for FaultsError {}
+
+impl Faults {
+    /// Draws the faults of the seed.
+    pub(crate) fn draw(seed: u64, hosts: (u8, u8)) -> Faults {
+        let mut draws = Draws::new(seed, "faults");
+        let latency_max = *draws.pick(&[2_000, 5_000, 20_000, 60_000]);
+        let loss_permille = *draws.pick(&[0, 0, 2, 20]);
+        let count = draws.between(3, 9);
+        let mut ops: Vec<Op> = (0..count).map(|_| draw_op(&mut draws, hosts)).collect();
+        ops.sort_by_key(|op| op.when.earliest());
+        let latency = DurationRange::micros(1_000, latency_max);
+        Faults { hosts, fault_phase: FAULT_PHASE, latency, loss_permille, ops }
+    }
+
+    /// Reads the faults of a scenario for this number of nodes and hosts.
+    pub(crate) fn read(text: &str, hosts: (u8, u8)) -> Result<Faults, FaultsError> {
+        let scenario = Scenario::read(text, &RunOptions::default().workload)
+            .map_err(|error| FaultsError { line: error.line, text: error.text })?;
+        let Scenario { case, line_numbers, .. } = scenario;
+        let row = ROWS.iter().zip(&line_numbers.rows);
+        let unknown = row.filter(|(row, line)| **line > 0 && !ROWS_KNOWN.contains(&row.name));
+        if let Some((row, line)) = unknown.min_by_key(|(_, line)| **line) {
+            let known = ROWS_KNOWN.join(", ");
+            let text = format!("`{}` does not exist here, only {known}: remove the line", row.name);
+            return Err(FaultsError { line: *line, text });
+        }
+        let unmet = [line_numbers.choices.first(), line_numbers.expect.first()];
+        if let Some(line) = unmet.into_iter().flatten().min() {
+            let text = "`choose` and `expect` do not exist here: remove the line".to_owned();
+            return Err(FaultsError { line: *line, text });
+        }
+        let has = (case.settings.voters, case.settings.spares);
+        if has != hosts {
+            let text =
+                format!("write `nodes {}` and `spares {}`, which are the hosts", hosts.0, hosts.1);
+            return Err(FaultsError { line: 1, text });
+        }
+        for (op, line) in case.plan.ops.iter().zip(&line_numbers.ops) {
+            if let Some(reason) = missing(op) {
+                let verb = op.verb.to_string();
+                let text = format!("`{verb}` does not exist here: {reason}");
+                return Err(FaultsError { line: *line, text });
+            }
+        }
+        let mut ops = case.plan.ops;
+        ops.sort_by_key(|op| op.when.earliest());
+        Ok(Faults {
+            hosts,
+            fault_phase: case.settings.fault_phase,
+            latency: case.settings.latency,
+            loss_permille: case.settings.loss_permille,
+            ops,
+        })
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "nodes {}", self.hosts.0)?;
+        if self.hosts.1 > 0 {
+            writeln!(f, "spares {}", self.hosts.1)?;
+        }
+        writeln!(f, "latency {}", self.latency)?;
+        if self.loss_permille > 0 {
+            writeln!(f, "loss {} in 1000", self.loss_permille)?;
+        }
+        writeln!(f, "fault phase {}ms", self.fault_phase.as_millis())?;
+        self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
+    }
+}
+
+/// Returns why an operation does not exist here, if so.
+fn missing(op: &Op) -> Option<&'static str> {
+    if matches!(op.when, When::On(_)) {
+        return Some("faults have a time here, and no trigger: write `at`");
+    }
+    match &op.verb {
+        Verb::Crash(_)
+        | Verb::Stop(_)
+        | Verb::Partition(_)
+        | Verb::OneWay(_)
+        | Verb::Bridge(_)
+        | Verb::Flap(_)
+        | Verb::SlowDisk(_)
+        | Verb::ClockStep(_) => None,
+        Verb::Pause(_) => Some("turmoil cannot suspend one host"),
+        Verb::Clog(_) => Some("turmoil holds back messages in both directions only"),
+        Verb::ClockDrift(_) => Some("the hosts' clocks have one rate"),
+        Verb::ScriptedRequest(_) => Some("the clients are the user's own"),
+        _ => Some(
+            "only crash, stop, isolate, split, block, cut, flap, bridges, slow disk and clock step do",
+        ),
+    }
+}
+
+/// Draws one operation.
+fn draw_op(draws: &mut Draws, (nodes, services): (u8, u8)) -> Op {
+    let phase = FAULT_PHASE.as_millis() as u64;
+    let at = Duration::from_millis(draws.between(500, phase - 2_000));
+    let duration = Duration::from_millis(draws.between(100, 4_000));
+    let node = match draws.below(3) {
+        0 => NodeSelector::Leader,
+        _ => NodeSelector::Node(NodeId(draws.between(1, nodes.into()))),
+    };
+    let other = NodeSelector::Node(NodeId(draws.between(1, nodes.into())));
+    let verb = match draws.below(20) {
+        0..=5 => {
+            let keep = *draws.pick(&[KeptWrites::None, KeptWrites::Part, KeptWrites::All]);
+            // The hosts of services crash, too.
+            let host = draws.between(1, u64::from(nodes) + u64::from(services));
+            let is_node = host <= nodes.into();
+            let node = if is_node { node } else { NodeSelector::Node(NodeId(host)) };
+            Verb::Crash(Crash { node, keep, down: duration })
+        }
+        6 | 7 => Verb::Stop(Stop { node, down: duration }),
+        8..=10 => Verb::Partition(Partition::Isolate(node, duration)),
+        11 | 12 => Verb::Partition(Partition::Split(vec![node, other], duration)),
+        13 => Verb::OneWay(OneWay::BlockInbound(node, duration)),
+        14 => Verb::OneWay(OneWay::BlockOutbound(node, duration)),
+        15 => Verb::OneWay(OneWay::Cut(node, other, duration)),
+        16 => {
+            let period = Duration::from_millis(draws.between(50, 800));
+            Verb::Flap(Flap { ends: (node, other), period, duration: duration * 2 })
+        }
+        17 | 18 => {
+            let by = Duration::from_millis(draws.between(5, 200));
+            Verb::SlowDisk(SlowDisk { node, by, duration: duration * 2 })
+        }
+        _ => Verb::ClockStep(ClockStep { node, by: duration / 4 }),
+    };
+    Op { when: When::At(SimTime::default().after(at)), verb }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_faults_read_as_they_print() {
+        for seed in 0..200 {
+            let faults = Faults::draw(seed, (3, 2));
+            let read = Faults::read(&faults.to_string(), (3, 2));
+            assert_eq!(read.as_ref(), Ok(&faults), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_does_not_exist_here_is_named_with_its_line() {
+        let cases = [
+            ("nodes 3\nat 1s pause n1 for 1s", 2, "cannot suspend"),
+            ("nodes 3\n\npre-vote off", 3, "`pre-vote` does not exist here"),
+            ("nodes 3\nwhen any becomes leader, crash it", 2, "no trigger"),
+            ("nodes 3\nat 1s rot n1", 2, ""),
+            ("nodes 3\nexpect pass", 2, "`expect`"),
+            ("nodes 5", 1, "write `nodes 3`"),
+        ];
+        for (text, line, part) in cases {
+            let error = Faults::read(text, (3, 0)).expect_err(text);
+            assert_eq!(error.line, line, "{text}: {error}");
+            assert!(error.text.contains(part), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A node of quorate as a host, with the user's service beside it.
+
+use std::error::Error;
+use std::future::pending;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate::machine::StateMachine;
+use quorate::runtime::{Handle, Server, ServerConfig};
+use quorate::types::NodeId;
+use tokio::time::{advance, sleep};
+
+use crate::chaos_run::{LocalFuture, Outcome};
+use crate::disk::NodeDisk;
+use crate::world::{CLUSTER, World, node_address};
+
+/// The interval at which a node looks whether it shall stop, or its clock step.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// The node beside which a service runs.
+#[derive(Clone)]
+pub struct Node {
+    /// The id of the node, from 1 on.
+    pub id: NodeId,
+    /// The handle through which the service uses the node.
+    pub handle: Handle,
+    /// The world of the host.
+    pub world: World,
+}
+
+/// A service beside each node, started with it.
+pub(crate) type Beside = Rc<dyn Fn(Node) -> LocalFuture>;
+/// A change of every node's configuration.
+pub(crate) type Configure = Rc<dyn Fn(&mut ServerConfig)>;
+
+/// Runs a node and the service beside it, until either fails.
+pub(crate) async fn run_node<M>(
+    world: World,
+    (id, nodes): (u8, u8),
+    (disk, machine): (NodeDisk, M),
+    configure: Configure,
+    beside: Beside,
+) -> Outcome
+where
+    M: StateMachine + Send + 'static,
+{
+    let members = (1..=nodes).map(|node| (NodeId(node.into()), node_address(node)));
+    let mut config = ServerConfig::new("", CLUSTER, NodeId(id.into()), members)?;
+    config.plaintext = true;
+    // The simulated disk is memory.
+    config.replica.storage.segment_bytes = 16 << 20;
+    config.replica.storage.spare_segments = 1;
+    configure(&mut config);
+    let started = Server::start_simulated(disk, config, machine, Arc::new(world.clone())).await;
+    let mut server = started?;
+    let handle = server.handle();
+    let at = usize::from(id) - 1;
+    world.shared().line(world.host(), "started");
+    world.shared().state().nodes[at].handle = Some(handle.clone());
+    let node = Node { id: NodeId(id.into()), handle, world: world.clone() };
+    let service = async {
+        beside(node).await?;
+        pending::<Result<(), Box<dyn Error>>>().await
+    };
+    let stop = async {
+        while !world.shared().state().nodes[at].stop_requested {
+            let step = std::mem::take(&mut world.shared().state().nodes[at].clock_step);
+            if !step.is_zero() {
+                advance(step).await;
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        end = server.stopped() => {
+            let reason = end.map_or_else(|error| error.to_string(), |()| "closed".to_owned());
+            return Err(format!("{} has stopped: {reason}", world.host()).into());
+        }
+        end = service => return end,
+        () = stop => {}
+    }
+    server.shutdown().await?;
+    world.shared().line(world.host(), "stopped");
+    world.shared().state().nodes[at].has_stopped = true;
+    pending().await
+}

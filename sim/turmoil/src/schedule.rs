@@ -1,0 +1,248 @@
+//! Carries out the faults of a run, step by step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use quorate::raft::RoleName;
+use quorate::types::NodeId;
+use quorate_sim::faults::{KeptWrites, LinkFault, NodeSelector, Verb};
+use quorate_sim::plan::Op;
+use turmoil::Sim;
+
+use crate::disk::NodeDisk;
+use crate::faults::Faults;
+use crate::world::{Draws, Shared, State};
+
+/// The time for which the host of a node that has shut down still sends segments.
+const LAST_SEGMENTS: Duration = Duration::from_millis(200);
+
+/// The faults of a run, and what they have done so far.
+pub(crate) struct Schedule {
+    /// The operations that are not due yet, the latest one first.
+    ops: Vec<Op>,
+    /// The names of all hosts that faults strike, from node 1 on.
+    hosts: Vec<String>,
+    disks: Vec<NodeDisk>,
+    draws: Draws,
+    links: Vec<LinksFault>,
+    /// The directed links that are blocked, by the numbers of their hosts.
+    blocked: BTreeSet<(u64, u64)>,
+    /// The hosts that are down, with the time of their restart.
+    down: BTreeMap<u64, Duration>,
+    /// The nodes that shut down, with their downtime.
+    stopping: BTreeMap<u64, Duration>,
+    /// The nodes that have shut down, with the time at which their processes end.
+    ending: BTreeMap<u64, Duration>,
+    /// The nodes with slow disks, with the time at which they are fast again.
+    slow: BTreeMap<u64, Duration>,
+}
+
+/// A fault of links.
+struct LinksFault {
+    links: Vec<(u64, u64)>,
+    from: Duration,
+    to: Duration,
+    /// The time for which the links are blocked, and work, in turn; none if they stay blocked.
+    period: Option<Duration>,
+}
+
+impl LinksFault {
+    fn blocks(&self, now: Duration) -> bool {
+        let since = now.saturating_sub(self.from);
+        let phase = self.period.map_or(0, |period| since.as_nanos() / period.as_nanos().max(1));
+        now < self.to && phase.is_multiple_of(2)
+    }
+}
+
+impl Schedule {
+    /// Returns the schedule of the faults for these hosts, the first of which are nodes with disks.
+    pub(crate) fn new(
+        faults: &Faults,
+        hosts: Vec<String>,
+        disks: Vec<NodeDisk>,
+        seed: u64,
+    ) -> Schedule {
+        let ops = faults.ops.iter().rev().cloned().collect();
+        Schedule {
+            ops,
+            hosts,
+            disks,
+            draws: Draws::new(seed, "schedule"),
+            links: Vec::new(),
+            blocked: BTreeSet::new(),
+            down: BTreeMap::new(),
+            stopping: BTreeMap::new(),
+            ending: BTreeMap::new(),
+            slow: BTreeMap::new(),
+        }
+    }
+
+    /// Begins and ends what is due.
+    pub(crate) fn step(&mut self, sim: &mut Sim<'_>, shared: &Shared, now: Duration) {
+        while let Some(op) = self.ops.pop_if(|op| Duration::from_nanos(op.when.earliest().0) <= now)
+        {
+            self.strike(&op.verb, sim, shared, now);
+        }
+        self.finish_stops(sim, shared, now);
+        while let Some((&host, _)) = self.down.iter().find(|(_, until)| **until <= now) {
+            self.down.remove(&host);
+            sim.bounce(self.name(host));
+        }
+        while let Some((&node, _)) = self.slow.iter().find(|(_, until)| **until <= now) {
+            self.slow.remove(&node);
+            shared.state().nodes[node as usize - 1].lane_wait = Duration::ZERO;
+        }
+        self.links.retain(|fault| now < fault.to);
+        self.block_links(sim, now);
+    }
+
+    /// Ends every fault; [`Schedule::step`] completes it.
+    pub(crate) fn stabilize(&mut self, shared: &Shared, now: Duration) {
+        self.ops.clear();
+        self.links.clear();
+        let ends = self.down.values_mut().chain(self.slow.values_mut());
+        ends.for_each(|until| *until = now);
+        self.stopping.values_mut().for_each(|down| *down = Duration::ZERO);
+        shared.line("-", "all faults are over");
+    }
+
+    fn name(&self, host: u64) -> String {
+        self.hosts[host as usize - 1].clone()
+    }
+
+    fn strike(&mut self, verb: &Verb, sim: &mut Sim<'_>, shared: &Shared, now: Duration) {
+        shared.line("-", &verb.to_string());
+        let leader = leader(&shared.state());
+        let hosts = self.hosts.len() as u64;
+        let resolve = |selector| match selector {
+            NodeSelector::Node(node) => (node.0 <= hosts).then_some(node),
+            NodeSelector::Leader => leader,
+            NodeSelector::It | NodeSelector::Other => None,
+        };
+        if let Some((fault, selected)) = verb.links(&resolve) {
+            let pairs = (1..=hosts).flat_map(|from| (1..=hosts).map(move |to| (from, to)));
+            let selected =
+                |&(from, to): &(u64, u64)| from != to && selected(NodeId(from), NodeId(to));
+            let period = match fault {
+                LinkFault::Flap(period) => Some(period),
+                LinkFault::Block | LinkFault::Clog => None,
+            };
+            let to = now + verb.duration().unwrap_or(Duration::MAX / 2);
+            self.links.push(LinksFault {
+                links: pairs.filter(selected).collect(),
+                from: now,
+                to,
+                period,
+            });
+            return;
+        }
+        let nodes = self.disks.len() as u64;
+        match verb {
+            Verb::Crash(crash) => {
+                if let Some(host) = resolve(crash.node) {
+                    self.crash(host.0, crash.keep, "crashed", sim, shared);
+                    self.down.entry(host.0).or_insert(now + crash.down);
+                }
+            }
+            Verb::Stop(stop) => match resolve(stop.node) {
+                Some(node) if node.0 <= nodes && !self.down.contains_key(&node.0) => {
+                    self.stopping.entry(node.0).or_insert(stop.down);
+                    shared.state().nodes[node.0 as usize - 1].stop_requested = true;
+                }
+                _ => {}
+            },
+            Verb::SlowDisk(slow) => {
+                if let Some(node) = resolve(slow.node).filter(|node| node.0 <= nodes) {
+                    shared.state().nodes[node.0 as usize - 1].lane_wait = slow.by;
+                    self.slow.insert(node.0, now + slow.duration);
+                }
+            }
+            Verb::ClockStep(step) => {
+                if let Some(node) = resolve(step.node).filter(|node| node.0 <= nodes) {
+                    shared.state().nodes[node.0 as usize - 1].clock_step = step.by;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the process of a host, unless it is down; `how` is the line of the event.
+    fn crash(
+        &mut self,
+        host: u64,
+        keep: KeptWrites,
+        how: &str,
+        sim: &mut Sim<'_>,
+        shared: &Shared,
+    ) {
+        if self.down.contains_key(&host) {
+            return;
+        }
+        let name = self.name(host);
+        // As at a power failure, no connection is closed. So the order in which tokio drops the
+        // tasks, which depends on other runs in the process, is not visible to other hosts.
+        let others: Vec<u64> = (1..=self.hosts.len() as u64).filter(|it| *it != host).collect();
+        for other in &others {
+            sim.partition_oneway(name.as_str(), self.name(*other));
+        }
+        sim.crash(name.as_str());
+        for other in others {
+            if !self.blocked.contains(&(host, other)) {
+                sim.repair_oneway(name.as_str(), self.name(other));
+            }
+        }
+        let at = host as usize - 1;
+        let Some(disk) = self.disks.get(at) else {
+            return shared.line(&name, how);
+        };
+        let lost = disk.crash(keep, &mut self.draws);
+        self.stopping.remove(&host);
+        self.ending.remove(&host);
+        let mut state = shared.state();
+        let node = &mut state.nodes[at];
+        (node.handle, node.stop_requested, node.has_stopped) = (None, false, false);
+        drop(state);
+        shared.line(&name, &format!("{how}; its disk {lost}"));
+    }
+
+    /// Ends the processes of nodes that have shut down.
+    fn finish_stops(&mut self, sim: &mut Sim<'_>, shared: &Shared, now: Duration) {
+        let stopping: Vec<(u64, Duration)> =
+            self.stopping.iter().map(|(node, down)| (*node, *down)).collect();
+        for (node, down) in stopping {
+            if !shared.state().nodes[node as usize - 1].has_stopped {
+                continue;
+            }
+            // Until then its last segments arrive.
+            if *self.ending.entry(node).or_insert(now + LAST_SEGMENTS) <= now {
+                self.crash(node, KeptWrites::All, "ended", sim, shared);
+                self.down.insert(node, now + down);
+            }
+        }
+    }
+
+    /// Blocks the links that the faults of this time block, and no others.
+    fn block_links(&mut self, sim: &Sim<'_>, now: Duration) {
+        let blocking = self.links.iter().filter(|fault| fault.blocks(now));
+        let blocked: BTreeSet<(u64, u64)> =
+            blocking.flat_map(|fault| fault.links.iter().copied()).collect();
+        for &(from, to) in blocked.difference(&self.blocked) {
+            sim.partition_oneway(self.name(from), self.name(to));
+        }
+        for &(from, to) in self.blocked.difference(&blocked) {
+            sim.repair_oneway(self.name(from), self.name(to));
+        }
+        self.blocked = blocked;
+    }
+}
+
+/// Returns the leader with the highest term, if any node leads.
+fn leader(state: &State) -> Option<NodeId> {
+    let leads = |(at, handle): (usize, &quorate::runtime::Handle)| {
+        let leadership = *handle.leadership().borrow();
+        (leadership.role == RoleName::Leader).then_some((leadership.term, NodeId(at as u64 + 1)))
+    };
+    let running = state.nodes.iter().enumerate();
+    let running = running.filter_map(|(at, node)| Some((at, node.handle.as_ref()?)));
+    running.filter_map(leads).max().map(|(_, node)| node)
+}

@@ -1,0 +1,61 @@
+//! Runs many seeds, and removes the faults that a failure does not need.
+
+use std::ops::Range;
+
+use crate::chaos_run::ChaosRun;
+use crate::faults::Faults;
+use crate::report::{Failure, Report};
+
+/// The environment variable that chooses the seeds of a sweep.
+const SEEDS: &str = "QUORATE_SEEDS";
+
+/// Performs the run of each seed, and returns the reports. `QUORATE_SEEDS=A..B` chooses other
+/// seeds.
+///
+/// # Errors
+/// The failure of the first seed that fails, with only the faults that it needs.
+///
+/// # Panics
+/// If `QUORATE_SEEDS` is not of that form, or a run cannot begin ([`ChaosRun::run`]).
+pub fn sweep(
+    seeds: Range<u64>,
+    chaos_run: impl Fn(u64) -> ChaosRun,
+) -> Result<Vec<Report>, Failure> {
+    let mut reports = Vec::new();
+    for seed in chosen(seeds) {
+        match chaos_run(seed).run() {
+            Ok(report) => reports.push(report),
+            Err(failure) => return Err(shrunk(&|| chaos_run(seed), failure)),
+        }
+    }
+    Ok(reports)
+}
+
+fn chosen(seeds: Range<u64>) -> Range<u64> {
+    let Ok(text) = std::env::var(SEEDS) else { return seeds };
+    let bounds =
+        text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    bounds.unwrap_or_else(|| panic!("{SEEDS} is not of the form A..B: {text}"))
+}
+
+/// Removes one fault after the other, as long as the run still fails.
+fn shrunk(chaos_run: &dyn Fn() -> ChaosRun, failure: Failure) -> Failure {
+    let mut best = failure;
+    let Ok(mut faults) = chaos_run().faults() else { return best };
+    let mut attempt = |smaller: Faults, faults: &mut Faults| {
+        if let Err(failure) = chaos_run().with_faults(smaller.clone()).run() {
+            (best, *faults) = (failure, smaller);
+        }
+    };
+    let mut at = faults.ops.len();
+    while at > 0 {
+        at -= 1;
+        let mut smaller = faults.clone();
+        smaller.ops.remove(at);
+        attempt(smaller, &mut faults);
+    }
+    if faults.loss_permille > 0 {
+        attempt(Faults { loss_permille: 0, ..faults.clone() }, &mut faults);
+    }
+    best
+}

@@ -1,0 +1,307 @@
+//! The world of one host: its sockets, its entropy, and what the hosts of a run share.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quorate::runtime::{
+    Client, ClientConfig, ClientConfigError, Handle, Simulated, SimulatedListener, Simulation,
+    Socket,
+};
+use quorate::storage::ClusterId;
+use quorate_sim::values::digest::{mix, of_bytes};
+use tokio::time::sleep;
+use turmoil::net::{TcpListener, TcpStream};
+
+use crate::stream::RecordedStream;
+
+/// The cluster of every run.
+pub(crate) const CLUSTER: ClusterId = ClusterId(u128::from_be_bytes(*b"quorate/turmoil!"));
+/// The port at which every node listens.
+const NODE_PORT: u16 = 7000;
+/// The interval at which a task looks whether the faults are over.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The longest time that a batch of a lane takes without a fault, in microseconds.
+const LANE_MICROS_MAX: u64 = 3_000;
+
+/// Numbers that a seed determines, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Draws(u64);
+
+impl Draws {
+    /// Returns the numbers of `seed` for one purpose.
+    pub(crate) fn new(seed: u64, purpose: &str) -> Draws {
+        Draws(mix(seed, of_bytes(purpose.as_bytes())))
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0, self.0 >> 32)
+    }
+
+    /// Returns a number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Returns a number from `least` to `most`.
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.below(most - least + 1)
+    }
+
+    pub(crate) fn pick<'o, T>(&mut self, options: &'o [T]) -> &'o T {
+        &options[self.below(options.len() as u64) as usize]
+    }
+}
+
+/// What the hosts of a run share.
+pub(crate) struct Shared {
+    pub(crate) seed: u64,
+    pub(crate) nodes: u8,
+    /// The rate of written segments that are lost and sent again, in 1,000.
+    loss_permille: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// The part of [`Shared`] that changes with every event.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) now: Duration,
+    pub(crate) digest: u64,
+    pub(crate) events: u64,
+    /// The lines of events that a reader of a failure wants to see.
+    pub(crate) lines: Vec<String>,
+    pub(crate) is_stable: bool,
+    /// The clients that have not ended.
+    pub(crate) running_clients: Vec<String>,
+    pub(crate) nodes: Vec<NodeState>,
+}
+
+/// What the run knows of a node.
+#[derive(Clone, Default)]
+pub(crate) struct NodeState {
+    /// The handle of the running node; none while it is down.
+    pub(crate) handle: Option<Handle>,
+    pub(crate) stop_requested: bool,
+    pub(crate) has_stopped: bool,
+    /// The additional time of each batch of its lanes.
+    pub(crate) lane_wait: Duration,
+    /// The time by which its clock steps next.
+    pub(crate) clock_step: Duration,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        seed: u64,
+        nodes: u8,
+        loss_permille: u64,
+        running_clients: Vec<String>,
+    ) -> Arc<Shared> {
+        let state = State {
+            nodes: vec![NodeState::default(); usize::from(nodes)],
+            digest: seed,
+            running_clients,
+            ..State::default()
+        };
+        Arc::new(Shared {
+            seed,
+            nodes,
+            loss_permille: AtomicU64::new(loss_permille),
+            state: Mutex::new(state),
+        })
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stabilize(&self) {
+        self.loss_permille.store(0, Ordering::Relaxed);
+        self.state().is_stable = true;
+    }
+
+    pub(crate) fn loss_permille(&self) -> u64 {
+        self.loss_permille.load(Ordering::Relaxed)
+    }
+
+    /// Records that a client has ended.
+    pub(crate) fn client_ended(&self, name: &str) {
+        self.state().running_clients.retain(|running| running != name);
+    }
+
+    /// Counts an event at a host, and adds it to the digest of the run.
+    pub(crate) fn event(&self, host: &str, kind: &str, data: &[u8]) {
+        let mut state = self.state();
+        state.events += 1;
+        let place = mix(of_bytes(host.as_bytes()), of_bytes(kind.as_bytes()));
+        let event = mix(mix(state.now.as_nanos() as u64, place), of_bytes(data));
+        state.digest = mix(state.digest, event);
+    }
+
+    /// Counts an event, which is also a line of a failure.
+    pub(crate) fn line(&self, host: &str, text: &str) {
+        self.event(host, "line", text.as_bytes());
+        let mut state = self.state();
+        let line = format!("{:9.3}s  {host}  {text}", state.now.as_secs_f64());
+        state.lines.push(line);
+    }
+}
+
+/// The world as one host sees it: a service, a client, a check, or a node. Clones share the host.
+#[derive(Clone)]
+pub struct World {
+    shared: Arc<Shared>,
+    host: Arc<str>,
+    /// The number of the node, if the host is one.
+    node: Option<u8>,
+    draws: Arc<Mutex<Draws>>,
+}
+
+impl World {
+    pub(crate) fn new(shared: &Arc<Shared>, host: &str, node: Option<u8>) -> World {
+        let draws = Arc::new(Mutex::new(Draws::new(shared.seed, host)));
+        World { shared: Arc::clone(shared), host: Arc::from(host), node, draws }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn draws(&self) -> MutexGuard<'_, Draws> {
+        self.draws.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the name of the host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns a client of the cluster that runs at this host; `adjust` changes its configuration.
+    ///
+    /// # Errors
+    /// The changed configuration is invalid.
+    pub fn client(
+        &self,
+        adjust: impl FnOnce(&mut ClientConfig),
+    ) -> Result<Client, ClientConfigError> {
+        let addresses = (1..=self.shared.nodes).map(|node| node_address(node).to_string());
+        let mut config = ClientConfig::new(CLUSTER, addresses.collect::<Vec<String>>());
+        config.plaintext = true;
+        adjust(&mut config);
+        Client::simulated(config, Arc::new(self.clone()))
+    }
+
+    /// Returns a random number below `bound` that the seed determines.
+    ///
+    /// # Panics
+    /// If `bound` is 0.
+    #[must_use]
+    pub fn random_below(&self, bound: u64) -> u64 {
+        self.draws().below(bound)
+    }
+
+    /// Adds the text to the events of the run: to its digest, and to the report of a failure.
+    pub fn note(&self, text: &str) {
+        self.shared.line(&self.host, text);
+    }
+
+    /// Returns the simulated time since the start of the run, which no fault of a clock changes.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.shared.state().now
+    }
+
+    /// Returns true if all faults are over.
+    #[must_use]
+    pub fn is_stable(&self) -> bool {
+        self.shared.state().is_stable
+    }
+
+    /// Waits until all faults are over.
+    pub async fn stable(&self) {
+        while !self.is_stable() {
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Waits until every client has ended.
+    pub(crate) async fn clients_ended(&self) {
+        while !self.shared.state().running_clients.is_empty() {
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+/// Returns the address of a node, which turmoil gives to the hosts in their order.
+pub(crate) fn node_address(node: u8) -> SocketAddr {
+    SocketAddr::from(([192, 168, 0, node], NODE_PORT))
+}
+
+impl Simulation for World {
+    fn resolve<'a>(&'a self, name: &'a str) -> Simulated<'a, Vec<SocketAddr>> {
+        Box::pin(async move {
+            if let Ok(address) = name.parse() {
+                return Ok(vec![address]);
+            }
+            let parts =
+                name.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+            let (host, port): (&str, u16) = parts.ok_or(io::ErrorKind::InvalidInput)?;
+            Ok(vec![SocketAddr::new(turmoil::lookup(host), port)])
+        })
+    }
+
+    fn connect(&self, address: SocketAddr) -> Simulated<'_, Box<dyn Socket>> {
+        Box::pin(async move {
+            self.shared.event(&self.host, "connect", address.to_string().as_bytes());
+            let stream = TcpStream::connect(address).await?;
+            Ok(Box::new(RecordedStream::new(stream, self.clone())) as Box<dyn Socket>)
+        })
+    }
+
+    fn listen(&self, address: SocketAddr) -> Simulated<'_, Box<dyn SimulatedListener>> {
+        Box::pin(async move {
+            // A host of turmoil listens at all its addresses.
+            let listener = TcpListener::bind(("0.0.0.0", address.port())).await?;
+            let address = SocketAddr::new(address.ip(), listener.local_addr()?.port());
+            let listener = WorldListener { listener, address, world: self.clone() };
+            Ok(Box::new(listener) as Box<dyn SimulatedListener>)
+        })
+    }
+
+    fn entropy(&self) -> u128 {
+        let mut draws = self.draws();
+        u128::from(draws.next()) << 64 | u128::from(draws.next())
+    }
+
+    fn lane_wait(&self) -> Duration {
+        let by_fault = self.node.map(|node| {
+            let at = usize::from(node) - 1;
+            self.shared.state().nodes[at].lane_wait
+        });
+        Duration::from_micros(self.draws().below(LANE_MICROS_MAX)) + by_fault.unwrap_or_default()
+    }
+}
+
+/// A listener of turmoil.
+struct WorldListener {
+    listener: TcpListener,
+    address: SocketAddr,
+    world: World,
+}
+
+impl SimulatedListener for WorldListener {
+    fn accept(&self) -> Simulated<'_, (Box<dyn Socket>, SocketAddr)> {
+        Box::pin(async move {
+            let (stream, from) = self.listener.accept().await?;
+            let stream = RecordedStream::new(stream, self.world.clone());
+            Ok((Box::new(stream) as Box<dyn Socket>, from))
+        })
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}

@@ -1,0 +1,159 @@
+//! Chaos runs of a state machine with plain clients: determinism, liveness, linearizability.
+
+use std::error::Error;
+use std::io::{self, Cursor, Read};
+
+use quorate::machine::StateMachine;
+use quorate::types::{Index, ReadLevel};
+use quorate_checker::history::{Client, Recorder};
+use quorate_checker::model::Model;
+use quorate_turmoil::{ChaosRun, Outcome, World, linearizable, sweep};
+
+/// A state machine that counts its commands.
+#[derive(Default)]
+struct Counter(u64);
+
+impl StateMachine for Counter {
+    fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+        self.0 += 1;
+        self.0.to_le_bytes().to_vec()
+    }
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        self.0.to_le_bytes().to_vec()
+    }
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(Cursor::new(self.0.to_le_bytes()))
+    }
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut bytes = [0; 8];
+        snapshot.read_exact(&mut bytes)?;
+        self.0 = u64::from_le_bytes(bytes);
+        Ok(())
+    }
+}
+
+/// An operation of a client on the counter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Operation {
+    Count,
+    Read,
+}
+
+/// The sequential specification of the counter.
+struct Specification;
+
+impl Model for Specification {
+    type State = u64;
+    type Op = Operation;
+    type Ret = u64;
+
+    fn init(&self) -> u64 {
+        0
+    }
+
+    fn step(&self, state: &u64, op: &Operation, ret: Option<&u64>) -> Option<u64> {
+        let after = state + u64::from(*op == Operation::Count);
+        ret.is_none_or(|ret| *ret == after).then_some(after)
+    }
+}
+
+type History = Recorder<Operation, u64>;
+
+/// Counts and reads until all faults are over. A client whose operation has an unknown outcome goes
+/// on as another client. With `stale`, it reads whatever its node knows.
+async fn count(world: World, mut id: u32, history: History, stale: bool) -> Outcome {
+    let client = world.client(|_| {})?;
+    while !world.is_stable() {
+        let op = if world.random_below(2) == 0 { Operation::Count } else { Operation::Read };
+        let pending = history.invoke(Client(id), op.clone());
+        let level = if stale { ReadLevel::Local } else { ReadLevel::Linearizable };
+        let answer = match op {
+            Operation::Count => client.propose(b"count").await.map(|reply| reply.to_vec()),
+            Operation::Read => client.read(level, b"").await.map(|reply| reply.answer),
+        };
+        match answer {
+            Ok(bytes) => pending.returned(number(&bytes)?),
+            Err(_) => {
+                drop(pending);
+                id += 100;
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(world.random_below(300))).await;
+    }
+    Ok(())
+}
+
+fn number(bytes: &[u8]) -> Result<u64, Box<dyn Error>> {
+    Ok(u64::from_le_bytes(bytes.try_into()?))
+}
+
+fn chaos_run(seed: u64, stale: bool) -> ChaosRun {
+    let history = History::new();
+    let mut run = ChaosRun::new(seed)
+        .nodes(3, |_| Counter::default())
+        .configure(|config| config.replica.snapshot_entries = 20);
+    for id in 0..3 {
+        let history = history.clone();
+        run = run
+            .client(&format!("client{id}"), move |world| count(world, id, history.clone(), stale));
+    }
+    run.check(move |world| {
+        let history = history.clone();
+        async move {
+            world.client(|_| {})?.propose(b"count").await?;
+            linearizable(&Specification, &history)
+        }
+    })
+}
+
+#[test]
+fn histories_are_linearizable_in_every_chaos_run() {
+    let reports =
+        sweep(0..10, |seed| chaos_run(seed, false)).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(reports.iter().all(|report| report.events > 1_000));
+}
+
+#[test]
+fn a_seed_replays_the_same_run() {
+    // Equal in debug and release builds. A change of messages, or of their times, moves them.
+    let digests = [3, 4].map(|seed| {
+        let [first, second] = [(); 2].map(|()| chaos_run(seed, false).run());
+        assert_eq!(first, second, "seed {seed}");
+        first.unwrap_or_else(|failure| panic!("{failure}")).digest
+    });
+    assert_eq!(
+        digests.map(|digest| format!("{digest:016x}")),
+        ["44819ecee92a0c5e", "3796c8bda81dd0f7"]
+    );
+}
+
+#[test]
+fn stale_reads_of_a_client_are_found_and_shrunk() {
+    let failure = sweep(0..20, |seed| chaos_run(seed, true)).expect_err("stale reads are no reads");
+    assert!(failure.sentence.contains("not linearizable"), "{failure}");
+    let text = failure.to_string();
+    assert!(text.contains("as a scenario") && text.contains("repeat it: QUORATE_SEEDS="), "{text}");
+}
+
+#[test]
+fn a_scenario_of_the_simulator_runs() {
+    let text = "nodes 3\nlatency 1ms..5ms\nfault phase 6s\nat 1s crash leader keep=part for 1s\n\
+                at 3s isolate leader for 2s\n";
+    let report =
+        chaos_run(1, false).scenario(text).run().unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(report.scenario.contains("at 1s crash leader keep=part for 1s"), "{}", report.scenario);
+}
+
+#[test]
+fn a_panic_of_a_client_is_a_failure() {
+    let run = chaos_run(1, false).client("careless", |_| async { panic!("the bug is planted") });
+    let failure = run.run().expect_err("a client panics");
+    assert!(failure.sentence.contains("careless panicked: the bug is planted"), "{failure}");
+}
+
+#[test]
+fn a_service_that_does_not_answer_after_the_faults_is_found() {
+    let run = chaos_run(1, false).client("stuck", |_| std::future::pending());
+    let failure = run.run().expect_err("a client does not end");
+    assert!(failure.sentence.contains("stuck had not ended"), "{failure}");
+}

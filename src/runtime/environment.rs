@@ -1,0 +1,169 @@
+//! The environment of nodes and clients: the operating system, or a simulation in its place.
+//!
+//! A node that runs for real takes from the operating system its connections, its clock, random
+//! numbers, and threads for its lanes. Everything else, such as timers and tasks, comes from tokio.
+//! A [`Simulation`] provides the former; a tokio runtime with paused time, or a library that stands
+//! in for tokio, simulates the latter. So the code of a node is the same in both.
+//!
+//! The choice is an enum rather than a type parameter, because nothing on the path of a request
+//! asks for it more than a clock or a lane does, with one comparison. Connections keep their types:
+//! a stream of a simulation is another variant beside the TCP stream, which is not wrapped in
+//! anything that it was not wrapped in without simulations.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+
+/// A stream of bytes in both directions.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+/// The future of a call to a [`Simulation`].
+pub type Simulated<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+/// The environment that a simulation provides to nodes and clients in place of the operating
+/// system, for [`Server::start_simulated`](crate::runtime::Server::start_simulated) and
+/// [`Client::simulated`](crate::runtime::Client::simulated).
+///
+/// Such a node has no threads of its own, and its clock is that of `tokio::time`, which the
+/// simulation pauses or replaces. It never polls busily, and knows no limit of open files. With one
+/// value for each machine, the methods can tell whose call they answer.
+pub trait Simulation: Send + Sync {
+    /// Resolves `host:port` to addresses.
+    fn resolve<'a>(&'a self, name: &'a str) -> Simulated<'a, Vec<SocketAddr>>;
+
+    /// Connects to the address.
+    fn connect(&self, address: SocketAddr) -> Simulated<'_, Box<dyn Socket>>;
+
+    /// Listens at the address; port 0 stands for a port of the simulation's choice.
+    fn listen(&self, address: SocketAddr) -> Simulated<'_, Box<dyn SimulatedListener>>;
+
+    /// Returns a random number that the seed of the simulation determines.
+    fn entropy(&self) -> u128;
+
+    /// Returns the time that the next batch of disk operations, or of calls of the state machine,
+    /// takes before it is executed.
+    fn lane_wait(&self) -> Duration;
+}
+
+/// A listener of a [`Simulation`].
+pub trait SimulatedListener: Send + Sync {
+    /// Returns the next connection, with the address of its other end. The future may be dropped
+    /// without losing a connection.
+    fn accept(&self) -> Simulated<'_, (Box<dyn Socket>, SocketAddr)>;
+
+    /// Returns the address at which this listens.
+    ///
+    /// # Errors
+    /// The simulation knows no address.
+    fn address(&self) -> io::Result<SocketAddr>;
+}
+
+/// Where a node or a client runs.
+#[derive(Clone)]
+pub(crate) enum Environment {
+    /// The operating system of this machine.
+    System,
+    /// A simulation in its place.
+    Simulated(Arc<dyn Simulation>),
+}
+
+/// A listener, not yet with its first connection.
+pub(crate) enum Listener {
+    System(TcpListener),
+    Simulated(Box<dyn SimulatedListener>),
+}
+
+/// A connection before its handshake.
+pub(crate) enum RawStream {
+    System(TcpStream),
+    Simulated(Box<dyn Socket>),
+}
+
+impl Environment {
+    pub(crate) async fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Environment::System => Ok(lookup_host(name).await?.collect()),
+            Environment::Simulated(simulation) => simulation.resolve(name).await,
+        }
+    }
+
+    pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<RawStream> {
+        match self {
+            Environment::System => Ok(RawStream::System(TcpStream::connect(address).await?)),
+            Environment::Simulated(simulation) => {
+                Ok(RawStream::Simulated(simulation.connect(address).await?))
+            }
+        }
+    }
+
+    pub(crate) async fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
+        match self {
+            Environment::System => Ok(Listener::System(TcpListener::bind(address).await?)),
+            Environment::Simulated(simulation) => {
+                Ok(Listener::Simulated(simulation.listen(address).await?))
+            }
+        }
+    }
+
+    /// Returns a random number.
+    #[expect(clippy::disallowed_methods, reason = "each start and each client needs its own")]
+    pub(crate) fn entropy(&self) -> u128 {
+        match self {
+            Environment::System => rand::random(),
+            Environment::Simulated(simulation) => simulation.entropy(),
+        }
+    }
+
+    /// Returns the simulation; none on this machine.
+    pub(crate) fn simulation(&self) -> Option<&Arc<dyn Simulation>> {
+        match self {
+            Environment::System => None,
+            Environment::Simulated(simulation) => Some(simulation),
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Environment::System => "System",
+            Environment::Simulated(_) => "Simulated",
+        })
+    }
+}
+
+impl Listener {
+    pub(crate) async fn accept(&self) -> io::Result<(RawStream, SocketAddr)> {
+        match self {
+            Listener::System(listener) => {
+                let (stream, from) = listener.accept().await?;
+                Ok((RawStream::System(stream), from))
+            }
+            Listener::Simulated(listener) => {
+                let (stream, from) = listener.accept().await?;
+                Ok((RawStream::Simulated(stream), from))
+            }
+        }
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Listener::System(listener) => listener.local_addr(),
+            Listener::Simulated(listener) => listener.address(),
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Listener").field(&self.address().ok()).finish()
+    }
+}
