@@ -24,7 +24,7 @@ use crate::faults::{Faults, FaultsError};
 use crate::node::{Beside, Configure, Node, run_node};
 use crate::report::{Failure, Report, replay};
 use crate::schedule::Schedule;
-use crate::world::{Shared, World};
+use crate::world::{CHECK, Shared, World};
 
 /// The result of a service, a client or a check.
 pub type Outcome = Result<(), Box<dyn Error>>;
@@ -246,8 +246,8 @@ impl ChaosRun {
             });
         }
         debug_assert_eq!(struck, usize::from(self.nodes) + self.services.len());
-        let (world, check) = (World::new(shared, "check", None), Rc::clone(&self.check));
-        sim.client("check", guarded("check", Box::pin(checked(world, check))));
+        let (world, check) = (World::new(shared, CHECK, None), Rc::clone(&self.check));
+        sim.client(CHECK, guarded(CHECK, Box::pin(checked(world, check))));
         Schedule::new(faults, hosts, disks, self.seed)
     }
 }

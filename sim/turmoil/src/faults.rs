@@ -137,7 +137,8 @@ fn missing(op: &Op) -> Option<&'static str> {
         Verb::ClockDrift(_) => Some("the hosts' clocks have one rate"),
         Verb::ScriptedRequest(_) => Some("the clients are the user's own"),
         _ => Some(
-            "only crash, stop, isolate, split, block, cut, flap, bridges, slow disk and clock step do",
+            "only crash, stop, isolate, split, block, cut, flap, bridges, slow disk and clock \
+             step do",
         ),
     }
 }

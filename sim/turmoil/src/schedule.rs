@@ -11,7 +11,7 @@ use turmoil::Sim;
 
 use crate::disk::NodeDisk;
 use crate::faults::Faults;
-use crate::world::{Draws, Shared, State};
+use crate::world::{CHECK, Draws, Shared, State};
 
 /// The time for which the host of a node that has shut down still sends segments.
 const LAST_SEGMENTS: Duration = Duration::from_millis(200);
@@ -185,7 +185,9 @@ impl Schedule {
         for other in &others {
             sim.partition_oneway(name.as_str(), self.name(*other));
         }
+        sim.partition_oneway(name.as_str(), CHECK);
         sim.crash(name.as_str());
+        sim.repair_oneway(name.as_str(), CHECK);
         for other in others {
             if !self.blocked.contains(&(host, other)) {
                 sim.repair_oneway(name.as_str(), self.name(other));

@@ -17,6 +17,9 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use crate::stream::RecordedStream;
 
+/// The name of the host that runs the check.
+pub(crate) const CHECK: &str = "check";
+
 /// The cluster of every run.
 pub(crate) const CLUSTER: ClusterId = ClusterId(u128::from_be_bytes(*b"quorate/turmoil!"));
 /// The port at which every node listens.

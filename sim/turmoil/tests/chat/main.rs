@@ -1,6 +1,6 @@
-//! The chat of `examples/systems` in chaos runs: its state machine and its protocol, and a sender and a
-//! receiver that do what its client does, with state files that outlive their crashes. Every message
-//! is shown once and in order.
+//! The chat of `examples/systems` in chaos runs: its state machine and its protocol, and a sender
+//! and a receiver that do what its client does, with state files that outlive their crashes. Every
+//! message is shown once and in order.
 
 #[allow(dead_code, unreachable_pub, reason = "its sources are the chat's")]
 #[path = "../../../../examples/systems/src/common/codec.rs"]

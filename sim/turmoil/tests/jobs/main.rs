@@ -1,5 +1,5 @@
-//! The job queue of `docs/SERVICE.md` in chaos runs: no acknowledged job is lost or doubled, and every
-//! one is finished.
+//! The job queue of `docs/SERVICE.md` in chaos runs: no acknowledged job is lost or doubled, and
+//! every one is finished.
 
 mod service;
 
