@@ -11,7 +11,6 @@ use quorate::runtime::{Principal, TlsConfig};
 use quorate::storage::ClusterId;
 use quorate::types::NodeId;
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::exit::{CommandError, Exit};
 use crate::output::report;
@@ -94,19 +93,22 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
     let path = directory.join(CLUSTER_FILE);
     let with_path =
         |error: &dyn Display| CommandError::invalid_input(format!("{}: {error}", path.display()));
+    // The file gets its name with its content, so that a concurrent command reads the whole of it.
+    let written = |cluster: ClusterId| {
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let mut file = builder.tempfile_in(directory)?;
+        writeln!(file, "{cluster}")?;
+        Ok(file)
+    };
+    let written = |cluster| written(cluster).map_err(|error: io::Error| with_path(&error));
     if let Some(Cluster(given)) = given {
-        fs::write(&path, format!("{given}\n")).map_err(|error| with_path(&error))?;
+        written(given)?.persist(&path).map_err(|error| with_path(&error.error))?;
         return Ok(given);
     }
     let drawn = ClusterId(entropy());
-    // The file gets its name with its content, so that a concurrent command reads the whole of it.
-    let written = || {
-        let mut file = NamedTempFile::new_in(directory)?;
-        writeln!(file, "{drawn}")?;
-        Ok(file)
-    };
-    let file = written().map_err(|error: io::Error| with_path(&error))?;
-    match file.persist_noclobber(&path) {
+    match written(drawn)?.persist_noclobber(&path) {
         Ok(_) => Ok(drawn),
         Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
             let text = fs::read_to_string(&path).map_err(|error| with_path(&error))?;
