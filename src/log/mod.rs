@@ -331,13 +331,13 @@ impl Log {
         }
     }
 
-    /// Compares `entries`, which follow an entry of the log, with the log. Entries that were
-    /// compacted count as equal.
+    /// Compares `entries`, which follow an entry of the log or a compacted one, with the log.
+    /// Entries before the base count as equal.
     #[must_use]
     #[inline]
     pub fn check_append(&self, entries: &[Entry]) -> AppendCheck {
         let base = self.base().index;
-        let is_missing = |entry: &&Entry| entry.id.index > base && !self.has(entry.id);
+        let is_missing = |entry: &&Entry| entry.id.index >= base && !self.has(entry.id);
         match entries.iter().find(is_missing) {
             None => AppendCheck::AllPresent,
             Some(entry) if entry.id.index <= self.committed => AppendCheck::ConflictsWithCommitted,

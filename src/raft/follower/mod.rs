@@ -139,7 +139,9 @@ impl Follower {
         }
         common.ballot.record_named_committed(committed);
         let check = common.log().check_append(&entries);
-        if check == AppendCheck::ConflictsWithCommitted || common.log().contradicts(prev) {
+        // Only two groups of survivors commit different entries (docs/SURVIVOR.md).
+        let is_diverged = common.survival.is_on() && common.log().contradicts(prev);
+        if is_diverged || check == AppendCheck::ConflictsWithCommitted {
             return reject_diverged(common, from, "AppendEntries");
         }
         if prev.index < common.log().base().index {

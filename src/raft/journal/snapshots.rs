@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::raft::api::action::Action;
 use crate::raft::common::Common;
 use crate::raft::screen;
-use crate::types::{Body, Index, NodeId, SnapshotMeta};
+use crate::types::{Body, Index, Membership, NodeId, SnapshotMeta};
 
 /// Records a snapshot taken of this node's state machine and compacts the log through `base`.
 /// Ignores it if the node has a later snapshot.
@@ -85,10 +85,13 @@ pub(crate) fn is_of_diverged_log(common: &Common, meta: &SnapshotMeta) -> bool {
     let committed = common.log().membership_at(common.log().committed());
     committed.is_some_and(|committed| {
         if meta.last.index > common.log().committed() {
-            !meta.membership.descends_from(committed)
-        } else {
-            !committed.descends_from(&meta.membership)
+            return !meta.membership.descends_from(committed);
         }
+        // The lineages up to the older snapshot may have been dropped since.
+        let lineages = committed.lineages();
+        let are_dropped =
+            lineages.len() == Membership::LINEAGES_MAX && lineages[0].at.index > meta.last.index;
+        !are_dropped && !committed.descends_from(&meta.membership)
     })
 }
 
