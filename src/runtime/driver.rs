@@ -229,7 +229,10 @@ impl Driver {
                 Event::Paused => self.lanes.resume_machine(),
                 Event::Panicked(lane) => {
                     error!(lane, "a lane panicked; the node stops");
-                    self.stage = Stage::Stopped(Err(panic_failure(lane)));
+                    // A failure that stopped the node before is the reason of the panic.
+                    if !matches!(self.stage, Stage::Stopped(_)) {
+                        self.stage = Stage::Stopped(Err(panic_failure(lane)));
+                    }
                 }
             }
         }

@@ -101,11 +101,12 @@ impl<T> JobRunner<T> {
     pub(super) fn run(&self, more: &mut Vec<Job<T>>) -> bool {
         let mut queue = self.lock();
         let JobQueue { work: Some(work), jobs, is_paused } = &mut *queue else { return false };
+        let count = more.len();
         jobs.extend(more.drain(..));
         if *is_paused {
             return true;
         }
-        let (mut events, mut bytes) = (Vec::with_capacity(jobs.len()), 0);
+        let (mut events, mut bytes) = (Vec::with_capacity(count), 0);
         let finished = catch_unwind(AssertUnwindSafe(|| {
             while bytes < ANSWERS_BYTES_MAX
                 && let Some((job, queued_at)) = jobs.pop_front()

@@ -20,11 +20,11 @@ pub(super) struct Lane<T> {
     /// Whether the batch contains a job that may take long.
     slow: bool,
     runner: JobRunner<T>,
-    executor: Executor<T>,
+    executor: ThreadOrTask<T>,
 }
 
 /// Executes the jobs that may take long.
-enum Executor<T> {
+enum ThreadOrTask<T> {
     Thread(LaneThread<T>),
     Task(LaneTask<T>),
 }
@@ -48,9 +48,9 @@ impl LaneStart {
         let (events, counts) = (self.events.clone(), Arc::clone(&self.counts));
         let runner = JobRunner::new(name, number, events, counts, work);
         let executor = match self.environment.simulation() {
-            None => Executor::Thread(LaneThread::start(runner.clone(), self.busy_poll)?),
+            None => ThreadOrTask::Thread(LaneThread::start(runner.clone(), self.busy_poll)?),
             Some(simulation) => {
-                Executor::Task(LaneTask::start(runner.clone(), Arc::clone(simulation)))
+                ThreadOrTask::Task(LaneTask::start(runner.clone(), Arc::clone(simulation)))
             }
         };
         Ok(Lane { queued: Vec::new(), slow: false, runner, executor })
@@ -78,13 +78,13 @@ impl<T: Send + 'static> Lane<T> {
         }
         let slow = std::mem::take(&mut self.slow);
         match &self.executor {
-            Executor::Thread(thread) if slow || !thread.is_idle() => {
+            ThreadOrTask::Thread(thread) if slow || !thread.is_idle() => {
                 return thread.send(std::mem::take(&mut self.queued));
             }
-            Executor::Task(task) if slow || !task.is_idle() => {
+            ThreadOrTask::Task(task) if slow || !task.is_idle() => {
                 return task.send(std::mem::take(&mut self.queued));
             }
-            Executor::Thread(_) | Executor::Task(_) => {}
+            ThreadOrTask::Thread(_) | ThreadOrTask::Task(_) => {}
         }
         // The send fails only once the driver is gone, and then nothing needs the events.
         let _ = self.runner.run(&mut self.queued);
@@ -94,8 +94,8 @@ impl<T: Send + 'static> Lane<T> {
     pub(super) fn resume(&mut self) {
         self.runner.resume();
         match &self.executor {
-            Executor::Thread(thread) => thread.send(Vec::new()),
-            Executor::Task(task) => task.send(Vec::new()),
+            ThreadOrTask::Thread(thread) => thread.send(Vec::new()),
+            ThreadOrTask::Task(task) => task.send(Vec::new()),
         }
     }
 }
