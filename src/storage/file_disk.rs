@@ -457,13 +457,21 @@ fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
 #[cfg(not(unix))]
 static POSITION: Mutex<()> = Mutex::new(());
 
+/// The errors of a sync of a directory in which this process creates no file.
+const NOT_CREATED_HERE: [io::ErrorKind; 4] = [
+    io::ErrorKind::PermissionDenied,
+    io::ErrorKind::ReadOnlyFilesystem,
+    io::ErrorKind::InvalidInput,
+    io::ErrorKind::Unsupported,
+];
+
 /// Creates the directory and those above it that are missing, and makes their names durable.
 fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        // The process that created it may have died before the name was durable. If this process
-        // may not read the directory above, it has not created the name.
+        // The process that created it may have died before the name was durable. A directory above
+        // that cannot be read, written or synced by this process did not get the name from it.
         return match sync_directory(parent(path)) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) if NOT_CREATED_HERE.contains(&error.kind()) => Ok(()),
             synced => synced,
         };
     }

@@ -3,7 +3,7 @@
 
 use crate::storage::body_damage::{BodyDamage, LogDamage};
 use crate::storage::disk::{Disk, FileAction, FileName};
-use crate::storage::error::StorageError;
+use crate::storage::error::{ErrorCause, OpenError, StorageError};
 use crate::storage::flush_bodies::FlushBodies;
 use crate::storage::identity::Identity;
 use crate::storage::index::LogIndex;
@@ -63,13 +63,16 @@ pub(crate) fn scrub(
     let (start, until) = FlushBodies::new(&found.block, &found.records).range();
     let bad = match scan.check_bodies(disk, start, until) {
         Ok(check) => check.bad,
-        // The file was cut: the sectors after its end are lost like damaged ones.
+        // The file was cut here: the bodies after its end are lost like damaged ones.
+        Err(OpenError::Failed(StorageError { cause: ErrorCause::Damage, offset, .. })) => {
+            let cut = (offset - offset % SECTOR_BYTES as u64).clamp(start, until);
+            let mut bad = scan.check_bodies(disk, start, cut).unwrap_or_default().bad;
+            bad.extend((cut..until).step_by(SECTOR_BYTES));
+            bad
+        }
         Err(_) => {
-            let is_bad = |offset: &u64| {
-                let check = scan.check_bodies(disk, *offset, offset + SECTOR_BYTES as u64);
-                !check.is_ok_and(|check| check.bad.is_empty())
-            };
-            (start..until).step_by(SECTOR_BYTES).filter(is_bad).collect()
+            let next = ScrubPlace::Flush { segment: number, offset: found.end };
+            return Scrubbed::DamagedHeaders { segment: number, next };
         }
     };
     let mut damage = BodyDamage::default();
