@@ -224,9 +224,9 @@ impl Membership {
     }
 
     /// Returns the membership without the votes of the `silent` nodes, which are learners until
-    /// they return, and are accepted with any incarnation from then on; a silent node that the change in flight removes is no longer a member. The
-    /// change continues with the other nodes, and is cancelled if none of its target voters is
-    /// left.
+    /// they return, and are accepted with any incarnation from then on; a silent node that the
+    /// change in flight removes is no longer a member. The change continues with the other nodes,
+    /// and is cancelled if none of its target voters is left.
     ///
     /// The quorums of the result need not intersect those of this membership. The caller must know
     /// that the silent nodes cannot decide anything on their own.
