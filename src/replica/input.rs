@@ -92,9 +92,9 @@ pub enum WorkResult {
         /// The index of the last entry that was applied: the last of the batch, unless `requires`
         /// or `rest` is set.
         last: Index,
-        /// The outcome of each request in the batch, with the index of its entry.
+        /// The outcome of each request up to `last`, with the index of its entry.
         outcomes: Vec<(Index, Outcome)>,
-        /// The state digest after each entry of the batch.
+        /// The state digest after each entry up to `last`.
         state_digests: Vec<StateDigest>,
         /// The memory that the sessions and the user's state take after the batch.
         usage: MachineUsage,

@@ -31,7 +31,8 @@ impl Node {
                 if let Some(required) = requires {
                     self.stop_applying(required);
                 }
-                if !rest.is_empty() {
+                if let Some(next) = rest.first() {
+                    assert!(next.id.index == last.next(), "contract: the rest follows `last`");
                     self.task = Task::Applying;
                     self.outputs.push(Output::Work(Work::Apply(rest)));
                 }

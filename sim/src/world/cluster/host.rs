@@ -36,6 +36,9 @@ pub(crate) struct ExecutedOperation {
     truncates: bool,
 }
 
+/// The worker returns the rest of a batch after each entry whose index is a multiple of this.
+const REST_AFTER: u64 = 16;
+
 impl Node {
     /// Queues an operation of the process at its disk.
     pub(crate) fn submit_operation(&mut self, operation: Operation, run: &mut Run) {
@@ -222,8 +225,9 @@ impl Node {
         Some(result)
     }
 
-    /// Applies a batch entry by entry, to record the state after each entry.
-    fn apply(&mut self, entries: Vec<Entry>, run: &mut Run) -> WorkResult {
+    /// Applies a batch entry by entry, to record the state after each entry. Returns the entries
+    /// after one whose index is a multiple of [`REST_AFTER`], as a worker does after long replies.
+    fn apply(&mut self, mut entries: Vec<Entry>, run: &mut Run) -> WorkResult {
         let worker = &mut self.life.running_mut().expect("the node runs").worker;
         let (mut states, mut requires) = (Vec::new(), None);
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::new());
@@ -244,15 +248,19 @@ impl Node {
                 break;
             }
             states.push(worker.machine().results());
+            if entry.id.index.0.is_multiple_of(REST_AFTER) {
+                break;
+            }
         }
+        let applied = states.len();
+        let rest = if requires.is_none() { entries.split_off(applied) } else { Vec::new() };
         let (last, usage) = (worker.machine().applied().index, worker.machine().usage());
         let executed = worker.machine().user().take_executed();
-        let (entries, executed, states) = (&entries[..states.len()], &executed[..], &states[..]);
+        let (entries, executed, states) = (&entries[..applied], &executed[..], &states[..]);
         if !entries.is_empty() {
             let node = self.place.id();
             run.observe(Observation::Applied { node, entries, executed, states });
         }
-        let rest = Vec::new();
         WorkResult::Applied { last, outcomes, state_digests, usage, requires, rest }
     }
 
