@@ -12,7 +12,7 @@ use quorate::types::{Change, Membership, NodeId, Voters};
 const IDS: u64 = 7;
 
 /// Generates memberships of up to seven voters; about half of them are joint. Few voter sets are
-/// empty, and most others give one of their voters the casting vote.
+/// empty, and some of the others give one of their voters the casting vote.
 fn memberships() -> impl Strategy<Value = Membership> {
     let ids = || btree_set((1..=IDS).prop_map(NodeId), 0..=IDS as usize);
     let set = || (ids(), 0..=IDS as usize).prop_map(|(ids, holder)| voters(ids, holder));

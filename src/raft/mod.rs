@@ -480,7 +480,7 @@ impl Raft {
     /// Panics if the message should have been rejected before.
     #[inline]
     fn assert_is_handled(&self, message: &Message) {
-        assert!(message.to == self.common.id(), "a message of another node is rejected");
+        assert!(message.to == self.common.id(), "a message for another node is rejected");
         let is_current = message.term == self.common.term();
         let is_pre_vote = matches!(message.body, Body::PreVoteReply { .. });
         assert!(is_current || is_pre_vote, "a message of another term is not handled");

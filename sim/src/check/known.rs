@@ -198,7 +198,7 @@ impl Known {
         }
     }
 
-    /// Records the states that the state machine of `node` reaches.
+    /// Records whether the state machine of `node` no longer knows its replies.
     fn note_states(&mut self, node: NodeId, states: &[Option<Digest>]) {
         let forgets = states.iter().any(Option::is_none);
         self.expected.replies_forgotten |= forgets && !self.taint.has(node);

@@ -184,7 +184,7 @@ rows! {
     "scrub period" time (repeats.scrub_period)
         "Period in which a node reads its whole disk again.";
     "sessions" count (sessions, 1, SessionBounds::SESSIONS_MAX.into())
-        "Maximum number of client sessions of one principal; 64 keeps all bounds of the library.";
+        "Maximum number of client sessions of one principal; with 64, the library's own bounds.";
     "session window" count (session_limits.window, 1, SessionBounds::WINDOW_MAX.into())
         "Maximum number of requests of one session in flight.";
     "session replies" count

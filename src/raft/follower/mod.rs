@@ -493,8 +493,9 @@ fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
     common.reject_reads_after(common.log().last().index);
 }
 
-/// Rejects a message of a leader whose log contradicts this node's committed entries. With
-/// `Config::survivor` two groups of nodes may each have continued without the other.
+/// Rejects a message of a leader whose log contradicts the entries that are committed here, or that
+/// this leader sent before. With `Config::survivor` two groups of nodes may each have continued
+/// without the other.
 fn reject_diverged(common: &mut Common, from: NodeId, message: &'static str) {
     if common.survival.is_on() {
         common.output.push(Action::DivergedLog { from });

@@ -102,7 +102,8 @@ impl Leader {
         self.proposals.waits_for_all_live(index)
     }
 
-    /// The total bytes of the unapplied entries whose size is known.
+    /// The total bytes of the entries that are not applied or not durable here, as far as their
+    /// sizes are known.
     pub(crate) fn unapplied_bytes(&self) -> usize {
         self.unapplied.bytes()
     }

@@ -23,7 +23,7 @@ fn window(common: &Common) -> Window {
 /// The index of a log's first entry.
 const FIRST: Index = Index(1);
 
-/// Whether no peer lacks anything: neither an entry nor the commit index.
+/// Whether every peer has been sent every entry and the commit index.
 #[inline]
 pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
     peers.iter().all(|(_, progress)| is_up_to_date(common, progress, true))

@@ -10,7 +10,7 @@ use crate::raft::uncertain::state::LogEndRequest;
 use crate::types::{Body, Index, NodeId};
 
 /// Makes the node uncertain, because `from`, the leader of its term, knows that its disk was rolled
-/// back. Acknowledgements and votes that wait for the disk are dropped. A late copy of the message,
+/// back. Every message that waits for the disk is dropped. A late copy of the message,
 /// which arrives after the node became certain in this term, changes nothing, because a disk is
 /// rolled back only while its node is down, and this node has not restarted since.
 pub(crate) fn on_rolled_back(common: &mut Common, from: NodeId) {

@@ -261,8 +261,8 @@ fn a_follower_answers_reads_and_reports_their_age() {
     let mut cluster = with_accounts(WITH_TLS);
     let follower = follower(&cluster);
     let name = format!("n{follower}");
-    // Whether the answer has ann, and its maximum age in milliseconds; `None` if it is up to date or
-    // of unknown age.
+    // Whether the answer has ann, and its maximum age in milliseconds; `None` if it is up to date
+    // or of unknown age.
     let age = |cluster: &Cluster| {
         let output = cluster.run_at(&[follower], &["list", "--at", &name, "--timeout", "30s"]).ok();
         let age = output.lines().next().and_then(|line| line.strip_prefix(&format!("at {name}: ")));
