@@ -437,7 +437,7 @@ async fn long_replies_to_one_client_take_bounded_memory() {
                 }
             }
         }
-        assert!(long >= 8 && short > 0, "{long} long replies, {short} dropped ones");
+        assert!(long >= 4 && short > 0, "{long} long replies, {short} dropped ones");
     }
 }
 
