@@ -100,7 +100,7 @@ impl StateMachine for Slow {
         Vec::new()
     }
     fn query(&self, _: &[u8]) -> Vec<u8> {
-        std::thread::sleep(Duration::from_micros(100));
+        std::thread::park_timeout(Duration::from_micros(100));
         Vec::new()
     }
     fn snapshot(&self) -> Box<dyn Read + Send> {
