@@ -193,7 +193,7 @@ mod tests {
                 panic!("entries are applied");
             };
             let bytes: usize = outcomes.iter().map(|(_, outcome)| outcome.reply_bytes()).sum();
-            assert!(bytes >= MIB && bytes < REPLIES_BYTES_MAX + MIB, "{bytes} bytes");
+            assert!((MIB..REPLIES_BYTES_MAX + MIB).contains(&bytes), "{bytes} bytes");
             assert_eq!(outcomes[0].0, first, "no entry is left out");
             assert_eq!(outcomes.len(), state_digests.len());
             assert_eq!(outcomes.len() + rest.len(), count);
