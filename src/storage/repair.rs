@@ -563,7 +563,7 @@ fn locate(
         let (file, bytes) = (scan.segment.file(), usize::try_from(range.end - range.start).ok()?);
         let read = FileAction::Read { file, offset: range.start, bytes };
         let mut sectors = if bytes > 0 { disk.execute(&read).ok()? } else { Vec::new() };
-        // What a file lost because it was cut is damaged, as are unwritten sectors.
+        // Sectors after the end of a file that was cut are damaged, like unwritten ones.
         sectors.resize(bytes, 0);
         let is_same = found.records[place].id == id;
         let (segment, start) = (scan.segment, range.start);

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The number of last events in the text of a failure.
 const LINES_MAX: usize = 30;
 
-/// What a run did.
+/// The summary of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The digest of all events: every written segment of a connection of quorate, every fault,

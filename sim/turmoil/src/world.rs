@@ -59,7 +59,7 @@ impl Draws {
     }
 }
 
-/// What the hosts of a run share.
+/// The state that the hosts of a run share.
 pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) nodes: u8,
@@ -74,7 +74,7 @@ pub(crate) struct State {
     pub(crate) now: Duration,
     pub(crate) digest: u64,
     pub(crate) events: u64,
-    /// The lines of events that a reader of a failure wants to see.
+    /// The lines of events that the report of a failure shows.
     pub(crate) lines: Vec<String>,
     pub(crate) is_stable: bool,
     /// The clients that have not ended.
@@ -82,7 +82,7 @@ pub(crate) struct State {
     pub(crate) nodes: Vec<NodeState>,
 }
 
-/// What the run knows of a node.
+/// The state of a node, as far as the run knows it.
 #[derive(Clone, Default)]
 pub(crate) struct NodeState {
     /// The handle of the running node; none while it is down.

@@ -173,7 +173,7 @@ async fn check(world: World, machine: Rc<RefCell<Machine>>, sent: Sent) -> Outco
             }
         }
     }
-    if shown.is_empty() { Ok(()) } else { Err(format!("nobody sent {shown:?}").into()) }
+    if shown.is_empty() { Ok(()) } else { Err(format!("no client sent {shown:?}").into()) }
 }
 
 fn chaos_run(seed: u64, hasty: bool) -> ChaosRun {

@@ -77,7 +77,7 @@ async fn check(world: World, submitted: Submitted) -> Outcome {
             return Err(format!("{text} is job {number}, but the queue has {numbers:?}").into());
         }
     }
-    if found.is_empty() { Ok(()) } else { Err(format!("nobody submitted {found:?}").into()) }
+    if found.is_empty() { Ok(()) } else { Err(format!("no client submitted {found:?}").into()) }
 }
 
 fn chaos_run(seed: u64, unknown_is_busy: bool) -> ChaosRun {
