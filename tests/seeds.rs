@@ -221,6 +221,22 @@ const SEEDS: &[Seed] = &[
         seed: 60796,
         bug: "a snapshot for which the disk was full was not taken again without further entries",
     },
+    Seed {
+        profile: "damage",
+        seed: 106501,
+        bug: "snapshots of slow sources replaced each other without end: \
+                 src/replica/snapshot_receiver.rs",
+    },
+    Seed {
+        profile: "damage",
+        seed: 103019,
+        bug: "the bound of a request became shorter at once when the last snapshot had arrived",
+    },
+    Seed {
+        profile: "default",
+        seed: 105854,
+        bug: "a cluster counted as idle although the leader remembered that its disk was slow",
+    },
 ];
 
 #[test]

@@ -26,10 +26,15 @@ impl RateLimiter {
     /// Counts `bytes` transferred at `now`. Time without a transfer does not allow a faster one
     /// later.
     pub(crate) fn spend(&mut self, now: Instant, bytes: usize) {
-        let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(self.bytes_per_second);
-        let lasts = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let lasts = duration(bytes as u64, self.bytes_per_second);
         self.ready_at = self.ready_at.max(now).after(lasts);
     }
+}
+
+/// Returns the time that `bytes` take at `bytes_per_second`.
+pub(crate) fn duration(bytes: u64, bytes_per_second: u64) -> Duration {
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_second);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

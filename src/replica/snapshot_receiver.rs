@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use crate::replica::config::ReplicaConfig;
+use crate::replica::rate_limiter;
 use crate::types::{EntryId, Index, Instant, NodeId, Root, SnapshotMeta, SnapshotPart};
 
 /// The snapshot that is being received, if any.
@@ -11,6 +13,9 @@ pub(crate) struct SnapshotReceiver {
     current: Option<Current>,
     inflight_max: usize,
     timeout: Duration,
+    /// The size of the parts in flight to one node, and the rate at which a node sends parts.
+    inflight_bytes_max: u64,
+    bytes_per_second: u64,
     /// The delay after a failure to store a snapshot, and the time until which none is received.
     retry_after: Duration,
     not_before: Instant,
@@ -26,20 +31,24 @@ struct Current {
     last_part_at: Instant,
 }
 
-/// The number of part timeouts that a receiver waits for a source that sends nothing.
+/// The number of part timeouts that a receiver waits for a source that sends nothing, in addition to
+/// the time in which the source may be sending parts to other nodes.
 const SOURCE_TIMEOUTS: u32 = 4;
 
 impl SnapshotReceiver {
-    /// After a failure to store a snapshot, none is received for `retry_after`.
-    pub(crate) fn new(
-        inflight_max: usize,
-        timeout: Duration,
-        retry_after: Duration,
-    ) -> SnapshotReceiver {
-        assert!(inflight_max > 0, "a transfer requests parts");
-        assert!(!timeout.is_zero(), "a request takes time");
-        let (current, not_before) = (None, Instant::ZERO);
-        SnapshotReceiver { current, inflight_max, timeout, retry_after, not_before }
+    pub(crate) fn new(config: &ReplicaConfig) -> SnapshotReceiver {
+        assert!(config.parts_inflight_max > 0, "a transfer requests parts");
+        assert!(!config.part_timeout.is_zero(), "a request takes time");
+        let part_bytes = u64::from(config.storage.snapshots.chunk_bytes);
+        SnapshotReceiver {
+            current: None,
+            inflight_max: config.parts_inflight_max,
+            timeout: config.part_timeout,
+            inflight_bytes_max: part_bytes.saturating_mul(config.parts_inflight_max as u64),
+            bytes_per_second: config.snapshot_bytes_per_second,
+            retry_after: config.space_retry,
+            not_before: Instant::ZERO,
+        }
     }
 
     /// Decides about a peer's offer: returns true if the store starts to receive the offered
@@ -79,11 +88,21 @@ impl SnapshotReceiver {
     /// Returns true if requested parts have not arrived for so long that the source may be gone.
     /// After the last part nothing is requested while the store verifies the snapshot.
     fn is_stalled(&self, now: Instant) -> bool {
-        let timeout = self.timeout.saturating_mul(SOURCE_TIMEOUTS);
-        let is_late = |current: &Current| now >= current.last_part_at.after(timeout);
-        self.current
-            .as_ref()
-            .is_some_and(|current| !current.requested.is_empty() && is_late(current))
+        let Some(current) = &self.current else { return false };
+        let patience = self.timeout.saturating_mul(SOURCE_TIMEOUTS);
+        let late_at =
+            current.last_part_at.after(patience).after(self.queue_time_max(&current.meta));
+        !current.requested.is_empty() && now >= late_at
+    }
+
+    /// Returns the longest time until a source that serves every member sends the next part: it
+    /// sends one part at a time, and first those that the other members requested before. Without
+    /// this time, sources that are slow because they serve many members would replace each other
+    /// without end.
+    fn queue_time_max(&self, meta: &SnapshotMeta) -> Duration {
+        let members = meta.membership.members().len() as u64;
+        let bytes = self.inflight_bytes_max.min(meta.bytes).saturating_mul(members);
+        rate_limiter::duration(bytes, self.bytes_per_second)
     }
 
     /// Returns true if an own snapshot that ends at `last` may be taken in place of the one being
@@ -171,6 +190,7 @@ impl SnapshotReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::Config;
     use crate::types::{Index, Membership, Term};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -179,6 +199,14 @@ mod tests {
         let last = EntryId::new(Term(1), Index(index));
         let root = Root([index as u8; 32]);
         SnapshotMeta { root, ..SnapshotMeta::empty(last, Membership::default()) }
+    }
+
+    fn receiver(parts_inflight_max: usize) -> SnapshotReceiver {
+        let mut config = ReplicaConfig::new(Config::new(NodeId(3)));
+        config.parts_inflight_max = parts_inflight_max;
+        config.snapshot_bytes_per_second = 1_000;
+        config.storage.snapshots.chunk_bytes = 2_000;
+        SnapshotReceiver::new(&config)
     }
 
     fn at(seconds: u64) -> Instant {
@@ -191,7 +219,7 @@ mod tests {
 
     #[test]
     fn parts_are_requested_within_the_bound_and_again_after_the_timeout() {
-        let mut receiver = SnapshotReceiver::new(2, SECOND, SECOND);
+        let mut receiver = receiver(2);
         assert_eq!(receiver.request(at(0), meta(5).root, chunks(0)), None, "nothing was offered");
         assert!(receiver.on_offer(at(0), NodeId(1), &meta(5), true));
         let (first, second) = (SnapshotPart::Chunk(0), SnapshotPart::Chunk(1));
@@ -212,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_due_part_that_the_store_cannot_take_sets_no_deadline() {
-        let mut receiver = SnapshotReceiver::new(2, SECOND, SECOND);
+        let mut receiver = receiver(2);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.request(at(0), meta(5).root, chunks(0));
         assert_eq!(receiver.request(at(1), meta(5).root, Vec::new()), None);
@@ -223,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_transfer_is_replaced_only_when_no_parts_arrive() {
-        let mut receiver = SnapshotReceiver::new(2, SECOND, SECOND);
+        let mut receiver = receiver(2);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.request(at(0), meta(5).root, chunks(0));
         receiver.on_part(at(2), SnapshotPart::Chunk(0));
@@ -240,8 +268,25 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_serves_every_member_has_time_for_all_their_parts() {
+        let mut receiver = receiver(2);
+        let membership = Membership::new([1, 2, 3].map(NodeId));
+        let offer =
+            |index, bytes| SnapshotMeta { bytes, membership: membership.clone(), ..meta(index) };
+        receiver.on_offer(at(0), NodeId(1), &offer(5, 1 << 20), true);
+        receiver.request(at(0), meta(5).root, chunks(0));
+        // Each of three members has two parts of 2 s in flight.
+        assert!(!receiver.on_offer(at(15), NodeId(2), &offer(9, 1_000), true));
+        assert!(receiver.on_offer(at(16), NodeId(2), &offer(9, 1_000), true));
+        receiver.request(at(16), meta(9).root, chunks(0));
+        // A whole snapshot takes 1 s.
+        assert!(!receiver.on_offer(at(22), NodeId(1), &offer(12, 1_000), true));
+        assert!(receiver.on_offer(at(23), NodeId(1), &offer(12, 1_000), true));
+    }
+
+    #[test]
     fn requests_go_to_another_source_of_the_same_snapshot_at_once() {
-        let mut receiver = SnapshotReceiver::new(1, SECOND, SECOND);
+        let mut receiver = receiver(1);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.request(at(0), meta(5).root, chunks(0));
         assert!(!receiver.on_offer(at(0), NodeId(2), &meta(5), true));

@@ -56,7 +56,7 @@ impl Snapshots {
             id: config.raft.id,
             trailing: config.trailing_entries,
             taker: SnapshotTaker::new(entries_max, bytes_max, rate, retry, last),
-            receiver: SnapshotReceiver::new(config.parts_inflight_max, config.part_timeout, retry),
+            receiver: SnapshotReceiver::new(config),
             sender: SnapshotSender::new(config.parts_inflight_max, rate),
             damaged_since: None,
             must_replace: false,

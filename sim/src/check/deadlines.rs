@@ -43,6 +43,8 @@ struct Stabilization {
     /// For each leader, the time until which it counts a voter outside the core as live although
     /// that voter lacks a committed entry.
     held_back: BTreeMap<Slot, SimTime>,
+    /// The time until which a core node needed a snapshot. Bounds without snapshots count from it.
+    lagged_until: SimTime,
     /// The lowest applied index of any core node, taken when the phase starts and whenever a core
     /// node starts later.
     applied: Index,
@@ -109,8 +111,14 @@ impl Rule for Deadlines {
         let applied = |slot| model.node(slot).status.map_or(Index::ZERO, |status| status.applied);
         let behind = slots().filter(|slot| applied(*slot) < target);
         let behind = behind.map(|slot| (slot, (*now, target))).collect();
-        let (since, held_back, next) = (*now, BTreeMap::new(), *now);
-        self.stabilization = Some(Stabilization { since, behind, held_back, applied: least, next });
+        self.stabilization = Some(Stabilization {
+            since: *now,
+            behind,
+            held_back: BTreeMap::new(),
+            lagged_until: *now,
+            applied: least,
+            next: *now,
+        });
         Ok(())
     }
 
@@ -152,14 +160,23 @@ impl Deadlines {
         else {
             return Ok(());
         };
-        let bound = known.bounds.recovery_time_max(stabilization.volume(known));
+        let needs_snapshot = needs_snapshot(known);
+        let bound = known.bounds.recovery_time_max(stabilization.volume(known, needs_snapshot));
         stabilization.next = SimTime(u64::MAX);
+        let mut earliest = stabilization.lagged_until;
+        if needs_snapshot {
+            // The check looks again soon, to learn when the last snapshot has arrived.
+            stabilization.lagged_until = now.after(known.bounds.config.election_timeout_min);
+            stabilization.next = stabilization.lagged_until;
+            earliest = SimTime::default();
+        }
         for (tag, PendingRequest { slot, at, for_all_live }) in &self.requests {
             if !known.is_in_core(*slot) {
                 continue;
             }
             let held_back = stabilization.held_back.get(slot).filter(|_| *for_all_live);
             let since = stabilization.since.max(*at).max(held_back.copied().unwrap_or_default());
+            let since = earliest.max(since);
             if now.since(since) >= bound {
                 let (id, waits) = (model.node(*slot).id, describe_wait(known, *slot));
                 return L2.violated(format!(
@@ -174,7 +191,9 @@ impl Deadlines {
                 // A node outside the membership receives nothing, so its deadline counts from the
                 // time at which it becomes a member.
                 *since = now;
-            } else if now.since(*since) >= bound {
+            }
+            let since = earliest.max(*since);
+            if now.since(since) >= bound {
                 let waits = describe_wait(known, *slot);
                 return L5.violated(format!(
                     "{id} has not applied index {target} within {bound:?} after {since} s: {waits}"
@@ -188,21 +207,28 @@ impl Deadlines {
 
 impl Stabilization {
     /// The most that the core has to send, write and apply: all entries from the lowest applied
-    /// index to the end of the longest log, and a snapshot for each peer if any node needs one.
-    fn volume(&self, known: &Known) -> Volume {
+    /// index to the end of the longest log, and a snapshot for each peer if a node
+    /// `needs_snapshot`.
+    fn volume(&self, known: &Known, needs_snapshot: bool) -> Volume {
         let model = &known.model;
-        let slots = || model.slots().filter(|slot| known.is_in_core(*slot));
         let longest = model.nodes.iter().map(|node| &node.memory.log).max_by_key(|log| log.last());
         let longest = longest.expect("there are nodes");
-        let base = slots().filter_map(|slot| model.node(slot).status).map(|status| status.base);
-        let ends = slots().map(|slot| model.node(slot).memory.log.last());
-        let lags = ends.min() < base.max();
-        let peers = model.nodes.len() as u64 - 1;
+        let nodes = model.nodes.len() as u64;
         Volume {
             entries: longest.last().0.saturating_sub(self.applied.0),
             entry_bytes: longest.bytes_after(self.applied, &model.entries),
-            // A later snapshot may replace a snapshot while it is sent, so each peer counts twice.
-            snapshot_bytes: if lags { 2 * peers * known.snapshot_bytes } else { 0 },
+            // A later snapshot may replace a snapshot while it is sent. Before that, a node may wait
+            // for a source that is gone, as long as one that serves every node would need.
+            snapshot_bytes: if needs_snapshot { 3 * nodes * known.snapshot_bytes } else { 0 },
         }
     }
+}
+
+/// Whether the log of a core node ends before the log of another one begins.
+fn needs_snapshot(known: &Known) -> bool {
+    let model = &known.model;
+    let slots = || model.slots().filter(|slot| known.is_in_core(*slot));
+    let base = slots().filter_map(|slot| model.node(slot).status).map(|status| status.base);
+    let ends = slots().map(|slot| model.node(slot).memory.log.last());
+    ends.min() < base.max()
 }

@@ -154,7 +154,10 @@ impl Rule for OwnSnapshots {
             }
         }
         let Some(since) = taker.overdue else { return Ok(()) };
-        let volume = Volume { snapshot_bytes: 2 * self.snapshot_bytes, ..Volume::default() };
+        // A node that waits for a source gives it the time to serve every node.
+        let snapshots = 2 + known.model.nodes.len() as u64;
+        let volume =
+            Volume { snapshot_bytes: snapshots * self.snapshot_bytes, ..Volume::default() };
         let costs = &known.bounds.costs;
         let config = &known.bounds.replica;
         let bound = known.bounds.config.election_timeout_max

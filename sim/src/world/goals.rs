@@ -61,6 +61,12 @@ impl Goals<'_> {
         self.cluster.leader().filter(|leader| self.stabilization.core.contains(leader))
     }
 
+    /// Returns true if the disk of the core's leader lacks committed entries.
+    pub(crate) fn leader_lags(&self) -> bool {
+        let leader = self.core_leader().and_then(|leader| self.cluster[leader].running());
+        leader.is_some_and(|leader| leader.status.durable < leader.status.committed)
+    }
+
     /// Returns a number that grows with the progress of the core nodes.
     pub(crate) fn progress(&self) -> u64 {
         let far = |running: &Running| {
@@ -209,13 +215,14 @@ impl Goals<'_> {
     }
 
     /// Returns the longest time that the largest snapshot of the core takes to reach every other
-    /// node, if a later one may replace it on the way.
+    /// node, if a later one may replace it on the way. Before that, a node may wait for a source
+    /// that is gone, as long as one that serves every node would need.
     fn snapshots_time_max(&self) -> Duration {
         let bytes = |running: &Running| running.node.storage().snapshot().bytes;
         let largest = self.core_nodes().filter_map(Node::running).map(bytes).max().unwrap_or(0);
-        let peers = self.cluster.len() as u64 - 1;
+        let nodes = self.cluster.len() as u64;
         let rate = u32::try_from(self.setup.settings.snapshot_bytes_per_second);
-        Duration::from_secs(2 * peers * largest) / rate.unwrap_or(u32::MAX)
+        Duration::from_secs(3 * nodes * largest) / rate.unwrap_or(u32::MAX)
     }
 
     /// Returns the outbound links of nodes that were removed in the stabilization phase and may not

@@ -24,6 +24,10 @@ use crate::world::scheduler::Event;
 /// The duration of the idle time at the end of the run: the longer of the first, and the second in
 /// heartbeat intervals.
 const IDLE: (Duration, u32) = (Duration::from_secs(5), 20);
+/// The time, in election timeouts, for which a leader remembers that its disk was slow: it may still
+/// transfer its leadership, so the cluster does not count as idle yet. The node waits for two
+/// timeouts of its own clock.
+const SLOW_DISK_TIMEOUTS: u32 = 3;
 
 impl World {
     /// Ends the fault phase, and starts the stabilization phase.
@@ -113,10 +117,17 @@ impl World {
             self.run.scheduler.at_once(Event::End);
             return;
         }
+        let config = &self.run.setup.settings.config;
+        let heartbeat_interval = config.heartbeat_interval;
+        let remembers_slow_disk = config.election_timeout_max * SLOW_DISK_TIMEOUTS;
+        if self.goals(&stabilization).leader_lags() {
+            stabilization.leader_lagged_at = now;
+        }
+        let is_settled = now > stabilization.last_message_arrival
+            && now > stabilization.leader_lagged_at.after(remembers_slow_disk);
         let goals = self.goals(&stabilization);
         let reached = goals.are_reached();
-        let heartbeat_interval = self.run.setup.settings.config.heartbeat_interval;
-        if reached && now > stabilization.last_message_arrival {
+        if reached && is_settled {
             self.run.observe(Observation::Idle);
             self.run.scheduler.after(IDLE.0.max(heartbeat_interval * IDLE.1), Event::End);
         } else if !reached && goals.are_overdue() {

@@ -129,6 +129,22 @@ crate::forgeries! {
         stage.steps(2);
     }
 
+    L5 the_bound_without_snapshots_counts_from_the_time_at_which_the_last_one_arrives on lagging
+    "n3 has not applied index 1 within 9.773s after 61.207000 s: it waits for a message from n1, \
+     the leader of term t1; n1  leader         t1   1/1/1/1, disk up to 1@t1; n2  follower       \
+     t1   1/1/1/1, disk up to 1@t1; n3  follower       t1   1/1/0/0, disk up to 1@t1"
+    |stage| {
+        stage.freezes(1, |bytes| bytes.resize(20 << 20, 0));
+        stage.changes_status(1, |status| status.base = Index(1));
+        stage.advances_time(LONG);
+        stage.steps(2);
+        stage.all_hold(&[3], &[noop(1, 1)]);
+        stage.advances_time(BOUND / 2);
+        stage.steps(2);
+        stage.advances_time(LONG);
+        stage.steps(2);
+    }
+
     L5 a_node_that_starts_does_not_catch_up on level
     "n2 has not applied index 1 within 9.773s after 61.005900 s: it waits for a message from n1, \
      the leader of term t1; n1  leader         t1   1/1/1/1, disk up to 1@t1; n2  follower       \

@@ -23,6 +23,8 @@ pub(crate) struct Stabilization {
     pub(crate) last_message_arrival: SimTime,
     /// The time of the operator's last request.
     pub(crate) last_admin_request_at: SimTime,
+    /// The last time at which the leader's disk lacked committed entries.
+    pub(crate) leader_lagged_at: SimTime,
 }
 
 /// The request of the prober that was answered.
