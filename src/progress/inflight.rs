@@ -98,15 +98,6 @@ impl Inflight {
         }
     }
 
-    /// Removes the messages that end after `arrived`, because they were lost.
-    pub fn forget_after(&mut self, arrived: Index) {
-        self.closed = false;
-        while let Some(sent) = self.messages.pop_back_if(|sent| sent.last > arrived) {
-            self.entries -= sent.entries;
-            self.bytes -= sent.bytes;
-        }
-    }
-
     /// Removes all messages, because none is in flight any more.
     pub fn clear(&mut self) {
         *self = Inflight::default();

@@ -39,9 +39,10 @@ pub struct Progress {
     matched: Index,
     next: Index,
     inflight: Inflight,
-    /// The leader's round when entries or a snapshot offer were last sent: the reply to a later
-    /// round shows whether they arrived.
-    sent_round: u64,
+    /// The first round of the leader's timer after entries or a snapshot offer were last sent: the
+    /// reply to it, or to a later one, shows whether they arrived. `None` until that round. Reads
+    /// begin more rounds, after which a peer that is slow or full must not be sent more.
+    check_round: Option<u64>,
     /// The peer does not know that its log matches the leader's: it needs an append, even an empty
     /// one.
     needs_append: bool,
@@ -67,7 +68,7 @@ impl Progress {
             matched: Index::ZERO,
             next: last.next(),
             inflight: Inflight::default(),
-            sent_round: 0,
+            check_round: Some(0),
             needs_append: false,
             disk_full: false,
             disk: PeerDisk::default(),
@@ -125,14 +126,14 @@ impl Progress {
         !matches!(self.mode, Mode::Snapshot { paused: true, .. })
     }
 
-    /// Records that a snapshot that ends at `last` was offered in `round`, because the entries that
+    /// Records that a snapshot that ends at `last` was offered, because the entries that
     /// the peer needs next are compacted.
-    pub fn snapshot_offered(&mut self, last: Index, round: u64) {
+    pub fn snapshot_offered(&mut self, last: Index) {
         assert!(self.may_offer(), "an offer is made once a round");
         assert!(self.next <= last, "an offered snapshot reaches the peer's next index");
         self.mode = Mode::Snapshot { last, paused: true };
         self.inflight.clear();
-        self.sent_round = round;
+        self.check_round = None;
         self.needs_append = false;
         self.disk_full = false;
     }
@@ -156,10 +157,9 @@ impl Progress {
         self.disk_full
     }
 
-    /// Records that `entries` entries of `bytes` bytes, the last one at `last`, were sent in
-    /// `round`.
-    pub fn sent(&mut self, last: Index, entries: usize, bytes: usize, round: u64) {
-        self.sent_round = round;
+    /// Records that `entries` entries of `bytes` bytes, the last one at `last`, were sent.
+    pub fn sent(&mut self, last: Index, entries: usize, bytes: usize) {
+        self.check_round = None;
         self.needs_append = false;
         match &mut self.mode {
             Mode::Probe { paused } => *paused = true,
@@ -358,20 +358,34 @@ impl Progress {
         true
     }
 
+    /// Records that the leader's timer began `round`.
+    pub(crate) fn timer_round_sent(&mut self, round: u64) {
+        self.check_round.get_or_insert(round);
+    }
+
     /// Records the reply to a heartbeat of `round`: the peer's log is known to match the leader's
-    /// up to `verified`, durably up to `matched`. Entries beyond `verified` that were sent before
-    /// that round were lost, or the peer forgot them in a restart.
-    pub fn heartbeat_replied(&mut self, round: u64, verified: Index, matched: Index) {
+    /// up to `verified`, durably up to `matched`, and its own is durable up to `durable`. Entries beyond `verified` that were sent before
+    /// that round were lost, or the peer forgot them in a restart, or the heartbeat has overtaken
+    /// them on a slow connection. An append after them shows which: its rejection says what the
+    /// peer lacks. Sent at once, the entries would fill a slow connection with copies of
+    /// themselves.
+    pub fn heartbeat_replied(
+        &mut self,
+        round: u64,
+        verified: Index,
+        matched: Index,
+        durable: Index,
+    ) {
         if matched > self.matched {
             self.accepted(matched);
         }
-        if round <= self.sent_round {
+        if self.check_round.is_none_or(|check| round < check) {
             return;
         }
         if !self.counts() {
             // An uncertain peer acknowledges nothing, and each of its replies to appends may be
             // lost.
-            self.inflight.free_through(verified);
+            self.inflight.free_through(verified.min(durable));
         }
         match &mut self.mode {
             Mode::Probe { paused } if verified == Index::ZERO => *paused = false,
@@ -384,18 +398,10 @@ impl Progress {
                 self.next = self.next.max(verified.next());
             }
             Mode::Replicate if verified.next() >= self.next => self.next = verified.next(),
-            Mode::Replicate if verified.max(self.matched) == Index::ZERO => {
-                // The peer has restarted, and nothing of its log was acknowledged. The last entry
-                // that it was sent shows whether it still has those before.
-                self.inflight.clear();
-                self.mode = Mode::Probe { paused: false };
-                self.next = self.next.previous();
-            }
-            Mode::Probe { .. } | Mode::Replicate => {
-                let arrived = verified.max(self.matched);
+            Mode::Replicate => self.needs_append = true,
+            Mode::Probe { .. } => {
                 self.mode = Mode::Replicate;
-                self.inflight.forget_after(arrived);
-                self.next = arrived.next();
+                self.next = verified.max(self.matched).next();
                 self.needs_append = true;
             }
         }
@@ -444,15 +450,28 @@ mod tests {
         progress
     }
 
+    fn replied(progress: &mut Progress, round: u64, verified: u64, matched: u64) {
+        progress.heartbeat_replied(round, Index(verified), Index(matched), Index(verified));
+    }
+
+    /// Begins a round of the leader's timer, and records the reply to it.
+    fn checked(progress: &mut Progress, round: u64, verified: u64, matched: u64) {
+        progress.timer_round_sent(round);
+        replied(progress, round, verified, matched);
+    }
+
     #[test]
     fn a_probe_waits_for_its_reply_or_a_heartbeat_reply() {
         let mut progress = Progress::new(Index(5), Instant::ZERO);
         assert!(progress.may_send(&WINDOW));
-        progress.sent(Index(5), 0, 0, 1);
+        progress.sent(Index(5), 0, 0);
         assert!(!progress.may_send(&WINDOW));
-        progress.heartbeat_replied(1, Index(0), Index(0));
+        progress.timer_round_sent(3);
+        replied(&mut progress, 1, 0, 0);
         assert!(!progress.may_send(&WINDOW), "the round left before the probe");
-        progress.heartbeat_replied(2, Index(0), Index(0));
+        replied(&mut progress, 2, 0, 0);
+        assert!(!progress.may_send(&WINDOW), "reads have begun the round");
+        replied(&mut progress, 3, 0, 0);
         assert!(progress.may_send(&WINDOW));
     }
 
@@ -465,7 +484,7 @@ mod tests {
         assert_eq!(progress.next(), Index(4));
 
         let mut progress = streaming(6);
-        progress.sent(Index(8), 2, 20, 1);
+        progress.sent(Index(8), 2, 20);
         assert!(progress.rejected(Index(7), Index(2)));
         assert_eq!((progress.matched(), progress.next()), (Index(6), Index(7)));
     }
@@ -482,19 +501,51 @@ mod tests {
     #[test]
     fn a_later_rounds_reply_shows_lost_entries() {
         let mut progress = streaming(6);
-        progress.sent(Index(8), 2, 20, 3);
-        progress.heartbeat_replied(3, Index(6), Index(6));
-        assert_eq!(progress.next(), Index(9), "the round left before the entries");
-        progress.heartbeat_replied(4, Index(7), Index(6));
-        assert_eq!(progress.next(), Index(8), "entry 8 was lost");
+        progress.sent(Index(8), 2, 20);
+        progress.timer_round_sent(4);
+        replied(&mut progress, 3, 6, 6);
+        assert!(!progress.needs_append(), "the round left before the entries");
+        replied(&mut progress, 4, 7, 6);
+        assert!(progress.needs_append(), "entry 8 may be lost");
+        assert_eq!(progress.next(), Index(9), "the heartbeat may have overtaken it");
+        progress.sent(Index(8), 0, 0);
+        assert!(!progress.needs_append());
+        assert!(progress.rejected(Index(8), Index(7)));
+        assert_eq!(progress.next(), Index(8), "it was lost");
+        assert_eq!(progress.inflight().entries(), 0);
+    }
+
+    #[test]
+    fn entries_on_a_slow_connection_are_not_sent_again() {
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20);
+        for round in 4..20 {
+            checked(&mut progress, round, 6, 6);
+            assert_eq!((progress.next(), progress.inflight().entries()), (Index(9), 2));
+            progress.sent(Index(8), 0, 0);
+        }
+        progress.accepted(Index(8));
+        assert_eq!((progress.next(), progress.inflight().entries()), (Index(9), 0));
+    }
+
+    #[test]
+    fn the_window_of_an_uncertain_peer_is_freed_by_what_its_disk_has() {
+        let mut progress = streaming(6);
+        assert!(progress.report_certainty(1, true, Index(20)));
+        progress.stored(Index(6));
+        progress.sent(Index(8), 2, 20);
+        progress.timer_round_sent(4);
+        progress.heartbeat_replied(4, Index(8), Index(0), Index(7));
+        assert_eq!(progress.inflight().entries(), 2, "entry 8 is in the peer's memory");
+        progress.heartbeat_replied(4, Index(8), Index(0), Index(8));
         assert_eq!(progress.inflight().entries(), 0);
     }
 
     #[test]
     fn a_heartbeat_reply_replaces_a_lost_acknowledgement() {
         let mut progress = streaming(6);
-        progress.sent(Index(8), 2, 20, 3);
-        progress.heartbeat_replied(4, Index(8), Index(8));
+        progress.sent(Index(8), 2, 20);
+        checked(&mut progress, 4, 8, 8);
         assert_eq!((progress.matched(), progress.next()), (Index(8), Index(9)));
         assert_eq!(progress.inflight().entries(), 0);
     }
@@ -502,18 +553,18 @@ mod tests {
     #[test]
     fn a_peer_that_forgot_its_verified_index_needs_an_append() {
         let mut progress = streaming(6);
-        progress.heartbeat_replied(1, Index(0), Index(0));
+        replied(&mut progress, 1, 0, 0);
         assert_eq!((progress.matched(), progress.next()), (Index(6), Index(7)));
         assert!(progress.needs_append());
-        progress.sent(Index(6), 0, 0, 1);
+        progress.sent(Index(6), 0, 0);
         assert!(!progress.needs_append());
     }
 
     #[test]
     fn a_probe_that_arrived_is_not_repeated_while_the_peers_disk_is_slow() {
         let mut progress = Progress::new(Index(5), Instant::ZERO);
-        progress.sent(Index(6), 1, 10, 1);
-        progress.heartbeat_replied(2, Index(6), Index(0));
+        progress.sent(Index(6), 1, 10);
+        checked(&mut progress, 2, 6, 0);
         assert_eq!((progress.mode(), progress.next()), (Mode::Replicate, Index(7)));
         assert_eq!(progress.matched(), Index(0));
     }
@@ -521,13 +572,14 @@ mod tests {
     #[test]
     fn a_snapshot_is_offered_once_per_answered_round() {
         let mut progress = streaming(6);
-        progress.sent(Index(8), 2, 20, 3);
-        progress.snapshot_offered(Index(15), 3);
+        progress.sent(Index(8), 2, 20);
+        progress.snapshot_offered(Index(15));
         assert!(!progress.may_send(&WINDOW) && !progress.may_offer());
         assert_eq!(progress.inflight().messages(), 0);
-        progress.heartbeat_replied(3, Index(6), Index(6));
+        progress.timer_round_sent(4);
+        replied(&mut progress, 3, 6, 6);
         assert!(!progress.may_offer(), "the round left before the offer");
-        progress.heartbeat_replied(4, Index(6), Index(6));
+        replied(&mut progress, 4, 6, 6);
         assert!(progress.may_offer() && !progress.may_send(&WINDOW));
     }
 
@@ -536,15 +588,15 @@ mod tests {
         type Answer = fn(&mut Progress);
         let answers: [(Answer, u64); 3] = [
             (|progress| progress.accepted(Index(12)), 12),
-            (|progress| progress.heartbeat_replied(1, Index(12), Index(12)), 12),
-            (|progress| progress.heartbeat_replied(2, Index(12), Index(6)), 6),
+            (|progress| replied(progress, 1, 12, 12), 12),
+            (|progress| checked(progress, 2, 12, 6), 6),
         ];
         for (answer, matched) in answers {
             let mut progress = streaming(6);
-            progress.sent(Index(8), 2, 20, 1);
-            progress.heartbeat_replied(2, Index(6), Index(6));
+            progress.sent(Index(8), 2, 20);
+            checked(&mut progress, 2, 6, 6);
             assert!(!progress.rejected(Index(6), Index(2)));
-            progress.snapshot_offered(Index(15), 1);
+            progress.snapshot_offered(Index(15));
             answer(&mut progress);
             progress.resume(Index(20));
             assert_eq!((progress.matched(), progress.next()), (Index(matched), Index(13)));
@@ -555,7 +607,7 @@ mod tests {
     #[test]
     fn a_rejection_does_not_end_an_offer() {
         let mut progress = streaming(6);
-        progress.snapshot_offered(Index(15), 1);
+        progress.snapshot_offered(Index(15));
         let before = progress.clone();
         assert!(!progress.rejected(Index(8), Index(3)));
         progress.no_space(Index(7));
@@ -565,14 +617,14 @@ mod tests {
     #[test]
     fn a_peer_without_space_is_probed_until_it_takes_an_entry() {
         let mut progress = streaming(6);
-        progress.sent(Index(8), 2, 20, 1);
+        progress.sent(Index(8), 2, 20);
         progress.no_space(Index(7));
         assert_eq!((progress.next(), progress.may_send(&WINDOW)), (Index(8), false));
         progress.accepted(Index(7));
         assert!(matches!(progress.mode(), Mode::Probe { .. }), "the peer had that entry before");
-        progress.heartbeat_replied(2, Index(7), Index(7));
+        checked(&mut progress, 2, 7, 7);
         assert!(progress.may_send(&WINDOW));
-        progress.sent(Index(8), 1, 10, 2);
+        progress.sent(Index(8), 1, 10);
         assert!(!progress.may_send(&WINDOW), "one message a round");
         progress.accepted(Index(8));
         assert_eq!((progress.mode(), progress.disk_full()), (Mode::Replicate, false));
@@ -582,7 +634,7 @@ mod tests {
     fn a_peer_without_space_that_lacks_no_entry_is_streamed_to() {
         let mut progress = streaming(6);
         progress.no_space(Index(7));
-        progress.heartbeat_replied(1, Index(8), Index(6));
+        replied(&mut progress, 1, 8, 6);
         progress.resume(Index(9));
         assert!(matches!(progress.mode(), Mode::Probe { .. }), "the peer lacks an entry");
         progress.resume(Index(8));
@@ -592,7 +644,7 @@ mod tests {
     #[test]
     fn an_old_acknowledgement_changes_nothing() {
         let mut progress = streaming(6);
-        progress.sent(Index(8), 2, 20, 1);
+        progress.sent(Index(8), 2, 20);
         progress.accepted(Index(4));
         assert_eq!((progress.matched(), progress.next()), (Index(6), Index(9)));
     }

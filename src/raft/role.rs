@@ -80,8 +80,8 @@ impl Role {
             Body::AppendEntriesReply(outcome) => {
                 self.leader()?.on_append_entries_reply(common, from, outcome);
             }
-            Body::HeartbeatReply { round, verified, matched, durable: _, ready } => {
-                let reply = HeartbeatReply { round, verified, matched, ready };
+            Body::HeartbeatReply { round, verified, matched, durable, ready } => {
+                let reply = HeartbeatReply { round, verified, matched, durable, ready };
                 self.leader()?.on_reply(common, from, kind.name(), |common, peer, round| {
                     replies::on_heartbeat_reply(common, from, peer, reply, round);
                 });

@@ -25,14 +25,35 @@ pub(crate) struct SnapshotReceiver {
 struct Current {
     from: NodeId,
     meta: SnapshotMeta,
-    /// The requested parts that have not arrived, each with the time of the next request.
-    requested: Vec<(SnapshotPart, Instant)>,
+    /// The requested parts that have not arrived.
+    requested: Vec<Request>,
+    /// The time that the node waits for a part: at least the part timeout, and twice as long as the
+    /// last part took.
+    timeout: Duration,
+    /// The number of times that parts were requested again since a part arrived.
+    repeats: u32,
     /// The time at which the last part arrived.
     last_part_at: Instant,
 }
 
-/// The number of part timeouts that a receiver waits for a source that sends nothing, in addition to
-/// the time in which the source may be sending parts to other nodes.
+/// A request for a part that has not arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Request {
+    part: SnapshotPart,
+    at: Instant,
+    /// The time of the next request.
+    due: Instant,
+    /// Whether the part was requested more than once.
+    is_repeated: bool,
+}
+
+/// The number of part timeouts up to which the time between two requests for a part grows while no
+/// part arrives.
+const REPEAT_FACTOR_MAX: u32 = 16;
+
+/// The number of part timeouts that a receiver waits for a source that sends nothing, or as long as
+/// it waits for a part, in addition to the time in which the source may be sending parts to other
+/// nodes.
 const SOURCE_TIMEOUTS: u32 = 4;
 
 impl SnapshotReceiver {
@@ -80,8 +101,14 @@ impl SnapshotReceiver {
         if !may_start || now < self.not_before {
             return false;
         }
-        self.current =
-            Some(Current { from, meta: meta.clone(), requested: Vec::new(), last_part_at: now });
+        self.current = Some(Current {
+            from,
+            meta: meta.clone(),
+            requested: Vec::new(),
+            timeout: self.timeout,
+            repeats: 0,
+            last_part_at: now,
+        });
         true
     }
 
@@ -89,7 +116,7 @@ impl SnapshotReceiver {
     /// After the last part nothing is requested while the store verifies the snapshot.
     fn is_stalled(&self, now: Instant) -> bool {
         let Some(current) = &self.current else { return false };
-        let patience = self.timeout.saturating_mul(SOURCE_TIMEOUTS);
+        let patience = current.timeout.max(self.timeout.saturating_mul(SOURCE_TIMEOUTS));
         let late_at =
             current.last_part_at.after(patience).after(self.queue_time_max(&current.meta));
         !current.requested.is_empty() && now >= late_at
@@ -135,37 +162,58 @@ impl SnapshotReceiver {
         root: Root,
         wanted: Vec<SnapshotPart>,
     ) -> Option<(NodeId, Vec<SnapshotPart>)> {
-        let again = now.after(self.timeout);
+        let inflight_max = self.inflight_max;
         let current = self.current.as_mut().filter(|current| current.meta.root == root)?;
         // A part that the store cannot take now needs no deadline: it is requested once the store
         // can take it.
-        current.requested.retain(|(part, due)| now < *due || wanted.contains(part));
+        current.requested.retain(|request| now < request.due || wanted.contains(&request.part));
+        let is_due = |part: &SnapshotPart| {
+            current.requested.iter().any(|it| it.part == *part && now >= it.due)
+        };
+        if wanted.iter().take(inflight_max).any(is_due) {
+            current.repeats += 1;
+        }
+        let due = now.after(current.repeat_delay(self.timeout));
         let mut parts = Vec::new();
-        for part in wanted.into_iter().take(self.inflight_max) {
-            let room = current.requested.len() < self.inflight_max;
-            match current.requested.iter_mut().find(|(requested, _)| *requested == part) {
-                Some((_, due)) if now >= *due => *due = again,
-                None if room => current.requested.push((part, again)),
+        for part in wanted.into_iter().take(inflight_max) {
+            let room = current.requested.len() < inflight_max;
+            match current.requested.iter_mut().find(|request| request.part == part) {
+                Some(request) if now >= request.due => {
+                    (request.due, request.is_repeated) = (due, true);
+                }
+                None if room => {
+                    current.requested.push(Request { part, at: now, due, is_repeated: false });
+                }
                 Some(_) | None => continue,
             }
             parts.push(part);
         }
-        assert!(parts.len() <= self.inflight_max, "the number of requests is bounded");
-        assert!(current.requested.len() <= self.inflight_max, "the parts in flight are bounded");
-        debug_assert!(
-            parts.iter().all(|part| current.requested.contains(&(*part, again))),
-            "every request is repeated after a timeout"
-        );
+        assert!(parts.len() <= inflight_max, "the number of requests is bounded");
+        assert!(current.requested.len() <= inflight_max, "the parts in flight are bounded");
         (!parts.is_empty()).then_some((current.from, parts))
     }
 
-    /// Handles an accepted part.
+    /// Handles an accepted part. The other requested parts follow it on the same connection, so
+    /// the node waits for them from now on.
     pub(crate) fn on_part(&mut self, now: Instant, part: SnapshotPart) {
-        if let Some(current) = &mut self.current {
-            assert!(now >= current.last_part_at, "the time never goes back");
-            current.requested.retain(|(requested, _)| *requested != part);
-            current.last_part_at = now;
-        }
+        let least = self.timeout;
+        let Some(current) = &mut self.current else { return };
+        assert!(now >= current.last_part_at, "the time never goes back");
+        current.last_part_at = now;
+        let arrived = current.requested.iter().position(|request| request.part == part);
+        let Some(request) = arrived.map(|place| current.requested.swap_remove(place)) else {
+            return;
+        };
+        let waited = now.since(request.at);
+        let took = match request.is_repeated {
+            // The answered request may be a later one: the wait may have been for a lost message.
+            true => waited.min(current.repeat_delay(least)),
+            false => waited,
+        };
+        current.timeout = least.max(took.saturating_mul(2));
+        current.repeats = 0;
+        let due = now.after(current.timeout);
+        current.requested.iter_mut().for_each(|request| request.due = request.due.max(due));
     }
 
     /// Ends the transfer because the snapshot cannot be stored, so that a disk that is full is not
@@ -183,12 +231,24 @@ impl SnapshotReceiver {
     /// Returns the time at which a part must be requested again.
     pub(crate) fn deadline(&self) -> Instant {
         let requested = self.current.iter().flat_map(|current| &current.requested);
-        requested.map(|(_, due)| *due).min().unwrap_or(Instant::NEVER)
+        requested.map(|request| request.due).min().unwrap_or(Instant::NEVER)
+    }
+}
+
+impl Current {
+    /// Returns the time after which a part is requested again. It doubles with every repetition,
+    /// because otherwise a slow connection would carry copies of the same parts only.
+    fn repeat_delay(&self, part_timeout: Duration) -> Duration {
+        let factor = 1_u32.checked_shl(self.repeats).unwrap_or(u32::MAX);
+        let longest = self.timeout.max(part_timeout.saturating_mul(REPEAT_FACTOR_MAX));
+        self.timeout.saturating_mul(factor).min(longest)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
     use crate::raft::Config;
     use crate::types::{Index, Membership, Term};
@@ -236,6 +296,42 @@ mod tests {
         assert_eq!(receiver.deadline(), at(1));
         let again = vec![second, SnapshotPart::Chunk(2)];
         assert_eq!(receiver.request(at(1), meta(5).root, chunks(1)), Some((NodeId(1), again)));
+        assert_eq!(receiver.deadline(), at(3), "the delay doubles");
+    }
+
+    /// A source that sends one part after the other, each in `part_time` seconds. Returns the
+    /// number of parts that it sent until the receiver had 40.
+    fn parts_sent(part_time: u64) -> usize {
+        let mut receiver = receiver(4);
+        receiver.on_offer(at(0), NodeId(1), &meta(5), true);
+        let (mut queue, mut sent, mut missing) = (VecDeque::new(), 0, (0..40).collect::<Vec<_>>());
+        for second in 0..40_000 {
+            if second % part_time == 0
+                && let Some(part) = queue.pop_front()
+            {
+                sent += 1;
+                if let Some(place) =
+                    missing.iter().position(|chunk| SnapshotPart::Chunk(*chunk) == part)
+                {
+                    missing.remove(place);
+                    receiver.on_part(at(second), part);
+                }
+            }
+            let wanted = missing.iter().copied().map(SnapshotPart::Chunk).collect();
+            let requested = receiver.request(at(second), meta(5).root, wanted);
+            queue.extend(requested.into_iter().flat_map(|(_, parts)| parts));
+            if missing.is_empty() {
+                return sent;
+            }
+        }
+        panic!("the transfer never completes")
+    }
+
+    #[test]
+    fn a_slow_connection_carries_few_parts_twice() {
+        for part_time in [1, 2, 5, 20] {
+            assert!(parts_sent(part_time) <= 80, "each takes {part_time} s");
+        }
     }
 
     #[test]

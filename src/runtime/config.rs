@@ -89,8 +89,8 @@ pub struct NetworkConfig {
     pub retry_min: Duration,
     /// The longest wait before a failed connection is retried. At least `retry_min`.
     pub retry_max: Duration,
-    /// The most packets that wait for one lane of one peer. Further packets are dropped, as a
-    /// network may drop them.
+    /// The most packets that wait for one lane of one peer; of the lane of snapshots, whose packets
+    /// are large, at most 32. Further packets are dropped, as a network may drop them.
     pub packets_max: usize,
     /// The most connections that have not completed their handshake. A further connection takes the
     /// place of the oldest one from the IPv4 address, or the IPv6 /64 prefix, that has the most, so

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::raft::Config;
 use quorate::replica::ReplicaConfig;
 
-use crate::check::costs::{Costs, Volume};
+use crate::check::costs::{Costs, PART_TIMEOUTS_MAX, Volume};
 
 /// The bounds that hold for every node of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,10 @@ impl Bounds {
     pub(super) fn recovery_time_max(&self, volume: Volume) -> Duration {
         let timeouts = u32::try_from(2 * self.stabilization_elections_max).unwrap_or(u32::MAX);
         let timeout = self.config.election_timeout_max + self.costs.round_trip();
-        timeout * timeouts + self.costs.transfer_time(volume, &self.config)
+        let repeats = match volume.snapshot_bytes {
+            0 => Duration::ZERO,
+            _ => self.replica.part_timeout * PART_TIMEOUTS_MAX,
+        };
+        timeout * timeouts + repeats + self.costs.transfer_time(volume, &self.config)
     }
 }

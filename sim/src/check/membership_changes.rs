@@ -62,14 +62,14 @@ impl Rule for MembershipChanges {
 }
 
 /// The most that the new voters have to receive: the whole log, and two snapshots for each node,
-/// which the leader sends one after the other, after a source that is gone had the time to send
-/// one to each.
+/// which the leader sends one after the other, after a wait for a source that is gone, three
+/// times as long as it needs to send one to each.
 fn volume(known: &Known, leader: Slot) -> Volume {
     let log = &known.model.node(leader).memory.log;
     Volume {
         entries: log.last().0,
         entry_bytes: log.bytes_after(Index::ZERO, &known.model.entries),
-        snapshot_bytes: 3 * known.model.nodes.len() as u64 * known.snapshot_bytes,
+        snapshot_bytes: 5 * known.model.nodes.len() as u64 * known.snapshot_bytes,
     }
 }
 

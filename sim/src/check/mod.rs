@@ -51,6 +51,7 @@ mod wait_reason;
 pub use bounds::Bounds;
 pub(crate) use bounds::prevents_disruptive_servers;
 pub use costs::Costs;
+pub(crate) use costs::PART_TIMEOUTS_MAX;
 pub(crate) use electorate::{Decision, Electorate};
 pub use finding::{CHECKS, Check};
 pub(crate) use finding::{

@@ -7,7 +7,7 @@ use quorate::types::{
     Entry, EntryId, Index, NodeId, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody,
 };
 
-use crate::check::costs::Volume;
+use crate::check::costs::{PART_TIMEOUTS_MAX, Volume};
 use crate::check::finding::{CheckResult, L9, S44};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
@@ -53,9 +53,6 @@ const FLUSHES: u32 = 16;
 
 /// The longest delay after a failed snapshot, as a multiple of the first one.
 const RETRY_FACTOR_MAX: u32 = 16;
-
-/// The number of part timeouts after which a node no longer waits for the source of a snapshot.
-const SOURCE_TIMEOUTS: u32 = 4;
 
 impl Rule for OwnSnapshots {
     fn new(known: &Known) -> OwnSnapshots {
@@ -154,15 +151,15 @@ impl Rule for OwnSnapshots {
             }
         }
         let Some(since) = taker.overdue else { return Ok(()) };
-        // A node that waits for a source gives it the time to serve every node.
-        let snapshots = 2 + known.model.nodes.len() as u64;
+        // A node waits for a source three times as long as it needs to serve every node.
+        let snapshots = 2 + 3 * known.model.nodes.len() as u64;
         let volume =
             Volume { snapshot_bytes: snapshots * self.snapshot_bytes, ..Volume::default() };
         let costs = &known.bounds.costs;
         let config = &known.bounds.replica;
         let bound = known.bounds.config.election_timeout_max
             + config.space_retry * RETRY_FACTOR_MAX
-            + config.part_timeout * SOURCE_TIMEOUTS
+            + config.part_timeout * PART_TIMEOUTS_MAX
             + costs.flush * FLUSHES
             + costs.transfer_time(volume, &known.bounds.config);
         // A state that is durable by itself gives no view while it is ahead of the replayed log.

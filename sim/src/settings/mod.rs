@@ -168,9 +168,8 @@ impl Settings {
         config.snapshot_bytes = self.snapshot_bytes;
         config.trailing_entries = self.trailing_entries;
         config.snapshot_bytes_per_second = self.snapshot_bytes_per_second;
-        let retry = self.config.election_timeout_max * self.repeats.retry_percent / 100;
-        config.part_timeout = retry;
-        config.space_retry = retry;
+        config.part_timeout = self.part_timeout();
+        config.space_retry = self.part_timeout();
         config.parts_inflight_max = self.repeats.parts_inflight_max;
         config.scrub_period = self.repeats.scrub_period;
         config.validation_entries = self.validation.entries;
@@ -178,6 +177,12 @@ impl Settings {
         config.validation_timeout = self.config.heartbeat_interval * 2;
         config.validate_states = self.validation.states;
         config
+    }
+
+    /// Returns the time after which a node requests a part of a snapshot again, or retries after a
+    /// full disk.
+    pub(crate) fn part_timeout(&self) -> Duration {
+        self.config.election_timeout_max * self.repeats.retry_percent / 100
     }
 
     /// Returns the largest command of a client, in bytes: the log's bound less the request's

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::raft::{RoleName, Suspension};
 use quorate::types::{Index, Membership, NodeId, PendingTransition, Tag};
 
-use crate::check::L1;
+use crate::check::{L1, PART_TIMEOUTS_MAX};
 use crate::machine::taint::Taint;
 use crate::observe::Violation;
 use crate::values::time::SimTime;
@@ -216,13 +216,14 @@ impl Goals<'_> {
 
     /// Returns the longest time that the largest snapshot of the core takes to reach every other
     /// node, if a later one may replace it on the way. Before that, a node may wait for a source
-    /// that is gone, as long as one that serves every node would need.
+    /// that is gone, three times as long as one needs to serve every node.
     fn snapshots_time_max(&self) -> Duration {
         let bytes = |running: &Running| running.node.storage().snapshot().bytes;
         let largest = self.core_nodes().filter_map(Node::running).map(bytes).max().unwrap_or(0);
         let nodes = self.cluster.len() as u64;
         let rate = u32::try_from(self.setup.settings.snapshot_bytes_per_second);
-        Duration::from_secs(3 * nodes * largest) / rate.unwrap_or(u32::MAX)
+        let repeats = self.setup.settings.part_timeout() * PART_TIMEOUTS_MAX;
+        Duration::from_secs(5 * nodes * largest) / rate.unwrap_or(u32::MAX) + repeats
     }
 
     /// Returns the outbound links of nodes that were removed in the stabilization phase and may not

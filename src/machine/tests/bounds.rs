@@ -28,9 +28,7 @@ impl Run {
 
     fn apply(&mut self, proposer: Proposer<'_>, request: Request<'_>) -> Outcome {
         let index = self.0.applied().index.next().0;
-        let outcome = self.0.apply(&log_of(proposer, index, &[request])).pop().unwrap().1;
-        self.0.sessions.usage();
-        outcome
+        self.0.apply(&log_of(proposer, index, &[request])).pop().unwrap().1
     }
 
     fn open(&mut self, proposer: Proposer<'_>, nonce: u128) -> u64 {

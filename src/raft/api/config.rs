@@ -13,8 +13,8 @@ use crate::types::{Entry, Membership, NodeId};
 pub struct Config {
     /// The node's id; never 0.
     pub id: NodeId,
-    /// The members of a new cluster, this node among its voters, each with its address and
-    /// priority. The first membership takes effect once all bootstrap peers have agreed on it.
+    /// The members of a new cluster, all of them voters and this node among them, each with its
+    /// address and priority. The first membership takes effect once all bootstrap peers have agreed on it.
     /// `None` for a node that joins an existing cluster; a node that has a membership ignores it.
     pub bootstrap_peers: Option<Membership>,
     /// The shortest time without leader contact after which a node campaigns; at least three times
@@ -174,7 +174,8 @@ pub enum ConfigError {
     ElectionTimeoutTooLong(Duration),
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
-    /// `bootstrap_peers` lacks this node as a voter, is invalid, or is staged or joint.
+    /// `bootstrap_peers` lacks this node as a voter, has a member that is no voter, is invalid, or
+    /// is staged or joint.
     InvalidBootstrapPeers,
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
@@ -369,7 +370,11 @@ impl Config {
 
     fn has_valid_bootstrap_peers(&self) -> bool {
         self.bootstrap_peers.as_ref().is_none_or(|peers| {
-            peers.incoming().contains(&self.id) && peers.is_settled() && peers.violation().is_none()
+            // Only bootstrap peers take part in the agreement, which every member must join.
+            peers.incoming().contains(&self.id)
+                && peers.ids().all(|id| peers.incoming().contains(&id))
+                && peers.is_settled()
+                && peers.violation().is_none()
         })
     }
 
@@ -403,7 +408,7 @@ texts! { ConfigError:
     Self::ElectionTimeoutTooLong(timeout) =>
         "election_timeout_max is {timeout:?}, over an hour: check its unit";
     Self::InvalidBootstrapPeers =>
-        "bootstrap_peers must be a valid membership with this node as a voter";
+        "bootstrap_peers must be a valid membership of voters, with this node among them";
     Self::SuspensionTooEager {
         suspension: Suspension { after, voters_min, pause }, election_timeout_max
     } =>
@@ -477,6 +482,12 @@ mod tests {
         let below = rejected(|c| c.election_timeout_max = ms(299));
         assert!(matches!(below, ElectionTimeoutsTooClose { .. }), "{below}");
         assert_eq!(rejected(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
+        let peers = |ids: [u64; 2]| Membership::new(ids.map(NodeId));
+        let with_learner = peers([1, 2]).with_learners([NodeId(3)]);
+        for invalid in [peers([2, 3]), with_learner] {
+            let error = rejected(|c| c.bootstrap_peers = Some(invalid));
+            assert_eq!(error, InvalidBootstrapPeers);
+        }
         let drift_ppm = Lease::DRIFT_PPM_MAX + 1;
         let lease = Some(Lease { drift_ppm, read_leases: false });
         assert_eq!(rejected(|c| c.lease = lease), DriftTooLarge(drift_ppm));

@@ -55,6 +55,10 @@ impl PreCandidate {
     }
 
     pub(crate) fn transition(&self, common: &Common) -> Transition {
+        if !common.is_electable() {
+            // This node has learned meanwhile that the entry that removes it is committed.
+            return Transition::step_down(common.term(), RoleCause::VoteRemoved);
+        }
         // Whether a granting voter has a complete log shows only in the election itself. Until then
         // any other voter that granted is assumed to have one.
         let complete_log_granted = self.tally.granted().iter().any(|id| *id != common.id());

@@ -482,7 +482,8 @@ impl Follower {
 fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
     assert!(first > common.log().committed(), "no committed entry is replaced");
     assert!(!entries.is_empty(), "there are entries to append");
-    if first <= common.log().last().index {
+    let truncates = first <= common.log().last().index;
+    if truncates {
         common.journal.truncate(first.previous());
     }
     let known = entries.iter().take_while(|entry| entry.id.index < first).count();
@@ -490,7 +491,9 @@ fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
         entries.drain(..known);
     }
     common.journal.append_all(entries);
-    common.reject_reads_after(common.log().last().index);
+    if truncates {
+        common.reject_reads_after(common.log().last().index);
+    }
 }
 
 /// Rejects a message of a leader whose log contradicts the entries that are committed here, or that

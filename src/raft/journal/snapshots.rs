@@ -39,12 +39,12 @@ pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
     common.journal.take_snapshot(meta, base);
 }
 
-/// Offers the last snapshot to a peer that needs compacted entries, at most once per heartbeat
-/// round.
-pub(crate) fn offer(common: &mut Common, peer: NodeId, progress: &mut Progress, round: u64) {
+/// Offers the last snapshot to a peer that needs compacted entries, at most once per round of the
+/// leader's timer.
+pub(crate) fn offer(common: &mut Common, peer: NodeId, progress: &mut Progress) {
     if progress.may_offer() {
         let meta = common.journal.snapshot().clone();
-        progress.snapshot_offered(meta.last.index, round);
+        progress.snapshot_offered(meta.last.index);
         common.send(peer, Body::InstallSnapshot { meta });
     }
 }

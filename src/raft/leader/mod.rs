@@ -48,6 +48,8 @@ pub(crate) struct Leader {
     /// The index of the empty entry that began this leader's term.
     term_start: Index,
     peers: Peers,
+    /// The time of the next heartbeat round of the timer. Rounds for reads do not delay it, because
+    /// reads could otherwise keep the leader from everything that it does with the timer.
     heartbeat_due: Instant,
     /// The latest time to send a new commit index in a message of its own; `None` if no peer needs
     /// that.
@@ -78,7 +80,7 @@ impl Leader {
         let mut leader = Leader {
             term_start,
             peers,
-            heartbeat_due: now,
+            heartbeat_due: now.after(common.config().heartbeat_interval),
             commit_due: None,
             round: 0,
             lease: LeaderLease::default(),
@@ -90,6 +92,7 @@ impl Leader {
             log_ends: LogEnds::default(),
         };
         leader.send_heartbeats(common);
+        leader.peers.timer_round_sent(leader.round);
         leader
     }
 
@@ -239,9 +242,8 @@ impl Leader {
 
     /// Sends entries that came from the disk to the peer that lacks them.
     pub(crate) fn on_fetched(&mut self, common: &mut Common, peer: NodeId, entries: Vec<Entry>) {
-        let round = self.round;
         if let Some(progress) = self.peers.get_mut(peer) {
-            replication::send_fetched(common, peer, progress, entries, round);
+            replication::send_fetched(common, peer, progress, entries);
         }
     }
 
@@ -252,7 +254,6 @@ impl Leader {
         let grantable = self.lease.grantable(common.config(), confirmed, transferring, now);
         let quorum_matched = self.quorum_matched(common);
         self.round += 1;
-        self.heartbeat_due = now.after(common.config().heartbeat_interval);
         let established = self.has_committed_in_term(common);
         if established {
             self.lease.begin_round(self.round, now, confirmed);
@@ -310,6 +311,8 @@ impl Leader {
         self.transfers.advance(common, &self.peers, &mut self.lease);
         self.maintain_membership(common);
         self.send_heartbeats(common);
+        self.peers.timer_round_sent(self.round);
+        self.heartbeat_due = common.now().after(common.config().heartbeat_interval);
         Transition::Stay
     }
 
@@ -509,9 +512,9 @@ impl Leader {
         if self.proposals.all_live_count() > 0 {
             proposals::answer_all_live(common, &self.peers, &mut self.proposals);
         }
-        let (due, round) = (self.commit_due.take(), self.round);
+        let due = self.commit_due.take();
         if !replication::is_complete(common, &self.peers) {
-            self.commit_due = replication::replicate(common, &mut self.peers, due, round);
+            self.commit_due = replication::replicate(common, &mut self.peers, due);
         }
         if !self.log_ends.are_empty() {
             let reached = self.certain_matched(common);

@@ -54,6 +54,11 @@ impl Peers {
         }
     }
 
+    /// Records that the leader's timer began `round`.
+    pub(crate) fn timer_round_sent(&mut self, round: u64) {
+        self.0.iter_mut().for_each(|(_, progress)| progress.timer_round_sent(round));
+    }
+
     /// The peers by ascending id.
     #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Progress)> {

@@ -29,21 +29,19 @@ pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
     peers.iter().all(|(_, progress)| is_up_to_date(common, progress, true))
 }
 
-/// Sends every peer the entries and the commit index that it lacks, where `round` is the last
-/// heartbeat round sent. `commit_due` is the time to send the commit index in a message of its own,
+/// Sends every peer the entries and the commit index that it lacks. `commit_due` is the time to send the commit index in a message of its own,
 /// if a peer has needed that before. Returns that time if a peer still needs it.
 pub(crate) fn replicate(
     common: &mut Common,
     peers: &mut Peers,
     commit_due: Option<Instant>,
-    round: u64,
 ) -> Option<Instant> {
     let due = commit_due.unwrap_or(common.now().after(common.config().commit_delay));
     let is_due = due <= common.now();
     let mut is_needed = false;
     for (id, progress) in peers.iter_mut() {
         if !is_up_to_date(common, progress, is_due) {
-            replicate_to(common, id, progress, round, is_due);
+            replicate_to(common, id, progress, is_due);
         }
         is_needed |= needs_commit(common, progress);
     }
@@ -51,31 +49,24 @@ pub(crate) fn replicate(
 }
 
 /// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
-/// are fetched first. Without entries to send, it sends an empty append if the peer does not know
-/// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
-/// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered one. `round` is the
-/// last heartbeat round sent.
+/// are fetched first. If it sends no entries, it sends an empty append if the peer must tell whether
+/// its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
+/// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered one.
 #[inline]
-fn replicate_to(
-    common: &mut Common,
-    peer: NodeId,
-    progress: &mut Progress,
-    round: u64,
-    commit_due: bool,
-) {
+fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, commit_due: bool) {
     if needs_snapshot(common.log(), progress.next()) {
-        return snapshots::offer(common, peer, progress, round);
+        return snapshots::offer(common, peer, progress);
     }
     let last = common.log().last().index;
     progress.resume(last);
     let window = window(common);
     while progress.next() <= last && progress.may_send(&window) {
         let Some(next) = next_entries(common, peer, progress, &window) else { break };
-        send_entries(common, peer, progress, next, round);
+        send_entries(common, peer, progress, next);
     }
-    let needs_append = progress.needs_append() && is_idle(common, progress);
+    let needs_append = progress.needs_append() && matches!(progress.mode(), Mode::Replicate);
     if needs_append || (commit_due && needs_commit(common, progress)) {
-        send_entries(common, peer, progress, Batch::default(), round);
+        send_entries(common, peer, progress, Batch::default());
     }
 }
 
@@ -124,14 +115,13 @@ pub(crate) fn send_fetched(
     peer: NodeId,
     progress: &mut Progress,
     entries: Vec<Entry>,
-    round: u64,
 ) {
     let window = window(common);
     let is_next = entries.first().is_some_and(|entry| entry.id.index == progress.next());
     if is_next && progress.may_send(&window) {
         let next = limited_to_window(common, progress, entries, &window);
         if let Some(next) = fitting(progress, next, &window, common.config().message_bytes_max) {
-            send_entries(common, peer, progress, next, round);
+            send_entries(common, peer, progress, next);
         }
     }
 }
@@ -218,7 +208,6 @@ fn send_entries(
     peer: NodeId,
     progress: &mut Progress,
     Batch { entries, bytes }: Batch,
-    round: u64,
 ) {
     let prev_index = progress.next().previous();
     let prev_term =
@@ -228,7 +217,7 @@ fn send_entries(
     let first = entries.first().map(|entry| entry.id.index);
     assert!(first.is_none_or(|first| first == prev_index.next()), "entries follow `prev`");
     assert!(progress.matched() <= prev_index, "matched entries are not sent again");
-    progress.sent(last, entries.len(), bytes, round);
+    progress.sent(last, entries.len(), bytes);
     let committed = common.log().committed();
     progress.record_committed_sent(committed);
     common.send(peer, Body::AppendEntries { prev, entries, committed });

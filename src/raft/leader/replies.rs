@@ -5,12 +5,13 @@ use crate::raft::api::action::MessageRejectReason;
 use crate::raft::common::Common;
 use crate::types::{AppendOutcome, Index, NodeId, Readiness};
 
-/// The content of a heartbeat reply, except for its report about the disk.
+/// The content of a heartbeat reply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeartbeatReply {
     pub(crate) round: u64,
     pub(crate) verified: Index,
     pub(crate) matched: Index,
+    pub(crate) durable: Index,
     pub(crate) ready: Readiness,
 }
 
@@ -98,6 +99,6 @@ pub(crate) fn on_heartbeat_reply(
     }
     progress.answered(reply.round, reply.ready);
     let before = progress.matched();
-    progress.heartbeat_replied(reply.round, reply.verified, reply.matched);
+    progress.heartbeat_replied(reply.round, reply.verified, reply.matched, reply.durable);
     progress.record_matched_round(before, round);
 }

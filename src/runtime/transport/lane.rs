@@ -1,6 +1,10 @@
 //! The lanes between nodes, which keep bulk data from delaying heartbeats and votes.
 
+use crate::runtime::config::NetworkConfig;
 use crate::types::Packet;
+
+/// The most packets of a snapshot that wait for the connection to a peer.
+const SNAPSHOT_PACKETS_MAX: usize = 32;
 
 /// A lane between two nodes. Packets of one lane arrive in order; lanes do not wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,15 @@ impl Lane {
             Packet::Message(message) if message.body.is_bulk() => Lane::Log,
             Packet::Chained(..) => Lane::Log,
             Packet::Message(_) | Packet::Comparison(_) => Lane::Control,
+        }
+    }
+
+    /// Returns the most packets that wait for the connection. Parts of snapshots are large, and the
+    /// peer requests a lost one again, so few of them wait.
+    pub(super) fn packets_max(self, config: &NetworkConfig) -> usize {
+        match self {
+            Lane::Control | Lane::Log => config.packets_max,
+            Lane::Snapshot => config.packets_max.min(SNAPSHOT_PACKETS_MAX),
         }
     }
 

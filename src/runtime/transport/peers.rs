@@ -47,7 +47,7 @@ impl Peers {
         let mut tasks = Tasks::default();
         let counts = self.registry.counts.network.peer(id);
         let lanes = Lane::ALL.map(|lane| {
-            let (sender, queue) = mpsc::channel(self.config.packets_max);
+            let (sender, queue) = mpsc::channel(lane.packets_max(&self.config));
             counts.watch(lane.name(), &sender);
             let connection = PeerConnection {
                 handshake: self.handshake,
