@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::types::id::Index;
 use crate::types::version::MachineVersion;
 
-/// The fields of a heartbeat. Durations are of the leader's own clock.
+/// The fields of a heartbeat. The receiver measures the durations by its own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Heartbeat {
@@ -21,7 +21,8 @@ pub struct Heartbeat {
     /// complete writes.
     pub echo: u64,
     /// The vote lease: how long from receipt the receiver withholds its vote from other
-    /// candidates; zero if the leader holds no lease.
+    /// candidates; zero without `Config::lease`, and once the leader has asked another node to
+    /// campaign.
     #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub vote_lease: Duration,
     /// The read lease: how long the receiver may answer reads without the leader, counted from
@@ -46,8 +47,8 @@ pub struct Readiness {
     /// Whether it wants a read lease, to answer reads without the leader.
     pub wants_read_lease: bool,
     /// Whether it may lead: its disk completes writes, its state machine is not known to have
-    /// diverged, its log is certain, and neither an entry after its commit index nor a membership
-    /// is damaged.
+    /// diverged, its log is certain, no entry after its commit index is damaged, and it knows every
+    /// membership in its log.
     pub may_lead: bool,
     /// Whether its log may lack entries that it acknowledged: it then counts in no quorum
     /// (docs/REPAIR.md, R3).

@@ -222,7 +222,8 @@ pub enum MembershipSource {
 pub enum AppendOutcome {
     /// The follower's log durably equals the leader's up to `matched`.
     Accepted {
-        /// The index of the last entry that the request proved equal.
+        /// The index of the request's last entry, or of the snapshot's if `prev` is compacted. If
+        /// an entry up to there is damaged, the index before the first such entry.
         matched: Index,
     },
     /// The follower's log has no entry equal to `prev`.
