@@ -91,8 +91,8 @@ pub enum Body {
         /// accepted the entries in this term, durable or not. The leader learns from it which
         /// appends were lost.
         verified: Index,
-        /// The last such index that is also durable, at most `verified`. It makes up for lost
-        /// acknowledgements.
+        /// The last such index up to which the entries are also durable and intact; 0 from an
+        /// uncertain node. It makes up for lost acknowledgements.
         matched: Index,
         /// The last index of the log on the follower's disk, whichever leader its entries came
         /// from; the base of the log while the install of a snapshot is pending. A disk with less
@@ -128,7 +128,8 @@ pub enum Body {
     },
     /// The follower's log equals the leader's up to the end of an offered snapshot.
     InstallSnapshotReply {
-        /// The index of the snapshot's last entry, once durable; 0 in a reply of a later term.
+        /// The index of the snapshot's last entry, once durable, or of the entry before an earlier
+        /// damaged one; 0 in a reply of a later term.
         matched: Index,
     },
     /// The leader asks the receiver to start an election at once (thesis §3.10).
