@@ -102,8 +102,7 @@ pub enum Body {
         /// lease.
         ready: Readiness,
     },
-    /// A follower requests a read index, at which its pending reads are linearizable (thesis
-    /// §6.4.1).
+    /// A follower requests a read index, at which its pending reads are linearizable (thesis §6.4).
     ReadIndex {
         /// A number that differs between two starts of the requesting node, so that it does not
         /// take a reply to an earlier start for one to this start.
