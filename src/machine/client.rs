@@ -83,10 +83,10 @@ impl ClientSession {
         Some(Call::Request(self.nonce, sequence))
     }
 
-    /// Abandons a request, whose outcome the client no longer learns. A copy of it may still be
-    /// executed until the log has a request of this session that was encoded after this call, and
-    /// while no request with a lower sequence number was pending. Does nothing for a registration,
-    /// or a request of another session.
+    /// Abandons a request: its outcome is ignored from now on. A copy of it may still be executed
+    /// until the log has a request of this session that acknowledges it: one that was encoded after
+    /// this call, when no request with a lower sequence number was pending. Does nothing for a
+    /// registration, or for a request of another session.
     pub fn abandon(&mut self, call: Call) {
         if let Call::Request(nonce, sequence) = call
             && nonce == self.nonce

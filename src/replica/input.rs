@@ -27,7 +27,7 @@ pub enum Input {
     /// abandons the snapshot, and takes another one after a delay, at first
     /// `ReplicaConfig::space_retry`.
     ViewFailed,
-    /// Users propose commands, in this order, each encoded by `Request::encode`. Each ends in
+    /// Users propose commands, in this order, each encoded by `Request::encode_for`. Each ends in
     /// exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`; with
     /// [`Acknowledge::LeaderOnly`], in one of `Output::MayBeLost` and `Output::Rejected`. Proposals
     /// of one input go to the disk and to every peer in one batch.

@@ -62,8 +62,9 @@ pub enum Output {
         /// The answer of the state machine.
         answer: Vec<u8>,
     },
-    /// The request had no effect and will have none: it is safe to retry. Only the target of an
-    /// aborted leadership transfer may still be elected later.
+    /// The request had no effect and will have none, so that a retry is safe, with two exceptions:
+    /// after an aborted leadership transfer, the target may still be elected; after a cancelled
+    /// membership change, the nodes that were to become voters stay learners.
     Rejected {
         /// The tag of the request.
         tag: Tag,
@@ -83,28 +84,29 @@ pub enum Output {
         /// The id of the entry with the last membership of the change.
         id: EntryId,
     },
-    /// The node transferred its leadership; [`Output::RoleChanged`] names the next leader.
+    /// The node stopped leading during the requested transfer. [`Output::RoleChanged`] reports the
+    /// next leader, which is not always the target.
     LeadershipTransferred {
         /// The tag of the request.
         tag: Tag,
     },
     /// The cluster rejects this node's disk, because the disk was wiped or was never that of a
-    /// member. Emitted at most once after a start. The node neither votes nor
-    /// acknowledges until an operator suspends or removes it as a voter and adds it again.
+    /// member. Emitted at most once after a start. The node's votes and acknowledgements do not
+    /// count until an operator suspends or removes it as a voter and adds it again.
     UnknownIncarnation {
         /// The node that rejected this one.
         from: NodeId,
     },
     /// The leader's log contradicts entries that this node knows as committed: this node and the
-    /// leader continued as survivors without each other. The cluster rejects this node until an
-    /// operator wipes it and adds it again.
+    /// leader continued as survivors without each other. This node rejects the leader's entries
+    /// until an operator wipes the node and adds it again.
     DivergedLog {
         /// The leader whose log differs.
         from: NodeId,
     },
     /// The disk of a peer has fewer entries than the peer acknowledged to this leader: the disk was
-    /// rolled back. The peer counts in no quorum until this leader or a later one has checked its
-    /// log.
+    /// rolled back. The peer counts in no quorum of this leader until its log is checked. A later
+    /// leader cannot detect an earlier rollback, unless the peer reports that it is uncertain.
     RolledBackDisk {
         /// The peer with that disk.
         node: NodeId,

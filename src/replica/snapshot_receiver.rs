@@ -72,12 +72,11 @@ impl SnapshotReceiver {
         }
     }
 
-    /// Decides about a peer's offer: returns true if the store starts to receive the offered
-    /// snapshot, in place of any other. An offer of the snapshot that is being received only
-    /// changes the node that sends it. A transfer is not abandoned for a newer snapshot while its
-    /// parts arrive, because otherwise a leader that takes snapshots faster than they travel would
-    /// never complete one. Otherwise, a transfer of the offered snapshot starts in its place, if
-    /// one `may_start`.
+    /// Decides about a peer's offer: returns true if the store should receive the offered snapshot,
+    /// in place of any other. An offer of the snapshot that is being received only changes the node
+    /// that sends it. A transfer is not abandoned for a newer snapshot while its parts arrive,
+    /// because otherwise a leader that takes snapshots faster than they travel would never complete
+    /// one. No transfer starts unless one `may_start`, nor for `retry_after` after a failure.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
@@ -216,8 +215,8 @@ impl SnapshotReceiver {
         current.requested.iter_mut().for_each(|request| request.due = request.due.max(due));
     }
 
-    /// Ends the transfer because the snapshot cannot be stored, so that a disk that is full is not
-    /// filled again at once.
+    /// Ends the transfer, and starts none for `retry_after`: because the snapshot cannot be stored,
+    /// so that a full disk is not filled again at once, or because an own one is written instead.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.end();
         self.not_before = now.after(self.retry_after);

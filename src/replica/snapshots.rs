@@ -139,10 +139,10 @@ impl Snapshots {
     }
 
     /// Begins to write the frozen view once the log is durable up to its last entry, in place of a
-    /// snapshot that is being received and ends earlier, or whose source may be gone. While another
-    /// one is received, the snapshot is demanded again later. The membership at the last entry is
-    /// unknown if an installed snapshot has overtaken the view, or if the node joined later.
-    /// Without the membership, no snapshot is taken.
+    /// snapshot that is being received if that does not end later, or if its source may be gone.
+    /// While any other is received, the snapshot is demanded again later. The membership at the
+    /// last entry is unknown if an installed snapshot has overtaken the view, or if the node joined
+    /// later. Without the membership, no snapshot is taken.
     pub(crate) fn write_frozen(
         &mut self,
         now: Instant,

@@ -48,7 +48,8 @@
 //! The serde attributes `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work, because
 //! the encoding does not describe itself. All replicas must encode equal states alike: use a
 //! `BTreeMap` instead of a `HashMap`. A client decides how deep a recursive value is, and how long
-//! a sequence of values without bytes, such as a `Vec<()>`: requests should contain neither.
+//! a sequence of values without bytes, such as a `Vec<()>`: no type of a request should contain a
+//! recursive type or such a sequence.
 
 use std::io::{self, Cursor, Read};
 

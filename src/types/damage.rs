@@ -9,7 +9,7 @@ use crate::types::id::EntryId;
 pub struct DamagedEntry {
     /// The term and index of the entry, from its header.
     pub id: EntryId,
-    /// Whether the entry is a membership. The node does not know the active membership before the
-    /// content of such an entry is restored.
+    /// Whether the entry is a membership. A node that starts with such an entry after its snapshot
+    /// may not know the active membership until the content is restored.
     pub is_membership: bool,
 }

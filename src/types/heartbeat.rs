@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::types::id::Index;
 use crate::types::version::MachineVersion;
 
-/// The fields of a heartbeat. Durations are of the leader's own clock.
+/// The fields of a heartbeat. The receiver measures the durations by its own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Heartbeat {
@@ -14,14 +14,16 @@ pub struct Heartbeat {
     pub round: u64,
     /// The leader's commit index.
     pub committed: Index,
-    /// The last round that a quorum has answered. No other node led when that round began.
+    /// The last round that a quorum has answered. No other node led when that round began. It is 0
+    /// if that round began before the leader had committed an entry of its own term.
     pub confirmed: u64,
     /// The last round that the receiver has answered, as far as the leader knows. It is 0 until the
     /// leader has committed an entry of its own term, because before that its commit index may lack
     /// complete writes.
     pub echo: u64,
     /// The vote lease: how long from receipt the receiver withholds its vote from other
-    /// candidates; zero if the leader holds no lease.
+    /// candidates; zero without `Config::lease`, and once the leader has asked another node to
+    /// campaign.
     #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub vote_lease: Duration,
     /// The read lease: how long the receiver may answer reads without the leader, counted from
@@ -46,8 +48,8 @@ pub struct Readiness {
     /// Whether it wants a read lease, to answer reads without the leader.
     pub wants_read_lease: bool,
     /// Whether it may lead: its disk completes writes, its state machine is not known to have
-    /// diverged, its log is certain, and neither an entry after its commit index nor a membership
-    /// is damaged.
+    /// diverged, its log is certain, no entry after its commit index is damaged, and it knows every
+    /// membership in its log.
     pub may_lead: bool,
     /// Whether its log may lack entries that it acknowledged: it then counts in no quorum
     /// (docs/REPAIR.md, R3).

@@ -91,8 +91,8 @@ pub enum Body {
         /// accepted the entries in this term, durable or not. The leader learns from it which
         /// appends were lost.
         verified: Index,
-        /// The last such index that is also durable, at most `verified`. It makes up for lost
-        /// acknowledgements.
+        /// The last such index up to which the entries are also durable and intact; 0 from an
+        /// uncertain node. It makes up for lost acknowledgements.
         matched: Index,
         /// The last index of the log on the follower's disk, whichever leader its entries came
         /// from; the base of the log while the install of a snapshot is pending. A disk with less
@@ -102,8 +102,7 @@ pub enum Body {
         /// lease.
         ready: Readiness,
     },
-    /// A follower requests a read index, at which its pending reads are linearizable (thesis
-    /// §6.4.1).
+    /// A follower requests a read index, at which its pending reads are linearizable (thesis §6.4).
     ReadIndex {
         /// A number that differs between two starts of the requesting node, so that it does not
         /// take a reply to an earlier start for one to this start.
@@ -128,7 +127,8 @@ pub enum Body {
     },
     /// The follower's log equals the leader's up to the end of an offered snapshot.
     InstallSnapshotReply {
-        /// The index of the snapshot's last entry, once durable; 0 in a reply of a later term.
+        /// The index of the snapshot's last entry, once durable, or of the entry before an earlier
+        /// damaged one; 0 in a reply of a later term.
         matched: Index,
     },
     /// The leader asks the receiver to start an election at once (thesis §3.10).
@@ -222,7 +222,8 @@ pub enum MembershipSource {
 pub enum AppendOutcome {
     /// The follower's log durably equals the leader's up to `matched`.
     Accepted {
-        /// The index of the last entry that the request proved equal.
+        /// The index of the request's last entry, or of the snapshot's if `prev` is compacted. If
+        /// an entry up to there is damaged, the index before the first such entry.
         matched: Index,
     },
     /// The follower's log has no entry equal to `prev`.

@@ -15,7 +15,8 @@ pub enum RejectReason {
         /// The leader this node follows, if it knows one.
         leader: Option<NodeId>,
     },
-    /// A bound of the configuration is reached: retry later.
+    /// A bound of the configuration is reached, or the leader of a new term begins no membership
+    /// change before it has committed an entry of that term: retry later.
     Busy,
     /// The command is larger than `Config::command_bytes_max`.
     TooLarge,

@@ -1,5 +1,5 @@
-//! Snapshot transfer messages: the receiver requests one part at a time and verifies each by its
-//! hash. Any node that has the snapshot may reply.
+//! Snapshot transfer messages: each request names one part. The root verifies the manifest, and the
+//! hashes in the manifest verify the chunks, so that any node that has the snapshot may reply.
 
 use alloc::sync::Arc;
 use core::fmt;

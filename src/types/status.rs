@@ -24,7 +24,8 @@ pub struct Status {
     pub term: Term,
     /// The candidate that the node voted for in that term, if any.
     pub vote: Option<NodeId>,
-    /// The longest vote lease that the node gave a leader; zero if it gave none.
+    /// The longest vote lease that a leader requested from the node, or that the node needed as a
+    /// candidate that may grant read leases; zero if there was none.
     #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))]
     pub vote_lease: Duration,
     /// The leader that the node follows: the node itself while it leads; `None` if it knows no
@@ -89,8 +90,8 @@ pub struct PeerStatus {
     pub snapshot: Option<Index>,
     /// Whether the peer had no space for the entries last sent.
     pub disk_full: bool,
-    /// Whether the leader has not heard from the peer for the longest election timeout. No proposal
-    /// waits for a suspected peer.
+    /// Whether the leader has not heard from the peer for the longest election timeout. A proposal
+    /// with [`Acknowledge::AllLive`](crate::types::Acknowledge::AllLive) does not wait for it.
     pub suspected: bool,
     /// The highest index known to be durable on the peer and equal to the leader's log.
     pub matched: Index,

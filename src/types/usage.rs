@@ -12,9 +12,9 @@ use crate::types::version::MachineVersion;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct SessionBounds {
-    /// The maximum number of sessions of all principals. At the bound, a principal without a
-    /// session cannot register one, and a new session of any other principal replaces that
-    /// principal's least recently used one.
+    /// The maximum number of sessions of all principals. At the bound, a new session of a principal
+    /// replaces its own least recently used one, and a principal without a session cannot register
+    /// one.
     pub sessions_max: u32,
     /// The maximum number of sessions of one principal. Beyond it, its least recently used one
     /// expires.

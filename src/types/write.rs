@@ -11,8 +11,8 @@ use crate::types::membership::{Incarnation, Membership};
 use crate::types::text::{debug_as_display, texts};
 use crate::types::version::MachineVersion;
 
-/// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), the
-/// longest vote lease it gave a leader (thesis §6.4.1), and whether it is uncertain.
+/// The state that a node must never lose: its term, its vote in that term (Raft §5.1, §5.2), its
+/// longest vote lease (thesis §6.4.1), and whether it is uncertain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct HardState {

@@ -14,8 +14,9 @@ pub struct Config {
     /// The node's id; never 0.
     pub id: NodeId,
     /// The members of a new cluster, all of them voters and this node among them, each with its
-    /// address and priority. The first membership takes effect once all bootstrap peers have agreed on it.
-    /// `None` for a node that joins an existing cluster; a node that has a membership ignores it.
+    /// address and priority. The first membership takes effect once all bootstrap peers have agreed
+    /// on it, which a learner never does. `None` for a node that joins an existing cluster; a node
+    /// that has a membership ignores it.
     pub bootstrap_peers: Option<Membership>,
     /// The shortest time without leader contact after which a node campaigns; at least three times
     /// `heartbeat_interval`.
@@ -56,12 +57,14 @@ pub struct Config {
     /// off. Under a lease, reads at the level [`ReadLevel::Lease`](crate::types::ReadLevel::Lease)
     /// need no message.
     pub lease: Option<Lease>,
-    /// The largest command that may be proposed, in bytes.
+    /// The largest command that may be proposed, in bytes. The store of every node must have room
+    /// for it, because a follower stores whatever its leader has accepted.
     pub command_bytes_max: usize,
-    /// The most entries in one message, one fetch or one batch for the state machine.
+    /// The most entries in one message, one fetch or one batch for the state machine. `wire`
+    /// encodes no message with more than [`Body::ENTRIES_MAX`](crate::types::Body::ENTRIES_MAX).
     pub message_entries_max: usize,
     /// The most bytes of entries in one message, or in one fetch for a peer; a single larger entry
-    /// is sent alone.
+    /// is sent alone. `wire` encodes no message of more than 8 MiB.
     pub message_bytes_max: usize,
     /// The most append messages in flight to one peer.
     pub inflight_messages_max: usize,

@@ -1,6 +1,6 @@
-//! The leader's automatic membership changes and transfers, considered at every heartbeat: it takes
-//! the casting vote, suspends or removes silent voters, readmits them, and transfers to a voter of
-//! higher priority or with a faster disk.
+//! The leader's automatic membership changes and transfers, considered when a heartbeat is due: it
+//! takes the casting vote, suspends or removes silent voters, readmits them, and transfers to a
+//! voter of higher priority or with a faster disk.
 
 use crate::raft::api::config::Suspension;
 use crate::raft::common::Common;

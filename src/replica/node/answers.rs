@@ -1,5 +1,5 @@
-//! Answers to clients. A node whose state machine has diverged gives none, and one whose state
-//! machine is unverified answers no reads.
+//! Answers to clients. A node whose state machine has diverged gives none. One whose state machine
+//! is unverified answers no reads until a comparison, or a bounded wait, has ended.
 
 use crate::raft;
 use crate::replica::node::Node;

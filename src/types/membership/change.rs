@@ -40,7 +40,7 @@ pub(super) enum Edit {
 pub(super) enum Role {
     Voter,
     Learner,
-    /// A learner until the leader hears from it again and it has the log, and then a voter.
+    /// A learner that becomes a voter again, as [`Change::suspend`] describes.
     Suspended,
     Removed,
 }
@@ -70,7 +70,9 @@ impl Change {
         self.with(Edit::Role(id, Role::Removed))
     }
 
-    /// Suspends the voter: it is a learner until the leader hears from it again and it has the log.
+    /// Makes the member a suspended voter: a learner. With `Config::suspension` or
+    /// `Config::survivor`, the leader makes it a voter again once the leader hears from it and it
+    /// has the log; otherwise only another change does.
     #[must_use]
     pub fn suspend(self, id: NodeId) -> Change {
         self.with(Edit::Role(id, Role::Suspended))

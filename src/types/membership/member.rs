@@ -18,8 +18,8 @@ pub struct Member {
     /// The priority for leadership: of the voters that have the whole log, one with the highest
     /// priority should lead.
     pub priority: u8,
-    /// The transition that follows when the change in flight is complete, or when a suspended voter
-    /// returns.
+    /// The transition that follows when the change in flight is complete, or once a suspended voter
+    /// is readmitted.
     pub pending: PendingTransition,
 }
 
@@ -31,7 +31,8 @@ pub enum PendingTransition {
     None,
     /// The member is removed once the change in flight is complete.
     Remove,
-    /// The member is a suspended voter: a learner that becomes a voter again once it returns.
+    /// The member is a suspended voter: a learner, which a leader with `Config::suspension` or
+    /// `Config::survivor` makes a voter again once it is back and has the log.
     Promote,
 }
 
