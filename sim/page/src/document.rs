@@ -26,7 +26,8 @@ pub struct Document {
     pub clients: Vec<String>,
     /// The events in order of time.
     pub events: Vec<Event>,
-    /// The messages between nodes in the order of sending.
+    /// The messages between nodes in the order of sending; each further copy of a message in the
+    /// order of its arrival.
     pub messages: Vec<Message>,
     /// The nodes' disk writes in the order of submission.
     pub writes: Vec<Write>,
@@ -332,7 +333,7 @@ pub struct Fault {
     pub text: String,
     /// The time of its start.
     pub from: u64,
-    /// The time of its end; `None` if it is permanent.
+    /// The time of its end; `None` if it does not end during the run.
     pub until: Option<u64>,
     /// The affected nodes, by position; empty if no node in particular is affected.
     pub nodes: Vec<u16>,

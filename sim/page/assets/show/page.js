@@ -296,7 +296,7 @@ function readFacts(facts) {
 // Builds the page with every run.
 async function buildPage() {
   if (!self.DecompressionStream) {
-    throw new Error('this browser is too old: use Chrome 80, Firefox 113, Safari 16.4 or later');
+    throw new Error('this browser is too old: use Chrome 99, Firefox 113, Safari 16.4 or later');
   }
   const scripts = [...document.querySelectorAll('script.document')];
   const documents = await Promise.all(scripts.map(script => readDocument(script.textContent)));

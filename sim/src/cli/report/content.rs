@@ -38,7 +38,7 @@ pub(crate) struct Report {
     pub(crate) canary: Option<Canary>,
     /// The totals over all seeds that were run.
     pub(crate) summary: Summary,
-    /// The shrunk runs, by their seeds: at most one for each kind of failure.
+    /// The shrunk runs, by their seeds: at most one for each kind of failure of each part.
     pub(crate) shrunk: BTreeMap<u64, ShrunkRecord>,
     /// The reason why the sweep stopped.
     pub(crate) end: SweepEnd,
