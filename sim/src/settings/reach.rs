@@ -67,8 +67,8 @@ impl Profile {
         }
     }
 
-    /// Whether the profile may have runs with this kind of fault. A search strategy adds faults of
-    /// the network and of nodes to every profile with faults.
+    /// Whether the profile may have runs with this kind of fault. For faults of the network and of
+    /// nodes this is an upper bound: it is true for every profile with faults.
     fn has(&self, fault: Fault) -> bool {
         let is_listed = self.faults.has(fault) || self.always.has(fault);
         match fault {
