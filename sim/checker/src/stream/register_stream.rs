@@ -172,7 +172,7 @@ impl RegisterStream {
         if self.has_given_up {
             return Ok(());
         }
-        // The value was overwritten and forgotten while its writer was pending.
+        // A value is kept while its writer is pending, so it is always found.
         let Some(place) = self.find(value) else { return Ok(()) };
         let Some((id, mut call)) = self.live[place].writer.filter(|(id, _)| *id == event.id) else {
             return Ok(());
