@@ -133,9 +133,10 @@ fn from_non_member(status: &Status, draw: &mut Draw<'_>) -> Message {
     message_from(NON_MEMBER, status.id, status.term, body)
 }
 
-/// Returns a reply to a leader that acknowledges entries that the leader does not have.
+/// Returns a reply to a leader that acknowledges entries that no log ever has. If the leader is
+/// paused, it may append entries before the reply reaches it.
 fn impossible_reply(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Option<Message> {
-    let matched = Index(status.last.index.0 + draw.between(1, 1_000));
+    let matched = Index(Index::MAX.0 - draw.below(1_000));
     let body = Body::AppendEntriesReply(AppendOutcome::Accepted { matched });
     let leads = status.role == RoleName::Leader;
     leads.then(|| message_from(from, status.id, status.term, body))
