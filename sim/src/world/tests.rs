@@ -14,7 +14,7 @@ use crate::faults::{
 use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
-use crate::values::choice::Overrides;
+use crate::values::choice::{Overrides, purposes};
 use crate::values::time::SimTime;
 use crate::workload::kv::Kv;
 use crate::world::cluster::node::Node;
@@ -175,6 +175,23 @@ fn an_isolated_node_exchanges_no_messages() {
     let end = world.run.scheduler.now().after(Duration::from_secs(2));
     advance_until(&mut world, |world| world.run.scheduler.now() > end);
     assert!(world.network.is_open(leader, Place((leader.0 + 1) % 3)));
+}
+
+#[test]
+fn draws_of_different_purposes_do_not_share_a_key() {
+    let run = |seed: u64, profile: &Profile| {
+        let choices = Choices::new(seed, Overrides::new());
+        let settings = Settings::draw(profile, Strategy::default(), &choices, 1, 64);
+        let plan = Plan::draw(&settings, Strategy::default(), &choices);
+        let observer = Observer::new(&settings, None, None, None);
+        let mut world = World::new(settings, workload(), plan, choices, observer);
+        world.run(u64::MAX);
+        assert!(world.ended, "seed {seed}");
+    };
+    for (seed, name) in (0..).zip(["default", "hostile-clients", "reads", "damage", "default"]) {
+        let profile = Profile::by_name(name).expect("the profile exists");
+        purposes::record(|| run(seed, profile));
+    }
 }
 
 #[test]
