@@ -211,6 +211,19 @@ fn a_vote_that_is_counted_twice_is_explained() {
 }
 
 #[test]
+fn a_vote_that_counts_for_its_sender_and_for_a_rival_is_explained() {
+    let mut stage = Stage::new();
+    stage.takes(2, None, InputKind::Timeout, becomes_candidate);
+    let granted = stage.sends(3, 2, 2, GRANTED);
+    stage.receives(2, granted, |now| now.role = RoleName::Leader);
+    stage.takes(1, None, InputKind::Timeout, becomes_candidate);
+    let granted = stage.sends(2, 1, 2, GRANTED);
+    stage.receives(1, granted, |now| now.role = RoleName::Leader);
+    let explanation = stage.explained("S1");
+    assert_eq!(explanation.cause, "n2's vote in term t2 is counted for both n2 and n1");
+}
+
+#[test]
 fn a_reply_in_a_term_that_is_not_durable_is_explained() {
     let mut stage = Stage::new();
     let refused = stage.sends(2, 3, 2, request_vote(EntryId::ZERO));
