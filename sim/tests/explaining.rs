@@ -289,6 +289,30 @@ fn a_commit_without_a_quorum_is_explained() {
 }
 
 #[test]
+fn a_write_that_a_crash_lost_is_not_on_the_disk() {
+    let mut stage = Stage::new();
+    let earlier = stage.writes(2, 1, &[entry(1, 1)]);
+    stage.durable(2, earlier, 1);
+    stage.takes(2, None, InputKind::Disk, |now| now.last = entry(1, 1));
+    stage.writes(2, 2, &[entry(2, 1)]);
+    stage.push(2, None, EventKind::Crashed { not_durable: 1, kept: 0 });
+    stage.push(2, None, EventKind::Started { kept: Vec::new(), lost: vec![WriteId(2)] });
+    stage.takes(1, None, InputKind::Timeout, |now| {
+        becomes_leader(now);
+        now.term = Term(2);
+    });
+    let own = stage.writes(1, 1, &[entry(2, 1)]);
+    stage.durable(1, own, 1);
+    stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(1));
+    let explanation = stage.explained("S12");
+    assert!(
+        explanation.cause.contains("the entry is durable on n1 and not on n2 and n3"),
+        "{}",
+        text(&explanation)
+    );
+}
+
+#[test]
 fn a_commit_of_an_earlier_term_by_counting_is_explained() {
     let mut stage = Stage::new();
     stage.takes(1, None, InputKind::Timeout, |now| {
