@@ -207,8 +207,7 @@ impl World {
         }
         run.observer.fault(Fault::Wipe, cluster[place].role());
         self.take_down(place, down);
-        let settings = &self.run.setup.settings;
-        let is_bootstrap_peer = settings.bootstraps && settings.membership().is_voter(place.id());
+        let is_bootstrap_peer = self.run.setup.settings.is_bootstrap_peer(place.id());
         let node = &mut self.cluster[place];
         node.lose_disk(is_bootstrap_peer);
         let incarnation = node.disk.incarnation(place.id());

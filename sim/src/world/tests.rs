@@ -238,6 +238,15 @@ fn an_impossible_acknowledgement_stays_impossible_for_a_paused_leader() {
 }
 
 #[test]
+fn only_bootstrap_peers_wait_for_the_bootstrap() {
+    let mut settings = no_fault_settings();
+    (settings.bootstraps, settings.learners, settings.spares) = (true, 1, 1);
+    let world = world_of(settings, Vec::new());
+    let bootstrapped: Vec<bool> = world.cluster.nodes().map(|node| node.bootstrapped).collect();
+    assert_eq!(bootstrapped, [false, false, false, true, true]);
+}
+
+#[test]
 fn a_clone_continues_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
     let settings = Settings::draw(<&Profile>::default(), Strategy::default(), &choices, 1, 64);

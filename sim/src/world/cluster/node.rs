@@ -88,7 +88,12 @@ impl Life {
 }
 
 impl Node {
-    pub(super) fn new(place: Place, clock: Clock, last_membership: LoggedMembership) -> Node {
+    pub(super) fn new(
+        place: Place,
+        clock: Clock,
+        last_membership: LoggedMembership,
+        is_bootstrap_peer: bool,
+    ) -> Node {
         Node {
             place,
             start_number: 1,
@@ -99,7 +104,7 @@ impl Node {
             work_delay: Duration::ZERO,
             stop_downtime: Duration::ZERO,
             builds: Builds::default(),
-            bootstrapped: !last_membership.membership.is_empty(),
+            bootstrapped: !is_bootstrap_peer,
             last_membership,
         }
     }
