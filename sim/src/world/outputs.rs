@@ -159,7 +159,7 @@ impl World {
             self.cluster[place].justifies_stop(failure, may_have_diverged, &mut self.run.observer);
         self.run.observer.stopped(self.run.scheduler.now(), place.id(), failure, justified);
         let down = config.election_timeout_max * 2;
-        self.crash(place, Exit::crash(KeptWrites::All, down));
+        self.end_process(place, Exit::crash(KeptWrites::All, down));
     }
 
     fn send(&mut self, place: Place, packet: Packet) {
