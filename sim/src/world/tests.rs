@@ -247,6 +247,26 @@ fn only_bootstrap_peers_wait_for_the_bootstrap() {
 }
 
 #[test]
+fn no_trigger_fires_when_the_stabilization_phase_begins() {
+    let crash = Crash {
+        node: NodeSelector::Node(NodeId(1)),
+        keep: KeptWrites::None,
+        down: Duration::from_secs(1),
+    };
+    let ops = vec![Op { when: when(Trigger::GoesDown), verb: crash.into() }];
+    let mut world = world_of(no_fault_settings(), ops);
+    advance_until(&mut world, |world| world.cluster.leader().is_some());
+    // The other nodes restart with the newest build.
+    world.cluster[Place(0)].builds.install(1);
+    let end = world.run.setup.fault_phase_end();
+    advance_until(&mut world, |world| world.run.scheduler.next() >= end);
+    world.begin_stabilization();
+    assert!(!world.in_fault_phase());
+    let starts: Vec<u16> = world.cluster.nodes().map(|node| node.start().number).collect();
+    assert_eq!(starts, [1, 2, 2]);
+}
+
+#[test]
 fn a_clone_continues_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
     let settings = Settings::draw(<&Profile>::default(), Strategy::default(), &choices, 1, 64);

@@ -71,6 +71,12 @@ impl ActivePlan {
         }
     }
 
+    /// Disarms every operation, so that no trigger fires any more.
+    pub(crate) fn disarm(&mut self) {
+        self.armed.clear();
+        self.triggers = 0;
+    }
+
     /// Returns true if an armed operation waits for any trigger.
     pub(crate) fn awaits_triggers(&self) -> bool {
         self.triggers != 0
