@@ -309,3 +309,14 @@ fn the_reference_lists_the_whole_language() {
         }
     }
 }
+
+#[test]
+fn a_largest_command_that_no_flush_holds_is_an_error() {
+    let command = "nodes 3\ncommand bytes max 20000\nmessage bytes 100000\ninflight bytes 100000\n\
+                   unapplied bytes 100000\n";
+    let error = read(command).expect_err("a flush holds 16 KiB");
+    assert!(error.to_string().contains("flush_bytes_max"), "{error}");
+    let fitting = format!("{command}flush bytes 30000\n");
+    let scenario = read(&fitting).expect("the flush holds the command");
+    assert_eq!(scenario.case.settings.storage.check(), Ok(()));
+}
