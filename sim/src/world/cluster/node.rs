@@ -164,7 +164,7 @@ impl Node {
     /// Ends the effect of a lasting fault.
     pub(crate) fn end_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
         match fault {
-            Lasting::ClockDrift(_) => self.change_clock(scheduler, Clock::recover),
+            Lasting::ClockDrift(_) => self.change_clock(scheduler, Clock::end_drift),
             Lasting::SlowFlushes(by) => self.disk.flush_delay -= by,
             Lasting::SlowBatches(by) => self.work_delay -= by,
             Lasting::FullDisk(_) => self.disk.end_fill(),
@@ -233,7 +233,7 @@ impl Node {
             life => life,
         };
         if self.clock.is_stopped() {
-            self.change_clock(&mut run.scheduler, Clock::recover);
+            self.change_clock(&mut run.scheduler, Clock::resume);
         }
         let (node, counter) = (self.place.0 + 1, u32::from(pause));
         let is_timer = |event: &Event| matches!(event, Event::Process(_, ProcessEvent::Wake));
