@@ -45,6 +45,9 @@ impl World {
                     let (load, mut run) = self.load_and_surroundings();
                     load.read_at(place, &mut run);
                     self.run.scheduler.after(period, Event::Plan(event, number));
+                } else {
+                    let now = self.run.scheduler.now();
+                    self.run.observer.plan_op_ends(now, self.faults.plan.began(number));
                 }
             }
         }
@@ -151,7 +154,7 @@ impl World {
         run.observer.plan_op_ends(run.scheduler.now(), faults.plan.began(effect));
         match *faults.plan.effect(effect) {
             Effect::Blocked(links) => network.unblock(links),
-            Effect::Flapping { .. } | Effect::PollingReads { .. } => {}
+            Effect::Flapping { .. } | Effect::PollingReads { .. } | Effect::Passing => {}
             Effect::OnNode(place, fault) => cluster[place].end_fault(fault, &mut run.scheduler),
             Effect::RollbackPending(place, down) => self.roll_back(place, down),
         }

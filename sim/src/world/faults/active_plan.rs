@@ -139,7 +139,10 @@ impl ActivePlan {
         let event = match effect {
             Effect::PollingReads { .. } => PlanEvent::PollRead,
             Effect::Flapping { .. } => PlanEvent::Flap,
-            Effect::Blocked(_) | Effect::OnNode(..) | Effect::RollbackPending(..) => {
+            Effect::Blocked(_)
+            | Effect::OnNode(..)
+            | Effect::RollbackPending(..)
+            | Effect::Passing => {
                 return scheduler.after(duration, Event::Plan(PlanEvent::End, number));
             }
         };
@@ -174,6 +177,8 @@ pub(crate) enum Effect {
     PollingReads { place: Place, period: Duration, until: SimTime },
     /// A copy of a disk that will replace the disk; the node is then down for this duration.
     RollbackPending(Place, Duration),
+    /// A fault that ends without help.
+    Passing,
 }
 
 impl Effect {
@@ -186,6 +191,7 @@ impl Effect {
             Effect::OnNode(affected, _)
             | Effect::PollingReads { place: affected, .. }
             | Effect::RollbackPending(affected, _) => affected == place,
+            Effect::Passing => false,
         }
     }
 
