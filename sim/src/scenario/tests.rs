@@ -326,11 +326,8 @@ fn a_largest_command_that_no_flush_holds_is_an_error() {
 
 #[test]
 fn the_end_of_every_lasting_fault_is_reported() {
-    let text = "nodes 3
-at 1s clog n1 for 100ms
-at 1s stall disk n1 for 100ms
-                at 1s poll reads n1 every 25ms for 100ms
-";
+    let text = "nodes 3\nat 1s clog n1 for 100ms\nat 1s stall disk n1 for 100ms\n\
+                at 1s poll reads n1 every 25ms for 100ms\n";
     let scenario = read(text).expect("it is a scenario");
     let until = RecordUntil::Time(SimTime::default().after(Duration::from_secs(2)));
     let recording = scenario.case.record(&RunOptions::default(), until);
