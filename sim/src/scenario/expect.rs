@@ -39,7 +39,7 @@ pub enum Count {
     Elections,
     /// The number of changes of the leading node.
     LeaderChanges,
-    /// The number of replies that clients received to their committed commands.
+    /// The number of replies that clients received to their commands.
     Commands,
     /// The number of committed entries of any kind.
     Entries,
