@@ -31,6 +31,8 @@ pub(crate) struct NodeDisk {
     pub(crate) rolled_back: bool,
     /// Whether only the log was replaced by an older one, and the node has not started since.
     pub(crate) lost_end: bool,
+    /// Whether a fault has struck durable data of the node, on this disk or on one lost since.
+    pub(crate) was_damaged: bool,
     /// The number of faults so far that may have destroyed durable data.
     pub(crate) damage_faults: u16,
     /// The number of faults so far that spoiled sectors which other nodes can repair.
