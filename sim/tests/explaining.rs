@@ -4,16 +4,18 @@
 #[path = "common/status.rs"]
 mod status;
 
+use quorate::machine::{Outcome, Proposer, Request};
 use quorate::raft::{RoleName, Status};
 use quorate::types::{
-    AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
-    NodeId, Payload, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, EntryId, Freshness, HardState, Incarnation, Index, Membership,
+    Message, NodeId, Payload, ReadLevel, Term, Write, WriteId,
 };
 use quorate_sim::explain::{Explanation, explain, why_not_committed, why_not_leader};
-use quorate_sim::observe::Violation;
 use quorate_sim::observe::outcome::Failure;
+use quorate_sim::observe::{OpId, Violation};
 use quorate_sim::record::{Delivery, Event, EventId, EventKind, InputKind, Record, Sent};
 use quorate_sim::values::time::SimTime;
+use quorate_sim::workload::request::mark;
 
 use status::follower;
 
@@ -211,6 +213,19 @@ fn a_vote_that_is_counted_twice_is_explained() {
 }
 
 #[test]
+fn a_vote_that_counts_for_its_sender_and_for_a_rival_is_explained() {
+    let mut stage = Stage::new();
+    stage.takes(2, None, InputKind::Timeout, becomes_candidate);
+    let granted = stage.sends(3, 2, 2, GRANTED);
+    stage.receives(2, granted, |now| now.role = RoleName::Leader);
+    stage.takes(1, None, InputKind::Timeout, becomes_candidate);
+    let granted = stage.sends(2, 1, 2, GRANTED);
+    stage.receives(1, granted, |now| now.role = RoleName::Leader);
+    let explanation = stage.explained("S1");
+    assert_eq!(explanation.cause, "n2's vote in term t2 is counted for both n2 and n1");
+}
+
+#[test]
 fn a_reply_in_a_term_that_is_not_durable_is_explained() {
     let mut stage = Stage::new();
     let refused = stage.sends(2, 3, 2, request_vote(EntryId::ZERO));
@@ -276,6 +291,30 @@ fn a_commit_without_a_quorum_is_explained() {
 }
 
 #[test]
+fn a_write_that_a_crash_lost_is_not_on_the_disk() {
+    let mut stage = Stage::new();
+    let earlier = stage.writes(2, 1, &[entry(1, 1)]);
+    stage.durable(2, earlier, 1);
+    stage.takes(2, None, InputKind::Disk, |now| now.last = entry(1, 1));
+    stage.writes(2, 2, &[entry(2, 1)]);
+    stage.push(2, None, EventKind::Crashed { not_durable: 1, kept: 0 });
+    stage.push(2, None, EventKind::Started { kept: Vec::new(), lost: vec![WriteId(2)] });
+    stage.takes(1, None, InputKind::Timeout, |now| {
+        becomes_leader(now);
+        now.term = Term(2);
+    });
+    let own = stage.writes(1, 1, &[entry(2, 1)]);
+    stage.durable(1, own, 1);
+    stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(1));
+    let explanation = stage.explained("S12");
+    assert!(
+        explanation.cause.contains("the entry is durable on n1 and not on n2 and n3"),
+        "{}",
+        text(&explanation)
+    );
+}
+
+#[test]
 fn a_commit_of_an_earlier_term_by_counting_is_explained() {
     let mut stage = Stage::new();
     stage.takes(1, None, InputKind::Timeout, |now| {
@@ -293,6 +332,55 @@ fn a_commit_of_an_earlier_term_by_counting_is_explained() {
         "{}",
         text(&explanation)
     );
+}
+
+impl Stage {
+    /// Records a read at this level on node 2, from its empty state, after the reply to operation 1
+    /// as entry `reply`.
+    fn reads(&mut self, reply: EntryId, level: ReadLevel, freshness: Freshness, applied: Index) {
+        let (op, read) = (OpId(1), OpId(2));
+        let outcome = Box::new(Outcome::Reply(Vec::new().into()));
+        self.push(1, None, EventKind::Replied { op, id: reply, outcome });
+        self.push(2, None, EventKind::Invoked { op: read, level: Some(level) });
+        let (index, answer) = (Index::ZERO, 0);
+        self.push(2, None, EventKind::Served { op: read, freshness, index, applied, answer });
+    }
+}
+
+#[test]
+fn an_old_answer_to_a_local_read_is_not_called_stale() {
+    let mut stage = Stage::new();
+    stage.takes(1, None, InputKind::Timeout, becomes_leader);
+    stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(1));
+    stage.reads(entry(1, 1), ReadLevel::Local, Freshness::Unknown, Index::ZERO);
+    let explanation = stage.explained("S20");
+    assert!(
+        explanation.cause.ends_with("but the expected state is a different one"),
+        "{}",
+        text(&explanation)
+    );
+    let mut stage = Stage::new();
+    stage.reads(entry(1, 1), ReadLevel::Linearizable, Freshness::Linearizable, Index::ZERO);
+    let explanation = stage.explained("S20");
+    assert!(
+        explanation.cause.contains("operation 1, completed at index 1 before the read began"),
+        "{}",
+        text(&explanation)
+    );
+}
+
+#[test]
+fn a_read_misses_no_command_that_was_executed_before_its_last_attempt() {
+    let mut stage = Stage::new();
+    let command = mark(Vec::new(), OpId(1), 0);
+    let payload = Payload::Command(Request::Plain(&command).encode_for(Proposer::Unnamed));
+    let entries = [entry(1, 1), entry(1, 2)];
+    let entries = entries.map(|id| Entry { id, payload: payload.clone() }).to_vec();
+    stage.submits(1, Write { entries, ..blank(1) });
+    stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(2));
+    stage.reads(entry(1, 2), ReadLevel::Linearizable, Freshness::Linearizable, Index(1));
+    let explanation = stage.explained("S20");
+    assert!(!explanation.cause.contains("is missing in that state"), "{}", text(&explanation));
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use quorate::log::Log as QuorateLog;
 use quorate::raft::{RoleName, Status};
-use quorate::types::{EntryId, HardState, Incarnation, Index, Membership, NodeId, Term, Write};
+use quorate::types::{
+    EntryId, HardState, Incarnation, Index, Member, Membership, NodeId, Term, Write,
+};
 
 use crate::check::electorate::Electorate;
 use crate::check::entries::Entries;
@@ -444,9 +446,19 @@ impl Model {
             return Ok(());
         }
         let (id, first) = (node.id, &first.membership);
+        let differs = |member: &&Member| {
+            let other = known.member(member.id);
+            other.is_some_and(|other| other.incarnation != member.incarnation)
+        };
+        let others = first.members().iter().filter(differs).map(|member| member.id.to_string());
+        let others: Vec<String> = others.collect();
+        let disks = match others.is_empty() {
+            true => String::new(),
+            false => format!(" and other disks of {}", others.join(" ")),
+        };
         S22.violated(format!(
             "{id} bootstraps a second cluster with membership {first}, but the cluster was \
-             bootstrapped with {known}"
+             bootstrapped with {known}{disks}"
         ))
     }
 

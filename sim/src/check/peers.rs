@@ -10,7 +10,7 @@ use quorate::types::{AppendOutcome, Body, Index, Message, MessageClass, NodeId, 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, S41, S42};
 use crate::check::known::Known;
-use crate::check::nodes::{Nodes, Slot};
+use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
@@ -25,9 +25,10 @@ pub(super) struct Peers {
     views: Vec<View>,
     /// When each node took its last step.
     stepped: Vec<SimTime>,
-    /// The nodes whose disk was wiped or rolled back, so that they report a lower index than
-    /// before.
-    lost: Nodes,
+    /// For each node, the latest term of any node when its disk was last wiped or rolled back. It
+    /// may report a lower index than before to the leaders of that term and of earlier ones; a
+    /// later leader has no earlier report of it.
+    lost_in: Vec<Term>,
 }
 
 /// The entries that a leader sent to a peer in one term, and its knowledge of the peer.
@@ -89,7 +90,7 @@ impl Rule for Peers {
             nodes,
             views: vec![View::default(); nodes * nodes],
             stepped: vec![SimTime::default(); nodes],
-            lost: Nodes::default(),
+            lost_in: vec![Term::ZERO; nodes],
         }
     }
 
@@ -99,12 +100,12 @@ impl Rule for Peers {
     }
 
     fn wiped(&mut self, known: &Known, node: NodeId) -> CheckResult {
-        self.lost.insert(known.model.slot(node));
+        self.lose(known, node);
         Ok(())
     }
 
     fn rolled_back(&mut self, known: &Known, node: NodeId) -> CheckResult {
-        self.lost.insert(known.model.slot(node));
+        self.lose(known, node);
         Ok(())
     }
 
@@ -126,7 +127,8 @@ impl Rule for Peers {
             _ => return Ok(()),
         };
         let is_late = self.stepped[from.0] != known.now;
-        let may_lack = self.lost.contains(from) || known.model.node(from).is_uncertain();
+        let may_lack =
+            message.term <= self.lost_in[from.0] || known.model.node(from).is_uncertain();
         let Some(view) = self.view_in(leader, peer, message.term) else { return Ok(()) };
         view.acknowledged = view.acknowledged.max(acknowledged);
         match &message.body {
@@ -173,7 +175,7 @@ impl Rule for Peers {
         view.is_streaming =
             is_same && !view.is_irregular && (view.is_streaming || view.end <= to.next());
         let is_irregular = view.is_irregular || model.node(slot).is_uncertain();
-        let may_fall = is_irregular || self.lost.contains(slot);
+        let may_fall = is_irregular || status.term <= self.lost_in[slot.0];
         let Some((before, _)) = before.filter(|(before, _)| to < *before && !may_fall) else {
             return Ok(());
         };
@@ -186,6 +188,14 @@ impl Rule for Peers {
 }
 
 impl Peers {
+    /// Records that a node has lost a part of its log.
+    fn lose(&mut self, known: &Known, node: NodeId) {
+        let model = &known.model;
+        let terms = model.slots().filter_map(|slot| model.node(slot).status.map(|it| it.term));
+        let latest = terms.chain(self.views.iter().map(|view| view.term)).max();
+        self.lost_in[model.slot(node).0] = latest.unwrap_or_default();
+    }
+
     fn view(&mut self, leader: Slot, peer: Slot) -> &mut View {
         &mut self.views[leader.0 * self.nodes + peer.0]
     }

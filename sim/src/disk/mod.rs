@@ -252,6 +252,7 @@ impl SimDisk {
                 None => self.directory.change(Change::Remove(name), id),
                 Some(before) => _ = self.files.insert(id, older.file(before).clone()),
             }
+            self.spoiled.restore(id, &older.spoiled, older.directory.find(name));
         }
         self.directory.sync(true);
         self.drop_unnamed();

@@ -21,6 +21,16 @@ pub enum Spoiling {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SpoiledSectors(pub(super) BTreeMap<(FileId, u64), SpoiledSector>);
 
+impl SpoiledSectors {
+    /// Replaces the spoiled sectors of a file with those of an `older` file; of none if it is
+    /// `None`.
+    pub(super) fn restore(&mut self, id: FileId, from: &SpoiledSectors, older: Option<FileId>) {
+        self.0.retain(|(of, _), _| *of != id);
+        let spoiled = from.0.iter().filter(|((of, _), _)| Some(*of) == older);
+        self.0.extend(spoiled.map(|((_, number), sector)| ((id, *number), sector.clone())));
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct SpoiledSector {
     /// The content before the fault.

@@ -457,3 +457,29 @@ fn a_removed_file_has_no_spoiled_sectors() {
     disk.apply(&FileAction::SyncDirectory).unwrap();
     assert!(!disk.has_spoiled());
 }
+
+#[test]
+fn an_older_log_brings_its_spoiled_sectors_back() {
+    let file = FileName::Segment(1);
+    let mut disk = SimDisk::default();
+    for action in [
+        FileAction::Create { file, bytes: 4096 },
+        FileAction::SyncDirectory,
+        FileAction::Write { file, offset: 0, bytes: vec![7; SECTOR_BYTES] },
+        FileAction::Sync { file },
+    ] {
+        disk.apply(&action).unwrap();
+    }
+    assert!(disk.spoil(file, 0, Spoiling::Zeros));
+    let older = disk.durable_copy();
+    for action in [
+        FileAction::Write { file, offset: 0, bytes: vec![7; SECTOR_BYTES] },
+        FileAction::Sync { file },
+    ] {
+        disk.apply(&action).unwrap();
+    }
+    disk.forget_spoiled();
+    assert!(!disk.has_spoiled());
+    disk.restore_log(&older);
+    assert!(disk.has_spoiled());
+}

@@ -98,7 +98,7 @@ fn acknowledges(history: &History<'_>, draft: &mut Draft, message: &Message, ind
     let conflict =
         acknowledged.find(|(at, id)| theirs.memory.get(at).is_some_and(|has| has != *id));
     let Some((at, has)) = conflict else {
-        if !own.disk.contains_key(&index) && own.snapshot.index < index {
+        if !own.disk.contains_key(&index) && own.snapshot_on_disk.index < index {
             let last = own.on_disk(index);
             draft.cause(format!(
                 "{node} acknowledges index {index} to {leader} in term {term}, but it {last}"
@@ -183,7 +183,7 @@ fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
         ));
     }
     let logs = history.logs(node, history.failing);
-    let last = logs.disk.last_key_value().map_or(logs.snapshot, |(_, id)| *id);
+    let last = logs.last_on_disk();
     if now.last != last {
         draft.cause(format!(
             "{node} starts with {}, but its disk held {}",
@@ -207,7 +207,7 @@ fn wrong_durable_index(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     disk_faults(history, draft, node);
     facts::causal_steps(history, draft, history.failing, 2);
     let logs = history.logs(node, history.failing);
-    let last = logs.disk.last_key_value().map_or(logs.snapshot, |(_, id)| *id);
+    let last = logs.last_on_disk();
     let now = history.state_after(history.failing);
     let sentence = now.map_or_else(String::new, |now| {
         format!("; the node reports index {} as durable in a log up to {}", now.durable, now.last)

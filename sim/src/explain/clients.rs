@@ -1,7 +1,7 @@
 //! Explanations of wrong results of client operations: S18 to S21.
 
 use quorate::raft::RoleName;
-use quorate::types::{Freshness, Index, NodeId, ReadLevel};
+use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
@@ -125,13 +125,13 @@ fn serves_stale_read(
     let Some(node) = history.node() else { return };
     let begun = operation_facts(history, draft, op);
     let number = op.0;
-    let last = begun.and_then(|begun| completed_before(history, begun));
+    let last = begun.and_then(|begun| completed_before(history, begun, freshness));
     if let Some(step) = history.step_of(history.failing) {
         facts::step(history, draft, step);
     }
     let role = history.state_after(history.failing).map(|now| (now.role, now.term));
     recent_elections(history, draft, node, begun);
-    if let Some((done, other, id)) = last.filter(|(.., id)| id.index > applied) {
+    if let Some((done, other, id, executed)) = last.filter(|(.., at)| *at > applied) {
         let sentence = format!("a client receives the reply to operation {} at {id}", other.0);
         draft.fact(done, history.at(done), sentence);
         let acting_as = role.map_or_else(String::new, |(role, term)| match role {
@@ -142,7 +142,7 @@ fn serves_stale_read(
             "{node}{acting_as} answers read {number} with its state after index {applied}, but \
              operation {}, completed at index {} before the read began, is missing in that state: \
              the answer is stale although its stated freshness is `{freshness}`",
-            other.0, id.index
+            other.0, executed
         ));
     }
     if applied < index {
@@ -151,6 +151,8 @@ fn serves_stale_read(
              index is {index}: its state machine has not applied that index yet"
         ));
     }
+    // An answer of a lower freshness may be older than the last commits.
+    let begun = begun.filter(|_| freshness == Freshness::Linearizable);
     let won = begun.and_then(|begun| {
         let elections = history.elections();
         let term = role.map(|(_, term)| term)?;
@@ -166,9 +168,7 @@ fn serves_stale_read(
             heard_since(history, node, op)
         ));
     }
-    let high = history.all().filter(|(id, _)| begun.is_none_or(|begun| *id < begun));
-    let high = high.filter_map(|(id, _)| Some((history.state_after(id)?.committed, id)));
-    let high = high.max_by_key(|(committed, id)| (*committed, std::cmp::Reverse(*id)));
+    let high = begun.and_then(|begun| highest_commit_before(history, begun));
     if let Some((committed, id)) = high.filter(|(committed, _)| *committed > applied) {
         let by = history.event(id).node.map_or_else(String::new, |node| node.to_string());
         draft.fact(id, history.at(id), format!("{by} commits index {committed}"));
@@ -208,16 +208,54 @@ fn heard_since(history: &History<'_>, node: NodeId, op: OpId) -> String {
     }
 }
 
-/// The completed command with the highest index before a read began.
+/// The highest index that was committed before an event, with the event of its first commit.
+fn highest_commit_before(history: &History<'_>, begun: EventId) -> Option<(Index, EventId)> {
+    let earlier = history.all().take_while(|(id, _)| *id < begun);
+    let commits = earlier.filter_map(|(id, _)| Some((history.state_after(id)?.committed, id)));
+    commits.max_by_key(|(committed, id)| (*committed, std::cmp::Reverse(*id)))
+}
+
+/// The command that was executed at the highest index, with its entry of the reply and that index,
+/// of those that a read which began in event `begun` must see with this freshness.
 fn completed_before(
     history: &History<'_>,
     begun: EventId,
-) -> Option<(EventId, OpId, quorate::types::EntryId)> {
-    let replied = history.all().filter(|(id, _)| *id < begun).filter_map(|(id, event)| {
-        let EventKind::Replied { op, id: entry, .. } = event.kind else { return None };
-        Some((id, op, entry))
+    freshness: Freshness,
+) -> Option<(EventId, OpId, EntryId, Index)> {
+    let until = match freshness {
+        Freshness::Linearizable => history.at(begun),
+        Freshness::Within(age) => history.at(begun).before(age),
+        Freshness::Unknown => return None,
+    };
+    let replied = history.all().take_while(|(id, event)| *id < begun && event.at <= until);
+    let replied = replied.filter_map(|(id, event)| match event.kind {
+        EventKind::Replied { op, id: entry, .. } => Some((id, op, entry)),
+        _ => None,
     });
-    replied.max_by_key(|(_, _, entry)| entry.index)
+    let mut replied: Vec<(EventId, OpId, EntryId)> = replied.collect();
+    replied.sort_by_key(|(.., entry)| std::cmp::Reverse(entry.index));
+    let mut highest: Option<(EventId, OpId, EntryId, Index)> = None;
+    for (id, op, entry) in replied {
+        // A command is executed at the entry of its reply or before.
+        if highest.is_some_and(|(.., at)| at >= entry.index) {
+            break;
+        }
+        let at = executed_at(history, op, entry);
+        if highest.is_none_or(|(.., highest)| highest < at) {
+            highest = Some((id, op, entry, at));
+        }
+    }
+    highest
+}
+
+/// The index at which the command of an operation was executed first; `reply` is the entry of one
+/// of its attempts.
+fn executed_at(history: &History<'_>, op: OpId, reply: EntryId) -> Index {
+    let places = history.entries_of(op).into_iter().map(|(_, entry)| entry);
+    let places = places.filter(|entry| {
+        entry.index < reply.index && history.committed_at(entry.index) == Some(*entry)
+    });
+    places.map(|entry| entry.index).min().unwrap_or(reply.index)
 }
 
 /// Adds the latest elections, and the first commit of the node's last term as leader.

@@ -42,8 +42,10 @@ pub(super) struct Logs {
     pub(super) memory: BTreeMap<Index, EntryId>,
     /// The entries that survive a crash.
     pub(super) disk: BTreeMap<Index, EntryId>,
-    /// The last entry of the snapshot that replaces the start of the log.
+    /// The last entry of the snapshot that replaces the start of the log in memory.
     pub(super) snapshot: EntryId,
+    /// The last entry of the snapshot that replaces the start of the log on disk.
+    pub(super) snapshot_on_disk: EntryId,
 }
 
 impl<'a> History<'a> {
@@ -209,16 +211,16 @@ impl<'a> History<'a> {
                 EventKind::Durable(done) => {
                     let through = pending.iter().position(|write| write.id == *done);
                     for write in pending.drain(..through.map_or(0, |place| place + 1)) {
-                        apply_write(&mut logs.disk, &mut logs.snapshot, write);
+                        apply_write(&mut logs.disk, &mut logs.snapshot_on_disk, write);
                     }
                 }
-                EventKind::Started { .. } => {
-                    for write in pending.drain(..) {
-                        apply_write(&mut logs.disk, &mut logs.snapshot, write);
+                EventKind::Started { kept, .. } => {
+                    for write in pending.drain(..).filter(|write| kept.contains(&write.id)) {
+                        apply_write(&mut logs.disk, &mut logs.snapshot_on_disk, write);
                     }
                     let last = self.record.state(id).map_or(Index::ZERO, |now| now.last.index);
                     logs.disk.retain(|index, _| *index <= last);
-                    logs.memory = logs.disk.clone();
+                    (logs.memory, logs.snapshot) = (logs.disk.clone(), logs.snapshot_on_disk);
                 }
                 EventKind::Wiped => {
                     logs = Logs::default();
@@ -345,13 +347,18 @@ impl Logs {
         self.memory.last_key_value().map_or(self.snapshot, |(_, id)| *id)
     }
 
+    /// The last entry of the log on disk.
+    pub(super) fn last_on_disk(&self) -> EntryId {
+        self.disk.last_key_value().map_or(self.snapshot_on_disk, |(_, id)| *id)
+    }
+
     /// Describes the disk's entry at an index, for example `has 4@t2 on disk`.
     pub(super) fn on_disk(&self, index: Index) -> String {
         match self.disk.get(&index) {
             Some(id) => format!("has {id} on disk"),
-            None if index <= self.snapshot.index => "has it in a snapshot".to_owned(),
+            None if index <= self.snapshot_on_disk.index => "has it in a snapshot".to_owned(),
             None => {
-                let last = self.disk.last_key_value().map_or(self.snapshot, |(_, id)| *id);
+                let last = self.last_on_disk();
                 match last {
                     EntryId::ZERO => "has an empty log on disk".to_owned(),
                     _ => format!("has a log up to {last} on disk"),

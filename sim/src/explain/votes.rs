@@ -186,8 +186,11 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
     let elections = history.elections();
     let rival = elections.iter().find(|(_, node, won)| *won == term && *node != leader);
     let mut counted = facts::election(history, draft, leader, term);
+    // A candidate votes for itself, and gets no message with that vote.
+    counted.push(leader);
     if let Some((_, rival, _)) = rival {
-        let theirs = facts::election(history, draft, *rival, term);
+        let mut theirs = facts::election(history, draft, *rival, term);
+        theirs.push(*rival);
         for node in theirs.iter().filter(|node| counted.contains(node)) {
             facts::vote(history, draft, *node, term, *rival);
             draft.cause(format!(
@@ -200,7 +203,6 @@ fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term:
              votes of {other}: the two sets share no node, so one of them is not a quorum"
         ));
     }
-    counted.push(leader);
     counts_votes(history, draft, leader, term, &counted);
 }
 

@@ -99,7 +99,7 @@ const EVERY_ROLE: [bool; 4] = [true; 4];
 const NOT_PRE_CANDIDATE: [bool; 4] = [true, false, true, true];
 /// Membership changes, transfers and lost disks rarely affect a pre-candidate or a candidate.
 const FOLLOWER_AND_LEADER: [bool; 4] = [true, false, false, true];
-/// Machine faults, rolled-back disks and upgrades occur in one profile each.
+/// No run of the default profile has machine faults or upgrades, and few have rolled-back disks.
 const NO_ROLE: [bool; 4] = [false; 4];
 
 /// Defines the fault kinds. Each row has the name, the family, the roles in which a sweep must

@@ -90,8 +90,8 @@ fn patterns(settings: &Settings, strategy: Strategy) -> Vec<Pattern> {
 /// A pattern, its weight (a single disk fault weighs 1), and whether the run allows it.
 type WeightedPattern = (Pattern, usize, bool);
 
-/// Returns the patterns for weak points of the protocol. If all are allowed, they occur as often as
-/// all single faults together.
+/// Returns the patterns for weak points of the protocol. If all are allowed, they occur about as
+/// often as all single faults together.
 fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPattern> {
     let has = |fault| settings.faults.has(fault);
     let crash = has(Fault::Crash);

@@ -39,11 +39,11 @@ pub enum Count {
     Elections,
     /// The number of changes of the leading node.
     LeaderChanges,
-    /// The number of committed client commands.
+    /// The number of replies that clients received to their commands.
     Commands,
     /// The number of committed entries of any kind.
     Entries,
-    /// The number of client operations with a checked outcome.
+    /// The number of replies to commands and answers to reads that clients received.
     Operations,
     /// The number of messages given to the network.
     Messages,

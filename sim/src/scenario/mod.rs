@@ -101,9 +101,7 @@ impl Scenario {
         settings.plan_slots = 0;
         settings.has_lasting_faults = false;
         settings.faults = settings.faults.and(faults_of(settings, plan));
-        let command = settings.config.command_bytes_max;
-        let largest = command.max(quorate::types::Membership::BYTES_MAX);
-        settings.storage.command_bytes_max = largest;
+        settings.storage = rows::storage_of(settings);
     }
 
     /// Parses a scenario for a workload.

@@ -5,7 +5,8 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use quorate::raft::{Lease, Survivor, Suspension};
-use quorate::types::SessionBounds;
+use quorate::storage::StorageConfig;
+use quorate::types::{Membership, SessionBounds};
 
 use crate::faults::{ClockDrift, Fault, Faults};
 use crate::settings::Settings;
@@ -361,6 +362,12 @@ fn read_faults(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Syn
     Ok(())
 }
 
+/// The storage settings with the largest command that the configuration allows.
+pub(super) fn storage_of(settings: &Settings) -> StorageConfig {
+    let command_bytes_max = settings.config.command_bytes_max.max(Membership::BYTES_MAX);
+    StorageConfig { command_bytes_max, ..settings.storage.clone() }
+}
+
 impl Row {
     /// Returns the reason why no run can have these settings, and what to do, if there is one.
     pub(super) fn problem(settings: &Settings) -> Option<String> {
@@ -382,6 +389,6 @@ impl Row {
         if let Err(error) = settings.config.check() {
             return Some(error.to_string());
         }
-        settings.storage.check().err().map(str::to_owned)
+        storage_of(settings).check().err().map(str::to_owned)
     }
 }

@@ -1,12 +1,15 @@
 //! Scenarios print and read back the same, and syntax errors name their place.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quorate::raft::{Config, Lease, Survivor, Suspension};
 use quorate::types::NodeId;
 
+use crate::record::{EventKind, RecordUntil};
 use crate::settings::profile::Profile;
 use crate::values::choice::Kind;
+use crate::values::time::SimTime;
 
 use super::*;
 
@@ -308,4 +311,29 @@ fn the_reference_lists_the_whole_language() {
             panic!("docs/SCENARIOS.md: an example has a syntax error: {error}\n{text}");
         }
     }
+}
+
+#[test]
+fn a_largest_command_that_no_flush_holds_is_an_error() {
+    let command = "nodes 3\ncommand bytes max 20000\nmessage bytes 100000\ninflight bytes 100000\n\
+                   unapplied bytes 100000\n";
+    let error = read(command).expect_err("a flush holds 16 KiB");
+    assert!(error.to_string().contains("flush_bytes_max"), "{error}");
+    let fitting = format!("{command}flush bytes 30000\n");
+    let scenario = read(&fitting).expect("the flush holds the command");
+    assert_eq!(scenario.case.settings.storage.check(), Ok(()));
+}
+
+#[test]
+fn the_end_of_every_lasting_fault_is_reported() {
+    let text = "nodes 3\nat 1s clog n1 for 100ms\nat 1s stall disk n1 for 100ms\n\
+                at 1s poll reads n1 every 25ms for 100ms\n";
+    let scenario = read(text).expect("it is a scenario");
+    let until = RecordUntil::Time(SimTime::default().after(Duration::from_secs(2)));
+    let recording = scenario.case.record(&RunOptions::default(), until);
+    let ended = recording.record.events.iter().filter_map(|event| match event.kind {
+        EventKind::PlanOpEnded(op) => Some(op),
+        _ => None,
+    });
+    assert_eq!(ended.collect::<BTreeSet<_>>(), BTreeSet::from([0, 1, 2]));
 }

@@ -226,6 +226,11 @@ impl Settings {
         if self.bootstraps { Membership::default() } else { self.membership() }
     }
 
+    /// Returns true if the node is one of those that bootstrap the cluster.
+    pub(crate) fn is_bootstrap_peer(&self, id: NodeId) -> bool {
+        self.bootstraps && self.membership().is_voter(id)
+    }
+
     /// Returns the incarnation of the disk of node `id` after the node has lost `lost` disks.
     #[must_use]
     pub fn incarnation(id: NodeId, lost: u16) -> Incarnation {

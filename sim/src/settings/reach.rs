@@ -67,8 +67,7 @@ impl Profile {
         }
     }
 
-    /// Whether the profile may have runs with this kind of fault. A search strategy adds faults of
-    /// the network and of nodes to every profile with faults.
+    /// Whether the profile may have runs with this kind of fault.
     fn has(&self, fault: Fault) -> bool {
         let is_listed = self.faults.has(fault) || self.always.has(fault);
         match fault {
@@ -76,9 +75,7 @@ impl Profile {
             Fault::Wipe => self.wipe_permille > 0,
             Fault::Rollback => self.rollback_permille > 0,
             Fault::SpoiledBody => is_listed && self.spoil_permille > 0,
-            Fault::MachineFault | Fault::Upgrade => is_listed,
-            _ if Faults::OF_DISKS.has(fault) => is_listed,
-            _ => is_listed || self.faults != Faults::NONE,
+            _ => is_listed,
         }
     }
 }
@@ -106,6 +103,8 @@ mod tests {
         for mark in ["fault/crash/leader", "restart/quick", "log/truncated", "size/4"] {
             assert!(crash.may_reach(mark), "{mark}");
         }
+        let disk = Profile::by_name("disk").expect("the profile exists");
+        assert!(!disk.may_reach("fault/partition/leader") && disk.may_reach("disk/node-stopped"));
         let five = Profile::by_name("five").expect("the profile exists");
         assert!(five.may_reach("size/5") && !five.may_reach("size/3"));
     }

@@ -45,12 +45,16 @@ const SETTING_GROUPS: [&[&str]; 2] = [
     &["loss", "duplicates", "delays", "lag", "torn steps", "faults"],
 ];
 
+/// The beginning of a request with an expected answer, whose time is at its end.
+const EXPECTED: &str = "expect ";
+
 /// The words that describe the word after them, and are removed together with it.
 const PAIRED_WORDS: [&str; 4] = ["from", "to", "for", "delay"];
 
-/// Whether a line belongs to the plan.
+/// Whether a line belongs to the plan: also a request with an expected answer. The scenario that is
+/// shrunk has no other expectations.
 pub(super) fn is_planned(line: &str) -> bool {
-    ["at ", "from ", "to ", "when ", "whenever "].iter().any(|word| line.starts_with(word))
+    ["at ", "from ", "to ", "when ", "whenever ", EXPECTED].iter().any(|it| line.starts_with(it))
 }
 
 /// Whether a line sets this setting, and not one with a longer name.
@@ -88,6 +92,10 @@ fn move_reseed(line: &str, time: impl Fn(Duration) -> Duration) -> Option<String
 pub(super) fn start_time(line: &str) -> Duration {
     if let Some((at, _)) = parse_reseed(line) {
         return at;
+    }
+    let expected = line.rsplit_once(" at ").filter(|_| line.starts_with(EXPECTED));
+    if let Some((_, at)) = expected {
+        return parse_duration(at).unwrap_or_default();
     }
     let mut words = Words::of(line, 1);
     let timed = words.accept("at") || words.accept("from");
@@ -156,7 +164,8 @@ fn move_times(line: &str, time: impl Fn(Duration) -> Duration) -> String {
     }
     let mut words = words(line);
     // After the trigger, `to` is followed by a node or an address.
-    let instants = words.iter().position(|word| word.starts_with("when")).unwrap_or(2);
+    let untriggered = if line.starts_with(EXPECTED) { words.len() } else { 2 };
+    let instants = words.iter().position(|word| word.starts_with("when")).unwrap_or(untriggered);
     let is_fault_phase = sets(line, "fault phase");
     for at in 1..words.len() {
         let is_time =
@@ -357,6 +366,36 @@ mod tests {
             }
         }
         assert!(read > 500, "only {read} of all forms are valid");
+    }
+
+    #[test]
+    fn a_request_with_an_expected_answer_moves_with_the_plan() {
+        let lines = strings(&[
+            "fault phase 9s",
+            "at 2s crash n1",
+            "expect get key=value via n3 at 4s",
+            "expect no answer to put key=value via n2 at 5s",
+        ]);
+        let (from, to) = (Duration::from_millis(600), Duration::from_millis(300));
+        assert_eq!(
+            rescaled(&lines, from, to)[2..],
+            [
+                "expect get key=value via n3 at 2s",
+                "expect no answer to put key=value via n2 at 2.5s"
+            ]
+        );
+        assert_eq!(
+            with_idle_time_max(&lines, Duration::from_millis(500))[1..],
+            [
+                "at 500ms crash n1",
+                "expect get key=value via n3 at 1s",
+                "expect no answer to put key=value via n2 at 1.5s"
+            ]
+        );
+        assert_eq!(
+            without_node(&lines, 2),
+            ["fault phase 9s", "at 2s crash n1", "expect get key=value via n2 at 4s"]
+        );
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub struct Size {
     pub nodes: u8,
     /// The number of operations in its plan.
     pub planned: usize,
-    /// The number of client operations with a checked outcome.
+    /// The number of replies to commands and answers to reads that clients received.
     pub operations: u64,
     /// The number of its simulator events.
     pub events: u64,

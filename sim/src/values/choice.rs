@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::values::digest::mix;
 use crate::values::duration_range::DurationRange;
 
-/// The subject of a choice. The number of a kind is part of every key, so new kinds go last.
+/// The subject of a choice. The number of a kind is part of every key, so new kinds go last, and
+/// the numbers of removed kinds stay unused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -23,10 +24,8 @@ pub enum Kind {
     Clock,
     /// The seed of a node at one of its starts.
     Boot,
-    /// The number of log bytes that a restarted node loads into memory.
-    RecoveredTail,
     /// Whether the network loses a message.
-    Loss,
+    Loss = 5,
     /// Whether a message is delivered twice.
     Duplicate,
     /// The extra delay of a duplicate message.
@@ -43,12 +42,10 @@ pub enum Kind {
     FlushReport,
     /// The delay of a late notification.
     FlushReportDelay,
-    /// The time to apply a batch, or to read one from the disk.
+    /// The time to apply a batch.
     BatchTime,
-    /// The number of requested entries that the disk returns in one read.
-    ShortRead,
     /// The order in which the actions of a step are executed.
-    Order,
+    Order = 16,
     /// Whether the actions of a step are executed late.
     Lag,
     /// The delay before the next late action.
@@ -98,6 +95,10 @@ pub enum Kind {
     Ingredient,
     /// The build that a node runs from one of its starts on, in a cluster of several builds.
     Build,
+    /// The time of a disk call that is no flush.
+    CallTime,
+    /// Whether a client resends the unanswered requests of its session before its next operation.
+    Resend,
 }
 
 /// The name of one choice.
@@ -105,9 +106,10 @@ pub enum Kind {
 pub struct Key {
     /// The subject of the choice.
     pub kind: Kind,
-    /// The node that the choice is for, by its number; 0 if there is none.
+    /// The node that the choice is for, by its number; 0 if there is none. For a client's turn, its
+    /// number divided by 65,536.
     pub node: u8,
-    /// The number of the node's start, or 0.
+    /// The number of the node's start, or 0. For a client's turn, its number modulo 65,536.
     pub start_number: u16,
     /// The other node, the operation of the plan or the client; 0 if there is none.
     pub peer: u16,
@@ -151,7 +153,10 @@ impl Choices {
     /// # Panics
     /// If `bound` is 0.
     #[must_use]
+    #[cfg_attr(test, track_caller)]
     pub fn choose(&self, key: Key, bound: u64) -> u64 {
+        #[cfg(test)]
+        purposes::note(key, std::panic::Location::caller());
         assert!(bound > 0, "choice {key} has no options: its bound is 0");
         if !self.overrides.is_empty()
             && let Some(value) = self.overrides.get(&key)
@@ -164,6 +169,7 @@ impl Choices {
 
     /// Returns true `permille` times out of a thousand.
     #[must_use]
+    #[cfg_attr(test, track_caller)]
     pub fn chance(&self, key: Key, permille: u64) -> bool {
         permille > 0 && self.choose(key, 1000) >= 1000u64.saturating_sub(permille)
     }
@@ -176,6 +182,7 @@ impl Choices {
 
     /// Returns a duration within `span`; the shortest is the benign one.
     #[must_use]
+    #[cfg_attr(test, track_caller)]
     pub fn within(&self, key: Key, span: DurationRange) -> Duration {
         span.min + Duration::from_nanos(self.choose(key, span.width() + 1))
     }
@@ -209,6 +216,7 @@ impl Choices {
 
 impl Draw<'_> {
     /// Draws the next choice, a number below `bound`.
+    #[cfg_attr(test, track_caller)]
     pub fn below(&mut self, bound: u64) -> u64 {
         let value = self.choices.choose(self.key, bound);
         self.key.counter += 1;
@@ -216,11 +224,13 @@ impl Draw<'_> {
     }
 
     /// Draws the next choice, a number in `least..=most`; the least is the benign one.
+    #[cfg_attr(test, track_caller)]
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
     /// Draws the next choice, which is true `permille` times in a thousand.
+    #[cfg_attr(test, track_caller)]
     pub fn chance(&mut self, permille: u64) -> bool {
         let happens = self.choices.chance(self.key, permille);
         self.key.counter += 1;
@@ -228,11 +238,13 @@ impl Draw<'_> {
     }
 
     /// Draws the next choice, one of `options`; the first is the benign one.
+    #[cfg_attr(test, track_caller)]
     pub fn pick<'o, T>(&mut self, options: &'o [T]) -> &'o T {
         &options[self.below(options.len() as u64) as usize]
     }
 
     /// Draws the next choice, a duration within `span`; the shortest is the benign one.
+    #[cfg_attr(test, track_caller)]
     pub fn within(&mut self, span: DurationRange) -> Duration {
         span.min + Duration::from_nanos(self.below(span.width() + 1))
     }
@@ -245,7 +257,6 @@ impl Kind {
         Kind::Plan,
         Kind::Clock,
         Kind::Boot,
-        Kind::RecoveredTail,
         Kind::Loss,
         Kind::Duplicate,
         Kind::CopyLateness,
@@ -256,7 +267,6 @@ impl Kind {
         Kind::FlushReport,
         Kind::FlushReportDelay,
         Kind::BatchTime,
-        Kind::ShortRead,
         Kind::Order,
         Kind::Lag,
         Kind::LagDelay,
@@ -281,6 +291,8 @@ impl Kind {
         Kind::Reseed,
         Kind::Ingredient,
         Kind::Build,
+        Kind::CallTime,
+        Kind::Resend,
     ];
 
     /// Returns a key of this kind without node, peer and counter.
@@ -298,6 +310,13 @@ impl fmt::Display for Key {
 }
 
 impl Key {
+    /// Returns the key of the first choice of this kind in a client's turn. A turn has as many
+    /// choices as it needs, because its number is not part of the counter.
+    pub(crate) fn of_turn(kind: Kind, client: u16, turn: u32) -> Key {
+        let (node, start_number) = ((turn >> 16) as u8, turn as u16);
+        Key { node, start_number, peer: client, ..kind.key() }
+    }
+
     /// Parses a key in its printed form, `kind/node.start/peer/counter`: `Latency/1.1/2/3`. Returns
     /// `None` for any other text.
     #[must_use]
@@ -325,6 +344,41 @@ const fn avalanche(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
+}
+
+/// Finds two draws that share a key, in tests.
+#[cfg(test)]
+pub(crate) mod purposes {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+    use std::panic::Location;
+
+    use super::Key;
+
+    thread_local! {
+        /// The line that draws each key, while draws are recorded in this thread.
+        static DRAWN: RefCell<Option<BTreeMap<Key, &'static Location<'static>>>> =
+            const { RefCell::new(None) };
+    }
+
+    /// Records the draws that this thread makes in `run`.
+    pub(crate) fn record(run: impl FnOnce()) {
+        DRAWN.set(Some(BTreeMap::new()));
+        run();
+        DRAWN.set(None);
+    }
+
+    /// Records that a line draws a key.
+    ///
+    /// # Panics
+    /// If another line has drawn the key.
+    pub(super) fn note(key: Key, by: &'static Location<'static>) {
+        DRAWN.with_borrow_mut(|drawn| {
+            let Some(drawn) = drawn else { return };
+            let first = *drawn.entry(key).or_insert(by);
+            assert_eq!(first, by, "both lines draw {key}");
+        });
+    }
 }
 
 #[cfg(test)]
@@ -365,8 +419,8 @@ mod tests {
 
     #[test]
     fn a_printed_key_parses_to_the_same_key() {
+        assert!(Kind::ALL.is_sorted_by_key(|kind| *kind as u8), "in the order of declaration");
         for (at, kind) in Kind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, at, "{kind:?} has its own number as its position");
             let key = Key { kind, ..key(at as u32) };
             assert_eq!(Key::read(&key.to_string()), Some(key));
         }

@@ -25,9 +25,9 @@ use crate::world::run::Setup;
 /// The longest time without progress of the core, in election timeouts: at least the first number,
 /// and the second one for each node, because a waiting client may have tried every node.
 const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
-/// The longest duration of the stabilization phase: the longer of the first, and the second in
-/// election timeouts.
-const STABILIZATION_MAX: (Duration, u32) = (Duration::from_secs(300), 52);
+/// The longest duration of the stabilization phase, besides the time for its snapshots and its log:
+/// the longer of the first, and the second in the longest times without progress.
+const STABILIZATION_MAX: (Duration, u32) = (Duration::from_secs(300), 2);
 
 /// The goals of the core in the stabilization phase, compared with the present state of the nodes.
 #[derive(Clone, Copy, Debug)]
@@ -205,13 +205,31 @@ impl Goals<'_> {
 
     /// Returns true if the core has made no progress for too long, or takes too long altogether.
     pub(crate) fn are_overdue(&self) -> bool {
+        self.now.since(self.stabilization.progress_at) > self.standstill_max()
+            || self.now.since(self.stabilization.since) > self.stabilization_max()
+    }
+
+    /// Returns the longest time without progress of the core.
+    fn standstill_max(&self) -> Duration {
         let longest = self.setup.settings.config.election_timeout_max;
         let (least, each) = STANDSTILL_TIMEOUTS;
-        let standstill = longest * least.max(each * self.cluster.len() as u32);
-        let stabilization_max = STABILIZATION_MAX.0.max(longest * STABILIZATION_MAX.1);
-        let snapshots = self.snapshots_time_max();
-        self.now.since(self.stabilization.progress_at) > standstill + snapshots
-            || self.now.since(self.stabilization.since) > stabilization_max + snapshots
+        longest * least.max(each * self.cluster.len() as u32) + self.snapshots_time_max()
+    }
+
+    /// Returns the longest duration of the stabilization phase.
+    fn stabilization_max(&self) -> Duration {
+        let (least, standstills) = STABILIZATION_MAX;
+        least.max(self.standstill_max() * standstills) + self.log_time_max()
+    }
+
+    /// Returns the longest time that a node takes to get and apply the whole log, if it gets one
+    /// entry after the other.
+    fn log_time_max(&self) -> Duration {
+        let settings = &self.setup.settings;
+        let entry = settings.latency.max * 2 + settings.flush.max + settings.batch_time.max * 2;
+        let last = |running: &Running| running.status.last.index.0;
+        let entries = self.core_nodes().filter_map(Node::running).map(last).max().unwrap_or(0);
+        entry * u32::try_from(entries).unwrap_or(u32::MAX)
     }
 
     /// Returns the longest time that the largest snapshot of the core takes to reach every other
@@ -346,4 +364,45 @@ fn blocked_state(running: &Running) -> String {
          {waiting} unanswered",
         status.term, ladder.0, ladder.1, ladder.2
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observer::Observer;
+    use crate::plan::Plan;
+    use crate::settings::Settings;
+    use crate::settings::profile::Profile;
+    use crate::settings::strategy::Strategy;
+    use crate::values::choice::Choices;
+    use crate::workload::AnyWorkload;
+    use crate::workload::kv::Kv;
+    use crate::world::World;
+
+    #[test]
+    fn a_core_may_stand_still_and_still_have_time_for_its_log() {
+        let choices = Choices::benign();
+        let profile = Profile::by_name("wide-area").expect("the profile exists");
+        let mut settings = Settings::draw(profile, Strategy::default(), &choices, 1, 64);
+        settings.voters = Settings::NODES_MAX;
+        settings.config.election_timeout_max = Duration::from_secs(20);
+        let observer = Observer::new(&settings, None, None, None);
+        let workload = AnyWorkload::new(Kv::new(8, 8));
+        let mut world = World::new(settings, workload, Plan::default(), choices, observer);
+        for _ in 0..100_000 {
+            world.advance();
+        }
+        let core = world.cluster.places().collect();
+        let stabilization = Stabilization { core, ..Stabilization::default() };
+        let goals = Goals {
+            setup: &world.run.setup,
+            cluster: &world.cluster,
+            load: &world.load,
+            taint: &world.faults.taint,
+            stabilization: &stabilization,
+            now: world.run.scheduler.now(),
+        };
+        assert!(goals.log_time_max() > Duration::ZERO);
+        assert!(goals.stabilization_max() >= goals.standstill_max() + goals.log_time_max());
+    }
 }

@@ -153,13 +153,13 @@ impl World {
         let config = &self.run.setup.settings.config;
         // Damage can reach a log through other nodes, even if their disks are intact; and two
         // survivors that went on alone have contradicting logs.
-        let may_have_diverged = config.survivor.is_some()
-            || self.cluster.nodes().any(|node| node.disk.damage_faults > 0);
+        let may_have_diverged =
+            config.survivor.is_some() || self.cluster.nodes().any(|node| node.disk.was_damaged);
         let justified =
             self.cluster[place].justifies_stop(failure, may_have_diverged, &mut self.run.observer);
         self.run.observer.stopped(self.run.scheduler.now(), place.id(), failure, justified);
         let down = config.election_timeout_max * 2;
-        self.crash(place, Exit::crash(KeptWrites::All, down));
+        self.end_process(place, Exit::crash(KeptWrites::All, down));
     }
 
     fn send(&mut self, place: Place, packet: Packet) {

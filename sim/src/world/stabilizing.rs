@@ -35,6 +35,8 @@ impl World {
         if self.faults.safety_lost || !self.cluster.may_become_certain() {
             return self.end();
         }
+        // The core must not be struck by what happens to the other nodes from here on.
+        self.faults.plan.disarm();
         let core = match self.faults.taint.fault_count() {
             0 => draw_core(&self.run.setup, &self.cluster),
             // After machine faults all nodes are needed to find the wrong ones.

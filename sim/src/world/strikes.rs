@@ -45,6 +45,9 @@ impl World {
                     let (load, mut run) = self.load_and_surroundings();
                     load.read_at(place, &mut run);
                     self.run.scheduler.after(period, Event::Plan(event, number));
+                } else {
+                    let now = self.run.scheduler.now();
+                    self.run.observer.plan_op_ends(now, self.faults.plan.began(number));
                 }
             }
         }
@@ -151,7 +154,7 @@ impl World {
         run.observer.plan_op_ends(run.scheduler.now(), faults.plan.began(effect));
         match *faults.plan.effect(effect) {
             Effect::Blocked(links) => network.unblock(links),
-            Effect::Flapping { .. } | Effect::PollingReads { .. } => {}
+            Effect::Flapping { .. } | Effect::PollingReads { .. } | Effect::Passing => {}
             Effect::OnNode(place, fault) => cluster[place].end_fault(fault, &mut run.scheduler),
             Effect::RollbackPending(place, down) => self.roll_back(place, down),
         }
@@ -207,8 +210,7 @@ impl World {
         }
         run.observer.fault(Fault::Wipe, cluster[place].role());
         self.take_down(place, down);
-        let settings = &self.run.setup.settings;
-        let is_bootstrap_peer = settings.bootstraps && settings.membership().is_voter(place.id());
+        let is_bootstrap_peer = self.run.setup.settings.is_bootstrap_peer(place.id());
         let node = &mut self.cluster[place];
         node.lose_disk(is_bootstrap_peer);
         let incarnation = node.disk.incarnation(place.id());

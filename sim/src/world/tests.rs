@@ -4,17 +4,21 @@
 use std::time::Duration;
 
 use quorate::raft::Status;
-use quorate::types::{EntryId, NodeId, Term};
+use quorate::types::{AppendOutcome, Body, EntryId, Index, Message, NodeId, Packet, Term};
 
 use super::*;
-use crate::faults::{Clog, Crash, KeptWrites, NodeSelector, Partition, UNTIL_STABILIZATION};
+use crate::faults::{
+    Clog, Crash, ExpectedAnswer, KeptWrites, Misroute, NodeSelector, Partition, ScriptedOperation,
+    ScriptedRequest, Simulated, UNTIL_STABILIZATION, Verb,
+};
 use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
-use crate::values::choice::Overrides;
+use crate::values::choice::{Overrides, purposes};
 use crate::values::time::SimTime;
 use crate::workload::kv::Kv;
 use crate::world::cluster::node::Node;
+use crate::world::network::links::Links;
 use crate::world::place::Place;
 
 const SEED: u64 = 11;
@@ -171,6 +175,95 @@ fn an_isolated_node_exchanges_no_messages() {
     let end = world.run.scheduler.now().after(Duration::from_secs(2));
     advance_until(&mut world, |world| world.run.scheduler.now() > end);
     assert!(world.network.is_open(leader, Place((leader.0 + 1) % 3)));
+}
+
+#[test]
+fn draws_of_different_purposes_do_not_share_a_key() {
+    let run = |seed: u64, profile: &Profile| {
+        let choices = Choices::new(seed, Overrides::new());
+        let settings = Settings::draw(profile, Strategy::default(), &choices, 1, 64);
+        let plan = Plan::draw(&settings, Strategy::default(), &choices);
+        let observer = Observer::new(&settings, None, None, None);
+        let mut world = World::new(settings, workload(), plan, choices, observer);
+        world.run(u64::MAX);
+        assert!(world.ended, "seed {seed}");
+    };
+    for (seed, name) in (0..).zip(["default", "hostile-clients", "reads", "damage", "default"]) {
+        let profile = Profile::by_name(name).expect("the profile exists");
+        purposes::record(|| run(seed, profile));
+    }
+}
+
+#[test]
+fn a_scripted_write_that_is_lost_has_an_unknown_outcome() {
+    let put = ScriptedOperation::Put("key".to_owned(), "value".to_owned());
+    let expected = ExpectedAnswer::Unspecified;
+    let request = ScriptedRequest { operation: put, via: None, expected };
+    let at = SimTime::default().after(Duration::from_secs(3));
+    let mut settings = no_fault_settings();
+    (settings.clients, settings.request_timeout) = (0, Duration::from_secs(1));
+    let ops = vec![Op { when: When::At(at), verb: Verb::ScriptedRequest(request) }];
+    let mut world = world_of(settings, ops);
+    advance_until(&mut world, |world| world.load.clients.waiting() > 0);
+    let all = Links::between(world.cluster.places(), |_, _| true);
+    world.network.block(all);
+    advance_until(&mut world, |world| world.load.clients.waiting() == 0);
+    world.run(u64::MAX);
+    assert!(world.ended);
+    assert_eq!(world.run.observer.violation(), None);
+}
+
+#[test]
+fn an_impossible_acknowledgement_stays_impossible_for_a_paused_leader() {
+    let mut world = world_of(no_fault_settings(), Vec::new());
+    advance_until(&mut world, |world| world.cluster.leader().is_some());
+    let leader = world.cluster.leader().expect("a leader is elected");
+    let misroute = Misroute { node: NodeSelector::It, count: 200 };
+    let World { run, cluster, network, faults, .. } = &mut world;
+    let strike = Simulated::Misroute(misroute.count);
+    faults.strike_simulated(&misroute.into(), leader, &strike, cluster, network, run);
+    let last = cluster[leader].running().expect("the node runs").status.last.index;
+    let sent = (0..1_000).filter_map(|slot| network.in_flight.get(slot));
+    let matched = sent.filter_map(|envelope| match envelope.decode() {
+        Packet::Message(Message { from, body: Body::AppendEntriesReply(outcome), .. }) => {
+            let is_member = from.0 <= 3;
+            let AppendOutcome::Accepted { matched } = outcome else { return None };
+            (is_member && matched > last).then_some(matched)
+        }
+        _ => None,
+    });
+    let matched: Vec<Index> = matched.collect();
+    assert!(!matched.is_empty());
+    assert!(matched.iter().all(|matched| matched.0 > Index::MAX.0 / 2), "{matched:?}");
+}
+
+#[test]
+fn only_bootstrap_peers_wait_for_the_bootstrap() {
+    let mut settings = no_fault_settings();
+    (settings.bootstraps, settings.learners, settings.spares) = (true, 1, 1);
+    let world = world_of(settings, Vec::new());
+    let bootstrapped: Vec<bool> = world.cluster.nodes().map(|node| node.bootstrapped).collect();
+    assert_eq!(bootstrapped, [false, false, false, true, true]);
+}
+
+#[test]
+fn no_trigger_fires_when_the_stabilization_phase_begins() {
+    let crash = Crash {
+        node: NodeSelector::Node(NodeId(1)),
+        keep: KeptWrites::None,
+        down: Duration::from_secs(1),
+    };
+    let ops = vec![Op { when: when(Trigger::GoesDown), verb: crash.into() }];
+    let mut world = world_of(no_fault_settings(), ops);
+    advance_until(&mut world, |world| world.cluster.leader().is_some());
+    // The other nodes restart with the newest build.
+    world.cluster[Place(0)].builds.install(1);
+    let end = world.run.setup.fault_phase_end();
+    advance_until(&mut world, |world| world.run.scheduler.next() >= end);
+    world.begin_stabilization();
+    assert!(!world.in_fault_phase());
+    let starts: Vec<u16> = world.cluster.nodes().map(|node| node.start().number).collect();
+    assert_eq!(starts, [1, 2, 2]);
 }
 
 #[test]

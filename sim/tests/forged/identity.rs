@@ -71,7 +71,7 @@ crate::forgeries! {
 
     S22 a_second_cluster_is_bootstrapped on not_bootstrapped
     "n2 bootstraps a second cluster with membership {n1 n2 n3}, but the cluster was bootstrapped \
-     with {n1 n2 n3}"
+     with {n1 n2 n3} and other disks of n2"
     |stage| {
         stage.bootstraps(1, &three_with(2));
         stage.flushes(1);

@@ -136,6 +136,16 @@ crate::forgeries! {
         stage.commits(1, 3);
     }
 
+    S42 a_later_leader_forgets_what_a_rolled_back_peer_acknowledged on forgotten_vote
+    "n1 leads term t3 and counts n3's log as matched up to index 0, but counted index 1 before"
+    |stage| {
+        stage.wins(1, 3, &[2, 4]);
+        stage.enters(3, 3);
+        stage.acknowledges(3, 1, 3, 1);
+        stage.counts_as_matched(1, 3, 1);
+        stage.counts_as_matched(1, 3, 0);
+    }
+
     S38 a_node_becomes_certain_by_itself on rolled_back
     "n3 becomes certain in term t1 with a durable log up to index 1, but no leader has confirmed \
      the end of its log since its start"

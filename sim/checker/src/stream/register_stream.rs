@@ -172,7 +172,7 @@ impl RegisterStream {
         if self.has_given_up {
             return Ok(());
         }
-        // The value was overwritten and forgotten while its writer was pending.
+        // A value is kept while its writer is pending, so it is always found.
         let Some(place) = self.find(value) else { return Ok(()) };
         let Some((id, mut call)) = self.live[place].writer.filter(|(id, _)| *id == event.id) else {
             return Ok(());
@@ -341,7 +341,8 @@ impl RegisterStream {
     ///
     /// Every later read was invoked at `since` or later. It would conflict with another span that
     /// has a response before `since` and an invocation after the first response of the value's span
-    /// (Gibbons & Korach 1997).
+    /// (Gibbons & Korach 1997). An overwritten value is kept while its writer is pending, but its
+    /// overwriter may be forgotten, so the value is closed.
     pub(crate) fn sweep(&mut self, now: Time, register: usize, retired: &mut RetiredValues) {
         let since = self.readers.first().map_or(now + 1, |(_, invoked)| *invoked);
         let overwriters = self.overwriters(since);
@@ -350,7 +351,8 @@ impl RegisterStream {
         for live in &self.live {
             let overwriter = live.zone.and_then(|zone| overwriters[zone]);
             if live.is_open || overwriter.is_none() && live.closed >= since {
-                kept.push(*live);
+                let last = if overwriter.is_some() { since - 1 } else { NEVER };
+                kept.push(LiveValue { closed: live.closed.min(last), ..*live });
                 if let Some(zone) = live.zone {
                     is_used[zone] = true;
                 }

@@ -9,7 +9,7 @@ use crate::brute_force;
 use crate::budget::Budget;
 use crate::check::check;
 use crate::generate::{Random, Shape, history, random};
-use crate::history::{EventIndex, History, Operation, Outcome, Subhistory};
+use crate::history::{Client, EventIndex, History, Operation, Outcome, Subhistory};
 use crate::model::{Effect, Model};
 use crate::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
 
@@ -75,6 +75,25 @@ fn register(random: &mut Random, with: Workload) -> Made {
         }
         other => other,
     })
+}
+
+/// Returns the history with the responses of some writes later, so that their values are read and
+/// overwritten while the writes are pending. Every operation gets a client of its own.
+fn with_slow_writes(random: &mut Random, made: &Made) -> Made {
+    let slowed = |(id, operation): (u32, &Operation<RegisterOp, RegisterRet>)| {
+        let is_slow = operation.op != RegisterOp::Read && random.random_bool(0.5);
+        let delay = if is_slow { random.random_range(0..20) * 2 + 1 } else { 0 };
+        let outcome = match operation.outcome {
+            Outcome::Returned { at, ret } => {
+                Outcome::Returned { at: EventIndex(at.0 * 2 + delay), ret }
+            }
+            other => other,
+        };
+        let invoked = EventIndex(operation.invoked.0 * 2);
+        Operation { client: Client(id), op: operation.op, invoked, outcome }
+    };
+    let operations = (0..).zip(made.operations()).map(slowed).collect();
+    History::new(operations).expect("a later response keeps a history well-formed")
 }
 
 /// Returns the events in order, each with whether it ends its operation or invokes it.
@@ -194,7 +213,10 @@ fn tally(seed: u64, with: Workload) -> Tally {
     let mut tally = Tally::default();
     let (mut random, model) = (random(seed), Arc::new(Register::default()));
     for _ in 0..cases() {
-        let made = register(&mut random, with);
+        let mut made = register(&mut random, with);
+        if random.random_bool(0.5) {
+            made = with_slow_writes(&mut random, &made);
+        }
         run(&mut tally, &mut random, &model, &made, with.values.is_none());
     }
     println!("{tally:?}");
@@ -288,6 +310,26 @@ fn the_alarm_comes_at_the_first_violating_event() {
     assert_eq!(tally.undecided, 0);
     assert!(tally.silent > 100 && tally.alarms > 100, "{tally:?}");
     assert!(tally.proofs > tally.alarms * 9 / 10, "{tally:?}");
+}
+
+#[test]
+fn a_value_overwritten_while_its_writer_is_pending_cannot_be_read_again() {
+    let mut stream = Arc::new(Register::default()).stream().expect("registers have one");
+    stream.is_eager = true;
+    let [k, l, m] = [1, 2, 3].map(ValueId);
+    stream.invoke(RegisterOp::Write(k));
+    let overwrites = stream.invoke(RegisterOp::Write(l));
+    let first = stream.invoke(RegisterOp::Read);
+    assert_eq!(stream.returned(overwrites, &RegisterRet::Written), None);
+    let last = stream.invoke(RegisterOp::Write(m));
+    assert_eq!(stream.returned(first, &RegisterRet::Value(k)), None);
+    let second = stream.invoke(RegisterOp::Read);
+    assert_eq!(stream.returned(second, &RegisterRet::Value(l)), None);
+    assert_eq!(stream.returned(last, &RegisterRet::Written), None);
+    let third = stream.invoke(RegisterOp::Read);
+    assert!(stream.is_decided());
+    let alarm = stream.returned(third, &RegisterRet::Value(k));
+    assert_eq!(alarm.map(|alarm| alarm.operation), Some(third));
 }
 
 #[test]

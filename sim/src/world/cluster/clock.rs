@@ -14,10 +14,13 @@ const MILLION: u64 = 1_000_000;
 pub(crate) struct Clock {
     true_origin: SimTime,
     own_origin: Instant,
-    /// The own nanoseconds per million true ones.
+    /// The own nanoseconds per million true ones, unless the clock is stopped.
     rate: u64,
     /// The rate without a fault.
     base_rate: u64,
+    /// The number of drifts that have not ended. The rate is that of the last one that began.
+    drifts: u16,
+    is_stopped: bool,
 }
 
 impl Clock {
@@ -26,13 +29,15 @@ impl Clock {
     pub(crate) fn new(offset: Duration, ppm: i32) -> Clock {
         let own_origin = Instant::ZERO.after(offset);
         let rate = rate(ppm);
-        Clock { true_origin: SimTime::default(), own_origin, rate, base_rate: rate }
+        let (true_origin, base_rate) = (SimTime::default(), rate);
+        Clock { true_origin, own_origin, rate, base_rate, drifts: 0, is_stopped: false }
     }
 
     /// Returns the reading of the clock at the true time `now`.
     pub(crate) fn read(&self, now: SimTime) -> Instant {
         let elapsed = now.0 - self.true_origin.0;
-        Instant(self.own_origin.0 + scaled(elapsed, self.rate, MILLION))
+        let rate = if self.is_stopped { 0 } else { self.rate };
+        Instant(self.own_origin.0 + scaled(elapsed, rate, MILLION))
     }
 
     /// Returns the first true time, not before `now`, at which the clock reads `instant` or later.
@@ -41,7 +46,7 @@ impl Clock {
             return SimTime(u64::MAX);
         }
         let ahead = instant.0.saturating_sub(self.own_origin.0);
-        if self.rate == 0 && ahead > 0 {
+        if self.is_stopped && ahead > 0 {
             return SimTime(u64::MAX);
         }
         // Both conversions round down, so the result may be early by the true time of one own
@@ -54,23 +59,39 @@ impl Clock {
     pub(crate) fn drift(&mut self, now: SimTime, ppm: i32) {
         self.rebase(now);
         self.rate = rate(ppm);
+        self.drifts += 1;
+    }
+
+    /// Ends one drift. The last one restores the rate without faults, from `now` on.
+    pub(crate) fn end_drift(&mut self, now: SimTime) {
+        self.drifts = self.drifts.saturating_sub(1);
+        if self.drifts == 0 {
+            self.rebase(now);
+            self.rate = self.base_rate;
+        }
     }
 
     /// Stops the clock at its reading at `now`.
     pub(crate) fn stop(&mut self, now: SimTime) {
         self.rebase(now);
-        self.rate = 0;
+        self.is_stopped = true;
+    }
+
+    /// Lets a stopped clock run again, from `now` on.
+    pub(crate) fn resume(&mut self, now: SimTime) {
+        self.rebase(now);
+        self.is_stopped = false;
     }
 
     /// Returns true if the clock is stopped.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.rate == 0
+        self.is_stopped
     }
 
-    /// Restores the rate without faults, from `now` on.
+    /// Ends all drifts, from `now` on, and lets a stopped clock run again.
     pub(crate) fn recover(&mut self, now: SimTime) {
-        self.rebase(now);
-        self.rate = self.base_rate;
+        self.resume(now);
+        (self.rate, self.drifts) = (self.base_rate, 0);
     }
 
     /// Steps the clock forward.
@@ -135,6 +156,21 @@ mod tests {
                 assert!(clock.read(early) <= Instant(own), "{ppm} {own}");
             }
         }
+    }
+
+    #[test]
+    fn the_end_of_a_drift_ends_no_other_and_starts_no_stopped_clock() {
+        let second = |number: u64| SimTime(number * 1_000_000_000);
+        let mut clock = Clock::new(Duration::ZERO, 0);
+        clock.drift(second(0), 10_000);
+        clock.drift(second(0), 20_000);
+        clock.end_drift(second(0));
+        assert_eq!(clock.read(second(1)), Instant(1_020_000_000));
+        clock.stop(second(1));
+        clock.end_drift(second(1));
+        assert_eq!(clock.read(second(2)), Instant(1_020_000_000));
+        clock.resume(second(2));
+        assert_eq!(clock.read(second(3)), Instant(2_020_000_000));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Node {
             }
             // Log reads and writes use the cache, so they take no time.
             _ if operation.lane == Lane::Log => Duration::ZERO,
-            _ => stalled.max(choices.within(key(Kind::BatchTime), settings.batch_time) / 4),
+            _ => stalled.max(choices.within(key(Kind::CallTime), settings.batch_time) / 4),
         };
         run.scheduler.after(lasts, self.event(ProcessEvent::OperationDone(lane)));
     }

@@ -60,7 +60,8 @@ impl Cluster {
             let most = u64::from(settings.clocks.error_ppm_max);
             let off = choices.choose(key, 2 * most + 1) as i32;
             let ppm = if off % 2 == 0 { off / 2 } else { -(off / 2) - 1 };
-            Node::new(Place(place), Clock::new(offset, ppm), first.clone())
+            let is_bootstrap_peer = settings.is_bootstrap_peer(Place(place).id());
+            Node::new(Place(place), Clock::new(offset, ppm), first.clone(), is_bootstrap_peer)
         });
         Cluster { nodes: nodes.collect(), committed_membership: first.clone() }
     }

@@ -88,7 +88,12 @@ impl Life {
 }
 
 impl Node {
-    pub(super) fn new(place: Place, clock: Clock, last_membership: LoggedMembership) -> Node {
+    pub(super) fn new(
+        place: Place,
+        clock: Clock,
+        last_membership: LoggedMembership,
+        is_bootstrap_peer: bool,
+    ) -> Node {
         Node {
             place,
             start_number: 1,
@@ -99,7 +104,7 @@ impl Node {
             work_delay: Duration::ZERO,
             stop_downtime: Duration::ZERO,
             builds: Builds::default(),
-            bootstrapped: !last_membership.membership.is_empty(),
+            bootstrapped: !is_bootstrap_peer,
             last_membership,
         }
     }
@@ -159,7 +164,7 @@ impl Node {
     /// Ends the effect of a lasting fault.
     pub(crate) fn end_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
         match fault {
-            Lasting::ClockDrift(_) => self.change_clock(scheduler, Clock::recover),
+            Lasting::ClockDrift(_) => self.change_clock(scheduler, Clock::end_drift),
             Lasting::SlowFlushes(by) => self.disk.flush_delay -= by,
             Lasting::SlowBatches(by) => self.work_delay -= by,
             Lasting::FullDisk(_) => self.disk.end_fill(),
@@ -228,7 +233,7 @@ impl Node {
             life => life,
         };
         if self.clock.is_stopped() {
-            self.change_clock(&mut run.scheduler, Clock::recover);
+            self.change_clock(&mut run.scheduler, Clock::resume);
         }
         let (node, counter) = (self.place.0 + 1, u32::from(pause));
         let is_timer = |event: &Event| matches!(event, Event::Process(_, ProcessEvent::Wake));

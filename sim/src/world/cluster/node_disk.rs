@@ -31,6 +31,8 @@ pub(crate) struct NodeDisk {
     pub(crate) rolled_back: bool,
     /// Whether only the log was replaced by an older one, and the node has not started since.
     pub(crate) lost_end: bool,
+    /// Whether a fault has struck durable data of the node, on this disk or on one lost since.
+    pub(crate) was_damaged: bool,
     /// The number of faults so far that may have destroyed durable data.
     pub(crate) damage_faults: u16,
     /// The number of faults so far that spoiled sectors which other nodes can repair.
@@ -79,13 +81,15 @@ impl NodeDisk {
     pub(super) fn fill(&mut self, room: u32) {
         let sizes = self.device.list().expect("a simulated disk lists its files");
         let used: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
-        self.device.set_capacity(Some(used + u64::from(room)));
+        // An earlier fault may leave the disk less space.
+        let room = self.device.free_bytes().min(room.into());
+        self.device.set_capacity(Some(used + room));
         self.full_disk_faults += 1;
     }
 
-    /// Ends one fault that leaves the disk no space.
+    /// Ends one fault that leaves the disk no space. It may have struck a disk that was lost since.
     pub(super) fn end_fill(&mut self) {
-        self.full_disk_faults -= 1;
+        self.full_disk_faults = self.full_disk_faults.saturating_sub(1);
         if self.full_disk_faults == 0 {
             self.device.set_capacity(None);
         }
@@ -122,6 +126,7 @@ impl NodeDisk {
         self.device.wipe();
         self.device.disarm();
         self.device.set_capacity(None);
+        self.full_disk_faults = 0;
         (self.machine_checkpoint, self.rollback_image) = (None, None);
         self.disks_lost += 1;
         (self.formatted, self.damaged) = (false, false);
@@ -135,5 +140,24 @@ impl NodeDisk {
         self.full_disk_faults = 0;
         self.stalled_until = now;
         self.flush_delay = Duration::ZERO;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fullest_fault_counts_and_a_new_disk_has_none() {
+        let mut disk = NodeDisk::default();
+        disk.fill(100);
+        disk.fill(4_096);
+        assert_eq!(disk.device.free_bytes(), 100);
+        disk.end_fill();
+        assert_eq!(disk.device.free_bytes(), 100);
+        disk.wipe();
+        assert_eq!((disk.full_disk_faults, disk.device.free_bytes()), (0, u64::MAX));
+        disk.end_fill();
+        assert_eq!(disk.full_disk_faults, 0);
     }
 }

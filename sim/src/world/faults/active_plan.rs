@@ -71,6 +71,12 @@ impl ActivePlan {
         }
     }
 
+    /// Disarms every operation, so that no trigger fires any more.
+    pub(crate) fn disarm(&mut self) {
+        self.armed.clear();
+        self.triggers = 0;
+    }
+
     /// Returns true if an armed operation waits for any trigger.
     pub(crate) fn awaits_triggers(&self) -> bool {
         self.triggers != 0
@@ -133,7 +139,10 @@ impl ActivePlan {
         let event = match effect {
             Effect::PollingReads { .. } => PlanEvent::PollRead,
             Effect::Flapping { .. } => PlanEvent::Flap,
-            Effect::Blocked(_) | Effect::OnNode(..) | Effect::RollbackPending(..) => {
+            Effect::Blocked(_)
+            | Effect::OnNode(..)
+            | Effect::RollbackPending(..)
+            | Effect::Passing => {
                 return scheduler.after(duration, Event::Plan(PlanEvent::End, number));
             }
         };
@@ -168,6 +177,8 @@ pub(crate) enum Effect {
     PollingReads { place: Place, period: Duration, until: SimTime },
     /// A copy of a disk that will replace the disk; the node is then down for this duration.
     RollbackPending(Place, Duration),
+    /// A fault that ends without help.
+    Passing,
 }
 
 impl Effect {
@@ -180,6 +191,7 @@ impl Effect {
             Effect::OnNode(affected, _)
             | Effect::PollingReads { place: affected, .. }
             | Effect::RollbackPending(affected, _) => affected == place,
+            Effect::Passing => false,
         }
     }
 

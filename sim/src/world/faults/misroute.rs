@@ -13,7 +13,7 @@ use quorate::types::{
 
 use crate::faults::Fault;
 use crate::settings::Settings;
-use crate::values::choice::{Draw, Kind};
+use crate::values::choice::{Draw, Key, Kind};
 use crate::world::cluster::node::Node;
 use crate::world::network::Network;
 use crate::world::place::Place;
@@ -36,13 +36,15 @@ pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut
 /// Delivers old messages to their receiver once more.
 pub(crate) fn replay(node: &Node, count: u32, network: &mut Network, run: &mut Run) {
     let (place, Some(running)) = (node.place, node.running()) else { return };
-    let mut draw = run.setup.choices.draw(node.start().key(Kind::Replay, running.counts.steps));
+    let key = node.start().key(Kind::Replay, running.counts.steps);
     let old = network.past.iter().filter(|message| message.to == place.id());
     let old: Vec<&Message> = old.collect();
     if old.is_empty() {
         return;
     }
-    let again: Vec<Message> = (0..count).map(|_| (*draw.pick(&old)).clone()).collect();
+    let choices = &run.setup.choices;
+    let pick = |peer| old[choices.choose(Key { peer, ..key }, old.len() as u64) as usize].clone();
+    let again: Vec<Message> = (0..count).map(|number| pick(number as u16)).collect();
     run.observer.fault(Fault::Replay, node.role());
     for message in again {
         network.inject(message, place, run);
@@ -58,8 +60,8 @@ fn misrouted_message(
 ) -> Option<(Message, RoleName)> {
     let (place, running) = (node.place, node.running()?);
     let (status, step) = (&running.status, running.counts.steps);
-    let counter = step << 6 | number << 3;
-    let mut draw = setup.choices.draw(node.start().key(Kind::Misroute, counter));
+    let key = node.start().key(Kind::Misroute, step << 3);
+    let mut draw = setup.choices.draw(Key { peer: number as u16, ..key });
     let nodes = setup.settings.nodes().max(2);
     let steps = draw.between(1, u64::from(nodes - 1)) as u8;
     let from = Place((place.0 + steps) % nodes).id();
@@ -133,9 +135,10 @@ fn from_non_member(status: &Status, draw: &mut Draw<'_>) -> Message {
     message_from(NON_MEMBER, status.id, status.term, body)
 }
 
-/// Returns a reply to a leader that acknowledges entries that the leader does not have.
+/// Returns a reply to a leader that acknowledges entries that no log ever has. If the leader is
+/// paused, it may append entries before the reply reaches it.
 fn impossible_reply(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Option<Message> {
-    let matched = Index(status.last.index.0 + draw.between(1, 1_000));
+    let matched = Index(Index::MAX.0 - draw.below(1_000));
     let body = Body::AppendEntriesReply(AppendOutcome::Accepted { matched });
     let leads = status.role == RoleName::Leader;
     leads.then(|| message_from(from, status.id, status.term, body))

@@ -64,7 +64,10 @@ impl Faults {
                 self.plan.begin(flapping, period, &mut run.scheduler);
             }
             LinkFault::Flap(_) => {}
-            LinkFault::Clog => network.clog(links, until.min(run.setup.fault_phase_end())),
+            LinkFault::Clog => {
+                network.clog(links, until.min(run.setup.fault_phase_end()));
+                self.pass(verb, run);
+            }
         }
     }
 
@@ -107,9 +110,18 @@ impl Faults {
                     && let Some(fault) = verb.fault()
                 {
                     run.observer.fault(fault, node.role());
+                    if matches!(strike, Simulated::StalledDisk(_)) {
+                        self.pass(verb, run);
+                    }
                 }
             }
         }
+    }
+
+    /// Reports the end of a fault that ends without help.
+    fn pass(&mut self, verb: &Verb, run: &mut Run) {
+        let duration = verb.duration().unwrap_or_default();
+        self.plan.begin(Effect::Passing, duration, &mut run.scheduler);
     }
 
     /// Counts a lasting fault, and begins its effect.

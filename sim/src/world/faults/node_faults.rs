@@ -94,7 +94,7 @@ fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run) -> Damage {
     let key = Key { node: node.place.0 + 1, peer, ..Kind::Damage.key() };
     let damaged = damage(&mut node.disk.device, &mut run.setup.choices.draw(key));
     if damaged != Damage::None {
-        node.disk.damaged = true;
+        (node.disk.damaged, node.disk.was_damaged) = (true, true);
     }
     damaged
 }

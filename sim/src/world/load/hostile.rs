@@ -29,8 +29,7 @@ impl Load {
             return true;
         }
         let op = self.clients.begin(client);
-        let key =
-            Key { peer: client, counter: self.clients[client].turn << 3, ..Kind::Client.key() };
+        let key = Key::of_turn(Kind::Client, client, self.clients[client].turn);
         let mut draw = run.setup.choices.draw(key);
         let request = match is_hostile {
             true => Some(self.forge(client, op, &mut draw, run.setup)),

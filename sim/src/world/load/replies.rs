@@ -147,7 +147,7 @@ impl Load {
         let served = Observation::ReadServed { op, node, freshness, index, applied, state, answer };
         run.observe(served);
         self.scripted.reply(self.clients.scripted_number(client), answer);
-        self.continue_after_success(client, Probed::Read, run)
+        self.continue_after_success(client, Probed::Read(at), run)
     }
 
     /// A leader accepted a client's command without a guarantee; the client does not resend it.

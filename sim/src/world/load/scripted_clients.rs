@@ -54,7 +54,9 @@ impl Load {
             self.clients[client].leader = None;
         }
         if now >= until {
-            self.clients[client].sequences.clear();
+            for op in std::mem::take(&mut self.clients[client].sequences).into_values() {
+                run.observe(Observation::Unknown { op });
+            }
             return true;
         }
         match &request.operation {

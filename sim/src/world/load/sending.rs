@@ -22,7 +22,7 @@ impl Load {
     pub(crate) fn invoke(&mut self, client: u16, ask: NextOperation, run: &mut Surroundings<'_>) {
         let op = self.clients.begin(client);
         let turn = self.clients[client].turn;
-        let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
+        let key = Key::of_turn(Kind::Client, client, turn);
         let setup = run.setup;
         let mut draw = setup.choices.draw(key);
         let (target, reads) = match ask {
@@ -65,7 +65,7 @@ impl Load {
         for _ in 0..count {
             let op = self.clients.begin(client);
             let turn = self.clients[client].turn;
-            let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
+            let key = Key::of_turn(Kind::Client, client, turn);
             let command = draw_command(op, false, &mut run.setup.choices.draw(key), run.setup);
             self.propose(client, op, Route { to, travels: Duration::ZERO }, &command, None, run);
         }
@@ -77,7 +77,7 @@ impl Load {
         let client = self.clients.load_spike_client();
         let op = self.clients.begin(client);
         let turn = self.clients[client].turn;
-        let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
+        let key = Key::of_turn(Kind::Client, client, turn);
         let query = run.setup.workload.query(op, &mut run.setup.choices.draw(key));
         let level = draw_read_level(client, turn, run.setup);
         let route = Route { to, travels: Duration::ZERO };
@@ -88,8 +88,7 @@ impl Load {
 
 /// Draws the read level of a client's read.
 fn draw_read_level(client: u16, turn: u32, setup: &Setup) -> ReadLevel {
-    let key = Key { peer: client, counter: turn << 2, ..Kind::ReadLevel.key() };
-    let mut draw = setup.choices.draw(key);
+    let mut draw = setup.choices.draw(Key::of_turn(Kind::ReadLevel, client, turn));
     match draw.below(10) {
         0..4 => ReadLevel::Linearizable,
         4..6 => ReadLevel::Lease,

@@ -107,11 +107,11 @@ impl Load {
         }
         let is_open = state.session.as_ref().is_some_and(|session| session.id().is_some());
         let turn = self.clients[client].turn;
-        let key = Key { peer: client, counter: turn << 3 | 1, ..Kind::Client.key() };
-        let mut draw = run.setup.choices.draw(key);
+        let key = Key::of_turn(Kind::Resend, client, turn);
         let waiting = self.clients[client].sequences.len() as u64;
         let idle = waiting > 0 && !self.may_start_operation(run.setup);
-        if !is_open || idle || waiting > 0 && draw.chance(300 + 200 * waiting) {
+        let resends = || run.setup.choices.chance(key, 300 + 200 * waiting);
+        if !is_open || idle || waiting > 0 && resends() {
             self.resend(client, run);
             self.schedule_retry(client, run);
         } else if self.may_start_operation(run.setup) {

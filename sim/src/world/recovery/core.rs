@@ -118,7 +118,9 @@ fn draw_quorum(
 /// Returns the bootstrap peers that must be repaired so that the cluster is bootstrapped, or so
 /// that the rest of `core` learns that it is.
 fn bootstrap_peers_for(core: &[Place], setup: &Setup, cluster: &Cluster) -> Vec<Place> {
-    let is_bootstrapped = |place: &Place| cluster[*place].bootstrapped;
+    // A node that is no bootstrap peer may have no membership either.
+    let is_bootstrapped =
+        |place: &Place| cluster[*place].bootstrapped && !cluster[*place].membership().is_empty();
     let peers = setup.settings.membership();
     let voters = peers.voters().filter_map(|id| cluster.place(id));
     if cluster.is_not_bootstrapped() {

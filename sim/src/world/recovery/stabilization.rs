@@ -31,7 +31,8 @@ pub(crate) struct Stabilization {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Probed {
     Command,
-    Read,
+    /// A read at this node.
+    Read(Place),
 }
 
 impl Stabilization {
@@ -40,11 +41,15 @@ impl Stabilization {
         self.core.iter().any(|place| place.id() == id)
     }
 
-    /// Records the progress of the prober.
+    /// Records the progress of the prober. An answer of another node than the next one was
+    /// requested before the prober started again, or before that node was removed.
     pub(crate) fn note_probe(&mut self, probed: Probed) {
         match probed {
             Probed::Command => self.probed = true,
-            Probed::Read => self.reads_served += 1,
+            Probed::Read(place) => {
+                let is_next = self.probed && self.core.get(self.reads_served) == Some(&place);
+                self.reads_served += usize::from(is_next);
+            }
         }
     }
 
@@ -67,5 +72,25 @@ impl Stabilization {
             let lacks = raft.matched(peer).is_some_and(|matched| matched < status.committed);
             outside && lacks
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_counts_for_the_node_that_gave_it() {
+        let core = vec![Place(0), Place(2)];
+        let mut stabilization = Stabilization { core, ..Stabilization::default() };
+        stabilization.note_probe(Probed::Command);
+        stabilization.note_probe(Probed::Read(Place(0)));
+        stabilization.note_probe(Probed::Read(Place(0)));
+        assert_eq!(stabilization.reads_served, 1);
+        (stabilization.probed, stabilization.reads_served) = (false, 0);
+        stabilization.note_probe(Probed::Read(Place(0)));
+        stabilization.note_probe(Probed::Command);
+        stabilization.note_probe(Probed::Read(Place(2)));
+        assert_eq!(stabilization.reads_served, 0);
     }
 }
