@@ -31,16 +31,17 @@ pub struct ServerConfig {
     pub network: NetworkConfig,
     /// The limits of the service to clients.
     pub service: ServiceConfig,
-    /// The most file descriptors that the disk of the node and the program around it use beside the
-    /// connections that `network` permits. No connection is accepted that would take one of them.
+    /// The most file descriptors that the node and the program around it use beside the inbound
+    /// connections that `network` permits: for the disk, three connections to each peer, and all
+    /// else. No connection is accepted that would take one of them.
     pub files_reserved: usize,
     /// The most bytes of the recording of the node's inputs, in the folder `recording` of its
     /// directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several times
     /// as large as a recorded state, which may take a quarter of `raft.tail_bytes_max`, and at
     /// least 1 MiB.
     pub recording_bytes: u64,
-    /// The most requests of the program in the driver's queue. Further callers wait until it has
-    /// room.
+    /// The most requests of the program and of clients in the driver's queue. Until it has room,
+    /// further callers wait, and so do the connections of clients with a further request.
     pub requests_max: usize,
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine
@@ -123,13 +124,14 @@ pub struct ServiceConfig {
     /// The most requests of one origin (`NetworkConfig::connections_per_origin_max`) whose replies
     /// are not written yet, over all its connections. Further requests are rejected as overload.
     pub requests_per_origin_max: usize,
-    /// The most requests of all administrators, and of nodes that request reports or forward
-    /// proposals, whose replies are not written yet. Requests of clients do not count.
+    /// The most requests of all administrators, and of nodes that request reports, whose replies
+    /// are not written yet. Requests of clients do not count, nor do those that a node forwards.
     pub requests_reserved: usize,
     /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
     /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the
-    /// outcome is then unknown to the client, which asks again if it has a session.
+    /// outcome is then unknown to the client, which asks again if it has a session. Shorter
+    /// replies, reports, and requests that have not arrived completely do not count.
     pub requests_kib_max: u32,
     /// The same for the connections of one origin. It is also the limit of all administrators and
     /// nodes together, beside `requests_kib_max`.
@@ -142,7 +144,8 @@ pub struct ServiceConfig {
     /// closed, and for the client to read them.
     pub drain_max: Duration,
     /// Whether a node that does not lead forwards a client's proposal to the leader and returns the
-    /// reply, for clients that cannot reach every node. Otherwise it redirects the client.
+    /// reply, for clients that cannot reach every node. Otherwise it redirects the client. All
+    /// nodes need the same value: a leader without it rejects what other nodes forward.
     pub forwards: bool,
 }
 

@@ -27,7 +27,7 @@ use crate::wire::{ReplyBody, RequestBody};
 /// A handle to a node that runs in this process. Clones share the node.
 ///
 /// Each request ends with a reply or a [`RequestError`]. Dropping a future does not cancel its
-/// request.
+/// request, unless that still waits for room in the node's queue.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) requests: Sender<DriverRequest>,
@@ -54,7 +54,9 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`]. After [`RequestError::Unknown`] or [`RequestError::Stopped`] the command
     /// may have been applied, or may be applied later. A caller that must not apply it twice
-    /// proposes it within a session, by [`Handle::propose_request`].
+    /// proposes it within a session, by [`Handle::propose_request`]. That also returns the
+    /// rejection of a command by the state machine, such as one beyond its quota, which is
+    /// [`RequestError::Unknown`] here.
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, RequestError> {
         let outcome =
             self.propose_request(&machine::Request::Plain(command), Acknowledge::Default).await?;

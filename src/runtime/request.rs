@@ -195,7 +195,7 @@ enum ReplyReceiver {
 
 impl ReplySender {
     /// Sends the reply. A receiver that is gone receives nothing. A reply to a queue that exceeds
-    /// the limits is dropped here, so that no queue holds more.
+    /// the limits is replaced here by a short one, so that no queue holds more.
     pub(super) fn send(mut self, reply: ReplyBody) {
         match self.0.take() {
             Some(ReplyReceiver::Caller(caller)) => drop(caller.send(reply)),

@@ -236,8 +236,10 @@ impl Server {
     }
 
     /// Stops the node gracefully: a leader transfers its leadership, pending writes become durable,
-    /// clients receive their replies, and the directory is unlocked. Takes up to an election
-    /// timeout, and then up to `ServiceConfig::drain_max`.
+    /// clients receive their replies, and the directory is unlocked. The transfer takes up to
+    /// `election_timeout_max`, and the replies take up to `ServiceConfig::drain_max`. Pending disk
+    /// operations, and calls of the state machine, have no time limit: with a disk that hangs, the
+    /// future does not complete.
     ///
     /// # Errors
     /// The storage failure or panic for which the node stopped.

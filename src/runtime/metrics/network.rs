@@ -11,8 +11,9 @@ use crate::runtime::metrics::value::{Counter, ENABLED, Gauge};
 use crate::runtime::rejected_connections::RejectedConnections;
 use crate::types::{NodeId, Packet, PeerStatus};
 
-/// The most peers with metrics of their own. Further ones are not recorded, because a remote must
-/// not be able to exhaust the memory.
+/// The most peers with metrics of their own: the first ones since the start, removed members
+/// included. Further ones are not recorded, because a remote must not be able to exhaust the
+/// memory.
 const PEERS_MAX: usize = 64;
 
 /// The lanes between nodes, by their numbers.
@@ -99,7 +100,7 @@ impl NetworkCounts {
         }
     }
 
-    /// Records a written packet with its size in bytes.
+    /// Records a packet that is about to be written, with its size in bytes.
     pub(in crate::runtime) fn sent(&self, packet: &Packet, bytes: usize) {
         self.sent.add(packet, 1);
         self.sent_bytes.add(packet, bytes as u64);
