@@ -45,7 +45,7 @@ pub(super) struct Connection {
     replies: UnboundedSender<QueuedReply>,
 }
 
-/// A reply that is not written yet, with the permits that are released then.
+/// A reply that is not written yet, with the permits that are released once it is.
 struct Outgoing {
     reply: ClientReply,
     permits: Option<LimitPermits>,

@@ -33,7 +33,8 @@ pub(in crate::runtime) struct ConnectionRegistry {
     open: Mutex<Open>,
 }
 
-/// The places of connections, each with its own limit, so that none can take those of another.
+/// The kinds of places for connections, each with its own limit, so that connections of one kind
+/// cannot take the places of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtime) enum PlaceKind {
     /// For the packets of the given peer.

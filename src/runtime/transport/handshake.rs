@@ -16,7 +16,7 @@ use crate::wire::{
     ExpectedPeer, Frame, FrameError, FrameReader, Hello, HelloError, Versions, WireError,
 };
 
-/// The size of the read buffer, in bytes: enough for a hello and the frames right behind it.
+/// The size of the read buffer, in bytes. The frame reader assembles longer frames.
 const READ_BYTES: usize = 64 << 10;
 
 /// The most frames that are written at once.
