@@ -39,7 +39,8 @@ pub struct ClientConfig {
     /// `NetworkConfig::keepalive_interval` of the nodes.
     pub keepalive_interval: Duration,
     /// The time without a received byte after which a connection is closed. At least twice
-    /// `keepalive_interval`.
+    /// `keepalive_interval`, and twice `NetworkConfig::keepalive_interval` of the nodes, at which
+    /// these send keepalives.
     pub keepalive_timeout: Duration,
     /// The time without a request after which a connection is closed; less than
     /// `ServiceConfig::idle_max` of the nodes.
