@@ -380,14 +380,14 @@ where
             request_sender: requests,
             _inbound: inbound.senders,
         };
-        let forwarder = Forwarder::new(handshake.cluster, registry.links.clone());
+        let (network, limits) = (config.network, config.service);
+        let Handshake { cluster, node: id, .. } = handshake;
+        let forwarder = Forwarder::new(cluster, registry.links.clone(), &network, &limits);
         let parts = DriverParts { node, clock, lanes, recording, transport, queues, busy_poll };
         let (driver, handle) = Driver::new(parts, registry);
         let executor = Executor { handle: handle.clone(), forwarder: Some(forwarder) };
-        let Handshake { cluster, node, .. } = handshake;
         let command_bytes_max = config.replica.raft.command_bytes_max;
-        let (network, limits) = (config.network, config.service);
-        let service = Service::new(cluster, node, network, limits, command_bytes_max, executor);
+        let service = Service::new(cluster, id, network, limits, command_bytes_max, executor);
         let serve = serve(handle.clone(), service.clone());
         let (stopped_sender, stopped) = watch::channel(None);
         let (running, ended) = oneshot::channel();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag, lock};
 use crate::runtime::client::nodes::Nodes;
+use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::transport::link::Links;
 use crate::storage::ClusterId;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody};
@@ -19,11 +20,17 @@ pub(in crate::runtime) struct Forwarder {
 }
 
 impl Forwarder {
-    /// Returns a forwarder that is not connected yet and uses the TLS files of the node.
-    pub(in crate::runtime) fn new(cluster: ClusterId, links: Links) -> Forwarder {
+    /// Returns a forwarder that is not connected yet and uses the TLS files and the intervals of the
+    /// node.
+    pub(in crate::runtime) fn new(
+        cluster: ClusterId,
+        links: Links,
+        network: &NetworkConfig,
+        service: &ServiceConfig,
+    ) -> Forwarder {
         let no_addresses: [&str; 0] = [];
-        let config = Arc::new(ClientConfig::new(cluster, no_addresses));
-        Forwarder { config, links, open: Arc::default() }
+        let config = ClientConfig::new(cluster, no_addresses).with_intervals_of(network, service);
+        Forwarder { config: Arc::new(config), links, open: Arc::default() }
     }
 
     /// Sends the request to the leader once, and returns the reply; none if the leader did not
@@ -70,5 +77,26 @@ impl Forwarder {
 impl fmt::Debug for Forwarder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Forwarder")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_forwarder_has_the_intervals_of_its_node() {
+        let network = NetworkConfig {
+            keepalive_interval: Duration::from_secs(3),
+            keepalive_timeout: Duration::from_secs(7),
+            ..NetworkConfig::default()
+        };
+        let service = ServiceConfig::default();
+        let forwarder = Forwarder::new(ClusterId(7), Links::for_test(), &network, &service);
+        assert_eq!(forwarder.config.keepalive_interval, network.keepalive_interval);
+        assert_eq!(forwarder.config.keepalive_timeout, network.keepalive_timeout);
+        assert!(forwarder.config.idle_max < service.idle_max);
     }
 }
