@@ -144,8 +144,8 @@ pub struct ServiceConfig {
     /// closed, and for the client to read them.
     pub drain_max: Duration,
     /// Whether a node that does not lead forwards a client's proposal to the leader and returns the
-    /// reply, for clients that cannot reach every node. Otherwise it redirects the client. All
-    /// nodes need the same value: a leader without it rejects what other nodes forward.
+    /// reply, for clients that cannot reach every node. Otherwise it redirects the client, and so
+    /// it does if the leader has another value.
     pub forwards: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::runtime::client::nodes::Nodes;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::transport::link::Links;
 use crate::storage::ClusterId;
-use crate::wire::{LeaderHint, ReplyBody, RequestBody};
+use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
 
 /// The connection of a node to the leader. Clones share the connection.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ impl Forwarder {
     }
 
     /// Sends the request to the leader once, and returns the reply; none if the leader did not
-    /// receive the request.
+    /// receive the request, or accepts none from other nodes.
     pub(in crate::runtime) async fn forward(
         &self,
         leader: &LeaderHint,
@@ -42,6 +42,8 @@ impl Forwarder {
     ) -> Option<ReplyBody> {
         let connection = self.connection(leader);
         match connection.send(body, &SentFlag::default()).await {
+            // The rights of the client were checked, so this leader has another configuration.
+            Ok(ReplyBody::ServiceRejected(ServiceRejectReason::NotAllowed)) => None,
             Ok(reply) => Some(reply),
             Err(ConnectionError::Lost(_)) => Some(ReplyBody::Unknown),
             Err(
