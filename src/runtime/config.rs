@@ -115,14 +115,17 @@ pub struct NetworkConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// The most requests of one connection whose replies are not written yet. At the limit, the
-    /// node reads no further request from the connection until a reply is written.
+    /// node reads no further request from the connection until a reply is written. A connection
+    /// on which a node forwards proposals may have `requests_per_origin_max` more.
     pub requests_per_connection_max: usize,
     /// The most requests of all connections whose replies are not written yet. Further requests are
     /// rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least this and
     /// `requests_reserved` together.
     pub requests_max: usize,
     /// The most requests of one origin (`NetworkConfig::connections_per_origin_max`) whose replies
-    /// are not written yet, over all its connections. Further requests are rejected as overload.
+    /// are not written yet, over all its connections. Further requests are rejected as overload. If
+    /// nodes forward proposals, a node is one origin at the leader, and one origin at the node may
+    /// have a quarter of this forwarded.
     pub requests_per_origin_max: usize,
     /// The most requests of all administrators, and of nodes that request reports, whose replies
     /// are not written yet. Requests of clients do not count, nor do those that a node forwards.

@@ -7,6 +7,7 @@ use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag, lock};
 use crate::runtime::client::nodes::Nodes;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
+use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::link::Links;
 use crate::storage::ClusterId;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
@@ -17,6 +18,7 @@ pub(in crate::runtime) struct Forwarder {
     config: Arc<ClientConfig>,
     links: Links,
     open: Arc<Mutex<Option<(LeaderHint, Connection)>>>,
+    tasks: Arc<Mutex<Tasks>>,
 }
 
 impl Forwarder {
@@ -30,28 +32,35 @@ impl Forwarder {
     ) -> Forwarder {
         let no_addresses: [&str; 0] = [];
         let config = ClientConfig::new(cluster, no_addresses).with_intervals_of(network, service);
-        Forwarder { config: Arc::new(config), links, open: Arc::default() }
+        Forwarder { config: Arc::new(config), links, open: Arc::default(), tasks: Arc::default() }
     }
 
     /// Sends the request to the leader once, and returns the reply; none if the leader did not
     /// receive the request, or accepts none from other nodes.
-    pub(in crate::runtime) async fn forward(
+    pub(in crate::runtime) fn forward(
         &self,
         leader: &LeaderHint,
         body: RequestBody,
-    ) -> Option<ReplyBody> {
+    ) -> impl Future<Output = Option<ReplyBody>> + Send + use<> {
         let connection = self.connection(leader);
-        match connection.send(body, &SentFlag::default()).await {
-            // The rights of the client were checked, so this leader has another configuration.
-            Ok(ReplyBody::ServiceRejected(ServiceRejectReason::NotAllowed)) => None,
-            Ok(reply) => Some(reply),
-            Err(ConnectionError::Lost(_)) => Some(ReplyBody::Unknown),
-            Err(
-                ConnectionError::Unreachable(_)
-                | ConnectionError::Mismatch(..)
-                | ConnectionError::TooLarge,
-            ) => None,
+        async move {
+            match connection.send(body, &SentFlag::default()).await {
+                // The rights of the client were checked: this leader has another configuration.
+                Ok(ReplyBody::ServiceRejected(ServiceRejectReason::NotAllowed)) => None,
+                Ok(reply) => Some(reply),
+                Err(ConnectionError::Lost(_)) => Some(ReplyBody::Unknown),
+                Err(
+                    ConnectionError::Unreachable(_)
+                    | ConnectionError::Mismatch(..)
+                    | ConnectionError::TooLarge,
+                ) => None,
+            }
         }
+    }
+
+    /// Spawns a task that ends with the last clone of this forwarder. It must hold none.
+    pub(in crate::runtime) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.tasks).spawn(task);
     }
 
     fn connection(&self, leader: &LeaderHint) -> Connection {

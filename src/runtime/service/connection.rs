@@ -13,11 +13,10 @@ use crate::runtime::audit::Order;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::moving_deadline::MovingDeadline;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
-use crate::runtime::request::{DriverRequest, Effect, NodeRequest, Operation, QueuedReply};
-use crate::runtime::request_limits::{ClientLimits, LimitPermits};
+use crate::runtime::request::{Access, DriverRequest, Effect, NodeRequest, Operation, QueuedReply};
+use crate::runtime::request_limits::{ClientLimits, LimitPermits, Share};
 use crate::runtime::service::pending::{PendingRequest, PendingRequests};
 use crate::runtime::service::requests::{Caller, Executor, leader_to_forward_to, too_large_reply};
-use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, clear_batch, write_all_within,
 };
@@ -59,7 +58,12 @@ impl Connection {
         config: &ServiceConfig,
         limits: ClientLimits,
     ) -> (Connection, UnboundedReceiver<QueuedReply>) {
-        let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
+        // A node forwards the requests of many clients on one connection, whose window must not be
+        // full before the limit of the node as an origin is reached.
+        let forwards = caller.rights.allow(Access::Forwarded);
+        let more = if forwards { config.requests_per_origin_max } else { 0 };
+        let window = config.requests_per_connection_max.saturating_add(more);
+        let window = window.min(Semaphore::MAX_PERMITS >> 4);
         let (replies, queue) = mpsc::unbounded_channel();
         let connection = Connection {
             caller,
@@ -163,7 +167,9 @@ impl Connection {
         let Caller { origin, from, rights } = &self.caller;
         let is_allowed = rights.allow(access);
         let permits = match is_allowed {
-            true => self.limits.acquire(bytes).ok_or(ServiceRejectReason::Overloaded),
+            true => {
+                self.limits.acquire(Share::Requests, bytes).ok_or(ServiceRejectReason::Overloaded)
+            }
             false => Err(ServiceRejectReason::NotAllowed),
         };
         let body = if is_allowed { rights.stamp(body) } else { body };
@@ -229,10 +235,10 @@ impl Connection {
         mut queue: UnboundedReceiver<QueuedReply>,
         replies: &UnboundedSender<Outgoing>,
     ) {
-        let (mut batch, mut forwarding) = (Vec::new(), Tasks::default());
+        let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
             for reply in batch.drain(..) {
-                if let Some(outgoing) = self.end_request(reply, &mut forwarding) {
+                if let Some(outgoing) = self.end_request(reply) {
                     // The receiver is the other half of this connection.
                     drop(replies.send(outgoing));
                 }
@@ -277,27 +283,30 @@ impl Connection {
 
     /// Ends a request, and returns what is sent to the client, with the permits that the reply
     /// holds. Returns none if the request is forwarded to the leader, whose reply follows.
-    fn end_request(
-        &self,
-        QueuedReply { slot, reply, permits }: QueuedReply,
-        forwarding: &mut Tasks,
-    ) -> Option<Outgoing> {
+    fn end_request(&self, QueuedReply { slot, reply, permits }: QueuedReply) -> Option<Outgoing> {
         let mut pending = self.pending();
         let request = pending.get_mut(slot);
-        let body = reply.unwrap_or_else(|| self.executor.stopped_reply(request.effect));
+        let mut body = reply.unwrap_or_else(|| self.executor.stopped_reply(request.effect));
         if let Some(leader) = leader_to_forward_to(&body).cloned()
             && let Some(forwarded) = request.forwarded.take()
             && let Some(forwarder) = self.executor.forwarder_of(&forwarded).cloned()
         {
-            let (replies, mut permits) = (self.replies.clone(), permits);
-            forwarding.spawn(async move {
-                let mut reply = forwarder.forward(&leader, forwarded).await.unwrap_or(body);
-                if let Some(permits) = &mut permits {
-                    reply = permits.exchange_for_reply(reply);
-                }
-                drop(replies.send(QueuedReply { slot, reply: Some(reply), permits }));
-            });
-            return None;
+            let bytes = Operation::of(&forwarded).bytes;
+            if let Some(share) = self.limits.acquire(Share::Forwarded, bytes) {
+                let (replies, mut permits) = (self.replies.clone(), permits);
+                let reply = forwarder.forward(&leader, forwarded);
+                // The task outlives the connection, because the leader still has the request.
+                forwarder.spawn(async move {
+                    let mut reply = reply.await.unwrap_or(body);
+                    drop(share);
+                    if let Some(permits) = &mut permits {
+                        reply = permits.exchange_for_reply(reply);
+                    }
+                    drop(replies.send(QueuedReply { slot, reply: Some(reply), permits }));
+                });
+                return None;
+            }
+            body = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
         }
         let PendingRequest { number, order, .. } = pending.remove(slot);
         drop(pending);
