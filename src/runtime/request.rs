@@ -196,12 +196,22 @@ enum ReplyReceiver {
 impl ReplySender {
     /// Sends the reply. A receiver that is gone receives nothing. A reply to a queue that exceeds
     /// the limits is replaced here by a short one, so that no queue holds more.
-    pub(super) fn send(mut self, reply: ReplyBody) {
+    pub(super) fn send(self, reply: ReplyBody) {
+        self.send_and_count(reply, |_| ());
+    }
+
+    /// Sends the reply as [`ReplySender::send`] does. `count` sees the one that is sent.
+    fn send_and_count(mut self, reply: ReplyBody, count: impl FnOnce(&ReplyBody)) {
         match self.0.take() {
-            Some(ReplyReceiver::Caller(caller)) => drop(caller.send(reply)),
+            Some(ReplyReceiver::Caller(caller)) => {
+                count(&reply);
+                drop(caller.send(reply));
+            }
             Some(ReplyReceiver::Queue { slot, mut permits, replies }) => {
-                let reply = Some(permits.exchange_for_reply(reply));
-                drop(replies.send(QueuedReply { slot, reply, permits: Some(permits) }));
+                let reply = permits.exchange_for_reply(reply);
+                count(&reply);
+                let (reply, permits) = (Some(reply), Some(permits));
+                drop(replies.send(QueuedReply { slot, reply, permits }));
             }
             None => {}
         }
@@ -287,8 +297,7 @@ impl PendingRequests {
             other => return Some(other),
         };
         if let Some(PendingRequest { metric, since, reply: sender }) = self.by_tag.remove(&tag) {
-            counts.request_ended(metric, since, &reply);
-            sender.send(reply);
+            sender.send_and_count(reply, |reply| counts.request_ended(metric, since, reply));
         }
         None
     }

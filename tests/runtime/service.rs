@@ -233,6 +233,10 @@ async fn requests_beyond_the_limits_are_rejected_or_wait() {
         client.receive().await.body,
         ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded)
     );
+    let metrics = cluster.handle(NodeId(1)).metrics();
+    let (totals, text) = (metrics.totals(), metrics.text());
+    assert_eq!((totals.reads_rejected, totals.proposals_failed), (1, 1), "both are counted");
+    assert!(text.contains("quorate_rejected_requests_total{reason=\"overloaded\"} 2\n"), "{text}");
     for number in 0..50 {
         client.send(number, RequestBody::Report).await;
     }
@@ -438,6 +442,12 @@ async fn long_replies_to_one_client_take_bounded_memory() {
             }
         }
         assert!(long >= 4 && short > 0, "{long} long replies, {short} dropped ones");
+        let totals = cluster.handle(NodeId(1)).metrics().totals();
+        let failed = match dropped {
+            ReplyBody::Unknown => totals.proposals_failed,
+            _ => totals.reads_rejected,
+        };
+        assert_eq!(failed, short, "a reply that was replaced is no success");
     }
 }
 

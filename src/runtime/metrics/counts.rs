@@ -17,7 +17,7 @@ use crate::types::{
     MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason, RoleCause,
     RoleName,
 };
-use crate::wire::ReplyBody;
+use crate::wire::{ReplyBody, ServiceRejectReason};
 
 /// The points of the log, in ascending order except `durable`, which may lie anywhere up to `last`.
 pub(in crate::runtime) const LOG_POINTS: [&str; 6] =
@@ -113,6 +113,8 @@ pub(in crate::runtime) struct RequestCounts {
     pub(in crate::runtime) reads: CountersByLabel<(ReadLevel, ReadEnd)>,
     pub(in crate::runtime) read_times: Histogram,
     pub(in crate::runtime) rejected: CountersByLabel<RejectReason>,
+    /// The requests that the service rejected.
+    pub(in crate::runtime) rejected_by_service: CountersByLabel<ServiceRejectReason>,
 }
 
 /// The work of the lanes beside the driver.
@@ -290,8 +292,10 @@ impl Counts {
             }
             RequestMetric::None => {}
         }
-        if let ReplyBody::Rejected { reason, .. } = reply {
-            requests.rejected.add(reason, 1);
+        match reply {
+            ReplyBody::Rejected { reason, .. } => requests.rejected.add(reason, 1),
+            ReplyBody::ServiceRejected(reason) => requests.rejected_by_service.add(reason, 1),
+            _ => {}
         }
     }
 

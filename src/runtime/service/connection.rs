@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::runtime::audit::Order;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
+use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::moving_deadline::MovingDeadline;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::request::{Access, DriverRequest, Effect, NodeRequest, Operation, QueuedReply};
@@ -138,7 +139,8 @@ impl Connection {
                         forwarded: None,
                     };
                     let reason = RejectReason::TooLarge;
-                    self.reject(pending, ReplyBody::Rejected { reason, leader: None });
+                    let rejected = ReplyBody::Rejected { reason, leader: None };
+                    self.reject(pending, RequestMetric::None, rejected);
                 }
                 Frame::Keepalive => {
                     let received_at = Instant::now();
@@ -181,7 +183,7 @@ impl Connection {
             Err(reason) => {
                 let rejected = ReplyBody::ServiceRejected(reason);
                 self.log_refused(order, &rejected);
-                return self.reject(pending, rejected);
+                return self.reject(pending, metric, rejected);
             }
         };
         pending.order = order.map(Box::new);
@@ -192,12 +194,17 @@ impl Connection {
         drop(self.executor.handle.requests.send(DriverRequest::Execute(request)).await);
     }
 
-    /// Replies to a request that does not reach the node.
-    fn reject(&self, pending: PendingRequest, rejected: ReplyBody) {
+    /// Replies to a request that does not reach the node, and counts it.
+    fn reject(&self, pending: PendingRequest, metric: RequestMetric, rejected: ReplyBody) {
+        self.counts().request_ended(metric, Stopwatch::start(), &rejected);
         let slot = self.pending().insert(pending);
         let reply = QueuedReply { slot, reply: Some(rejected), permits: None };
         // The receiver is the other half of this connection.
         drop(self.replies.send(reply));
+    }
+
+    fn counts(&self) -> &Counts {
+        &self.executor.handle.registry.counts
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingRequests> {
@@ -264,6 +271,8 @@ impl Connection {
             for Outgoing { mut reply, permits } in batch.drain(..) {
                 if reply.encode(&mut bytes).is_err() {
                     reply.body = too_large_reply();
+                    let metric = RequestMetric::None;
+                    self.counts().request_ended(metric, Stopwatch::start(), &reply.body);
                     reply.encode(&mut bytes).expect("a rejection is short");
                 }
                 held_permits.push(permits);
@@ -307,6 +316,7 @@ impl Connection {
                 return None;
             }
             body = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+            self.counts().request_ended(RequestMetric::Proposal, Stopwatch::start(), &body);
         }
         let PendingRequest { number, order, .. } = pending.remove(slot);
         drop(pending);
