@@ -111,7 +111,10 @@ pub struct NetworkConfig {
     pub connections_per_origin_max: usize,
 }
 
-/// The limits of a node's service to clients. A request beyond a limit is rejected or waits.
+/// The limits of a node's service to clients. A request beyond a limit is rejected or waits. Reads
+/// and reports have limits of their own, of the same size as those of all other requests, so that
+/// they are answered while changes wait: each limit of pending requests and of KiB therefore holds
+/// twice, except that of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// The most requests of one connection whose replies are not written yet. At the limit, the

@@ -32,8 +32,11 @@ pub(in crate::runtime) struct ServiceLimits {
 /// The shares of a limit. Requests of one share do not use up another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtime) enum Share {
-    /// The requests to this node.
-    Requests,
+    /// The requests to this node that may change the cluster.
+    Changes,
+    /// The requests to this node that change nothing. They do not wait for pending changes, which
+    /// may have no outcome for as long as the disks of a quorum hang.
+    Reads,
     /// The requests that this node has forwarded to the leader, where they all count as those of
     /// one origin: this node.
     Forwarded,
@@ -41,7 +44,7 @@ pub(in crate::runtime) enum Share {
 
 /// One limit, by [`Share`].
 #[derive(Debug)]
-struct Quotas([Quota; 2]);
+struct Quotas([Quota; 3]);
 
 /// One share of a limit of pending requests, and of the KiB of requests and replies.
 #[derive(Debug)]
@@ -74,7 +77,8 @@ impl ServiceLimits {
         // The leader limits a node that forwards as one origin.
         let forwarded = || Quota::new(config.requests_per_origin_max, origin_kib_max);
         let shared = |requests_max, kib_max| {
-            Arc::new(Quotas([Quota::new(requests_max, kib_max), forwarded()]))
+            let quota = || Quota::new(requests_max, kib_max);
+            Arc::new(Quotas([quota(), quota(), forwarded()]))
         };
         ServiceLimits {
             clients: shared(config.requests_max, all_kib_max),
@@ -95,8 +99,10 @@ impl ServiceLimits {
             origins.retain(|_, quotas| quotas.strong_count() > 0);
             let (requests_max, kib_max) = (self.origin_requests_max, self.origin_kib_max);
             let of_forwarded = |max: usize| max.div_ceil(FORWARDED_SHARE);
+            let quota = || Quota::new(requests_max, kib_max);
             let own = Arc::new(Quotas([
-                Quota::new(requests_max, kib_max),
+                quota(),
+                quota(),
                 Quota::new(of_forwarded(requests_max), of_forwarded(kib_max)),
             ]));
             origins.insert(origin.clone(), Arc::downgrade(&own));
@@ -253,24 +259,43 @@ mod tests {
         });
         for bytes in [0, MIB] {
             let (first, again) = (limits.of(&origin(1), false), limits.of(&origin(1), false));
-            let held =
-                [first.acquire(Share::Requests, bytes), again.acquire(Share::Requests, bytes)];
+            let held = [first.acquire(Share::Changes, bytes), again.acquire(Share::Changes, bytes)];
             assert!(held.iter().all(Option::is_some));
-            assert!(first.acquire(Share::Requests, bytes).is_none(), "its own limit is reached");
-            assert!(again.acquire(Share::Requests, bytes).is_none(), "connections share it");
+            assert!(first.acquire(Share::Changes, bytes).is_none(), "its own limit is reached");
+            assert!(again.acquire(Share::Changes, bytes).is_none(), "connections share it");
             let other = limits.of(&origin(2), false);
-            let others = other.acquire(Share::Requests, bytes);
+            let others = other.acquire(Share::Changes, bytes);
             assert!(others.is_some(), "another client has room");
             assert!(
-                other.acquire(Share::Requests, bytes).is_none(),
+                other.acquire(Share::Changes, bytes).is_none(),
                 "the limit of all clients is reached"
             );
             let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
             let admin = limits.of(&admin, false);
-            let order = admin.acquire(Share::Requests, 0);
+            let order = admin.acquire(Share::Changes, 0);
             assert!(order.is_some(), "an administrator has room");
             drop((held, others));
-            assert!(first.acquire(Share::Requests, bytes).is_some(), "the limits are free again");
+            assert!(first.acquire(Share::Changes, bytes).is_some(), "the limits are free again");
+        }
+    }
+
+    #[test]
+    fn changes_that_have_no_outcome_leave_room_for_reads() {
+        let limits = ServiceLimits::new(&ServiceConfig {
+            requests_max: 3,
+            requests_per_origin_max: 2,
+            requests_kib_max: 3 << 10,
+            requests_kib_per_origin_max: 2 << 10,
+            ..ServiceConfig::default()
+        });
+        for bytes in [0, MIB] {
+            let acquire = |share, last| limits.of(&origin(last), false).acquire(share, bytes);
+            let changes: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Changes, last)).into();
+            assert!(changes.iter().all(Option::is_some));
+            assert!(acquire(Share::Changes, 3).is_none(), "the limit is reached");
+            let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
+            assert!(reads.iter().all(Option::is_some));
+            assert!(acquire(Share::Reads, 3).is_none(), "reads have a limit, too");
         }
     }
 
@@ -284,10 +309,10 @@ mod tests {
         let (admin, node) =
             (Principal::admin("ops").expect("it is valid"), Principal::Node(NodeId(2)));
         let forwarding = limits.of(&Origin::Principal(node), true);
-        let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(Share::Requests, 0)).collect();
+        let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(Share::Changes, 0)).collect();
         assert_eq!(held.len(), 5, "a node has the share of one client");
         let admin = limits.of(&Origin::Principal(admin), false);
-        let orders: Vec<_> = (0..10).filter_map(|_| admin.acquire(Share::Requests, 0)).collect();
+        let orders: Vec<_> = (0..10).filter_map(|_| admin.acquire(Share::Changes, 0)).collect();
         assert_eq!(orders.len(), 2, "the reserve is untouched");
     }
 
@@ -303,11 +328,11 @@ mod tests {
             let node = leader.of(&Origin::Principal(Principal::Node(NodeId(2))), true);
             let forward = |last| {
                 let limits = follower.of(&origin(last), false);
-                let own = limits.acquire(Share::Requests, bytes)?;
+                let own = limits.acquire(Share::Changes, bytes)?;
                 Some((
                     own,
                     limits.acquire(Share::Forwarded, bytes)?,
-                    node.acquire(Share::Requests, bytes)?,
+                    node.acquire(Share::Changes, bytes)?,
                 ))
             };
             let greedy: Vec<_> = (0..10).filter_map(|_| forward(1)).collect();
@@ -329,7 +354,7 @@ mod tests {
             id: EntryId::ZERO,
             reply: Arc::from(vec![7; bytes]),
         };
-        let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(Share::Requests, 0)).collect();
+        let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(Share::Changes, 0)).collect();
         let replied = held.iter_mut().map(|permits| match permits.exchange_for_reply(reply(MIB)) {
             ReplyBody::Replied { .. } => true,
             ReplyBody::Unknown => false,
@@ -338,10 +363,10 @@ mod tests {
         let replied: Vec<bool> = replied.collect();
         assert_eq!(replied, [[true; 4].as_slice(), &[false; 6]].concat());
         assert_eq!(held[9].exchange_for_reply(reply(1 << 10)), reply(1 << 10), "it is short");
-        let mut other = of(2).acquire(Share::Requests, 0).expect("another client has room");
+        let mut other = of(2).acquire(Share::Changes, 0).expect("another client has room");
         assert!(other.exchange_for_reply(reply(MIB)) == reply(MIB));
         drop(held);
-        let mut next = of(1).acquire(Share::Requests, 0).expect("the limits are free again");
+        let mut next = of(1).acquire(Share::Changes, 0).expect("the limits are free again");
         assert!(next.exchange_for_reply(reply(MIB)) == reply(MIB));
     }
 }

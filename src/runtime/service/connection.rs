@@ -168,10 +168,12 @@ impl Connection {
         let Operation { access, effect, bytes, metric } = Operation::of(&body);
         let Caller { origin, from, rights } = &self.caller;
         let is_allowed = rights.allow(access);
+        let share = match effect {
+            Effect::Read => Share::Reads,
+            Effect::Change | Effect::Start => Share::Changes,
+        };
         let permits = match is_allowed {
-            true => {
-                self.limits.acquire(Share::Requests, bytes).ok_or(ServiceRejectReason::Overloaded)
-            }
+            true => self.limits.acquire(share, bytes).ok_or(ServiceRejectReason::Overloaded),
             false => Err(ServiceRejectReason::NotAllowed),
         };
         let body = if is_allowed { rights.stamp(body) } else { body };

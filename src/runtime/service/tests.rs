@@ -393,11 +393,11 @@ async fn a_request_holds_its_permits_after_its_connection() {
     drop(connection.stream);
     let _ = connection.served.await.expect("no panic");
     assert!(
-        limits.of(&origin(1), false).acquire(Share::Requests, 1).is_none(),
+        limits.of(&origin(1), false).acquire(Share::Changes, 1).is_none(),
         "the node still has the request"
     );
     drop(request);
-    assert!(limits.of(&origin(1), false).acquire(Share::Requests, 1).is_some());
+    assert!(limits.of(&origin(1), false).acquire(Share::Changes, 1).is_some());
 }
 
 #[tokio::test(start_paused = true)]
