@@ -138,7 +138,17 @@ impl ClientLimits {
     /// Acquires the permits of a request with a command or query of this size; none if a limit is
     /// reached.
     pub(in crate::runtime) fn acquire(&self, share: Share, bytes: usize) -> Option<LimitPermits> {
-        let kib = bytes.div_ceil(1 << 10);
+        self.acquire_kib(share, bytes.div_ceil(1 << 10))
+    }
+
+    /// Acquires the permits of a request of which a part has arrived, by the size of its frame. That
+    /// is more than its command, which may be as large as the whole limit.
+    pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
+        let share = Share::Changes;
+        self.acquire_kib(share, bytes.div_ceil(1 << 10).min(self.kib_max(share)))
+    }
+
+    fn acquire_kib(&self, share: Share, kib: usize) -> Option<LimitPermits> {
         if !self.take(share, 1, |quota| &quota.requests) {
             return None;
         }

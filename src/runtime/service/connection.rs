@@ -27,6 +27,10 @@ use crate::wire::{
     ClientReply, ClientRequest, Frame, ReplyBody, ServiceRejectReason, encode_keepalive,
 };
 
+/// The longest request, in bytes, that counts against the limits only once it has arrived. Each
+/// connection has a buffer of this size in any case.
+const SHORT_REQUEST_BYTES: usize = 64 << 10;
+
 /// The connection of one client.
 pub(super) struct Connection {
     caller: Caller,
@@ -124,7 +128,18 @@ impl Connection {
         let limits = TransferLimits::of_received(&self.network);
         loop {
             let slot = self.window.acquire().await.expect("the semaphore is never closed");
-            match frames.next_within(limits, &mut read).await? {
+            // The permits of a request while it arrives, or that there are none.
+            let mut incomplete = None::<Option<LimitPermits>>;
+            let frame = frames.next_admitted(limits, &mut read, |bytes| {
+                bytes <= SHORT_REQUEST_BYTES
+                    || incomplete
+                        .get_or_insert_with(|| self.limits.acquire_incomplete(bytes))
+                        .is_some()
+            });
+            let frame = frame.await?;
+            let is_overloaded = matches!(incomplete, Some(None));
+            drop(incomplete);
+            match frame {
                 Frame::Request(request) => {
                     requested = true;
                     self.start_request(request, slot).await;
@@ -139,7 +154,10 @@ impl Connection {
                         forwarded: None,
                     };
                     let reason = RejectReason::TooLarge;
-                    let rejected = ReplyBody::Rejected { reason, leader: None };
+                    let rejected = match is_overloaded {
+                        true => ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded),
+                        false => ReplyBody::Rejected { reason, leader: None },
+                    };
                     self.reject(pending, RequestMetric::None, rejected);
                 }
                 Frame::Keepalive => {

@@ -381,6 +381,42 @@ async fn a_node_that_forwards_has_a_window_for_all_its_clients() {
 }
 
 #[tokio::test]
+async fn requests_count_while_they_arrive() {
+    let (handle, requests) = Handle::for_test();
+    tokio::spawn(simulate_node(requests));
+    let config = ServiceConfig { requests_kib_per_origin_max: 3 << 10, ..ServiceConfig::default() };
+    let network = NetworkConfig::default();
+    let limits = ServiceLimits::new(&config);
+    let open = || {
+        let (handle, config) = (handle.clone(), config.clone());
+        let rights = Rights { principal: None, forwards: false };
+        TestConnection::open_within(handle, rights, network.clone(), config, &limits)
+    };
+    let bytes = request(1, propose(MIB));
+    let (part, rest) = bytes.split_at(MIB / 2);
+    let (mut first, mut second, mut third) = (open().await, open().await, open().await);
+    for connection in [&mut first, &mut second] {
+        connection.stream.write_all(part).await.expect("the connection is open");
+    }
+    third.send(1, propose(MIB)).await;
+    let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+    assert_eq!(third.receive().await, (1, overloaded), "two others have the permits");
+    first.stream.write_all(rest).await.expect("the connection is open");
+    assert!(matches!(first.receive().await, (1, ReplyBody::Replied { .. })));
+    drop(second);
+    drop(third.stream);
+    eventually_free(&limits).await;
+}
+
+/// Waits until all permits of the first origin are free.
+async fn eventually_free(limits: &ServiceLimits) {
+    let acquire = || limits.of(&origin(1), false).acquire(Share::Changes, 3 * MIB);
+    while acquire().is_none() {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_request_holds_its_permits_after_its_connection() {
     let (handle, mut requests) = Handle::for_test();
     let rights = Rights { principal: None, forwards: false };
