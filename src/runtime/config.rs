@@ -137,7 +137,9 @@ pub struct ServiceConfig {
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
     /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the
     /// outcome is then unknown to the client, which asks again if it has a session. Shorter
-    /// replies and reports do not count. A request of more than 64 KiB counts while it arrives.
+    /// replies and reports do not count. A request of more than 64 KiB counts while it arrives,
+    /// and a command with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until
+    /// the leader has applied it.
     pub requests_kib_max: u32,
     /// The same for the connections of one origin. It is also the limit of all administrators and
     /// nodes together, beside `requests_kib_max`.

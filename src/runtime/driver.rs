@@ -134,6 +134,7 @@ impl Driver {
         self.lanes.submit();
         self.record();
         loop {
+            self.pending.release_applied(&self.node);
             self.counts.observe(&self.node);
             self.log_damage();
             self.conditions.log_changes(self.clock.now(), &self.node);

@@ -65,9 +65,15 @@ pub(in crate::runtime) struct ClientLimits(Arc<[Arc<Quotas>; 2]>);
 /// The permits of one request; after [`LimitPermits::exchange_for_reply`], those of its reply.
 #[derive(Debug)]
 pub(in crate::runtime) struct LimitPermits {
+    kib: KibPermits,
+}
+
+/// The permits for the KiB of one request or reply.
+#[derive(Debug)]
+pub(in crate::runtime) struct KibPermits {
     limits: ClientLimits,
     share: Share,
-    kib: usize,
+    count: usize,
 }
 
 impl ServiceLimits {
@@ -153,8 +159,10 @@ impl ClientLimits {
             return None;
         }
         // Dropping the permits puts back those that were taken.
-        let mut permits = LimitPermits { limits: self.clone(), share, kib: 0 };
-        permits.take_kib(kib).then_some(permits)
+        let mut kib_permits = KibPermits { limits: self.clone(), share, count: 0 };
+        let has_room = kib_permits.take(kib);
+        let permits = LimitPermits { kib: kib_permits };
+        has_room.then_some(permits)
     }
 
     /// Takes permits from each limit, or none from any.
@@ -215,33 +223,42 @@ impl LimitPermits {
             | ReplyBody::MachineRejected { .. } => return body,
         };
         // A reply larger than the whole limit may be sent if no other reply is unwritten.
-        let kib = bytes.div_ceil(1 << 10).min(self.limits.kib_max(self.share));
-        if self.take_kib(kib) { body } else { replacement }
+        let kib = bytes.div_ceil(1 << 10).min(self.kib.limits.kib_max(self.kib.share));
+        if self.kib.take(kib) { body } else { replacement }
     }
 
+    /// Returns the permits for the KiB, which then count longer than the request and its reply.
+    pub(in crate::runtime) fn split_off_kib(&mut self) -> KibPermits {
+        let (limits, share) = (self.kib.limits.clone(), self.kib.share);
+        std::mem::replace(&mut self.kib, KibPermits { limits, share, count: 0 })
+    }
+}
+
+impl KibPermits {
     /// Changes the number of KiB; returns false, and keeps it, if more are not available. Fewer are
     /// always granted, so that no other request can take those of a reply in between.
-    fn take_kib(&mut self, count: usize) -> bool {
-        let more = count.saturating_sub(self.kib);
+    fn take(&mut self, count: usize) -> bool {
+        let more = count.saturating_sub(self.count);
         let granted = self.limits.take(self.share, more, |quota| &quota.kib);
         if granted {
-            let fewer = self.kib.saturating_sub(count);
+            let fewer = self.count.saturating_sub(count);
             self.limits.put_back(self.share, fewer, |quota| &quota.kib);
-            self.kib = count;
+            self.count = count;
         }
         granted
     }
+}
 
-    fn put_back_kib(&mut self) {
-        let kib = std::mem::take(&mut self.kib);
-        self.limits.put_back(self.share, kib, |quota| &quota.kib);
+impl Drop for KibPermits {
+    fn drop(&mut self) {
+        self.limits.put_back(self.share, self.count, |quota| &quota.kib);
     }
 }
 
 impl Drop for LimitPermits {
     fn drop(&mut self) {
-        self.put_back_kib();
-        self.limits.put_back(self.share, 1, |quota| &quota.requests);
+        let KibPermits { limits, share, .. } = &self.kib;
+        limits.put_back(*share, 1, |quota| &quota.requests);
     }
 }
 
