@@ -54,9 +54,8 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`]. After [`RequestError::Unknown`] or [`RequestError::Stopped`] the command
     /// may have been applied, or may be applied later. A caller that must not apply it twice
-    /// proposes it within a session, by [`Handle::propose_request`]. That also returns the
-    /// rejection of a command by the state machine, such as one beyond its quota, which is
-    /// [`RequestError::Unknown`] here.
+    /// proposes it within a session, by [`Handle::propose_request`]. A state machine that rejects
+    /// the command, such as one beyond its quota, says so in its reply.
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, RequestError> {
         let outcome =
             self.propose_request(&machine::Request::Plain(command), Acknowledge::Default).await?;
