@@ -166,7 +166,7 @@ impl Metrics {
         }
     }
 
-    /// Returns the connections to each peer, for the first 64 peers since the start.
+    /// Returns the connections to each peer, for at most 64 peers.
     #[must_use]
     pub fn peer_links(&self) -> Vec<PeerLink> {
         let now = self.0.milliseconds();

@@ -260,6 +260,7 @@ impl Counts {
     pub(in crate::runtime) fn set_membership(&self, membership: &Membership) {
         self.state.voters.set(membership.voters().count() as u64);
         self.state.learners.set(membership.learners().count() as u64);
+        self.network.set_membership(membership);
     }
 
     /// Records a change of role, term or leader, and whether a leader of a term became known.
