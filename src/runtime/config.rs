@@ -107,7 +107,8 @@ pub struct NetworkConfig {
     /// The most open inbound connections of one origin: the principal that a certificate names; of
     /// connections without certificate one IPv4 address, or one IPv6 /64 prefix. Those of other
     /// nodes, of clients, and of administrators are counted separately. Further connections are
-    /// rejected.
+    /// rejected. Other nodes at one address may have 6 in any case, which is what one of them may
+    /// need.
     pub connections_per_origin_max: usize,
 }
 
