@@ -158,6 +158,10 @@ pub struct ServiceConfig {
     pub forwards: bool,
 }
 
+/// The part of the requests that a node may have forwarded of which one origin may take all, as a
+/// divisor.
+pub(super) const FORWARDED_SHARE: usize = 4;
+
 /// The default of [`ServerConfig::requests_max`].
 const REQUESTS_MAX: usize = 4096;
 
@@ -398,6 +402,7 @@ impl ServerConfig {
         if let Some((field, _)) = bounds.into_iter().find(|(_, bound)| *bound < requests) {
             return Err(ServerConfigError::BelowRequests { field, requests });
         }
+        self.check_longest_command()?;
         if network.keepalive_timeout < 2 * network.keepalive_interval {
             return Err(ServerConfigError::KeepaliveTimeoutTooShort);
         }
@@ -405,6 +410,24 @@ impl ServerConfig {
             return Err(ServerConfigError::RetryMaxBelowMin);
         }
         Ok(())
+    }
+}
+
+impl ServerConfig {
+    /// Checks that the service has room for the longest command, alone.
+    fn check_longest_command(&self) -> Result<(), ServerConfigError> {
+        let ServiceConfig { requests_kib_max, requests_kib_per_origin_max, .. } = self.service;
+        let bounds = [
+            ("service.requests_kib_max", requests_kib_max),
+            ("service.requests_kib_per_origin_max", requests_kib_per_origin_max),
+        ];
+        let parts = if self.service.forwards { FORWARDED_SHARE } else { 1 };
+        let command_kib = self.replica.raft.command_bytes_max.div_ceil(1 << 10);
+        let kib = command_kib.saturating_mul(parts);
+        match bounds.into_iter().find(|(_, bound)| (*bound as usize) < kib) {
+            Some((field, _)) => Err(ServerConfigError::BelowCommand { field, kib }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -462,6 +485,19 @@ pub enum ServerConfigError {
         /// The least value of the bound.
         requests: usize,
     },
+    /// The named bound of the service is less than the longest command that the node accepts, or,
+    /// with `service.forwards`, than four of them: such a command would always be rejected as
+    /// overload.
+    #[error(
+        "{field} is less than {kib} KiB, which the longest command needs: raise it, or lower \
+        command_bytes_max"
+    )]
+    BelowCommand {
+        /// The name of the bound.
+        field: &'static str,
+        /// The least value of the bound, in KiB.
+        kib: usize,
+    },
     /// `keepalive_timeout` is less than two keepalive intervals.
     #[error("keepalive_timeout must be at least twice keepalive_interval")]
     KeepaliveTimeoutTooShort,
@@ -491,6 +527,29 @@ mod tests {
             let result = config.check();
             assert!(matches!(result, Err(ServerConfigError::BelowRequests { .. })), "{result:?}");
         }
+    }
+
+    #[test]
+    fn the_service_has_room_for_the_longest_command() {
+        let with = |all, origin, forwards| {
+            let mut config = new();
+            config.service.requests_kib_max = all;
+            config.service.requests_kib_per_origin_max = origin;
+            config.service.forwards = forwards;
+            config.check()
+        };
+        assert_eq!(with(1 << 10, 1 << 10, false), Ok(()));
+        assert_eq!(with(4 << 10, 4 << 10, true), Ok(()));
+        let kib = 1 << 10;
+        let field = "service.requests_kib_max";
+        assert_eq!(
+            with(1023, kib as u32, false),
+            Err(ServerConfigError::BelowCommand { field, kib })
+        );
+        let field = "service.requests_kib_per_origin_max";
+        assert_eq!(with(4096, 1023, false), Err(ServerConfigError::BelowCommand { field, kib }));
+        let kib = 4 << 10;
+        assert_eq!(with(4096, 4095, true), Err(ServerConfigError::BelowCommand { field, kib }));
     }
 
     #[test]

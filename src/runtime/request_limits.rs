@@ -5,17 +5,13 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::runtime::config::ServiceConfig;
+use crate::runtime::config::{FORWARDED_SHARE, ServiceConfig};
 use crate::runtime::origin::Origin;
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
 /// The most bytes of a reply to a proposal that is sent without permits. The limits of requests
 /// bound the number of such replies.
 const SHORT_REPLY: usize = 1 << 10;
-
-/// The part of the requests that a node may have forwarded of which one origin may take all, as a
-/// divisor.
-const FORWARDED_SHARE: usize = 4;
 
 /// The limits of pending requests, and of the bytes of requests and replies: those of all clients,
 /// those of administrators and nodes, and those of each origin.

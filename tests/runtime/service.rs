@@ -217,6 +217,7 @@ async fn replies_are_sent_in_the_order_of_their_outcomes() {
 async fn requests_beyond_the_limits_are_rejected_or_wait() {
     let cluster = start(|config| {
         config.service.requests_kib_max = 4;
+        config.replica.raft.command_bytes_max = 4 << 10;
         config.service.requests_per_connection_max = 2;
     })
     .await;
@@ -413,6 +414,7 @@ async fn long_replies_to_one_client_take_bounded_memory() {
     let mut config = cluster.config(NodeId(1));
     config.inline_machine = true;
     config.service.requests_kib_per_origin_max = 512;
+    config.replica.raft.command_bytes_max = 512 << 10;
     let server = Server::start(config, Large).await.expect("the directory is new");
     cluster.servers.insert(NodeId(1), server);
     cluster.leader().await;
