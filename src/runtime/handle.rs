@@ -231,6 +231,12 @@ impl Handle {
 
 #[cfg(test)]
 impl Handle {
+    /// Returns a handle to a node that replies to nothing until the second value is dropped.
+    #[cfg(feature = "http")]
+    pub(crate) fn of_stuck_node() -> (Handle, impl Sized) {
+        Handle::for_test()
+    }
+
     /// Returns a handle to a node that the test simulates, and the queue of its requests.
     pub(super) fn for_test() -> (Handle, tokio::sync::mpsc::Receiver<DriverRequest>) {
         use crate::runtime::config::NetworkConfig;
