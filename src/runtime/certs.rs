@@ -70,6 +70,9 @@ pub enum CertsError {
         /// The role of the requested principal.
         requested: Role,
     },
+    /// The certificate would end after the year 9999, the last one that it can name.
+    #[error("a certificate cannot be valid for {0} days, beyond the year 9999: use fewer days")]
+    TooLong(u32),
     /// The name of the principal is reserved for the files of an authority.
     #[error("the name `{AUTHORITY_NAME}` is reserved: use another name")]
     ReservedName,
@@ -86,7 +89,7 @@ impl Authority {
     pub fn new(role: Role) -> Result<Authority, CertsError> {
         let key = KeyPair::generate()?;
         let mut authority = Authority { role, certificate: String::new(), key };
-        authority.certificate = authority.params().self_signed(&authority.key)?.pem();
+        authority.certificate = authority.params()?.self_signed(&authority.key)?.pem();
         Ok(authority)
     }
 
@@ -122,11 +125,11 @@ impl Authority {
         format!("quorate {} authority {}", self.role, &hash[..16])
     }
 
-    fn params(&self) -> CertificateParams {
-        let mut params = params(&self.name(), AUTHORITY_DAYS);
+    fn params(&self) -> Result<CertificateParams, CertsError> {
+        let mut params = params(&self.name(), AUTHORITY_DAYS)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
+        Ok(params)
     }
 
     /// Issues a certificate of `principal` that is valid for `days` from now. With 0 days it has
@@ -134,7 +137,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertsError::RoleMismatch`] if the principal has another role than the authority;
-    /// [`CertsError::Generation`] otherwise, most often because the authority's key does not match
+    /// [`CertsError::TooLong`] if there are too many days; [`CertsError::Generation`] otherwise, most often because the authority's key does not match
     /// its certificate.
     pub fn issue(
         &self,
@@ -146,7 +149,7 @@ impl Authority {
             let (authority, requested) = (self.role, principal.role());
             return Err(CertsError::RoleMismatch { authority, requested });
         }
-        let mut issued = params(&principal.to_string(), days);
+        let mut issued = params(&principal.to_string(), days)?;
         issued.is_ca = IsCa::ExplicitNoCa;
         let uri = principal.uri(cluster).try_into()?;
         issued.subject_alt_names = vec![SanType::URI(uri)];
@@ -157,7 +160,7 @@ impl Authority {
         }
         issued.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
-        let authority = self.params();
+        let authority = self.params()?;
         let certificate = issued.signed_by(&key, &Issuer::from_params(&authority, &self.key))?;
         if days > 0 {
             check_issued(certificate.der(), &self.certificate).map_err(CertsError::Generation)?;
@@ -190,7 +193,7 @@ impl Authority {
             revoked_certs: revoked.collect::<Result<_, CertsError>>()?,
             key_identifier_method: rcgen::KeyIdMethod::Sha256,
         };
-        let authority = self.params();
+        let authority = self.params()?;
         Ok(list.signed_by(&Issuer::from_params(&authority, &self.key))?.pem()?)
     }
 }
@@ -321,17 +324,23 @@ impl Directory {
 }
 
 /// Returns the parameters that all certificates set: the subject and the validity.
-fn params(name: &str, days: u32) -> CertificateParams {
+fn params(name: &str, days: u32) -> Result<CertificateParams, CertsError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
     params.not_before = origin + now - BACKDATED_BY;
+    let validity = Duration::from_secs(u64::from(days) * 24 * 3600);
     params.not_after = match days {
         0 => origin + now - BACKDATED_BY / 2,
-        days => origin + now + Duration::from_secs(u64::from(days) * 24 * 3600),
+        days => validity
+            .try_into()
+            .ok()
+            .and_then(|validity| (origin + now).checked_add(validity))
+            .filter(|end| end.year() <= 9999)
+            .ok_or(CertsError::TooLong(days))?,
     };
-    params
+    Ok(params)
 }
 
 /// Returns the time since 1970, by the system clock.
@@ -422,6 +431,17 @@ mod tests {
             let issued =
                 authority.and_then(|own| own.issue(CLUSTER, named.expect("each role has one"), 1));
             assert!(issued.is_ok(), "the authority's key does not match");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_ends_after_the_year_9999_is_rejected() {
+        let authority = Authority::new(Role::Node).expect("a key can be generated");
+        let issue = |days| authority.issue(CLUSTER, &Principal::Node(NodeId(1)), days);
+        assert!(issue(2_900_000).is_ok());
+        for days in [3_000_000, u32::MAX] {
+            let error = issue(days).expect_err("the year has five digits");
+            assert!(matches!(error, CertsError::TooLong(found) if found == days), "{error}");
         }
     }
 
