@@ -87,7 +87,11 @@ impl Authority {
     /// # Errors
     /// [`CertsError::Generation`].
     pub fn new(role: Role) -> Result<Authority, CertsError> {
-        let key = KeyPair::generate()?;
+        Authority::with_key(role, KeyPair::generate()?)
+    }
+
+    /// Generates the certificate of a new authority with this key.
+    fn with_key(role: Role, key: KeyPair) -> Result<Authority, CertsError> {
         let mut authority = Authority { role, certificate: String::new(), key };
         authority.certificate = authority.params()?.self_signed(&authority.key)?.pem();
         Ok(authority)
@@ -246,10 +250,14 @@ impl Directory {
     /// Returns the authority of a role; the caller holds the lock if a file is missing.
     fn authority_locked(&self, role: Role) -> Result<Authority, CertsError> {
         let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY_NAME}"));
-        if !certificate.exists() && !key.exists() {
-            let authority = Authority::new(role)?;
-            write(&certificate, authority.certificate(), 0o644)?;
+        if !certificate.exists() {
+            // A run that was killed may have left a key, which is written first.
+            let authority = match key.exists() {
+                true => Authority::with_key(role, KeyPair::from_pem(&read(&key)?)?)?,
+                false => Authority::new(role)?,
+            };
             write(&key, &authority.key(), 0o600)?;
+            write(&certificate, authority.certificate(), 0o644)?;
         }
         Authority::from_pem(role, &read(&certificate)?, &read(&key)?)
     }
@@ -432,6 +440,21 @@ mod tests {
                 authority.and_then(|own| own.issue(CLUSTER, named.expect("each role has one"), 1));
             assert!(issued.is_ok(), "the authority's key does not match");
         }
+    }
+
+    #[test]
+    fn a_run_that_was_killed_before_it_wrote_the_certificate_is_continued() {
+        let root = tempfile::tempdir().expect("the directory is writable");
+        let directory = Directory::open(root.path()).expect("the directory is writable");
+        let issue = || directory.issue(CLUSTER, &Principal::Node(NodeId(1)), 1);
+        issue().expect("the directory is writable");
+        let [certificate, key] = directory.paths("node-authority");
+        let old_key = read(&key).expect("the key exists");
+        fs::remove_file(&certificate).expect("the certificate exists");
+        issue().expect("the certificate is generated again");
+        assert_eq!(read(&key).expect("the key exists"), old_key);
+        fs::remove_file(&key).expect("the key exists");
+        assert!(issue().is_err(), "a key that was moved away is not replaced");
     }
 
     #[test]
