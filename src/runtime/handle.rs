@@ -121,7 +121,8 @@ impl Handle {
     /// is given.
     ///
     /// # Errors
-    /// A [`RequestError`]; [`RequestError::Unknown`] if the node stops first.
+    /// A [`RequestError`]; [`RequestError::Unknown`] if the node stops first. After
+    /// [`RejectReason::TransferAborted`] the target may still take over.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), RequestError> {
         self.call(RequestBody::TransferLeadership(to), request::leadership_transfer).await
     }

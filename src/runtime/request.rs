@@ -21,7 +21,7 @@ use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 #[non_exhaustive]
 pub enum RequestError {
     /// The node rejected the request and did not execute it. It may be sent again if the reason is
-    /// temporary.
+    /// temporary. Only after `RejectReason::TransferAborted` may the request still take effect.
     #[error("the request was rejected: {0}")]
     Rejected(RejectReason),
     /// The outcome is unknown: the request may have been executed, or may be executed later. It is
