@@ -39,7 +39,7 @@ impl ClusterView {
         json!({
             "milliseconds": self.start.elapsed().as_millis() as u64,
             "node": summary.id.0,
-            "stopped": own.is_none(),
+            "stopped": summary.stopped,
             "membership": members(&membership),
             "nodes": nodes,
             "links": links(&metrics),
@@ -174,4 +174,17 @@ fn latencies(latencies: &LatencyHistogram) -> Vec<(Option<u64>, u64)> {
     buckets
         .map(|bucket| (bucket.upper_bound.map(|time| time.as_micros() as u64), bucket.count))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_does_not_report_in_time_has_not_stopped() {
+        let (handle, _node) = Handle::of_stuck_node();
+        let view = ClusterView::new(handle, None).to_json().await;
+        assert_eq!(view["nodes"], json!([]), "its own report is missing");
+        assert_eq!(view["stopped"], false);
+    }
 }

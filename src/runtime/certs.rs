@@ -70,6 +70,9 @@ pub enum CertsError {
         /// The role of the requested principal.
         requested: Role,
     },
+    /// The certificate would end after the year 9999, the last one that it can name.
+    #[error("a certificate cannot be valid for {0} days, beyond the year 9999: use fewer days")]
+    TooLong(u32),
     /// The name of the principal is reserved for the files of an authority.
     #[error("the name `{AUTHORITY_NAME}` is reserved: use another name")]
     ReservedName,
@@ -84,9 +87,13 @@ impl Authority {
     /// # Errors
     /// [`CertsError::Generation`].
     pub fn new(role: Role) -> Result<Authority, CertsError> {
-        let key = KeyPair::generate()?;
+        Authority::with_key(role, KeyPair::generate()?)
+    }
+
+    /// Generates the certificate of a new authority with this key.
+    fn with_key(role: Role, key: KeyPair) -> Result<Authority, CertsError> {
         let mut authority = Authority { role, certificate: String::new(), key };
-        authority.certificate = authority.params().self_signed(&authority.key)?.pem();
+        authority.certificate = authority.params()?.self_signed(&authority.key)?.pem();
         Ok(authority)
     }
 
@@ -122,11 +129,11 @@ impl Authority {
         format!("quorate {} authority {}", self.role, &hash[..16])
     }
 
-    fn params(&self) -> CertificateParams {
-        let mut params = params(&self.name(), AUTHORITY_DAYS);
+    fn params(&self) -> Result<CertificateParams, CertsError> {
+        let mut params = params(&self.name(), AUTHORITY_DAYS)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
+        Ok(params)
     }
 
     /// Issues a certificate of `principal` that is valid for `days` from now. With 0 days it has
@@ -134,7 +141,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertsError::RoleMismatch`] if the principal has another role than the authority;
-    /// [`CertsError::Generation`] otherwise, most often because the authority's key does not match
+    /// [`CertsError::TooLong`] if there are too many days; [`CertsError::Generation`] otherwise, most often because the authority's key does not match
     /// its certificate.
     pub fn issue(
         &self,
@@ -146,7 +153,7 @@ impl Authority {
             let (authority, requested) = (self.role, principal.role());
             return Err(CertsError::RoleMismatch { authority, requested });
         }
-        let mut issued = params(&principal.to_string(), days);
+        let mut issued = params(&principal.to_string(), days)?;
         issued.is_ca = IsCa::ExplicitNoCa;
         let uri = principal.uri(cluster).try_into()?;
         issued.subject_alt_names = vec![SanType::URI(uri)];
@@ -157,7 +164,7 @@ impl Authority {
         }
         issued.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
-        let authority = self.params();
+        let authority = self.params()?;
         let certificate = issued.signed_by(&key, &Issuer::from_params(&authority, &self.key))?;
         if days > 0 {
             check_issued(certificate.der(), &self.certificate).map_err(CertsError::Generation)?;
@@ -190,7 +197,7 @@ impl Authority {
             revoked_certs: revoked.collect::<Result<_, CertsError>>()?,
             key_identifier_method: rcgen::KeyIdMethod::Sha256,
         };
-        let authority = self.params();
+        let authority = self.params()?;
         Ok(list.signed_by(&Issuer::from_params(&authority, &self.key))?.pem()?)
     }
 }
@@ -243,10 +250,14 @@ impl Directory {
     /// Returns the authority of a role; the caller holds the lock if a file is missing.
     fn authority_locked(&self, role: Role) -> Result<Authority, CertsError> {
         let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY_NAME}"));
-        if !certificate.exists() && !key.exists() {
-            let authority = Authority::new(role)?;
-            write(&certificate, authority.certificate(), 0o644)?;
+        if !certificate.exists() {
+            // A run that was killed may have left a key, which is written first.
+            let authority = match key.exists() {
+                true => Authority::with_key(role, KeyPair::from_pem(&read(&key)?)?)?,
+                false => Authority::new(role)?,
+            };
             write(&key, &authority.key(), 0o600)?;
+            write(&certificate, authority.certificate(), 0o644)?;
         }
         Authority::from_pem(role, &read(&certificate)?, &read(&key)?)
     }
@@ -321,17 +332,23 @@ impl Directory {
 }
 
 /// Returns the parameters that all certificates set: the subject and the validity.
-fn params(name: &str, days: u32) -> CertificateParams {
+fn params(name: &str, days: u32) -> Result<CertificateParams, CertsError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
     params.not_before = origin + now - BACKDATED_BY;
+    let validity = Duration::from_secs(u64::from(days) * 24 * 3600);
     params.not_after = match days {
         0 => origin + now - BACKDATED_BY / 2,
-        days => origin + now + Duration::from_secs(u64::from(days) * 24 * 3600),
+        days => validity
+            .try_into()
+            .ok()
+            .and_then(|validity| (origin + now).checked_add(validity))
+            .filter(|end| end.year() <= 9999)
+            .ok_or(CertsError::TooLong(days))?,
     };
-    params
+    Ok(params)
 }
 
 /// Returns the time since 1970, by the system clock.
@@ -422,6 +439,32 @@ mod tests {
             let issued =
                 authority.and_then(|own| own.issue(CLUSTER, named.expect("each role has one"), 1));
             assert!(issued.is_ok(), "the authority's key does not match");
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_killed_before_it_wrote_the_certificate_is_continued() {
+        let root = tempfile::tempdir().expect("the directory is writable");
+        let directory = Directory::open(root.path()).expect("the directory is writable");
+        let issue = || directory.issue(CLUSTER, &Principal::Node(NodeId(1)), 1);
+        issue().expect("the directory is writable");
+        let [certificate, key] = directory.paths("node-authority");
+        let old_key = read(&key).expect("the key exists");
+        fs::remove_file(&certificate).expect("the certificate exists");
+        issue().expect("the certificate is generated again");
+        assert_eq!(read(&key).expect("the key exists"), old_key);
+        fs::remove_file(&key).expect("the key exists");
+        assert!(issue().is_err(), "a key that was moved away is not replaced");
+    }
+
+    #[test]
+    fn a_certificate_that_ends_after_the_year_9999_is_rejected() {
+        let authority = Authority::new(Role::Node).expect("a key can be generated");
+        let issue = |days| authority.issue(CLUSTER, &Principal::Node(NodeId(1)), days);
+        assert!(issue(2_900_000).is_ok());
+        for days in [3_000_000, u32::MAX] {
+            let error = issue(days).expect_err("the year has five digits");
+            assert!(matches!(error, CertsError::TooLong(found) if found == days), "{error}");
         }
     }
 

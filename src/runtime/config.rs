@@ -31,16 +31,17 @@ pub struct ServerConfig {
     pub network: NetworkConfig,
     /// The limits of the service to clients.
     pub service: ServiceConfig,
-    /// The most file descriptors that the disk of the node and the program around it use beside the
-    /// connections that `network` permits. No connection is accepted that would take one of them.
+    /// The most file descriptors that the node and the program around it use beside the inbound
+    /// connections that `network` permits: for the disk, three connections to each peer, and all
+    /// else. No connection is accepted that would take one of them.
     pub files_reserved: usize,
     /// The most bytes of the recording of the node's inputs, in the folder `recording` of its
     /// directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several times
     /// as large as a recorded state, which may take a quarter of `raft.tail_bytes_max`, and at
     /// least 1 MiB.
     pub recording_bytes: u64,
-    /// The most requests of the program in the driver's queue. Further callers wait until it has
-    /// room.
+    /// The most requests of the program and of clients in the driver's queue. Until it has room,
+    /// further callers wait, and so do the connections of clients with a further request.
     pub requests_max: usize,
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine
@@ -106,30 +107,40 @@ pub struct NetworkConfig {
     /// The most open inbound connections of one origin: the principal that a certificate names; of
     /// connections without certificate one IPv4 address, or one IPv6 /64 prefix. Those of other
     /// nodes, of clients, and of administrators are counted separately. Further connections are
-    /// rejected.
+    /// rejected. Other nodes at one address may have 6 in any case, which is what one of them may
+    /// need.
     pub connections_per_origin_max: usize,
 }
 
-/// The limits of a node's service to clients. A request beyond a limit is rejected or waits.
+/// The limits of a node's service to clients. A request beyond a limit is rejected or waits. Reads
+/// and reports have limits of their own, of the same size as those of all other requests, so that
+/// they are answered while changes wait: each limit of pending requests and of KiB therefore holds
+/// twice, except that of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// The most requests of one connection whose replies are not written yet. At the limit, the
-    /// node reads no further request from the connection until a reply is written.
+    /// node reads no further request from the connection until a reply is written. A connection
+    /// on which a node forwards proposals may have `requests_per_origin_max` more.
     pub requests_per_connection_max: usize,
     /// The most requests of all connections whose replies are not written yet. Further requests are
     /// rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least this and
     /// `requests_reserved` together.
     pub requests_max: usize,
     /// The most requests of one origin (`NetworkConfig::connections_per_origin_max`) whose replies
-    /// are not written yet, over all its connections. Further requests are rejected as overload.
+    /// are not written yet, over all its connections. Further requests are rejected as overload. If
+    /// nodes forward proposals, a node is one origin at the leader, and one origin at the node may
+    /// have a quarter of this forwarded.
     pub requests_per_origin_max: usize,
-    /// The most requests of all administrators, and of nodes that request reports or forward
-    /// proposals, whose replies are not written yet. Requests of clients do not count.
+    /// The most requests of all administrators, and of nodes that request reports, whose replies
+    /// are not written yet. Requests of clients do not count, nor do those that a node forwards.
     pub requests_reserved: usize,
     /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
     /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the
-    /// outcome is then unknown to the client, which asks again if it has a session.
+    /// outcome is then unknown to the client, which asks again if it has a session. Shorter
+    /// replies and reports do not count. A request of more than 64 KiB counts while it arrives,
+    /// and a command with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until
+    /// the leader has applied it.
     pub requests_kib_max: u32,
     /// The same for the connections of one origin. It is also the limit of all administrators and
     /// nodes together, beside `requests_kib_max`.
@@ -142,9 +153,14 @@ pub struct ServiceConfig {
     /// closed, and for the client to read them.
     pub drain_max: Duration,
     /// Whether a node that does not lead forwards a client's proposal to the leader and returns the
-    /// reply, for clients that cannot reach every node. Otherwise it redirects the client.
+    /// reply, for clients that cannot reach every node. Otherwise it redirects the client, and so
+    /// it does if the leader has another value.
     pub forwards: bool,
 }
+
+/// The part of the requests that a node may have forwarded of which one origin may take all, as a
+/// divisor.
+pub(super) const FORWARDED_SHARE: usize = 4;
 
 /// The default of [`ServerConfig::requests_max`].
 const REQUESTS_MAX: usize = 4096;
@@ -386,6 +402,7 @@ impl ServerConfig {
         if let Some((field, _)) = bounds.into_iter().find(|(_, bound)| *bound < requests) {
             return Err(ServerConfigError::BelowRequests { field, requests });
         }
+        self.check_longest_command()?;
         if network.keepalive_timeout < 2 * network.keepalive_interval {
             return Err(ServerConfigError::KeepaliveTimeoutTooShort);
         }
@@ -393,6 +410,24 @@ impl ServerConfig {
             return Err(ServerConfigError::RetryMaxBelowMin);
         }
         Ok(())
+    }
+}
+
+impl ServerConfig {
+    /// Checks that the service has room for the longest command, alone.
+    fn check_longest_command(&self) -> Result<(), ServerConfigError> {
+        let ServiceConfig { requests_kib_max, requests_kib_per_origin_max, .. } = self.service;
+        let bounds = [
+            ("service.requests_kib_max", requests_kib_max),
+            ("service.requests_kib_per_origin_max", requests_kib_per_origin_max),
+        ];
+        let parts = if self.service.forwards { FORWARDED_SHARE } else { 1 };
+        let command_kib = self.replica.raft.command_bytes_max.div_ceil(1 << 10);
+        let kib = command_kib.saturating_mul(parts);
+        match bounds.into_iter().find(|(_, bound)| (*bound as usize) < kib) {
+            Some((field, _)) => Err(ServerConfigError::BelowCommand { field, kib }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -450,6 +485,19 @@ pub enum ServerConfigError {
         /// The least value of the bound.
         requests: usize,
     },
+    /// The named bound of the service is less than the longest command that the node accepts, or,
+    /// with `service.forwards`, than four of them: such a command would always be rejected as
+    /// overload.
+    #[error(
+        "{field} is less than {kib} KiB, which the longest command needs: raise it, or lower \
+        command_bytes_max"
+    )]
+    BelowCommand {
+        /// The name of the bound.
+        field: &'static str,
+        /// The least value of the bound, in KiB.
+        kib: usize,
+    },
     /// `keepalive_timeout` is less than two keepalive intervals.
     #[error("keepalive_timeout must be at least twice keepalive_interval")]
     KeepaliveTimeoutTooShort,
@@ -479,6 +527,29 @@ mod tests {
             let result = config.check();
             assert!(matches!(result, Err(ServerConfigError::BelowRequests { .. })), "{result:?}");
         }
+    }
+
+    #[test]
+    fn the_service_has_room_for_the_longest_command() {
+        let with = |all, origin, forwards| {
+            let mut config = new();
+            config.service.requests_kib_max = all;
+            config.service.requests_kib_per_origin_max = origin;
+            config.service.forwards = forwards;
+            config.check()
+        };
+        assert_eq!(with(1 << 10, 1 << 10, false), Ok(()));
+        assert_eq!(with(4 << 10, 4 << 10, true), Ok(()));
+        let kib = 1 << 10;
+        let field = "service.requests_kib_max";
+        assert_eq!(
+            with(1023, kib as u32, false),
+            Err(ServerConfigError::BelowCommand { field, kib })
+        );
+        let field = "service.requests_kib_per_origin_max";
+        assert_eq!(with(4096, 1023, false), Err(ServerConfigError::BelowCommand { field, kib }));
+        let kib = 4 << 10;
+        assert_eq!(with(4096, 4095, true), Err(ServerConfigError::BelowCommand { field, kib }));
     }
 
     #[test]

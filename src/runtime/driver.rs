@@ -52,7 +52,11 @@ pub(super) struct Driver {
     damaged_entries: usize,
     conditions: Conditions,
     stage: Stage,
+    _stop_record: StopRecord,
 }
+
+/// Records in the metrics that the node has stopped, when it is dropped: also after a panic.
+struct StopRecord(Arc<Counts>);
 
 /// The receiving ends of the driver's queues, and senders that keep the queues of packets and
 /// requests open until the node stops.
@@ -113,6 +117,7 @@ impl Driver {
             damaged_entries: 0,
             conditions: Conditions::default(),
             stage: Stage::Running,
+            _stop_record: StopRecord(Arc::clone(&registry.counts)),
         };
         let handle = Handle {
             requests,
@@ -134,6 +139,7 @@ impl Driver {
         self.lanes.submit();
         self.record();
         loop {
+            self.pending.release_applied(&self.node);
             self.counts.observe(&self.node);
             self.log_damage();
             self.conditions.log_changes(self.clock.now(), &self.node);
@@ -142,7 +148,6 @@ impl Driver {
                 self.record();
             }
             if let Stage::Stopped(end) = self.stage {
-                self.counts.state.stopped.set(1);
                 return (end, self.queues.lane_events);
             }
             let first = self.wait().await;
@@ -358,6 +363,12 @@ impl Driver {
     fn close(&mut self) {
         self.stage = Stage::Closing;
         self.step(Input::Close);
+    }
+}
+
+impl Drop for StopRecord {
+    fn drop(&mut self) {
+        self.0.state.stopped.set(1);
     }
 }
 

@@ -27,7 +27,7 @@ use crate::wire::{ReplyBody, RequestBody};
 /// A handle to a node that runs in this process. Clones share the node.
 ///
 /// Each request ends with a reply or a [`RequestError`]. Dropping a future does not cancel its
-/// request.
+/// request, unless that still waits for room in the node's queue.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) requests: Sender<DriverRequest>,
@@ -54,7 +54,8 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`]. After [`RequestError::Unknown`] or [`RequestError::Stopped`] the command
     /// may have been applied, or may be applied later. A caller that must not apply it twice
-    /// proposes it within a session, by [`Handle::propose_request`].
+    /// proposes it within a session, by [`Handle::propose_request`]. A state machine that rejects
+    /// the command, such as one beyond its quota, says so in its reply.
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, RequestError> {
         let outcome =
             self.propose_request(&machine::Request::Plain(command), Acknowledge::Default).await?;
@@ -120,7 +121,8 @@ impl Handle {
     /// is given.
     ///
     /// # Errors
-    /// A [`RequestError`]; [`RequestError::Unknown`] if the node stops first.
+    /// A [`RequestError`]; [`RequestError::Unknown`] if the node stops first. After
+    /// [`RejectReason::TransferAborted`] the target may still take over.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), RequestError> {
         self.call(RequestBody::TransferLeadership(to), request::leadership_transfer).await
     }
@@ -230,6 +232,12 @@ impl Handle {
 
 #[cfg(test)]
 impl Handle {
+    /// Returns a handle to a node that replies to nothing until the second value is dropped.
+    #[cfg(feature = "http")]
+    pub(crate) fn of_stuck_node() -> (Handle, impl Sized) {
+        Handle::for_test()
+    }
+
     /// Returns a handle to a node that the test simulates, and the queue of its requests.
     pub(super) fn for_test() -> (Handle, tokio::sync::mpsc::Receiver<DriverRequest>) {
         use crate::runtime::config::NetworkConfig;

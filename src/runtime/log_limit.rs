@@ -1,4 +1,4 @@
-//! A limit of the log lines that unauthenticated remotes cause, so that they cannot fill the disk.
+//! A limit of the log lines that remotes without rights cause, so that they cannot fill the disk.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -56,8 +56,8 @@ pub enum ConnectionRejectReason {
     InvalidFrame,
     /// Nothing arrived, or nothing could be written, within the time limit.
     KeepaliveTimeout,
-    /// A frame or its replies were not transferred within the limit of their size: bytes arrived,
-    /// but too slowly.
+    /// A frame did not arrive, or replies were not accepted, within the time limit of their size:
+    /// the remote sent or accepted bytes, but too slowly.
     TooSlow,
     /// Nothing but keepalives arrived within the time limit.
     Idle,

@@ -1,7 +1,7 @@
 //! Requests to a running node and their replies: the rules of each operation, the requests that
 //! wait for their outcome, and the typed results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -10,8 +10,10 @@ use tokio::sync::oneshot;
 use crate::machine::{self, Outcome, SessionId};
 use crate::replica::{Input, Node, Output};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
-use crate::runtime::request_limits::LimitPermits;
-use crate::types::{EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, Tag};
+use crate::runtime::request_limits::{KibPermits, LimitPermits};
+use crate::types::{
+    EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, RoleName, Tag,
+};
 use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 
 /// The reasons for which a request fails.
@@ -19,7 +21,7 @@ use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 #[non_exhaustive]
 pub enum RequestError {
     /// The node rejected the request and did not execute it. It may be sent again if the reason is
-    /// temporary.
+    /// temporary. Only after `RejectReason::TransferAborted` may the request still take effect.
     #[error("the request was rejected: {0}")]
     Rejected(RejectReason),
     /// The outcome is unknown: the request may have been executed, or may be executed later. It is
@@ -195,13 +197,31 @@ enum ReplyReceiver {
 
 impl ReplySender {
     /// Sends the reply. A receiver that is gone receives nothing. A reply to a queue that exceeds
-    /// the limits is dropped here, so that no queue holds more.
-    pub(super) fn send(mut self, reply: ReplyBody) {
+    /// the limits is replaced here by a short one, so that no queue holds more.
+    pub(super) fn send(self, reply: ReplyBody) {
+        self.send_and_count(reply, |_| ());
+    }
+
+    /// Returns the permits for the KiB of the request; none if it has no permits.
+    fn split_off_kib(&mut self) -> Option<KibPermits> {
+        match &mut self.0 {
+            Some(ReplyReceiver::Queue { permits, .. }) => Some(permits.split_off_kib()),
+            Some(ReplyReceiver::Caller(_)) | None => None,
+        }
+    }
+
+    /// Sends the reply as [`ReplySender::send`] does. `count` sees the one that is sent.
+    fn send_and_count(mut self, reply: ReplyBody, count: impl FnOnce(&ReplyBody)) {
         match self.0.take() {
-            Some(ReplyReceiver::Caller(caller)) => drop(caller.send(reply)),
+            Some(ReplyReceiver::Caller(caller)) => {
+                count(&reply);
+                drop(caller.send(reply));
+            }
             Some(ReplyReceiver::Queue { slot, mut permits, replies }) => {
-                let reply = Some(permits.exchange_for_reply(reply));
-                drop(replies.send(QueuedReply { slot, reply, permits: Some(permits) }));
+                let reply = permits.exchange_for_reply(reply);
+                count(&reply);
+                let (reply, permits) = (Some(reply), Some(permits));
+                drop(replies.send(QueuedReply { slot, reply, permits }));
             }
             None => {}
         }
@@ -222,6 +242,9 @@ impl Drop for ReplySender {
 pub(super) struct PendingRequests {
     last: u64,
     by_tag: BTreeMap<Tag, PendingRequest>,
+    /// The permits of commands that were acknowledged before they were applied, in the order of the
+    /// log.
+    unapplied: VecDeque<(EntryId, KibPermits)>,
 }
 
 #[derive(Debug)]
@@ -286,11 +309,30 @@ impl PendingRequests {
             Output::Unknown { tag } => (tag, ReplyBody::Unknown),
             other => return Some(other),
         };
-        if let Some(PendingRequest { metric, since, reply: sender }) = self.by_tag.remove(&tag) {
-            counts.request_ended(metric, since, &reply);
-            sender.send(reply);
+        if let Some(PendingRequest { metric, since, reply: mut sender }) = self.by_tag.remove(&tag)
+        {
+            if let ReplyBody::MayBeLost { id } = reply {
+                self.unapplied.extend(sender.split_off_kib().map(|permits| (id, permits)));
+            }
+            sender.send_and_count(reply, |reply| counts.request_ended(metric, since, reply));
         }
         None
+    }
+
+    /// Releases the permits of commands that were acknowledged before they were applied, once they
+    /// are applied and durable, or the node has stopped leading: until then the leader holds them
+    /// in memory, and a client must not fill that memory alone.
+    pub(super) fn release_applied(&mut self, node: &Node) {
+        if self.unapplied.is_empty() {
+            return;
+        }
+        let status = node.status();
+        let (leads, reached) =
+            (status.role == RoleName::Leader, status.applied.min(status.durable));
+        let is_released = |(id, _): &mut (EntryId, KibPermits)| {
+            !leads || id.term != status.term || id.index <= reached
+        };
+        while self.unapplied.pop_front_if(is_released).is_some() {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::runtime::config::ServiceConfig;
+use crate::runtime::config::{FORWARDED_SHARE, ServiceConfig};
 use crate::runtime::origin::Origin;
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
@@ -17,15 +17,32 @@ const SHORT_REPLY: usize = 1 << 10;
 /// those of administrators and nodes, and those of each origin.
 #[derive(Clone)]
 pub(in crate::runtime) struct ServiceLimits {
-    clients: Arc<Quota>,
-    reserved: Arc<Quota>,
+    clients: Arc<Quotas>,
+    reserved: Arc<Quotas>,
     /// The limits of each origin that is connected.
-    origins: Arc<Mutex<BTreeMap<Origin, Weak<Quota>>>>,
+    origins: Arc<Mutex<BTreeMap<Origin, Weak<Quotas>>>>,
     origin_requests_max: usize,
     origin_kib_max: usize,
 }
 
-/// One limit of pending requests, and of the KiB of requests and replies.
+/// The shares of a limit. Requests of one share do not use up another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runtime) enum Share {
+    /// The requests to this node that may change the cluster.
+    Changes,
+    /// The requests to this node that change nothing. They do not wait for pending changes, which
+    /// may have no outcome for as long as the disks of a quorum hang.
+    Reads,
+    /// The requests that this node has forwarded to the leader, where they all count as those of
+    /// one origin: this node.
+    Forwarded,
+}
+
+/// One limit, by [`Share`].
+#[derive(Debug)]
+struct Quotas([Quota; 3]);
+
+/// One share of a limit of pending requests, and of the KiB of requests and replies.
 #[derive(Debug)]
 struct Quota {
     requests: Permits,
@@ -39,22 +56,35 @@ struct Permits(AtomicUsize);
 
 /// The limits that count the requests of one connection: its origin's own, and the shared one.
 #[derive(Clone, Debug)]
-pub(in crate::runtime) struct ClientLimits(Arc<[Arc<Quota>; 2]>);
+pub(in crate::runtime) struct ClientLimits(Arc<[Arc<Quotas>; 2]>);
 
 /// The permits of one request; after [`LimitPermits::exchange_for_reply`], those of its reply.
 #[derive(Debug)]
 pub(in crate::runtime) struct LimitPermits {
+    kib: KibPermits,
+}
+
+/// The permits for the KiB of one request or reply.
+#[derive(Debug)]
+pub(in crate::runtime) struct KibPermits {
     limits: ClientLimits,
-    kib: usize,
+    share: Share,
+    count: usize,
 }
 
 impl ServiceLimits {
     pub(in crate::runtime) fn new(config: &ServiceConfig) -> ServiceLimits {
         let all_kib_max = config.requests_kib_max as usize;
         let origin_kib_max = (config.requests_kib_per_origin_max as usize).min(all_kib_max);
+        // The leader limits a node that forwards as one origin.
+        let forwarded = || Quota::new(config.requests_per_origin_max, origin_kib_max);
+        let shared = |requests_max, kib_max| {
+            let quota = || Quota::new(requests_max, kib_max);
+            Arc::new(Quotas([quota(), quota(), forwarded()]))
+        };
         ServiceLimits {
-            clients: Quota::new(config.requests_max, all_kib_max),
-            reserved: Quota::new(config.requests_reserved, origin_kib_max),
+            clients: shared(config.requests_max, all_kib_max),
+            reserved: shared(config.requests_reserved, origin_kib_max),
             origins: Arc::default(),
             origin_requests_max: config.requests_per_origin_max,
             origin_kib_max,
@@ -68,8 +98,15 @@ impl ServiceLimits {
         let is_reserved = origin.is_reserved() && !forwards;
         let shared = if is_reserved { &self.reserved } else { &self.clients };
         let own = origins.get(origin).and_then(Weak::upgrade).unwrap_or_else(|| {
-            origins.retain(|_, quota| quota.strong_count() > 0);
-            let own = Quota::new(self.origin_requests_max, self.origin_kib_max);
+            origins.retain(|_, quotas| quotas.strong_count() > 0);
+            let (requests_max, kib_max) = (self.origin_requests_max, self.origin_kib_max);
+            let of_forwarded = |max: usize| max.div_ceil(FORWARDED_SHARE);
+            let quota = || Quota::new(requests_max, kib_max);
+            let own = Arc::new(Quotas([
+                quota(),
+                quota(),
+                Quota::new(of_forwarded(requests_max), of_forwarded(kib_max)),
+            ]));
             origins.insert(origin.clone(), Arc::downgrade(&own));
             own
         });
@@ -78,12 +115,8 @@ impl ServiceLimits {
 }
 
 impl Quota {
-    fn new(requests_max: usize, kib_max: usize) -> Arc<Quota> {
-        Arc::new(Quota {
-            requests: Permits::new(requests_max),
-            kib: Permits::new(kib_max),
-            kib_max,
-        })
+    fn new(requests_max: usize, kib_max: usize) -> Quota {
+        Quota { requests: Permits::new(requests_max), kib: Permits::new(kib_max), kib_max }
     }
 }
 
@@ -106,19 +139,31 @@ impl Permits {
 impl ClientLimits {
     /// Acquires the permits of a request with a command or query of this size; none if a limit is
     /// reached.
-    pub(in crate::runtime) fn acquire(&self, bytes: usize) -> Option<LimitPermits> {
-        let kib = bytes.div_ceil(1 << 10);
-        if !self.take(1, |quota| &quota.requests) {
+    pub(in crate::runtime) fn acquire(&self, share: Share, bytes: usize) -> Option<LimitPermits> {
+        self.acquire_kib(share, bytes.div_ceil(1 << 10))
+    }
+
+    /// Acquires the permits of a request of which a part has arrived, by the size of its frame. That
+    /// is more than its command, which may be as large as the whole limit.
+    pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
+        let share = Share::Changes;
+        self.acquire_kib(share, bytes.div_ceil(1 << 10).min(self.kib_max(share)))
+    }
+
+    fn acquire_kib(&self, share: Share, kib: usize) -> Option<LimitPermits> {
+        if !self.take(share, 1, |quota| &quota.requests) {
             return None;
         }
         // Dropping the permits puts back those that were taken.
-        let mut permits = LimitPermits { limits: self.clone(), kib: 0 };
-        permits.take_kib(kib).then_some(permits)
+        let mut kib_permits = KibPermits { limits: self.clone(), share, count: 0 };
+        let has_room = kib_permits.take(kib);
+        let permits = LimitPermits { kib: kib_permits };
+        has_room.then_some(permits)
     }
 
     /// Takes permits from each limit, or none from any.
-    fn take(&self, count: usize, of: impl Fn(&Quota) -> &Permits) -> bool {
-        let [own, shared] = &*self.0;
+    fn take(&self, share: Share, count: usize, of: impl Fn(&Quota) -> &Permits) -> bool {
+        let [own, shared] = self.quotas(share);
         if !of(own).take(count) {
             return false;
         }
@@ -129,20 +174,26 @@ impl ClientLimits {
         taken
     }
 
-    fn put_back(&self, count: usize, of: impl Fn(&Quota) -> &Permits) {
-        self.0.iter().for_each(|quota| of(quota).put_back(count));
+    fn put_back(&self, share: Share, count: usize, of: impl Fn(&Quota) -> &Permits) {
+        self.quotas(share).into_iter().for_each(|quota| of(quota).put_back(count));
     }
 
     /// Returns the KiB that one reply may have when no other reply is unwritten.
-    fn kib_max(&self) -> usize {
-        self.0.iter().map(|quota| quota.kib_max).min().unwrap_or(0)
+    fn kib_max(&self, share: Share) -> usize {
+        let [own, shared] = self.quotas(share);
+        own.kib_max.min(shared.kib_max)
+    }
+
+    fn quotas(&self, share: Share) -> [&Quota; 2] {
+        self.0.each_ref().map(|quotas| &quotas.0[share as usize])
     }
 }
 
 impl LimitPermits {
-    /// Exchanges the KiB of the request for those of a long reply. Beyond the limits, an answer is
-    /// replaced by a rejection, because a read can be repeated, and the reply to a proposal by an
-    /// unknown outcome, because a client with a session gets it when it asks again.
+    /// Exchanges the KiB of the request for those of its reply, if that is an answer to a read or a
+    /// long reply to a proposal. Beyond the limits, an answer is replaced by a rejection, because a
+    /// read can be repeated, and the reply to a proposal by an unknown outcome, because a client
+    /// with a session gets it when it asks again.
     pub(in crate::runtime) fn exchange_for_reply(&mut self, body: ReplyBody) -> ReplyBody {
         let (bytes, replacement) = match &body {
             ReplyBody::Answered { answer, .. } => {
@@ -168,31 +219,177 @@ impl LimitPermits {
             | ReplyBody::MachineRejected { .. } => return body,
         };
         // A reply larger than the whole limit may be sent if no other reply is unwritten.
-        let kib = bytes.div_ceil(1 << 10).min(self.limits.kib_max());
-        if self.take_kib(kib) { body } else { replacement }
+        let kib = bytes.div_ceil(1 << 10).min(self.kib.limits.kib_max(self.kib.share));
+        if self.kib.take(kib) { body } else { replacement }
     }
 
+    /// Returns the permits for the KiB, which then count longer than the request and its reply.
+    pub(in crate::runtime) fn split_off_kib(&mut self) -> KibPermits {
+        let (limits, share) = (self.kib.limits.clone(), self.kib.share);
+        std::mem::replace(&mut self.kib, KibPermits { limits, share, count: 0 })
+    }
+}
+
+impl KibPermits {
     /// Changes the number of KiB; returns false, and keeps it, if more are not available. Fewer are
     /// always granted, so that no other request can take those of a reply in between.
-    fn take_kib(&mut self, count: usize) -> bool {
-        let more = count.saturating_sub(self.kib);
-        let granted = self.limits.take(more, |quota| &quota.kib);
+    fn take(&mut self, count: usize) -> bool {
+        let more = count.saturating_sub(self.count);
+        let granted = self.limits.take(self.share, more, |quota| &quota.kib);
         if granted {
-            self.limits.put_back(self.kib.saturating_sub(count), |quota| &quota.kib);
-            self.kib = count;
+            let fewer = self.count.saturating_sub(count);
+            self.limits.put_back(self.share, fewer, |quota| &quota.kib);
+            self.count = count;
         }
         granted
     }
+}
 
-    fn put_back_kib(&mut self) {
-        let kib = std::mem::take(&mut self.kib);
-        self.limits.put_back(kib, |quota| &quota.kib);
+impl Drop for KibPermits {
+    fn drop(&mut self) {
+        self.limits.put_back(self.share, self.count, |quota| &quota.kib);
     }
 }
 
 impl Drop for LimitPermits {
     fn drop(&mut self) {
-        self.put_back_kib();
-        self.limits.put_back(1, |quota| &quota.requests);
+        let KibPermits { limits, share, .. } = &self.kib;
+        limits.put_back(*share, 1, |quota| &quota.requests);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::principal::Principal;
+    use crate::types::{EntryId, NodeId};
+
+    const MIB: usize = 1 << 20;
+
+    fn origin(last: u8) -> Origin {
+        Origin::new(None, [127, 0, 0, last].into())
+    }
+
+    #[test]
+    fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators() {
+        let limits = ServiceLimits::new(&ServiceConfig {
+            requests_max: 3,
+            requests_per_origin_max: 2,
+            requests_reserved: 1,
+            requests_kib_max: 3 << 10,
+            requests_kib_per_origin_max: 2 << 10,
+            ..ServiceConfig::default()
+        });
+        for bytes in [0, MIB] {
+            let (first, again) = (limits.of(&origin(1), false), limits.of(&origin(1), false));
+            let held = [first.acquire(Share::Changes, bytes), again.acquire(Share::Changes, bytes)];
+            assert!(held.iter().all(Option::is_some));
+            assert!(first.acquire(Share::Changes, bytes).is_none(), "its own limit is reached");
+            assert!(again.acquire(Share::Changes, bytes).is_none(), "connections share it");
+            let other = limits.of(&origin(2), false);
+            let others = other.acquire(Share::Changes, bytes);
+            assert!(others.is_some(), "another client has room");
+            assert!(
+                other.acquire(Share::Changes, bytes).is_none(),
+                "the limit of all clients is reached"
+            );
+            let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
+            let admin = limits.of(&admin, false);
+            let order = admin.acquire(Share::Changes, 0);
+            assert!(order.is_some(), "an administrator has room");
+            drop((held, others));
+            assert!(first.acquire(Share::Changes, bytes).is_some(), "the limits are free again");
+        }
+    }
+
+    #[test]
+    fn changes_that_have_no_outcome_leave_room_for_reads() {
+        let limits = ServiceLimits::new(&ServiceConfig {
+            requests_max: 3,
+            requests_per_origin_max: 2,
+            requests_kib_max: 3 << 10,
+            requests_kib_per_origin_max: 2 << 10,
+            ..ServiceConfig::default()
+        });
+        for bytes in [0, MIB] {
+            let acquire = |share, last| limits.of(&origin(last), false).acquire(share, bytes);
+            let changes: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Changes, last)).into();
+            assert!(changes.iter().all(Option::is_some));
+            assert!(acquire(Share::Changes, 3).is_none(), "the limit is reached");
+            let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
+            assert!(reads.iter().all(Option::is_some));
+            assert!(acquire(Share::Reads, 3).is_none(), "reads have a limit, too");
+        }
+    }
+
+    #[test]
+    fn forwarded_requests_leave_room_for_administrators() {
+        let limits = ServiceLimits::new(&ServiceConfig {
+            requests_reserved: 2,
+            requests_per_origin_max: 5,
+            ..ServiceConfig::default()
+        });
+        let (admin, node) =
+            (Principal::admin("ops").expect("it is valid"), Principal::Node(NodeId(2)));
+        let forwarding = limits.of(&Origin::Principal(node), true);
+        let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(Share::Changes, 0)).collect();
+        assert_eq!(held.len(), 5, "a node has the share of one client");
+        let admin = limits.of(&Origin::Principal(admin), false);
+        let orders: Vec<_> = (0..10).filter_map(|_| admin.acquire(Share::Changes, 0)).collect();
+        assert_eq!(orders.len(), 2, "the reserve is untouched");
+    }
+
+    #[test]
+    fn one_client_of_a_node_that_forwards_leaves_room_for_its_others() {
+        let config = ServiceConfig {
+            requests_per_origin_max: 8,
+            requests_kib_per_origin_max: 8 << 10,
+            ..ServiceConfig::default()
+        };
+        for bytes in [0, MIB] {
+            let [follower, leader] = [(); 2].map(|()| ServiceLimits::new(&config));
+            let node = leader.of(&Origin::Principal(Principal::Node(NodeId(2))), true);
+            let forward = |last| {
+                let limits = follower.of(&origin(last), false);
+                let own = limits.acquire(Share::Changes, bytes)?;
+                Some((
+                    own,
+                    limits.acquire(Share::Forwarded, bytes)?,
+                    node.acquire(Share::Changes, bytes)?,
+                ))
+            };
+            let greedy: Vec<_> = (0..10).filter_map(|_| forward(1)).collect();
+            assert_eq!(greedy.len(), 2, "a quarter of what the leader accepts from this node");
+            let others: Vec<_> = (2..9).filter_map(forward).collect();
+            assert_eq!(others.len(), 6, "the rest is for others");
+        }
+    }
+
+    #[test]
+    fn long_replies_to_proposals_are_bounded() {
+        let limits = ServiceLimits::new(&ServiceConfig {
+            requests_kib_max: 8 << 10,
+            requests_kib_per_origin_max: 4 << 10,
+            ..ServiceConfig::default()
+        });
+        let of = |last| limits.of(&origin(last), false);
+        let reply = |bytes: usize| ReplyBody::Replied {
+            id: EntryId::ZERO,
+            reply: Arc::from(vec![7; bytes]),
+        };
+        let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(Share::Changes, 0)).collect();
+        let replied = held.iter_mut().map(|permits| match permits.exchange_for_reply(reply(MIB)) {
+            ReplyBody::Replied { .. } => true,
+            ReplyBody::Unknown => false,
+            other => panic!("{other:?}"),
+        });
+        let replied: Vec<bool> = replied.collect();
+        assert_eq!(replied, [[true; 4].as_slice(), &[false; 6]].concat());
+        assert_eq!(held[9].exchange_for_reply(reply(1 << 10)), reply(1 << 10), "it is short");
+        let mut other = of(2).acquire(Share::Changes, 0).expect("another client has room");
+        assert!(other.exchange_for_reply(reply(MIB)) == reply(MIB));
+        drop(held);
+        let mut next = of(1).acquire(Share::Changes, 0).expect("the limits are free again");
+        assert!(next.exchange_for_reply(reply(MIB)) == reply(MIB));
     }
 }

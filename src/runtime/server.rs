@@ -94,9 +94,10 @@ impl Server {
     /// state machine: empty, or with the state that it made durable itself.
     ///
     /// Must be called within a tokio runtime that has time and IO enabled. Recovery reads the disk
-    /// synchronously, and so blocks the calling thread. A runtime of one thread serves the most
-    /// requests, because the driver and the connections then wake no thread for one another; the
-    /// disk and a state machine that is not inline have threads of their own.
+    /// synchronously, and so blocks the calling thread. Without TLS a runtime of one thread serves
+    /// the most requests, because the driver and the connections then wake no thread for one
+    /// another. With TLS use several threads, because the computation of a handshake would delay
+    /// the driver. The disk and a state machine that is not inline have threads of their own.
     ///
     /// # Errors
     /// A [`ServerError`]. The directory may have been created and formatted by then; another start
@@ -236,8 +237,10 @@ impl Server {
     }
 
     /// Stops the node gracefully: a leader transfers its leadership, pending writes become durable,
-    /// clients receive their replies, and the directory is unlocked. Takes up to an election
-    /// timeout, and then up to `ServiceConfig::drain_max`.
+    /// clients receive their replies, and the directory is unlocked. The transfer takes up to
+    /// `election_timeout_max`, and the replies take up to `ServiceConfig::drain_max`. Pending disk
+    /// operations, and calls of the state machine, have no time limit: with a disk that hangs, the
+    /// future does not complete.
     ///
     /// # Errors
     /// The storage failure or panic for which the node stopped.
@@ -377,14 +380,14 @@ where
             request_sender: requests,
             _inbound: inbound.senders,
         };
-        let forwarder = Forwarder::new(handshake.cluster, registry.links.clone());
+        let (network, limits) = (config.network, config.service);
+        let Handshake { cluster, node: id, .. } = handshake;
+        let forwarder = Forwarder::new(cluster, registry.links.clone(), &network, &limits);
         let parts = DriverParts { node, clock, lanes, recording, transport, queues, busy_poll };
         let (driver, handle) = Driver::new(parts, registry);
         let executor = Executor { handle: handle.clone(), forwarder: Some(forwarder) };
-        let Handshake { cluster, node, .. } = handshake;
         let command_bytes_max = config.replica.raft.command_bytes_max;
-        let (network, limits) = (config.network, config.service);
-        let service = Service::new(cluster, node, network, limits, command_bytes_max, executor);
+        let service = Service::new(cluster, id, network, limits, command_bytes_max, executor);
         let serve = serve(handle.clone(), service.clone());
         let (stopped_sender, stopped) = watch::channel(None);
         let (running, ended) = oneshot::channel();

@@ -7,7 +7,8 @@ use tracing::Instrument;
 #[derive(Debug, Default)]
 pub(super) struct Tasks(Vec<JoinHandle<()>>);
 
-/// The number of tasks from which finished ones are removed.
+/// The least number of tasks at which finished ones are removed; each power of two above it is
+/// another one.
 const SWEEP: usize = 64;
 
 impl Tasks {

@@ -38,7 +38,8 @@ pub enum RejectReason {
     Transferring,
     /// The named node is not a voter to which this leader could transfer the leadership.
     NoTransferTarget,
-    /// The target did not take over the leadership in time: this node still leads.
+    /// The target did not take over the leadership in time: this node still leads. If it has asked
+    /// the target already, that may still win an election.
     TransferAborted,
     /// This node's state is not known to be consistent with a majority: retry at another node.
     Unverified,

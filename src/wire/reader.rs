@@ -11,6 +11,9 @@ use crate::wire::kind::Kind;
 /// The maximum memory in bytes beyond those that have arrived.
 const STEP_BYTES: usize = 64 << 10;
 
+/// The size of the number of a request, with which its frame begins.
+const NUMBER_BYTES: usize = size_of::<u64>();
+
 /// A decoded frame of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -24,8 +27,8 @@ pub enum Frame {
     ClientHello(ClientHello),
     /// A request from a client.
     Request(ClientRequest),
-    /// A request from a client that is longer than [`FrameReader::limit_requests`] permits. Only
-    /// its number is kept.
+    /// A request from a client that is longer than [`FrameReader::limit_requests`] permits, or that
+    /// the node dropped while it arrived. Only its number is kept.
     LongRequest {
         /// The number of the request, which its reply repeats.
         number: u64,
@@ -50,7 +53,9 @@ pub struct FrameReader {
     greeted: Option<Kind>,
     /// The maximum length of a request that is kept; none if only that of its kind applies.
     request_bytes_max: Option<usize>,
-    /// The bytes of a longer request that have arrived, and their CRC-32C.
+    /// Whether the content of the current request is dropped, although it is not too long.
+    is_dropping: bool,
+    /// The bytes of a dropped request that have arrived, and their CRC-32C.
     dropped: Option<(usize, u32)>,
     failed: Option<WireError>,
 }
@@ -106,6 +111,31 @@ impl FrameReader {
         (!self.arrived.is_empty()).then_some(known)
     }
 
+    /// Returns the size in bytes of the request of which a part has arrived and is kept.
+    pub(crate) fn incomplete_request_bytes(&self) -> Option<usize> {
+        let header = self.header.as_ref().filter(|header| header.kind == Kind::Request)?;
+        (!self.drops(header)).then(|| header.frame_bytes())
+    }
+
+    /// Drops what has arrived of the current request, and what will. The request is returned as
+    /// [`Frame::LongRequest`] in any case.
+    pub(crate) fn drop_incomplete_request(&mut self) {
+        assert!(self.incomplete_request_bytes().is_some(), "a part of a request has arrived");
+        self.is_dropping = true;
+        let body = &self.arrived[FRAME_HEADER_BYTES..];
+        if body.len() > NUMBER_BYTES {
+            self.dropped = Some((body.len(), crc32c::crc32c(body)));
+            self.arrived.truncate(FRAME_HEADER_BYTES + NUMBER_BYTES);
+            self.arrived.shrink_to(STEP_BYTES);
+        }
+    }
+
+    /// Whether the frame with this header is a request whose content is dropped.
+    fn drops(&self, header: &Header) -> bool {
+        let is_long = self.request_bytes_max.is_some_and(|max| header.length > max);
+        header.kind == Kind::Request && (is_long || self.is_dropping)
+    }
+
     fn advance(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
         assert!(self.failed.is_none(), "nothing is read after an error");
         let is_begun = self.arrived.len() >= FRAME_HEADER_BYTES;
@@ -124,8 +154,7 @@ impl FrameReader {
                 *self.header.insert(header)
             }
         };
-        let is_limited = header.kind == Kind::Request;
-        if is_limited && self.request_bytes_max.is_some_and(|max| header.length > max) {
+        if self.drops(&header) {
             return self.drop_request(header, bytes);
         }
         if !self.take(bytes, header.frame_bytes()) {
@@ -154,13 +183,12 @@ impl FrameReader {
         Ok(Some(frame))
     }
 
-    /// Takes the bytes of a request that is too long, and keeps only its number, which comes first.
+    /// Takes the bytes of a request that is dropped, and keeps only its number, which comes first.
     fn drop_request(
         &mut self,
         header: Header,
         bytes: &mut &[u8],
     ) -> Result<Option<Frame>, FrameError> {
-        const NUMBER_BYTES: usize = size_of::<u64>();
         let kept = header.length.min(NUMBER_BYTES);
         if !self.take(bytes, FRAME_HEADER_BYTES + kept) {
             return Ok(None);
@@ -179,7 +207,7 @@ impl FrameReader {
         }
         let number = number.first_chunk::<NUMBER_BYTES>().copied().unwrap_or_default();
         self.offset += header.frame_bytes() as u64;
-        (self.header, self.dropped) = (None, None);
+        (self.header, self.dropped, self.is_dropping) = (None, None, false);
         self.arrived.clear();
         Ok(Some(Frame::LongRequest { number: u64::from_le_bytes(number) }))
     }
@@ -323,6 +351,36 @@ mod tests {
             }
         };
         assert!(matches!(error, FrameError::BodyChecksum { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_request_is_dropped_wherever_it_is_incomplete() {
+        let request = |number, bytes| {
+            let (level, query) = (ReadLevel::Local, vec![7; bytes]);
+            ClientRequest { number, body: RequestBody::Read { level, query } }
+        };
+        let (cluster, versions) = (5, Versions::SUPPORTED);
+        let mut hello = Vec::new();
+        ClientHello { versions, cluster, node: None, full: false }.encode(&mut hello);
+        let mut bytes = Vec::new();
+        for (number, size) in [(1, 10), (2, 10)] {
+            request(number, size).encode(&mut bytes).expect("it fits in a frame");
+        }
+        let first_bytes = bytes.len() / 2;
+        for arrived in FRAME_HEADER_BYTES..first_bytes {
+            let (mut reader, mut rest) = (FrameReader::new(), &hello[..]);
+            assert!(reader.read(&mut rest).expect("the hello is valid").is_some());
+            let mut part = &bytes[..arrived];
+            assert_eq!(reader.read(&mut part), Ok(None));
+            assert_eq!(reader.incomplete_request_bytes(), Some(first_bytes));
+            reader.drop_incomplete_request();
+            assert_eq!(reader.incomplete_request_bytes(), None, "nothing is kept");
+            let mut rest = &bytes[arrived..];
+            let frame = reader.read(&mut rest);
+            assert_eq!(frame, Ok(Some(Frame::LongRequest { number: 1 })), "{arrived}");
+            let next = Frame::Request(request(2, 10));
+            assert_eq!(reader.read(&mut rest), Ok(Some(next)), "the next one is kept");
+        }
     }
 
     #[test]

@@ -34,6 +34,29 @@ async fn deliver_packets(mut queue: mpsc::Receiver<(NodeId, Vec<u8>)>, inboxes: 
     }
 }
 
+/// A transport that fails with a panic.
+struct Broken;
+
+impl Transport for Broken {
+    fn send(&mut self, packet: Packet) {
+        panic!("{packet:?} cannot be sent");
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn a_node_whose_driver_panics_is_reported_as_stopped() {
+    let cluster = Cluster::unstarted(3);
+    let config = cluster.config(NodeId(1));
+    let disk = quorate::storage::FileDisk::open(&config.directory).expect("it is unlocked");
+    let started = Server::start_with_transport(disk, config, Lines::default(), Broken);
+    let (mut server, _inbox) = started.expect("the directory belongs to the node");
+    let metrics = server.handle().metrics();
+    let failure = server.stopped().await.expect_err("the first packet cannot be sent");
+    assert!(failure.to_string().contains("driver"), "{failure}");
+    assert!(metrics.summary().stopped);
+}
+
 #[tokio::test]
 async fn three_nodes_run_over_another_transport() {
     let inboxes = Inboxes::default();

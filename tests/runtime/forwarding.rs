@@ -13,14 +13,24 @@ use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
 
 /// Starts three nodes, and returns the cluster, the leader and a follower.
 async fn start(forwards: bool) -> (Cluster, NodeId, NodeId) {
+    start_each(|_| forwards).await
+}
+
+/// Starts three nodes, of which those forward that `forwards` returns true for. Node 3 is the
+/// preferred leader.
+async fn start_each(forwards: impl Fn(NodeId) -> bool) -> (Cluster, NodeId, NodeId) {
     let mut cluster = Cluster::unstarted(3);
     for id in (1..=3).map(NodeId) {
         let mut config = cluster.config(id);
-        config.service.forwards = forwards;
+        config.service.forwards = forwards(id);
+        config.prefer_leaders([NodeId(3)]);
         let server = Server::start(config, Lines::default()).await.expect("the directory is new");
         cluster.servers.insert(id, server);
     }
-    let leader = cluster.leader().await;
+    let leader = NodeId(3);
+    let handle = cluster.handle(leader);
+    eventually("node 3 leads", async || handle.leadership().borrow().role == RoleName::Leader)
+        .await;
     let follower = (1..=3).map(NodeId).find(|id| *id != leader).expect("there are three nodes");
     let handle = cluster.handle(follower);
     eventually("the follower knows who leads", async || {
@@ -66,6 +76,14 @@ async fn a_follower_forwards_proposals_if_configured() {
         assert!(matches!(reply, ReplyBody::Replied { .. }), "{reply:?}");
     }
     assert_eq!(cluster.read(leader).await, "a\nb\n", "each proposal is applied once");
+}
+
+#[tokio::test]
+async fn a_follower_redirects_proposals_that_the_leader_does_not_accept_from_nodes() {
+    let (cluster, leader, follower) = start_each(|id| id != NodeId(3)).await;
+    let reply = propose_to(&cluster, follower, None, b"a").await;
+    assert!(is_redirected(&reply, leader), "{reply:?}");
+    assert_eq!(cluster.read(leader).await, "");
 }
 
 #[tokio::test]

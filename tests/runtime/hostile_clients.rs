@@ -1,6 +1,7 @@
 //! Hostile clients of a real node: they cannot act as another client, nor fill its memory.
 
 use std::io::{self, Read};
+use std::sync::mpsc;
 
 use quorate::machine::{
     Nonce, Proposer, Request, Sequence, SessionId, SessionLimits, StateMachine,
@@ -19,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::clients::config_of;
-use crate::cluster::{CLUSTER, Cluster};
+use crate::cluster::{CLUSTER, Cluster, eventually};
 use crate::raw::Raw;
 
 /// A client that chooses every byte of its requests.
@@ -262,6 +263,56 @@ async fn unacknowledged_replies_take_bounded_memory() {
     assert_eq!(usage.sessions, SESSIONS);
     assert!(usage.replies_bytes <= 16 << 20, "{usage:?}");
     assert!(usage.replies_bytes > 15 << 20, "the bound was reached: {usage:?}");
+}
+
+/// A state machine that applies nothing until the sender is dropped.
+#[derive(Debug)]
+struct Blocked(mpsc::Receiver<()>);
+
+impl StateMachine for Blocked {
+    fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+        let _ = self.0.recv();
+        Vec::new()
+    }
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(io::empty())
+    }
+    fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+        Ok(())
+    }
+    fn quota(&self) -> Option<QuotaUsage> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn commands_that_may_be_lost_count_until_they_are_applied() {
+    let mut cluster = Cluster::unstarted(1);
+    let (blocking, blocked) = mpsc::channel();
+    let mut config = cluster.config(NodeId(1));
+    config.service.requests_kib_per_origin_max = 8;
+    config.replica.raft.command_bytes_max = 8 << 10;
+    let server = Server::start(config, Blocked(blocked)).await;
+    cluster.servers.insert(NodeId(1), server.expect("the directory is new"));
+    cluster.leader().await;
+    let mut attacker = Attacker::over(Raw::connect(cluster.address(NodeId(1))).await, None).await;
+    let command = Request::Plain(&[7; 1500]).encode();
+    let propose = RequestBody::Propose { acknowledge: Acknowledge::LeaderOnly, command };
+    for _ in 0..4 {
+        let reply = attacker.send(propose.clone()).await;
+        assert!(matches!(reply, ReplyBody::MayBeLost { .. }), "{reply:?}");
+    }
+    let reply = attacker.send(propose.clone()).await;
+    assert_eq!(reply, ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded));
+    drop(blocking);
+    eventually("the commands are applied", async || {
+        let reply = attacker.send(propose.clone()).await;
+        matches!(reply, ReplyBody::MayBeLost { .. })
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -217,6 +217,7 @@ async fn replies_are_sent_in_the_order_of_their_outcomes() {
 async fn requests_beyond_the_limits_are_rejected_or_wait() {
     let cluster = start(|config| {
         config.service.requests_kib_max = 4;
+        config.replica.raft.command_bytes_max = 4 << 10;
         config.service.requests_per_connection_max = 2;
     })
     .await;
@@ -233,6 +234,10 @@ async fn requests_beyond_the_limits_are_rejected_or_wait() {
         client.receive().await.body,
         ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded)
     );
+    let metrics = cluster.handle(NodeId(1)).metrics();
+    let (totals, text) = (metrics.totals(), metrics.text());
+    assert_eq!((totals.reads_rejected, totals.proposals_failed), (1, 1), "both are counted");
+    assert!(text.contains("quorate_rejected_requests_total{reason=\"overloaded\"} 2\n"), "{text}");
     for number in 0..50 {
         client.send(number, RequestBody::Report).await;
     }
@@ -409,6 +414,7 @@ async fn long_replies_to_one_client_take_bounded_memory() {
     let mut config = cluster.config(NodeId(1));
     config.inline_machine = true;
     config.service.requests_kib_per_origin_max = 512;
+    config.replica.raft.command_bytes_max = 512 << 10;
     let server = Server::start(config, Large).await.expect("the directory is new");
     cluster.servers.insert(NodeId(1), server);
     cluster.leader().await;
@@ -438,6 +444,12 @@ async fn long_replies_to_one_client_take_bounded_memory() {
             }
         }
         assert!(long >= 4 && short > 0, "{long} long replies, {short} dropped ones");
+        let totals = cluster.handle(NodeId(1)).metrics().totals();
+        let failed = match dropped {
+            ReplyBody::Unknown => totals.proposals_failed,
+            _ => totals.reads_rejected,
+        };
+        assert_eq!(failed, short, "a reply that was replaced is no success");
     }
 }
 

@@ -1,11 +1,14 @@
 //! `quorate status`: the status of every member of the cluster.
 
+use std::time::Duration;
+
 use clap::Args;
 use quorate::quorum::is_quorum;
 use quorate::runtime::{ANY_UNNAMED_CLUSTER, Client, ClientError, Report, WriteObstacle};
 use quorate::storage::ClusterId;
 use quorate::types::{MachineUsage, Member, Membership, NodeId, PeerStatus, StateVerification};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
@@ -29,8 +32,10 @@ entries of the leader's log that are not known to be on the node's disk. store: 
 against the quota. sessions: the open client sessions.
 
 Exit code 1: writes cannot succeed, or a member does not answer. Writes cannot succeed without a
-leader whose disk has space, without a quorum of voters that follow it and have space, or without a
-quorum whose states agree. A warning names each reason.")]
+leader whose disk has space, without a quorum of voters that follow it and have space, without a
+quorum whose states agree, or while the leader commits none of the entries in its log, as when the
+disks of a quorum hang. A warning names each reason. If there are such entries, the command asks the
+leader again until it commits one, for at most 5 s.")]
 pub(crate) struct StatusFlags {
     #[command(flatten)]
     client: ClientFlags,
@@ -51,7 +56,17 @@ struct ClusterStatus {
     cluster: ClusterId,
     membership: Membership,
     rows: Vec<MemberStatus>,
+    /// Whether the leader committed nothing for [`COMMIT_PATIENCE`], although its log has entries
+    /// to commit.
+    is_stalled: bool,
 }
+
+/// The time after which nothing that the leader commits is an obstacle, as the node itself decides
+/// it for `/ready`.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The interval at which the leader is asked again.
+const COMMIT_POLL: Duration = Duration::from_millis(250);
 
 /// The share of the timeout that one node gets to answer, as a divisor.
 const TIMEOUT_SHARE: u32 = 8;
@@ -133,7 +148,31 @@ impl ClusterStatus {
             rows.push(MemberStatus { member: member.clone(), kind, report });
         }
         let cluster = client.cluster().unwrap_or(ANY_UNNAMED_CLUSTER);
-        Ok(ClusterStatus { cluster, membership, rows })
+        let mut status = ClusterStatus { cluster, membership, rows, is_stalled: false };
+        status.is_stalled = status.commits_nothing(&client).await;
+        Ok(status)
+    }
+
+    /// Asks the leader again until it has committed an entry, for at most [`COMMIT_PATIENCE`].
+    /// Returns true if it still leads and has committed none.
+    async fn commits_nothing(&self, client: &Client) -> bool {
+        let Some(leader) = self.leader().filter(|_| self.write_obstacles().is_empty()) else {
+            return false;
+        };
+        let Some(member) = self.membership.member(leader.status.id) else { return false };
+        let started_at = Instant::now();
+        let mut now = leader.clone();
+        while is_stalled(leader, &now) {
+            if started_at.elapsed() >= COMMIT_PATIENCE {
+                return true;
+            }
+            sleep(COMMIT_POLL).await;
+            match client.report(member.address.as_str()).await {
+                Ok(report) => now = report,
+                Err(_) => return false,
+            }
+        }
+        false
     }
 
     fn reports(&self) -> impl Iterator<Item = &Report> {
@@ -195,6 +234,10 @@ impl ClusterStatus {
         match WriteObstacle::of_report(leader) {
             Some(WriteObstacle::NoQuorumWithSpace) | None => {}
             Some(obstacle) => obstacles.push(format!("writes fail: {obstacle}")),
+        }
+        if self.is_stalled {
+            let obstacle = WriteObstacle::NothingCommitted;
+            obstacles.push(format!("writes fail: {obstacle}"));
         }
         let quorum = |accepts: &dyn Fn(&Report) -> bool| {
             is_quorum(&self.membership, |id| {
@@ -304,6 +347,14 @@ impl ClusterStatus {
     }
 }
 
+/// Returns true if the leader still leads, has entries to commit, and has committed none between its
+/// two reports.
+fn is_stalled(before: &Report, now: &Report) -> bool {
+    let (before, now) = (&before.status, &now.status);
+    let leads = now.leader == Some(now.id) && now.term == before.term;
+    leads && now.committed == before.committed && now.committed < now.last.index
+}
+
 /// Returns the warning about a node whose build is too old.
 fn too_old(report: &Report) -> String {
     let required = report.version_required.unwrap_or_default();
@@ -372,7 +423,29 @@ mod tests {
             let member = Member::new(report.status.id);
             MemberStatus { member, kind: "voter", report: Ok(report) }
         });
-        ClusterStatus { cluster: ClusterId(1), rows: rows.collect(), membership }
+        let (cluster, rows) = (ClusterId(1), rows.collect());
+        ClusterStatus { cluster, rows, membership, is_stalled: false }
+    }
+
+    #[test]
+    fn a_leader_that_commits_nothing_is_an_obstacle() {
+        let of_leader = |last, committed, term| {
+            let status = cluster(|reports| {
+                let status = &mut reports[0].status;
+                status.last = EntryId::new(Term(3), Index(last));
+                (status.committed, status.term) = (Index(committed), Term(term));
+            });
+            status.leader().expect("node 1 leads").clone()
+        };
+        let before = of_leader(7, 5, 3);
+        assert!(is_stalled(&before, &before));
+        assert!(is_stalled(&before, &of_leader(9, 5, 3)));
+        assert!(!is_stalled(&before, &of_leader(9, 6, 3)), "an entry was committed");
+        assert!(!is_stalled(&before, &of_leader(7, 5, 4)), "it was elected again");
+        assert!(!is_stalled(&before, &of_leader(5, 5, 3)), "there is nothing to commit");
+        let stalled = ClusterStatus { is_stalled: true, ..cluster(|_| ()) };
+        assert!(!stalled.is_healthy());
+        assert!(stalled.text().contains("no entry was committed for over 5 s"));
     }
 
     #[test]

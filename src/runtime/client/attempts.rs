@@ -350,7 +350,11 @@ impl Attempts<'_> {
                     RejectReason::Busy | RejectReason::DiskFull | RejectReason::Transferring => {
                         false
                     }
-                    _ => return Err(self.rejected(RejectCause::Node(reason))),
+                    _ => {
+                        // The target that was asked to take over may still do so.
+                        self.may_have_executed |= reason == RejectReason::TransferAborted;
+                        return Err(self.rejected(RejectCause::Node(reason)));
+                    }
                 };
                 self.record(AttemptError::NotReady { address, reason });
                 Ok(if redirected { NextStep::RetryNow } else { NextStep::RetryLater })
@@ -441,6 +445,23 @@ mod tests {
         assert_eq!(proposed, ClientError::Unknown(AttemptError::Rejected(rejected)));
         let read = rejection(RetryPolicy::ReadOnly, None, ServiceRejectReason::AnswerTooLarge);
         assert_eq!(read, ClientError::Rejected(rejected));
+    }
+
+    #[test]
+    fn after_an_aborted_transfer_the_target_may_still_take_over() {
+        let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+        let pool = ConnectionPool::new(config, Links::for_test());
+        let error = |reason| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let mut attempts = pool.attempts(deadline, RetryPolicy::Never);
+            let reply = ReplyBody::Rejected { reason, leader: None };
+            attempts.classify_reply("127.0.0.1:1".to_owned(), reply).err()
+        };
+        let aborted = RejectCause::Node(RejectReason::TransferAborted);
+        let unknown = ClientError::Unknown(AttemptError::Rejected(aborted));
+        assert_eq!(error(RejectReason::TransferAborted), Some(unknown));
+        let no_target = RejectCause::Node(RejectReason::NoTransferTarget);
+        assert_eq!(error(RejectReason::NoTransferTarget), Some(ClientError::Rejected(no_target)));
     }
 
     #[test]

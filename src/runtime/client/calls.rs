@@ -256,7 +256,8 @@ impl Client {
     /// given. For administrators.
     ///
     /// # Errors
-    /// A [`ClientError`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] with `RejectReason::TransferAborted` if the
+    /// target did not take over in time: it may still do so.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), ClientError> {
         let body = RequestBody::TransferLeadership(to);
         self.call(Route::Leader, body, request::leadership_transfer).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::machine::SessionLimits;
-use crate::runtime::config::{ServerConfig, too_long};
+use crate::runtime::config::{NetworkConfig, ServerConfig, ServiceConfig, too_long};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsConfig, TlsError};
 use crate::runtime::transport::link::Security;
@@ -39,7 +39,8 @@ pub struct ClientConfig {
     /// `NetworkConfig::keepalive_interval` of the nodes.
     pub keepalive_interval: Duration,
     /// The time without a received byte after which a connection is closed. At least twice
-    /// `keepalive_interval`.
+    /// `keepalive_interval`, and twice `NetworkConfig::keepalive_interval` of the nodes, at which
+    /// these send keepalives.
     pub keepalive_timeout: Duration,
     /// The time without a request after which a connection is closed; less than
     /// `ServiceConfig::idle_max` of the nodes.
@@ -96,6 +97,22 @@ impl ClientConfig {
             #[cfg(feature = "tls")]
             tls: node.tls.clone(),
             ..ClientConfig::new(node.cluster, [node.listen.to_string()])
+        }
+        .with_intervals_of(&node.network, &node.service)
+    }
+
+    /// Returns the configuration with the keepalives of a node, and with an idle time that is less
+    /// than that of its service. The other nodes have the same intervals.
+    pub(super) fn with_intervals_of(
+        self,
+        network: &NetworkConfig,
+        service: &ServiceConfig,
+    ) -> ClientConfig {
+        ClientConfig {
+            keepalive_interval: network.keepalive_interval,
+            keepalive_timeout: network.keepalive_timeout,
+            idle_max: self.idle_max.min(service.idle_max / 2),
+            ..self
         }
     }
 
@@ -215,6 +232,22 @@ pub enum ClientConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::NodeId;
+
+    #[test]
+    fn a_client_of_a_node_has_the_intervals_of_its_node() {
+        let members = [(NodeId(1), ([127, 0, 0, 1], 1).into())];
+        let node = ServerConfig::new("directory", ClusterId(7), NodeId(1), members);
+        let mut node = node.expect("the node is listed");
+        node.network.keepalive_interval = Duration::from_secs(3);
+        node.network.keepalive_timeout = Duration::from_secs(7);
+        node.service.idle_max = Duration::from_secs(8);
+        let config = ClientConfig::of_node(&node);
+        assert_eq!(config.keepalive_interval, Duration::from_secs(3));
+        assert_eq!(config.keepalive_timeout, Duration::from_secs(7));
+        assert_eq!(config.idle_max, Duration::from_secs(4));
+        assert_eq!(config.check(), Ok(()));
+    }
 
     #[test]
     fn only_the_deadline_may_be_longer_than_a_year() {

@@ -94,7 +94,8 @@ impl Connection {
         self.0.is_closed()
     }
 
-    /// Sends the request and waits for the reply. Dropping the future does not cancel the request.
+    /// Sends the request and waits for the reply. If the future is dropped before the request is
+    /// written, the request is not sent; later, it is not cancelled.
     pub(super) async fn send(&self, body: RequestBody, sent: &SentFlag) -> ReplyResult {
         let (sender, receiver) = oneshot::channel();
         let closed = || ConnectionError::Unreachable("the connection is closed".to_owned());

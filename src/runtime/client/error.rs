@@ -31,7 +31,7 @@ pub enum ClientError {
     /// Before you send it again, find out with a read whether it was executed.
     #[error("the outcome is unknown, the request may have been executed: {0}")]
     Unknown(AttemptError),
-    /// The cluster rejected the request, and would reject it again.
+    /// The cluster rejected the request, and would reject it again unless something else changes.
     #[error("the request was rejected: {0}")]
     Rejected(RejectCause),
 }
@@ -111,7 +111,8 @@ pub enum AttemptError {
         client"
     )]
     UnexpectedReply,
-    /// The last attempt was rejected, after an earlier attempt that may have been executed.
+    /// The last attempt was rejected, but the call does not end with [`ClientError::Rejected`]: an
+    /// attempt may have been executed, or the rejection was temporary.
     #[error("{0}")]
     Rejected(RejectCause),
 }

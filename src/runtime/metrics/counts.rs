@@ -17,7 +17,7 @@ use crate::types::{
     MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason, RoleCause,
     RoleName,
 };
-use crate::wire::ReplyBody;
+use crate::wire::{ReplyBody, ServiceRejectReason};
 
 /// The points of the log, in ascending order except `durable`, which may lie anywhere up to `last`.
 pub(in crate::runtime) const LOG_POINTS: [&str; 6] =
@@ -113,6 +113,8 @@ pub(in crate::runtime) struct RequestCounts {
     pub(in crate::runtime) reads: CountersByLabel<(ReadLevel, ReadEnd)>,
     pub(in crate::runtime) read_times: Histogram,
     pub(in crate::runtime) rejected: CountersByLabel<RejectReason>,
+    /// The requests that the service rejected.
+    pub(in crate::runtime) rejected_by_service: CountersByLabel<ServiceRejectReason>,
 }
 
 /// The work of the lanes beside the driver.
@@ -226,16 +228,25 @@ impl Counts {
         let (now, is_leader) = (self.milliseconds(), status.role == RoleName::Leader);
         self.observed_at.store(now, Relaxed);
         let is_stalled = self.commit_progress.is_stalled(&status, now);
-        let due =
-            is_leader && now >= self.peers_observed_at.load(Relaxed) + PEERS_INTERVAL_MILLISECONDS;
-        if due || is_leader != self.was_leader.swap(is_leader, Relaxed) {
-            self.peers_observed_at.store(now, Relaxed);
+        if self.peers_are_due(is_leader, now) {
             let peers = node.peers();
             self.network.observe(&peers);
             self.observe_obstacle(node, &peers, is_stalled);
         } else if !is_leader {
             self.observe_obstacle(node, &[], is_stalled);
         }
+    }
+
+    /// Returns true if the leader's view of its peers must be recorded, or that of a former leader
+    /// removed.
+    fn peers_are_due(&self, is_leader: bool, now: u64) -> bool {
+        let has_changed = is_leader != self.was_leader.swap(is_leader, Relaxed);
+        let next = self.peers_observed_at.load(Relaxed) + PEERS_INTERVAL_MILLISECONDS;
+        let is_due = has_changed || (is_leader && now >= next);
+        if is_due {
+            self.peers_observed_at.store(now, Relaxed);
+        }
+        is_due
     }
 
     fn observe_obstacle(&self, node: &Node, peers: &[PeerStatus], is_stalled: bool) {
@@ -249,6 +260,7 @@ impl Counts {
     pub(in crate::runtime) fn set_membership(&self, membership: &Membership) {
         self.state.voters.set(membership.voters().count() as u64);
         self.state.learners.set(membership.learners().count() as u64);
+        self.network.set_membership(membership);
     }
 
     /// Records a change of role, term or leader, and whether a leader of a term became known.
@@ -290,8 +302,10 @@ impl Counts {
             }
             RequestMetric::None => {}
         }
-        if let ReplyBody::Rejected { reason, .. } = reply {
-            requests.rejected.add(reason, 1);
+        match reply {
+            ReplyBody::Rejected { reason, .. } => requests.rejected.add(reason, 1),
+            ReplyBody::ServiceRejected(reason) => requests.rejected_by_service.add(reason, 1),
+            _ => {}
         }
     }
 
@@ -316,5 +330,23 @@ impl Counts {
         if let Some(error) = error {
             disk.errors.add(error, 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_view_of_a_leader_is_removed_with_its_leadership() {
+        let counts = Counts::new(NodeId(1), ClusterId(7));
+        assert!(!counts.peers_are_due(false, 100), "a follower has no view");
+        assert!(counts.peers_are_due(true, 200), "the node has become leader");
+        assert!(!counts.peers_are_due(true, 210));
+        assert!(counts.peers_are_due(false, 220), "the node leads no longer");
+        assert!(!counts.peers_are_due(false, 300));
+        // The first step as leader may be due by its time as well.
+        assert!(counts.peers_are_due(true, 1000));
+        assert!(counts.peers_are_due(false, 1001), "the node leads no longer");
     }
 }

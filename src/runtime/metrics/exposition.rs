@@ -159,7 +159,8 @@ impl Families<'_, '_> {
             ([("level", level.to_owned()), ("outcome", outcome.to_owned())], count)
         });
         self.counters("reads", "Reads by their level and outcome", None, reads)?;
-        let rejected = by("reason", requests.rejected.counts());
+        let by_service = requests.rejected_by_service.counts();
+        let rejected = by("reason", requests.rejected.counts().chain(by_service));
         self.counters("rejected_requests", "Requests that were rejected, by reason", None, rejected)
     }
 

@@ -11,7 +11,7 @@ use crate::storage::{DiskError, FileAction};
 use crate::types::{
     MessageTopic, Packet, ReadLevel, RejectReason, RoleCause, RoleName, StateVerification,
 };
-use crate::wire::ReplyBody;
+use crate::wire::{ReplyBody, ServiceRejectReason};
 
 /// A type whose values are counted by a label with a fixed set of values.
 pub(in crate::runtime) trait Label {
@@ -235,6 +235,11 @@ label_tables! {
         "unverified": RejectReason::Unverified,
         "build_too_old": RejectReason::BuildTooOld { .. },
         "build_unknown": RejectReason::BuildUnknown { .. },
+    }
+    ServiceRejectReason {
+        "not_allowed": ServiceRejectReason::NotAllowed,
+        "answer_too_large": ServiceRejectReason::AnswerTooLarge,
+        "overloaded": ServiceRejectReason::Overloaded,
     }
     ComparisonResult {
         "consistent": ComparisonResult::Consistent { .. },

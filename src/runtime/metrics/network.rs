@@ -1,6 +1,6 @@
 //! The metrics of the connections and packets between a node and its peers and clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,10 +9,10 @@ use tokio::sync::mpsc::Sender;
 use crate::runtime::metrics::labels::{CountersByLabel, DropReason};
 use crate::runtime::metrics::value::{Counter, ENABLED, Gauge};
 use crate::runtime::rejected_connections::RejectedConnections;
-use crate::types::{NodeId, Packet, PeerStatus};
+use crate::types::{Membership, NodeId, Packet, PeerStatus};
 
-/// The most peers with metrics of their own. Further ones are not recorded, because a remote must
-/// not be able to exhaust the memory.
+/// The most peers with metrics of their own. Further ones take the places of removed members, or
+/// are not recorded, because a remote must not be able to exhaust the memory.
 const PEERS_MAX: usize = 64;
 
 /// The lanes between nodes, by their numbers.
@@ -32,8 +32,16 @@ pub(in crate::runtime) struct NetworkCounts {
     pub(in crate::runtime) accepted: [Counter; CALLERS.len()],
     pub(in crate::runtime) open: [Gauge; CALLERS.len()],
     pub(in crate::runtime) rejected_connections: Arc<RejectedConnections>,
-    peers: Mutex<BTreeMap<NodeId, Arc<PeerCounts>>>,
+    peers: Mutex<RecordedPeers>,
     queues: Mutex<Vec<WatchedQueue>>,
+}
+
+/// The peers with metrics of their own.
+#[derive(Debug, Default)]
+struct RecordedPeers {
+    by_id: BTreeMap<NodeId, Arc<PeerCounts>>,
+    /// The members of the active membership; empty before one is known.
+    members: BTreeSet<NodeId>,
 }
 
 /// The metrics of one peer.
@@ -69,11 +77,22 @@ impl NetworkCounts {
             return Arc::default();
         }
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        match peers.get(&id) {
-            Some(peer) => Arc::clone(peer),
-            None if peers.len() >= PEERS_MAX => Arc::default(),
-            None => Arc::clone(peers.entry(id).or_default()),
+        let RecordedPeers { by_id, members } = &mut *peers;
+        if by_id.len() >= PEERS_MAX && !by_id.contains_key(&id) {
+            let removed = by_id.keys().find(|id| is_removed(members, **id)).copied();
+            let Some(removed) = removed.filter(|_| !is_removed(members, id)) else {
+                return Arc::default();
+            };
+            by_id.remove(&removed);
         }
+        Arc::clone(by_id.entry(id).or_default())
+    }
+
+    /// Records the active membership. The metrics of other nodes are not shown, but kept: a removed
+    /// member may be added again, and its connections with it.
+    pub(in crate::runtime) fn set_membership(&self, membership: &Membership) {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.members = membership.members().iter().map(|member| member.id).collect();
     }
 
     /// Reports the length of the queue as the metric of this queue name, while the queue exists.
@@ -88,7 +107,7 @@ impl NetworkCounts {
     /// Records the leader's view of its peers; an empty slice removes it.
     pub(in crate::runtime) fn observe(&self, statuses: &[PeerStatus]) {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, peer) in &*peers {
+        for (id, peer) in &peers.by_id {
             let status = statuses.iter().find(|status| status.id == *id);
             peer.has_progress.set(status.is_some().into());
             if let Some(status) = status {
@@ -99,7 +118,7 @@ impl NetworkCounts {
         }
     }
 
-    /// Records a written packet with its size in bytes.
+    /// Records a packet that is about to be written, with its size in bytes.
     pub(in crate::runtime) fn sent(&self, packet: &Packet, bytes: usize) {
         self.sent.add(packet, 1);
         self.sent_bytes.add(packet, bytes as u64);
@@ -110,6 +129,11 @@ impl NetworkCounts {
         self.received.add(packet, 1);
         self.received_bytes.add(packet, bytes);
     }
+}
+
+/// Returns true if the node is not a member of a known membership.
+fn is_removed(members: &BTreeSet<NodeId>, id: NodeId) -> bool {
+    !members.is_empty() && !members.contains(&id)
 }
 
 impl PeerCounts {
@@ -157,10 +181,11 @@ fn watch<T: Send + 'static>(
 
 #[cfg(feature = "metrics")]
 impl NetworkCounts {
-    /// Returns every peer that has metrics of its own.
+    /// Returns every peer that has metrics of its own and is no removed member.
     pub(in crate::runtime) fn peers(&self) -> Vec<(NodeId, Arc<PeerCounts>)> {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect()
+        let shown = peers.by_id.iter().filter(|(id, _)| !is_removed(&peers.members, **id));
+        shown.map(|(id, peer)| (*id, Arc::clone(peer))).collect()
     }
 
     /// Returns the length of each watched queue.
@@ -186,5 +211,35 @@ fn waiting(queues: &Mutex<Vec<WatchedQueue>>) -> Vec<(&'static str, usize)> {
 impl fmt::Debug for WatchedQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_members_have_metrics_and_their_places_are_used_again() {
+        let counts = NetworkCounts::default();
+        let shown = || counts.peers().into_iter().map(|(id, _)| id.0).collect::<Vec<_>>();
+        counts.peer(NodeId(2)).failures.add(1);
+        assert_eq!(shown(), [2], "no membership is known yet");
+        let set =
+            |ids: &[u64]| counts.set_membership(&Membership::new(ids.iter().copied().map(NodeId)));
+        set(&[1, 2, 3]);
+        counts.peer(NodeId(3)).failures.add(1);
+        set(&[1, 3]);
+        assert_eq!(shown(), [3], "node 2 is removed");
+        set(&[1, 2, 3]);
+        assert_eq!(shown(), [2, 3]);
+        assert_eq!(counts.peer(NodeId(2)).failures.get(), 1, "it is the same peer");
+        for id in 4..100 {
+            set(&[1, id]);
+            counts.peer(NodeId(id)).failures.add(1);
+            assert_eq!(shown(), [id], "a new member has metrics");
+            counts.peer(NodeId(1000 + id)).failures.add(1);
+            assert_eq!(counts.peer(NodeId(id)).failures.get(), 1, "no other takes its place");
+        }
+        assert!(counts.peers.lock().expect("no panic").by_id.len() <= PEERS_MAX);
     }
 }

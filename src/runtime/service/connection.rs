@@ -11,13 +11,13 @@ use tokio::time::{Instant, timeout};
 
 use crate::runtime::audit::Order;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
+use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::moving_deadline::MovingDeadline;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
-use crate::runtime::request::{DriverRequest, Effect, NodeRequest, Operation, QueuedReply};
-use crate::runtime::request_limits::{ClientLimits, LimitPermits};
+use crate::runtime::request::{Access, DriverRequest, Effect, NodeRequest, Operation, QueuedReply};
+use crate::runtime::request_limits::{ClientLimits, LimitPermits, Share};
 use crate::runtime::service::pending::{PendingRequest, PendingRequests};
 use crate::runtime::service::requests::{Caller, Executor, leader_to_forward_to, too_large_reply};
-use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, clear_batch, write_all_within,
 };
@@ -26,6 +26,10 @@ use crate::types::RejectReason;
 use crate::wire::{
     ClientReply, ClientRequest, Frame, ReplyBody, ServiceRejectReason, encode_keepalive,
 };
+
+/// The longest request, in bytes, that counts against the limits only once it has arrived. Each
+/// connection has a buffer of this size in any case.
+const SHORT_REQUEST_BYTES: usize = 64 << 10;
 
 /// The connection of one client.
 pub(super) struct Connection {
@@ -45,7 +49,7 @@ pub(super) struct Connection {
     replies: UnboundedSender<QueuedReply>,
 }
 
-/// A reply that is not written yet, with the permits that are released then.
+/// A reply that is not written yet, with the permits that are released once it is.
 struct Outgoing {
     reply: ClientReply,
     permits: Option<LimitPermits>,
@@ -59,7 +63,12 @@ impl Connection {
         config: &ServiceConfig,
         limits: ClientLimits,
     ) -> (Connection, UnboundedReceiver<QueuedReply>) {
-        let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
+        // A node forwards the requests of many clients on one connection, whose window must not be
+        // full before the limit of the node as an origin is reached.
+        let forwards = caller.rights.allow(Access::Forwarded);
+        let more = if forwards { config.requests_per_origin_max } else { 0 };
+        let window = config.requests_per_connection_max.saturating_add(more);
+        let window = window.min(Semaphore::MAX_PERMITS >> 4);
         let (replies, queue) = mpsc::unbounded_channel();
         let connection = Connection {
             caller,
@@ -119,7 +128,18 @@ impl Connection {
         let limits = TransferLimits::of_received(&self.network);
         loop {
             let slot = self.window.acquire().await.expect("the semaphore is never closed");
-            match frames.next_within(limits, &mut read).await? {
+            // The permits of a request while it arrives, or that there are none.
+            let mut incomplete = None::<Option<LimitPermits>>;
+            let frame = frames.next_admitted(limits, &mut read, |bytes| {
+                bytes <= SHORT_REQUEST_BYTES
+                    || incomplete
+                        .get_or_insert_with(|| self.limits.acquire_incomplete(bytes))
+                        .is_some()
+            });
+            let frame = frame.await?;
+            let is_overloaded = matches!(incomplete, Some(None));
+            drop(incomplete);
+            match frame {
                 Frame::Request(request) => {
                     requested = true;
                     self.start_request(request, slot).await;
@@ -134,7 +154,11 @@ impl Connection {
                         forwarded: None,
                     };
                     let reason = RejectReason::TooLarge;
-                    self.reject(pending, ReplyBody::Rejected { reason, leader: None });
+                    let rejected = match is_overloaded {
+                        true => ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded),
+                        false => ReplyBody::Rejected { reason, leader: None },
+                    };
+                    self.reject(pending, RequestMetric::None, rejected);
                 }
                 Frame::Keepalive => {
                     let received_at = Instant::now();
@@ -162,8 +186,12 @@ impl Connection {
         let Operation { access, effect, bytes, metric } = Operation::of(&body);
         let Caller { origin, from, rights } = &self.caller;
         let is_allowed = rights.allow(access);
+        let share = match effect {
+            Effect::Read => Share::Reads,
+            Effect::Change | Effect::Start => Share::Changes,
+        };
         let permits = match is_allowed {
-            true => self.limits.acquire(bytes).ok_or(ServiceRejectReason::Overloaded),
+            true => self.limits.acquire(share, bytes).ok_or(ServiceRejectReason::Overloaded),
             false => Err(ServiceRejectReason::NotAllowed),
         };
         let body = if is_allowed { rights.stamp(body) } else { body };
@@ -175,7 +203,7 @@ impl Connection {
             Err(reason) => {
                 let rejected = ReplyBody::ServiceRejected(reason);
                 self.log_refused(order, &rejected);
-                return self.reject(pending, rejected);
+                return self.reject(pending, metric, rejected);
             }
         };
         pending.order = order.map(Box::new);
@@ -186,12 +214,17 @@ impl Connection {
         drop(self.executor.handle.requests.send(DriverRequest::Execute(request)).await);
     }
 
-    /// Replies to a request that does not reach the node.
-    fn reject(&self, pending: PendingRequest, rejected: ReplyBody) {
+    /// Replies to a request that does not reach the node, and counts it.
+    fn reject(&self, pending: PendingRequest, metric: RequestMetric, rejected: ReplyBody) {
+        self.counts().request_ended(metric, Stopwatch::start(), &rejected);
         let slot = self.pending().insert(pending);
         let reply = QueuedReply { slot, reply: Some(rejected), permits: None };
         // The receiver is the other half of this connection.
         drop(self.replies.send(reply));
+    }
+
+    fn counts(&self) -> &Counts {
+        &self.executor.handle.registry.counts
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingRequests> {
@@ -229,10 +262,10 @@ impl Connection {
         mut queue: UnboundedReceiver<QueuedReply>,
         replies: &UnboundedSender<Outgoing>,
     ) {
-        let (mut batch, mut forwarding) = (Vec::new(), Tasks::default());
+        let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
             for reply in batch.drain(..) {
-                if let Some(outgoing) = self.end_request(reply, &mut forwarding) {
+                if let Some(outgoing) = self.end_request(reply) {
                     // The receiver is the other half of this connection.
                     drop(replies.send(outgoing));
                 }
@@ -258,6 +291,8 @@ impl Connection {
             for Outgoing { mut reply, permits } in batch.drain(..) {
                 if reply.encode(&mut bytes).is_err() {
                     reply.body = too_large_reply();
+                    let metric = RequestMetric::None;
+                    self.counts().request_ended(metric, Stopwatch::start(), &reply.body);
                     reply.encode(&mut bytes).expect("a rejection is short");
                 }
                 held_permits.push(permits);
@@ -277,27 +312,31 @@ impl Connection {
 
     /// Ends a request, and returns what is sent to the client, with the permits that the reply
     /// holds. Returns none if the request is forwarded to the leader, whose reply follows.
-    fn end_request(
-        &self,
-        QueuedReply { slot, reply, permits }: QueuedReply,
-        forwarding: &mut Tasks,
-    ) -> Option<Outgoing> {
+    fn end_request(&self, QueuedReply { slot, reply, permits }: QueuedReply) -> Option<Outgoing> {
         let mut pending = self.pending();
         let request = pending.get_mut(slot);
-        let body = reply.unwrap_or_else(|| self.executor.stopped_reply(request.effect));
+        let mut body = reply.unwrap_or_else(|| self.executor.stopped_reply(request.effect));
         if let Some(leader) = leader_to_forward_to(&body).cloned()
             && let Some(forwarded) = request.forwarded.take()
             && let Some(forwarder) = self.executor.forwarder_of(&forwarded).cloned()
         {
-            let (replies, mut permits) = (self.replies.clone(), permits);
-            forwarding.spawn(async move {
-                let mut reply = forwarder.forward(&leader, forwarded).await.unwrap_or(body);
-                if let Some(permits) = &mut permits {
-                    reply = permits.exchange_for_reply(reply);
-                }
-                drop(replies.send(QueuedReply { slot, reply: Some(reply), permits }));
-            });
-            return None;
+            let bytes = Operation::of(&forwarded).bytes;
+            if let Some(share) = self.limits.acquire(Share::Forwarded, bytes) {
+                let (replies, mut permits) = (self.replies.clone(), permits);
+                let reply = forwarder.forward(&leader, forwarded);
+                // The task outlives the connection, because the leader still has the request.
+                forwarder.spawn(async move {
+                    let mut reply = reply.await.unwrap_or(body);
+                    drop(share);
+                    if let Some(permits) = &mut permits {
+                        reply = permits.exchange_for_reply(reply);
+                    }
+                    drop(replies.send(QueuedReply { slot, reply: Some(reply), permits }));
+                });
+                return None;
+            }
+            body = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+            self.counts().request_ended(RequestMetric::Proposal, Stopwatch::start(), &body);
         }
         let PendingRequest { number, order, .. } = pending.remove(slot);
         drop(pending);

@@ -4,26 +4,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::machine::{Proposer, Request};
+use crate::runtime::client::Forwarder;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::origin::Origin;
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::{DriverRequest, Effect, Operation};
-use crate::runtime::request_limits::ServiceLimits;
+use crate::runtime::request_limits::{ServiceLimits, Share};
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Caller, Executor, Rights};
 use crate::runtime::transport::handshake::ConnectionReader;
+use crate::runtime::transport::link::Links;
+use crate::storage::ClusterId;
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason, Term,
+    Acknowledge, Address, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel,
+    RejectReason, Term,
 };
 use crate::wire::{
-    ClientRequest, Frame, ReplyBody, RequestBody, ServiceRejectReason, encode_keepalive,
+    ClientRequest, Frame, LeaderHint, ReplyBody, RequestBody, ServiceRejectReason, encode_keepalive,
 };
 
 const MIB: usize = 1 << 20;
@@ -86,12 +91,24 @@ impl TestConnection {
         config: ServiceConfig,
         limits: &ServiceLimits,
     ) -> TestConnection {
+        let executor = Executor { handle, forwarder: None };
+        TestConnection::open_for(origin(1), executor, rights, network, config, limits).await
+    }
+
+    /// Opens such a connection of a client from `origin`.
+    async fn open_for(
+        origin: Origin,
+        executor: Executor,
+        rights: Rights,
+        network: NetworkConfig,
+        config: ServiceConfig,
+        limits: &ServiceLimits,
+    ) -> TestConnection {
         let (stream, remote) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
-        let limits = limits.of(&origin(1), false);
+        let limits = limits.of(&origin, false);
         let from = ([127, 0, 0, 1], 1).into();
-        let caller = Caller { origin: origin(1), from, rights };
-        let executor = Executor { handle, forwarder: None };
+        let caller = Caller { origin, from, rights };
         let (connection, replies) = Connection::new(caller, executor, &network, &config, limits);
         let frames = ConnectionReader::after_client_hello().await;
         let served = tokio::spawn(connection.run(Box::new(remote), frames, replies, closed));
@@ -301,75 +318,102 @@ async fn unread_replies_are_bounded() {
     );
 }
 
-#[test]
-fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators() {
-    let limits = ServiceLimits::new(&ServiceConfig {
-        requests_max: 3,
-        requests_per_origin_max: 2,
-        requests_reserved: 1,
-        requests_kib_max: 3 << 10,
-        requests_kib_per_origin_max: 2 << 10,
-        ..ServiceConfig::default()
+#[tokio::test]
+async fn a_client_waits_for_its_own_forwarded_proposals_only() {
+    let (handle, mut requests) = Handle::for_test();
+    // The leader accepts connections, and does not reply.
+    let leader = TcpListener::bind("127.0.0.1:0").await.expect("loopback exists");
+    let address = leader.local_addr().expect("it is bound").to_string();
+    let address = Address::new(&address).expect("it is short");
+    let leader = Some(LeaderHint { id: NodeId(2), address });
+    tokio::spawn(async move {
+        while let Some(DriverRequest::Execute(request)) = requests.recv().await {
+            let reason = RejectReason::NotLeader { leader: Some(NodeId(2)) };
+            request.reply.send(ReplyBody::Rejected { reason, leader: leader.clone() });
+        }
     });
-    for bytes in [0, MIB] {
-        let (first, again) = (limits.of(&origin(1), false), limits.of(&origin(1), false));
-        let held = [first.acquire(bytes), again.acquire(bytes)];
-        assert!(held.iter().all(Option::is_some));
-        assert!(first.acquire(bytes).is_none(), "its own limit is reached");
-        assert!(again.acquire(bytes).is_none(), "connections share it");
-        let other = limits.of(&origin(2), false);
-        let others = other.acquire(bytes);
-        assert!(others.is_some(), "another client has room");
-        assert!(other.acquire(bytes).is_none(), "the limit of all clients is reached");
-        let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
-        let admin = limits.of(&admin, false);
-        let order = admin.acquire(0);
-        assert!(order.is_some(), "an administrator has room");
-        drop((held, others));
-        assert!(first.acquire(bytes).is_some(), "the limits are free again");
+    let config = ServiceConfig { requests_per_origin_max: 8, ..ServiceConfig::default() };
+    let network = NetworkConfig::default();
+    let forwarder = Forwarder::new(ClusterId(7), Links::for_test(), &network, &config);
+    let executor = Executor { handle, forwarder: Some(forwarder) };
+    let limits = ServiceLimits::new(&config);
+    let open = |last| {
+        let (network, config) = (network.clone(), config.clone());
+        let rights = Rights { principal: None, forwards: false };
+        TestConnection::open_for(origin(last), executor.clone(), rights, network, config, &limits)
+    };
+    let (mut greedy, mut other) = (open(1).await, open(2).await);
+    for number in 0..3 {
+        greedy.send(number, propose(1)).await;
     }
+    let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+    assert_eq!(greedy.receive().await, (2, overloaded.clone()));
+    // The leader still has what was forwarded for a client that is gone.
+    drop(greedy);
+    let mut greedy = open(1).await;
+    greedy.send(3, propose(1)).await;
+    assert_eq!(greedy.receive().await, (3, overloaded));
+    other.send(4, propose(1)).await;
+    let reply = timeout(Duration::from_millis(100), other.receive()).await;
+    assert!(reply.is_err(), "it was forwarded: {reply:?}");
 }
 
-#[test]
-fn forwarded_requests_leave_room_for_administrators() {
-    let limits = ServiceLimits::new(&ServiceConfig {
-        requests_reserved: 2,
-        requests_per_origin_max: 5,
+#[tokio::test]
+async fn a_node_that_forwards_has_a_window_for_all_its_clients() {
+    let (handle, mut requests) = Handle::for_test();
+    let config = ServiceConfig {
+        requests_per_connection_max: 1,
+        requests_per_origin_max: 4,
         ..ServiceConfig::default()
-    });
-    let (admin, node) = (Principal::admin("ops").expect("it is valid"), Principal::Node(NodeId(2)));
-    let forwarding = limits.of(&Origin::Principal(node), true);
-    let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(0)).collect();
-    assert_eq!(held.len(), 5, "a node has the share of one client");
-    let admin = limits.of(&Origin::Principal(admin), false);
-    let orders: Vec<_> = (0..10).filter_map(|_| admin.acquire(0)).collect();
-    assert_eq!(orders.len(), 2, "the reserve is untouched");
+    };
+    let rights = Rights { principal: Some(Principal::Node(NodeId(2))), forwards: true };
+    let network = NetworkConfig::default();
+    let mut connection = TestConnection::open_to(handle, rights, network, config).await;
+    for number in 0..5 {
+        connection.send(number, forwarded()).await;
+    }
+    let mut taken = Vec::new();
+    for _ in 0..4 {
+        taken.push(requests.recv().await.expect("the connection passes the request on"));
+    }
+    let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+    assert_eq!(connection.receive().await, (4, overloaded), "it does not wait for the others");
 }
 
-#[test]
-fn long_replies_to_proposals_are_bounded() {
-    let limits = ServiceLimits::new(&ServiceConfig {
-        requests_kib_max: 8 << 10,
-        requests_kib_per_origin_max: 4 << 10,
-        ..ServiceConfig::default()
-    });
-    let of = |last| limits.of(&origin(last), false);
-    let reply =
-        |bytes: usize| ReplyBody::Replied { id: EntryId::ZERO, reply: Arc::from(vec![7; bytes]) };
-    let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(0)).collect();
-    let replied = held.iter_mut().map(|permits| match permits.exchange_for_reply(reply(MIB)) {
-        ReplyBody::Replied { .. } => true,
-        ReplyBody::Unknown => false,
-        other => panic!("{other:?}"),
-    });
-    let replied: Vec<bool> = replied.collect();
-    assert_eq!(replied, [[true; 4].as_slice(), &[false; 6]].concat());
-    assert_eq!(held[9].exchange_for_reply(reply(1 << 10)), reply(1 << 10), "it is short");
-    let mut other = of(2).acquire(0).expect("another client has room");
-    assert!(other.exchange_for_reply(reply(MIB)) == reply(MIB));
-    drop(held);
-    let mut next = of(1).acquire(0).expect("the limits are free again");
-    assert!(next.exchange_for_reply(reply(MIB)) == reply(MIB));
+#[tokio::test]
+async fn requests_count_while_they_arrive() {
+    let (handle, requests) = Handle::for_test();
+    tokio::spawn(simulate_node(requests));
+    let config = ServiceConfig { requests_kib_per_origin_max: 3 << 10, ..ServiceConfig::default() };
+    let network = NetworkConfig::default();
+    let limits = ServiceLimits::new(&config);
+    let open = || {
+        let (handle, config) = (handle.clone(), config.clone());
+        let rights = Rights { principal: None, forwards: false };
+        TestConnection::open_within(handle, rights, network.clone(), config, &limits)
+    };
+    let bytes = request(1, propose(MIB));
+    let (part, rest) = bytes.split_at(MIB / 2);
+    let (mut first, mut second, mut third) = (open().await, open().await, open().await);
+    for connection in [&mut first, &mut second] {
+        connection.stream.write_all(part).await.expect("the connection is open");
+    }
+    third.send(1, propose(MIB)).await;
+    let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+    assert_eq!(third.receive().await, (1, overloaded), "two others have the permits");
+    first.stream.write_all(rest).await.expect("the connection is open");
+    assert!(matches!(first.receive().await, (1, ReplyBody::Replied { .. })));
+    drop(second);
+    drop(third.stream);
+    eventually_free(&limits).await;
+}
+
+/// Waits until all permits of the first origin are free.
+async fn eventually_free(limits: &ServiceLimits) {
+    let acquire = || limits.of(&origin(1), false).acquire(Share::Changes, 3 * MIB);
+    while acquire().is_none() {
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]
@@ -384,9 +428,12 @@ async fn a_request_holds_its_permits_after_its_connection() {
     let request = requests.recv().await.expect("the connection passes the request on");
     drop(connection.stream);
     let _ = connection.served.await.expect("no panic");
-    assert!(limits.of(&origin(1), false).acquire(1).is_none(), "the node still has the request");
+    assert!(
+        limits.of(&origin(1), false).acquire(Share::Changes, 1).is_none(),
+        "the node still has the request"
+    );
     drop(request);
-    assert!(limits.of(&origin(1), false).acquire(1).is_some());
+    assert!(limits.of(&origin(1), false).acquire(Share::Changes, 1).is_some());
 }
 
 #[tokio::test(start_paused = true)]

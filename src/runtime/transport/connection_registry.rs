@@ -33,7 +33,8 @@ pub(in crate::runtime) struct ConnectionRegistry {
     open: Mutex<Open>,
 }
 
-/// The places of connections, each with its own limit, so that none can take those of another.
+/// The kinds of places for connections, each with its own limit, so that connections of one kind
+/// cannot take the places of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtime) enum PlaceKind {
     /// For the packets of the given peer.
@@ -131,7 +132,11 @@ impl ConnectionRegistry {
         if same_kind().count() >= max {
             return full(format_args!("{field} ({max}) is reached"));
         }
-        let max = self.connections_per_origin_max;
+        let max = match kind {
+            // A peer at an address of its own never reaches a limit below its own one.
+            PlaceKind::Peer(_) => self.connections_per_origin_max.max(PER_NODE_MAX),
+            PlaceKind::Client | PlaceKind::Reserved => self.connections_per_origin_max,
+        };
         if same_kind().filter(|connection| connection.origin == *origin).count() >= max {
             return full(format_args!("connections_per_origin_max ({max}) is reached by {origin}"));
         }
@@ -241,6 +246,16 @@ mod tests {
         assert!(nodes.iter().all(Result::is_ok));
         let error = admit(PlaceKind::Peer(NodeId(2))).expect_err("the limit is reached");
         assert!(error.to_string().starts_with("connections_per_origin_max"), "{error}");
+    }
+
+    #[test]
+    fn the_limit_of_one_origin_does_not_cut_off_a_peer() {
+        let registry = registry(|config| config.connections_per_origin_max = 1);
+        let lanes = [(); 3].map(|()| registry.admit(PlaceKind::Peer(NodeId(1)), &address(1)));
+        assert!(lanes.iter().all(Result::is_ok));
+        let client = || registry.admit(PlaceKind::Client, &address(1));
+        let held = client();
+        assert!(held.is_ok() && client().is_err());
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::wire::{
     ExpectedPeer, Frame, FrameError, FrameReader, Hello, HelloError, Versions, WireError,
 };
 
-/// The size of the read buffer, in bytes: enough for a hello and the frames right behind it.
+/// The size of the read buffer, in bytes. The frame reader assembles longer frames.
 const READ_BYTES: usize = 64 << 10;
 
 /// The most frames that are written at once.
@@ -217,10 +217,28 @@ impl ConnectionReader {
     where
         S: AsyncRead + Unpin,
     {
+        self.next_admitted(limits, stream, |_| true).await
+    }
+
+    /// Returns the next frame as [`ConnectionReader::next_within`] does. Calls `admit` with the
+    /// size of a request each time more of it has arrived, but not all; if that returns false, the
+    /// content of the request is dropped.
+    pub(in crate::runtime) async fn next_admitted<S>(
+        &mut self,
+        limits: TransferLimits,
+        stream: &mut S,
+        mut admit: impl FnMut(usize) -> bool,
+    ) -> io::Result<Frame>
+    where
+        S: AsyncRead + Unpin,
+    {
         loop {
             if let Some(frame) = self.buffered_frame()? {
                 self.begun_at = None;
                 return Ok(frame);
+            }
+            if self.frames.incomplete_request_bytes().is_some_and(|bytes| !admit(bytes)) {
+                self.frames.drop_incomplete_request();
             }
             let silence_max = limits.silence_max;
             let left = self.frames.incomplete_frame_bytes().and_then(|bytes| {

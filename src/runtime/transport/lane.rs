@@ -6,7 +6,8 @@ use crate::types::Packet;
 /// The most packets of a snapshot that wait for the connection to a peer.
 const SNAPSHOT_PACKETS_MAX: usize = 32;
 
-/// A lane between two nodes. Packets of one lane arrive in order; lanes do not wait for each other.
+/// A lane between two nodes. Packets of one connection arrive in order; those of different lanes,
+/// and those before and after a reconnect, may overtake one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Heartbeats, votes, and all other short messages.

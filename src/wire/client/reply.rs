@@ -86,7 +86,8 @@ pub enum ReplyBody {
     Started,
     /// The full status of the node.
     Report(Box<Report>),
-    /// The request had no effect and will have none.
+    /// The request had no effect and will have none. Only after `RejectReason::TransferAborted` may
+    /// the target still take over the leadership.
     Rejected {
         /// The reason for the rejection.
         reason: RejectReason,
