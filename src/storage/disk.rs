@@ -26,7 +26,8 @@ pub struct Operation {
 /// The order of operations: those of one lane are executed in order, the two lanes independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Operations that delay acknowledgements: those on the superblock and on segments in use.
+    /// Operations that delay acknowledgements: updates of the superblock, and writes to segments
+    /// that have flushes.
     Log,
     /// Operations that may take long: creating segments, snapshots, reads and removals.
     Bulk,

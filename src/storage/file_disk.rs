@@ -26,9 +26,9 @@ const OPEN_MAX: usize = 64;
 /// Clones share the directory's lock, which is held until the last of them is dropped: a driver may
 /// give each lane, and the thread that restores a state machine, its own clone.
 ///
-/// On systems other than Unix a directory cannot be synced, and the page cache cannot be dropped: a
-/// power failure may lose file names, and a start or a scrub reads the page cache rather than the
-/// disk.
+/// On systems other than Unix a directory cannot be synced: a power failure may lose file names. On
+/// systems other than Linux, Android and FreeBSD cached pages cannot be dropped: a start or a scrub
+/// may read the page cache rather than the disk.
 #[derive(Clone, Debug)]
 pub struct FileDisk {
     directory: Arc<Directory>,

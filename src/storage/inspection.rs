@@ -27,7 +27,8 @@ pub struct Inspection {
     /// certain: the log as it was after the last complete flush before the damage, and the commit
     /// index on disk, which may be beyond the end of that log.
     pub opened: OpenedStorage,
-    /// The damage of the log; `None` if it is intact. A start rejects the log, unless peers can
+    /// The damage of the log; `None` if it is intact, or if the snapshot covers the part that
+    /// cannot be read ([`OpenedStorage::covered_loss`]). A start rejects the log, unless peers can
     /// repair it. If its end is lost too, the error is about that.
     pub damage: Option<StorageError>,
     /// The content that a start would recover in spite of the damage, except the tail, if only the
