@@ -462,9 +462,9 @@ impl<'a> Replay<'a> {
         self.last_seq.unwrap_or(start).max(start)
     }
 
-    /// Returns the flushes through the floor that are missing after the last one, unless an
-    /// installed snapshot replaced them. The last one may be an older copy of the floor, which a
-    /// start has written again in a segment that is missing.
+    /// Returns the flushes through the floor that are missing after the last one found, unless an
+    /// installed snapshot replaced them. The last one found may be an older copy of the floor's
+    /// flush, if the segment is missing in which a start has written that flush again.
     fn missing_end(&self, segments: &[(u64, u64)]) -> Option<Loss> {
         let (floor, first) = (self.floor, self.last_seq().next());
         let found = self.index.end_of_headers().map_or(0, |(segment, _)| segment);

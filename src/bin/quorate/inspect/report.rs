@@ -24,7 +24,8 @@ pub(super) struct DirectoryReport {
     /// The damage of entries whose content other members provide once the node runs, or the loss of
     /// the log's end.
     pub(super) repairable: Option<StorageError>,
-    /// The damage of a snapshot in whose place a start uses another one.
+    /// The damage of the newest snapshot, if a start does not need it: it uses the one before it,
+    /// or that of another member.
     replaceable_snapshot: Option<StorageError>,
 }
 
