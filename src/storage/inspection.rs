@@ -35,8 +35,8 @@ pub struct Inspection {
     /// content of some entries is damaged, or the end of the log is lost. Peers can provide these
     /// entries.
     pub repairable: Option<OpenedStorage>,
-    /// The flushes that were never complete, and that a start drops. Their entries were never
-    /// acknowledged.
+    /// The flushes that are incomplete, and that a start drops, because nothing shows that their
+    /// entries were acknowledged.
     pub torn: Vec<TornFlush>,
     /// The last index of the newest snapshot, and why it cannot be used. A start would use the
     /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to

@@ -45,7 +45,7 @@ pub(crate) struct RecoveredLog {
     pub(crate) covered_loss: Option<StorageError>,
     /// The first flush that the snapshot does not replace.
     pub(crate) log_start: FlushSeq,
-    /// The flushes that were never complete, and are dropped.
+    /// The flushes that are incomplete and not known to be acknowledged; they are dropped.
     pub(crate) torn: Vec<TornFlush>,
     pub(crate) last_seq: FlushSeq,
     /// Segments that are empty and of the configured size; `unused_segments` are the others that

@@ -38,8 +38,9 @@ Reads and verifies every sector of the log and the snapshots. Exit code 1: somet
 file and the offset are printed. Entries that are `repairable` have lost their content only: the
 node starts, and takes it from the other members. If acknowledged entries at the end of the log are
 `lost`, the node starts, and counts in no quorum until a leader has checked its log. Entries of a
-`torn` flush were never acknowledged, and a start drops them. A part of the log that is `covered`
-cannot be read, and is not needed: the snapshot has its effect.";
+`torn` flush are incomplete, and a start drops them, because nothing shows that they were
+acknowledged. A part of the log that is `covered` cannot be read, and is not needed: the snapshot
+has its effect.";
 
 pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError> {
     let place = flags.directory.display();

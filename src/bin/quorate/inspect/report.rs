@@ -109,8 +109,8 @@ impl DirectoryReport {
         for TornFlush { file, offset, entries: (first, last) } in &self.inspection.torn {
             writeln!(
                 f,
-                "torn: {file} at {offset}: entries {first} through {last} were never written \
-                 completely, nor acknowledged; a start drops them"
+                "torn: {file} at {offset}: entries {first} through {last} are incomplete; a start \
+                 drops them, because nothing shows that they were acknowledged"
             )?;
         }
         for (file, offset) in self.inspection.known_sectors() {
