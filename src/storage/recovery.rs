@@ -185,7 +185,7 @@ pub(crate) struct Replay<'a> {
     tail_bytes_max: usize,
     last_seq: Option<FlushSeq>,
     unacknowledged: Option<UnacknowledgedFlush>,
-    damage: BodyDamage,
+    pub(crate) damage: BodyDamage,
     torn: Vec<TornFlush>,
     covered_loss: Option<StorageError>,
 }

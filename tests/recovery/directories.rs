@@ -12,8 +12,8 @@ use quorate::storage::{
     StorageConfig,
 };
 use quorate::types::{
-    Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload, Term,
-    Write, WriteId,
+    Command, DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId,
+    Payload, Term, Write, WriteId,
 };
 use quorate_sim::disk::{ChangeOrder, SimDisk};
 
@@ -88,23 +88,16 @@ fn act(
 
 /// Returns a directory with a snapshot at 4 and a log through 12.
 fn old() -> SimDisk {
-    let mut disk = SimDisk::default();
-    let identity = Identity { cluster: OLD, node: NODE, incarnation: Incarnation(7) };
-    Storage::format(&mut disk, identity, &three(), &small()).expect("a new directory");
-    let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
+    old_with_snapshot(4)
+}
+
+/// Returns a directory with a snapshot at `covered` and a log through 12.
+fn old_with_snapshot(covered: u64) -> SimDisk {
+    let (mut storage, mut disk) = logged(&three());
     let storage = &mut storage;
-    act(storage, &mut disk, Storage::start);
-    let hard_state = Some(HardState::new(Term(2), Some(NodeId(1))));
-    for index in 1..=LAST {
-        let (id, committed) = (WriteId(index), Index(index.saturating_sub(3)));
-        let entries = vec![entry(index)];
-        let hard_state = hard_state.filter(|_| index == 1);
-        let write = Write { id, hard_state, committed, install: None, entries };
-        act(storage, &mut disk, |storage, events| storage.persist(write, events));
-    }
     let membership = entry(3).membership().expect("it is one").1;
     act(storage, &mut disk, |storage, events| {
-        assert!(storage.take_snapshot(entry(4).id, membership, events));
+        assert!(storage.take_snapshot(entry(covered).id, membership, events));
     });
     for chunk in content().chunks(512) {
         act(storage, &mut disk, |it, events| it.write_snapshot(chunk.to_vec(), events));
@@ -117,6 +110,24 @@ fn old() -> SimDisk {
     let taken = taken.expect("the snapshot is taken");
     act(storage, &mut disk, |storage, events| storage.set_snapshot(taken, events));
     disk
+}
+
+/// Returns a directory with this first membership and a log through 12.
+fn logged(first: &Membership) -> (Storage, SimDisk) {
+    let mut disk = SimDisk::default();
+    let identity = Identity { cluster: OLD, node: NODE, incarnation: Incarnation(7) };
+    Storage::format(&mut disk, identity, first, &small()).expect("a new directory");
+    let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
+    act(&mut storage, &mut disk, Storage::start);
+    let hard_state = Some(HardState::new(Term(2), Some(NodeId(1))));
+    for index in 1..=LAST {
+        let (id, committed) = (WriteId(index), Index(index.saturating_sub(3)));
+        let entries = vec![entry(index)];
+        let hard_state = hard_state.filter(|_| index == 1);
+        let write = Write { id, hard_state, committed, install: None, entries };
+        act(&mut storage, &mut disk, |storage, events| storage.persist(write, events));
+    }
+    (storage, disk)
 }
 
 /// A disk that only allows reads.
@@ -375,6 +386,52 @@ fn corruption_loses_only_the_log_after_it() {
     lengths.dedup();
     assert!(damaged > 20, "{damaged}");
     assert!(lengths.len() > 3, "earlier corruption loses more: {lengths:?}");
+}
+
+#[test]
+fn damaged_entries_that_the_snapshot_covers_lose_nothing() {
+    const COVERED: u64 = 6;
+    let disk = old_with_snapshot(COVERED);
+    let (mut covered, mut salvaged) = (0, 0);
+    let used = |segment| disk.stored(FileName::Segment(segment));
+    let sectors =
+        (1..=3).flat_map(|segment| used(segment).into_iter().map(move |at| (segment, at)));
+    for (segment, sector) in sectors {
+        let (mut rotten, file) = (disk.clone(), FileName::Segment(segment));
+        assert!(rotten.flip_bits(file, sector * 512 + 100, 1));
+        let started = Storage::open(&mut rotten.clone(), OLD, NODE, &small());
+        let Ok((_, opened)) = started else { continue };
+        let needs = |found: &DamagedEntry| found.id.index > Index(COVERED);
+        if opened.damaged.is_empty() || opened.damaged.iter().any(needs) {
+            continue;
+        }
+        covered += 1;
+        let survey = survey(&rotten);
+        let state = survey.directories()[0].state().expect("it can be read");
+        assert_eq!((&state.damage, state.opened.last), (&None, entry(LAST).id), "{file} {sector}");
+        assert_eq!(state.opened.damaged, opened.damaged);
+        let source = RecoverySource::choose(&survey, None).expect("it can be read");
+        assert_eq!(source.undamaged, [NODE]);
+        let mut target = SimDisk::default();
+        let plan = plan(&survey, NEW, NODE);
+        let mut source = OnlyRead(rotten.clone());
+        plan.create_directory(&mut source, NODE, &mut target, &small()).expect("there is room");
+        assert_eq!(all(&mut target).1, recovered((COVERED + 1..=LAST).map(entry)));
+        // Beside damage after the snapshot, the log is salvaged up to that damage.
+        for later in used(3) {
+            let mut once = disk.clone();
+            for disk in [&mut once, &mut rotten] {
+                assert!(disk.flip_bits(FileName::Segment(3), later * 512 + 100, 1));
+            }
+            let [once, twice] = [&mut once, &mut rotten.clone()]
+                .map(|disk| Inspection::open(disk, &small()).expect("the snapshot is whole"));
+            assert_eq!(twice.opened.last, once.opened.last, "{file} {sector} and {later}");
+            assert_eq!(twice.damage.is_some(), once.damage.is_some());
+            salvaged += u32::from(once.damage.is_some());
+            assert!(rotten.flip_bits(FileName::Segment(3), later * 512 + 100, 1));
+        }
+    }
+    assert!(covered > 0 && salvaged > 0, "{covered} {salvaged}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use quorate::storage::{
 use quorate::types::{Index, Membership};
 use serde_json::{Value, json};
 
-use crate::inspect::entries::ListedEntry;
+use crate::inspect::entries::{ListedEntry, is_damaged};
 use crate::table::Table;
 
 /// A data directory that was read completely.
@@ -43,7 +43,8 @@ impl DirectoryReport {
             true => (inspection.damage.clone(), None),
             false => (None, inspection.damage.clone()),
         };
-        let (replaceable_snapshot, lost_snapshot) = match can_be_repaired(&inspection.opened) {
+        let is_replaceable = fatal.is_none() && can_be_repaired(&inspection.opened);
+        let (replaceable_snapshot, lost_snapshot) = match is_replaceable {
             true => (newest, None),
             false => (None, newest),
         };
@@ -73,9 +74,13 @@ impl DirectoryReport {
 
     /// Reads every entry of the log.
     fn damage_of_entries(&mut self, disk: &mut FileDisk) -> Option<StorageError> {
-        let last = self.inspection.opened.last.index;
-        let mut next = self.inspection.opened.base.index.next();
+        let (base, last) = (self.inspection.opened.base.index, self.inspection.opened.last.index);
+        let mut next = base.next();
         while next <= last {
+            if is_damaged(&self.inspection, next) {
+                next = next.next();
+                continue;
+            }
             match self.inspection.entries(disk, next, last) {
                 Ok(entries) => next = entries.last().map_or(next, |entry| entry.id.index).next(),
                 Err(OpenError::Failed(error)) => return Some(error),
@@ -137,12 +142,12 @@ impl DirectoryReport {
                 error.without_advice()
             )?;
         }
-        if let Some(error) = self.repairable.as_ref().and(opened.damage.as_ref()) {
-            writeln!(
-                f,
-                "repairable: {}; the other members have them, and the node takes them from there",
-                error.without_advice()
-            )?;
+        if let Some(error) = &opened.damage {
+            let source = match &self.repairable {
+                Some(_) => "the other members have them, and the node takes them from there",
+                None => "the snapshot has their effect, and a start does not need them",
+            };
+            writeln!(f, "repairable: {}; {source}", error.without_advice())?;
         }
         if let Some(error) = &self.replaceable_snapshot {
             let source = match self.opened().snapshot_damage {
@@ -199,7 +204,7 @@ impl DirectoryReport {
             })).collect::<Vec<_>>(),
             "lost_end": opened.lost_end.as_ref().map(damage),
             "covered_loss": opened.covered_loss.as_ref().map(damage),
-            "repairable": self.repairable.as_ref().and(opened.damage.as_ref()).map(|error| json!({
+            "repairable": opened.damage.as_ref().map(|error| json!({
                 "file": error.file.map(|file| file.to_string()),
                 "offset": error.offset,
                 "entries": opened.damaged.iter().map(|entry| entry.id.index.0).collect::<Vec<_>>(),
