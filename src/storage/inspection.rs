@@ -12,7 +12,7 @@ use crate::storage::open::{OpenedStorage, loss_without_snapshot};
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::recovery::{RecoveredLog, recover};
 use crate::storage::salvage::salvage;
-use crate::storage::snapshots::{OpenedSnapshots, Snapshots};
+use crate::storage::snapshots::{OpenedSnapshots, Snapshots, damaged_before};
 use crate::storage::spare_segments::SpareSegments;
 use crate::storage::store::Storage;
 use crate::storage::superblock_updater::SuperblockUpdater;
@@ -48,6 +48,10 @@ pub struct Inspection {
     /// The highest commit index that the directory names. If the log is damaged or lacks its end,
     /// the entry that is left at this index may never have been committed, and there may be none.
     pub named_committed: Index,
+    /// The copies of the superblock that are not the current one, and the damaged marks of the
+    /// acknowledged floor. A crash can leave either, and a start needs none of them: at least two
+    /// copies are intact.
+    pub superblock_faults: Vec<StorageError>,
     storage: Storage,
     /// The content of damaged sectors that is known again.
     patches: Patches,
@@ -71,6 +75,7 @@ impl Inspection {
     pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
+        let superblock_faults = directory.superblock_faults(disk);
         let mut disk = PatchedDisk::new(disk);
         let (mut damage, mut repairable, mut torn) = (None, None, Vec::new());
         let mut known = Patches::new();
@@ -109,6 +114,7 @@ impl Inspection {
             torn,
             damaged_snapshot,
             named_committed,
+            superblock_faults,
             storage,
             patches,
         })
@@ -129,6 +135,19 @@ impl Inspection {
     /// offset. A start writes them again.
     pub fn known_sectors(&self) -> impl Iterator<Item = (FileName, u64)> + '_ {
         self.patches.keys().copied()
+    }
+
+    /// Reads the snapshots before the one in `opened`, and returns the damage of each damaged one. A
+    /// start needs none of them.
+    ///
+    /// # Errors
+    /// A [`StorageError`] if the directory cannot be listed.
+    pub fn damaged_older_snapshots(
+        &self,
+        disk: &mut impl Disk,
+    ) -> Result<Vec<StorageError>, StorageError> {
+        let OpenedStorage { identity, snapshot, .. } = &self.opened;
+        damaged_before(disk, identity.cluster, snapshot.last.index)
     }
 
     /// Reads the identity of the directory from its superblock, without the log.

@@ -27,6 +27,8 @@ pub(super) struct DirectoryReport {
     /// The damage of the newest snapshot, if a start does not need it: it uses the one before it,
     /// or that of another member.
     replaceable_snapshot: Option<StorageError>,
+    /// The damage of snapshots before the one that a start uses.
+    older_snapshots: Vec<StorageError>,
 }
 
 impl DirectoryReport {
@@ -49,8 +51,15 @@ impl DirectoryReport {
             false => (None, newest),
         };
         let damage = fatal.into_iter().chain(lost_snapshot).collect();
-        let mut found =
-            DirectoryReport { inspection, files, damage, repairable, replaceable_snapshot };
+        let older_snapshots = inspection.damaged_older_snapshots(disk)?;
+        let mut found = DirectoryReport {
+            inspection,
+            files,
+            damage,
+            repairable,
+            replaceable_snapshot,
+            older_snapshots,
+        };
         let more = [found.damage_of_snapshot(disk), found.damage_of_entries(disk)];
         found.damage.extend(more.into_iter().flatten());
         Ok(found)
@@ -97,12 +106,16 @@ impl DirectoryReport {
         repairable.unwrap_or(&self.inspection.opened)
     }
 
-    /// Returns true if no sector in use is damaged.
+    /// Returns true if no sector of the log and of the snapshots is damaged.
     pub(super) fn is_intact(&self) -> bool {
-        let known = self.inspection.known_sectors().count();
-        let is_whole = self.damage.is_empty() && self.repairable.is_none();
-        let is_covered = self.opened().covered_loss.is_none();
-        is_whole && self.replaceable_snapshot.is_none() && is_covered && known == 0
+        let opened = self.opened();
+        let is_log_intact = self.repairable.is_none()
+            && opened.damage.is_none()
+            && opened.covered_loss.is_none()
+            && self.inspection.known_sectors().next().is_none();
+        let are_snapshots_intact =
+            self.replaceable_snapshot.is_none() && self.older_snapshots.is_empty();
+        self.damage.is_empty() && is_log_intact && are_snapshots_intact
     }
 
     fn membership(&self) -> &Membership {
@@ -121,8 +134,15 @@ impl DirectoryReport {
         for (file, offset) in self.inspection.known_sectors() {
             writeln!(f, "repairable: {file} at {offset}: a start writes the sector again")?;
         }
+        for fault in &self.inspection.superblock_faults {
+            writeln!(
+                f,
+                "superblock: {}; a start does not need it, and an interrupted write can leave it so",
+                fault.without_advice()
+            )?;
+        }
         if self.is_intact() {
-            return writeln!(f, "no damage: every sector is valid");
+            return writeln!(f, "no damage: every sector of the log and the snapshots is valid");
         }
         self.damage.iter().try_for_each(|error| writeln!(f, "damaged: {error}"))?;
         let opened = self.opened();
@@ -155,6 +175,13 @@ impl DirectoryReport {
                 None => "a start uses the snapshot before it and the entries after that",
             };
             writeln!(f, "repairable: {}; {source}", error.without_advice())?;
+        }
+        for error in &self.older_snapshots {
+            writeln!(
+                f,
+                "older: {}; a start does not need this snapshot, and the next one replaces it",
+                error.without_advice()
+            )?;
         }
         if self.damage.is_empty() {
             return writeln!(f, "next: start the node with quorate serve");
@@ -210,6 +237,11 @@ impl DirectoryReport {
                 "entries": opened.damaged.iter().map(|entry| entry.id.index.0).collect::<Vec<_>>(),
             })),
             "damaged_snapshot": self.replaceable_snapshot.as_ref().map(damage),
+            "older_snapshots": self.older_snapshots.iter().map(damage).collect::<Vec<_>>(),
+            "superblock": self.inspection.superblock_faults.iter().map(|fault| json!({
+                "offset": fault.offset,
+                "message": fault.message,
+            })).collect::<Vec<_>>(),
             "torn": self.inspection.torn.iter().map(|torn| json!({
                 "file": torn.file.to_string(),
                 "offset": torn.offset,
