@@ -164,7 +164,12 @@ pub fn make_uncertain(
     config: &StorageConfig,
 ) -> Result<OpenedStorage, OpenError> {
     let found = Inspection::open(disk, config).map_err(OpenError::Storage)?;
-    let opened = found.repairable.unwrap_or(found.opened);
+    // What is left of a log on which no node can start may lack the last membership.
+    let opened = match (found.damage, found.repairable) {
+        (None, _) => found.opened,
+        (Some(_), Some(repairable)) => repairable,
+        (Some(damage), None) => return Err(OpenError::Storage(damage.into())),
+    };
     if !may_have_peers(&opened) && is_sole_quorum(&opened) {
         return Err(OpenError::SoleVoter);
     }

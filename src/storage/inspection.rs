@@ -73,6 +73,12 @@ impl Inspection {
     /// An [`OpenError`] if the directory is not formatted, its superblock is damaged, a file
     /// belongs to another node, or the disk failed.
     pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
+        let found = Inspection::read(disk, config).map_err(OpenError::of_inspection)?;
+        let damage = found.damage.map(StorageError::of_inspection);
+        Ok(Inspection { damage, ..found })
+    }
+
+    fn read(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
         let superblock_faults = directory.superblock_faults(disk);
@@ -156,7 +162,8 @@ impl Inspection {
     /// An [`OpenError`] if the directory is not formatted, its superblock is damaged or of a newer
     /// version, or the disk failed.
     pub fn identity(disk: &mut impl Disk) -> Result<Identity, OpenError> {
-        Ok(Directory::read(disk)?.superblock.identity)
+        let directory = Directory::read(disk).map_err(OpenError::of_inspection)?;
+        Ok(directory.superblock.identity)
     }
 
     /// Reads entries from `first` on, at least one and none after `last`: as many as the

@@ -6,6 +6,7 @@ use std::io::Read;
 use quorate::recovery::{
     Consent, Plan, RecoveryError, RecoveryRejectReason, RecoverySource, Survey, SurveyedDirectory,
 };
+use quorate::replica::{self, make_uncertain};
 use quorate::storage::{
     ClusterId, Completion, Disk, DiskError, Event, FileAction, FileName, Identity, Inspection,
     OpenError, OpenedStorage, Origin, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage,
@@ -213,6 +214,24 @@ fn a_survey_changes_nothing_and_finds_the_state_of_a_start() {
     assert!(text.contains("continues from old of n3, with its log up to 12@t2"), "{text}");
     assert!(text.contains("entries from 10 through 12 become committed"), "{text}");
     assert!(text.contains("may be lost: those from 10 on"), "{text}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_no_node_that_stopped() {
+    let error = Inspection::open(&mut Failing(old(), 0), &small()).expect_err("no read succeeds");
+    assert!(error.to_string().ends_with("make the directory readable, then try again"), "{error}");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_not_that_of_the_only_voter() {
+    let (_, mut disk) = logged(&alone(NODE, 7));
+    let marked = make_uncertain(&mut disk.clone(), &small()).expect("others can check its log");
+    assert_eq!(marked.membership().incoming().len(), 3);
+    let file = FileName::Segment(1);
+    disk.execute(&FileAction::Remove { file }).expect("the file exists");
+    let failed = make_uncertain(&mut disk, &small());
+    let is_damage = matches!(failed, Err(replica::OpenError::Storage(OpenError::Failed(_))));
+    assert!(is_damage, "the membership is lost: {failed:?}");
 }
 
 #[test]
