@@ -123,6 +123,19 @@ pub enum DiskError {
     Failed(String),
 }
 
+/// The end of the text of an error about a directory that another process has open.
+pub(crate) const IN_USE: &str =
+    "in use by another process: stop that process, or choose another directory";
+
+impl DiskError {
+    /// Returns true if the directory cannot be opened because another process has it open, or
+    /// another [`FileDisk`](crate::storage::FileDisk) of this process.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, DiskError::Failed(text) if text.ends_with(IN_USE))
+    }
+}
+
 /// A disk that executes one action at a time and blocks until it is done. Recovery needs one, and a
 /// driver may run one on a thread of its own.
 pub trait Disk {

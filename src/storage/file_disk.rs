@@ -6,12 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName, IN_USE};
 use crate::types::Index;
 
 /// The file whose lock marks the directory as in use.
 const LOCK: &str = "lock";
-const IN_USE: &str = "in use by another process: stop that process, or choose another directory";
 const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds its files itself: \
                              replace the link by the file that it names";
 /// The maximum number of zero bytes in one write to a new file.
