@@ -235,7 +235,7 @@ pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, CommandError> {
         }
         (None, false) => String::new(),
         (Some(value), false) if flags.raw => {
-            return print_bytes(value).map(|()| Exit::Done);
+            return print_bytes(value).map(|_| Exit::Done);
         }
         (Some(value), false) => format!("{}\n", escape_text(value)),
     };
@@ -254,7 +254,9 @@ pub(crate) fn scan(flags: &ScanFlags, json: bool) -> Result<Exit, CommandError> 
             let answer = run_query(&client, &flags.read, query).await?;
             let Answer::Pairs { pairs, more } = answer else { return Err(wrong_state_machine()) };
             let lines: Vec<_> = pairs.iter().map(|pair| line(pair, json, flags.raw)).collect();
-            print_bytes(&lines.concat())?;
+            if !print_bytes(&lines.concat())? {
+                return Ok(Exit::Done);
+            }
             left -= pairs.len().min(left);
             match pairs.into_iter().next_back() {
                 Some((last, _)) if more && left > 0 => after = Some(last),
