@@ -1,6 +1,6 @@
 //! Values from their bytes in a recording. Damaged bytes give an error. No length in the bytes
-//! makes the decoder allocate more memory than there are bytes, except for the commands that stand
-//! in for recorded hashes, which have a bound of their own.
+//! makes the decoder expect more items than there are bytes. The commands that stand in for
+//! recorded hashes are longer than their bytes, and have a bound of their own.
 
 use std::fmt;
 

@@ -153,8 +153,8 @@ impl Recorder {
         if is_full || now.since(self.block_since) >= self.config.block_delay {
             self.finish_block();
         }
-        // A segment has at least twice the size of its checkpoint, so that checkpoints are less
-        // than a third of a recording.
+        // A segment ends only once its records have twice the size of its checkpoint, so that
+        // checkpoints are less than a third of complete segments.
         let segment_bytes_min = self.config.segment_bytes.max(2 * self.checkpoint_bytes);
         self.needs_checkpoint = self.segment_bytes >= segment_bytes_min;
     }

@@ -20,7 +20,7 @@ pub fn backup(
     content: &mut dyn Read,
     into: &mut dyn Write,
 ) -> io::Result<Root> {
-    if let Some(violation) = head.violation() {
+    if let Some((_, violation)) = head.violation() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, violation));
     }
     into.write_all(&head.encode())?;

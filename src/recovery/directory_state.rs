@@ -9,9 +9,10 @@ pub struct DirectoryState {
     /// The state that a start would recover, except the tail. If the log is damaged, it is an
     /// earlier state of the log.
     pub opened: OpenedStorage,
-    /// The corruption for which a start would reject the log, if any. A damaged directory may be
-    /// the recovery source, but it may lack entries that its node acknowledged. The recovery
-    /// therefore does not count it when it decides which committed entries may be lost.
+    /// The damage of the log, if any, even if a start would accept it because peers can repair it.
+    /// A damaged directory may be the recovery source, but it may lack entries that its node
+    /// acknowledged. The recovery therefore does not count it when it decides which committed
+    /// entries may be lost.
     pub damage: Option<StorageError>,
     /// The highest commit index that the directory names, at least that of `opened`. If the log is
     /// damaged or lacks its end, the entry that is left at this index may never have been

@@ -44,17 +44,18 @@ pub struct BackupError {
 }
 
 impl BackupHeader {
-    /// Returns the rule that the header violates, or `None` if it is valid.
-    pub(crate) fn violation(&self) -> Option<&'static str> {
+    /// Returns the offset of the first invalid field in the encoded header, and the rule that it
+    /// violates, or `None` if the header is valid.
+    pub(crate) fn violation(&self) -> Option<(u64, &'static str)> {
         let sizes = CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX;
         if !sizes.contains(&self.chunk_bytes) {
-            Some("chunk_bytes must be from 512 to 1048576")
+            Some((12, "chunk_bytes must be from 512 to 1048576"))
         } else if self.last.index == Index::ZERO || self.last.index > Index::MAX {
-            Some("the index of the last entry is out of bounds")
+            Some((40, "the index of the last entry is out of bounds"))
         } else if self.last.term == Term::ZERO || self.last.term > Term::MAX {
-            Some("the term of the last entry is out of bounds")
+            Some((32, "the term of the last entry is out of bounds"))
         } else if self.membership.is_empty() || self.membership.violation().is_some() {
-            Some("invalid membership")
+            Some((PREFIX_BYTES as u64, "invalid membership"))
         } else {
             None
         }
@@ -114,7 +115,11 @@ impl BackupHeader {
             membership,
             chunk_bytes: number(12),
         };
-        head.violation().map_or(Ok(head), |violation| Err(damage(12, violation)))
+        match head.violation() {
+            Some((offset, violation)) => Err(damage(offset, violation)),
+            None if number(52) != 0 => Err(damage(52, "reserved bytes are not zero")),
+            None => Ok(head),
+        }
     }
 
     /// Returns the root hash of a backup whose chunks have these hashes.

@@ -31,7 +31,8 @@ pub enum RestoreError {
 /// Creates the data directory of `node` in an empty directory, with the state of the backup in
 /// `from`, for a new cluster with `membership`. Each member must have an incarnation, and all
 /// directories must be created before a node starts. Indices and sessions are those of the backup.
-/// The restore holds one chunk in memory, and 32 bytes for every chunk.
+/// The restore holds one chunk of the backup and one of the new snapshot in memory, and the hashes
+/// of all chunks of both.
 ///
 /// # Errors
 /// A [`RestoreError`]. No node can start with the incomplete directory, which must be emptied

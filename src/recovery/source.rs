@@ -31,7 +31,7 @@ pub struct RecoverySource {
     pub memberships: Vec<Membership>,
     /// The nodes with undamaged directories, which have all that they acknowledged.
     pub undamaged: Vec<NodeId>,
-    /// The nodes whose directories are readable.
+    /// The nodes whose directories are readable and name a membership.
     pub surveyed: Vec<NodeId>,
     /// The possible data loss.
     pub loss: DataLoss,

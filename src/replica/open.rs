@@ -14,7 +14,7 @@ use crate::storage::{
     StorageError,
 };
 use crate::types::text::texts;
-use crate::types::{DamagedEntry, Index, Instant, MachineTraits, Membership};
+use crate::types::{Index, Instant, MachineTraits, Membership};
 
 /// A complete node: the consensus part and the worker with the state machine.
 #[derive(Clone, Debug)]
@@ -148,7 +148,7 @@ impl<M: StateMachine> Replica<M> {
 pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
     let is_needed = opened.snapshot_damage.is_some()
         || opened.lost_end.is_some()
-        || needed_entries(opened).next().is_some();
+        || opened.needed_entries().next().is_some();
     !is_needed || may_have_peers(opened) || !is_sole_quorum(opened)
 }
 
@@ -164,7 +164,12 @@ pub fn make_uncertain(
     config: &StorageConfig,
 ) -> Result<OpenedStorage, OpenError> {
     let found = Inspection::open(disk, config).map_err(OpenError::Storage)?;
-    let opened = found.repairable.unwrap_or(found.opened);
+    // What is left of a log on which no node can start may lack the last membership.
+    let opened = match (found.damage, found.repairable) {
+        (None, _) => found.opened,
+        (Some(_), Some(repairable)) => repairable,
+        (Some(damage), None) => return Err(OpenError::Storage(damage.into())),
+    };
     if !may_have_peers(&opened) && is_sole_quorum(&opened) {
         return Err(OpenError::SoleVoter);
     }
@@ -172,15 +177,9 @@ pub fn make_uncertain(
     Ok(opened)
 }
 
-/// Returns the damaged entries that the snapshot does not cover.
-fn needed_entries(opened: &OpenedStorage) -> impl Iterator<Item = &DamagedEntry> {
-    let covered = opened.snapshot.last.index;
-    opened.damaged.iter().filter(move |damaged| damaged.id.index > covered)
-}
-
 /// Whether a membership whose content is lost may name other voters.
 fn may_have_peers(opened: &OpenedStorage) -> bool {
-    needed_entries(opened).any(|damaged| damaged.is_membership)
+    opened.needed_entries().any(|damaged| damaged.is_membership)
 }
 
 /// Rejects the start of an uncertain node that no other node can make certain again.
@@ -216,7 +215,7 @@ impl std::error::Error for OpenError {}
 mod tests {
     use super::*;
     use crate::storage::{FileName, Identity};
-    use crate::types::{EntryId, Incarnation, NodeId, SnapshotMeta, Term};
+    use crate::types::{DamagedEntry, EntryId, Incarnation, NodeId, SnapshotMeta, Term};
 
     #[test]
     fn a_node_that_is_a_quorum_needs_each_entry_after_its_snapshot() {

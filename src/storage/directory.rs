@@ -2,7 +2,7 @@
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::storage::error::{OpenError, StorageError};
-use crate::storage::floor::Floor;
+use crate::storage::floor::{self, Floor};
 use crate::storage::segment::NodeSegment;
 use crate::storage::superblock::{
     COPIES, COPY_BYTES, COPY_STRIDE, Superblock, SuperblockCopy, choose,
@@ -52,6 +52,25 @@ impl Directory {
         let floor = Floor::read(disk, &superblock);
         assert!(floor.seq >= superblock.ack_floor, "a mark does not lower the floor");
         Ok(Directory { copies, superblock, floor, segments })
+    }
+
+    /// Returns the copies of the superblock that are not the current one, and the marks of the
+    /// acknowledged floor that are damaged. A start needs none of them.
+    pub(crate) fn superblock_faults(&self, disk: &mut impl Disk) -> Vec<StorageError> {
+        let fault = |offset, message| StorageError::damage(FileName::Superblock, offset, message);
+        let copies = self.copies.iter().enumerate().filter_map(|(number, copy)| {
+            let message = match copy {
+                SuperblockCopy::Valid(found, _) if **found == self.superblock => return None,
+                SuperblockCopy::Valid(..) => "this copy is of an interrupted update",
+                SuperblockCopy::Zero | SuperblockCopy::Newer(_) | SuperblockCopy::Bad => {
+                    "this copy is damaged, or an update of it was interrupted"
+                }
+            };
+            Some(fault(number as u64 * COPY_STRIDE, message))
+        });
+        let marks = floor::damaged_marks(disk, &self.superblock.identity).into_iter();
+        let marks = marks.map(|offset| fault(offset, "this mark of the last flush is damaged"));
+        copies.chain(marks).collect()
     }
 }
 

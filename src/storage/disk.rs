@@ -26,7 +26,8 @@ pub struct Operation {
 /// The order of operations: those of one lane are executed in order, the two lanes independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Operations that delay acknowledgements: those on the superblock and on segments in use.
+    /// Operations that delay acknowledgements: updates of the superblock, and writes to segments
+    /// that have flushes.
     Log,
     /// Operations that may take long: creating segments, snapshots, reads and removals.
     Bulk,
@@ -120,6 +121,19 @@ pub enum DiskError {
     Full,
     /// Any other error; the text is that of the operating system.
     Failed(String),
+}
+
+/// The end of the text of an error about a directory that another process has open.
+pub(crate) const IN_USE: &str =
+    "in use by another process: stop that process, or choose another directory";
+
+impl DiskError {
+    /// Returns true if the directory cannot be opened because another process has it open, or
+    /// another [`FileDisk`](crate::storage::FileDisk) of this process.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, DiskError::Failed(text) if text.ends_with(IN_USE))
+    }
 }
 
 /// A disk that executes one action at a time and blocks until it is done. Recovery needs one, and a

@@ -121,6 +121,26 @@ impl StorageError {
     }
 }
 
+impl StorageError {
+    /// Returns the error as that of a tool that only inspects the directory: no node has stopped.
+    pub(crate) fn of_inspection(self) -> StorageError {
+        match self.cause {
+            ErrorCause::Disk => StorageError { cause: ErrorCause::Unreadable, ..self },
+            _ => self,
+        }
+    }
+}
+
+impl OpenError {
+    /// Returns the error as that of a tool that only inspects the directory.
+    pub(crate) fn of_inspection(self) -> OpenError {
+        match self {
+            OpenError::Failed(error) => OpenError::Failed(error.of_inspection()),
+            other => other,
+        }
+    }
+}
+
 impl From<StorageError> for OpenError {
     fn from(failure: StorageError) -> OpenError {
         OpenError::Failed(failure)

@@ -6,12 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName, IN_USE};
 use crate::types::Index;
 
 /// The file whose lock marks the directory as in use.
 const LOCK: &str = "lock";
-const IN_USE: &str = "in use by another process: stop that process, or choose another directory";
 const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds its files itself: \
                              replace the link by the file that it names";
 /// The maximum number of zero bytes in one write to a new file.
@@ -26,9 +25,9 @@ const OPEN_MAX: usize = 64;
 /// Clones share the directory's lock, which is held until the last of them is dropped: a driver may
 /// give each lane, and the thread that restores a state machine, its own clone.
 ///
-/// On systems other than Unix a directory cannot be synced, and the page cache cannot be dropped: a
-/// power failure may lose file names, and a start or a scrub reads the page cache rather than the
-/// disk.
+/// On systems other than Unix a directory cannot be synced: a power failure may lose file names. On
+/// systems other than Linux, Android and FreeBSD cached pages cannot be dropped: a start or a scrub
+/// may read the page cache rather than the disk.
 #[derive(Clone, Debug)]
 pub struct FileDisk {
     directory: Arc<Directory>,

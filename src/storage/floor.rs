@@ -8,9 +8,9 @@
 
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;
-use crate::storage::disk::{Disk, FileAction, FileName};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::storage::identity::Identity;
-use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES};
+use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, is_zero};
 use crate::storage::segment::NodeSegment;
 use crate::storage::superblock::{COPY_BYTES, COPY_STRIDE, FILE_BYTES, Superblock};
 use crate::types::Index;
@@ -48,9 +48,7 @@ impl Floor {
     pub(crate) fn read(disk: &mut impl Disk, superblock: &Superblock) -> Floor {
         let mut floor = Floor { seq: superblock.ack_floor, place: None };
         for offset in (0..MARKS).map(offset_of) {
-            let file = FileName::Superblock;
-            let read = disk.execute(&FileAction::Read { file, offset, bytes: SECTOR_BYTES });
-            let bytes = read.unwrap_or_default();
+            let bytes = read_mark(disk, offset).unwrap_or_default();
             let marked = decode(&bytes, &superblock.identity).unwrap_or_default();
             if marked.seq >= floor.seq {
                 floor = marked;
@@ -81,6 +79,18 @@ impl Floor {
         bytes.resize(PAGE_BYTES, 0);
         FileAction::Write { file: FileName::Superblock, offset: offset_of(self.seq.0), bytes }
     }
+}
+
+/// Returns the offsets of the marks that cannot be read or are damaged. Zeros are no mark.
+pub(crate) fn damaged_marks(disk: &mut impl Disk, identity: &Identity) -> Vec<u64> {
+    let is_valid = |bytes: &[u8]| is_zero(bytes) || decode(bytes, identity).is_some();
+    let offsets = (0..MARKS).map(offset_of);
+    offsets.filter(|offset| !read_mark(disk, *offset).is_ok_and(|bytes| is_valid(&bytes))).collect()
+}
+
+fn read_mark(disk: &mut impl Disk, offset: u64) -> Result<Vec<u8>, DiskError> {
+    let file = FileName::Superblock;
+    disk.execute(&FileAction::Read { file, offset, bytes: SECTOR_BYTES })
 }
 
 /// Returns the writes that remove every mark, and then write that of `floor`, if there is one.

@@ -1,4 +1,5 @@
-//! The identity in every file of a node: the cluster, the node, and the incarnation of its disk.
+//! The identity in the superblock and in every log segment of a node: the cluster, the node, and
+//! the incarnation of its disk.
 
 use std::fmt;
 
@@ -8,7 +9,8 @@ use crate::types::{EntryId, Incarnation, NodeId};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u128);
 
-/// The identity that every file of a node carries; a file with another identity is rejected.
+/// The identity in the superblock and in every log segment of a node; a file with another identity
+/// is rejected. A snapshot file has the cluster only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The cluster that the node belongs to.
@@ -33,7 +35,7 @@ impl Identity {
     /// The length of [`Identity::encode`], in bytes.
     pub(crate) const BYTES: usize = 40;
 
-    /// Encodes the identity as every file carries it: cluster, node, incarnation.
+    /// Encodes the identity as the superblock and the log have it: cluster, node, incarnation.
     pub(crate) fn encode(&self) -> [u8; Identity::BYTES] {
         let mut bytes = [0; Identity::BYTES];
         bytes[..16].copy_from_slice(&self.cluster.0.to_le_bytes());

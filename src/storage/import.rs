@@ -21,8 +21,8 @@ use crate::types::{
 
 /// An empty directory that is being filled: first with the snapshot, chunk by chunk, then with the
 /// entries after it; [`StorageImport::finish`] makes it the directory of a node. After an import
-/// that failed, or was interrupted by a crash, the directory cannot be opened and must be emptied
-/// before another attempt.
+/// that failed, or was interrupted by a crash, the directory must be emptied before another
+/// attempt. It cannot be opened, unless everything in it was durable already.
 #[derive(Clone, Debug)]
 pub struct StorageImport {
     superblock: Superblock,
@@ -37,8 +37,8 @@ impl StorageImport {
     /// follow.
     ///
     /// # Errors
-    /// An [`OpenError`] if the directory is not empty, the configuration is out of its bounds, or
-    /// the disk failed.
+    /// An [`OpenError`] if the directory is not empty, the configuration is out of its bounds, the
+    /// file system is full, or the disk failed.
     pub fn begin(
         disk: &mut impl Disk,
         identity: Identity,
@@ -131,7 +131,7 @@ impl StorageImport {
     /// every entry committed.
     ///
     /// # Errors
-    /// An [`OpenError`] if the disk failed.
+    /// An [`OpenError`] if the file system is full, or the disk failed.
     ///
     /// # Panics
     /// If the snapshot was not ended, an append failed, or `term` is before the term of the last

@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::storage::body_damage::LogDamage;
 use crate::storage::config::StorageConfig;
 use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, FileName};
 use crate::storage::error::{OpenError, StorageError};
 use crate::storage::identity::Identity;
 use crate::storage::log::LogStart;
-use crate::storage::open::OpenedStorage;
+use crate::storage::open::{OpenedStorage, loss_without_snapshot};
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::recovery::{RecoveredLog, recover};
 use crate::storage::salvage::salvage;
-use crate::storage::snapshots::{OpenedSnapshots, Snapshots};
+use crate::storage::snapshots::{OpenedSnapshots, Snapshots, damaged_before};
 use crate::storage::spare_segments::SpareSegments;
 use crate::storage::store::Storage;
 use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::storage::torn_flush::TornFlush;
 use crate::types::{Entry, Index};
+
+/// The content of damaged sectors, by file and offset.
+type Patches = BTreeMap<(FileName, u64), Vec<u8>>;
 
 /// The content of a node's directory, and a reader of its log. Inspecting writes nothing.
 #[derive(Clone, Debug)]
@@ -27,15 +29,17 @@ pub struct Inspection {
     /// certain: the log as it was after the last complete flush before the damage, and the commit
     /// index on disk, which may be beyond the end of that log.
     pub opened: OpenedStorage,
-    /// The damage of the log; `None` if it is intact. A start rejects the log, unless peers can
-    /// repair it. If its end is lost too, the error is about that.
+    /// The damage of the log; `None` if it is intact, or if the snapshot covers every flush that
+    /// cannot be read ([`OpenedStorage::covered_loss`]) and every damaged entry
+    /// ([`OpenedStorage::damage`]). A start rejects the log, unless peers can repair it. If its end
+    /// is lost too, the error is about that.
     pub damage: Option<StorageError>,
     /// The content that a start would recover in spite of the damage, except the tail, if only the
     /// content of some entries is damaged, or the end of the log is lost. Peers can provide these
     /// entries.
     pub repairable: Option<OpenedStorage>,
-    /// The flushes that were never complete, and that a start drops. Their entries were never
-    /// acknowledged.
+    /// The flushes that are incomplete, and that a start drops, because nothing shows that their
+    /// entries were acknowledged.
     pub torn: Vec<TornFlush>,
     /// The last index of the newest snapshot, and why it cannot be used. A start would use the
     /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
@@ -44,14 +48,20 @@ pub struct Inspection {
     /// The highest commit index that the directory names. If the log is damaged or lacks its end,
     /// the entry that is left at this index may never have been committed, and there may be none.
     pub named_committed: Index,
+    /// The copies of the superblock that are not the current one, and the damaged marks of the
+    /// acknowledged floor. A crash can leave either, and a start needs none of them: at least two
+    /// copies are intact.
+    pub superblock_faults: Vec<StorageError>,
     storage: Storage,
     /// The content of damaged sectors that is known again.
-    patches: BTreeMap<(FileName, u64), Vec<u8>>,
+    patches: Patches,
 }
 
 /// A log that was recovered, and its reader.
 struct Recovered {
     opened: OpenedStorage,
+    /// The error for which a start rejects the log, if it does.
+    rejected: Option<StorageError>,
     damaged_snapshot: Option<(Index, StorageError)>,
     storage: Storage,
 }
@@ -63,37 +73,42 @@ impl Inspection {
     /// An [`OpenError`] if the directory is not formatted, its superblock is damaged, a file
     /// belongs to another node, or the disk failed.
     pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
+        let found = Inspection::read(disk, config).map_err(OpenError::of_inspection)?;
+        let damage = found.damage.map(StorageError::of_inspection);
+        Ok(Inspection { damage, ..found })
+    }
+
+    fn read(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
+        let superblock_faults = directory.superblock_faults(disk);
         let mut disk = PatchedDisk::new(disk);
         let (mut damage, mut repairable, mut torn) = (None, None, Vec::new());
-        let mut known = BTreeMap::new();
+        let mut known = Patches::new();
         let recovered = match recover(&mut disk, &directory, config.segment_bytes, 0) {
-            Ok(recovered)
-                if recovered.damage.entries.is_empty() && recovered.lost_end.is_none() =>
-            {
-                torn = recovered.torn.clone();
-                known = recovered.damage.known.clone();
-                recovered
-            }
             Ok(mut recovered) => {
                 torn = std::mem::take(&mut recovered.torn);
-                let LogDamage { entries: damaged, error, known: sectors } =
-                    std::mem::take(&mut recovered.damage);
-                known = sectors;
-                damage = recovered.lost_end.clone().or(error.clone());
-                let whole = Recovered::of(&mut disk, &directory, config, recovered)?.opened;
-                repairable = Some(OpenedStorage { damaged, damage: error, ..whole });
-                salvage(&mut disk, &directory.superblock, &directory.segments)
+                known = std::mem::take(&mut recovered.damage.known);
+                let whole = Recovered::of(&mut disk, &directory, config, recovered)?;
+                let opened = &whole.opened;
+                if whole.rejected.is_some() {
+                    damage = whole.rejected;
+                    Recovered::salvaged(&mut disk, &directory, config, &mut known)?
+                } else if opened.lost_end.is_none() && opened.needed_entries().next().is_none() {
+                    whole
+                } else {
+                    damage = opened.lost_end.clone().or(opened.damage.clone());
+                    repairable = Some(whole.opened);
+                    Recovered::salvaged(&mut disk, &directory, config, &mut known)?
+                }
             }
             Err(OpenError::Failed(error)) => {
                 damage = Some(error);
-                salvage(&mut disk, &directory.superblock, &directory.segments)
+                Recovered::salvaged(&mut disk, &directory, config, &mut known)?
             }
             Err(error) => return Err(error),
         };
-        let recovered = Recovered::of(&mut disk, &directory, config, recovered)?;
-        let Recovered { opened, damaged_snapshot, storage } = recovered;
+        let Recovered { opened, damaged_snapshot, storage, .. } = recovered;
         assert!(repairable.is_none() || damage.is_some(), "only damage needs a repair");
         let mut patches = disk.into_patches();
         patches.extend(known);
@@ -105,6 +120,7 @@ impl Inspection {
             torn,
             damaged_snapshot,
             named_committed,
+            superblock_faults,
             storage,
             patches,
         })
@@ -127,13 +143,27 @@ impl Inspection {
         self.patches.keys().copied()
     }
 
+    /// Reads the snapshots before the one in `opened`, and returns the damage of each damaged one. A
+    /// start needs none of them.
+    ///
+    /// # Errors
+    /// A [`StorageError`] if the directory cannot be listed.
+    pub fn damaged_older_snapshots(
+        &self,
+        disk: &mut impl Disk,
+    ) -> Result<Vec<StorageError>, StorageError> {
+        let OpenedStorage { identity, snapshot, .. } = &self.opened;
+        damaged_before(disk, identity.cluster, snapshot.last.index)
+    }
+
     /// Reads the identity of the directory from its superblock, without the log.
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, its superblock is damaged or of a newer
     /// version, or the disk failed.
     pub fn identity(disk: &mut impl Disk) -> Result<Identity, OpenError> {
-        Ok(Directory::read(disk)?.superblock.identity)
+        let directory = Directory::read(disk).map_err(OpenError::of_inspection)?;
+        Ok(directory.superblock.identity)
     }
 
     /// Reads entries from `first` on, at least one and none after `last`: as many as the
@@ -159,6 +189,27 @@ impl Inspection {
 }
 
 impl Recovered {
+    /// Describes the content that is certain in a damaged directory, and adds the damaged sectors
+    /// of the log that are known again. The snapshot to start from covers some of the damage.
+    fn salvaged(
+        disk: &mut impl Disk,
+        directory: &Directory,
+        config: &StorageConfig,
+        known: &mut Patches,
+    ) -> Result<Recovered, OpenError> {
+        let Directory { superblock, segments, .. } = directory;
+        let (cluster, newest) = (superblock.identity.cluster, &superblock.snapshot);
+        let mut covered = Index::ZERO;
+        // Without a log there is nothing to salvage, and snapshots may be large.
+        if !segments.is_empty() {
+            let found = Snapshots::open(disk, cluster, newest, covered, config.snapshots)?;
+            covered = found.snapshots.current().map_or(covered, |meta| meta.last.index);
+        }
+        let mut log = salvage(disk, superblock, segments, covered);
+        known.append(&mut log.damage.known);
+        Recovered::of(disk, directory, config, log)
+    }
+
     /// Describes the content of a directory with this log.
     fn of(
         disk: &mut impl Disk,
@@ -170,6 +221,7 @@ impl Recovered {
         let base = recovered.index.base().id.index;
         let (cluster, newest) = (superblock.identity.cluster, &superblock.snapshot);
         let found = Snapshots::open(disk, cluster, newest, base, config.snapshots)?;
+        let rejected = loss_without_snapshot(&recovered, superblock.log_start, &found).cloned();
         let snapshot_damage = found.damage_of_every_one();
         let OpenedSnapshots { snapshots, damage } = found;
         let damaged_snapshot = damage.map(|failure| (newest.last.index, failure));
@@ -187,9 +239,10 @@ impl Recovered {
         let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
-        let covered_loss = recovered.covered_loss;
-        let opened = OpenedStorage { snapshot_damage, covered_loss, ..opened };
+        let (covered_loss, damage) = (recovered.covered_loss, recovered.damage);
+        let (damaged, damage) = (damage.entries, damage.error);
+        let opened = OpenedStorage { damaged, damage, snapshot_damage, covered_loss, ..opened };
         let opened = opened.without_end(recovered.lost_end);
-        Ok(Recovered { opened, damaged_snapshot, storage })
+        Ok(Recovered { opened, rejected, damaged_snapshot, storage })
     }
 }

@@ -77,6 +77,11 @@ enum Stage {
     Flush { flush: Flush, entries: usize, operations: Vec<OperationId> },
 }
 
+/// Returns the size of a segment in bytes, given those found at the opening.
+fn segment_bytes(sizes: &BTreeMap<u64, u64>, config: &StorageConfig, number: u64) -> u64 {
+    sizes.get(&number).copied().unwrap_or(config.segment_bytes)
+}
+
 impl Log {
     pub(crate) fn new(identity: Identity, config: &StorageConfig, start: LogStart) -> Log {
         Log {
@@ -344,7 +349,7 @@ impl Log {
 
     /// The size of a segment in bytes.
     pub(crate) fn segment_bytes(&self, number: u64) -> u64 {
-        self.sizes.get(&number).copied().unwrap_or(self.config.segment_bytes)
+        segment_bytes(&self.sizes, &self.config, number)
     }
 
     /// Continues with the requested repairs. Returns the outcome of each that has ended.
@@ -356,8 +361,8 @@ impl Log {
         let mut ended = Vec::new();
         loop {
             let (floor, index) = (self.floor().unwrap_or_default(), &self.index);
-            let (sizes, bytes) = (&self.sizes, self.config.segment_bytes);
-            let size = |number| (number, sizes.get(&number).copied().unwrap_or(bytes));
+            let (sizes, config) = (&self.sizes, &self.config);
+            let size = |number| (number, segment_bytes(sizes, config, number));
             let directory = || Directory {
                 copies: Vec::new(),
                 superblock: superblock.clone(),

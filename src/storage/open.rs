@@ -72,6 +72,12 @@ impl OpenedStorage {
         self.memberships.last().map_or(&self.snapshot.membership, |(_, last)| last)
     }
 
+    /// Returns the damaged entries that the snapshot does not cover.
+    pub(crate) fn needed_entries(&self) -> impl Iterator<Item = &DamagedEntry> {
+        let covered = self.snapshot.last.index;
+        self.damaged.iter().filter(move |damaged| damaged.id.index > covered)
+    }
+
     /// Returns the durable state with which the core starts. `applied` is the last index that the
     /// state machine has applied, at least that of the snapshot.
     #[must_use]
@@ -178,24 +184,15 @@ impl Storage {
         let mut patched = PatchedDisk::new(disk);
         let recovered = recover(&mut patched, &directory, bytes, tail)?;
         let Directory { copies, superblock, segments, .. } = directory;
-        let directory_log_start = superblock.log_start;
         let base = recovered.index.base().id.index;
         let newest = &superblock.snapshot;
         let found = Snapshots::open(&mut patched, cluster, newest, base, config.snapshots)?;
-        if let (Some(loss), Some(_)) = (&recovered.covered_loss, &found.damage) {
-            // The snapshot that covers the loss is damaged. The one before it needs the log from
-            // there on, so the start must not remove it.
+        if let Some(loss) = loss_without_snapshot(&recovered, superblock.log_start, &found) {
             return Err(loss.clone().into());
         }
         let updater = SuperblockUpdater::new(superblock, &copies);
         let mut unwritten = UnwrittenContent::of(&recovered);
         let (log_start, committed) = (recovered.log_start, recovered.committed);
-        if log_start > directory_log_start
-            && let (Some(lost), Some(_)) = (&recovered.lost_end, &found.damage)
-        {
-            // The rest of the log follows the snapshot before the damaged one: keep both.
-            return Err(lost.clone().into());
-        }
         let rewritten = match recovered.unacknowledged {
             Some(UnacknowledgedFlush::Intact(prev)) => Some((prev, recovered.committed)),
             _ => None,
@@ -474,6 +471,20 @@ impl Storage {
         }
         Ok(others)
     }
+}
+
+/// Returns the error about lost flushes for which a start rejects the directory, because the newest
+/// snapshot is damaged: the snapshot before it needs what is left of the log, which a start would
+/// remove. `log_start` is that of the superblock.
+pub(crate) fn loss_without_snapshot<'a>(
+    recovered: &'a RecoveredLog,
+    log_start: FlushSeq,
+    found: &OpenedSnapshots,
+) -> Option<&'a StorageError> {
+    found.damage.as_ref()?;
+    // After this loss, nothing is left that follows the newest snapshot.
+    let lost_end = recovered.lost_end.as_ref().filter(|_| recovered.log_start > log_start);
+    recovered.covered_loss.as_ref().or(lost_end)
 }
 
 /// Writes the first superblock of a directory; from then on the directory can be opened.

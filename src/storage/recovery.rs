@@ -45,7 +45,7 @@ pub(crate) struct RecoveredLog {
     pub(crate) covered_loss: Option<StorageError>,
     /// The first flush that the snapshot does not replace.
     pub(crate) log_start: FlushSeq,
-    /// The flushes that were never complete, and are dropped.
+    /// The flushes that are incomplete and not known to be acknowledged; they are dropped.
     pub(crate) torn: Vec<TornFlush>,
     pub(crate) last_seq: FlushSeq,
     /// Segments that are empty and of the configured size; `unused_segments` are the others that
@@ -185,7 +185,7 @@ pub(crate) struct Replay<'a> {
     tail_bytes_max: usize,
     last_seq: Option<FlushSeq>,
     unacknowledged: Option<UnacknowledgedFlush>,
-    damage: BodyDamage,
+    pub(crate) damage: BodyDamage,
     torn: Vec<TornFlush>,
     covered_loss: Option<StorageError>,
 }
@@ -462,9 +462,9 @@ impl<'a> Replay<'a> {
         self.last_seq.unwrap_or(start).max(start)
     }
 
-    /// Returns the flushes through the floor that are missing after the last one, unless an
-    /// installed snapshot replaced them. The last one may be an older copy of the floor, which a
-    /// start has written again in a segment that is missing.
+    /// Returns the flushes through the floor that are missing after the last one found, unless an
+    /// installed snapshot replaced them. The last one found may be an older copy of the floor's
+    /// flush, if the segment is missing in which a start has written that flush again.
     fn missing_end(&self, segments: &[(u64, u64)]) -> Option<Loss> {
         let (floor, first) = (self.floor, self.last_seq().next());
         let found = self.index.end_of_headers().map_or(0, |(segment, _)| segment);

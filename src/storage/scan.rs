@@ -138,7 +138,8 @@ impl SegmentScan {
     /// Returns the header block at `offset`, or None if there is no complete one.
     ///
     /// # Errors
-    /// An [`OpenError`] if its sectors are valid and their content is contradictory.
+    /// An [`OpenError`] if the segment cannot be read, or if the sectors are valid and their
+    /// content contradicts itself.
     pub(crate) fn block(
         &mut self,
         disk: &mut impl Disk,
@@ -190,7 +191,7 @@ impl SegmentScan {
     /// Checks the sectors of the bodies from `start` to `end`.
     ///
     /// # Errors
-    /// An [`OpenError`] if the file ends before that.
+    /// An [`OpenError`] if the segment cannot be read, or ends before `end`.
     pub(crate) fn check_bodies(
         &self,
         disk: &mut impl Disk,
@@ -228,7 +229,8 @@ impl SegmentScan {
     /// are harmless unless a complete flush may have been there.
     ///
     /// # Errors
-    /// An [`OpenError`] if a damaged flush there may have been acknowledged.
+    /// An [`OpenError`] if the segment cannot be read, or if a damaged flush there may have been
+    /// acknowledged.
     pub(crate) fn stray_writes(
         &self,
         disk: &mut impl Disk,

@@ -25,7 +25,7 @@ pub(crate) enum Zone {
 pub(crate) enum SectorState {
     /// The checksum matches the content and the position.
     Valid,
-    /// Never written: its write was lost.
+    /// All zeros: never written, or its write was lost.
     Zero,
     /// Anything else: bit rot, or a sector of another position.
     Bad,

@@ -100,7 +100,8 @@ pub enum Event {
     /// The file system has no room for spare segments (true), or has room again (false). Writes
     /// continue until the last spare segment is full.
     Full(bool),
-    /// Everything is durable, and the superblock records the orderly stop of the node.
+    /// Every write is durable, except for those for which the file system had no room, and the
+    /// superblock records the orderly stop of the node.
     Closed,
     /// The store has failed for good: no event follows, and every further call is ignored.
     Failed(StorageError),

@@ -263,14 +263,16 @@ pub(crate) fn choose(copies: &[SuperblockCopy]) -> Result<&Superblock, OpenError
             None => damage("no two of its four copies are intact and equal"),
         });
     };
-    let equal = copies.iter().filter_map(valid).filter(|(_, other)| *other == digest).count();
     for (other, other_digest) in copies.iter().filter_map(valid) {
-        // An interrupted update may have left a copy with the same number, which the next update,
-        // from the same parent, failed to replace.
-        let is_left = equal >= COPIES_MIN && other.parent == chosen.parent;
-        let contradicts = other.seq == chosen.seq && other_digest != digest && !is_left
-            || other.seq + 1 == chosen.seq && other_digest != chosen.parent
-            || (other.identity, other.origin) != (chosen.identity, chosen.origin);
+        // An interrupted update may have left one copy that later updates failed to replace. It was
+        // never durable: a durable one leaves no two copies of another update with its number, and
+        // is the parent of the next.
+        let is_left = !twice(other_digest);
+        let is_sibling = other.parent == chosen.parent;
+        let contradicts =
+            other.seq == chosen.seq && other_digest != digest && !(is_left && is_sibling)
+                || other.seq + 1 == chosen.seq && other_digest != chosen.parent && !is_left
+                || (other.identity, other.origin) != (chosen.identity, chosen.origin);
         if contradicts {
             return Err(damage("its copies contradict each other"));
         }

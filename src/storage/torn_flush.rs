@@ -1,11 +1,11 @@
-//! A flush that was never complete.
+//! A last flush that is incomplete and not known to be acknowledged.
 
 use crate::storage::disk::FileName;
 use crate::storage::scan::{HeaderBlock, SegmentScan};
 use crate::types::Index;
 
-/// A flush of which some sectors were never written, so that it was never acknowledged. A start
-/// drops it.
+/// A flush with sectors of zeros, which were never written, or were lost. Nothing shows that the
+/// flush was acknowledged, so a start drops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TornFlush {
     /// The file that has its header block.

@@ -8,7 +8,7 @@ use crate::wire::frame::{FRAME_HEADER_BYTES, Header};
 use crate::wire::hello::Hello;
 use crate::wire::kind::Kind;
 
-/// The maximum memory in bytes beyond those that have arrived.
+/// The maximum memory in bytes, beyond the bytes of the frame that have arrived.
 const STEP_BYTES: usize = 64 << 10;
 
 /// The size of the number of a request, with which its frame begins.
@@ -39,8 +39,8 @@ pub enum Frame {
 
 /// A reader that assembles and decodes the frames of one connection.
 ///
-/// It holds at most one incomplete frame, in at most 64 KiB more memory than have arrived of it.
-/// The first error is final: every later call returns it again.
+/// It holds at most one incomplete frame, and at most 64 KiB of memory beyond the bytes of it that
+/// have arrived. The first error is final: every later call returns it again.
 #[derive(Clone, Debug, Default)]
 pub struct FrameReader {
     /// The bytes of the current frame that have arrived, never all of them.

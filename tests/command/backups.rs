@@ -66,6 +66,18 @@ fn a_backup_of_an_older_snapshot_prints_a_warning() {
     let newer = output.json();
     assert!(output.err.is_empty() && newer["damaged_snapshot"].is_null(), "{output:?}");
     let name = format!("snapshot-{:016x}", newer["index"].as_u64().expect("it ends somewhere"));
+    let before = format!("snapshot-{:016x}", older["index"].as_u64().expect("it ends somewhere"));
+    let path = nodes.directory(1).join(&before);
+    let intact = fs::read(&path).expect("the file exists");
+    let mut bytes = intact.clone();
+    bytes[4096] ^= 1;
+    fs::write(&path, bytes).expect("the disk has space");
+    let found = nodes.quorate(&["inspect", "d1"]);
+    found.prints(1, &format!("older: {before} at 4096: "));
+    found.prints(1, "next: start the node");
+    fs::write(&path, intact).expect("the disk has space");
+    nodes.quorate(&["inspect", "d1"]).prints(0, "no damage");
+
     let path = nodes.directory(1).join(&name);
     let mut bytes = fs::read(&path).expect("the file exists");
     bytes[4096] ^= 1;

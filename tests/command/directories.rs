@@ -180,3 +180,42 @@ fn a_new_cluster_is_recovered_after_the_loss_of_a_quorum() {
     assert_eq!(found["cluster"], created.json()["new"]["cluster"]);
     assert_eq!(found["membership"], "{n1}");
 }
+
+#[test]
+fn recovery_needs_every_directory_that_a_running_node_has() {
+    let mut nodes = Nodes::start(3);
+    nodes.leader();
+    [1, 3].into_iter().for_each(|id| nodes.kill(id));
+    let members = nodes.listed(&[3]);
+    let create = ["recover", "d2", "d3", "--members", &members, "--out", "new"];
+    nodes.quorate(&create).fails_with(5, "d2: in use by a running node");
+    nodes.quorate(&["recover", "d2", "d3"]).fails_with(5, "d2: in use by a running node");
+    nodes.kill(2);
+    nodes.quorate(&create).fails_with(5, "a quorum is available");
+    assert!(!nodes.root().join("new").exists());
+}
+
+#[test]
+fn recovery_uses_no_source_without_its_snapshot() {
+    let mut nodes = Nodes::start(3);
+    nodes.leader();
+    nodes.kill(3);
+    nodes.put(0);
+    nodes.ask(&["snapshot", &nodes.address(1).to_string()]).ok();
+    eventually("a snapshot is complete", || nodes.quorate(&["backup", "d1", "file"]).code == 0);
+    [1, 2].into_iter().for_each(|id| nodes.kill(id));
+    for (path, mut bytes) in content(&nodes.directory(1)) {
+        if path.contains("/snapshot-") {
+            bytes[4096] ^= 1;
+            fs::write(path, bytes).expect("the disk has space");
+        }
+    }
+    let members = nodes.listed(&[3]);
+    let found = nodes.quorate(&["--json", "recover", "d1", "d3"]).json();
+    let choice = found["choice"].as_str().expect("it is a text");
+    assert!(choice.contains("continues from d3"), "{found}");
+    assert_eq!(found["unusable"][0]["directory"], "d1", "{found}");
+    nodes.quorate(&["recover", "d1", "d3"]).prints(0, "d1: unusable: snapshot-");
+    let create = ["recover", "d1", "d3", "--members", &members, "--out", "new"];
+    nodes.quorate(&create).prints(0, "continues from d3");
+}

@@ -2,6 +2,7 @@
 //! own exit code, and is named at once.
 
 use crate::addresses::free_address;
+use crate::cli::{CommandOutput, command};
 use crate::nodes::Nodes;
 
 /// The ids of both clusters, and the certificates of the first one, are drawn by `certs`.
@@ -78,4 +79,29 @@ fn the_flags_of_nodes_and_members_are_distinguished() {
     nodes.quorate(&without_id).fails_with(2, "has no id of a node: write ID=ADDRESS:PORT");
     let certs = ["certs", "certs", "--nodes", "127.0.0.1:7101"];
     nodes.quorate(&certs).fails_with(2, "is not the id of a node");
+    // A command without either has no other flag to suggest.
+    for flag in ["--nodes", "--members"] {
+        let output = nodes.quorate(&["inspect", "d1", flag, "127.0.0.1:7101"]);
+        output.fails_with(2, "unexpected argument");
+        assert!(!output.err.contains("this command takes"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_command_without_its_input_changes_nothing() {
+    let nodes = Nodes::none(0);
+    let certs = ["certs", "certs", "--cluster", "orders"];
+    nodes.quorate(&certs).fails_with(2, "no certificate requested");
+    assert!(!nodes.root().join("certs").exists(), "nothing was created");
+    let recover = ["recover", "d1", "--new-cluster", "again"];
+    nodes.quorate(&recover).fails_with(2, "--out <DIR>");
+}
+
+#[test]
+fn a_value_that_no_node_accepts_is_not_read_into_memory() {
+    let file = tempfile::tempfile().expect("a temporary file can be created");
+    file.set_len(5 << 30).expect("the file has no content");
+    let mut put = command();
+    let put = put.args(["put", "k", "-", "--nodes", "127.0.0.1:1"]).stdin(file);
+    CommandOutput::run(put).fails_with(2, "standard input has more than");
 }

@@ -34,6 +34,20 @@ fn an_error_in_the_settings_file_names_its_line() {
         (&format!("{rest}{members}segment-size = \"5000\"\n"), "quorate.toml:4: segment-size: "),
         (&format!("{rest}{members}listen = \"0.0.0.0:1\"\n"), "quorate.toml:4: listen: "),
         (&format!("{rest}{members}join = [\"2=127.0.0.1:2\"]\n"), "quorate.toml:4: join: "),
+        (
+            &format!("{rest}{members}election-timeout = \"0s\"\n"),
+            "quorate.toml:4: election-timeout: ",
+        ),
+        (
+            &format!("{rest}{members}election-timeout = \"2h\"\n"),
+            "quorate.toml:4: election-timeout: ",
+        ),
+        (&format!("{rest}{members}heartbeat = \"0s\"\n"), "quorate.toml:4: heartbeat: "),
+        (&format!("{rest}{members}heartbeat = \"1s\"\n"), "quorate.toml:4: heartbeat: "),
+        (&format!("{rest}{members}scrub-period = \"0s\"\n"), "quorate.toml:4: scrub-period: "),
+        (&format!("{rest}{members}snapshot-entries = 0\n"), "quorate.toml:4: snapshot-entries: "),
+        (&format!("{rest}{members}spare-segments = 0\n"), "quorate.toml:4: spare-segments: "),
+        (&format!("{rest}{members}connections-max = 0\n"), "quorate.toml:4: connections-max: "),
         (rest, "--members or --join is missing"),
         ("", "--data-dir (or QUORATE_DATA_DIR) is missing"),
     ] {

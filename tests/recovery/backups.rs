@@ -71,6 +71,25 @@ fn the_fixtures_of_backups_are_written_and_read() {
     fixtures.finish();
 }
 
+#[test]
+fn an_invalid_field_of_a_header_is_named() {
+    let backup = written(512, 100);
+    let members = u32::from_le_bytes([backup[48], backup[49], backup[50], backup[51]]);
+    let end = 56 + members as usize;
+    for (offset, value) in [
+        (12, &511_u32.to_le_bytes()[..]),
+        (32, &0_u64.to_le_bytes()),
+        (40, &0_u64.to_le_bytes()),
+        (52, &1_u32.to_le_bytes()),
+    ] {
+        let mut wrong = backup.clone();
+        wrong[offset..][..value.len()].copy_from_slice(value);
+        let sum = blake3::hash(&wrong[..end]);
+        wrong[end..end + 16].copy_from_slice(&sum.as_bytes()[..16]);
+        assert_eq!(damage(&wrong).offset, offset as u64);
+    }
+}
+
 fn damage(bytes: &[u8]) -> BackupError {
     let error = read(bytes).expect_err("it is damaged");
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<BackupError>());

@@ -6,14 +6,15 @@ use std::io::Read;
 use quorate::recovery::{
     Consent, Plan, RecoveryError, RecoveryRejectReason, RecoverySource, Survey, SurveyedDirectory,
 };
+use quorate::replica::{self, make_uncertain};
 use quorate::storage::{
     ClusterId, Completion, Disk, DiskError, Event, FileAction, FileName, Identity, Inspection,
     OpenError, OpenedStorage, Origin, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage,
     StorageConfig,
 };
 use quorate::types::{
-    Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload, Term,
-    Write, WriteId,
+    Command, DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId,
+    Payload, Term, Write, WriteId,
 };
 use quorate_sim::disk::{ChangeOrder, SimDisk};
 
@@ -88,23 +89,16 @@ fn act(
 
 /// Returns a directory with a snapshot at 4 and a log through 12.
 fn old() -> SimDisk {
-    let mut disk = SimDisk::default();
-    let identity = Identity { cluster: OLD, node: NODE, incarnation: Incarnation(7) };
-    Storage::format(&mut disk, identity, &three(), &small()).expect("a new directory");
-    let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
+    old_with_snapshot(4)
+}
+
+/// Returns a directory with a snapshot at `covered` and a log through 12.
+fn old_with_snapshot(covered: u64) -> SimDisk {
+    let (mut storage, mut disk) = logged(&three());
     let storage = &mut storage;
-    act(storage, &mut disk, Storage::start);
-    let hard_state = Some(HardState::new(Term(2), Some(NodeId(1))));
-    for index in 1..=LAST {
-        let (id, committed) = (WriteId(index), Index(index.saturating_sub(3)));
-        let entries = vec![entry(index)];
-        let hard_state = hard_state.filter(|_| index == 1);
-        let write = Write { id, hard_state, committed, install: None, entries };
-        act(storage, &mut disk, |storage, events| storage.persist(write, events));
-    }
     let membership = entry(3).membership().expect("it is one").1;
     act(storage, &mut disk, |storage, events| {
-        assert!(storage.take_snapshot(entry(4).id, membership, events));
+        assert!(storage.take_snapshot(entry(covered).id, membership, events));
     });
     for chunk in content().chunks(512) {
         act(storage, &mut disk, |it, events| it.write_snapshot(chunk.to_vec(), events));
@@ -117,6 +111,24 @@ fn old() -> SimDisk {
     let taken = taken.expect("the snapshot is taken");
     act(storage, &mut disk, |storage, events| storage.set_snapshot(taken, events));
     disk
+}
+
+/// Returns a directory with this first membership and a log through 12.
+fn logged(first: &Membership) -> (Storage, SimDisk) {
+    let mut disk = SimDisk::default();
+    let identity = Identity { cluster: OLD, node: NODE, incarnation: Incarnation(7) };
+    Storage::format(&mut disk, identity, first, &small()).expect("a new directory");
+    let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
+    act(&mut storage, &mut disk, Storage::start);
+    let hard_state = Some(HardState::new(Term(2), Some(NodeId(1))));
+    for index in 1..=LAST {
+        let (id, committed) = (WriteId(index), Index(index.saturating_sub(3)));
+        let entries = vec![entry(index)];
+        let hard_state = hard_state.filter(|_| index == 1);
+        let write = Write { id, hard_state, committed, install: None, entries };
+        act(&mut storage, &mut disk, |storage, events| storage.persist(write, events));
+    }
+    (storage, disk)
 }
 
 /// A disk that only allows reads.
@@ -202,6 +214,24 @@ fn a_survey_changes_nothing_and_finds_the_state_of_a_start() {
     assert!(text.contains("continues from old of n3, with its log up to 12@t2"), "{text}");
     assert!(text.contains("entries from 10 through 12 become committed"), "{text}");
     assert!(text.contains("may be lost: those from 10 on"), "{text}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_no_node_that_stopped() {
+    let error = Inspection::open(&mut Failing(old(), 0), &small()).expect_err("no read succeeds");
+    assert!(error.to_string().ends_with("make the directory readable, then try again"), "{error}");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_not_that_of_the_only_voter() {
+    let (_, mut disk) = logged(&alone(NODE, 7));
+    let marked = make_uncertain(&mut disk.clone(), &small()).expect("others can check its log");
+    assert_eq!(marked.membership().incoming().len(), 3);
+    let file = FileName::Segment(1);
+    disk.execute(&FileAction::Remove { file }).expect("the file exists");
+    let failed = make_uncertain(&mut disk, &small());
+    let is_damage = matches!(failed, Err(replica::OpenError::Storage(OpenError::Failed(_))));
+    assert!(is_damage, "the membership is lost: {failed:?}");
 }
 
 #[test]
@@ -375,6 +405,52 @@ fn corruption_loses_only_the_log_after_it() {
     lengths.dedup();
     assert!(damaged > 20, "{damaged}");
     assert!(lengths.len() > 3, "earlier corruption loses more: {lengths:?}");
+}
+
+#[test]
+fn damaged_entries_that_the_snapshot_covers_lose_nothing() {
+    const COVERED: u64 = 6;
+    let disk = old_with_snapshot(COVERED);
+    let (mut covered, mut salvaged) = (0, 0);
+    let used = |segment| disk.stored(FileName::Segment(segment));
+    let sectors =
+        (1..=3).flat_map(|segment| used(segment).into_iter().map(move |at| (segment, at)));
+    for (segment, sector) in sectors {
+        let (mut rotten, file) = (disk.clone(), FileName::Segment(segment));
+        assert!(rotten.flip_bits(file, sector * 512 + 100, 1));
+        let started = Storage::open(&mut rotten.clone(), OLD, NODE, &small());
+        let Ok((_, opened)) = started else { continue };
+        let needs = |found: &DamagedEntry| found.id.index > Index(COVERED);
+        if opened.damaged.is_empty() || opened.damaged.iter().any(needs) {
+            continue;
+        }
+        covered += 1;
+        let survey = survey(&rotten);
+        let state = survey.directories()[0].state().expect("it can be read");
+        assert_eq!((&state.damage, state.opened.last), (&None, entry(LAST).id), "{file} {sector}");
+        assert_eq!(state.opened.damaged, opened.damaged);
+        let source = RecoverySource::choose(&survey, None).expect("it can be read");
+        assert_eq!(source.undamaged, [NODE]);
+        let mut target = SimDisk::default();
+        let plan = plan(&survey, NEW, NODE);
+        let mut source = OnlyRead(rotten.clone());
+        plan.create_directory(&mut source, NODE, &mut target, &small()).expect("there is room");
+        assert_eq!(all(&mut target).1, recovered((COVERED + 1..=LAST).map(entry)));
+        // Beside damage after the snapshot, the log is salvaged up to that damage.
+        for later in used(3) {
+            let mut once = disk.clone();
+            for disk in [&mut once, &mut rotten] {
+                assert!(disk.flip_bits(FileName::Segment(3), later * 512 + 100, 1));
+            }
+            let [once, twice] = [&mut once, &mut rotten.clone()]
+                .map(|disk| Inspection::open(disk, &small()).expect("the snapshot is whole"));
+            assert_eq!(twice.opened.last, once.opened.last, "{file} {sector} and {later}");
+            assert_eq!(twice.damage.is_some(), once.damage.is_some());
+            salvaged += u32::from(once.damage.is_some());
+            assert!(rotten.flip_bits(FileName::Segment(3), later * 512 + 100, 1));
+        }
+    }
+    assert!(covered > 0 && salvaged > 0, "{covered} {salvaged}");
 }
 
 #[test]

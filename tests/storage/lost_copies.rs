@@ -24,7 +24,7 @@ impl LosingDisk {
 
     fn open(&mut self) -> (Storage, OpenedStorage) {
         let (cluster, node) = (identity().cluster, identity().node);
-        Storage::open(&mut self.disk, cluster, node, &config()).expect("the directory opens")
+        Storage::open(self, cluster, node, &config()).expect("the directory opens")
     }
 }
 
@@ -100,8 +100,31 @@ fn a_copy_that_an_interrupted_update_left_does_not_outweigh_three_others() {
     let mut disk = LosingDisk::new();
     let (mut storage, _) = disk.open();
     let written = update(&mut storage, &mut disk, hard_state(5, 1), 1);
-    let (mut storage, _) = disk.open();
     disk.lost_copy = Some(written[0]);
+    // The opening updates the superblock, too.
+    let (mut storage, opened) = disk.open();
+    let again = disk.disk.clone();
+    assert_eq!(disk.open().1.hard_state, opened.hard_state);
+    disk.disk = again;
     assert_eq!(update(&mut storage, &mut disk, hard_state(6, 2), 4).len(), 4);
     assert_eq!(disk.open().1.hard_state, hard_state(6, 2));
+}
+
+#[test]
+fn a_copy_that_an_interrupted_update_left_does_not_outweigh_two_others() {
+    let mut disk = LosingDisk::new();
+    let (mut storage, _) = disk.open();
+    let written = update(&mut storage, &mut disk, hard_state(5, 1), 1);
+    disk.lost_copy = Some(written[0]);
+    let (mut storage, opened) = disk.open();
+    // The next update is interrupted after its first pair, of which one write is lost.
+    let next = update(&mut storage, &mut disk, hard_state(6, 2), 2);
+    assert_eq!(next[0], written[0]);
+    let mut torn = LosingDisk { disk: disk.disk.clone(), lost_copy: None };
+    assert_eq!(disk.open().1.hard_state, opened.hard_state);
+    // Or in the middle of the other write.
+    let (offset, bytes) = (next[1] * COPY_STRIDE, vec![0x55; 512]);
+    let tear = FileAction::Write { file: FileName::Superblock, offset, bytes };
+    torn.disk.execute(&tear).expect("the superblock exists");
+    assert_eq!(torn.open().1.hard_state, opened.hard_state);
 }

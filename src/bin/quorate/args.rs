@@ -1,7 +1,9 @@
 //! The command line: the subcommands and their flags.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::backup::BackupFlags;
@@ -33,14 +35,24 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// Adds a tip to the error of a command line that names the nodes by the flag of other commands.
-pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
+/// Adds a tip to the error of a command line that names the nodes by the flag of other commands, if
+/// the command has a flag for them.
+pub(crate) fn with_tip(
+    mut error: clap::Error,
+    words: impl Iterator<Item = OsString>,
+) -> clap::Error {
+    let command = Args::command();
+    let named = words.skip(1).find_map(|word| command.find_subcommand(word));
+    let takes = |flag: &str| {
+        let mut flags = named.into_iter().flat_map(clap::Command::get_arguments);
+        flags.any(|argument| argument.get_long() == Some(flag))
+    };
     let tip = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(flag)) if flag == "--members" => {
+        Some(ContextValue::String(flag)) if flag == "--members" && takes("nodes") => {
             "this command takes the addresses of nodes by '--nodes HOST:PORT,…'; '--members' is \
              for a new cluster"
         }
-        Some(ContextValue::String(flag)) if flag == "--nodes" => {
+        Some(ContextValue::String(flag)) if flag == "--nodes" && takes("join") => {
             "this command takes the nodes with their ids by '--members ID=ADDRESS,…', or by \
              '--join' if the cluster exists"
         }

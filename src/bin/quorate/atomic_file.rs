@@ -1,7 +1,7 @@
 //! Writes a file under a temporary name beside its target, and renames it once it is complete.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -36,12 +36,13 @@ impl AtomicFile {
         // A backup holds every value, so only its owner may read it.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
-        let temporary = builder.tempfile_in(directory)?;
-        if locks {
-            // The lock fails on a file system without locks, where no file is deleted as abandoned.
-            let _ = temporary.as_file().try_lock();
+        loop {
+            let temporary = builder.tempfile_in(directory)?;
+            // Another process may have deleted the file as abandoned before it was locked.
+            if !locks || is_kept(&temporary) {
+                return Ok(AtomicFile { target: target.to_owned(), temporary });
+            }
         }
-        Ok(AtomicFile { target: target.to_owned(), temporary })
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -59,6 +60,16 @@ impl AtomicFile {
         #[cfg(unix)]
         File::open(directory(&self.target))?.sync_all()?;
         Ok(())
+    }
+}
+
+/// Locks the file, and returns false if another process deletes it or has deleted it.
+fn is_kept(temporary: &NamedTempFile) -> bool {
+    match temporary.as_file().try_lock() {
+        Ok(()) => temporary.path().exists(),
+        Err(TryLockError::WouldBlock) => false,
+        // On a file system without locks, no file is deleted as abandoned.
+        Err(TryLockError::Error(_)) => true,
     }
 }
 
@@ -123,6 +134,20 @@ mod tests {
         assert_eq!(fs::read(&target).expect("the file exists"), b"new");
         drop(other);
         assert_eq!(names(root.path()), ["file"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_another_process_deletes_before_it_is_locked_is_not_used() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let created = || NamedTempFile::new_in(root.path()).expect("the disk has space");
+        assert!(is_kept(&created()));
+        let (deleted, locked) = (created(), created());
+        fs::remove_file(deleted.path()).expect("the file exists");
+        assert!(!is_kept(&deleted));
+        let other = File::open(locked.path()).expect("the file exists");
+        other.try_lock().expect("no other process has it");
+        assert!(!is_kept(&locked), "the other process deletes it next");
     }
 
     #[cfg(unix)]

@@ -51,19 +51,21 @@ pub(crate) struct CertsFlags {
 
 pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> {
     let nodes = flags.nodes.iter().map(|id| Principal::Node(*id));
+    let others = flags.clients.iter().chain(&flags.admins).cloned();
+    let principals: Vec<Principal> = nodes.chain(others).collect();
+    if principals.is_empty() {
+        return Err(CommandError::invalid_input(
+            "no certificate requested: give --nodes, --clients or --admins",
+        ));
+    }
     let directory = Directory::open(&flags.directory).map_err(CommandError::invalid_input)?;
     let cluster = cluster_of(&flags.directory, flags.cluster)?;
     let mut issued = Vec::new();
-    for principal in nodes.chain(flags.clients.iter().chain(&flags.admins).cloned()) {
+    for principal in principals {
         let files = directory
             .issue(cluster, &principal, flags.days)
             .map_err(CommandError::invalid_input)?;
         issued.push((principal.to_string(), files.certificate.display().to_string()));
-    }
-    if issued.is_empty() {
-        return Err(CommandError::invalid_input(
-            "no certificate requested: give --nodes, --clients or --admins",
-        ));
     }
     report(
         json,

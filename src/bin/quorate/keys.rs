@@ -172,14 +172,24 @@ pub(crate) struct ScanFlags {
     client: ClientFlags,
 }
 
+/// The maximum size of a value on standard input, in bytes: far above that of any command, so that
+/// the node rejects what it does not accept, and far below the memory of the client.
+const VALUE_BYTES_MAX: u64 = 64 << 20;
+
 pub(crate) fn put(flags: &PutFlags, json: bool) -> Result<Exit, CommandError> {
     let key = flags.escaping.bytes(&flags.key)?;
     let mut value = Vec::new();
     if flags.value == "-" {
-        let read = io::stdin().lock().read_to_end(&mut value);
+        let read = io::stdin().lock().take(VALUE_BYTES_MAX + 1).read_to_end(&mut value);
         read.map_err(|error| {
             CommandError::invalid_input(format!("cannot read standard input: {error}"))
         })?;
+        if value.len() as u64 > VALUE_BYTES_MAX {
+            return Err(CommandError::invalid_input(format!(
+                "standard input has more than {VALUE_BYTES_MAX} bytes, and no node accepts a value \
+                 of this size"
+            )));
+        }
     } else {
         value = flags.escaping.bytes(&flags.value)?;
     }
@@ -225,7 +235,7 @@ pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, CommandError> {
         }
         (None, false) => String::new(),
         (Some(value), false) if flags.raw => {
-            return print_bytes(value).map(|()| Exit::Done);
+            return print_bytes(value).map(|_| Exit::Done);
         }
         (Some(value), false) => format!("{}\n", escape_text(value)),
     };
@@ -244,7 +254,9 @@ pub(crate) fn scan(flags: &ScanFlags, json: bool) -> Result<Exit, CommandError> 
             let answer = run_query(&client, &flags.read, query).await?;
             let Answer::Pairs { pairs, more } = answer else { return Err(wrong_state_machine()) };
             let lines: Vec<_> = pairs.iter().map(|pair| line(pair, json, flags.raw)).collect();
-            print_bytes(&lines.concat())?;
+            if !print_bytes(&lines.concat())? {
+                return Ok(Exit::Done);
+            }
             left -= pairs.len().min(left);
             match pairs.into_iter().next_back() {
                 Some((last, _)) if more && left > 0 => after = Some(last),

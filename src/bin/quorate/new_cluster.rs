@@ -28,7 +28,7 @@ pub(crate) struct NewClusterFlags {
     #[arg(long, value_name = "DIR", requires = "members")]
     out: Option<PathBuf>,
     /// Name or id of the new cluster [default: a random id]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "out")]
     new_cluster: Option<Cluster>,
 }
 

@@ -305,6 +305,14 @@ impl Prefix {
         Ok(Prefix { chunk_bytes, last, bytes, membership_bytes })
     }
 
+    /// Returns true unless these fields contradict the snapshot `meta`. With the size of a chunk,
+    /// which `meta` does not state, they determine the size of the manifest.
+    pub(crate) fn matches(&self, meta: &SnapshotMeta) -> bool {
+        let membership = meta.membership.encode().len();
+        (self.last, self.bytes) == (meta.last, meta.bytes)
+            && self.membership_bytes as usize == membership
+    }
+
     /// Returns the size of the whole manifest, in bytes.
     pub(crate) fn manifest_bytes(&self) -> u64 {
         let chunks = self.bytes.div_ceil(u64::from(self.chunk_bytes));

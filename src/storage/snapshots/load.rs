@@ -97,6 +97,24 @@ pub(crate) fn verify_content<D: Disk>(
     Ok(())
 }
 
+/// Reads the complete snapshots that end before `index`, and returns the damage of each damaged one.
+///
+/// # Errors
+/// A [`StorageError`] if the directory cannot be listed.
+pub(crate) fn damaged_before<D: Disk>(
+    disk: &mut D,
+    cluster: ClusterId,
+    index: Index,
+) -> Result<Vec<StorageError>, StorageError> {
+    let mut files = disk.list().map_err(|error| StorageError::disk(None, 0, &error))?;
+    files.retain(|(file, _)| matches!(file, FileName::Snapshot(last) if *last < index));
+    let damage = |(file, size)| {
+        let manifest = read_manifest(disk, cluster, file, size);
+        manifest.and_then(|manifest| verify_content(disk, file, &manifest)).err()
+    };
+    Ok(files.into_iter().filter_map(damage).collect())
+}
+
 /// Returns the error about a chunk whose bytes do not match its hash.
 pub(crate) fn chunk_damage(file: FileName, manifest: &Manifest, chunk: u32) -> StorageError {
     let message = format!("chunk {chunk} does not match its hash");

@@ -32,7 +32,7 @@ use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, SnapshotPart}
 
 pub use common::{AbandonReason, SnapshotConfig, SnapshotEvent};
 pub(crate) use format::snapshot_root;
-pub(crate) use load::last_entry_of_snapshot;
+pub(crate) use load::{damaged_before, last_entry_of_snapshot};
 pub use reader::SnapshotReader;
 pub use receiving::PartOutcome;
 

@@ -201,7 +201,7 @@ impl Pieces {
         let sizes = self.sizes.or_else(|| {
             let prefix = Prefix::decode(bytes).ok()?;
             let whole = prefix.manifest_bytes();
-            let fits = (prefix.last, prefix.bytes) == (meta.last, meta.bytes) && whole <= limit;
+            let fits = prefix.matches(meta) && whole <= limit;
             fits.then_some((u64::from(prefix.chunk_bytes), whole))
         });
         let Some((piece, whole)) = sizes else { return wrong };

@@ -21,7 +21,8 @@ pub(super) struct ListedEntry {
 /// The most bytes of a key or value that are printed.
 const PRINTED_BYTES_MAX: usize = 60;
 
-/// Returns entries from `first` on, at most `limit`, up to the first that cannot be read.
+/// Returns entries from `first` on, at most `limit`, up to the first that cannot be read. Damaged
+/// entries that the snapshot covers are left out.
 pub(super) fn list(
     disk: &mut FileDisk,
     inspection: &mut Inspection,
@@ -32,12 +33,22 @@ pub(super) fn list(
     let mut next = Index(first).max(base.next());
     let mut listed = Vec::new();
     while next <= last && listed.len() < limit {
+        if is_damaged(inspection, next) {
+            next = next.next();
+            continue;
+        }
         let Ok(entries) = inspection.entries(disk, next, last) else { break };
         let room = limit - listed.len();
         listed.extend(entries.iter().take(room).map(ListedEntry::of));
         next = entries.last().map_or(last, |entry| entry.id.index).next();
     }
     listed
+}
+
+/// Returns true if the entry at `index` is damaged, and the snapshot covers it.
+pub(super) fn is_damaged(inspection: &Inspection, index: Index) -> bool {
+    let damaged = &inspection.opened.damaged;
+    damaged.binary_search_by_key(&index, |entry| entry.id.index).is_ok()
 }
 
 impl ListedEntry {

@@ -11,7 +11,7 @@ use quorate::storage::{
 use quorate::types::{Index, Membership};
 use serde_json::{Value, json};
 
-use crate::inspect::entries::ListedEntry;
+use crate::inspect::entries::{ListedEntry, is_damaged};
 use crate::table::Table;
 
 /// A data directory that was read completely.
@@ -24,8 +24,11 @@ pub(super) struct DirectoryReport {
     /// The damage of entries whose content other members provide once the node runs, or the loss of
     /// the log's end.
     pub(super) repairable: Option<StorageError>,
-    /// The damage of a snapshot in whose place a start uses another one.
+    /// The damage of the newest snapshot, if a start does not need it: it uses the one before it,
+    /// or that of another member.
     replaceable_snapshot: Option<StorageError>,
+    /// The damage of snapshots before the one that a start uses.
+    older_snapshots: Vec<StorageError>,
 }
 
 impl DirectoryReport {
@@ -42,13 +45,21 @@ impl DirectoryReport {
             true => (inspection.damage.clone(), None),
             false => (None, inspection.damage.clone()),
         };
-        let (replaceable_snapshot, lost_snapshot) = match can_be_repaired(&inspection.opened) {
+        let is_replaceable = fatal.is_none() && can_be_repaired(&inspection.opened);
+        let (replaceable_snapshot, lost_snapshot) = match is_replaceable {
             true => (newest, None),
             false => (None, newest),
         };
         let damage = fatal.into_iter().chain(lost_snapshot).collect();
-        let mut found =
-            DirectoryReport { inspection, files, damage, repairable, replaceable_snapshot };
+        let older_snapshots = inspection.damaged_older_snapshots(disk)?;
+        let mut found = DirectoryReport {
+            inspection,
+            files,
+            damage,
+            repairable,
+            replaceable_snapshot,
+            older_snapshots,
+        };
         let more = [found.damage_of_snapshot(disk), found.damage_of_entries(disk)];
         found.damage.extend(more.into_iter().flatten());
         Ok(found)
@@ -72,9 +83,13 @@ impl DirectoryReport {
 
     /// Reads every entry of the log.
     fn damage_of_entries(&mut self, disk: &mut FileDisk) -> Option<StorageError> {
-        let last = self.inspection.opened.last.index;
-        let mut next = self.inspection.opened.base.index.next();
+        let (base, last) = (self.inspection.opened.base.index, self.inspection.opened.last.index);
+        let mut next = base.next();
         while next <= last {
+            if is_damaged(&self.inspection, next) {
+                next = next.next();
+                continue;
+            }
             match self.inspection.entries(disk, next, last) {
                 Ok(entries) => next = entries.last().map_or(next, |entry| entry.id.index).next(),
                 Err(OpenError::Failed(error)) => return Some(error),
@@ -91,12 +106,16 @@ impl DirectoryReport {
         repairable.unwrap_or(&self.inspection.opened)
     }
 
-    /// Returns true if no sector in use is damaged.
+    /// Returns true if no sector of the log and of the snapshots is damaged.
     pub(super) fn is_intact(&self) -> bool {
-        let known = self.inspection.known_sectors().count();
-        let is_whole = self.damage.is_empty() && self.repairable.is_none();
-        let is_covered = self.opened().covered_loss.is_none();
-        is_whole && self.replaceable_snapshot.is_none() && is_covered && known == 0
+        let opened = self.opened();
+        let is_log_intact = self.repairable.is_none()
+            && opened.damage.is_none()
+            && opened.covered_loss.is_none()
+            && self.inspection.known_sectors().next().is_none();
+        let are_snapshots_intact =
+            self.replaceable_snapshot.is_none() && self.older_snapshots.is_empty();
+        self.damage.is_empty() && is_log_intact && are_snapshots_intact
     }
 
     fn membership(&self) -> &Membership {
@@ -108,15 +127,22 @@ impl DirectoryReport {
         for TornFlush { file, offset, entries: (first, last) } in &self.inspection.torn {
             writeln!(
                 f,
-                "torn: {file} at {offset}: entries {first} through {last} were never written \
-                 completely, nor acknowledged; a start drops them"
+                "torn: {file} at {offset}: entries {first} through {last} are incomplete; a start \
+                 drops them, because nothing shows that they were acknowledged"
             )?;
         }
         for (file, offset) in self.inspection.known_sectors() {
             writeln!(f, "repairable: {file} at {offset}: a start writes the sector again")?;
         }
+        for fault in &self.inspection.superblock_faults {
+            writeln!(
+                f,
+                "superblock: {}; a start does not need it, and an interrupted write can leave it so",
+                fault.without_advice()
+            )?;
+        }
         if self.is_intact() {
-            return writeln!(f, "no damage: every sector is valid");
+            return writeln!(f, "no damage: every sector of the log and the snapshots is valid");
         }
         self.damage.iter().try_for_each(|error| writeln!(f, "damaged: {error}"))?;
         let opened = self.opened();
@@ -136,12 +162,12 @@ impl DirectoryReport {
                 error.without_advice()
             )?;
         }
-        if let Some(error) = self.repairable.as_ref().and(opened.damage.as_ref()) {
-            writeln!(
-                f,
-                "repairable: {}; the other members have them, and the node takes them from there",
-                error.without_advice()
-            )?;
+        if let Some(error) = &opened.damage {
+            let source = match &self.repairable {
+                Some(_) => "the other members have them, and the node takes them from there",
+                None => "the snapshot has their effect, and a start does not need them",
+            };
+            writeln!(f, "repairable: {}; {source}", error.without_advice())?;
         }
         if let Some(error) = &self.replaceable_snapshot {
             let source = match self.opened().snapshot_damage {
@@ -149,6 +175,13 @@ impl DirectoryReport {
                 None => "a start uses the snapshot before it and the entries after that",
             };
             writeln!(f, "repairable: {}; {source}", error.without_advice())?;
+        }
+        for error in &self.older_snapshots {
+            writeln!(
+                f,
+                "older: {}; a start does not need this snapshot, and the next one replaces it",
+                error.without_advice()
+            )?;
         }
         if self.damage.is_empty() {
             return writeln!(f, "next: start the node with quorate serve");
@@ -198,12 +231,17 @@ impl DirectoryReport {
             })).collect::<Vec<_>>(),
             "lost_end": opened.lost_end.as_ref().map(damage),
             "covered_loss": opened.covered_loss.as_ref().map(damage),
-            "repairable": self.repairable.as_ref().and(opened.damage.as_ref()).map(|error| json!({
+            "repairable": opened.damage.as_ref().map(|error| json!({
                 "file": error.file.map(|file| file.to_string()),
                 "offset": error.offset,
                 "entries": opened.damaged.iter().map(|entry| entry.id.index.0).collect::<Vec<_>>(),
             })),
             "damaged_snapshot": self.replaceable_snapshot.as_ref().map(damage),
+            "older_snapshots": self.older_snapshots.iter().map(damage).collect::<Vec<_>>(),
+            "superblock": self.inspection.superblock_faults.iter().map(|fault| json!({
+                "offset": fault.offset,
+                "message": fault.message,
+            })).collect::<Vec<_>>(),
             "torn": self.inspection.torn.iter().map(|torn| json!({
                 "file": torn.file.to_string(),
                 "offset": torn.offset,

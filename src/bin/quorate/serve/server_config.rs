@@ -47,9 +47,12 @@ pub(super) fn server_config(
     let storage = &mut replica.storage;
     storage.segment_bytes = settings.segment_size.map_or(storage.segment_bytes, |size| size.0);
     storage.spare_segments = settings.spare_segments.unwrap_or(storage.spare_segments);
-    config.check().map_err(|error| sources.error(setting_of(&error), error))?;
-    let replica = config.replica.check();
-    replica.map_err(|error| sources.error(setting_of_replica(&error), error))?;
+    let error = |setting: Option<&str>, text: &dyn std::fmt::Display| match setting {
+        Some(setting) => sources.error(setting, text),
+        None => CommandError::invalid_input(text),
+    };
+    config.replica.check().map_err(|found| error(setting_of_replica(&found, settings), &found))?;
+    config.check().map_err(|found| error(setting_of(&found), &found))?;
     Ok(config)
 }
 
@@ -200,24 +203,43 @@ pub(super) fn damaged(directory: &Path, damage: &dyn std::fmt::Display) -> Comma
     CommandError::invalid_input(format!("{at}: {damage}; next: quorate inspect {at}"))
 }
 
-/// Returns the setting that causes the error.
-fn setting_of(error: &ServerConfigError) -> &'static str {
+/// Returns the setting that causes the error; `None` if no setting can.
+fn setting_of(error: &ServerConfigError) -> Option<&'static str> {
     match error {
-        ServerConfigError::NotAMember(_) => "id",
-        ServerConfigError::PlaintextNotAllowed(_) => "listen",
-        ServerConfigError::Zero("connections_max") => "connections_max",
-        _ => "members",
+        ServerConfigError::NotAMember(_) => Some("id"),
+        ServerConfigError::DuplicateMember(_) => Some("members"),
+        ServerConfigError::PlaintextNotAllowed(_) => Some("listen"),
+        ServerConfigError::FixedElectionTimeout(_) => Some("election_timeout"),
+        ServerConfigError::Zero("connections_max") => Some("connections_max"),
+        _ => None,
     }
 }
 
-fn setting_of_replica(error: &ReplicaConfigError) -> &'static str {
+/// Returns the setting that causes the error; `None` if no setting can.
+fn setting_of_replica(error: &ReplicaConfigError, settings: &Settings) -> Option<&'static str> {
     match error {
-        ReplicaConfigError::Raft(ConfigError::IdIsZero) => "id",
-        ReplicaConfigError::Raft(ConfigError::HeartbeatIntervalIsZero) => "heartbeat",
-        ReplicaConfigError::Raft(ConfigError::InvalidBootstrapPeers) => "members",
-        ReplicaConfigError::Raft(_) => "election_timeout",
-        ReplicaConfigError::Storage(text) if text.starts_with("spare_segments") => "spare_segments",
-        ReplicaConfigError::Storage(_) => "segment_size",
-        _ => "snapshot_entries",
+        ReplicaConfigError::Raft(ConfigError::IdIsZero) => Some("id"),
+        ReplicaConfigError::Raft(ConfigError::HeartbeatIntervalIsZero) => Some("heartbeat"),
+        ReplicaConfigError::Raft(ConfigError::InvalidBootstrapPeers) => Some("members"),
+        // The two contradict each other, and one of them may be the default.
+        ReplicaConfigError::Raft(ConfigError::ElectionTimeoutTooShort { .. })
+            if settings.election_timeout.is_none() =>
+        {
+            Some("heartbeat")
+        }
+        ReplicaConfigError::Raft(
+            ConfigError::ElectionTimeoutTooShort { .. }
+            | ConfigError::ElectionTimeoutsTooClose { .. }
+            | ConfigError::ElectionTimeoutTooLong(_),
+        ) => Some("election_timeout"),
+        ReplicaConfigError::Storage(text) if text.starts_with("spare_segments") => {
+            Some("spare_segments")
+        }
+        ReplicaConfigError::Storage(text) if text.starts_with("segment_bytes") => {
+            Some("segment_size")
+        }
+        ReplicaConfigError::BoundIsZero("snapshot_entries") => Some("snapshot_entries"),
+        ReplicaConfigError::BoundIsZero("scrub_period") => Some("scrub_period"),
+        _ => None,
     }
 }

@@ -103,6 +103,26 @@ fn a_header_with_invalid_fields_is_rejected() {
 }
 
 #[test]
+fn a_first_piece_with_another_size_of_the_membership_is_corrupt() {
+    let manifest = Manifest::new(id(3), voters(1), 512 * 30, 512, &[7; 32 * 30]);
+    let (root, encoded) = (manifest.meta().root, manifest.encoded());
+    let mut node = Node::new();
+    assert!(node.snapshots.receive(&mut node.operations, manifest.meta()));
+    let mut give = |number: u32, piece: &[u8]| {
+        node.snapshots.part(&mut node.operations, root, SnapshotPart::Manifest(number), piece)
+    };
+    let size = u32::from_le_bytes([encoded[40], encoded[41], encoded[42], encoded[43]]);
+    for wrong in [size - 1, size + 1, size + 512] {
+        let mut piece = encoded[..512].to_vec();
+        piece[40..44].copy_from_slice(&wrong.to_le_bytes());
+        assert_eq!(give(0, &piece), PartOutcome::Corrupt, "{wrong} instead of {size}");
+    }
+    for (number, piece) in (0..).zip(encoded.chunks(512)) {
+        assert_eq!(give(number, piece), PartOutcome::Accepted, "piece {number}");
+    }
+}
+
+#[test]
 fn a_manifest_above_its_limit_is_not_received() {
     let receive = |chunks: usize| {
         let manifest =
