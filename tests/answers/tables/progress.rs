@@ -39,7 +39,7 @@ fn streaming(case: &Case) -> Progress {
     progress.accepted(Index(case.r#match));
     let sent = case.next.saturating_sub(case.r#match + 1);
     if sent > 0 {
-        progress.sent(Index(case.next - 1), sent as usize, 1, 1);
+        progress.sent(Index(case.next - 1), sent as usize, 1);
     }
     progress
 }
@@ -63,7 +63,7 @@ fn progress_case(case: &Case) -> Verdict {
     match (case.op.as_str(), case.state.as_str()) {
         ("is_paused", "snapshot") => {
             let mut progress = probed(5);
-            progress.snapshot_offered(Index(10), 1);
+            progress.snapshot_offered(Index(10));
             assert_eq!(!progress.may_send(&WINDOW), case.expect.paused);
         }
         ("become_probe", "snapshot") => {
@@ -103,7 +103,7 @@ fn progress_case(case: &Case) -> Verdict {
             let mut progress = if state == "probe" { probed(5) } else { streaming(case) };
             if case.flow_paused {
                 let next = progress.next();
-                progress.sent(next, 1, 1, 1);
+                progress.sent(next, 1, 1);
             }
             assert_eq!(!progress.may_send(&WINDOW), case.expect.paused);
         }
