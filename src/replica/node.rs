@@ -32,8 +32,8 @@ use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
-    Comparisons, HashChain, Index, Instant, MachineUsage, MachineVersion, Message, Packet,
-    PeerStatus, StateVerification, Status,
+    Body, Comparisons, HashChain, Index, Instant, MachineUsage, MachineVersion, Message, Packet,
+    Payload, PeerStatus, StateVerification, Status,
 };
 
 /// A node without its state machine, and without a clock, network or threads.
@@ -371,12 +371,29 @@ impl Node {
         }
     }
 
-    /// Handles a message. An append whose hash chain does not match the log stops the node.
+    /// Handles a message. An append stops the node if its hash chain does not match the log, or if
+    /// it has a command that is longer than the store accepts.
     fn on_message(&mut self, message: Message, chain: Option<HashChain>) {
-        match self.hash_chains.check(&message, chain, &mut self.validation.comparisons) {
+        let comparisons = &mut self.validation.comparisons;
+        let checked = self.hash_chains.check(&message, chain, comparisons);
+        match checked.and_then(|()| self.check_lengths(&message)) {
             Ok(()) => self.inputs.push_back(raft::Input::Message(message)),
             Err(failure) => self.stop(failure),
         }
+    }
+
+    /// Fails if the message has a command that is longer than the store accepts.
+    fn check_lengths(&self, message: &Message) -> Result<(), StorageError> {
+        let Body::AppendEntries { entries, .. } = &message.body else { return Ok(()) };
+        let bytes_max = self.config.storage.command_bytes_max;
+        let too_long = entries.iter().find_map(|entry| match &entry.payload {
+            Payload::Command(command) if command.len() > bytes_max => {
+                Some((entry.id, command.len()))
+            }
+            _ => None,
+        });
+        too_long
+            .map_or(Ok(()), |(id, bytes)| Err(StorageError::long_command(id, message.from, bytes)))
     }
 
     /// Passes events and inputs between the algorithm and the store until there are none.

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use crate::raft::Config;
 use crate::replica::ReplicaConfig;
+use crate::runtime::config_error::ServerConfigError;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsConfig;
 use crate::storage::ClusterId;
-use crate::types::{Address, Member, Membership, NodeId};
+use crate::types::{Address, Body, Entry, Member, Membership, NodeId};
+use crate::wire::Kind;
 
 /// The configuration of a production node. [`ServerConfig::new`] sets defaults; every field may be
 /// changed before the start.
@@ -403,6 +405,7 @@ impl ServerConfig {
             return Err(ServerConfigError::BelowRequests { field, requests });
         }
         self.check_longest_command()?;
+        self.check_longest_message()?;
         if network.keepalive_timeout < 2 * network.keepalive_interval {
             return Err(ServerConfigError::KeepaliveTimeoutTooShort);
         }
@@ -431,6 +434,27 @@ impl ServerConfig {
     }
 }
 
+impl ServerConfig {
+    /// Checks that the wire format has room for the longest message of entries. A longer one would
+    /// be dropped again and again, and nothing after it would be replicated.
+    fn check_longest_message(&self) -> Result<(), ServerConfigError> {
+        let raft = &self.replica.raft;
+        let bytes_max = Kind::Chained.bytes_max() - MESSAGE_FIELDS_BYTES;
+        let bounds = [
+            ("raft.message_entries_max", raft.message_entries_max, Body::ENTRIES_MAX),
+            ("raft.message_bytes_max", raft.message_bytes_max, bytes_max),
+            ("raft.command_bytes_max", raft.command_bytes_max, bytes_max - Entry::OVERHEAD_BYTES),
+        ];
+        match bounds.into_iter().find(|(_, bound, max)| bound > max) {
+            Some((field, _, max)) => Err(ServerConfigError::AboveWire { field, max }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The room for the fields of a message beside its entries, in bytes.
+const MESSAGE_FIELDS_BYTES: usize = 1 << 10;
+
 /// Returns the name of a duration of more than a year, if there is one. The end of such a time
 /// might be beyond the clock.
 pub(super) fn too_long(
@@ -442,68 +466,6 @@ pub(super) fn too_long(
 
 fn to_address(address: SocketAddr) -> Address {
     Address::new(&address.to_string()).expect("a socket address is short")
-}
-
-/// The reasons for which a [`ServerConfig`] is invalid.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerConfigError {
-    /// The node is not among the members that bootstrap the cluster.
-    #[error("{0} is not in the member list: add it with its own address")]
-    NotAMember(NodeId),
-    /// The member is listed twice.
-    #[error("{0} is listed twice in the member list: remove one of the two")]
-    DuplicateMember(NodeId),
-    /// The listen address is not a loopback address, and neither TLS nor `plaintext` is set.
-    #[error(
-        "plaintext connections at {0}, beyond loopback, are not allowed: set `tls`, \
-        listen on a loopback address, or set `plaintext`"
-    )]
-    PlaintextNotAllowed(SocketAddr),
-    /// The shortest and the longest election timeout are equal, so that nodes may campaign at the
-    /// same time without end.
-    #[error(
-        "election_timeout_min and election_timeout_max are both {0:?}: raise the latter, for \
-        example to twice the former"
-    )]
-    FixedElectionTimeout(Duration),
-    /// The named field is zero, although it must be positive.
-    #[error("{0} is zero: it must be positive")]
-    Zero(&'static str),
-    /// The named field is longer than a year.
-    #[error("{0} is longer than a year: lower it")]
-    TooLong(&'static str),
-    /// The named bound of `raft` is less than the requests that the service admits, so that some
-    /// clients could take all of it.
-    #[error(
-        "{field} is less than service.requests_max and service.requests_reserved together, which \
-        are {requests}: raise it"
-    )]
-    BelowRequests {
-        /// The name of the bound.
-        field: &'static str,
-        /// The least value of the bound.
-        requests: usize,
-    },
-    /// The named bound of the service is less than the longest command that the node accepts, or,
-    /// with `service.forwards`, than four of them: such a command would always be rejected as
-    /// overload.
-    #[error(
-        "{field} is less than {kib} KiB, which the longest command needs: raise it, or lower \
-        command_bytes_max"
-    )]
-    BelowCommand {
-        /// The name of the bound.
-        field: &'static str,
-        /// The least value of the bound, in KiB.
-        kib: usize,
-    },
-    /// `keepalive_timeout` is less than two keepalive intervals.
-    #[error("keepalive_timeout must be at least twice keepalive_interval")]
-    KeepaliveTimeoutTooShort,
-    /// `retry_max` is less than `retry_min`.
-    #[error("retry_max must be at least retry_min")]
-    RetryMaxBelowMin,
 }
 
 #[cfg(test)]
@@ -550,6 +512,31 @@ mod tests {
         assert_eq!(with(4096, 1023, false), Err(ServerConfigError::BelowCommand { field, kib }));
         let kib = 4 << 10;
         assert_eq!(with(4096, 4095, true), Err(ServerConfigError::BelowCommand { field, kib }));
+    }
+
+    #[test]
+    fn one_message_can_carry_the_longest_entries() {
+        let bytes_max = (8 << 20) - (1 << 10);
+        let rejected = |field, max, change: fn(&mut ServerConfig)| {
+            let mut config = new();
+            config.service.requests_kib_max = 1 << 20;
+            config.service.requests_kib_per_origin_max = 1 << 20;
+            config.replica.storage.command_bytes_max = 8 << 20;
+            config.replica.storage.flush_bytes_max = 16 << 20;
+            config.replica.storage.read_bytes_max = 16 << 20;
+            change(&mut config);
+            assert_eq!(config.check(), Err(ServerConfigError::AboveWire { field, max }));
+        };
+        rejected("raft.message_entries_max", 4096, |config| {
+            config.replica.raft.message_entries_max = 4097;
+        });
+        rejected("raft.message_bytes_max", bytes_max, |config| {
+            config.replica.raft.message_bytes_max = 8 << 20;
+        });
+        rejected("raft.command_bytes_max", bytes_max - 32, |config| {
+            config.replica.raft.command_bytes_max = (8 << 20) - (1 << 10);
+            config.replica.raft.message_bytes_max = (8 << 20) - (1 << 10);
+        });
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod conditions;
 mod config;
+mod config_error;
 mod driver;
 mod environment;
 mod handle;
@@ -44,7 +45,8 @@ pub use client::{
     AttemptError, Client, ClientConfig, ClientConfigError, ClientError, Mismatch, RejectCause,
     TypedClient, TypedClientError,
 };
-pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
+pub use config::{NetworkConfig, ServerConfig, ServiceConfig};
+pub use config_error::ServerConfigError;
 #[cfg(feature = "http")]
 pub(crate) use environment::{Listener, RawStream};
 pub use environment::{Simulated, SimulatedListener, Simulation, Socket};

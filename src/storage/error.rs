@@ -33,6 +33,8 @@ pub enum ErrorCause {
     Unreadable,
     /// The log has diverged from a peer's log: at least one of them lost committed entries.
     DivergedLog,
+    /// An entry exceeds a bound of this node's configuration, which is lower than the leader's.
+    Bound,
     /// A thread of the node, or the state machine, panicked.
     Panic,
 }
@@ -81,6 +83,7 @@ impl ErrorCause {
                 "the node has stopped; find out which node's log is correct, then remove the \
                  other nodes and add them again"
             }
+            ErrorCause::Bound => "the node has stopped; raise the bound, then restart the node",
             ErrorCause::Panic => {
                 "the node has stopped; see its log for the panic message, fix the cause, then \
                  restart the node"
@@ -109,6 +112,16 @@ impl StorageError {
         let message =
             format!("the log diverges from the log of {peer} before entry {id}, which both hold");
         StorageError { file: None, offset: 0, message, cause: ErrorCause::DivergedLog }
+    }
+
+    /// An error about a command of `bytes` bytes that `leader` sent, and that is longer than this
+    /// node stores.
+    pub(crate) fn long_command(id: EntryId, leader: NodeId, bytes: usize) -> StorageError {
+        let message = format!(
+            "entry {id} of {leader} has a command of {bytes} bytes, more than \
+             storage.command_bytes_max of this node"
+        );
+        StorageError { file: None, offset: 0, message, cause: ErrorCause::Bound }
     }
 
     /// An error about a failed disk operation of a node that runs or starts.

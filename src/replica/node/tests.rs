@@ -1,15 +1,59 @@
-//! The end of a node that has lost an entry for good.
+//! The end of a node that has lost an entry for good, or cannot store one.
 
 use crate::raft::{self, Config, Raft};
 use crate::replica::config::ReplicaConfig;
+use crate::replica::node::Node;
 use crate::replica::node::disk_order_tests::Empty;
 use crate::replica::open::Replica;
 use crate::replica::output::Output;
 use crate::storage::{ClusterId, FileDisk, Identity};
 use crate::types::{
-    DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId,
-    Payload, Restored, SnapshotMeta, Term,
+    Body, DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership,
+    Message, NodeId, Payload, Restored, SnapshotMeta, Term,
 };
+
+/// Returns n1 with an empty log.
+fn opened(membership: &Membership, config: &ReplicaConfig) -> Node {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut disk = FileDisk::open(directory.path()).expect("it opens");
+    let cluster = ClusterId(1);
+    let identity = Identity { cluster, node: NodeId(1), incarnation: Incarnation(1) };
+    Replica::<Empty>::create(&mut disk, identity, membership, config).expect("it is empty");
+    let (machine, now) = (Empty::default(), Instant::ZERO);
+    let opened = Replica::open(&mut disk, cluster, machine, config.clone(), 0, now);
+    opened.expect("it is formatted").node
+}
+
+fn stop_text_of(node: &Node) -> Option<String> {
+    node.outputs.iter().find_map(|output| match output {
+        Output::Stopped(failure) => Some(failure.to_string()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_command_longer_than_the_store_accepts_stops_the_node() {
+    let membership = Membership::new([1, 2, 3].map(NodeId));
+    let config = ReplicaConfig::new(Config::new(NodeId(1)));
+    let stop_text = |bytes| {
+        let mut node = opened(&membership, &config);
+        let id = EntryId::new(Term(1), Index(1));
+        let entries = vec![Entry { id, payload: Payload::Command(vec![0; bytes].into()) }];
+        let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
+        let (from, to) = (NodeId(2), NodeId(1));
+        node.on_message(
+            Message { from, to, incarnation: Incarnation(2), term: Term(1), body },
+            None,
+        );
+        node.run_until_idle();
+        stop_text_of(&node)
+    };
+    let bytes_max = config.storage.command_bytes_max;
+    assert_eq!(stop_text(bytes_max), None);
+    let text = stop_text(bytes_max + 1).expect("the store would panic");
+    assert!(text.contains("more than storage.command_bytes_max of this node"), "{text}");
+    assert!(text.ends_with("raise the bound, then restart the node"), "{text}");
+}
 
 /// Returns the text with which n1 stops once its disk reports that it lost the entry at `damaged`.
 /// It has the entries 1 to 9, the last two of them in memory, and has applied those through
@@ -17,14 +61,9 @@ use crate::types::{
 fn stop_text(voters: &[u64], damaged: u64, applied: u64) -> Option<String> {
     let own = NodeId(1);
     let membership = Membership::new(voters.iter().map(|id| NodeId(*id)));
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut disk = FileDisk::open(directory.path()).expect("it opens");
-    let (cluster, config) = (ClusterId(1), ReplicaConfig::new(Config::new(own)));
-    let identity = Identity { cluster, node: own, incarnation: Incarnation(1) };
-    Replica::<Empty>::create(&mut disk, identity, &membership, &config).expect("it is empty");
+    let config = ReplicaConfig::new(Config::new(own));
+    let mut node = opened(&membership, &config);
     let now = Instant::ZERO;
-    let opened = Replica::open(&mut disk, cluster, Empty::default(), config.clone(), 0, now);
-    let mut node = opened.expect("it is formatted").node;
     let id = |index| EntryId::new(Term(1), Index(index));
     let entry = |index| Entry { id: id(index), payload: Payload::Noop };
     let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
@@ -37,10 +76,7 @@ fn stop_text(voters: &[u64], damaged: u64, applied: u64) -> Option<String> {
     node.raft = Raft::new(config.raft, restored, 0, now).expect("it is consistent").into();
     let lost = DamagedEntry { id: id(damaged), is_membership: false };
     node.step_raft(raft::Input::Damaged(vec![lost]));
-    node.outputs.iter().find_map(|output| match output {
-        Output::Stopped(failure) => Some(failure.to_string()),
-        _ => None,
-    })
+    stop_text_of(&node)
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl Node {
         match failure.cause {
             ErrorCause::DivergedLog => may_have_diverged,
             ErrorCause::Damage | ErrorCause::Disk => failed || damaged,
-            ErrorCause::Unreadable | ErrorCause::Panic => false,
+            ErrorCause::Unreadable | ErrorCause::Bound | ErrorCause::Panic => false,
         }
     }
 }
