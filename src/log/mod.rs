@@ -299,8 +299,9 @@ impl Log {
     /// Appends entries without a gap, the first of which must follow the last one.
     #[inline]
     pub fn append_all(&mut self, entries: &[Entry]) {
-        let mut last = self.last();
+        let (mut last, mut bytes) = (self.last(), 0);
         for entry in entries {
+            bytes += entry.bytes();
             assert!(entry.id.index == last.index.next(), "a log has no gap");
             if entry.id.term != last.term {
                 self.record_through(last);
@@ -311,7 +312,7 @@ impl Log {
             }
         }
         self.record_through(last);
-        self.tail.extend(entries);
+        self.tail.extend(entries, bytes);
     }
 
     /// Records that the entries after the last one, up to `last`, have the term of `last`.

@@ -38,12 +38,13 @@ impl Tail {
         self.entries.push_back(entry);
     }
 
-    /// Appends entries, the first of which follows the last one in memory.
+    /// Appends entries of `bytes` bytes, the first of which follows the last one in memory.
     #[inline]
-    pub(crate) fn extend(&mut self, entries: &[Entry]) {
+    pub(crate) fn extend(&mut self, entries: &[Entry], bytes: usize) {
         let first = entries.first().map(|entry| entry.id.index);
         assert!(first.is_none_or(|first| first == self.next()), "the tail has no gap");
-        self.bytes += total_bytes(entries);
+        debug_assert!(bytes == total_bytes(entries), "the bytes are those of the entries");
+        self.bytes += bytes;
         match entries {
             // Most entries of a cluster with little load arrive alone.
             [entry] => self.entries.push_back(entry.clone()),

@@ -92,7 +92,7 @@ impl<M: StateMachine> Machine<M> {
     pub fn apply(&mut self, entries: &[Entry]) -> Vec<(Index, Outcome)> {
         let mut outcomes = Vec::with_capacity(entries.len());
         for entry in entries {
-            outcomes.extend(self.apply_one(entry).map(|outcome| (entry.id.index, outcome)));
+            outcomes.extend(self.apply_entry(entry).map(|outcome| (entry.id.index, outcome)));
         }
         outcomes
     }
@@ -235,7 +235,8 @@ impl<M: StateMachine> Machine<M> {
         assert!(!self.is_invalid, "contract: the state is invalid until a restore succeeds");
     }
 
-    fn apply_one(&mut self, entry: &Entry) -> Option<Outcome> {
+    /// Applies one entry, as [`Machine::apply`] does, and returns its outcome if there is one.
+    pub(crate) fn apply_entry(&mut self, entry: &Entry) -> Option<Outcome> {
         self.assert_restored();
         assert_eq!(self.requires(entry), None, "contract: this build has the rules");
         assert_eq!(entry.id.index, self.applied.index.next(), "entries are consecutive");

@@ -56,16 +56,17 @@ impl<M: StateMachine> Worker<M> {
     /// whose replies reach their bound.
     fn apply(&mut self, mut entries: Vec<Entry>) -> WorkResult {
         assert!(!entries.is_empty(), "a batch is not empty");
-        let (mut outcomes, mut state_digests) = (Vec::new(), Vec::with_capacity(entries.len()));
+        let mut outcomes = Vec::with_capacity(entries.len());
+        let mut state_digests = Vec::with_capacity(entries.len());
         let (mut requires, mut replies_bytes) = (None, 0);
-        for entry in entries.chunks(1) {
-            requires = self.machine.requires(&entry[0]);
+        for entry in &entries {
+            requires = self.machine.requires(entry);
             if requires.is_some() || replies_bytes >= REPLIES_BYTES_MAX {
                 break;
             }
-            for (index, outcome) in self.machine.apply(entry) {
+            if let Some(outcome) = self.machine.apply_entry(entry) {
                 replies_bytes += outcome.reply_bytes();
-                outcomes.push((index, outcome));
+                outcomes.push((entry.id.index, outcome));
             }
             state_digests.push(self.state_digest());
         }

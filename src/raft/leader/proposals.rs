@@ -92,13 +92,13 @@ pub(crate) fn accept(
 ) {
     let (term, mut last) = (common.term(), common.log().last().index);
     let default = Acknowledge::Default.resolved(common.log().membership());
+    let is_blocked = transferring.then_some(RejectReason::Transferring);
     let mut entries = Vec::with_capacity(requests.len());
     for Proposal { tag, acknowledge, command } in requests {
         let is_default = acknowledge == Acknowledge::Default;
         let acknowledge = if is_default { default } else { acknowledge };
         let waits_for_all = acknowledge == Acknowledge::AllLive;
         let all_live = if waits_for_all { proposals.all_live_count() } else { 0 };
-        let is_blocked = transferring.then_some(RejectReason::Transferring);
         let reason = reject_reason(common, is_blocked, unapplied, command.len(), all_live);
         if let Some(reason) = reason {
             common.reject(tag, reason);
