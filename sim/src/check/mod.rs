@@ -26,6 +26,7 @@ mod entries;
 mod expected;
 mod finding;
 mod forwarded;
+mod heartbeat_pace;
 mod heartbeats;
 mod history;
 mod known;
@@ -113,6 +114,7 @@ rules! {
     bounded::Bounded
     memory::EntriesInMemory
     heartbeats::Heartbeats
+    heartbeat_pace::HeartbeatPace
     peers::Peers
     snapshot_parts::SnapshotParts
     comparisons::Comparisons

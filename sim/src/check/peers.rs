@@ -1,5 +1,6 @@
 //! A leader's view of its peers: the matched index that it counts for a peer never decreases (S42),
-//! and it sends an entry again only if the peer may lack it (S41).
+//! it sends an entry again only if the peer may lack it (S41), and it offers a snapshot only if its
+//! log lacks what the peer needs (S47).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use quorate::raft::Status;
 use quorate::types::{AppendOutcome, Body, Index, Message, MessageClass, NodeId, Term};
 
 use crate::check::electorate::Electorate;
-use crate::check::finding::{CheckResult, S41, S42};
+use crate::check::finding::{CheckResult, S41, S42, S47};
 use crate::check::known::Known;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
@@ -127,6 +128,9 @@ impl Rule for Peers {
             _ => return Ok(()),
         };
         let is_late = self.stepped[from.0] != known.now;
+        if matches!(message.body, Body::InstallSnapshot { .. }) && !is_late {
+            return self.check_offer(known, message, leader, peer);
+        }
         let may_lack =
             message.term <= self.lost_in[from.0] || known.model.node(from).is_uncertain();
         let Some(view) = self.view_in(leader, peer, message.term) else { return Ok(()) };
@@ -198,6 +202,32 @@ impl Peers {
 
     fn view(&mut self, leader: Slot, peer: Slot) -> &mut View {
         &mut self.views[leader.0 * self.nodes + peer.0]
+    }
+
+    /// Checks that the leader's log lacks an entry that the peer needs, or has one whose content is
+    /// damaged. A peer without any entry may also need the first membership, which is no entry.
+    fn check_offer(
+        &mut self,
+        known: &Known,
+        message: &Message,
+        leader: Slot,
+        peer: Slot,
+    ) -> CheckResult {
+        let Some(status) = known.model.node(leader).status else { return Ok(()) };
+        let Some(view) = self.view_in(leader, peer, message.term) else { return Ok(()) };
+        let known_matched = view.matched.as_ref();
+        let matched = known_matched.filter(|(_, conditions)| conditions.hold(known, leader, peer));
+        let matched = matched.map_or(Index::ZERO, |(matched, _)| *matched);
+        let is_needed =
+            matched == Index::ZERO || matched < status.base || status.damaged_entries > 0;
+        if is_needed || status.term != message.term {
+            return Ok(());
+        }
+        let (Message { from, to, term, .. }, base) = (message, status.base);
+        S47.violated(format!(
+            "{from} leads term {term} and offers {to} a snapshot, but {to}'s log matches up to \
+             index {matched}, and the leader's log has all entries after index {base}"
+        ))
     }
 
     /// The view in a term; `None` if the view is of a later term already. A message of an earlier

@@ -1,4 +1,4 @@
-//! Forged leaders: S40 to S42, S45, L7 and L10.
+//! Forged leaders: S40 to S42, S45 to S47, L7 and L10.
 
 use std::time::Duration;
 
@@ -125,6 +125,26 @@ fn rounds_after_the_first_commit_are_relied_on() {
 }
 
 #[test]
+fn a_round_follows_a_confirmed_one_at_once() {
+    let mut stage = led();
+    for round in 1..=9 {
+        let heartbeat = Heartbeat { confirmed: round - 1, ..Heartbeat::new(round, Index(1)) };
+        stage.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
+    }
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn rounds_that_waited_for_the_disk_leave_together() {
+    let mut stage = led();
+    stage.steps(1);
+    for round in 1..=9 {
+        stage.sends(1, 2, 1, Body::Heartbeat(Heartbeat::new(round, Index(1))));
+    }
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
 fn another_node_leads_after_a_transfer() {
     let mut stage = led();
     stage.stabilizes(&[1, 2, 3]);
@@ -190,6 +210,29 @@ crate::forgeries! {
         stage.enters(2, 2);
         let (node, term, matched) = (NodeId(2), Term(1), Index(1));
         stage.observes(Observation::Acknowledged { node, term, matched });
+    }
+
+    S46 a_leader_sends_round_after_round on led
+    "n1 leads term t1 and begins round 5 200µs after round 4, which is not confirmed, but the \
+     heartbeat interval is 50ms; 3 rounds before began too early, too"
+    |stage| {
+        for round in 1..=5 {
+            let heartbeat = Heartbeat::new(round, Index(1));
+            stage.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
+        }
+    }
+
+    S47 a_snapshot_is_offered_to_a_peer_that_has_all_entries on led
+    "n1 leads term t1 and offers n2 a snapshot, but n2's log matches up to index 1, and the \
+     leader's log has all entries after index 1"
+    |stage| {
+        stage.applies(1, 1);
+        stage.has_snapshot(1, id(1, 1), 7);
+        stage.changes_status(1, |status| (status.snapshot, status.base) = (Index(1), Index(1)));
+        stage.acknowledges(2, 1, 1, 1);
+        stage.counts_as_matched(1, 2, 1);
+        let meta = stage.snapshot(id(1, 1), 7);
+        stage.sends_in_step(1, 2, 1, Body::InstallSnapshot { meta });
     }
 
     L7 a_round_is_not_confirmed on led

@@ -49,6 +49,14 @@ pub(crate) fn automatic_change(
     Some(step)
 }
 
+/// Panics if an automatic change takes votes although fewer voters than configured would remain.
+pub(crate) fn assert_enough_voters(common: &Common, changed: &Membership) {
+    let (voters, target) = (changed.incoming().len(), changed.target().len());
+    let voters_min = common.config().suspension.map_or(0, |rules| rules.voters_min);
+    let takes_none = target == 0 || target >= voters;
+    assert!(takes_none || target >= voters_min, "a suspension leaves enough voters");
+}
+
 /// Returns the membership without its dead voters; `None` if there are none, if no voter would
 /// remain, or if the disk is full. This removal may interrupt any change, which could otherwise
 /// wait for the dead voters for ever. Only the remaining voters must agree to it, because a voter

@@ -485,6 +485,7 @@ impl Leader {
             && let Some(change) = maintenance::automatic_change(common, &self.peers, &self.change)
             && let Ok(changed) = common.log().membership().changed(&change)
         {
+            maintenance::assert_enough_voters(common, &changed);
             self.begin_change(common, changed);
         } else if maintenance::may_transfer(common, blocked)
             && let is_slow = self.transfers.disk_is_slow(common)
@@ -586,7 +587,8 @@ impl Leader {
         self.change.assert_invariants(common, &self.peers);
         self.transfers.assert_invariants(common.id());
         self.unapplied.assert_invariants(common.log());
-        self.proposals.assert_invariants(common.log().committed(), last.index);
+        let all_live_max = common.config().all_live_max;
+        self.proposals.assert_invariants(common.log().committed(), last.index, all_live_max);
         self.reads.assert_invariants(self.round);
         self.log_ends.assert_invariants(last.index);
     }

@@ -1,0 +1,85 @@
+//! The pace of a leader's heartbeat rounds: S46.
+
+use quorate::raft::Status;
+use quorate::types::{Body, Message, Term};
+
+use crate::check::finding::{CheckResult, S46};
+use crate::check::known::Known;
+use crate::check::rule::Rule;
+use crate::values::time::SimTime;
+
+/// The most rounds that may follow one another too early: a clock that steps forward ends a
+/// heartbeat interval at once.
+const EARLY_MAX: u32 = 3;
+
+/// For each node, the last round that it sent.
+#[derive(Clone, Debug)]
+pub(super) struct HeartbeatPace {
+    leaders: Vec<Leader>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Leader {
+    /// The number of steps that the node took, and the time of the last one.
+    steps: u64,
+    stepped: SimTime,
+    term: Term,
+    last: Option<Round>,
+    /// The number of rounds up to the last one that each began too early.
+    early: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    number: u64,
+    begun: SimTime,
+    /// The number of the step in which the node sent it.
+    step: u64,
+}
+
+impl Rule for HeartbeatPace {
+    fn new(known: &Known) -> HeartbeatPace {
+        HeartbeatPace { leaders: vec![Leader::default(); known.model.nodes.len()] }
+    }
+
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let leader = &mut self.leaders[known.model.slot(status.id).0];
+        leader.steps += 1;
+        leader.stepped = known.now;
+        Ok(())
+    }
+
+    /// Checks that a leader begins a round only once the round before it is confirmed, for its
+    /// reads, or a heartbeat interval has passed. Clocks run at most twice as fast as real time.
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let Body::Heartbeat(heartbeat) = &message.body else { return Ok(()) };
+        let (id, term, now) = (message.from, message.term, known.now);
+        let leader = &mut self.leaders[known.model.slot(id).0];
+        if leader.term != term {
+            *leader = Leader { term, last: None, early: 0, ..*leader };
+        }
+        let round = Round { number: heartbeat.round, begun: now, step: leader.steps };
+        let Some(before) = leader.last.replace(round) else { return Ok(()) };
+        if before.number == round.number {
+            leader.last = Some(before);
+            return Ok(());
+        }
+        // A lagging driver sends late, and messages that waited for the disk leave in one step.
+        let is_prompt = leader.stepped == now && before.step < round.step;
+        let is_paced = now.since(before.begun) >= known.bounds.heartbeat_interval / 2;
+        let is_wanted = heartbeat.confirmed >= before.number;
+        leader.early = if !is_prompt || is_paced || is_wanted { 0 } else { leader.early + 1 };
+        if leader.early <= EARLY_MAX {
+            return Ok(());
+        }
+        S46.violated(format!(
+            "{id} leads term {term} and begins round {} {:?} after round {}, which is not \
+             confirmed, but the heartbeat interval is {:?}; {EARLY_MAX} rounds before began too \
+             early, too",
+            round.number,
+            now.since(before.begun),
+            before.number,
+            known.bounds.heartbeat_interval,
+        ))
+    }
+}
