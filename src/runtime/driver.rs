@@ -14,6 +14,7 @@ use crate::replica::{ComparisonResult, Input, Node, Output, Work};
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::clock::Clock;
 use crate::runtime::conditions::Conditions;
+use crate::runtime::environment::Environment;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
@@ -36,6 +37,7 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Driver {
     node: Node,
     clock: Clock,
+    environment: Environment,
     lanes: Lanes,
     recording: RecordingLane,
     transport: Box<dyn Transport>,
@@ -73,6 +75,7 @@ pub(super) struct Queues {
 pub(super) struct DriverParts {
     pub(super) node: Node,
     pub(super) clock: Clock,
+    pub(super) environment: Environment,
     pub(super) lanes: Lanes,
     pub(super) recording: RecordingLane,
     pub(super) transport: Box<dyn Transport>,
@@ -92,7 +95,16 @@ enum Stage {
 impl Driver {
     /// Returns the driver of a node that was just opened, and a handle to it.
     pub(super) fn new(parts: DriverParts, registry: Arc<ConnectionRegistry>) -> (Driver, Handle) {
-        let DriverParts { node, clock, lanes, recording, transport, queues, busy_poll } = parts;
+        let DriverParts {
+            node,
+            clock,
+            environment,
+            lanes,
+            recording,
+            transport,
+            queues,
+            busy_poll,
+        } = parts;
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
         let (leadership, leadership_receiver) = watch::channel(leadership);
@@ -103,6 +115,7 @@ impl Driver {
         let driver = Driver {
             node,
             clock,
+            environment,
             lanes,
             recording,
             transport,
@@ -151,6 +164,7 @@ impl Driver {
                 return (end, self.queues.lane_events);
             }
             let first = self.wait().await;
+            self.environment.resumed().await;
             self.drain_queues(first);
             if self.clock.now() >= self.node.deadline() {
                 self.step(Input::Timeout);

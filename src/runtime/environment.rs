@@ -11,6 +11,7 @@
 //! anything that it was not wrapped in without simulations.
 
 use std::fmt;
+use std::future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
+
+use crate::recording::{Block, RecorderConfig};
 
 /// A stream of bytes in both directions.
 pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -51,6 +54,22 @@ pub trait Simulation: Send + Sync {
     /// Returns the time that the next batch of disk operations, or of calls of the state machine,
     /// takes before it is executed.
     fn lane_wait(&self) -> Duration;
+
+    /// Waits while the node is suspended. The node takes no step meanwhile; its clock runs on.
+    fn resumed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(future::ready(()))
+    }
+
+    /// Returns the configuration with which the steps of the node, which starts now, are recorded;
+    /// none if they are not.
+    fn recorder(&self) -> Option<RecorderConfig> {
+        None
+    }
+
+    /// Takes the next block of the recording of the node.
+    fn record(&self, block: &Block) {
+        let _ = block;
+    }
 }
 
 /// A listener of a [`Simulation`].
@@ -119,6 +138,13 @@ impl Environment {
         match self {
             Environment::System => rand::random(),
             Environment::Simulated(simulation) => simulation.entropy(),
+        }
+    }
+
+    /// Waits while a simulation has suspended the node.
+    pub(crate) async fn resumed(&self) {
+        if let Environment::Simulated(simulation) = self {
+            simulation.resumed().await;
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Span, info, warn};
 
 use crate::recording::{Block, EXTENSION, Recorder, RecorderConfig};
-use crate::runtime::environment::Environment;
+use crate::runtime::environment::{Environment, Simulation};
 use crate::runtime::lanes::Event;
 use crate::runtime::metrics::Counts;
 use crate::storage::ClusterId;
@@ -53,7 +53,7 @@ fn unix_time() -> Duration {
 
 /// The driver's end of the recording.
 pub(super) struct RecordingLane {
-    blocks: Option<Sender<Block>>,
+    sink: BlockSink,
     counts: Arc<Counts>,
     /// Whether blocks are dropped until the queue is empty.
     is_full: bool,
@@ -61,10 +61,24 @@ pub(super) struct RecordingLane {
     skips: bool,
 }
 
+/// The receiver of the blocks.
+enum BlockSink {
+    /// A node without a recording has none.
+    Off,
+    /// The thread writes them to the ring of files.
+    Thread(Sender<Block>),
+    /// The simulation in which the node runs takes them.
+    Simulation(Arc<dyn Simulation>),
+}
+
 impl RecordingLane {
-    /// Returns the lane of a node without a recording.
-    pub(super) fn off(counts: Arc<Counts>) -> RecordingLane {
-        RecordingLane { blocks: None, counts, is_full: false, skips: false }
+    /// Returns the lane of a node that writes no files. A simulation takes the blocks.
+    pub(super) fn without_files(environment: &Environment, counts: Arc<Counts>) -> RecordingLane {
+        let sink = match environment.simulation() {
+            Some(simulation) => BlockSink::Simulation(Arc::clone(simulation)),
+            None => BlockSink::Off,
+        };
+        RecordingLane { sink, counts, is_full: false, skips: false }
     }
 
     /// Starts the thread. It drops its clone of `events` when it ends.
@@ -81,12 +95,22 @@ impl RecordingLane {
             drop((blocks, events));
         })?;
         counts.disk.recording.set(1);
-        Ok(RecordingLane { blocks: Some(sender), counts, is_full: false, skips: false })
+        let sink = BlockSink::Thread(sender);
+        Ok(RecordingLane { sink, counts, is_full: false, skips: false })
     }
 
     /// Queues the finished blocks. Returns false if the recording has ended.
     pub(super) fn take(&mut self, recorder: &mut Recorder) -> bool {
-        let Some(sender) = &self.blocks else { return false };
+        let sender = match &self.sink {
+            BlockSink::Off => return false,
+            BlockSink::Thread(sender) => sender,
+            BlockSink::Simulation(simulation) => {
+                while let Some(block) = recorder.next_block() {
+                    simulation.record(&block);
+                }
+                return true;
+            }
+        };
         if self.is_full && sender.is_empty() {
             recorder.on_dropped_block();
             (self.is_full, self.skips) = (false, true);
@@ -104,7 +128,7 @@ impl RecordingLane {
                     self.counts.disk.recording_dropped.add(1);
                 }
                 Err(TrySendError::Disconnected(_)) => {
-                    self.blocks = None;
+                    self.sink = BlockSink::Off;
                     return false;
                 }
             }
@@ -296,7 +320,7 @@ mod tests {
         let (sender, blocks) = bounded(4);
         let counts = counts();
         let mut lane = RecordingLane {
-            blocks: Some(sender),
+            sink: BlockSink::Thread(sender),
             counts: Arc::clone(&counts),
             is_full: false,
             skips: false,

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
 use tracing::{info, info_span, warn};
 
@@ -21,7 +21,7 @@ use crate::runtime::config_error::ServerConfigError;
 use crate::runtime::driver::{Driver, DriverParts, Queues, panic_failure};
 use crate::runtime::environment::{Environment, Simulation};
 use crate::runtime::handle::Handle;
-use crate::runtime::lanes::{LaneStart, Lanes};
+use crate::runtime::lanes::{Event, LaneStart, Lanes};
 use crate::runtime::metrics::Counts;
 use crate::runtime::open_files;
 use crate::runtime::recording::{RecordingLane, RecordingRing, recorder_config};
@@ -144,8 +144,11 @@ impl Server {
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
+        let recorder = simulation.recorder();
         let environment = Environment::Simulated(simulation);
-        Server::serve(OpenedNode::open(disk, config, machine, environment)?).await
+        let mut opened = OpenedNode::open(disk, config, machine, environment)?;
+        recorder.into_iter().for_each(|recorder| opened.node.record(recorder));
+        Server::serve(opened).await
     }
 
     /// Starts an opened node, with a listener for other nodes and clients.
@@ -360,10 +363,10 @@ where
         let lane = LaneStart { environment, busy_poll, events: lane_events, counts };
         let lanes = Lanes::start(&disk, worker, config.inline_machine, &lane);
         let lanes = lanes.map_err(ServerError::Threads)?;
-        let LaneStart { events: lane_events, counts, .. } = lane;
+        let LaneStart { environment, events: lane_events, counts, .. } = lane;
         let recording = match recording {
             Some(ring) => RecordingLane::start(ring, Arc::clone(&counts), lane_events.clone()),
-            None => Ok(RecordingLane::off(Arc::clone(&counts))),
+            None => Ok(RecordingLane::without_files(&environment, Arc::clone(&counts))),
         };
         let recording = recording.map_err(ServerError::Threads)?;
         drop((lane_events, disk));
@@ -371,20 +374,20 @@ where
             transport.update_membership(bootstrap_peers);
         }
         transport.update_membership(node.raft().log().membership());
-        let (requests, request_queue) = mpsc::channel(config.requests_max);
-        counts.network.watch("requests", &requests);
-        let queues = Queues {
-            lane_events: lane_event_queue,
-            urgent: inbound.urgent,
-            bulk: inbound.bulk,
-            requests: request_queue,
-            request_sender: requests,
-            _inbound: inbound.senders,
-        };
+        let queues = inbound.queues(lane_event_queue, config.requests_max, &counts);
         let (network, limits) = (config.network, config.service);
         let Handshake { cluster, node: id, .. } = handshake;
         let forwarder = Forwarder::new(cluster, registry.links.clone(), &network, &limits);
-        let parts = DriverParts { node, clock, lanes, recording, transport, queues, busy_poll };
+        let parts = DriverParts {
+            node,
+            clock,
+            environment,
+            lanes,
+            recording,
+            transport,
+            queues,
+            busy_poll,
+        };
         let (driver, handle) = Driver::new(parts, registry);
         let executor = Executor { handle: handle.clone(), forwarder: Some(forwarder) };
         let command_bytes_max = config.replica.raft.command_bytes_max;
@@ -440,6 +443,19 @@ impl Inbound {
         counts.network.watch("bulk", &bulk_sender);
         let senders = InboundQueues { urgent: urgent_sender, bulk: bulk_sender };
         Inbound { senders, urgent, bulk }
+    }
+
+    /// Returns the driver's ends of all queues.
+    fn queues(
+        self,
+        lane_events: UnboundedReceiver<Vec<Event>>,
+        requests_max: usize,
+        counts: &Counts,
+    ) -> Queues {
+        let (request_sender, requests) = mpsc::channel(requests_max);
+        counts.network.watch("requests", &request_sender);
+        let Inbound { senders, urgent, bulk } = self;
+        Queues { lane_events, urgent, bulk, requests, request_sender, _inbound: senders }
     }
 }
 

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::poll_fn;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Once};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
@@ -17,14 +17,16 @@ use quorate::raft::RoleName;
 use quorate::runtime::ServerConfig;
 use quorate::types::{NodeId, ReadLevel, Term};
 use quorate_sim::values::digest::mix;
+use tokio::time::sleep;
 use turmoil::{Builder, Sim};
 
+use crate::core_checks;
 use crate::disk::NodeDisk;
 use crate::faults::{Faults, FaultsError};
 use crate::node::{Beside, Configure, Node, run_node};
 use crate::report::{Failure, Report, replay};
 use crate::schedule::Schedule;
-use crate::world::{CHECK, Shared, World};
+use crate::world::{CHECK, HOLD_INTERVAL, Shared, World};
 
 /// The result of a service, a client or a check.
 pub type Outcome = Result<(), Box<dyn Error>>;
@@ -43,7 +45,7 @@ thread_local! {
 }
 
 /// The step of the simulated time.
-const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// A chaos run of a service. Equal seeds and equal services make equal runs.
 pub struct ChaosRun {
@@ -55,8 +57,11 @@ pub struct ChaosRun {
     services: Vec<(String, Start)>,
     clients: Vec<(String, Start)>,
     check: Start,
+    drift_max_ppm: Option<u32>,
     faults: Option<Faults>,
     scenario: Option<String>,
+    /// Returns the disk of a node before its first start.
+    disk: fn() -> NodeDisk,
 }
 
 impl ChaosRun {
@@ -72,8 +77,10 @@ impl ChaosRun {
             services: Vec::new(),
             clients: Vec::new(),
             check: Rc::new(|_| Box::pin(async { Ok(()) })),
+            drift_max_ppm: None,
             faults: None,
             scenario: None,
+            disk: NodeDisk::default,
         }
     }
 
@@ -146,10 +153,24 @@ impl ChaosRun {
         self
     }
 
+    /// Keeps the clocks of the nodes within what leases assume: faults of the seed let a clock drift
+    /// by this rate at most, in parts per million, and never step.
+    #[must_use]
+    pub fn drift_max(mut self, ppm: u32) -> ChaosRun {
+        self.drift_max_ppm = Some(ppm);
+        self
+    }
+
     /// Takes the faults from a scenario of the simulator, in place of those of the seed.
     #[must_use]
     pub fn scenario(mut self, text: &str) -> ChaosRun {
         self.scenario = Some(text.to_owned());
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_disks(mut self, disk: fn() -> NodeDisk) -> ChaosRun {
+        self.disk = disk;
         self
     }
 
@@ -167,7 +188,7 @@ impl ChaosRun {
         match (&self.faults, &self.scenario) {
             (Some(faults), _) => Ok(faults.clone()),
             (None, Some(text)) => Faults::read(text, hosts),
-            (None, None) => Ok(Faults::draw(self.seed, hosts)),
+            (None, None) => Ok(Faults::draw(self.seed, hosts, self.drift_max_ppm)),
         }
     }
 
@@ -195,10 +216,12 @@ impl ChaosRun {
         let ended = run_phases(&mut sim, &shared, &mut schedule, faults.fault_phase);
         let state = shared.state();
         let scenario = format!("seed {}\n{faults}", self.seed);
-        match ended {
-            Ok(()) => {
+        let recordings: Vec<&[u8]> = state.nodes.iter().map(|node| &*node.recording).collect();
+        // What a core did wrong is the cause of what the service then does.
+        match core_checks::check(&recordings).and_then(|core_facts| ended.map(|()| core_facts)) {
+            Ok(core_facts) => {
                 let (digest, events) = (state.digest, state.events);
-                Ok(Report { digest, events, simulated: state.now, scenario })
+                Ok(Report { digest, events, core_facts, simulated: state.now, scenario })
             }
             Err(sentence) => {
                 let (seed, at, lines) = (self.seed, state.now, state.lines.clone());
@@ -214,28 +237,30 @@ impl ChaosRun {
         let mut hosts = Vec::new();
         let mut disks = Vec::new();
         for id in 1..=self.nodes {
-            let (name, disk) = (format!("n{id}"), NodeDisk::default());
+            let (name, disk) = (format!("n{id}"), (self.disk)());
             let (start, configure) = (Rc::clone(start_node), Rc::clone(&self.configure));
             let (beside, nodes) = (Rc::clone(&self.beside), self.nodes);
-            let (world, own) = (World::new(shared, &name, Some(id)), disk.clone());
+            let (world, own) = (World::new(shared, &name, id.into()), disk.clone());
             sim.host(name.as_str(), move || {
                 let (configure, beside) = (Rc::clone(&configure), Rc::clone(&beside));
-                guarded(
-                    world.host(),
-                    start(world.clone(), (id, nodes), own.clone(), configure, beside),
-                )
+                let node = start(world.clone(), (id, nodes), own.clone(), configure, beside);
+                paused_with(world.clone(), guarded(world.host(), node))
             });
             hosts.push(name);
             disks.push(disk);
         }
         for (name, start) in &self.services {
-            let (world, start) = (World::new(shared, name, None), Rc::clone(start));
-            sim.host(name.as_str(), move || guarded(world.host(), start(world.clone())));
+            let number = hosts.len() as u64 + 1;
+            let (world, start) = (World::new(shared, name, number), Rc::clone(start));
+            sim.host(name.as_str(), move || {
+                paused_with(world.clone(), guarded(world.host(), start(world.clone())))
+            });
             hosts.push(name.clone());
         }
         let struck = hosts.len();
         for (name, start) in &self.clients {
-            let (world, ended) = (World::new(shared, name, None), Arc::clone(shared));
+            let number = hosts.len() as u64 + 1;
+            let (world, ended) = (World::new(shared, name, number), Arc::clone(shared));
             let client = guarded(name, start(world));
             let name = name.clone();
             hosts.push(name.clone());
@@ -246,7 +271,8 @@ impl ChaosRun {
             });
         }
         debug_assert_eq!(struck, usize::from(self.nodes) + self.services.len());
-        let (world, check) = (World::new(shared, CHECK, None), Rc::clone(&self.check));
+        let number = hosts.len() as u64 + 1;
+        let (world, check) = (World::new(shared, CHECK, number), Rc::clone(&self.check));
         sim.client(CHECK, guarded(CHECK, Box::pin(checked(world, check))));
         Schedule::new(faults, hosts, disks, self.seed)
     }
@@ -286,6 +312,22 @@ fn guarded(host: &str, mut future: LocalFuture) -> impl Future<Output = Outcome>
         Ok(Poll::Ready(Err(error))) => Poll::Ready(Err(format!("{host}: {error}").into())),
         Err(panic) => Poll::Ready(Err(format!("{host} panicked: {}", panic_text(&*panic)).into())),
     })
+}
+
+/// Does not poll the future of a host while the host is paused.
+async fn paused_with(world: World, future: impl Future<Output = Outcome>) -> Outcome {
+    let mut future = pin!(future);
+    let mut wait = None;
+    poll_fn(move |context| {
+        while world.is_paused() {
+            let wait_for = wait.get_or_insert_with(|| Box::pin(sleep(HOLD_INTERVAL)));
+            ready!(wait_for.as_mut().poll(context));
+            wait = None;
+        }
+        wait = None;
+        future.as_mut().poll(context)
+    })
+    .await
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

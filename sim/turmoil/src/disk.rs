@@ -1,5 +1,6 @@
 //! The disk of a node, which outlives its crashes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate::storage::{Disk, DiskError, FileAction, FileName};
@@ -10,11 +11,30 @@ use crate::world::Draws;
 
 /// A simulated disk. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct NodeDisk(Arc<Mutex<SimDisk>>);
+pub(crate) struct NodeDisk {
+    disk: Arc<Mutex<SimDisk>>,
+    /// The number of syncs after which every further one returns without effect; none on a disk
+    /// that keeps its promises.
+    honest_syncs: Option<Arc<AtomicU64>>,
+}
 
 impl NodeDisk {
+    /// Returns a disk on which only the first syncs have an effect.
+    #[cfg(test)]
+    pub(crate) fn lying_after(syncs: u64) -> NodeDisk {
+        NodeDisk { honest_syncs: Some(Arc::new(AtomicU64::new(syncs))), ..NodeDisk::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, SimDisk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns true if the disk only says that it has done the action.
+    fn lies(&self, action: &FileAction) -> bool {
+        let is_sync = matches!(action, FileAction::Sync { .. } | FileAction::SyncDirectory);
+        let Some(honest) = self.honest_syncs.as_ref().filter(|_| is_sync) else { return false };
+        let less = |left: u64| left.checked_sub(1);
+        honest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err()
     }
 
     /// Loses the unsynced writes, except those that are kept; part of them by chance. Returns the
@@ -35,6 +55,9 @@ impl Disk for NodeDisk {
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        if self.lies(action) {
+            return Ok(Vec::new());
+        }
         self.lock().execute(action)
     }
 }

@@ -5,20 +5,24 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 use quorate_sim::faults::{
-    ClockStep, Crash, Flap, KeptWrites, NodeSelector, OneWay, Partition, SlowDisk, Stop, Verb,
+    ClockDrift, ClockStep, Clog, Crash, Flap, KeptWrites, NodeSelector, OneWay, Partition, Pause,
+    SlowDisk, Stop, Verb,
 };
-use quorate_sim::plan::{Op, When};
+use quorate_sim::plan::{Op, Trigger, TriggerCondition, When};
 use quorate_sim::run::RunOptions;
 use quorate_sim::scenario::{ROWS, Scenario};
 use quorate_sim::values::duration_range::DurationRange;
 use quorate_sim::values::time::SimTime;
 
+use crate::triggers::TRIGGERS;
 use crate::world::Draws;
 
 /// The settings of a scenario that exist here.
 const ROWS_KNOWN: [&str; 5] = ["nodes", "spares", "latency", "loss", "fault phase"];
 /// The fault phase of a drawn run.
 const FAULT_PHASE: Duration = Duration::from_secs(20);
+/// The largest drift of a drawn run without a limit, in parts per million.
+const DRIFT_PPM_MAX: u32 = 20_000;
 
 /// The faults of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +53,14 @@ impl fmt::Display for FaultsError {
 impl std::error::Error for FaultsError {}
 
 impl Faults {
-    /// Draws the faults of the seed.
-    pub(crate) fn draw(seed: u64, hosts: (u8, u8)) -> Faults {
+    /// Draws the faults of the seed. With a limit of the drift, no clock steps.
+    pub(crate) fn draw(seed: u64, hosts: (u8, u8), drift_max_ppm: Option<u32>) -> Faults {
         let mut draws = Draws::new(seed, "faults");
         let latency_max = *draws.pick(&[2_000, 5_000, 20_000, 60_000]);
         let loss_permille = *draws.pick(&[0, 0, 2, 20]);
         let count = draws.between(3, 9);
-        let mut ops: Vec<Op> = (0..count).map(|_| draw_op(&mut draws, hosts)).collect();
+        let mut ops: Vec<Op> =
+            (0..count).map(|_| draw_op(&mut draws, hosts, drift_max_ppm)).collect();
         ops.sort_by_key(|op| op.when.earliest());
         let latency = DurationRange::micros(1_000, latency_max);
         Faults { hosts, fault_phase: FAULT_PHASE, latency, loss_permille, ops }
@@ -86,8 +91,7 @@ impl Faults {
         }
         for (op, line) in case.plan.ops.iter().zip(&line_numbers.ops) {
             if let Some(reason) = missing(op) {
-                let verb = op.verb.to_string();
-                let text = format!("`{verb}` does not exist here: {reason}");
+                let text = format!("`{op}` does not exist here: {reason}");
                 return Err(FaultsError { line: *line, text });
             }
         }
@@ -119,41 +123,71 @@ impl fmt::Display for Faults {
 }
 
 /// Returns why an operation does not exist here, if so.
-fn missing(op: &Op) -> Option<&'static str> {
-    if matches!(op.when, When::On(_)) {
-        return Some("faults have a time here, and no trigger: write `at`");
+fn missing(op: &Op) -> Option<String> {
+    if let When::On(condition) = op.when
+        && !TRIGGERS.contains(&condition.trigger)
+    {
+        let known = TRIGGERS.map(|trigger| format!("`{}`", trigger.name())).join(", ");
+        return Some(format!("only the triggers {known} do; write one of them, or `at`"));
     }
-    match &op.verb {
+    let reason = match &op.verb {
         Verb::Crash(_)
         | Verb::Stop(_)
         | Verb::Partition(_)
         | Verb::OneWay(_)
         | Verb::Bridge(_)
         | Verb::Flap(_)
+        | Verb::Clog(_)
+        | Verb::Pause(_)
         | Verb::SlowDisk(_)
-        | Verb::ClockStep(_) => None,
-        Verb::Pause(_) => Some("turmoil cannot suspend one host"),
-        Verb::Clog(_) => Some("turmoil holds back messages in both directions only"),
-        Verb::ClockDrift(_) => Some("the hosts' clocks have one rate"),
-        Verb::ScriptedRequest(_) => Some("the clients are the user's own"),
-        _ => Some(
-            "only crash, stop, isolate, split, block, cut, flap, bridges, slow disk and clock \
-             step do",
-        ),
-    }
+        | Verb::ClockDrift(_)
+        | Verb::ClockStep(_) => return None,
+        Verb::ScriptedRequest(_) => "the clients are the user's own",
+        _ => {
+            "only crash, stop, pause, isolate, split, block, cut, flap, clog, bridges, slow disk, \
+             clock drift and clock step do"
+        }
+    };
+    Some(reason.to_owned())
 }
 
 /// Draws one operation.
-fn draw_op(draws: &mut Draws, (nodes, services): (u8, u8)) -> Op {
+fn draw_op(draws: &mut Draws, hosts: (u8, u8), drift_max_ppm: Option<u32>) -> Op {
     let phase = FAULT_PHASE.as_millis() as u64;
-    let at = Duration::from_millis(draws.between(500, phase - 2_000));
-    let duration = Duration::from_millis(draws.between(100, 4_000));
-    let node = match draws.below(3) {
-        0 => NodeSelector::Leader,
-        _ => NodeSelector::Node(NodeId(draws.between(1, nodes.into()))),
+    let at = SimTime::default().after(Duration::from_millis(draws.between(500, phase - 2_000)));
+    let when = match draws.below(8) {
+        0 => {
+            let trigger = *draws.pick(&[
+                Trigger::BecomesLeader,
+                Trigger::BecomesLeader,
+                Trigger::BecomesCandidate,
+                Trigger::Restarts,
+                Trigger::GoesDown,
+            ]);
+            let delay = Duration::from_millis(draws.below(100));
+            let next = TriggerCondition::next(trigger, at, SimTime::default().after(FAULT_PHASE));
+            When::On(TriggerCondition { delay, ..next })
+        }
+        _ => When::At(at),
     };
+    let node = match (when, draws.below(3)) {
+        (When::On(_), 0 | 1) => NodeSelector::It,
+        (_, 0) => NodeSelector::Leader,
+        _ => NodeSelector::Node(NodeId(draws.between(1, hosts.0.into()))),
+    };
+    Op { when, verb: draw_verb(draws, node, hosts, drift_max_ppm) }
+}
+
+/// Draws what an operation does to `node`.
+fn draw_verb(
+    draws: &mut Draws,
+    node: NodeSelector,
+    (nodes, services): (u8, u8),
+    drift_max_ppm: Option<u32>,
+) -> Verb {
+    let duration = Duration::from_millis(draws.between(100, 4_000));
     let other = NodeSelector::Node(NodeId(draws.between(1, nodes.into())));
-    let verb = match draws.below(20) {
+    match draws.below(25) {
         0..=5 => {
             let keep = *draws.pick(&[KeptWrites::None, KeptWrites::Part, KeptWrites::All]);
             // The hosts of services crash, too.
@@ -176,9 +210,16 @@ fn draw_op(draws: &mut Draws, (nodes, services): (u8, u8)) -> Op {
             let by = Duration::from_millis(draws.between(5, 200));
             Verb::SlowDisk(SlowDisk { node, by, duration: duration * 2 })
         }
-        _ => Verb::ClockStep(ClockStep { node, by: duration / 4 }),
-    };
-    Op { when: When::At(SimTime::default().after(at)), verb }
+        19 | 20 => Verb::Pause(Pause { node, duration }),
+        21 | 22 => Verb::Clog(Clog { node, duration }),
+        23 if drift_max_ppm.is_none() => Verb::ClockStep(ClockStep { node, by: duration / 4 }),
+        _ => {
+            let most = u64::from(drift_max_ppm.unwrap_or(DRIFT_PPM_MAX));
+            let ppm = draws.below(most + 1) as i32;
+            let ppm = if draws.below(2) == 0 { ppm } else { -ppm };
+            Verb::ClockDrift(ClockDrift { node, ppm, duration: duration * 4 })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -188,7 +229,7 @@ mod tests {
     #[test]
     fn drawn_faults_read_as_they_print() {
         for seed in 0..200 {
-            let faults = Faults::draw(seed, (3, 2));
+            let faults = Faults::draw(seed, (3, 2), (seed % 2 == 0).then_some(7_000));
             let read = Faults::read(&faults.to_string(), (3, 2));
             assert_eq!(read.as_ref(), Ok(&faults), "seed {seed}");
         }
@@ -197,9 +238,9 @@ mod tests {
     #[test]
     fn a_word_that_does_not_exist_here_is_named_with_its_line() {
         let cases = [
-            ("nodes 3\nat 1s pause n1 for 1s", 2, "cannot suspend"),
+            ("nodes 3\nat 1s campaign n1", 2, "only crash, stop, pause"),
             ("nodes 3\n\npre-vote off", 3, "`pre-vote` does not exist here"),
-            ("nodes 3\nwhen any becomes leader, crash it", 2, "no trigger"),
+            ("nodes 3\nwhen any sends heartbeat, clog it for 1s", 2, "`becomes leader`"),
             ("nodes 3\nat 1s rot n1", 2, ""),
             ("nodes 3\nexpect pass", 2, "`expect`"),
             ("nodes 5", 1, "write `nodes 3`"),

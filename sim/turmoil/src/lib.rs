@@ -62,6 +62,8 @@ compile_error!(
 );
 
 mod chaos_run;
+mod clocks;
+mod core_checks;
 mod disk;
 mod faults;
 mod history;
@@ -70,6 +72,7 @@ mod report;
 mod schedule;
 mod shrink;
 mod stream;
+mod triggers;
 mod world;
 
 pub use chaos_run::{ChaosRun, Outcome};

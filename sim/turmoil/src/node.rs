@@ -9,13 +9,13 @@ use std::time::Duration;
 use quorate::machine::StateMachine;
 use quorate::runtime::{Handle, Server, ServerConfig};
 use quorate::types::NodeId;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
-use crate::chaos_run::{LocalFuture, Outcome};
+use crate::chaos_run::{LocalFuture, Outcome, TICK};
 use crate::disk::NodeDisk;
 use crate::world::{CLUSTER, World, node_address};
 
-/// The interval at which a node looks whether it shall stop, or its clock step.
+/// The interval at which a node looks whether it shall stop, or its clock is late.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The node beside which a service runs.
@@ -57,17 +57,31 @@ where
     let handle = server.handle();
     let at = usize::from(id) - 1;
     world.shared().line(world.host(), "started");
-    world.shared().state().nodes[at].handle = Some(handle.clone());
+    {
+        let mut state = world.shared().state();
+        let node = &mut state.nodes[at];
+        (node.handle, node.starts) = (Some(handle.clone()), node.starts + 1);
+    }
     let node = Node { id: NodeId(id.into()), handle, world: world.clone() };
     let service = async {
         beside(node).await?;
         pending::<Result<(), Box<dyn Error>>>().await
     };
     let stop = async {
-        while !world.shared().state().nodes[at].stop_requested {
-            let step = std::mem::take(&mut world.shared().state().nodes[at].clock_step);
-            if !step.is_zero() {
-                advance(step).await;
+        let (start, began) = (Instant::now(), world.now());
+        loop {
+            let (is_over, due) = {
+                let state = world.shared().state();
+                let node = &state.nodes[at];
+                (node.stop_requested, state.now - began + node.clock_gain)
+            };
+            if is_over {
+                return;
+            }
+            // A step that ends within the current one of the simulation would gain nothing.
+            let late = due.saturating_sub(start.elapsed());
+            if late > TICK {
+                advance(late).await;
             }
             sleep(POLL_INTERVAL).await;
         }

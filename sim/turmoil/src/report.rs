@@ -14,6 +14,8 @@ pub struct Report {
     pub digest: u64,
     /// The number of those events.
     pub events: u64,
+    /// The number of facts about the cores of the nodes that the rules of the simulator decided.
+    pub core_facts: u64,
     /// The simulated time that the run took.
     pub simulated: Duration,
     /// The faults, as the lines of a scenario.

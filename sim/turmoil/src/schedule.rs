@@ -6,11 +6,13 @@ use std::time::Duration;
 use quorate::raft::RoleName;
 use quorate::types::NodeId;
 use quorate_sim::faults::{KeptWrites, LinkFault, NodeSelector, Verb};
-use quorate_sim::plan::Op;
+use quorate_sim::plan::{Op, When};
 use turmoil::Sim;
 
+use crate::clocks::Clocks;
 use crate::disk::NodeDisk;
 use crate::faults::Faults;
+use crate::triggers::Triggers;
 use crate::world::{CHECK, Draws, Shared, State};
 
 /// The time for which the host of a node that has shut down still sends segments.
@@ -35,6 +37,10 @@ pub(crate) struct Schedule {
     ending: BTreeMap<u64, Duration>,
     /// The nodes with slow disks, with the time at which they are fast again.
     slow: BTreeMap<u64, Duration>,
+    /// The hosts that are paused, with the time at which they go on.
+    paused: BTreeMap<u64, Duration>,
+    triggers: Triggers,
+    clocks: Clocks,
 }
 
 /// A fault of links.
@@ -42,6 +48,8 @@ struct LinksFault {
     links: Vec<(u64, u64)>,
     from: Duration,
     to: Duration,
+    /// Whether segments are held back, and not lost.
+    is_clog: bool,
     /// The time for which the links are blocked, and work, in turn; none if they stay blocked.
     period: Option<Duration>,
 }
@@ -62,7 +70,9 @@ impl Schedule {
         disks: Vec<NodeDisk>,
         seed: u64,
     ) -> Schedule {
-        let ops = faults.ops.iter().rev().cloned().collect();
+        let timed = faults.ops.iter().filter(|op| matches!(op.when, When::At(_)));
+        let ops = timed.rev().cloned().collect();
+        let triggers = Triggers::new(&faults.ops, disks.len());
         Schedule {
             ops,
             hosts,
@@ -74,6 +84,9 @@ impl Schedule {
             stopping: BTreeMap::new(),
             ending: BTreeMap::new(),
             slow: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            triggers,
+            clocks: Clocks::default(),
         }
     }
 
@@ -81,7 +94,11 @@ impl Schedule {
     pub(crate) fn step(&mut self, sim: &mut Sim<'_>, shared: &Shared, now: Duration) {
         while let Some(op) = self.ops.pop_if(|op| Duration::from_nanos(op.when.earliest().0) <= now)
         {
-            self.strike(&op.verb, sim, shared, now);
+            self.strike(&op.verb, None, sim, shared, now);
+        }
+        let due = self.triggers.due(&shared.state(), now);
+        for (verb, node) in due {
+            self.strike(&verb, Some(node), sim, shared, now);
         }
         self.finish_stops(sim, shared, now);
         while let Some((&host, _)) = self.down.iter().find(|(_, until)| **until <= now) {
@@ -92,13 +109,21 @@ impl Schedule {
             self.slow.remove(&node);
             shared.state().nodes[node as usize - 1].lane_wait = Duration::ZERO;
         }
+        self.clocks.step(&mut shared.state(), now);
         self.links.retain(|fault| now < fault.to);
         self.block_links(sim, now);
+        self.paused.retain(|_, until| now < *until);
+        let clogs = self.links.iter().filter(|fault| fault.is_clog);
+        let clogged = clogs.flat_map(|fault| fault.links.iter().copied()).collect();
+        shared.hold(self.paused.keys().copied().collect(), clogged);
     }
 
     /// Ends every fault; [`Schedule::step`] completes it.
     pub(crate) fn stabilize(&mut self, shared: &Shared, now: Duration) {
         self.ops.clear();
+        self.triggers.clear();
+        self.clocks.clear();
+        self.paused.clear();
         self.links.clear();
         let ends = self.down.values_mut().chain(self.slow.values_mut());
         ends.for_each(|until| *until = now);
@@ -110,14 +135,26 @@ impl Schedule {
         self.hosts[host as usize - 1].clone()
     }
 
-    fn strike(&mut self, verb: &Verb, sim: &mut Sim<'_>, shared: &Shared, now: Duration) {
-        shared.line("-", &verb.to_string());
+    /// Carries out an operation; `it` is the node that met its trigger.
+    fn strike(
+        &mut self,
+        verb: &Verb,
+        it: Option<NodeId>,
+        sim: &mut Sim<'_>,
+        shared: &Shared,
+        now: Duration,
+    ) {
+        match it {
+            Some(it) => shared.line("-", &format!("{verb}; it is {it}")),
+            None => shared.line("-", &verb.to_string()),
+        }
         let leader = leader(&shared.state());
         let hosts = self.hosts.len() as u64;
         let resolve = |selector| match selector {
             NodeSelector::Node(node) => (node.0 <= hosts).then_some(node),
             NodeSelector::Leader => leader,
-            NodeSelector::It | NodeSelector::Other => None,
+            // The triggers that exist here have no other node.
+            NodeSelector::It | NodeSelector::Other => it,
         };
         if let Some((fault, selected)) = verb.links(&resolve) {
             let pairs = (1..=hosts).flat_map(|from| (1..=hosts).map(move |to| (from, to)));
@@ -127,16 +164,31 @@ impl Schedule {
                 LinkFault::Flap(period) => Some(period),
                 LinkFault::Block | LinkFault::Clog => None,
             };
+            let is_clog = fault == LinkFault::Clog;
             let to = now + verb.duration().unwrap_or(Duration::MAX / 2);
             self.links.push(LinksFault {
                 links: pairs.filter(selected).collect(),
                 from: now,
                 to,
+                is_clog,
                 period,
             });
             return;
         }
+        self.strike_host(verb, &resolve, sim, shared, now);
+    }
+
+    /// Carries out an operation on one host.
+    fn strike_host(
+        &mut self,
+        verb: &Verb,
+        resolve: &dyn Fn(NodeSelector) -> Option<NodeId>,
+        sim: &mut Sim<'_>,
+        shared: &Shared,
+        now: Duration,
+    ) {
         let nodes = self.disks.len() as u64;
+        let node_of = |selector| resolve(selector).map(|node| node.0).filter(|node| *node <= nodes);
         match verb {
             Verb::Crash(crash) => {
                 if let Some(host) = resolve(crash.node) {
@@ -144,22 +196,32 @@ impl Schedule {
                     self.down.entry(host.0).or_insert(now + crash.down);
                 }
             }
-            Verb::Stop(stop) => match resolve(stop.node) {
-                Some(node) if node.0 <= nodes && !self.down.contains_key(&node.0) => {
-                    self.stopping.entry(node.0).or_insert(stop.down);
-                    shared.state().nodes[node.0 as usize - 1].stop_requested = true;
+            Verb::Stop(stop) => match node_of(stop.node) {
+                Some(node) if !self.down.contains_key(&node) => {
+                    self.stopping.entry(node).or_insert(stop.down);
+                    shared.state().nodes[node as usize - 1].stop_requested = true;
                 }
                 _ => {}
             },
+            Verb::Pause(pause) => {
+                if let Some(host) = resolve(pause.node) {
+                    self.paused.insert(host.0, now + pause.duration);
+                }
+            }
             Verb::SlowDisk(slow) => {
-                if let Some(node) = resolve(slow.node).filter(|node| node.0 <= nodes) {
-                    shared.state().nodes[node.0 as usize - 1].lane_wait = slow.by;
-                    self.slow.insert(node.0, now + slow.duration);
+                if let Some(node) = node_of(slow.node) {
+                    shared.state().nodes[node as usize - 1].lane_wait = slow.by;
+                    self.slow.insert(node, now + slow.duration);
+                }
+            }
+            Verb::ClockDrift(drift) => {
+                if let Some(node) = node_of(drift.node) {
+                    self.clocks.drift(node, drift.ppm, now + drift.duration);
                 }
             }
             Verb::ClockStep(step) => {
-                if let Some(node) = resolve(step.node).filter(|node| node.0 <= nodes) {
-                    shared.state().nodes[node.0 as usize - 1].clock_step = step.by;
+                if let Some(node) = node_of(step.node) {
+                    shared.state().nodes[node as usize - 1].clock_gain += step.by;
                 }
             }
             _ => {}
@@ -200,9 +262,12 @@ impl Schedule {
         let lost = disk.crash(keep, &mut self.draws);
         self.stopping.remove(&host);
         self.ending.remove(&host);
+        self.paused.remove(&host);
         let mut state = shared.state();
         let node = &mut state.nodes[at];
         (node.handle, node.stop_requested, node.has_stopped) = (None, false, false);
+        node.clock_gain = Duration::ZERO;
+        node.ends += 1;
         drop(state);
         shared.line(&name, &format!("{how}; its disk {lost}"));
     }
@@ -225,7 +290,7 @@ impl Schedule {
 
     /// Blocks the links that the faults of this time block, and no others.
     fn block_links(&mut self, sim: &Sim<'_>, now: Duration) {
-        let blocking = self.links.iter().filter(|fault| fault.blocks(now));
+        let blocking = self.links.iter().filter(|fault| !fault.is_clog && fault.blocks(now));
         let blocked: BTreeSet<(u64, u64)> =
             blocking.flat_map(|fault| fault.links.iter().copied()).collect();
         for &(from, to) in blocked.difference(&self.blocked) {

@@ -1,6 +1,8 @@
 //! Runs many seeds, and removes the faults that a failure does not need.
 
+use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::chaos_run::ChaosRun;
 use crate::faults::Faults;
@@ -10,7 +12,7 @@ use crate::report::{Failure, Report};
 const SEEDS: &str = "QUORATE_SEEDS";
 
 /// Performs the run of each seed, and returns the reports. `QUORATE_SEEDS=A..B` chooses other
-/// seeds.
+/// seeds, and prints what their runs did in one line.
 ///
 /// # Errors
 /// The failure of the first seed that fails, with only the faults that it needs.
@@ -28,7 +30,27 @@ pub fn sweep(
             Err(failure) => return Err(shrunk(&|| chaos_run(seed), failure)),
         }
     }
+    if std::env::var_os(SEEDS).is_some() {
+        println!("{}", Total(&reports));
+    }
     Ok(reports)
+}
+
+/// What the runs did, in one line.
+struct Total<'a>(&'a [Report]);
+
+impl fmt::Display for Total<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let simulated: Duration = self.0.iter().map(|report| report.simulated).sum();
+        let events: u64 = self.0.iter().map(|report| report.events).sum();
+        let facts: u64 = self.0.iter().map(|report| report.core_facts).sum();
+        write!(
+            f,
+            "{} runs passed: {} simulated seconds, {events} events, {facts} facts about cores",
+            self.0.len(),
+            simulated.as_secs()
+        )
+    }
 }
 
 fn chosen(seeds: Range<u64>) -> Range<u64> {

@@ -1,16 +1,20 @@
 //! The world of one host: its sockets, its entropy, and what the hosts of a run share.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use quorate::recording::{Block, Contents, RecorderConfig};
 use quorate::runtime::{
     Client, ClientConfig, ClientConfigError, Handle, Simulated, SimulatedListener, Simulation,
     Socket,
 };
 use quorate::storage::ClusterId;
+use quorate::types::NodeId;
 use quorate_sim::values::digest::{mix, of_bytes};
 use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
@@ -26,6 +30,9 @@ pub(crate) const CLUSTER: ClusterId = ClusterId(u128::from_be_bytes(*b"quorate/t
 const NODE_PORT: u16 = 7000;
 /// The interval at which a task looks whether the faults are over.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The interval at which a host looks whether it is still paused, and a stream whether its link is
+/// still clogged.
+pub(crate) const HOLD_INTERVAL: Duration = Duration::from_millis(5);
 /// The longest time that a batch of a lane takes without a fault, in microseconds.
 const LANE_MICROS_MAX: u64 = 3_000;
 
@@ -65,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) nodes: u8,
     /// The rate of written segments that are lost and sent again, in 1,000.
     loss_permille: AtomicU64,
+    /// Whether a host is paused or clogged.
+    holds_any: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -80,6 +89,10 @@ pub(crate) struct State {
     /// The clients that have not ended.
     pub(crate) running_clients: Vec<String>,
     pub(crate) nodes: Vec<NodeState>,
+    /// The hosts that are paused, by their numbers.
+    pub(crate) paused: BTreeSet<u64>,
+    /// The directed links that hold segments back, by the numbers of their hosts.
+    pub(crate) clogged: BTreeSet<(u64, u64)>,
 }
 
 /// The state of a node, as far as the run knows it.
@@ -91,8 +104,13 @@ pub(crate) struct NodeState {
     pub(crate) has_stopped: bool,
     /// The additional time of each batch of its lanes.
     pub(crate) lane_wait: Duration,
-    /// The time by which its clock steps next.
-    pub(crate) clock_step: Duration,
+    /// The time that its clock has gained since its start.
+    pub(crate) clock_gain: Duration,
+    /// The numbers of its starts and of the ends of its processes.
+    pub(crate) starts: u32,
+    pub(crate) ends: u32,
+    /// The recording of its core, all starts one after the other.
+    pub(crate) recording: Vec<u8>,
 }
 
 impl Shared {
@@ -112,6 +130,7 @@ impl Shared {
             seed,
             nodes,
             loss_permille: AtomicU64::new(loss_permille),
+            holds_any: AtomicBool::new(false),
             state: Mutex::new(state),
         })
     }
@@ -127,6 +146,28 @@ impl Shared {
 
     pub(crate) fn loss_permille(&self) -> u64 {
         self.loss_permille.load(Ordering::Relaxed)
+    }
+
+    /// Pauses these hosts and clogs these links, and no others.
+    pub(crate) fn hold(&self, paused: BTreeSet<u64>, clogged: BTreeSet<(u64, u64)>) {
+        let holds_any = !paused.is_empty() || !clogged.is_empty();
+        if self.holds_any.swap(holds_any, Ordering::Relaxed) || holds_any {
+            let mut state = self.state();
+            (state.paused, state.clogged) = (paused, clogged);
+        }
+    }
+
+    pub(crate) fn is_paused(&self, host: u64) -> bool {
+        self.holds_any.load(Ordering::Relaxed) && self.state().paused.contains(&host)
+    }
+
+    /// Returns true if no segment may leave for the link.
+    pub(crate) fn holds_back(&self, link: (u64, u64)) -> bool {
+        if !self.holds_any.load(Ordering::Relaxed) {
+            return false;
+        }
+        let state = self.state();
+        state.paused.contains(&link.0) || state.clogged.contains(&link)
     }
 
     /// Records that a client has ended.
@@ -157,15 +198,29 @@ impl Shared {
 pub struct World {
     shared: Arc<Shared>,
     host: Arc<str>,
-    /// The number of the node, if the host is one.
-    node: Option<u8>,
+    /// The number of the host, from 1 on; the nodes are first.
+    number: u64,
     draws: Arc<Mutex<Draws>>,
 }
 
 impl World {
-    pub(crate) fn new(shared: &Arc<Shared>, host: &str, node: Option<u8>) -> World {
+    pub(crate) fn new(shared: &Arc<Shared>, host: &str, number: u64) -> World {
         let draws = Arc::new(Mutex::new(Draws::new(shared.seed, host)));
-        World { shared: Arc::clone(shared), host: Arc::from(host), node, draws }
+        World { shared: Arc::clone(shared), host: Arc::from(host), number, draws }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.shared.is_paused(self.number)
+    }
+
+    /// Returns the place of the node among all nodes, if the host is one.
+    fn node(&self) -> Option<usize> {
+        let is_node = self.number <= self.shared.nodes.into();
+        is_node.then_some(self.number as usize - 1)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -195,6 +250,15 @@ impl World {
         config.plaintext = true;
         adjust(&mut config);
         Client::simulated(config, Arc::new(self.clone()))
+    }
+
+    /// Returns the address at which a node listens.
+    ///
+    /// # Panics
+    /// If the id exceeds 255.
+    #[must_use]
+    pub fn node_address(&self, node: NodeId) -> SocketAddr {
+        node_address(u8::try_from(node.0).expect("a run has fewer nodes"))
     }
 
     /// Returns a random number below `bound` that the seed determines.
@@ -280,11 +344,34 @@ impl Simulation for World {
     }
 
     fn lane_wait(&self) -> Duration {
-        let by_fault = self.node.map(|node| {
-            let at = usize::from(node) - 1;
-            self.shared.state().nodes[at].lane_wait
-        });
+        let by_fault = self.node().map(|at| self.shared.state().nodes[at].lane_wait);
         Duration::from_micros(self.draws().below(LANE_MICROS_MAX)) + by_fault.unwrap_or_default()
+    }
+
+    fn resumed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            while self.is_paused() {
+                sleep(HOLD_INTERVAL).await;
+            }
+        })
+    }
+
+    fn recorder(&self) -> Option<RecorderConfig> {
+        Some(RecorderConfig {
+            cluster: CLUSTER.0,
+            start: self.draws().next(),
+            contents: Contents::Kept,
+            unix_time: Some(self.now()),
+            // A crash loses no step, and one checkpoint for each start is enough.
+            block_bytes: 1,
+            segment_bytes: usize::MAX,
+            ..RecorderConfig::default()
+        })
+    }
+
+    fn record(&self, block: &Block) {
+        let at = self.node().expect("only nodes record");
+        self.shared.state().nodes[at].recording.extend_from_slice(block.bytes());
     }
 }
 

@@ -1,7 +1,10 @@
 //! Chaos runs of a state machine with plain clients: determinism, liveness, linearizability.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::io::{self, Cursor, Read};
+use std::rc::Rc;
+use std::time::Duration;
 
 use quorate::machine::StateMachine;
 use quorate::types::{Index, ReadLevel};
@@ -78,7 +81,7 @@ async fn count(world: World, mut id: u32, history: History, stale: bool) -> Outc
                 id += 100;
             }
         }
-        tokio::time::sleep(std::time::Duration::from_millis(world.random_below(300))).await;
+        tokio::time::sleep(Duration::from_millis(world.random_below(300))).await;
     }
     Ok(())
 }
@@ -123,7 +126,7 @@ fn a_seed_replays_the_same_run() {
     });
     assert_eq!(
         digests.map(|digest| format!("{digest:016x}")),
-        ["44819ecee92a0c5e", "3796c8bda81dd0f7"]
+        ["f28869216fb82ace", "a24e3a25dbacbcb6"]
     );
 }
 
@@ -142,6 +145,80 @@ fn a_scenario_of_the_simulator_runs() {
     let report =
         chaos_run(1, false).scenario(text).run().unwrap_or_else(|failure| panic!("{failure}"));
     assert!(report.scenario.contains("at 1s crash leader keep=part for 1s"), "{}", report.scenario);
+}
+
+/// Runs the scenario, and returns the lines of its events with their times.
+fn lines(scenario: &str) -> Vec<(Duration, String)> {
+    let run = chaos_run(1, false).scenario(scenario).client("last", |world| async move {
+        world.stable().await;
+        Err("only a failure has the lines".into())
+    });
+    let failure = run.run().expect_err("the last client fails");
+    assert!(failure.sentence.contains("last: only a failure"), "{failure}");
+    let line = |line: &String| {
+        let (time, text) = line.trim().split_once("s  ").expect("a line begins with its time");
+        (Duration::from_secs_f64(time.parse().expect("a number")), text.to_owned())
+    };
+    failure.lines.iter().map(line).collect()
+}
+
+/// Returns the nodes that began to lead from the one time to the other, in seconds.
+fn leaders(lines: &[(Duration, String)], from: u64, to: u64) -> Vec<&str> {
+    let time = Duration::from_secs(from)..Duration::from_secs(to);
+    let led = lines.iter().filter(|(at, text)| time.contains(at) && text.contains("leads in term"));
+    led.map(|(_, text)| &text[..2]).collect()
+}
+
+#[test]
+fn another_node_leads_while_the_leader_is_paused_or_clogged() {
+    for fault in ["pause", "clog"] {
+        let lines = lines(&format!(
+            "nodes 3\nlatency 1ms..5ms\nfault phase 9s\nat 3s {fault} leader for 3s\n"
+        ));
+        let first = leaders(&lines, 0, 3);
+        let then = leaders(&lines, 3, 6);
+        assert!(!first.is_empty() && !then.is_empty(), "{fault}: {lines:?}");
+        assert_ne!(first.last(), then.first(), "{fault}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_trigger_fires_at_its_event() {
+    let lines = lines(
+        "nodes 3\nlatency 1ms..5ms\nfault phase 6s\n\
+         when any becomes leader delay 100ms, crash it for 1s\n\
+         whenever any restarts times=2, pause it for 500ms\n",
+    );
+    let (at, leader) = lines.iter().find(|line| line.1.contains("leads in term")).expect("one");
+    let crash = format!("crash it for 1s; it is {}", &leader[..2]);
+    let (crashed, _) = lines.iter().find(|line| line.1.contains(&crash)).expect("it crashes");
+    let delay = crashed.saturating_sub(*at).as_millis();
+    assert!((99..=103).contains(&delay), "{lines:?}");
+    let pauses = lines.iter().filter(|line| line.1.contains("pause it for 500ms"));
+    assert_eq!(pauses.count(), 1, "{lines:?}");
+}
+
+#[test]
+fn clocks_drift_apart() {
+    let scenario = "nodes 3\nfault phase 6s\nat 1s clock drift n1 +50000ppm for 4s\n\
+                    at 1s clock drift n2 -20000ppm for 4s\n";
+    let gained = Rc::new(RefCell::new([0; 3]));
+    let gains = Rc::clone(&gained);
+    let run = chaos_run(1, false).scenario(scenario).beside(move |node| {
+        let gains = Rc::clone(&gains);
+        async move {
+            let (start, began) = (tokio::time::Instant::now(), node.world.now());
+            loop {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let gained = start.elapsed().saturating_sub(node.world.now() - began);
+                gains.borrow_mut()[node.id.0 as usize - 1] = gained.as_millis();
+            }
+        }
+    });
+    run.run().unwrap_or_else(|failure| panic!("{failure}"));
+    for (gained, expected) in gained.borrow().iter().zip([280, 0, 80]) {
+        assert!(gained.abs_diff(expected) <= 10, "{gained} ms, expected {expected}");
+    }
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl Client {
         Client { inner, thread: Arc::clone(&self.thread) }
     }
 
+    /// Runs several calls of the async client as one that blocks.
+    pub fn run<T>(&self, calls: impl AsyncFnOnce(&crate::runtime::Client) -> T) -> T {
+        self.thread.wait(calls(&self.inner))
+    }
+
     /// Returns the cluster, as [`Client::cluster`](crate::runtime::Client::cluster) does.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {

@@ -2,7 +2,10 @@
 //! A primary and two backups store them; `README.md` in this folder is the guide.
 
 pub mod chaos;
+#[cfg(feature = "commands")]
 pub mod client;
+pub mod node;
+#[cfg(feature = "commands")]
 pub mod server;
 
 use quorate::storage::ClusterId;

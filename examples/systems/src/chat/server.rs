@@ -1,21 +1,14 @@
-//! A node of the chat. The node with the lowest id is preferred as leader; in survivor mode, the
-//! last node continues alone.
+//! A node of the chat. In survivor mode, the last node continues alone.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use clap::Args;
-use quorate::raft::Survivor;
 use quorate::types::NodeId;
 
-use crate::chat::SYSTEM;
+use crate::chat::{SYSTEM, node};
 use crate::common::exit::CommandResult;
-use crate::common::messaging::machine::{HISTORY_MAX, MessageStore};
 use crate::common::messaging::message::Mode;
 use crate::common::serve::ServeFlags;
-
-/// The silence after which a node counts as crashed in survivor mode.
-pub const SURVIVOR_AFTER: Duration = Duration::from_secs(3);
 
 /// The flags of a chat node.
 #[derive(Args, Clone, Debug)]
@@ -35,10 +28,7 @@ pub struct ChatFlags {
 pub fn serve(flags: &ChatFlags) -> CommandResult {
     let mut config = flags.serve.config(&SYSTEM)?;
     let ids: BTreeSet<NodeId> = flags.serve.members.iter().map(|node| node.id).collect();
-    config.prefer_leaders(ids);
-    // Every command and query takes microseconds.
-    config.inline_machine = true;
     let mode = if flags.survivor { Mode::Survivor } else { Mode::Majority };
-    config.replica.raft.survivor = flags.survivor.then_some(Survivor { after: SURVIVOR_AFTER });
-    flags.serve.run(config, MessageStore::new(mode, HISTORY_MAX))
+    let machine = node::configure(&mut config, ids, mode);
+    flags.serve.run(config, machine)
 }

@@ -11,6 +11,7 @@ use quorate::runtime::{ClientConfig, Principal, Role};
 use quorate::types::{Membership, ReadLevel};
 use serde::de::DeserializeOwned;
 
+use crate::common::calls::{ATTEMPT_MAX, Calls};
 use crate::common::codec;
 use crate::common::exit::CommandError;
 use crate::common::output::Output;
@@ -62,9 +63,6 @@ pub struct ClusterConnection {
     /// The directory of its certificates, if it uses TLS.
     certs: Option<PathBuf>,
 }
-
-/// The time limit of one attempt at a node, after which the client tries the next node.
-const ATTEMPT_MAX: Duration = Duration::from_secs(2);
 
 impl ConnectionFlags {
     /// Returns a client of the system; `adjust` changes its configuration.
@@ -139,7 +137,7 @@ impl ClusterConnection {
     /// # Errors
     /// The request was rejected, its outcome is unknown, or the reply is not valid.
     pub fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> Result<R, CommandError> {
-        self.decode(&self.client.propose(command)?)
+        self.run(async |calls| calls.propose(command).await)
     }
 
     /// Reads from the node at the address `at`, or from the node that the level selects, and
@@ -153,11 +151,12 @@ impl ClusterConnection {
         level: ReadLevel,
         query: &[u8],
     ) -> Result<R, CommandError> {
-        let reply = match at {
-            Some(address) => self.client.read_at(address, level, query)?,
-            None => self.client.read(level, query)?,
-        };
-        self.decode(&reply.answer)
+        self.run(async |calls| calls.read(at, level, query).await)
+    }
+
+    /// Runs calls of the client, and remembers the connection once a node has replied.
+    pub fn run<T>(&self, calls: impl AsyncFnOnce(Calls<'_>) -> T) -> T {
+        self.client.run(async |client| calls(Calls::new(client, &|| self.remember())).await)
     }
 
     /// Decodes the reply of a node, and remembers the connection.

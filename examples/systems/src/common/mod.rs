@@ -2,20 +2,33 @@
 //! the prompt, times, the output and exit codes; the messaging state machine of two systems; and
 //! local clusters, latencies and tables for benchmarks.
 
+pub mod calls;
+#[cfg(feature = "commands")]
 pub mod cluster_status;
 pub mod codec;
+#[cfg(feature = "commands")]
 pub mod connection;
 pub mod exit;
+#[cfg(feature = "commands")]
 pub mod latencies;
+#[cfg(feature = "commands")]
 pub mod local_cluster;
+#[cfg(feature = "commands")]
 pub mod members;
 pub mod messaging;
+#[cfg(feature = "commands")]
 pub mod output;
+#[cfg(feature = "commands")]
 pub mod prompt;
 pub mod rows;
+#[cfg(feature = "commands")]
 mod run_node;
+#[cfg(feature = "commands")]
 pub mod serve;
 pub mod system;
+#[cfg(feature = "commands")]
 pub mod table;
+#[cfg(feature = "commands")]
 pub mod time;
+#[cfg(feature = "commands")]
 pub mod tls;

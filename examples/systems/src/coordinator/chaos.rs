@@ -145,7 +145,8 @@ impl Workload for Clients {
 }
 
 /// Returns an operation for the history checker, or `None` for a page, which covers many keys.
-fn operation(kv: &Kv, question: RequestBytes<'_>) -> Option<KvOp> {
+#[must_use]
+pub fn operation(kv: &Kv, question: RequestBytes<'_>) -> Option<KvOp> {
     let (key, call) = match question {
         RequestBytes::Command(command) => match codec::decode(command)? {
             Command::Put { key, value } => (key, KvCall::Put(value_id(kv, value))),
@@ -164,7 +165,8 @@ fn operation(kv: &Kv, question: RequestBytes<'_>) -> Option<KvOp> {
 }
 
 /// Returns the result for the history checker, or `None` if the operation had no effect.
-fn result(kv: &Kv, op: &KvOp, reply: &[u8]) -> Option<KvRet> {
+#[must_use]
+pub fn result(kv: &Kv, op: &KvOp, reply: &[u8]) -> Option<KvRet> {
     match codec::decode(reply)? {
         Reply::Put => Some(match op.call {
             KvCall::Cas { .. } => KvRet::Swapped(true),

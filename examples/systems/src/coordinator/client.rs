@@ -1,13 +1,12 @@
 //! The client subcommands of the coordinator, and the output of the replies.
 
 use clap::{Args, Subcommand};
-use quorate::types::{Acknowledge, ReadLevel};
 use serde_json::json;
 
-use crate::common::codec;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::output::Output;
+use crate::coordinator::keys::{self, Keys};
 use crate::coordinator::message::{Command, Query, Reply};
 use crate::coordinator::{SYSTEM, status};
 
@@ -64,7 +63,7 @@ pub struct ReadFlags {
 /// # Errors
 /// A flag is invalid, or a certificate is missing.
 pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandError> {
-    flags.connect(SYSTEM, |config| config.acknowledge = Acknowledge::AllLive)
+    flags.connect(SYSTEM, keys::configure)
 }
 
 /// Runs a subcommand and prints its result.
@@ -80,40 +79,29 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
             propose(connection, &Command::PutIf { key, expected, value })
         }
         ClientCommand::Delete { key } => propose(connection, &Command::Delete { key }),
-        ClientCommand::Get { key, flags } => {
-            print_reply(connection.output, read(connection, &flags, &Query::Get(key))?)
-        }
+        ClientCommand::Get { key, flags } => get(connection, &flags, key),
         ClientCommand::List { flags } => list(connection, &flags),
         ClientCommand::Status => status::show(connection),
     }
 }
 
 fn propose(connection: &ClusterConnection, command: &Command) -> CommandResult {
-    print_reply(connection.output, connection.propose(&codec::encode(command))?)
+    let reply = connection.run(async |calls| Keys::new(calls).propose(command).await)?;
+    print_reply(connection.output, reply)
 }
 
 /// Reads from one node, which answers locally if it has a lease.
-fn read(
-    connection: &ClusterConnection,
-    flags: &ReadFlags,
-    query: &Query,
-) -> Result<Reply, CommandError> {
-    connection.read(flags.at.as_deref(), ReadLevel::Replica, &codec::encode(query))
+fn get(connection: &ClusterConnection, flags: &ReadFlags, key: String) -> CommandResult {
+    let (at, query) = (flags.at.as_deref(), Query::Get(key));
+    let reply = connection.run(async |calls| Keys::new(calls).read(at, &query).await)?;
+    print_reply(connection.output, reply)
 }
 
 fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
-    let mut after = None;
-    loop {
-        let page = read(connection, flags, &Query::Pairs(after))?;
-        after = match &page {
-            Reply::Pairs(pairs) => pairs.last().map(|(key, _)| key.clone()),
-            _ => None,
-        };
-        print_reply(connection.output, page)?;
-        if after.is_none() {
-            return Ok(Exit::Success);
-        }
-    }
+    let print = |page| print_reply(connection.output, page).map(drop);
+    let at = flags.at.as_deref();
+    connection.run(async |calls| Keys::new(calls).pages(at, print).await)?;
+    Ok(Exit::Success)
 }
 
 /// Prints a reply; a rejection is an error.

@@ -1,12 +1,18 @@
 //! Coordinator: keys and values. A write is acknowledged once every live node has it, and every
 //! node answers linearizable reads locally. `README.md` in this folder is the guide.
 
+#[cfg(feature = "commands")]
 pub mod bench;
 pub mod chaos;
+#[cfg(feature = "commands")]
 pub mod client;
+pub mod keys;
 pub mod machine;
 pub mod message;
+pub mod node;
+#[cfg(feature = "commands")]
 pub mod server;
+#[cfg(feature = "commands")]
 mod status;
 
 use quorate::storage::ClusterId;

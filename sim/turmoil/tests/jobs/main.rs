@@ -108,4 +108,5 @@ fn no_job_is_lost_or_doubled_in_a_chaos_run() {
 fn an_unknown_outcome_that_is_reported_as_rejected_is_found() {
     let failure = sweep(0..100, |seed| chaos_run(seed, true)).expect_err("the bug is planted");
     assert!(failure.sentence.contains("was submitted once"), "{failure}");
+    println!("{failure}");
 }

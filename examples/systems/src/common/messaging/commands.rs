@@ -73,11 +73,8 @@ pub fn run(client: &UserClient, command: MessagingCommand) -> CommandResult {
 /// # Errors
 /// The message was rejected, or its outcome is unknown.
 pub fn send(client: &UserClient, to: String, text: String) -> CommandResult {
-    let session = client.session()?;
-    match client.propose(&Command::Send { session, to, text })? {
-        Reply::Sent(number) => client.connection.output.print(number, json!({ "number": number })),
-        _ => Err(CommandError::unexpected_reply()),
-    }
+    let number = client.send(to, text)?;
+    client.connection.output.print(number, json!({ "number": number }))
 }
 
 /// Runs the prompt, which prints messages as they arrive and warns in survivor mode.

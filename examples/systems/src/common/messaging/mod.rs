@@ -2,7 +2,10 @@
 //! `courier` share.
 
 pub mod chaos;
+#[cfg(feature = "commands")]
 pub mod client;
+#[cfg(feature = "commands")]
 pub mod commands;
 pub mod machine;
 pub mod message;
+pub mod user;

@@ -1,0 +1,61 @@
+//! The calls of a client to its cluster, without a command line: replies are decoded, and errors
+//! have the exit codes of a command.
+
+use std::time::Duration;
+
+use quorate::runtime::Client;
+use quorate::types::ReadLevel;
+use serde::de::DeserializeOwned;
+
+use crate::common::codec;
+use crate::common::exit::CommandError;
+
+/// The time limit of one attempt at a node, after which the client tries the next node.
+pub const ATTEMPT_MAX: Duration = Duration::from_secs(2);
+
+/// The calls of a client. A command makes them through its connection, which remembers the
+/// addresses of nodes that reply.
+#[derive(Clone, Copy)]
+pub struct Calls<'a> {
+    client: &'a Client,
+    /// Called whenever a node has replied.
+    on_reply: &'a dyn Fn(),
+}
+
+impl<'a> Calls<'a> {
+    /// Returns the calls of this client; each reply of a node calls `on_reply`.
+    pub fn new(client: &'a Client, on_reply: &'a dyn Fn()) -> Calls<'a> {
+        Calls { client, on_reply }
+    }
+
+    /// Proposes a command and decodes its reply.
+    ///
+    /// # Errors
+    /// The request was rejected, its outcome is unknown, or the reply is not valid.
+    pub async fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> Result<R, CommandError> {
+        self.decode(&self.client.propose(command).await?)
+    }
+
+    /// Reads from the node at the address `at`, or from the node that the level selects, and
+    /// decodes the answer.
+    ///
+    /// # Errors
+    /// The request was rejected or not answered, or the answer is not valid.
+    pub async fn read<R: DeserializeOwned>(
+        &self,
+        at: Option<&str>,
+        level: ReadLevel,
+        query: &[u8],
+    ) -> Result<R, CommandError> {
+        let reply = match at {
+            Some(address) => self.client.read_at(address, level, query).await?,
+            None => self.client.read(level, query).await?,
+        };
+        self.decode(&reply.answer)
+    }
+
+    fn decode<R: DeserializeOwned>(&self, reply: &[u8]) -> Result<R, CommandError> {
+        (self.on_reply)();
+        codec::decode(reply).ok_or_else(CommandError::unexpected_reply)
+    }
+}

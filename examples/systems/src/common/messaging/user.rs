@@ -1,0 +1,200 @@
+//! The client of a user, without a command line. Sessions and the last shown message are in
+//! state files, so that a client continues where an earlier one ended or was killed.
+
+use std::io;
+use std::str::FromStr;
+
+use quorate::types::ReadLevel;
+
+use crate::common::calls::Calls;
+use crate::common::codec;
+use crate::common::exit::{CommandError, Exit};
+use crate::common::messaging::message::{Command, Mail, Query, RejectReason, Reply, Session};
+
+/// The machine at which a user's client runs.
+pub trait UserMachine {
+    /// Returns the text of a state file; `None` if it cannot be read.
+    fn read(&self, file: &str) -> Option<String>;
+
+    /// Writes a state file atomically, so that it outlives a crash of the client.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn write(&self, file: &str, text: &str) -> Result<(), CommandError>;
+
+    /// Deletes a state file, if it exists.
+    fn remove(&self, file: &str);
+
+    /// Returns a random number that cannot be guessed.
+    fn random(&self) -> u64;
+}
+
+/// A user at a machine.
+pub struct User<'a, M> {
+    calls: Calls<'a>,
+    machine: &'a M,
+    name: Option<&'a str>,
+}
+
+impl<'a, M: UserMachine> User<'a, M> {
+    /// Returns the user with this name, or the last one who logged in at the machine.
+    pub fn new(calls: Calls<'a>, machine: &'a M, name: Option<&'a str>) -> User<'a, M> {
+        User { calls, machine, name }
+    }
+
+    /// Proposes a command and returns its reply.
+    ///
+    /// # Errors
+    /// The command was rejected, or its outcome is unknown.
+    pub async fn propose(&self, command: &Command) -> Result<Reply, CommandError> {
+        accepted(self.calls.propose(&codec::encode(command)).await?)
+    }
+
+    /// Runs a linearizable query.
+    ///
+    /// # Errors
+    /// The query was rejected or not answered.
+    pub async fn read(&self, query: &Query) -> Result<Reply, CommandError> {
+        let level = ReadLevel::Linearizable;
+        accepted(self.calls.read(None, level, &codec::encode(query)).await?)
+    }
+
+    /// Creates an account.
+    ///
+    /// # Errors
+    /// The command was rejected, or its outcome is unknown.
+    pub async fn create(&self, user: String) -> Result<Reply, CommandError> {
+        self.propose(&Command::Create { user, id: self.machine.random() }).await
+    }
+
+    /// Logs a user in. Returns true if that ended another session.
+    ///
+    /// # Errors
+    /// The command was rejected, its outcome is unknown, or the state file cannot be written.
+    pub async fn log_in(&self, user: &str) -> Result<bool, CommandError> {
+        let session = Session { user: user.to_owned(), token: self.machine.random() };
+        let login = Command::Login(session.clone());
+        let Reply::LoggedIn { id, ended_another } = self.propose(&login).await? else {
+            return Err(CommandError::unexpected_reply());
+        };
+        self.machine.write(&format!("session-{user}"), &format!("{} {id}", session.token))?;
+        self.machine.write("user", user)?;
+        Ok(ended_another)
+    }
+
+    /// Deletes the state file of a session that has ended.
+    pub fn forget_session(&self, user: &str) {
+        // If the file cannot be deleted, the cluster rejects the session in it.
+        self.machine.remove(&format!("session-{user}"));
+    }
+
+    /// Sends a message and returns its number.
+    ///
+    /// # Errors
+    /// No user is logged in, the message was rejected, or its outcome is unknown.
+    pub async fn send(&self, to: String, text: String) -> Result<u64, CommandError> {
+        let session = self.session()?;
+        match self.propose(&Command::Send { session, to, text }).await? {
+            Reply::Sent(number) => Ok(number),
+            _ => Err(CommandError::unexpected_reply()),
+        }
+    }
+
+    /// Receives the waiting messages of the user: passes each message that was not shown before to
+    /// `show`, stores its number in a state file, and then acknowledges it to the cluster. After a
+    /// crash the unacknowledged messages are still waiting; a message is shown twice only if the
+    /// crash was between `show` and the write of the state file. Returns the number of shown
+    /// messages.
+    ///
+    /// # Errors
+    /// No user is logged in, the cluster does not answer, or `show` fails. Only messages that were
+    /// shown are acknowledged.
+    pub async fn receive(
+        &self,
+        mut show: impl FnMut(&Mail) -> io::Result<()>,
+    ) -> Result<u64, CommandError> {
+        let (session, id) = self.login()?;
+        let seen_file = format!("seen-{}-{id:016x}", session.user);
+        let mut shown = 0;
+        loop {
+            let query = Query::Waiting { session: session.clone(), after: 0 };
+            let Reply::Messages(waiting, more) = self.read(&query).await? else {
+                return Err(CommandError::unexpected_reply());
+            };
+            let Some(upto) = waiting.last().map(|mail| mail.number) else { return Ok(shown) };
+            for mail in unseen(&waiting, self.read_state(&seen_file).unwrap_or(0)) {
+                show(mail).map_err(|error| {
+                    CommandError::usage(format!("cannot print the message: {error}"))
+                })?;
+                self.machine.write(&seen_file, &mail.number.to_string())?;
+                shown += 1;
+            }
+            self.propose(&Command::Acknowledge { session: session.clone(), upto }).await?;
+            if !more {
+                return Ok(shown);
+            }
+        }
+    }
+
+    /// Returns the session of the user.
+    ///
+    /// # Errors
+    /// No user is logged in at this machine, or not the one with this name.
+    pub fn session(&self) -> Result<Session, CommandError> {
+        Ok(self.login()?.0)
+    }
+
+    /// Returns the session of the user and the random id of its account.
+    fn login(&self) -> Result<(Session, u64), CommandError> {
+        let not_logged_in =
+            || CommandError::new(Exit::Rejected, "no user is logged in: log in first");
+        let user = self.name.map(str::to_owned).or_else(|| self.read_state("user"));
+        let user = user.ok_or_else(not_logged_in)?;
+        let state: Option<String> = self.read_state(&format!("session-{user}"));
+        let numbers = || {
+            let state = state?;
+            let (token, id) = state.split_once(' ')?;
+            Some((token.parse().ok()?, id.parse().ok()?))
+        };
+        match numbers() {
+            Some((token, id)) => Ok((Session { user, token }, id)),
+            None => Err(CommandError::new(Exit::Rejected, RejectReason::NotLoggedIn(user))),
+        }
+    }
+
+    fn read_state<T: FromStr>(&self, file: &str) -> Option<T> {
+        self.machine.read(file)?.trim().parse().ok()
+    }
+}
+
+/// Returns the reply, or the error of a rejection.
+pub(super) fn accepted(reply: Reply) -> Result<Reply, CommandError> {
+    match reply {
+        Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
+        reply => Ok(reply),
+    }
+}
+
+/// Returns the messages after the last one that was shown.
+fn unseen(waiting: &[Mail], seen: u64) -> impl Iterator<Item = &Mail> {
+    waiting.iter().filter(move |mail| mail.number > seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(number: u64) -> Mail {
+        let [from, to, text] = ["ann", "bob", "hello"].map(str::to_owned);
+        Mail { number, from, to, text }
+    }
+
+    #[test]
+    fn messages_shown_before_a_crash_are_not_shown_again() {
+        let waiting = [mail(3), mail(5), mail(9)];
+        let shown = |seen| unseen(&waiting, seen).map(|mail| mail.number).collect::<Vec<_>>();
+        assert_eq!(shown(0), [3, 5, 9], "no message was shown");
+        assert_eq!(shown(5), [9], "it was killed before the acknowledgement");
+        assert_eq!(shown(9), [0; 0]);
+    }
+}

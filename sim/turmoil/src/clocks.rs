@@ -1,0 +1,66 @@
+//! The clocks of nodes, which drift apart.
+//!
+//! The clock of a host cannot run slow. So while one clock is slow, all others are fast by as much,
+//! which no node can tell apart.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::world::State;
+
+/// The drifts of all nodes.
+#[derive(Default)]
+pub(crate) struct Clocks {
+    /// The nodes whose clocks drift, in parts per million, with the ends of their drifts.
+    drifts: BTreeMap<u64, (i32, Duration)>,
+    /// The time in nanoseconds that each node's clock has gained and does not show yet.
+    gained: BTreeMap<u64, u64>,
+}
+
+impl Clocks {
+    pub(crate) fn drift(&mut self, node: u64, ppm: i32, until: Duration) {
+        self.drifts.insert(node, (ppm, until));
+    }
+
+    /// Ends all drifts.
+    pub(crate) fn clear(&mut self) {
+        self.drifts.clear();
+    }
+
+    /// Lets one millisecond pass.
+    pub(crate) fn step(&mut self, state: &mut State, now: Duration) {
+        self.drifts.retain(|_, (_, until)| now < *until);
+        let slowest = self.drifts.values().map(|(ppm, _)| *ppm).min().unwrap_or(0).min(0);
+        for (at, node) in state.nodes.iter_mut().enumerate() {
+            let id = at as u64 + 1;
+            let ppm = self.drifts.get(&id).map_or(0, |(ppm, _)| *ppm) - slowest;
+            // A millionth of a millisecond is a nanosecond.
+            let gained = self.gained.entry(id).or_default();
+            *gained += u64::from(ppm.unsigned_abs());
+            // Clocks of tokio have whole milliseconds.
+            let millis = *gained / 1_000_000;
+            *gained -= millis * 1_000_000;
+            node.clock_gain += Duration::from_millis(millis);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::NodeState;
+
+    #[test]
+    fn clocks_drift_apart_by_their_rates() {
+        let mut state = State { nodes: vec![NodeState::default(); 3], ..State::default() };
+        let mut clocks = Clocks::default();
+        let second = Duration::from_secs(1);
+        clocks.drift(1, 3_000, second);
+        clocks.drift(2, -5_000, second * 2);
+        for millis in 0..3_000 {
+            clocks.step(&mut state, Duration::from_millis(millis));
+        }
+        let gained = state.nodes.iter().map(|node| node.clock_gain.as_millis());
+        assert_eq!(gained.collect::<Vec<_>>(), [8 + 5, 0, 5 + 5]);
+    }
+}
