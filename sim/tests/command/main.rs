@@ -85,11 +85,20 @@ fn every_usage_error_is_one_line_that_names_the_word() {
 }
 
 #[test]
-fn an_unknown_environment_variable_is_a_usage_error() {
-    let misspelt = command("--seeds 0..1").env("QUORATE_SEED", "5").output();
-    assert_usage_error(&misspelt.expect("the binary starts"), "QUORATE_SEED");
-    let known = command("--seeds 0..1").env("QUORATE_DATA", "/data").output();
-    assert_eq!(known.expect("the binary starts").status.code(), Some(0));
+fn a_flag_as_an_environment_variable_is_a_usage_error() {
+    for (variable, flag) in [("QUORATE_SEED", "--seed"), ("QUORATE_FAILURES_MAX", "--failures-max")]
+    {
+        let output = command("--seeds 0..1").env(variable, "5").output();
+        let output = output.expect("the binary starts");
+        assert_usage_error(&output, variable);
+        assert!(stderr(&output).trim_end().ends_with(flag), "{}", stderr(&output));
+    }
+    // Those of tests, of `quorate`, and of a system of the user.
+    let others = ["QUORATE_DATA", "QUORATE_NODES", "QUORATE_DATA_DIR", "QUORATE_LOG", "QUORATE_X"];
+    let mut sweep = command("--seeds 0..1");
+    let sweep = others.iter().fold(&mut sweep, |sweep, name| sweep.env(name, "/data"));
+    let output = sweep.output().expect("the binary starts");
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
 }
 
 #[test]
