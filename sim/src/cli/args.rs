@@ -196,8 +196,8 @@ pub(crate) struct SweepArguments {
         value_name = "FILE",
         group = "one run",
         conflicts_with_all = [
-            "seeds", "seed", "time", "until", "shard", "jobs", "profile", "failures_max", "shrink",
-            "shrink_to", "json", "junit", "report", "github"
+            "seeds", "seed", "time", "until", "shard", "jobs", "profile", "strategy",
+            "failures_max", "shrink", "shrink_to", "json", "junit", "report", "github"
         ]
     )]
     pub(crate) scenario: Option<PathBuf>,
