@@ -252,3 +252,21 @@ fn a_half_written_block_in_a_ring_is_no_failure() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("error: "), "{text}");
 }
+
+#[test]
+fn a_bad_recording_is_no_trace_and_overwrites_no_file() {
+    let root = tempfile::tempdir().expect("a directory");
+    let trace = |recording: &Path| {
+        let tla = written(&root, "trace.tla", b"an earlier trace");
+        let output = run(&format!("trace --tla {} {}", tla.display(), recording.display()));
+        (output.status.code(), fs::read_to_string(tla).expect("it exists"), stdout(&output))
+    };
+    let junk = written(&root, "junk.qrec", b"junk");
+    let (code, kept, text) = trace(&junk);
+    assert_eq!((code, kept.as_str()), (Some(2), "an earlier trace"), "{text}");
+    assert_eq!(code, replay(&junk, "").0, "`replay` ends in the same way");
+    assert!(text.starts_with("error: "), "{text}");
+    let (code, module, text) = trace(&written(&root, "n1.qrec", &Node::alone()));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(module.contains("MODULE"), "{module}");
+}

@@ -32,7 +32,7 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
         let is_found = panics::silenced(|| step::print(&recordings, arguments));
         let errors = recordings.iter().flat_map(|recording| &recording.errors).chain(&unread);
         errors.for_each(|error| console::print_line(&format!("error: {error}")));
-        let exit = exit_of(arguments, &recordings, &unread);
+        let exit = exit_of(&arguments.files, &recordings, &unread);
         return Ok(if is_found || exit != Exit::Success { exit } else { Exit::Usage });
     }
     let nodes: Vec<NodeId> = recordings.iter().map(|recording| recording.node).collect();
@@ -59,7 +59,7 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
     }
     Ok(match found.checks.iter().any(|checked| checked.violation.is_some()) {
         true => Exit::Safety,
-        false => exit_of(arguments, &found.recordings, &found.unread),
+        false => exit_of(&arguments.files, &found.recordings, &found.unread),
     })
 }
 
@@ -91,13 +91,12 @@ fn sources(path: &Path) -> Result<Vec<Source>, CommandError> {
 /// The exit code: that of a divergence if there is one, else that of a file that cannot be read. A
 /// file may end in half a block because its node was killed or still runs; that is no error unless
 /// the command line names the file.
-fn exit_of(
-    arguments: &ReplayArguments,
+pub(crate) fn exit_of(
+    files: &[PathBuf],
     recordings: &[NodeRecording],
     unread: &[PlaybackError],
 ) -> Exit {
-    let is_named =
-        |file: &str| arguments.files.iter().any(|path| path.display().to_string() == file);
+    let is_named = |file: &str| files.iter().any(|path| path.display().to_string() == file);
     let errors = || recordings.iter().flat_map(|recording| &recording.errors).chain(unread);
     let exits = errors().map(|error| match error.error.reason {
         RecordingErrorReason::Cut { .. } if !is_named(&error.file) => Exit::Success,
