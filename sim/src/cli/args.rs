@@ -144,7 +144,7 @@ pub(crate) struct WhyNotArguments {
     #[arg(long, value_name = "INDEX", conflicts_with = "from")]
     pub(crate) commit: Option<u64>,
     /// Start of the time window, e.g. 2s [default: start of the run]
-    #[arg(long, value_name = "TIME", value_parser = values::sim_time)]
+    #[arg(long, value_name = "TIME", value_parser = values::sim_time_from)]
     pub(crate) from: Option<SimTime>,
     /// End of the time window, e.g. 4s [default: end of the run]
     #[arg(long, value_name = "TIME", value_parser = values::sim_time)]

@@ -11,7 +11,7 @@ use quorate::types::{
 };
 use tempfile::TempDir;
 
-use crate::{run, stderr, stdout};
+use crate::{assert_usage_error, run, stderr, stdout};
 
 const FRAME_BYTES: usize = 16;
 
@@ -140,6 +140,15 @@ fn a_recording_is_described_and_checked() {
     let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
     assert_eq!((code, &json["leaders"][0]["term"]), (Some(0), &1.into()));
     assert!(json["events"].as_array().is_some_and(|events| events.len() < 4), "{json}");
+}
+
+#[test]
+fn a_window_that_ends_before_it_begins_is_a_usage_error() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = written(&root, "n1.qrec", &Node::alone());
+    let output = run(&format!("replay {} --from 9s --to 3s", file.display()));
+    assert_usage_error(&output, "--from 9.0");
+    assert_eq!(replay(&file, "--from 0.1s --to 0.1s").0, Some(0));
 }
 
 #[test]

@@ -46,13 +46,13 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
         })
     });
     let lines = account.lines().to_vec();
+    let window = Window::new(&arguments.window, &merged, &lines)?;
     if let Some(file) = &arguments.scenario {
         let written = fs::write(file, skeleton.text(&lines));
         written.map_err(|error| CommandError::file("--scenario", file, &error))?;
     }
     let (leaders, checks) = (Leadership::all(&lines), checks.finish(&merged));
     let found = Found { recordings, unread, lines, leaders, merged, checks };
-    let window = Window::new(&arguments.window, &found.merged, &found.lines);
     match arguments.json {
         true => console::print_line(&json::of(&found, &window).to_string()),
         false => console::print_line(text::of(&found, &window).trim_end()),
