@@ -115,7 +115,8 @@ fn added(mut report: Report, part: Report) -> Report {
     report.end = [report.end, part.end].into_iter().max_by_key(|end| rank(*end)).expect("of two");
     report.canary = match (report.canary, part.canary) {
         (Some(one), Some(other)) => Some(Canary {
-            seeds: one.seeds + other.seeds,
+            // Every part looks for the bug in the same seeds, from the first of the sweep on.
+            seeds: one.seeds.max(other.seeds),
             found_by: one.found_by.and_then(|check| other.found_by.map(|_| check)),
         }),
         (one, other) => one.or(other),
