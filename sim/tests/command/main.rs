@@ -175,17 +175,19 @@ fn a_trace_is_the_same_each_time_and_ends_with_the_outcome() {
 }
 
 #[test]
-fn a_closed_output_pipe_is_not_an_error() {
+fn a_closed_output_pipe_does_not_change_the_exit_code() {
     let binary = env!("CARGO_BIN_EXE_quorate-sim");
-    let script = format!("set -o pipefail; '{binary}' --seed 3 --trace | head -n 3");
-    match Command::new("bash").args(["-c", &script]).output() {
-        Ok(output) => {
-            assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-            assert_eq!(stdout(&output).lines().count(), 3);
-        }
-        Err(error) => {
-            println!("SKIPPED a_closed_output_pipe_is_not_an_error: no bash: {error}");
-        }
+    let cases =
+        [("--seed 3 --trace", 0), ("diff --seed 3 --with 4", 14), ("merge no-such.json", 2)];
+    for (words, code) in cases {
+        let script = format!("set -o pipefail; '{binary}' {words} | head -n 3");
+        let Ok(output) = Command::new("bash").args(["-c", &script]).output() else {
+            println!("SKIPPED a_closed_output_pipe_does_not_change_the_exit_code: no bash");
+            return;
+        };
+        assert_eq!(output.status.code(), Some(code), "{words}: {}", stderr(&output));
+        assert_eq!(stderr(&output).is_empty(), code != 2, "{words}: {}", stderr(&output));
+        assert_eq!(stdout(&output).lines().count(), if code == 2 { 0 } else { 3 }, "{words}");
     }
 }
 
