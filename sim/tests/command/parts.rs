@@ -111,6 +111,14 @@ fn a_shrunk_seed_is_in_the_json_and_on_standard_error() {
         let line = line.as_str().expect("it is text");
         assert!(stderr(&output).contains(&format!("\n  {line}")), "{}", stderr(&output));
     }
+    // `merge` does not shrink it again, but writes it to the directory of the whole.
+    let part = root.path().join("part.json");
+    fs::write(&part, &output.stdout).expect("there is room");
+    let merged = run(&format!("merge {} --shrink --json", part.display()));
+    let report: Value = serde_json::from_slice(&merged.stdout).expect("only JSON is printed");
+    assert_eq!(report["failures"][0]["shrunk"]["scenario"], shrunk["scenario"]);
+    assert!(!stderr(&merged).contains("\nshrunk "), "{}", stderr(&merged));
+
     let name = format!("{}-seed-1", shrunk["fingerprint"].as_str().expect("it is text"));
     let again = command("--scenario").arg(folder.join(format!("{name}.scenario"))).output();
     assert_eq!(again.expect("the binary starts").status.code(), Some(0));
