@@ -76,6 +76,8 @@ fn every_usage_error_is_one_line_that_names_the_word() {
         ("mutants --only NO01", "NO01"),
         ("mutants --auto --room attic", "attic"),
         ("mutants --sweeps x", "'x'"),
+        ("mutants --sweeps 99999999999999", "--sweeps 99999999999999"),
+        ("mutants --seeds 18446744073709551615", "18446744073709551615 seeds"),
         ("mutants --seeds 0", "'0'"),
         ("--junit /no/such/folder/junit.xml", "/no/such/folder/junit.xml"),
         ("--report /no/such/folder/page.html", "--report"),
