@@ -12,8 +12,11 @@ use quorate::types::ReadLevel;
 
 type Answer = Result<Vec<u8>, (StatusCode, String)>;
 
-/// Puts a value exactly once, and responds with the previous value.
+/// Puts a value exactly once, and responds with the previous value. A command is `name=value`.
 async fn put(State(map): State<Client>, Path(name): Path<String>, value: String) -> Answer {
+    if name.contains('=') {
+        return Err((StatusCode::BAD_REQUEST, "a name has no `=`".to_owned()));
+    }
     let before = map.propose(format!("{name}={value}").as_bytes()).await.map_err(error_response)?;
     Ok(before.to_vec())
 }

@@ -1,6 +1,7 @@
 //! A durable map replicated by three processes, each with a prompt. In three terminals run
 //! `cargo run --features tokio --example kv -- 1`, and the same with 2 and with 3. At the prompt,
-//! `name=value` puts a value and `name` gets it. If you kill one process, the other two continue.
+//! `name=value` puts a value and `name` gets it; a name has no `=`. If you kill one process, the
+//! other two continue.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Cursor, Read};
@@ -23,13 +24,10 @@ impl StateMachine for Map {
         self.0.get(&*String::from_utf8_lossy(name)).cloned().unwrap_or_default().into_bytes()
     }
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        let lines = self.0.iter().map(|(name, value)| format!("{name}={value}\n"));
-        Box::new(Cursor::new(lines.collect::<String>()))
+        Box::new(Cursor::new(serde_json::to_vec(&self.0).expect("a map of text is valid JSON")))
     }
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        let lines = io::read_to_string(snapshot)?;
-        let pairs = lines.lines().filter_map(|line| line.split_once('='));
-        self.0 = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        self.0 = serde_json::from_reader(snapshot)?;
         Ok(())
     }
 }
@@ -55,4 +53,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(server.shutdown().await?)
+}
+
+#[test]
+fn a_restored_map_is_the_map() {
+    let (mut map, mut restored) = (Map::default(), Map::default());
+    map.apply(Index(1), b"a=1\nb=2");
+    restored.restore(&mut map.snapshot()).expect("it is a snapshot");
+    assert_eq!(restored.0, map.0);
 }

@@ -1,6 +1,6 @@
 // Shows the running cluster, requested once per second. Data from a node is shown as text, never as
 // markup.
-const EVERY = 1000, KEPT = 300, WINDOW = 10, CHANGES = 12;
+const EVERY = 1000, SHOWN = 300000, GAP = 6000, WINDOW = 10, CHANGES = 12;
 const at = id => document.getElementById(id);
 const history = [];
 
@@ -243,6 +243,17 @@ function timesOf(of, share) {
   });
 }
 
+// Returns the function from the number of a sample to its place, by the time at which it was taken.
+function placed(left, right) {
+  const now = history[history.length - 1].milliseconds;
+  return number => right - (right - left) * (now - history[number].milliseconds) / SHOWN;
+}
+// Returns true if the node did not reply for a while before this sample.
+function isAfterGap(number) {
+  return number > 0
+    && history[number].milliseconds - history[number - 1].milliseconds > GAP;
+}
+
 function plot(id, series) {
   const latest = values => values.length ? values[values.length - 1] : NaN;
   at(id + '-legend').replaceChildren(...series.map(([name, paint, values]) => element('span', {},
@@ -261,7 +272,7 @@ function plot(id, series) {
     .find(one => one * 4 >= most);
   const high = step * Math.ceil(most / step);
   const y = value => bottom - (bottom - top) * value / high;
-  const x = number => right - (right - left) * (history.length - 1 - number) / (KEPT - 1);
+  const x = placed(left, right);
   pen.strokeStyle = ink('line'); pen.fillStyle = ink('dim'); pen.lineWidth = 1;
   pen.textAlign = 'right'; pen.textBaseline = 'middle';
   for (let value = 0; value <= high * 1.001; value += step) {
@@ -274,7 +285,7 @@ function plot(id, series) {
     pen.beginPath();
     values.forEach((value, i) => {
       if (!Number.isFinite(value)) return;
-      if (i && Number.isFinite(values[i - 1])) pen.lineTo(x(i), y(value));
+      if (i && !isAfterGap(i) && Number.isFinite(values[i - 1])) pen.lineTo(x(i), y(value));
       else { pen.moveTo(x(i), y(value)); pen.lineTo(x(i) + .5, y(value)); }
     });
     pen.stroke();
@@ -287,6 +298,7 @@ function plots() {
 
 // The roles and terms of the nodes over the window of the plots, drawn as on the page of a run.
 const PAST = { between: 8, left: 44, axis: 20 };
+const DOWN_PIECE = { condition: DOWN, role: FOLLOWER, term: 0 };
 const paints = new Paint();
 
 function past(nodes) {
@@ -296,7 +308,7 @@ function past(nodes) {
   const pen = fitted(canvas, width, height);
   const right = width - 6;
   const scene = { paint: paints, labels: [] };
-  const x = number => right - (right - PAST.left) * (history.length - 1 - number) / (KEPT - 1);
+  const x = placed(PAST.left, right);
   pen.clearRect(0, 0, width, height);
   nodes.forEach(({ id }, row) => {
     const lane = { node: id, y: row * (BAR + PAST.between) };
@@ -321,14 +333,16 @@ function past(nodes) {
     `Roles and terms of each node over time; now ${words.join('; ')}`);
 }
 
-// Returns the ranges of samples with the same role and term; a node without a report is down.
+// Returns the ranges of samples with the same role and term; a node without a report is down, and so
+// are all between two samples with a gap.
 function piecesOf(id) {
   const pieces = [];
   history.forEach((view, from) => {
     const report = view.nodes.find(node => node.id === id);
     const piece = report
       ? { from, condition: UP, role: Math.max(0, ROLES.indexOf(report.role)), term: report.term }
-      : { from, condition: DOWN, role: FOLLOWER, term: 0, away: 'no report' };
+      : { ...DOWN_PIECE, from, away: 'no report' };
+    if (isAfterGap(from)) pieces.push({ ...DOWN_PIECE, from: from - 1, away: 'no data' });
     const last = pieces[pieces.length - 1];
     const same = last && ['condition', 'role', 'term'].every(of => last[of] === piece[of]);
     if (!same) pieces.push(piece);
@@ -341,8 +355,8 @@ function minutesBelow(pen, left, right, y) {
   pen.fillStyle = paints.ink('dim');
   pen.font = `11px ${SANS}`;
   pen.textBaseline = 'alphabetic';
-  for (let minutes = 0; minutes < KEPT * EVERY / 60000; minutes++) {
-    const back = right - (right - left) * minutes * 60000 / EVERY / (KEPT - 1);
+  for (let minutes = 0; minutes < SHOWN / 60000; minutes++) {
+    const back = right - (right - left) * minutes * 60000 / SHOWN;
     pen.textAlign = minutes ? 'center' : 'right';
     pen.fillText(minutes ? `−${minutes} min` : 'now', back, y);
   }
@@ -366,7 +380,7 @@ async function look() {
     const before = history[history.length - 1];
     if (before && view.milliseconds < before.milliseconds) history.length = 0;
     history.push(view);
-    if (history.length > KEPT) history.shift();
+    while (view.milliseconds - history[0].milliseconds > SHOWN) history.shift();
     const { nodes, leader } = knownNodes(view);
     const links = linksOf(view, nodes, leader);
     showHeader(view, leader);

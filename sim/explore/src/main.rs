@@ -20,14 +20,14 @@ struct Arguments {
     /// Stop a scope after this many minutes
     #[arg(long, value_name = "MINUTES", default_value = "30")]
     minutes: u64,
-    /// Stop a scope when the peak memory of this process exceeds this many MiB
+    /// Stop a scope when the memory of this process exceeds this many MiB
     #[arg(long, value_name = "MIB", default_value = "8192")]
     memory: u64,
     /// Use the short bounds, with which a scope takes seconds
     #[arg(long)]
     short: bool,
     /// Leave out each part of the repair protocol in turn, and print the violation it leads to
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scopes")]
     omissions: bool,
     /// List all scopes, and exit
     #[arg(long)]
@@ -125,14 +125,16 @@ fn omissions(arguments: &Arguments) -> ExitCode {
 fn run(arguments: &Arguments, scope: &Scope) -> bool {
     let started = now();
     let limit = Duration::from_secs(60 * arguments.minutes);
-    let mut reported = 0;
+    let (mut reported, mut peak) = (0, memory_mib());
     let (report, counts) = scope.explore(arguments.states, |progress| {
+        let memory = memory_mib();
+        peak = peak.max(memory);
         let minutes = spent(started).as_secs() / 60;
         if minutes > reported {
             reported = minutes;
-            eprintln!("{}", line(scope, "running", progress, spent(started)));
+            eprintln!("{}", line(scope, "running", progress, spent(started), peak));
         }
-        spent(started) < limit && memory_mib() < arguments.memory
+        spent(started) < limit && memory < arguments.memory
     });
     let Report { verdict, progress } = report;
     let ended = match &verdict {
@@ -140,7 +142,7 @@ fn run(arguments: &Arguments, scope: &Scope) -> bool {
         Verdict::LimitReached => format!("limit reached at {} states", progress.distinct),
         Verdict::Violation { message, .. } => format!("VIOLATION {message}"),
     };
-    println!("{}{counts}", line(scope, &ended, &progress, spent(started)));
+    println!("{}{counts}", line(scope, &ended, &progress, spent(started), peak));
     match verdict {
         Verdict::Violation { trace, .. } => {
             println!("{trace}");
@@ -150,17 +152,16 @@ fn run(arguments: &Arguments, scope: &Scope) -> bool {
     }
 }
 
-fn line(scope: &Scope, ended: &str, progress: &Progress, spent: Duration) -> String {
+fn line(scope: &Scope, ended: &str, progress: &Progress, spent: Duration, peak: u64) -> String {
     let Progress { events, distinct, depth, waiting, nodes, messages, reached } = progress;
     let Reached { terms, committed, changes } = reached;
     format!(
         "{:<15} {ended}: {events} events, {distinct} distinct, depth {depth}, {waiting} queued; \
          {nodes} states of nodes, {messages} messages; {terms} terms, {committed} committed, \
-         {changes} changes; {}.{} s, {} MiB",
+         {changes} changes; {}.{} s, {peak} MiB",
         scope.name(),
         spent.as_secs(),
-        spent.subsec_millis() / 100,
-        memory_mib()
+        spent.subsec_millis() / 100
     )
 }
 
@@ -174,10 +175,27 @@ fn spent(since: std::time::Instant) -> Duration {
     since.elapsed()
 }
 
-/// Returns the peak memory of this process, or 0 where the system does not report it.
+/// Returns the memory of this process, or 0 where the system does not report it. It is not the peak,
+/// which includes the earlier scopes.
 fn memory_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
     kib.map_or(0, |kib| kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_memory_of_an_earlier_scope_does_not_count() {
+        let before = memory_mib();
+        let used = std::hint::black_box(vec![1_u8; 256 << 20]);
+        let during = memory_mib();
+        drop(used);
+        assert!(during >= before + 200, "{before} MiB, then {during} MiB");
+        assert!(memory_mib() < before + 100, "{before} MiB, then {} MiB", memory_mib());
+    }
 }

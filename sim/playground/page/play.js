@@ -42,12 +42,15 @@ class Player {
     const { direction, page, stage } = this;
     if (!direction || page !== stage.page) return this.stop();
     const { run } = stage;
-    this.time += direction * Math.min(100, now - this.last) * 1e6 * this.speed;
+    // The time of the first frame may be before the click.
+    const passed = Math.max(0, Math.min(100, now - this.last));
+    this.time += direction * passed * 1e6 * this.speed;
     this.last = now;
     const event = Math.max(0, Math.min(run.events - 1, run.eventAt(this.time)));
     if (event !== stage.chosen) page.choose(event);
     this.clock.textContent = `${(run.at[event] / 1e9).toFixed(3)} s`;
-    if (this.time <= run.begin || this.time >= run.end) return this.stop();
+    const isOver = direction > 0 ? this.time >= run.end : this.time <= run.begin;
+    if (isOver) return this.stop();
     requestAnimationFrame(next => this.step(next));
   }
 

@@ -144,7 +144,7 @@ pub(crate) struct WhyNotArguments {
     #[arg(long, value_name = "INDEX", conflicts_with = "from")]
     pub(crate) commit: Option<u64>,
     /// Start of the time window, e.g. 2s [default: start of the run]
-    #[arg(long, value_name = "TIME", value_parser = values::sim_time)]
+    #[arg(long, value_name = "TIME", value_parser = values::sim_time_from)]
     pub(crate) from: Option<SimTime>,
     /// End of the time window, e.g. 4s [default: end of the run]
     #[arg(long, value_name = "TIME", value_parser = values::sim_time)]
@@ -196,8 +196,8 @@ pub(crate) struct SweepArguments {
         value_name = "FILE",
         group = "one run",
         conflicts_with_all = [
-            "seeds", "seed", "time", "until", "shard", "jobs", "profile", "failures_max", "shrink",
-            "shrink_to", "json", "junit", "report", "github"
+            "seeds", "seed", "time", "until", "shard", "jobs", "profile", "strategy",
+            "failures_max", "shrink", "shrink_to", "json", "junit", "report", "github"
         ]
     )]
     pub(crate) scenario: Option<PathBuf>,
@@ -543,6 +543,9 @@ mod tests {
             ("shrink --seed 1 --scenario a", "--scenario"),
             ("--scenario a --seed 1", "--seed"),
             ("--scenario a --profile no-faults", "--profile"),
+            ("--scenario a --strategy guided", "--strategy"),
+            ("trace --tla a n1.qrec --strategy guided", "--strategy"),
+            ("trace --tla a n1.qrec --profile disk", "--profile"),
             ("shring", "shrink"),
             ("help", "help"),
             ("explain", "--seed"),

@@ -83,7 +83,8 @@ pub(crate) fn execute(program: &Program, arguments: &BenchArguments) -> Result<E
                 None => all = Some(measurements),
             },
             Err((exit, text)) => {
-                console::print_line(&text);
+                // The JSON is for a program; standard output must contain nothing else.
+                eprintln!("{text}");
                 return Ok(exit);
             }
         }

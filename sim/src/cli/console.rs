@@ -8,25 +8,26 @@ use crate::cli::exit::Exit;
 /// Prints `text` and a newline, and flushes.
 pub(crate) fn print_line(text: &str) {
     let mut out = io::stdout().lock();
-    exit_on_error(writeln!(out, "{text}").and_then(|()| out.flush()));
+    check(writeln!(out, "{text}").and_then(|()| out.flush()));
 }
 
 /// Writes a line without a flush, for output of many lines.
 pub(crate) fn write_line(out: &mut impl Write, line: &str) {
-    exit_on_error(writeln!(out, "{line}"));
+    check(writeln!(out, "{line}"));
 }
 
 /// Flushes the lines of [`write_line`].
 pub(crate) fn flush(out: &mut impl Write) {
-    exit_on_error(out.flush());
+    check(out.flush());
 }
 
-/// Ends the process if standard output fails: with success for a closed pipe, as in
-/// `cargo sim --seed 7 --trace | head`, with an error otherwise, such as a full disk.
-fn exit_on_error(result: io::Result<()>) {
+/// Ends the process with an error if standard output fails, for example because the disk is full. A
+/// closed pipe is not an error, as in `cargo sim --seed 7 --trace | head`: the command goes on
+/// without a reader, so that its exit code is the same.
+fn check(result: io::Result<()>) {
     let Err(error) = result else { return };
     if error.kind() == io::ErrorKind::BrokenPipe {
-        process::exit(Exit::Success as i32);
+        return;
     }
     eprintln!("error: standard output: {error}");
     process::exit(Exit::Usage as i32);

@@ -1,6 +1,6 @@
 //! `cargo sim merge`: adds up the JSON summaries of the parts of one sweep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use crate::faults::Fault;
 use crate::observe::Violation;
 use crate::observe::combinations::Combinations;
 use crate::observe::coverage::MARKS;
+use crate::observe::fingerprint::Fingerprint;
 use crate::observe::outcome::{Failure, Tally};
 use crate::run::summary::{FailedSeed, SlowestSeed, Summary};
 use crate::run::sweep::{Seeds, SweepEnd};
@@ -40,8 +41,15 @@ pub(crate) fn execute(program: &Program, arguments: &MergeArguments) -> Result<E
     if arguments.output.shrinks() {
         interrupt::listen(true);
         panics::silence_in_seeds();
+        // The parts may have shrunk runs, but only this command writes them to the directory.
+        let is_done = |failed: &&FailedSeed| {
+            arguments.output.shrink_to.is_none() && report.shrunk.contains_key(&failed.seed)
+        };
         let (failed, seed_options) = (&report.summary.failed, report.seed_options);
-        let shrunk = shrink::first_of_each(program, failed, seed_options, &arguments.output);
+        let known = failed.iter().filter(is_done).map(|failed| Fingerprint::of(&failed.failure));
+        let known: BTreeSet<Fingerprint> = known.collect();
+        let left = failed.iter().filter(|one| !known.contains(&Fingerprint::of(&one.failure)));
+        let shrunk = shrink::first_of_each(program, left, seed_options, &arguments.output);
         report.shrunk.extend(shrunk);
     }
     outputs.write(&report)?;
@@ -115,7 +123,8 @@ fn added(mut report: Report, part: Report) -> Report {
     report.end = [report.end, part.end].into_iter().max_by_key(|end| rank(*end)).expect("of two");
     report.canary = match (report.canary, part.canary) {
         (Some(one), Some(other)) => Some(Canary {
-            seeds: one.seeds + other.seeds,
+            // Every part looks for the bug in the same seeds, from the first of the sweep on.
+            seeds: one.seeds.max(other.seeds),
             found_by: one.found_by.and_then(|check| other.found_by.map(|_| check)),
         }),
         (one, other) => one.or(other),

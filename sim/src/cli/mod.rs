@@ -36,15 +36,13 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::{Arg, CommandFactory};
+
 use crate::cli::args::{Arguments, Command, EarlyExit};
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::program::{CARGO_SIM, Program};
 use crate::run::RunOptions;
 use crate::workload::{AnyWorkload, Workload};
-
-/// The known environment variables: `QUORATE_DATA` is the directory of additional test data,
-/// `QUORATE_TLC` the model checker of the TLA+ specification. Both are for tests.
-const KNOWN_VARIABLES: [&str; 2] = ["QUORATE_DATA", "QUORATE_TLC"];
 
 /// Runs the command line of this process as `cargo sim`, over the built-in key-value store.
 #[must_use]
@@ -74,7 +72,8 @@ pub fn main_over(
 
 fn run(program: Program, words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match args::parse(&program.name, words) {
-        Ok(arguments) => reject_unknown_variables().and_then(|()| execute(&program, arguments)),
+        Ok(arguments) => reject_flags_as_variables()
+            .and_then(|()| panics::guarded(|| execute(&program, arguments))),
         Err(EarlyExit::Print(text)) => {
             console::print_line(text.trim_end());
             Ok(Exit::Success)
@@ -119,18 +118,20 @@ fn execute(program: &Program, arguments: Arguments) -> Result<Exit, CommandError
     }
 }
 
-/// Rejects unknown `QUORATE_…` environment variables, because a misspelt one would have no effect.
-fn reject_unknown_variables() -> Result<(), CommandError> {
-    let names = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    let mut unknown: Vec<String> = names
-        .filter(|name| name.starts_with("QUORATE_") && !KNOWN_VARIABLES.contains(&name.as_str()))
-        .collect();
-    unknown.sort_unstable();
-    match unknown.as_slice() {
-        [] => Ok(()),
-        names => Err(CommandError(format!(
-            "unknown environment variable {}: options are flags, see --help",
-            names.join(", ")
+/// Rejects an environment variable that spells a flag of a sweep, `QUORATE_SEED` for `--seed`: it
+/// would have no effect. Other variables are those of `quorate` itself, of tests, or of the user.
+fn reject_flags_as_variables() -> Result<(), CommandError> {
+    let command = Arguments::command();
+    let mut flags = command.get_arguments().filter_map(Arg::get_long);
+    match flags.find(|flag| env::var_os(variable_of(flag)).is_some()) {
+        None => Ok(()),
+        Some(flag) => Err(CommandError(format!(
+            "the environment variable {} has no effect: use --{flag}",
+            variable_of(flag)
         ))),
     }
+}
+
+fn variable_of(flag: &str) -> String {
+    format!("QUORATE_{}", flag.to_uppercase().replace('-', "_"))
 }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
+use crate::cli::exit::{CommandError, Exit};
 use crate::observe::outcome::{Failure, Outcome};
 use crate::run::{self, Case, RunOptions};
 
@@ -11,13 +12,25 @@ thread_local! {
     static PANIC_LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
+/// Runs a command. A panic, which was printed already, ends it with the exit code of a panic of the
+/// simulator, or of the node or the state machine.
+pub(crate) fn guarded(
+    command: impl FnOnce() -> Result<Exit, CommandError>,
+) -> Result<Exit, CommandError> {
+    PANIC_LOCATION.set(None);
+    panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|_| {
+        let place = PANIC_LOCATION.take();
+        let is_of_node = place.is_some_and(|place| !is_of_simulator(&place));
+        Ok(if is_of_node { Exit::Panic } else { Exit::Simulator })
+    })
+}
+
 /// Installs a panic hook that prints nothing for panics inside [`run`] and [`silenced`].
 pub(crate) fn silence_in_seeds() {
     let default_hook = panic::take_hook();
     panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-        if IN_SEED.get() {
-            PANIC_LOCATION.set(info.location().map(|at| format!("{}:{}", at.file(), at.line())));
-        } else {
+        PANIC_LOCATION.set(info.location().map(|at| format!("{}:{}", at.file(), at.line())));
+        if !IN_SEED.get() {
             default_hook(info);
         }
     }));
@@ -41,7 +54,7 @@ pub(crate) fn silenced<T>(work: impl FnOnce() -> T) -> T {
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     IN_SEED.set(false);
     result.unwrap_or_else(|payload| {
-        let place = PANIC_LOCATION.take().unwrap_or_default();
+        let place = PANIC_LOCATION.with_borrow(|place| place.clone().unwrap_or_default());
         let failure = Failure::panicked(payload.as_ref());
         eprintln!("panicked at {place}: {failure}");
         panic::resume_unwind(payload)
@@ -92,6 +105,22 @@ mod tests {
         let Some(Failure::Simulator(text)) = outcome.failure else { panic!("no failure") };
         assert!(text.starts_with("no quorum; of: 5 at sim/src/cli/panics.rs:"), "{text}");
         assert!(!IN_SEED.get(), "a later panic would be silenced");
+    }
+
+    #[test]
+    fn a_panic_ends_a_command_with_the_exit_code_of_its_place() {
+        silence_in_seeds();
+        assert_eq!(guarded(|| panic!("while a page is written")), Ok(Exit::Simulator));
+        assert_eq!(
+            guarded(|| silenced(|| panic!("while a run is explained"))),
+            Ok(Exit::Simulator)
+        );
+        let outside = guarded(|| {
+            PANIC_LOCATION.set(Some("src/raft/mod.rs:5".to_owned()));
+            panic::resume_unwind(Box::new("a node"))
+        });
+        assert_eq!(outside, Ok(Exit::Panic));
+        assert_eq!(guarded(|| Ok(Exit::Safety)), Ok(Exit::Safety));
     }
 
     #[test]

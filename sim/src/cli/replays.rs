@@ -99,14 +99,16 @@ pub(crate) fn why_not(
     program: &Program,
     arguments: &WhyNotArguments,
 ) -> Result<Exit, CommandError> {
-    let to = arguments.to.unwrap_or(SimTime(u64::MAX));
+    let (from, to) = (arguments.from.unwrap_or_default(), arguments.to);
+    let to = to.unwrap_or(SimTime(u64::MAX));
+    if from > to {
+        return Err(CommandError(format!("--from {from} is after --to {to}")));
+    }
     let until = if arguments.to.is_some() { RecordUntil::Time(to) } else { RecordUntil::End };
     let Recording { record, .. } = Replay::find(program, &arguments.run)?.record(until);
     require_known_node(&record, arguments.leader)?;
     let lines = match (arguments.leader, arguments.commit) {
-        (Some(node), _) => {
-            explain::why_not_leader(&record, node, arguments.from.unwrap_or_default(), to)
-        }
+        (Some(node), _) => explain::why_not_leader(&record, node, from, to),
         (None, Some(index)) => explain::why_not_committed(&record, Index(index), to),
         (None, None) => Vec::new(),
     };

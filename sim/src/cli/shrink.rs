@@ -100,9 +100,9 @@ pub(crate) fn execute(
 /// Shrinks the first failed seed of each fingerprint, prints the results, on standard error if
 /// standard output is JSON, and writes their scenarios and pages to the directory of
 /// `--shrink-to`. Returns the results by seed.
-pub(crate) fn first_of_each(
+pub(crate) fn first_of_each<'a>(
     program: &Program,
-    failed: &[FailedSeed],
+    failed: impl IntoIterator<Item = &'a FailedSeed>,
     seed_options: SeedOptions,
     output: &OutputArguments,
 ) -> BTreeMap<u64, ShrunkRecord> {

@@ -20,7 +20,10 @@ pub(crate) fn execute(program: &Program, arguments: &TraceArguments) -> Result<E
     panics::silence_in_seeds();
     let wanted = &arguments.wanted;
     let module = match (&wanted.scenario, wanted.seed) {
-        _ if !wanted.recordings.is_empty() => of_recordings(wanted)?,
+        _ if !wanted.recordings.is_empty() => match of_recordings(wanted)? {
+            Ok(module) => module,
+            Err(exit) => return Ok(exit),
+        },
         (Some(file), _) => {
             let options = program.options(arguments.seed_options);
             of_run(&scenario::read(file, &options)?.case, options, wanted)
@@ -57,10 +60,15 @@ fn of_run(case: &Case, options: RunOptions, wanted: &TraceOptions) -> TlaModule 
     state.1.clone().finish()
 }
 
-fn of_recordings(wanted: &TraceOptions) -> Result<TlaModule, CommandError> {
+/// The trace of recordings, or the exit code of their first error.
+fn of_recordings(wanted: &TraceOptions) -> Result<Result<TlaModule, Exit>, CommandError> {
     let (found, unread) = panics::silenced(|| recordings::read(&wanted.recordings))?;
     let errors = found.iter().flat_map(|recording| &recording.errors).chain(&unread);
     errors.for_each(|error| console::print_line(&format!("error: {error}")));
+    let exit = recordings::exit_of(&wanted.recordings, &found, &unread);
+    if exit != Exit::Success {
+        return Ok(Err(exit));
+    }
     let mut trace = TlaTrace::new(false);
     let until = wanted.until.unwrap_or(SimTime(u64::MAX));
     panics::silenced(|| {
@@ -70,5 +78,5 @@ fn of_recordings(wanted: &TraceOptions) -> Result<TlaModule, CommandError> {
             }
         })
     });
-    Ok(trace.finish())
+    Ok(Ok(trace.finish()))
 }

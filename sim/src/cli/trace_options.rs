@@ -10,11 +10,14 @@ use crate::values::time::SimTime;
 #[derive(Args, Debug)]
 pub(crate) struct TraceOptions {
     /// Write the steps of the nodes to this file, as a module of TLA+ that docs/tla/check_trace.sh
-    /// compares with the specification
+    /// compares with the specification; nothing is written if a recording has an error
     #[arg(long, value_name = "FILE.tla")]
     pub(crate) tla: PathBuf,
     /// Recordings of all nodes of a cluster instead of a run (docs/RECORDING.md)
-    #[arg(value_name = "RECORDING", conflicts_with_all = ["seed", "scenario"])]
+    #[arg(
+        value_name = "RECORDING",
+        conflicts_with_all = ["seed", "scenario", "profile", "strategy"]
+    )]
     pub(crate) recordings: Vec<PathBuf>,
     /// Seed of the run
     #[arg(long, value_name = "N", required_unless_present_any = ["scenario", "recordings"])]

@@ -103,8 +103,15 @@ pub(crate) fn strategy() -> impl TypedValueParser<Value = Strategy> {
         .map(|name| Strategy::by_name(&name).expect("the parser accepts only known names"))
 }
 
-/// Parses a simulated time in seconds, as traces print it: `1.9s`, `1.901233`.
+/// Parses a simulated time in seconds, as traces print it: `1.9s`, `1.901233`. The result is the last
+/// nanosecond of this microsecond, because traces print whole ones: an end includes all its events.
 pub(crate) fn sim_time(text: &str) -> Result<SimTime, String> {
+    sim_time_from(text).map(|from| from.after(Duration::from_nanos(999)))
+}
+
+/// Parses the start of a time window, as [`sim_time`] parses its end: the first nanosecond of the
+/// microsecond.
+pub(crate) fn sim_time_from(text: &str) -> Result<SimTime, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
     let invalid = || "a simulated time is a number of seconds, e.g. 1.9s".to_owned();
@@ -114,8 +121,7 @@ pub(crate) fn sim_time(text: &str) -> Result<SimTime, String> {
     let seconds = whole_number(whole).map_err(|_| invalid())?;
     let nanos = whole_number(&format!("{part:0<9}")).map_err(|_| invalid())?;
     let all = seconds.checked_mul(1_000_000_000).and_then(|all| all.checked_add(nanos));
-    // Traces print whole microseconds: include every event within the given one.
-    all.map(|all| SimTime(all.saturating_add(999))).ok_or_else(invalid)
+    all.map(SimTime).ok_or_else(invalid)
 }
 
 /// Parses the number of an event, from 1: `1843` or `#1843`.
@@ -179,6 +185,7 @@ mod tests {
         assert_eq!(sim_time("1.9s"), Ok(SimTime(1_900_000_999)));
         assert_eq!(sim_time("1.901233"), Ok(SimTime(1_901_233_999)));
         assert_eq!(sim_time("4s"), Ok(SimTime(4_000_000_999)));
+        assert_eq!(sim_time_from("1.901233"), Ok(SimTime(1_901_233_000)), "a start includes it");
         for invalid in ["", "s", "1x", "-1s", "1.s2", "1.0123456789s"] {
             assert!(sim_time(invalid).is_err(), "{invalid}");
         }

@@ -72,9 +72,12 @@ fn every_usage_error_is_one_line_that_names_the_word() {
         ("--scenario x.qs", "--scenario"),
         ("extra", "extra"),
         ("bench --repetitions 0", "--repetitions"),
+        ("why-not --seed 1 --leader n1 --from 9s --to 3s", "--from 9.0"),
         ("mutants --only NO01", "NO01"),
         ("mutants --auto --room attic", "attic"),
         ("mutants --sweeps x", "'x'"),
+        ("mutants --sweeps 99999999999999", "--sweeps 99999999999999"),
+        ("mutants --seeds 18446744073709551615", "18446744073709551615 seeds"),
         ("mutants --seeds 0", "'0'"),
         ("--junit /no/such/folder/junit.xml", "/no/such/folder/junit.xml"),
         ("--report /no/such/folder/page.html", "--report"),
@@ -85,11 +88,20 @@ fn every_usage_error_is_one_line_that_names_the_word() {
 }
 
 #[test]
-fn an_unknown_environment_variable_is_a_usage_error() {
-    let misspelt = command("--seeds 0..1").env("QUORATE_SEED", "5").output();
-    assert_usage_error(&misspelt.expect("the binary starts"), "QUORATE_SEED");
-    let known = command("--seeds 0..1").env("QUORATE_DATA", "/data").output();
-    assert_eq!(known.expect("the binary starts").status.code(), Some(0));
+fn a_flag_as_an_environment_variable_is_a_usage_error() {
+    for (variable, flag) in [("QUORATE_SEED", "--seed"), ("QUORATE_FAILURES_MAX", "--failures-max")]
+    {
+        let output = command("--seeds 0..1").env(variable, "5").output();
+        let output = output.expect("the binary starts");
+        assert_usage_error(&output, variable);
+        assert!(stderr(&output).trim_end().ends_with(flag), "{}", stderr(&output));
+    }
+    // Those of tests, of `quorate`, and of a system of the user.
+    let others = ["QUORATE_DATA", "QUORATE_NODES", "QUORATE_DATA_DIR", "QUORATE_LOG", "QUORATE_X"];
+    let mut sweep = command("--seeds 0..1");
+    let sweep = others.iter().fold(&mut sweep, |sweep, name| sweep.env(name, "/data"));
+    let output = sweep.output().expect("the binary starts");
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -165,17 +177,19 @@ fn a_trace_is_the_same_each_time_and_ends_with_the_outcome() {
 }
 
 #[test]
-fn a_closed_output_pipe_is_not_an_error() {
+fn a_closed_output_pipe_does_not_change_the_exit_code() {
     let binary = env!("CARGO_BIN_EXE_quorate-sim");
-    let script = format!("set -o pipefail; '{binary}' --seed 3 --trace | head -n 3");
-    match Command::new("bash").args(["-c", &script]).output() {
-        Ok(output) => {
-            assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-            assert_eq!(stdout(&output).lines().count(), 3);
-        }
-        Err(error) => {
-            println!("SKIPPED a_closed_output_pipe_is_not_an_error: no bash: {error}");
-        }
+    let cases =
+        [("--seed 3 --trace", 0), ("diff --seed 3 --with 4", 14), ("merge no-such.json", 2)];
+    for (words, code) in cases {
+        let script = format!("set -o pipefail; '{binary}' {words} | head -n 3");
+        let Ok(output) = Command::new("bash").args(["-c", &script]).output() else {
+            println!("SKIPPED a_closed_output_pipe_does_not_change_the_exit_code: no bash");
+            return;
+        };
+        assert_eq!(output.status.code(), Some(code), "{words}: {}", stderr(&output));
+        assert_eq!(stderr(&output).is_empty(), code != 2, "{words}: {}", stderr(&output));
+        assert_eq!(stdout(&output).lines().count(), if code == 2 { 0 } else { 3 }, "{words}");
     }
 }
 

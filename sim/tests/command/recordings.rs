@@ -11,7 +11,7 @@ use quorate::types::{
 };
 use tempfile::TempDir;
 
-use crate::{run, stderr, stdout};
+use crate::{assert_usage_error, run, stderr, stdout};
 
 const FRAME_BYTES: usize = 16;
 
@@ -143,6 +143,15 @@ fn a_recording_is_described_and_checked() {
 }
 
 #[test]
+fn a_window_that_ends_before_it_begins_is_a_usage_error() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = written(&root, "n1.qrec", &Node::alone());
+    let output = run(&format!("replay {} --from 9s --to 3s", file.display()));
+    assert_usage_error(&output, "--from 9.0");
+    assert_eq!(replay(&file, "--from 0.1s --to 0.1s").0, Some(0));
+}
+
+#[test]
 fn one_step_is_shown_with_what_it_changes() {
     let root = tempfile::tempdir().expect("a directory");
     let path = written(&root, "one.qrec", &Node::alone());
@@ -251,4 +260,22 @@ fn a_half_written_block_in_a_ring_is_no_failure() {
     let (code, text) = replay(root.path(), "");
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("error: "), "{text}");
+}
+
+#[test]
+fn a_bad_recording_is_no_trace_and_overwrites_no_file() {
+    let root = tempfile::tempdir().expect("a directory");
+    let trace = |recording: &Path| {
+        let tla = written(&root, "trace.tla", b"an earlier trace");
+        let output = run(&format!("trace --tla {} {}", tla.display(), recording.display()));
+        (output.status.code(), fs::read_to_string(tla).expect("it exists"), stdout(&output))
+    };
+    let junk = written(&root, "junk.qrec", b"junk");
+    let (code, kept, text) = trace(&junk);
+    assert_eq!((code, kept.as_str()), (Some(2), "an earlier trace"), "{text}");
+    assert_eq!(code, replay(&junk, "").0, "`replay` ends in the same way");
+    assert!(text.starts_with("error: "), "{text}");
+    let (code, module, text) = trace(&written(&root, "n1.qrec", &Node::alone()));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(module.contains("MODULE"), "{module}");
 }

@@ -106,6 +106,7 @@ class Overview {
       if (this.run.events) this.choose(event);
     };
     canvas.addEventListener('pointerdown', event => {
+      if (event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
       const { view } = timeline;
       const whole = view.until - view.from >= (view.end - view.begin) * 0.999;

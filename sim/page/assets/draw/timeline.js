@@ -273,7 +273,8 @@ class Timeline {
       this.draw();
     });
     canvas.addEventListener('pointerup', event => {
-      const went = drag && drag.went;
+      if (!drag) return;
+      const { went } = drag;
       drag = null;
       if (went) return this.point(...at(event));
       const found = this.under(...at(event));

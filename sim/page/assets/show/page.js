@@ -295,7 +295,7 @@ function readFacts(facts) {
 
 // Builds the page with every run.
 async function buildPage() {
-  if (!self.DecompressionStream) {
+  if (!self.DecompressionStream || !CanvasRenderingContext2D.prototype.roundRect) {
     throw new Error('this browser is too old: use Chrome 99, Firefox 113, Safari 16.4 or later');
   }
   const scripts = [...document.querySelectorAll('script.document')];

@@ -86,10 +86,6 @@ class Pane {
     this.list.filter();
     this.timeline.draw();
   }
-
-  recolor() {
-    this.timeline.draw();
-  }
 }
 
 function sizeOf(run) {

@@ -24,7 +24,7 @@ use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::mutants::builds::Builds;
 use crate::cli::mutants::emitted::EmittedTestResults;
-use crate::cli::mutants::mutant_sweep::Verdict;
+use crate::cli::mutants::mutant_sweep::{SWEEP_STRIDE, Verdict};
 use crate::cli::mutants::results::Results;
 use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::table::{Detector, Mutant};
@@ -41,6 +41,12 @@ pub(crate) fn run_seeds(
 
 /// Runs the sweeps with each mutant and prints the kill table.
 pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError> {
+    let (sweeps, seeds) = (arguments.sweeps, arguments.seeds_max());
+    let end = sweeps.get().checked_mul(SWEEP_STRIDE).and_then(|end| end.checked_add(seeds));
+    if end.is_none() {
+        let error = format!("--sweeps {sweeps} with {seeds} seeds each: too many seeds");
+        return Err(CommandError(error));
+    }
     let sources = Sources::read(sources::root()?)?;
     if arguments.automatic.auto {
         return auto::execute(arguments, &sources);

@@ -12,7 +12,7 @@ use crate::cli::shrink::ShrunkRecord;
 use crate::settings::strategy::Strategy;
 
 /// The distance between the first seeds of two consecutive sweeps with one mutant.
-const SWEEP_STRIDE: u64 = 1_000_000;
+pub(crate) const SWEEP_STRIDE: u64 = 1_000_000;
 
 /// The result of one sweep with a mutant, or of the tests that must detect the mutant.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -54,6 +54,15 @@ pub(crate) fn run_cargo(cargo: &mut Command) -> Result<Output, CommandError> {
 pub(crate) fn run_with_timeout(
     command: &mut Command,
 ) -> Result<Option<(bool, String)>, CommandError> {
+    let (ended, text) = run_until_timeout(command)?;
+    Ok(ended.map(|succeeded| (succeeded, text)))
+}
+
+/// Runs a command. Returns whether it succeeded, or `None` if it reached the time limit, and its
+/// standard output until then.
+pub(crate) fn run_until_timeout(
+    command: &mut Command,
+) -> Result<(Option<bool>, String), CommandError> {
     let program = command.get_program().to_owned();
     let failed = |error| CommandError::file("mutants", Path::new(&program), &error);
     let mut child = command
@@ -80,5 +89,5 @@ pub(crate) fn run_with_timeout(
         clock::sleep(Duration::from_millis(5));
     };
     let text = reader.join().expect("reading does not panic").map_err(failed)?;
-    Ok(ended.map(|succeeded| (succeeded, text)))
+    Ok((ended, text))
 }

@@ -1,6 +1,6 @@
 //! The node processes (`quorate serve`), their data directories and the faults applied to both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +18,8 @@ pub(super) struct Nodes {
     running: BTreeMap<u64, Child>,
     /// The processes that were asked to stop with SIGTERM.
     stopping: BTreeMap<u64, Child>,
+    /// The nodes whose processes are paused.
+    paused: BTreeSet<u64>,
     binary: PathBuf,
     folder: PathBuf,
     /// The arguments common to all nodes.
@@ -59,6 +61,7 @@ impl Nodes {
         Nodes {
             running: BTreeMap::new(),
             stopping: BTreeMap::new(),
+            paused: BTreeSet::new(),
             binary: binary.to_owned(),
             folder: folder.to_owned(),
             words,
@@ -91,6 +94,7 @@ impl Nodes {
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let child = command.spawn().map_err(|error| format!("n{id}: {error}"))?;
         self.running.insert(id, child);
+        self.paused.remove(&id);
         Ok(())
     }
 
@@ -136,8 +140,20 @@ impl Nodes {
         kill_and_wait(&mut child);
     }
 
+    /// Pauses the process of a node, if it runs.
+    pub(super) fn pause(&mut self, id: u64) -> Result<(), String> {
+        self.paused.insert(id);
+        self.signal(id, "STOP")
+    }
+
+    /// Resumes the process of a node, if it runs.
+    pub(super) fn resume(&mut self, id: u64) -> Result<(), String> {
+        self.paused.remove(&id);
+        self.signal(id, "CONT")
+    }
+
     /// Sends `STOP`, `CONT` or `TERM`, if the node runs.
-    pub(super) fn signal(&self, id: u64, signal: &str) -> Result<(), String> {
+    fn signal(&self, id: u64, signal: &str) -> Result<(), String> {
         let Some(child) = self.running.get(&id) else { return Ok(()) };
         run(detached_command("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
     }
@@ -149,14 +165,17 @@ impl Nodes {
         rename(&self.directory(id), &away)
     }
 
-    /// Pauses the process of a node, copies its data directory, and resumes the process.
+    /// Copies the data directory of a node, whose process does not run meanwhile.
     pub(super) fn save_directory(&mut self, id: u64) -> Result<(), String> {
         let image = self.folder.join(format!("n{id}.image"));
         // An earlier copy is not needed any more.
         let _ = fs::remove_dir_all(&image);
+        let is_paused = self.paused.contains(&id);
         self.signal(id, "STOP")?;
         let copied = run(detached_command("cp").arg("-a").arg(self.directory(id)).arg(&image));
-        self.signal(id, "CONT")?;
+        if !is_paused {
+            self.signal(id, "CONT")?;
+        }
         copied
     }
 

@@ -239,7 +239,7 @@ impl ScenarioRun {
         let healed = self.net.heal_all();
         self.record_error(healed);
         for id in 1..=self.net.nodes() {
-            let resumed = self.nodes.signal(id, "CONT");
+            let resumed = self.nodes.resume(id);
             self.record_error(resumed);
             let started = self.nodes.start(id, &self.net);
             self.record_error(started);
@@ -296,7 +296,7 @@ impl ScenarioRun {
             }
             ScheduledAction::Resume(id) => {
                 self.log(&format!("n{id} is resumed"));
-                let resumed = self.nodes.signal(id, "CONT");
+                let resumed = self.nodes.resume(id);
                 self.record_error(resumed);
             }
             ScheduledAction::Start(id) => {
@@ -429,7 +429,7 @@ impl ScenarioRun {
 
     fn pause(&mut self, node: NodeSelector, duration: Duration) -> Result<(), String> {
         let Some(id) = self.running_process(node) else { return Ok(()) };
-        self.nodes.signal(id, "STOP")?;
+        self.nodes.pause(id)?;
         if duration < UNTIL_STABILIZATION {
             self.schedule_at(self.clients.now() + duration, ScheduledAction::Resume(id));
         }

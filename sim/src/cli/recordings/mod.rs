@@ -32,7 +32,7 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
         let is_found = panics::silenced(|| step::print(&recordings, arguments));
         let errors = recordings.iter().flat_map(|recording| &recording.errors).chain(&unread);
         errors.for_each(|error| console::print_line(&format!("error: {error}")));
-        let exit = exit_of(arguments, &recordings, &unread);
+        let exit = exit_of(&arguments.files, &recordings, &unread);
         return Ok(if is_found || exit != Exit::Success { exit } else { Exit::Usage });
     }
     let nodes: Vec<NodeId> = recordings.iter().map(|recording| recording.node).collect();
@@ -46,20 +46,20 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
         })
     });
     let lines = account.lines().to_vec();
+    let window = Window::new(&arguments.window, &merged, &lines)?;
     if let Some(file) = &arguments.scenario {
         let written = fs::write(file, skeleton.text(&lines));
         written.map_err(|error| CommandError::file("--scenario", file, &error))?;
     }
     let (leaders, checks) = (Leadership::all(&lines), checks.finish(&merged));
     let found = Found { recordings, unread, lines, leaders, merged, checks };
-    let window = Window::new(&arguments.window, &found.merged, &found.lines);
     match arguments.json {
         true => console::print_line(&json::of(&found, &window).to_string()),
         false => console::print_line(text::of(&found, &window).trim_end()),
     }
     Ok(match found.checks.iter().any(|checked| checked.violation.is_some()) {
         true => Exit::Safety,
-        false => exit_of(arguments, &found.recordings, &found.unread),
+        false => exit_of(&arguments.files, &found.recordings, &found.unread),
     })
 }
 
@@ -91,13 +91,12 @@ fn sources(path: &Path) -> Result<Vec<Source>, CommandError> {
 /// The exit code: that of a divergence if there is one, else that of a file that cannot be read. A
 /// file may end in half a block because its node was killed or still runs; that is no error unless
 /// the command line names the file.
-fn exit_of(
-    arguments: &ReplayArguments,
+pub(crate) fn exit_of(
+    files: &[PathBuf],
     recordings: &[NodeRecording],
     unread: &[PlaybackError],
 ) -> Exit {
-    let is_named =
-        |file: &str| arguments.files.iter().any(|path| path.display().to_string() == file);
+    let is_named = |file: &str| files.iter().any(|path| path.display().to_string() == file);
     let errors = || recordings.iter().flat_map(|recording| &recording.errors).chain(unread);
     let exits = errors().map(|error| match error.error.reason {
         RecordingErrorReason::Cut { .. } if !is_named(&error.file) => Exit::Success,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::exit::CommandError;
 use crate::cli::recordings::arguments::WindowArguments;
 use crate::recordings::{AccountLine, Merged};
 use crate::values::time::SimTime;
@@ -16,11 +17,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// Returns the window, or an error if it ends before it begins.
     pub(crate) fn new(
         arguments: &WindowArguments,
         merged: &Merged,
         lines: &[AccountLine],
-    ) -> Window {
+    ) -> Result<Window, CommandError> {
         let WindowArguments { last, from, to, around } = arguments;
         let end = lines.iter().map(|line| line.until).max().unwrap_or_default();
         let (mut window, origin) = (Window { from: SimTime(0), to: end }, merged.origin);
@@ -38,7 +40,13 @@ impl Window {
         if let Some(to) = to {
             window.to = to.since(origin, end);
         }
-        window
+        match (from, to) {
+            (Some(_), Some(_)) if window.from > window.to => {
+                let Window { from, to } = window;
+                Err(CommandError(format!("--from {from} is after --to {to}")))
+            }
+            _ => Ok(window),
+        }
     }
 
     /// Whether something that lasted from one time to another was within the window.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::auto::worker::{SeedFailure, SeedRecord};
-use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
+use crate::cli::mutants::programs::{MutantBinary, run_until_timeout};
 
 /// A command that runs seeds of one profile.
 #[derive(Clone, Copy)]
@@ -45,28 +45,54 @@ impl SeedRunner<'_> {
     ) -> Result<SeedResults, CommandError> {
         let active_bug = active.map(str::to_owned);
         let binary = MutantBinary { command: self.command.to_owned(), active_bug };
-        let mut command = binary.command();
-        let range = format!("{}..{}", seeds.start, seeds.end);
         let limit = format!("{}ms", self.cpu_max.as_millis());
-        command.args(["mutant-seeds", "--seeds", &range, "--cpu", &limit]);
-        command.args(["--profile", self.profile, "--strategy", self.strategy]);
-        let (success, text) = match run_with_timeout(&mut command)? {
-            Some((success, text)) => (success, text),
-            None => (false, "hang".to_owned()),
-        };
-        let mut results = read(&text, seeds.start)?;
-        let last = results.seeds.last();
-        let is_failed = last.is_some_and(|last| last.failure.is_some());
-        let next = last.map_or(seeds.start, |last| last.seed + 1);
-        if !is_failed && next < seeds.end {
-            let kind = if text.lines().last() == Some("hang") { "hang" } else { "abort" };
-            if success {
-                return Err(CommandError(format!("mutants: seeds {range}: no result of {next}")));
-            }
-            results.seeds.push(unfinished(next, kind, self.cpu_max));
-        }
-        Ok(results)
+        run_in_processes(seeds, self.cpu_max, |part| {
+            let mut command = binary.command();
+            let range = format!("{}..{}", part.start, part.end);
+            command.args(["mutant-seeds", "--seeds", &range, "--cpu", &limit]);
+            command.args(["--profile", self.profile, "--strategy", self.strategy]);
+            run_until_timeout(&mut command)
+        })
     }
+}
+
+/// Runs the seeds with `process`, which returns whether a process succeeded, or `None` if it
+/// reached the time limit, and its output. The limit is for one process, not for one seed: the
+/// seeds that it leaves are run by another one. A seed is a hang if a process that began with it
+/// reached the limit.
+fn run_in_processes(
+    seeds: Range<u64>,
+    cpu_max: Duration,
+    mut process: impl FnMut(Range<u64>) -> Result<(Option<bool>, String), CommandError>,
+) -> Result<SeedResults, CommandError> {
+    let mut results = SeedResults::default();
+    let mut next = seeds.start;
+    while next < seeds.end {
+        let first = next;
+        let (ended, text) = process(first..seeds.end)?;
+        // A process that was killed may have written a part of a line.
+        let whole =
+            if ended.is_some() { text.len() } else { text.rfind('\n').map_or(0, |at| at + 1) };
+        results.read(&text[..whole], first)?;
+        let last = results.seeds.last();
+        if last.is_some_and(|last| last.failure.is_some()) {
+            break;
+        }
+        next = last.map_or(first, |last| last.seed + 1);
+        let is_hang = text.lines().last() == Some("hang") || (ended.is_none() && next == first);
+        if next == seeds.end || (ended.is_none() && !is_hang) {
+            continue;
+        }
+        if ended == Some(true) {
+            let Range { end, .. } = seeds;
+            let error = format!("mutants: seeds {first}..{end}: no result of {next}");
+            return Err(CommandError(error));
+        }
+        let kind = if is_hang { "hang" } else { "abort" };
+        results.seeds.push(unfinished(next, kind, cpu_max));
+        break;
+    }
+    Ok(results)
 }
 
 /// Returns the record of a seed that the process did not finish.
@@ -80,54 +106,91 @@ fn unfinished(seed: u64, kind: &str, cpu_max: Duration) -> SeedRecord {
     SeedRecord { seed, digest: String::new(), cpu_seconds: cpu_max.as_secs_f64(), failure }
 }
 
-/// Reads the output: for each seed, a line `seen NUMBER BITS` for each mutant whose place this seed
-/// was the first to reach, or to reach with another value, and then `seed {…}`.
-fn read(text: &str, first: u64) -> Result<SeedResults, CommandError> {
-    let mut results = SeedResults::default();
-    let mut seed = first;
-    for line in text.lines() {
-        let invalid = || CommandError(format!("mutants: unexpected output of seeds: {line}"));
-        match line.split_once(' ') {
-            Some(("seed", json)) => {
-                let record: SeedRecord = serde_json::from_str(json).map_err(|_| invalid())?;
-                seed = record.seed + 1;
-                results.seeds.push(record);
-            }
-            Some(("seen", numbers)) => {
-                let (number, bits) = numbers.split_once(' ').ok_or_else(invalid)?;
-                let number = number.parse().map_err(|_| invalid())?;
-                let seen: &mut Seen = results.seen.entry(number).or_default();
-                seen.reached.get_or_insert(seed);
-                if bits == "3" {
-                    seen.different.get_or_insert(seed);
+impl SeedResults {
+    /// Adds the output of a process that began with the seed `first`: for each seed, a line `seen
+    /// NUMBER BITS` for each mutant whose place this seed was the first to reach, or to reach with
+    /// another value, and then `seed {…}`.
+    fn read(&mut self, text: &str, first: u64) -> Result<(), CommandError> {
+        let mut seed = first;
+        for line in text.lines() {
+            let invalid = || CommandError(format!("mutants: unexpected output of seeds: {line}"));
+            match line.split_once(' ') {
+                Some(("seed", json)) => {
+                    let record: SeedRecord = serde_json::from_str(json).map_err(|_| invalid())?;
+                    seed = record.seed + 1;
+                    self.seeds.push(record);
                 }
+                Some(("seen", numbers)) => {
+                    let (number, bits) = numbers.split_once(' ').ok_or_else(invalid)?;
+                    let number = number.parse().map_err(|_| invalid())?;
+                    let seen: &mut Seen = self.seen.entry(number).or_default();
+                    seen.reached.get_or_insert(seed);
+                    if bits == "3" {
+                        seen.different.get_or_insert(seed);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
+        Ok(())
     }
-    Ok(results)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn seed(seed: u64, failure: &str) -> String {
+        format!(
+            "seed {{\"seed\":{seed},\"digest\":\"a\",\"cpu_seconds\":0.1,\
+             \"failure\":{failure}}}\n"
+        )
+    }
+
+    /// Runs seeds 0 to 4 with processes that end in these ways; returns the first seeds of the
+    /// processes, and the kind of failure of each seed.
+    fn ran(outputs: &[(Option<bool>, String)]) -> (Vec<u64>, Vec<Option<String>>, SeedResults) {
+        let mut outputs = outputs.iter().cloned();
+        let mut starts = Vec::new();
+        let results = run_in_processes(0..4, Duration::from_secs(9), |part| {
+            starts.push(part.start);
+            Ok(outputs.next().expect("no more processes are started"))
+        });
+        let results = results.expect("the output is well formed");
+        let kind = |record: &SeedRecord| record.failure.as_ref().map(|one| one.kind.clone());
+        (starts, results.seeds.iter().map(kind).collect(), results)
+    }
+
+    #[test]
+    fn the_seeds_that_a_stopped_process_leaves_are_run_by_another() {
+        let passes = |number| seed(number, "null");
+        let stopped = (None, format!("seen 4 1\n{}{}seed {{\"se", passes(0), passes(1)));
+        let rest = (Some(true), format!("seen 4 3\n{}{}", passes(2), passes(3)));
+        let (starts, kinds, results) = ran(&[stopped.clone(), rest]);
+        assert_eq!((starts, kinds), (vec![0, 2], vec![None; 4]), "slow is not a hang");
+        assert_eq!(results.seen[&4], Seen { reached: Some(0), different: Some(2) });
+
+        let hang = Some("hang".to_owned());
+        let (starts, kinds, _) = ran(&[stopped, (None, String::new())]);
+        assert_eq!((starts, kinds), (vec![0, 2], vec![None, None, hang.clone()]));
+        let (_, kinds, _) = ran(&[(Some(false), format!("{}hang\n", passes(0)))]);
+        assert_eq!(kinds, [None, hang]);
+        let (_, kinds, _) = ran(&[(Some(false), passes(0))]);
+        assert_eq!(kinds, [None, Some("abort".to_owned())]);
+    }
+
     #[test]
     fn what_a_process_prints_is_read() {
-        let seed = |seed: u64, failure: &str| {
-            format!(
-                "seed {{\"seed\":{seed},\"digest\":\"a\",\"cpu_seconds\":0.1,\
-                 \"failure\":{failure}}}\n"
-            )
-        };
         let failure = "{\"kind\":\"panic\",\"check\":\"panic\",\"detail\":\"x\"}";
         let text = format!("seen 4 1\n{}seen 4 3\nseen 9 3\n{}", seed(7, "null"), seed(8, failure));
-        let results = read(&text, 7).expect("it is well formed");
+        let mut results = SeedResults::default();
+        results.read(&text, 7).expect("it is well formed");
         assert_eq!(results.seeds.len(), 2);
         assert_eq!(results.seeds[1].failure.as_ref().map(|one| one.check.as_str()), Some("panic"));
         assert_eq!(results.seen[&4], Seen { reached: Some(7), different: Some(8) });
         assert_eq!(results.seen[&9], Seen { reached: Some(8), different: Some(8) });
-        assert!(read("seed {\n", 0).is_err());
-        assert!(read("seen 4\n", 0).is_err());
+        for invalid in ["seed {\n", "seen 4\n"] {
+            assert!(SeedResults::default().read(invalid, 0).is_err(), "{invalid}");
+        }
     }
 }
