@@ -141,8 +141,8 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertsError::RoleMismatch`] if the principal has another role than the authority;
-    /// [`CertsError::TooLong`] if there are too many days; [`CertsError::Generation`] otherwise, most often because the authority's key does not match
-    /// its certificate.
+    /// [`CertsError::TooLong`] if there are too many days; [`CertsError::Generation`] otherwise,
+    /// most often because the authority's key does not match its certificate.
     pub fn issue(
         &self,
         cluster: ClusterId,

@@ -143,8 +143,8 @@ impl ClientLimits {
         self.acquire_kib(share, bytes.div_ceil(1 << 10))
     }
 
-    /// Acquires the permits of a request of which a part has arrived, by the size of its frame. That
-    /// is more than its command, which may be as large as the whole limit.
+    /// Acquires the permits of a request of which a part has arrived, by the size of its frame.
+    /// That is more than its command, which may be as large as the whole limit.
     pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
         let share = Share::Changes;
         self.acquire_kib(share, bytes.div_ceil(1 << 10).min(self.kib_max(share)))

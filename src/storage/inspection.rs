@@ -143,8 +143,8 @@ impl Inspection {
         self.patches.keys().copied()
     }
 
-    /// Reads the snapshots before the one in `opened`, and returns the damage of each damaged one. A
-    /// start needs none of them.
+    /// Reads the snapshots before the one in `opened`, and returns the damage of each damaged one.
+    /// A start needs none of them.
     ///
     /// # Errors
     /// A [`StorageError`] if the directory cannot be listed.

@@ -12,8 +12,8 @@ use crate::types::Index;
 
 /// Reads the flushes in order until one is missing or incomplete; the segments are given as number
 /// and size in ascending order. The snapshot to start from covers the entries through `covered`, so
-/// their content may be damaged. Later flushes may have truncated the entries that are found, so the
-/// result is an earlier state of the log and may lack acknowledged entries. If the log does not
+/// their content may be damaged. Later flushes may have truncated the entries that are found, so
+/// the result is an earlier state of the log and may lack acknowledged entries. If the log does not
 /// contain the current snapshot, only the snapshot is certain.
 pub(crate) fn salvage(
     disk: &mut impl Disk,
@@ -65,8 +65,8 @@ fn replay_complete(
     true
 }
 
-/// Returns the file range of a flush's bodies, and their bad sectors, if no entry after `covered` has
-/// lost its content.
+/// Returns the file range of a flush's bodies, and their bad sectors, if no entry after `covered`
+/// has lost its content.
 fn complete_bodies(
     disk: &mut impl Disk,
     scan: &SegmentScan,

@@ -315,8 +315,8 @@ fn the_reference_lists_the_whole_language() {
 
 #[test]
 fn a_largest_command_that_no_flush_holds_is_an_error() {
-    let command = "nodes 3\ncommand bytes max 20000\nmessage bytes 100000\ninflight bytes 100000\n\
-                   unapplied bytes 100000\n";
+    let command = "nodes 3\ninflight bytes 100000\nmessage bytes 100000\nunapplied bytes 100000\n\
+                   command bytes max 20000\n";
     let error = read(command).expect_err("a flush holds 16 KiB");
     assert!(error.to_string().contains("flush_bytes_max"), "{error}");
     let fitting = format!("{command}flush bytes 30000\n");

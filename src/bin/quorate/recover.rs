@@ -134,8 +134,8 @@ fn survey(directories: &[PathBuf]) -> (Survey, Vec<Result<FileDisk, DiskError>>)
 
 fn in_use_text(directory: &Path) -> String {
     format!(
-        "{}: in use by a running node, or given twice: stop the node, which may have entries that no \
-         other directory has",
+        "{}: in use by a running node, or given twice: stop the node, which may have entries that \
+         no other directory has",
         directory.display()
     )
 }

@@ -347,8 +347,8 @@ impl ClusterStatus {
     }
 }
 
-/// Returns true if the leader still leads, has entries to commit, and has committed none between its
-/// two reports.
+/// Returns true if the leader still leads, has entries to commit, and has committed none between
+/// its two reports.
 fn is_stalled(before: &Report, now: &Report) -> bool {
     let (before, now) = (&before.status, &now.status);
     let leads = now.leader == Some(now.id) && now.term == before.term;

@@ -22,8 +22,8 @@ pub(in crate::runtime) struct Forwarder {
 }
 
 impl Forwarder {
-    /// Returns a forwarder that is not connected yet and uses the TLS files and the intervals of the
-    /// node.
+    /// Returns a forwarder that is not connected yet and uses the TLS files and the intervals of
+    /// the node.
     pub(in crate::runtime) fn new(
         cluster: ClusterId,
         links: Links,

@@ -214,12 +214,13 @@ impl fmt::Debug for WatchedQueue {
     }
 }
 
-#[cfg(all(test, feature = "metrics"))]
+#[cfg(test)]
 mod tests {
-    use super::*;
-
+    #[cfg(feature = "metrics")]
     #[test]
     fn only_members_have_metrics_and_their_places_are_used_again() {
+        use super::{Membership, NetworkCounts, NodeId, PEERS_MAX};
+
         let counts = NetworkCounts::default();
         let shown = || counts.peers().into_iter().map(|(id, _)| id.0).collect::<Vec<_>>();
         counts.peer(NodeId(2)).failures.add(1);

@@ -97,7 +97,8 @@ pub(crate) fn verify_content<D: Disk>(
     Ok(())
 }
 
-/// Reads the complete snapshots that end before `index`, and returns the damage of each damaged one.
+/// Reads the complete snapshots that end before `index`, and returns the damage of each damaged
+/// one.
 ///
 /// # Errors
 /// A [`StorageError`] if the directory cannot be listed.
