@@ -333,8 +333,8 @@ function past(nodes) {
     `Roles and terms of each node over time; now ${words.join('; ')}`);
 }
 
-// Returns the ranges of samples with the same role and term; a node without a report is down, and so
-// are all between two samples with a gap.
+// Returns the ranges of samples with the same role and term; a node without a report is down, and
+// so are all between two samples with a gap.
 function piecesOf(id) {
   const pieces = [];
   history.forEach((view, from) => {

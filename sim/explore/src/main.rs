@@ -175,8 +175,8 @@ fn spent(since: std::time::Instant) -> Duration {
     since.elapsed()
 }
 
-/// Returns the memory of this process, or 0 where the system does not report it. It is not the peak,
-/// which includes the earlier scopes.
+/// Returns the memory of this process, or 0 where the system does not report it. It is not the
+/// peak, which includes the earlier scopes.
 fn memory_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -103,8 +103,8 @@ pub(crate) fn strategy() -> impl TypedValueParser<Value = Strategy> {
         .map(|name| Strategy::by_name(&name).expect("the parser accepts only known names"))
 }
 
-/// Parses a simulated time in seconds, as traces print it: `1.9s`, `1.901233`. The result is the last
-/// nanosecond of this microsecond, because traces print whole ones: an end includes all its events.
+/// Parses a simulated time in seconds, as traces print it: `1.9s`, `1.901233`. The result is the
+/// last nanosecond of this microsecond: traces print whole ones, and an end includes its events.
 pub(crate) fn sim_time(text: &str) -> Result<SimTime, String> {
     sim_time_from(text).map(|from| from.after(Duration::from_nanos(999)))
 }
