@@ -111,25 +111,6 @@ impl FrameReader {
         (!self.arrived.is_empty()).then_some(known)
     }
 
-    /// Returns the size in bytes of the request of which a part has arrived and is kept.
-    pub(crate) fn incomplete_request_bytes(&self) -> Option<usize> {
-        let header = self.header.as_ref().filter(|header| header.kind == Kind::Request)?;
-        (!self.drops(header)).then(|| header.frame_bytes())
-    }
-
-    /// Drops what has arrived of the current request, and what will. The request is returned as
-    /// [`Frame::LongRequest`] in any case.
-    pub(crate) fn drop_incomplete_request(&mut self) {
-        assert!(self.incomplete_request_bytes().is_some(), "a part of a request has arrived");
-        self.is_dropping = true;
-        let body = &self.arrived[FRAME_HEADER_BYTES..];
-        if body.len() > NUMBER_BYTES {
-            self.dropped = Some((body.len(), crc32c::crc32c(body)));
-            self.arrived.truncate(FRAME_HEADER_BYTES + NUMBER_BYTES);
-            self.arrived.shrink_to(STEP_BYTES);
-        }
-    }
-
     /// Whether the frame with this header is a request whose content is dropped.
     fn drops(&self, header: &Header) -> bool {
         let is_long = self.request_bytes_max.is_some_and(|max| header.length > max);
@@ -228,6 +209,28 @@ impl FrameReader {
         assert!(self.arrived.capacity() <= memory_max, "memory grows with the bytes that arrive");
         assert!(self.arrived.len() == needed || bytes.is_empty(), "all missing bytes are taken");
         self.arrived.len() == needed
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl FrameReader {
+    /// Returns the size in bytes of the request of which a part has arrived and is kept.
+    pub(crate) fn incomplete_request_bytes(&self) -> Option<usize> {
+        let header = self.header.as_ref().filter(|header| header.kind == Kind::Request)?;
+        (!self.drops(header)).then(|| header.frame_bytes())
+    }
+
+    /// Drops what has arrived of the current request, and what will. The request is returned as
+    /// [`Frame::LongRequest`] in any case.
+    pub(crate) fn drop_incomplete_request(&mut self) {
+        assert!(self.incomplete_request_bytes().is_some(), "a part of a request has arrived");
+        self.is_dropping = true;
+        let body = &self.arrived[FRAME_HEADER_BYTES..];
+        if body.len() > NUMBER_BYTES {
+            self.dropped = Some((body.len(), crc32c::crc32c(body)));
+            self.arrived.truncate(FRAME_HEADER_BYTES + NUMBER_BYTES);
+            self.arrived.shrink_to(STEP_BYTES);
+        }
     }
 }
 
