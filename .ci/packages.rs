@@ -1,5 +1,5 @@
-//! A user of the published packages: a state machine that survives a chaos run, and three nodes in one
-//! process that serve it to a client. `.ci/packages` builds it against the packaged files.
+//! A user of the published packages: a state machine that survives a chaos run, and three nodes in
+//! one process that serve it to a client. `.ci/packages` builds it against the packaged files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};

@@ -23,9 +23,9 @@ pub trait Guest: Sized {
     /// The kinds of faults that the core's documentation excludes, such as reordered messages.
     const EXCLUDED: &'static [Fault] = &[];
 
-    /// Whether the core expects sessions between nodes: if a link breaks or a node crashes, no message
-    /// sent before arrives any more, and the cluster calls [`Guest::reconnected`] on both nodes once
-    /// they are connected again.
+    /// Whether the core expects sessions between nodes: if a link breaks or a node crashes, no
+    /// message sent before arrives any more, and the cluster calls [`Guest::reconnected`] on both
+    /// nodes once they are connected again.
     const SESSIONS: bool = false;
 
     /// The names of the builds of the core, if there are several. The cluster draws a build for

@@ -10,8 +10,8 @@ pub use crate::previous::node::Quorate as Previous;
 /// The record of the build that a node ran last.
 pub(crate) const BUILD: &str = "build";
 
-/// A node of the previous release or of this tree: the member's `build` decides at each start. Without
-/// rollbacks a node never returns to the previous release.
+/// A node of the previous release or of this tree: the member's `build` decides at each start.
+/// Without rollbacks a node never returns to the previous release.
 pub enum Mixed<const ROLLBACKS: bool> {
     /// The node runs the previous release.
     Previous(Box<Previous>),

@@ -24,8 +24,8 @@ use crate::world::scheduler::Event;
 /// The duration of the idle time at the end of the run: the longer of the first, and the second in
 /// heartbeat intervals.
 const IDLE: (Duration, u32) = (Duration::from_secs(5), 20);
-/// The time, in election timeouts, for which a leader remembers that its disk was slow: it may still
-/// transfer its leadership, so the cluster does not count as idle yet. The node waits for two
+/// The time, in election timeouts, for which a leader remembers that its disk was slow: it may
+/// still transfer its leadership, so the cluster does not count as idle yet. The node waits for two
 /// timeouts of its own clock.
 const SLOW_DISK_TIMEOUTS: u32 = 3;
 

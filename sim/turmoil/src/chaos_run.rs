@@ -153,8 +153,8 @@ impl ChaosRun {
         self
     }
 
-    /// Keeps the clocks of the nodes within what leases assume: faults of the seed let a clock drift
-    /// by this rate at most, in parts per million, and never step.
+    /// Keeps the clocks of the nodes within what leases assume: faults of the seed let a clock
+    /// drift by this rate at most, in parts per million, and never step.
     #[must_use]
     pub fn drift_max(mut self, ppm: u32) -> ChaosRun {
         self.drift_max_ppm = Some(ppm);

@@ -29,8 +29,9 @@ pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
     peers.iter().all(|(_, progress)| is_up_to_date(common, progress, true))
 }
 
-/// Sends every peer the entries and the commit index that it lacks. `commit_due` is the time to send the commit index in a message of its own,
-/// if a peer has needed that before. Returns that time if a peer still needs it.
+/// Sends every peer the entries and the commit index that it lacks. `commit_due` is the time to
+/// send the commit index in a message of its own, if a peer has needed that before. Returns that
+/// time if a peer still needs it.
 pub(crate) fn replicate(
     common: &mut Common,
     peers: &mut Peers,
@@ -49,8 +50,8 @@ pub(crate) fn replicate(
 }
 
 /// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
-/// are fetched first. If it sends no entries, it sends an empty append if the peer must tell whether
-/// its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
+/// are fetched first. If it sends no entries, it sends an empty append if the peer must tell
+/// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
 /// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered one.
 #[inline]
 fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, commit_due: bool) {

@@ -219,7 +219,8 @@ mod tests {
     #[cfg(feature = "metrics")]
     #[test]
     fn only_members_have_metrics_and_their_places_are_used_again() {
-        use super::{Membership, NetworkCounts, NodeId, PEERS_MAX};
+        use crate::runtime::metrics::network::{NetworkCounts, PEERS_MAX};
+        use crate::types::{Membership, NodeId};
 
         let counts = NetworkCounts::default();
         let shown = || counts.peers().into_iter().map(|(id, _)| id.0).collect::<Vec<_>>();

@@ -298,7 +298,8 @@ impl Quorate {
                 if !syncs {
                     self.take_changes();
                 }
-                // The wait for the disk comes after the writes that the node then takes for durable.
+                // The wait for the disk comes after the writes that the node then takes for
+                // durable.
                 self.step(Input::Disk(Completion { id: operation.id, result }));
                 self.take_changes();
             }
