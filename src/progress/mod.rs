@@ -42,11 +42,12 @@ pub struct Progress {
     next: Index,
     inflight: Inflight,
     /// The first round of the leader's timer after entries or a snapshot offer were last sent: the
-    /// reply to it, or to a later one, shows whether they arrived. `None` until that round. Reads
-    /// begin more rounds, after which a peer that is slow or full must not be sent more.
+    /// reply to it, or to a later one, shows whether they arrived. `None` until that round. The replies
+    /// to rounds that reads begin are ignored, because each would cause another append to a slow or
+    /// full peer.
     check_round: Option<u64>,
-    /// The peer does not know that its log matches the leader's: it needs an append, even an empty
-    /// one.
+    /// The leader must learn whether the entries sent so far arrived, or the peer whether its log
+    /// matches: the peer needs an append, even an empty one.
     needs_append: bool,
     /// The peer had no space for entries: it is probed until it accepts some.
     disk_full: bool,

@@ -382,7 +382,8 @@ impl Node {
         }
     }
 
-    /// Fails if the message has a command that is longer than the store accepts.
+    /// Fails if the message has a command that is longer than the store accepts, in an entry that
+    /// the algorithm would append.
     fn check_lengths(&self, message: &Message) -> Result<(), StorageError> {
         let Body::AppendEntries { entries, .. } = &message.body else { return Ok(()) };
         let bytes_max = self.config.storage.command_bytes_max;
@@ -392,8 +393,11 @@ impl Node {
             }
             _ => None,
         });
-        too_long
-            .map_or(Ok(()), |(id, bytes)| Err(StorageError::long_command(id, message.from, bytes)))
+        let is_appended = |id| message.term >= self.raft.status().term && !self.raft.log().has(id);
+        match too_long.filter(|(id, _)| is_appended(*id)) {
+            Some((id, bytes)) => Err(StorageError::long_command(id, message.from, bytes)),
+            None => Ok(()),
+        }
     }
 
     /// Passes events and inputs between the algorithm and the store until there are none.

@@ -51,9 +51,8 @@ struct Request {
 /// part arrives.
 const REPEAT_FACTOR_MAX: u32 = 16;
 
-/// The number of part timeouts that a receiver waits for a source that sends nothing, or as long as
-/// it waits for a part, in addition to the time in which the source may be sending parts to other
-/// nodes.
+/// A receiver waits for a silent source for this many part timeouts, or for its present timeout if
+/// that is longer. The time in which the source may serve other nodes is added.
 const SOURCE_TIMEOUTS: u32 = 4;
 
 impl SnapshotReceiver {
@@ -88,7 +87,7 @@ impl SnapshotReceiver {
         if let Some(current) = &mut self.current {
             if current.meta.root == meta.root {
                 if current.from != from {
-                    current.from = from;
+                    (current.from, current.timeout, current.repeats) = (from, self.timeout, 0);
                     current.requested.clear();
                 }
                 return false;
@@ -123,8 +122,8 @@ impl SnapshotReceiver {
 
     /// Returns the longest time until a source that serves every member sends the next part: it
     /// sends one part at a time, and first those that the other members requested before. Without
-    /// this time, sources that are slow because they serve many members would replace each other
-    /// without end.
+    /// this time, a receiver would abandon each slow source for another slow one, and complete no
+    /// transfer.
     fn queue_time_max(&self, meta: &SnapshotMeta) -> Duration {
         let members = meta.membership.members().len() as u64;
         let bytes = self.inflight_bytes_max.min(meta.bytes).saturating_mul(members);
@@ -198,16 +197,18 @@ impl SnapshotReceiver {
         let least = self.timeout;
         let Some(current) = &mut self.current else { return };
         assert!(now >= current.last_part_at, "the time never goes back");
-        current.last_part_at = now;
+        let before = std::mem::replace(&mut current.last_part_at, now);
         let arrived = current.requested.iter().position(|request| request.part == part);
         let Some(request) = arrived.map(|place| current.requested.swap_remove(place)) else {
             return;
         };
         let waited = now.since(request.at);
-        let took = match request.is_repeated {
+        let took = match (request.is_repeated, current.repeats) {
+            (false, _) => waited,
+            // A part that was requested with this one has already raised the timeout.
+            (true, 0) => waited.min(current.timeout / 2 + now.since(before)),
             // The answered request may be a later one: the wait may have been for a lost message.
-            true => waited.min(current.repeat_delay(least)),
-            false => waited,
+            (true, _) => waited.min(current.repeat_delay(least)),
         };
         current.timeout = least.max(took.saturating_mul(2));
         current.repeats = 0;
@@ -360,6 +361,21 @@ mod tests {
         receiver.on_part(at(7), SnapshotPart::Chunk(0));
         let is_replaced = receiver.on_offer(at(60), NodeId(1), &meta(12), true);
         assert!(!is_replaced, "the store verifies it");
+    }
+
+    #[test]
+    fn an_outage_delays_later_requests_as_long_as_one_part() {
+        let mut receiver = receiver(4);
+        receiver.on_offer(at(0), NodeId(1), &meta(5), true);
+        for second in 0..600 {
+            receiver.request(at(second), meta(5).root, chunks(0));
+        }
+        for part in 0..4 {
+            receiver.on_part(at(600 + u64::from(part)), SnapshotPart::Chunk(part));
+        }
+        receiver.request(at(604), meta(5).root, chunks(4));
+        let timeout = receiver.deadline().since(at(604));
+        assert!(timeout <= SECOND * 2 * (REPEAT_FACTOR_MAX + 4), "{timeout:?}");
     }
 
     #[test]

@@ -129,9 +129,9 @@ pub struct ServiceConfig {
     /// `requests_reserved` together.
     pub requests_max: usize,
     /// The most requests of one origin (`NetworkConfig::connections_per_origin_max`) whose replies
-    /// are not written yet, over all its connections. Further requests are rejected as overload. If
-    /// nodes forward proposals, a node is one origin at the leader, and one origin at the node may
-    /// have a quarter of this forwarded.
+    /// are not written yet, over all its connections. Further requests are rejected as overload. At
+    /// the leader, a node that forwards proposals counts as one origin. So the node forwards at
+    /// most a quarter of this for each of its own clients.
     pub requests_per_origin_max: usize,
     /// The most requests of all administrators, and of nodes that request reports, whose replies
     /// are not written yet. Requests of clients do not count, nor do those that a node forwards.
@@ -160,8 +160,8 @@ pub struct ServiceConfig {
     pub forwards: bool,
 }
 
-/// The part of the requests that a node may have forwarded of which one origin may take all, as a
-/// divisor.
+/// One client of a node that forwards may use this part, as a divisor, of what the leader accepts
+/// from that node.
 pub(super) const FORWARDED_SHARE: usize = 4;
 
 /// The default of [`ServerConfig::requests_max`].

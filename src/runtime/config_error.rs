@@ -50,8 +50,8 @@ pub enum ServerConfigError {
     /// with `service.forwards`, than four of them: such a command would always be rejected as
     /// overload.
     #[error(
-        "{field} is less than {kib} KiB, which the longest command needs: raise it, or lower \
-        command_bytes_max"
+        "{field} is less than {kib} KiB, which the longest command needs (four of them with \
+        service.forwards): raise it, or lower command_bytes_max"
     )]
     BelowCommand {
         /// The name of the bound.
@@ -60,7 +60,9 @@ pub enum ServerConfigError {
         kib: usize,
     },
     /// The named bound is more than one message between nodes can carry.
-    #[error("{field} is more than {max}, which is the most that one message can carry: lower it")]
+    #[error(
+        "{field} is more than {max}, the most that one message between nodes can carry: lower it"
+    )]
     AboveWire {
         /// The name of the bound.
         field: &'static str,

@@ -54,8 +54,8 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`]. After [`RequestError::Unknown`] or [`RequestError::Stopped`] the command
     /// may have been applied, or may be applied later. A caller that must not apply it twice
-    /// proposes it within a session, by [`Handle::propose_request`]. A state machine that rejects
-    /// the command, such as one beyond its quota, says so in its reply.
+    /// proposes it within a session, by [`Handle::propose_request`]. A rejection by the state
+    /// machine, for example because its quota is used up, is a reply and no error.
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, RequestError> {
         let outcome =
             self.propose_request(&machine::Request::Plain(command), Acknowledge::Default).await?;

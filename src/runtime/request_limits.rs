@@ -9,6 +9,9 @@ use crate::runtime::config::{FORWARDED_SHARE, ServiceConfig};
 use crate::runtime::origin::Origin;
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
+/// The most bytes that a request has beside its command or query.
+pub(in crate::runtime) const REQUEST_OVERHEAD_BYTES: usize = 1 << 10;
+
 /// The most bytes of a reply to a proposal that is sent without permits. The limits of requests
 /// bound the number of such replies.
 const SHORT_REPLY: usize = 1 << 10;
@@ -143,11 +146,11 @@ impl ClientLimits {
         self.acquire_kib(share, bytes.div_ceil(1 << 10))
     }
 
-    /// Acquires the permits of a request of which a part has arrived, by the size of its frame.
-    /// That is more than its command, which may be as large as the whole limit.
+    /// Acquires the permits of a request of which a part has arrived, by the size of its frame,
+    /// which is longer than its command or query by up to [`REQUEST_OVERHEAD_BYTES`].
     pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
-        let share = Share::Changes;
-        self.acquire_kib(share, bytes.div_ceil(1 << 10).min(self.kib_max(share)))
+        let kib = bytes.saturating_sub(REQUEST_OVERHEAD_BYTES).div_ceil(1 << 10);
+        self.acquire_kib(Share::Changes, kib)
     }
 
     fn acquire_kib(&self, share: Share, kib: usize) -> Option<LimitPermits> {

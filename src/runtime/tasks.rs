@@ -7,8 +7,8 @@ use tracing::Instrument;
 #[derive(Debug, Default)]
 pub(super) struct Tasks(Vec<JoinHandle<()>>);
 
-/// The least number of tasks at which finished ones are removed; each power of two above it is
-/// another one.
+/// The number of tasks in the set at which finished ones are removed, and again at each power of
+/// two above it.
 const SWEEP: usize = 64;
 
 impl Tasks {

@@ -44,7 +44,7 @@ pub enum RoleCause {
     DiskStuck,
     /// An entry of the leader's log stayed damaged for the longest election timeout.
     LogDamaged,
-    /// The membership that gives the leader no vote is committed.
+    /// The membership that gives this node no vote is committed.
     VoteRemoved,
     /// The node's state machine is in quarantine.
     Quarantined,

@@ -8,9 +8,9 @@ use crate::check::known::Known;
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
-/// The most rounds that may follow one another too early: a clock that steps forward ends a
-/// heartbeat interval at once.
-const EARLY_MAX: u32 = 3;
+/// The most rounds that may follow one another too early: each time that a clock steps forward, it
+/// ends a heartbeat interval at once, and a scenario may step a clock many times.
+const EARLY_MAX: u32 = 32;
 
 /// For each node, the last round that it sent.
 #[derive(Clone, Debug)]
@@ -74,8 +74,8 @@ impl Rule for HeartbeatPace {
         }
         S46.violated(format!(
             "{id} leads term {term} and begins round {} {:?} after round {}, which is not \
-             confirmed, but the heartbeat interval is {:?}; {EARLY_MAX} rounds before began too \
-             early, too",
+             confirmed, but the heartbeat interval is {:?}; the {EARLY_MAX} rounds before it also \
+             began too early",
             round.number,
             now.since(before.begun),
             before.number,

@@ -151,7 +151,7 @@ impl Rule for OwnSnapshots {
             }
         }
         let Some(since) = taker.overdue else { return Ok(()) };
-        // A node waits for a source three times as long as it needs to serve every node.
+        // A node waits for a source three times the time in which a source can serve every node.
         let snapshots = 2 + 3 * known.model.nodes.len() as u64;
         let volume =
             Volume { snapshot_bytes: snapshots * self.snapshot_bytes, ..Volume::default() };

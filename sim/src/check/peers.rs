@@ -26,7 +26,8 @@ pub(super) struct Peers {
     views: Vec<View>,
     /// When each node took its last step.
     stepped: Vec<SimTime>,
-    /// For each node, the latest term of any node when its disk was last wiped or rolled back. It
+    /// For each node, the highest term in the cluster at the time when the node last lost a part of
+    /// its disk, because the disk was wiped or rolled back. The node
     /// may report a lower index than before to the leaders of that term and of earlier ones; a
     /// later leader has no earlier report of it.
     lost_in: Vec<Term>,

@@ -24,7 +24,8 @@ operation! {
         Only "only" (links: Vec<(NodeId, NodeId)> as Links, duration: Duration as For)
     }
     draw |draw, node, duration| {
-        if draw.chance(300) {
+        // A single node has no pair.
+        if draw.chance(300) || draw.scale.nodes == 1 {
             Bridge::Strand(node, NodeSelector::Node(draw.voter()), duration)
         } else {
             Bridge::Only(draw_links(draw), duration)

@@ -50,7 +50,8 @@ impl Profile {
                 any(Faults::of(&[Fault::FullDisk, Fault::FailedRead]))
             }
             ("request-rejected" | "message-rejected", "disk-full") => self.has(Fault::FullDisk),
-            ("change", "joint-left" | "truncated") | ("transfer", "to-higher-priority") => true,
+            ("change", "joint-left" | "joint-left-by-another" | "truncated")
+            | ("transfer", "to-higher-priority") => true,
             ("change" | "transfer", _)
             | ("read-lease", "valid-at-transfer")
             | ("stabilization", "change-cancelled") => changes,

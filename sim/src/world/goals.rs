@@ -234,7 +234,7 @@ impl Goals<'_> {
 
     /// Returns the longest time that the largest snapshot of the core takes to reach every other
     /// node, if a later one may replace it on the way. Before that, a node may wait for a source
-    /// that is gone, three times as long as one needs to serve every node.
+    /// that is gone, three times the time in which a source can serve every node.
     fn snapshots_time_max(&self) -> Duration {
         let bytes = |running: &Running| running.node.storage().snapshot().bytes;
         let largest = self.core_nodes().filter_map(Node::running).map(bytes).max().unwrap_or(0);

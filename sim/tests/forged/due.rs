@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use quorate::types::{Index, NodeId};
+use quorate::types::{Index, NodeId, SnapshotMeta};
+use quorate_sim::observe::Observation;
 
-use crate::stage::{Stage, noop, voted};
+use crate::stage::{Stage, id, noop, voted};
 
 /// A time that is longer than every bound of the clusters below.
 const LONG: Duration = Duration::from_secs(60);
@@ -134,7 +135,8 @@ crate::forgeries! {
      the leader of term t1; n1  leader         t1   1/1/1/1, disk up to 1@t1; n2  follower       \
      t1   1/1/1/1, disk up to 1@t1; n3  follower       t1   1/1/0/0, disk up to 1@t1"
     |stage| {
-        stage.freezes(1, |bytes| bytes.resize(20 << 20, 0));
+        let meta = SnapshotMeta { bytes: 20 << 20, ..stage.snapshot(id(1, 1), 7) };
+        stage.observes(Observation::SnapshotTaken { node: NodeId(1), meta: &meta });
         stage.changes_status(1, |status| status.base = Index(1));
         stage.advances_time(LONG);
         stage.steps(2);

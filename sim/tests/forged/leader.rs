@@ -127,7 +127,7 @@ fn rounds_after_the_first_commit_are_relied_on() {
 #[test]
 fn a_round_follows_a_confirmed_one_at_once() {
     let mut stage = led();
-    for round in 1..=9 {
+    for round in 1..=40 {
         let heartbeat = Heartbeat { confirmed: round - 1, ..Heartbeat::new(round, Index(1)) };
         stage.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
     }
@@ -138,7 +138,7 @@ fn a_round_follows_a_confirmed_one_at_once() {
 fn rounds_that_waited_for_the_disk_leave_together() {
     let mut stage = led();
     stage.steps(1);
-    for round in 1..=9 {
+    for round in 1..=40 {
         stage.sends(1, 2, 1, Body::Heartbeat(Heartbeat::new(round, Index(1))));
     }
     assert_eq!(stage.violation(), None);
@@ -213,10 +213,10 @@ crate::forgeries! {
     }
 
     S46 a_leader_sends_round_after_round on led
-    "n1 leads term t1 and begins round 5 200µs after round 4, which is not confirmed, but the \
-     heartbeat interval is 50ms; 3 rounds before began too early, too"
+    "n1 leads term t1 and begins round 34 100µs after round 33, which is not confirmed, but the \
+     heartbeat interval is 50ms; the 32 rounds before it also began too early"
     |stage| {
-        for round in 1..=5 {
+        for round in 1..=34 {
             let heartbeat = Heartbeat::new(round, Index(1));
             stage.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
         }

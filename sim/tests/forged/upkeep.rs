@@ -166,7 +166,7 @@ crate::forgeries! {
     |stage| stage.takes_snapshots(0)
 
     L9 a_node_takes_no_snapshot on applied
-    "n1 has taken no snapshot within 20.632s after 1.006500 s: one was due 4 times since its last \
+    "n1 has taken no snapshot within 48.632s after 1.006500 s: one was due 4 times since its last \
      one, which ends at index 0"
     |stage| {
         stage.stabilizes(&[1, 2, 3]);

@@ -31,8 +31,13 @@ impl Clocks {
     pub(crate) fn step(&mut self, state: &mut State, now: Duration) {
         self.drifts.retain(|_, (_, until)| now < *until);
         let slowest = self.drifts.values().map(|(ppm, _)| *ppm).min().unwrap_or(0).min(0);
-        for (at, node) in state.nodes.iter_mut().enumerate() {
+        let State { nodes, paused, .. } = state;
+        for (at, node) in nodes.iter_mut().enumerate() {
             let id = at as u64 + 1;
+            // A paused node could show what it gained only after the pause, in one step.
+            if paused.contains(&id) {
+                continue;
+            }
             let ppm = self.drifts.get(&id).map_or(0, |(ppm, _)| *ppm) - slowest;
             // A millionth of a millisecond is a nanosecond.
             let gained = self.gained.entry(id).or_default();

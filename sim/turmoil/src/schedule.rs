@@ -255,6 +255,7 @@ impl Schedule {
                 sim.repair_oneway(name.as_str(), self.name(other));
             }
         }
+        self.paused.remove(&host);
         let at = host as usize - 1;
         let Some(disk) = self.disks.get(at) else {
             return shared.line(&name, how);
@@ -262,7 +263,6 @@ impl Schedule {
         let lost = disk.crash(keep, &mut self.draws);
         self.stopping.remove(&host);
         self.ending.remove(&host);
-        self.paused.remove(&host);
         let mut state = shared.state();
         let node = &mut state.nodes[at];
         (node.handle, node.stop_requested, node.has_stopped) = (None, false, false);

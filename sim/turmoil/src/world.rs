@@ -357,6 +357,7 @@ impl Simulation for World {
     }
 
     fn recorder(&self) -> Option<RecorderConfig> {
+        self.node()?;
         Some(RecorderConfig {
             cluster: CLUSTER.0,
             start: self.draws().next(),

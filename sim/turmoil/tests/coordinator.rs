@@ -151,7 +151,8 @@ impl RecordedClient {
     fn recent_value(&self) -> Option<String> {
         let back = self.world.random_below(4);
         let last = self.records.values.get();
-        last.checked_sub(back).filter(|_| back > 0).map(|value| format!("v{value}"))
+        // The last value is that of the present command.
+        last.checked_sub(back + 1).filter(|_| back > 0).map(|value| format!("v{value}"))
     }
 
     /// Returns the address of a node, or none.

@@ -56,7 +56,8 @@ impl PreCandidate {
 
     pub(crate) fn transition(&self, common: &Common) -> Transition {
         if !common.is_electable() {
-            // This node has learned meanwhile that the entry that removes it is committed.
+            // A snapshot that this node received shows that a membership without its vote is
+            // committed.
             return Transition::step_down(common.term(), RoleCause::VoteRemoved);
         }
         // Whether a granting voter has a complete log shows only in the election itself. Until then

@@ -50,7 +50,7 @@ pub(crate) fn replicate(
 }
 
 /// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
-/// are fetched first. If it sends no entries, it sends an empty append if the peer must tell
+/// are fetched first. If it sends no entries, it sends an empty append if the peer must report
 /// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
 /// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered one.
 #[inline]

@@ -11,8 +11,8 @@ use crate::raft::reads::read_lease::{AnsweredRound, FreshnessBound};
 use crate::types::{Freshness, Index, Instant, ReadLevel, RejectReason, Tag, Term};
 
 /// Reads with a known read index that wait for the state machine to apply it, and the freshness of
-/// the node's own state. If the leader is lost, those whose index is committed here wait on; the
-/// others are rejected.
+/// the node's own state. If the leader is lost, those whose index is committed here keep waiting;
+/// the others are rejected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Reads {

@@ -31,7 +31,7 @@ pub enum ClientError {
     /// Before you send it again, find out with a read whether it was executed.
     #[error("the outcome is unknown, the request may have been executed: {0}")]
     Unknown(AttemptError),
-    /// The cluster rejected the request, and would reject it again unless something else changes.
+    /// The cluster rejected the request. Repeating it helps only once the cause is removed.
     #[error("the request was rejected: {0}")]
     Rejected(RejectCause),
 }

@@ -58,7 +58,8 @@ impl Forwarder {
         }
     }
 
-    /// Spawns a task that ends with the last clone of this forwarder. It must hold none.
+    /// Spawns a task that is aborted with the last clone of this forwarder. The task must not hold
+    /// a clone, or it would keep itself alive.
     pub(in crate::runtime) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         lock(&self.tasks).spawn(task);
     }

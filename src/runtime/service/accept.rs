@@ -13,7 +13,7 @@ use crate::runtime::origin::Origin;
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::request::Access;
-use crate::runtime::request_limits::ServiceLimits;
+use crate::runtime::request_limits::{REQUEST_OVERHEAD_BYTES, ServiceLimits};
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Caller, Executor, Rights};
 use crate::runtime::transport::connection_registry::{ConnectionPermit, PlaceKind};
@@ -27,8 +27,6 @@ use crate::wire::{ClientHello, Versions};
 /// The most bytes of a query, or of another request that proposes nothing, unless commands may be
 /// longer.
 const QUERY_BYTES_MAX: usize = 1 << 20;
-/// The most bytes that a request has beside its command or query.
-const REQUEST_OVERHEAD_BYTES: usize = 1 << 10;
 
 /// The service of a node to clients. Clones share its limits.
 #[derive(Clone)]

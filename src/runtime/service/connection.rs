@@ -128,7 +128,7 @@ impl Connection {
         let limits = TransferLimits::of_received(&self.network);
         loop {
             let slot = self.window.acquire().await.expect("the semaphore is never closed");
-            // The permits of a request while it arrives, or that there are none.
+            // The permits of a long request while it arrives; `Some(None)` if a limit is reached.
             let mut incomplete = None::<Option<LimitPermits>>;
             let frame = frames.next_admitted(limits, &mut read, |bytes| {
                 bytes <= SHORT_REQUEST_BYTES
@@ -336,7 +336,7 @@ impl Connection {
                 return None;
             }
             body = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
-            self.counts().request_ended(RequestMetric::Proposal, Stopwatch::start(), &body);
+            self.counts().request_ended(RequestMetric::None, Stopwatch::start(), &body);
         }
         let PendingRequest { number, order, .. } = pending.remove(slot);
         drop(pending);

@@ -133,7 +133,7 @@ impl ConnectionRegistry {
             return full(format_args!("{field} ({max}) is reached"));
         }
         let max = match kind {
-            // A peer at an address of its own never reaches a limit below its own one.
+            // The limit of one origin is at least that of one peer.
             PlaceKind::Peer(_) => self.connections_per_origin_max.max(PER_NODE_MAX),
             PlaceKind::Client | PlaceKind::Reserved => self.connections_per_origin_max,
         };
