@@ -61,8 +61,7 @@ struct ClusterStatus {
     is_stalled: bool,
 }
 
-/// The time after which nothing that the leader commits is an obstacle, as the node itself decides
-/// it for `/ready`.
+/// A leader that has committed nothing for this long is an obstacle, as for `/ready`.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The interval at which the leader is asked again.
