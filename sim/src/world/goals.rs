@@ -385,13 +385,13 @@ mod tests {
         let profile = Profile::by_name("wide-area").expect("the profile exists");
         let mut settings = Settings::draw(profile, Strategy::default(), &choices, 1, 64);
         settings.voters = Settings::NODES_MAX;
-        settings.config.election_timeout_max = Duration::from_secs(20);
         let observer = Observer::new(&settings, None, None, None);
         let workload = AnyWorkload::new(Kv::new(8, 8));
         let mut world = World::new(settings, workload, Plan::default(), choices, observer);
         for _ in 0..100_000 {
             world.advance();
         }
+        world.run.setup.settings.config.election_timeout_max = Duration::from_secs(20);
         let core = world.cluster.places().collect();
         let stabilization = Stabilization { core, ..Stabilization::default() };
         let goals = Goals {

@@ -131,7 +131,7 @@ crate::forgeries! {
     }
 
     L5 the_bound_without_snapshots_counts_from_the_time_at_which_the_last_one_arrives on lagging
-    "n3 has not applied index 1 within 9.773s after 61.207000 s: it waits for a message from n1, \
+    "n3 has not applied index 1 within 9.773s after 61.305200 s: it waits for a message from n1, \
      the leader of term t1; n1  leader         t1   1/1/1/1, disk up to 1@t1; n2  follower       \
      t1   1/1/1/1, disk up to 1@t1; n3  follower       t1   1/1/0/0, disk up to 1@t1"
     |stage| {

@@ -384,7 +384,8 @@ async fn a_node_that_forwards_has_a_window_for_all_its_clients() {
 async fn requests_count_while_they_arrive() {
     let (handle, requests) = Handle::for_test();
     tokio::spawn(simulate_node(requests));
-    let config = ServiceConfig { requests_kib_per_origin_max: 3 << 10, ..ServiceConfig::default() };
+    let kib_max = (3 << 10) - 1;
+    let config = ServiceConfig { requests_kib_per_origin_max: kib_max, ..ServiceConfig::default() };
     let network = NetworkConfig::default();
     let limits = ServiceLimits::new(&config);
     let open = || {
