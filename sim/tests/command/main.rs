@@ -101,7 +101,8 @@ fn a_flag_as_an_environment_variable_is_a_usage_error() {
     let mut sweep = command("--seeds 0..1");
     let sweep = others.iter().fold(&mut sweep, |sweep, name| sweep.env(name, "/data"));
     let output = sweep.output().expect("the binary starts");
-    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("QUORATE"), "{}", stderr(&output));
 }
 
 #[test]
@@ -188,7 +189,8 @@ fn a_closed_output_pipe_does_not_change_the_exit_code() {
             return;
         };
         assert_eq!(output.status.code(), Some(code), "{words}: {}", stderr(&output));
-        assert_eq!(stderr(&output).is_empty(), code != 2, "{words}: {}", stderr(&output));
+        // A slow machine also prints the progress there.
+        assert_eq!(stderr(&output).contains("error"), code == 2, "{words}: {}", stderr(&output));
         assert_eq!(stdout(&output).lines().count(), if code == 2 { 0 } else { 3 }, "{words}");
     }
 }
