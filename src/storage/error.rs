@@ -13,7 +13,7 @@ pub struct StorageError {
     /// The affected file; None for the directory itself, for the log as a whole, or if the error is
     /// in no file.
     pub file: Option<FileName>,
-    /// The offset of the damage in the file, in bytes.
+    /// The offset in the file of the damage or of the failed operation, in bytes; 0 without a file.
     pub offset: u64,
     /// The error in a few words, without file, offset and advice.
     pub message: String,
@@ -27,11 +27,13 @@ pub enum ErrorCause {
     /// The bytes on disk are not the bytes that were written, cannot be read any more, or are
     /// rejected by the state machine.
     Damage,
-    /// A disk operation failed, of a node that runs or starts.
+    /// A disk operation of a starting or running node failed.
     Disk,
     /// A tool that only inspects a directory cannot read it.
     Unreadable,
-    /// The log has diverged from a peer's log: at least one of them lost committed entries.
+    /// The log and a peer's log have an entry with the same index and term, but this entry or one
+    /// before it differs. Raft's Log Matching (§5.3) excludes that, so a log is corrupt, or a node
+    /// has forgotten a vote or acknowledged entries.
     DivergedLog,
     /// An entry exceeds a bound of this node's configuration, which is lower than the leader's.
     Bound,
@@ -106,8 +108,8 @@ impl StorageError {
         StorageError { file, offset: 0, message, cause: ErrorCause::Damage }
     }
 
-    /// An error about a log that has the entry `id`, as the log of `peer` does, but other entries
-    /// before it.
+    /// An error about a log that has an entry with this id, as the log of `peer` does, but in which
+    /// this entry or one before it differs.
     pub(crate) fn diverged_log(id: EntryId, peer: NodeId) -> StorageError {
         let message =
             format!("the log diverges from the log of {peer} before entry {id}, which both hold");
@@ -124,7 +126,7 @@ impl StorageError {
         StorageError { file: None, offset: 0, message, cause: ErrorCause::Bound }
     }
 
-    /// An error about a failed disk operation of a node that runs or starts.
+    /// An error about a failed disk operation of a starting or running node.
     pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> StorageError {
         let message = match file {
             Some(_) => error.to_string(),
@@ -135,7 +137,8 @@ impl StorageError {
 }
 
 impl StorageError {
-    /// Returns the error as that of a tool that only inspects the directory: no node has stopped.
+    /// Returns the error as a tool that only inspects the directory reports it: the advice must not
+    /// say that a node has stopped.
     pub(crate) fn of_inspection(self) -> StorageError {
         match self.cause {
             ErrorCause::Disk => StorageError { cause: ErrorCause::Unreadable, ..self },
@@ -145,7 +148,7 @@ impl StorageError {
 }
 
 impl OpenError {
-    /// Returns the error as that of a tool that only inspects the directory.
+    /// Returns the error as a tool that only inspects the directory reports it.
     pub(crate) fn of_inspection(self) -> OpenError {
         match self {
             OpenError::Failed(error) => OpenError::Failed(error.of_inspection()),
@@ -161,7 +164,7 @@ impl From<StorageError> for OpenError {
 }
 
 impl StorageError {
-    /// Returns the place and the message, without the advice that the whole text ends with.
+    /// Returns the file, the offset and the message. The text of [`fmt::Display`] also has advice.
     #[must_use]
     pub fn without_advice(&self) -> String {
         match self.file {

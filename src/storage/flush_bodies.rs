@@ -1,5 +1,6 @@
 //! The bodies of one flush, sector by sector: which entries have bytes in a sector, and which of
-//! its bytes the header block determines.
+//! its bytes the header block determines. A flush has the headers of its entries in a header block,
+//! and again in its bodies, each before the content of its entry (docs/FORMAT.md).
 
 use std::ops::Range;
 
@@ -11,16 +12,16 @@ use crate::types::{DamagedEntry, EntryId};
 pub(crate) struct FlushBodies<'a> {
     body_offset: u64,
     records: &'a [Record],
-    /// The place of each record in the payload, and the end of the last one.
+    /// The offset of each entry's header in the payload of all bodies, and the end of the last one.
     places: Vec<usize>,
 }
 
-/// A sector of bodies whose content is assembled again, from the headers and from the bodies that
-/// peers provide.
+/// A damaged sector of bodies whose content is assembled again, from the header block and from the
+/// bodies that peers provide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SectorAssembly {
     pub(crate) payload: Vec<u8>,
-    /// The parts that are still missing.
+    /// The parts of bodies that no peer has provided yet.
     missing: Vec<MissingPart>,
     /// Every entry with bytes of its body in the sector.
     pub(crate) entries: Vec<EntryId>,
@@ -29,8 +30,9 @@ pub(crate) struct SectorAssembly {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct MissingPart {
     entry: DamagedEntry,
-    /// The bytes of the entry's body, and their place in the payload of the sector.
+    /// The part of the entry's body, in bytes from the beginning of the body.
     body: Range<usize>,
+    /// The offset of the part in the payload of the sector.
     place: usize,
 }
 

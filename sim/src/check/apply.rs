@@ -1,4 +1,5 @@
-//! Application of entries: S15, S37, and the parts of S11 and S18 about applied entries.
+//! Application of entries: in order (S15), not ahead of the log on the disk (S37), equal on all
+//! nodes (S11), and complete at the end of the run (S18). S11 and S18 have parts in other files.
 
 use quorate::types::{Entry, Index, NodeId, SnapshotMeta};
 
@@ -69,13 +70,15 @@ impl Rule for Apply {
         ))
     }
 
-    // A state machine starts empty, from a snapshot, or from its own durable state.
+    // `index` is the last applied index of a state machine that starts: empty, from a snapshot, or
+    // from its own durable state.
     fn machine_started(&mut self, known: &Known, node: NodeId, index: Index) -> CheckResult {
         self.applied[known.model.slot(node).0] = index;
         Ok(())
     }
 
-    /// Checks, at the end of the run, that the nodes of the core applied all acknowledged commands.
+    /// Checks, at the end of the run, that the nodes of the core that are still members applied all
+    /// acknowledged commands.
     fn ended(&mut self, known: &Known) -> CheckResult {
         let acknowledged = known.operations.acknowledged;
         for slot in known.members_at_rest() {

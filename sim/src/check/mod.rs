@@ -1,11 +1,12 @@
 //! The safety and liveness checks: invariants that hold at every moment of a run, and the progress
-//! of the core nodes in the stabilization phase.
+//! of the core in the stabilization phase. The core is a quorum, and sometimes more nodes,
+//! that must make progress then.
 //!
 //! The checks observe a run from outside. The facts that several of them read are in one place,
-//! `known.rs`, which models each node's disk and memory from the writes that the node submits. The
-//! rules compare the node's messages and status with this model. It stores the id of the last entry
-//! of each run of equal terms in a log, so the cost of an event grows with the number of elections
-//! in a run and hardly with the number of entries.
+//! `known.rs`. Among them is a model of each node's disk and memory, `model.rs`, which follows the
+//! writes that the node submits. The rules compare the node's messages and status with this model.
+//! The model stores the id of the last entry of each run of equal terms in a log, so the cost of an
+//! event grows with the number of elections in a run and hardly with the number of entries.
 
 mod append;
 mod apply;
@@ -94,10 +95,11 @@ macro_rules! rules {
     };
 }
 
-// The rules in the order in which they check an event: if it violates several, the first reports
-// it. Unexpected stops are first, then contradictions of the committed log, of votes, of
-// acknowledgements and of disks, and then the effects of a wrong log on state machines and clients.
-// Deadlines are last, because their findings say the least.
+// The rules in the order in which they check an event. All rules check it before the update of
+// `known`, then the update may find a contradiction, then all rules check it again: the first of
+// these findings is reported. Unexpected stops are first, then contradictions of the committed log,
+// of votes, of acknowledgements and of disks, and then the effects of a wrong log on state machines
+// and clients. Deadlines are last, because their findings say the least.
 rules! {
     stops::Stops
     commit::Commit

@@ -86,7 +86,7 @@ impl Argument for Edits {
     }
 }
 
-/// The next leader, or the best target if there is none: `to n2`.
+/// The next leader: `to n2`. Without it, the leader chooses the best target.
 pub(super) struct NextLeader;
 
 impl Argument for NextLeader {
@@ -102,8 +102,8 @@ impl Argument for NextLeader {
     }
 }
 
-/// Returns an error unless the request goes to the leader, because on real processes no other node
-/// gets requests.
+/// Returns an error unless the request goes to the leader, because `cargo sim procs` sends operator
+/// requests to no other node.
 fn on_leader(node: NodeSelector) -> Result<(), &'static str> {
     match node {
         NodeSelector::Leader => Ok(()),
@@ -169,7 +169,7 @@ fn draw_several_edits(draw: &mut FaultDraw<'_>) -> Change {
     change
 }
 
-/// Returns the added and the removed node of a change, or `None` if it is more than that.
+/// Returns the added and the removed node of a change, or `None` if it has no edits, or other ones.
 pub(crate) fn single_edits(change: &Change) -> Option<(Option<NodeId>, Option<NodeId>)> {
     let mut edits = (None, None);
     for word in change.to_string().split_whitespace() {
@@ -212,7 +212,7 @@ fn edited(change: Change, word: &str) -> Option<Change> {
 }
 
 impl Transfer {
-    /// Draws the next leader: a certain node, or the best one.
+    /// Draws the next leader: one named node, or the best target.
     pub(crate) fn draw_next_leader(draw: &mut FaultDraw<'_>) -> Option<NodeId> {
         let node = draw.node();
         draw.chance(600).then_some(node)

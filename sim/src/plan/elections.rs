@@ -11,7 +11,8 @@ use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
 use crate::values::time::SimTime;
 
-/// Two nodes campaign at once, and voters crash right after their votes.
+/// Two nodes campaign at once, and voters crash: before a vote is durable, or right after they have
+/// sent a vote or an acknowledgement of entries.
 pub(super) fn two_candidates(planner: &mut Planner<'_>) {
     let at = planner.any_moment();
     let first = planner.draw.voter();
@@ -32,8 +33,8 @@ pub(super) fn two_candidates(planner: &mut Planner<'_>) {
     }
 }
 
-/// Leaders are isolated with a minority that has their last entries, crash, and return: figure 8 of
-/// the paper (Raft §5.4.2).
+/// Leaders keep their links with one voter only, crash, and return. With more than three voters, a
+/// minority then has their last entries: figure 8 of the paper (Raft §5.4.2).
 pub(super) fn figure_8(planner: &mut Planner<'_>) {
     let timeout = planner.settings.config.election_timeout_max;
     let at = planner.any_moment();
@@ -63,8 +64,8 @@ pub(super) fn figure_8(planner: &mut Planner<'_>) {
 }
 
 /// A leader with a long log tail is isolated, for longer or shorter than an election takes. The
-/// next leader gets fewer requests, so a snapshot of its log may end inside the first leader's
-/// tail.
+/// next two leaders get fewer requests, so a snapshot of their logs may end inside the first
+/// leader's tail.
 pub(super) fn leader_isolation(planner: &mut Planner<'_>) {
     let at = planner.any_moment();
     let timeout = planner.settings.config.election_timeout_max;
@@ -82,8 +83,8 @@ pub(super) fn leader_isolation(planner: &mut Planner<'_>) {
 
 /// A leader keeps its link with one follower only, and clients read at that follower all the
 /// time, while the others campaign and get many requests: the old leader's read index may be
-/// stale. The leader may have started a transfer just before, so that no node waits for its
-/// vote lease to end.
+/// stale. Or the leader has started a transfer first, so that the voters do not withhold their
+/// votes, and loses the other links when the target becomes a candidate.
 pub(super) fn reads_at_isolated_follower(planner: &mut Planner<'_>) {
     let timeout = planner.settings.config.election_timeout_max;
     let (at, ally) = (planner.any_moment(), NodeSelector::Node(planner.draw.node()));

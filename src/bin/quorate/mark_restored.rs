@@ -41,7 +41,8 @@ pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, Command
     if !flags.directory.is_dir() {
         return Err(failed(Exit::InvalidInput, &"no such directory"));
     }
-    // Opening a directory creates a lock in it, so it is read first: it must be that of a node.
+    // `FileDisk::open` creates a lock file, so the identity is read first: the directory must be a
+    // node's.
     let mut reader =
         FileDisk::open_read_only(&flags.directory).map_err(CommandError::invalid_input)?;
     storage::Inspection::identity(&mut reader)

@@ -1,13 +1,14 @@
-//! The uncertain nodes that wait for the end of this leader's log (docs/REPAIR.md, R3).
+//! The requests of uncertain nodes for the last index of this leader's log. An uncertain node may
+//! lack entries that it acknowledged, so it counts in no quorum (docs/REPAIR.md, R3).
 
 use alloc::vec::Vec;
 
 use crate::raft::common::Common;
 use crate::types::{Body, Index, NodeId};
 
-/// The requests for the end of the log, at most one of each peer. A request is answered once an
-/// entry that the leader appended after it is on the disks of a quorum, in which no uncertain node
-/// counts: from then on, no candidate of a later term whose log ends before that entry wins.
+/// The requests for the last index of the log, at most one of each peer. A request is answered once
+/// an entry that the leader appended after it is on the disks of a quorum, in which no uncertain
+/// node counts: from then on, no candidate of a later term whose log ends before that entry wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LogEnds {
@@ -18,6 +19,7 @@ pub(crate) struct LogEnds {
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Waiting {
     id: NodeId,
+    /// The number of the node's start that sent the request; the reply repeats it.
     start_id: u64,
     /// The entry that the leader appended after the request.
     entry: Index,
@@ -29,8 +31,8 @@ impl LogEnds {
         self.waiting.iter().any(|waiting| (waiting.id, waiting.start_id) == (id, start_id))
     }
 
-    /// Adds a request after which the leader appended `entry`; it replaces that of an earlier start
-    /// of the node.
+    /// Adds a request after which the leader appended `entry`. A request of an earlier start of the
+    /// node is removed.
     pub(super) fn push(&mut self, id: NodeId, start_id: u64, entry: Index) {
         self.waiting.retain(|waiting| waiting.id != id);
         self.waiting.push(Waiting { id, start_id, entry });
@@ -40,9 +42,10 @@ impl LogEnds {
         self.waiting.is_empty()
     }
 
-    /// Replies to the requests whose entry is at or before `reached`. The reply has the last index
-    /// of the log, and not the commit index, because acknowledgements that the node sent before it
-    /// became uncertain may still be under way.
+    /// Replies to the requests whose entry is at or before `reached`, the last index that a quorum
+    /// without any uncertain node has on its disks. The reply has the last index of the log, and
+    /// not the commit index: acknowledgements that the node sent before it became uncertain may
+    /// still arrive, and let the leader commit entries after its present commit index.
     pub(super) fn answer(&mut self, common: &mut Common, reached: Index) {
         let last = common.log().last().index;
         self.waiting.retain(|Waiting { id, start_id, entry }| {

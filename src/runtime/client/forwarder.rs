@@ -35,8 +35,9 @@ impl Forwarder {
         Forwarder { config: Arc::new(config), links, open: Arc::default(), tasks: Arc::default() }
     }
 
-    /// Sends the request to the leader once, and returns the reply; none if the leader did not
-    /// receive the request, or accepts none from other nodes.
+    /// Sends the request to the leader once, and returns the reply: [`ReplyBody::Unknown`] if the
+    /// connection was lost after the request may have been sent; none if the leader did not receive
+    /// the request, or accepts no proposals from other nodes.
     pub(in crate::runtime) fn forward(
         &self,
         leader: &LeaderHint,

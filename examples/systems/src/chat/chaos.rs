@@ -1,4 +1,5 @@
-//! Chaos tests of the chat: the faults of the default profile, and crashes with a last survivor.
+//! Chaos tests of the chat: the faults of the default profile, and crashes with last-survivor
+//! takeover: a node continues alone once the others are silent (docs/SURVIVOR.md).
 
 pub use crate::common::messaging::chaos::Clients;
 

@@ -15,7 +15,7 @@ use crate::common::exit::{CommandError, CommandResult, Exit};
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// Prints one line for each member of the cluster. The exit code is 0 if there is a leader, all
-/// members answer and no state differs.
+/// members answer, no state differs, and no build is too old for the log.
 ///
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
@@ -26,8 +26,9 @@ pub fn print_status(connection: &ClusterConnection) -> CommandResult {
     })
 }
 
-/// Prints one line for each member of the cluster. `describe` returns whether the member is well,
-/// and its state in words. The exit code is 0 if there is a leader and all members are well.
+/// Prints one line for each member of the cluster. `describe` returns whether the member is
+/// healthy, and its state in words. The exit code is 0 if there is a leader and all members are
+/// healthy.
 ///
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
@@ -85,7 +86,7 @@ fn node_state(report: &Report) -> String {
     let role = match status.role {
         RoleName::Leader => "leader",
         RoleName::Follower => "follower",
-        // It asks for votes, or whether it would get them.
+        // A candidate asks for votes; a pre-candidate asks whether the voters would grant them.
         RoleName::Candidate | RoleName::PreCandidate => "candidate, waits for a majority",
     };
     let state = verification_text(report.verification, report.comparisons.consistent);
@@ -98,7 +99,8 @@ fn is_consistent(report: &Report) -> bool {
     matches!(report.verification, StateVerification::Unverified | StateVerification::Consistent)
 }
 
-/// Describes the result of the comparisons with other nodes; empty if there were none.
+/// Describes the result of the comparisons with other nodes, empty if there were none; or says that
+/// the build is too old for the log.
 fn verification_text(verification: StateVerification, agreed: u64) -> String {
     match verification {
         StateVerification::Consistent if agreed > 0 => {

@@ -55,10 +55,11 @@ pub struct ClusterConnection {
     pub client: Client,
     /// The system that the client belongs to.
     pub system: System,
-    /// The time limit of each request, from `--timeout`.
+    /// The time limit of each request: `--timeout`, unless the system adjusts it.
     pub deadline: Duration,
     /// The form of the output, from `--json`.
     pub output: Output,
+    /// The addresses with which the client starts.
     nodes: Vec<String>,
     /// The directory of its certificates, if it uses TLS.
     certs: Option<PathBuf>,
@@ -173,7 +174,8 @@ impl ClusterConnection {
         self.nodes.iter().map(String::as_str)
     }
 
-    /// Stores the addresses and the certificates as defaults, after a node has answered.
+    /// Stores the addresses, and the path of the certificates, as defaults, after a node has
+    /// answered.
     pub fn remember(&self) {
         self.remember_nodes(&self.nodes);
         let certs = self.certs.as_ref().and_then(|certs| fs::canonicalize(certs).ok());

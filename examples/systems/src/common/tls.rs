@@ -51,7 +51,8 @@ Every named holder without a certificate gets one. A node needs its own two file
 *-authority.pem files; a client or administrator needs its own two files and node-authority.pem.
 Keep the keys of the authorities, *-authority.key, secret: they can issue certificates.";
 
-/// Issues a certificate for every named holder without one, and prints the issued files.
+/// Issues a certificate for every named holder without one, or with `--renew` for every named
+/// holder, and prints the paths of the issued certificates.
 ///
 /// # Errors
 /// A name is invalid, or a file cannot be read or written.
@@ -105,7 +106,8 @@ impl System {
         flag.map(Path::to_owned).or_else(set)
     }
 
-    /// Returns the error for a system that requires TLS, without certificates and `--plaintext`.
+    /// Returns the error of a system that requires TLS, if there are no certificates and no
+    /// `--plaintext`.
     #[must_use]
     pub fn missing_certificates(&self) -> CommandError {
         let Self { name, .. } = self;

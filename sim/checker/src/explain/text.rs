@@ -5,12 +5,12 @@ use crate::history::{EventIndex, History, OpId, Operation, Outcome};
 use crate::model::Model;
 use crate::verdict::Counterexample;
 
-/// The most operations of a counterexample that are listed: the last to return.
+/// The maximum number of operations of a counterexample that are listed: the last to return.
 const LISTED_MAX: usize = 40;
 
-/// Describes why `counterexample` makes `history` not linearizable: the sentence, the operation
-/// that the longest order cannot explain, and the operations with their clients, calls, results and
-/// events.
+/// Describes why `counterexample` makes `history` not linearizable: its reason, the operation that
+/// the longest linearizable order cannot explain, and a table of its operations with their clients,
+/// calls, results and events.
 pub fn describe<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -38,8 +38,8 @@ pub fn describe<M: Model>(
     text
 }
 
-/// Returns the `most` operations of `counterexample` that returned last, in the order of
-/// invocation.
+/// Returns at most `most` operations of `counterexample`, in the order of invocation: those without
+/// a response, and those that returned last.
 pub(crate) fn listed<O, R>(
     history: &History<O, R>,
     counterexample: &Counterexample,
@@ -100,7 +100,7 @@ pub(crate) fn result<M: Model>(model: &M, operation: &Operation<M::Op, M::Ret>) 
     }
 }
 
-/// Describes an operation on one line: `get k -> 3`, or only the call if it did not return.
+/// Describes an operation on one line: `get k -> 3`, or only the call if it returned no value.
 pub(crate) fn label<M: Model>(model: &M, operation: &Operation<M::Op, M::Ret>) -> String {
     let call = model.describe_op(&operation.op);
     match operation.ret().map(|ret| model.describe_ret(&operation.op, ret)) {

@@ -21,14 +21,16 @@ use crate::settings::strategy::Strategy;
 
 /// The source directories of the crates whose bugs can be combined.
 const CRATES: [&str; 2] = ["src", "sim/src"];
-/// The libraries and commands that must compile, with every feature that a sweep uses.
+/// The arguments of `cargo check` for the combined build: its packages, and every feature that a
+/// sweep uses.
 const CHECKED: [&str; 6] =
     ["--package", "quorate", "--package", "quorate-sim", "--features", "quorate/certs"];
 /// The seeds whose outcomes must be equal in the original build and in the combined build without
 /// an active bug.
 const SEEDS: &str = "0..4";
 
-/// The builds of all bugs. The combined build is built once, with its tests and its command.
+/// The builds of all bugs. The combined build serves all bugs in it: its command is built at most
+/// once, by [`Builds::prepare`], and its tests by the first test run.
 pub(crate) struct Builds {
     pub(crate) sources: Sources,
     /// A copy of this command, which a concurrent build of the sources does not replace.
@@ -109,7 +111,8 @@ impl Builds {
         self.sources.folder().join("scenarios")
     }
 
-    /// Runs the tests that the argument `test` selects twice with the mutant.
+    /// Runs tests with the mutant, two times. `test` has the arguments of `cargo test` that select
+    /// them.
     pub(crate) fn test_twice(
         &self,
         mutant: &Mutant,
@@ -125,7 +128,7 @@ impl Builds {
         }
     }
 
-    /// Runs the tests without a bug.
+    /// Runs these tests in the combined build without an active bug.
     pub(crate) fn test_original(&self, test: &str) -> Result<TestRun, CommandError> {
         self.combined.test(test, None)
     }
@@ -155,7 +158,8 @@ impl Builds {
         tree.with_mutant(&self.sources, mutant, || use_it(&tree))
     }
 
-    /// Verifies that the combined build without an active bug behaves like the original.
+    /// Verifies that the combined build without an active bug has the same outcomes as the original
+    /// in the seeds [`SEEDS`] of each profile of the mutants.
     fn verify_unchanged(&self, wanted: &[Mutant]) -> Result<(), CommandError> {
         let profiles: BTreeSet<_> = wanted.iter().map(|mutant| &mutant.profile).collect();
         let inactive = MutantBinary::without_switch(self.command.clone());
@@ -189,7 +193,7 @@ pub(crate) fn cores() -> NonZeroUsize {
 }
 
 /// Returns the source tree of the combined build, and the bugs that are not in it, with the reason.
-/// The build is repeated without the bugs that do not compile, until the rest compiles.
+/// The compiler's check is repeated without the bugs that do not compile, until the rest compiles.
 fn combine(
     sources: &Sources,
     mutants: &[Mutant],
@@ -229,6 +233,10 @@ fn combine(
 /// The changes that a bug makes, by file.
 type FileChanges = BTreeMap<PathBuf, Vec<Change>>;
 
+/// Returns the changes that the mutant makes, or the reason why it cannot be combined with others.
+///
+/// # Errors
+/// A file cannot be read, or the mutant cannot be planted.
 fn changes_of(
     sources: &Sources,
     mutant: &Mutant,

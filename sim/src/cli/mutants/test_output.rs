@@ -12,12 +12,12 @@ pub(crate) enum TestRun {
         passed: BTreeSet<String>,
         /// The names of the failed tests.
         failed: BTreeSet<String>,
-        /// The wall-clock time of the run.
+        /// The sum of the wall-clock times that the test binaries report, without compilation.
         took: Duration,
     },
     /// The run reached the time limit.
     Hung,
-    /// The tests do not compile without warnings; the compiler errors.
+    /// The tests do not compile without warnings. The text has the compiler errors.
     Unbuildable(String),
 }
 

@@ -1,4 +1,5 @@
-//! Reads under a lease, as far as the clocks of the nodes can be compared: S21.
+//! S21, lease safety: a read under a lease is not stale. It can be decided as far as the clocks of
+//! the nodes can be compared.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ pub(super) struct Leases {
     commits: BTreeMap<Term, Vec<Happened>>,
 }
 
-/// Something that happened on a node, and the index that it reached.
+/// A read that a leader answered, with its read index, or a commit, with the new commit index.
 #[derive(Clone, Copy, Debug)]
 struct Happened {
     at: SimTime,
@@ -29,7 +30,7 @@ struct Happened {
     index: Index,
 }
 
-/// Why a read cannot be decided.
+/// The reason why a read cannot be decided.
 const CLOCKS: &str = "the clocks cannot be compared closely enough";
 
 impl Leases {
@@ -59,8 +60,9 @@ impl Leases {
         }
     }
 
-    /// Decides every read: when it was answered, no later leader had certainly committed an entry
-    /// that the answer lacks.
+    /// Checks every read. It violates S21 if a leader of a later term had certainly committed an
+    /// entry after the read index when the read was answered. It is undecided if the clocks leave
+    /// open whether the commit was earlier.
     pub(super) fn decide<'a>(&'a self, ledger: &mut Ledger, merged: &Merged) {
         for read in &self.reads {
             // A leader's commits are in order, so the first missed one of a term is the earliest.

@@ -24,24 +24,28 @@ pub(crate) struct NodeDisk {
     pub(crate) disks_lost: u16,
     /// An older copy of the disk, which will replace it.
     pub(crate) rollback_image: Option<SimDisk>,
-    /// Whether a fault may have destroyed durable data, so that the node may refuse to start.
+    /// Whether a damage fault, or a rollback without a mark, may have destroyed durable data, so
+    /// that the node may refuse to start. Spoiled sectors do not count.
     pub(crate) damaged: bool,
     /// Whether the disk or its log was replaced by an older copy that makes the node uncertain, and
     /// the node has not become certain since.
     pub(crate) rolled_back: bool,
     /// Whether only the log was replaced by an older one, and the node has not started since.
     pub(crate) lost_end: bool,
-    /// Whether a fault has struck durable data of the node, on this disk or on one lost since.
+    /// Whether a damage fault has struck the node, on this disk or on one lost since. Rollbacks and
+    /// spoiled sectors do not count.
     pub(crate) was_damaged: bool,
-    /// The number of faults so far that may have destroyed durable data.
+    /// The number of damage faults so far, including those that found nothing to damage.
     pub(crate) damage_faults: u16,
-    /// The number of faults so far that spoiled sectors which other nodes can repair.
+    /// The number of faults so far that try to spoil sectors which other nodes can repair; some
+    /// find no such sector.
     pub(crate) spoil_faults: u16,
     /// The value of `spoil_faults` when the process last requested a repair.
     pub(crate) spoil_faults_at_repair: u16,
-    /// The number of active faults that leave the disk no space.
+    /// The number of active faults that bound the free space of the disk.
     pub(crate) full_disk_faults: u8,
-    /// The time until which the disk completes no call, except reads and writes of the log.
+    /// The earliest completion of the calls that begin now, except reads and writes of the log. A
+    /// call that began before the fault is not delayed.
     pub(crate) stalled_until: SimTime,
     /// The extra duration of a flush caused by faults.
     pub(crate) flush_delay: Duration,
@@ -59,14 +63,14 @@ impl NodeDisk {
         self.damage_faults
     }
 
-    /// Counts a fault that spoils sectors, and returns its number.
+    /// Counts a fault that tries to spoil sectors, and returns its number.
     pub(crate) fn count_spoil_fault(&mut self) -> u16 {
         self.spoil_faults += 1;
         self.spoil_faults
     }
 
-    /// Returns true if the disk has everything that was flushed to it, or as much of it as a leader
-    /// has confirmed to be enough.
+    /// Returns true if the disk lacks no flushed data, or only data without which a rolled-back
+    /// node has become certain again (docs/REPAIR.md, R3).
     pub(crate) fn is_intact(&self) -> bool {
         !self.has_lost_data() && !self.rolled_back
     }
@@ -87,7 +91,8 @@ impl NodeDisk {
         self.full_disk_faults += 1;
     }
 
-    /// Ends one fault that leaves the disk no space. It may have struck a disk that was lost since.
+    /// Ends one fault that bounds the free space. The bound is removed with the last one. The fault
+    /// may have struck a disk that was lost since.
     pub(super) fn end_fill(&mut self) {
         self.full_disk_faults = self.full_disk_faults.saturating_sub(1);
         if self.full_disk_faults == 0 {
