@@ -374,17 +374,18 @@ mod tests {
     use crate::settings::Settings;
     use crate::settings::profile::Profile;
     use crate::settings::strategy::Strategy;
-    use crate::values::choice::Choices;
+    use crate::values::choice::{Choices, Overrides};
     use crate::workload::AnyWorkload;
     use crate::workload::kv::Kv;
     use crate::world::World;
 
     #[test]
     fn a_core_may_stand_still_and_still_have_time_for_its_log() {
-        let choices = Choices::benign();
-        let profile = Profile::by_name("wide-area").expect("the profile exists");
+        // With benign choices all nodes would campaign at the same time.
+        let choices = Choices::new(11, Overrides::new());
+        let profile = Profile::by_name("no-faults").expect("the profile exists");
         let mut settings = Settings::draw(profile, Strategy::default(), &choices, 1, 64);
-        settings.voters = Settings::NODES_MAX;
+        (settings.voters, settings.learners) = (Settings::NODES_MAX, 0);
         let observer = Observer::new(&settings, None, None, None);
         let workload = AnyWorkload::new(Kv::new(8, 8));
         let mut world = World::new(settings, workload, Plan::default(), choices, observer);
