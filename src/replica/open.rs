@@ -164,7 +164,8 @@ pub fn make_uncertain(
     config: &StorageConfig,
 ) -> Result<OpenedStorage, OpenError> {
     let found = Inspection::open(disk, config).map_err(OpenError::Storage)?;
-    // What is left of a log on which no node can start may lack the last membership.
+    // If no node can start with the log, the readable part of it may lack the last membership, by
+    // which the next check would decide.
     let opened = match (found.damage, found.repairable) {
         (None, _) => found.opened,
         (Some(_), Some(repairable)) => repairable,

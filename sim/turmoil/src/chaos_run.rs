@@ -217,7 +217,7 @@ impl ChaosRun {
         let state = shared.state();
         let scenario = format!("seed {}\n{faults}", self.seed);
         let recordings: Vec<&[u8]> = state.nodes.iter().map(|node| &*node.recording).collect();
-        // What a core did wrong is the cause of what the service then does.
+        // A violation by a core comes first, because it causes the failure of the service.
         match core_checks::check(&recordings).and_then(|core_facts| ended.map(|()| core_facts)) {
             Ok(core_facts) => {
                 let (digest, events) = (state.digest, state.events);

@@ -36,7 +36,7 @@ pub fn sweep(
     Ok(reports)
 }
 
-/// What the runs did, in one line.
+/// The totals of the runs, as one line of text.
 struct Total<'a>(&'a [Report]);
 
 impl fmt::Display for Total<'_> {

@@ -38,7 +38,7 @@ const KEYS: u64 = 4;
 /// The time for which workers claim one key.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// What the hosts of a run record.
+/// The records of the hosts of a run, which the check reads at the end.
 #[derive(Clone, Default)]
 struct Records {
     kv: Rc<Kv>,
