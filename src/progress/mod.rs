@@ -17,8 +17,9 @@ use crate::types::{EntryId, Incarnation, Index, Instant, Readiness};
 pub enum Mode {
     /// Searching for the last common entry, with one message at a time.
     Probe {
-        /// A message is in flight; its reply, or the reply to a later heartbeat, allows another
-        /// one.
+        /// A message is in flight; its reply allows another one. If no reply arrives, an empty
+        /// append asks again. A peer without space is sent its next entry again instead, once in a
+        /// heartbeat round.
         paused: bool,
     },
     /// Streaming: messages follow one another within the in-flight window.
@@ -105,6 +106,14 @@ impl Progress {
     #[must_use]
     pub fn inflight(&self) -> &Inflight {
         &self.inflight
+    }
+
+    /// The number of entries and of their bytes that the next message may have. A peer without
+    /// space is sent one entry at a time, because it will reject most of them.
+    #[inline]
+    pub(crate) fn room(&self, window: &Window) -> (usize, usize) {
+        let (entries, bytes) = self.inflight.room(window);
+        (if self.disk_full { entries.min(1) } else { entries }, bytes)
     }
 
     /// Pauses sending until a message is acknowledged, because the next entry does not fit the
@@ -332,7 +341,7 @@ impl Progress {
     }
 
     /// Records that the peer has the leader's log up to `verified`, and no space for more. From
-    /// then on, one message per heartbeat round probes whether it has space again.
+    /// then on, one entry per heartbeat round probes whether it has space again.
     pub fn no_space(&mut self, verified: Index) {
         if matches!(self.mode, Mode::Snapshot { .. }) {
             return;
@@ -391,7 +400,7 @@ impl Progress {
             self.inflight.free_through(verified.min(durable));
         }
         match &mut self.mode {
-            Mode::Probe { paused } if verified == Index::ZERO => *paused = false,
+            Mode::Probe { .. } if verified == Index::ZERO => self.needs_append = true,
             Mode::Probe { paused } if self.disk_full => {
                 *paused = false;
                 self.next = verified.max(self.matched).next();

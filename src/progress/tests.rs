@@ -22,17 +22,21 @@ fn checked(progress: &mut Progress, round: u64, verified: u64, matched: u64) {
 }
 
 #[test]
-fn a_probe_waits_for_its_reply_or_a_heartbeat_reply() {
+fn a_heartbeat_may_overtake_a_probe() {
     let mut progress = Progress::new(Index(5), Instant::ZERO);
     assert!(progress.may_send(&WINDOW));
     progress.sent(Index(5), 0, 0);
     assert!(!progress.may_send(&WINDOW));
     progress.timer_round_sent(3);
     replied(&mut progress, 1, 0, 0);
-    assert!(!progress.may_send(&WINDOW), "the round left before the probe");
+    assert!(!progress.needs_append(), "the round left before the probe");
     replied(&mut progress, 2, 0, 0);
-    assert!(!progress.may_send(&WINDOW), "reads have begun the round");
+    assert!(!progress.needs_append(), "reads have begun the round");
     replied(&mut progress, 3, 0, 0);
+    assert!(progress.needs_append(), "the probe may be lost");
+    assert!(!progress.may_send(&WINDOW), "the probe's entries are not sent again");
+    progress.sent(Index(5), 0, 0);
+    assert!(progress.rejected(Index(5), Index(2)));
     assert!(progress.may_send(&WINDOW));
 }
 
@@ -185,10 +189,12 @@ fn a_peer_without_space_is_probed_until_it_takes_an_entry() {
     assert!(matches!(progress.mode(), Mode::Probe { .. }), "the peer had that entry before");
     checked(&mut progress, 2, 7, 7);
     assert!(progress.may_send(&WINDOW));
+    assert_eq!(progress.room(&WINDOW), (1, 1000));
     progress.sent(Index(8), 1, 10);
     assert!(!progress.may_send(&WINDOW), "one message a round");
     progress.accepted(Index(8));
     assert_eq!((progress.mode(), progress.disk_full()), (Mode::Replicate, false));
+    assert_eq!(progress.room(&WINDOW), (10, 1000));
 }
 
 #[test]

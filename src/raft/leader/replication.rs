@@ -65,8 +65,7 @@ fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, comm
         let Some(next) = next_entries(common, peer, progress, &window) else { break };
         send_entries(common, peer, progress, next);
     }
-    let needs_append = progress.needs_append() && matches!(progress.mode(), Mode::Replicate);
-    if needs_append || (commit_due && needs_commit(common, progress)) {
+    if progress.needs_append() || (commit_due && needs_commit(common, progress)) {
         send_entries(common, peer, progress, Batch::default());
     }
 }
@@ -144,7 +143,7 @@ fn next_entries(
     progress: &mut Progress,
     window: &Window,
 ) -> Option<Batch> {
-    let (room_entries, room_bytes) = progress.inflight().room(window);
+    let (room_entries, room_bytes) = progress.room(window);
     let entries_max = room_entries.min(common.config().message_entries_max);
     let bytes_max = room_bytes.min(common.config().message_bytes_max);
     let (first, last) = (progress.next(), common.log().last().index);
@@ -171,7 +170,7 @@ fn limited_to_window(
     mut entries: Vec<Entry>,
     window: &Window,
 ) -> Batch {
-    let (room_entries, room_bytes) = progress.inflight().room(window);
+    let (room_entries, room_bytes) = progress.room(window);
     let bytes_max = room_bytes.min(common.config().message_bytes_max);
     entries.truncate(room_entries.min(common.config().message_entries_max));
     let mut bytes = 0;
