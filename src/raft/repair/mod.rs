@@ -83,7 +83,8 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 /// Requests damaged entries from the next member. Once it has asked as many times as there are
 /// members, it asks for the next entries, because possibly no member has the first ones any more.
 fn request(common: &mut Common, leader: Option<NodeId>) {
-    common.health.repair.due = common.now().after(common.config().heartbeat_interval);
+    let (now, interval) = (common.now(), common.config().heartbeat_interval);
+    common.health.repair.due = now.after(interval);
     let members = other_members(common, leader);
     let asked = common.health.repair.asked;
     let later = members.iter().find(|id| asked.is_some_and(|asked| **id > asked));
@@ -93,8 +94,7 @@ fn request(common: &mut Common, leader: Option<NodeId>) {
     }
     let (first, last) = next_range(common);
     let term = common.log().term_at(first).expect("a damaged entry is in the log");
-    common.health.repair.asked = Some(member);
-    common.health.repair.requests += 1;
+    common.health.repair.requested(member, interval, now);
     common.send(member, Body::RequestEntries { first: EntryId::new(term, first), last });
 }
 
@@ -129,6 +129,7 @@ pub(crate) fn on_reply(
     entries: Vec<Entry>,
     snapshot: Option<SnapshotMeta>,
 ) {
+    common.health.repair.doublings = 0;
     let log = common.log();
     let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
     let wanted = limit(log, entries.into_iter().filter(is_wanted).collect());

@@ -6,6 +6,9 @@ use core::time::Duration;
 use crate::log::Log;
 use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 
+/// The maximum of [`Repair::doublings`].
+const DOUBLINGS_MAX: u32 = 4;
+
 /// The repair under way. It is empty while no entry is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
@@ -14,6 +17,8 @@ pub(crate) struct Repair {
     pub(super) asked: Option<NodeId>,
     /// The number of requests so far for the entries after `through`.
     pub(super) requests: usize,
+    /// How many times the time between two requests has doubled since a reply last arrived.
+    pub(super) doublings: u32,
     /// The last index whose content arrived, or for which every member was asked. The next request
     /// is for later damaged entries or, if there are none, begins again at the first damaged one.
     pub(super) through: Index,
@@ -39,6 +44,7 @@ impl Default for Repair {
         Repair {
             asked: None,
             requests: 0,
+            doublings: 0,
             through: Index::ZERO,
             due: Instant::ZERO,
             is_memory_next: true,
@@ -60,8 +66,19 @@ impl Repair {
     /// continues.
     #[inline]
     pub(super) fn forget_requests(&mut self) {
-        (self.asked, self.requests, self.through) = (None, 0, Index::ZERO);
+        (self.asked, self.requests, self.doublings) = (None, 0, 0);
+        self.through = Index::ZERO;
         (self.due, self.is_memory_next, self.blocked_since) = (Instant::ZERO, true, None);
+    }
+
+    /// Records a request to `member` at `now`. The time until the next one doubles while none is
+    /// answered, because the replies may be under way on a slow connection, which requests for the
+    /// same contents would fill with copies.
+    pub(super) fn requested(&mut self, member: NodeId, interval: Duration, now: Instant) {
+        self.due = now.after(interval.saturating_mul(1 << self.doublings));
+        self.asked = Some(member);
+        self.requests += 1;
+        self.doublings = (self.doublings + 1).min(DOUBLINGS_MAX);
     }
 
     /// Makes the next request ask for entries after `last`.

@@ -92,11 +92,33 @@ fn contents_in_memory_that_do_not_match_alternate_with_requests() {
         assert!(raft.deadline() <= now.after(interval));
         now = now.after(interval);
         assert_eq!(step(&mut raft, now, Input::Timeout), ["RequestEntries"]);
+        step(&mut raft, now, reply(2, Vec::new(), None));
         now = now.after(interval);
         assert_eq!(step(&mut raft, now, Input::Timeout), ["Repair"]);
     }
     assert_eq!(step(&mut raft, now, Input::Repaired(vec![id(3)])), [""; 0]);
     assert_eq!(raft.log().damaged_entries(), 0);
+}
+
+#[test]
+fn requests_without_a_reply_become_rarer() {
+    let mut raft = damaged_node(false);
+    let interval = Config::new(NodeId(1)).heartbeat_interval;
+    // The start requested the entries.
+    let mut waits = Vec::new();
+    let mut before = Instant::ZERO;
+    while waits.len() < 6 {
+        let now = raft.deadline();
+        if step(&mut raft, now, Input::Timeout).contains(&"RequestEntries") {
+            waits.push(now.since(before).as_nanos() / interval.as_nanos());
+            before = now;
+        }
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 16]);
+    step(&mut raft, before, reply(2, Vec::new(), None));
+    let now = before.after(interval * 16);
+    assert_eq!(step(&mut raft, now, Input::Timeout), ["RequestEntries"]);
+    assert!(raft.deadline() <= now.after(interval), "a reply arrived");
 }
 
 #[test]
