@@ -48,8 +48,8 @@ struct Request {
 }
 
 /// The number of part timeouts up to which the time between two requests for a part grows while no
-/// part arrives.
-const REPEAT_FACTOR_MAX: u32 = 16;
+/// part arrives, unless the last part took longer.
+pub(crate) const REPEAT_FACTOR_MAX: u32 = 16;
 
 /// A receiver waits for a silent source for this many part timeouts, or for its present timeout if
 /// that is longer. The time in which the source may serve other nodes is added.
@@ -73,9 +73,10 @@ impl SnapshotReceiver {
 
     /// Decides about a peer's offer: returns true if the store should receive the offered snapshot,
     /// in place of any other. An offer of the snapshot that is being received only changes the node
-    /// that sends it. A transfer is not abandoned for a newer snapshot while its parts arrive,
-    /// because otherwise a leader that takes snapshots faster than they travel would never complete
-    /// one. No transfer starts unless one `may_start`, nor for `retry_after` after a failure.
+    /// that later requests go to; the parts in flight are requested again only once they are due. A
+    /// transfer is not abandoned for a newer snapshot while its parts arrive, because otherwise a
+    /// leader that takes snapshots faster than they travel would never complete one. No transfer
+    /// starts unless one `may_start`, nor for `retry_after` after a failure.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
@@ -86,10 +87,11 @@ impl SnapshotReceiver {
         let is_stalled = self.is_stalled(now);
         if let Some(current) = &mut self.current {
             if current.meta.root == meta.root {
-                if current.from != from {
-                    (current.from, current.timeout, current.repeats) = (from, self.timeout, 0);
+                if is_stalled && current.from != from {
+                    (current.timeout, current.repeats) = (self.timeout, 0);
                     current.requested.clear();
                 }
+                current.from = from;
                 return false;
             }
             if !is_stalled {
@@ -396,14 +398,31 @@ mod tests {
     }
 
     #[test]
-    fn requests_go_to_another_source_of_the_same_snapshot_at_once() {
-        let mut receiver = receiver(1);
+    fn later_requests_go_to_another_source_of_the_same_snapshot() {
+        let mut receiver = receiver(2);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         receiver.request(at(0), meta(5).root, chunks(0));
         assert!(!receiver.on_offer(at(0), NodeId(2), &meta(5), true));
-        assert_eq!(
-            receiver.request(at(0), meta(5).root, chunks(0)),
-            Some((NodeId(2), vec![SnapshotPart::Chunk(0)]))
-        );
+        let repeated = receiver.request(at(0), meta(5).root, chunks(0));
+        assert_eq!(repeated, None, "the parts of the first source are under way");
+        receiver.on_part(at(0), SnapshotPart::Chunk(0));
+        let third = vec![SnapshotPart::Chunk(2)];
+        assert_eq!(receiver.request(at(0), meta(5).root, chunks(1)), Some((NodeId(2), third)));
+        let due = receiver.request(at(1), meta(5).root, chunks(1));
+        assert_eq!(due, Some((NodeId(2), vec![SnapshotPart::Chunk(1), SnapshotPart::Chunk(2)])));
+    }
+
+    #[test]
+    fn a_stalled_transfer_goes_on_with_another_source_at_once() {
+        let mut receiver = receiver(1);
+        receiver.on_offer(at(0), NodeId(1), &meta(5), true);
+        receiver.request(at(0), meta(5).root, chunks(0));
+        receiver.request(at(1), meta(5).root, chunks(0));
+        assert!(receiver.deadline() > at(2));
+        receiver.request(at(3), meta(5).root, chunks(0));
+        assert!(receiver.deadline() > at(6));
+        assert!(!receiver.on_offer(at(6), NodeId(2), &meta(5), true));
+        let first = vec![SnapshotPart::Chunk(0)];
+        assert_eq!(receiver.request(at(6), meta(5).root, chunks(0)), Some((NodeId(2), first)));
     }
 }
