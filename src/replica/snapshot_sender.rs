@@ -2,6 +2,7 @@
 //!
 //! The number of pending requests is bounded for each peer.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::replica::rate_limiter::RateLimiter;
@@ -16,6 +17,9 @@ pub(crate) struct SnapshotSender {
     /// The part that is being read from the disk.
     reading: Option<PartRequest>,
     rate: RateLimiter,
+    /// The time after its last request for which a peer is taken to wait for the part.
+    wait_max: Duration,
+    waits_until: Instant,
 }
 
 /// A requested part, and the node that requested it.
@@ -27,14 +31,21 @@ pub(crate) struct PartRequest {
 }
 
 impl SnapshotSender {
-    pub(crate) fn new(waiting_max: usize, bytes_per_second: u64) -> SnapshotSender {
+    pub(crate) fn new(
+        waiting_max: usize,
+        bytes_per_second: u64,
+        wait_max: Duration,
+    ) -> SnapshotSender {
         assert!(waiting_max > 0, "a peer may have a request");
         let rate = RateLimiter::new(bytes_per_second);
-        SnapshotSender { waiting: VecDeque::new(), waiting_max, reading: None, rate }
+        let (waiting, waits_until) = (VecDeque::new(), Instant::ZERO);
+        SnapshotSender { waiting, waiting_max, reading: None, rate, wait_max, waits_until }
     }
 
-    /// Adds a peer's request. A request beyond the peer's bound is dropped; the peer repeats it.
-    pub(crate) fn enqueue(&mut self, wanted: PartRequest) {
+    /// Adds a peer's request that arrives at `now`. A request beyond the peer's bound is dropped;
+    /// the peer repeats it.
+    pub(crate) fn enqueue(&mut self, now: Instant, wanted: PartRequest) {
+        self.waits_until = now.after(self.wait_max);
         let known = self.waiting.contains(&wanted) || self.reading == Some(wanted);
         let own = self.waiting.iter().filter(|other| other.by == wanted.by).count();
         if !known && own < self.waiting_max {
@@ -61,9 +72,10 @@ impl SnapshotSender {
         self.reading.take().expect("one part is read at a time")
     }
 
-    /// Returns true if there are requests.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.reading.is_some() || !self.waiting.is_empty()
+    /// Returns true if there are requests, or if the last one is so recent that the part may be
+    /// under way and the peer will request more.
+    pub(crate) fn is_busy(&self, now: Instant) -> bool {
+        self.reading.is_some() || !self.waiting.is_empty() || now < self.waits_until
     }
 
     /// Returns the time from which the next part may be read.
@@ -83,12 +95,12 @@ mod tests {
 
     #[test]
     fn parts_are_read_one_at_a_time_within_the_rate() {
-        let mut sender = SnapshotSender::new(1, 1_000);
+        let mut sender = SnapshotSender::new(1, 1_000, Duration::from_secs(3));
         let now = Instant(1_000_000_000);
-        sender.enqueue(wanted(1, 0));
-        sender.enqueue(wanted(1, 0));
-        sender.enqueue(wanted(2, 5));
-        sender.enqueue(wanted(2, 7));
+        sender.enqueue(now, wanted(1, 0));
+        sender.enqueue(now, wanted(1, 0));
+        sender.enqueue(now, wanted(2, 5));
+        sender.enqueue(now, wanted(2, 7));
         assert_eq!(sender.start(now), Some(wanted(1, 0)));
         assert_eq!(sender.start(now), None, "a part is being read already");
         assert_eq!(sender.finish(now, 500), wanted(1, 0));
@@ -96,17 +108,20 @@ mod tests {
         assert_eq!(sender.deadline(), Instant(1_500_000_000));
         assert_eq!(sender.start(sender.deadline()), Some(wanted(2, 5)));
         sender.finish(sender.deadline(), 0);
-        assert!(!sender.is_busy(), "the third request was beyond its peer's bound");
+        let end = sender.deadline();
+        assert_eq!(end, Instant::NEVER, "the third request was beyond its peer's bound");
+        assert!(sender.is_busy(Instant(3_999_999_999)), "the peer waits for the last part");
+        assert!(!sender.is_busy(Instant(4_000_000_000)));
     }
 
     #[test]
     fn many_requests_of_one_peer_do_not_displace_others() {
-        let mut sender = SnapshotSender::new(2, 1_000);
+        let mut sender = SnapshotSender::new(2, 1_000, Duration::from_secs(3));
         for chunk in 0..9 {
-            sender.enqueue(wanted(1, chunk));
+            sender.enqueue(Instant::ZERO, wanted(1, chunk));
         }
         for peer in 2..200 {
-            sender.enqueue(wanted(peer, 0));
+            sender.enqueue(Instant::ZERO, wanted(peer, 0));
         }
         let served = std::iter::from_fn(|| {
             let begun = sender.start(Instant::ZERO)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::log::Log;
 use crate::replica::config::ReplicaConfig;
 use crate::replica::output::Output;
-use crate::replica::snapshot_receiver::SnapshotReceiver;
+use crate::replica::snapshot_receiver::{REPEAT_FACTOR_MAX, SnapshotReceiver};
 use crate::replica::snapshot_sender::{PartRequest, SnapshotSender};
 use crate::replica::snapshot_taker::SnapshotTaker;
 use crate::storage::{AbandonReason, Event, PartOutcome, SnapshotEvent, Storage, StorageError};
@@ -52,12 +52,13 @@ impl Snapshots {
         let rate = config.snapshot_bytes_per_second;
         let (entries_max, bytes_max) = (config.snapshot_entries, config.snapshot_bytes);
         let retry = config.space_retry;
+        let wait_max = config.part_timeout.saturating_mul(REPEAT_FACTOR_MAX);
         Snapshots {
             id: config.raft.id,
             trailing: config.trailing_entries,
             taker: SnapshotTaker::new(entries_max, bytes_max, rate, retry, last),
             receiver: SnapshotReceiver::new(config),
-            sender: SnapshotSender::new(config.parts_inflight_max, rate),
+            sender: SnapshotSender::new(config.parts_inflight_max, rate, wait_max),
             damaged_since: None,
             must_replace: false,
             repair_patience: config.raft.election_timeout_max * 2,
@@ -112,7 +113,7 @@ impl Snapshots {
         outputs: &mut Vec<Output>,
     ) {
         self.taker.retry(now);
-        if is_usable && self.taker.start(self.sender.is_busy()) {
+        if is_usable && self.taker.start(self.sender.is_busy(now)) {
             outputs.push(Output::FreezeView);
         }
         if let Some(bytes) = self.taker.view(now) {
@@ -305,7 +306,7 @@ impl Snapshots {
         let awaited = self.receiver.root() == Some(root);
         match body {
             SnapshotTransferBody::Request(part) => {
-                self.sender.enqueue(PartRequest { by: from, root, part });
+                self.sender.enqueue(now, PartRequest { by: from, root, part });
             }
             SnapshotTransferBody::Bytes(part, bytes) if awaited => {
                 if storage.receive_part(root, part, &bytes, events) == PartOutcome::Accepted {
