@@ -167,7 +167,15 @@ impl Server {
         let links = Links { environment: environment.clone(), security: security(config)? };
         let registry = Arc::new(ConnectionRegistry::new(links, &network, Arc::clone(counts)));
         let addresses = config.peers.clone();
-        let peers = Peers::new(handshake, network.clone(), Arc::clone(&registry), addresses);
+        // What the leader has in flight to a peer, and as much again of earlier attempts.
+        let queued_bytes_max = config.replica.raft.inflight_bytes_max.saturating_mul(2);
+        let peers = Peers::new(
+            handshake,
+            network.clone(),
+            queued_bytes_max,
+            Arc::clone(&registry),
+            addresses,
+        );
         let listener = Listener::bind(environment, listen).await;
         let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
         let address = listener.address().unwrap_or(listen);

@@ -9,6 +9,7 @@ mod custom;
 pub(super) mod handshake;
 mod incoming;
 mod lane;
+mod lane_queue;
 pub(super) mod link;
 mod outgoing;
 mod peers;

@@ -17,6 +17,7 @@ use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, Handshake, TransferLimits, flush_batch,
 };
 use crate::runtime::transport::lane::Lane;
+use crate::runtime::transport::lane_queue::QueuedPacket;
 use crate::runtime::transport::link::{Link, Stream, classified};
 use crate::types::{Address, NodeId, Packet};
 use crate::wire::{Frame, encode, encode_keepalive};
@@ -45,7 +46,7 @@ enum CloseReason {
 impl PeerConnection {
     /// Sends the packets from the queue until it is closed. Connects when there is a packet, and
     /// drops the queued packets after a failure.
-    pub(super) async fn run(self, mut queue: Receiver<Packet>) {
+    pub(super) async fn run(self, mut queue: Receiver<QueuedPacket>) {
         let mut retry_wait = self.config.retry_min;
         let mut was_connected = true;
         let mut last_reason = None;
@@ -93,8 +94,8 @@ impl PeerConnection {
 
     async fn connect_and_send(
         &self,
-        first: Packet,
-        queue: &mut Receiver<Packet>,
+        first: QueuedPacket,
+        queue: &mut Receiver<QueuedPacket>,
     ) -> Result<CloseReason, ConnectionFailed> {
         let links = &self.registry.links;
         let handshake = |address| async move {
@@ -123,8 +124,8 @@ impl PeerConnection {
     /// Sends packets until the connection is idle or the queue is closed.
     async fn send_all(
         &self,
-        first: Packet,
-        queue: &mut Receiver<Packet>,
+        first: QueuedPacket,
+        queue: &mut Receiver<QueuedPacket>,
         stream: Stream,
         mut frames: ConnectionReader,
     ) -> io::Result<CloseReason> {
@@ -139,8 +140,8 @@ impl PeerConnection {
 
     async fn write_packets<W>(
         &self,
-        first: Packet,
-        queue: &mut Receiver<Packet>,
+        first: QueuedPacket,
+        queue: &mut Receiver<QueuedPacket>,
         write: &mut W,
     ) -> io::Result<CloseReason>
     where
@@ -153,8 +154,8 @@ impl PeerConnection {
         loop {
             if !batch.is_empty() {
                 last_packet = Instant::now();
-                for packet in batch.drain(..) {
-                    self.encode_packet(&packet, &mut bytes);
+                for queued in batch.drain(..) {
+                    self.encode_packet(&queued.packet, &mut bytes);
                     if bytes.len() >= BATCH_BYTES {
                         flush_batch(write, &mut bytes).await?;
                     }
@@ -219,10 +220,10 @@ struct ConnectionFailed {
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
-    use tokio::sync::mpsc;
 
     use super::*;
     use crate::runtime::metrics::Counts;
+    use crate::runtime::transport::lane_queue::lane_queue;
     use crate::runtime::transport::link::Links;
     use crate::storage::ClusterId;
     use crate::types::{Body, EntryId, Incarnation, Message, Term};
@@ -250,13 +251,15 @@ mod tests {
             counts: peer_counts,
             config,
         };
-        let (packets, queue) = mpsc::channel(1);
+        let (packets, queue) = lane_queue(1, 1 << 20);
         tokio::spawn(caller.run(queue));
         tokio::spawn(async move {
             let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
             let (from, to, incarnation) = (NodeId(1), NodeId(2), Incarnation(1));
             let packet = Packet::Message(Message { from, incarnation, to, term: Term(1), body });
-            while packets.send(packet.clone()).await.is_ok() {}
+            while packets.packets().reserve().await.map(drop).is_ok() {
+                packets.try_send(packet.clone());
+            }
         });
         let mut called_at = Vec::new();
         for _ in 0..5 {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{self, Sender};
 use tracing::debug;
 
 use crate::runtime::config::NetworkConfig;
@@ -13,6 +12,7 @@ use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::custom::Transport;
 use crate::runtime::transport::handshake::Handshake;
 use crate::runtime::transport::lane::Lane;
+use crate::runtime::transport::lane_queue::{LaneSender, lane_queue};
 use crate::runtime::transport::outgoing::PeerConnection;
 use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransferBody};
 
@@ -20,6 +20,8 @@ use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransferBody};
 pub(in crate::runtime) struct Peers {
     handshake: Handshake,
     config: NetworkConfig,
+    /// The most bytes of entries that wait for one lane of one peer.
+    queued_bytes_max: usize,
     registry: Arc<ConnectionRegistry>,
     /// The known addresses: the configured ones, replaced by those of the membership.
     addresses: BTreeMap<NodeId, Address>,
@@ -28,7 +30,7 @@ pub(in crate::runtime) struct Peers {
 
 struct Peer {
     address: Address,
-    lanes: [Sender<Packet>; Lane::ALL.len()],
+    lanes: [LaneSender; Lane::ALL.len()],
     counts: Arc<PeerCounts>,
     _tasks: Tasks,
 }
@@ -37,18 +39,20 @@ impl Peers {
     pub(in crate::runtime) fn new(
         handshake: Handshake,
         config: NetworkConfig,
+        queued_bytes_max: usize,
         registry: Arc<ConnectionRegistry>,
         addresses: BTreeMap<NodeId, Address>,
     ) -> Peers {
-        Peers { handshake, config, registry, addresses, peers: BTreeMap::new() }
+        let peers = BTreeMap::new();
+        Peers { handshake, config, queued_bytes_max, registry, addresses, peers }
     }
 
     fn open(&self, id: NodeId, address: Address) -> Peer {
         let mut tasks = Tasks::default();
         let counts = self.registry.counts.network.peer(id);
         let lanes = Lane::ALL.map(|lane| {
-            let (sender, queue) = mpsc::channel(lane.packets_max(&self.config));
-            counts.watch(lane.name(), &sender);
+            let (sender, queue) = lane_queue(lane.packets_max(&self.config), self.queued_bytes_max);
+            counts.watch(lane.name(), sender.packets());
             let connection = PeerConnection {
                 handshake: self.handshake,
                 peer: id,
@@ -95,7 +99,7 @@ impl Transport for Peers {
                 Packet::SnapshotTransfer(transfer)
                     if matches!(transfer.body, SnapshotTransferBody::Bytes(..))
             );
-            if lane.try_send(packet).is_err() {
+            if !lane.try_send(packet) {
                 peer.counts.dropped.add(&DropReason::QueueFull, 1);
                 debug!(%to, "dropped a packet: the queue of the peer is full");
             } else if is_part {
