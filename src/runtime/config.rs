@@ -82,8 +82,8 @@ pub struct NetworkConfig {
     /// their size divided by `kib_per_second_min` is added. A remote that sends or accepts one
     /// byte at a time therefore cannot keep a connection.
     pub frame_timeout: Duration,
-    /// The slowest transfer, in KiB per second, at which a large frame is still received within its
-    /// time limit.
+    /// The slowest transfer, in KiB per second, at which a large frame of a client is still
+    /// received within its time limit. Of frames that another node sends, it is 1.
     pub kib_per_second_min: u32,
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.
@@ -93,7 +93,8 @@ pub struct NetworkConfig {
     /// The longest wait before a failed connection is retried. At least `retry_min`.
     pub retry_max: Duration,
     /// The most packets that wait for one lane of one peer; of the lane of snapshots, whose packets
-    /// are large, at most 32. Further packets are dropped, as a network may drop them.
+    /// are large, at most 32; of the lane of entries, those with at most twice
+    /// `raft.inflight_bytes_max`. Further packets are dropped, as a network may drop them.
     pub packets_max: usize,
     /// The most connections that have not completed their handshake. A further connection takes the
     /// place of the oldest one from the IPv4 address, or the IPv6 /64 prefix, that has the most, so

@@ -144,6 +144,12 @@ impl TransferLimits {
         }
     }
 
+    /// Returns the limits of frames that another node sends. A slow connection that three lanes
+    /// share is no reason to close it, so that its large frames are sent again from the start.
+    pub(in crate::runtime) fn of_node(config: &NetworkConfig) -> TransferLimits {
+        TransferLimits { kib_per_second_min: 1, ..TransferLimits::of_received(config) }
+    }
+
     /// Returns limits by which a transfer may take any time while some bytes are transferred.
     pub(in crate::runtime) fn of_silence(silence_max: Duration) -> TransferLimits {
         TransferLimits { silence_max, frame_timeout: None, kib_per_second_min: 1 }

@@ -299,7 +299,7 @@ impl ConnectionHandler {
     {
         // A correct caller closes an idle connection first, after `idle_max`.
         let idle_max = 2 * self.config.idle_max;
-        let limits = TransferLimits::of_received(&self.config);
+        let limits = TransferLimits::of_node(&self.config);
         let mut last_packet = Instant::now();
         let counts = &self.handle.registry.counts;
         let peer_counts = counts.network.peer(peer);
