@@ -58,7 +58,7 @@ pub struct ServerConfig {
     /// other threads of a multi-threaded one.
     pub busy_poll_max: Duration,
     /// Whether plaintext connections beyond loopback are allowed. Without it, and without TLS,
-    /// `listen` must be a loopback address.
+    /// `listen` must be a loopback address, and the node connects only to loopback addresses.
     pub plaintext: bool,
     /// The TLS files. If set, every connection uses TLS, and peers and clients without a valid
     /// certificate are rejected.
@@ -363,7 +363,8 @@ impl ServerConfig {
         all as u64
     }
 
-    /// Checks the configuration.
+    /// Checks the configuration. Of `replica`, checks only the rules that a server adds to those of
+    /// [`ReplicaConfig::check`].
     ///
     /// # Errors
     /// A [`ServerConfigError`] that names the invalid field.

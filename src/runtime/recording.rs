@@ -2,7 +2,7 @@
 //!
 //! The driver never waits for the thread. If the queue to it is full, blocks are dropped and
 //! counted, and the recording continues with a checkpoint once the queue is empty. The first error
-//! of the disk ends the recording, and nothing else.
+//! of the disk ends the recording; the node runs on.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -63,7 +63,7 @@ pub(super) struct RecordingLane {
 
 /// The receiver of the blocks.
 enum BlockSink {
-    /// A node without a recording has none.
+    /// Nothing: the node does not record, or its recording has ended.
     Off,
     /// The thread writes them to the ring of files.
     Thread(Sender<Block>),

@@ -1,5 +1,5 @@
-//! Requests to a running node and their replies: the rules of each operation, the requests that
-//! wait for their outcome, and the typed results.
+//! Requests to a running node and their replies: the access, the effect and the size of each
+//! request, the requests that wait for their outcome, and the typed results.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,8 +20,10 @@ use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The node rejected the request and did not execute it. It may be sent again if the reason is
-    /// temporary. Only after `RejectReason::TransferAborted` may the request still take effect.
+    /// The node rejected the request and did not execute it, with two exceptions: after
+    /// `RejectReason::TransferAborted` the target may still take over, and after
+    /// `RejectReason::ChangeCancelled` the nodes that were to become voters stay learners. The
+    /// request may be sent again if the reason is temporary.
     #[error("the request was rejected: {0}")]
     Rejected(RejectReason),
     /// The outcome is unknown: the request may have been executed, or may be executed later. It is
@@ -64,12 +66,13 @@ pub struct ReadReply {
     pub applied: Index,
 }
 
-/// The rules of one operation, which every layer between a client and the node follows.
+/// The access that one request needs, its effect and its size, by which the client, the service and
+/// the forwarder treat it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
     pub(super) access: Access,
     pub(super) effect: Effect,
-    /// The bytes of the command or the query, which count against the limit of all requests.
+    /// The bytes of the command or the query, which count against the KiB limits of the service.
     pub(super) bytes: usize,
     pub(super) metric: RequestMetric,
 }
@@ -90,12 +93,12 @@ pub(super) enum Access {
 /// The effect of an operation on the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// None: it may be requested again. If the node stops, the request was not executed.
+    /// None: it may be requested again. If the node stops first, the reply is a rejection.
     Read,
-    /// It changes the cluster. If the node stops, the outcome is unknown.
+    /// It changes the cluster. If the node stops first, the outcome is unknown.
     Change,
-    /// It starts work of the node, once for any number of requests. The node replies before the
-    /// work is done; if the node stops, so does the work.
+    /// It starts work of the node, and may be requested again. The node replies before the work is
+    /// done; if the node stops, so does the work.
     Start,
 }
 

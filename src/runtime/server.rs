@@ -73,7 +73,7 @@ pub enum ServerError {
     /// The server cannot listen at the address.
     #[error("cannot listen at {0}: {1}")]
     Listen(SocketAddr, io::Error),
-    /// The hard limit of open files of this process is lower than what the configuration permits.
+    /// This process may not open as many files as the configuration permits.
     #[error(
         "the node may need {needed} open files, but this process may open {limit}: raise the limit \
          (ulimit -Hn, or LimitNOFILE of the service) to {needed}, or lower \
@@ -82,7 +82,7 @@ pub enum ServerError {
     OpenFiles {
         /// The number of open files that the configuration permits.
         needed: u64,
-        /// The hard limit of the operating system.
+        /// The hard limit, or the current limit if the operating system refuses to raise it.
         limit: u64,
     },
     /// The operating system cannot start a thread.
@@ -396,7 +396,7 @@ where
         let (stopped_sender, stopped) = watch::channel(None);
         let (running, ended) = oneshot::channel();
         // The listener has a task of its own, because a driver that always has work uses up the
-        // share that its task has of the runtime.
+        // budget that tokio gives a task.
         let mut listener = Tasks::default();
         listener.spawn(accept_until(ended, serve));
         let mut tasks = Tasks::default();

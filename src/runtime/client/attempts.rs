@@ -50,7 +50,7 @@ pub(super) struct Attempts<'a> {
     pool: &'a ConnectionPool,
     deadline: Instant,
     retry_policy: RetryPolicy,
-    /// The number of attempts since the last wait.
+    /// The number of retries without a wait since the last wait.
     attempts: usize,
     retry_wait: Duration,
     /// Whether an attempt may have been executed.
@@ -74,7 +74,8 @@ impl ConnectionPool {
         &self.dialer.config
     }
 
-    /// Returns the cluster of the configuration; if that names none, the one met, if any.
+    /// Returns the cluster of the configuration; if that names none, the one to which the client
+    /// keeps, if it has met one.
     pub(super) fn cluster(&self) -> Option<ClusterId> {
         match self.config().cluster {
             ANY_UNNAMED_CLUSTER => *lock(&self.dialer.met),
@@ -155,8 +156,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns the number of attempts after the first one without a wait: with several nodes enough
-    /// to try each of them and then the leader that one of them names.
+    /// Returns the most retries without a wait: with several nodes enough to try each of them and
+    /// then the leader that one of them names.
     fn retries_max(&self, route: Route<'_>) -> usize {
         match route {
             Route::At(_) => 1,
@@ -224,7 +225,8 @@ impl Attempts<'_> {
     /// # Errors
     /// A [`ClientError`], without a wait, if the wait would end after the deadline.
     pub(super) async fn wait(&mut self) -> Result<(), ClientError> {
-        // Between half of the wait and all of it, so that callers that failed together spread out.
+        // A random time between half of the wait and all of it, so that callers that failed
+        // together spread out.
         let random = self.pool.links().environment.entropy() as u16;
         let wait = self.retry_wait.mul_f64(0.5 + f64::from(random) / f64::from(u16::MAX) / 2.0);
         if Instant::now() + wait >= self.deadline {

@@ -27,9 +27,9 @@ use crate::wire::{ReplyBody, RequestBody};
 /// A client of a cluster. Clones share its connections and its session. Each may be used by any
 /// number of tasks concurrently.
 ///
-/// The client connects with its first call, to whichever node answers. It finds the leader, follows
-/// leader changes, and learns of new members. Each call ends by its deadline. It must be used
-/// within a tokio runtime that has time and IO enabled; [`blocking::Client`] needs none.
+/// The client connects with its first call, to a configured node that answers. It finds the leader,
+/// follows leader changes, and learns of new members. Each call ends by its deadline. It must be
+/// used within a tokio runtime that has time and IO enabled; [`blocking::Client`] needs none.
 ///
 /// [`blocking::Client`]: crate::runtime::blocking::Client
 #[derive(Clone)]
@@ -86,8 +86,8 @@ impl Client {
         self.shared.pool.cluster()
     }
 
-    /// Proposes the command, which every node's state machine applies exactly once, and returns the
-    /// reply.
+    /// Proposes the command, and returns the reply of the state machine, which has then applied the
+    /// command exactly once.
     ///
     /// The command is sent within the client's session, and resent until there is a reply, even
     /// after lost connections and leader changes. Up to the window of `ClientConfig::session`,

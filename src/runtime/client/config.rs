@@ -26,8 +26,8 @@ pub struct ClientConfig {
     /// The time limit of one attempt, after which the next node is tried. It does not apply if the
     /// call names its node or must not be sent twice.
     pub attempt_max: Duration,
-    /// The acknowledgement that completes a proposal. Not [`Acknowledge::LeaderOnly`], which has
-    /// no reply.
+    /// The acknowledgement that completes a proposal of `Client::propose`. Not
+    /// [`Acknowledge::LeaderOnly`], with which a proposal returns no reply of the state machine.
     pub acknowledge: Acknowledge,
     /// The limits of the client's session: the number of proposals in flight, and the replies that
     /// the nodes keep for it.
@@ -102,7 +102,7 @@ impl ClientConfig {
     }
 
     /// Returns the configuration with the keepalives of a node, and with an idle time that is less
-    /// than that of its service. The other nodes have the same intervals.
+    /// than that of its service. It suits other nodes only if they have the same intervals.
     pub(super) fn with_intervals_of(
         self,
         network: &NetworkConfig,
@@ -209,7 +209,8 @@ pub enum ClientConfigError {
     /// The address does not have the form `host:port`.
     #[error("\"{0}\" is not an address: write host:port")]
     InvalidAddress(String),
-    /// `acknowledge` is [`Acknowledge::LeaderOnly`], which has no reply.
+    /// `acknowledge` is [`Acknowledge::LeaderOnly`], with which a proposal returns no reply of the
+    /// state machine.
     #[error("acknowledge may not be LeaderOnly: use Client::propose_at_most_once for that")]
     LeaderOnly,
     /// A limit of the session is out of its range.

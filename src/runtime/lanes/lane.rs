@@ -23,7 +23,7 @@ pub(super) struct Lane<T> {
     executor: ThreadOrTask<T>,
 }
 
-/// Executes the jobs that may take long.
+/// The executor of jobs that may take long, and of those queued after them.
 enum ThreadOrTask<T> {
     Thread(LaneThread<T>),
     Task(LaneTask<T>),
@@ -86,7 +86,8 @@ impl<T: Send + 'static> Lane<T> {
             }
             ThreadOrTask::Thread(_) | ThreadOrTask::Task(_) => {}
         }
-        // The send fails only once the driver is gone, and then nothing needs the events.
+        // Returns false after a panic, of which the driver has an event, and once the driver is
+        // gone and needs no events.
         let _ = self.runner.run(&mut self.queued);
     }
 

@@ -10,8 +10,8 @@ use tracing::Instrument;
 use crate::runtime::environment::Simulation;
 use crate::runtime::lanes::job_runner::{Job, JobRunner};
 
-/// A task that executes batches of jobs in their order, each after the time that the simulation
-/// says. It ends once this is dropped and every batch is executed.
+/// A task that executes batches of jobs in their order, each after a wait of
+/// `Simulation::lane_wait`. It ends once this is dropped and every batch is executed.
 pub(super) struct LaneTask<T> {
     jobs: UnboundedSender<Vec<Job<T>>>,
     /// The number of batches that were sent and whose events were not sent back yet.

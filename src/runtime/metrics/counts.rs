@@ -75,7 +75,8 @@ pub(in crate::runtime) struct StateGauges {
     pub(in crate::runtime) voters: Gauge,
     pub(in crate::runtime) learners: Gauge,
     pub(in crate::runtime) stopped: Gauge,
-    /// The obstacle to writes at the last step at which it was determined.
+    /// The obstacle to writes when it was last determined: a leader does so at most once in
+    /// [`PEERS_INTERVAL_MILLISECONDS`], other nodes at each turn of the driver.
     pub(in crate::runtime) write_obstacle: Mutex<Option<WriteObstacle>>,
     pub(in crate::runtime) usage: UsageGauges,
 }
@@ -179,7 +180,8 @@ impl Counts {
         self.milliseconds().saturating_sub(self.observed_at.load(Relaxed))
     }
 
-    /// Records the current state of the node.
+    /// Records the current state of the node; called after each turn of the driver, at least once a
+    /// second.
     pub(in crate::runtime) fn observe(&self, node: &Node) {
         if !ENABLED {
             return;

@@ -30,7 +30,7 @@ pub(super) struct Rights {
     pub(super) forwards: bool,
 }
 
-/// The node that executes the requests of clients.
+/// The node that executes the requests of clients, and its connection to the leader.
 #[derive(Clone)]
 pub(in crate::runtime) struct Executor {
     pub(in crate::runtime) handle: Handle,

@@ -60,7 +60,7 @@ impl Tls {
         Tls::load(config, Some((cluster, node)))
     }
 
-    /// Returns the context of a client or administrator of any cluster.
+    /// Returns the context of a client, whose certificate may be of any role and cluster.
     pub(in crate::runtime) fn for_user(config: TlsConfig) -> Result<Tls, TlsError> {
         Tls::load(config, None)
     }
