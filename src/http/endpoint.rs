@@ -31,13 +31,13 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 /// The content that an endpoint serves.
 #[derive(Clone, Debug)]
 pub enum EndpointContent {
-    /// `/metrics` in the text format of Prometheus; `/health`, which is 200 if the node knows a
-    /// leader and has applied all but the last 10,000 committed entries, and 503 otherwise;
-    /// `/ready`, which is 200 if besides that the node knows no `WriteObstacle`; `/live`, which is
-    /// 200 while the node runs and its thread is not stuck.
+    /// `/metrics` in the OpenMetrics text format. Three health checks, which reply 200 or 503:
+    /// `/live`, which is 200 while the node runs and its driver is not stuck; `/health`, if besides
+    /// that the node knows a leader and has applied all but the last 10,000 committed entries;
+    /// `/ready`, if besides both the node knows no `WriteObstacle`.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
-    /// latency. Also `/health`, `/ready` and `/live`.
+    /// latency; `/api/cluster`, its data as JSON; and the three health checks.
     Page {
         /// The client that requests the reports of the other nodes, as [`ClientConfig::of_node`]
         /// permits. Without it the page shows what this node knows of them.
@@ -112,7 +112,8 @@ impl Endpoint {
                             connections.spawn(logged(from, self.serve(stream)));
                         }
                     }
-                    // A request that came with its connection is read before the next accept.
+                    // Lets the new task read a request that came with its connection before a
+                    // further connection can displace it.
                     yield_now().await;
                 }
                 Err(error) => {
