@@ -160,8 +160,8 @@ pub struct ServiceConfig {
     pub forwards: bool,
 }
 
-/// One client of a node that forwards may use this part, as a divisor, of what the leader accepts
-/// from that node.
+/// The number of equal parts into which a node that forwards divides what the leader accepts from
+/// it. One client of the node may use one of them.
 pub(super) const FORWARDED_SHARE: usize = 4;
 
 /// The default of [`ServerConfig::requests_max`].

@@ -249,7 +249,8 @@ impl Driver {
                 Event::Paused => self.lanes.resume_machine(),
                 Event::Panicked(lane) => {
                     error!(lane, "a lane panicked; the node stops");
-                    // A failure that stopped the node before is the reason of the panic.
+                    // If a failure has stopped the node before, it caused the panic, and stays the
+                    // reason.
                     if !matches!(self.stage, Stage::Stopped(_)) {
                         self.stage = Stage::Stopped(Err(panic_failure(lane)));
                     }

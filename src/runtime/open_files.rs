@@ -25,8 +25,9 @@ mod limit {
         }
     }
 
-    /// Returns true if `reserved` more files can be opened beside this one. The operating system
-    /// gives a file the lowest free number, so that a high one shows how many are open.
+    /// Returns true if the limit leaves `reserved` numbers above that of this file. If all other
+    /// connections are closed at once, connections never take the last `reserved` numbers, and so
+    /// many other files can always be opened.
     pub(in crate::runtime) fn leaves_room(file: &impl AsFd, reserved: usize) -> bool {
         let Some(limit) = getrlimit(Resource::Nofile).current else { return true };
         let number = u64::try_from(file.as_fd().as_raw_fd()).unwrap_or(0);

@@ -29,7 +29,8 @@ const BLOCKS_MAX: usize = 64;
 /// The number of segments in a full ring, if no checkpoint is large.
 const SEGMENTS: u64 = 8;
 
-/// Returns the configuration of the recorder of a node that starts at `now`.
+/// Returns the configuration of the recorder of a node whose own clock shows `now`. The recording
+/// may have `bytes` in all.
 pub(super) fn recorder_config(cluster: ClusterId, bytes: u64, now: Instant) -> RecorderConfig {
     let segment_bytes = usize::try_from(bytes / SEGMENTS).unwrap_or(usize::MAX);
     let defaults = RecorderConfig::default();

@@ -163,8 +163,9 @@ impl NodeRequest {
         (NodeRequest { body, metric, since: Stopwatch::start(), reply }, receiver)
     }
 
-    /// Returns the request whose reply the queue receives together with `slot` and the permits,
-    /// which the node holds until then; the queue receives no reply if the node stops first.
+    /// Returns a request whose reply is sent to `replies`, together with `slot` and the permits,
+    /// which the request holds until then. If the node stops first, a [`QueuedReply`] without a
+    /// reply is sent.
     pub(super) fn queued(
         body: RequestBody,
         metric: RequestMetric,
@@ -350,8 +351,8 @@ fn applied_reply(id: EntryId, outcome: Outcome) -> ReplyBody {
     }
 }
 
-/// Returns the reply to a rejected request. It names the leader: the one of the reason, or else
-/// `leader`, the one that the node knows.
+/// Returns the reply to a rejected request. It names the leader: for `NotLeader` that of the
+/// reason, for any other reason `leader`, the one that the node follows.
 pub(super) fn reject_reply(
     reason: RejectReason,
     leader: Option<NodeId>,

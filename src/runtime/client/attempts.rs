@@ -74,8 +74,7 @@ impl ConnectionPool {
         &self.dialer.config
     }
 
-    /// Returns the cluster of the configuration; if that names none, the one to which the client
-    /// keeps, if it has met one.
+    /// Returns the cluster of the configuration; if that names none, [`Dialer::met`].
     pub(super) fn cluster(&self) -> Option<ClusterId> {
         match self.config().cluster {
             ANY_UNNAMED_CLUSTER => *lock(&self.dialer.met),

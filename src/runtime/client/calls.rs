@@ -79,8 +79,9 @@ impl Client {
         Client { shared: Arc::clone(&self.shared), deadline }
     }
 
-    /// Returns the cluster of the configuration. If that names none, returns the first cluster of
-    /// which a node replied, if any did.
+    /// Returns the cluster of the configuration. If that names none, returns the first cluster
+    /// without a name of which a node replied; before that, the last cluster with a name of which
+    /// one did.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
         self.shared.pool.cluster()

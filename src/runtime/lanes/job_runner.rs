@@ -122,7 +122,8 @@ impl<T> JobRunner<T> {
         }));
         if finished.is_err() {
             queue.work = None;
-            // An earlier job may have failed, which is then the reason of the panic.
+            // The events of earlier jobs are sent before it, because a failure among them may have
+            // caused the panic.
             events.push(Event::Panicked(self.name));
         } else if !jobs.is_empty() {
             *is_paused = true;

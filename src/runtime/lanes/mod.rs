@@ -128,8 +128,8 @@ impl Lanes {
             }
     }
 
-    /// Passes a frozen view to the bulk lane, which reads it, or the failure to freeze one, so that
-    /// the node gets the answers in the order of its requests.
+    /// Passes a frozen view, or none if freezing failed, to the bulk lane. That lane also reads the
+    /// views, so that the node gets the answers in the order of its requests.
     pub(super) fn hold_view(&mut self, view: Option<FrozenView>, token: ViewToken) {
         self.bulk.queue(BulkJob::HoldView(view, token));
         self.bulk.submit();
