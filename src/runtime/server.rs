@@ -224,7 +224,8 @@ impl Server {
     }
 
     /// Returns the address at which the node listens: `ServerConfig::listen`, with the port that
-    /// the operating system chose if that was 0.
+    /// the operating system chose if that was 0. A node with another transport listens nowhere, and
+    /// this is `ServerConfig::listen` unchanged.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -241,10 +242,10 @@ impl Server {
     }
 
     /// Stops the node gracefully: a leader transfers its leadership, pending writes become durable,
-    /// clients receive their replies, and the directory is unlocked. The transfer takes up to
-    /// `election_timeout_max`, and the replies take up to `ServiceConfig::drain_max`. Pending disk
-    /// operations, and calls of the state machine, have no time limit: with a disk that hangs, the
-    /// future does not complete.
+    /// clients receive their replies, and the directory is unlocked. The transfer takes at most
+    /// `election_timeout_max` and a heartbeat interval, and the replies take at most
+    /// `ServiceConfig::drain_max`. Pending disk operations, and calls of the state machine, have no
+    /// time limit: with a disk that hangs, the future does not complete.
     ///
     /// # Errors
     /// The storage failure or panic for which the node stopped.

@@ -183,7 +183,7 @@ impl Client {
     /// `docs/READS.md` describes the read levels and their costs.
     ///
     /// # Errors
-    /// A [`ClientError`]; never [`ClientError::Unknown`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
     pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<ReadReply, ClientError> {
         let route = match level {
             ReadLevel::Linearizable | ReadLevel::Lease => Route::Leader,
@@ -196,7 +196,7 @@ impl Client {
     /// request is not sent to any other node.
     ///
     /// # Errors
-    /// A [`ClientError`]; never [`ClientError::Unknown`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
     pub async fn read_at(
         &self,
         address: &str,
@@ -209,7 +209,7 @@ impl Client {
     /// Returns the report of the node at `address`.
     ///
     /// # Errors
-    /// A [`ClientError`]; never [`ClientError::Unknown`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
     pub async fn report(&self, address: &str) -> Result<Report, ClientError> {
         self.report_via(Route::At(address)).await
     }
@@ -218,7 +218,7 @@ impl Client {
     /// node. If the node that answers knows no leader, returns that node's own report.
     ///
     /// # Errors
-    /// A [`ClientError`]; never [`ClientError::Unknown`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
     pub async fn report_of_leader(&self) -> Result<Report, ClientError> {
         let report = self.report_via(Route::Leader).await?;
         let leader = report.status.leader.and_then(|leader| report.membership.member(leader));

@@ -58,7 +58,8 @@ impl Nodes {
         }
     }
 
-    /// Records that the node at `address` has executed a request that only the leader executes.
+    /// Records that the node at `address` has replied to a request that only the leader executes:
+    /// the node leads, or forwards to the leader.
     pub(super) fn set_leader(&mut self, address: &str) {
         if self.leader.as_deref() != Some(address) {
             self.leader = Some(address.to_owned());

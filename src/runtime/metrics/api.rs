@@ -58,7 +58,8 @@ pub struct NodeSummary {
 pub struct PeerLink {
     /// The id of the peer.
     pub peer: NodeId,
-    /// The time since the last frame from the peer; `None` before the first one.
+    /// The time since the last frame on a connection that the peer made to this node; `None` before
+    /// the first one.
     pub silence: Option<Duration>,
     /// The number of lanes, out of three, on which this node is connected to the peer. Connections
     /// are opened on demand.

@@ -123,7 +123,8 @@ pub(in crate::runtime) struct RequestCounts {
 pub(in crate::runtime) struct DiskCounts {
     /// The jobs in each lane, including the running one.
     pub(in crate::runtime) depths: [Gauge; LANES.len()],
-    /// The time of each log sync, from being queued until it is done.
+    /// The time of each sync in the lane of the log and the superblock, from being queued until it
+    /// is done.
     pub(in crate::runtime) flush_times: Histogram,
     /// The execution time of each disk operation.
     pub(in crate::runtime) operation_times: Histogram,

@@ -52,7 +52,8 @@ pub(in crate::runtime) struct PeerCounts {
     pub(in crate::runtime) matched: Gauge,
     pub(in crate::runtime) inflight_bytes: Gauge,
     pub(in crate::runtime) suspected: Gauge,
-    /// The time of the last received frame, in milliseconds since this node's start; 0 for never.
+    /// The time of the last frame on a connection that the peer made, in milliseconds since this
+    /// node's start; 0 for never.
     pub(in crate::runtime) last_heard: Gauge,
     pub(in crate::runtime) dropped: CountersByLabel<DropReason>,
     pub(in crate::runtime) connected: [Gauge; PEER_LANES.len()],
