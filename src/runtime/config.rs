@@ -66,8 +66,9 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
 }
 
-/// The timeouts and limits of connections between nodes. Connections of clients share the timeouts
-/// of the handshake and of keepalives, and the limits of handshakes.
+/// The timeouts and limits of connections. `idle_max`, `retry_min` and `packets_max` apply only to
+/// connections between nodes, all others also to those of clients. `retry_max` is also the pause
+/// after a failed accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
     /// The time limit for establishing a connection, TLS and hellos included. The addresses of one
