@@ -1,4 +1,5 @@
-//! The audit log: every order of an administrator, with its outcome.
+//! The audit log: every order of an administrator that the service to clients receives, with its
+//! outcome. Lines about orders that the service rejects are limited in number.
 
 use std::net::SocketAddr;
 

@@ -33,9 +33,9 @@ pub struct ServerConfig {
     pub network: NetworkConfig,
     /// The limits of the service to clients.
     pub service: ServiceConfig,
-    /// The most file descriptors that the node and the program around it use beside the inbound
-    /// connections that `network` permits: for the disk, three connections to each peer, and all
-    /// else. No connection is accepted that would take one of them.
+    /// The number of file descriptors that are reserved for everything but the inbound connections
+    /// that `network` permits: for the disk, three outbound connections to each peer, and all that
+    /// the program around the node opens. No connection is accepted that would take one of them.
     pub files_reserved: usize,
     /// The most bytes of the recording of the node's inputs, in the folder `recording` of its
     /// directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several times

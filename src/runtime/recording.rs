@@ -189,7 +189,7 @@ impl RecordingRing {
         while self.files.len() > 1 && all(&self.files) + bytes > self.bytes_max {
             let (oldest, _) = self.files.pop_front().expect("there is more than one");
             match fs::remove_file(self.path(oldest)) {
-                // An operator may have taken it.
+                // An operator may have moved the file away.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed?,
             }
@@ -202,7 +202,7 @@ impl RecordingRing {
             return Err(io::Error::other("a recording begins with a segment"));
         };
         if let Err(error) = file.write_all(block.bytes()) {
-            // A part of a block would hide the next file from a reader of all of them.
+            // A reader of the concatenated files would not find the file after an incomplete block.
             let _ = file.set_len(*size);
             return Err(error);
         }

@@ -42,7 +42,7 @@ pub enum ProposalOutcome {
     Done {
         /// The log position at which the command is committed.
         id: EntryId,
-        /// The result of applying the command on this node.
+        /// The result of applying the command, which is the same on every node.
         outcome: Outcome,
     },
     /// The command is in the leader's memory and may be lost; only with
@@ -60,14 +60,14 @@ pub struct ReadReply {
     pub answer: Vec<u8>,
     /// The freshness that the node guarantees for the answer.
     pub freshness: Freshness,
-    /// The log index that the read waited for before it was executed.
+    /// The read index: the state machine had applied at least the entries up to it when it
+    /// answered.
     pub index: Index,
     /// The last index that the state machine had applied when it answered.
     pub applied: Index,
 }
 
-/// The access that one request needs, its effect and its size, by which the client, the service and
-/// the forwarder treat it.
+/// The properties of one request by which all layers between a client and the node treat it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
     pub(super) access: Access,
@@ -103,7 +103,7 @@ pub(super) enum Effect {
 }
 
 impl Operation {
-    /// Returns the rules for the request.
+    /// Returns the properties of the request.
     pub(super) fn of(request: &RequestBody) -> Operation {
         use Access::{Admins, Clients, Everyone, Forwarded};
         use Effect::{Change, Read, Start};

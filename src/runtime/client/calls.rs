@@ -171,7 +171,7 @@ impl Client {
             Ok(ProposalOutcome::Done { outcome: Outcome::Malformed, .. }) => {
                 Err(ClientError::Rejected(RejectCause::MalformedCommand))
             }
-            // The command may be in the log of a node that replies like this.
+            // Such a node is faulty or of another version, and may have the command in its log.
             Ok(ProposalOutcome::Done { .. }) | Err(_) => {
                 Err(ClientError::Unknown(AttemptError::UnexpectedReply))
             }

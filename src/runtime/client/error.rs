@@ -37,9 +37,8 @@ pub enum ClientError {
     Rejected(RejectCause),
 }
 
-/// The error of one attempt of a call: of the attempts since its last wait, the latest of those
-/// that say most, because an error of a node that accepted the client says more than that of an
-/// unreachable node.
+/// The error of the attempt that says most about why a call failed: usually the last one, but
+/// rather one of a node that accepted the client than a later one of a node that was unreachable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttemptError {

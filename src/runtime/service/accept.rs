@@ -133,7 +133,7 @@ impl Service {
         hello.cluster == ANY_UNNAMED_CLUSTER.0 && is_unnamed_cluster(self.cluster)
     }
 
-    /// Executes the requests of the client until it disconnects or the node shuts down.
+    /// Executes the requests of the client until the connection ends or the node shuts down.
     pub(in crate::runtime) async fn serve(
         &self,
         client: AcceptedClient,

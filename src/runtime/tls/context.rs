@@ -102,7 +102,8 @@ impl Tls {
         Ok((stream.into(), principal, checked))
     }
 
-    /// Performs the handshake with a called node. Its certificate must name `node`, if it is given.
+    /// Performs the handshake with a called node. Its certificate must name a node, and this must
+    /// be `node` if that is given.
     pub(in crate::runtime) async fn connect<S: Socket>(
         &self,
         stream: S,

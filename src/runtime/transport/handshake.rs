@@ -146,7 +146,8 @@ impl TransferLimits {
         }
     }
 
-    /// Returns limits by which a transfer may take any time while some bytes are transferred.
+    /// Returns limits by which a transfer may take any time, as long as a byte is transferred in
+    /// each `silence_max`.
     pub(in crate::runtime) fn of_silence(silence_max: Duration) -> TransferLimits {
         TransferLimits { silence_max, frame_timeout: None, kib_per_second_min: 1 }
     }
