@@ -140,10 +140,10 @@ pub struct ServiceConfig {
     /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
     /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the
-    /// outcome is then unknown to the client, which asks again if it has a session. Shorter
-    /// replies and reports do not count. A request of more than 64 KiB counts while it arrives,
-    /// and a command with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until
-    /// the leader has applied it.
+    /// outcome is then unknown to the client, which asks again if it has a session. Shorter replies
+    /// and reports do not count. A request of more than 64 KiB counts while it arrives, and a
+    /// command with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until the
+    /// leader has applied it and has it on its disk.
     pub requests_kib_max: u32,
     /// The same for the connections of one origin. It is also the limit of all administrators and
     /// nodes together, beside `requests_kib_max`.
@@ -298,7 +298,8 @@ impl ServerConfig {
         listen: SocketAddr,
         mut raft: Config,
     ) -> ServerConfig {
-        // Under load the next AppendEntries carries the commit index first, which saves a message.
+        // Under load the leader sends the next AppendEntries within this time, which carries the
+        // commit index and so saves a message.
         raft.commit_delay = Duration::from_millis(1);
         let service = ServiceConfig::default();
         let requests = service.requests_max + service.requests_reserved + REQUESTS_MAX;
@@ -458,7 +459,7 @@ impl ServerConfig {
 const MESSAGE_FIELDS_BYTES: usize = 1 << 10;
 
 /// Returns the name of a duration of more than a year, if there is one. The end of such a time
-/// might be beyond the clock.
+/// might be beyond the range of the clock.
 pub(super) fn too_long(
     durations: impl IntoIterator<Item = (&'static str, Duration)>,
 ) -> Option<&'static str> {

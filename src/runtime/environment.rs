@@ -6,9 +6,9 @@
 //! clock, the timers and the tasks come from a tokio runtime with paused time, or from a library
 //! that replaces tokio. The code of the node is the same in both.
 //!
-//! `Environment` is an enum rather than a type parameter, because a request pays for it only with
-//! the comparison in each reading of the clock. `RawStream` has a variant for each environment, so
-//! simulations add no wrapper around a TCP stream.
+//! `Environment` is an enum rather than a type parameter, because a request pays for it only with a
+//! comparison in each reading of the clock and each use of a lane. `RawStream` has a variant for
+//! each environment, so simulations add no wrapper around a TCP stream.
 
 use std::fmt;
 use std::future;
