@@ -24,8 +24,9 @@ use crate::runtime::{Client, Handle, Listener, RawStream};
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
 /// The time limit of a whole connection.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
-/// The most headers of a request, and their size in bytes.
+/// The most headers of a request.
 const HEADERS_MAX: usize = 64;
+/// The most bytes of the first line and the headers of a request.
 const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// The content that an endpoint serves.
@@ -89,7 +90,7 @@ impl Endpoint {
     }
 
     /// Returns the address at which the endpoint listens, with the port that the operating system
-    /// chose.
+    /// chose if none was given.
     ///
     /// # Errors
     /// The operating system cannot return the address.

@@ -111,7 +111,7 @@ impl ConnectionPool {
 enum NextStep {
     /// The call is complete.
     Done(ReplyBody),
-    /// Retry at once, unless every node was tried since the last wait.
+    /// Retry at once, unless the retries without a wait are used up ([`Attempts::retries_max`]).
     RetryNow,
     /// Retry after a wait.
     RetryLater,
@@ -239,7 +239,7 @@ impl Attempts<'_> {
         Ok(())
     }
 
-    /// Returns the error of a call whose last attempt failed with `error`.
+    /// Returns the error of a call that ends because of `error`, that of one of its attempts.
     pub(super) fn final_error(&self, error: AttemptError) -> ClientError {
         match (self.may_have_executed && self.retry_policy != RetryPolicy::ReadOnly, error) {
             (true, error) => ClientError::Unknown(error),

@@ -149,8 +149,9 @@ impl Client {
     /// # Errors
     /// Those of [`Client::propose_at_most_once`]. After [`ClientError::Unknown`] it is safe to
     /// repeat. The cause of [`ClientError::Rejected`] is `RejectReason::BuildTooOld` or
-    /// `RejectReason::BuildUnknown` while a member cannot apply the version, and
-    /// `MachineRejectReason::VersionNotHigher` if neither part is higher than before.
+    /// `RejectReason::BuildUnknown` while a member cannot apply the version, or the leader does not
+    /// know whether it can, and `MachineRejectReason::VersionNotHigher` if neither part is higher
+    /// than before.
     pub async fn raise_version(&self, version: MachineVersion) -> Result<(), ClientError> {
         let request = Request::RaiseVersion(version);
         self.propose_request(&request, Acknowledge::Default).await.map(|_| ())
@@ -215,7 +216,8 @@ impl Client {
     }
 
     /// Returns the report of the leader, which contains the replication progress of every other
-    /// node. If the node that answers knows no leader, returns that node's own report.
+    /// node. If the node that answers knows no leader, or not its address, returns that node's own
+    /// report.
     ///
     /// # Errors
     /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].

@@ -45,9 +45,11 @@ pub struct ClientConfig {
     /// The time without a request after which a connection is closed; less than
     /// `ServiceConfig::idle_max` of the nodes.
     pub idle_max: Duration,
-    /// The first wait before all nodes are tried again; each further round doubles the wait.
+    /// The first wait of a call before a retry, once every node was tried or one could not execute
+    /// the request yet; each further wait is twice as long. At random, a wait is up to half
+    /// shorter.
     pub retry_min: Duration,
-    /// The longest wait before all nodes are tried again. At least `retry_min`.
+    /// The longest wait of a call before a retry. At least `retry_min`.
     pub retry_max: Duration,
     /// The most requests that wait to be written on one connection. Further callers wait.
     pub requests_max: usize,

@@ -27,7 +27,8 @@ impl Nodes {
         self.configured.len() + self.learned.len()
     }
 
-    /// Returns the node for requests that any node accepts: the same one until it fails.
+    /// Returns the node for requests that any node accepts: the same one until it fails or the
+    /// number of known nodes changes.
     pub(super) fn any(&self) -> String {
         let index = self.current % self.count();
         let learnt = || &self.learned[index - self.configured.len()];
@@ -66,7 +67,7 @@ impl Nodes {
         }
     }
 
-    /// Takes over the membership and the leader from a report.
+    /// Takes over the membership from a report and, while the leader is unknown, the leader.
     pub(super) fn learn(&mut self, report: &Report) {
         let members = addresses(&report.membership);
         let unknown = members.filter(|address| !self.configured.iter().any(|own| own == address));
