@@ -68,7 +68,7 @@ impl Endpoint {
     /// another origin can read the responses.
     ///
     /// # Errors
-    /// The address is in use, or is not an address of this machine.
+    /// The operating system cannot listen at the address, for example because it is in use.
     pub async fn bind(
         address: SocketAddr,
         content: EndpointContent,

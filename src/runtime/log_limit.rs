@@ -42,8 +42,8 @@ impl LogLimit {
         false
     }
 
-    /// Returns the kinds whose interval has ended, each with the number of lines that were left
-    /// out.
+    /// Returns the kinds of which lines were left out in an interval that has ended, each with the
+    /// number of those lines.
     pub(super) fn take_left_out(&self) -> Vec<(&'static str, u64)> {
         let (now, mut left_out) = (Instant::now(), Vec::new());
         self.lock().retain(|kind, lines| {

@@ -31,7 +31,8 @@ pub enum ConnectionRejectReason {
     NoCertificate,
     /// The certificate has expired, or is not valid yet.
     CertificateExpired,
-    /// No trusted authority of the certificate's role issued it, or it was revoked.
+    /// No trusted authority of the certificate's role issued it, it was revoked, or it breaks
+    /// another rule, such as that of its key usage.
     CertificateUntrusted,
     /// The remote rejected the certificate of this end.
     CertificateRejected,

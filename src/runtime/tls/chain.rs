@@ -66,8 +66,8 @@ impl TrustAnchors {
         Ok(principal)
     }
 
-    /// Returns the last second at which the certificate is valid; none if it is invalid for another
-    /// reason.
+    /// Returns the last second of the first certificate's validity, whether or not it breaks other
+    /// rules, and without the validity of its issuers; none if it cannot be parsed.
     pub(super) fn expiry(
         &self,
         certificates: &[CertificateDer<'_>],
