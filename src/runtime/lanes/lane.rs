@@ -72,6 +72,7 @@ impl<T: Send + 'static> Lane<T> {
     }
 
     /// Executes the queued jobs: on the thread if one is slow or the thread is busy, else at once.
+    /// A paused lane keeps them until [`Lane::resume`].
     pub(super) fn submit(&mut self) {
         if self.queued.is_empty() {
             return;
