@@ -24,20 +24,21 @@ use crate::runtime::{Client, Handle, Listener, RawStream};
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
 /// The time limit of a whole connection.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
-/// The most headers of a request, and their size in bytes.
+/// The most headers of a request.
 const HEADERS_MAX: usize = 64;
+/// The most bytes of the first line and the headers of a request.
 const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// The content that an endpoint serves.
 #[derive(Clone, Debug)]
 pub enum EndpointContent {
-    /// `/metrics` in the text format of Prometheus; `/health`, which is 200 if the node knows a
-    /// leader and has applied all but the last 10,000 committed entries, and 503 otherwise;
-    /// `/ready`, which is 200 if besides that the node knows no `WriteObstacle`; `/live`, which is
-    /// 200 while the node runs and its thread is not stuck.
+    /// `/metrics` in the OpenMetrics text format. Three health checks, which reply 200 or 503:
+    /// `/live`, which is 200 while the node runs and its driver is not stuck; `/health`, if besides
+    /// that the node knows a leader and has applied all but the last 10,000 committed entries;
+    /// `/ready`, if besides both the node knows no `WriteObstacle`.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
-    /// latency. Also `/health`, `/ready` and `/live`.
+    /// latency; `/api/cluster`, its data as JSON; and the three health checks.
     Page {
         /// The client that requests the reports of the other nodes, as [`ClientConfig::of_node`]
         /// permits. Without it the page shows what this node knows of them.
@@ -67,7 +68,7 @@ impl Endpoint {
     /// another origin can read the responses.
     ///
     /// # Errors
-    /// The address is in use, or is not an address of this machine.
+    /// The operating system cannot listen at the address, for example because it is in use.
     pub async fn bind(
         address: SocketAddr,
         content: EndpointContent,
@@ -89,7 +90,7 @@ impl Endpoint {
     }
 
     /// Returns the address at which the endpoint listens, with the port that the operating system
-    /// chose.
+    /// chose if none was given.
     ///
     /// # Errors
     /// The operating system cannot return the address.
@@ -112,7 +113,8 @@ impl Endpoint {
                             connections.spawn(logged(from, self.serve(stream)));
                         }
                     }
-                    // A request that came with its connection is read before the next accept.
+                    // Lets the new task read a request that came with its connection before a
+                    // further connection can displace it.
                     yield_now().await;
                 }
                 Err(error) => {

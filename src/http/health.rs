@@ -8,16 +8,17 @@ use serde_json::json;
 /// The most committed entries that a ready node may not have applied yet.
 const LAG_MAX: u64 = 10_000;
 
-/// The longest time for which the thread of a live node does nothing.
+/// The longest time since the driver of a live node was last at work, which it is at least once a
+/// second.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// The health of a node, read from its metrics without the node's thread.
+/// The health of a node, read from its metrics without waiting for its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Health {
-    /// Whether the node runs, and its thread is not stuck.
+    /// Whether the node runs, and its driver is not stuck.
     pub(super) live: bool,
-    /// Whether the node knows a leader and has applied all but the last [`LAG_MAX`] committed
-    /// entries.
+    /// Whether the node is live, knows a leader, and has applied all but the last [`LAG_MAX`]
+    /// committed entries that it knows of.
     pub(super) ready: bool,
     /// Whether the node is ready and knows no obstacle to writes.
     pub(super) takes_writes: bool,

@@ -1,4 +1,5 @@
-//! The reports of the other nodes, which are requested only while the page is open.
+//! The reports of the other nodes, which are requested only when a page asks for the view, as an
+//! open page does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -81,7 +81,7 @@ impl Places {
 
 impl Place {
     /// Exchanges the place for one of the replies, now that the request has arrived. Returns false
-    /// if there is none left.
+    /// if the connection gets none: none is left, or another connection has taken its place.
     pub(super) fn reply(&self, is_health_check: bool) -> bool {
         let kind = if is_health_check { &self.places.health } else { &self.places.others };
         let permit = Arc::clone(kind).try_acquire_owned().ok();

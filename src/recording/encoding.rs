@@ -70,7 +70,7 @@ impl<S: Sink> Encoder<'_, S> {
     }
 }
 
-/// Encodes the numbers of these types as 64 bits.
+/// Passes numbers of these types to the sink as 64 bits.
 macro_rules! numbers {
     ($($name:ident $type:ty),*) => {$(
         fn $name(self, number: $type) -> Result<(), EncodingError> {

@@ -6,7 +6,8 @@ use crate::recording::block::{FORMAT, LAYOUT};
 use crate::recording::step::Step;
 use crate::types::text::texts;
 
-/// A failure at a place of a recording. Everything before that place is intact.
+/// A failure at a place of a recording. Everything before that place was read, and replayed if this
+/// is a replay, without an error.
 #[derive(Debug)]
 pub struct RecordingError {
     /// The offset of the block or of the record that failed, in bytes.

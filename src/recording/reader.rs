@@ -45,7 +45,7 @@ impl<R: Read> BlockReader<R> {
         BlockReader { input, offset: 0 }
     }
 
-    /// Reads the next block; `None` at the end of the recording.
+    /// Reads the next block; `None` at the end of the input.
     pub(super) fn read(&mut self) -> Result<Option<ReadBlock>, RecordingError> {
         let offset = self.offset;
         self.read_block().map_err(|reason| RecordingError { offset, reason })

@@ -30,8 +30,9 @@ pub struct RecorderConfig {
     pub segment_bytes: usize,
     /// The bytes of records after which a block ends; its last record may exceed them.
     pub block_bytes: usize,
-    /// The time after which the next step ends a block that is not full: a crash loses at most the
-    /// records of this time, and that of the last step.
+    /// The time after which the next step ends a block that is not full. A crash loses the records
+    /// of the current block, so of at most this time and one step, and the blocks that the driver
+    /// has not written yet.
     pub block_delay: Duration,
 }
 

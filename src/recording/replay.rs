@@ -77,8 +77,9 @@ impl<R: Read> Replay<R> {
         self.is_over = false;
     }
 
-    /// The core after the last step, or at the checkpoint that was read after it; `None` before the
-    /// first checkpoint, and after an error that leaves another state than the recorded one.
+    /// The core after the last step, or at the checkpoint that was read after it. `None` before the
+    /// first checkpoint, after a gap until the next checkpoint, and after an error that leaves
+    /// another state than the recorded one.
     pub fn raft(&self) -> Option<&Raft> {
         self.raft.as_ref()
     }

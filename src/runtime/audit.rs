@@ -1,4 +1,5 @@
-//! The audit log: every order of an administrator, with its outcome.
+//! The audit log: every order of an administrator that the service to clients receives, with its
+//! outcome. Lines about orders that the service rejects are limited in number.
 
 use std::net::SocketAddr;
 
@@ -33,7 +34,8 @@ impl Order {
     ) -> Option<Order> {
         let is_order = match access {
             Access::Everyone | Access::Clients => false,
-            // The node that forwards the proposal has decoded it, but does not say what it is.
+            // The node that forwards a proposal has checked the rights of its client, but the
+            // request does not say whether the proposal is an order.
             Access::Forwarded => machine_order(request).is_some(),
             Access::Admins => true,
         };

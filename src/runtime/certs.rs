@@ -206,7 +206,7 @@ impl Authority {
 const AUTHORITY_NAME: &str = "authority";
 
 /// The lock file of the directory. Writers wait for its lock, so that a key and a certificate of
-/// the same name are always from the same run.
+/// the same name are from the same run, unless that run was killed between the two.
 const LOCK_NAME: &str = "lock";
 
 /// The start and the end of the name of a file while it is written.

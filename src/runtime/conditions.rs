@@ -92,7 +92,7 @@ impl Conditions {
 fn of(node: &Node) -> Vec<Condition> {
     let status = node.status();
     let mut present = Vec::new();
-    // A node that is not a member, such as one that waits to be added, has no leader.
+    // A node that is not a voter may rightly know no leader, such as one that waits to be added.
     if status.leader.is_none() && node.raft().log().membership().is_voter(status.id) {
         present.push(Condition::NoLeader);
     }

@@ -33,9 +33,9 @@ pub struct ServerConfig {
     pub network: NetworkConfig,
     /// The limits of the service to clients.
     pub service: ServiceConfig,
-    /// The most file descriptors that the node and the program around it use beside the inbound
-    /// connections that `network` permits: for the disk, three connections to each peer, and all
-    /// else. No connection is accepted that would take one of them.
+    /// The number of file descriptors that are reserved for everything but the inbound connections
+    /// that `network` permits: for the disk, three outbound connections to each peer, and all that
+    /// the program around the node opens. No connection is accepted that would take one of them.
     pub files_reserved: usize,
     /// The most bytes of the recording of the node's inputs, in the folder `recording` of its
     /// directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several times
@@ -58,7 +58,7 @@ pub struct ServerConfig {
     /// other threads of a multi-threaded one.
     pub busy_poll_max: Duration,
     /// Whether plaintext connections beyond loopback are allowed. Without it, and without TLS,
-    /// `listen` must be a loopback address.
+    /// `listen` must be a loopback address, and the node connects only to loopback addresses.
     pub plaintext: bool,
     /// The TLS files. If set, every connection uses TLS, and peers and clients without a valid
     /// certificate are rejected.
@@ -66,8 +66,9 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
 }
 
-/// The timeouts and limits of connections between nodes. Connections of clients share the timeouts
-/// of the handshake and of keepalives, and the limits of handshakes.
+/// The timeouts and limits of connections. `idle_max`, `retry_min` and `packets_max` apply only to
+/// connections between nodes, all others also to those of clients. `retry_max` is also the pause
+/// after a failed accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
     /// The time limit for establishing a connection, TLS and hellos included. The addresses of one
@@ -140,10 +141,10 @@ pub struct ServiceConfig {
     /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
     /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
     /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the
-    /// outcome is then unknown to the client, which asks again if it has a session. Shorter
-    /// replies and reports do not count. A request of more than 64 KiB counts while it arrives,
-    /// and a command with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until
-    /// the leader has applied it.
+    /// outcome is then unknown to the client, which asks again if it has a session. Shorter replies
+    /// and reports do not count. A request of more than 64 KiB counts while it arrives, and a
+    /// command with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until the
+    /// leader has applied it and has it on its disk.
     pub requests_kib_max: u32,
     /// The same for the connections of one origin. It is also the limit of all administrators and
     /// nodes together, beside `requests_kib_max`.
@@ -161,8 +162,8 @@ pub struct ServiceConfig {
     pub forwards: bool,
 }
 
-/// One client of a node that forwards may use this part, as a divisor, of what the leader accepts
-/// from that node.
+/// The number of equal parts into which a node that forwards divides what the leader accepts from
+/// it. One client of the node may use one of them.
 pub(super) const FORWARDED_SHARE: usize = 4;
 
 /// The default of [`ServerConfig::requests_max`].
@@ -298,7 +299,8 @@ impl ServerConfig {
         listen: SocketAddr,
         mut raft: Config,
     ) -> ServerConfig {
-        // Under load the next AppendEntries carries the commit index first, which saves a message.
+        // Under load the leader sends the next AppendEntries within this time, which carries the
+        // commit index and so saves a message.
         raft.commit_delay = Duration::from_millis(1);
         let service = ServiceConfig::default();
         let requests = service.requests_max + service.requests_reserved + REQUESTS_MAX;
@@ -364,7 +366,8 @@ impl ServerConfig {
         all as u64
     }
 
-    /// Checks the configuration.
+    /// Checks the configuration. Of `replica`, checks only the rules that a server adds to those of
+    /// [`ReplicaConfig::check`].
     ///
     /// # Errors
     /// A [`ServerConfigError`] that names the invalid field.
@@ -457,7 +460,7 @@ impl ServerConfig {
 const MESSAGE_FIELDS_BYTES: usize = 1 << 10;
 
 /// Returns the name of a duration of more than a year, if there is one. The end of such a time
-/// might be beyond the clock.
+/// might be beyond the range of the clock.
 pub(super) fn too_long(
     durations: impl IntoIterator<Item = (&'static str, Duration)>,
 ) -> Option<&'static str> {

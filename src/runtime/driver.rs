@@ -33,7 +33,8 @@ const BATCH: usize = 256;
 /// The longest wait of the driver, after which its health is recorded again.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// A node, with the clock, the lanes, the transport and the queues that connect it to the world.
+/// A node, with the clock that it reads, the lanes and the transport that execute its outputs, and
+/// the queues of its inputs.
 pub(super) struct Driver {
     node: Node,
     clock: Clock,
@@ -50,7 +51,7 @@ pub(super) struct Driver {
     /// Reused between steps, to keep its allocation.
     outputs: Vec<Output>,
     role_history: RoleHistory,
-    /// The number of damaged entries of the log when it was last logged.
+    /// The number of damaged entries of the log at the last check, for [`Driver::log_damage`].
     damaged_entries: usize,
     conditions: Conditions,
     stage: Stage,
@@ -71,7 +72,7 @@ pub(super) struct Queues {
     pub(super) _inbound: InboundQueues,
 }
 
-/// The parts of a driver that exist before it.
+/// The parts from which [`Driver::new`] makes a driver.
 pub(super) struct DriverParts {
     pub(super) node: Node,
     pub(super) clock: Clock,
@@ -142,7 +143,7 @@ impl Driver {
     }
 
     /// Runs until the node is closed or stops after a failure. Returns the result, and the queue of
-    /// lane events, which ends once all lanes have ended.
+    /// lane events, which ends once all lanes and the thread of the recording have ended.
     pub(super) async fn run(mut self) -> (Result<(), StorageError>, UnboundedReceiver<Vec<Event>>) {
         let mut outputs = Vec::new();
         self.node.start(&mut outputs);
@@ -248,7 +249,8 @@ impl Driver {
                 Event::Paused => self.lanes.resume_machine(),
                 Event::Panicked(lane) => {
                     error!(lane, "a lane panicked; the node stops");
-                    // A failure that stopped the node before is the reason of the panic.
+                    // If a failure has stopped the node before, it caused the panic, and stays the
+                    // reason.
                     if !matches!(self.stage, Stage::Stopped(_)) {
                         self.stage = Stage::Stopped(Err(panic_failure(lane)));
                     }
@@ -316,7 +318,7 @@ impl Driver {
         }
     }
 
-    /// Logs the beginning and the end of a repair of the log.
+    /// Logs that the number of damaged entries has risen, and that all of them are repaired.
     fn log_damage(&mut self) {
         let damaged = self.node.status().damaged_entries;
         let before = std::mem::replace(&mut self.damaged_entries, damaged);
@@ -332,7 +334,8 @@ impl Driver {
     }
 
     fn report(&mut self) -> Report {
-        // The step sets the core's clock to the current time, from which it computes the lease.
+        // The node acts on a deadline that has passed before it reports. The lease is counted from
+        // the core's last step, which may be earlier than this one.
         self.step(Input::Timeout);
         Report {
             status: self.node.status(),

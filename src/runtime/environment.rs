@@ -1,14 +1,14 @@
 //! The environment of nodes and clients: the operating system, or a simulation in its place.
 //!
-//! A node that runs for real takes from the operating system its connections, its clock, random
-//! numbers, and threads for its lanes. Everything else, such as timers and tasks, comes from tokio.
-//! A [`Simulation`] provides the former; a tokio runtime with paused time, or a library that stands
-//! in for tokio, simulates the latter. So the code of a node is the same in both.
+//! A production node takes its connections, its clock, its random numbers and the threads of its
+//! lanes from the operating system, and its timers and tasks from tokio. In a simulation, a
+//! [`Simulation`] provides the connections, the random numbers and the waits of the lanes; the
+//! clock, the timers and the tasks come from a tokio runtime with paused time, or from a library
+//! that replaces tokio. The code of the node is the same in both.
 //!
-//! The choice is an enum rather than a type parameter, because nothing on the path of a request
-//! asks for it more than a clock or a lane does, with one comparison. Connections keep their types:
-//! a stream of a simulation is another variant beside the TCP stream, which is not wrapped in
-//! anything that it was not wrapped in without simulations.
+//! `Environment` is an enum rather than a type parameter, because a request pays for it only with a
+//! comparison in each reading of the clock and each use of a lane. `RawStream` has a variant for
+//! each environment, so simulations add no wrapper around a TCP stream.
 
 use std::fmt;
 use std::future;
@@ -36,8 +36,9 @@ pub type Simulated<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 
 /// [`Client::simulated`](crate::runtime::Client::simulated).
 ///
 /// Such a node has no threads of its own, and its clock is that of `tokio::time`, which the
-/// simulation pauses or replaces. It never polls busily, and knows no limit of open files. With one
-/// value for each machine, the methods can tell whose call they answer.
+/// simulation pauses or replaces. It does not busy-poll, and ignores the limit of open files. A
+/// simulation that gives each node and each client its own value can tell which of them calls a
+/// method.
 pub trait Simulation: Send + Sync {
     /// Resolves `host:port` to addresses.
     fn resolve<'a>(&'a self, name: &'a str) -> Simulated<'a, Vec<SocketAddr>>;
@@ -51,8 +52,8 @@ pub trait Simulation: Send + Sync {
     /// Returns a random number that the seed of the simulation determines.
     fn entropy(&self) -> u128;
 
-    /// Returns the time that the next batch of disk operations, or of calls of the state machine,
-    /// takes before it is executed.
+    /// Returns the time for which the next batch of disk operations, or of calls of the state
+    /// machine, waits before it is executed.
     fn lane_wait(&self) -> Duration;
 
     /// Waits while the node is suspended. The node takes no step meanwhile; its clock runs on.
@@ -85,7 +86,7 @@ pub trait SimulatedListener: Send + Sync {
     fn address(&self) -> io::Result<SocketAddr>;
 }
 
-/// Where a node or a client runs.
+/// The environment in which a node or a client runs.
 #[derive(Clone)]
 pub(crate) enum Environment {
     /// The operating system of this machine.
@@ -94,7 +95,7 @@ pub(crate) enum Environment {
     Simulated(Arc<dyn Simulation>),
 }
 
-/// A listener, not yet with its first connection.
+/// A listener that is bound to its address.
 pub(crate) enum Listener {
     System(TcpListener),
     Simulated(Box<dyn SimulatedListener>),

@@ -54,8 +54,9 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`]. After [`RequestError::Unknown`] or [`RequestError::Stopped`] the command
     /// may have been applied, or may be applied later. A caller that must not apply it twice
-    /// proposes it within a session, by [`Handle::propose_request`]. A rejection by the state
-    /// machine, for example because its quota is used up, is a reply and no error.
+    /// proposes it within a session, by [`Handle::propose_request`]. If the user's state machine
+    /// rejects the command, for example because its quota is used up, that is its reply, and not an
+    /// error.
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, RequestError> {
         let outcome =
             self.propose_request(&machine::Request::Plain(command), Acknowledge::Default).await?;
@@ -121,14 +122,15 @@ impl Handle {
     /// is given.
     ///
     /// # Errors
-    /// A [`RequestError`]; [`RequestError::Unknown`] if the node stops first. After
-    /// [`RejectReason::TransferAborted`] the target may still take over.
+    /// A [`RequestError`]; [`RequestError::Unknown`] or [`RequestError::Stopped`] if the node stops
+    /// first. After [`RejectReason::TransferAborted`] the target may still take over.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), RequestError> {
         self.call(RequestBody::TransferLeadership(to), request::leadership_transfer).await
     }
 
-    /// Makes the node start a pre-vote now, as if its election timeout had passed. The pre-vote is
-    /// rejected while a majority of the voters hears from a leader.
+    /// Makes the node start a pre-vote now, as if its election timeout had passed. A node that
+    /// leads or may not lead, such as a learner, does nothing. The pre-vote is rejected while a
+    /// majority of the voters hears from a leader.
     ///
     /// # Errors
     /// [`RequestError::Stopped`].
@@ -201,7 +203,7 @@ impl Handle {
         crate::runtime::metrics::Metrics::new(Arc::clone(&self.registry.counts))
     }
 
-    /// Returns where the node runs.
+    /// Returns the environment in which the node runs.
     #[cfg(feature = "http")]
     pub(crate) fn environment(&self) -> &Environment {
         &self.registry.links.environment

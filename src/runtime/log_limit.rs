@@ -1,4 +1,5 @@
-//! A limit of the log lines that remotes without rights cause, so that they cannot fill the disk.
+//! A limit of the log lines that remotes cause, so that none of them can fill the disk with log
+//! output.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,12 +25,12 @@ struct Lines {
 }
 
 impl LogLimit {
-    /// Returns true if one more line of this kind may be written, and counts it if not.
+    /// Counts one more line of this kind, and returns true if it may be written.
     pub(super) fn admit(&self, kind: &'static str) -> bool {
         let (now, mut kinds) = (Instant::now(), self.lock());
         let new = || Lines { since: now, written: 0, left_out: 0 };
         let lines = kinds.entry(kind).or_insert_with(new);
-        // What was left out is reported before the next interval begins.
+        // Lines that were left out are reported by `take_left_out` before the next interval begins.
         if lines.left_out == 0 && now >= lines.since + INTERVAL {
             *lines = new();
         }
@@ -41,8 +42,8 @@ impl LogLimit {
         false
     }
 
-    /// Returns the kinds whose interval has ended, each with the number of lines that were left
-    /// out.
+    /// Returns the kinds of which lines were left out in an interval that has ended, each with the
+    /// number of those lines.
     pub(super) fn take_left_out(&self) -> Vec<(&'static str, u64)> {
         let (now, mut left_out) = (Instant::now(), Vec::new());
         self.lock().retain(|kind, lines| {

@@ -3,7 +3,8 @@
 //!
 //! [`Server::start`] runs one node on a directory of its own; the program around it sends requests
 //! through a [`Handle`]. The disk and the state machine have threads of their own, so that
-//! heartbeats wait for neither.
+//! heartbeats wait for neither; `ServerConfig::inline_machine` is an exception for quick state
+//! machines.
 
 mod audit;
 mod busy_poll;

@@ -25,8 +25,9 @@ mod limit {
         }
     }
 
-    /// Returns true if `reserved` more files can be opened beside this one. The operating system
-    /// gives a file the lowest free number, so that a high one shows how many are open.
+    /// Returns true if the limit leaves `reserved` numbers above that of this file. If the caller
+    /// closes at once every connection for which this is false, connections never hold the last
+    /// `reserved` numbers, and so many other files can always be opened.
     pub(in crate::runtime) fn leaves_room(file: &impl AsFd, reserved: usize) -> bool {
         let Some(limit) = getrlimit(Resource::Nofile).current else { return true };
         let number = u64::try_from(file.as_fd().as_raw_fd()).unwrap_or(0);
@@ -36,13 +37,13 @@ mod limit {
 
 #[cfg(not(all(unix, not(madsim))))]
 mod limit {
-    /// Does nothing, because this system has no such limit.
+    /// Does nothing, because this system, or the simulation by madsim, has no such limit.
     #[expect(clippy::unnecessary_wraps, reason = "other systems have a limit")]
     pub(in crate::runtime) fn raise(_: u64) -> Result<(), u64> {
         Ok(())
     }
 
-    /// Returns true, because this system has no such limit.
+    /// Returns true, because this system, or the simulation by madsim, has no such limit.
     pub(in crate::runtime) fn leaves_room<T>(_: &T, _: usize) -> bool {
         true
     }

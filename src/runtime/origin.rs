@@ -1,5 +1,5 @@
-//! The origin of a connection, by which connections and requests are limited: one client or host
-//! cannot take the places of all others.
+//! The origin of a connection. Connections and requests are limited by origin, so that one client
+//! or host cannot take the places of all others.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -23,7 +23,7 @@ impl Origin {
         }
     }
 
-    /// Returns true if the places of administrators and nodes are reserved for the remote.
+    /// Returns true for administrators and nodes, which have places reserved for them.
     pub(super) fn is_reserved(&self) -> bool {
         matches!(self, Origin::Principal(principal) if principal.role() != Role::Client)
     }

@@ -13,7 +13,7 @@ pub enum Principal {
     /// A node of the cluster. As a client it may request the reports of other nodes, and, if nodes
     /// forward proposals, forward those of its own clients; nothing else.
     Node(NodeId),
-    /// A client: may propose and read.
+    /// A client: may propose commands, read, and request reports.
     Client(Arc<str>),
     /// An administrator: may send every request.
     Admin(Arc<str>),
@@ -25,7 +25,7 @@ pub enum Principal {
 pub enum Role {
     /// A node of the cluster.
     Node,
-    /// A client, which may propose and read.
+    /// A client, which may propose commands, read, and request reports.
     Client,
     /// An administrator, which may send every request.
     Admin,

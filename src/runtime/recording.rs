@@ -2,7 +2,7 @@
 //!
 //! The driver never waits for the thread. If the queue to it is full, blocks are dropped and
 //! counted, and the recording continues with a checkpoint once the queue is empty. The first error
-//! of the disk ends the recording, and nothing else.
+//! of the disk ends the recording; the node runs on.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -29,7 +29,8 @@ const BLOCKS_MAX: usize = 64;
 /// The number of segments in a full ring, if no checkpoint is large.
 const SEGMENTS: u64 = 8;
 
-/// Returns the configuration of the recorder of a node that starts at `now`.
+/// Returns the configuration of the recorder of a node whose own clock shows `now`. The recording
+/// may have `bytes` in all.
 pub(super) fn recorder_config(cluster: ClusterId, bytes: u64, now: Instant) -> RecorderConfig {
     let segment_bytes = usize::try_from(bytes / SEGMENTS).unwrap_or(usize::MAX);
     let defaults = RecorderConfig::default();
@@ -63,7 +64,7 @@ pub(super) struct RecordingLane {
 
 /// The receiver of the blocks.
 enum BlockSink {
-    /// A node without a recording has none.
+    /// Nothing: the node does not record, or its recording has ended.
     Off,
     /// The thread writes them to the ring of files.
     Thread(Sender<Block>),
@@ -188,7 +189,7 @@ impl RecordingRing {
         while self.files.len() > 1 && all(&self.files) + bytes > self.bytes_max {
             let (oldest, _) = self.files.pop_front().expect("there is more than one");
             match fs::remove_file(self.path(oldest)) {
-                // An operator may have taken it.
+                // An operator may have moved the file away.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed?,
             }
@@ -201,7 +202,7 @@ impl RecordingRing {
             return Err(io::Error::other("a recording begins with a segment"));
         };
         if let Err(error) = file.write_all(block.bytes()) {
-            // A part of a block would hide the next file from a reader of all of them.
+            // A reader of the concatenated files would not find the file after an incomplete block.
             let _ = file.set_len(*size);
             return Err(error);
         }

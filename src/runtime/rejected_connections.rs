@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use strum::{VariantArray, VariantNames};
 
-/// The reasons for which a connection is rejected or closed because of the remote.
+/// The reasons for which this end rejects or closes a connection, or gives up establishing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConnectionRejectReason {
-    /// The remote did not complete the handshake within `handshake_timeout`.
+    /// The connection was not established, or its handshake was not complete, within
+    /// `handshake_timeout`.
     HandshakeTimeout,
     /// The remote closed the connection before it completed the handshake.
     ClosedInHandshake,
@@ -30,11 +31,12 @@ pub enum ConnectionRejectReason {
     NoCertificate,
     /// The certificate has expired, or is not valid yet.
     CertificateExpired,
-    /// No trusted authority of the certificate's role issued it, or it was revoked.
+    /// No trusted authority of the certificate's role issued it, it was revoked, or it breaks
+    /// another rule, such as that of its key usage.
     CertificateUntrusted,
     /// The remote rejected the certificate of this end.
     CertificateRejected,
-    /// The certificate does not name a principal by exactly one URI.
+    /// The certificate cannot be parsed, or does not name a principal by exactly one URI.
     NoPrincipal,
     /// TLS failed for another reason.
     TlsFailed,
@@ -42,13 +44,14 @@ pub enum ConnectionRejectReason {
     OtherCluster,
     /// The role of the remote's certificate does not permit the connection.
     RoleNotAllowed,
-    /// The remote is another node than the one that its certificate names or that was called.
+    /// The remote is another node than the one that its certificate names or that was called, or
+    /// has the id of this node.
     IdentityMismatch,
     /// The hello is invalid for another reason.
     InvalidHello,
     /// The remote sent a packet in the name of another node.
     WrongSender,
-    /// The remote sent a packet that is addressed to another node.
+    /// The remote sent a hello or a packet that is addressed to another node.
     WrongRecipient,
     /// A frame was longer than its kind permits.
     FrameTooLong,
@@ -73,7 +76,8 @@ impl ConnectionRejectReason {
         <Self as VariantNames>::VARIANTS[self as usize]
     }
 
-    /// Returns true if both ends are configured differently, so that no retry succeeds.
+    /// Returns true if a retry fails until an operator changes the configuration or the
+    /// certificates of one end.
     pub(super) fn needs_operator(self) -> bool {
         matches!(
             self,

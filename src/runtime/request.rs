@@ -1,5 +1,5 @@
-//! Requests to a running node and their replies: the rules of each operation, the requests that
-//! wait for their outcome, and the typed results.
+//! Requests to a running node and their replies: the access, the effect and the size of each
+//! request, the requests that wait for their outcome, and the typed results.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,8 +20,10 @@ use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The node rejected the request and did not execute it. It may be sent again if the reason is
-    /// temporary. Only after `RejectReason::TransferAborted` may the request still take effect.
+    /// The node rejected the request and did not execute it, with two exceptions: after
+    /// `RejectReason::TransferAborted` the target may still take over, and after
+    /// `RejectReason::ChangeCancelled` the nodes that were to become voters stay learners. The
+    /// request may be sent again if the reason is temporary.
     #[error("the request was rejected: {0}")]
     Rejected(RejectReason),
     /// The outcome is unknown: the request may have been executed, or may be executed later. It is
@@ -40,7 +42,7 @@ pub enum ProposalOutcome {
     Done {
         /// The log position at which the command is committed.
         id: EntryId,
-        /// The result of applying the command on this node.
+        /// The result of applying the command, which is the same on every node.
         outcome: Outcome,
     },
     /// The command is in the leader's memory and may be lost; only with
@@ -58,18 +60,19 @@ pub struct ReadReply {
     pub answer: Vec<u8>,
     /// The freshness that the node guarantees for the answer.
     pub freshness: Freshness,
-    /// The log index that the read waited for before it was executed.
+    /// The read index: the state machine had applied at least the entries up to it when it
+    /// answered.
     pub index: Index,
     /// The last index that the state machine had applied when it answered.
     pub applied: Index,
 }
 
-/// The rules of one operation, which every layer between a client and the node follows.
+/// The properties of one request by which all layers between a client and the node treat it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
     pub(super) access: Access,
     pub(super) effect: Effect,
-    /// The bytes of the command or the query, which count against the limit of all requests.
+    /// The bytes of the command or the query, which count against the KiB limits of the service.
     pub(super) bytes: usize,
     pub(super) metric: RequestMetric,
 }
@@ -90,17 +93,17 @@ pub(super) enum Access {
 /// The effect of an operation on the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// None: it may be requested again. If the node stops, the request was not executed.
+    /// None: it may be requested again. If the node stops first, the reply is a rejection.
     Read,
-    /// It changes the cluster. If the node stops, the outcome is unknown.
+    /// It changes the cluster. If the node stops first, the outcome is unknown.
     Change,
-    /// It starts work of the node, once for any number of requests. The node replies before the
-    /// work is done; if the node stops, so does the work.
+    /// It starts work of the node, and may be requested again. The node replies before the work is
+    /// done; if the node stops, so does the work.
     Start,
 }
 
 impl Operation {
-    /// Returns the rules for the request.
+    /// Returns the properties of the request.
     pub(super) fn of(request: &RequestBody) -> Operation {
         use Access::{Admins, Clients, Everyone, Forwarded};
         use Effect::{Change, Read, Start};
@@ -160,8 +163,9 @@ impl NodeRequest {
         (NodeRequest { body, metric, since: Stopwatch::start(), reply }, receiver)
     }
 
-    /// Returns the request whose reply the queue receives together with `slot` and the permits,
-    /// which the node holds until then; the queue receives no reply if the node stops first.
+    /// Returns a request whose reply is sent to `replies`, together with `slot` and the permits,
+    /// which the request holds until then. If the node stops first, a [`QueuedReply`] without a
+    /// reply is sent.
     pub(super) fn queued(
         body: RequestBody,
         metric: RequestMetric,
@@ -347,8 +351,8 @@ fn applied_reply(id: EntryId, outcome: Outcome) -> ReplyBody {
     }
 }
 
-/// Returns the reply to a rejected request. It names the leader: the one of the reason, or else
-/// `leader`, the one that the node knows.
+/// Returns the reply to a rejected request. It names the leader: for `NotLeader` that of the
+/// reason, for any other reason `leader`, the one that the node follows.
 pub(super) fn reject_reply(
     reason: RejectReason,
     leader: Option<NodeId>,

@@ -28,7 +28,8 @@ pub(in crate::runtime) struct ServiceLimits {
     origin_kib_max: usize,
 }
 
-/// The shares of a limit. Requests of one share do not use up another.
+/// The shares of a limit, each with permits of its own: requests of one share do not use up
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtime) enum Share {
     /// The requests to this node that may change the cluster.
@@ -226,7 +227,8 @@ impl LimitPermits {
         if self.kib.take(kib) { body } else { replacement }
     }
 
-    /// Returns the permits for the KiB, which then count longer than the request and its reply.
+    /// Returns the permits for the KiB, which then count until the caller drops them, also after
+    /// the request and its reply.
     pub(in crate::runtime) fn split_off_kib(&mut self) -> KibPermits {
         let (limits, share) = (self.kib.limits.clone(), self.kib.share);
         std::mem::replace(&mut self.kib, KibPermits { limits, share, count: 0 })
@@ -234,8 +236,9 @@ impl LimitPermits {
 }
 
 impl KibPermits {
-    /// Changes the number of KiB; returns false, and keeps it, if more are not available. Fewer are
-    /// always granted, so that no other request can take those of a reply in between.
+    /// Changes the number of held KiB to `count`; returns false and changes nothing if a limit has
+    /// no room for it. Takes only the difference, so that no other request can take the held KiB in
+    /// between.
     fn take(&mut self, count: usize) -> bool {
         let more = count.saturating_sub(self.count);
         let granted = self.limits.take(self.share, more, |quota| &quota.kib);

@@ -73,7 +73,7 @@ pub enum ServerError {
     /// The server cannot listen at the address.
     #[error("cannot listen at {0}: {1}")]
     Listen(SocketAddr, io::Error),
-    /// The hard limit of open files of this process is lower than what the configuration permits.
+    /// This process may not open as many files as the configuration permits.
     #[error(
         "the node may need {needed} open files, but this process may open {limit}: raise the limit \
          (ulimit -Hn, or LimitNOFILE of the service) to {needed}, or lower \
@@ -82,7 +82,7 @@ pub enum ServerError {
     OpenFiles {
         /// The number of open files that the configuration permits.
         needed: u64,
-        /// The hard limit of the operating system.
+        /// The hard limit, or the current limit if the operating system refuses to raise it.
         limit: u64,
     },
     /// The operating system cannot start a thread.
@@ -194,7 +194,7 @@ impl Server {
         opened.run(inbound, Box::new(peers), registry, address, serve)
     }
 
-    /// Starts a node with another transport than TCP sockets, which does not serve clients. The
+    /// Starts a node with another transport than TCP sockets. The node does not serve clients. The
     /// fields `directory`, `listen`, `peers`, `network`, `service`, `files_reserved`,
     /// `recording_bytes`, `plaintext` and `tls` of the configuration are not used, but must pass
     /// [`ServerConfig::check`]. The transport delivers the packets that it receives for this node
@@ -232,7 +232,8 @@ impl Server {
     }
 
     /// Returns the address at which the node listens: `ServerConfig::listen`, with the port that
-    /// the operating system chose if that was 0.
+    /// the operating system chose if that was 0. A node with another transport listens nowhere, and
+    /// this is `ServerConfig::listen` unchanged.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -249,10 +250,10 @@ impl Server {
     }
 
     /// Stops the node gracefully: a leader transfers its leadership, pending writes become durable,
-    /// clients receive their replies, and the directory is unlocked. The transfer takes up to
-    /// `election_timeout_max`, and the replies take up to `ServiceConfig::drain_max`. Pending disk
-    /// operations, and calls of the state machine, have no time limit: with a disk that hangs, the
-    /// future does not complete.
+    /// clients receive their replies, and the directory is unlocked. The transfer takes at most
+    /// `election_timeout_max` and a heartbeat interval, and the replies take at most
+    /// `ServiceConfig::drain_max`. Pending disk operations, and calls of the state machine, have no
+    /// time limit: with a disk that hangs, the future does not complete.
     ///
     /// # Errors
     /// The storage failure or panic for which the node stopped.
@@ -404,7 +405,7 @@ where
         let (stopped_sender, stopped) = watch::channel(None);
         let (running, ended) = oneshot::channel();
         // The listener has a task of its own, because a driver that always has work uses up the
-        // share that its task has of the runtime.
+        // budget that tokio gives a task.
         let mut listener = Tasks::default();
         listener.spawn(accept_until(ended, serve));
         let mut tasks = Tasks::default();

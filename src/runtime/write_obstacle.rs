@@ -23,11 +23,12 @@ pub enum WriteObstacle {
     /// The node leads, and its disk is full.
     #[strum(to_string = "the disk of the leader is full: transfer the leadership, or free space")]
     DiskFull,
-    /// The node leads, and no quorum of the voters answers it and has space on its disk.
+    /// The node leads, and the voters that answer it and have space on their disks are no quorum.
     #[strum(to_string = "no quorum of the voters answers and has free space")]
     NoQuorumWithSpace,
-    /// The log has entries to commit, and for over 5 seconds none was. The disks of a quorum may
-    /// hang. Only the node itself knows it, not its report.
+    /// The log has entries to commit, and none was committed for over 5 seconds; the disks of a
+    /// quorum may hang. [`WriteObstacle::of_report`] never returns this, because a report has no
+    /// past to compare with.
     #[strum(to_string = "no entry was committed for over 5 s: check the disks of the voters")]
     NothingCommitted,
 }
@@ -44,8 +45,8 @@ pub(super) struct CommitProgress {
 }
 
 impl CommitProgress {
-    /// Takes over the status of the node at `now`, and returns true if too long nothing was
-    /// committed.
+    /// Takes over the status of the node at `now`, and returns true if nothing was committed for
+    /// longer than [`COMMIT_PATIENCE_MILLISECONDS`].
     pub(super) fn is_stalled(&self, status: &Status, now: u64) -> bool {
         let committed = status.committed;
         let has_moved = self.committed.swap(committed.0, Relaxed) != committed.0;

@@ -12,9 +12,9 @@ const SUFFIX: &str = ".part";
 /// The number of random alphanumeric characters before the suffix.
 const UNIQUE: usize = 6;
 
-/// A temporary file that replaces its target once it is complete. It is locked while it is written,
-/// and deleted if this is dropped before [`AtomicFile::commit`]. The next process that writes the
-/// same target deletes the temporary file of a killed process.
+/// A temporary file that replaces its target once it is complete. It is deleted if this is dropped
+/// before [`AtomicFile::commit`]. On Unix it is locked while it is written, and the next process
+/// that writes the same target deletes the unlocked file that a killed process left.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     target: PathBuf,
@@ -33,7 +33,7 @@ impl AtomicFile {
         }
         let mut builder = Builder::new();
         builder.prefix(&prefix).rand_bytes(UNIQUE).suffix(SUFFIX);
-        // A backup holds every value, so only its owner may read it.
+        // A backup or a recording may hold users' values, so only its owner may read it.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
         loop {

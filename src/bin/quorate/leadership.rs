@@ -19,7 +19,7 @@ Examples:
   quorate transfer
   quorate transfer 2")]
 pub(crate) struct TransferFlags {
-    /// Id of the new leader [default: the most up-to-date other voter]
+    /// Id of the new leader [default: of the voters that are ready to lead, the most up-to-date]
     id: Option<u64>,
     #[command(flatten)]
     client: ClientFlags,

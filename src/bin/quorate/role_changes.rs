@@ -36,7 +36,7 @@ pub(crate) fn json_of(change: &RoleChange) -> Value {
     })
 }
 
-/// Formats an age with as many digits as a reader compares.
+/// Formats an age: below a minute in tenths of a second, above that in two units.
 fn age_of(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {

@@ -1,5 +1,5 @@
-//! Read access to the superblock and the snapshots of a running node, without its log. Open files
-//! stay readable after the node removes them, so nothing is copied.
+//! Read access to the superblock and the snapshots of a running node, without its log. Open
+//! snapshot files stay readable after the node removes them, so they are not copied first.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -167,7 +167,8 @@ impl Settings {
         };
         let mut settings: Settings = toml::from_str(&text).map_err(wrong)?;
         if self.members.is_some() || self.join.is_some() {
-            // A node bootstraps or joins: flags replace both settings of the file.
+            // A node bootstraps or joins: one of the two as a flag or a variable replaces both
+            // settings of the file.
             (settings.members, settings.join) = (None, None);
         }
         let table = DeTable::parse(&text).map_err(wrong)?;

@@ -67,7 +67,7 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 /// The interval at which the leader is asked again.
 const COMMIT_POLL: Duration = Duration::from_millis(250);
 
-/// The share of the timeout that one node gets to answer, as a divisor.
+/// The number of equal parts of the timeout. A node has one of them to send its report.
 const TIMEOUT_SHARE: u32 = 8;
 
 const TITLES: [&str; 11] = [

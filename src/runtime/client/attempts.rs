@@ -50,7 +50,7 @@ pub(super) struct Attempts<'a> {
     pool: &'a ConnectionPool,
     deadline: Instant,
     retry_policy: RetryPolicy,
-    /// The number of attempts since the last wait.
+    /// The number of retries without a wait since the last wait.
     attempts: usize,
     retry_wait: Duration,
     /// Whether an attempt may have been executed.
@@ -74,7 +74,7 @@ impl ConnectionPool {
         &self.dialer.config
     }
 
-    /// Returns the cluster of the configuration; if that names none, the one met, if any.
+    /// Returns the cluster of the configuration; if that names none, [`Dialer::met`].
     pub(super) fn cluster(&self) -> Option<ClusterId> {
         match self.config().cluster {
             ANY_UNNAMED_CLUSTER => *lock(&self.dialer.met),
@@ -111,7 +111,7 @@ impl ConnectionPool {
 enum NextStep {
     /// The call is complete.
     Done(ReplyBody),
-    /// Retry at once, unless every node was tried since the last wait.
+    /// Retry at once, unless the retries without a wait are used up ([`Attempts::retries_max`]).
     RetryNow,
     /// Retry after a wait.
     RetryLater,
@@ -155,8 +155,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns the number of attempts after the first one without a wait: with several nodes enough
-    /// to try each of them and then the leader that one of them names.
+    /// Returns the most retries without a wait: with several nodes enough to try each of them and
+    /// then the leader that one of them names.
     fn retries_max(&self, route: Route<'_>) -> usize {
         match route {
             Route::At(_) => 1,
@@ -224,7 +224,8 @@ impl Attempts<'_> {
     /// # Errors
     /// A [`ClientError`], without a wait, if the wait would end after the deadline.
     pub(super) async fn wait(&mut self) -> Result<(), ClientError> {
-        // Between half of the wait and all of it, so that callers that failed together spread out.
+        // A random time between half of the wait and all of it, so that callers that failed
+        // together spread out.
         let random = self.pool.links().environment.entropy() as u16;
         let wait = self.retry_wait.mul_f64(0.5 + f64::from(random) / f64::from(u16::MAX) / 2.0);
         if Instant::now() + wait >= self.deadline {
@@ -238,7 +239,7 @@ impl Attempts<'_> {
         Ok(())
     }
 
-    /// Returns the error of a call whose last attempt failed with `error`.
+    /// Returns the error of a call that ends because of `error`, that of one of its attempts.
     pub(super) fn final_error(&self, error: AttemptError) -> ClientError {
         match (self.may_have_executed && self.retry_policy != RetryPolicy::ReadOnly, error) {
             (true, error) => ClientError::Unknown(error),

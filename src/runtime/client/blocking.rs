@@ -21,7 +21,7 @@ use crate::types::{
 /// A client whose calls block. Its clones share one background thread for their connections. See
 /// [`crate::runtime::Client`] for what each call does, and for its errors.
 ///
-/// Its calls must not be made from a task of an async runtime, because they block its thread.
+/// Its calls panic within a task of an async runtime, whose thread they would block.
 #[derive(Clone)]
 pub struct Client {
     inner: Inner,

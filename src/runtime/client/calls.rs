@@ -27,9 +27,9 @@ use crate::wire::{ReplyBody, RequestBody};
 /// A client of a cluster. Clones share its connections and its session. Each may be used by any
 /// number of tasks concurrently.
 ///
-/// The client connects with its first call, to whichever node answers. It finds the leader, follows
-/// leader changes, and learns of new members. Each call ends by its deadline. It must be used
-/// within a tokio runtime that has time and IO enabled; [`blocking::Client`] needs none.
+/// The client connects with its first call, to a configured node that answers. It finds the leader,
+/// follows leader changes, and learns of new members. Each call ends by its deadline. It must be
+/// used within a tokio runtime that has time and IO enabled; [`blocking::Client`] needs none.
 ///
 /// [`blocking::Client`]: crate::runtime::blocking::Client
 #[derive(Clone)]
@@ -79,15 +79,16 @@ impl Client {
         Client { shared: Arc::clone(&self.shared), deadline }
     }
 
-    /// Returns the cluster of the configuration. If that names none, returns the first cluster of
-    /// which a node replied, if any did.
+    /// Returns the cluster of the configuration. If that names none, returns the first cluster
+    /// without a name of which a node replied; before that, the last cluster with a name of which
+    /// one did.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
         self.shared.pool.cluster()
     }
 
-    /// Proposes the command, which every node's state machine applies exactly once, and returns the
-    /// reply.
+    /// Proposes the command, and returns the reply of the state machine, which has then applied the
+    /// command exactly once.
     ///
     /// The command is sent within the client's session, and resent until there is a reply, even
     /// after lost connections and leader changes. Up to the window of `ClientConfig::session`,
@@ -148,8 +149,9 @@ impl Client {
     /// # Errors
     /// Those of [`Client::propose_at_most_once`]. After [`ClientError::Unknown`] it is safe to
     /// repeat. The cause of [`ClientError::Rejected`] is `RejectReason::BuildTooOld` or
-    /// `RejectReason::BuildUnknown` while a member cannot apply the version, and
-    /// `MachineRejectReason::VersionNotHigher` if neither part is higher than before.
+    /// `RejectReason::BuildUnknown` while a member cannot apply the version, or the leader does not
+    /// know whether it can, and `MachineRejectReason::VersionNotHigher` if neither part is higher
+    /// than before.
     pub async fn raise_version(&self, version: MachineVersion) -> Result<(), ClientError> {
         let request = Request::RaiseVersion(version);
         self.propose_request(&request, Acknowledge::Default).await.map(|_| ())
@@ -170,7 +172,7 @@ impl Client {
             Ok(ProposalOutcome::Done { outcome: Outcome::Malformed, .. }) => {
                 Err(ClientError::Rejected(RejectCause::MalformedCommand))
             }
-            // The command may be in the log of a node that replies like this.
+            // Such a node is faulty or of another version, and may have the command in its log.
             Ok(ProposalOutcome::Done { .. }) | Err(_) => {
                 Err(ClientError::Unknown(AttemptError::UnexpectedReply))
             }
@@ -182,7 +184,7 @@ impl Client {
     /// `docs/READS.md` describes the read levels and their costs.
     ///
     /// # Errors
-    /// A [`ClientError`]; never [`ClientError::Unknown`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
     pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<ReadReply, ClientError> {
         let route = match level {
             ReadLevel::Linearizable | ReadLevel::Lease => Route::Leader,
@@ -195,7 +197,7 @@ impl Client {
     /// request is not sent to any other node.
     ///
     /// # Errors
-    /// A [`ClientError`]; never [`ClientError::Unknown`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
     pub async fn read_at(
         &self,
         address: &str,
@@ -208,16 +210,17 @@ impl Client {
     /// Returns the report of the node at `address`.
     ///
     /// # Errors
-    /// A [`ClientError`]; never [`ClientError::Unknown`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
     pub async fn report(&self, address: &str) -> Result<Report, ClientError> {
         self.report_via(Route::At(address)).await
     }
 
     /// Returns the report of the leader, which contains the replication progress of every other
-    /// node. If the node that answers knows no leader, returns that node's own report.
+    /// node. If the node that answers knows no leader, or not its address, returns that node's own
+    /// report.
     ///
     /// # Errors
-    /// A [`ClientError`]; never [`ClientError::Unknown`].
+    /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
     pub async fn report_of_leader(&self) -> Result<Report, ClientError> {
         let report = self.report_via(Route::Leader).await?;
         let leader = report.status.leader.and_then(|leader| report.membership.member(leader));

@@ -16,7 +16,7 @@ use crate::types::Acknowledge;
 pub struct ClientConfig {
     /// The id of the cluster. Nodes of other clusters are rejected. With
     /// [`ANY_UNNAMED_CLUSTER`](crate::runtime::ANY_UNNAMED_CLUSTER) the client keeps to the first
-    /// cluster that it meets, which must have no name.
+    /// cluster without a name that it meets.
     pub cluster: ClusterId,
     /// The addresses of nodes, each as `host:port`, resolved at each connection. Some nodes are
     /// enough: the client learns the others from the membership.
@@ -26,8 +26,8 @@ pub struct ClientConfig {
     /// The time limit of one attempt, after which the next node is tried. It does not apply if the
     /// call names its node or must not be sent twice.
     pub attempt_max: Duration,
-    /// The acknowledgement that completes a proposal. Not [`Acknowledge::LeaderOnly`], which has
-    /// no reply.
+    /// The acknowledgement that completes a proposal of `Client::propose`. Not
+    /// [`Acknowledge::LeaderOnly`], with which a proposal returns no reply of the state machine.
     pub acknowledge: Acknowledge,
     /// The limits of the client's session: the number of proposals in flight, and the replies that
     /// the nodes keep for it.
@@ -45,9 +45,11 @@ pub struct ClientConfig {
     /// The time without a request after which a connection is closed; less than
     /// `ServiceConfig::idle_max` of the nodes.
     pub idle_max: Duration,
-    /// The first wait before all nodes are tried again; each further round doubles the wait.
+    /// The first wait of a call before a retry, once every node was tried or one could not execute
+    /// the request yet; each further wait is twice as long. At random, a wait is up to half
+    /// shorter.
     pub retry_min: Duration,
-    /// The longest wait before all nodes are tried again. At least `retry_min`.
+    /// The longest wait of a call before a retry. At least `retry_min`.
     pub retry_max: Duration,
     /// The most requests that wait to be written on one connection. Further callers wait.
     pub requests_max: usize,
@@ -102,7 +104,7 @@ impl ClientConfig {
     }
 
     /// Returns the configuration with the keepalives of a node, and with an idle time that is less
-    /// than that of its service. The other nodes have the same intervals.
+    /// than that of its service. It suits other nodes only if they have the same intervals.
     pub(super) fn with_intervals_of(
         self,
         network: &NetworkConfig,
@@ -209,7 +211,8 @@ pub enum ClientConfigError {
     /// The address does not have the form `host:port`.
     #[error("\"{0}\" is not an address: write host:port")]
     InvalidAddress(String),
-    /// `acknowledge` is [`Acknowledge::LeaderOnly`], which has no reply.
+    /// `acknowledge` is [`Acknowledge::LeaderOnly`], with which a proposal returns no reply of the
+    /// state machine.
     #[error("acknowledge may not be LeaderOnly: use Client::propose_at_most_once for that")]
     LeaderOnly,
     /// A limit of the session is out of its range.

@@ -44,8 +44,8 @@ pub(super) enum ConnectionError {
     TooLarge,
 }
 
-/// A handle to a connection to one node. The connection ends when it is lost, or when the last
-/// clone of the handle is dropped.
+/// A handle to a connection to one node. The connection ends when it is lost, when it has been idle
+/// for `ClientConfig::idle_max`, or when the last clone of the handle is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Connection(mpsc::Sender<OutgoingRequest>);
 
@@ -57,8 +57,9 @@ pub(super) struct Dialer {
     pub(super) nodes: Arc<Mutex<Nodes>>,
     /// The node that must be at the other end; none if any node may be.
     pub(super) node: Option<NodeId>,
-    /// The cluster met, if the configuration names none: the first one without a name, to which the
-    /// client keeps, or before that the last one with a name.
+    /// If the configuration names no cluster: the first cluster without a name of which a node
+    /// replied, to which the client keeps; before that, the last cluster with a name, for error
+    /// messages.
     pub(super) met: Arc<Mutex<Option<ClusterId>>>,
 }
 
@@ -168,7 +169,8 @@ impl Dialer {
         hello.encode(&mut bytes);
         let written = write_all(&mut link.stream, &bytes).await;
         let mut frames = ConnectionReader::new();
-        // If the write failed, the node has closed the connection, perhaps after a reason.
+        // If the write failed, the node has closed the connection, perhaps after it sent the
+        // reason, such as a TLS alert.
         let reply = match frames.next(&mut link.stream).await.map_err(classified)? {
             Frame::ClientHello(reply) => reply,
             _ => return Err(protocol_error("the node's first frame is not a client hello")),

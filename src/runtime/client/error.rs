@@ -8,7 +8,8 @@ use crate::wire::ServiceRejectReason;
 /// The error of a client call, by the outcome of its request.
 ///
 /// Only after [`ClientError::Unknown`] may the request have been executed, or still be. After any
-/// other error it was not executed and will not be.
+/// other error it was not executed and will not be, except that after
+/// [`RejectReason::ChangeCancelled`] the nodes that were to become voters stay learners.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -36,7 +37,8 @@ pub enum ClientError {
     Rejected(RejectCause),
 }
 
-/// The error of the last attempt of a call.
+/// The error of the attempt that says most about why a call failed: usually the last one, but
+/// rather one of a node that accepted the client than a later one of a node that was unreachable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttemptError {
@@ -86,7 +88,9 @@ pub enum AttemptError {
         /// The address of the node.
         address: String,
     },
-    /// The node lost its leadership, or stopped, before the outcome of the request was known.
+    /// The node replied that it does not know the outcome: it lost its leadership or stopped
+    /// before, a limit left no room for the reply, or it forwarded the request and lost the
+    /// connection to the leader.
     #[error("{address} lost its leadership or stopped before the outcome was known")]
     OutcomeUnknown {
         /// The address of the node.
@@ -111,7 +115,7 @@ pub enum AttemptError {
         client"
     )]
     UnexpectedReply,
-    /// The last attempt was rejected, but the call does not end with [`ClientError::Rejected`]: an
+    /// The attempt was rejected, but the call does not end with [`ClientError::Rejected`]: an
     /// attempt may have been executed, or the rejection was temporary.
     #[error("{0}")]
     Rejected(RejectCause),
@@ -129,8 +133,8 @@ pub enum Mismatch {
     Certificate,
 }
 
-/// How much the error of an attempt says about the call, the least first. Of the errors of several
-/// nodes, a call ends with the one that says most.
+/// How much the error of an attempt says about the call, the least first. Of the errors since its
+/// last wait, a call ends with the latest of those that say most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Significance {
     /// The node is not reachable.

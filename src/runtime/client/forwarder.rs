@@ -12,7 +12,7 @@ use crate::runtime::transport::link::Links;
 use crate::storage::ClusterId;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
 
-/// The connection of a node to the leader. Clones share the connection.
+/// Forwards proposals from a node to the leader, over one connection that clones share.
 #[derive(Clone)]
 pub(in crate::runtime) struct Forwarder {
     config: Arc<ClientConfig>,

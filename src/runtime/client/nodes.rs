@@ -27,7 +27,8 @@ impl Nodes {
         self.configured.len() + self.learned.len()
     }
 
-    /// Returns the node for requests that any node accepts: the same one until it fails.
+    /// Returns the node for requests that any node accepts: the same one until it fails or the
+    /// number of known nodes changes.
     pub(super) fn any(&self) -> String {
         let index = self.current % self.count();
         let learnt = || &self.learned[index - self.configured.len()];
@@ -58,14 +59,15 @@ impl Nodes {
         }
     }
 
-    /// Records that the node at `address` has executed a request that only the leader executes.
+    /// Records that the node at `address` has replied to a request that only the leader executes:
+    /// the node leads, or forwards to the leader.
     pub(super) fn set_leader(&mut self, address: &str) {
         if self.leader.as_deref() != Some(address) {
             self.leader = Some(address.to_owned());
         }
     }
 
-    /// Takes over the membership and the leader from a report.
+    /// Takes over the membership from a report and, while the leader is unknown, the leader.
     pub(super) fn learn(&mut self, report: &Report) {
         let members = addresses(&report.membership);
         let unknown = members.filter(|address| !self.configured.iter().any(|own| own == address));

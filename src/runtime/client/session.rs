@@ -150,7 +150,7 @@ impl Session {
                 Some(ReplyBody::Malformed { .. }) => {
                     return Err(ClientError::Rejected(RejectCause::MalformedCommand));
                 }
-                // The command may be in the log of a node that replies like this.
+                // Such a node is faulty or of another version, and may have the command in its log.
                 Some(_) => return Err(ClientError::Unknown(AttemptError::UnexpectedReply)),
             }
         }

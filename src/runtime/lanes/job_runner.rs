@@ -14,7 +14,8 @@ use crate::runtime::metrics::{Counts, Stopwatch};
 /// may have a long answer, and thousands may be queued.
 const ANSWERS_BYTES_MAX: usize = 4 << 20;
 
-/// Exists as long as a frozen view, by which a command may have to copy the state.
+/// Held as long as a frozen view exists. Until then a command may have to copy the state that the
+/// view shares.
 pub(in crate::runtime) type ViewToken = Arc<()>;
 
 /// The result of a job, for the driver.
@@ -26,7 +27,8 @@ pub(in crate::runtime) enum Event {
     /// The machine lane waits to be resumed, because its answers so far are long. The events before
     /// this one are those of the executed jobs.
     Paused,
-    /// The named lane panicked; its jobs have no results.
+    /// The named lane panicked. The job that panicked and all later ones of the lane have no
+    /// events.
     Panicked(&'static str),
 }
 
@@ -96,8 +98,9 @@ impl<T> JobRunner<T> {
         self.counts.disk.depths[self.number].increment();
     }
 
-    /// Runs `jobs` after those that a pause left, and sends their events. A paused lane keeps the
-    /// jobs until it is resumed. Returns false if the work has panicked or the receiver is gone.
+    /// Runs the jobs that a pause left, then those of `more`, and sends their events. A paused lane
+    /// keeps them until it is resumed. Returns false if the work has panicked or the receiver is
+    /// gone.
     pub(super) fn run(&self, more: &mut Vec<Job<T>>) -> bool {
         let mut queue = self.lock();
         let JobQueue { work: Some(work), jobs, is_paused } = &mut *queue else { return false };
@@ -119,7 +122,8 @@ impl<T> JobRunner<T> {
         }));
         if finished.is_err() {
             queue.work = None;
-            // An earlier job may have failed, which is then the reason of the panic.
+            // The events of earlier jobs are sent before it, because a failure among them may have
+            // caused the panic.
             events.push(Event::Panicked(self.name));
         } else if !jobs.is_empty() {
             *is_paused = true;

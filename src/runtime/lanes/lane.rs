@@ -23,7 +23,7 @@ pub(super) struct Lane<T> {
     executor: ThreadOrTask<T>,
 }
 
-/// Executes the jobs that may take long.
+/// The executor of jobs that may take long, and of those queued after them.
 enum ThreadOrTask<T> {
     Thread(LaneThread<T>),
     Task(LaneTask<T>),
@@ -72,6 +72,7 @@ impl<T: Send + 'static> Lane<T> {
     }
 
     /// Executes the queued jobs: on the thread if one is slow or the thread is busy, else at once.
+    /// A paused lane keeps them until [`Lane::resume`].
     pub(super) fn submit(&mut self) {
         if self.queued.is_empty() {
             return;
@@ -86,7 +87,8 @@ impl<T: Send + 'static> Lane<T> {
             }
             ThreadOrTask::Thread(_) | ThreadOrTask::Task(_) => {}
         }
-        // The send fails only once the driver is gone, and then nothing needs the events.
+        // Returns false after a panic, of which the driver has an event, and once the driver is
+        // gone and needs no events.
         let _ = self.runner.run(&mut self.queued);
     }
 

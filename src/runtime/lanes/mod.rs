@@ -1,8 +1,11 @@
 //! The lanes: slow work runs beside the driver, in order within each lane. The log lane executes
-//! the disk operations of the log, the bulk lane executes all other disk operations and reads
-//! snapshot views, and the machine lane calls the state machine.
+//! the disk operations that delay acknowledgements: writes of the superblock and of entries. The
+//! bulk lane executes all others, such as reads, snapshots and the creation of segments, and reads
+//! snapshot views. The machine lane calls the state machine, and reads the snapshots that this
+//! restores.
 //!
-//! Quick calls of the state machine run on the driver's thread, unless earlier ones are queued.
+//! With `ServerConfig::inline_machine`, quick calls of the state machine run on the driver's
+//! thread, unless earlier ones are queued.
 
 mod job_runner;
 mod lane;
@@ -49,9 +52,9 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Starts the lanes, which send their events to `start.events`. The last clone of that sender
-    /// is dropped with the last lane, after the lane has closed its disk. With `inline`, quick
-    /// commands and queries run on the driver's thread where no earlier job is queued.
+    /// Starts the lanes, which send their events to `start.events`. Each lane drops its clone of
+    /// that sender when it ends, after its disk. With `inline`, quick commands and queries run on
+    /// the driver's thread where no earlier job is queued.
     pub(super) fn start<M, D>(
         disk: &D,
         mut worker: Worker<M>,
@@ -127,8 +130,8 @@ impl Lanes {
             }
     }
 
-    /// Passes a frozen view to the bulk lane, which reads it, or the failure to freeze one, so that
-    /// the node gets the answers in the order of its requests.
+    /// Passes a frozen view, or none if freezing failed, to the bulk lane. That lane also reads the
+    /// views, so that the node gets the answers in the order of its requests.
     pub(super) fn hold_view(&mut self, view: Option<FrozenView>, token: ViewToken) {
         self.bulk.queue(BulkJob::HoldView(view, token));
         self.bulk.submit();
@@ -157,7 +160,8 @@ fn execute_operation(
     let result = disk.execute(&operation.action);
     match &result {
         Ok(_) => {}
-        // The node waits for space, tries again often, and says so once.
+        // The node tries again every `ReplicaConfig::space_retry`, and the driver logs the
+        // condition once.
         Err(error) if *error == DiskError::Full => {
             debug!(action = ?operation.action, %error, "a disk operation failed");
         }
@@ -172,7 +176,7 @@ fn read_view(view: &mut Option<(FrozenView, ViewToken)>, bytes: usize) -> Input 
     let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
     let result = view.as_mut().map(|(view, _)| view.take(limit).read_to_end(&mut read));
     if !matches!(result, Some(Ok(1..))) {
-        // Nothing more is read of it, and it keeps an old state in memory.
+        // The view was read to its end or has failed; it would keep an old state in memory.
         *view = None;
     }
     match result {

@@ -10,11 +10,11 @@ use tracing::Instrument;
 use crate::runtime::environment::Simulation;
 use crate::runtime::lanes::job_runner::{Job, JobRunner};
 
-/// A task that executes batches of jobs in their order, each after the time that the simulation
-/// says. It ends once this is dropped and every batch is executed.
+/// A task that executes batches of jobs in their order, each after a wait of
+/// `Simulation::lane_wait`. It ends once this is dropped and every batch is executed.
 pub(super) struct LaneTask<T> {
     jobs: UnboundedSender<Vec<Job<T>>>,
-    /// The number of batches that were sent and whose events were not sent back yet.
+    /// The number of batches that were sent and that [`JobRunner::run`] has not finished.
     unfinished_batches: Arc<AtomicUsize>,
 }
 
@@ -37,7 +37,8 @@ impl<T: Send + 'static> LaneTask<T> {
         LaneTask { jobs: sender, unfinished_batches }
     }
 
-    /// Returns true if the events of every batch were sent.
+    /// Returns true if [`JobRunner::run`] has finished every batch: its events were sent, or, while
+    /// the lane is paused, its jobs wait in the runner.
     pub(super) fn is_idle(&self) -> bool {
         self.unfinished_batches.load(Ordering::Relaxed) == 0
     }

@@ -16,7 +16,7 @@ pub(super) struct LaneThread<T> {
     /// None only while the thread is being stopped.
     jobs: Option<Sender<Vec<Job<T>>>>,
     thread: thread::Thread,
-    /// The number of batches that were sent and whose events were not sent back yet.
+    /// The number of batches that were sent and that [`JobRunner::run`] has not finished.
     unfinished_batches: Arc<AtomicUsize>,
 }
 
@@ -38,7 +38,8 @@ impl<T: Send + 'static> LaneThread<T> {
         Ok(LaneThread { jobs: Some(sender), thread: thread.thread().clone(), unfinished_batches })
     }
 
-    /// Returns true if the events of every batch were sent.
+    /// Returns true if [`JobRunner::run`] has finished every batch: its events were sent, or, while
+    /// the lane is paused, its jobs wait in the runner.
     pub(super) fn is_idle(&self) -> bool {
         self.unfinished_batches.load(Ordering::Acquire) == 0
     }

@@ -12,7 +12,7 @@ use crate::runtime::metrics::value::{BUCKET_BOUNDS_MICROSECONDS, Histogram};
 use crate::runtime::write_obstacle::WriteObstacle;
 use crate::types::{Index, NodeId, RoleName, Term};
 
-/// The live metrics of a node. Reading them does not use the node's thread. Clones share them.
+/// The live metrics of a node. Reading them does not wait for the node's driver. Clones share them.
 ///
 /// [`Metrics::text`] returns the text for a Prometheus server. A program that has its own registry
 /// can register these metrics as a [`Collector`](prometheus_client::collector::Collector):
@@ -28,7 +28,8 @@ use crate::types::{Index, NodeId, RoleName, Term};
 #[derive(Clone)]
 pub struct Metrics(pub(super) Arc<Counts>);
 
-/// The state of a node at its last step: at most an election timeout ago, unless it has stopped.
+/// The state of a node when its driver was last at work: at most a second ago, unless the node has
+/// stopped or is stuck (see `idle`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeSummary {
     /// The id of the node.
@@ -45,8 +46,8 @@ pub struct NodeSummary {
     pub committed: Index,
     /// Whether the node has stopped permanently.
     pub stopped: bool,
-    /// The time since the node's thread was last at work. More than some seconds while the node
-    /// runs means that it is stuck.
+    /// The time since the node's driver was last at work, which it is at least once a second.
+    /// Several seconds mean that it is stuck, or has stopped.
     pub idle: Duration,
     /// The reason for which no write can succeed, as far as this node knows; none if writes can.
     pub write_obstacle: Option<WriteObstacle>,
@@ -57,7 +58,8 @@ pub struct NodeSummary {
 pub struct PeerLink {
     /// The id of the peer.
     pub peer: NodeId,
-    /// The time since the last frame from the peer; `None` before the first one.
+    /// The time since the last frame on a connection that the peer made to this node; `None` before
+    /// the first one.
     pub silence: Option<Duration>,
     /// The number of lanes, out of three, on which this node is connected to the peer. Connections
     /// are opened on demand.
@@ -71,10 +73,11 @@ pub struct PeerLink {
 /// The totals since the start of the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// The proposals that were committed, or appended with
+    /// The proposals that were committed and applied, or appended with
     /// [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly).
     pub proposals_done: u64,
-    /// The proposals that were rejected, or whose outcome is unknown.
+    /// The proposals that the node, its client service or the state machine rejected, or whose
+    /// outcome is unknown.
     pub proposals_failed: u64,
     /// The reads that were answered.
     pub reads_answered: u64,
@@ -143,7 +146,8 @@ impl Metrics {
         text
     }
 
-    /// Returns the state of the node at its last step, without the node's thread.
+    /// Returns the state of the node when its driver was last at work, without waiting for the
+    /// driver.
     #[must_use]
     pub fn summary(&self) -> NodeSummary {
         let state = &self.0.state;

@@ -75,7 +75,8 @@ pub(in crate::runtime) struct StateGauges {
     pub(in crate::runtime) voters: Gauge,
     pub(in crate::runtime) learners: Gauge,
     pub(in crate::runtime) stopped: Gauge,
-    /// The obstacle to writes at the last step at which it was determined.
+    /// The obstacle to writes when it was last determined: a leader does so at most once in
+    /// [`PEERS_INTERVAL_MILLISECONDS`], other nodes at each turn of the driver.
     pub(in crate::runtime) write_obstacle: Mutex<Option<WriteObstacle>>,
     pub(in crate::runtime) usage: UsageGauges,
 }
@@ -122,7 +123,8 @@ pub(in crate::runtime) struct RequestCounts {
 pub(in crate::runtime) struct DiskCounts {
     /// The jobs in each lane, including the running one.
     pub(in crate::runtime) depths: [Gauge; LANES.len()],
-    /// The time of each log sync, from being queued until it is done.
+    /// The time of each sync in the lane of the log and the superblock, from being queued until it
+    /// is done.
     pub(in crate::runtime) flush_times: Histogram,
     /// The execution time of each disk operation.
     pub(in crate::runtime) operation_times: Histogram,
@@ -179,7 +181,8 @@ impl Counts {
         self.milliseconds().saturating_sub(self.observed_at.load(Relaxed))
     }
 
-    /// Records the current state of the node.
+    /// Records the current state of the node; called after each turn of the driver, at least once a
+    /// second.
     pub(in crate::runtime) fn observe(&self, node: &Node) {
         if !ENABLED {
             return;

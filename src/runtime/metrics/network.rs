@@ -47,12 +47,13 @@ struct RecordedPeers {
 /// The metrics of one peer.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct PeerCounts {
-    /// Whether this node leads, and so the next three gauges are valid.
+    /// 1 if this node leads, so that the next three gauges are its view of the peer; else 0.
     pub(in crate::runtime) has_progress: Gauge,
     pub(in crate::runtime) matched: Gauge,
     pub(in crate::runtime) inflight_bytes: Gauge,
     pub(in crate::runtime) suspected: Gauge,
-    /// The time of the last received frame, in milliseconds since this node's start; 0 for never.
+    /// The time of the last frame on a connection that the peer made, in milliseconds since this
+    /// node's start; 0 for never.
     pub(in crate::runtime) last_heard: Gauge,
     pub(in crate::runtime) dropped: CountersByLabel<DropReason>,
     pub(in crate::runtime) connected: [Gauge; PEER_LANES.len()],
@@ -88,8 +89,8 @@ impl NetworkCounts {
         Arc::clone(by_id.entry(id).or_default())
     }
 
-    /// Records the active membership. The metrics of other nodes are not shown, but kept: a removed
-    /// member may be added again, and its connections with it.
+    /// Records the active membership. The metrics of a removed member are hidden, but kept, because
+    /// it may still have connections, and may be added again.
     pub(in crate::runtime) fn set_membership(&self, membership: &Membership) {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         peers.members = membership.members().iter().map(|member| member.id).collect();

@@ -24,8 +24,8 @@ use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{ClientHello, Versions};
 
-/// The most bytes of a query, or of another request that proposes nothing, unless commands may be
-/// longer.
+/// The most bytes of a query, or of another request that is not a proposal; if commands may be
+/// longer, requests may be, too.
 const QUERY_BYTES_MAX: usize = 1 << 20;
 
 /// The service of a node to clients. Clones share its limits.
@@ -133,7 +133,7 @@ impl Service {
         hello.cluster == ANY_UNNAMED_CLUSTER.0 && is_unnamed_cluster(self.cluster)
     }
 
-    /// Executes the requests of the client until it disconnects or the node shuts down.
+    /// Executes the requests of the client until the connection ends or the node shuts down.
     pub(in crate::runtime) async fn serve(
         &self,
         client: AcceptedClient,

@@ -86,8 +86,9 @@ impl Connection {
         (connection, queue)
     }
 
-    /// Serves the client until it disconnects, sends an invalid frame, or is idle for too long; or
-    /// until `closing` turns true and the pending requests are done.
+    /// Serves the client until it disconnects, sends an invalid frame, or is idle for too long, or
+    /// until `closing` turns true; then waits for the pending requests, and for the client to read
+    /// the replies, at most for `drain_max` in all.
     pub(super) async fn run(
         self,
         stream: Stream,
@@ -210,7 +211,8 @@ impl Connection {
         pending.forwarded = self.executor.forwarder_of(&body).map(|_| body.clone());
         let slot = self.pending().insert(pending);
         let request = NodeRequest::queued(body, metric, slot, permits, self.replies.clone());
-        // A node that has stopped drops the request, which is then replied to without it.
+        // If the node has stopped, the request is dropped here, and its `ReplySender` queues a
+        // reply without a body.
         drop(self.executor.handle.requests.send(DriverRequest::Execute(request)).await);
     }
 
@@ -231,8 +233,8 @@ impl Connection {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs an order that was refused, unless too many such lines were logged: clients without the
-    /// rights of an administrator cause them.
+    /// Logs an order that this connection rejected. The number of such lines is limited, because
+    /// clients without the rights of an administrator can cause them.
     fn log_refused(&self, order: Option<Order>, reply: &ReplyBody) {
         let Some(order) = order else { return };
         match self.executor.handle.registry.log_limit.admit("refused_order") {
@@ -241,8 +243,9 @@ impl Connection {
         }
     }
 
-    /// Replies to requests until a write fails. A request ends when its reply arrives, even if the
-    /// client reads nothing, because the limits must count every unwritten reply.
+    /// Replies to requests until a write fails. Replies are taken from the queue as soon as they
+    /// arrive, even while a write waits for a client that reads nothing, because only then are
+    /// proposals forwarded, and orders logged with their outcome.
     async fn reply(
         &self,
         write: impl AsyncWrite + Unpin,

@@ -25,12 +25,13 @@ pub(super) struct Rights {
     /// The principal of the client's certificate; none on a plaintext connection, whose client is
     /// an administrator.
     pub(super) principal: Option<Principal>,
-    /// Whether the client is a node that forwards proposals of its own clients, whose roles it has
-    /// checked.
+    /// Whether the client may forward proposals, whose clients' rights it has then checked: this
+    /// node accepts them, and the client's hello names this node. With certificates, the client
+    /// must also be a node.
     pub(super) forwards: bool,
 }
 
-/// The node that executes the requests of clients.
+/// The node that executes the requests of clients, and its connection to the leader.
 #[derive(Clone)]
 pub(in crate::runtime) struct Executor {
     pub(in crate::runtime) handle: Handle,

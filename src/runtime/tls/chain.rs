@@ -16,7 +16,7 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::tls::refusals::{broken_rule, refusal};
 use crate::storage::ClusterId;
 
-/// The trusted authorities of each role, and the revoked certificates.
+/// The trusted authorities of each role, and the lists of revoked certificates.
 #[derive(Debug)]
 pub(super) struct TrustAnchors {
     pub(super) nodes: RootCertStore,
@@ -42,7 +42,7 @@ impl TrustAnchors {
     }
 
     /// Returns the principal of the first certificate, if an authority of its role has issued it,
-    /// it is valid now, and it belongs to `cluster`.
+    /// it is valid `now` for `usage`, and it belongs to `cluster`.
     pub(super) fn principal(
         &self,
         cluster: ClusterId,
@@ -66,8 +66,8 @@ impl TrustAnchors {
         Ok(principal)
     }
 
-    /// Returns the last second at which the certificate is valid; none if it is invalid for another
-    /// reason.
+    /// Returns the last second of the first certificate's validity, whether or not it breaks other
+    /// rules, and without the validity of its issuers; none if it cannot be parsed.
     pub(super) fn expiry(
         &self,
         certificates: &[CertificateDer<'_>],
@@ -83,8 +83,8 @@ impl TrustAnchors {
         }
     }
 
-    /// Verifies that an authority of the role has issued the certificate, and that it is valid at
-    /// `time`.
+    /// Verifies that an authority of the role has issued the certificate for `usage`, and that it
+    /// is neither revoked nor, at `time`, expired.
     fn verify_chain(
         &self,
         role: Role,

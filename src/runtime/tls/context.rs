@@ -60,7 +60,7 @@ impl Tls {
         Tls::load(config, Some((cluster, node)))
     }
 
-    /// Returns the context of a client or administrator of any cluster.
+    /// Returns the context of a client, whose certificate may be of any role and cluster.
     pub(in crate::runtime) fn for_user(config: TlsConfig) -> Result<Tls, TlsError> {
         Tls::load(config, None)
     }
@@ -102,7 +102,8 @@ impl Tls {
         Ok((stream.into(), principal, checked))
     }
 
-    /// Performs the handshake with a called node. Its certificate must name `node`, if it is given.
+    /// Performs the handshake with a called node. Its certificate must name a node, and this must
+    /// be `node` if that is given.
     pub(in crate::runtime) async fn connect<S: Socket>(
         &self,
         stream: S,
@@ -183,7 +184,8 @@ impl LoadedTls {
 const RECHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The certificate of a remote, which is verified again when the files are reloaded, when it
-/// expires, and at least every [`RECHECK_INTERVAL`].
+/// expires, and at least every [`RECHECK_INTERVAL`]. Only that last check finds that an issuer's
+/// certificate has expired.
 #[derive(Debug)]
 pub(in crate::runtime) struct CertificateWatch {
     certificates: Vec<CertificateDer<'static>>,

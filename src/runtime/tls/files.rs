@@ -40,7 +40,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Reads and checks all files, so that every error is found before the first handshake.
+    /// Reads and checks all files, so that an unusable one is found before the first handshake.
     pub(super) fn read(config: &TlsConfig) -> Result<Credentials, TlsError> {
         let file = &config.certificate;
         let certificates: Vec<CertificateDer<'static>> = pem_items(file, "certificate")?;
@@ -78,7 +78,8 @@ impl Credentials {
             );
             TlsError::new(&config.key, message)
         })?;
-        // Clients and administrators need not have the authorities of their own role.
+        // Clients and administrators need not have the authorities of their own role, so only a
+        // node can verify its own certificate.
         if self.principal.role() != Role::Node {
             return Ok(());
         }

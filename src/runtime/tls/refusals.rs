@@ -13,7 +13,8 @@ pub(super) fn refusal(error: &Error) -> String {
                 .to_owned()
         }
         Error::InvalidMessage(_) => "the remote sent bytes that are not TLS".to_owned(),
-        // A node without TLS answers with this alert, and a node with TLS does not send it.
+        // A node without TLS answers with this alert; one with TLS sends it only to an end that
+        // breaks the rules of TLS.
         Error::AlertReceived(AlertDescription::UnexpectedMessage) => {
             "the remote does not use TLS, but this end does: both need certificates, or neither"
                 .to_owned()

@@ -40,7 +40,7 @@ impl Verifier {
         self.anchors.principal(self.cluster, certificates, usage, now)
     }
 
-    /// Returns the last second at which the first certificate is valid.
+    /// Returns [`TrustAnchors::expiry`] of the first certificate.
     pub(super) fn expiry(
         &self,
         certificates: &[CertificateDer<'_>],

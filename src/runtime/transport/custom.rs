@@ -15,14 +15,14 @@ pub trait Transport: Send {
     /// its queue.
     fn send(&mut self, packet: Packet);
 
-    /// Takes the members' addresses from the active membership, at the start and after each change.
-    /// The default implementation does nothing.
+    /// Takes the members' addresses from the active membership, at the start and after each change;
+    /// at the start also from `Config::bootstrap_peers`. The default implementation does nothing.
     fn update_membership(&mut self, membership: &Membership) {
         let _ = membership;
     }
 }
 
-/// The inbox of a node for packets that a [`Transport`] received. Clones share the node.
+/// The inbox of a node for packets that a [`Transport`] received. Clones deliver to the same node.
 #[derive(Clone, Debug)]
 pub struct PacketInbox {
     queues: InboundQueues,

@@ -1,4 +1,4 @@
-//! The handshake of a connection between nodes, and the reader of its frames.
+//! The handshake of a connection between nodes, and the reader of the frames of every connection.
 
 use std::io;
 use std::time::Duration;
@@ -24,11 +24,13 @@ pub(in crate::runtime) const BATCH: usize = 256;
 /// The size, in bytes, from which a batch is written before more is added to it.
 pub(in crate::runtime) const BATCH_BYTES: usize = 256 << 10;
 
-/// The identity of this node, which it sends in its hello.
+/// The identity that this node sends in its hello, and by which it checks the hello of the other
+/// node.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::runtime) struct Handshake {
     pub(in crate::runtime) cluster: ClusterId,
-    /// The cluster that this one was recovered or restored from.
+    /// The cluster that this one was recovered or restored from. It is not sent; a hello of that
+    /// cluster is rejected with an explanation.
     pub(in crate::runtime) origin: Option<ClusterId>,
     pub(in crate::runtime) node: NodeId,
     pub(in crate::runtime) incarnation: Incarnation,
@@ -150,7 +152,8 @@ impl TransferLimits {
         TransferLimits { kib_per_second_min: 1, ..TransferLimits::of_received(config) }
     }
 
-    /// Returns limits by which a transfer may take any time while some bytes are transferred.
+    /// Returns limits by which a transfer may take any time, as long as a byte is transferred in
+    /// each `silence_max`.
     pub(in crate::runtime) fn of_silence(silence_max: Duration) -> TransferLimits {
         TransferLimits { silence_max, frame_timeout: None, kib_per_second_min: 1 }
     }

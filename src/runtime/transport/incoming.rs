@@ -75,7 +75,7 @@ impl Listener {
         self.0.address()
     }
 
-    /// Accepts connections until the future is dropped.
+    /// Accepts and handles connections until the future is dropped, which closes them.
     pub(in crate::runtime) async fn run(self, handler: ConnectionHandler) -> Infallible {
         let pending_handshakes = PendingHandshakes::new(handler.config.handshakes_max);
         let handler = Arc::new(handler);

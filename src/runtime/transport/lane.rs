@@ -12,7 +12,7 @@ const SNAPSHOT_PACKETS_MAX: usize = 32;
 pub(super) enum Lane {
     /// Heartbeats, votes, and all other short messages.
     Control,
-    /// Log entries: AppendEntries messages.
+    /// Log entries: `AppendEntries`, and `RequestEntriesReply` with contents of damaged entries.
     Log,
     /// The parts of snapshots.
     Snapshot,

@@ -30,7 +30,8 @@ pub(in crate::runtime) struct Link {
 pub(in crate::runtime) enum Security {
     /// A plaintext connection without authentication.
     Plaintext {
-        /// Whether connections beyond loopback are allowed.
+        /// Whether this end may connect to addresses beyond loopback. `ServerConfig::check`
+        /// restricts the address at which a node listens.
         beyond_loopback: bool,
     },
     /// TLS, with a certificate at each end.

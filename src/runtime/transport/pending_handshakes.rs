@@ -1,9 +1,10 @@
 //! The places of connections that have not completed their handshake.
 //!
-//! When all are taken, a new connection displaces the oldest connection of the address that has
-//! the most, so that an address which opens many cannot keep out the others. A connection of that
+//! When all are taken, a new connection displaces the oldest connection of the address that has the
+//! most, so that an address which opens many cannot keep out the others. A connection of that
 //! address itself displaces only one that has had time for its handshake: silent connections give
-//! way, and a burst of honest ones does not displace itself.
+//! way, and a burst of honest ones does not displace itself. IPv6 addresses with the same /64
+//! prefix count as one address.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;

@@ -45,7 +45,8 @@ pub(super) fn list(
     listed
 }
 
-/// Returns true if the entry at `index` is damaged, and the snapshot covers it.
+/// Returns true if the content of the entry at `index` is damaged and not needed: in
+/// `Inspection::opened`, only entries that the snapshot covers are damaged.
 pub(super) fn is_damaged(inspection: &Inspection, index: Index) -> bool {
     let damaged = &inspection.opened.damaged;
     damaged.binary_search_by_key(&index, |entry| entry.id.index).is_ok()

@@ -17,17 +17,17 @@ pub(crate) enum Command<'a> {
     CompareAndSet { key: &'a [u8], expected: Option<&'a [u8]>, value: Option<&'a [u8]> },
 }
 
-/// The reply to a command.
+/// The reply to a command, or to an order about the quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// The command was executed; holds the value that the key had before.
+    /// The command or order was executed; holds the value that the key of a command had before.
     Done(Option<Vec<u8>>),
     /// The compare failed and nothing was changed; holds the current value of the key.
     Differs(Option<Vec<u8>>),
     /// The write would have exceeded the quota of this many bytes, or the alarm is on. Nothing was
-    /// changed.
+    /// changed. After an order: the store exceeds the quota, so that the alarm stays on.
     NoSpace(u64),
-    /// The bytes are not a command. Nothing was executed.
+    /// The bytes are neither a command nor an order. Nothing was executed.
     Invalid,
 }
 

@@ -63,8 +63,8 @@ pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, 
     let config = server_config::server_config(&settings, &sources)?;
     // The driver and the connections share one thread: then no request between them wakes a thread,
     // and requests that arrive together are handled together. With certificates the runtime has
-    // several threads, because the computation of a handshake must not delay the driver; but a
-    // busy-polling thread would keep waking the others.
+    // several threads, because the computation of a handshake must not delay the driver. With busy
+    // polling it has one in any case, because a busy-polling thread would keep waking the others.
     let has_handshakes = config.tls.is_some() && config.busy_poll_max.is_zero();
     let runtime = match has_handshakes {
         true => Runtime::new(),

@@ -131,7 +131,7 @@ fn node_and_cluster(
     Ok((Some(found.node), Some(found.cluster)))
 }
 
-/// Returns the listen address of a node that joins, and the members it waits for. The list may
+/// Returns the listen address of a node that joins, and the other listed members. The list may
 /// include the node itself.
 fn joining(
     settings: &Settings,
