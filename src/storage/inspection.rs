@@ -26,8 +26,8 @@ type Patches = BTreeMap<(FileName, u64), Vec<u8>>;
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// The content that a start would recover, except the tail. With `damage`, the content that is
-    /// certain: the log as it was after the last complete flush before the damage, and the commit
-    /// index on disk, which may be beyond the end of that log.
+    /// certain: the log as it was after the last complete flush before the damage, and the highest
+    /// commit index that the snapshot or these flushes name, which may be beyond their last entry.
     pub opened: OpenedStorage,
     /// The damage of the log; `None` if it is intact, or if the snapshot covers every flush that
     /// cannot be read ([`OpenedStorage::covered_loss`]) and every damaged entry
@@ -70,8 +70,9 @@ impl Inspection {
     /// Reads a directory that no node has open.
     ///
     /// # Errors
-    /// An [`OpenError`] if the directory is not formatted, its superblock is damaged, a file
-    /// belongs to another node, or the disk failed.
+    /// An [`OpenError`] if the configuration is out of its bounds, the directory is not formatted,
+    /// its superblock is damaged, a file belongs to another node or has a newer version, or the
+    /// disk failed.
     pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         let found = Inspection::read(disk, config).map_err(OpenError::of_inspection)?;
         let damage = found.damage.map(StorageError::of_inspection);

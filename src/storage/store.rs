@@ -74,13 +74,13 @@ pub enum Event {
         /// holds the first, or if the [`Event::Damaged`] before names it.
         entries: Vec<Entry>,
     },
-    /// The disk cannot return the content of these entries, which a read or a repair has found.
-    /// They are in ascending order, and keep their places in the log. [`Storage::repair`] writes
-    /// their content again.
+    /// A read, a scrub or a repair has found that the disk cannot return the content of these
+    /// entries. They are in ascending order, and keep their places in the log. [`Storage::repair`]
+    /// writes their content again.
     Damaged(Vec<DamagedEntry>),
-    /// A header block is damaged and cannot be rebuilt; the text names the entries that it held.
-    /// Each is reported once. A read of these entries ends the store, and a start may reject the
-    /// directory.
+    /// A header block is damaged and cannot be rebuilt; the text names the entries that it may have
+    /// held. Of each segment only the first such block is reported, once. A read of an entry in any
+    /// of them ends the store, and a start may reject the directory.
     DamagedHeaders(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
@@ -186,8 +186,9 @@ impl Storage {
     /// Makes a write durable, together with other pending writes; [`Event::Persisted`] reports it.
     ///
     /// # Panics
-    /// If the entries leave a gap or replace one at or before the base, if a command is larger than
-    /// `command_bytes_max`, if a membership is invalid, or after [`Storage::close`].
+    /// If a command is larger than `command_bytes_max`, if a membership is invalid, or after
+    /// [`Storage::close`]; here or in a later call, if the entries leave a gap or replace one at or
+    /// before the base.
     pub fn persist(&mut self, write: Write, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -280,7 +281,7 @@ impl Storage {
         self.config.entries_per_flush(sizes) >= entries.len()
     }
 
-    /// Returns an upper bound of the bytes that a pass of [`Storage::scrub`] reads.
+    /// Returns an upper bound of the bytes that the [`Event::Scrubbed`] of one pass count together.
     #[must_use]
     pub fn durable_bytes(&self) -> u64 {
         let segments = self.log.index.segments();
