@@ -51,7 +51,8 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Abandons the snapshot that is being taken or received.
+    /// Abandons the snapshot that is being taken or received, if one is, and frees its space. No
+    /// event reports that.
     pub fn abandon_snapshot(&mut self, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -60,7 +61,8 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Begins or continues to receive the snapshot `meta`. Returns false if another snapshot,
+    /// Begins or continues to receive the snapshot `meta`, in place of another one that is being
+    /// taken or received; reports it at once if it is complete. Returns false if another snapshot,
     /// complete or being taken, is at least as new, or if the store has failed.
     #[must_use]
     pub fn receive_snapshot(&mut self, meta: &SnapshotMeta, events: &mut Vec<Event>) -> bool {
