@@ -15,10 +15,11 @@ pub struct ReplicaConfig {
     pub raft: Config,
     /// The bounds of the log store.
     pub storage: StorageConfig,
-    /// The number of entries applied since the last snapshot after which the node takes one.
+    /// The number of entries applied since the last snapshot began after which the node takes one.
+    /// While the node sends a snapshot to a peer, this and `snapshot_bytes` are doubled.
     pub snapshot_entries: u64,
-    /// The size of the entries applied since the last snapshot, in bytes, after which the node
-    /// takes one.
+    /// The size of the entries applied since the last snapshot began, in bytes, after which the
+    /// node takes one.
     pub snapshot_bytes: u64,
     /// The number of entries that the log keeps before the last one a snapshot covers, for peers
     /// that lag.
@@ -45,8 +46,8 @@ pub struct ReplicaConfig {
     pub validation_entries: u64,
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
-    /// The time that a node waits for replies to a comparison, and before it repeats an
-    /// inconclusive one.
+    /// The time that a node waits for replies to a comparison, and before it repeats one that was
+    /// inconclusive, or unavailable while the node is unverified.
     pub validation_timeout: Duration,
     /// Whether the node also compares the states at every multiple of `validation_entries`, which
     /// finds corruption that no result shows yet. The node hashes its whole state there with

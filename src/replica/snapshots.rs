@@ -23,11 +23,13 @@ pub(crate) struct Snapshots {
     taker: SnapshotTaker,
     receiver: SnapshotReceiver,
     sender: SnapshotSender,
-    /// The time since which an applied entry has been damaged.
+    /// The time since which an applied entry has been damaged, or of the last snapshot that was
+    /// demanded because of it.
     damaged_since: Option<Instant>,
-    /// Whether a kept snapshot is damaged, and no other one was begun since.
+    /// Whether a kept snapshot is damaged, and no other one was begun or installed since.
     must_replace: bool,
-    /// The time that the node waits for the content of such an entry before it takes a snapshot.
+    /// The time that the node waits for the content of a damaged applied entry before it demands a
+    /// snapshot.
     repair_patience: Duration,
     /// The numbers of snapshots taken and received since the node's start.
     pub(crate) counts: (u64, u64),
@@ -47,7 +49,7 @@ pub(crate) enum SnapshotProgress {
 }
 
 impl Snapshots {
-    /// `last` is the last index of the last snapshot.
+    /// `last` is the last index of the current snapshot.
     pub(crate) fn new(config: &ReplicaConfig, last: Index) -> Snapshots {
         let rate = config.snapshot_bytes_per_second;
         let (entries_max, bytes_max) = (config.snapshot_entries, config.snapshot_bytes);

@@ -29,7 +29,8 @@ pub(crate) struct Validation {
     digests: StateDigests,
     round: Option<Round>,
     rounds: u64,
-    /// The last index compared, and the last at which a majority agreed.
+    /// The last index that this node compared or tried to, and the last at which a majority agreed
+    /// with it.
     requested: Index,
     agreed: Index,
     due_at: Instant,
@@ -192,8 +193,8 @@ impl Validation {
         self.round = None;
     }
 
-    /// Stops the use of the state machine until a start with a newer build, because the log has
-    /// reached this version of the rules.
+    /// Stops the use of the state machine until a start with a newer build, because the log or a
+    /// snapshot requires this version of the rules.
     pub(crate) fn require_newer_build(&mut self, required: MachineVersion) {
         self.verification = StateVerification::TooOld;
         self.version_required = Some(required);
