@@ -31,16 +31,16 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 /// The content that an endpoint serves.
 #[derive(Clone, Debug)]
 pub enum EndpointContent {
-    /// `/metrics` in the text format of Prometheus; `/health`, which is 200 if the node knows a
-    /// leader and has applied all but the last 10,000 committed entries, and 503 otherwise;
-    /// `/ready`, which is 200 if besides that the node knows no `WriteObstacle`; `/live`, which is
-    /// 200 while the node runs and its thread is not stuck.
+    /// `/metrics` in the text format of Prometheus, and three checks whose status is 200 or 503:
+    /// `/live` is 200 while the node runs and its thread is not stuck; `/health` is 200 if besides
+    /// that the node knows a leader and has applied all but the last 10,000 committed entries;
+    /// `/ready` is 200 if besides both the node knows no `WriteObstacle`.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
-    /// latency. Also `/health`, `/ready` and `/live`.
+    /// latency. Also `/api/cluster` with the data of the page, `/health`, `/ready` and `/live`.
     Page {
-        /// The client that requests the reports of the other nodes, as [`ClientConfig::of_node`]
-        /// permits. Without it the page shows what this node knows of them.
+        /// The client that requests the reports of the other nodes; [`ClientConfig::of_node`]
+        /// returns its configuration. Without a client the page shows what this node knows of them.
         ///
         /// [`ClientConfig::of_node`]: crate::runtime::ClientConfig::of_node
         peer_client: Option<Client>,
@@ -67,7 +67,7 @@ impl Endpoint {
     /// another origin can read the responses.
     ///
     /// # Errors
-    /// The address is in use, or is not an address of this machine.
+    /// The error of the operating system, for example if the address is in use.
     pub async fn bind(
         address: SocketAddr,
         content: EndpointContent,
@@ -97,7 +97,7 @@ impl Endpoint {
         self.listener.address()
     }
 
-    /// Serves requests until the future is dropped, together with the open connections.
+    /// Serves requests until the future is dropped, which also closes the open connections.
     pub async fn run(self) -> Infallible {
         let mut connections = JoinSet::new();
         loop {

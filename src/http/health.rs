@@ -8,7 +8,7 @@ use serde_json::json;
 /// The most committed entries that a ready node may not have applied yet.
 const LAG_MAX: u64 = 10_000;
 
-/// The longest time for which the thread of a live node does nothing.
+/// The longest time since the thread of a live node was last at work.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// The health of a node, read from its metrics without the node's thread.
@@ -16,10 +16,10 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Health {
     /// Whether the node runs, and its thread is not stuck.
     pub(super) live: bool,
-    /// Whether the node knows a leader and has applied all but the last [`LAG_MAX`] committed
-    /// entries.
+    /// Whether the node is live, knows a leader, and has applied all but the last [`LAG_MAX`]
+    /// committed entries: the status of `/health`.
     pub(super) ready: bool,
-    /// Whether the node is ready and knows no obstacle to writes.
+    /// Whether the node is ready and knows no obstacle to writes: the status of `/ready`.
     pub(super) takes_writes: bool,
     summary: NodeSummary,
 }

@@ -19,16 +19,17 @@ pub enum Outcome {
     /// be executed later.
     SessionExpired,
     /// The sequence number is beyond the session's window: the command was not executed. A later
-    /// copy of the request may still be executed.
+    /// copy of the request may be executed, once the window has moved.
     OutsideWindow,
     /// The bytes are not an encoded request: they had no effect.
     Malformed,
-    /// The request was declined, and had no effect.
+    /// The request was declined and not executed. A request in a session that is declined because
+    /// all stored requests are in use still counts as a use and an acknowledgement of the session.
     Rejected(MachineRejectReason),
 }
 
 impl Outcome {
-    /// Returns the bytes of the reply of the user's state machine.
+    /// Returns the size of the reply of the user's state machine, in bytes; 0 without a reply.
     pub(crate) fn reply_bytes(&self) -> usize {
         if let Outcome::Reply(reply) = self { reply.len() } else { 0 }
     }

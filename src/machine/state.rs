@@ -52,8 +52,8 @@ pub trait StateMachine {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8>;
 
     /// Executes an order of an administrator and returns the reply, by the rules of
-    /// [`StateMachine::apply`]. The state machine gets no order of any other client. By default it
-    /// ignores orders.
+    /// [`StateMachine::apply`]. The machine rejects orders of other clients before. By default the
+    /// state machine ignores orders.
     fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
         let _ = (index, order);
         Vec::new()
