@@ -23,8 +23,9 @@ pub enum Outcome {
     OutsideWindow,
     /// The bytes are not an encoded request: they had no effect.
     Malformed,
-    /// The request was declined and not executed. A request in a session that is declined because
-    /// all stored requests are in use still counts as a use and an acknowledgement of the session.
+    /// The request was declined and not executed. If the bound of all stored requests declines a
+    /// request in a session, the request still counts as a use of the session, and acknowledges
+    /// earlier ones.
     Rejected(MachineRejectReason),
 }
 

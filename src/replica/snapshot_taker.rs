@@ -193,10 +193,10 @@ impl SnapshotTaker {
         true
     }
 
-    /// Sets the last index of the current snapshot, taken or received. A taken snapshot that waits
-    /// to be recorded ends with this, unless it is later than the current one. A snapshot that
-    /// failed is not retried if the current one is later than the one before. Returns true if the
-    /// current snapshot is the taken one.
+    /// Sets the last index of the current snapshot, taken or received. If a taken snapshot waits to
+    /// be recorded and does not end later, the taking ends with this: it was recorded, or the store
+    /// ignores it. A failed snapshot is not retried if `last` is later than the current one before.
+    /// Returns true if the current snapshot is the taken one.
     pub(crate) fn set_last(&mut self, last: Index) -> bool {
         let recorded = match self.stage {
             Stage::Recording(own) if own <= last => Some(own),

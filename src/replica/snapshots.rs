@@ -210,9 +210,9 @@ impl Snapshots {
     }
 
     /// Handles a snapshot that the store has recorded as the current one: one of this node, or one
-    /// that it adopted; `previous` is the last index of the one before it that can be read. Returns
-    /// the index through which the log may be compacted: the log keeps the last entries that the
-    /// snapshot covers, and all entries after the previous one.
+    /// that it adopted. `previous` is the last index of the readable snapshot before it, or 0.
+    /// Returns the index through which the log may be compacted: the log keeps the last
+    /// `trailing_entries` that the snapshot covers, and all entries after `previous`.
     pub(crate) fn on_recorded(&mut self, meta: &SnapshotMeta, previous: Index) -> Index {
         self.counts.0 += u64::from(self.taker.set_last(meta.last.index));
         let base = previous.min(Index(meta.last.index.0.saturating_sub(self.trailing)));

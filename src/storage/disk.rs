@@ -120,7 +120,7 @@ pub struct Completion {
 pub enum DiskError {
     /// The file system is full. The content of the operation's file is unknown.
     Full,
-    /// Any other error; the text names the operation, the file and the cause.
+    /// Any other error; the text is for an operator, and names the file and the cause.
     Failed(String),
 }
 

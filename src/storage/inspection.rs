@@ -41,9 +41,10 @@ pub struct Inspection {
     /// The flushes that are incomplete, and that a start drops, because nothing shows that their
     /// entries were acknowledged.
     pub torn: Vec<TornFlush>,
-    /// The last index of the newest snapshot, and why it cannot be used. A start would use the
-    /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
-    /// it; or, if [`OpenedStorage::snapshot_damage`] is set, need a snapshot of a peer.
+    /// The last index of the newest snapshot, and the reason why it cannot be used. A start that
+    /// accepts the directory uses the snapshot before it, which is in `opened`, and loses nothing,
+    /// because the log reaches back to it; or, if [`OpenedStorage::snapshot_damage`] is set, needs
+    /// a snapshot of a peer.
     pub damaged_snapshot: Option<(Index, StorageError)>,
     /// The highest commit index that the directory names. If the log is damaged or lacks its end,
     /// the entry that is left at this index may never have been committed, and there may be none.

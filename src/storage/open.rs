@@ -276,9 +276,9 @@ impl Storage {
         Ok((storage, found.without_end(recovered.lost_end)))
     }
 
-    /// Makes the node uncertain, durably, because flushes through the floor are missing; then the
-    /// last flush of the log is the floor, `log_start` the first one that the snapshot does not
-    /// replace, and `committed` the commit index of what is left.
+    /// Durably makes the node uncertain, because flushes through the floor are missing, and lowers
+    /// the floor to the last flush that is left. `log_start` is the first flush that the snapshot
+    /// does not replace, and `committed` the commit index of what is left.
     fn lower_floor(
         &mut self,
         disk: &mut impl Disk,

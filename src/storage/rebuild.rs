@@ -316,11 +316,12 @@ impl Rebuilding<'_> {
         None
     }
 
-    /// Returns the entry before the first one of a compacted log. Its term is lost with the header
-    /// block unless it is the last entry of a snapshot; otherwise it is taken to be that of the
-    /// first entry. If that is wrong, no log has an entry of this id: the leader of a term has one
-    /// log, and in that the entry before its first one is of an earlier term. The snapshot covers
-    /// both entries, so that a peer which needs the one before gets the snapshot.
+    /// Returns the entry before the first one of a compacted log. If it is the last entry of a
+    /// snapshot, its term is that of the snapshot. Otherwise its term is lost with the header
+    /// block, and the term of the first entry is assumed. If that is wrong, no log has an entry of the
+    /// assumed id: the leader of a term has one log, in which the entry before its first one is of
+    /// an earlier term. The snapshot covers both entries, so that a peer that needs the one before
+    /// gets the snapshot.
     fn base_before(
         &self,
         disk: &mut impl Disk,

@@ -256,11 +256,12 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Reads durable data again, from the place at which the last scrub ended: the copies of the
-    /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded, then in each
-    /// call one piece of a kept snapshot, of at most 1 MiB. Reports [`Event::Damaged`] for the
-    /// damage that only peers can repair, [`Event::DamagedHeaders`] for what nothing can repair in
-    /// place, [`SnapshotEvent::Damaged`] for a snapshot, repairs the rest, and ends with
+    /// Reads durable data again, from the place at which the last scrub ended. A pass reads the
+    /// copies of the superblock, then the log, then the kept snapshots. In the log a call reads
+    /// flush by flush until it has read `bytes_max` bytes or more; of a snapshot it reads one piece
+    /// of at most 1 MiB. It reports [`Event::Damaged`] for the damage that only peers can repair,
+    /// [`Event::DamagedHeaders`] for header blocks that nothing can rebuild, and
+    /// [`SnapshotEvent::Damaged`] for a snapshot, repairs the rest, and ends with
     /// [`Event::Scrubbed`]. The caller waits for that before the next scrub. The reads return the
     /// content of the disk rather than of a cache.
     pub fn scrub(&mut self, bytes_max: u64, events: &mut Vec<Event>) {
