@@ -80,6 +80,7 @@ pub(crate) struct Block {
     pub(crate) seq: FlushSeq,
     /// The entry that the flush follows: entries after it in older flushes are overwritten.
     pub(crate) prev: Link,
+    /// A lower bound of the commit index; it may be after the last entry of the flush.
     pub(crate) committed: Index,
     /// Entries through this index were durable before the flush began.
     pub(crate) watermark: Index,

@@ -56,6 +56,7 @@ pub(crate) struct Superblock {
     /// The checksum of the superblock before this one.
     pub(crate) parent: Digest,
     pub(crate) hard_state: HardState,
+    /// A lower bound of the commit index.
     pub(crate) committed: Index,
     pub(crate) snapshot: SnapshotMeta,
     /// The node has compacted its log through this entry, which the snapshot covers: the bodies
