@@ -110,7 +110,7 @@ enum Task {
     Applying,
     /// The worker restores the state machine from an installed snapshot.
     Restoring,
-    /// The worker rebuilds the diverged state machine from a snapshot.
+    /// The worker rebuilds a state machine in quarantine from a snapshot.
     Rebuilding,
 }
 

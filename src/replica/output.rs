@@ -232,8 +232,9 @@ pub enum Work {
     },
     /// Restores the state machine from the snapshot, which is on the disk.
     Restore(SnapshotMeta),
-    /// Restores the state machine like [`Work::Restore`], because its state has diverged: a state
-    /// machine with durable state of its own must discard that state.
+    /// Restores the state machine like [`Work::Restore`], after its state has diverged, or no
+    /// snapshot could be read: a state machine with durable state of its own must discard that
+    /// state.
     Rebuild(SnapshotMeta),
 }
 
