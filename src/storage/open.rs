@@ -54,7 +54,7 @@ pub struct OpenedStorage {
     pub previous_snapshot: Index,
     /// The entry before the first one on disk; not after the last entry of the snapshot.
     pub base: EntryId,
-    /// The first entry of each term after the base.
+    /// The first entry of each term in the log that is later than the term of the base.
     pub runs: Vec<EntryId>,
     /// The memberships in the log after the snapshot, in ascending order, except for damaged ones.
     pub memberships: Vec<(Index, Membership)>,

@@ -27,9 +27,9 @@ use crate::types::{Entry, EntryId, Index, Term};
 pub(crate) struct RecoveredLog {
     pub(crate) index: LogIndex,
     pub(crate) committed: Index,
-    /// The first entry of each term after the base.
+    /// The first entry of each term in the log that is later than the term of the base.
     pub(crate) runs: Vec<EntryId>,
-    /// The indices at which the log has memberships.
+    /// The indices at which the log has memberships, except for damaged ones.
     pub(crate) memberships: Vec<Index>,
     /// The index of the first entry of the tail: the last entries, of at most `tail_bytes_max`
     /// bytes together.
