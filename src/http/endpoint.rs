@@ -31,10 +31,10 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 /// The content that an endpoint serves.
 #[derive(Clone, Debug)]
 pub enum EndpointContent {
-    /// `/metrics` in the text format of Prometheus, and three checks whose status is 200 or 503:
-    /// `/live` is 200 while the node runs and its thread is not stuck; `/health` is 200 if besides
-    /// that the node knows a leader and has applied all but the last 10,000 committed entries;
-    /// `/ready` is 200 if besides both the node knows no `WriteObstacle`.
+    /// `/metrics` as OpenMetrics text, which Prometheus reads, and three checks whose status is 200
+    /// or 503: `/live` is 200 while the node runs and its thread is not stuck; `/health` is 200 if
+    /// besides that the node knows a leader and has applied all but the last 10,000 committed
+    /// entries; `/ready` is 200 if besides both the node knows no `WriteObstacle`.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
     /// latency. Also `/api/cluster` with the data of the page, `/health`, `/ready` and `/live`.

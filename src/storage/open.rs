@@ -164,9 +164,9 @@ impl Storage {
         Storage::open_if(disk, cluster, node, config, |_| true)
     }
 
-    /// Like [`Storage::open`], but a directory with damaged entries, without a snapshot that can be
-    /// read, or without the end of its log, is opened only if `accepts` returns true for its
-    /// content; otherwise nothing is written.
+    /// Like [`Storage::open`], but calls `accepts` with the content of a directory that has damaged
+    /// entries, no snapshot that can be read, or lost the end of its log. If it returns false, the
+    /// directory is not opened, and nothing is written.
     ///
     /// # Errors
     /// Those of [`Storage::open`], and [`OpenedStorage::damage`],
