@@ -173,11 +173,11 @@ pub trait StateMachine {
         ConflictTest::default()
     }
 
-    /// Returns the index of the last applied command or order, for a state machine with durable
-    /// state of its own; 0 before the first one. Commands at or before that index are not applied
-    /// to it again, and each command waits for the disk of this node's log, so that a crash leaves
-    /// no state ahead of the log. A state machine in memory keeps the default of `None`, and gets
-    /// every command as soon as it is committed.
+    /// Returns the index of the last applied command, order or raise of the version, for a state
+    /// machine with durable state of its own; 0 before the first one. Commands at or before that
+    /// index are not applied to it again, and each command waits for the disk of this node's log,
+    /// so that a crash leaves no state ahead of the log. A state machine in memory keeps the
+    /// default of `None`, and gets every command as soon as it is committed.
     fn applied(&self) -> Option<Index> {
         None
     }

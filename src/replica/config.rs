@@ -21,8 +21,9 @@ pub struct ReplicaConfig {
     /// The size of the entries applied since the last snapshot began, in bytes, after which the
     /// node takes one.
     pub snapshot_bytes: u64,
-    /// The number of entries that the log keeps before the last one a snapshot covers, for peers
-    /// that lag.
+    /// The number of covered entries that the log keeps at the end of a snapshot, for peers that
+    /// lag. The log also keeps all entries after the snapshot before that one, which are usually
+    /// more: the node needs them if the current snapshot gets damaged.
     pub trailing_entries: u64,
     /// The maximum rate of writing a snapshot, and separately of sending snapshots, in bytes per
     /// second.
@@ -48,7 +49,9 @@ pub struct ReplicaConfig {
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
     /// The time that a node waits for replies to a comparison, and before it repeats one that was
-    /// inconclusive, or unavailable while the node is unverified.
+    /// inconclusive, or unavailable while the node is unverified. An unverified node serves reads
+    /// after eight times this time, if no digest differed. A quarantined node repeats its request
+    /// for a snapshot after this time.
     pub validation_timeout: Duration,
     /// Whether the node also compares the states at every multiple of `validation_entries`, which
     /// finds corruption that no result shows yet. The node hashes its whole state there with

@@ -188,7 +188,7 @@ pub enum ComparisonResult {
         /// The last applied index of the compared states.
         index: Index,
     },
-    /// Too few voters knew their digest, and no known digest differed.
+    /// The digest of this node is unknown, or too few voters knew theirs and none differed.
     Unavailable {
         /// The last applied index of the compared states.
         index: Index,

@@ -34,7 +34,7 @@ struct Current {
     timeout: Duration,
     /// The number of times that parts were requested again since a part arrived.
     repeats: u32,
-    /// The time at which the last part arrived.
+    /// The time at which the last part arrived, or the transfer began.
     last_part_at: Instant,
 }
 

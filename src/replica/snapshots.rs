@@ -74,8 +74,8 @@ impl Snapshots {
     }
 
     /// Counts entries that go to the state machine, towards the next snapshot. If a kept snapshot
-    /// is damaged, demands another one, which has to end later and may have waited for these
-    /// entries.
+    /// is damaged and none is being received, demands another one, which has to end later and may
+    /// have waited for these entries.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
         self.taker.count(entries);
         if self.must_replace && self.receiver.root().is_none() {
@@ -89,8 +89,8 @@ impl Snapshots {
     }
 
     /// Demands a snapshot if an entry that the state machine has applied stays damaged: maybe no
-    /// member has the content any more, and the state has its effect. Until a snapshot covers the
-    /// entry, this node acknowledges none after it.
+    /// member has the content any more, and the state has its effect. Until the entry is repaired
+    /// or a snapshot covers it, this node acknowledges none after it.
     pub(crate) fn cover_damage(&mut self, now: Instant, log: &Log) {
         let damaged = log.first_damaged_after(log.snapshot().index);
         if damaged.is_none_or(|index| index > log.applied()) {

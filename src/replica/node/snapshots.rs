@@ -55,7 +55,8 @@ impl Node {
     }
 
     /// Handles a snapshot that the store has recorded as the current one. Returns the compaction of
-    /// the log that it covers.
+    /// the log that it covers; None for the snapshot of a rebuild, at whose start the log is
+    /// compacted.
     pub(super) fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) -> Option<Compaction> {
         if self.validation.rebuild_snapshot() == Some(&meta) {
             self.snapshots.on_installed(&meta);
