@@ -125,7 +125,8 @@ impl Zone {
 }
 
 impl Rebuilding<'_> {
-    /// Walks through the header blocks of a segment, and rebuilds those that are damaged.
+    /// Walks through the header blocks of a segment, and rebuilds those that are damaged, up to the
+    /// first that cannot be rebuilt.
     fn segment<D: Disk>(&mut self, disk: &mut PatchedDisk<'_, D>, place: usize) -> bool {
         let (number, bytes) = self.directory.segments[place];
         let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, bytes);

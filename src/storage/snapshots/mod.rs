@@ -122,8 +122,8 @@ impl Snapshots {
         Some(self.files.get(&self.current)?.as_ref()?.meta())
     }
 
-    /// Returns the complete snapshot before the current one, if it is not known to be damaged. The
-    /// log after it must be kept, so that the node survives damage to the current one.
+    /// Returns the newest complete snapshot before the current one that is not known to be damaged.
+    /// The log after it must be kept, so that the node survives damage to the current one.
     pub(crate) fn previous(&self) -> Option<&SnapshotMeta> {
         let older = self.files.range(..self.current).rev();
         older.filter_map(|(_, manifest)| Some(manifest.as_ref()?.meta())).next()

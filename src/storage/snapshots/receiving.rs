@@ -21,9 +21,11 @@ pub(crate) struct Receiving {
 /// The outcome of a received part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartOutcome {
-    /// The part was missing and is valid.
+    /// The part was missing and is valid. The pieces of a manifest are verified together, when the
+    /// last one arrives.
     Accepted,
-    /// The part is not needed, because it is present or its snapshot is not being received.
+    /// The part cannot be taken now: it is present or being written, it is not among the parts to
+    /// request, or its snapshot is not being received.
     NotNeeded,
     /// The part was missing, and its bytes do not match: the sender's file or the network corrupted
     /// them. Or the manifest that the part announces is larger than `manifest_bytes_max` of this
