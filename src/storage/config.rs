@@ -20,8 +20,8 @@ pub struct StorageConfig {
     /// command of `command_bytes_max`, and a segment must hold a flush of this size. A larger
     /// membership gets a flush of its own.
     pub flush_bytes_max: usize,
-    /// The maximum size of one disk read of a fetch, in bytes; it must hold a command of
-    /// `command_bytes_max`.
+    /// The maximum size of one disk read of entries by a fetch, in bytes; it must hold a command of
+    /// `command_bytes_max`. A larger membership is read alone. It does not limit reads of headers.
     pub read_bytes_max: usize,
     /// The maximum size of the entries in `OpenedStorage::tail`, in bytes, counted like
     /// `Entry::bytes`.
