@@ -10,7 +10,7 @@ use crate::types::{Membership, NodeId};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
-/// The age at which a report is requested again.
+/// The time after the start of a round before another one starts.
 const REPORT_AGE_MAX: Duration = Duration::from_millis(500);
 /// The longest time for which a request of the page waits for the reports of its round.
 const ROUND_WAIT_MAX: Duration = Duration::from_millis(300);
@@ -41,9 +41,10 @@ impl PeerReports {
         PeerReports { client, cache: Arc::default() }
     }
 
-    /// Returns the known reports. Starts a round of requests unless the last one started less than
-    /// [`REPORT_AGE_MAX`] ago or is in flight, and waits up to [`ROUND_WAIT_MAX`] for its replies,
-    /// so that the reports are of about the same time.
+    /// Returns the known reports of members; one that has failed to reply is left out until it
+    /// does. Starts a round of requests unless the last one started less than [`REPORT_AGE_MAX`]
+    /// ago or is in flight, and waits up to [`ROUND_WAIT_MAX`] for its replies, so that the reports
+    /// are of about the same time.
     pub(super) async fn reports(&self, membership: &Membership, own: NodeId) -> Vec<Report> {
         if let Some(round) = self.start_round(membership, own) {
             // A later reply is shown with the next request of the page.
@@ -52,7 +53,8 @@ impl PeerReports {
         self.lock_cache().reports.values().cloned().collect()
     }
 
-    /// Requests the reports of all other members in a new task; returns None if no round is due.
+    /// Requests the reports of all other members that have an address, in a new task; returns None
+    /// without a client, or if no round is due.
     fn start_round(&self, membership: &Membership, own: NodeId) -> Option<JoinHandle<()>> {
         let client = self.client.as_ref()?;
         let mut cache = self.lock_cache();

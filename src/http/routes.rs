@@ -16,7 +16,8 @@ use crate::http::site::Site;
 use crate::runtime::Metrics;
 
 const PAGE: &str = include_str!("page.html");
-/// The style and the script of the status page, besides those that the simulator's page also has.
+/// The style and the script of the status page alone; those that it shares with the page of the
+/// simulator are in `quorate_page::live`.
 const STYLE: &str = include_str!("live.css");
 const SCRIPT: &str = include_str!("live.js");
 /// The placeholder in the page for the nonce of the reply, which the content security policy names.
@@ -73,7 +74,7 @@ pub(super) async fn route(site: &Site, request: &Request<Incoming>) -> HttpReply
     }
 }
 
-/// Returns true if the request is a health check, whose reply is short and known at once.
+/// Returns true if the request is a health check, whose reply is short and needs no other node.
 pub(super) fn is_health_check(request: &Request<Incoming>) -> bool {
     matches!(request.uri().path(), "/health" | "/live" | "/ready")
 }

@@ -53,7 +53,8 @@ pub struct Machine<M> {
     version: MachineVersion,
     /// The last applied entry.
     applied: EntryId,
-    /// The last entry whose command the user's state machine executed.
+    /// The last entry whose command, order or raise of its version the user's state machine
+    /// executed.
     executed: Index,
     /// The index that the user's state machine had applied at the start or the last restore. It has
     /// executed all commands through this index.
@@ -61,7 +62,7 @@ pub struct Machine<M> {
     /// The rolling hash over all applied entries and their outcomes; `None` once an outcome is
     /// unknown.
     results: Option<Digest>,
-    /// Whether the user's state is invalid, after a failed restore or because it has diverged.
+    /// Whether the user's state is invalid, after a failed restore or [`Machine::discard_state`].
     is_invalid: bool,
 }
 
@@ -82,8 +83,8 @@ impl<M: StateMachine> Machine<M> {
     }
 
     /// Applies consecutive committed entries after the last applied one. Returns the outcome of
-    /// each command. There is none for entries without a command, and for those that the user's
-    /// state machine had executed before this start, because no request waits for them.
+    /// each command. There is none for entries without a command, and for those through the index
+    /// that the user's state machine had applied at the start or the last restore.
     ///
     /// # Panics
     /// If the entries are not consecutive, or one of them [requires](Machine::requires) a newer
@@ -174,8 +175,8 @@ impl<M: StateMachine> Machine<M> {
     }
 
     /// Marks the user's state as invalid, durable state included, because it has diverged, or
-    /// because no snapshot can be read. The next [`Machine::restore`] replaces it; until then the
-    /// machine can neither apply nor answer.
+    /// because the node has no snapshot that it can read and whose rules this build has. The next
+    /// [`Machine::restore`] replaces it; until then the machine can neither apply nor answer.
     pub fn discard_state(&mut self) {
         self.is_invalid = true;
     }
@@ -186,9 +187,10 @@ impl<M: StateMachine> Machine<M> {
         self.applied
     }
 
-    /// Returns a digest of the state at [`Machine::applied`]: of the version of the rules, of the
-    /// sessions without their replies, and of the user's state. It is equal on all nodes. Returns
-    /// `None` while the user's state machine is ahead of the sessions, or invalid.
+    /// Returns a digest of the state at [`Machine::applied`]: of that entry's id, of the version of
+    /// the rules, of the sessions with their bounds but without their replies, and of the user's
+    /// state. It is equal on all nodes. Returns `None` while the user's state machine is ahead of
+    /// the sessions, or invalid.
     ///
     /// # Errors
     /// The error of reading the user's state.
@@ -255,7 +257,8 @@ impl<M: StateMachine> Machine<M> {
         outcome
     }
 
-    /// Applies a command and returns its outcome; `None` if the reply was lost with a restart.
+    /// Applies a command and returns its outcome; `None` if the user's state machine executed it
+    /// before this start, so that its reply is unknown.
     fn apply_command(&mut self, index: Index, command: &[u8]) -> Option<Outcome> {
         let Some((proposer, request)) = Request::in_log(command) else {
             return Some(Outcome::Malformed);

@@ -19,16 +19,18 @@ pub enum Outcome {
     /// be executed later.
     SessionExpired,
     /// The sequence number is beyond the session's window: the command was not executed. A later
-    /// copy of the request may still be executed.
+    /// copy of the request may be executed, once the window has moved.
     OutsideWindow,
     /// The bytes are not an encoded request: they had no effect.
     Malformed,
-    /// The request was declined, and had no effect.
+    /// The request was declined and not executed. If the bound of all stored requests declines a
+    /// request in a session, the request still counts as a use of the session, and acknowledges
+    /// earlier ones.
     Rejected(MachineRejectReason),
 }
 
 impl Outcome {
-    /// Returns the bytes of the reply of the user's state machine.
+    /// Returns the size of the reply of the user's state machine, in bytes; 0 without a reply.
     pub(crate) fn reply_bytes(&self) -> usize {
         if let Outcome::Reply(reply) = self { reply.len() } else { 0 }
     }

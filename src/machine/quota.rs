@@ -90,7 +90,8 @@ impl Quota {
         bytes
     }
 
-    /// Decodes a quota, for a state with `used_bytes`; `None` for other bytes.
+    /// Decodes a quota, for a state with `used_bytes`; `None` for other bytes, and if the state
+    /// exceeds the quota without an alarm.
     #[must_use]
     pub fn decode(bytes: &[u8; Quota::ENCODED_BYTES], used_bytes: u64) -> Option<Quota> {
         let (bytes_max, alarm) = bytes.split_first_chunk()?;

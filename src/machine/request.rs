@@ -35,14 +35,15 @@ pub struct SessionLimits {
 pub enum Request<'a> {
     /// Executes the command, once for each of its copies in the log.
     Plain(&'a [u8]),
-    /// Registers a session, or returns the session that `nonce` has registered.
+    /// Registers a session, or returns the open session that the proposer has registered with
+    /// `nonce`.
     Register {
         /// The client's random number for this session.
         nonce: Nonce,
         /// The limits of this session.
         limits: SessionLimits,
     },
-    /// Executes the command at most once in the session.
+    /// Executes the command at most once, however many copies of the request the log has.
     InSession {
         /// The id of the session.
         session: SessionId,

@@ -30,7 +30,8 @@ pub(crate) struct Session {
 /// The decision about a request in a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// The request is new: the machine executes it, and records it.
+    /// The request is new: the machine executes and records it, if the bounds of all sessions leave
+    /// room.
     Execute,
     /// The request is not executed, and has this outcome.
     Answer(Outcome),

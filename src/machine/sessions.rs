@@ -206,7 +206,11 @@ impl Sessions {
         if self.is_bounded(&owner) { Ok(()) } else { Err("more sessions than the bounds allow") }
     }
 
-    /// Makes room for one more stored request in the session, which was used last.
+    /// Makes room for one more stored request in the session, which was used last: expires other
+    /// sessions of the owner while the owner stores the maximum number of requests.
+    ///
+    /// # Errors
+    /// The bound, if all principals together store the maximum number of requests.
     fn make_room(&mut self, owner: &[u8], id: SessionId) -> Result<(), MachineRejectReason> {
         let max = u64::from(self.bounds.requests_per_principal_max);
         while let share = &self.shares[owner]

@@ -52,8 +52,8 @@ pub trait StateMachine {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8>;
 
     /// Executes an order of an administrator and returns the reply, by the rules of
-    /// [`StateMachine::apply`]. The state machine gets no order of any other client. By default it
-    /// ignores orders.
+    /// [`StateMachine::apply`]. The machine rejects orders of other clients before. By default the
+    /// state machine ignores orders.
     fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
         let _ = (index, order);
         Vec::new()
@@ -173,11 +173,11 @@ pub trait StateMachine {
         ConflictTest::default()
     }
 
-    /// Returns the index of the last applied command or order, for a state machine with durable
-    /// state of its own; 0 before the first one. Commands at or before that index are not applied
-    /// to it again, and each command waits for the disk of this node's log, so that a crash leaves
-    /// no state ahead of the log. A state machine in memory keeps the default of `None`, and gets
-    /// every command as soon as it is committed.
+    /// Returns the index of the last applied command, order or raise of the version, for a state
+    /// machine with durable state of its own; 0 before the first one. Commands at or before that
+    /// index are not applied to it again, and each command waits for the disk of this node's log,
+    /// so that a crash leaves no state ahead of the log. A state machine in memory keeps the
+    /// default of `None`, and gets every command as soon as it is committed.
     fn applied(&self) -> Option<Index> {
         None
     }

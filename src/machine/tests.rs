@@ -11,7 +11,7 @@ mod owners;
 mod versions;
 
 const LIMITS: SessionLimits = SessionLimits { window: 3, replies_bytes_max: 10 };
-/// The bounds of every machine here: those of two sessions of one principal.
+/// The bounds of every machine here: two sessions of one principal, and four of all.
 const BOUNDS: SessionBounds =
     SessionBounds { sessions_max: 4, sessions_per_principal_max: 2, ..SessionBounds::DEFAULT };
 

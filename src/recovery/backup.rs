@@ -8,7 +8,8 @@ use crate::recovery::format::{BackupHeader, OffsetReader, chunk_frame, end_frame
 use crate::types::Root;
 
 /// Writes a backup of the state in `content`: a `FrozenView` of a running node's machine, or a
-/// `SnapshotReader` of its directory. The node continues to run; one chunk is in memory at a time.
+/// `SnapshotReader` of its directory. The node continues to run. One chunk and the hashes of all
+/// chunks are in memory.
 ///
 /// Returns the root hash of the backup. Equal states with equal headers have equal roots.
 ///

@@ -34,8 +34,8 @@ impl DirectoryState {
     }
 
     /// Returns the last entry that is known to be committed, from the durable commit index and the
-    /// memberships. A leader appends a membership only after the one before it is committed. Only
-    /// survivors that start a new lineage do not wait for that.
+    /// memberships: a leader appends a membership only after the one before it is committed, unless
+    /// it continues as a survivor and starts a new lineage.
     #[must_use]
     pub fn committed(&self) -> EntryId {
         let memberships = &self.opened.memberships;

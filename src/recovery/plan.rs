@@ -54,8 +54,8 @@ impl Plan {
     /// old cluster that still run.
     ///
     /// # Errors
-    /// A [`RecoveryRejectReason`]. [`Consent::TwoClusters`] omits the check that no quorum of the
-    /// old cluster may be alive.
+    /// A [`RecoveryRejectReason`]. [`Consent::TwoClusters`] omits the checks that no quorum of the
+    /// old cluster is alive or available, and that each alive node was surveyed.
     pub fn new(
         survey: &Survey,
         old: Option<ClusterId>,

@@ -10,7 +10,7 @@ use crate::types::{ChangeError, NodeId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecoveryRejectReason {
-    /// No directory of the cluster can be read.
+    /// No directory of the cluster can be read and names a membership.
     NoReadableDirectory,
     /// There are directories of several clusters: the caller must name one.
     SeveralClusters(Vec<ClusterId>),
@@ -27,14 +27,17 @@ pub enum RecoveryRejectReason {
     SameCluster(ClusterId),
     /// The new membership is invalid, empty or not settled.
     Membership(Option<ChangeError>),
-    /// This member of the new cluster needs a new incarnation, which no surveyed directory has.
+    /// This member of the new cluster has no incarnation, or that of a surveyed directory: it needs
+    /// a new one.
     IncarnationNotNew(NodeId),
 }
 
-/// The operator's consent to a recovery although a quorum may be alive.
+/// The operator's consent to a recovery although a quorum of the old cluster may be alive or
+/// available.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Consent {
-    /// No consent: the recovery is rejected if a quorum may be alive.
+    /// No consent: the recovery is rejected if a quorum is alive or available, or an alive node was
+    /// not surveyed.
     #[default]
     None,
     /// Consent to two clusters. The old cluster may run beside the new one: each serves its own

@@ -11,7 +11,8 @@ use crate::types::Incarnation;
 pub struct SurveyedDirectory {
     /// The location of the directory, in a form that the caller chooses.
     pub location: String,
-    /// The state of the directory, or the error of opening it.
+    /// The state of the directory, or the reason why it is unusable: it cannot be opened, or no
+    /// snapshot in it can be read.
     pub result: Result<DirectoryState, OpenError>,
 }
 

@@ -15,13 +15,15 @@ pub struct ReplicaConfig {
     pub raft: Config,
     /// The bounds of the log store.
     pub storage: StorageConfig,
-    /// The number of entries applied since the last snapshot after which the node takes one.
+    /// The number of entries applied since the last snapshot began after which the node takes one.
+    /// While the node sends a snapshot to a peer, this and `snapshot_bytes` are doubled.
     pub snapshot_entries: u64,
-    /// The size of the entries applied since the last snapshot, in bytes, after which the node
-    /// takes one.
+    /// The size of the entries applied since the last snapshot began, in bytes, after which the
+    /// node takes one.
     pub snapshot_bytes: u64,
-    /// The number of entries that the log keeps before the last one a snapshot covers, for peers
-    /// that lag.
+    /// The number of covered entries that the log keeps at the end of a snapshot, for peers that
+    /// lag. The log also keeps all entries after the snapshot before that one, which are usually
+    /// more: the node needs them if the current snapshot gets damaged.
     pub trailing_entries: u64,
     /// The maximum rate of writing a snapshot, and separately of sending snapshots, in bytes per
     /// second.
@@ -29,7 +31,8 @@ pub struct ReplicaConfig {
     /// The maximum number of snapshot parts that a receiver has requested and not received yet, and
     /// of the pending requests of one peer that a sender keeps.
     pub parts_inflight_max: usize,
-    /// The time without a reply after which a receiver requests a snapshot part again.
+    /// The shortest time without a reply after which a receiver requests a snapshot part again. The
+    /// receiver waits longer while parts take long to arrive, and after each repeated request.
     pub part_timeout: Duration,
     /// The period after which a node tries again to write to a full disk, or to receive a snapshot
     /// that it could not store. It is also the first delay before a node takes a snapshot again
@@ -45,8 +48,10 @@ pub struct ReplicaConfig {
     pub validation_entries: u64,
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
-    /// The time that a node waits for replies to a comparison, and before it repeats an
-    /// inconclusive one.
+    /// The time that a node waits for replies to a comparison, and before it repeats one that was
+    /// inconclusive, or unavailable while the node is unverified. An unverified node serves reads
+    /// after eight times this time, if no digest differed. A quarantined node repeats its request
+    /// for a snapshot after this time.
     pub validation_timeout: Duration,
     /// Whether the node also compares the states at every multiple of `validation_entries`, which
     /// finds corruption that no result shows yet. The node hashes its whole state there with

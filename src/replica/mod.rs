@@ -1,8 +1,10 @@
 //! A complete node without IO: [`Node`] connects the consensus algorithm and its log store;
 //! [`Worker`] has the client sessions and the user's state machine.
 //!
-//! The two share nothing and exchange only [`Output::Work`] and [`Input::WorkDone`]. A driver may
-//! run each on its own thread, so that a slow apply or a large snapshot never delays a heartbeat.
+//! The two share nothing. The driver carries work and its results between them ([`Output::Work`],
+//! [`Input::WorkDone`]), and frozen views of the state for snapshots ([`Output::FreezeView`],
+//! [`Input::ViewFrozen`]). It may run each on its own thread, so that a slow apply or a large
+//! snapshot never delays a heartbeat.
 
 mod config;
 mod hash_chains;

@@ -40,9 +40,9 @@ use crate::types::{
 ///
 /// The driver's contract is that of [`Raft`], with these outputs: (1) pass one input at a time,
 /// with a monotonic `now` sampled after the input arrived; (2) execute every output, and keep the
-/// order of [`Output::Work`], and that of [`Output::Disk`] in each lane; (3) pass
-/// [`Input::Timeout`] by [`Node::deadline`]; (4) report each completion; (5) after a crash, open
-/// the directory again.
+/// order of [`Output::Work`], that of [`Output::Disk`] in each lane, and that of the answers to
+/// [`Output::FreezeView`] and [`Output::ReadView`]; (3) pass [`Input::Timeout`] by
+/// [`Node::deadline`]; (4) report each completion; (5) after a crash, open the directory again.
 ///
 /// Within a step, the parts of a node pass work to one another through three queues, which are
 /// emptied in this order: the algorithm's actions at once, so that the next input finds them
@@ -88,7 +88,7 @@ pub(crate) struct NodeParts {
     /// The errors about the lost end of the log, and about a lost part that the snapshot covers.
     pub(crate) lost_end: Option<StorageError>,
     pub(crate) covered_loss: Option<StorageError>,
-    /// The reason why the state machine could not be restored, if it could not.
+    /// The reason why no snapshot on the disk can be read, if none can; the node has no state then.
     pub(crate) snapshot_damage: Option<StorageError>,
     /// The version of the rules that the snapshot requires, if this build does not have it.
     pub(crate) version_required: Option<MachineVersion>,
@@ -102,7 +102,7 @@ struct Compaction {
     base: Index,
 }
 
-/// The worker's current task, beside queries.
+/// The worker's current task, besides queries and views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Idle,
@@ -110,7 +110,7 @@ enum Task {
     Applying,
     /// The worker restores the state machine from an installed snapshot.
     Restoring,
-    /// The worker rebuilds the diverged state machine from a snapshot.
+    /// The worker rebuilds a state machine in quarantine from a snapshot.
     Rebuilding,
 }
 
@@ -242,8 +242,8 @@ impl Node {
         self.validation.version_required()
     }
 
-    /// Returns how long from the last step the node may answer reads without a quorum; zero if it
-    /// may not.
+    /// Returns how long after the last step the node may answer reads from its own state, under a
+    /// leader or read lease; zero if it may not.
     #[must_use]
     pub fn lease_remaining(&self) -> Duration {
         if self.may_serve_reads() { self.raft.lease_remaining() } else { Duration::ZERO }
@@ -555,7 +555,8 @@ impl Node {
                 self.inputs.push_back(raft::Input::DiskFull(full));
             }
             Event::Snapshot(event) => self.on_snapshot_event(event),
-            // A node that is closing takes no step: its next start compacts the log.
+            // A node that is closing takes no step. The first snapshot that the node records after
+            // its next start compacts the log.
             Event::SnapshotRecorded(_) if self.stage != Stage::Running => {}
             Event::SnapshotRecorded(meta) => {
                 if let Some(compaction) = self.on_snapshot_recorded(meta) {

@@ -31,7 +31,7 @@ pub struct Replica<M> {
 pub enum OpenError {
     /// The configuration is invalid.
     Config(ReplicaConfigError),
-    /// The directory is unusable or corrupt.
+    /// The directory cannot be formatted or opened.
     Storage(storage::OpenError),
     /// The snapshot cannot be read, or the state machine rejects it.
     Snapshot(StorageError),
@@ -54,8 +54,8 @@ impl<M: StateMachine> Replica<M> {
     /// Formats an empty directory for a node of a cluster whose first membership is `membership`.
     ///
     /// # Errors
-    /// [`OpenError::Config`], or [`OpenError::Storage`] if the directory is not empty or the disk
-    /// failed.
+    /// [`OpenError::Config`], or [`OpenError::Storage`] if the directory is not empty, or the disk
+    /// is full or failed.
     pub fn create(
         disk: &mut impl Disk,
         identity: Identity,

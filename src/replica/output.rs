@@ -9,7 +9,8 @@ use crate::types::{
 };
 
 /// One action that a node requests of its driver. The driver may execute outputs at once and in any
-/// order, but must keep the order of [`Output::Work`], and that of [`Output::Disk`] in each lane.
+/// order, but must keep the order of [`Output::Work`], that of [`Output::Disk`] in each lane, and
+/// that of the answers to [`Output::FreezeView`] and [`Output::ReadView`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Sends the packet to the node in its `to` field.
@@ -156,8 +157,8 @@ pub enum Output {
     StateCompared(ComparisonResult),
     /// The node stopped because of an error. It does nothing more before a restart.
     Stopped(StorageError),
-    /// A snapshot on the disk cannot be read any more. The node takes another one, if it has
-    /// applied entries since.
+    /// A snapshot on the disk cannot be read any more. The node takes another one once it has
+    /// applied an entry after the current one.
     KeptSnapshotDamaged(StorageError),
     /// The node started uncertain: it counts in no quorum until a leader has checked its log. The
     /// error is about the last flushes of the log, if this start found that they are lost.
@@ -187,7 +188,7 @@ pub enum ComparisonResult {
         /// The last applied index of the compared states.
         index: Index,
     },
-    /// Too few voters knew their digest, and no known digest differed.
+    /// The digest of this node is unknown, or too few voters knew theirs and none differed.
     Unavailable {
         /// The last applied index of the compared states.
         index: Index,
@@ -231,8 +232,9 @@ pub enum Work {
     },
     /// Restores the state machine from the snapshot, which is on the disk.
     Restore(SnapshotMeta),
-    /// Restores the state machine like [`Work::Restore`], because its state has diverged: a state
-    /// machine with durable state of its own must discard that state.
+    /// Restores the state machine like [`Work::Restore`], after its state has diverged, or no
+    /// snapshot could be read: a state machine with durable state of its own must discard that
+    /// state.
     Rebuild(SnapshotMeta),
 }
 
@@ -259,7 +261,8 @@ pub enum Note {
     RaftInput(raft::Input),
     /// The consensus algorithm emitted this action.
     RaftAction(raft::Action),
-    /// A snapshot of this node's state machine is durable on its disk.
+    /// A snapshot is the current one on this node's disk: one of its state machine, or one of a
+    /// peer that covers damaged entries of its log.
     SnapshotTaken(SnapshotMeta),
     /// A snapshot from a peer is durable on its disk, and not yet installed.
     SnapshotReceived(SnapshotMeta),

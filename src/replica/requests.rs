@@ -123,8 +123,8 @@ impl Requests {
         None
     }
 
-    /// Ends the committed proposals up to `index`, which a snapshot replaced, and returns their
-    /// tags: this node does not learn their outcomes.
+    /// Ends the committed proposals up to `index`, which this node will not apply, and returns
+    /// their tags: it does not learn their outcomes.
     pub(crate) fn skipped(&mut self, index: Index) -> impl Iterator<Item = Tag> + use<> {
         let later = self.committed.split_off(&index.next());
         core::mem::replace(&mut self.committed, later).into_values().map(|(tag, _)| tag)

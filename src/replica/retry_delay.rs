@@ -14,7 +14,7 @@ impl RetryDelay {
     /// The longest delay, as a multiple of the first one.
     pub(crate) const FACTOR_MAX: u32 = 16;
 
-    /// Returns the delay before any failure.
+    /// Returns a delay that is `first` after the first failure.
     pub(crate) fn new(first: Duration) -> RetryDelay {
         RetryDelay { first, factor: 1 }
     }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::storage::{Event, Storage};
 use crate::types::Instant;
 
-/// The size of one read, in bytes; the last flush of a read may exceed it.
+/// The bytes after which a read ends; its last flush may exceed them.
 const PIECE_BYTES: u64 = 1 << 20;
 
 /// Reads one piece at a time, and spreads the pieces of a pass evenly over its period.
@@ -28,7 +28,7 @@ impl Scrubber {
         Scrubber { period, due, is_reading: false, counts: (0, 0) }
     }
 
-    /// The bytes read and the passes ended since the start.
+    /// Returns the bytes read and the passes ended since the start.
     pub(crate) fn counts(&self) -> (u64, u64) {
         self.counts
     }

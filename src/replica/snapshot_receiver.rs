@@ -13,11 +13,13 @@ pub(crate) struct SnapshotReceiver {
     current: Option<Current>,
     inflight_max: usize,
     timeout: Duration,
-    /// The size of the parts in flight to one node, and the rate at which a node sends parts.
+    /// The maximum size of the parts in flight to one node.
     inflight_bytes_max: u64,
+    /// The rate at which a node sends parts: the sources are configured like this node.
     bytes_per_second: u64,
-    /// The delay after a failure to store a snapshot, and the time until which none is received.
+    /// The delay after a transfer failed before another one starts.
     retry_after: Duration,
+    /// The time before which no transfer starts.
     not_before: Instant,
 }
 
@@ -32,7 +34,7 @@ struct Current {
     timeout: Duration,
     /// The number of times that parts were requested again since a part arrived.
     repeats: u32,
-    /// The time at which the last part arrived.
+    /// The time at which the last part arrived, or the transfer began.
     last_part_at: Instant,
 }
 
@@ -40,6 +42,7 @@ struct Current {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Request {
     part: SnapshotPart,
+    /// The time of the first request.
     at: Instant,
     /// The time of the next request.
     due: Instant,

@@ -12,12 +12,14 @@ use crate::types::{Entry, EntryId, Index, Instant};
 pub(crate) struct SnapshotTaker {
     stage: Stage,
     rate: RateLimiter,
-    /// The number and the size of the entries applied since the last snapshot was started.
+    /// The number and the size of the entries passed to the state machine since the last snapshot
+    /// was started.
     entries: u64,
     bytes: u64,
     entries_max: u64,
     bytes_max: u64,
-    /// Whether a peer or an operator requested a snapshot that has not been started yet.
+    /// Whether a snapshot was requested that has not been started yet: by a peer, an operator, or
+    /// the node itself because of damage or a failed snapshot.
     demanded: bool,
     /// The time at which a failed snapshot is requested again; [`Instant::NEVER`] if none failed.
     retry_at: Instant,
@@ -25,7 +27,7 @@ pub(crate) struct SnapshotTaker {
     /// The number of requests for a view or for its bytes that the driver has not answered yet,
     /// although their snapshot has ended.
     stale_answers: u32,
-    /// The last index of the last snapshot.
+    /// The last index of the current snapshot, taken or received.
     last: Index,
 }
 
@@ -50,8 +52,8 @@ enum Stage {
 }
 
 impl SnapshotTaker {
-    /// `last` is the last index of the last snapshot. A failed one is taken again after
-    /// `retry_after`.
+    /// `last` is the last index of the current snapshot. A failed one is taken again after
+    /// `retry_after`, which doubles with each failure up to [`RetryDelay::FACTOR_MAX`] times.
     pub(crate) fn new(
         entries_max: u64,
         bytes_max: u64,
@@ -128,9 +130,9 @@ impl SnapshotTaker {
         }
     }
 
-    /// Returns true if the node should request a view now. While the node `serves` a snapshot to a
-    /// peer, the thresholds are doubled, because taking newer snapshots removes the one that is
-    /// served.
+    /// Begins a snapshot if one is demanded, or if enough entries were applied; returns true if the
+    /// node must request a view now. While the node `serves` a snapshot to a peer, the thresholds
+    /// are doubled, because taking newer snapshots removes the one that is served.
     pub(crate) fn start(&mut self, serves: bool) -> bool {
         let times = if serves { 2 } else { 1 };
         let due = self.entries / times >= self.entries_max || self.bytes / times >= self.bytes_max;
@@ -150,8 +152,8 @@ impl SnapshotTaker {
         }
     }
 
-    /// Returns the last entry of the frozen view if the store should write it now: the log is
-    /// durable up to `durable`, which covers that entry.
+    /// Returns the last entry of the frozen view, once, if the store must write the view now: the
+    /// log is durable up to `durable`, which covers that entry.
     pub(crate) fn write(&mut self, durable: Index) -> Option<EntryId> {
         match self.stage {
             Stage::Frozen(last) if last.index <= durable => {
@@ -191,10 +193,10 @@ impl SnapshotTaker {
         true
     }
 
-    /// Sets the last index of the current snapshot, taken or received. A taken snapshot that waits
-    /// to be recorded ends with this, unless it is later than the current one. A snapshot that
-    /// failed is not retried if the current one is later than the one before. Returns true if the
-    /// current snapshot is the taken one.
+    /// Sets the last index of the current snapshot, taken or received. If a taken snapshot waits to
+    /// be recorded and does not end later, the taking ends with this: it was recorded, or the store
+    /// ignores it. A failed snapshot is not retried if `last` is later than the current one before.
+    /// Returns true if the current snapshot is the taken one.
     pub(crate) fn set_last(&mut self, last: Index) -> bool {
         let recorded = match self.stage {
             Stage::Recording(own) if own <= last => Some(own),

@@ -23,11 +23,13 @@ pub(crate) struct Snapshots {
     taker: SnapshotTaker,
     receiver: SnapshotReceiver,
     sender: SnapshotSender,
-    /// The time since which an applied entry has been damaged.
+    /// The time since which an applied entry has been damaged, or of the last snapshot that was
+    /// demanded because of it.
     damaged_since: Option<Instant>,
-    /// Whether a kept snapshot is damaged, and no other one was begun since.
+    /// Whether a kept snapshot is damaged, and no other one was begun or installed since.
     must_replace: bool,
-    /// The time that the node waits for the content of such an entry before it takes a snapshot.
+    /// The time that the node waits for the content of a damaged applied entry before it demands a
+    /// snapshot.
     repair_patience: Duration,
     /// The numbers of snapshots taken and received since the node's start.
     pub(crate) counts: (u64, u64),
@@ -47,7 +49,7 @@ pub(crate) enum SnapshotProgress {
 }
 
 impl Snapshots {
-    /// `last` is the last index of the last snapshot.
+    /// `last` is the last index of the current snapshot.
     pub(crate) fn new(config: &ReplicaConfig, last: Index) -> Snapshots {
         let rate = config.snapshot_bytes_per_second;
         let (entries_max, bytes_max) = (config.snapshot_entries, config.snapshot_bytes);
@@ -73,8 +75,8 @@ impl Snapshots {
     }
 
     /// Counts entries that go to the state machine, towards the next snapshot. If a kept snapshot
-    /// is damaged, demands another one, which has to end later and may have waited for these
-    /// entries.
+    /// is damaged and none is being received, demands another one, which has to end later and may
+    /// have waited for these entries.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
         self.taker.count(entries);
         if self.must_replace && self.receiver.root().is_none() {
@@ -88,8 +90,8 @@ impl Snapshots {
     }
 
     /// Demands a snapshot if an entry that the state machine has applied stays damaged: maybe no
-    /// member has the content any more, and the state has its effect. Until a snapshot covers the
-    /// entry, this node acknowledges none after it.
+    /// member has the content any more, and the state has its effect. Until the entry is repaired
+    /// or a snapshot covers it, this node acknowledges none after it.
     pub(crate) fn cover_damage(&mut self, now: Instant, log: &Log) {
         let damaged = log.first_damaged_after(log.snapshot().index);
         if damaged.is_none_or(|index| index > log.applied()) {
@@ -209,9 +211,9 @@ impl Snapshots {
     }
 
     /// Handles a snapshot that the store has recorded as the current one: one of this node, or one
-    /// that it adopted; `previous` is the last index of the one before it that can be read. Returns
-    /// the index through which the log may be compacted: the log keeps the last entries that the
-    /// snapshot covers, and all entries after the previous one.
+    /// that it adopted. `previous` is the last index of the readable snapshot before it, or 0.
+    /// Returns the index through which the log may be compacted: the log keeps the last
+    /// `trailing_entries` that the snapshot covers, and all entries after `previous`.
     pub(crate) fn on_recorded(&mut self, meta: &SnapshotMeta, previous: Index) -> Index {
         self.counts.0 += u64::from(self.taker.set_last(meta.last.index));
         let base = previous.min(Index(meta.last.index.0.saturating_sub(self.trailing)));

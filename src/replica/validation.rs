@@ -1,5 +1,6 @@
-//! Verification of the state machine: the node compares its state digests with the other voters',
-//! and rebuilds its state from another node's snapshot if a majority has a different state.
+//! Verification of the state machine: the node compares its state digests with the other voters'.
+//! If a majority has a different state, or the node cannot read a snapshot at its start, it
+//! rebuilds its state from another node's snapshot.
 //!
 //! Each node compares only its own state, and evaluates the replies by itself. An unknown digest or
 //! a missing reply counts neither for nor against any state.
@@ -29,7 +30,8 @@ pub(crate) struct Validation {
     digests: StateDigests,
     round: Option<Round>,
     rounds: u64,
-    /// The last index compared, and the last at which a majority agreed.
+    /// The last index that this node compared or tried to, and the last at which a majority agreed
+    /// with it.
     requested: Index,
     agreed: Index,
     due_at: Instant,
@@ -96,7 +98,7 @@ impl Validation {
             version_required: None,
             comparisons: Comparisons::default(),
         };
-        // Before the first entry, all state machines are equal.
+        // Without a snapshot, a state machine in memory is empty, and equal on all nodes.
         if last > Index::ZERO {
             validation.reset_verification(now);
         }
@@ -113,7 +115,9 @@ impl Validation {
         self.version_required
     }
 
-    /// Returns true unless the state machine is known to have diverged, or the build is too old.
+    /// Returns true if the state machine may apply entries. It may not once a comparison has shown
+    /// that no majority has the same state, nor while it has no state because no snapshot could be
+    /// read, or if the build is too old.
     pub(crate) fn is_usable(&self) -> bool {
         matches!(self.verification, StateVerification::Unverified | StateVerification::Consistent)
     }
@@ -192,8 +196,8 @@ impl Validation {
         self.round = None;
     }
 
-    /// Stops the use of the state machine until a start with a newer build, because the log has
-    /// reached this version of the rules.
+    /// Stops the use of the state machine until a start with a newer build, because the log or a
+    /// snapshot requires this version of the rules.
     pub(crate) fn require_newer_build(&mut self, required: MachineVersion) {
         self.verification = StateVerification::TooOld;
         self.version_required = Some(required);
@@ -470,7 +474,8 @@ enum PartResult {
     NoMajority,
     /// Some values differ from that of this node, and too few are known for a majority.
     Differs,
-    /// Too few values are known for a majority, and none differs from that of this node.
+    /// The value of this node is unknown, or too few are known for a majority and none differs from
+    /// that of this node.
     Unknown,
     /// Further replies may change the result.
     Pending,

@@ -11,7 +11,7 @@ use crate::types::{Entry, Hash128, MachineVersion, SnapshotMeta, StateDigest};
 /// command may have a long reply, and a batch has thousands of commands.
 const REPLIES_BYTES_MAX: usize = 4 << 20;
 
-/// The state machine of a node, with the sessions of its clients.
+/// The worker of a node: the user's state machine with the sessions of its clients.
 #[derive(Clone, Debug)]
 pub struct Worker<M> {
     cluster: ClusterId,
@@ -36,7 +36,7 @@ impl<M: StateMachine> Worker<M> {
         &self.machine
     }
 
-    /// Executes the next piece of work. Restores read their snapshots from `disk`.
+    /// Executes the next piece of work. A restore reads its snapshot from `disk`, and blocks on it.
     pub fn execute(&mut self, work: Work, disk: &mut impl Disk) -> WorkResult {
         match work {
             Work::Apply(entries) => self.apply(entries),

@@ -1,4 +1,5 @@
-//! Queues the writes that wait for the disk, and merges them: one flush for everything pending.
+//! Queues the writes that wait for the disk, and merges consecutive ones, so that one flush takes
+//! as many entries as its bound allows.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,8 @@ pub(crate) struct WriteQueue {
     batches: VecDeque<Batch>,
 }
 
-/// Writes that become durable together: first the superblock's part, then the entries.
+/// Writes that were merged: the superblock's part becomes durable first, then the entries, in one
+/// flush or in several.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) hard_state: Option<HardState>,
@@ -21,7 +23,7 @@ pub(crate) struct Batch {
     pub(crate) entries: VecDeque<Entry>,
     /// The headers of the first entries; those of later entries are not computed yet.
     pub(crate) headers: VecDeque<Header>,
-    /// The link that the first header follows.
+    /// The link that the headers were computed for: the first of them follows it.
     after: Link,
     /// The writes to report, each once the entries through its index are durable.
     pub(crate) writes: VecDeque<(WriteId, Index)>,

@@ -38,19 +38,22 @@ const KIND_MEMBERSHIP: u32 = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FlushSeq(pub(crate) u64);
 
-/// The first half of a BLAKE3 hash: of an entry's body or header, of a copy of the superblock, or
-/// of a mark of the floor.
+/// The first half of a BLAKE3 hash: of an entry's body or header, of the anchor of a log, of a copy
+/// of the superblock, or of a mark of the floor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Digest(pub(crate) [u8; 16]);
 
-/// The position of an entry, and the digest of its header, which covers every entry before it.
+/// The id of an entry, and the digest of its header. The header has the digest of the header before
+/// it, so that the digest depends on every entry back to the first one, or to the last installed
+/// snapshot ([`Link::anchor`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) id: EntryId,
     pub(crate) chain: Digest,
 }
 
-/// The header of one entry; it is equal on every node that holds the same log.
+/// The header of one entry. It is equal on all nodes that received the log entry by entry. On a
+/// node that installed a snapshot, the chain of later headers begins at the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) id: EntryId,
@@ -77,6 +80,7 @@ pub(crate) struct Block {
     pub(crate) seq: FlushSeq,
     /// The entry that the flush follows: entries after it in older flushes are overwritten.
     pub(crate) prev: Link,
+    /// A lower bound of the commit index; it may be after the last entry of the flush.
     pub(crate) committed: Index,
     /// Entries through this index were durable before the flush began.
     pub(crate) watermark: Index,
@@ -161,7 +165,7 @@ impl Record {
         bytes
     }
 
-    /// Decodes a header from its bytes.
+    /// Decodes a header from its bytes; None if its kind is unknown, or has no body of this size.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         let reader = &mut Reader::new(bytes);
         let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
@@ -191,7 +195,8 @@ impl Record {
         self.kind == KIND_MEMBERSHIP
     }
 
-    /// Returns the entry, or None if `body` does not match its length and digest.
+    /// Returns the entry, or None if `body` does not match its length and digest, or is no
+    /// membership although the header says so.
     pub(crate) fn entry(&self, body: &[u8]) -> Option<Entry> {
         if body.len() != self.body_bytes as usize || Digest::of(body) != self.body {
             return None;

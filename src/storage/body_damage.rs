@@ -21,7 +21,7 @@ const LISTED_MAX: usize = 8;
 pub(crate) struct BodyDamage {
     /// The entries with their flush, in the order of flushes; some are truncated by later ones.
     entries: Vec<DamagedBody>,
-    /// The content of damaged sectors that is known without the bodies.
+    /// The content of damaged sectors that the header block determines.
     known: BTreeMap<(FileName, u64), Vec<u8>>,
 }
 

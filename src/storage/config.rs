@@ -20,8 +20,8 @@ pub struct StorageConfig {
     /// command of `command_bytes_max`, and a segment must hold a flush of this size. A larger
     /// membership gets a flush of its own.
     pub flush_bytes_max: usize,
-    /// The maximum size of one disk read of a fetch, in bytes; it must hold a command of
-    /// `command_bytes_max`.
+    /// The maximum size of one disk read of entries by a fetch, in bytes; it must hold a command of
+    /// `command_bytes_max`. A larger membership is read alone. It does not limit reads of headers.
     pub read_bytes_max: usize,
     /// The maximum size of the entries in `OpenedStorage::tail`, in bytes, counted like
     /// `Entry::bytes`.
@@ -48,9 +48,9 @@ impl StorageConfig {
     /// The bytes that one entry adds to a flush beside its command: its header, once in each zone.
     pub const ENTRY_BYTES: usize = 2 * RECORD_BYTES;
 
-    /// Returns the size of the smallest segment that holds a flush of `flush_bytes_max` bytes. A
-    /// flush of one membership of the largest size fits too, because it takes no more than the two
-    /// pages of padding.
+    /// Returns the size of the smallest segment that holds a flush of `flush_bytes_max` bytes. It
+    /// also holds a flush of one membership of the largest size, which takes one page in each zone:
+    /// no more than the two pages that are added here for padding.
     fn segment_bytes_min(&self) -> u64 {
         // The payload is padded twice, however it is split over the two zones.
         let payload = framed_bytes(BLOCK_BYTES + self.flush_bytes_max);
@@ -86,7 +86,7 @@ impl StorageConfig {
     }
 
     /// Returns how many of the next entries one flush takes, at least one; `commands` are the sizes
-    /// of their commands in bytes.
+    /// of their commands or memberships in bytes.
     pub(crate) fn entries_per_flush(&self, commands: impl Iterator<Item = usize>) -> usize {
         let mut bytes = 0;
         let within = commands.take(ENTRIES_MAX).take_while(|command| {

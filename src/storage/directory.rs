@@ -1,4 +1,5 @@
-//! Reads what a directory contains besides the log: the superblock and the list of files.
+//! Reads what a directory contains besides the log and the snapshots: the superblock, the marks of
+//! the acknowledged floor and the list of files.
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::storage::error::{OpenError, StorageError};
@@ -19,7 +20,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Reads the superblock, and lists the segments.
+    /// Reads the superblock and the acknowledged floor, and lists the segments.
     ///
     /// # Errors
     /// [`OpenError::NotFormatted`] without a superblock; another [`OpenError`] if no two copies of

@@ -26,17 +26,18 @@ pub struct Operation {
 /// The order of operations: those of one lane are executed in order, the two lanes independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Operations that delay acknowledgements: updates of the superblock, and writes to segments
-    /// that have flushes.
+    /// Operations that delay acknowledgements: updates and marks of the superblock, flushes, and
+    /// writes of repaired sectors.
     Log,
-    /// Operations that may take long: creating segments, snapshots, reads and removals.
+    /// Operations that may take long: creating and removing segments, reading the log, and
+    /// everything about snapshots.
     Bulk,
 }
 
 /// A file in the directory of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileName {
-    /// The node's identity, its term and vote, and the current snapshot.
+    /// The four copies of the superblock, and the marks of the acknowledged floor between them.
     Superblock,
     /// A segment of the log, by its number from 1.
     Segment(u64),
@@ -119,7 +120,7 @@ pub struct Completion {
 pub enum DiskError {
     /// The file system is full. The content of the operation's file is unknown.
     Full,
-    /// Any other error; the text is that of the operating system.
+    /// Any other error; the text is for an operator, and names the file and the cause.
     Failed(String),
 }
 
@@ -151,8 +152,8 @@ pub trait Disk {
     /// Executes one action, and returns the bytes that it read.
     ///
     /// # Errors
-    /// A [`DiskError`] as the operating system describes it. After a failed write or sync the
-    /// content of the file is unknown, and repeating the action does not make it known.
+    /// A [`DiskError`]. After a failed write or sync the content of the file is unknown, and
+    /// repeating the action does not make it known.
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError>;
 }
 

@@ -5,9 +5,10 @@ use std::fmt;
 use crate::storage::disk::{DiskError, FileName};
 use crate::types::{EntryId, Index, NodeId};
 
-/// An error that stops the node, or that makes the content of its directory unusable. The storage
-/// never retries a failed write, because its effect is unknown, and never repairs damage by
-/// guessing.
+/// An error of a node's disk, files, log, threads or state machine. It stops the node or prevents
+/// its start, unless the value that carries it says otherwise: damage that peers can repair, or
+/// that a snapshot covers, is reported in the same form. The storage never retries a failed write,
+/// because its effect is unknown, and never repairs damage by guessing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageError {
     /// The affected file; None for the directory itself, for the log as a whole, or if the error is
@@ -27,7 +28,8 @@ pub enum ErrorCause {
     /// The bytes on disk are not the bytes that were written, cannot be read any more, or are
     /// rejected by the state machine.
     Damage,
-    /// A disk operation of a starting or running node failed.
+    /// A disk operation of a starting or running node failed, or the superblock that was read back
+    /// differs from the one that was written.
     Disk,
     /// A tool that only inspects a directory cannot read it.
     Unreadable,
@@ -35,7 +37,8 @@ pub enum ErrorCause {
     /// before it differs. Raft's Log Matching (§5.3) excludes that, so a log is corrupt, or a node
     /// has forgotten a vote or acknowledged entries.
     DivergedLog,
-    /// An entry exceeds a bound of this node's configuration, which is lower than the leader's.
+    /// The leader sent a command that is longer than the configuration of this node permits: its
+    /// bound is lower than the leader's.
     Bound,
     /// A thread of the node, or the state machine, panicked.
     Panic,
@@ -44,7 +47,8 @@ pub enum ErrorCause {
 /// The reason why a directory cannot be formatted or opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// A value of the configuration is out of its bounds; the text names the field.
+    /// A value of the configuration is out of its bounds, or too small for the data on the disk or
+    /// in an import; the text names the field.
     Config(&'static str),
     /// The directory has no superblock.
     NotFormatted,
@@ -64,7 +68,7 @@ pub enum OpenError {
     },
     /// The disk failed, or a file is damaged.
     Failed(StorageError),
-    /// The file system has no room for the writes that opening requires.
+    /// The file system has no room for the writes that formatting, an import or opening requires.
     Full,
 }
 

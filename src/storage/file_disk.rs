@@ -17,7 +17,7 @@ const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds i
 const ZEROS_BYTES: usize = 1 << 20;
 /// The alignment of the memory, offset and length of a direct write, in bytes.
 const ALIGNMENT: usize = 4096;
-/// The maximum number of files that are kept open.
+/// The maximum number of files that are kept open, unless more of them have unsynced writes.
 const OPEN_MAX: usize = 64;
 
 /// The files of one node, in a directory of its own.
@@ -456,7 +456,7 @@ fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
 #[cfg(not(unix))]
 static POSITION: Mutex<()> = Mutex::new(());
 
-/// The errors of a sync of a directory in which this process creates no file.
+/// The errors of syncing a directory in which this process creates no file.
 const NOT_CREATED_HERE: [io::ErrorKind; 4] = [
     io::ErrorKind::PermissionDenied,
     io::ErrorKind::ReadOnlyFilesystem,

@@ -15,8 +15,8 @@ use crate::storage::segment::NodeSegment;
 use crate::storage::superblock::{COPY_BYTES, COPY_STRIDE, FILE_BYTES, Superblock};
 use crate::types::Index;
 
-/// The number of marks. Consecutive flushes use them in turn, so that a damaged mark lowers the
-/// floor by one flush only.
+/// The number of marks. Consecutive flushes use them in turn, so that damage to one mark lowers the
+/// floor by at most one flush.
 const MARKS: u64 = 2;
 const MAGIC: [u8; 8] = *b"QUORAFLR";
 const VERSION: u32 = 1;
@@ -93,7 +93,8 @@ fn read_mark(disk: &mut impl Disk, offset: u64) -> Result<Vec<u8>, DiskError> {
     disk.execute(&FileAction::Read { file, offset, bytes: SECTOR_BYTES })
 }
 
-/// Returns the writes that remove every mark, and then write that of `floor`, if there is one.
+/// Returns the writes that overwrite every mark with zeros, and then write the mark of `floor`, if
+/// there is one.
 pub(crate) fn marks(floor: Option<Floor>, identity: &Identity) -> Vec<FileAction> {
     let file = FileName::Superblock;
     let empty =

@@ -21,7 +21,7 @@ pub(crate) struct FlushBodies<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SectorAssembly {
     pub(crate) payload: Vec<u8>,
-    /// The parts of bodies that no peer has provided yet.
+    /// The parts of bodies that were not provided yet.
     missing: Vec<MissingPart>,
     /// Every entry with bytes of its body in the sector.
     pub(crate) entries: Vec<EntryId>,
@@ -113,7 +113,7 @@ impl<'a> FlushBodies<'a> {
         SectorAssembly { payload, missing, entries }
     }
 
-    /// Returns the entries with bytes of their bodies in some of these sectors, which are given by
+    /// Returns the entries with bytes of their bodies in any of these sectors, which are given by
     /// ascending offsets.
     pub(crate) fn damaged_by(&self, bad: &[u64]) -> Vec<DamagedEntry> {
         let is_hit = |place: &usize| {

@@ -107,7 +107,7 @@ impl StorageImport {
     /// full, or the disk failed.
     ///
     /// # Panics
-    /// If the entries do not follow the last one.
+    /// If the entries do not follow the last one, or a membership among them is invalid.
     pub fn append(&mut self, disk: &mut impl Disk, entries: Vec<Entry>) -> Result<(), OpenError> {
         let too_large = |entry: &Entry| match &entry.payload {
             Payload::Command(command) => command.len() > self.command_bytes_max,

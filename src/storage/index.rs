@@ -8,7 +8,7 @@ use crate::types::Index;
 /// The maximum number of header blocks of one segment whose positions the index keeps.
 const SAMPLES_MAX: usize = 64;
 
-/// The location of a durable flush.
+/// A flush, and its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flush {
     pub(crate) segment: u64,
@@ -18,7 +18,8 @@ pub(crate) struct Flush {
     pub(crate) last: Link,
     /// The offsets at which its header block begins and ends.
     pub(crate) header: (u64, u64),
-    /// The offset at which its bodies begin; they end where those of the flush before it begin.
+    /// The offset at which its bodies begin; they end where those of the flush before it begin, or
+    /// with the segment.
     pub(crate) body_start: u64,
 }
 
@@ -99,8 +100,9 @@ impl LogIndex {
         Some((found.header_end, found.body_start))
     }
 
-    /// Returns the index of the last entry before the first flush of a segment, and that of the
-    /// last entry before the first flush of the next segment, or of the log.
+    /// Returns the index of the last entry before the first flush of a segment, and the index of
+    /// the last entry before the first flush of the next segment; without a next segment, the last
+    /// index of the log.
     pub(crate) fn range_of(&self, segment: u64) -> Option<(Index, Index)> {
         let place = self.segments.iter().position(|known| known.number == segment)?;
         let next = self.segments.get(place + 1).map_or(self.last, |next| next.prev);
@@ -112,7 +114,8 @@ impl LogIndex {
         self.segments.iter().map(|segment| segment.number)
     }
 
-    /// Returns the entries after which segments and parts of the log begin.
+    /// Returns the entries after which segments and extents begin, and the base and the last entry
+    /// of the log.
     pub(crate) fn links(&self) -> Vec<Link> {
         let segments = self.segments.iter().map(|segment| segment.prev);
         let extents = self.extents.iter().map(|extent| extent.prev);

@@ -26,8 +26,8 @@ type Patches = BTreeMap<(FileName, u64), Vec<u8>>;
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// The content that a start would recover, except the tail. With `damage`, the content that is
-    /// certain: the log as it was after the last complete flush before the damage, and the commit
-    /// index on disk, which may be beyond the end of that log.
+    /// certain: the log as it was after the last complete flush before the damage, and the highest
+    /// commit index that the snapshot or these flushes name, which may be beyond their last entry.
     pub opened: OpenedStorage,
     /// The damage of the log; `None` if it is intact, or if the snapshot covers every flush that
     /// cannot be read ([`OpenedStorage::covered_loss`]) and every damaged entry
@@ -41,9 +41,10 @@ pub struct Inspection {
     /// The flushes that are incomplete, and that a start drops, because nothing shows that their
     /// entries were acknowledged.
     pub torn: Vec<TornFlush>,
-    /// The last index of the newest snapshot, and why it cannot be used. A start would use the
-    /// snapshot before it, which is in `opened`, and lose nothing, because the log reaches back to
-    /// it; or, if [`OpenedStorage::snapshot_damage`] is set, need a snapshot of a peer.
+    /// The last index of the newest snapshot, and the reason why it cannot be used. A start that
+    /// accepts the directory uses the snapshot before it, which is in `opened`, and loses nothing,
+    /// because the log reaches back to it; or, if [`OpenedStorage::snapshot_damage`] is set, needs
+    /// a snapshot of a peer.
     pub damaged_snapshot: Option<(Index, StorageError)>,
     /// The highest commit index that the directory names. If the log is damaged or lacks its end,
     /// the entry that is left at this index may never have been committed, and there may be none.
@@ -70,8 +71,9 @@ impl Inspection {
     /// Reads a directory that no node has open.
     ///
     /// # Errors
-    /// An [`OpenError`] if the directory is not formatted, its superblock is damaged, a file
-    /// belongs to another node, or the disk failed.
+    /// An [`OpenError`] if the configuration is out of its bounds, the directory is not formatted,
+    /// its superblock is damaged, a file belongs to another node or has a newer version, or the
+    /// disk failed.
     pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         let found = Inspection::read(disk, config).map_err(OpenError::of_inspection)?;
         let damage = found.damage.map(StorageError::of_inspection);

@@ -21,7 +21,7 @@ use crate::storage::superblock::Superblock;
 use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::types::{Index, SnapshotMeta, WriteId};
 
-/// The state in which an appending log starts, as recovery found it.
+/// The state that recovery found, from which the log continues.
 #[derive(Clone, Debug)]
 pub(crate) struct LogStart {
     pub(crate) index: LogIndex,
@@ -50,7 +50,8 @@ pub(crate) struct Log {
     next_seq: FlushSeq,
     /// The last durable flush.
     acknowledged: FlushSeq,
-    /// Segments to remove once no read of them is pending.
+    /// Segments to remove, in this order, while no repair runs and once no read of the first is
+    /// pending.
     obsolete: VecDeque<u64>,
     /// The directory sync that makes the removal in progress durable.
     removing: Option<OperationId>,
@@ -69,7 +70,8 @@ struct Writing {
 enum Stage {
     /// Waits until this request of a superblock update is durable.
     Superblock(u64),
-    /// The next entries can be written.
+    /// No operation of the batch is pending: the next entries are written at once, or as soon as
+    /// there is a spare segment for them.
     Entries,
     /// Waits for a read of the header before the batch's first entry.
     Link,

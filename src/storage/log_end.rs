@@ -39,8 +39,8 @@ pub(crate) fn is_acknowledged(
 
 /// Scans the segments after the last one with a flush: returns those that are empty and of the
 /// configured size, and the stray writes. Segments are filled in order, so sectors after an empty
-/// segment are ignored. No segment here begins with a complete header block, so a header block
-/// further back in one means damage.
+/// segment are ignored. A segment here begins with no flush, or with its only one, which is torn;
+/// so a header block further back in it means damage.
 pub(crate) fn scan_trailing_segments(
     disk: &mut impl Disk,
     identity: Identity,

@@ -24,7 +24,8 @@ use crate::types::{
     SnapshotMeta,
 };
 
-/// The recovered content of a directory: everything in [`Restored`] except the applied index.
+/// The recovered content of a directory: everything in [`Restored`] except the applied index and
+/// the traits of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenedStorage {
     /// The cluster, node and incarnation of the directory.
@@ -36,7 +37,8 @@ pub struct OpenedStorage {
     /// The highest commit index on disk, or, if the end of the log is lost, in the part that is
     /// left; at least the last index of the current snapshot.
     pub committed: Index,
-    /// The snapshot to start from: the current one, or the one before it if that is damaged.
+    /// The snapshot to start from: the current one, or the one before it if the current one is
+    /// damaged.
     pub snapshot: SnapshotMeta,
     /// The error about the last flushes of the log, if they were acknowledged and are missing. The
     /// node is then uncertain: another node has to confirm how far its log must reach.
@@ -44,14 +46,15 @@ pub struct OpenedStorage {
     /// The error about flushes that cannot be read, although the current snapshot covers all their
     /// entries: the log begins after them, and nothing is lost.
     pub covered_loss: Option<StorageError>,
-    /// The reason why `snapshot` cannot be read, if neither it nor the one before it can. The node
-    /// then needs a snapshot from a peer; everything else in its directory is intact.
+    /// The reason why `snapshot` cannot be read, if neither it nor the one before it can be used.
+    /// The node then needs a snapshot from a peer.
     pub snapshot_damage: Option<StorageError>,
-    /// The last index of the snapshot before the current one; 0 if there is none.
+    /// The last index of the snapshot before `snapshot`, if its manifest can be read; 0 if there is
+    /// none, or if `snapshot` takes the place of a damaged one.
     pub previous_snapshot: Index,
     /// The entry before the first one on disk; not after the last entry of the snapshot.
     pub base: EntryId,
-    /// The first entry of each term after the base.
+    /// The first entry of each term in the log that is later than the term of the base.
     pub runs: Vec<EntryId>,
     /// The memberships in the log after the snapshot, in ascending order, except for damaged ones.
     pub memberships: Vec<(Index, Membership)>,
@@ -59,7 +62,8 @@ pub struct OpenedStorage {
     pub last: EntryId,
     /// The damaged entries after the base, in ascending order.
     pub damaged: Vec<DamagedEntry>,
-    /// The error about the first damaged entry, for a node that has no peer to repair it.
+    /// The error about the damaged entries, for a node that has no peer to repair them. It names
+    /// the place of the first.
     pub damage: Option<StorageError>,
     /// The last entries, as many as `tail_bytes_max` allows; it begins after the last damaged one.
     pub tail: Vec<Entry>,
@@ -99,7 +103,7 @@ impl OpenedStorage {
         }
     }
 
-    /// Adds the error about a lost end of the log, if there is one; the node is then uncertain.
+    /// Sets the error about a lost end of the log; the node is uncertain if there is one.
     pub(crate) fn without_end(self, lost_end: Option<StorageError>) -> OpenedStorage {
         let is_uncertain = self.hard_state.is_uncertain || lost_end.is_some();
         let hard_state = HardState { is_uncertain, ..self.hard_state };
@@ -148,8 +152,9 @@ impl Storage {
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, belongs to another cluster or node, or
-    /// is damaged, or if the disk failed. The text names the file and the offset of damage, and
-    /// the entries that are lost with a flush before the end of the log.
+    /// is damaged, if the configuration is out of its bounds or too small for the last flush, or if
+    /// the disk is full or failed. The text names the file and the offset of damage, and the
+    /// entries that are lost with a flush before the end of the log.
     pub fn open(
         disk: &mut impl Disk,
         cluster: ClusterId,
@@ -159,9 +164,9 @@ impl Storage {
         Storage::open_if(disk, cluster, node, config, |_| true)
     }
 
-    /// Like [`Storage::open`], but a directory with damaged entries, without a snapshot that can be
-    /// read, or without the end of its log, is opened only if `accepts` returns true for its
-    /// content; otherwise nothing is written.
+    /// Like [`Storage::open`], but calls `accepts` with the content of a directory that has damaged
+    /// entries, no snapshot that can be read, or lost the end of its log. If it returns false, the
+    /// directory is not opened, and nothing is written.
     ///
     /// # Errors
     /// Those of [`Storage::open`], and [`OpenedStorage::damage`],
@@ -271,9 +276,9 @@ impl Storage {
         Ok((storage, found.without_end(recovered.lost_end)))
     }
 
-    /// Makes the node uncertain, durably, because flushes through the floor are missing; then the
-    /// last flush of the log is the floor, `log_start` the first one that the snapshot does not
-    /// replace, and `committed` the commit index of what is left.
+    /// Durably makes the node uncertain, because flushes through the floor are missing, and lowers
+    /// the floor to the last flush that is left. `log_start` is the first flush that the snapshot
+    /// does not replace, and `committed` the commit index of what is left.
     fn lower_floor(
         &mut self,
         disk: &mut impl Disk,

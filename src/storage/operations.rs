@@ -24,7 +24,7 @@ struct PendingOperation {
 /// A part of the store that requests operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Hard state, identity and the current snapshot.
+    /// The copies of the superblock.
     Superblock,
     /// The marks of the acknowledged floor.
     Floor,
@@ -47,8 +47,8 @@ impl Operations {
         self.last
     }
 
-    /// Requests that reads of this file, which follow in the lane, return the content of the disk
-    /// rather than of a cache.
+    /// Requests that the cached pages of this file are dropped, so that later reads in the lane
+    /// return the content of the disk.
     pub(crate) fn drop_cache(&mut self, lane: Lane, file: FileName) {
         self.request(Owner::Cache, lane, FileAction::DropCache { file });
     }
@@ -56,7 +56,7 @@ impl Operations {
     /// Completes an operation, and returns its owner and the file and offset of its action.
     ///
     /// # Panics
-    /// If the operation was not requested, or is completed twice.
+    /// If the driver did not get the operation, or completes it twice.
     pub(crate) fn complete(&mut self, id: OperationId) -> (Owner, Option<FileName>, u64) {
         let is_out = self.requested.first().is_none_or(|requested| id < requested.id);
         assert!(is_out, "contract: the driver got an operation before it completes it");

@@ -111,11 +111,14 @@ enum ReadStage {
 #[derive(Clone, Copy, Debug)]
 struct BodyLocation {
     record: Record,
+    /// The offset in the file at which the bodies of the flush begin.
     body_offset: u64,
+    /// The offset of the entry's header in the payload of these bodies.
     position: u64,
 }
 
-/// Returns the file range of the sectors that hold the body at `place`: its start and its end.
+/// Returns the file range of the sectors that hold the entry at `place`, the copy of its header and
+/// its body: the start and the end.
 fn range(place: &BodyLocation) -> (u64, u64) {
     let (payload, sector) = (PAYLOAD_BYTES as u64, SECTOR_BYTES as u64);
     let end = place.position + place.record.bytes() as u64;
@@ -183,8 +186,8 @@ impl PendingReads {
     /// by sector.
     ///
     /// # Errors
-    /// A [`StorageError`] if the file ends before the range, headers are damaged even after they
-    /// were rebuilt, or the body of an entry contradicts its header.
+    /// A [`StorageError`] if the file ends before the range, headers are still damaged after the
+    /// attempt to rebuild them, or the body of an entry contradicts its header.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,
@@ -249,7 +252,7 @@ impl PendingReads {
         }
     }
 
-    /// Continues with the reads that wait for the header blocks of a segment.
+    /// Repeats the reads that wait for the header blocks of a segment.
     pub(crate) fn resume(&mut self, segment: u64, operations: &mut Operations) {
         let waiting: Vec<Read> =
             self.stalled.extract_if(.., |read| read.segment == segment).collect();

@@ -125,7 +125,8 @@ impl Zone {
 }
 
 impl Rebuilding<'_> {
-    /// Walks through the header blocks of a segment, and rebuilds those that are damaged.
+    /// Walks through the header blocks of a segment, and rebuilds those that are damaged, up to the
+    /// first that cannot be rebuilt.
     fn segment<D: Disk>(&mut self, disk: &mut PatchedDisk<'_, D>, place: usize) -> bool {
         let (number, bytes) = self.directory.segments[place];
         let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, bytes);
@@ -316,11 +317,12 @@ impl Rebuilding<'_> {
         None
     }
 
-    /// Returns the entry before the first one of a compacted log. Its term is lost with the header
-    /// block unless it is the last entry of a snapshot; otherwise it is taken to be that of the
-    /// first entry. If that is wrong, no log has an entry of this id: the leader of a term has one
-    /// log, and in that the entry before its first one is of an earlier term. The snapshot covers
-    /// both entries, so that a peer which needs the one before gets the snapshot.
+    /// Returns the entry before the first one of a compacted log. If it is the last entry of a
+    /// snapshot, its term is that of the snapshot. Otherwise its term is lost with the header
+    /// block, and the term of the first entry is assumed. If that is wrong, no log has an entry of
+    /// the assumed id: the leader of a term has one log, in which the entry before its first one is
+    /// of an earlier term. The snapshot covers both entries, so that a peer that needs the one
+    /// before gets the snapshot.
     fn base_before(
         &self,
         disk: &mut impl Disk,

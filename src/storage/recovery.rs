@@ -27,14 +27,14 @@ use crate::types::{Entry, EntryId, Index, Term};
 pub(crate) struct RecoveredLog {
     pub(crate) index: LogIndex,
     pub(crate) committed: Index,
-    /// The first entry of each term after the base.
+    /// The first entry of each term in the log that is later than the term of the base.
     pub(crate) runs: Vec<EntryId>,
-    /// The indices at which the log has memberships.
+    /// The indices at which the log has memberships, except for damaged ones.
     pub(crate) memberships: Vec<Index>,
     /// The index of the first entry of the tail: the last entries, of at most `tail_bytes_max`
     /// bytes together.
     pub(crate) tail_first: Index,
-    /// The last flush, if nothing shows that it was acknowledged.
+    /// The last flush, if it is after the floor, so that it may not be durable.
     pub(crate) unacknowledged: Option<UnacknowledgedFlush>,
     pub(crate) damage: LogDamage,
     /// The error about the last flushes, if acknowledged ones are missing: the log is the state
@@ -151,7 +151,7 @@ fn replay(
             None => replay.last_segment(disk, &mut scan, stray)?,
         }
     }
-    // All flushes of a segment may be rewritten in later ones, or before the first one of the log.
+    // A segment is unused if its flushes were written again in later ones, or the log begins later.
     let is_unused =
         |(number, _, _): &&(u64, u64, Block)| replay.index.free_space(*number).is_none();
     unused.extend(used.iter().filter(is_unused).map(|(number, bytes, _)| (*number, *bytes)));
@@ -171,7 +171,7 @@ pub(crate) struct Replay<'a> {
     floor: Floor,
     index: LogIndex,
     started: bool,
-    /// The entry through which the superblock records that the log is compacted, once it is known.
+    /// The entry at `superblock.compacted`, once its header was read; the log begins after it.
     compacted: Option<Link>,
     committed: Index,
     /// The highest commit index that the snapshot or a flush names. Unlike that of the superblock,
@@ -241,8 +241,8 @@ impl<'a> Replay<'a> {
                         format!("flush {} is before flush {}", found.block.seq.0, until.0);
                     return Err(damage(scan.segment.number, offset, message));
                 }
-                // A crash tore the flush that began there, and a later start wrote it again in
-                // another segment.
+                // The segment ends here; or a crash tore this flush, and a later start wrote it
+                // again in another segment; or flushes are damaged, and the check below finds them.
                 _ => break,
             }
         }
@@ -356,7 +356,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Applies a complete flush.
+    /// Applies a flush whose header block is complete.
     pub(crate) fn apply(
         &mut self,
         found: &HeaderBlock,

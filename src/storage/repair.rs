@@ -34,7 +34,7 @@ pub(crate) struct Repairs {
     sectors: BTreeMap<(u64, u64), SectorAssembly>,
     /// The place at which the next scrub continues.
     scrub_place: ScrubPlace,
-    /// The header blocks that could not be rebuilt, by segment and offset; each is reported once.
+    /// The header blocks that could not be rebuilt and were reported, by segment and offset.
     lost_headers: BTreeSet<(u64, u64)>,
 }
 
@@ -60,8 +60,8 @@ pub(crate) enum RepairOutcome {
         /// The read that found the sector damaged may have been for other entries only.
         lacking: Vec<DamagedEntry>,
     },
-    /// The header blocks of this segment are intact, except for one that cannot be rebuilt: the
-    /// error about it, if it was not reported before.
+    /// The header blocks of this segment are intact, or those before the first one that cannot be
+    /// rebuilt: the error about that one, if it was not reported before.
     Headers(u64, Option<StorageError>),
     Scrub(ScrubOutcome),
 }
@@ -81,7 +81,7 @@ pub(crate) struct ScrubOutcome {
 struct Repair {
     /// The segment whose header blocks are rebuilt, if any are.
     headers: Option<u64>,
-    /// The error about a header block that cannot be rebuilt.
+    /// The error about the first header block that cannot be rebuilt.
     lost: Option<StorageError>,
     /// The bytes to read and the outcome so far of a scrub.
     scrub: Option<(u64, ScrubOutcome)>,
@@ -359,7 +359,8 @@ impl Repairs {
     }
 
     /// Takes the next step for the first provided entry: reads its place on the disk, or adds its
-    /// content to the damaged sectors.
+    /// content to the damaged sectors. If its header block cannot be read, requests that the header
+    /// blocks of its segment are rebuilt, and drops the entry.
     fn provide(
         &mut self,
         repair: &mut Repair,
@@ -497,8 +498,8 @@ impl Repair {
     }
 }
 
-/// Finds the sectors to write for an entry; None if the log does not have this entry, or if the
-/// content is not what was written.
+/// Finds the sectors to write for an entry; None if the log does not have this entry, its header
+/// block cannot be read, or the content is not what was written.
 fn plan(
     disk: &mut impl Disk,
     index: &LogIndex,
@@ -542,7 +543,8 @@ fn is_intact(disk: &mut impl Disk, index: &LogIndex, identity: Identity, id: Ent
     body.is_some_and(|body| found.records[place].entry(body).is_some())
 }
 
-/// Finds an entry of the log, and reads the sectors of its body; None if the log does not have it.
+/// Finds an entry of the log, and reads the sectors of its body; None if the log does not have it,
+/// or a header block up to its own cannot be read.
 fn locate(
     disk: &mut impl Disk,
     index: &LogIndex,

@@ -18,14 +18,15 @@ pub(crate) enum ScrubPlace {
     /// The copies of the superblock.
     #[default]
     Superblock,
-    /// The flush whose header block is at this offset of the segment, or of the next one.
+    /// The flush whose header block is at this offset of the segment; if the segment is gone or
+    /// ends before it, the first flush of the next one.
     Flush { segment: u64, offset: u64 },
 }
 
 /// The outcome of reading one thing.
 #[derive(Clone, Debug)]
 pub(crate) enum Scrubbed {
-    /// The copies of the superblock: whether each is as it should be.
+    /// The copies of the superblock: whether each is intact.
     Superblock([bool; COPIES]),
     /// A flush, its damage, the place after it, and the bytes that were read.
     Flush { damage: LogDamage, next: ScrubPlace, bytes: u64 },
@@ -115,7 +116,8 @@ pub(crate) fn damaged_headers(
     None
 }
 
-/// Returns whether each copy is as it should be. A newer one is being written.
+/// Returns whether each copy is intact: it holds `durable`, or a newer superblock that is being
+/// written.
 fn copies(disk: &mut impl Disk, durable: &Superblock) -> [bool; COPIES] {
     let expected = durable.encode().bytes;
     std::array::from_fn(|copy| {

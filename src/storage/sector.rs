@@ -35,6 +35,7 @@ pub(crate) enum SectorState {
 /// padding. A CRC is linear, so the contribution of each byte that precedes the payload can be
 /// looked up.
 struct ZeroChecksums {
+    /// The checksum in sector 0 with an initial CRC of 0.
     of_zero: u32,
     /// The contributions of the bytes of the initial CRC.
     starts: [[u32; 256]; 4],
@@ -68,6 +69,7 @@ fn xor_of_lookups<const N: usize>(bytes: [u8; N], sums: &[[u32; 256]; N]) -> u32
 /// Computes and checks the sector checksums of one zone of one segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SectorCodec {
+    /// The CRC of the salt and the zone, from which each sector's checksum continues.
     start: u32,
     /// The checksum of a payload of zeros in the first sector.
     of_zeros: u32,

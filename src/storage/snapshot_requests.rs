@@ -27,7 +27,7 @@ impl Storage {
     }
 
     /// Writes the next chunk of the snapshot being taken: exactly `chunk_bytes` long, except the
-    /// last.
+    /// last. Does nothing if the snapshot was abandoned meanwhile.
     ///
     /// # Panics
     /// If no chunk was requested, or the chunk has the wrong size.
@@ -39,7 +39,8 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Ends the snapshot being taken, after its last chunk.
+    /// Ends the snapshot being taken, after its last chunk. Does nothing if it was abandoned
+    /// meanwhile.
     ///
     /// # Panics
     /// If no chunk was requested.
@@ -51,7 +52,8 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Abandons the snapshot that is being taken or received.
+    /// Abandons the snapshot that is being taken or received, if one is, and frees its space. No
+    /// event reports that.
     pub fn abandon_snapshot(&mut self, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -60,8 +62,10 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Begins or continues to receive the snapshot `meta`. Returns false if another snapshot,
-    /// complete or being taken, is at least as new, or if the store has failed.
+    /// Begins or continues to receive the snapshot `meta`, in place of another one that is being
+    /// taken or received; reports it at once if it is complete. Returns false for the empty state,
+    /// if another snapshot, complete or being taken, is at least as new, or if the store has
+    /// failed.
     #[must_use]
     pub fn receive_snapshot(&mut self, meta: &SnapshotMeta, events: &mut Vec<Event>) -> bool {
         if self.failed {
@@ -105,8 +109,9 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Returns the last index of the complete snapshot before the current one, or 0 if there is
-    /// none. The log after it is kept, so that the node survives damage to the current one.
+    /// Returns the last index of the newest complete snapshot before the current one that is not
+    /// known to be damaged, or 0 if there is none. The log after it is kept, so that the node
+    /// survives damage to the current one.
     #[must_use]
     pub fn previous_snapshot(&self) -> Index {
         self.snapshots.previous().map_or(Index::ZERO, |meta| meta.last.index)

@@ -74,13 +74,13 @@ pub enum Event {
         /// holds the first, or if the [`Event::Damaged`] before names it.
         entries: Vec<Entry>,
     },
-    /// The disk cannot return the content of these entries, which a read or a repair has found.
-    /// They are in ascending order, and keep their places in the log. [`Storage::repair`] writes
-    /// their content again.
+    /// A read, a scrub or a repair has found that the disk cannot return the content of these
+    /// entries. They are in ascending order, and keep their places in the log. [`Storage::repair`]
+    /// writes their content again.
     Damaged(Vec<DamagedEntry>),
-    /// A header block is damaged and cannot be rebuilt; the text names the entries that it held.
-    /// Each is reported once. A read of these entries ends the store, and a start may reject the
-    /// directory.
+    /// A header block is damaged and cannot be rebuilt; the text names the entries that it may have
+    /// held. Of each segment only the first such block is reported, once. A read of an entry in any
+    /// of them ends the store, and a start may reject the directory.
     DamagedHeaders(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
@@ -186,8 +186,9 @@ impl Storage {
     /// Makes a write durable, together with other pending writes; [`Event::Persisted`] reports it.
     ///
     /// # Panics
-    /// If the entries leave a gap or replace one at or before the base, if a command is larger than
-    /// `command_bytes_max`, if a membership is invalid, or after [`Storage::close`].
+    /// If a command is larger than `command_bytes_max`, if a membership is invalid, or after
+    /// [`Storage::close`]; here or in a later call, if the entries leave a gap or replace one at or
+    /// before the base.
     pub fn persist(&mut self, write: Write, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -255,11 +256,12 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Reads durable data again, from the place at which the last scrub ended: the copies of the
-    /// superblock, then flush by flush, until `bytes_max` bytes were read or exceeded, then in each
-    /// call one piece of a kept snapshot, of at most 1 MiB. Reports [`Event::Damaged`] for the
-    /// damage that only peers can repair, [`Event::DamagedHeaders`] for what nothing can repair in
-    /// place, [`SnapshotEvent::Damaged`] for a snapshot, repairs the rest, and ends with
+    /// Reads durable data again, from the place at which the last scrub ended. A pass reads the
+    /// copies of the superblock, then the log, then the kept snapshots. In the log a call reads
+    /// flush by flush until it has read `bytes_max` bytes or more; of a snapshot it reads one piece
+    /// of at most 1 MiB. It reports [`Event::Damaged`] for the damage that only peers can repair,
+    /// [`Event::DamagedHeaders`] for header blocks that nothing can rebuild, and
+    /// [`SnapshotEvent::Damaged`] for a snapshot, repairs the rest, and ends with
     /// [`Event::Scrubbed`]. The caller waits for that before the next scrub. The reads return the
     /// content of the disk rather than of a cache.
     pub fn scrub(&mut self, bytes_max: u64, events: &mut Vec<Event>) {
@@ -280,7 +282,7 @@ impl Storage {
         self.config.entries_per_flush(sizes) >= entries.len()
     }
 
-    /// Returns an upper bound of the bytes that a pass of [`Storage::scrub`] reads.
+    /// Returns an upper bound of the bytes that the [`Event::Scrubbed`] of one pass count together.
     #[must_use]
     pub fn durable_bytes(&self) -> u64 {
         let segments = self.log.index.segments();

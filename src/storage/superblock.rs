@@ -56,16 +56,19 @@ pub(crate) struct Superblock {
     /// The checksum of the superblock before this one.
     pub(crate) parent: Digest,
     pub(crate) hard_state: HardState,
+    /// A lower bound of the commit index.
     pub(crate) committed: Index,
     pub(crate) snapshot: SnapshotMeta,
     /// The node has compacted its log through this entry, which the snapshot covers: the bodies
     /// through it are not needed, and may hold anything.
     pub(crate) compacted: Index,
-    /// Flushes before this one are obsolete, because an installed snapshot replaced them.
+    /// Flushes before this one are obsolete, because a snapshot replaced them: an installed one, or
+    /// the current one after the end of the log was lost.
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
-    /// Whether the node stopped in order, with every write durable.
+    /// Whether the node stopped in order, with every write durable that the file system had room
+    /// for.
     pub(crate) clean: bool,
 }
 
@@ -82,7 +85,7 @@ pub(crate) struct Encoded {
 pub(crate) enum SuperblockCopy {
     Valid(Box<Superblock>, Digest),
     Zero,
-    /// A superblock of this version, which is newer than this program reads.
+    /// A superblock in a version of the format that is newer than this program reads: its number.
     Newer(u32),
     Bad,
 }

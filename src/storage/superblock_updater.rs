@@ -21,6 +21,7 @@ pub(crate) struct SuperblockUpdater {
     target: Superblock,
     /// The number of requests so far; an update satisfies every request made before it began.
     requests: u64,
+    /// The requests through this number are durable.
     satisfied: u64,
     update: Option<Update>,
     /// The order in which the copies are written; damaged ones come first.
@@ -32,6 +33,7 @@ struct Update {
     superblock: Superblock,
     /// The encoding of the superblock, the same for every copy.
     copy: Encoded,
+    /// The requests through this number are satisfied once the update is durable.
     requests: u64,
     stage: Stage,
     /// The operations that the stage waits for, with the copy that each reads back.

@@ -89,7 +89,7 @@ pub fn encode_value(value: &impl Serialize) -> Result<Vec<u8>, String> {
     encoded.map_err(|error| error.to_string())
 }
 
-/// Decodes bytes that are exactly one value of [`encode_value`], of at most `MAX` bytes.
+/// Decodes bytes that [`encode_value`] returned for one value; at most `MAX` bytes.
 ///
 /// # Errors
 /// A description of the error, if the bytes are not such a value.

@@ -81,7 +81,7 @@ pub enum HelloError {
         /// The id of the other node's cluster.
         found: u128,
     },
-    /// The other node is not the one at the dialled address.
+    /// The node that answered at the dialled address is not the expected one.
     Node {
         /// The node that this node connected to.
         expected: NodeId,

@@ -8,10 +8,10 @@ use crate::wire::frame::{FRAME_HEADER_BYTES, Header};
 use crate::wire::hello::Hello;
 use crate::wire::kind::Kind;
 
-/// The maximum memory in bytes, beyond the bytes of the frame that have arrived.
+/// The maximum memory in bytes that a reader holds beyond the bytes of the frame that have arrived.
 const STEP_BYTES: usize = 64 << 10;
 
-/// The size of the number of a request, with which its frame begins.
+/// The size of the number of a request, with which the body of its frame begins.
 const NUMBER_BYTES: usize = size_of::<u64>();
 
 /// A decoded frame of a connection.

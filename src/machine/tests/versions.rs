@@ -266,8 +266,8 @@ fn a_snapshot_of_an_impossible_version_is_invalid() {
     let mut machine = build(1);
     machine.apply(&log(1, &[THREE_BYTES]));
     let mut bytes = snapshot_of(&machine);
-    // The version of the library follows the magic bytes, the format, three indices, the results
-    // and the version of the user.
+    // The version of the library follows the magic bytes, the format, a term and two indices, the
+    // results and the version of the user.
     let place = 8 + 4 + 3 * 8 + 17 + 4;
     assert_eq!(bytes[place..place + 4], [1, 0, 0, 0]);
     bytes[place] = 0;

@@ -1,5 +1,7 @@
-//! Answers to clients. A node whose state machine has diverged gives none. One whose state machine
-//! is unverified answers no reads until a comparison, or a bounded wait, has ended.
+//! Answers to clients. A node gives none while its state machine is not usable: a comparison has
+//! shown that no majority has the same state, it has no state, or the build is too old for the log.
+//! While its state machine is unverified, the node answers no reads until a comparison finds it
+//! consistent, or a bounded wait has ended in which no digest differed.
 
 use crate::raft;
 use crate::replica::node::Node;
@@ -47,8 +49,8 @@ impl Node {
         self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
     }
 
-    /// Handles the commit of a proposal. A diverged state machine does not apply it, so its outcome
-    /// is unknown on this node.
+    /// Handles the commit of a proposal. A state machine that is not usable does not apply it, so
+    /// its outcome is unknown on this node.
     pub(super) fn on_committed(&mut self, tag: Tag, id: EntryId) {
         if self.validation.is_usable() {
             self.outputs.extend(self.requests.committed(tag, id));

@@ -7,9 +7,9 @@ use crate::storage::{ErrorCause, StorageError};
 use crate::types::{DamagedEntry, Index};
 
 impl Node {
-    /// Handles damage that the store has found. It may be in entries that the log does not have any
-    /// more, because a snapshot covers them, but whose sectors a repair of later entries needs: the
-    /// store must know then that their content is not needed.
+    /// Handles damage that the store has found. Some of the entries may be compacted, while a
+    /// repair of later entries needs sectors that hold bytes of both. The store must then record
+    /// that the content of the compacted ones is not needed, because no peer is asked for it.
     pub(super) fn on_damaged(&mut self, entries: Vec<DamagedEntry>) {
         let base = self.raft.log().base().index;
         if entries.iter().any(|damaged| damaged.id.index <= base) {

@@ -8,8 +8,8 @@ use crate::storage::SnapshotEvent;
 use crate::types::{NodeId, Packet, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody};
 
 impl Node {
-    /// Handles a transfer message. Parts are served to members only, and a diverged node serves
-    /// none.
+    /// Handles a transfer message. Parts are served to members only, and a node whose state machine
+    /// is not usable serves none.
     pub(super) fn on_transfer(&mut self, transfer: SnapshotTransfer) {
         let is_request = matches!(transfer.body, SnapshotTransferBody::Request(_));
         let is_member = self.raft.membership().is_member(transfer.from);
@@ -55,7 +55,8 @@ impl Node {
     }
 
     /// Handles a snapshot that the store has recorded as the current one. Returns the compaction of
-    /// the log that it covers.
+    /// the log that it covers; None for the snapshot of a rebuild, at whose start the log is
+    /// compacted.
     pub(super) fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) -> Option<Compaction> {
         if self.validation.rebuild_snapshot() == Some(&meta) {
             self.snapshots.on_installed(&meta);
@@ -85,8 +86,8 @@ impl Node {
     }
 
     /// Handles a peer's offer of a snapshot. No transfer starts while the worker restores, or is
-    /// about to, because recording a second received snapshot would remove the file that the worker
-    /// reads.
+    /// about to: the store keeps the last two snapshots only, so that further received ones could
+    /// remove the file that the worker reads.
     pub(super) fn on_snapshot_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
         let log = self.raft.log();
         let may_restore = self.validation.may_restore();

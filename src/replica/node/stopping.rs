@@ -29,7 +29,8 @@ impl Node {
         self.outputs.push(Output::Stopped(failure));
     }
 
-    /// Ends all pending requests: proposals with an unknown outcome, reads as rejected.
+    /// Ends all pending requests: reads as rejected, proposals and other requests with an unknown
+    /// outcome.
     pub(super) fn end_requests(&mut self) {
         let (proposals, reads) = self.requests.take_all();
         self.outputs.extend(proposals.into_iter().map(|tag| Output::Unknown { tag }));

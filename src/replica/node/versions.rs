@@ -47,8 +47,8 @@ impl Node {
     }
 }
 
-/// Returns why the version must not be raised now: a member cannot apply it, or has not reported
-/// to this leader that it can. A raise that changes nothing is not premature.
+/// Returns the reason why the version must not be raised now: a member cannot apply it, or has not
+/// reported its highest version to this leader. A raise that changes nothing is not premature.
 fn premature(
     raft: &raft::Raft,
     current: MachineVersion,

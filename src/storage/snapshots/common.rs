@@ -1,4 +1,4 @@
-//! State shared by taking, receiving and serving: limits, pending operations and events.
+//! State shared by all work on snapshots: limits, pending operations and events.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,8 +19,8 @@ pub struct SnapshotConfig {
     /// The size of a chunk, from 512 bytes to 1 MiB. It is part of the root hash: nodes with the
     /// same chunk size have equal roots for equal states.
     pub chunk_bytes: u32,
-    /// The maximum number of parts of a received snapshot that are requested or being written at
-    /// once.
+    /// The maximum number of chunks of a received snapshot that may be requested or are being
+    /// written at once. The pieces of its manifest are requested one after the other.
     pub window: u32,
     /// The number of received chunks after which a sync makes them durable. A crash loses at most
     /// `sync_chunks + window` chunks.
@@ -66,8 +66,8 @@ pub enum SnapshotEvent {
         /// The manifest piece or chunk that was requested.
         part: SnapshotPart,
     },
-    /// A kept snapshot is damaged. It is no longer served, and its file is kept until two
-    /// later snapshots exist.
+    /// A kept snapshot is damaged. It is no longer served, and its file is kept until the
+    /// superblock names the second later snapshot.
     Damaged(StorageError),
 }
 
@@ -76,9 +76,9 @@ pub enum SnapshotEvent {
 pub enum AbandonReason {
     /// The file system is full.
     Full,
-    /// The manifest would be larger than `manifest_bytes_max`.
+    /// The manifest of the snapshot being taken would be larger than `manifest_bytes_max`.
     TooLarge,
-    /// The bytes read back differ from those that were written.
+    /// The bytes read back differ from those that were written, or cannot be read.
     Damaged(StorageError),
     /// A snapshot that is being received has replaced it.
     Superseded,
@@ -125,7 +125,8 @@ pub(crate) enum OperationKind {
 /// The next step of the work in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NextStep {
-    /// The work continues with a pending operation.
+    /// The work waits for a pending operation, for the caller's next chunk, or for a peer's next
+    /// part.
     Continue,
     /// Every byte is written: the file must become durable under its name.
     Finish(Arc<Manifest>),

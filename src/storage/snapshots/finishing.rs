@@ -19,8 +19,10 @@ pub(crate) struct Finishing {
 
 #[derive(Clone, Debug)]
 enum Stage {
+    /// Waits for the writes that were requested before.
     Writing,
     Syncing,
+    /// Waits for the rename and the sync of the directory.
     Naming,
     ReadingBack(Verification),
 }

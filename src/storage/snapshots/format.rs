@@ -251,7 +251,8 @@ impl Manifest {
         })
     }
 
-    /// Returns the number of pieces in which the manifest is sent; each is as large as a chunk.
+    /// Returns the number of pieces in which the manifest is sent: each has `chunk_bytes`, the last
+    /// may be shorter.
     pub(crate) fn pieces(&self) -> u32 {
         u32::try_from(self.encoded.len())
             .expect("a manifest is bounded far below 4 GiB")

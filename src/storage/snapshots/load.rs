@@ -1,5 +1,5 @@
-//! Reads and verifies a snapshot file synchronously: when a directory is opened, and for
-//! `SnapshotReader`.
+//! Reads and verifies a snapshot file synchronously: when a directory is opened or inspected, and
+//! for `SnapshotReader`.
 
 use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::error::StorageError;

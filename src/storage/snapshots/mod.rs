@@ -41,18 +41,21 @@ pub use receiving::PartOutcome;
 /// Older snapshots are removed only once the superblock names a snapshot that was verified since
 /// the start: that snapshot, the one before it and all newer ones are kept. Partial files are
 /// removed earlier, when the node begins to take or receive another snapshot, and so are the files
-/// of a snapshot that is abandoned. No file is removed because it is damaged or unknown.
+/// of a snapshot that is abandoned, for example because it differs when it is read back. Apart from
+/// that, no file is removed because it is damaged or unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     common: Common,
     /// Every snapshot file, by its last index; with its manifest if the file may be served.
     files: BTreeMap<Index, Option<Arc<Manifest>>>,
+    /// The last index of each partial snapshot.
     partials: BTreeSet<Index>,
     /// The manifest of a partial file from before the start that can be completed.
     resumable: Option<Arc<Manifest>>,
     /// The last index of the snapshot that the node started from or recorded; 0 for the empty
-    /// state.
+    /// state, or if no snapshot can be used.
     current: Index,
+    /// The snapshot that is being taken, received or finished.
     work: Option<Work>,
     /// The pass that reads the kept snapshots again, if one is under way.
     scrubbing: Option<Scrubbing>,
@@ -70,7 +73,8 @@ pub(crate) struct OpenedSnapshots {
 }
 
 impl OpenedSnapshots {
-    /// Returns the damage, if no snapshot can be used in place of the damaged one.
+    /// Returns the damage of the snapshot that the superblock names, if no older one can be used in
+    /// its place.
     pub(crate) fn damage_of_every_one(&self) -> Option<StorageError> {
         self.damage.clone().filter(|_| self.snapshots.current().is_none())
     }
@@ -112,13 +116,14 @@ impl Snapshots {
         Ok(OpenedSnapshots { snapshots, damage: found.damage })
     }
 
-    /// Returns the current snapshot; None for the empty state, or after damage to it was found.
+    /// Returns the current snapshot; None for the empty state, if no snapshot can be used, or after
+    /// damage to the current one was found.
     pub(crate) fn current(&self) -> Option<&SnapshotMeta> {
         Some(self.files.get(&self.current)?.as_ref()?.meta())
     }
 
-    /// Returns the complete snapshot before the current one. The log after it must be kept, so
-    /// that the node survives damage to the current one.
+    /// Returns the newest complete snapshot before the current one that is not known to be damaged.
+    /// The log after it must be kept, so that the node survives damage to the current one.
     pub(crate) fn previous(&self) -> Option<&SnapshotMeta> {
         let older = self.files.range(..self.current).rev();
         older.filter_map(|(_, manifest)| Some(manifest.as_ref()?.meta())).next()
@@ -174,10 +179,11 @@ impl Snapshots {
         }
     }
 
-    /// Begins or continues to receive the snapshot `meta`, in place of the work in progress. Parts
-    /// that were received before a restart are kept if they are of this snapshot. If the snapshot
-    /// is complete already, it is reported at once. Returns false if another snapshot, complete or
-    /// being taken, is at least as new.
+    /// Begins or continues to receive the snapshot `meta`, in place of other work in progress.
+    /// Parts that were received before a restart are kept if they are of this snapshot. If the
+    /// snapshot is complete already, it is reported at once, and work in progress continues.
+    /// Returns false for the empty state, or if another snapshot, complete or being taken, is at
+    /// least as new.
     #[must_use]
     pub(crate) fn receive(&mut self, operations: &mut Operations, meta: &SnapshotMeta) -> bool {
         let here = self.files.get(&meta.last.index).and_then(Option::as_ref);
@@ -318,15 +324,16 @@ impl Snapshots {
         self.files.values().flatten().map(|manifest| manifest.file_bytes()).sum()
     }
 
-    /// Makes `meta`, which the superblock durably names, the current snapshot, and removes the
-    /// files that are older than the snapshot before it. Does nothing unless `meta` was verified.
+    /// Makes `meta`, which the superblock durably names, the current snapshot. Removes the files
+    /// that are older than the snapshot before it, and partial files that do not end later than
+    /// `meta`. Does nothing unless `meta` was verified.
     pub(crate) fn set_current(&mut self, operations: &mut Operations, meta: &SnapshotMeta) {
         if meta.root == Root::default() {
             return;
         }
         let named = self.files.get(&meta.last.index).and_then(Option::as_ref);
         if named.is_none_or(|manifest| manifest.meta() != meta) {
-            // The snapshot is damaged, so the files that could replace it are kept.
+            // The snapshot is damaged or missing, so the files that could replace it are kept.
             return;
         }
         assert!(meta.last.index >= self.current, "the current snapshot is never older than before");
@@ -348,8 +355,8 @@ impl Snapshots {
     /// Handles the result of an operation of the snapshots.
     ///
     /// # Errors
-    /// A [`StorageError`] if the operation failed in a way that leaves the content of the disk
-    /// unknown. The error is final: no method may be called after it.
+    /// A [`StorageError`] if the operation failed, unless it was a read, or a write for which the
+    /// file system had no room. The error is final: no method may be called after it.
     ///
     /// # Panics
     /// If the operation was not requested, or is completed twice.

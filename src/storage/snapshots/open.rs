@@ -25,9 +25,9 @@ pub(crate) struct SnapshotScan {
     pub(crate) resumable: Option<Arc<Manifest>>,
 }
 
-/// Scans every file and changes none. The snapshot that the superblock names is read in full; if it
-/// is damaged, the newest older snapshot that is intact is used instead, if the log, which begins
-/// after `base`, reaches back to it.
+/// Scans every file and changes none. The snapshot that the superblock names is read in full. If it
+/// is damaged, the start is the newest older snapshot that is intact and to which the log, which
+/// begins after `base`, reaches back. Otherwise only the manifest of the next older one is read.
 pub(crate) fn scan<D: Disk>(
     disk: &mut D,
     cluster: ClusterId,

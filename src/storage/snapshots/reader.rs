@@ -13,9 +13,9 @@ use crate::types::{Root, SnapshotMeta};
 /// Reads a snapshot's content from its file, to restore a state machine. It blocks on the disk: use
 /// it before the start, or on a thread that may block.
 ///
-/// It holds one chunk and the manifest in memory. Damage is an error of kind
-/// [`io::ErrorKind::InvalidData`] that names file and offset; the bytes returned before the error
-/// are correct.
+/// It holds one chunk and the manifest in memory. Damage, and a chunk that cannot be read, is an
+/// error of kind [`io::ErrorKind::InvalidData`] that names file and offset; the bytes returned
+/// before the error are correct.
 #[derive(Debug)]
 pub struct SnapshotReader<'d, D: Disk> {
     disk: &'d mut D,

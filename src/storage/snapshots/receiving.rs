@@ -21,12 +21,15 @@ pub(crate) struct Receiving {
 /// The outcome of a received part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartOutcome {
-    /// The part was missing and is valid.
+    /// The part was missing and is valid. The pieces of a manifest are verified together, when the
+    /// last one arrives.
     Accepted,
-    /// The part is not needed, because it is present or its snapshot is not being received.
+    /// The part cannot be taken now: it is present or being written, it is not among the parts to
+    /// request, or its snapshot is not being received.
     NotNeeded,
     /// The part was missing, and its bytes do not match: the sender's file or the network corrupted
-    /// them.
+    /// them. Or the manifest that the part announces is larger than `manifest_bytes_max` of this
+    /// node.
     Corrupt,
 }
 
@@ -53,9 +56,11 @@ struct Chunks {
     created: bool,
     /// For each chunk, whether it is in the file.
     present: Vec<bool>,
+    /// The number of chunks that are not in the file.
     missing: u32,
     /// Every chunk before this one is in the file.
     first: u32,
+    /// The chunks that arrived and are being written.
     writing: BTreeSet<u32>,
     /// The number of chunks written since the last sync was requested.
     unsynced: u32,
@@ -120,7 +125,8 @@ impl Receiving {
         (outcome, self.next())
     }
 
-    /// Handles the completion of creating the partial file, or of a later step.
+    /// Handles the completion of a step: the partial file was created, or a later write or sync is
+    /// done.
     pub(crate) fn on_step(&mut self, common: &mut Common, operations: &mut Operations) -> NextStep {
         if let Stage::Chunks(chunks) = &mut self.stage
             && !chunks.created
@@ -189,8 +195,8 @@ impl Receiving {
 }
 
 impl Pieces {
-    /// Handles the next piece, unless its size or its fields do not match `meta`. Returns the
-    /// manifest after the last piece.
+    /// Handles the next piece. It is corrupt if its size or its fields do not match `meta`, or if
+    /// the whole manifest is longer than `limit`. Returns the manifest after the last piece.
     fn take(
         &mut self,
         meta: &SnapshotMeta,

@@ -15,6 +15,7 @@ pub(crate) struct Taking {
     membership: Membership,
     /// The size of the content so far, in bytes.
     bytes: u64,
+    /// The hash of each chunk so far.
     hashes: Vec<u8>,
     /// Whether a chunk was requested and has not arrived.
     ready: bool,

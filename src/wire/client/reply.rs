@@ -43,7 +43,8 @@ pub enum ReplyBody {
         /// The session id: the index of the entry that registered it.
         session: Index,
     },
-    /// The session, or its reply to this request, is no longer stored.
+    /// The client has no such session, or the session no longer stores this request or its reply:
+    /// the command was not executed now, may have been executed before, and will not be later.
     SessionExpired {
         /// The id of the request's log entry.
         id: EntryId,
@@ -86,8 +87,9 @@ pub enum ReplyBody {
     Started,
     /// The full status of the node.
     Report(Box<Report>),
-    /// The request had no effect and will have none. Only after `RejectReason::TransferAborted` may
-    /// the target still take over the leadership.
+    /// The request had no effect and will have none, with two exceptions: after
+    /// `RejectReason::TransferAborted` the target may still take over the leadership; after
+    /// `RejectReason::ChangeCancelled` the nodes that were to become voters stay learners.
     Rejected {
         /// The reason for the rejection.
         reason: RejectReason,
@@ -102,7 +104,7 @@ pub enum ReplyBody {
     MachineRejected {
         /// The id of the command's log entry.
         id: EntryId,
-        /// The reason for the rejection, with the bound that the command exceeds.
+        /// The reason for the rejection, with the bound that the command exceeds, if any.
         reason: MachineRejectReason,
     },
 }
