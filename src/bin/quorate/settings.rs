@@ -82,7 +82,8 @@ settings! {
     /// Heartbeat interval of a leader [default: 50ms]
     #[arg(long, env = "QUORATE_HEARTBEAT", value_name = "TIME")]
     heartbeat: Span,
-    /// Number of applied entries after which the node takes a snapshot [default: 1000000]
+    /// Number of applied entries after which the node takes a snapshot, as it does after 256 MiB of
+    /// them [default: 1000000]
     #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
     snapshot_entries: u64,
     /// Number of entries before a snapshot that are kept for slow followers [default: 10000]
@@ -91,7 +92,7 @@ settings! {
     /// Time in which the node reads its log and its snapshots again to find damage [default: 7d]
     #[arg(long, env = "QUORATE_SCRUB_PERIOD", value_name = "TIME")]
     scrub_period: Span,
-    /// Size of a log segment file [default: 64MiB]
+    /// Size of a log segment file: a multiple of 4KiB, from 4140KiB to 4GiB [default: 64MiB]
     #[arg(long, env = "QUORATE_SEGMENT_SIZE", value_name = "SIZE")]
     segment_size: Bytes,
     /// Record the inputs, without keys and values, in at most this many bytes [default: off]
