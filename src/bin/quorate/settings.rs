@@ -38,7 +38,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Id of this node, from 1; never the id of a removed node
+    /// Id of this node, from 1; never the id of another node, not even of a removed one
     #[arg(long, env = "QUORATE_ID", value_name = "N")]
     id: u64,
     /// Data directory of the node, created if it is missing
@@ -54,7 +54,11 @@ settings! {
     /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "ID=ADDRESS", value_delimiter = ',')]
     members: Vec<NodeAddress>,
-    /// Members of a running cluster; the node waits until it is added to their cluster
+    /// Members of a running cluster, all that may lead; the node waits until it is added to their
+    /// cluster
+    ///
+    /// The node replies only to members whose address it knows, so it gets no entries from a leader
+    /// that is not listed.
     #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
     join: Vec<NodeAddress>,
     /// Address to listen on, if it is not this node's address in the membership
