@@ -29,9 +29,7 @@ pub struct ReplicaConfig {
     /// The maximum number of snapshot parts that a receiver has requested and not received yet, and
     /// of the pending requests of one peer that a sender keeps.
     pub parts_inflight_max: usize,
-    /// The shortest time without a reply after which a receiver requests a snapshot part again. It
-    /// waits twice the time that the last part took if that is longer, and while no part arrives it
-    /// doubles the wait, up to 16 times this value.
+    /// The time without a reply after which a receiver requests a snapshot part again.
     pub part_timeout: Duration,
     /// The period after which a node tries again to write to a full disk, or to receive a snapshot
     /// that it could not store. It is also the first delay before a node takes a snapshot again
