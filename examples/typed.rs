@@ -1,5 +1,5 @@
 //! A state machine with typed commands, three durable nodes and a client. It needs `serde` with
-//! `derive` and `tokio` with `macros`.
+//! `derive`, and `tokio` with `macros` and `rt-multi-thread`.
 //!
 //! `cargo run --features tokio --example typed`. Run it twice: the second run continues the count.
 use quorate::runtime::{Client, ClientConfig, Server, ServerConfig, TypedClient};

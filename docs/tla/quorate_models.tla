@@ -51,8 +51,8 @@ InitLed ==
 FirstEntry == [n \in Nodes |-> <<Ordinary(1)>>]
 InitEstablished == StartWith(n1, 1, FirstEntry, FirstEntry, 1) /\ LedBy(n1)
 
-(* Figure 8 of Raft: n1 led term 1 and n2 led term 2; neither has sent its first entry. Now n1  *)
-(* leads term 3.                                                                               *)
+(* Figure 8 of Raft: n1 led term 1 and n2 led term 2; no other node has the first entry of      *)
+(* either. Now n1 leads term 3.                                                                *)
 ThreeLogs == n1 :> <<Ordinary(1), Ordinary(3)>> @@ n2 :> <<Ordinary(2)>> @@ n3 :> <<>>
 InitFigure8 ==
     /\ StartWith(n1, 3, ThreeLogs, ThreeLogs, 0)

@@ -124,7 +124,7 @@ pub struct Clocks {
 /// once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeats {
-    /// The time after which a node asks again for a part of a snapshot, or for space on a full
+    /// The shortest time before a node asks again for a part of a snapshot, or for space on a full
     /// disk, in percent of the longest election timeout.
     pub retry_percent: u32,
     /// The maximum number of parts of a snapshot that a node asks for at once.

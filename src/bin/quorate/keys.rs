@@ -91,7 +91,8 @@ pub(crate) struct ReadFlags {
     ///
     /// `lease` and `replica` are linearizable while clocks keep the drift bound of the leases: with
     /// `lease`, a leader that holds a leader lease answers without asking other nodes; with
-    /// `replica`, so does a follower that holds a read lease. `local` is the state of the node that
+    /// `replica`, so does a follower that holds a read lease. The nodes of `quorate serve` hold no
+    /// leases, so there both cost as much as `linearizable`. `local` is the state of the node that
     /// answers, of any age.
     #[arg(long, value_name = "LEVEL", default_value = "linearizable")]
     level: Consistency,

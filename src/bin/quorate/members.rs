@@ -27,7 +27,8 @@ enum Members {
     /// Add a node that waits to join, as a voter once it has the log, or as a learner
     #[command(after_help = "\
 Example: start the node,
-  quorate serve --id 4 --data-dir d4 --listen 127.0.0.1:7104 --join 1=127.0.0.1:7101
+  quorate serve --id 4 --data-dir d4 --listen 127.0.0.1:7104 \\
+    --join 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
 then add it:
   quorate members add 4=127.0.0.1:7104")]
     Add {

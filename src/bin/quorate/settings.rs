@@ -38,7 +38,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Id of this node, from 1; never the id of a removed node
+    /// Id of this node, from 1; never the id of another node, not even of a removed one
     #[arg(long, env = "QUORATE_ID", value_name = "N")]
     id: u64,
     /// Data directory of the node, created if it is missing
@@ -54,7 +54,11 @@ settings! {
     /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "ID=ADDRESS", value_delimiter = ',')]
     members: Vec<NodeAddress>,
-    /// Members of a running cluster; the node waits until it is added to their cluster
+    /// Members of a running cluster, all that may lead; the node waits until it is added to their
+    /// cluster
+    ///
+    /// The node replies only to members whose address it knows, so it gets no entries from a leader
+    /// that is not listed.
     #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
     join: Vec<NodeAddress>,
     /// Address to listen on, if it is not this node's address in the membership
@@ -82,7 +86,8 @@ settings! {
     /// Heartbeat interval of a leader [default: 50ms]
     #[arg(long, env = "QUORATE_HEARTBEAT", value_name = "TIME")]
     heartbeat: Span,
-    /// Number of applied entries after which the node takes a snapshot [default: 1000000]
+    /// Number of applied entries after which the node takes a snapshot, as it does after 256 MiB of
+    /// them [default: 1000000]
     #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
     snapshot_entries: u64,
     /// Number of entries before a snapshot that are kept for slow followers [default: 10000]
@@ -91,7 +96,7 @@ settings! {
     /// Time in which the node reads its log and its snapshots again to find damage [default: 7d]
     #[arg(long, env = "QUORATE_SCRUB_PERIOD", value_name = "TIME")]
     scrub_period: Span,
-    /// Size of a log segment file [default: 64MiB]
+    /// Size of a log segment file: a multiple of 4KiB, from 4140KiB to 4GiB [default: 64MiB]
     #[arg(long, env = "QUORATE_SEGMENT_SIZE", value_name = "SIZE")]
     segment_size: Bytes,
     /// Record the inputs, without keys and values, in at most this many bytes [default: off]

@@ -187,7 +187,7 @@ fn age(node: &str, freshness: Freshness) -> String {
     match freshness {
         Freshness::Linearizable => format!("at {node}: up to date"),
         Freshness::Within(age) => format!("at {node}: at most {:.3} s old", age.as_secs_f64()),
-        Freshness::Unknown => format!("at {node}: of any age, because the node has no leader"),
+        Freshness::Unknown => format!("at {node}: of any age, because no leader confirmed it"),
     }
 }
 

@@ -44,7 +44,8 @@ Examples:
   Bootstrap a new cluster of three nodes, here its first one:
     quorate serve --id 1 --data-dir d1 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
   Start a node that waits to be added by `quorate members add 4=127.0.0.1:7104`:
-    quorate serve --id 4 --data-dir d4 --listen 127.0.0.1:7104 --join 1=127.0.0.1:7101
+    quorate serve --id 4 --data-dir d4 --listen 127.0.0.1:7104 \\
+      --join 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
   Restart a node; its data directory holds its id, its cluster and the members:
     quorate serve --data-dir d1
   With a file that has `id = 1`, `data-dir = \"d1\"`, `members = [\"1=127.0.0.1:7101\", …]`:
