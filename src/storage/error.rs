@@ -115,8 +115,9 @@ impl StorageError {
     /// An error about a log that has an entry with this id, as the log of `peer` does, but in which
     /// this entry or one before it differs.
     pub(crate) fn diverged_log(id: EntryId, peer: NodeId) -> StorageError {
-        let message =
-            format!("the log diverges from the log of {peer} before entry {id}, which both hold");
+        let message = format!(
+            "this log and the log of {peer} both have an entry {id}, but differ in it or before it"
+        );
         StorageError { file: None, offset: 0, message, cause: ErrorCause::DivergedLog }
     }
 
@@ -168,6 +169,21 @@ impl From<StorageError> for OpenError {
 }
 
 impl StorageError {
+    /// Returns the advice to the operator, as a clause that ends the error text: that of the cause,
+    /// and for a superblock also what has to follow if it is restored from a copy, which may lack
+    /// the last vote.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match (self.cause, self.file) {
+            (ErrorCause::Damage, Some(FileName::Superblock)) => {
+                "nothing was changed; restore the file from a copy and run `quorate \
+                 mark-restored`, because the copy may lack the last vote, or remove the node from \
+                 the cluster and add it again with an empty directory"
+            }
+            (cause, _) => cause.advice(),
+        }
+    }
+
     /// Returns the file, the offset and the message. The text of [`fmt::Display`] also has advice.
     #[must_use]
     pub fn without_advice(&self) -> String {
@@ -180,7 +196,7 @@ impl StorageError {
 
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.without_advice(), self.cause.advice())
+        write!(f, "{}; {}", self.without_advice(), self.advice())
     }
 }
 

@@ -200,7 +200,7 @@ impl DirectoryReport {
                 "file": error.file.map(|file| file.to_string()),
                 "offset": error.offset,
                 "message": error.message,
-                "advice": error.cause.advice(),
+                "advice": error.advice(),
             })
         };
         json!({
