@@ -25,7 +25,7 @@ pub struct ServerConfig {
     /// The address at which the node listens for peers and clients.
     pub listen: SocketAddr,
     /// The addresses of peers that the membership does not list yet. A node that joins a running
-    /// cluster needs them.
+    /// cluster needs some, see [`ServerConfig::joining`].
     pub peers: BTreeMap<NodeId, Address>,
     /// The configuration of the replica.
     pub replica: ReplicaConfig,
@@ -279,7 +279,8 @@ impl ServerConfig {
 
     /// Returns the configuration of node `id`, which listens at `listen` and joins a running
     /// cluster. The leader that adds it sends it the membership and the log. `peers` are the
-    /// addresses of nodes that may be that leader.
+    /// addresses of some members: at its start, the node asks each for the addresses of the others,
+    /// for at most a second. If none of them answers, the leader has to be one of them.
     #[must_use]
     pub fn joining(
         directory: impl Into<PathBuf>,

@@ -24,6 +24,7 @@ mod metrics;
 mod moving_deadline;
 mod open_files;
 mod origin;
+mod peer_addresses;
 mod principal;
 mod recording;
 mod rejected_connections;

@@ -24,6 +24,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::lanes::{Event, LaneStart, Lanes};
 use crate::runtime::metrics::Counts;
 use crate::runtime::open_files;
+use crate::runtime::peer_addresses::peer_addresses;
 use crate::runtime::recording::{RecordingLane, RecordingRing, recorder_config};
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::{Executor, Service};
@@ -166,7 +167,10 @@ impl Server {
         }
         let links = Links { environment: environment.clone(), security: security(config)? };
         let registry = Arc::new(ConnectionRegistry::new(links, &network, Arc::clone(counts)));
-        let addresses = config.peers.clone();
+        let addresses = match environment.simulation() {
+            None => peer_addresses(config, opened.node.raft().log().membership()).await,
+            Some(_) => config.peers.clone(),
+        };
         // What the leader has in flight to a peer, and as much again of earlier attempts.
         let queued_bytes_max = config.replica.raft.inflight_bytes_max.saturating_mul(2);
         let peers = Peers::new(

@@ -139,8 +139,9 @@ fn members_are_added_promoted_and_removed() {
     let mut nodes = Nodes::start(3);
     nodes.make_room(5);
     nodes.ask(&["put", "k", "v"]).ok();
-    let members = nodes.listed(&[1, 2, 3]);
-    for id in [4, 5] {
+    // A follower names the leader to one of them.
+    let follower = nodes.listed(&[nodes.leader() % 3 + 1]);
+    for (id, members) in [(4, follower), (5, nodes.listed(&[1, 2, 3]))] {
         let listen = nodes.address(id).to_string();
         nodes.serve_with(id, &["--listen", &listen, "--join", &members]);
     }

@@ -54,11 +54,10 @@ settings! {
     /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "ID=ADDRESS", value_delimiter = ',')]
     members: Vec<NodeAddress>,
-    /// Members of a running cluster, all that may lead; the node waits until it is added to their
-    /// cluster
+    /// Some members of a running cluster; the node waits until it is added to their cluster
     ///
-    /// The node replies only to members whose address it knows, so it gets no entries from a leader
-    /// that is not listed.
+    /// At its start the node asks them for the addresses of all members. If none of them answers
+    /// then, the leader has to be one of them: the node replies only to addresses that it knows.
     #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
     join: Vec<NodeAddress>,
     /// Address to listen on, if it is not this node's address in the membership

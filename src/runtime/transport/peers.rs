@@ -1,9 +1,9 @@
 //! The TCP transport: the connections to each peer, by lane, and the addresses of the peers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::metrics::{DropReason, PeerCounts, SnapshotStep};
@@ -16,6 +16,9 @@ use crate::runtime::transport::lane_queue::{LaneSender, lane_queue};
 use crate::runtime::transport::outgoing::PeerConnection;
 use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransferBody};
 
+/// The most nodes with an unknown address that the log names: a stranger may claim any id.
+const UNKNOWN_MAX: usize = 16;
+
 /// The peers of this node, over TCP.
 pub(in crate::runtime) struct Peers {
     handshake: Handshake,
@@ -26,6 +29,8 @@ pub(in crate::runtime) struct Peers {
     /// The known addresses: the configured ones, replaced by those of the membership.
     addresses: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
+    /// The nodes with an unknown address that the log has named, at most [`UNKNOWN_MAX`].
+    unknown: BTreeSet<NodeId>,
 }
 
 struct Peer {
@@ -43,8 +48,8 @@ impl Peers {
         registry: Arc<ConnectionRegistry>,
         addresses: BTreeMap<NodeId, Address>,
     ) -> Peers {
-        let peers = BTreeMap::new();
-        Peers { handshake, config, queued_bytes_max, registry, addresses, peers }
+        let (peers, unknown) = (BTreeMap::new(), BTreeSet::new());
+        Peers { handshake, config, queued_bytes_max, registry, addresses, peers, unknown }
     }
 
     fn open(&self, id: NodeId, address: Address) -> Peer {
@@ -87,7 +92,15 @@ impl Transport for Peers {
         if !self.peers.contains_key(&to) {
             let Some(address) = self.addresses.get(&to) else {
                 self.registry.counts.network.peer(to).dropped.add(&DropReason::NoAddress, 1);
-                return debug!(%to, "dropped a packet: the address of the node is unknown");
+                if self.unknown.len() < UNKNOWN_MAX && self.unknown.insert(to) {
+                    warn!(
+                        %to,
+                        "the address of a node that sends messages is unknown, so that it gets no \
+                         reply; if this node joins a cluster, start it with the addresses of all \
+                         members"
+                    );
+                }
+                return;
             };
             let peer = self.open(to, address.clone());
             self.peers.insert(to, peer);

@@ -33,8 +33,8 @@ pub struct ServeFlags {
         required_unless_present = "join"
     )]
     pub members: Vec<NodeAddress>,
-    /// Nodes of a running cluster that this node joins, all that may lead; it waits until it is
-    /// added to the cluster
+    /// Some nodes of a running cluster that this node joins; it waits until it is added to the
+    /// cluster
     #[arg(
         long,
         value_name = "ID=ADDRESS",
