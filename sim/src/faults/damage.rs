@@ -106,8 +106,8 @@ after_word! {
     Target "to" Region "to REGION";
 }
 
-/// The choices that every disk fault draws first, whether its kind uses them or not: a run then
-/// makes the same choices afterwards for each kind.
+/// The choices that every disk fault except `spoil` draws first, whether its kind uses them or not:
+/// a run then makes the same choices afterwards for each of these kinds.
 pub(super) struct DiskDraw {
     /// The number of calls before the affected one.
     pub(super) after: u32,

@@ -236,7 +236,7 @@ fn bit_rot_while_down(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { nth, ..falls }, verb);
 }
 
-/// A node's disk fails at its next call, right when the node votes, acknowledges or changes its
+/// A disk fault strikes a node right when it writes, votes, acknowledges, restarts or changes its
 /// role.
 fn disk_fails_at_role_change(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
@@ -268,8 +268,8 @@ fn fault_on_each_leader(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { times, delay, ..soon }, verb);
 }
 
-/// A node gets a fault when it, its peer or the leader advances the commit index, submits entries,
-/// becomes candidate or sends a heartbeat.
+/// When a node advances its commit index, submits entries, becomes a candidate or sends a
+/// heartbeat, it, its peer or the leader gets a fault.
 fn fault_during_replication(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::AdvancesCommit,

@@ -53,7 +53,8 @@ fn leader_change(planner: &mut Planner<'_>) -> Verb {
     MembershipChange::Change(NodeSelector::Leader, change).into()
 }
 
-/// A fault during bootstrap; often one of the bootstrap peers starts late.
+/// A fault during bootstrap. In some runs one of the bootstrap peers is isolated at first, so that
+/// it meets the others late.
 pub(super) fn fault_during_bootstrap(planner: &mut Planner<'_>) {
     if planner.settings.faults.has(Fault::Wipe) && planner.draw.chance(400) {
         return disk_lost_during_bootstrap(planner);

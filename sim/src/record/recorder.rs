@@ -482,7 +482,8 @@ impl Recorder {
     }
 }
 
-/// Whether a node that starts with `status` and `log` kept any part of the write.
+/// Whether a node that starts with `status` and `log` counts as having kept the write: its term and
+/// vote, if it has any, and any of its entries, if it has some.
 fn survived(write: &Write, status: &Status, log: &Log) -> bool {
     let hard_state = write.hard_state.is_none_or(|written| {
         written.term < status.term || (written.term == status.term && written.vote == status.vote)

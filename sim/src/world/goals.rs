@@ -258,8 +258,9 @@ impl Goals<'_> {
         Links::between(cluster.places(), |from, _| removed.contains(&from))
     }
 
-    /// Returns the help that the core needs: to cancel a change that waits for nodes outside the
-    /// core, or to transfer the leadership to the preferred leader.
+    /// Returns the help that the core needs: more commands if states differ after a machine fault,
+    /// the cancellation of a change that waits for nodes outside the core, or a transfer of the
+    /// leadership to the preferred leader.
     pub(crate) fn help(&self) -> Option<Help> {
         let Stabilization { core, probed, last_admin_request_at, .. } = self.stabilization;
         let patience = self.setup.settings.config.election_timeout_max * 3;

@@ -76,7 +76,8 @@ fn misrouted_message(
     message.map(|message| (message, status.role))
 }
 
-/// Returns a copy of an old message for another node.
+/// Returns a copy of an old message for another node, or one from the node to itself if no message
+/// is remembered.
 fn misaddressed(place: Place, old: &[Message], draw: &mut Draw<'_>) -> Option<Message> {
     if old.is_empty() {
         let body = Body::Heartbeat(Heartbeat::new(1, Index::ZERO));

@@ -10,7 +10,8 @@ use crate::world::run::Run;
 use crate::world::scheduler::Event;
 
 /// Lets a fault that does not last strike a node; returns true if it has struck. `may_damage` says
-/// whether enough nodes with intact disks remain to elect a leader if this one loses durable data.
+/// whether the node may lose durable data: for damage, whether a majority of every set of voters
+/// keeps an intact disk; for spoiled data, whether every other voter has one.
 pub(crate) fn strike(
     node: &mut Node,
     strike: &Simulated<'_>,
