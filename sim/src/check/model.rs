@@ -376,7 +376,7 @@ impl Model {
         Ok(kept)
     }
 
-    /// Keeps a copy of the durable contents of the node's disk.
+    /// Keeps a copy of the durable contents of the node's disk, and of the pending writes.
     pub(super) fn copy_disk(&mut self, slot: Slot) {
         let node = &mut self.nodes[slot.0];
         let (disk, pending) = (node.disk.clone(), node.pending.clone());
