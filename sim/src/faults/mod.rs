@@ -158,7 +158,8 @@ faults! {
     Bridge "bridge" Network EVERY_ROLE (Bridge::draw);
     /// A link goes up and down repeatedly.
     Flap "flap" Network EVERY_ROLE (Flap::draw);
-    /// A node loses its memory and its unflushed writes, stays down, and restarts.
+    /// A node loses its memory and all, some or none of its unflushed writes, stays down, and
+    /// restarts.
     Crash "crash" Node EVERY_ROLE (Crash::draw);
     /// A node takes no steps for a while; messages that arrive meanwhile are delivered together
     /// later.

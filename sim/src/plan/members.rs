@@ -124,7 +124,8 @@ pub(super) fn replace_disk(planner: &mut Planner<'_>) {
     }
 }
 
-/// A partition into two halves; the leader is in either one.
+/// A partition into two halves; the leader is in either one. If one node is drawn twice for the
+/// first half, that half is smaller.
 pub(super) fn split_in_halves(planner: &mut Planner<'_>) {
     let voters = u64::from(planner.settings.voters);
     let first = if planner.draw.chance(500) {
