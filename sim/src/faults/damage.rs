@@ -34,7 +34,7 @@ operation! {
 
 operation! {
     /// Spoils bodies of entries on the node's disk, which other nodes can repair. The line does
-    /// nothing unless each other voter has an intact disk.
+    /// nothing unless each set of voters has three or more and each other voter has an intact disk.
     struct SpoiledBody "spoil" {
         /// The node whose disk changes.
         node: NodeSelector as Node,

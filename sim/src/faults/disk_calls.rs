@@ -45,7 +45,7 @@ operation! {
 }
 
 operation! {
-    /// The node's disk completes no call.
+    /// The node's disk completes no call, except reads and writes of the log, which use the cache.
     struct StalledDisk "stall disk" {
         /// The node whose disk stalls.
         node: NodeSelector as Node,

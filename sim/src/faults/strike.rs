@@ -87,7 +87,8 @@ pub(crate) enum Simulated<'a> {
     /// Durable data on the node's disk changes now, or by a later write, unless too many nodes
     /// would lose theirs.
     Damage(DamageDisk<'a>),
-    /// Data on the node's disk change that other nodes can repair, unless too few nodes have them.
+    /// Data on the node's disk change that other nodes can repair, if every other voter has an
+    /// intact disk.
     Spoil(SpoilDisk<'a>),
     /// The node changes in this way for the duration of the operation.
     Lasting(Lasting),

@@ -465,7 +465,7 @@ impl Observer {
         self.note(now, node, &format_args!("cannot start from a damaged disk: {error}"));
     }
 
-    /// Reports a node that cannot start yet, because its disk is full or a read fails.
+    /// Reports a node that cannot start yet, because its disk is full or a disk call fails.
     pub(crate) fn start_deferred(&mut self, now: SimTime, node: NodeId, error: &OpenError) {
         self.reach(Spot::DiskRefusedForNow);
         self.note(now, node, &format_args!("cannot start for now: {error}"));

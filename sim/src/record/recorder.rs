@@ -246,7 +246,8 @@ impl Recorder {
         self.current_plan_op = Some(id);
     }
 
-    /// Records that the operation of the plan that started last has taken effect.
+    /// Records that the operation of the plan that started last has taken effect. If it fired while
+    /// another one took effect, the later events of that one have no cause in the recording.
     pub(crate) fn plan_op_begun(&mut self) {
         self.current_plan_op = None;
     }
