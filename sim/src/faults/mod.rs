@@ -192,8 +192,7 @@ faults! {
     FailedRead "failed-read" Disk NOT_PRE_CANDIDATE (FailedCall::DRAW_READ);
     /// A node's disk has no space for new files.
     FullDisk "full-disk" Disk NOT_PRE_CANDIDATE (FullDisk::draw);
-    /// A node's disk completes no flush, and no read or write of a snapshot, for many election
-    /// timeouts.
+    /// A node's disk completes no flush and no read for many election timeouts.
     StalledDisk "stalled-disk" Disk NOT_PRE_CANDIDATE (StalledDisk::draw);
     /// Durable data on a node's disk changes.
     BitRot "bit-rot" Disk NOT_PRE_CANDIDATE (BitRot::draw);

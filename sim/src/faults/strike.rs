@@ -79,8 +79,8 @@ pub(crate) enum Simulated<'a> {
     Install(u32),
     /// The node's clock steps forward by this time.
     ClockStep(Duration),
-    /// The node's disk completes no call for this time, except reads and writes of the log, which
-    /// use the cache.
+    /// The node's disk completes no call for this time, except writes of the log and of the
+    /// superblock, which use the cache.
     StalledDisk(Duration),
     /// A call of the node to its disk has this fault, after this many other calls of its kind.
     FailedCall(disk::Fault, u32),

@@ -66,7 +66,8 @@ impl Node {
                 let flush = choices.within(key(Kind::Flush), settings.flush);
                 stalled.max(flush + self.disk.flush_delay)
             }
-            // Log reads and writes use the cache, so they take no time.
+            // Writes of the log and of the superblock, and the reads that check the superblock, use
+            // the cache, so they take no time.
             _ if operation.lane == Lane::Log => Duration::ZERO,
             _ => stalled.max(choices.within(key(Kind::CallTime), settings.batch_time) / 4),
         };
