@@ -32,7 +32,8 @@ pub(crate) struct ExecutedOperation {
     number: u32,
     /// Whether the process was paused.
     paused: bool,
-    /// Whether it brought a write that replaces entries to the disk's cache.
+    /// Whether it is the first write of the log's lane after a write that replaces entries was
+    /// submitted.
     truncates: bool,
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn begin(node: &mut Node, fault: Lasting, run: &mut Run) -> bool {
 }
 
 /// Pauses the process for the duration; its clock stops if clocks stop during pauses in this run.
+/// If an event of the node triggers the pause, the process still takes the step of that event.
 pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run) {
     if !node.pause(duration, &mut run.scheduler) {
         return;

@@ -95,7 +95,8 @@ pub(crate) enum NextOperation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub(super) client: u16,
-    /// The operation; `None` if the attempt opens a session.
+    /// The operation; `None` if the attempt opens a session, or is one of a hostile client or of
+    /// the administrator.
     pub(super) op: Option<OpId>,
     /// The call of the client's session; `None` outside a session.
     pub(super) call: Option<Call>,
