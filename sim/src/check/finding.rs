@@ -158,7 +158,7 @@ checks! {
     S30 "idle-cluster"
         "A cluster without requests sends few messages, writes little and elects no leader."
     S31 "state-validation"
-        "Only a wrong state is quarantined, and answers no client; no build older than its log leads."
+        "Only a wrong state is quarantined, and answers no client; no build that is too old leads."
     S33 "all-live"
         "An entry acknowledged as durable on every live voter is on the disk of each of them."
     S34 "no-unexpected-stop"

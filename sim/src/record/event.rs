@@ -51,11 +51,12 @@ pub enum EventKind {
     NotStarted(String),
     /// The node stops by itself, with its error message.
     Stopped(String),
-    /// The node crashes and loses its memory.
+    /// The node's process ends, by a crash or a clean shutdown, and loses its memory.
     Crashed {
-        /// The number of writes on its disk that were not durable.
+        /// The number of sectors and name changes on its disk that were not durable, plus that of
+        /// the operations on their way to the disk.
         not_durable: usize,
-        /// The number of these writes that survive.
+        /// The number of these sectors and name changes that survive.
         kept: usize,
     },
     /// The node, which is down, loses its disk.

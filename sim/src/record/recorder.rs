@@ -233,8 +233,8 @@ impl Recorder {
         self.record_event(now, Some(node), cause, kind);
     }
 
-    /// Sets the number of writes that are not durable at the node's next crash event, and the
-    /// number of them that survive.
+    /// Sets the two counts of the node's next crash event, which are those of
+    /// [`EventKind::Crashed`].
     pub(crate) fn crash_survivors(&mut self, node: NodeId, not_durable: usize, kept: usize) {
         self.track(node).crash_counts = (not_durable, kept);
     }
