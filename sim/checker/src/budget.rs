@@ -10,7 +10,8 @@ pub struct Budget<'a> {
     /// state owns, the count includes the bytes that are hashed and those that
     /// [`unhashed_bytes`](crate::model::Model::unhashed_bytes) returns.
     pub bytes_max: usize,
-    /// The most configurations that the search of one key may visit.
+    /// The most configurations that one search of a key may visit. [`check`](crate::check::check)
+    /// searches an undecided key again from the start, each time with a larger part of this number.
     pub configurations_max: u64,
     /// The number of threads that check independent keys. The verdict does not depend on it, but
     /// each thread may hold [`bytes_max`](Budget::bytes_max).

@@ -107,7 +107,7 @@ const NEXT_ROUND: u64 = 16;
 enum PartitionResult {
     Linearizable,
     NotLinearizable(Verdict),
-    /// The partition was not decided; the verdict says why.
+    /// The partition was not decided; the verdict of its search, if there was one, says why.
     Undecided(Option<Verdict>),
 }
 
@@ -115,7 +115,7 @@ enum PartitionResult {
 enum PartitionResults {
     /// The verdict on the first partition that is not linearizable.
     NotLinearizable(Verdict),
-    /// The undecided partitions, and the verdict that says why the first of them is undecided.
+    /// The undecided partitions, and the verdict of the first search that could not decide.
     Undecided(Vec<usize>, Option<Verdict>),
 }
 

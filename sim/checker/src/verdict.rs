@@ -44,7 +44,8 @@ pub struct BudgetExhausted {
 /// A resource that [`crate::budget::Budget`] limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// The limit [`crate::budget::Budget::bytes_max`].
+    /// The limit [`crate::budget::Budget::bytes_max`], or more pending operations of one key than
+    /// [`crate::search::SLOTS_MAX`].
     Memory,
     /// The limit [`crate::budget::Budget::configurations_max`].
     Configurations,

@@ -210,7 +210,8 @@ pub(crate) struct ElectionState {
 
 impl ElectionState {
     /// Returns true if the message can no longer have an effect on the node: it replies to a
-    /// request of a term that the node durably left, or in which it durably cannot lead.
+    /// request of a term that the node durably left, or in which it durably cannot lead, or it is a
+    /// `TimeoutNow` of a term that the node durably left.
     pub(crate) fn ignores(self, message: &Message) -> bool {
         let ElectionState { term, gave_vote } = self;
         let (is_earlier, is_current) = (message.term < term, message.term == term);

@@ -75,8 +75,8 @@ pub struct Bounds {
     /// Election timeouts of nodes that do not lead. With last survivors, where timeouts are no
     /// choice, starts of nodes that were down.
     pub timeouts: u8,
-    /// Heartbeats of leaders, beyond those after an election and those that are due where all
-    /// clocks run at the same rate. `None` drops all heartbeats.
+    /// Heartbeats of leaders, beyond those after an election and, with last survivors, those that
+    /// are due. `None` drops all heartbeats.
     pub heartbeats: Option<u8>,
     /// Advances of a node's clock by an election timeout without a step of the node. With leases,
     /// advances of all clocks by half an election timeout; with last survivors, by a third of the

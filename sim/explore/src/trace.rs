@@ -9,7 +9,8 @@ use crate::moves::Moves;
 use crate::node::{Node, proposal};
 use crate::world::World;
 
-/// Formats the events in order, each with the actions that it causes.
+/// Formats the events in order, each with the actions of its node. With last survivors, deliveries
+/// that take no time follow an event without lines of their own.
 pub(crate) fn of(moves: &mut Moves, start: &World, path: &[Event]) -> String {
     let mut text = String::new();
     let mut world = start.clone();

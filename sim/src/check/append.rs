@@ -11,7 +11,8 @@ use crate::check::model::Model;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 
-/// The highest index that each disk acknowledged to each other node in its latest term.
+/// For each disk and each other node, the latest term in which the disk acknowledged entries to
+/// that node, and the highest index that it then acknowledged.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledgements {
     nodes: usize,

@@ -82,10 +82,10 @@ impl Bounds {
         }
     }
 
-    /// The longest time in which a core node answers a request (L2) or applies all committed
-    /// entries (L5): the core elects a leader, and then transfers `volume`. The time counts from
-    /// the start of the stabilization phase, or from the request or the node's start if that is
-    /// later.
+    /// The longest time in which the core elects a leader and then transfers `volume`. It bounds
+    /// the answer to a request (L2), the catch-up of a core node (L5), the time without a leader
+    /// after a transfer (L10), and each step of a membership change (L11). Each check says from
+    /// when the time counts.
     ///
     /// Each allowed election takes at most two timeouts, one until a node campaigns, one more if
     /// that campaign fails. One round of messages is added to each timeout.

@@ -18,7 +18,7 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug)]
 pub(super) struct CoreActivity {
     /// The highest term that a core node may be in: the highest term at the start of the phase plus
-    /// the terms that core nodes began since.
+    /// one for each node, or a later term in which a core node became a candidate.
     term_max: Term,
     elections: u64,
     idle: Option<Idle>,

@@ -19,7 +19,8 @@ use crate::values::time::SimTime;
 /// The votes and leaderships of the whole run.
 #[derive(Clone, Debug)]
 pub(super) struct Election {
-    /// For each node, every vote that its current disk made durable, by ascending term.
+    /// For each node, every vote that its current disk made durable and has not lost since, by
+    /// ascending term.
     votes: Vec<Vec<(Term, NodeId)>>,
     /// For each node, the votes that its current disk has lost and that may still count.
     forgotten: Vec<Vec<(Term, NodeId)>>,

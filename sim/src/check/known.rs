@@ -30,9 +30,11 @@ use crate::workload::AnyWorkload;
 pub(super) struct Known {
     /// The time of the observation that is checked.
     pub(super) now: SimTime,
-    /// Whether the observation is a step that changes the node's status.
+    /// For a step: whether it changes the node's status. Other observations leave the value as it
+    /// is.
     pub(super) changes_status: bool,
-    /// The node's status before the last step that changed a status.
+    /// The status that the last change of a status replaced: that of the same node before the step,
+    /// or `None` if this was the node's first step since its start.
     pub(super) before: Option<Status>,
     pub(super) bounds: Bounds,
     pub(super) workload: AnyWorkload,
@@ -41,7 +43,8 @@ pub(super) struct Known {
     pub(super) won: Term,
     pub(super) operations: Operations,
     pub(super) expected: Expected,
-    /// The state machines that may be wrong. Their output is not checked until they are rebuilt.
+    /// The state machines that may be wrong. Their output is not checked until they start from, or
+    /// restore, a state that is correct.
     pub(super) taint: Taint,
     /// The nodes that have quarantined their state and must not answer clients.
     pub(super) quarantined: BTreeSet<NodeId>,

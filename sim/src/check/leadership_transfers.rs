@@ -10,7 +10,7 @@ use crate::check::rule::Rule;
 use crate::check::wait_reason::describe_core;
 use crate::values::time::SimTime;
 
-/// The last transfer within the core, until a core node leads again.
+/// The last `TimeoutNow` within the core, until a core node certainly leads again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LeadershipTransfers {
     begun: Option<LeadershipTransfer>,

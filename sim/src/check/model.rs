@@ -24,7 +24,8 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     /// The voters under the membership that the node last reported.
     electorate: Arc<Electorate>,
-    /// The node's last reported status since its start; `None` while the node is down.
+    /// The node's status after its last step since its start; `None` while the node is down, and
+    /// from its start until its first step.
     pub(super) status: Option<Status>,
     /// The contents of the disk once every submitted write is durable.
     pub(super) memory: Image,
@@ -375,7 +376,7 @@ impl Model {
         Ok(kept)
     }
 
-    /// Keeps a copy of the durable contents of the node's disk.
+    /// Keeps a copy of the durable contents of the node's disk, and of the pending writes.
     pub(super) fn copy_disk(&mut self, slot: Slot) {
         let node = &mut self.nodes[slot.0];
         let (disk, pending) = (node.disk.clone(), node.pending.clone());

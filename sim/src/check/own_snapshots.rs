@@ -25,12 +25,12 @@ pub(super) struct OwnSnapshots {
 /// The progress of one node's snapshots.
 #[derive(Clone, Debug, Default)]
 struct Taker {
-    /// The entries applied since the last time at which a snapshot was due.
+    /// The number and the size of the entries applied since a snapshot was last due.
     entries: u64,
     bytes: u64,
-    /// The number of times that a snapshot was due since the node started, restored a state, or
-    /// took its last snapshot. A batch counts once, however many entries it has, because the node
-    /// tries once for each batch.
+    /// The number of times that a snapshot was due since the node started, restored a state, took
+    /// its last snapshot, was quarantined, or was last sent a part of another node's snapshot. A
+    /// batch counts once, however many entries it has, because the node tries once for each batch.
     times_due: u64,
     /// The time from which a snapshot is overdue in the stabilization phase.
     overdue: Option<SimTime>,
@@ -163,6 +163,7 @@ impl Rule for OwnSnapshots {
             + costs.flush * FLUSHES
             + costs.transfer_time(volume, &known.bounds.config);
         // A state that is durable by itself gives no view while it is ahead of the replayed log.
+        // The rule does not know when that is, so it checks no node of such a run.
         let may_give_no_view = known.bounds.machine_is_durable;
         if may_give_no_view || !known.is_in_core(slot) || known.now.since(since) <= bound {
             return Ok(());

@@ -27,9 +27,9 @@ pub(super) struct Peers {
     /// When each node took its last step.
     stepped: Vec<SimTime>,
     /// For each node, the highest term in the cluster at the time when the node last lost a part of
-    /// its disk, because the disk was wiped or rolled back. The node
-    /// may report a lower index than before to the leaders of that term and of earlier ones; a
-    /// later leader has no earlier report of it.
+    /// its disk, because the disk was wiped or rolled back. The node may report a lower index than
+    /// before to the leaders of that term and of earlier ones; a later leader has no earlier report
+    /// of it.
     lost_in: Vec<Term>,
 }
 
@@ -40,7 +40,8 @@ struct View {
     /// The index up to which the leader counted the peer's log as matched, and the conditions under
     /// which that may not fall.
     matched: Option<(Index, Conditions)>,
-    /// The index after the last entry sent, and the highest of them.
+    /// The index after the last entry of the last message with entries, and the highest such index
+    /// of any message.
     next: Index,
     end: Index,
     /// Whether every entry sent before some time was acknowledged, and no reply since then made the
@@ -206,7 +207,8 @@ impl Peers {
     }
 
     /// Checks that the leader's log lacks an entry that the peer needs, or has one whose content is
-    /// damaged. A peer without any entry may also need the first membership, which is no entry.
+    /// damaged. A peer without a matched index is not checked, because it may need the first
+    /// membership, which is no entry.
     fn check_offer(
         &mut self,
         known: &Known,

@@ -67,7 +67,7 @@ macro_rules! events {
             comparison_sent(comparison: &Comparison)
             applied(node: NodeId, entries: &[Entry])
             executed(node: NodeId, command: &Executed)
-            // The state machine continues at `index`, after a start or from a snapshot.
+            // The state machine continues after `index`: the node started, or restored a snapshot.
             machine_started(node: NodeId, index: Index)
             // A start, a snapshot or an entry took the state machine to this state.
             reached(node: NodeId, index: Index, state: Option<Digest>)

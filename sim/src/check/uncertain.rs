@@ -202,6 +202,8 @@ impl Uncertain {
     }
 
     /// Checks that a node that becomes certain in `term` has the log that a reply to it named.
+    /// After a reply of an earlier term the log must only reach that far: the entries may be those
+    /// of the leader of `term`, which S6 compares with this node's.
     fn check_certain(&self, known: &Known, slot: Slot, term: Term) -> CheckResult {
         let node = known.model.node(slot);
         let has = |end: &LogEnd| {

@@ -1,4 +1,5 @@
-//! The reason why a request or a catch-up of a core node takes too long, for L2 and L5.
+//! The evidence for deadlines that the core misses: what a node waits for (L2, L5), and the state
+//! of every core node (L10, too).
 
 use quorate::raft::RoleName;
 use quorate::types::NodeId;

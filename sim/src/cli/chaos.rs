@@ -49,7 +49,8 @@ pub(crate) fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
 }
 
 /// Shrinks the failed run of a seed of the default profile, explains it, and writes its scenario
-/// and its page to `chaos/` in the target directory. If that fails, the rest is returned.
+/// and its page to `chaos/` in the target directory. If it cannot write them, it returns the rest;
+/// if the seed passes this time, it returns nothing.
 pub(crate) fn failed_run(workload: &AnyWorkload, seed: u64) -> FailedRun {
     let program = Program { name: COMMAND.to_owned(), workload: workload.clone() };
     let replay = Replay::of_seed(&program, seed, SeedOptions::default());

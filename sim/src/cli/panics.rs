@@ -25,7 +25,8 @@ pub(crate) fn guarded(
     })
 }
 
-/// Installs a panic hook that prints nothing for panics inside [`run`] and [`silenced`].
+/// Installs a panic hook that prints nothing for panics inside [`run`], [`run_case`] and
+/// [`silenced`].
 pub(crate) fn silence_in_seeds() {
     let default_hook = panic::take_hook();
     panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {

@@ -57,7 +57,7 @@ pub(crate) struct ShrunkRecord {
     pub(crate) runs: u64,
     /// The wall-clock time that shrinking took.
     pub(crate) seconds: f64,
-    /// Whether shrinking ended by itself, and not at the limit of runs or of time.
+    /// Whether shrinking ended by itself, and not at the limit of runs or of time, or by Ctrl-C.
     pub(crate) is_minimal: bool,
     /// The lines of the shrunk scenario.
     pub(crate) scenario: Vec<String>,

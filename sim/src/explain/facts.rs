@@ -29,8 +29,8 @@ pub(super) fn tipping_message(history: &History<'_>, draft: &mut Draft) {
     }
 }
 
-/// Adds the start of the fault that blocked the last lost message between two nodes, if no other
-/// fault of the plan can have blocked it.
+/// Adds the start of the fault that blocked the last lost message between two nodes, if only one
+/// operation of the plan that blocks links was under way then.
 pub(super) fn blocked_link(history: &History<'_>, draft: &mut Draft, pair: [NodeId; 2]) {
     let [one, other] = pair;
     let mut open: BTreeMap<u32, EventId> = BTreeMap::new();
@@ -69,7 +69,7 @@ fn blocks_links(history: &History<'_>, op: u32) -> bool {
     matches!(fault, Some(Fault::Partition | Fault::OneWay | Fault::Bridge | Fault::Flap))
 }
 
-/// Adds the sending of a message.
+/// Adds the sending of a message, if the event is one.
 fn message_sent(history: &History<'_>, draft: &mut Draft, sending: EventId) {
     let Some(message) = history.event(sending).message() else { return };
     let sentence = format!("{} sends {} {}", message.from, message.to, own(message));

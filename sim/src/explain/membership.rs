@@ -1,4 +1,5 @@
-//! Explanations of wrong memberships, S22, of failed starts, S16 and S27, and of stops, S34.
+//! Explanations of wrong memberships, S22, of wrong and failed starts, S16 and S27, and of stops,
+//! S34.
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;

@@ -28,7 +28,7 @@ use crate::explain::history::History;
 use crate::observe::outcome::Failure;
 use crate::record::{EventId, EventKind, Record};
 
-/// A function that adds the facts that led to the failing event.
+/// A function that adds the facts that led to the failing event and, if they show it, the cause.
 type Explainer = fn(&History<'_>, &mut Draft);
 
 /// The explainer for each check, by the checks' ids.

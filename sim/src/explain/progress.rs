@@ -48,7 +48,8 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     draft.cause(missing_progress(&nodes));
 }
 
-/// Explains the request that the node must have answered by now, if the finding is about one.
+/// Explains the request that the node must have answered by now, if the finding is about one. A
+/// change of the node's role or term since the request counts as the cause.
 fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let mut open = BTreeMap::new();
     for (id, event) in history.events_of(node) {

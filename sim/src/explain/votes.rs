@@ -181,7 +181,8 @@ fn sends_as_leader(history: &History<'_>, draft: &mut Draft, node: NodeId, term:
     }
 }
 
-/// Explains a wrong election: a second leader, or votes that are not a quorum.
+/// Explains a wrong election: a second leader, or votes that are not a quorum. Of two leaders of a
+/// term, it compares the votes and not the memberships.
 fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term: Term) {
     let elections = history.elections();
     let rival = elections.iter().find(|(_, node, won)| *won == term && *node != leader);

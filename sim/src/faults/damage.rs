@@ -34,7 +34,7 @@ operation! {
 
 operation! {
     /// Spoils bodies of entries on the node's disk, which other nodes can repair. The line does
-    /// nothing unless each other voter has an intact disk.
+    /// nothing unless each set of voters has three or more and each other voter has an intact disk.
     struct SpoiledBody "spoil" {
         /// The node whose disk changes.
         node: NodeSelector as Node,
@@ -106,8 +106,8 @@ after_word! {
     Target "to" Region "to REGION";
 }
 
-/// The choices that every disk fault draws first, whether its kind uses them or not: a run then
-/// makes the same choices afterwards for each kind.
+/// The choices that every disk fault except `spoil` draws first, whether its kind uses them or not:
+/// a run then makes the same choices afterwards for each of these kinds.
 pub(super) struct DiskDraw {
     /// The number of calls before the affected one.
     pub(super) after: u32,

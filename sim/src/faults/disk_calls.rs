@@ -45,7 +45,8 @@ operation! {
 }
 
 operation! {
-    /// The node's disk completes no call.
+    /// The node's disk completes no call, except writes of the log and of the superblock, which use
+    /// the cache.
     struct StalledDisk "stall disk" {
         /// The node whose disk stalls.
         node: NodeSelector as Node,

@@ -8,8 +8,9 @@ use crate::faults::selector::NodeSelector;
 use crate::faults::strike::{NodeStrike, Strike};
 
 operation! {
-    /// The node loses its disk, and restarts on an empty one. The line does nothing if the cluster
-    /// could not survive the loss.
+    /// The node loses its disk, and restarts on an empty one. If the cluster could not survive the
+    /// loss, the line does nothing; in a run with `roll back`, it wipes the disk all the same, and
+    /// the run checks no safety from then on.
     struct Wipe "wipe" {
         /// The node that loses its disk.
         node: NodeSelector as Node,

@@ -6,7 +6,8 @@ use crate::faults::selector::NodeSelector;
 use crate::faults::strike::{MachineFault, Simulated, Strike};
 
 operation! {
-    /// The node's state machine makes this error with the next command.
+    /// The node's state machine makes this error with the next command. The line does nothing if
+    /// half of the voters or more could then have a wrong state.
     struct FaultyMachine "machine fault" {
         /// The node of the state machine.
         node: NodeSelector as Node,

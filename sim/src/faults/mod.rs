@@ -158,7 +158,8 @@ faults! {
     Bridge "bridge" Network EVERY_ROLE (Bridge::draw);
     /// A link goes up and down repeatedly.
     Flap "flap" Network EVERY_ROLE (Flap::draw);
-    /// A node loses its memory and its unflushed writes, stays down, and restarts.
+    /// A node loses its memory and all, some or none of its unflushed writes, stays down, and
+    /// restarts.
     Crash "crash" Node EVERY_ROLE (Crash::draw);
     /// A node takes no steps for a while; messages that arrive meanwhile are delivered together
     /// later.
@@ -191,7 +192,7 @@ faults! {
     FailedRead "failed-read" Disk NOT_PRE_CANDIDATE (FailedCall::DRAW_READ);
     /// A node's disk has no space for new files.
     FullDisk "full-disk" Disk NOT_PRE_CANDIDATE (FullDisk::draw);
-    /// A node's disk completes no call for many election timeouts.
+    /// A node's disk completes no flush and no read for many election timeouts.
     StalledDisk "stalled-disk" Disk NOT_PRE_CANDIDATE (StalledDisk::draw);
     /// Durable data on a node's disk changes.
     BitRot "bit-rot" Disk NOT_PRE_CANDIDATE (BitRot::draw);

@@ -24,7 +24,8 @@ operation! {
 }
 
 operation! {
-    /// The node's state machine takes longer for each batch by the first duration.
+    /// The node's state machine takes longer by the first duration for each batch that it applies,
+    /// and for each step of a snapshot that it writes or restores.
     struct SlowApply "slow apply" {
         /// The node with the slow state machine.
         node: NodeSelector as Node,

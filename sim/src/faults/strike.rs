@@ -79,13 +79,16 @@ pub(crate) enum Simulated<'a> {
     Install(u32),
     /// The node's clock steps forward by this time.
     ClockStep(Duration),
-    /// The node's disk completes no call for this time.
+    /// The node's disk completes no call for this time, except writes of the log and of the
+    /// superblock, which use the cache.
     StalledDisk(Duration),
     /// A call of the node to its disk has this fault, after this many other calls of its kind.
     FailedCall(disk::Fault, u32),
-    /// Durable data on the node's disk changes, unless too many nodes would lose theirs.
+    /// Durable data on the node's disk changes now, or by a later write, unless too many nodes
+    /// would lose theirs.
     Damage(DamageDisk<'a>),
-    /// Data on the node's disk change that other nodes can repair, unless too few nodes have them.
+    /// Data on the node's disk change that other nodes can repair, if every other voter has an
+    /// intact disk.
     Spoil(SpoilDisk<'a>),
     /// The node changes in this way for the duration of the operation.
     Lasting(Lasting),

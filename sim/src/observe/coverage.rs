@@ -39,13 +39,14 @@ spots! {
     CrashPartKept "crash/part-kept" true
     /// A crash keeps all writes that were not durable yet.
     CrashAllKept "crash/all-kept" true
-    /// A node crashes after a flush and before it is notified of the flush.
+    /// A node crashes after a disk operation, mostly a flush, and before it is notified of it.
     CrashBeforeReport "crash/before-report" true
     /// A node crashes with no write on its way to the disk.
     CrashAtRest "crash/no-pending-write" true
     /// A node crashes between two actions of one step.
     CrashBetweenActions "crash/between-actions" true
-    /// A node crashes while its state machine applies a batch.
+    /// A node crashes while its state machine applies a batch, restores a snapshot or answers a
+    /// query.
     CrashWhileApplying "crash/while-applying" true
     /// A node crashes after it has applied entries that its disk lacks.
     CrashAppliedFirst "crash/applied-before-durable" true
@@ -77,7 +78,7 @@ spots! {
     RestartDamaged "restart/with-damaged-entries" true
     /// A node restarts without the end of its log, which it had acknowledged.
     RestartLostEnd "restart/lost-end" true
-    /// A node restarts on an older copy of its disk, marked as uncertain.
+    /// A node restarts uncertain, on an older copy of its disk or of its log.
     RestartRolledBack "restart/rolled-back" true
     /// An uncertain node becomes certain again.
     CertainAgain "repair/certain-again" true
@@ -244,7 +245,7 @@ spots! {
     DiskDamageRead "disk/damage-read-while-running" true
     /// A node refuses to start because its disk is damaged.
     DiskRefused "disk/node-refuses-to-start" true
-    /// A node cannot start while its disk is full, or because a read fails.
+    /// A node cannot start while its disk is full, or because a disk call fails.
     DiskRefusedForNow "disk/node-cannot-start-yet" true
     /// A node outside the core is up in the stabilization phase.
     OutsideCoreUp "stabilization/outside-core-up" true
@@ -258,7 +259,8 @@ spots! {
     ChangeCancelled "change/cancelled" true
     /// A second membership change is rejected while another is in progress.
     ChangeInFlight "change/second-rejected" true
-    /// The outcome of a membership change is unknown to the operator.
+    /// The outcome of a membership change, or of a raise of the version, is unknown to the
+    /// operator.
     ChangeUnknown "change/unknown" true
     /// A leader leaves a joint membership that it entered.
     JointLeft "change/joint-left" true
@@ -284,7 +286,8 @@ spots! {
     TransferAborted "transfer/aborted" true
     /// A leader rejects a transfer to a node that could not lead.
     TransferRejected "transfer/no-target" true
-    /// A leader transfers the leadership to a node of higher priority by itself.
+    /// A leader transfers the leadership without a request: to a node of higher priority, or
+    /// because it should not lead any more.
     PriorityTransfer "transfer/to-higher-priority" true
     /// The core is half of the voters, with the casting vote.
     CoreIsHalf "stabilization/half-of-the-voters" true

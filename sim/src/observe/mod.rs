@@ -93,10 +93,11 @@ pub enum Observation<'a> {
         /// The error message of the node.
         reason: &'a str,
     },
-    /// A node crashed and lost its memory. The next start shows which of its pending writes the
-    /// disk kept.
+    /// The process of a node ended, by a crash, by a clean shutdown or after
+    /// [`Observation::Stopped`], and lost its memory. The next start shows which of its pending
+    /// writes the disk kept.
     Crashed {
-        /// The node that crashed.
+        /// The node whose process ended.
         node: NodeId,
     },
     /// A node that is down lost its disk, and will start with an empty disk.
@@ -346,8 +347,8 @@ pub enum Observation<'a> {
         /// The reason why the node rejected it.
         reason: RejectReason,
     },
-    /// The outcome of an operation is unknown to its client: the node reported that, or crashed, or
-    /// the client timed out.
+    /// The outcome of an operation is unknown to its client: the node reported that, or that the
+    /// command may be lost, or crashed; the session ended, the client timed out, or it is hostile.
     Unknown {
         /// The number of the operation.
         op: OpId,

@@ -272,7 +272,8 @@ impl Observer {
         self.reach_if(start_number >= 5, Spot::RestartOften);
     }
 
-    /// Marks the kind of a crash: of the `parts` writes that were not durable, `kept` survive.
+    /// Marks the kind of a crash: `parts` is the number of pending sectors and name changes plus
+    /// that of the submitted operations, and `kept` sectors and name changes survive.
     pub(crate) fn crashed(
         &mut self,
         status: &Status,
@@ -464,7 +465,7 @@ impl Observer {
         self.note(now, node, &format_args!("cannot start from a damaged disk: {error}"));
     }
 
-    /// Reports a node that cannot start yet, because its disk is full or a read fails.
+    /// Reports a node that cannot start yet, because its disk is full or a disk call fails.
     pub(crate) fn start_deferred(&mut self, now: SimTime, node: NodeId, error: &OpenError) {
         self.reach(Spot::DiskRefusedForNow);
         self.note(now, node, &format_args!("cannot start for now: {error}"));

@@ -22,7 +22,7 @@ const LASTING: Faults = Faults::of(&[
     Fault::ClockDrift,
 ]);
 
-/// The number of combinations in 1,000 in which a node gets a burst of requests with the fault.
+/// The number of combinations in 1,000 in which the leader gets a burst of requests with the fault.
 const BURST_PERMILLE: u64 = 200;
 
 /// Returns the run's fault kinds that can last.

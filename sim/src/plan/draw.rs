@@ -212,7 +212,8 @@ fn fault_during_file_work(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { node, nth, times, delay, ..any_time }, verb);
 }
 
-/// A node campaigns while another node does slow work on its files.
+/// A voter campaigns while a node, mostly another one, works on its files. If the run has slow
+/// disks, the work is slow.
 fn campaign_during_file_work(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&FILE_WORK);
     let node = planner.any_or_one_node();
@@ -236,7 +237,7 @@ fn bit_rot_while_down(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { nth, ..falls }, verb);
 }
 
-/// A node's disk fails at its next call, right when the node votes, acknowledges or changes its
+/// A disk fault strikes a node right when it writes, votes, acknowledges, restarts or changes its
 /// role.
 fn disk_fails_at_role_change(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
@@ -258,7 +259,7 @@ fn disk_fails_at_role_change(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { node, nth, times, ..any_time }, verb);
 }
 
-/// Each of the next one to four new leaders gets the same fault.
+/// Up to four leaders elected within ten election timeouts get the same fault.
 fn fault_on_each_leader(planner: &mut Planner<'_>) {
     let fault = planner.node_fault();
     let times = planner.draw.between(1, 4) as u32;
@@ -268,8 +269,8 @@ fn fault_on_each_leader(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { times, delay, ..soon }, verb);
 }
 
-/// A node gets a fault when it, its peer or the leader advances the commit index, submits entries,
-/// becomes candidate or sends a heartbeat.
+/// When a node advances its commit index, submits entries, becomes a candidate or sends a
+/// heartbeat, it, its peer or the leader gets a fault.
 fn fault_during_replication(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::AdvancesCommit,

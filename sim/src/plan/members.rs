@@ -53,7 +53,8 @@ fn leader_change(planner: &mut Planner<'_>) -> Verb {
     MembershipChange::Change(NodeSelector::Leader, change).into()
 }
 
-/// A fault during bootstrap; often one of the bootstrap peers starts late.
+/// A fault during bootstrap. In some runs one of the bootstrap peers is isolated at first, so that
+/// it meets the others late.
 pub(super) fn fault_during_bootstrap(planner: &mut Planner<'_>) {
     if planner.settings.faults.has(Fault::Wipe) && planner.draw.chance(400) {
         return disk_lost_during_bootstrap(planner);
@@ -123,7 +124,8 @@ pub(super) fn replace_disk(planner: &mut Planner<'_>) {
     }
 }
 
-/// A partition into two halves; the leader is in either one.
+/// A partition into two halves; the leader is in either one. If one node is drawn twice for the
+/// first half, that half is smaller.
 pub(super) fn split_in_halves(planner: &mut Planner<'_>) {
     let voters = u64::from(planner.settings.voters);
     let first = if planner.draw.chance(500) {

@@ -24,7 +24,8 @@ use crate::values::time::SimTime;
 /// The planned operations of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The operations; their order does not matter, because each has its own time or trigger.
+    /// The operations. Their order matters only between those that are due at the same time or
+    /// fire at the same event: they are executed in this order.
     pub ops: Vec<Op>,
 }
 
@@ -93,7 +94,7 @@ named! {
         Restarts "restarts",
         /// The node's process has ended, by a crash or by a clean shutdown.
         GoesDown "goes down",
-        /// The node is about to submit a write to its disk.
+        /// The node is about to submit a write of its log or its superblock to its disk.
         AboutToWrite "about to write",
         /// The node has submitted a vote to its disk, and the vote is not durable yet.
         SubmitsVote "submits vote",
@@ -115,7 +116,7 @@ named! {
         BecomesCandidate "becomes candidate",
         /// The node's commit index rises.
         AdvancesCommit "advances commit",
-        /// The node has written a part of the superblock, which is not durable yet.
+        /// The node has written a copy of the superblock, which is not durable yet.
         UpdatesSuperblock "updates superblock",
         /// The node's disk has created a segment, and the node has not been notified of it yet.
         CreatesSegment "creates segment",

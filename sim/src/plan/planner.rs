@@ -93,7 +93,7 @@ impl<'a> Planner<'a> {
         kinds.get(place as usize).copied()
     }
 
-    /// Returns a condition for the trigger's next match within ten election timeouts of a random
+    /// Returns a condition for the trigger's next match within ten election timeouts after a random
     /// time.
     pub(super) fn soon_after(&mut self, trigger: Trigger) -> TriggerCondition {
         let from = self.any_moment();

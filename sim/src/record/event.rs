@@ -40,20 +40,23 @@ pub struct Event {
 pub enum EventKind {
     /// The node starts, with the outcome of the writes that were pending at its crash.
     Started {
-        /// The pending writes that are on the disk, in part or in full.
+        /// The pending writes that the disk kept: as far as the write has them, its term and vote
+        /// are on the disk, or superseded there, and at least one of its entries is. A write that
+        /// only installs a snapshot always counts.
         kept: Vec<WriteId>,
-        /// The pending writes of which the disk has nothing.
+        /// The other pending writes.
         lost: Vec<WriteId>,
     },
     /// The node fails to start, with its error message.
     NotStarted(String),
     /// The node stops by itself, with its error message.
     Stopped(String),
-    /// The node crashes and loses its memory.
+    /// The node's process ends, by a crash or a clean shutdown, and loses its memory.
     Crashed {
-        /// The number of writes on its disk that were not durable.
+        /// The number of sectors and name changes on its disk that were not durable, plus that of
+        /// the operations on their way to the disk.
         not_durable: usize,
-        /// The number of these writes that survive.
+        /// The number of these sectors and name changes that survive.
         kept: usize,
     },
     /// The node, which is down, loses its disk.
@@ -206,7 +209,7 @@ pub enum InputKind {
     Propose(Vec<Tag>),
     /// A client's read, by the tag of its request.
     Read(Tag),
-    /// An operator's request, in words.
+    /// A request of the operator or of the plan, in words.
     OperatorRequest(String),
 }
 

@@ -20,7 +20,8 @@ pub struct Record {
     pub plan: Vec<Op>,
     /// The events of the run in order. The first event has the number 1.
     pub events: Vec<Event>,
-    /// The nodes' statuses; events refer to them by position, and successive events may share one.
+    /// The nodes' statuses; events refer to them by position, and successive events of a node may
+    /// share one.
     pub states: Vec<Status>,
 }
 

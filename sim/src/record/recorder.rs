@@ -233,8 +233,8 @@ impl Recorder {
         self.record_event(now, Some(node), cause, kind);
     }
 
-    /// Sets the number of writes that are not durable at the node's next crash event, and the
-    /// number of them that survive.
+    /// Sets the two counts of the node's next crash event, which are those of
+    /// [`EventKind::Crashed`].
     pub(crate) fn crash_survivors(&mut self, node: NodeId, not_durable: usize, kept: usize) {
         self.track(node).crash_counts = (not_durable, kept);
     }
@@ -246,7 +246,8 @@ impl Recorder {
         self.current_plan_op = Some(id);
     }
 
-    /// Records that the operation of the plan that started last has taken effect.
+    /// Records that the operation of the plan that started last has taken effect. If it fired while
+    /// another one took effect, the later events of that one have no cause in the recording.
     pub(crate) fn plan_op_begun(&mut self) {
         self.current_plan_op = None;
     }
@@ -482,7 +483,8 @@ impl Recorder {
     }
 }
 
-/// Whether a node that starts with `status` and `log` kept any part of the write.
+/// Whether a node that starts with `status` and `log` counts as having kept the write: its term and
+/// vote, if it has any, and any of its entries, if it has some.
 fn survived(write: &Write, status: &Status, log: &Log) -> bool {
     let hard_state = write.hard_state.is_none_or(|written| {
         written.term < status.term || (written.term == status.term && written.vote == status.vote)

@@ -55,7 +55,8 @@ pub enum Note {
     Ends,
     /// Steps of the node are missing between this line and the node's next one.
     Lacks,
-    /// The node took no step for a while, although one was due.
+    /// The node took no step for a while, although one was due: it came at least the shortest
+    /// election timeout too late.
     TookNoStep {
         /// The time since the last step.
         pause: Duration,

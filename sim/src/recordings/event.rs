@@ -43,8 +43,9 @@ pub enum EventKind<'a> {
         /// The state after the step.
         state: CoreState<'a>,
     },
-    /// A message of the node arrives elsewhere, and the node's recording does not have it: until
-    /// its next segment begins, the node may have done more than its recording shows.
+    /// A message of the node arrives elsewhere, and the node's recording does not have it: until a
+    /// segment begins that does not continue the last one, the node may have done more than its
+    /// recording shows.
     IsAhead,
     /// The recording of the node ends here, or what follows is missing: until its next segment
     /// begins, the node may have done anything.

@@ -19,14 +19,14 @@ pub struct Leadership {
     pub from: SimTime,
     /// When it ended, or when its recording did.
     pub to: Option<SimTime>,
-    /// Why the node campaigned; `None` if that is not recorded.
+    /// Why the node last campaigned before; `None` if no campaign of it is recorded.
     pub campaign: Option<RoleCause>,
     /// Why the leadership ended; `None` if the recording ended first.
     pub end: Option<RoleCause>,
     /// When the node started again after its recording ended.
     pub restart: Option<SimTime>,
-    /// The longest time without a step during the leadership, if it was longer than an election
-    /// timeout.
+    /// The longest time without a step during the leadership, of those whose next step came later
+    /// than it was due by the shortest election timeout or more.
     pub pause: Option<Duration>,
 }
 

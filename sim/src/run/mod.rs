@@ -36,8 +36,9 @@ pub struct RunOptions {
     pub strategy: Strategy,
     /// Choices that are set instead of drawn.
     pub overrides: Overrides,
-    /// Whether the checks run. Until one fails and ends the run, they affect only the marks
-    /// `history/…`.
+    /// Whether the checks of observations and the assertions of the nodes run. Until one fails and
+    /// ends the run, they affect only the marks `history/…`. L1 and the part of S31 about versions
+    /// are always checked.
     pub checks: bool,
     /// The sink of the trace, one line per event: `time node role term
     /// last/durable/committed/applied event`.
@@ -241,7 +242,8 @@ fn micros(at: SimTime) -> u32 {
 }
 
 /// Runs a seed with its strategy. With [`Strategy::Guided`] a seed has many runs, whose counts are
-/// summed until one fails; the trace is that of the failing run, or else of the first.
+/// summed until one fails; the trace is that of the failing run, or else of the first. Only if it
+/// is traced, [`RunOptions::cores`] receives that run, too.
 #[must_use]
 pub fn run(seed: u64, options: &RunOptions) -> Outcome {
     if options.strategy.runs() == 1 {

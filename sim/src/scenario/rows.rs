@@ -157,7 +157,7 @@ rows! {
     "report delay" span (report_delay)
         "Delay between a finished flush and its notification, when the notification is late.";
     "batch time" span (batch_time)
-        "Time to apply one batch, and to read one from the disk.";
+        "Time to apply one batch; a disk read, and a write of a snapshot, take a quarter of it.";
     "segment bytes" count (storage.segment_bytes, 1, BOUND_MAX)
         "Size of a log segment; a multiple of 4096.";
     "spare segments" count (storage.spare_segments, 1, 65536)

@@ -31,7 +31,8 @@ impl Settings {
         if strategy > Strategy::Random {
             return Settings::draw_all(profile, choices, length, command_bytes);
         }
-        // The random strategy draws no settings, and enables every fault kind of the profile.
+        // The random strategy draws no settings, and enables every fault kind of the profile that
+        // is not drawn apart.
         let always = profile.faults.without(DRAWN_APART).and(profile.always);
         let every = Profile { always, ..*profile };
         Settings::draw_all(&every, &Choices::benign(), length, command_bytes)

@@ -80,7 +80,7 @@ pub struct Settings {
     pub session_limits: SessionLimits,
     /// The delay between a finished flush and its notification, when the notification is late.
     pub report_delay: DurationRange,
-    /// The time to apply one batch, and also the time to read one from the disk.
+    /// The time to apply one batch. A disk read, and a write of a snapshot, take a quarter of it.
     pub batch_time: DurationRange,
     /// The rate of steps whose actions are executed late, one by one, in 1,000.
     pub lag_permille: u64,

@@ -13,7 +13,8 @@ pub struct Profile {
     pub summary: &'static str,
     /// The kinds of faults that its runs draw from.
     pub(crate) faults: Faults,
-    /// The kinds of faults that are enabled in every run.
+    /// The kinds of faults that are enabled in every run, except that `Change` and `Transfer` are
+    /// enabled only in the runs in which the operator changes the membership (`churn_permille`).
     pub(crate) always: Faults,
     /// The factor by which the network is slower than usual. It scales message latency, timeouts,
     /// client pauses and fault durations; the work of a node itself is not scaled.

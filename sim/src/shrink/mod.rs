@@ -75,7 +75,8 @@ pub struct Size {
 const ROUNDS_MAX: u32 = 5;
 /// The number of other seeds to try with a change with which the current seed does not fail.
 const SEEDS: u64 = 6;
-/// The largest numbers of lines and events for which other seeds are tried.
+/// The largest numbers of lines and events for which the removal of a single line, or of nodes, is
+/// tried with other seeds, too.
 const RESEEDED_LINES_MAX: usize = 24;
 const RESEEDED_EVENTS_MAX: u64 = 20_000;
 

@@ -20,9 +20,10 @@ pub enum Kind {
     Setting,
     /// A field of one planned operation.
     Plan,
-    /// The initial offset of a node's clock.
+    /// The initial offset of a node's clock, and its permanent rate error.
     Clock,
-    /// The seed of a node at one of its starts.
+    /// The seed of a node at one of its starts; whether the run marks rolled-back disks as
+    /// uncertain, and whether a rollback concerns only the log.
     Boot,
     /// Whether the network loses a message.
     Loss = 5,
@@ -42,7 +43,8 @@ pub enum Kind {
     FlushReport,
     /// The delay of a late notification.
     FlushReportDelay,
-    /// The time to apply a batch.
+    /// The duration of work of a state machine: to apply a batch, to restore a snapshot, or to
+    /// freeze or read a view.
     BatchTime,
     /// The order in which the actions of a step are executed.
     Order = 16,
@@ -70,7 +72,7 @@ pub enum Kind {
     Resume,
     /// The node to which a client sends one attempt of a session request.
     Retry,
-    /// The details of a disk fault.
+    /// The place and the bits that a fault of a disk's contents changes.
     Damage,
     /// The options of a run for membership changes, spares, priorities and last-survivor mode.
     Members,
@@ -78,7 +80,8 @@ pub enum Kind {
     ReadLevel,
     /// The point at which a proposal counts as done.
     Acknowledge,
-    /// Whether the run bootstraps its cluster, and whether disks are lost.
+    /// Whether the run bootstraps its cluster; whether disks are lost, rolled back or lose bodies
+    /// of entries; and the size of small log segments.
     Disks,
     /// The options of state machine comparison.
     Validation,
@@ -91,7 +94,8 @@ pub enum Kind {
     /// that a node drew at its start, such as its election timeout, stay until it restarts. It is
     /// never drawn, only overridden, and 0 keeps the seed.
     Reseed,
-    /// Whether the run has an ingredient of the narrow profiles, and when nodes repeat their work.
+    /// Whether the run has an ingredient of the narrow profiles, when nodes repeat their work, and
+    /// the bound of proposals that wait for every live voter.
     Ingredient,
     /// The build that a node runs from one of its starts on, in a cluster of several builds.
     Build,

@@ -40,7 +40,8 @@ pub enum RequestBytes<'a> {
 /// The result of checking a whole history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HistoryResult {
-    /// The result for everything that was not checked during the run.
+    /// The result of the check at the end: of all that was not checked during the run, or of the
+    /// whole history if it has stale reads.
     pub(crate) verdict: Result<(), String>,
     /// Whether the check reached a result within its budget.
     pub(crate) is_decided: bool,
@@ -179,8 +180,8 @@ impl Object {
     /// Checks the history at the end of the run.
     ///
     /// # Panics
-    /// In a build with debug assertions, if a check of the whole history contradicts the
-    /// incremental one.
+    /// In a build with debug assertions, if a second check finds a violation in the operations that
+    /// the incremental one passed.
     pub(crate) fn finish(&self, budget: &Budget<'_>) -> HistoryResult {
         self.0.finish(budget)
     }

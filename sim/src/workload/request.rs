@@ -12,8 +12,9 @@ pub struct OpId(pub u64);
 /// The client operation that an entry's payload belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PayloadOrigin {
-    /// No operation: an empty entry, a membership, the registration of a session, an order, or the
-    /// malformed bytes of a hostile client.
+    /// No operation: an empty entry, a membership, the registration of a session, an order or
+    /// bounds of the administrator, a raise of the version, or the malformed bytes of a hostile
+    /// client.
     NoOperation,
     /// The command of an operation.
     Command {

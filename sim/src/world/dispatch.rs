@@ -7,8 +7,8 @@ use crate::world::place::{Place, Start};
 use crate::world::scheduler::{Event, ProcessEvent};
 
 impl World {
-    /// Runs to the end, until the observer has seen a violation, or until there were `events_max`
-    /// events.
+    /// Runs to the end, until the observer has seen a violation or its recording is complete, or
+    /// until there were `events_max` events.
     pub(crate) fn run(&mut self, events_max: u64) {
         while !self.ended
             && self.run.scheduler.events < events_max

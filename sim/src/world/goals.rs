@@ -22,11 +22,12 @@ use crate::world::place::Place;
 use crate::world::recovery::stabilization::Stabilization;
 use crate::world::run::Setup;
 
-/// The longest time without progress of the core, in election timeouts: at least the first number,
-/// and the second one for each node, because a waiting client may have tried every node.
+/// The longest time without progress of the core, besides the time for its snapshots, in election
+/// timeouts: at least the first number, and the second one for each node, because a waiting client
+/// may have tried every node.
 const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
-/// The longest duration of the stabilization phase, besides the time for its snapshots and its log:
-/// the longer of the first, and the second in the longest times without progress.
+/// The longest duration of the stabilization phase, besides the time for its log: the longer of the
+/// first, and the second in the longest times without progress.
 const STABILIZATION_MAX: (Duration, u32) = (Duration::from_secs(300), 2);
 
 /// The goals of the core in the stabilization phase, compared with the present state of the nodes.
@@ -56,7 +57,7 @@ impl Goals<'_> {
         self.stabilization.core.iter().map(|place| &self.cluster[*place])
     }
 
-    /// Returns the core node that leads in the highest term, if one leads.
+    /// Returns the leader with the highest term of all nodes, if it is in the core.
     fn core_leader(&self) -> Option<Place> {
         self.cluster.leader().filter(|leader| self.stabilization.core.contains(leader))
     }
@@ -234,7 +235,8 @@ impl Goals<'_> {
 
     /// Returns the longest time that the largest snapshot of the core takes to reach every other
     /// node, if a later one may replace it on the way. Before that, a node may wait for a source
-    /// that is gone, three times the time in which a source can serve every node.
+    /// that is gone, three times the time in which a source can serve every node. Lost requests for
+    /// parts are repeated after [`PART_TIMEOUTS_MAX`] part timeouts at the latest.
     fn snapshots_time_max(&self) -> Duration {
         let bytes = |running: &Running| running.node.storage().snapshot().bytes;
         let largest = self.core_nodes().filter_map(Node::running).map(bytes).max().unwrap_or(0);
@@ -258,8 +260,9 @@ impl Goals<'_> {
         Links::between(cluster.places(), |from, _| removed.contains(&from))
     }
 
-    /// Returns the help that the core needs: to cancel a change that waits for nodes outside the
-    /// core, or to transfer the leadership to the preferred leader.
+    /// Returns the help that the core needs: more commands if states differ after a machine fault,
+    /// the cancellation of a change that waits for nodes outside the core, or a transfer of the
+    /// leadership to the preferred leader.
     pub(crate) fn help(&self) -> Option<Help> {
         let Stabilization { core, probed, last_admin_request_at, .. } = self.stabilization;
         let patience = self.setup.settings.config.election_timeout_max * 3;

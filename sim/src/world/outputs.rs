@@ -252,7 +252,8 @@ fn digest_number(body: &Body) -> u64 {
     renamed.map_or(body.name().len() as u64, |(_, number)| *number)
 }
 
-/// Returns true if the operation is a write that acknowledgements wait for.
+/// Returns true if the operation is a write of the lane that acknowledgements wait for: of entries,
+/// of the superblock, or of a mark of the acknowledged floor.
 fn is_log_write(operation: &Operation) -> bool {
     operation.lane == Lane::Log && matches!(operation.action, FileAction::Write { .. })
 }

@@ -113,7 +113,7 @@ pub(crate) enum EventKind {
     Read,
     /// A request of the operator, or any other input.
     AdminRequest,
-    /// A message or a request reaches a node that is down.
+    /// A packet or a client's request reaches a node that is down.
     Undelivered,
     Operation,
     Crash,
@@ -144,7 +144,7 @@ impl EventKind {
 /// One future event. An event of a start does nothing after that start has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
-    /// A message reaches this node, even if it is addressed to another one.
+    /// A packet reaches this node, even if it is addressed to another one.
     Arrive { place: Place, slot: u32 },
     /// A request of a client reaches its node.
     Request { slot: u32 },
@@ -203,7 +203,7 @@ pub(crate) enum PlanEvent {
     Due,
     /// A triggered operation is due after its delay.
     Delayed,
-    /// A fault with a duration ends.
+    /// A fault with a duration ends, or a pending rollback strikes.
     End,
     /// A flapping link changes its state.
     Flap,

@@ -75,8 +75,8 @@ impl World {
         self.run.scheduler.at_once(Event::CheckProgress);
     }
 
-    /// Restarts each node whose build is older than the newest one, with the newest one: a build
-    /// that is too old for the log would apply nothing.
+    /// Installs the newest build at each node with an older one, and ends the node's process: a
+    /// build that is too old for the log would apply nothing. Only nodes of the core restart.
     fn install_newest_build(&mut self) {
         let newest = self.cluster.nodes().map(|node| node.builds.highest).max().unwrap_or(0);
         let older: Vec<Place> =

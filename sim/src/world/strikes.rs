@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// Ends a fault that lasts.
+    /// Ends a fault that lasts, or lets a pending rollback strike.
     fn end_effect(&mut self, effect: u32) {
         let World { run, cluster, network, faults, .. } = self;
         run.observer.plan_op_ends(run.scheduler.now(), faults.plan.began(effect));

@@ -1,4 +1,5 @@
-//! Near-linear checks of collections and other objects, by algorithms for each object.
+//! Checks of collections and other objects, each by its own algorithm: most in nearly linear time,
+//! the search of a counter's additions within fixed limits.
 //!
 //! No check guesses an unknown outcome. A check returns `None` where it cannot decide.
 

@@ -95,8 +95,9 @@ impl Pairs {
     /// `known` have an unknown outcome.
     ///
     /// # Errors
-    /// Returns the result of the check if the accesses cannot be paired: unknown if a value is
-    /// inserted twice, not linearizable if a take has no possible insertion.
+    /// Returns the result of the check if the accesses cannot be paired: unknown if a value is null
+    /// or inserted twice, not linearizable if a take has no possible insertion, or if two takes
+    /// returned the same value.
     pub(crate) fn of(
         init: &[ValueId],
         accesses: &[Access],

@@ -49,7 +49,8 @@ pub(super) trait Jepsen<'a>: Copy {
 pub(super) struct Findings {
     /// Whether every invocation has a `:key` beside its `:value`.
     pub(super) key_fields: bool,
-    /// Whether the value of every invocation is a pair of an independent key and a value.
+    /// Whether values are pairs of an independent key and a value: every invocation has such a
+    /// pair, or one is tagged as a pair.
     pub(super) keyed: bool,
     /// Whether every operation is a transaction of one step.
     pub(super) single_steps: bool,

@@ -169,8 +169,9 @@ impl Model for Kv {
         Some(Stream::new(classify, |op| u64::from(op.key.0), init, names, describe))
     }
 
-    /// Decides in nearly linear time, unless an observed value was put twice, a failed
-    /// compare-and-set matters, or texts do not determine which appends made them.
+    /// Decides in nearly linear time, unless an observed value was put twice, a put returned the
+    /// value that it replaced, a failed compare-and-set matters, the key has both appends and
+    /// compare-and-sets, or texts do not determine which appends made them.
     fn decide(&self, part: Subhistory<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
         let key = part.iter().next().map(|(_, first)| first.op.key);
         let classify = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {

@@ -5,7 +5,7 @@
 //!
 //! # Guarantees of quorate's reads
 //!
-//! * `Linearizable`, `Lease` and `ReplicaLease` reads are [`Freshness::Current`].
+//! * `Linearizable`, `Lease` and `Replica` reads are [`Freshness::Current`].
 //! * A `Local` read observes the state that its node has applied: a prefix of the committed log.
 //!   That was current at some time between the start and the response: [`Freshness::Local`]. A
 //!   later read of a client may observe an older state if the client turned to another node, or if

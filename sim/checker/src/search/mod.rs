@@ -17,7 +17,8 @@
 //!   all values that no operation observes.
 //! * d. Of operations with the same effect, the one with the earliest deadline goes first.
 //! * e. A configuration is dropped if another one dominates it: the same state with more read-only
-//!   operations and hidden writes done, and fewer operations of unknown outcome used.
+//!   operations and hidden writes done, and fewer visible writes and operations of unknown outcome
+//!   used.
 
 mod config;
 mod depth;
@@ -126,9 +127,9 @@ fn search_until<M: Model>(
     search_model(&mut object, &Plan::new(tasks), traversal, meter)
 }
 
-/// Returns the first response, at `first` or later, up to which no order explains the history. A
-/// search of the whole history may stop earlier, because it knows the later results of pending
-/// operations and the later reads of values.
+/// Returns the first response, at `first` or later, up to which no order explains the history, or a
+/// later one if the budget ends first. A search of the whole history may stop earlier, because it
+/// knows the later results of pending operations and the later reads of values.
 fn shortest<O, R>(
     part: Subhistory<'_, O, R>,
     first: EventIndex,
@@ -184,7 +185,8 @@ fn search_model(
     }
 }
 
-/// The most operations of one key that may be pending at the same time.
+/// The most operations of one key that may be pending at the same time. A search of more ends at
+/// once, as if its memory were exhausted.
 pub const SLOTS_MAX: usize = 128 * 64;
 
 fn exhausted(resource: Resource, plan: &Plan) -> BudgetExhausted {

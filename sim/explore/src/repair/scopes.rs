@@ -96,7 +96,7 @@ pub fn named(name: &str) -> Option<Scope> {
     all().into_iter().find(|scope| scope.name == name)
 }
 
-/// The first scope, on which the others are based.
+/// The scope on which all others are based.
 fn damaged_bodies() -> Scope {
     Scope {
         name: "repair-damage",

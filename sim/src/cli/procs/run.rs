@@ -50,7 +50,8 @@ pub(super) struct RunResult {
     pub(super) has_random_faults: bool,
     /// The errors of the processes, one sentence each.
     pub(super) errors: Vec<String>,
-    /// Whether a leader was elected and every key was read after the fault phase.
+    /// Whether a leader was elected after the fault phase, and the keys of the load clients and of
+    /// the scripted requests could be read.
     pub(super) recovered: bool,
     /// Whether the user pressed Ctrl-C.
     pub(super) interrupted: bool,
@@ -65,7 +66,8 @@ enum ScheduledAction {
     RunOperation(usize),
     /// Remove one fault from these links.
     Heal(Vec<(u64, u64)>),
-    /// Cut or heal these links in turn at the interval `every`, up to the time `until`.
+    /// Cut and heal these links in turn at the interval `every`. The first healing at `until` or
+    /// later is the last step.
     Flap { links: Vec<(u64, u64)>, every: Duration, until: Duration, is_cut: bool },
     /// Read at the node at the interval `every`, up to the time `until`.
     PollReads { node: u64, every: Duration, until: Duration },
@@ -246,7 +248,8 @@ impl ScenarioRun {
         }
     }
 
-    /// Reads every used key once more; returns true if all reads succeeded.
+    /// Reads the keys of the load clients and of the scripted requests once more; returns true if
+    /// all reads succeeded.
     fn read_all(&self) -> bool {
         let own = (0..8).map(|key| format!("k{key}"));
         let requests = self.ops.iter().filter_map(|op| match &op.verb {

@@ -18,7 +18,7 @@ pub(super) struct UnsupportedLine {
     pub(super) reason: &'static str,
 }
 
-/// The settings with the same meaning on real processes.
+/// The settings with the same meaning on real processes; of `think time`, only the minimum counts.
 const SUPPORTED_SETTINGS: [&str; 11] = [
     "nodes",
     "spares",

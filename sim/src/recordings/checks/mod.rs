@@ -4,8 +4,8 @@
 //! begin late, end early, have gaps and be missing for some nodes. So these rules say of each fact
 //! whether it holds, is violated, or cannot be decided, and count all three. They receive the
 //! events in a causal order. If a message arrives whose send is not recorded, the rules regard its
-//! sender as unknown from there on, until its next segment begins. The quorums, the model of a log
-//! and the list of checks are the simulator's.
+//! sender as unknown from there on, until a segment begins that does not continue its last one. The
+//! quorums, the model of a log and the list of checks are the simulator's.
 
 mod commits;
 mod disks;

@@ -55,7 +55,8 @@ impl Cluster {
         if leads && status.role == RoleName::Leader {
             run.observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
         }
-        // A disk that was rolled back counts in no quorum, so its loss endangers no safety.
+        // An uncertain node counts in no quorum, so what its rolled-back disk lost endangers no
+        // safety.
         let is_safe = |membership: &Membership, id: NodeId| {
             let node = self.place(id).map(|place| &self[place]);
             self.has_named_disk(membership, id)
@@ -114,9 +115,9 @@ impl Cluster {
         self.has_intact_disk(membership, id) && self.place(id).is_some_and(is_bootstrapped)
     }
 
-    /// Returns true if the node may lose its disk. Before the bootstrap every bootstrap peer may,
-    /// as long as a majority of all peers, without this one, never lost a disk: another peer may be
-    /// about to bootstrap the cluster with the lost disk.
+    /// Returns true if the node may lose its disk. Before the bootstrap every node may, as long as
+    /// a majority of all bootstrap peers, not counting this node, never lost a disk: another peer
+    /// may be about to bootstrap the cluster with the lost disk.
     pub(crate) fn may_wipe(&self, place: Place, settings: &Settings) -> bool {
         if !self.is_not_bootstrapped() {
             return self.may_lose_disk(place);

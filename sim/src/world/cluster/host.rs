@@ -32,7 +32,8 @@ pub(crate) struct ExecutedOperation {
     number: u32,
     /// Whether the process was paused.
     paused: bool,
-    /// Whether it brought a write that replaces entries to the disk's cache.
+    /// Whether it is the first write of the log's lane after a write that replaces entries was
+    /// submitted.
     truncates: bool,
 }
 
@@ -66,7 +67,8 @@ impl Node {
                 let flush = choices.within(key(Kind::Flush), settings.flush);
                 stalled.max(flush + self.disk.flush_delay)
             }
-            // Log reads and writes use the cache, so they take no time.
+            // Writes of the log and of the superblock, and the reads that check the superblock, use
+            // the cache, so they take no time.
             _ if operation.lane == Lane::Log => Duration::ZERO,
             _ => stalled.max(choices.within(key(Kind::CallTime), settings.batch_time) / 4),
         };

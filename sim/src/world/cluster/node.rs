@@ -31,7 +31,8 @@ pub(crate) struct Node {
     pauses: u16,
     pub(crate) disk: NodeDisk,
     pub(crate) clock: Clock,
-    /// The extra duration of a batch caused by faults.
+    /// The extra duration, caused by faults, of each work of the worker except queries, and of each
+    /// request for its frozen view.
     pub(super) work_delay: Duration,
     /// The downtime after the next clean shutdown, if the plan has requested one.
     pub(crate) stop_downtime: Duration,

@@ -44,8 +44,8 @@ pub(crate) struct NodeDisk {
     pub(crate) spoil_faults_at_repair: u16,
     /// The number of active faults that bound the free space of the disk.
     pub(crate) full_disk_faults: u8,
-    /// The earliest completion of the calls that begin now, except reads and writes of the log. A
-    /// call that began before the fault is not delayed.
+    /// The earliest completion of the calls that begin now, except writes of the log and of the
+    /// superblock. A call that began before the fault is not delayed.
     pub(crate) stalled_until: SimTime,
     /// The extra duration of a flush caused by faults.
     pub(crate) flush_delay: Duration,

@@ -26,15 +26,16 @@ enum SurvivalRule {
     Sectors,
     /// All name changes survive, and some sectors at random.
     Names,
-    /// Only writes and changes of the newest file survive.
+    /// Only writes and changes of the last file survive: the newest snapshot, or else the newest
+    /// segment.
     NewestFile,
-    /// All except those of the newest file survive.
+    /// All except those of the last file survive.
     OlderFiles,
 }
 
 /// Applies the power loss to the disk of an ended process; unflushed writes survive as `keep` says.
-/// Returns the number of writes and changes that were pending, and the number of those that were
-/// lost.
+/// Returns the number of pending writes and changes plus that of the submitted operations, and how
+/// many of these the disk has not kept. A submitted operation that was executed counts twice.
 pub(super) fn lose_power(
     node: &mut Node,
     lanes: &Lanes,

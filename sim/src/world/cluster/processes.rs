@@ -117,8 +117,9 @@ impl Node {
         Ok(replica)
     }
 
-    /// Handles a failed start: the node starts again later if its disk is full or has just failed,
-    /// and refuses every later start otherwise. Reports whether faults justify the refusal.
+    /// Handles a failed start: the node starts again later if its disk is full or has just failed.
+    /// Otherwise it refuses to start until its disk is replaced, and this reports whether faults
+    /// justify that.
     fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run) {
         let (now, place) = (run.scheduler.now(), self.place);
         let failed = self.count_disk_faults(&mut run.observer);

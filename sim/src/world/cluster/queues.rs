@@ -138,7 +138,8 @@ pub(super) struct PendingWrites {
     writes: VecDeque<Write>,
     /// The last entry written, durable or not.
     last_written: Index,
-    /// Whether a write that replaces entries is on its way to the disk.
+    /// Whether a write that replaces entries was submitted, and no write of the log's lane has been
+    /// executed since.
     truncates: bool,
 }
 
@@ -176,7 +177,8 @@ impl PendingWrites {
         self.writes.iter().any(|write| write.install.is_some())
     }
 
-    /// Returns true if a write that replaces entries has reached the disk's cache just now.
+    /// Returns true at the first write of the log's lane after a write that replaces entries was
+    /// submitted. It may be a write of the superblock, or of an earlier flush.
     pub(super) fn take_truncates(&mut self) -> bool {
         std::mem::take(&mut self.truncates)
     }

@@ -76,7 +76,8 @@ fn misrouted_message(
     message.map(|message| (message, status.role))
 }
 
-/// Returns a copy of an old message for another node.
+/// Returns a copy of an old message for another node, or one from the node to itself if no message
+/// is remembered.
 fn misaddressed(place: Place, old: &[Message], draw: &mut Draw<'_>) -> Option<Message> {
     if old.is_empty() {
         let body = Body::Heartbeat(Heartbeat::new(1, Index::ZERO));
@@ -111,7 +112,7 @@ fn malformed(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Message {
     message_from(from, status.id, term, body)
 }
 
-/// Returns a message of a node outside the cluster that poses as a member.
+/// Returns a reply from a node outside the cluster, which would count if a member had sent it.
 fn from_non_member(status: &Status, draw: &mut Draw<'_>) -> Message {
     let body = match draw.below(4) {
         0 => Body::RequestVoteReply { granted: true, committed: Index::ZERO },

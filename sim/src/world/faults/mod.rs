@@ -37,7 +37,8 @@ impl Faults {
         faults
     }
 
-    /// Disables the safety checks, because more disks are lost than the cluster can survive.
+    /// Turns off the checks for the rest of the run, because more disks are lost than the cluster
+    /// can survive, or a disk was rolled back without a mark.
     pub(super) fn lose_safety(&mut self, observer: &mut Observer) {
         observer.disable_checks();
         self.safety_lost = true;
@@ -118,7 +119,7 @@ impl Faults {
         }
     }
 
-    /// Reports the end of a fault that ends without help.
+    /// Schedules the report that a fault has ended, which ends by itself.
     fn pass(&mut self, verb: &Verb, run: &mut Run) {
         let duration = verb.duration().unwrap_or_default();
         self.plan.begin(Effect::Passing, duration, &mut run.scheduler);
@@ -132,7 +133,8 @@ impl Faults {
         self.plan.begin(effect, verb.duration().unwrap_or_default(), &mut run.scheduler);
     }
 
-    /// Blocks or unblocks flapping links, in turn; ends the fault when its time is over.
+    /// Blocks or unblocks flapping links, in turn. The fault ends when the links are unblocked
+    /// after its time is over, so it may last for up to two periods longer.
     pub(super) fn flap(
         &mut self,
         number: u32,

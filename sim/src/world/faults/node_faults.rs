@@ -10,7 +10,8 @@ use crate::world::run::Run;
 use crate::world::scheduler::Event;
 
 /// Lets a fault that does not last strike a node; returns true if it has struck. `may_damage` says
-/// whether enough nodes with intact disks remain to elect a leader if this one loses durable data.
+/// whether the node may lose durable data: for damage, whether a majority of every set of voters
+/// keeps an intact disk; for spoiled data, whether every other voter has one.
 pub(crate) fn strike(
     node: &mut Node,
     strike: &Simulated<'_>,
@@ -67,6 +68,7 @@ pub(crate) fn begin(node: &mut Node, fault: Lasting, run: &mut Run) -> bool {
 }
 
 /// Pauses the process for the duration; its clock stops if clocks stop during pauses in this run.
+/// If an event of the node triggers the pause, the process still takes the step of that event.
 pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run) {
     if !node.pause(duration, &mut run.scheduler) {
         return;

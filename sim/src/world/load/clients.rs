@@ -14,9 +14,9 @@ use crate::world::scheduler::Event;
 use crate::world::scheduler::Scheduler;
 use crate::world::slots::Slots;
 
-/// All clients: first those of the load; then the load-spike client, which only sends many requests
-/// at once; the prober, which tests progress in the stabilization phase; the administrator; the
-/// hostile clients; and one for each scripted request.
+/// All clients: first those of the load; then the load-spike client, which only sends the requests
+/// of `load spike` and `poll reads`; the prober, which tests progress in the stabilization phase;
+/// the administrator; the hostile clients; and one for each scripted request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clients {
     list: Vec<Client>,
@@ -95,7 +95,8 @@ pub(crate) enum NextOperation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub(super) client: u16,
-    /// The operation; `None` if the attempt opens a session.
+    /// The operation; `None` if the attempt opens a session, or is one of a hostile client or of
+    /// the administrator.
     pub(super) op: Option<OpId>,
     /// The call of the client's session; `None` outside a session.
     pub(super) call: Option<Call>,
@@ -157,7 +158,7 @@ impl Clients {
         self.count + 1
     }
 
-    /// Returns the client that sends many requests at once.
+    /// Returns the client that sends the requests of `load spike` and `poll reads`.
     pub(super) fn load_spike_client(&self) -> u16 {
         self.count
     }

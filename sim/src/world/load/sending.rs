@@ -59,7 +59,8 @@ impl Load {
         self.propose(client, op, route, &command, fixed, run);
     }
 
-    /// Sends `count` commands to a node at once, with the usual request timeout.
+    /// Sends `count` commands to a node at once. The load-spike client gives up all its pending
+    /// requests together, one request timeout after the last of them.
     pub(crate) fn spike(&mut self, to: Place, count: u32, run: &mut Surroundings<'_>) {
         let client = self.clients.load_spike_client();
         for _ in 0..count {
@@ -72,7 +73,7 @@ impl Load {
         self.clients.set_timer(client, run.setup.settings.request_timeout, run.scheduler);
     }
 
-    /// Sends one read of a `poll reads` operation, with the usual request timeout.
+    /// Sends one read of a `poll reads` operation, with the timeout of [`Load::spike`].
     pub(crate) fn read_at(&mut self, to: Place, run: &mut Surroundings<'_>) {
         let client = self.clients.load_spike_client();
         let op = self.clients.begin(client);

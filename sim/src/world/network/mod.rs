@@ -30,7 +30,7 @@ pub(crate) struct Network {
     remembered: usize,
     /// The number of messages that were candidates for replays.
     seen: u64,
-    /// The arrival time of the last message in flight.
+    /// The latest arrival time of all packets sent so far.
     pub(crate) latest_arrival: SimTime,
     /// The number of packets sent or injected so far.
     numbered: u64,

@@ -13,8 +13,9 @@ use crate::world::network::links::Links;
 use crate::world::place::Place;
 use crate::world::run::Setup;
 
-/// Draws the core: a quorum of every membership that may decide, sometimes with more voters, and
-/// most learners.
+/// Draws the core: a quorum of every membership that may decide, sometimes with more voters; most
+/// learners, and suspended voters; and some members whose disks lost data that the others can
+/// restore. With last-survivor takeover, one node or all nodes.
 pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     let mut draw = setup.choices.draw(Kind::Core.key());
     if setup.settings.config.survivor.is_some() {

@@ -19,9 +19,9 @@ pub(crate) struct Stabilization {
     pub(crate) probed: bool,
     /// The number of core nodes that have then served a read, one after the other.
     pub(crate) reads_served: usize,
-    /// The arrival time of the last message sent in the fault phase.
+    /// The latest arrival time of all packets sent in the fault phase.
     pub(crate) last_message_arrival: SimTime,
-    /// The time of the operator's last request.
+    /// The time of the operator's last request in this phase; at first, the start of the phase.
     pub(crate) last_admin_request_at: SimTime,
     /// The last time at which the leader's disk lacked committed entries.
     pub(crate) leader_lagged_at: SimTime,

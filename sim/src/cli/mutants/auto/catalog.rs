@@ -17,7 +17,8 @@ const CHECKS: [&str; 2] = ["src/raft/invariants.rs", "src/storage/contract.rs"];
 
 /// The directories and files that decide what a mutant does in a seed.
 const DECISIVE: [&str; 4] = ["src", "sim/src", "sim/checker/src", "Cargo.lock"];
-/// The directory among them that only starts seeds and prints results.
+/// The directory among them that is left out: it makes the mutants, which the records name, starts
+/// seeds, and prints results.
 const COMMAND: &str = "sim/src/cli";
 
 /// One mutant, made by a rule.
