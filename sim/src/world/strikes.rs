@@ -178,8 +178,17 @@ impl World {
         }
     }
 
-    /// Ends the process of a node; returns false if the node is down.
+    /// Ends the process of a node, and fires the operations that wait for that; returns false if
+    /// the node is down.
     pub(super) fn end_process(&mut self, place: Place, exit: Exit) -> bool {
+        let was_running = self.end_without_triggers(place, exit);
+        if was_running {
+            self.fire_trigger(Trigger::GoesDown, place, None);
+        }
+        was_running
+    }
+
+    fn end_without_triggers(&mut self, place: Place, exit: Exit) -> bool {
         let Some(unanswered) = self.cluster[place].end(exit, &mut self.run) else { return false };
         self.load.scripted.note_leader(self.cluster.leader(), self.run.scheduler.now());
         self.run.observer.reach_if(!unanswered.is_empty(), Spot::UnknownByCrash);
@@ -190,7 +199,6 @@ impl World {
                 self.reply(place, &Output::Unknown { tag }, None);
             }
         }
-        self.fire_trigger(Trigger::GoesDown, place, None);
         true
     }
 
@@ -209,13 +217,20 @@ impl World {
             faults.lose_safety(&mut run.observer);
         }
         run.observer.fault(Fault::Wipe, cluster[place].role());
-        self.take_down(place, down);
+        let was_running = self.end_without_triggers(place, Exit::crash(KeptWrites::None, down));
+        if !was_running {
+            self.cluster[place].postpone_start(down, &mut self.run.scheduler);
+        }
         let is_bootstrap_peer = self.run.setup.settings.is_bootstrap_peer(place.id());
         let node = &mut self.cluster[place];
         node.lose_disk(is_bootstrap_peer);
         let incarnation = node.disk.incarnation(place.id());
         let wiped = Observation::Wiped { node: place.id(), incarnation };
         self.run.observe(wiped);
+        // Only now, because a fault that this triggers must not take this disk for an intact one.
+        if was_running {
+            self.fire_trigger(Trigger::GoesDown, place, None);
+        }
     }
 
     /// A node restarts on an older copy of its disk after `down`, so it has lost acknowledged
