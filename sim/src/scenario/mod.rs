@@ -325,7 +325,8 @@ impl Parser {
     }
 
     /// Checks that the nodes of a line exist, that the times of requests and expectations are
-    /// within the fault phase, and that the settings allow the faults of the run.
+    /// within the fault phase, and that the settings allow the faults of the run, and the drifts of
+    /// its clocks.
     fn check_fits(&self, mut words: Words<'_>) -> Result<(), SyntaxError> {
         let settings = &self.scenario.case.settings;
         let nodes = u64::from(settings.nodes());
@@ -340,6 +341,15 @@ impl Parser {
                 let text = format!(
                     "there is no {node} among {nodes} nodes: name another, or write `spares {}`",
                     node.0 - nodes + u64::from(settings.spares)
+                );
+                return Err(words.error(text));
+            }
+            let drift = word.strip_suffix("ppm").and_then(|drift| drift.parse::<i32>().ok());
+            let most = settings.clocks.drift_ppm_max;
+            if drift.is_some_and(|drift| drift.unsigned_abs() > most) {
+                let text = format!(
+                    "the checks allow for clocks that drift by at most {most}ppm: write a smaller \
+                     drift, or a larger `drift max`"
                 );
                 return Err(words.error(text));
             }
