@@ -134,8 +134,9 @@ impl Rule for Machines {
     ) -> CheckResult {
         let is_sound = !known.taint.has(node);
         self.frozen += u64::from(is_sound);
-        // The last shadow machine may still be applying entries.
-        if is_sound && self.shadow.is_none() && self.frozen % SHADOW_INTERVAL == 1 {
+        // The last shadow machine may still be applying entries, or wait in vain for one that no
+        // node applies again.
+        if is_sound && self.frozen % SHADOW_INTERVAL == 1 {
             self.shadow = Some(Shadow::restore(known, node, last, bytes)?);
         }
         Ok(())
