@@ -159,13 +159,15 @@ fn matched_too_far(history: &History<'_>, draft: &mut Draft, node: NodeId) {
 fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let Some(now) = history.state_after(history.failing) else { return };
     facts::node_faults(history, draft, node, before_last_crash(history, node));
-    let is_kept = |(_, event): &(EventId, &Event)| !matches!(event.kind, EventKind::RolledBack);
-    let mut since_rollback = history.events_of(node).rev().take_while(is_kept);
-    let durable = since_rollback.find_map(|(id, event)| match &event.kind {
-        EventKind::Submitted(write)
-            if matches!(history.write_outcome(id), WriteOutcome::Durable(_)) =>
-        {
-            Some((id, write.hard_state?))
+    let is_this_disk = |(_, event): &(EventId, &Event)| {
+        !matches!(event.kind, EventKind::RolledBack | EventKind::Wiped)
+    };
+    let mut of_this_disk = history.events_of(node).rev().take_while(is_this_disk);
+    let durable = of_this_disk.find_map(|(id, event)| match &event.kind {
+        EventKind::Submitted(write) => {
+            let outcome = history.write_outcome(id);
+            let is_on_disk = matches!(outcome, WriteOutcome::Durable(_) | WriteOutcome::Kept(_));
+            Some((id, write.hard_state.filter(|_| is_on_disk)?))
         }
         _ => None,
     });

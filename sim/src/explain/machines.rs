@@ -55,9 +55,10 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
 fn cause(history: &History<'_>, node: NodeId) -> Option<String> {
     let kind = &history.event(history.failing).kind;
     let applied = history.events_of(node).rev().filter(|(id, _)| *id < history.failing).find_map(
-        |(_, event)| match &event.kind {
+        |(id, event)| match &event.kind {
             EventKind::Applied { last, .. } => Some(last.index),
             EventKind::Restored(index) => Some(*index),
+            EventKind::Started { .. } => Some(history.state_after(id)?.applied),
             _ => None,
         },
     );

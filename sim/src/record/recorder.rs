@@ -484,13 +484,16 @@ impl Recorder {
 }
 
 /// Whether a node that starts with `status` and `log` counts as having kept the write: its term and
-/// vote, if it has any, and any of its entries, if it has some.
+/// vote, if it has any, its snapshot or a later one, if it installs one, and any of its entries, if
+/// it has some.
 fn survived(write: &Write, status: &Status, log: &Log) -> bool {
     let hard_state = write.hard_state.is_none_or(|written| {
         written.term < status.term || (written.term == status.term && written.vote == status.vote)
     });
+    let installed = write.install.as_ref();
+    let snapshot = installed.is_none_or(|meta| meta.last.index <= log.snapshot().index);
     let entries = write.entries.is_empty() || write.entries.iter().any(|entry| log.has(entry.id));
-    hard_state && entries
+    hard_state && snapshot && entries
 }
 
 fn describe_comparison(result: ComparisonResult) -> String {
