@@ -16,7 +16,8 @@ use crate::runtime::transport::lane_queue::{LaneSender, lane_queue};
 use crate::runtime::transport::outgoing::PeerConnection;
 use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransferBody};
 
-/// The most nodes with an unknown address that the log names: a stranger may claim any id.
+/// The most nodes with an unknown address that the log names, because an unauthenticated peer may
+/// claim any id.
 const UNKNOWN_MAX: usize = 16;
 
 /// The peers of this node, over TCP.
