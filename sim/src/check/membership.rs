@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, EntryId, Index, Membership, MembershipSource, Message, NodeId, Write};
+use quorate::types::{
+    Body, EntryId, Index, Member, Membership, MembershipSource, Message, NodeId, Write,
+};
 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, L6, S22};
@@ -169,25 +171,27 @@ fn check_follows(
 }
 
 /// Checks that a leader makes a staged membership, at index `at`, joint only once each new voter
-/// has the log up to `at` on its disk (thesis §4.2.1). Not checked if voters may be suspended: one
-/// that returns may have caught up before the change was staged.
+/// has the log up to `at` on its disk (thesis §4.2.1). A suspended voter that returns is exempt: it
+/// may have caught up before the change was staged.
 fn check_caught_up(
     known: &Known,
     id: NodeId,
     at: Index,
     [staged, joint]: [&Membership; 2],
 ) -> CheckResult {
-    let Known { model, bounds, .. } = known;
+    let model = &known.model;
     let node = model.of(id);
     let leads = node.status.is_some_and(|status| node.leads(status.term));
     let is_joined = leads && !staged.target().is_empty() && !joint.outgoing().is_empty();
-    if !is_joined || bounds.config.suspension.is_some() || model.last_survivor_enabled {
+    if !is_joined || model.last_survivor_enabled {
         return Ok(());
     }
-    let new = model
-        .nodes
-        .iter()
-        .filter(|node| joint.incoming().contains(&node.id) && !staged.is_voter(node.id));
+    let earlier = &node.memory.log.electorate_at(at.previous()).membership;
+    let was_suspended = |id: NodeId| earlier.member(id).is_some_and(Member::is_suspended);
+    let new = model.nodes.iter().filter(|node| {
+        let id = node.id;
+        joint.incoming().contains(&id) && !staged.is_voter(id) && !was_suspended(id)
+    });
     let ends = new.filter_map(|node| {
         let disk = node.disk_named_by(joint)?;
         Some((node.id, node.counted_of(disk).log.last()))

@@ -290,3 +290,20 @@ fn half_of_an_even_set_with_the_casting_vote_is_accepted() {
     stage.wins(4, 2, &[1]);
     accepted(&stage);
 }
+
+#[test]
+fn a_suspended_voter_may_have_caught_up_before_it_is_readmitted() {
+    let mut stage = led();
+    let staged = of(&[1, 2, 3]).changed(&Change::new().suspend(NodeId(3))).expect("n3 votes");
+    let joint = staged.enter_joint(None);
+    let suspended = joint.leave_joint();
+    let readmitted = suspended.changed(&Change::new().voter(NodeId(3))).expect("n3 learns");
+    for (membership, index) in [&staged, &joint, &suspended].into_iter().zip(2..) {
+        stage.all_hold(&[1, 2, 3], &[change(index, 1, membership)]);
+        stage.commits(1, index);
+    }
+    stage.all_hold(&[1, 2], &[change(5, 1, &readmitted)]);
+    stage.commits(1, 5);
+    stage.takes(1, &[change(6, 1, &readmitted.enter_joint(None))]);
+    accepted(&stage);
+}
