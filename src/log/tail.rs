@@ -30,21 +30,19 @@ pub(crate) struct Tail {
 /// A list of at least one entry.
 #[derive(Clone, Debug)]
 struct List {
+    /// The index of the first entry.
+    first: Index,
     entries: Entries,
     /// The size of the entries in bytes.
     bytes: usize,
 }
 
 impl List {
-    #[inline]
-    fn first(&self) -> Index {
-        self.entries[0].id.index
-    }
-
     /// Drops the first entry and returns its size in bytes.
     fn drop_first(&mut self) -> usize {
         let bytes = self.entries[0].bytes();
         self.entries.drop_first(1);
+        self.first = self.first.next();
         self.bytes -= bytes;
         bytes
     }
@@ -76,20 +74,20 @@ impl Tail {
     #[inline]
     pub(crate) fn extend(&mut self, entries: Entries, bytes: usize) {
         debug_assert!(bytes == total_bytes(&entries), "the bytes are those of the entries");
-        let Some(first) = entries.first() else { return };
-        assert!(first.id.index == self.next, "the tail has no gap");
+        let Some(first) = entries.first().map(|entry| entry.id.index) else { return };
+        assert!(first == self.next, "the tail has no gap");
         self.next = Index(self.next.0 + entries.len() as u64);
         self.bytes += bytes;
-        self.lists.push_back(List { entries, bytes });
+        self.lists.push_back(List { first, entries, bytes });
     }
 
     /// Drops every entry after `last`.
     pub(crate) fn truncate(&mut self, last: Index) {
-        while let Some(list) = self.lists.pop_back_if(|list| list.first() > last) {
+        while let Some(list) = self.lists.pop_back_if(|list| list.first > last) {
             self.bytes -= list.bytes;
         }
         if let Some(list) = self.lists.back_mut() {
-            let kept = last.0 - list.first().0 + 1;
+            let kept = last.0 - list.first.0 + 1;
             let kept = usize::try_from(kept).unwrap_or(usize::MAX).min(list.entries.len());
             let dropped = total_bytes(&list.entries[kept..]);
             list.entries.truncate(kept);
@@ -123,8 +121,8 @@ impl Tail {
     #[inline]
     fn drop_list(&mut self, bytes_max: usize, last: Index) -> bool {
         let is_evicted = |list: &mut List| {
-            let end = &list.entries[list.entries.len() - 1];
-            end.id.index <= last && self.bytes - list.bytes + end.bytes() > bytes_max
+            let end = list.entries.last().filter(|end| end.id.index <= last);
+            end.is_some_and(|end| self.bytes - list.bytes + end.bytes() > bytes_max)
         };
         let Some(list) = self.lists.pop_front_if(is_evicted) else { return false };
         self.bytes -= list.bytes;
@@ -158,7 +156,7 @@ impl Tail {
         let count = count.min(entries_max);
         let place = self.place(first);
         let list = &self.lists[place];
-        let start = (first.0 - list.first().0) as usize;
+        let start = (first.0 - list.first.0) as usize;
         if start == 0 && count == list.entries.len() && list.bytes <= bytes_max {
             // Most slices: the entries of one proposal or message.
             return (list.entries.clone(), list.bytes);
@@ -177,7 +175,7 @@ impl Tail {
         let first = index.next().max(self.first);
         let (place, start) = if first < self.next {
             let place = self.place(first);
-            (place, (first.0 - self.lists[place].first().0) as usize)
+            (place, (first.0 - self.lists[place].first.0) as usize)
         } else {
             (self.lists.len(), 0)
         };
@@ -194,8 +192,8 @@ impl Tail {
     fn place(&self, index: Index) -> usize {
         // Most questions are about the latest entries.
         match self.lists.back() {
-            Some(list) if list.first() <= index => self.lists.len() - 1,
-            _ => self.lists.partition_point(|list| list.first() <= index) - 1,
+            Some(list) if list.first <= index => self.lists.len() - 1,
+            _ => self.lists.partition_point(|list| list.first <= index) - 1,
         }
     }
 

@@ -23,7 +23,7 @@ use crate::types::entry::Entry;
 #[derive(Clone, Default)]
 pub struct Entries(Repr);
 
-/// `Shared` has at least two entries.
+/// `Shared` has at least two entries, except in an iterator.
 #[derive(Clone, Default)]
 enum Repr {
     #[default]
@@ -44,6 +44,46 @@ impl Entries {
     #[must_use]
     pub const fn new() -> Entries {
         Entries(Repr::Empty)
+    }
+
+    /// The number of entries.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Repr::Empty => 0,
+            Repr::One(_) => 1,
+            Repr::Shared { start, end, .. } => end - start,
+        }
+    }
+
+    /// Whether the list has no entry.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.0, Repr::Empty)
+    }
+
+    /// Returns the first entry.
+    #[must_use]
+    #[inline]
+    pub fn first(&self) -> Option<&Entry> {
+        match &self.0 {
+            Repr::Empty => None,
+            Repr::One(entry) => Some(entry),
+            Repr::Shared { all, start, .. } => all.get(*start),
+        }
+    }
+
+    /// Returns the last entry.
+    #[must_use]
+    #[inline]
+    pub fn last(&self) -> Option<&Entry> {
+        match &self.0 {
+            Repr::Empty => None,
+            Repr::One(entry) => Some(entry),
+            Repr::Shared { all, end, .. } => all.get(*end - 1),
+        }
     }
 
     /// Returns the entries at the positions in `range`.

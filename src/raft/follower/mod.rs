@@ -485,7 +485,7 @@ fn append_from(common: &mut Common, mut entries: Entries, first: Index) {
     if truncates {
         common.journal.truncate(first.previous());
     }
-    if entries[0].id.index < first {
+    if entries.first().is_some_and(|entry| entry.id.index < first) {
         let known = entries.iter().take_while(|entry| entry.id.index < first).count();
         entries.drop_first(known);
     }

@@ -154,7 +154,10 @@ pub(crate) fn apply_fetched(entries: Entries, journal: &mut Journal, output: &mu
 fn apply(entries: Entries, journal: &mut Journal, output: &mut Output) {
     let last = entries.last().expect("a batch is not empty").id.index;
     let next = journal.log().applied().next();
-    assert!(entries[0].id.index == next, "a batch begins after the last applied entry");
+    assert!(
+        entries.first().is_some_and(|entry| entry.id.index == next),
+        "a batch begins after the last applied entry"
+    );
     assert!(last <= journal.log().committed(), "only committed entries are applied");
     assert!(last <= journal.log().applicable(), "a durable state machine waits for the disk");
     journal.begin_apply(last);
