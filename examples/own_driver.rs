@@ -181,7 +181,7 @@ impl Node {
                 Event::Persisted(write) => inputs.push(Input::Persisted(write)),
                 Event::Fetched { id, entries } => {
                     let consumer = self.fetches.remove(&id).expect("it was requested");
-                    inputs.push(Input::Fetched { consumer, entries });
+                    inputs.push(Input::Fetched { consumer, entries: entries.into() });
                 }
                 Event::Damaged(entries) => inputs.push(Input::Damaged(entries)),
                 Event::Repaired(entries) => inputs.push(Input::Repaired(entries)),

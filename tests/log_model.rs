@@ -437,7 +437,7 @@ fn append(log: &mut Log, model: &mut Model, terms: u64, bytes: usize) {
     }
     match &entries[..] {
         [entry] => log.append(entry.clone()),
-        several => log.append_all(several),
+        several => log.append_all(several.to_vec().into()),
     }
     model.entries.extend(entries);
 }
@@ -483,7 +483,7 @@ fn check_slice(
         Slice::Hot { entries, bytes } => {
             assert_eq!(*bytes, entries.iter().map(Entry::bytes).sum::<usize>());
             assert!(first >= model.hot_from || first > last.min(model.last().index.0));
-            assert_eq!(*entries, model.read(first, last, entries_max, bytes_max));
+            assert_eq!(entries[..], model.read(first, last, entries_max, bytes_max)[..]);
         }
         Slice::Cold { last: asked } => {
             assert!(

@@ -202,7 +202,7 @@ impl Cluster {
             log.filter(|entry| (first..=last).contains(&entry.id.index)).cloned().collect();
         let whole = entries.first().is_some_and(|entry| entry.id.index == first);
         let entries = if whole { entries } else { Vec::new() };
-        self.give(at, Input::Fetched { consumer, entries });
+        self.give(at, Input::Fetched { consumer, entries: entries.into() });
     }
 
     fn take_snapshot(&mut self, at: usize, trailing: u64) {

@@ -134,7 +134,7 @@ impl Stage {
 
 fn blank(write: u64) -> Write {
     let (id, committed) = (WriteId(write), Index::ZERO);
-    Write { id, hard_state: None, committed, install: None, entries: Vec::new() }
+    Write { id, hard_state: None, committed, install: None, entries: Vec::new().into() }
 }
 
 fn request_vote(last: EntryId) -> Body {
@@ -376,7 +376,7 @@ fn a_read_misses_no_command_that_was_executed_before_its_last_attempt() {
     let payload = Payload::Command(Request::Plain(&command).encode_for(Proposer::Unnamed));
     let entries = [entry(1, 1), entry(1, 2)];
     let entries = entries.map(|id| Entry { id, payload: payload.clone() }).to_vec();
-    stage.submits(1, Write { entries, ..blank(1) });
+    stage.submits(1, Write { entries: entries.into(), ..blank(1) });
     stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(2));
     stage.reads(entry(1, 2), ReadLevel::Linearizable, Freshness::Linearizable, Index(1));
     let explanation = stage.explained("S20");

@@ -15,13 +15,13 @@ mod restore;
 mod tail;
 mod term_runs;
 
-use alloc::vec::Vec;
-
 use crate::log::damaged::Damaged;
 use crate::log::memberships::Memberships;
 use crate::log::tail::Tail;
 use crate::log::term_runs::TermRuns;
-use crate::types::{Entry, EntryId, Index, Membership, Payload, Restored, SnapshotMeta, Term};
+use crate::types::{
+    Entries, Entry, EntryId, Index, Membership, Payload, Restored, SnapshotMeta, Term,
+};
 
 /// One node's log: its indices, terms and memberships, and its latest entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +48,8 @@ pub struct Log {
 pub enum Slice {
     /// In memory: as many as the bounds allow, at least one unless the range is empty.
     Hot {
-        /// Consecutive entries from the first index of the range on; a clone shares commands.
-        entries: Vec<Entry>,
+        /// Consecutive entries from the first index of the range on.
+        entries: Entries,
         /// Their size in bytes, as [`Entry::bytes`] counts it.
         bytes: usize,
     },
@@ -298,9 +298,9 @@ impl Log {
 
     /// Appends entries without a gap, the first of which must follow the last one.
     #[inline]
-    pub fn append_all(&mut self, entries: &[Entry]) {
+    pub fn append_all(&mut self, entries: Entries) {
         let (mut last, mut bytes) = (self.last(), 0);
-        for entry in entries {
+        for entry in &entries {
             bytes += entry.bytes();
             assert!(entry.id.index == last.index.next(), "a log has no gap");
             if entry.id.term != last.term {
@@ -545,7 +545,7 @@ impl Log {
         assert!(first > self.base().index, "the log still has the entry");
         let last = last.min(self.last().index);
         if first > last {
-            return Slice::Hot { entries: Vec::new(), bytes: 0 };
+            return Slice::Hot { entries: Entries::new(), bytes: 0 };
         }
         if first < self.tail.first() {
             let last_cold = last.min(self.tail.first().previous());

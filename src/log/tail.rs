@@ -1,24 +1,57 @@
 //! The tail of the log in memory: a bounded cache of its latest entries.
 
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
+#[cfg(feature = "std")]
+mod serial;
+#[cfg(test)]
+mod tests;
 
-use crate::types::{Entry, Index};
+use alloc::collections::VecDeque;
+use core::hash::{Hash, Hasher};
+
+use crate::types::{Entries, Entry, Index};
 
 /// Consecutive entries in memory, up to the last entry of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+///
+/// They are kept in the lists in which they arrived, so that messages and writes share them. Of the
+/// lists, only the first one may have lost entries by eviction, and [`Entries`] limits what a list
+/// that was shortened keeps in memory.
+#[derive(Clone, Debug)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(into = "serial::Fields", from = "serial::Fields"))]
 pub(crate) struct Tail {
-    entries: VecDeque<Entry>,
+    lists: VecDeque<List>,
     /// The index of the first entry in memory, or of the next one to append.
     first: Index,
+    /// The index of the next entry to append.
+    next: Index,
     bytes: usize,
+}
+
+/// A list of at least one entry.
+#[derive(Clone, Debug)]
+struct List {
+    /// The index of the first entry.
+    first: Index,
+    entries: Entries,
+    /// The size of the entries in bytes.
+    bytes: usize,
+}
+
+impl List {
+    /// Drops the first entry and returns its size in bytes.
+    fn drop_first(&mut self) -> usize {
+        let bytes = self.entries[0].bytes();
+        self.entries.drop_first(1);
+        self.first = self.first.next();
+        self.bytes -= bytes;
+        bytes
+    }
 }
 
 impl Tail {
     /// Returns an empty tail of a log whose next entry is at `first`.
     pub(crate) fn new(first: Index) -> Tail {
-        Tail { entries: VecDeque::new(), first, bytes: 0 }
+        Tail { lists: VecDeque::new(), first, next: first, bytes: 0 }
     }
 
     #[inline]
@@ -33,55 +66,79 @@ impl Tail {
 
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) {
-        assert_eq!(entry.id.index, self.next(), "the tail has no gap");
-        self.bytes += entry.bytes();
-        self.entries.push_back(entry);
+        let bytes = entry.bytes();
+        self.extend(Entries::from(entry), bytes);
     }
 
     /// Appends entries of `bytes` bytes, the first of which follows the last one in memory.
     #[inline]
-    pub(crate) fn extend(&mut self, entries: &[Entry], bytes: usize) {
-        let first = entries.first().map(|entry| entry.id.index);
-        assert!(first.is_none_or(|first| first == self.next()), "the tail has no gap");
-        debug_assert!(bytes == total_bytes(entries), "the bytes are those of the entries");
+    pub(crate) fn extend(&mut self, entries: Entries, bytes: usize) {
+        debug_assert!(bytes == total_bytes(&entries), "the bytes are those of the entries");
+        let Some(first) = entries.first().map(|entry| entry.id.index) else { return };
+        assert!(first == self.next, "the tail has no gap");
+        self.next = Index(self.next.0 + entries.len() as u64);
         self.bytes += bytes;
-        match entries {
-            // Most entries of a cluster with little load arrive alone.
-            [entry] => self.entries.push_back(entry.clone()),
-            several => self.entries.extend(several.iter().cloned()),
-        }
+        self.lists.push_back(List { first, entries, bytes });
     }
 
     /// Drops every entry after `last`.
     pub(crate) fn truncate(&mut self, last: Index) {
-        while self.next() > last.next() && !self.entries.is_empty() {
-            let entry = self.entries.pop_back().expect("the tail is not empty");
-            self.bytes -= entry.bytes();
+        while let Some(list) = self.lists.pop_back_if(|list| list.first > last) {
+            self.bytes -= list.bytes;
+        }
+        if let Some(list) = self.lists.back_mut() {
+            let kept = last.0 - list.first.0 + 1;
+            let kept = usize::try_from(kept).unwrap_or(usize::MAX).min(list.entries.len());
+            let dropped = total_bytes(&list.entries[kept..]);
+            list.entries.truncate(kept);
+            list.bytes -= dropped;
+            self.bytes -= dropped;
         }
         self.first = self.first.min(last.next());
+        self.next = self.next.min(last.next());
     }
 
     /// Drops the oldest entries while all of them together exceed `bytes_max` bytes, but none after
-    /// `last`. Returns the number of dropped entries.
-    pub(crate) fn evict(&mut self, bytes_max: usize, last: Index) -> usize {
-        let mut evicted = 0;
+    /// `last`.
+    pub(crate) fn evict(&mut self, bytes_max: usize, last: Index) {
         while self.bytes > bytes_max && self.first <= last {
-            let Some(entry) = self.entries.pop_front() else { break };
-            self.bytes -= entry.bytes();
-            self.first = self.first.next();
-            evicted += 1;
+            if !self.drop_list(bytes_max, last) {
+                self.drop_first();
+            }
         }
-        evicted
     }
 
     /// Drops every entry up to `base`.
     pub(crate) fn compact(&mut self, base: Index) {
-        while self.first <= base {
-            let Some(entry) = self.entries.pop_front() else { break };
-            self.bytes -= entry.bytes();
-            self.first = self.first.next();
+        while self.first <= base && self.first < self.next {
+            self.drop_first();
         }
         self.first = self.first.max(base.next());
+        self.next = self.next.max(self.first);
+    }
+
+    /// Drops the first list if all of its entries are to be evicted. Returns whether it did.
+    #[inline]
+    fn drop_list(&mut self, bytes_max: usize, last: Index) -> bool {
+        let is_evicted = |list: &mut List| {
+            let end = list.entries.last().filter(|end| end.id.index <= last);
+            end.is_some_and(|end| self.bytes - list.bytes + end.bytes() > bytes_max)
+        };
+        let Some(list) = self.lists.pop_front_if(is_evicted) else { return false };
+        self.bytes -= list.bytes;
+        self.first = Index(self.first.0 + list.entries.len() as u64);
+        true
+    }
+
+    /// Drops the first entry, if there is one.
+    fn drop_first(&mut self) {
+        let is_alone = |list: &mut List| list.entries.len() == 1;
+        if let Some(list) = self.lists.pop_front_if(is_alone) {
+            self.bytes -= list.bytes;
+        } else if let Some(list) = self.lists.front_mut() {
+            self.bytes -= list.drop_first();
+        }
+        self.first = self.first.next().min(self.next);
     }
 
     /// Returns up to `entries_max` entries from `first` to `last`, of at most `bytes_max` bytes
@@ -93,41 +150,71 @@ impl Tail {
         last: Index,
         entries_max: usize,
         bytes_max: usize,
-    ) -> (Vec<Entry>, usize) {
-        assert!(first >= self.first && last < self.next(), "the tail holds the range");
-        let start = usize::try_from(first.0 - self.first.0).expect("the tail fits in memory");
+    ) -> (Entries, usize) {
+        assert!(first >= self.first && last < self.next, "the tail holds the range");
         let count = usize::try_from((last.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX);
-        let count = count.min(entries_max).min(self.entries.len() - start);
-        if count == 1 {
-            // Most slices of a cluster with little load.
-            let entry = &self.entries[start];
-            return (alloc::vec![entry.clone()], entry.bytes());
+        let count = count.min(entries_max);
+        let place = self.place(first);
+        let list = &self.lists[place];
+        let start = (first.0 - list.first.0) as usize;
+        if start == 0 && count == list.entries.len() && list.bytes <= bytes_max {
+            // Most slices: the entries of one proposal or message.
+            return (list.entries.clone(), list.bytes);
         }
-        let (front, back) = self.entries.as_slices();
-        let end = (start + count).min(front.len());
-        let front = front.get(start..end).unwrap_or(&[]);
-        let start = (start + front.len()).saturating_sub(self.entries.len() - back.len());
-        let back = &back[start..start + count - front.len()];
-        let mut bytes = total_bytes(front) + total_bytes(back);
-        let mut taken = count;
-        if bytes > bytes_max {
-            (taken, bytes) = fitting(front.iter().chain(back), bytes_max);
+        if start + count <= list.entries.len() {
+            let (taken, bytes) = fitting(list.entries[start..start + count].iter(), bytes_max);
+            return (list.entries.slice(start..start + taken), bytes);
         }
-        let mut slice = Vec::with_capacity(taken);
-        slice.extend_from_slice(&front[..taken.min(front.len())]);
-        slice.extend_from_slice(&back[..taken - slice.len()]);
-        (slice, bytes)
+        let range = || self.from(place, start).take(count);
+        let (taken, bytes) = fitting(range(), bytes_max);
+        (range().take(taken).cloned().collect(), bytes)
     }
 
     /// Returns the entries in memory after `index`.
     pub(crate) fn after(&self, index: Index) -> impl Iterator<Item = &Entry> {
-        let skipped = (index.0 + 1).saturating_sub(self.first.0);
-        self.entries.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX))
+        let first = index.next().max(self.first);
+        let (place, start) = if first < self.next {
+            let place = self.place(first);
+            (place, (first.0 - self.lists[place].first.0) as usize)
+        } else {
+            (self.lists.len(), 0)
+        };
+        self.from(place, start)
     }
 
+    /// Returns the entries from the one at the position `start` of the list at `place` on.
+    fn from(&self, place: usize, start: usize) -> impl Iterator<Item = &Entry> {
+        self.lists.iter().skip(place).flat_map(|list| list.entries.iter()).skip(start)
+    }
+
+    /// Returns the place of the list that has the entry at `index`, which is in memory.
     #[inline]
-    fn next(&self) -> Index {
-        Index(self.first.0 + self.entries.len() as u64)
+    fn place(&self, index: Index) -> usize {
+        // Most questions are about the latest entries.
+        match self.lists.back() {
+            Some(list) if list.first <= index => self.lists.len() - 1,
+            _ => self.lists.partition_point(|list| list.first <= index) - 1,
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.from(0, 0)
+    }
+}
+
+impl PartialEq for Tail {
+    fn eq(&self, other: &Tail) -> bool {
+        let range = |tail: &Tail| (tail.first, tail.next);
+        range(self) == range(other) && self.entries().eq(other.entries())
+    }
+}
+
+impl Eq for Tail {}
+
+impl Hash for Tail {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.first, self.next).hash(state);
+        self.entries().for_each(|entry| entry.hash(state));
     }
 }
 

@@ -50,8 +50,8 @@ use crate::raft::leader::Leader;
 use crate::raft::role::Role;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Body, Entry, Freshness, Incarnation, Index, Instant, Membership, Message, MessageClass, NodeId,
-    Proposal, ReadLevel, Restored, SnapshotMeta, Tag, Term, WriteId,
+    Body, Entries, Freshness, Incarnation, Index, Instant, Membership, Message, MessageClass,
+    NodeId, Proposal, ReadLevel, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 /// One node of a Raft cluster.
@@ -289,7 +289,7 @@ impl Raft {
         }
     }
 
-    fn on_fetched(&mut self, consumer: Consumer, entries: Vec<Entry>) -> Transition {
+    fn on_fetched(&mut self, consumer: Consumer, entries: Entries) -> Transition {
         let Common { apply, journal, health, output, .. } = &mut self.common;
         if !apply.finish_fetch(consumer, &entries, journal.log()) {
             return Transition::Stay;

@@ -46,7 +46,8 @@ fn inputs() -> Vec<Input> {
         .into_iter()
         .map(|payload| Entry { id, payload })
         .collect();
-    let body = Body::AppendEntries { prev: id, entries: entries.clone(), committed: Index(5) };
+    let body =
+        Body::AppendEntries { prev: id, entries: entries.clone().into(), committed: Index(5) };
     let (from, to, incarnation) = (NodeId(1), NodeId(2), Incarnation(u128::MAX - 1));
     let proposal =
         Proposal { tag, acknowledge: Acknowledge::Quorum, command: Command::from("a command") };
@@ -55,7 +56,7 @@ fn inputs() -> Vec<Input> {
         Input::Timeout,
         Input::Persisted(WriteId(u64::MAX)),
         Input::Applied(Index(128)),
-        Input::Fetched { consumer: Consumer::Peer(to), entries },
+        Input::Fetched { consumer: Consumer::Peer(to), entries: entries.into() },
         Input::Damaged(vec![DamagedEntry { id, is_membership: true }]),
         Input::Repaired(vec![id]),
         Input::Propose(vec![proposal]),
@@ -166,7 +167,7 @@ fn a_hashed_command_comes_back_with_its_length_and_its_hash() {
 
 fn applies(command: &[u8]) -> crate::raft::Action {
     let payload = Payload::Command(Command::from(command));
-    crate::raft::Action::Apply(vec![Entry { id: EntryId::ZERO, payload }])
+    crate::raft::Action::Apply([Entry { id: EntryId::ZERO, payload }].into())
 }
 
 #[test]

@@ -154,7 +154,7 @@ mod tests {
 
     fn write(entries: Vec<Entry>) -> Write {
         let (hard_state, committed) = (None, Index::ZERO);
-        Write { id: WriteId(1), hard_state, committed, install: None, entries }
+        Write { id: WriteId(1), hard_state, committed, install: None, entries: entries.into() }
     }
 
     #[test]

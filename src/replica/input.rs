@@ -3,7 +3,7 @@
 use crate::machine::Outcome;
 use crate::storage::{Completion, StorageError};
 use crate::types::{
-    Acknowledge, Change, Command, Entry, EntryId, Index, MachineUsage, MachineVersion, NodeId,
+    Acknowledge, Change, Command, Entries, EntryId, Index, MachineUsage, MachineVersion, NodeId,
     Packet, Proposal, ReadLevel, StateDigest, Tag,
 };
 
@@ -103,7 +103,7 @@ pub enum WorkResult {
         requires: Option<MachineVersion>,
         /// The entries of the batch after `last`, if the worker has not applied them because the
         /// replies so far are long. The node passes them to the worker again.
-        rest: Vec<Entry>,
+        rest: Entries,
     },
     /// The state machine answered a query.
     Answered {

@@ -542,7 +542,7 @@ impl Node {
             Event::Fetched { id, entries } => {
                 let consumer =
                     self.fetches.remove(&id).expect("only requested entries are fetched");
-                self.inputs.push_back(raft::Input::Fetched { consumer, entries });
+                self.inputs.push_back(raft::Input::Fetched { consumer, entries: entries.into() });
             }
             Event::Damaged(entries) => self.on_damaged(entries),
             Event::DamagedHeaders(damage) => self.outputs.push(Output::DamagedHeaders(damage)),

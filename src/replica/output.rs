@@ -4,7 +4,7 @@ use crate::machine::Outcome;
 use crate::raft::{self, MessageRejectReason};
 use crate::storage::{Operation, StorageError};
 use crate::types::{
-    Entry, EntryId, Freshness, Index, MachineVersion, Membership, NodeId, Packet, RejectReason,
+    Entries, EntryId, Freshness, Index, MachineVersion, Membership, NodeId, Packet, RejectReason,
     RoleCause, RoleName, SnapshotMeta, Tag, Term,
 };
 
@@ -222,7 +222,7 @@ pub enum ComparisonResult {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Applies a batch of committed entries.
-    Apply(Vec<Entry>),
+    Apply(Entries),
     /// Answers a query from the current state.
     Query {
         /// Identifies the query in its answer.

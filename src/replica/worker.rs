@@ -5,7 +5,7 @@ use crate::machine::{Digest, FrozenView, Machine, RestoreError, StateMachine};
 use crate::replica::input::WorkResult;
 use crate::replica::output::Work;
 use crate::storage::{ClusterId, Disk, SnapshotReader, StorageError};
-use crate::types::{Entry, Hash128, MachineVersion, SnapshotMeta, StateDigest};
+use crate::types::{Entries, Hash128, MachineVersion, SnapshotMeta, StateDigest};
 
 /// The bytes of replies after which the worker returns the rest of a batch unapplied. A short
 /// command may have a long reply, and a batch has thousands of commands.
@@ -54,7 +54,7 @@ impl<M: StateMachine> Worker<M> {
 
     /// Applies a batch, or the part of it before an entry that requires a newer build, or the part
     /// whose replies reach their bound.
-    fn apply(&mut self, mut entries: Vec<Entry>) -> WorkResult {
+    fn apply(&mut self, entries: Entries) -> WorkResult {
         assert!(!entries.is_empty(), "a batch is not empty");
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut state_digests = Vec::with_capacity(entries.len());
@@ -72,10 +72,8 @@ impl<M: StateMachine> Worker<M> {
         }
         let last = self.machine.applied().index;
         assert!(outcomes.len() <= state_digests.len(), "an entry has at most one outcome");
-        let mut rest = entries.split_off(state_digests.len());
-        if requires.is_some() {
-            rest.clear();
-        }
+        let mut rest = entries;
+        rest.drop_first(if requires.is_some() { rest.len() } else { state_digests.len() });
         let usage = self.machine.usage();
         WorkResult::Applied { last, outcomes, state_digests, usage, requires, rest }
     }
@@ -152,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::machine::{Proposer, Request};
-    use crate::types::{EntryId, Index, Payload, Term};
+    use crate::types::{Entry, EntryId, Index, Payload, Term};
 
     const MIB: usize = 1 << 20;
 
@@ -185,7 +183,7 @@ mod tests {
             payload: Payload::Command(command.clone()),
         };
         let mut worker = Worker::new(ClusterId(1), Machine::new(Verbose), None);
-        let (mut entries, mut results): (Vec<Entry>, _) = ((1..=4096).map(entry).collect(), 0);
+        let (mut entries, mut results): (Entries, _) = ((1..=4096).map(entry).collect(), 0);
         while !entries.is_empty() {
             let (first, count) = (entries[0].id.index, entries.len());
             let WorkResult::Applied { last, outcomes, state_digests, requires, rest, .. } =

@@ -120,7 +120,8 @@ impl StorageImport {
         let Some(last) = entries.last().map(|entry| entry.id) else { return Ok(()) };
         self.writes += 1;
         let (id, committed) = (WriteId(self.writes), Index::ZERO);
-        let write = Write { id, hard_state: None, committed, install: None, entries };
+        let write =
+            Write { id, hard_state: None, committed, install: None, entries: entries.into() };
         self.storage.spare_segments_target = 1;
         self.run(disk, |storage, events| storage.persist(write, events))?;
         // Without room for a segment the entries stay queued.

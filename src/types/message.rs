@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::types::entry::{Entry, EntryList};
+use crate::types::entries::Entries;
+use crate::types::entry::EntryList;
 use crate::types::heartbeat::{Heartbeat, Readiness};
 use crate::types::id::{EntryId, Index, NodeId, Term};
 use crate::types::membership::{BootstrapPeer, Incarnation, Membership};
@@ -75,7 +76,7 @@ pub enum Body {
             feature = "std",
             serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
         )]
-        entries: Vec<Entry>,
+        entries: Entries,
         /// The leader's commit index.
         committed: Index,
     },
@@ -179,7 +180,7 @@ pub enum Body {
             feature = "std",
             serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
         )]
-        entries: Vec<Entry>,
+        entries: Entries,
         /// The sender's snapshot, if the reply has no entries and the snapshot covers the first
         /// index.
         snapshot: Option<Box<SnapshotMeta>>,

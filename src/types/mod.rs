@@ -5,6 +5,7 @@
 
 mod acknowledge;
 mod damage;
+mod entries;
 mod entry;
 mod hash_chain;
 mod heartbeat;
@@ -29,6 +30,7 @@ mod write;
 
 pub use acknowledge::Acknowledge;
 pub use damage::DamagedEntry;
+pub use entries::Entries;
 pub(crate) use entry::EntryList;
 pub use entry::{Command, Entry, Payload};
 pub use hash_chain::HashChain;

@@ -62,10 +62,13 @@ impl<const MAX: usize> List<MAX> {
         to.collect_seq(items)
     }
 
-    pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Vec<T>, D::Error> {
-        from.deserialize_seq(ListVisitor::<T, MAX>(PhantomData))
+    pub(crate) fn deserialize<'de, L, D>(from: D) -> Result<L, D::Error>
+    where
+        L: IntoIterator + From<Vec<L::Item>>,
+        L::Item: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        from.deserialize_seq(ListVisitor::<L::Item, MAX>(PhantomData)).map(L::from)
     }
 }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::types::damage::DamagedEntry;
+use crate::types::entries::Entries;
 use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
 use crate::types::membership::{Incarnation, Membership};
@@ -54,7 +55,7 @@ pub struct Write {
     pub install: Option<Box<SnapshotMeta>>,
     /// Entries with consecutive indices. They replace all entries on disk at or after the first
     /// one's index: this is the only way in which a log is truncated.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
 }
 
 /// The root hash that identifies a snapshot's content; zeros for the empty state.

@@ -254,7 +254,11 @@ mod tests {
     fn append(command_bytes: usize) -> Packet {
         let payload = Payload::Command(Command::from(vec![7; command_bytes]));
         let entries = vec![Entry { id: EntryId::new(Term(1), Index(1)), payload }];
-        let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
+        let body = Body::AppendEntries {
+            prev: EntryId::ZERO,
+            entries: entries.into(),
+            committed: Index::ZERO,
+        };
         Packet::Message(Message {
             from: NodeId(1),
             incarnation: Incarnation::default(),

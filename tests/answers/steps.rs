@@ -113,7 +113,7 @@ fn append_step(case: &Step<AppendRequest, AppendExpect>) -> Verdict {
     let prev = entry_id(case.msg.prev_term, case.msg.prev_index);
     let body = Body::AppendEntries {
         prev,
-        entries: entries_after(prev, &case.msg.entries),
+        entries: entries_after(prev, &case.msg.entries).into(),
         committed: Index(case.msg.commit),
     };
     let before = node.log();

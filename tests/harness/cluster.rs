@@ -198,7 +198,7 @@ impl Cluster {
     /// Delivers a forged append of the leader with these entries; the reply goes to the network.
     pub(crate) fn give(&mut self, leader: NodeId, to: NodeId, prev: EntryId, entries: Vec<Entry>) {
         let (term, committed) = (self.node(leader).status().term, Index::ZERO);
-        let body = Body::AppendEntries { prev, entries, committed };
+        let body = Body::AppendEntries { prev, entries: entries.into(), committed };
         self.input(
             to,
             Input::Message(Message {

@@ -150,7 +150,7 @@ impl Node {
             Action::Fetch { consumer, first, last, .. } => {
                 self.fetches += 1;
                 let entries = self.disk.read(first, last);
-                inputs.push_back(Input::Fetched { consumer, entries });
+                inputs.push_back(Input::Fetched { consumer, entries: entries.into() });
             }
             Action::Committed { .. }
             | Action::Rejected { .. }

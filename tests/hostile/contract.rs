@@ -47,7 +47,7 @@ fn a_driver_that_keeps_the_contract_causes_no_panic() {
         bytes_max: Config::new(NodeId(1)).apply_bytes_max,
     };
     assert_eq!(actions, [fetch]);
-    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: vec![entry(2)] });
+    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: [entry(2)].into() });
     step(&mut raft, now, Input::Applied(Index(2)));
     step(&mut raft, now, Input::Persisted(WriteId(3)));
     step(&mut raft, now, Input::Persisted(WriteId(1)));
@@ -93,7 +93,7 @@ fn the_applied_index_decreases() {
 fn entries_arrive_without_a_fetch() {
     let (mut raft, now) = lone();
     let entries = vec![entry(1)];
-    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries });
+    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: entries.into() });
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn entries_arrive_without_a_fetch() {
 fn a_fetch_completes_twice() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
-    let fetched = Input::Fetched { consumer: Consumer::Apply, entries: vec![entry(2)] };
+    let fetched = Input::Fetched { consumer: Consumer::Apply, entries: [entry(2)].into() };
     step(&mut raft, now, fetched.clone());
     step(&mut raft, now, fetched);
 }
@@ -111,7 +111,7 @@ fn a_fetch_completes_twice() {
 fn a_fetch_returns_other_entries() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
-    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: vec![entry(1)] });
+    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: [entry(1)].into() });
 }
 
 #[test]
@@ -120,14 +120,14 @@ fn a_fetch_returns_more_than_requested() {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
     let entries = vec![entry(2), entry(3)];
-    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries });
+    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: entries.into() });
 }
 
 /// Returns the single node of [`lone`] with both of its entries applied.
 fn applied() -> (Raft, Instant) {
     let (mut raft, now) = lone();
     step(&mut raft, now, Input::Applied(Index(1)));
-    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: vec![entry(2)] });
+    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: [entry(2)].into() });
     step(&mut raft, now, Input::Applied(Index(2)));
     (raft, now)
 }
@@ -236,7 +236,7 @@ fn sends(actions: &[Action], name: &str) -> usize {
 fn an_empty_fetch_sends_no_append() {
     let mut raft = fetching();
     let consumer = Consumer::Peer(NodeId(2));
-    let actions = step(&mut raft, START, Input::Fetched { consumer, entries: Vec::new() });
+    let actions = step(&mut raft, START, Input::Fetched { consumer, entries: [].into() });
     assert_eq!(sends(&actions, "AppendEntries"), 0, "{actions:?}");
     let entries = (2..=4).map(entry).collect();
     let actions = step(&mut raft, START, Input::Fetched { consumer, entries });
@@ -250,7 +250,7 @@ fn entries_compacted_during_a_fetch_are_not_sent() {
         let actions = step(&mut raft, START, taken_by(&[1, 2, 3], 1, 4, 3));
         assert_eq!(sends(&actions, "InstallSnapshot"), 1, "{actions:?}");
         let consumer = Consumer::Peer(NodeId(2));
-        let actions = step(&mut raft, START, Input::Fetched { consumer, entries: answer });
+        let actions = step(&mut raft, START, Input::Fetched { consumer, entries: answer.into() });
         assert_eq!(actions, []);
     }
 }

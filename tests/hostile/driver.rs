@@ -298,7 +298,7 @@ impl Driver {
             total <= bytes_max
         });
         entries.truncate(fit.count().max(1).min(given));
-        self.step(Input::Fetched { consumer, entries });
+        self.step(Input::Fetched { consumer, entries: entries.into() });
     }
 
     fn propose(&mut self, bytes: &mut Bytes<'_>) {

@@ -149,7 +149,7 @@ impl Known<'_> {
             before = EntryId::new(entry_term, index);
             entries.push(Entry { id: before, payload });
         }
-        Body::AppendEntries { prev, entries, committed: self.index(bytes) }
+        Body::AppendEntries { prev, entries: entries.into(), committed: self.index(bytes) }
     }
 
     /// Returns a message about damaged entries, most often entries that the node has.

@@ -339,8 +339,11 @@ fn no_entry_is_accepted_before_the_first_membership_is_known() {
         bootstrap.input(NodeId(3), Input::Message(message));
     };
     let entry = Entry { id: EntryId { index: Index(1), term: Term(1) }, payload: Payload::Noop };
-    let first =
-        Body::AppendEntries { prev: EntryId::ZERO, entries: vec![entry], committed: Index::ZERO };
+    let first = Body::AppendEntries {
+        prev: EntryId::ZERO,
+        entries: [entry].into(),
+        committed: Index::ZERO,
+    };
     say(&mut bootstrap, forgotten);
     say(&mut bootstrap, first.clone());
     assert_eq!(
@@ -390,7 +393,7 @@ fn a_bootstrap_peer_probes_any_other_sender() {
         bootstrap.input(NodeId(3), Input::Message(message));
     };
     let prev = EntryId { index: Index(7), term: Term(1) };
-    let append = Body::AppendEntries { prev, entries: Vec::new(), committed: Index::ZERO };
+    let append = Body::AppendEntries { prev, entries: [].into(), committed: Index::ZERO };
     say(&mut bootstrap, append.clone());
     let is_probe_to_four = |message: &Message| is_probe(message) && message.to == NodeId(4);
     assert!(bootstrap.messages.iter().any(is_probe_to_four), "{:?}", bootstrap.messages);

@@ -21,7 +21,7 @@ use harness::entries_after;
 /// An append request with entries of these terms.
 fn append(prev: EntryId, terms: &[u64], committed: u64) -> Body {
     let entries = entries_after(prev, terms);
-    Body::AppendEntries { prev, entries, committed: Index(committed) }
+    Body::AppendEntries { prev, entries: entries.into(), committed: Index(committed) }
 }
 
 /// The heartbeat of a leader's first round.

@@ -36,7 +36,7 @@ fn a_leader_appends_a_command_and_sends_it_to_all_in_parallel() {
     let entry = cluster.node(ONE).log()[1].clone();
     assert_eq!(entry.id, entry_id(1, 2));
     let expected =
-        Body::AppendEntries { prev: entry_id(1, 1), entries: vec![entry], committed: Index(1) };
+        Body::AppendEntries { prev: entry_id(1, 1), entries: [entry].into(), committed: Index(1) };
     let receivers: Vec<NodeId> = cluster
         .network
         .waiting()
@@ -372,8 +372,11 @@ fn a_crashed_follower_catches_up_after_its_restart() {
 fn a_follower_stores_exactly_what_the_leader_sent() {
     let mut node = Node::start(plain(ONE), Restored::fresh(voters(3)));
     let entries = entries_after(EntryId::ZERO, &[1, 1, 2, 5]);
-    let body =
-        Body::AppendEntries { prev: EntryId::ZERO, entries: entries.clone(), committed: Index(3) };
+    let body = Body::AppendEntries {
+        prev: EntryId::ZERO,
+        entries: entries.clone().into(),
+        committed: Index(3),
+    };
     node.receive(TWO, 5, body);
     assert_eq!(node.log(), entries);
     assert_eq!(node.applied(), &entries[..3]);

@@ -157,7 +157,8 @@ impl Store {
         self.write = self.write.next();
         self.written.push_back((self.write, self.last));
         let committed = Index::ZERO;
-        let write = Write { id: self.write, hard_state, committed, install: None, entries };
+        let write =
+            Write { id: self.write, hard_state, committed, install: None, entries: entries.into() };
         let mut events = Vec::new();
         self.storage.persist(write, &mut events);
         self.handle_events(events).map(drop)

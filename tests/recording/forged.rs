@@ -204,11 +204,13 @@ fn another_content_of_an_entry_violates_s8() {
         if let Input::Message(message) = &mut facts.step.input
             && let Body::AppendEntries { entries, .. } = &mut message.body
         {
-            for entry in entries {
+            let changed = core::mem::take(entries).into_iter().map(|mut entry| {
                 if matches!(entry.payload, Payload::Command(_)) {
                     entry.payload = Payload::Command("one c0mmand".into());
                 }
-            }
+                entry
+            });
+            *entries = changed.collect();
         }
     });
 }

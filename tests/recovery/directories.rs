@@ -125,7 +125,7 @@ fn logged(first: &Membership) -> (Storage, SimDisk) {
         let (id, committed) = (WriteId(index), Index(index.saturating_sub(3)));
         let entries = vec![entry(index)];
         let hard_state = hard_state.filter(|_| index == 1);
-        let write = Write { id, hard_state, committed, install: None, entries };
+        let write = Write { id, hard_state, committed, install: None, entries: entries.into() };
         act(&mut storage, &mut disk, |storage, events| storage.persist(write, events));
     }
     (storage, disk)
@@ -363,7 +363,7 @@ fn a_source_that_changed_since_the_survey_is_rejected() {
     let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
     act(&mut storage, &mut disk, Storage::start);
     let (id, committed, entries) = (WriteId(1), Index(12), vec![entry(13)]);
-    let write = Write { id, hard_state: None, committed, install: None, entries };
+    let write = Write { id, hard_state: None, committed, install: None, entries: entries.into() };
     act(&mut storage, &mut disk, |storage, events| storage.persist(write, events));
     let made = plan.create_directory(&mut disk, NODE, &mut target, &small());
     assert_eq!(made, Err(RecoveryError::SourceChanged));
@@ -500,7 +500,7 @@ fn directory(node: u64, flushes: &[(u64, &[u64], u64)]) -> SimDisk {
             hard_state: Some(HardState::new(term, None)),
             committed: Index(*committed),
             install: None,
-            entries,
+            entries: entries.into(),
         };
         act(&mut storage, &mut disk, |storage, events| storage.persist(write, events));
     }

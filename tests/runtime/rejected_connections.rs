@@ -210,7 +210,11 @@ async fn a_large_frame_on_a_slow_link_arrives() {
     let command = Command::from(vec![7; 256 << 10]);
     let payload = Payload::Command(command);
     let entries = vec![Entry { id: EntryId::new(Term(1), Index(1)), payload }];
-    let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
+    let body = Body::AppendEntries {
+        prev: EntryId::ZERO,
+        entries: entries.into(),
+        committed: Index::ZERO,
+    };
     let mut bytes = Vec::new();
     encode(&message(3, 1, body), &mut bytes).expect("the packet is within the bounds");
     // The whole frame takes longer than frame_timeout, and not longer than its size permits.

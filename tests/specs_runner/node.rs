@@ -97,7 +97,10 @@ impl Node {
                 let entries = entries.map_err(|why| format!("{} {why}", self.id))?;
                 let meets_damage = image.damaged.range(first..=last).next().is_some();
                 let damaged = meets_damage.then(|| Input::Damaged(image.damaged_entries()));
-                Ok(damaged.into_iter().chain([Input::Fetched { consumer, entries }]).collect())
+                Ok(damaged
+                    .into_iter()
+                    .chain([Input::Fetched { consumer, entries: entries.into() }])
+                    .collect())
             }
             Action::Repair(entries) => Ok(vec![Input::Repaired(image.repair(&entries))]),
             Action::AdoptSnapshot(meta) => {

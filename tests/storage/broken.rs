@@ -350,7 +350,7 @@ pub(super) fn restarted(stops: bool) -> Sample {
         host.persist(Write { entries, ..bare(id + 2) });
         host.settle();
         // Another flush is torn: the crash keeps its header block only.
-        host.persist(Write { entries: vec![sized_entry(1, index + 2, 50)], ..bare(id + 9) });
+        host.persist(Write { entries: [sized_entry(1, index + 2, 50)].into(), ..bare(id + 9) });
         let (next, _) = Host::open(host.crash(&(0..8).collect())).expect("the directory opens");
         host = next;
         host.act(Storage::start);

@@ -267,7 +267,7 @@ fn a_missing_first_segment_is_rejected_although_the_next_is_torn() {
     let mut host = Host::fresh();
     for id in 1..=5 {
         host.settle();
-        host.persist(Write { entries: vec![sized_entry(0, id, 4000)], ..bare(id) });
+        host.persist(Write { entries: [sized_entry(0, id, 4000)].into(), ..bare(id) });
     }
     // The superblock does not record yet that the second segment is in use.
     while host.persisted() < WriteId(5) {

@@ -31,11 +31,11 @@ fn sample() -> SimDisk {
     let (mut host, _) = Host::open_with(disk, &small()).expect("a formatted directory opens");
     host.act(Storage::start);
     let entries = vec![sized_entry(1, 1, 0), sized_entry(2, 2, 5), sized_entry(2, 3, 600)];
-    host.persist(Write { hard_state: Some(hard_state(2, 1)), entries, ..bare(1) });
+    host.persist(Write { hard_state: Some(hard_state(2, 1)), entries: entries.into(), ..bare(1) });
     host.settle();
     let later = HardState::new(Term(3), Some(NodeId(2)));
     let committed = Index(2);
-    host.persist(Write { hard_state: Some(later), committed, entries: last(), ..bare(2) });
+    host.persist(Write { hard_state: Some(later), committed, entries: last().into(), ..bare(2) });
     host.settle();
     host.act(|storage, events| storage.set_snapshot(snapshot(1, 1), events));
     host.settle();

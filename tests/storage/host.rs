@@ -71,7 +71,7 @@ pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
 /// Returns a write without entries.
 pub(crate) fn bare(id: u64) -> Write {
     let (committed, entries) = (Index(0), Vec::new());
-    Write { id: WriteId(id), hard_state: None, committed, install: None, entries }
+    Write { id: WriteId(id), hard_state: None, committed, install: None, entries: entries.into() }
 }
 
 /// Returns a write of entries of one term.

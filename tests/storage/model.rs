@@ -1,6 +1,6 @@
 //! A simple model of the storage: a hard state, a snapshot and a vector of entries.
 
-use quorate::types::{Entry, EntryId, HardState, Index, Membership, SnapshotMeta, Write};
+use quorate::types::{Entries, Entry, EntryId, HardState, Index, Membership, SnapshotMeta, Write};
 
 use super::host::membership;
 
@@ -49,12 +49,12 @@ impl Model {
         let mut bare = write.clone();
         let mut states = vec![self.clone()];
         bare.install = None;
-        bare.entries.clear();
+        bare.entries = Entries::new();
         states.push(self.after(&bare));
         bare.install = write.install.clone();
         for entry in write.entries.iter().cloned().map(Some).chain([None]) {
             states.push(self.after(&bare));
-            bare.entries.extend(entry);
+            bare.entries.append(entry.into_iter().collect());
         }
         states
     }

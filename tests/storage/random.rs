@@ -90,7 +90,7 @@ impl StoreAndModel {
 
     fn write(&self) -> Write {
         let id = WriteId(self.before + self.writes.len() as u64 + 1);
-        Write { id, hard_state: None, committed: Index(0), install: None, entries: Vec::new() }
+        Write { id, hard_state: None, committed: Index(0), install: None, entries: [].into() }
     }
 
     /// Returns a term `later` terms ahead, and the hard state if that changes it.

@@ -51,7 +51,7 @@ fn the_largest_membership_fits_for_any_command_bytes_max() {
     };
     let written: Vec<_> = (1..=5).map(entry).collect();
     let hard_state = Some(hard_state(1, 1));
-    host.persist(Write { hard_state, entries: written.clone(), ..write(1, 1, 1..=1) });
+    host.persist(Write { hard_state, entries: written.clone().into(), ..write(1, 1, 1..=1) });
     host.settle();
     assert_eq!(host.persisted(), WriteId(1));
     let disk = host.crash(&BTreeSet::new());

@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Event};
 fn append(cluster: &Cluster, chain: HashChain, entries: Vec<Entry>) -> Packet {
     let status = cluster.node(1).status();
     let prev = if entries.is_empty() { status.last } else { EntryId::new(Term(1), Index(1)) };
-    let body = Body::AppendEntries { prev, entries, committed: Index::ZERO };
+    let body = Body::AppendEntries { prev, entries: entries.into(), committed: Index::ZERO };
     let incarnation = Incarnation(1);
     let message = Message { from: NodeId(1), incarnation, to: NodeId(3), term: status.term, body };
     Packet::Chained(message, chain)

@@ -160,9 +160,11 @@ fn body(draw: &mut Draw, kind: MessageKind) -> Body {
         MessageKind::RequestVoteReply => {
             Body::RequestVoteReply { granted: chance(draw), committed: Index(first) }
         }
-        MessageKind::AppendEntries => {
-            Body::AppendEntries { prev: id(draw), entries: entries(draw), committed: Index(first) }
-        }
+        MessageKind::AppendEntries => Body::AppendEntries {
+            prev: id(draw),
+            entries: entries(draw).into(),
+            committed: Index(first),
+        },
         MessageKind::AppendEntriesReply => Body::AppendEntriesReply(outcome(draw)),
         MessageKind::Heartbeat => Body::Heartbeat(heartbeat(draw)),
         MessageKind::HeartbeatReply => heartbeat_reply(draw),
@@ -184,7 +186,7 @@ fn body(draw: &mut Draw, kind: MessageKind) -> Body {
         MessageKind::LogIsComplete => Body::LogIsComplete,
         MessageKind::RequestEntries => Body::RequestEntries { first: id(draw), last: Index(first) },
         MessageKind::RequestEntriesReply => Body::RequestEntriesReply {
-            entries: entries(draw),
+            entries: entries(draw).into(),
             snapshot: chance(draw).then(|| Box::new(meta(draw))),
         },
         MessageKind::RequestLogEnd => Body::RequestLogEnd { start_id: first },

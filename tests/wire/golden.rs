@@ -95,7 +95,10 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("RequestVote", Body::RequestVote { last: id(3, 14), transfer: false }),
         ("RequestVote-transfer", Body::RequestVote { last: id(3, 14), transfer: true }),
         ("RequestVoteReply", Body::RequestVoteReply { granted: false, committed: Index(15) }),
-        ("AppendEntries", Body::AppendEntries { prev: id(2, 11), entries, committed: Index(10) }),
+        (
+            "AppendEntries",
+            Body::AppendEntries { prev: id(2, 11), entries: entries.into(), committed: Index(10) },
+        ),
         ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),
         ("AppendEntriesReply-rejected", Body::AppendEntriesReply(rejected)),
         ("AppendEntriesReply-no-space", Body::AppendEntriesReply(no_space)),
@@ -154,10 +157,13 @@ fn repair_bodies(contents: Vec<Entry>, snapshot: SnapshotMeta) -> Vec<(&'static 
     let first = EntryId::new(Term(2), Index(12));
     vec![
         ("RequestEntries", Body::RequestEntries { first, last: Index(14) }),
-        ("RequestEntriesReply", Body::RequestEntriesReply { entries: contents, snapshot: None }),
+        (
+            "RequestEntriesReply",
+            Body::RequestEntriesReply { entries: contents.into(), snapshot: None },
+        ),
         (
             "RequestEntriesReply-snapshot",
-            Body::RequestEntriesReply { entries: Vec::new(), snapshot: Some(Box::new(snapshot)) },
+            Body::RequestEntriesReply { entries: [].into(), snapshot: Some(Box::new(snapshot)) },
         ),
         ("RequestLogEnd", Body::RequestLogEnd { start_id: 0xb007 }),
         ("LogEnd", Body::LogEnd { start_id: 0xb007, last: Index(14) }),

@@ -119,8 +119,11 @@ fn any_body() -> impl Strategy<Value = Body> {
         Just(Body::TakeoverAllowed),
         Just(Body::LogIsComplete),
         (any_id(), any_index()).prop_map(|(first, last)| Body::RequestEntries { first, last }),
-        (contents, prop::option::of(any_meta().prop_map(Box::new)))
-            .prop_map(|(entries, snapshot)| { Body::RequestEntriesReply { entries, snapshot } }),
+        (contents, prop::option::of(any_meta().prop_map(Box::new))).prop_map(
+            |(entries, snapshot)| {
+                Body::RequestEntriesReply { entries: entries.into(), snapshot }
+            }
+        ),
         Just(Body::UnknownIncarnation),
         prop::collection::vec(any_bootstrap_peer(), 0..6)
             .prop_map(|seen| Body::BootstrapProbe { seen }),
@@ -133,7 +136,7 @@ fn any_body() -> impl Strategy<Value = Body> {
         (any::<u64>(), any_index()).prop_map(|(start_id, last)| Body::LogEnd { start_id, last }),
         Just(Body::LogRolledBack),
         (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
-            Body::AppendEntries { prev, entries, committed }
+            Body::AppendEntries { prev, entries: entries.into(), committed }
         }),
         any_outcome().prop_map(Body::AppendEntriesReply),
         any_heartbeat().prop_map(Body::Heartbeat),
@@ -189,7 +192,7 @@ fn any_append() -> impl Strategy<Value = Message> {
     let entries = prop::collection::vec(any_entry(), 0..20);
     (any_message(), any_id(), entries, any_index()).prop_map(
         |(message, prev, entries, committed)| Message {
-            body: Body::AppendEntries { prev, entries, committed },
+            body: Body::AppendEntries { prev, entries: entries.into(), committed },
             ..message
         },
     )
@@ -308,7 +311,11 @@ fn an_invalid_membership_is_not_encoded() {
     let append = |membership: Membership| {
         let payload = Payload::Membership(membership);
         let entries = vec![Entry { id: EntryId::new(Term(3), Index(1)), payload }];
-        packet(Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO })
+        packet(Body::AppendEntries {
+            prev: EntryId::ZERO,
+            entries: entries.into(),
+            committed: Index::ZERO,
+        })
     };
     let of = |members: u64| Membership::new([NodeId(1)]).with_learners((2..=members).map(NodeId));
     let leaves = Member { pending: PendingTransition::Remove, ..Member::new(NodeId(1)) };

@@ -164,7 +164,7 @@ impl Node {
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let log = self.raft.log();
         match log.slice(Index(1), log.last().index, usize::MAX, usize::MAX) {
-            quorate::log::Slice::Hot { entries, .. } => entries,
+            quorate::log::Slice::Hot { entries, .. } => entries.to_vec(),
             other => unreachable!("a short log stays in memory: {other:?}"),
         }
     }

@@ -106,8 +106,11 @@ mod tests {
     fn append(command: &str) -> Message {
         let id = EntryId::new(Term(2), Index(3));
         let entry = Entry { id, payload: Payload::Command(Command::from(command)) };
-        let body =
-            Body::AppendEntries { prev: EntryId::ZERO, entries: vec![entry], committed: Index(1) };
+        let body = Body::AppendEntries {
+            prev: EntryId::ZERO,
+            entries: [entry].into(),
+            committed: Index(1),
+        };
         let (from, to) = (NodeId(1), NodeId(2));
         Message { from, incarnation: Incarnation(7), to, term: Term(2), body }
     }

@@ -2,7 +2,7 @@
 
 use quorate::raft::{Action, Input, RoleCause, RoleName, Status};
 use quorate::recording::Step;
-use quorate::types::{Body, Entry, EntryId, Index, NodeId, Payload, Term};
+use quorate::types::{Body, Entries, Entry, EntryId, Index, NodeId, Payload, Term};
 
 use crate::recordings::{CoreState, Event};
 use crate::tla::leaves;
@@ -160,7 +160,7 @@ fn on_leader(lines: &mut StepLines<'_>) {
     if is_deposed {
         return;
     }
-    let written: Vec<Entry> = lines.write().map_or(Vec::new(), |write| write.entries.clone());
+    let written = lines.write().map_or(Entries::new(), |write| write.entries.clone());
     append(lines, &written[usize::from(begins)..]);
     commit(lines, false);
     begin_rounds(lines, term);

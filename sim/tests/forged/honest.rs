@@ -208,7 +208,12 @@ fn a_lagging_driver_is_accepted() {
     // The leader's disk is slower than its network and two followers.
     stage.changes_status(4, |status| status.last = id(1, 2));
     let (prev, entries) = (EntryId::ZERO, vec![noop(1, 2)]);
-    stage.sends(4, 2, 2, Body::AppendEntries { prev, entries, committed: Index::ZERO });
+    stage.sends(
+        4,
+        2,
+        2,
+        Body::AppendEntries { prev, entries: entries.into(), committed: Index::ZERO },
+    );
     stage.all_hold(&[2, 3, 5], &[noop(1, 2)]);
     stage.acknowledges(2, 4, 2, 1);
     stage.commits(4, 1);

@@ -80,7 +80,7 @@ fn an_entry_is_sent_again_after_a_rejection() {
 fn a_late_message_may_carry_an_entry_again() {
     let mut stage = streaming();
     let body =
-        Body::AppendEntries { prev: id(1, 1), entries: vec![noop(2, 1)], committed: Index(1) };
+        Body::AppendEntries { prev: id(1, 1), entries: [noop(2, 1)].into(), committed: Index(1) };
     stage.sends(1, 2, 1, body);
     assert_eq!(stage.violation(), None);
 }

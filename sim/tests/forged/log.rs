@@ -339,7 +339,7 @@ crate::forgeries! {
         stage.holds(2, &[noop(1, 1)]);
         stage.takes(2, &[noop(2, 1)]);
         let mut write = stage.pending(2);
-        write.entries = vec![noop(1, 1)];
+        write.entries = [noop(1, 1)].into();
         stage.flushed(2, &write);
     }
 
@@ -348,7 +348,7 @@ crate::forgeries! {
     |stage| {
         stage.takes(1, &[noop(1, 1), noop(2, 1)]);
         let mut write = stage.pending(1);
-        write.entries.remove(0);
+        write.entries.drop_first(1);
         stage.flushed(1, &write);
     }
 

@@ -97,7 +97,7 @@ crate::forgeries! {
     |stage| {
         stage.wins(1, 1, &[2, 3]);
         let (prev, committed) = (EntryId::ZERO, Index::ZERO);
-        stage.sends(1, 2, 1, Body::AppendEntries { prev, entries: heavy(), committed });
+        stage.sends(1, 2, 1, Body::AppendEntries { prev, entries: heavy().into(), committed });
     }
 
     S29 a_batch_has_too_many_bytes

@@ -339,7 +339,7 @@ impl Stage {
             hard_state,
             committed,
             install: None,
-            entries: entries.to_vec(),
+            entries: entries.to_vec().into(),
         };
         replace(&mut actor.log, entries);
         actor.pending.push(write.clone());
@@ -353,7 +353,7 @@ impl Stage {
         actor.write = actor.write.next();
         let (id, committed) = (actor.write, last.index);
         let (install, entries) = (Some(Box::new(meta)), Vec::new());
-        let write = Write { id, hard_state: None, committed, install, entries };
+        let write = Write { id, hard_state: None, committed, install, entries: entries.into() };
         actor.log.clear();
         actor.pending.push(write.clone());
         self.observes(Observation::Submitted { node: NodeId(node), write: &write });

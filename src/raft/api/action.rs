@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use crate::raft::api::input::Consumer;
 use crate::types::text::closed_list;
 use crate::types::{
-    Entry, EntryId, Freshness, Index, Membership, Message, NodeId, RejectReason, RoleCause,
-    RoleName, SnapshotMeta, Tag, Term, Write,
+    Entries, Entry, EntryId, Freshness, Index, Membership, Message, NodeId, RejectReason,
+    RoleCause, RoleName, SnapshotMeta, Tag, Term, Write,
 };
 
 /// One action for the driver. The driver may carry out actions concurrently and in any order,
@@ -38,7 +38,7 @@ pub enum Action {
     /// Apply the entries in order, then report `Input::Applied` with the last index. The next batch
     /// follows only after that report. All of them are committed, but this node's own disk may
     /// still lack some, unless its state machine is durable (`Restored::machine`).
-    Apply(Vec<Entry>),
+    Apply(Entries),
     /// Restore the state machine from the snapshot, then report `Input::Applied` with its last
     /// index. The snapshot is installed durably, and no batch is being applied.
     Restore(SnapshotMeta),

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::types::{
-    Acknowledge, Change, Command, DamagedEntry, Entry, EntryId, Index, Message, NodeId, Proposal,
+    Acknowledge, Change, Command, DamagedEntry, Entries, EntryId, Index, Message, NodeId, Proposal,
     ReadLevel, SnapshotMeta, Tag, WriteId,
 };
 
@@ -29,7 +29,7 @@ pub enum Input {
         /// The consumer that the fetch named.
         consumer: Consumer,
         /// The entries that the disk returned: a prefix of the requested range.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
     /// The disk cannot return the contents of these entries any more. A read that met them reports
     /// them before its [`Input::Fetched`].

@@ -5,7 +5,6 @@
 
 mod forwarded_reads;
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::log::AppendCheck;
@@ -17,7 +16,7 @@ use crate::raft::reads::read_lease::ReadLease;
 use crate::raft::transition::Transition;
 use crate::raft::uncertain;
 use crate::types::{
-    AppendOutcome, Body, Entry, EntryId, Freshness, Heartbeat, Index, Instant, NodeId, ReadLevel,
+    AppendOutcome, Body, Entries, EntryId, Freshness, Heartbeat, Index, Instant, NodeId, ReadLevel,
     RejectReason, RoleCause, RoleName, SnapshotMeta, Tag,
 };
 
@@ -127,7 +126,7 @@ impl Follower {
         common: &mut Common,
         from: NodeId,
         prev: EntryId,
-        entries: Vec<Entry>,
+        entries: Entries,
         committed: Index,
     ) {
         assert!(from != common.id(), "no node receives its own message");
@@ -479,16 +478,16 @@ impl Follower {
 
 /// Appends the entries from `first` on, after it truncates the log's own entries from there on.
 #[inline]
-fn append_from(common: &mut Common, mut entries: Vec<Entry>, first: Index) {
+fn append_from(common: &mut Common, mut entries: Entries, first: Index) {
     assert!(first > common.log().committed(), "no committed entry is replaced");
     assert!(!entries.is_empty(), "there are entries to append");
     let truncates = first <= common.log().last().index;
     if truncates {
         common.journal.truncate(first.previous());
     }
-    let known = entries.iter().take_while(|entry| entry.id.index < first).count();
-    if known > 0 {
-        entries.drain(..known);
+    if entries.first().is_some_and(|entry| entry.id.index < first) {
+        let known = entries.iter().take_while(|entry| entry.id.index < first).count();
+        entries.drop_first(known);
     }
     common.journal.append_all(entries);
     if truncates {

@@ -9,7 +9,7 @@ use crate::raft::api::config::Config;
 use crate::raft::api::input::Consumer;
 use crate::raft::journal::Journal;
 use crate::raft::output::Output;
-use crate::types::{Entry, Index, MachineVersion};
+use crate::types::{Entries, Entry, Index, MachineVersion};
 
 /// The entries requested from the disk, whether the node has taken a step since its start, and the
 /// highest version by which the state machine can apply commands.
@@ -141,7 +141,7 @@ impl Apply {
 }
 
 /// Passes fetched entries to the state machine if they are the next to apply.
-pub(crate) fn apply_fetched(entries: Vec<Entry>, journal: &mut Journal, output: &mut Output) {
+pub(crate) fn apply_fetched(entries: Entries, journal: &mut Journal, output: &mut Output) {
     let log = journal.log();
     let next = entries.first().is_some_and(|first| first.id.index == log.applied().next());
     if next && log.applying() == log.applied() {
@@ -151,10 +151,13 @@ pub(crate) fn apply_fetched(entries: Vec<Entry>, journal: &mut Journal, output: 
 
 /// Passes `entries`, which follow the last applied entry, to the state machine.
 #[inline]
-fn apply(entries: Vec<Entry>, journal: &mut Journal, output: &mut Output) {
+fn apply(entries: Entries, journal: &mut Journal, output: &mut Output) {
     let last = entries.last().expect("a batch is not empty").id.index;
     let next = journal.log().applied().next();
-    assert!(entries[0].id.index == next, "a batch begins after the last applied entry");
+    assert!(
+        entries.first().is_some_and(|entry| entry.id.index == next),
+        "a batch begins after the last applied entry"
+    );
     assert!(last <= journal.log().committed(), "only committed entries are applied");
     assert!(last <= journal.log().applicable(), "a durable state machine waits for the disk");
     journal.begin_apply(last);

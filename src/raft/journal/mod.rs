@@ -5,11 +5,11 @@ pub(crate) mod apply;
 pub(crate) mod outbox;
 pub(crate) mod snapshots;
 
-use alloc::vec::Vec;
-
 use crate::log::Log;
 use crate::raft::journal::outbox::Outbox;
-use crate::types::{Entry, EntryId, Index, Instant, Membership, SnapshotMeta, Write, WriteId};
+use crate::types::{
+    Entries, Entry, EntryId, Index, Instant, Membership, SnapshotMeta, Write, WriteId,
+};
 
 /// The log, the last snapshot, and the outbox. An appended entry, a truncation and an installed
 /// snapshot always reach the outbox. A snapshot that was taken, adopted or rebuilt from is durable
@@ -55,8 +55,8 @@ impl Journal {
 
     /// Appends entries received from the leader, without a gap.
     #[inline]
-    pub(crate) fn append_all(&mut self, entries: Vec<Entry>) {
-        self.log.append_all(&entries);
+    pub(crate) fn append_all(&mut self, entries: Entries) {
+        self.log.append_all(entries.clone());
         self.outbox.write_entries(entries);
     }
 

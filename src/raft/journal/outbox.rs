@@ -9,10 +9,9 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use crate::types::{
-    Body, Entry, HardState, Index, Instant, Message, SnapshotMeta, Term, Write, WriteId,
+    Body, Entries, Entry, HardState, Index, Instant, Message, SnapshotMeta, Term, Write, WriteId,
 };
 
 /// The pending writes, and the messages that wait for them.
@@ -36,7 +35,7 @@ pub(crate) struct Outbox {
     /// The content that the current step adds to the next write.
     hard_state: Option<HardState>,
     install: Option<Box<SnapshotMeta>>,
-    entries: Vec<Entry>,
+    entries: Entries,
 }
 
 impl Outbox {
@@ -51,24 +50,17 @@ impl Outbox {
     /// Adds `entry` to the next write.
     #[inline]
     pub(crate) fn write_entry(&mut self, entry: Entry) {
-        let last = self.entries.last().map(|last| last.id.index);
-        assert!(last.is_none_or(|last| last.next() == entry.id.index), "a write has no gap");
-        self.entries.push(entry);
-        self.entries_write = self.submitted.next();
+        self.write_entries(Entries::from(entry));
     }
 
     /// Adds consecutive entries to the next write.
     #[inline]
-    pub(crate) fn write_entries(&mut self, entries: Vec<Entry>) {
+    pub(crate) fn write_entries(&mut self, entries: Entries) {
         assert!(!entries.is_empty(), "a write of entries has some");
         let (last, first) = (self.entries.last(), entries.first());
         let follows = |last: &Entry| first.is_none_or(|it| last.id.index.next() == it.id.index);
         assert!(last.is_none_or(follows), "a write has no gap");
-        if self.entries.is_empty() {
-            self.entries = entries;
-        } else {
-            self.entries.extend(entries);
-        }
+        self.entries.append(entries);
         self.entries_write = self.submitted.next();
     }
 

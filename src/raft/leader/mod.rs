@@ -37,8 +37,8 @@ use crate::raft::leader::transfer::Transfers;
 use crate::raft::leader::unapplied::Unapplied;
 use crate::raft::transition::Transition;
 use crate::types::{
-    AppendOutcome, Body, Change, Entry, EntryId, Heartbeat, Index, Instant, Membership, Message,
-    NodeId, Payload, Proposal, ReadLevel, RejectReason, RoleCause, Tag,
+    AppendOutcome, Body, Change, Entries, Entry, EntryId, Heartbeat, Index, Instant, Membership,
+    Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, RoleCause, Tag,
 };
 
 /// The state that only a leader has.
@@ -241,7 +241,7 @@ impl Leader {
     }
 
     /// Sends entries that came from the disk to the peer that lacks them.
-    pub(crate) fn on_fetched(&mut self, common: &mut Common, peer: NodeId, entries: Vec<Entry>) {
+    pub(crate) fn on_fetched(&mut self, common: &mut Common, peer: NodeId, entries: Entries) {
         if let Some(progress) = self.peers.get_mut(peer) {
             replication::send_fetched(common, peer, progress, entries);
         }

@@ -8,7 +8,9 @@ use crate::raft::api::action::Action;
 use crate::raft::common::Common;
 use crate::raft::leader::peers::Peers;
 use crate::raft::leader::unapplied::Unapplied;
-use crate::types::{Acknowledge, Entry, EntryId, Index, Payload, Proposal, RejectReason, Tag};
+use crate::types::{
+    Acknowledge, Entries, Entry, EntryId, Index, Payload, Proposal, RejectReason, Tag,
+};
 
 /// A proposal in the log whose outcome is not reported yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,8 +96,7 @@ pub(crate) fn accept(
     let (term, mut last) = (common.term(), common.log().last().index);
     let default = Acknowledge::Default.resolved(common.log().membership());
     let is_blocked = transferring.then_some(RejectReason::Transferring);
-    let mut entries = Vec::with_capacity(requests.len());
-    for Proposal { tag, acknowledge, command } in requests {
+    let entries = requests.into_iter().filter_map(|Proposal { tag, acknowledge, command }| {
         let is_default = acknowledge == Acknowledge::Default;
         let acknowledge = if is_default { default } else { acknowledge };
         let waits_for_all = acknowledge == Acknowledge::AllLive;
@@ -103,18 +104,19 @@ pub(crate) fn accept(
         let reason = reject_reason(common, is_blocked, unapplied, command.len(), all_live);
         if let Some(reason) = reason {
             common.reject(tag, reason);
-            continue;
+            return None;
         }
         last = last.next();
         let id = EntryId::new(term, last);
         unapplied.push(last, Entry::OVERHEAD_BYTES + command.len());
-        entries.push(Entry { id, payload: Payload::Command(command) });
         if acknowledge == Acknowledge::LeaderOnly {
             common.output.push(Action::MayBeLost { tag, id });
         } else {
             proposals.push(waits_for_all, PendingProposal { tag, index: last });
         }
-    }
+        Some(Entry { id, payload: Payload::Command(command) })
+    });
+    let entries: Entries = entries.collect();
     if !entries.is_empty() {
         common.journal.append_all(entries);
     }

@@ -1,14 +1,12 @@
 //! Replication to one peer: the entries it lacks, within its in-flight window and message bounds.
 
-use alloc::vec::Vec;
-
 use crate::log::{Log, Slice};
 use crate::progress::{Mode, Progress, Window};
 use crate::raft::api::input::Consumer;
 use crate::raft::common::Common;
 use crate::raft::journal::snapshots;
 use crate::raft::leader::peers::Peers;
-use crate::types::{Body, Entry, EntryId, Index, Instant, NodeId};
+use crate::types::{Body, Entries, EntryId, Index, Instant, NodeId};
 
 /// The configured in-flight window of every peer.
 #[inline]
@@ -114,7 +112,7 @@ pub(crate) fn send_fetched(
     common: &mut Common,
     peer: NodeId,
     progress: &mut Progress,
-    entries: Vec<Entry>,
+    entries: Entries,
 ) {
     let window = window(common);
     let is_next = entries.first().is_some_and(|entry| entry.id.index == progress.next());
@@ -129,7 +127,7 @@ pub(crate) fn send_fetched(
 /// The entries of one message.
 #[derive(Debug, Default)]
 struct Batch {
-    entries: Vec<Entry>,
+    entries: Entries,
     /// Their size in bytes.
     bytes: usize,
 }
@@ -167,7 +165,7 @@ fn next_entries(
 fn limited_to_window(
     common: &Common,
     progress: &Progress,
-    mut entries: Vec<Entry>,
+    mut entries: Entries,
     window: &Window,
 ) -> Batch {
     let (room_entries, room_bytes) = progress.room(window);

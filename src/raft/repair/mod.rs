@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
 use crate::raft::common::Common;
 use crate::raft::journal::snapshots;
-use crate::types::{Body, DamagedEntry, Entry, EntryId, Index, NodeId, SnapshotMeta};
+use crate::types::{Body, DamagedEntry, Entries, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
 /// Records that the disk has lost the contents of these entries. Those that the snapshot covers are
 /// dropped with the log before them: possibly no member has them any more, and peers that need them
@@ -126,7 +126,7 @@ pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,
     leader: Option<NodeId>,
-    entries: Vec<Entry>,
+    entries: Entries,
     snapshot: Option<SnapshotMeta>,
 ) {
     common.health.repair.doublings = 0;

@@ -1,13 +1,12 @@
 //! Requests of other nodes for the contents of entries that their disks lost.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use crate::log::{Log, Slice};
 use crate::raft::api::action::MessageRejectReason;
 use crate::raft::api::input::Consumer;
 use crate::raft::common::Common;
-use crate::types::{Body, Entry, EntryId, Index, NodeId};
+use crate::types::{Body, Entries, EntryId, Index, NodeId};
 
 /// Replies with the requested entries, as many as one message holds, or reads them from the disk
 /// first. A request that arrives while one of the same node is served is dropped; that node repeats
@@ -21,7 +20,7 @@ pub(crate) fn on_request(common: &mut Common, from: NodeId, first: EntryId, last
     let is_known = log.has(first) || first.index < log.base().index;
     let start = is_known.then(|| first_intact(log, first.index.max(log.base().index.next()), last));
     let Some(start) = start.flatten() else {
-        return reply(common, from, first.index, Vec::new());
+        return reply(common, from, first.index, Entries::new());
     };
     match log.slice(start, last, config.message_entries_max, config.message_bytes_max) {
         Slice::Hot { entries, .. } => reply(common, from, first.index, entries),
@@ -41,14 +40,14 @@ fn first_intact(log: &Log, first: Index, last: Index) -> Option<Index> {
 }
 
 /// Sends the entries that the disk returned to the node that needs them.
-pub(crate) fn on_fetched(common: &mut Common, to: NodeId, entries: Vec<Entry>) {
+pub(crate) fn on_fetched(common: &mut Common, to: NodeId, entries: Entries) {
     if let Some(first) = entries.first().map(|entry| entry.id.index) {
         reply(common, to, first, entries);
     }
 }
 
 /// Sends the entries, or this node's snapshot in their place if it covers the first one.
-fn reply(common: &mut Common, to: NodeId, first: Index, entries: Vec<Entry>) {
+fn reply(common: &mut Common, to: NodeId, first: Index, entries: Entries) {
     let snapshot = common.journal.snapshot();
     let covers = entries.is_empty() && snapshot.last.index >= first;
     let snapshot = covers.then(|| Box::new(snapshot.clone()));

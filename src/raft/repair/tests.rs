@@ -55,7 +55,7 @@ fn message(from: u64, body: Body) -> Input {
 
 fn reply(from: u64, entries: Vec<Entry>, snapshot: Option<SnapshotMeta>) -> Input {
     let snapshot = snapshot.map(Box::new);
-    message(from, Body::RequestEntriesReply { entries, snapshot })
+    message(from, Body::RequestEntriesReply { entries: entries.into(), snapshot })
 }
 
 fn id(index: u64) -> EntryId {
@@ -131,7 +131,7 @@ fn members_that_become_known_later_are_asked() {
     assert_eq!(step(&mut raft, now, Input::Timeout), [""; 0], "it knows no other member");
     let next = membership(&[1]).with_learners([NodeId(2)]);
     let entries = vec![Entry { id: id(5), payload: Payload::Membership(next) }];
-    let append = Body::AppendEntries { prev: id(4), entries, committed: Index(4) };
+    let append = Body::AppendEntries { prev: id(4), entries: entries.into(), committed: Index(4) };
     step(&mut raft, now, message(2, append));
     assert!(raft.deadline() <= now.after(interval));
     let now = now.after(interval);
@@ -189,7 +189,7 @@ fn entries_that_an_adopted_snapshot_covers_are_not_truncated() {
     let received = Input::SnapshotReceived { meta: meta.clone() };
     assert_eq!(step(&mut raft, now, received), ["AdoptSnapshot"]);
     let other = Entry { id: EntryId::new(Term(2), Index(5)), payload: Payload::Noop };
-    let body = Body::AppendEntries { prev: id(4), entries: vec![other], committed: Index(0) };
+    let body = Body::AppendEntries { prev: id(4), entries: [other].into(), committed: Index(0) };
     let (from, to, incarnation) = (NodeId(2), NodeId(1), Incarnation::default());
     let conflicting = Message { from, incarnation, to, term: Term(2), body };
     step(&mut raft, now, Input::Message(conflicting));

@@ -39,7 +39,11 @@ fn a_command_longer_than_the_store_accepts_stops_the_node() {
         let mut node = opened(&membership, &config);
         let id = EntryId::new(Term(1), Index(1));
         let entries = vec![Entry { id, payload: Payload::Command(vec![0; bytes].into()) }];
-        let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
+        let body = Body::AppendEntries {
+            prev: EntryId::ZERO,
+            entries: entries.into(),
+            committed: Index::ZERO,
+        };
         let (from, to) = (NodeId(2), NodeId(1));
         node.on_message(
             Message { from, to, incarnation: Incarnation(2), term: Term(1), body },

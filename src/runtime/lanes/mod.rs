@@ -233,7 +233,7 @@ mod tests {
         let mut next = || events_received.blocking_recv().expect("the events are sent").remove(0);
         let apply = |index| {
             let id = EntryId::new(Term(1), Index(index));
-            Work::Apply(vec![Entry { id, payload: Payload::Noop }])
+            Work::Apply([Entry { id, payload: Payload::Noop }].into())
         };
         assert!(lanes.is_quick(&apply(1)));
         assert!(lanes.take(Output::FreezeView).is_none());

@@ -69,7 +69,7 @@ fn packet(body: Body) -> Packet {
 }
 
 fn entries() -> Body {
-    Body::AppendEntries { prev: EntryId::ZERO, entries: Vec::new(), committed: Index::ZERO }
+    Body::AppendEntries { prev: EntryId::ZERO, entries: [].into(), committed: Index::ZERO }
 }
 
 #[tokio::test(start_paused = true)]

@@ -297,7 +297,11 @@ fn injected(to: NodeId, message: &Injected) -> Message {
             let prev = entry_id(prev_term, prev_index);
             let mut entries = entries_after(prev, entries);
             entries.iter_mut().for_each(|entry| entry.payload = Payload::Noop);
-            (from, term, Body::AppendEntries { prev, entries, committed: Index(commit) })
+            (
+                from,
+                term,
+                Body::AppendEntries { prev, entries: entries.into(), committed: Index(commit) },
+            )
         }
         Injected::AppendReply { from, term, match_index } => {
             let outcome = AppendOutcome::Accepted { matched: Index(match_index) };

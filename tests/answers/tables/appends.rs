@@ -15,7 +15,7 @@ fn follower(term: u64, committed: u64, terms: &[u64]) -> Node {
 
 fn append(prev: EntryId, terms: &[u64], committed: u64) -> Body {
     let entries = entries_after(prev, terms);
-    Body::AppendEntries { prev, entries, committed: Index(committed) }
+    Body::AppendEntries { prev, entries: entries.into(), committed: Index(committed) }
 }
 
 /// Returns the outcome in the only reply.

@@ -101,7 +101,7 @@ fn leader_start_replication() {
     let appends = cluster.network.sent()[before..].iter();
     let receivers: Vec<NodeId> = appends
         .filter_map(|message| match &message.body {
-            Body::AppendEntries { prev, entries, .. } if *entries == [entry.clone()] => {
+            Body::AppendEntries { prev, entries, .. } if entries[..] == [entry.clone()] => {
                 assert_eq!(*prev, entry_id(1, 1));
                 Some(message.to)
             }

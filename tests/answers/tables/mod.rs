@@ -46,7 +46,7 @@ fn in_role(role: RoleName, term: u64, terms: &[u64]) -> Node {
 
 /// An empty append request of a leader with an empty log.
 fn empty_append() -> Body {
-    Body::AppendEntries { prev: EntryId::ZERO, entries: Vec::new(), committed: Index::ZERO }
+    Body::AppendEntries { prev: EntryId::ZERO, entries: [].into(), committed: Index::ZERO }
 }
 
 /// Whether the only reply in `sent` grants the vote; `None` if there is no reply.

@@ -268,7 +268,7 @@ fn vote_request_content() {
             let mut node = Node::start(plain(ONE), stored(voters(3), 0, None, 0, Vec::new()));
             let prev = entry_id(0, 0);
             let entries = entries_after(prev, &entries);
-            let append = Body::AppendEntries { prev, entries, committed: Index(0) };
+            let append = Body::AppendEntries { prev, entries: entries.into(), committed: Index(0) };
             node.receive(TWO, append_term, append);
             node.time_out();
             let last = entry_id(expect.last_term, expect.last_index);

@@ -352,7 +352,7 @@ impl Quorate {
 
     fn work(&mut self, work: Work) {
         let applied = match &work {
-            Work::Apply(entries) => entries.clone(),
+            Work::Apply(entries) => entries.to_vec(),
             _ => Vec::new(),
         };
         let restored = match &work {

@@ -264,7 +264,11 @@ mod tests {
     fn packet(number: u64) -> Packet {
         let payload = Payload::Command(Command::from(vec![7; (number * 10) as usize]));
         let entries = vec![Entry { id: EntryId::new(Term(1), Index(number)), payload }];
-        let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
+        let body = Body::AppendEntries {
+            prev: EntryId::ZERO,
+            entries: entries.into(),
+            committed: Index::ZERO,
+        };
         let (from, to, incarnation) = (NodeId(1), NodeId(2), Incarnation::default());
         Packet::Message(Message { from, incarnation, to, term: Term(1), body })
     }

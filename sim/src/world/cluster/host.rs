@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate::replica::{Input, Output, Work, WorkResult};
 use quorate::storage::{Completion, DiskError, FileAction, FileName, Lane, Operation};
-use quorate::types::{Acknowledge, Entry, NodeId, Proposal};
+use quorate::types::{Acknowledge, Entries, NodeId, Proposal};
 
 use crate::disk;
 use crate::faults::Fault;
@@ -229,12 +229,12 @@ impl Node {
 
     /// Applies a batch entry by entry, to record the state after each entry. Returns the entries
     /// after one whose index is a multiple of [`REST_AFTER`], as a worker does after long replies.
-    fn apply(&mut self, mut entries: Vec<Entry>, run: &mut Run) -> WorkResult {
+    fn apply(&mut self, entries: Entries, run: &mut Run) -> WorkResult {
         let worker = &mut self.life.running_mut().expect("the node runs").worker;
         let (mut states, mut requires) = (Vec::new(), None);
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::new());
         for entry in &entries {
-            let work = Work::Apply(vec![entry.clone()]);
+            let work = Work::Apply(entry.clone().into());
             if let WorkResult::Applied {
                 outcomes: more,
                 state_digests: shown,
@@ -255,7 +255,10 @@ impl Node {
             }
         }
         let applied = states.len();
-        let rest = if requires.is_none() { entries.split_off(applied) } else { Vec::new() };
+        let rest = match requires {
+            None => entries.slice(applied..entries.len()),
+            Some(_) => Entries::new(),
+        };
         let (last, usage) = (worker.machine().applied().index, worker.machine().usage());
         let executed = worker.machine().user().take_executed();
         let (entries, executed, states) = (&entries[..applied], &executed[..], &states[..]);

@@ -97,7 +97,10 @@ fn malformed(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Message {
     let term = status.term.next();
     let beyond = Index(Index::MAX.0 + 1);
     let noop = |term, index| Entry { id: EntryId::new(term, index), payload: Payload::Noop };
-    let append = |prev, entries| Body::AppendEntries { prev, entries, committed: Index::ZERO };
+    let append = |prev, entries: Vec<Entry>| {
+        let entries = entries.into();
+        Body::AppendEntries { prev, entries, committed: Index::ZERO }
+    };
     let (term, body) = match draw.below(6) {
         0 => (Term(Term::MAX.0 + 1), Body::Heartbeat(Heartbeat::new(1, Index::ZERO))),
         1 => (term, Body::Heartbeat(Heartbeat::new(1, beyond))),
@@ -157,7 +160,7 @@ fn overwrites_committed(status: &Status, log: &Log) -> Option<Message> {
         return None;
     }
     let id = EntryId::new(status.term, last.index);
-    let entries = vec![Entry { id, payload: Payload::Noop }];
+    let entries = Entry { id, payload: Payload::Noop }.into();
     let body = Body::AppendEntries { prev, entries, committed: Index::ZERO };
     Some(message_from(from, status.id, status.term, body))
 }

@@ -58,7 +58,8 @@ impl Stage {
         let meta = SnapshotMeta::empty(EntryId::ZERO, membership.clone());
         let install = Some(Box::new(meta));
         let (id, hard_state, entries) = (actor.write, None, Vec::new());
-        let write = Write { id, hard_state, committed: Index::ZERO, install, entries };
+        let write =
+            Write { id, hard_state, committed: Index::ZERO, install, entries: entries.into() };
         actor.pending.push(write.clone());
         self.observes(Observation::Submitted { node: NodeId(node), write: &write });
     }
