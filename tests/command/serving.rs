@@ -134,6 +134,21 @@ fn a_leader_that_is_stopped_transfers_its_leadership() {
     assert_eq!(output.json()["leader"], other, "{output:?}");
 }
 
+/// The node answers the leader, although no flag names the leader's address.
+#[test]
+fn a_node_joins_through_a_member_that_does_not_lead() {
+    let mut nodes = Nodes::start(3);
+    nodes.make_room(4);
+    nodes.ask(&["put", "k", "v"]).ok();
+    let leader = nodes.leader();
+    let other = (1..=3).find(|id| *id != leader).expect("there are three");
+    let (listen, member) = (nodes.address(4).to_string(), nodes.listed(&[other]));
+    nodes.serve_with(4, &["--listen", &listen, "--join", &member]);
+    nodes.ask(&["members", "add", &nodes.listed(&[4])]).ok();
+    assert_eq!(nodes.leader(), leader, "the leader did not change");
+    nodes.has(&[4], "k", "v");
+}
+
 #[test]
 fn members_are_added_promoted_and_removed() {
     let mut nodes = Nodes::start(3);

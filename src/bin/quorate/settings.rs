@@ -54,7 +54,10 @@ settings! {
     /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "ID=ADDRESS", value_delimiter = ',')]
     members: Vec<NodeAddress>,
-    /// Members of a running cluster; the node waits until it is added to their cluster
+    /// Members of a running cluster, of which one must run; the node waits until it is added to
+    /// their cluster
+    ///
+    /// At its start the node asks them for the addresses of the other members.
     #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
     join: Vec<NodeAddress>,
     /// Address to listen on, if it is not this node's address in the membership

@@ -1,15 +1,16 @@
-//! The id of the cluster of a new node whose settings do not name the cluster.
+//! What a new node asks the members of its cluster before it starts: the id of the cluster, if the
+//! settings do not name it, and the addresses of the other members.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorate::runtime::blocking::Client;
 use quorate::runtime::{
-    ANY_UNNAMED_CLUSTER, ClientConfig, Principal, is_unnamed_cluster, unnamed_cluster,
+    ANY_UNNAMED_CLUSTER, ClientConfig, Principal, ServerConfig, is_unnamed_cluster, unnamed_cluster,
 };
 use quorate::storage::ClusterId;
 use quorate::types::NodeId;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::certs;
 use crate::exit::CommandError;
@@ -18,6 +19,9 @@ use crate::values::NodeAddress;
 
 /// The time limit of a question to one member.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The time limit of the question for the addresses of all members, also on a slow link.
+const ADDRESSES_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Returns the cluster that the certificate names; without certificates, the one that these members
 /// bootstrap.
@@ -54,6 +58,33 @@ pub(super) fn joined_cluster(
             return Ok(cluster);
         }
         info!("no member of --join answers yet; the node asks them for the id of their cluster");
+    }
+}
+
+/// Adds the addresses of all members of the running cluster, as the members of `--join` report
+/// them: any member may be the leader, and the node answers only a leader whose address it knows.
+pub(super) fn add_addresses_of_members(config: &mut ServerConfig) {
+    let own = config.replica.raft.id;
+    let mut client = ClientConfig::of_node(config);
+    client.deadline = ADDRESSES_TIME_MAX;
+    // The start reports an invalid configuration.
+    let Ok(client) = Client::new(client) else { return };
+    let listed: Vec<_> = config.peers.values().cloned().collect();
+    let mut has_answer = false;
+    for address in listed {
+        let Ok(report) = client.report(address.as_str()) else { continue };
+        has_answer = true;
+        for member in report.membership.members().iter().filter(|member| member.id != own) {
+            if !member.address.as_str().is_empty() {
+                config.peers.insert(member.id, member.address.clone());
+            }
+        }
+    }
+    if !has_answer {
+        warn!(
+            "no member of --join answers: until the node has joined, it knows only their \
+             addresses, and waits if another member leads; restart it once one of them runs"
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use quorate::types::NodeId;
 
 use crate::certs;
 use crate::exit::CommandError;
-use crate::serve::new_cluster::{bootstrapped_cluster, joined_cluster};
+use crate::serve::new_cluster::{add_addresses_of_members, bootstrapped_cluster, joined_cluster};
 use crate::settings::{Settings, Sources};
 use crate::values::NodeAddress;
 
@@ -53,6 +53,10 @@ pub(super) fn server_config(
     };
     config.replica.check().map_err(|found| error(setting_of_replica(&found, settings), &found))?;
     config.check().map_err(|found| error(setting_of(&found), &found))?;
+    // A node that has joined knows the members, and does not wait for them when it restarts.
+    if settings.join.is_some() && !has_membership(&config.directory) {
+        add_addresses_of_members(&mut config);
+    }
     Ok(config)
 }
 
@@ -162,6 +166,14 @@ fn joining(
         }
         None => Ok((listen, peers)),
     }
+}
+
+/// Returns true if the data directory holds a membership.
+fn has_membership(directory: &Path) -> bool {
+    let disk = FileDisk::open_read_only(directory).ok();
+    let found =
+        disk.and_then(|mut disk| Inspection::open(&mut disk, &StorageConfig::default()).ok());
+    found.is_some_and(|found| !found.opened.membership().is_empty())
 }
 
 /// Returns the configuration of a node whose data directory has been in use, from its membership.
