@@ -86,7 +86,8 @@ fn a_result_that_cannot_be_printed_is_reported(nodes: &Nodes) {
                 .fails_with(0, "warning: the change was made, but its result cannot be printed: ");
         }
         to_full_disk(&["cas", "z", "--to", "x"]).fails_with(1, "cannot be printed");
-        for read in [&["get", "z"][..], &["scan"], &["status"]] {
+        let (quota, sessions) = (["quota", "show"], ["sessions", "show"]);
+        for read in [&["get", "z"][..], &["scan"], &["status"], &quota, &sessions] {
             to_full_disk(read).fails_with(2, "error: cannot write to standard output: ");
         }
     }
@@ -147,6 +148,18 @@ fn a_node_joins_through_a_member_that_does_not_lead() {
     nodes.ask(&["members", "add", &nodes.listed(&[4])]).ok();
     assert_eq!(nodes.leader(), leader, "the leader did not change");
     nodes.has(&[4], "k", "v");
+}
+
+#[test]
+fn an_address_that_would_cut_off_a_member_is_rejected() {
+    let nodes = Nodes::start(3);
+    nodes.ask(&["put", "k", "v"]).ok();
+    let taken = format!("4={}", nodes.address(2));
+    nodes.ask(&["members", "add", &taken]).fails_with(5, "is the address of n2");
+    nodes.ask(&["members", "replace", "3", &taken]).fails_with(5, "is the address of n2");
+    let wrong = ["members", "add", "2=127.0.0.1:1"];
+    nodes.ask(&wrong).fails_with(5, "use another id for another node");
+    assert_eq!(nodes.ask(&["status"]).code, 0);
 }
 
 #[test]
