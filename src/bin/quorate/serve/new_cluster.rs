@@ -1,5 +1,5 @@
-//! What a new node asks the members of its cluster before it starts: the id of the cluster, if the
-//! settings do not name it, and the addresses of the other members.
+//! Questions of a new node to the members of its cluster before it starts: for the id of the
+//! cluster, if the settings do not name it, and for the addresses of the other members.
 
 use std::net::SocketAddr;
 use std::time::Duration;
