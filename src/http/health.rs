@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::runtime::{Handle, NodeSummary};
+use crate::runtime::{Handle, NodeSummary, WriteObstacle};
 use serde_json::json;
 
 /// The most committed entries that a ready node may not have applied yet.
@@ -17,8 +17,8 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Health {
     /// Whether the node runs, and its driver is not stuck.
     pub(super) live: bool,
-    /// Whether the node is live, knows a leader, and has applied all but the last [`LAG_MAX`]
-    /// committed entries that it knows of.
+    /// Whether the node is live, knows a leader that accepts its disk, and has applied all but the
+    /// last [`LAG_MAX`] committed entries that it knows of.
     pub(super) ready: bool,
     /// Whether the node is ready and knows no obstacle to writes.
     pub(super) takes_writes: bool,
@@ -31,7 +31,9 @@ impl Health {
         // The sender of the leadership is dropped when the node ends, also by a panic.
         let runs = !summary.stopped && handle.leadership().has_changed().is_ok();
         let live = runs && summary.idle <= IDLE_MAX;
-        let ready = live && summary.leader.is_some() && lag(&summary) <= LAG_MAX;
+        let disk_is_known = summary.write_obstacle != Some(WriteObstacle::UnknownDisk);
+        let follows = summary.leader.is_some() && disk_is_known;
+        let ready = live && follows && lag(&summary) <= LAG_MAX;
         let takes_writes = ready && summary.write_obstacle.is_none();
         Health { live, ready, takes_writes, summary }
     }

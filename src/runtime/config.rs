@@ -280,7 +280,7 @@ impl ServerConfig {
     /// Returns the configuration of node `id`, which listens at `listen` and joins a running
     /// cluster. The leader that adds it sends it the membership and the log. `peers` are the
     /// addresses of some members: at its start, the node asks each for the addresses of the others,
-    /// for at most a second. If none of them answers, the leader has to be one of them.
+    /// for at most three seconds. If none of them answers, the leader has to be one of them.
     #[must_use]
     pub fn joining(
         directory: impl Into<PathBuf>,

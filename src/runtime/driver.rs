@@ -314,7 +314,12 @@ impl Driver {
                 self.counts.events.comparisons.add(&result, 1);
                 log_comparison(result);
             }
-            output => log_output(&output),
+            output => {
+                if matches!(output, Output::UnknownIncarnation { .. }) {
+                    self.counts.disk_is_unknown(self.node.status().committed);
+                }
+                log_output(&output);
+            }
         }
     }
 

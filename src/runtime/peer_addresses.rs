@@ -10,8 +10,8 @@ use crate::runtime::client::{Client, ClientConfig};
 use crate::runtime::config::ServerConfig;
 use crate::types::{Address, Membership, NodeId};
 
-/// The time limit of a question to one peer.
-const QUESTION_TIME_MAX: Duration = Duration::from_secs(1);
+/// The time limit of a question to one peer, which may be behind a slow connection.
+const QUESTION_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Returns the configured addresses of peers, and for a node that joins, without a `membership`,
 /// also those of all members that these peers report: the leader needs the node's replies before it

@@ -4,7 +4,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::quorum::is_quorum;
-use crate::types::{Membership, NodeId, PeerStatus, Report, RoleName, StateVerification, Status};
+use crate::types::{
+    Index, Membership, NodeId, PeerStatus, Report, RoleName, StateVerification, Status,
+};
 
 /// The reason for which no write can succeed at present, or for which this node applies none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
@@ -20,6 +22,10 @@ pub enum WriteObstacle {
     /// applies nothing.
     #[strum(to_string = "the build of the node is too old for the log: it applies nothing")]
     BuildTooOld,
+    /// The disk of the node is not the one that the cluster knows for it, so that the node counts
+    /// in no quorum and applies nothing. Only the node itself knows it, not its report.
+    #[strum(to_string = "the cluster knows another disk for this node: remove and add the node")]
+    UnknownDisk,
     /// The node leads, and its disk is full.
     #[strum(to_string = "the disk of the leader is full: transfer the leadership, or free space")]
     DiskFull,
@@ -54,6 +60,24 @@ impl CommitProgress {
             self.since.store(now, Relaxed);
         }
         now.saturating_sub(self.since.load(Relaxed)) > COMMIT_PATIENCE_MILLISECONDS
+    }
+}
+
+/// Whether a peer has reported that the cluster knows another disk for this node: one more than the
+/// last index that the node then knew to be committed, or 0 without such a report.
+#[derive(Debug, Default)]
+pub(super) struct UnknownDisk(AtomicU64);
+
+impl UnknownDisk {
+    /// Records a peer's report.
+    pub(super) fn record(&self, committed: Index) {
+        self.0.store(committed.0.saturating_add(1), Relaxed);
+    }
+
+    /// Returns true from a report on, until the node learns that a later entry is committed: then
+    /// a leader has accepted its disk.
+    pub(super) fn is_reported(&self, committed: Index) -> bool {
+        self.0.load(Relaxed) > committed.0
     }
 }
 
@@ -101,7 +125,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::types::{EntryId, Index, Term};
+    use crate::types::{EntryId, Term};
 
     fn status(role: RoleName) -> Status {
         Status {
@@ -157,6 +181,18 @@ mod tests {
         assert!(!is_stalled(8, 6, 110_002));
         assert!(is_stalled(8, 6, 110_003));
         assert!(!is_stalled(8, 8, 110_004));
+    }
+
+    #[test]
+    fn an_unknown_disk_is_reported_until_a_later_entry_is_committed() {
+        let disk = UnknownDisk::default();
+        assert!(!disk.is_reported(Index::ZERO));
+        disk.record(Index::ZERO);
+        assert!(disk.is_reported(Index::ZERO));
+        assert!(!disk.is_reported(Index(1)), "the node was removed and added again");
+        disk.record(Index(7));
+        assert!(disk.is_reported(Index(7)));
+        assert!(!disk.is_reported(Index(8)));
     }
 
     #[test]

@@ -71,6 +71,34 @@ fn readiness_follows_the_leader() {
     assert_eq!(get(metrics, "/live").status, 200);
 }
 
+/// A node whose volume was emptied must not let a rolling restart go on to the next node.
+#[test]
+fn a_node_with_an_emptied_disk_is_not_ready_and_status_names_it() {
+    let mut nodes = Nodes::start(3);
+    eventually("every member answers", || nodes.ask(&["status"]).code == 0);
+    nodes.ask(&["put", "colour", "blue"]).ok();
+    nodes.kill(3);
+    std::fs::remove_dir_all(nodes.directory(3)).expect("the directory exists");
+    let members = nodes.listed(&[1, 2, 3]);
+    nodes.serve_with(3, &["--members", &members, "--metrics", "0"]);
+    let metrics = address(&nodes, 3, "metrics");
+    eventually("the node does not serve", || {
+        get(metrics, "/ready").json()["obstacle"].as_str().is_some_and(|text| {
+            text == "the cluster knows another disk for this node: remove and add the node"
+        })
+    });
+    assert_eq!((get(metrics, "/health").status, get(metrics, "/ready").status), (503, 503));
+    assert_eq!(get(metrics, "/live").status, 200);
+    eventually("the leader misses the node", || {
+        let status = nodes.ask(&["status"]);
+        status.code == 1 && status.out.contains("n3: does not answer its leader")
+    });
+    nodes.ask(&["members", "remove", "3"]).ok();
+    nodes.ask(&["members", "add", &nodes.listed(&[3])]).ok();
+    eventually("the node is ready", || get(metrics, "/ready").status == 200);
+    eventually("every member answers", || nodes.ask(&["status"]).code == 0);
+}
+
 #[test]
 fn the_status_page_may_only_call_its_own_node() {
     let (_nodes, metrics, address) = first_of(1);

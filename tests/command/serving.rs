@@ -86,7 +86,8 @@ fn a_result_that_cannot_be_printed_is_reported(nodes: &Nodes) {
                 .fails_with(0, "warning: the change was made, but its result cannot be printed: ");
         }
         to_full_disk(&["cas", "z", "--to", "x"]).fails_with(1, "cannot be printed");
-        for read in [&["get", "z"][..], &["scan"], &["status"]] {
+        let (quota, sessions) = (["quota", "show"], ["sessions", "show"]);
+        for read in [&["get", "z"][..], &["scan"], &["status"], &quota, &sessions] {
             to_full_disk(read).fails_with(2, "error: cannot write to standard output: ");
         }
     }
@@ -134,14 +135,40 @@ fn a_leader_that_is_stopped_transfers_its_leadership() {
     assert_eq!(output.json()["leader"], other, "{output:?}");
 }
 
+/// The node answers the leader, although no flag names the leader's address.
+#[test]
+fn a_node_joins_through_a_member_that_does_not_lead() {
+    let mut nodes = Nodes::start(3);
+    nodes.make_room(4);
+    nodes.ask(&["put", "k", "v"]).ok();
+    let leader = nodes.leader();
+    let other = (1..=3).find(|id| *id != leader).expect("there are three");
+    let (listen, member) = (nodes.address(4).to_string(), nodes.listed(&[other]));
+    nodes.serve_with(4, &["--listen", &listen, "--join", &member]);
+    nodes.ask(&["members", "add", &nodes.listed(&[4])]).ok();
+    assert_eq!(nodes.leader(), leader, "the leader did not change");
+    nodes.has(&[4], "k", "v");
+}
+
+#[test]
+fn an_address_that_would_cut_off_a_member_is_rejected() {
+    let nodes = Nodes::start(3);
+    nodes.ask(&["put", "k", "v"]).ok();
+    let taken = format!("4={}", nodes.address(2));
+    nodes.ask(&["members", "add", &taken]).fails_with(5, "is the address of n2");
+    nodes.ask(&["members", "replace", "3", &taken]).fails_with(5, "is the address of n2");
+    let wrong = ["members", "add", "2=127.0.0.1:1"];
+    nodes.ask(&wrong).fails_with(5, "use another id for another node");
+    assert_eq!(nodes.ask(&["status"]).code, 0);
+}
+
 #[test]
 fn members_are_added_promoted_and_removed() {
     let mut nodes = Nodes::start(3);
     nodes.make_room(5);
     nodes.ask(&["put", "k", "v"]).ok();
-    // A follower names the leader to one of them.
-    let follower = nodes.listed(&[nodes.leader() % 3 + 1]);
-    for (id, members) in [(4, follower), (5, nodes.listed(&[1, 2, 3]))] {
+    let members = nodes.listed(&[1, 2, 3]);
+    for id in [4, 5] {
         let listen = nodes.address(id).to_string();
         nodes.serve_with(id, &["--listen", &listen, "--join", &members]);
     }

@@ -22,10 +22,19 @@ pub(crate) struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Creates an empty temporary file beside `target`.
+    /// Creates an empty temporary file beside `target`, or beside the file that `target` links to.
+    ///
+    /// # Errors
+    /// An error if `target` exists and is not a regular file: as root, the rename would replace
+    /// devices, such as `/dev/stdout`, for all programs.
     pub(crate) fn create(target: &Path) -> io::Result<AtomicFile> {
-        let prefix = prefix(target)?;
-        let directory = directory(target);
+        let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        if fs::symlink_metadata(&target).is_ok_and(|found| !found.is_file()) {
+            let message = "it exists and is not a regular file: name a new file";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        let prefix = prefix(&target)?;
+        let directory = directory(&target);
         // Elsewhere a lock would also block readers, so abandoned files have to be deleted by hand.
         let locks = cfg!(unix);
         if locks {
@@ -40,7 +49,7 @@ impl AtomicFile {
             let temporary = builder.tempfile_in(directory)?;
             // Another process may have deleted the file as abandoned before it was locked.
             if !locks || is_kept(&temporary) {
-                return Ok(AtomicFile { target: target.to_owned(), temporary });
+                return Ok(AtomicFile { target, temporary });
             }
         }
     }
@@ -134,6 +143,29 @@ mod tests {
         assert_eq!(fs::read(&target).expect("the file exists"), b"new");
         drop(other);
         assert_eq!(names(root.path()), ["file"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_a_regular_file_is_replaced_and_a_link_to_one_is_followed() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let path = |name| root.path().join(name);
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket"));
+        fs::write(path("file"), "old").expect("the disk has space");
+        for (link, to) in [("link", "file"), ("special", "socket"), ("dangling", "absent")] {
+            std::os::unix::fs::symlink(path(to), path(link)).expect("the disk has space");
+        }
+        let before = names(root.path());
+        for name in ["socket", "special", "dangling", "."] {
+            let error = AtomicFile::create(&path(name)).expect_err(name);
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}: {error}");
+        }
+        let temporary = AtomicFile::create(&path("link")).expect("the disk has space");
+        temporary.file().write_all(b"new").expect("the disk has space");
+        temporary.commit().expect("the disk has space");
+        assert_eq!(fs::read(path("file")).expect("the file exists"), b"new");
+        assert_eq!(names(root.path()), before);
+        assert!(path("link").is_symlink());
     }
 
     #[cfg(unix)]

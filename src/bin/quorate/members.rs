@@ -1,7 +1,9 @@
 //! `quorate members`: changes the membership of the cluster.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
-use quorate::runtime::ClientError;
+use quorate::runtime::{Client, ClientError};
 use quorate::types::{Address, Change, EntryId, Membership, NodeId};
 use serde_json::json;
 
@@ -20,6 +22,9 @@ pub(crate) struct MembersFlags {
 const ADVICE: &str = "see `quorate status`: the change completes once new voters have the log; \
      `quorate members cancel` cancels it";
 const UNCONFIRMED: &str = "the change is complete, but the new membership is unknown";
+
+/// The time limit for the answer of a voter at its new address.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The membership changes. Each command waits until the change is complete.
 #[derive(Debug, Subcommand)]
@@ -87,6 +92,11 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, CommandError
         }
         Members::Cancel { client } => (client, None),
     };
+    let named = match &flags.change {
+        Members::Add { node, .. } => Some((node, None)),
+        Members::Replace { id, node, .. } => Some((node, Some(NodeId(*id)))),
+        _ => None,
+    };
     let promoted = match &flags.change {
         Members::Promote { id, .. } => Some(NodeId(*id)),
         _ => None,
@@ -98,6 +108,10 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, CommandError
             // A voter without an address would block the change until it is cancelled.
             let text = format!("{id} is not a member: add it first");
             return Err(CommandError::new(Exit::Rejected, text));
+        }
+        if let Some((node, removed)) = named {
+            let membership = client.report_of_leader().await?.membership;
+            check_address(&client, &membership, node, removed).await?;
         }
         let at: Result<EntryId, ClientError> = match change {
             Some(change) => client.change_membership(change).await,
@@ -111,6 +125,39 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, CommandError
     }
     report(json, &result_text(at, now.ok().as_ref(), json));
     Ok(Exit::Done)
+}
+
+/// Checks that the address of a node is not that of another member, except of the one that it
+/// replaces. A voter may get another address only if it answers there: otherwise a wrong id would
+/// cut off a voter that runs, and two such mistakes among three voters would end the cluster.
+async fn check_address(
+    client: &Client,
+    membership: &Membership,
+    node: &NodeAddress,
+    removed: Option<NodeId>,
+) -> Result<(), CommandError> {
+    let (id, address) = (node.id, address_of(node));
+    let rejected = |text: String| Err(CommandError::new(Exit::Rejected, text));
+    let mut members = membership.members().iter();
+    let other = members
+        .find(|other| other.id != id && Some(other.id) != removed && other.address == address);
+    if let Some(other) = other {
+        return rejected(format!("{} is the address of {}", node.address, other.id));
+    }
+    let Some(member) = membership.member(id).filter(|member| member.address != address) else {
+        return Ok(());
+    };
+    if membership.is_voter(id) {
+        let answer = client.with_deadline(ANSWER_TIME_MAX).report(address.as_str()).await;
+        if !answer.is_ok_and(|report| report.status.id == id) {
+            let (known, named) = (member.address.as_str(), node.address);
+            return rejected(format!(
+                "{id} is a member at {known} already, and does not answer at {named}: use another \
+                 id for another node, or start {id} there before you change its address"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Adds advice to the error of a change that did not complete in time.

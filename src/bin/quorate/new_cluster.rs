@@ -44,7 +44,7 @@ impl NewClusterFlags {
     /// Returns the new cluster, or None if the flags name none.
     ///
     /// # Errors
-    /// A [`CommandError`] if a member is listed twice.
+    /// A [`CommandError`] if a member or an address is listed twice.
     pub(crate) fn cluster(&self) -> Result<Option<NewCluster>, CommandError> {
         let Some(out) = self.out.clone() else { return Ok(None) };
         let mut membership = Membership::new(self.members.iter().map(|node| node.id));
@@ -53,6 +53,13 @@ impl NewClusterFlags {
                 return Err(CommandError::invalid_input(format!(
                     "--members: {} is listed twice",
                     node.id
+                )));
+            }
+            let mut before = self.members[..place].iter();
+            if let Some(other) = before.find(|other| other.address == node.address) {
+                return Err(CommandError::invalid_input(format!(
+                    "--members: {} and {} have the same address",
+                    other.id, node.id
                 )));
             }
             let address = Address::new(&node.address.to_string());

@@ -31,11 +31,11 @@ node's own disk, committed ones on the disks of a quorum, applied ones in its st
 entries of the leader's log that are not known to be on the node's disk. store: the bytes that count
 against the quota. sessions: the open client sessions.
 
-Exit code 1: writes cannot succeed, or a member does not answer. Writes cannot succeed without a
-leader whose disk has space, without a quorum of voters that follow it and have space, without a
-quorum whose states agree, or while the leader commits none of the entries in its log, as when the
-disks of a quorum hang. A warning names each reason. If there are such entries, the command asks the
-leader again until it commits one, for at most 5 s.")]
+Exit code 1: writes cannot succeed, or a member does not answer this command or its leader. Writes
+cannot succeed without a leader whose disk has space, without a quorum of voters that follow it and
+have space, without a quorum whose states agree, or while the leader commits none of the entries in
+its log, as when the disks of a quorum hang. A warning names each reason. If there are such entries,
+the command asks the leader again until it commits one, for at most 5 s.")]
 pub(crate) struct StatusFlags {
     #[command(flatten)]
     client: ClientFlags,
@@ -221,9 +221,15 @@ impl ClusterStatus {
         format!("cluster {cluster}\n{table}{memory}{}", warnings.collect::<String>())
     }
 
-    /// Returns true if writes can succeed and every member answers.
+    /// Returns true if writes can succeed, and every member answers this command and its leader.
     fn is_healthy(&self) -> bool {
-        self.write_obstacles().is_empty() && self.rows.iter().all(|row| row.report.is_ok())
+        let answers = |row: &MemberStatus| row.report.is_ok() && !self.is_silent(row.member.id);
+        self.write_obstacles().is_empty() && self.rows.iter().all(answers)
+    }
+
+    /// Returns true if the leader has not heard from the member for the longest election timeout.
+    fn is_silent(&self, id: NodeId) -> bool {
+        self.peer(id).is_some_and(|peer| peer.suspected)
     }
 
     /// Returns the reasons for which no write can succeed.
@@ -269,6 +275,10 @@ impl ClusterStatus {
     fn warnings(&self) -> Vec<String> {
         let warning = |row: &MemberStatus| match &row.report {
             Err(error) => Some(format!("{}: {error}", row.member.id)),
+            Ok(_) if self.is_silent(row.member.id) => Some(format!(
+                "{}: does not answer its leader: see its log output, and check the network",
+                row.member.id
+            )),
             Ok(report) if report.status.disk_full => {
                 Some(format!("{}: the disk is full", row.member.id))
             }
@@ -455,6 +465,27 @@ mod tests {
             reports[2].verification = StateVerification::Quarantined;
         };
         assert!(cluster(one_differs).is_healthy());
+    }
+
+    #[test]
+    fn a_member_that_its_leader_does_not_hear_is_named_and_the_cluster_is_not_healthy() {
+        let peer = PeerStatus {
+            id: NodeId(3),
+            probing: false,
+            snapshot: None,
+            disk_full: false,
+            suspected: true,
+            matched: Index::ZERO,
+            next: Index(1),
+            inflight_entries: 0,
+            inflight_bytes: 0,
+            version_max: None,
+        };
+        let status = cluster(|reports| reports[0].peers.push(peer));
+        assert!(!status.is_healthy());
+        assert!(status.text().contains("n3: does not answer its leader"), "{}", status.text());
+        let heard = PeerStatus { suspected: false, ..peer };
+        assert!(cluster(|reports| reports[0].peers.push(heard)).is_healthy());
     }
 
     #[test]

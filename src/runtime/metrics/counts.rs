@@ -11,11 +11,11 @@ use crate::runtime::metrics::labels::{
 };
 use crate::runtime::metrics::network::NetworkCounts;
 use crate::runtime::metrics::value::{Counter, ENABLED, Gauge, Histogram, Stopwatch};
-use crate::runtime::write_obstacle::{CommitProgress, WriteObstacle};
+use crate::runtime::write_obstacle::{CommitProgress, UnknownDisk, WriteObstacle};
 use crate::storage::{ClusterId, DiskError, FileAction, Lane, Operation};
 use crate::types::{
-    MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason, RoleCause,
-    RoleName,
+    Index, MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason,
+    RoleCause, RoleName,
 };
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
@@ -49,6 +49,7 @@ pub(in crate::runtime) struct Counts {
     /// The time at which the driver was last at work, in milliseconds since the start.
     observed_at: AtomicU64,
     commit_progress: CommitProgress,
+    unknown_disk: UnknownDisk,
 }
 
 /// Gauges of the current state of the node.
@@ -167,6 +168,7 @@ impl Counts {
             was_leader: AtomicBool::default(),
             observed_at: AtomicU64::default(),
             commit_progress: CommitProgress::default(),
+            unknown_disk: UnknownDisk::default(),
         }
     }
 
@@ -253,10 +255,18 @@ impl Counts {
     }
 
     fn observe_obstacle(&self, node: &Node, peers: &[PeerStatus], is_stalled: bool) {
-        let membership = node.raft().log().membership();
-        let obstacle = WriteObstacle::of(&node.status(), node.verification(), membership, peers);
+        let (status, membership) = (node.status(), node.raft().log().membership());
+        let disk_is_unknown = self.unknown_disk.is_reported(status.committed);
+        let obstacle = disk_is_unknown.then_some(WriteObstacle::UnknownDisk);
+        let obstacle =
+            obstacle.or_else(|| WriteObstacle::of(&status, node.verification(), membership, peers));
         let obstacle = obstacle.or(is_stalled.then_some(WriteObstacle::NothingCommitted));
         *self.state.write_obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+    }
+
+    /// Records that the cluster knows another disk for this node.
+    pub(in crate::runtime) fn disk_is_unknown(&self, committed: Index) {
+        self.unknown_disk.record(committed);
     }
 
     /// Records the active membership.

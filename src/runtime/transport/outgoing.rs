@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
@@ -34,6 +34,11 @@ pub(super) struct PeerConnection {
     /// The metrics of the peer.
     pub(super) counts: Arc<PeerCounts>,
 }
+
+/// The longest time for which an idle connection waits until the peer has received everything, as
+/// long as the peer sends keepalives: at the lowest rate that a peer accepts by default, 64 KiB per
+/// second, buffers of the operating system of 8 MiB take 128 s.
+const DRAIN_MAX: Duration = Duration::from_secs(150);
 
 /// The reasons for which an outbound connection is closed without an error.
 enum CloseReason {
@@ -131,11 +136,19 @@ impl PeerConnection {
     ) -> io::Result<CloseReason> {
         let (mut read, mut write) = split(stream);
         // A slow write does not end the connection while the peer sends keepalives.
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             error = self.read_keepalives(&mut read, &mut frames) => Err(error),
             ended = self.write_packets(first, queue, &mut write) => ended,
+        };
+        if let Ok(CloseReason::Idle) = ended {
+            // On a slow link the last packets may still be on their way, and a connection that is
+            // closed while keepalives arrive loses them. So the peer closes it, once it has
+            // received everything.
+            write.shutdown().await?;
+            let _ = timeout(DRAIN_MAX, self.read_keepalives(&mut read, &mut frames)).await;
         }
+        ended
     }
 
     async fn write_packets<W>(
@@ -152,8 +165,8 @@ impl PeerConnection {
         let mut last_packet = Instant::now();
         let mut keepalive_at = last_packet + self.config.keepalive_interval;
         loop {
-            if !batch.is_empty() {
-                last_packet = Instant::now();
+            let has_packets = !batch.is_empty();
+            if has_packets {
                 for queued in batch.drain(..) {
                     self.encode_packet(&queued.packet, &mut bytes);
                     if bytes.len() >= BATCH_BYTES {
@@ -164,6 +177,10 @@ impl PeerConnection {
             if !bytes.is_empty() {
                 flush_batch(write, &mut bytes).await?;
                 keepalive_at = Instant::now() + self.config.keepalive_interval;
+            }
+            if has_packets {
+                // A slow write is not idle time.
+                last_packet = Instant::now();
             }
             if Instant::now() >= last_packet + self.config.idle_max {
                 return Ok(CloseReason::Idle);
@@ -219,6 +236,7 @@ struct ConnectionFailed {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::duplex;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -227,38 +245,93 @@ mod tests {
     use crate::runtime::transport::link::Links;
     use crate::storage::ClusterId;
     use crate::types::{Body, EntryId, Incarnation, Message, Term};
+    use crate::wire::{Hello, Versions};
 
-    #[tokio::test]
-    async fn a_peer_that_closes_each_connection_after_its_hello_is_called_less_and_less_often() {
-        let handshake = |node| Handshake {
+    fn handshake(node: u64) -> Handshake {
+        Handshake {
             cluster: ClusterId(7),
             origin: None,
             node: NodeId(node),
             incarnation: Incarnation(1),
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let address = listener.local_addr().expect("it is bound").to_string();
-        let config =
-            NetworkConfig { retry_max: Duration::from_secs(60), ..NetworkConfig::default() };
+        }
+    }
+
+    /// Returns the connection of node 1 to node 2.
+    fn caller(address: &str, config: NetworkConfig) -> PeerConnection {
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
         let peer_counts = counts.network.peer(NodeId(2));
-        let caller = PeerConnection {
+        PeerConnection {
             handshake: handshake(1),
             peer: NodeId(2),
-            address: Address::new(&address).expect("it is short"),
+            address: Address::new(address).expect("it is short"),
             lane: Lane::Control,
             registry: Arc::new(ConnectionRegistry::new(Links::for_test(), &config, counts)),
             counts: peer_counts,
             config,
-        };
+        }
+    }
+
+    fn packet() -> Packet {
+        let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
+        let (from, to, incarnation) = (NodeId(1), NodeId(2), Incarnation(1));
+        Packet::Message(Message { from, incarnation, to, term: Term(1), body })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_open_until_the_peer_has_received_everything() {
+        let config = NetworkConfig::default();
+        let (keepalive_interval, idle_max) = (config.keepalive_interval, config.idle_max);
+        let (stream, mut remote) = duplex(64 << 10);
+        let (packets, mut queue) = lane_queue(1, 1 << 20);
+        assert!(packets.try_send(packet()));
+        let first = queue.recv().await.expect("a packet is there");
+        let caller = caller("127.0.0.1:1", config);
+        let sending = tokio::spawn(async move {
+            let (stream, frames) = (Box::new(stream), after_hello().await);
+            caller.send_all(first, &mut queue, stream, frames).await
+        });
+        // The link is slow: the peer, which sends keepalives, receives the packet long after the
+        // sender has become idle.
+        let mut keepalive = Vec::new();
+        encode_keepalive(&mut keepalive);
+        let started_at = Instant::now();
+        while started_at.elapsed() < 3 * idle_max {
+            sleep(keepalive_interval).await;
+            remote.write_all(&keepalive).await.expect("the connection is not closed");
+        }
+        let mut frames = after_hello().await;
+        let first = frames.next(&mut remote).await.expect("a frame arrives");
+        assert_eq!(first, Frame::Packet(packet()));
+        while let Ok(frame) = frames.next(&mut remote).await {
+            assert_eq!(frame, Frame::Keepalive);
+        }
+        drop(remote);
+        let ended = sending.await.expect("the sender does not panic");
+        assert!(matches!(ended, Ok(CloseReason::Idle)));
+    }
+
+    /// Returns a reader that has read a hello.
+    async fn after_hello() -> ConnectionReader {
+        let (from, to, versions) = (NodeId(2), NodeId(1), Versions::SUPPORTED);
+        let mut bytes = Vec::new();
+        Hello { versions, cluster: 7, from, to, incarnation: 1 }.encode(&mut bytes);
+        let mut frames = ConnectionReader::new();
+        frames.next(&mut &bytes[..]).await.expect("the hello is valid");
+        frames
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_closes_each_connection_after_its_hello_is_called_less_and_less_often() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let config =
+            NetworkConfig { retry_max: Duration::from_secs(60), ..NetworkConfig::default() };
+        let caller = caller(&address, config);
         let (packets, queue) = lane_queue(1, 1 << 20);
         tokio::spawn(caller.run(queue));
         tokio::spawn(async move {
-            let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
-            let (from, to, incarnation) = (NodeId(1), NodeId(2), Incarnation(1));
-            let packet = Packet::Message(Message { from, incarnation, to, term: Term(1), body });
             while packets.packets().reserve().await.map(drop).is_ok() {
-                packets.try_send(packet.clone());
+                packets.try_send(packet());
             }
         });
         let mut called_at = Vec::new();
