@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, Event, FileAction, FileName, SnapshotEvent, Storage};
-use quorate::types::{EntryId, Index, Write};
+use quorate::storage::{Disk, Event, FetchId, FileAction, FileName, SnapshotEvent, Storage};
+use quorate::types::{EntryId, Index, Term, Write, WriteId};
 use quorate_sim::disk::SimDisk;
 
 use super::broken::{
@@ -240,4 +240,59 @@ fn a_scrub_reads_the_kept_snapshots_after_the_log() {
         }
     }
     assert_eq!(damaged, [Some(FileName::Snapshot(Index(4)))], "several passes report it once");
+}
+
+/// Returns a store with a snapshot of the twelve entries in its first segment and nine entries in
+/// the second. The header block that begins at this sector of the first segment is damaged.
+fn with_damaged_headers(sector: u64) -> Host {
+    let mut host = Host::with_nine();
+    for id in 3..7 {
+        host.persist(write(id + 2, 1, id * 3 + 1..=id * 3 + 3));
+        host.settle();
+    }
+    host.take_snapshot(12);
+    host.events.clear();
+    assert!(host.disk.flip_bits(HEADERS.0, sector * SECTOR + 40, 1));
+    host
+}
+
+/// Settles the store after each number of steps at which the first segment can be compacted.
+fn compacted_meanwhile(host: &Host, check: impl Fn(Host)) {
+    let mut host = host.clone();
+    loop {
+        let mut compacted = host.clone();
+        compacted.act(|storage, events| storage.compact(Index(12), events));
+        assert_eq!(compacted.storage.base().index, Index(12));
+        compacted.settle();
+        let failed = compacted.events.iter().find(|event| matches!(event, Event::Failed(_)));
+        assert_eq!(failed, None);
+        check(compacted);
+        if !host.step() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_read_that_waits_for_headers_ends_if_its_segment_is_compacted_meanwhile() {
+    let mut host = with_damaged_headers(HEADERS.1);
+    host.act(|storage, events| storage.fetch(FetchId(7), Index(5), Index(6), 600, events));
+    compacted_meanwhile(&host, |mut host| {
+        let fetched = |event: &Event| matches!(event, Event::Fetched { id: FetchId(7), .. });
+        let count = host.events.iter().filter(|event| fetched(event)).count();
+        assert_eq!(count, 1, "{:?}", host.events);
+        assert_eq!(host.log().len(), 9);
+    });
+}
+
+#[test]
+fn a_truncation_that_waits_for_headers_goes_on_if_their_segment_is_compacted_meanwhile() {
+    let mut host = with_damaged_headers(HEADERS.1 + 16);
+    let change = Write { hard_state: Some(hard_state(2, 1)), ..write(20, 2, 13..=14) };
+    host.persist(change);
+    compacted_meanwhile(&host, |mut host| {
+        assert_eq!(host.persisted(), WriteId(20));
+        let ids: Vec<EntryId> = host.log().iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, [13, 14].map(|index| EntryId::new(Term(2), Index(index))));
+    });
 }
