@@ -451,8 +451,7 @@ impl Storage {
         events.extend(persisted.into_iter().map(Event::Persisted));
         let mut ended_reads = Vec::new();
         let durable = self.updater.durable();
-        let repaired =
-            self.log.advance_repairs(durable, &mut self.operations, &mut ended_reads);
+        let repaired = self.log.advance_repairs(durable, &mut self.operations, &mut ended_reads);
         self.end_reads(ended_reads, events);
         for outcome in repaired {
             match outcome {
@@ -461,7 +460,7 @@ impl Storage {
                     events.push(Event::Repaired(repaired));
                 }
                 RepairOutcome::Headers(_, lost) => {
-                    events.extend(lost.map(Event::DamagedHeaders));
+                    events.extend(lost.into_iter().map(Event::DamagedHeaders));
                 }
                 RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, log_ended }) => {
                     let durable = self.updater.durable().seq;

@@ -154,6 +154,46 @@ fn a_header_block_that_cannot_be_rebuilt_is_reported_once_and_hides_nothing_behi
     assert_eq!(damaged, sample.hit(file, third.0.1..third.0.1 + 1));
 }
 
+#[test]
+fn header_blocks_after_one_that_cannot_be_rebuilt_are_rebuilt_or_reported() {
+    let sample = large();
+    let (file, third) = (HEADERS.0, HEADERS.1 + 8);
+    for is_lost in [false, true] {
+        let mut disk = BrokenDisk::new(&sample.disk);
+        let (mut storage, _) = open(&mut disk).expect("the directory opens");
+        act(&mut storage, &mut disk, Storage::start);
+        disk.harm(file, 0, Harm::Flipped);
+        disk.harm(file, first_body(&sample.disk, 0), Harm::Flipped);
+        disk.harm(file, third, Harm::Flipped);
+        if is_lost {
+            disk.harm(file, first_body(&sample.disk, third), Harm::Flipped);
+        }
+        let mut found = Vec::new();
+        for _ in 0..200 {
+            let scrub = |storage: &mut Storage, events: &mut _| storage.scrub(6000, events);
+            let damage = act(&mut storage, &mut disk, scrub).into_iter();
+            found.extend(damage.filter_map(|event| match event {
+                Event::DamagedHeaders(error) => Some(error.to_string()),
+                _ => None,
+            }));
+        }
+        assert!(found[0].contains("entries 1 through 3 are lost"), "{found:?}");
+        if is_lost {
+            assert!(found[1].contains("entries 7 through 9 are lost"), "{found:?}");
+            assert_eq!(found.len(), 2, "{found:?}");
+            continue;
+        }
+        assert_eq!(found.len(), 1, "{found:?}");
+        let content = |disk: &SimDisk| read(disk, file, third * SECTOR, SECTOR);
+        assert!(content(&disk.disk) == content(&sample.disk), "the bodies prove the block");
+        let events = act(&mut storage, &mut disk, |storage, events| {
+            storage.fetch(FetchId(1), Index(8), Index(8), 900, events);
+        });
+        let entries = vec![sample.log[7].clone()];
+        assert_eq!(events, [Event::Fetched { id: FetchId(1), entries }]);
+    }
+}
+
 /// Returns the sector with the first body of the flush whose header block begins at this sector.
 fn first_body(disk: &SimDisk, headers: u64) -> u64 {
     u64_at(&read(disk, HEADERS.0, headers * SECTOR, SECTOR), 128) / SECTOR
