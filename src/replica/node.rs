@@ -28,7 +28,7 @@ use crate::replica::output::{Note, NoteFilter, Output, Work};
 use crate::replica::recorded_core::Core;
 use crate::replica::requests::Requests;
 use crate::replica::scrubber::Scrubber;
-use crate::replica::snapshots::Snapshots;
+use crate::replica::snapshots::{SnapshotCounts, Snapshots};
 use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
@@ -262,10 +262,9 @@ impl Node {
         self.usage
     }
 
-    /// Returns the number of snapshots that the node took of its own state, and the number that it
-    /// received completely, since its start.
+    /// Returns the numbers of the node's snapshots since its start.
     #[must_use]
-    pub fn snapshot_counts(&self) -> (u64, u64) {
+    pub fn snapshot_counts(&self) -> SnapshotCounts {
         self.snapshots.counts
     }
 

@@ -484,6 +484,9 @@ fn log_damage_found(output: &Output) {
         Output::KeptSnapshotDamaged(damage) => {
             warn!(%damage, "a snapshot on the disk is damaged: another one is taken");
         }
+        Output::SnapshotNotReceived { last, reason } => {
+            warn!(%last, %reason, "a snapshot of the leader cannot be received: this node lags");
+        }
         Output::LogTrimmed(damage) => warn!(
             damage = damage.without_advice(),
             "a part of the log is damaged and was removed: the snapshot covers its entries"

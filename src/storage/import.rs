@@ -177,7 +177,7 @@ impl StorageImport {
 fn abandoned(reason: AbandonReason) -> OpenError {
     match reason {
         AbandonReason::Full => OpenError::Full,
-        AbandonReason::TooLarge => {
+        AbandonReason::TooLarge { .. } => {
             OpenError::Config("manifest_bytes_max is smaller than the manifest of the snapshot")
         }
         AbandonReason::Damaged(failure) => OpenError::Failed(failure),

@@ -50,6 +50,9 @@ impl Node {
                 self.inputs.push_back(raft::Input::AppendNoop);
                 self.outputs.push(Output::KeptSnapshotDamaged(damage));
             }
+            Some(SnapshotProgress::NotReceived(last, reason)) => {
+                self.outputs.push(Output::SnapshotNotReceived { last, reason });
+            }
             None => {}
         }
     }

@@ -133,6 +133,8 @@ pub(in crate::runtime) enum SnapshotStep {
     Installed,
     PartSent,
     PartReceived,
+    ReceiveFailed,
+    PartCorrupt,
 }
 
 impl ProposalEnd {

@@ -283,10 +283,25 @@ fn missing_parts_are_unavailable_and_reads_for_peers_are_bounded() {
 fn a_snapshot_with_too_large_a_manifest_is_abandoned() {
     let mut node = Node::new();
     let chunks = CONFIG.manifest_bytes_max as usize / 32;
-    let (last, reason) = (id(7), AbandonReason::TooLarge);
-    let abandoned = Some(SnapshotEvent::Abandoned { last, reason });
-    assert_eq!(node.take(last, &content(512 * (chunks + 1), 0)), abandoned, "at a chunk");
-    assert_eq!(node.take(last, &content(512 * chunks, 0)), abandoned, "at its end");
+    let last = id(7);
+    let abandoned = |manifest_bytes| {
+        let manifest_bytes_max = CONFIG.manifest_bytes_max.into();
+        let reason = AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max };
+        Some(SnapshotEvent::Abandoned { last, reason })
+    };
+    let at_a_chunk = node.take(last, &content(512 * (chunks + 1), 0));
+    assert_eq!(at_a_chunk, abandoned(4096 + 32));
+    // The fixed part and the membership come on top of the hashes.
+    let at_its_end = node.take(last, &content(512 * chunks, 0));
+    let reason = match at_its_end {
+        Some(SnapshotEvent::Abandoned { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    let is_larger = matches!(
+        reason,
+        AbandonReason::TooLarge { manifest_bytes: 4097.., manifest_bytes_max: 4096 }
+    );
+    assert!(is_larger, "{reason:?}");
     assert!(node.settle());
     assert_eq!(node.disk.files(), []);
     let fits = node.take(last, &content(512 * (chunks - 5), 0));
