@@ -334,7 +334,9 @@ impl Node {
                 self.snapshots.on_viewed(self.now, bytes, storage, events);
             }
             Input::ViewFailed => {
-                self.snapshots.on_view_failed(self.now, &mut self.storage, &mut self.events);
+                let (storage, events) = (&mut self.storage, &mut self.events);
+                let progress = self.snapshots.on_view_failed(self.now, storage, events);
+                self.on_snapshot_progress(progress);
             }
             Input::Propose(proposals) => self.on_propose(proposals),
             Input::Read { tag, level, query } => self.on_read(tag, level, query),

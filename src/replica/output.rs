@@ -160,6 +160,10 @@ pub enum Output {
     /// A snapshot on the disk cannot be read any more. The node takes another one once it has
     /// applied an entry after the current one.
     KeptSnapshotDamaged(StorageError),
+    /// A snapshot of this node's state machine has failed. The node takes another one later; until
+    /// one succeeds, its log is not compacted and grows. Emitted once for each reason, until a
+    /// snapshot is taken.
+    SnapshotNotTaken(AbandonReason),
     /// The node cannot store a snapshot that it was offered, for example because the snapshot
     /// exceeds a limit of this node. The node tries again later. Emitted once for each reason,
     /// until a snapshot is received.

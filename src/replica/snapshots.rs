@@ -35,6 +35,8 @@ pub(crate) struct Snapshots {
     pub(crate) counts: SnapshotCounts,
     /// The reason for which the last snapshot was not received, until one is.
     not_received: Option<Discriminant<AbandonReason>>,
+    /// The reason for which the last snapshot of the own state was not taken, until one is.
+    not_taken: Option<Discriminant<AbandonReason>>,
 }
 
 /// The numbers of a node's snapshots since its start.
@@ -45,6 +47,9 @@ pub struct SnapshotCounts {
     pub taken: u64,
     /// The snapshots that it received completely.
     pub received: u64,
+    /// The snapshots of its own state that it did not take, because they exceed its limits, its disk
+    /// is full or damaged, or the state cannot be read.
+    pub take_failed: u64,
     /// The snapshots that it did not receive, because they exceed its limits or its disk is full.
     pub receive_failed: u64,
     /// The received parts of snapshots whose bytes were wrong.
@@ -64,6 +69,8 @@ pub(crate) enum SnapshotProgress {
     Damaged(StorageError),
     /// The snapshot of a peer that ends here cannot be received.
     NotReceived(EntryId, AbandonReason),
+    /// A snapshot of the own state machine cannot be taken.
+    NotTaken(AbandonReason),
 }
 
 impl Snapshots {
@@ -84,6 +91,7 @@ impl Snapshots {
             repair_patience: config.raft.election_timeout_max * 2,
             counts: SnapshotCounts::default(),
             not_received: None,
+            not_taken: None,
         }
     }
 
@@ -207,17 +215,27 @@ impl Snapshots {
         }
     }
 
-    /// Handles a view that cannot be frozen or read.
+    /// Handles a view that cannot be frozen or read. Returns the step that the rest of the node must
+    /// handle.
     pub(crate) fn on_view_failed(
         &mut self,
         now: Instant,
         storage: &mut Storage,
         events: &mut Vec<Event>,
-    ) {
-        let writes = self.taker.is_writing();
-        if self.taker.view_failed(now) && writes {
-            storage.abandon_snapshot(events);
+    ) -> Option<SnapshotProgress> {
+        if !self.taker.view_failed(now) {
+            return None;
         }
+        storage.abandon_snapshot(events);
+        self.not_taken(AbandonReason::Unreadable)
+    }
+
+    /// Counts a failed snapshot of the own state; returns the step that reports the reason, unless
+    /// the failure before had the same one.
+    fn not_taken(&mut self, reason: AbandonReason) -> Option<SnapshotProgress> {
+        self.counts.take_failed += 1;
+        let is_new = is_new_reason(&mut self.not_taken, &reason);
+        is_new.then_some(SnapshotProgress::NotTaken(reason))
     }
 
     /// Abandons the snapshot that is being taken.
@@ -279,6 +297,7 @@ impl Snapshots {
             SnapshotEvent::ReadyForChunk => self.taker.want(chunk_bytes),
             SnapshotEvent::Taken(meta) => {
                 self.taker.written(meta.last.index);
+                self.not_taken = None;
                 return Some(SnapshotProgress::Taken(meta));
             }
             SnapshotEvent::Received(meta) => {
@@ -302,11 +321,14 @@ impl Snapshots {
                 let is_new = is_new_reason(&mut self.not_received, &reason);
                 return is_new.then_some(SnapshotProgress::NotReceived(last, reason));
             }
-            // The next one would be as large.
-            SnapshotEvent::Abandoned { reason: AbandonReason::TooLarge { .. }, .. } => {
-                self.taker.end();
+            SnapshotEvent::Abandoned { reason, .. } => {
+                match reason {
+                    // The next one would be as large.
+                    AbandonReason::TooLarge { .. } => self.taker.end(),
+                    _ => self.taker.failed(now),
+                }
+                return self.not_taken(reason);
             }
-            SnapshotEvent::Abandoned { .. } => self.taker.failed(now),
             SnapshotEvent::Part { root, part, bytes } => {
                 return Some(SnapshotProgress::Served(self.served(now, root, part, Some(bytes))));
             }
@@ -475,8 +497,7 @@ mod tests {
                 snapshots.on_offer(now, from, &meta, true, storage, events);
                 snapshots.on_transfer(now, transfer, storage, events);
             });
-            let progress =
-                events.into_iter().find_map(|event| snapshots.on_event(now, event, 512));
+            let progress = events.into_iter().find_map(|event| snapshots.on_event(now, event, 512));
             let reported = progress.map(|progress| match progress {
                 SnapshotProgress::NotReceived(last, reason) => (last, reason),
                 other => panic!("{other:?}"),
@@ -497,5 +518,58 @@ mod tests {
         let counts = failed.each_ref().map(|(_, _, counts)| counts.receive_failed);
         assert_eq!(counts, [1, 2, 2, 3, 3, 4]);
         assert!(failed.iter().all(|(reported, receives, _)| reported.is_none() && !receives));
+    }
+
+    /// Begins to take a snapshot of the own state, up to the first bytes of its view.
+    fn begin(snapshots: &mut Snapshots, store: &mut Store, now: Instant) {
+        let last = EntryId::new(Term(1), Index(9));
+        snapshots.demand();
+        assert!(snapshots.taker.start(false));
+        snapshots.on_frozen(last);
+        assert_eq!(snapshots.taker.write(last.index), Some(last));
+        let members = Membership::new([1, 2].map(NodeId));
+        let events =
+            store.act(|storage, events| assert!(storage.take_snapshot(last, members, events)));
+        assert_eq!(events, [SnapshotEvent::ReadyForChunk]);
+        assert!(snapshots.on_event(now, SnapshotEvent::ReadyForChunk, 512).is_none());
+        assert_eq!(snapshots.taker.view(now), Some(512));
+    }
+
+    #[test]
+    fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
+        let config = config(4096);
+        let mut store = Store::open(NodeId(2), &config);
+        let mut snapshots = Snapshots::new(&config, Index::ZERO);
+        let at = |seconds| Instant::ZERO.after(Duration::from_secs(seconds));
+        let reason = |progress| match progress {
+            Some(SnapshotProgress::NotTaken(reason)) => Some(reason),
+            None => None,
+            other => panic!("{other:?}"),
+        };
+        for (seconds, expected) in [(1, Some(AbandonReason::Unreadable)), (2, None)] {
+            begin(&mut snapshots, &mut store, at(seconds));
+            let mut progress = None;
+            store.act(|storage, events| {
+                progress = snapshots.on_view_failed(at(seconds), storage, events);
+            });
+            assert_eq!(reason(progress), expected);
+        }
+        begin(&mut snapshots, &mut store, at(3));
+        let mut reported = Vec::new();
+        for second in 4..200 {
+            let bytes = vec![7; CHUNK_BYTES as usize];
+            let events = store.act(|storage, events| {
+                snapshots.on_viewed(at(second), bytes, storage, events);
+            });
+            for event in events {
+                reported.extend(reason(snapshots.on_event(at(second), event, 512)));
+            }
+            if snapshots.taker.view(at(second + 1)).is_none() {
+                break;
+            }
+        }
+        let (manifest_bytes, manifest_bytes_max) = (4096 + 32, 4096);
+        assert_eq!(reported, [AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max }]);
+        assert_eq!(snapshots.counts.take_failed, 3);
     }
 }

@@ -484,6 +484,13 @@ fn log_damage_found(output: &Output) {
         Output::KeptSnapshotDamaged(damage) => {
             warn!(%damage, "a snapshot on the disk is damaged: another one is taken");
         }
+        Output::SnapshotNotTaken(reason) => {
+            warn!(
+                %reason,
+                "a snapshot of the state was not taken: until one is, the log is not compacted and \
+                 grows on the disk"
+            );
+        }
         Output::SnapshotNotReceived { last, reason } => {
             warn!(%last, %reason, "a snapshot of the leader cannot be received: this node lags");
         }

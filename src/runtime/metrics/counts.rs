@@ -224,6 +224,7 @@ impl Counts {
         for (step, count) in [
             (SnapshotStep::Taken, counts.taken),
             (SnapshotStep::Received, counts.received),
+            (SnapshotStep::TakeFailed, counts.take_failed),
             (SnapshotStep::ReceiveFailed, counts.receive_failed),
             (SnapshotStep::PartCorrupt, counts.parts_corrupt),
         ] {

@@ -133,6 +133,7 @@ pub(in crate::runtime) enum SnapshotStep {
     Installed,
     PartSent,
     PartReceived,
+    TakeFailed,
     ReceiveFailed,
     PartCorrupt,
 }

@@ -89,6 +89,8 @@ pub enum AbandonReason {
     Damaged(StorageError),
     /// A snapshot that is being received has replaced it.
     Superseded,
+    /// The frozen state could not be read. Only the caller of the store gives this reason.
+    Unreadable,
 }
 
 texts! { AbandonReason:
@@ -99,6 +101,7 @@ texts! { AbandonReason:
          every node";
     Self::Damaged(damage) => "{damage}";
     Self::Superseded => "another snapshot has replaced it";
+    Self::Unreadable => "the state machine could not read its frozen state";
 }
 
 /// The purpose of an operation. *Work* is the taking, receiving or finishing of one snapshot; at
