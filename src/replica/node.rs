@@ -4,7 +4,7 @@
 mod answers;
 mod damage;
 #[cfg(test)]
-mod disk_order_tests;
+pub(in crate::replica) mod disk_order_tests;
 mod notes;
 mod recording;
 mod snapshots;
