@@ -246,7 +246,11 @@ impl Node {
     /// leader or read lease; zero if it may not.
     #[must_use]
     pub fn lease_remaining(&self) -> Duration {
-        if self.may_serve_reads() { self.raft.lease_remaining() } else { Duration::ZERO }
+        if !self.may_serve_reads() {
+            return Duration::ZERO;
+        }
+        // The algorithm counts from its own last step, which may be earlier than the node's.
+        self.raft.lease_remaining().saturating_sub(self.now.since(self.raft.now()))
     }
 
     /// Returns the number of comparisons of results and hash chains since the start, by result.

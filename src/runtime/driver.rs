@@ -334,8 +334,8 @@ impl Driver {
     }
 
     fn report(&mut self) -> Report {
-        // The node acts on a deadline that has passed before it reports. The lease is counted from
-        // the core's last step, which may be earlier than this one.
+        // The node acts on a deadline that has passed before it reports, and counts the lease from
+        // now on.
         self.step(Input::Timeout);
         Report {
             status: self.node.status(),
