@@ -9,7 +9,7 @@ use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
 use crate::keys::wrong_state_machine;
 use crate::kv::Reply;
-use crate::output::report;
+use crate::output::{print, report};
 use crate::values::Bytes;
 
 /// The flags of `quota`.
@@ -99,7 +99,7 @@ fn show(client: &ClientFlags, json: bool) -> Result<Exit, CommandError> {
         true => json_of(&quota).to_string(),
         false => text_of(&quota),
     };
-    report(json, &text);
+    print(&text)?;
     Ok(if quota.alarm { Exit::Negative } else { Exit::Done })
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
-use crate::output::report;
+use crate::output::{print, report};
 use crate::values::Bytes;
 
 /// The flags of `sessions`.
@@ -73,7 +73,7 @@ pub(crate) fn run(flags: &SessionsFlags, json: bool) -> Result<Exit, CommandErro
     match &flags.order {
         Sessions::Show { client } => {
             let usage = client.run(async |client| Ok(client.report_of_leader().await?.usage))?;
-            report(json, &if json { json_of(&usage).to_string() } else { text_of(&usage) });
+            print(&if json { json_of(&usage).to_string() } else { text_of(&usage) })?;
         }
         Sessions::Set { bounds, client } => {
             let now = client.run(async |client| {
