@@ -280,6 +280,24 @@ fn missing_parts_are_unavailable_and_reads_for_peers_are_bounded() {
 }
 
 #[test]
+fn an_offer_of_a_complete_snapshot_ends_what_is_being_received() {
+    let mut node = Node::new();
+    let Some(SnapshotEvent::Taken(meta)) = node.take(id(7), &content(600, 0)) else {
+        panic!("the snapshot is taken")
+    };
+    let other = SnapshotMeta { last: id(9), root: Root([9; 32]), ..meta.clone() };
+    assert!(node.snapshots.receive(&mut node.operations, &other));
+    assert!(node.snapshots.parts_to_request().is_some());
+    assert!(node.snapshots.receive(&mut node.operations, &meta));
+    assert_eq!(node.snapshots.parts_to_request(), None);
+    let (last, reason) = (other.last, AbandonReason::Superseded);
+    let events: Vec<_> = node.snapshots.take_events().collect();
+    assert_eq!(events, [SnapshotEvent::Abandoned { last, reason }, SnapshotEvent::Received(meta)]);
+    let next = node.take(id(8), &content(600, 1));
+    assert!(matches!(next, Some(SnapshotEvent::Taken(_))), "{next:?}");
+}
+
+#[test]
 fn a_snapshot_with_too_large_a_manifest_is_abandoned() {
     let mut node = Node::new();
     let chunks = CONFIG.manifest_bytes_max as usize / 32;
