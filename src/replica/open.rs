@@ -110,11 +110,10 @@ impl<M: StateMachine> Replica<M> {
         assert!(is_restored || has_none, "the state is the snapshot's");
         assert_eq!(storage.identity(), opened.identity, "the store is that of the directory");
         assert_eq!(storage.last(), opened.last, "the store has the log that was recovered");
-        let snapshots = Snapshots::new(&config, applied);
         let (lost_end, covered_loss) = (opened.lost_end.clone(), opened.covered_loss.clone());
         let snapshot_damage = opened.snapshot_damage.clone();
-        let version_max = worker.machine().version_max();
-        let traits = MachineTraits { is_durable: own.is_some(), version_max };
+        let (is_durable, version_max) = (own.is_some(), worker.machine().version_max());
+        let traits = MachineTraits { is_durable, version_max };
         let restored = opened.restored(applied, traits);
         let hash_chains = HashChains::from_tail(&restored.tail);
         let mut validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
@@ -131,7 +130,7 @@ impl<M: StateMachine> Replica<M> {
             raft,
             storage,
             conflict_test,
-            snapshots,
+            snapshots: Snapshots::new(&config, applied),
             validation,
             lost_end,
             covered_loss,

@@ -170,7 +170,7 @@ pub enum Output {
     SnapshotNotReceived {
         /// The last entry that the snapshot covers.
         last: EntryId,
-        /// The reason.
+        /// The limit or the failure that prevented it.
         reason: AbandonReason,
     },
     /// The node started uncertain: it counts in no quorum until a leader has checked its log. The

@@ -47,8 +47,8 @@ pub struct SnapshotCounts {
     pub taken: u64,
     /// The snapshots that it received completely.
     pub received: u64,
-    /// The snapshots of its own state that it did not take, because they exceed its limits, its disk
-    /// is full or damaged, or the state cannot be read.
+    /// The snapshots of its own state that it did not take, because they exceed its limits, its
+    /// disk is full or damaged, or the state cannot be read.
     pub take_failed: u64,
     /// The snapshots that it did not receive, because they exceed its limits or its disk is full.
     pub receive_failed: u64,
@@ -215,8 +215,8 @@ impl Snapshots {
         }
     }
 
-    /// Handles a view that cannot be frozen or read. Returns the step that the rest of the node must
-    /// handle.
+    /// Handles a view that cannot be frozen or read. Returns the step that the rest of the node
+    /// must handle.
     pub(crate) fn on_view_failed(
         &mut self,
         now: Instant,

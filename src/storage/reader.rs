@@ -252,7 +252,7 @@ impl PendingReads {
         }
     }
 
-    /// Repeats the reads that wait for the header blocks of a segment. Returns the purposes of those
+    /// Repeats the reads that wait for the header blocks of a segment. Returns the purpose of those
     /// that end instead: the log does not have their entry there any more, because the segment was
     /// compacted meanwhile.
     pub(crate) fn resume(

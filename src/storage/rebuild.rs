@@ -161,7 +161,7 @@ impl Rebuilding<'_> {
         patched
     }
 
-    /// Returns the next header block that can be read after the one at `offset`, which cannot, among
+    /// Returns the next block that can be read after the one at `offset`, which cannot, among
     /// those that the index of a running node knows.
     fn next_known(&self, disk: &mut impl Disk, segment: u64, offset: u64) -> Option<HeaderBlock> {
         let (end, _) = self.end;
