@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::progress::{Mode, Progress};
 use crate::raft::leader::proposals::suspects;
 use crate::raft::{Config, Raft, Role};
-use crate::types::{MachineVersion, NodeId, PeerStatus, Status};
+use crate::types::{Instant, MachineVersion, NodeId, PeerStatus, Status};
 
 impl Raft {
     /// The bounds and options of the node.
@@ -45,6 +45,11 @@ impl Raft {
             outbox_messages: common.journal.outbox().held(),
             reads_waiting: reads + common.reads.len(),
         }
+    }
+
+    /// Returns the time of the last step.
+    pub(crate) fn now(&self) -> Instant {
+        self.common.now()
     }
 
     /// The time after the last step for which the node may answer reads from its own state: as a

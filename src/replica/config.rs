@@ -44,7 +44,7 @@ pub struct ReplicaConfig {
     pub scrub_period: Duration,
     /// The number of applied entries after which a node compares its results with other nodes'. The
     /// node keeps the digests of the last `validation_entries` indices, and of the last 4,096
-    /// multiples of this number.
+    /// multiples of this number. At most [`ReplicaConfig::VALIDATION_ENTRIES_MAX`].
     pub validation_entries: u64,
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
@@ -73,9 +73,15 @@ pub enum ReplicaConfigError {
     MembershipLargerThanStored,
     /// The named bound or duration is 0, but must be greater.
     BoundIsZero(&'static str),
+    /// `validation_entries` is larger than [`ReplicaConfig::VALIDATION_ENTRIES_MAX`].
+    TooManyDigests(u64),
 }
 
 impl ReplicaConfig {
+    /// The largest [`validation_entries`](ReplicaConfig::validation_entries). The node keeps one
+    /// digest in memory for each of these entries.
+    pub const VALIDATION_ENTRIES_MAX: u64 = 1 << 16;
+
     /// Returns the default configuration with the given `raft` part.
     #[must_use]
     pub fn new(raft: Config) -> ReplicaConfig {
@@ -122,10 +128,13 @@ impl ReplicaConfig {
             ("validation_period", self.validation_period.is_zero()),
             ("validation_timeout", self.validation_timeout.is_zero()),
         ];
-        match bounds.iter().find(|(_, is_zero)| *is_zero) {
-            Some((name, _)) => Err(ReplicaConfigError::BoundIsZero(name)),
-            None => Ok(()),
+        if let Some((name, _)) = bounds.iter().find(|(_, is_zero)| *is_zero) {
+            return Err(ReplicaConfigError::BoundIsZero(name));
         }
+        if self.validation_entries > ReplicaConfig::VALIDATION_ENTRIES_MAX {
+            return Err(ReplicaConfigError::TooManyDigests(self.validation_entries));
+        }
+        Ok(())
     }
 }
 
@@ -139,6 +148,9 @@ texts! { ReplicaConfigError:
         "storage.command_bytes_max is smaller than {}: a membership must fit in it",
         Membership::BYTES_MAX;
     Self::BoundIsZero(name) => "{name} is 0: it must be greater than 0";
+    Self::TooManyDigests(entries) =>
+        "validation_entries is {entries}: it must be at most {}, because the node keeps a digest \
+         for each of these entries", ReplicaConfig::VALIDATION_ENTRIES_MAX;
 }
 
 impl std::error::Error for ReplicaConfigError {}
@@ -157,5 +169,16 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         config.storage.command_bytes_max -= 1;
         assert_eq!(config.check(), Err(ReplicaConfigError::MembershipLargerThanStored));
+    }
+
+    #[test]
+    fn the_digests_that_a_node_keeps_are_bounded() {
+        let mut config = ReplicaConfig::new(Config::new(NodeId(1)));
+        config.validation_entries = 1 << 16;
+        assert_eq!(config.check(), Ok(()));
+        config.validation_entries += 1;
+        let error = config.check().expect_err("it keeps too many");
+        assert_eq!(error, ReplicaConfigError::TooManyDigests(65_537));
+        assert!(error.to_string().contains("validation_entries is 65537"), "{error}");
     }
 }

@@ -31,6 +31,7 @@ pub use input::{Input, WorkResult};
 pub use node::Node;
 pub use open::{OpenError, Replica, can_be_repaired, make_uncertain};
 pub use output::{ComparisonResult, Note, NoteFilter, Output, Work};
+pub use snapshots::SnapshotCounts;
 pub use worker::Worker;
 
 pub use crate::types::StateVerification;

@@ -4,7 +4,7 @@
 mod answers;
 mod damage;
 #[cfg(test)]
-mod disk_order_tests;
+pub(in crate::replica) mod disk_order_tests;
 mod notes;
 mod recording;
 mod snapshots;
@@ -28,7 +28,7 @@ use crate::replica::output::{Note, NoteFilter, Output, Work};
 use crate::replica::recorded_core::Core;
 use crate::replica::requests::Requests;
 use crate::replica::scrubber::Scrubber;
-use crate::replica::snapshots::Snapshots;
+use crate::replica::snapshots::{SnapshotCounts, Snapshots};
 use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
@@ -246,7 +246,11 @@ impl Node {
     /// leader or read lease; zero if it may not.
     #[must_use]
     pub fn lease_remaining(&self) -> Duration {
-        if self.may_serve_reads() { self.raft.lease_remaining() } else { Duration::ZERO }
+        if !self.may_serve_reads() {
+            return Duration::ZERO;
+        }
+        // The algorithm counts from its own last step, which may be earlier than the node's.
+        self.raft.lease_remaining().saturating_sub(self.now.since(self.raft.now()))
     }
 
     /// Returns the number of comparisons of results and hash chains since the start, by result.
@@ -262,10 +266,9 @@ impl Node {
         self.usage
     }
 
-    /// Returns the number of snapshots that the node took of its own state, and the number that it
-    /// received completely, since its start.
+    /// Returns the numbers of the node's snapshots since its start.
     #[must_use]
-    pub fn snapshot_counts(&self) -> (u64, u64) {
+    pub fn snapshot_counts(&self) -> SnapshotCounts {
         self.snapshots.counts
     }
 
@@ -335,7 +338,9 @@ impl Node {
                 self.snapshots.on_viewed(self.now, bytes, storage, events);
             }
             Input::ViewFailed => {
-                self.snapshots.on_view_failed(self.now, &mut self.storage, &mut self.events);
+                let (storage, events) = (&mut self.storage, &mut self.events);
+                let progress = self.snapshots.on_view_failed(self.now, storage, events);
+                self.on_snapshot_progress(progress);
             }
             Input::Propose(proposals) => self.on_propose(proposals),
             Input::Read { tag, level, query } => self.on_read(tag, level, query),

@@ -110,14 +110,16 @@ impl<M: StateMachine> Replica<M> {
         assert!(is_restored || has_none, "the state is the snapshot's");
         assert_eq!(storage.identity(), opened.identity, "the store is that of the directory");
         assert_eq!(storage.last(), opened.last, "the store has the log that was recovered");
-        let snapshots = Snapshots::new(&config, applied);
         let (lost_end, covered_loss) = (opened.lost_end.clone(), opened.covered_loss.clone());
         let snapshot_damage = opened.snapshot_damage.clone();
-        let version_max = worker.machine().version_max();
-        let traits = MachineTraits { is_durable: own.is_some(), version_max };
+        let (is_durable, version_max) = (own.is_some(), worker.machine().version_max());
+        let traits = MachineTraits { is_durable, version_max };
         let restored = opened.restored(applied, traits);
         let hash_chains = HashChains::from_tail(&restored.tail);
         let mut validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
+        if own.is_some_and(|own| own > Index::ZERO) {
+            validation.reset_verification(now);
+        }
         if snapshot_damage.is_some() {
             validation.quarantine(now);
         }
@@ -128,7 +130,7 @@ impl<M: StateMachine> Replica<M> {
             raft,
             storage,
             conflict_test,
-            snapshots,
+            snapshots: Snapshots::new(&config, applied),
             validation,
             lost_end,
             covered_loss,
@@ -215,8 +217,13 @@ impl std::error::Error for OpenError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{FileName, Identity};
-    use crate::types::{DamagedEntry, EntryId, Incarnation, NodeId, SnapshotMeta, Term};
+    use crate::raft::Config;
+    use crate::replica::node::disk_order_tests::Empty;
+    use crate::storage::{Completion, Event, FileName, Identity};
+    use crate::types::{
+        DamagedEntry, Entry, EntryId, HardState, Incarnation, NodeId, Payload, SnapshotMeta,
+        StateVerification, Term, Write, WriteId,
+    };
 
     #[test]
     fn a_node_that_is_a_quorum_needs_each_entry_after_its_snapshot() {
@@ -250,6 +257,46 @@ mod tests {
         assert_eq!(check_certainty(&opened), Err(OpenError::SoleVoter));
         opened.memberships = vec![(Index(3), Membership::new([1, 2, 3].map(NodeId)))];
         assert_eq!(check_certainty(&opened), Ok(()), "the others lead and check it");
+    }
+
+    #[test]
+    fn a_state_that_the_state_machine_made_durable_is_unverified_also_without_a_snapshot() {
+        let (cluster, own) = (ClusterId(1), NodeId(1));
+        let identity = Identity { cluster, node: own, incarnation: Incarnation(1) };
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut disk = storage::FileDisk::open(directory.path()).expect("it opens");
+        let config = ReplicaConfig::new(Config::new(own));
+        let members = Membership::new([1, 2, 3].map(NodeId));
+        Replica::<Empty>::create(&mut disk, identity, &members, &config).expect("it is empty");
+        let (mut storage, _) =
+            Storage::open(&mut disk, cluster, own, &config.storage).expect("ready");
+        let entry =
+            |index| Entry { id: EntryId::new(Term(1), Index(index)), payload: Payload::Noop };
+        let hard_state = Some(HardState::new(Term(1), Some(own)));
+        let (entries, committed) = ((1..=3).map(entry).collect(), Index(0));
+        let write = Write { id: WriteId(1), hard_state, committed, install: None, entries };
+        let mut events = Vec::new();
+        storage.start(&mut events);
+        storage.persist(write, &mut events);
+        while !events.is_empty() {
+            for event in std::mem::take(&mut events) {
+                let Event::Disk(operation) = event else { continue };
+                let result = disk.execute(&operation.action);
+                let completion = Completion { id: operation.id, result };
+                storage.completed(completion, &mut events);
+            }
+        }
+        drop(storage);
+        for (applied, verification) in [
+            (None, StateVerification::Consistent),
+            (Some(0), StateVerification::Consistent),
+            (Some(2), StateVerification::Unverified),
+        ] {
+            let (machine, now) = (Empty::with_applied(applied.map(Index)), Instant::ZERO);
+            let opened = Replica::open(&mut disk.clone(), cluster, machine, config.clone(), 0, now);
+            let node = opened.expect("the log has what was applied").node;
+            assert_eq!(node.verification(), verification, "{applied:?}");
+        }
     }
 
     /// Returns the state of a new directory of the only voter.

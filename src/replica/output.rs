@@ -2,7 +2,7 @@
 
 use crate::machine::Outcome;
 use crate::raft::{self, MessageRejectReason};
-use crate::storage::{Operation, StorageError};
+use crate::storage::{AbandonReason, Operation, StorageError};
 use crate::types::{
     Entries, EntryId, Freshness, Index, MachineVersion, Membership, NodeId, Packet, RejectReason,
     RoleCause, RoleName, SnapshotMeta, Tag, Term,
@@ -160,6 +160,19 @@ pub enum Output {
     /// A snapshot on the disk cannot be read any more. The node takes another one once it has
     /// applied an entry after the current one.
     KeptSnapshotDamaged(StorageError),
+    /// A snapshot of this node's state machine has failed. The node takes another one later; until
+    /// one succeeds, its log is not compacted and grows. Emitted once for each reason, until a
+    /// snapshot is taken.
+    SnapshotNotTaken(AbandonReason),
+    /// The node cannot store a snapshot that it was offered, for example because the snapshot
+    /// exceeds a limit of this node. The node tries again later. Emitted once for each reason,
+    /// until a snapshot is received.
+    SnapshotNotReceived {
+        /// The last entry that the snapshot covers.
+        last: EntryId,
+        /// The limit or the failure that prevented it.
+        reason: AbandonReason,
+    },
     /// The node started uncertain: it counts in no quorum until a leader has checked its log. The
     /// error is about the last flushes of the log, if this start found that they are lost.
     StartedUncertain(Option<StorageError>),

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::replica::config::ReplicaConfig;
 use crate::replica::rate_limiter;
+use crate::replica::retry_delay::RetryDelay;
 use crate::types::{EntryId, Index, Instant, NodeId, Root, SnapshotMeta, SnapshotPart};
 
 /// The snapshot that is being received, if any.
@@ -19,6 +20,9 @@ pub(crate) struct SnapshotReceiver {
     bytes_per_second: u64,
     /// The delay after a transfer failed before another one starts.
     retry_after: Duration,
+    /// The delay after the node found that a snapshot exceeds its limits; it grows, because the
+    /// next one is most likely as large.
+    too_large_delay: RetryDelay,
     /// The time before which no transfer starts.
     not_before: Instant,
 }
@@ -70,6 +74,7 @@ impl SnapshotReceiver {
             inflight_bytes_max: part_bytes.saturating_mul(config.parts_inflight_max as u64),
             bytes_per_second: config.snapshot_bytes_per_second,
             retry_after: config.space_retry,
+            too_large_delay: RetryDelay::new(config.space_retry),
             not_before: Instant::ZERO,
         }
     }
@@ -226,6 +231,18 @@ impl SnapshotReceiver {
     pub(crate) fn failed(&mut self, now: Instant) {
         self.end();
         self.not_before = now.after(self.retry_after);
+    }
+
+    /// Ends the transfer of a snapshot that is larger than this node's limits allow.
+    pub(crate) fn too_large(&mut self, now: Instant) {
+        self.end();
+        self.not_before = now.after(self.too_large_delay.next());
+    }
+
+    /// Ends the transfer, because the snapshot is complete.
+    pub(crate) fn received(&mut self) {
+        self.end();
+        self.too_large_delay.reset();
     }
 
     /// Ends the transfer, complete or not.

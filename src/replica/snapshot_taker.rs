@@ -97,16 +97,18 @@ impl SnapshotTaker {
         self.retry_at = now.after(self.retry_delay.next());
     }
 
-    /// Handles the driver's answer that the view cannot be frozen or read. Returns true if the
-    /// snapshot in progress has failed.
+    /// Handles the driver's answer that the view cannot be frozen or read. Returns true if it
+    /// cannot be read, so that the store's snapshot in progress has failed. A state that cannot be
+    /// frozen is no failure: the state machine is ahead of the sessions.
     pub(crate) fn view_failed(&mut self, now: Instant) -> bool {
         if self.is_stale_answer() || !self.awaits_answer() {
             return false;
         }
+        let was_reading = matches!(self.stage, Stage::Reading(_));
         // This is the answer that the stage waits for.
         self.stage = Stage::Writing;
         self.failed(now);
-        true
+        was_reading
     }
 
     /// Returns true if the driver's answer, which has just arrived, is to a request for a snapshot
@@ -307,7 +309,7 @@ mod tests {
         taker.retry(second(6));
         assert_eq!(taker.deadline(), Instant::NEVER, "nothing more to wait for");
         assert!(taker.start(false));
-        assert!(taker.view_failed(second(7)));
+        assert!(!taker.view_failed(second(7)), "the store has nothing of it");
         assert_eq!(taker.deadline(), second(9), "each failure doubles the delay");
         taker.retry(second(9));
         assert!(taker.start(false));

@@ -1,5 +1,6 @@
 //! Snapshots of a node: taking, sending and receiving them, and the log compaction they allow.
 
+use core::mem::{Discriminant, discriminant};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -31,8 +32,28 @@ pub(crate) struct Snapshots {
     /// The time that the node waits for the content of a damaged applied entry before it demands a
     /// snapshot.
     repair_patience: Duration,
-    /// The numbers of snapshots taken and received since the node's start.
-    pub(crate) counts: (u64, u64),
+    pub(crate) counts: SnapshotCounts,
+    /// The reason for which the last snapshot was not received, until one is.
+    not_received: Option<Discriminant<AbandonReason>>,
+    /// The reason for which the last snapshot of the own state was not taken, until one is.
+    not_taken: Option<Discriminant<AbandonReason>>,
+}
+
+/// The numbers of a node's snapshots since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotCounts {
+    /// The snapshots that the node took of its own state.
+    pub taken: u64,
+    /// The snapshots that it received completely.
+    pub received: u64,
+    /// The snapshots of its own state that it did not take, because they exceed its limits, its
+    /// disk is full or damaged, or the state cannot be read.
+    pub take_failed: u64,
+    /// The snapshots that it did not receive, because they exceed its limits or its disk is full.
+    pub receive_failed: u64,
+    /// The received parts of snapshots whose bytes were wrong.
+    pub parts_corrupt: u64,
 }
 
 /// A step of a snapshot that the rest of the node must handle.
@@ -46,6 +67,10 @@ pub(crate) enum SnapshotProgress {
     Served(Output),
     /// A kept snapshot is found to be damaged; another one is requested.
     Damaged(StorageError),
+    /// The snapshot of a peer that ends here cannot be received.
+    NotReceived(EntryId, AbandonReason),
+    /// A snapshot of the own state machine cannot be taken.
+    NotTaken(AbandonReason),
 }
 
 impl Snapshots {
@@ -64,7 +89,9 @@ impl Snapshots {
             damaged_since: None,
             must_replace: false,
             repair_patience: config.raft.election_timeout_max * 2,
-            counts: (0, 0),
+            counts: SnapshotCounts::default(),
+            not_received: None,
+            not_taken: None,
         }
     }
 
@@ -188,17 +215,27 @@ impl Snapshots {
         }
     }
 
-    /// Handles a view that cannot be frozen or read.
+    /// Handles a view that cannot be frozen or read. Returns the step that the rest of the node
+    /// must handle.
     pub(crate) fn on_view_failed(
         &mut self,
         now: Instant,
         storage: &mut Storage,
         events: &mut Vec<Event>,
-    ) {
-        let writes = self.taker.is_writing();
-        if self.taker.view_failed(now) && writes {
-            storage.abandon_snapshot(events);
+    ) -> Option<SnapshotProgress> {
+        if !self.taker.view_failed(now) {
+            return None;
         }
+        storage.abandon_snapshot(events);
+        self.not_taken(AbandonReason::Unreadable)
+    }
+
+    /// Counts a failed snapshot of the own state; returns the step that reports the reason, unless
+    /// the failure before had the same one.
+    fn not_taken(&mut self, reason: AbandonReason) -> Option<SnapshotProgress> {
+        self.counts.take_failed += 1;
+        let is_new = is_new_reason(&mut self.not_taken, &reason);
+        is_new.then_some(SnapshotProgress::NotTaken(reason))
     }
 
     /// Abandons the snapshot that is being taken.
@@ -215,7 +252,7 @@ impl Snapshots {
     /// Returns the index through which the log may be compacted: the log keeps the last
     /// `trailing_entries` that the snapshot covers, and all entries after `previous`.
     pub(crate) fn on_recorded(&mut self, meta: &SnapshotMeta, previous: Index) -> Index {
-        self.counts.0 += u64::from(self.taker.set_last(meta.last.index));
+        self.counts.taken += u64::from(self.taker.set_last(meta.last.index));
         let base = previous.min(Index(meta.last.index.0.saturating_sub(self.trailing)));
         assert!(base <= meta.last.index, "only covered entries are compacted");
         assert!(base <= previous, "the log reaches back to the snapshot before");
@@ -260,11 +297,13 @@ impl Snapshots {
             SnapshotEvent::ReadyForChunk => self.taker.want(chunk_bytes),
             SnapshotEvent::Taken(meta) => {
                 self.taker.written(meta.last.index);
+                self.not_taken = None;
                 return Some(SnapshotProgress::Taken(meta));
             }
             SnapshotEvent::Received(meta) => {
-                self.counts.1 += 1;
-                self.receiver.end();
+                self.counts.received += 1;
+                self.receiver.received();
+                self.not_received = None;
                 return Some(SnapshotProgress::Received(meta));
             }
             SnapshotEvent::Abandoned { reason: AbandonReason::Superseded, .. } => {
@@ -273,12 +312,23 @@ impl Snapshots {
                     self.taker.failed(now);
                 }
             }
-            SnapshotEvent::Abandoned { last, .. } if self.receiver.last() == Some(last) => {
-                self.receiver.failed(now);
+            SnapshotEvent::Abandoned { last, reason } if self.receiver.last() == Some(last) => {
+                match reason {
+                    AbandonReason::TooLarge { .. } => self.receiver.too_large(now),
+                    _ => self.receiver.failed(now),
+                }
+                self.counts.receive_failed += 1;
+                let is_new = is_new_reason(&mut self.not_received, &reason);
+                return is_new.then_some(SnapshotProgress::NotReceived(last, reason));
             }
-            // The next one would be as large.
-            SnapshotEvent::Abandoned { reason: AbandonReason::TooLarge, .. } => self.taker.end(),
-            SnapshotEvent::Abandoned { .. } => self.taker.failed(now),
+            SnapshotEvent::Abandoned { reason, .. } => {
+                match reason {
+                    // The next one would be as large.
+                    AbandonReason::TooLarge { .. } => self.taker.end(),
+                    _ => self.taker.failed(now),
+                }
+                return self.not_taken(reason);
+            }
             SnapshotEvent::Part { root, part, bytes } => {
                 return Some(SnapshotProgress::Served(self.served(now, root, part, Some(bytes))));
             }
@@ -311,8 +361,11 @@ impl Snapshots {
                 self.sender.enqueue(now, PartRequest { by: from, root, part });
             }
             SnapshotTransferBody::Bytes(part, bytes) if awaited => {
-                if storage.receive_part(root, part, &bytes, events) == PartOutcome::Accepted {
-                    self.receiver.on_part(now, part);
+                match storage.receive_part(root, part, &bytes, events) {
+                    PartOutcome::Accepted => self.receiver.on_part(now, part),
+                    PartOutcome::Corrupt => self.counts.parts_corrupt += 1,
+                    // The store abandons the snapshot.
+                    PartOutcome::TooLarge | PartOutcome::NotNeeded => {}
                 }
             }
             SnapshotTransferBody::Gone if awaited && self.receiver.from() == Some(from) => {
@@ -343,5 +396,180 @@ impl Snapshots {
         };
         let transfer = SnapshotTransfer { from: self.id, to: request.by, root: request.root, body };
         Output::Send(Packet::SnapshotTransfer(transfer))
+    }
+}
+
+/// Notes the reason for a failure. Returns true unless the failure before had the same reason.
+fn is_new_reason(before: &mut Option<Discriminant<AbandonReason>>, reason: &AbandonReason) -> bool {
+    let reason = discriminant(reason);
+    before.replace(reason) != Some(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::raft::Config;
+    use crate::storage::{ClusterId, Completion, Disk, FileDisk, Identity};
+    use crate::types::{Incarnation, Membership, Term};
+
+    const CHUNK_BYTES: u32 = 512;
+
+    /// A store and the directory of its files.
+    struct Store {
+        storage: Storage,
+        disk: FileDisk,
+        _directory: TempDir,
+    }
+
+    impl Store {
+        fn open(node: NodeId, config: &ReplicaConfig) -> Store {
+            let identity = Identity { cluster: ClusterId(1), node, incarnation: Incarnation(1) };
+            let directory = tempfile::tempdir().expect("a directory");
+            let mut disk = FileDisk::open(directory.path()).expect("it opens");
+            let (members, config) = (Membership::new([1, 2].map(NodeId)), &config.storage);
+            Storage::format(&mut disk, identity, &members, config).expect("it is empty");
+            let opened = Storage::open(&mut disk, identity.cluster, node, config);
+            Store { storage: opened.expect("it is formatted").0, disk, _directory: directory }
+        }
+
+        /// Calls the store and executes its operations. Returns the snapshot events.
+        fn act(&mut self, act: impl FnOnce(&mut Storage, &mut Vec<Event>)) -> Vec<SnapshotEvent> {
+            let (mut events, mut others) = (Vec::new(), Vec::new());
+            act(&mut self.storage, &mut events);
+            while !events.is_empty() {
+                for event in std::mem::take(&mut events) {
+                    match event {
+                        Event::Disk(operation) => {
+                            let result = self.disk.execute(&operation.action);
+                            let completion = Completion { id: operation.id, result };
+                            self.storage.completed(completion, &mut events);
+                        }
+                        Event::Snapshot(event) => others.push(event),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            others
+        }
+
+        /// Takes a snapshot with this number of chunks.
+        fn take(&mut self, chunks: u32) -> SnapshotMeta {
+            let last = EntryId::new(Term(1), Index(9));
+            let members = Membership::new([1, 2].map(NodeId));
+            self.act(|storage, events| assert!(storage.take_snapshot(last, members, events)));
+            for _ in 0..chunks {
+                let bytes = vec![7; CHUNK_BYTES as usize];
+                self.act(|storage, events| storage.write_snapshot(bytes, events));
+            }
+            match &self.act(Storage::end_snapshot)[..] {
+                [SnapshotEvent::Taken(meta)] => meta.clone(),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn config(manifest_bytes_max: u32) -> ReplicaConfig {
+        let mut config = ReplicaConfig::new(Config::new(NodeId(2)));
+        config.storage.snapshots.chunk_bytes = CHUNK_BYTES;
+        config.storage.snapshots.manifest_bytes_max = manifest_bytes_max;
+        config
+    }
+
+    #[test]
+    fn a_snapshot_above_the_limits_of_this_node_is_reported_and_tried_again_later() {
+        let mut source = Store::open(NodeId(1), &config(1 << 20));
+        let meta = source.take(200);
+        let part = SnapshotPart::Manifest(0);
+        let served = source.act(|storage, events| storage.serve_part(meta.root, part, events));
+        let [SnapshotEvent::Part { bytes, .. }] = &served[..] else { panic!("{served:?}") };
+        let config = config(4096);
+        let mut store = Store::open(NodeId(2), &config);
+        let mut snapshots = Snapshots::new(&config, Index::ZERO);
+        let at = |seconds| Instant::ZERO.after(Duration::from_secs(seconds));
+        // Offers the snapshot, and sends its first part. Returns what the node reports.
+        let mut receive = |now: Instant, bytes: &Arc<[u8]>| {
+            let body = SnapshotTransferBody::Bytes(part, Arc::clone(bytes));
+            let (from, to) = (NodeId(1), NodeId(2));
+            let transfer = SnapshotTransfer { from, to, root: meta.root, body };
+            let events = store.act(|storage, events| {
+                snapshots.on_offer(now, from, &meta, true, storage, events);
+                snapshots.on_transfer(now, transfer, storage, events);
+            });
+            let progress = events.into_iter().find_map(|event| snapshots.on_event(now, event, 512));
+            let reported = progress.map(|progress| match progress {
+                SnapshotProgress::NotReceived(last, reason) => (last, reason),
+                other => panic!("{other:?}"),
+            });
+            (reported, snapshots.receiver.root().is_some(), snapshots.counts)
+        };
+        let mut corrupt = bytes.to_vec();
+        corrupt[24] ^= 1;
+        let (reported, receives, counts) = receive(at(0), &corrupt.into());
+        assert_eq!((reported, receives, counts.parts_corrupt), (None, true, 1));
+        let manifest_bytes = 48 + meta.membership.encode().len() as u64 + 200 * 32;
+        let reason = AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max: 4096 };
+        let (reported, receives, counts) = receive(at(0), bytes);
+        assert_eq!((reported, receives), (Some((meta.last, reason)), false));
+        assert_eq!((counts.receive_failed, counts.parts_corrupt), (1, 1));
+        // The delay grows, and the same reason is not reported again.
+        let failed = [0, 1, 2, 3, 6, 7].map(|second| receive(at(second), bytes));
+        let counts = failed.each_ref().map(|(_, _, counts)| counts.receive_failed);
+        assert_eq!(counts, [1, 2, 2, 3, 3, 4]);
+        assert!(failed.iter().all(|(reported, receives, _)| reported.is_none() && !receives));
+    }
+
+    /// Begins to take a snapshot of the own state, up to the first bytes of its view.
+    fn begin(snapshots: &mut Snapshots, store: &mut Store, now: Instant) {
+        let last = EntryId::new(Term(1), Index(9));
+        snapshots.demand();
+        assert!(snapshots.taker.start(false));
+        snapshots.on_frozen(last);
+        assert_eq!(snapshots.taker.write(last.index), Some(last));
+        let members = Membership::new([1, 2].map(NodeId));
+        let events =
+            store.act(|storage, events| assert!(storage.take_snapshot(last, members, events)));
+        assert_eq!(events, [SnapshotEvent::ReadyForChunk]);
+        assert!(snapshots.on_event(now, SnapshotEvent::ReadyForChunk, 512).is_none());
+        assert_eq!(snapshots.taker.view(now), Some(512));
+    }
+
+    #[test]
+    fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
+        let config = config(4096);
+        let mut store = Store::open(NodeId(2), &config);
+        let mut snapshots = Snapshots::new(&config, Index::ZERO);
+        let at = |seconds| Instant::ZERO.after(Duration::from_secs(seconds));
+        let reason = |progress| match progress {
+            Some(SnapshotProgress::NotTaken(reason)) => Some(reason),
+            None => None,
+            other => panic!("{other:?}"),
+        };
+        for (seconds, expected) in [(1, Some(AbandonReason::Unreadable)), (2, None)] {
+            begin(&mut snapshots, &mut store, at(seconds));
+            let mut progress = None;
+            store.act(|storage, events| {
+                progress = snapshots.on_view_failed(at(seconds), storage, events);
+            });
+            assert_eq!(reason(progress), expected);
+        }
+        begin(&mut snapshots, &mut store, at(3));
+        let mut reported = Vec::new();
+        for second in 4..200 {
+            let bytes = vec![7; CHUNK_BYTES as usize];
+            let events = store.act(|storage, events| {
+                snapshots.on_viewed(at(second), bytes, storage, events);
+            });
+            for event in events {
+                reported.extend(reason(snapshots.on_event(at(second), event, 512)));
+            }
+            if snapshots.taker.view(at(second + 1)).is_none() {
+                break;
+            }
+        }
+        let (manifest_bytes, manifest_bytes_max) = (4096 + 32, 4096);
+        assert_eq!(reported, [AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max }]);
+        assert_eq!(snapshots.counts.take_failed, 3);
     }
 }

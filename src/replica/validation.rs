@@ -98,7 +98,8 @@ impl Validation {
             version_required: None,
             comparisons: Comparisons::default(),
         };
-        // Without a snapshot, a state machine in memory is empty, and equal on all nodes.
+        // Without a snapshot, a state machine in memory is empty, and equal on all nodes. One with
+        // durable state of its own may not be: its owner resets the verification.
         if last > Index::ZERO {
             validation.reset_verification(now);
         }
@@ -182,7 +183,8 @@ impl Validation {
         self.reset_verification(now);
     }
 
-    fn reset_verification(&mut self, now: Instant) {
+    /// Makes the state unverified, until a comparison finds it consistent.
+    pub(crate) fn reset_verification(&mut self, now: Instant) {
         self.verification = StateVerification::Unverified;
         self.unverified_until = now.after(self.timeout.saturating_mul(UNVERIFIED_TIMEOUTS));
         (self.requested, self.agreed, self.due_at) = (Index::ZERO, Index::ZERO, now);

@@ -339,8 +339,8 @@ impl Driver {
     }
 
     fn report(&mut self) -> Report {
-        // The node acts on a deadline that has passed before it reports. The lease is counted from
-        // the core's last step, which may be earlier than this one.
+        // The node acts on a deadline that has passed before it reports, and counts the lease from
+        // now on.
         self.step(Input::Timeout);
         Report {
             status: self.node.status(),
@@ -488,6 +488,16 @@ fn log_damage_found(output: &Output) {
         }
         Output::KeptSnapshotDamaged(damage) => {
             warn!(%damage, "a snapshot on the disk is damaged: another one is taken");
+        }
+        Output::SnapshotNotTaken(reason) => {
+            warn!(
+                %reason,
+                "a snapshot of the state was not taken: until one is, the log is not compacted and \
+                 grows on the disk"
+            );
+        }
+        Output::SnapshotNotReceived { last, reason } => {
+            warn!(%last, %reason, "a snapshot of the leader cannot be received: this node lags");
         }
         Output::LogTrimmed(damage) => warn!(
             damage = damage.without_advice(),

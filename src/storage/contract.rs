@@ -132,13 +132,14 @@ fn random_actions_match_a_map(disk: &mut impl Disk) {
     for step in 0..STEPS {
         let file = [A, B, C][draw(3) as usize];
         let offset = draw(3_000);
-        let action = match draw(12) {
+        let action = match draw(13) {
             0 => FileAction::Create { file, bytes: offset },
             1 => FileAction::Rename { from: file, to: [A, B, C][draw(3) as usize] },
             2 => FileAction::Remove { file },
             3 => FileAction::SyncDirectory,
             4 | 5 => FileAction::Sync { file },
             6..9 => FileAction::Read { file, offset, bytes: draw(2_000) as usize },
+            9 => FileAction::DropCache { file },
             _ => {
                 let bytes = vec![step as u8; draw(1_000) as usize];
                 FileAction::Write { file, offset, bytes }
@@ -147,6 +148,10 @@ fn random_actions_match_a_map(disk: &mut impl Disk) {
         let expected = on_map(&mut model, &action);
         let got = disk.execute(&action).ok();
         assert_eq!(got, expected, "step {step}: {action:?}");
+        if let Some(content) = model.get(&file) {
+            let same = read(disk, file, 0, content.len() + 1) == *content;
+            assert!(same, "the content after step {step}: {action:?}");
+        }
         let list = disk.list().expect("a directory can be listed");
         let sizes: Vec<_> = model.iter().map(|(file, bytes)| (*file, bytes.len() as u64)).collect();
         assert_eq!(list, sizes, "the files after step {step}: {action:?}");

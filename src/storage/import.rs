@@ -178,12 +178,12 @@ impl StorageImport {
 fn abandoned(reason: AbandonReason) -> OpenError {
     match reason {
         AbandonReason::Full => OpenError::Full,
-        AbandonReason::TooLarge => {
+        AbandonReason::TooLarge { .. } => {
             OpenError::Config("manifest_bytes_max is smaller than the manifest of the snapshot")
         }
         AbandonReason::Damaged(failure) => OpenError::Failed(failure),
-        AbandonReason::Superseded => {
-            unreachable!("an import receives no snapshot from a peer")
+        AbandonReason::Superseded | AbandonReason::Unreadable => {
+            unreachable!("an import receives no snapshot from a peer, and freezes no state")
         }
     }
 }

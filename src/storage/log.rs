@@ -226,6 +226,14 @@ impl Log {
         (writing.link, writing.stage) = (Some(link), Stage::Entries);
     }
 
+    /// Handles a segment that was compacted before the link in it could be read. The batch begins
+    /// after the base then, whose link is known.
+    pub(crate) fn on_link_compacted(&mut self) {
+        let writing = self.writing.as_mut().expect("a link is read for the batch being written");
+        assert!(matches!(writing.stage, Stage::Link), "the batch waits for the link");
+        writing.stage = Stage::Entries;
+    }
+
     /// Begins the next flush of the batch; returns false if no segment has room for it.
     fn flush(&mut self, operations: &mut Operations) -> bool {
         let writing = self.writing.as_mut().expect("a batch is being written");
@@ -354,11 +362,13 @@ impl Log {
         segment_bytes(&self.sizes, &self.config, number)
     }
 
-    /// Continues with the requested repairs. Returns the outcome of each that has ended.
+    /// Continues with the requested repairs. Returns the outcome of each that has ended, and adds
+    /// the reads that ended without a result to `ended_reads`.
     pub(crate) fn advance_repairs(
         &mut self,
         superblock: &Superblock,
         operations: &mut Operations,
+        ended_reads: &mut Vec<Purpose>,
     ) -> Vec<RepairOutcome> {
         let mut ended = Vec::new();
         loop {
@@ -374,7 +384,7 @@ impl Log {
             match self.repairs.advance(index, directory, operations) {
                 Some(outcome) => {
                     if let RepairOutcome::Headers(segment, _) = outcome {
-                        self.reads.resume(segment, operations);
+                        ended_reads.extend(self.reads.resume(segment, &self.index, operations));
                     }
                     ended.push(outcome);
                 }

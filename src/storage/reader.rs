@@ -9,7 +9,7 @@ use crate::storage::config::StorageConfig;
 use crate::storage::disk::{DiskError, FileAction, FileName, Lane, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::identity::Identity;
-use crate::storage::index::Position;
+use crate::storage::index::{LogIndex, Position};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::sector::{
     PAGE_BYTES, PAYLOAD_BYTES, SECTOR_BYTES, SectorCodec, SectorState, framed_bytes,
@@ -252,12 +252,23 @@ impl PendingReads {
         }
     }
 
-    /// Repeats the reads that wait for the header blocks of a segment.
-    pub(crate) fn resume(&mut self, segment: u64, operations: &mut Operations) {
-        let waiting: Vec<Read> =
-            self.stalled.extract_if(.., |read| read.segment == segment).collect();
-        assert!(waiting.iter().all(|read| read.retried), "damaged headers are read again once");
-        waiting.into_iter().for_each(|read| self.request(read, operations));
+    /// Repeats the reads that wait for the header blocks of a segment. Returns the purpose of those
+    /// that end instead: the log does not have their entry there any more, because the segment was
+    /// compacted meanwhile.
+    pub(crate) fn resume(
+        &mut self,
+        segment: u64,
+        index: &LogIndex,
+        operations: &mut Operations,
+    ) -> Vec<Purpose> {
+        let waiting = self.stalled.extract_if(.., |read| read.segment == segment);
+        let is_there = |read: &Read| {
+            index.locate(read.first).is_some_and(|position| position.segment == segment)
+        };
+        let (there, gone): (Vec<Read>, Vec<Read>) = waiting.partition(is_there);
+        assert!(there.iter().all(|read| read.retried), "damaged headers are read again once");
+        there.into_iter().for_each(|read| self.request(read, operations));
+        gone.into_iter().map(|read| read.purpose).collect()
     }
 
     fn on_headers(

@@ -125,25 +125,29 @@ impl Zone {
 }
 
 impl Rebuilding<'_> {
-    /// Walks through the header blocks of a segment, and rebuilds those that are damaged, up to the
-    /// first that cannot be rebuilt.
+    /// Walks through the header blocks of a segment, and rebuilds those that are damaged. A start
+    /// ends at the first that cannot be rebuilt, because the log ends there or is rejected. A
+    /// running node continues after it with the next block that can be read.
     fn segment<D: Disk>(&mut self, disk: &mut PatchedDisk<'_, D>, place: usize) -> bool {
         let (number, bytes) = self.directory.segments[place];
         let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, bytes);
         let (mut scan, mut patched) = (new_scan(), false);
         let mut gap = Gap { place, offset: 0, end: bytes - bytes % PAGE };
         while gap.offset < self.end.0 {
-            let Ok(found) = scan.block(disk, gap.offset) else { break };
-            let found = match found {
-                Some(found) => found,
-                None => match self.rebuild(disk, gap) {
-                    Some(found) => {
+            let found = match scan.block(disk, gap.offset) {
+                Ok(Some(found)) => Some(found),
+                Ok(None) => {
+                    let rebuilt = self.rebuild(disk, gap);
+                    if rebuilt.is_some() {
                         scan = new_scan();
                         patched = true;
-                        found
                     }
-                    None => break,
-                },
+                    rebuilt
+                }
+                Err(_) => None,
+            };
+            let Some(found) = found.or_else(|| self.next_known(disk, number, gap.offset)) else {
+                break;
             };
             let start = found.block.body_offset;
             if start < found.end || start >= gap.end {
@@ -155,6 +159,15 @@ impl Rebuilding<'_> {
             gap = Gap { place, offset: found.end, end: start };
         }
         patched
+    }
+
+    /// Returns the next block that can be read after the one at `offset`, which cannot, among
+    /// those that the index of a running node knows.
+    fn next_known(&self, disk: &mut impl Disk, segment: u64, offset: u64) -> Option<HeaderBlock> {
+        let (end, _) = self.end;
+        let identity = self.directory.superblock.identity;
+        let known = (end < u64::MAX).then(|| SegmentScan::new(identity, segment, end));
+        known?.block_after(disk, offset)
     }
 
     /// Rebuilds the header block in a gap, and patches its damaged sectors; None if the bodies do

@@ -60,9 +60,9 @@ pub(crate) enum RepairOutcome {
         /// The read that found the sector damaged may have been for other entries only.
         lacking: Vec<DamagedEntry>,
     },
-    /// The header blocks of this segment are intact, or those before the first one that cannot be
-    /// rebuilt: the error about that one, if it was not reported before.
-    Headers(u64, Option<StorageError>),
+    /// The header blocks of this segment are intact, but those that cannot be rebuilt: the errors
+    /// about them that were not reported before.
+    Headers(u64, Vec<StorageError>),
     Scrub(ScrubOutcome),
 }
 
@@ -81,8 +81,8 @@ pub(crate) struct ScrubOutcome {
 struct Repair {
     /// The segment whose header blocks are rebuilt, if any are.
     headers: Option<u64>,
-    /// The error about the first header block that cannot be rebuilt.
-    lost: Option<StorageError>,
+    /// The errors about the header blocks that cannot be rebuilt.
+    lost: Vec<StorageError>,
     /// The bytes to read and the outcome so far of a scrub.
     scrub: Option<(u64, ScrubOutcome)>,
     /// The file whose cached pages the scrub has dropped, so that it reads the disk.
@@ -307,7 +307,7 @@ impl Repairs {
         self.sectors.retain(|(segment, _), _| *segment >= first);
         Some(Repair {
             headers,
-            lost: None,
+            lost: Vec::new(),
             scrub,
             uncached: None,
             superblock_seq: 0,
@@ -345,7 +345,7 @@ impl Repairs {
             (_, Some((_, outcome))) => RepairOutcome::Scrub(outcome),
             (Some(segment), None) => {
                 let is_new = |lost: &StorageError| self.lost_headers.insert((segment, lost.offset));
-                RepairOutcome::Headers(segment, lost.filter(is_new))
+                RepairOutcome::Headers(segment, lost.into_iter().filter(is_new).collect())
             }
             (None, None) => {
                 let is_missing = |entry: &DamagedEntry| {

@@ -168,6 +168,12 @@ impl SegmentScan {
         Ok(Some(HeaderBlock { offset, end: offset + length, block, records }))
     }
 
+    /// Returns the first header block that can be read after the one at `offset`, which cannot.
+    pub(crate) fn block_after(&mut self, disk: &mut impl Disk, offset: u64) -> Option<HeaderBlock> {
+        let offsets = (offset..self.bytes).step_by(PAGE_BYTES).skip(1);
+        offsets.into_iter().find_map(|offset| self.block(disk, offset).ok().flatten())
+    }
+
     /// Returns `bytes` bytes at `offset`, from the piece or a new read; None beyond the file's end.
     fn bytes_at(
         &mut self,

@@ -8,8 +8,8 @@ use crate::storage::flush_bodies::FlushBodies;
 use crate::storage::identity::Identity;
 use crate::storage::index::LogIndex;
 use crate::storage::loss::entries;
-use crate::storage::scan::{HeaderBlock, SegmentScan};
-use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES};
+use crate::storage::scan::SegmentScan;
+use crate::storage::sector::SECTOR_BYTES;
 use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Superblock, SuperblockCopy};
 
 /// The next thing to read in a pass.
@@ -57,7 +57,7 @@ pub(crate) fn scrub(
     assert!(number >= segment, "a pass does not go back");
     let mut scan = SegmentScan::new(identity, number, end);
     let Ok(Some(found)) = scan.block(disk, offset) else {
-        let next = block_after(disk, &mut scan, offset).map(|found| found.offset);
+        let next = scan.block_after(disk, offset).map(|found| found.offset);
         let next = ScrubPlace::Flush { segment: number, offset: next.unwrap_or(end) };
         return Scrubbed::DamagedHeaders { segment: number, next };
     };
@@ -84,36 +84,37 @@ pub(crate) fn scrub(
     Scrubbed::Flush { damage: damage.of_log(index), next, bytes }
 }
 
-/// Returns the first header block that can be read after the one at `offset`, which cannot.
-fn block_after(disk: &mut impl Disk, scan: &mut SegmentScan, offset: u64) -> Option<HeaderBlock> {
-    let offsets = (offset..scan.bytes).step_by(PAGE_BYTES).skip(1);
-    offsets.into_iter().find_map(|offset| scan.block(disk, offset).ok().flatten())
-}
-
-/// Returns the error about the first header block of a segment that cannot be read, with the
-/// entries that it may have held.
+/// Returns the errors about the header blocks of a segment that cannot be read, each with the
+/// entries that the blocks there may have held.
 pub(crate) fn damaged_headers(
     disk: &mut impl Disk,
     index: &LogIndex,
     identity: Identity,
     segment: u64,
-) -> Option<StorageError> {
-    let (end, _) = index.free_space(segment)?;
-    let (mut after, last) = index.range_of(segment)?;
+) -> Vec<StorageError> {
+    let mut damage = Vec::new();
+    let known = index.free_space(segment).zip(index.range_of(segment));
+    let Some(((end, _), (mut after, last))) = known else { return damage };
     let mut scan = SegmentScan::new(identity, segment, end);
     let mut offset = 0;
     while offset < end {
-        let Ok(Some(found)) = scan.block(disk, offset) else {
-            let next = block_after(disk, &mut scan, offset);
-            let through = next.map_or(last, |next| next.block.prev.id.index);
-            let lost = entries(after, Some(through));
-            let message = format!("a header block cannot be read, and cannot be rebuilt; {lost}");
-            return Some(StorageError::damage(scan.segment.file(), offset, message));
+        let found = match scan.block(disk, offset) {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(_) => {
+                let next = scan.block_after(disk, offset);
+                let through = next.as_ref().map_or(last, |next| next.block.prev.id.index);
+                let lost = entries(after, Some(through));
+                let message =
+                    format!("a header block cannot be read, and cannot be rebuilt; {lost}");
+                damage.push(StorageError::damage(scan.segment.file(), offset, message));
+                let Some(next) = next else { break };
+                next
+            }
         };
         after = found.records.last().map_or(after, |record| record.id.index);
         offset = found.end;
     }
-    None
+    damage
 }
 
 /// Returns whether each copy is intact: it holds `durable`, or a newer superblock that is being

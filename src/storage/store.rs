@@ -449,7 +449,10 @@ impl Storage {
         let base = self.log.index.base();
         self.log.advance(&mut self.updater, &mut self.operations, &mut persisted);
         events.extend(persisted.into_iter().map(Event::Persisted));
-        let repaired = self.log.advance_repairs(self.updater.durable(), &mut self.operations);
+        let mut ended_reads = Vec::new();
+        let durable = self.updater.durable();
+        let repaired = self.log.advance_repairs(durable, &mut self.operations, &mut ended_reads);
+        self.end_reads(ended_reads, events);
         for outcome in repaired {
             match outcome {
                 RepairOutcome::Entries { repaired, lacking } => {
@@ -457,7 +460,7 @@ impl Storage {
                     events.push(Event::Repaired(repaired));
                 }
                 RepairOutcome::Headers(_, lost) => {
-                    events.extend(lost.map(Event::DamagedHeaders));
+                    events.extend(lost.into_iter().map(Event::DamagedHeaders));
                 }
                 RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, log_ended }) => {
                     let durable = self.updater.durable().seq;
@@ -507,6 +510,23 @@ impl Storage {
         }
         events.extend(self.operations.take().map(Event::Disk));
         self.check();
+    }
+
+    /// Ends reads of segments that were compacted meanwhile.
+    fn end_reads(&mut self, ended: Vec<Purpose>, events: &mut Vec<Event>) {
+        for purpose in ended {
+            match purpose {
+                Purpose::Fetch { id, .. } => {
+                    events.push(Event::Fetched { id, entries: Vec::new() });
+                }
+                Purpose::Link => {
+                    self.log.on_link_compacted();
+                    let mut persisted = Vec::new();
+                    self.log.advance(&mut self.updater, &mut self.operations, &mut persisted);
+                    events.extend(persisted.into_iter().map(Event::Persisted));
+                }
+            }
+        }
     }
 
     /// Panics if the parts of the store contradict one another.

@@ -176,7 +176,7 @@ impl Cluster {
     /// Returns the number of snapshots that running nodes have taken.
     pub(crate) fn snapshots_taken(&self) -> u64 {
         let running = self.hosts.iter().filter_map(|host| host.running.as_ref());
-        running.map(|replica| replica.node.snapshot_counts().0).sum()
+        running.map(|replica| replica.node.snapshot_counts().taken).sum()
     }
 
     /// Whether all running nodes are without damage, certain and not in quarantine, and have

@@ -86,8 +86,9 @@ fn a_result_that_cannot_be_printed_is_reported(nodes: &Nodes) {
                 .fails_with(0, "warning: the change was made, but its result cannot be printed: ");
         }
         to_full_disk(&["cas", "z", "--to", "x"]).fails_with(1, "cannot be printed");
-        let (quota, sessions) = (["quota", "show"], ["sessions", "show"]);
-        for read in [&["get", "z"][..], &["scan"], &["status"], &quota, &sessions] {
+        let dry_run = ["upgrade", "--dry-run"];
+        let shown = [&["quota", "show"][..], &["sessions", "show"], &dry_run];
+        for read in [&["get", "z"][..], &["scan"], &["status"]].into_iter().chain(shown) {
             to_full_disk(read).fails_with(2, "error: cannot write to standard output: ");
         }
     }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, Event, FileAction, FileName, SnapshotEvent, Storage};
-use quorate::types::{EntryId, Index, Write};
+use quorate::storage::{Disk, Event, FetchId, FileAction, FileName, SnapshotEvent, Storage};
+use quorate::types::{EntryId, Index, Term, Write, WriteId};
 use quorate_sim::disk::SimDisk;
 
 use super::broken::{
@@ -154,6 +154,46 @@ fn a_header_block_that_cannot_be_rebuilt_is_reported_once_and_hides_nothing_behi
     assert_eq!(damaged, sample.hit(file, third.0.1..third.0.1 + 1));
 }
 
+#[test]
+fn header_blocks_after_one_that_cannot_be_rebuilt_are_rebuilt_or_reported() {
+    let sample = large();
+    let (file, third) = (HEADERS.0, HEADERS.1 + 8);
+    for is_lost in [false, true] {
+        let mut disk = BrokenDisk::new(&sample.disk);
+        let (mut storage, _) = open(&mut disk).expect("the directory opens");
+        act(&mut storage, &mut disk, Storage::start);
+        disk.harm(file, 0, Harm::Flipped);
+        disk.harm(file, first_body(&sample.disk, 0), Harm::Flipped);
+        disk.harm(file, third, Harm::Flipped);
+        if is_lost {
+            disk.harm(file, first_body(&sample.disk, third), Harm::Flipped);
+        }
+        let mut found = Vec::new();
+        for _ in 0..200 {
+            let scrub = |storage: &mut Storage, events: &mut _| storage.scrub(6000, events);
+            let damage = act(&mut storage, &mut disk, scrub).into_iter();
+            found.extend(damage.filter_map(|event| match event {
+                Event::DamagedHeaders(error) => Some(error.to_string()),
+                _ => None,
+            }));
+        }
+        assert!(found[0].contains("entries 1 through 3 are lost"), "{found:?}");
+        if is_lost {
+            assert!(found[1].contains("entries 7 through 9 are lost"), "{found:?}");
+            assert_eq!(found.len(), 2, "{found:?}");
+            continue;
+        }
+        assert_eq!(found.len(), 1, "{found:?}");
+        let content = |disk: &SimDisk| read(disk, file, third * SECTOR, SECTOR);
+        assert!(content(&disk.disk) == content(&sample.disk), "the bodies prove the block");
+        let events = act(&mut storage, &mut disk, |storage, events| {
+            storage.fetch(FetchId(1), Index(8), Index(8), 900, events);
+        });
+        let entries = vec![sample.log[7].clone()];
+        assert_eq!(events, [Event::Fetched { id: FetchId(1), entries }]);
+    }
+}
+
 /// Returns the sector with the first body of the flush whose header block begins at this sector.
 fn first_body(disk: &SimDisk, headers: u64) -> u64 {
     u64_at(&read(disk, HEADERS.0, headers * SECTOR, SECTOR), 128) / SECTOR
@@ -240,4 +280,59 @@ fn a_scrub_reads_the_kept_snapshots_after_the_log() {
         }
     }
     assert_eq!(damaged, [Some(FileName::Snapshot(Index(4)))], "several passes report it once");
+}
+
+/// Returns a store with a snapshot of the twelve entries in its first segment and nine entries in
+/// the second. The header block that begins at this sector of the first segment is damaged.
+fn with_damaged_headers(sector: u64) -> Host {
+    let mut host = Host::with_nine();
+    for id in 3..7 {
+        host.persist(write(id + 2, 1, id * 3 + 1..=id * 3 + 3));
+        host.settle();
+    }
+    host.take_snapshot(12);
+    host.events.clear();
+    assert!(host.disk.flip_bits(HEADERS.0, sector * SECTOR + 40, 1));
+    host
+}
+
+/// Settles the store after each number of steps at which the first segment can be compacted.
+fn compacted_meanwhile(host: &Host, check: impl Fn(Host)) {
+    let mut host = host.clone();
+    loop {
+        let mut compacted = host.clone();
+        compacted.act(|storage, events| storage.compact(Index(12), events));
+        assert_eq!(compacted.storage.base().index, Index(12));
+        compacted.settle();
+        let failed = compacted.events.iter().find(|event| matches!(event, Event::Failed(_)));
+        assert_eq!(failed, None);
+        check(compacted);
+        if !host.step() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_read_that_waits_for_headers_ends_if_its_segment_is_compacted_meanwhile() {
+    let mut host = with_damaged_headers(HEADERS.1);
+    host.act(|storage, events| storage.fetch(FetchId(7), Index(5), Index(6), 600, events));
+    compacted_meanwhile(&host, |mut host| {
+        let fetched = |event: &Event| matches!(event, Event::Fetched { id: FetchId(7), .. });
+        let count = host.events.iter().filter(|event| fetched(event)).count();
+        assert_eq!(count, 1, "{:?}", host.events);
+        assert_eq!(host.log().len(), 9);
+    });
+}
+
+#[test]
+fn a_truncation_that_waits_for_headers_goes_on_if_their_segment_is_compacted_meanwhile() {
+    let mut host = with_damaged_headers(HEADERS.1 + 16);
+    let change = Write { hard_state: Some(hard_state(2, 1)), ..write(20, 2, 13..=14) };
+    host.persist(change);
+    compacted_meanwhile(&host, |mut host| {
+        assert_eq!(host.persisted(), WriteId(20));
+        let ids: Vec<EntryId> = host.log().iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, [13, 14].map(|index| EntryId::new(Term(2), Index(index))));
+    });
 }

@@ -197,7 +197,7 @@ impl ClusterStatus {
     fn lag(&self, id: NodeId) -> Option<u64> {
         let leader = self.leader()?;
         if leader.status.id == id {
-            return Some(leader.status.last.index.0 - leader.status.durable.0);
+            return Some(leader.status.last.index.0.saturating_sub(leader.status.durable.0));
         }
         Some(leader.status.last.index.0.saturating_sub(self.peer(id)?.matched.0))
     }
@@ -455,6 +455,16 @@ mod tests {
         let stalled = ClusterStatus { is_stalled: true, ..cluster(|_| ()) };
         assert!(!stalled.is_healthy());
         assert!(stalled.text().contains("no entry was committed for over 5 s"));
+    }
+
+    #[test]
+    fn a_report_that_contradicts_itself_shows_no_lag() {
+        let status = cluster(|reports| {
+            reports[0].status.last = EntryId::new(Term(3), Index(4));
+            reports[0].status.durable = Index(5);
+        });
+        let leader = status.leader().expect("node 1 leads").status.id;
+        assert_eq!(status.lag(leader), Some(0));
     }
 
     #[test]

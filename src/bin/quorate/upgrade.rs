@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
-use crate::output::report;
+use crate::output::{print, report};
 
 /// The flags of `upgrade`.
 #[derive(Args, Debug)]
@@ -67,7 +67,10 @@ pub(crate) fn run(flags: &UpgradeFlags, json: bool) -> Result<Exit, CommandError
         (true, None) => versions.json().to_string(),
         (false, None) => versions.text(),
     };
-    report(json, &text);
+    match raised {
+        Some(_) => report(json, &text),
+        None => print(&text)?,
+    }
     Ok(Exit::Done)
 }
 

@@ -21,8 +21,14 @@ use crate::types::{
 
 /// A state machine without content. It is durable if it knows what it has applied.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Empty {
+pub(in crate::replica) struct Empty {
     applied: Option<Index>,
+}
+
+impl Empty {
+    pub(in crate::replica) fn with_applied(applied: Option<Index>) -> Empty {
+        Empty { applied }
+    }
 }
 
 impl StateMachine for Empty {

@@ -25,7 +25,13 @@ impl Node {
     /// Handles a snapshot event of the store.
     pub(super) fn on_snapshot_event(&mut self, event: SnapshotEvent) {
         let chunk_bytes = self.config.storage.snapshots.chunk_bytes as usize;
-        match self.snapshots.on_event(self.now, event, chunk_bytes) {
+        let progress = self.snapshots.on_event(self.now, event, chunk_bytes);
+        self.on_snapshot_progress(progress);
+    }
+
+    /// Handles a step of a snapshot.
+    pub(super) fn on_snapshot_progress(&mut self, progress: Option<SnapshotProgress>) {
+        match progress {
             Some(SnapshotProgress::Taken(meta)) => {
                 self.storage.set_snapshot(meta, &mut self.events)
             }
@@ -49,6 +55,12 @@ impl Node {
                 // be no later state.
                 self.inputs.push_back(raft::Input::AppendNoop);
                 self.outputs.push(Output::KeptSnapshotDamaged(damage));
+            }
+            Some(SnapshotProgress::NotTaken(reason)) => {
+                self.outputs.push(Output::SnapshotNotTaken(reason));
+            }
+            Some(SnapshotProgress::NotReceived(last, reason)) => {
+                self.outputs.push(Output::SnapshotNotReceived { last, reason });
             }
             None => {}
         }

@@ -1,7 +1,10 @@
 //! The end of a node that has lost an entry for good, or cannot store one.
 
-use crate::raft::{self, Config, Raft};
+use core::time::Duration;
+
+use crate::raft::{self, Config, Lease, Raft};
 use crate::replica::config::ReplicaConfig;
+use crate::replica::input::Input;
 use crate::replica::node::Node;
 use crate::replica::node::disk_order_tests::Empty;
 use crate::replica::open::Replica;
@@ -91,4 +94,40 @@ fn only_the_only_voter_stops_when_it_loses_an_entry() {
     assert_eq!(stop_text(&[1, 2], 3, 0), None, "the other voter has it");
     assert_eq!(stop_text(&[1], 8, 0), None, "the node has it in memory");
     assert_eq!(stop_text(&[1], 3, 3), None, "the node takes a snapshot in its place");
+}
+
+#[test]
+fn the_rest_of_a_lease_is_counted_from_the_last_step_of_the_node() {
+    let own = NodeId(1);
+    let membership = Membership::new([own]);
+    let lease = Some(Lease { drift_ppm: 0, read_leases: false });
+    let config = ReplicaConfig::new(Config { lease, ..Config::new(own) });
+    let mut node = opened(&membership, &config);
+    let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
+    let state = HardState::new(Term(1), None);
+    let restored = Restored::with_log(state, Index(0), snapshot, Vec::new());
+    let mut at = Instant::ZERO.after(Duration::from_secs(9));
+    let mut raft = Raft::new(config.raft, restored, 0, Instant::ZERO).expect("it is consistent");
+    // Its heartbeat begins the lease.
+    let mut inputs = vec![raft::Input::Timeout, raft::Input::Campaign];
+    while let Some(input) = inputs.pop() {
+        let mut actions = Vec::new();
+        if input == raft::Input::Timeout {
+            at = raft.deadline();
+        }
+        raft.step(at, input, &mut actions);
+        inputs.extend(actions.into_iter().filter_map(|action| match action {
+            raft::Action::Persist(write) => Some(raft::Input::Persisted(write.id)),
+            _ => None,
+        }));
+    }
+    node.raft = raft.into();
+    node.step(at, Input::ViewFailed, &mut Vec::new());
+    let rest = node.lease_remaining();
+    let millisecond = Duration::from_millis(1);
+    assert!(rest > millisecond, "{rest:?}");
+    at = at.after(millisecond);
+    assert!(node.raft.deadline() > at, "the algorithm takes no step");
+    node.step(at, Input::Timeout, &mut Vec::new());
+    assert_eq!(node.lease_remaining(), rest - millisecond);
 }

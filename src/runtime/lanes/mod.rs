@@ -181,7 +181,11 @@ fn read_view(view: &mut Option<(FrozenView, ViewToken)>, bytes: usize) -> Input 
     }
     match result {
         Some(Ok(_)) => Input::ViewRead(read),
-        Some(Err(_)) | None => Input::ViewFailed,
+        Some(Err(error)) => {
+            warn!(%error, "the state machine cannot read its frozen state for a snapshot");
+            Input::ViewFailed
+        }
+        None => Input::ViewFailed,
     }
 }
 

@@ -222,9 +222,16 @@ impl Counts {
             library.set(version.library.into());
         }
         state.usage.set(&node.usage());
-        let (taken, received) = node.snapshot_counts();
-        self.events.snapshots.raise(&SnapshotStep::Taken, taken);
-        self.events.snapshots.raise(&SnapshotStep::Received, received);
+        let counts = node.snapshot_counts();
+        for (step, count) in [
+            (SnapshotStep::Taken, counts.taken),
+            (SnapshotStep::Received, counts.received),
+            (SnapshotStep::TakeFailed, counts.take_failed),
+            (SnapshotStep::ReceiveFailed, counts.receive_failed),
+            (SnapshotStep::PartCorrupt, counts.parts_corrupt),
+        ] {
+            self.events.snapshots.raise(&step, count);
+        }
         let (bytes, passes) = node.scrub_counts();
         self.events.scrubbed_bytes.raise(bytes);
         self.events.scrub_passes.raise(passes);

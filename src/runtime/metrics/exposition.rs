@@ -141,7 +141,7 @@ impl Families<'_, '_> {
         let comparisons = by("result", events.comparisons.counts());
         let help = "Comparisons of the state with other nodes, by result";
         self.counters("state_comparisons", help, None, comparisons)?;
-        let help = "Snapshots taken, received and installed, and snapshot parts sent and received";
+        let help = "Snapshots taken, received, installed and failed, and their parts";
         self.counters("snapshots", help, None, by("step", events.snapshots.counts()))?;
         let help = "Bytes on the disk that were read again to find damage";
         self.counter("scrubbed_bytes", help, events.scrubbed_bytes.get())?;

@@ -133,6 +133,9 @@ pub(in crate::runtime) enum SnapshotStep {
     Installed,
     PartSent,
     PartReceived,
+    TakeFailed,
+    ReceiveFailed,
+    PartCorrupt,
 }
 
 impl ProposalEnd {

@@ -18,6 +18,34 @@ fn a_file_disk_fulfils_the_disk_contract() {
     });
 }
 
+/// A disk that zeroes the beginning of a file whose cached pages it drops.
+struct LosesPages(FileDisk);
+
+impl Disk for LosesPages {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        self.0.list()
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        if let FileAction::DropCache { file } = action {
+            self.0.execute(&FileAction::Write { file: *file, offset: 0, bytes: vec![0; 4096] })?;
+        }
+        self.0.execute(action)
+    }
+}
+
+#[test]
+#[should_panic(expected = "drop the cache of")]
+fn a_disk_that_changes_a_file_with_its_cache_breaks_the_disk_contract() {
+    let mut directories = Vec::new();
+    check_disk(|| {
+        let directory = tempfile::tempdir().expect("a directory for a test");
+        let disk = FileDisk::open(directory.path()).expect("an empty directory opens");
+        directories.push(directory);
+        LosesPages(disk)
+    });
+}
+
 #[test]
 fn a_directory_is_locked_against_a_second_process() {
     let directory = tempfile::tempdir().unwrap();

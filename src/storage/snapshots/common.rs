@@ -11,6 +11,7 @@ use crate::storage::operations::{Operations, Owner};
 use crate::storage::snapshots::format::{
     CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, HEADER_BYTES, Header, MANIFEST_BYTES_MIN, Manifest, RUN_BYTES,
 };
+use crate::types::text::texts;
 use crate::types::{EntryId, Root, SnapshotMeta, SnapshotPart};
 
 /// The limits of a node's snapshots.
@@ -76,12 +77,31 @@ pub enum SnapshotEvent {
 pub enum AbandonReason {
     /// The file system is full.
     Full,
-    /// The manifest of the snapshot being taken would be larger than `manifest_bytes_max`.
-    TooLarge,
+    /// The manifest of the snapshot being taken or received is larger than `manifest_bytes_max` of
+    /// this node.
+    TooLarge {
+        /// The size of the manifest in bytes, or more than the limit, if its size is not known yet.
+        manifest_bytes: u64,
+        /// The limit of this node, in bytes.
+        manifest_bytes_max: u64,
+    },
     /// The bytes read back differ from those that were written, or cannot be read.
     Damaged(StorageError),
     /// A snapshot that is being received has replaced it.
     Superseded,
+    /// The frozen state could not be read. Only the caller of the store gives this reason.
+    Unreadable,
+}
+
+texts! { AbandonReason:
+    Self::Full => "the disk is full";
+    Self::TooLarge { manifest_bytes, manifest_bytes_max } =>
+        "its manifest of {manifest_bytes} bytes is larger than manifest_bytes_max \
+         ({manifest_bytes_max} bytes): raise this limit, or chunk_bytes, to the same value on \
+         every node";
+    Self::Damaged(damage) => "{damage}";
+    Self::Superseded => "another snapshot has replaced it";
+    Self::Unreadable => "the state machine could not read its frozen state";
 }
 
 /// The purpose of an operation. *Work* is the taking, receiving or finishing of one snapshot; at

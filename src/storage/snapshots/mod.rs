@@ -181,7 +181,7 @@ impl Snapshots {
 
     /// Begins or continues to receive the snapshot `meta`, in place of other work in progress.
     /// Parts that were received before a restart are kept if they are of this snapshot. If the
-    /// snapshot is complete already, it is reported at once, and work in progress continues.
+    /// snapshot is complete already, it is reported at once, and no other one is received any more.
     /// Returns false for the empty state, or if another snapshot, complete or being taken, is at
     /// least as new.
     #[must_use]
@@ -192,6 +192,9 @@ impl Snapshots {
             return false;
         }
         if is_here {
+            if self.work.as_ref().is_some_and(Work::is_received) {
+                self.abandon_with(operations, AbandonReason::Superseded);
+            }
             self.common.events.push(SnapshotEvent::Received(meta.clone()));
             return true;
         }

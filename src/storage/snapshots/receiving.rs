@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::storage::disk::{DiskError, FileAction, FileName};
 use crate::storage::operations::Operations;
-use crate::storage::snapshots::common::{Common, NextStep, Purpose};
+use crate::storage::snapshots::common::{AbandonReason, Common, NextStep, Purpose};
 use crate::storage::snapshots::format::{HEADER_BYTES, Manifest, Prefix};
 use crate::types::{SnapshotMeta, SnapshotPart};
 
@@ -28,9 +28,11 @@ pub enum PartOutcome {
     /// request, or its snapshot is not being received.
     NotNeeded,
     /// The part was missing, and its bytes do not match: the sender's file or the network corrupted
-    /// them. Or the manifest that the part announces is larger than `manifest_bytes_max` of this
-    /// node.
+    /// them.
     Corrupt,
+    /// The manifest that the part announces is larger than `manifest_bytes_max` of this node. The
+    /// snapshot is abandoned.
+    TooLarge,
 }
 
 #[derive(Clone, Debug)]
@@ -107,8 +109,14 @@ impl Receiving {
     ) -> (PartOutcome, NextStep) {
         let outcome = match (&mut self.stage, part) {
             (Stage::Manifest(pieces), SnapshotPart::Manifest(number)) if number == pieces.next => {
-                let limit = u64::from(common.config.manifest_bytes_max);
-                let (outcome, whole) = pieces.take(&self.meta, limit, bytes);
+                let manifest_bytes_max = u64::from(common.config.manifest_bytes_max);
+                if let Some(manifest_bytes) = pieces.manifest_bytes(&self.meta, bytes)
+                    && manifest_bytes > manifest_bytes_max
+                {
+                    let reason = AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max };
+                    return (PartOutcome::TooLarge, NextStep::Abandon(reason));
+                }
+                let (outcome, whole) = pieces.take(&self.meta, bytes);
                 if let Some(manifest) = whole {
                     let chunks = Chunks::new(Arc::new(manifest), false);
                     let create = FileAction::Create { file: chunks.file(), bytes: HEADER_BYTES };
@@ -195,21 +203,28 @@ impl Receiving {
 }
 
 impl Pieces {
-    /// Handles the next piece. It is corrupt if its size or its fields do not match `meta`, or if
-    /// the whole manifest is longer than `limit`. Returns the manifest after the last piece.
-    fn take(
-        &mut self,
-        meta: &SnapshotMeta,
-        limit: u64,
-        bytes: &[u8],
-    ) -> (PartOutcome, Option<Manifest>) {
+    /// Returns the size of the pieces and of the whole manifest, which the first piece states; None
+    /// if that contradicts `meta`.
+    fn sizes(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Option<(u64, u64)> {
+        self.sizes.or_else(|| {
+            let prefix = Prefix::decode(bytes).ok().filter(|prefix| prefix.matches(meta))?;
+            Some((u64::from(prefix.chunk_bytes), prefix.manifest_bytes()))
+        })
+    }
+
+    /// Returns the size of the whole manifest that the next piece, or an earlier one, states; None
+    /// if the piece itself does not have the size that it has to have then.
+    fn manifest_bytes(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Option<u64> {
+        let (piece, whole) = self.sizes(meta, bytes)?;
+        let left = whole - self.bytes.len() as u64;
+        (bytes.len() as u64 == piece.min(left)).then_some(whole)
+    }
+
+    /// Handles the next piece. It is corrupt if its size or its fields do not match `meta`. Returns
+    /// the manifest after the last piece.
+    fn take(&mut self, meta: &SnapshotMeta, bytes: &[u8]) -> (PartOutcome, Option<Manifest>) {
         let wrong = (PartOutcome::Corrupt, None);
-        let sizes = self.sizes.or_else(|| {
-            let prefix = Prefix::decode(bytes).ok()?;
-            let whole = prefix.manifest_bytes();
-            let fits = prefix.matches(meta) && whole <= limit;
-            fits.then_some((u64::from(prefix.chunk_bytes), whole))
-        });
+        let sizes = self.sizes(meta, bytes);
         let Some((piece, whole)) = sizes else { return wrong };
         let here = self.bytes.len() as u64;
         assert_eq!(
@@ -217,7 +232,7 @@ impl Pieces {
             u64::from(self.next) * piece,
             "every piece but the last has the same size"
         );
-        assert!(here < whole && whole <= limit, "the manifest is incomplete, and within its limit");
+        assert!(here < whole, "the manifest is incomplete");
         let left = whole - here;
         if bytes.len() as u64 != piece.min(left) {
             return wrong;

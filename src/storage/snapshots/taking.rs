@@ -59,9 +59,11 @@ impl Taking {
         );
         let hashed = self.hashes.len() as u64 / HASH_BYTES * u64::from(chunk_bytes);
         assert_eq!(hashed, self.bytes, "each byte so far is in a chunk with a hash");
-        let hashes_max = u64::from(common.config.manifest_bytes_max);
-        if self.hashes.len() as u64 + HASH_BYTES > hashes_max {
-            return NextStep::Abandon(AbandonReason::TooLarge);
+        let manifest_bytes_max = u64::from(common.config.manifest_bytes_max);
+        let manifest_bytes = self.hashes.len() as u64 + HASH_BYTES;
+        if manifest_bytes > manifest_bytes_max {
+            let reason = AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max };
+            return NextStep::Abandon(reason);
         }
         self.ready = false;
         self.hashes.extend(blake3::hash(&bytes).as_bytes());
@@ -80,8 +82,11 @@ impl Taking {
         assert!(self.ready, "contract: the end replaces a requested chunk");
         let (membership, chunk_bytes) = (self.membership.clone(), common.config.chunk_bytes);
         let manifest = Manifest::new(self.last, membership, self.bytes, chunk_bytes, &self.hashes);
-        if manifest.encoded().len() as u64 > u64::from(common.config.manifest_bytes_max) {
-            return NextStep::Abandon(AbandonReason::TooLarge);
+        let manifest_bytes_max = u64::from(common.config.manifest_bytes_max);
+        let manifest_bytes = manifest.encoded().len() as u64;
+        if manifest_bytes > manifest_bytes_max {
+            let reason = AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max };
+            return NextStep::Abandon(reason);
         }
         common.write_frame(operations, &manifest);
         NextStep::Finish(Arc::new(manifest))

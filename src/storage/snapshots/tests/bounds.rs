@@ -124,17 +124,23 @@ fn a_first_piece_with_another_size_of_the_membership_is_corrupt() {
 
 #[test]
 fn a_manifest_above_its_limit_is_not_received() {
-    let receive = |chunks: usize| {
+    let receive = |chunks: usize| -> (PartOutcome, Vec<SnapshotEvent>) {
         let manifest =
             Manifest::new(id(3), voters(1), 512 * chunks as u64, 512, &vec![7; 32 * chunks]);
         let mut node = Node::new();
         assert!(node.snapshots.receive(&mut node.operations, manifest.meta()));
         let piece = manifest.piece(0).expect("a manifest has a first piece");
         let root = manifest.meta().root;
-        node.snapshots.part(&mut node.operations, root, SnapshotPart::Manifest(0), piece)
+        let part = SnapshotPart::Manifest(0);
+        let outcome = node.snapshots.part(&mut node.operations, root, part, piece);
+        (outcome, node.snapshots.take_events().collect())
     };
     // The fixed part and one member take the space of three hashes.
     let most = CONFIG.manifest_bytes_max as usize / 32 - 3;
-    assert_eq!(receive(most), PartOutcome::Accepted);
-    assert_eq!(receive(most + 1), PartOutcome::Corrupt);
+    assert_eq!(receive(most), (PartOutcome::Accepted, vec![]));
+    let manifest_bytes = PREFIX_BYTES + voters(1).encode().len() as u64 + 32 * (most + 1) as u64;
+    let manifest_bytes_max = 4096;
+    let reason = AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max };
+    let abandoned = SnapshotEvent::Abandoned { last: id(3), reason };
+    assert_eq!(receive(most + 1), (PartOutcome::TooLarge, vec![abandoned]));
 }

@@ -280,13 +280,46 @@ fn missing_parts_are_unavailable_and_reads_for_peers_are_bounded() {
 }
 
 #[test]
+fn an_offer_of_a_complete_snapshot_ends_what_is_being_received() {
+    let mut node = Node::new();
+    let Some(SnapshotEvent::Taken(meta)) = node.take(id(7), &content(600, 0)) else {
+        panic!("the snapshot is taken")
+    };
+    let other = SnapshotMeta { last: id(9), root: Root([9; 32]), ..meta.clone() };
+    assert!(node.snapshots.receive(&mut node.operations, &other));
+    assert!(node.snapshots.parts_to_request().is_some());
+    assert!(node.snapshots.receive(&mut node.operations, &meta));
+    assert_eq!(node.snapshots.parts_to_request(), None);
+    let (last, reason) = (other.last, AbandonReason::Superseded);
+    let events: Vec<_> = node.snapshots.take_events().collect();
+    assert_eq!(events, [SnapshotEvent::Abandoned { last, reason }, SnapshotEvent::Received(meta)]);
+    let next = node.take(id(8), &content(600, 1));
+    assert!(matches!(next, Some(SnapshotEvent::Taken(_))), "{next:?}");
+}
+
+#[test]
 fn a_snapshot_with_too_large_a_manifest_is_abandoned() {
     let mut node = Node::new();
     let chunks = CONFIG.manifest_bytes_max as usize / 32;
-    let (last, reason) = (id(7), AbandonReason::TooLarge);
-    let abandoned = Some(SnapshotEvent::Abandoned { last, reason });
-    assert_eq!(node.take(last, &content(512 * (chunks + 1), 0)), abandoned, "at a chunk");
-    assert_eq!(node.take(last, &content(512 * chunks, 0)), abandoned, "at its end");
+    let last = id(7);
+    let abandoned = |manifest_bytes| {
+        let manifest_bytes_max = CONFIG.manifest_bytes_max.into();
+        let reason = AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max };
+        Some(SnapshotEvent::Abandoned { last, reason })
+    };
+    let at_a_chunk = node.take(last, &content(512 * (chunks + 1), 0));
+    assert_eq!(at_a_chunk, abandoned(4096 + 32));
+    // The fixed part and the membership come on top of the hashes.
+    let at_its_end = node.take(last, &content(512 * chunks, 0));
+    let reason = match at_its_end {
+        Some(SnapshotEvent::Abandoned { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    let is_larger = matches!(
+        reason,
+        AbandonReason::TooLarge { manifest_bytes: 4097.., manifest_bytes_max: 4096 }
+    );
+    assert!(is_larger, "{reason:?}");
     assert!(node.settle());
     assert_eq!(node.disk.files(), []);
     let fits = node.take(last, &content(512 * (chunks - 5), 0));
