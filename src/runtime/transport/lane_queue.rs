@@ -69,7 +69,7 @@ mod tests {
     fn append(command_bytes: usize) -> Packet {
         let id = EntryId::new(Term(1), Index(2));
         let payload = Payload::Command(vec![0; command_bytes].into());
-        let entries = vec![Entry { id, payload }];
+        let entries = Entry { id, payload }.into();
         let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
         let (from, to, incarnation) = (NodeId(1), NodeId(2), Incarnation(1));
         Packet::Message(Message { from, incarnation, to, term: Term(1), body })
