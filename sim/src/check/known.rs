@@ -176,6 +176,7 @@ impl Known {
     /// commits further.
     fn stepped(&mut self, status: &Status, membership: &Membership) -> CheckResult {
         let slot = self.model.slot(status.id);
+        self.model.nodes[slot.0].stepped_at = self.now;
         if self.changes_status {
             if status.committed > self.model.committed.last() {
                 extend_committed(&mut self.model, slot, status.committed, membership)?;
@@ -208,6 +209,12 @@ impl Known {
     pub(super) fn is_elected(&self, status: &Status) -> bool {
         let led = |before: Status| before.role == RoleName::Leader && before.term == status.term;
         status.role == RoleName::Leader && !self.before.is_some_and(led)
+    }
+
+    /// Whether a message that the node sends now comes from an earlier step: a lagging driver sends
+    /// it late.
+    pub(super) fn is_late(&self, slot: Slot) -> bool {
+        self.model.node(slot).stepped_at != self.now
     }
 
     /// The nodes of the core that are still members, once the cluster receives no more requests. A

@@ -15,6 +15,7 @@ use crate::check::entries::Entries;
 use crate::check::finding::{CheckResult, S8, S17, S22, S25, S28};
 use crate::check::log::{Image, Log};
 use crate::check::nodes::{Nodes, Slot};
+use crate::values::time::SimTime;
 use crate::workload::request::PayloadOrigin;
 
 /// The model of one node.
@@ -57,6 +58,8 @@ pub(super) struct Node {
     /// The commit index that the last durable write with entries carried; a lower bound for the
     /// commit index after a restart.
     pub(super) commit_hint: Index,
+    /// The time of the node's last step.
+    pub(super) stepped_at: SimTime,
 }
 
 /// A disk that the node lost, with its contents at that time.
@@ -121,6 +124,7 @@ impl Node {
             failed: false,
             starts: 0,
             commit_hint: Index::ZERO,
+            stepped_at: SimTime::default(),
         }
     }
 
