@@ -141,16 +141,15 @@ impl Campaigns {
     /// log is not behind the node's.
     fn check_pre_vote(&self, known: &Known, message: &Message, next_term: Term) -> CheckResult {
         let Message { from, to, .. } = *message;
-        let slot = known.model.slot(from);
-        let Some(status) = known.model.node(slot).status.filter(|_| !known.is_late(slot)) else {
-            return Ok(());
-        };
-        let Status { term, last, .. } = status;
+        let (slot, term) = (known.model.slot(from), message.term);
         if next_term <= term {
             return S50.violated(format!(
                 "{from} grants {to} a pre-vote for term {next_term}, but is in term {term}"
             ));
         }
+        // The log may have grown while the reply waited.
+        let status = known.model.node(slot).status.filter(|_| known.is_prompt(slot));
+        let Some(Status { last, .. }) = status else { return Ok(()) };
         let requested = self.campaigns.get(&(known.model.slot(to), next_term));
         let Some(ends) = requested.map(|it| it.pre_vote_last).filter(|ends| *ends < last) else {
             return Ok(());

@@ -102,7 +102,7 @@ impl Heartbeats {
         confirmed: u64,
     ) -> CheckResult {
         let (model, term) = (&known.model, message.term);
-        if confirmed == 0 || known.is_late(slot) || model.last_survivor_enabled {
+        if confirmed == 0 || !known.is_prompt(slot) || model.last_survivor_enabled {
             return Ok(());
         }
         let answered = &self.answered[slot.0 * model.nodes.len()..][..model.nodes.len()];

@@ -72,7 +72,7 @@ impl Rule for LeadershipTransfers {
 fn check_target(known: &Known, [from, to]: [Slot; 2], message: &Message) -> CheckResult {
     let (model, term) = (&known.model, message.term);
     let (leader, target) = (model.node(from), model.node(to));
-    let leads = leader.leads(term) && !known.is_late(from);
+    let leads = leader.leads(term) && known.is_prompt(from);
     let Some(last) = leader.status.map(|status| status.last).filter(|_| leads) else {
         return Ok(());
     };

@@ -58,8 +58,9 @@ pub(super) struct Node {
     /// The commit index that the last durable write with entries carried; a lower bound for the
     /// commit index after a restart.
     pub(super) commit_hint: Index,
-    /// The time of the node's last step.
+    /// The time of the node's last step, and of the last completion of a write.
     pub(super) stepped_at: SimTime,
+    pub(super) persisted_at: SimTime,
 }
 
 /// A disk that the node lost, with its contents at that time.
@@ -125,6 +126,7 @@ impl Node {
             starts: 0,
             commit_hint: Index::ZERO,
             stepped_at: SimTime::default(),
+            persisted_at: SimTime::default(),
         }
     }
 
