@@ -1,11 +1,11 @@
-//! Leaders' logs and followers' acknowledgements: S6, S9, S45, the part of S17 about the durable
-//! index that a node reports, and the part of S24 about acknowledgements from a disk that the
-//! membership does not name.
+//! Leaders' logs and followers' acknowledgements: S6, S9, S45, S51, the part of S17 about the
+//! durable index that a node reports, and the part of S24 about acknowledgements from a disk that
+//! the membership does not name.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Incarnation, Index, Message, NodeId, Term, Write};
 
-use crate::check::finding::{CheckResult, S6, S9, S17, S24, S45};
+use crate::check::finding::{CheckResult, S6, S9, S17, S24, S45, S51};
 use crate::check::known::Known;
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
@@ -17,12 +17,16 @@ use crate::check::rule::Rule;
 pub(super) struct Acknowledgements {
     nodes: usize,
     acked: Vec<Vec<(Incarnation, Term, Index)>>,
+    /// For each leader and peer, the latest term in which the leader sent the peer entries or
+    /// offered it a snapshot, and the highest index that these messages covered.
+    sent: Vec<(Term, Index)>,
 }
 
 impl Rule for Acknowledgements {
     fn new(known: &Known) -> Acknowledgements {
         let nodes = known.model.nodes.len();
-        Acknowledgements { nodes, acked: vec![Vec::new(); nodes * nodes] }
+        let sent = vec![(Term::ZERO, Index::ZERO); nodes * nodes];
+        Acknowledgements { nodes, acked: vec![Vec::new(); nodes * nodes], sent }
     }
 
     /// Checks the log that a node reports after an input.
@@ -98,9 +102,11 @@ impl Rule for Acknowledgements {
 
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let (model, from) = (&known.model, known.model.slot(message.from));
+        self.note_sent(model, from, message);
         let matched = message.body.acknowledged();
         if matched > Index::ZERO {
             check_acknowledged(model, from, message, matched)?;
+            self.check_sent(model, from, message, matched)?;
             let acked = &mut self.acked[model.slot(message.to).0 * self.nodes + from.0];
             let disk = message.incarnation;
             match acked.iter_mut().find(|(incarnation, ..)| *incarnation == disk) {
@@ -111,7 +117,8 @@ impl Rule for Acknowledgements {
             }
         }
         let Body::HeartbeatReply { verified, .. } = message.body else { return Ok(()) };
-        check_verified(model, from, message, verified)
+        check_verified(model, from, message, verified)?;
+        self.check_sent(model, from, message, verified)
     }
 
     /// Checks that a leader counts a peer's log as matched only up to the index that the peer
@@ -142,6 +149,43 @@ impl Rule for Acknowledgements {
         S6.violated(format!(
             "{id} leads term {term} and counts {peer}'s log as matched up to index {to}, \
              but {peer} acknowledged only index {by_named} in that term"
+        ))
+    }
+}
+
+impl Acknowledgements {
+    /// Records the entries that a message of a leader covers.
+    fn note_sent(&mut self, model: &Model, from: Slot, message: &Message) {
+        let last = match &message.body {
+            Body::AppendEntries { prev, entries, .. } => {
+                entries.last().map_or(prev.index, |entry| entry.id.index)
+            }
+            Body::InstallSnapshot { meta } => meta.last.index,
+            _ => return,
+        };
+        let sent = &mut self.sent[from.0 * self.nodes + model.slot(message.to).0];
+        *sent = (message.term, last).max(*sent);
+    }
+
+    /// Checks that the leader has sent the entries that a node acknowledges to it: the node cannot
+    /// know that the rest of its log equals the leader's. It knows so of the entries in its own
+    /// snapshot, because they are committed.
+    fn check_sent(
+        &self,
+        model: &Model,
+        from: Slot,
+        message: &Message,
+        matched: Index,
+    ) -> CheckResult {
+        let (id, to, term) = (message.from, message.to, message.term);
+        let (sent_in, last) = self.sent[model.slot(to).0 * self.nodes + from.0];
+        let own = model.node(from).status.map_or(Index::ZERO, |status| status.snapshot);
+        if sent_in != term || matched <= last.max(own) {
+            return Ok(());
+        }
+        S51.violated(format!(
+            "{id} acknowledges index {matched} to {to} in term {term}, but {to} has sent it only \
+             the entries up to index {last} in that term"
         ))
     }
 }

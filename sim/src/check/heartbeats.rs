@@ -1,14 +1,18 @@
-//! Confirmed heartbeat rounds of leaders: when a leader may rely on them (S40), and that it gets
-//! them (L7).
+//! Confirmed heartbeat rounds of leaders: when a leader may rely on them (S40), that a quorum
+//! replied to them (S48), and that the leader gets them (L7).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use quorate::raft::Status;
 use quorate::types::{Body, Heartbeat, Message, Term};
 
 use crate::check::bounds::Bounds;
-use crate::check::finding::{CheckResult, L7, S40};
+use crate::check::electorate::{Decision, Electorate};
+use crate::check::finding::{CheckResult, L7, S40, S48};
 use crate::check::known::Known;
+use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
@@ -16,6 +20,11 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug)]
 pub(super) struct Heartbeats {
     rounds: Vec<Rounds>,
+    /// For each leader and peer, the latest term in which the peer replied to the leader, and the
+    /// highest round of that term that it replied to.
+    answered: Vec<(Term, u64)>,
+    /// For each node, the voters that it counts, and those that it counted before.
+    electorates: Vec<[Arc<Electorate>; 2]>,
     idle_since: Option<SimTime>,
 }
 
@@ -31,8 +40,24 @@ struct Rounds {
 
 impl Rule for Heartbeats {
     fn new(known: &Known) -> Heartbeats {
-        let rounds = vec![Rounds::default(); known.model.nodes.len()];
-        Heartbeats { rounds, idle_since: None }
+        let nodes = known.model.nodes.len();
+        let first = |slot| [known.model.electorate(slot), known.model.electorate(slot)];
+        Heartbeats {
+            rounds: vec![Rounds::default(); nodes],
+            answered: vec![(Term::ZERO, 0); nodes * nodes],
+            electorates: known.model.slots().map(|slot| first(slot).map(Arc::clone)).collect(),
+            idle_since: None,
+        }
+    }
+
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        let (now, electorates) = (known.model.electorate(slot), &mut self.electorates[slot.0]);
+        if !Arc::ptr_eq(now, &electorates[0]) {
+            electorates.swap(0, 1);
+            electorates[0] = Arc::clone(now);
+        }
+        Ok(())
     }
 
     fn idle(&mut self, known: &Known) -> CheckResult {
@@ -41,8 +66,14 @@ impl Rule for Heartbeats {
     }
 
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let [slot, to] = [message.from, message.to].map(|id| known.model.slot(id));
+        // A node of a later term replies to no round.
+        if let Body::HeartbeatReply { round: round @ 1.., .. } = message.body {
+            let answered = &mut self.answered[to.0 * known.model.nodes.len() + slot.0];
+            *answered = (message.term, round).max(*answered);
+        }
         let Body::Heartbeat(heartbeat) = &message.body else { return Ok(()) };
-        let slot = known.model.slot(message.from);
+        self.check_replies(known, slot, message, heartbeat.confirmed)?;
         let rounds = &mut self.rounds[slot.0];
         if rounds.term != message.term {
             *rounds = Rounds { term: message.term, ..Rounds::default() };
@@ -57,6 +88,42 @@ impl Rule for Heartbeats {
             return Ok(());
         }
         rounds.check_confirmed(known, message, heartbeat)
+    }
+}
+
+impl Heartbeats {
+    /// Checks that a quorum has replied to a round on which the leader relies. The step that sends
+    /// the heartbeat may also change the membership, so that either of the last two may decide.
+    fn check_replies(
+        &self,
+        known: &Known,
+        slot: Slot,
+        message: &Message,
+        confirmed: u64,
+    ) -> CheckResult {
+        let (model, term) = (&known.model, message.term);
+        if confirmed == 0 || !known.is_prompt(slot) || model.last_survivor_enabled {
+            return Ok(());
+        }
+        let answered = &self.answered[slot.0 * model.nodes.len()..][..model.nodes.len()];
+        let has_replied = |peer: &Slot| {
+            let (of, round) = answered[peer.0];
+            *peer == slot || of == term && round >= confirmed
+        };
+        let replied: Nodes = model.slots().filter(has_replied).collect();
+        let decides = |by: &Arc<Electorate>| by.decision(replied) == Decision::Quorum;
+        if self.electorates[slot.0].iter().any(decides) {
+            return Ok(());
+        }
+        let names = model.slots().filter(|slot| replied.contains(*slot));
+        let names: Vec<String> = names.map(|slot| model.node(slot).id.to_string()).collect();
+        S48.violated(format!(
+            "{} leads term {term} and relies on its heartbeat round {confirmed}, but only {} have \
+             replied to it, which is not a quorum of {}",
+            message.from,
+            names.join(", "),
+            model.electorate(slot).membership
+        ))
     }
 }
 

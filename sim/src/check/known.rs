@@ -127,7 +127,11 @@ impl Known {
             }
             Stepped { status, membership, .. } => self.stepped(status, membership)?,
             Submitted { node, write } => model.submit(model.slot(node), write)?,
-            Durable { node, write } => model.persist(model.slot(node), write)?,
+            Durable { node, write } => {
+                let slot = model.slot(node);
+                model.nodes[slot.0].persisted_at = now;
+                model.persist(slot, write)?;
+            }
             EntriesDamaged { node, entries } => model.damage(model.slot(node), entries),
             EntriesRepaired { node, entries, .. } => model.repair(model.slot(node), entries),
             Crashed { node } => model.crash(model.slot(node)),
@@ -179,6 +183,7 @@ impl Known {
     /// commits further.
     fn stepped(&mut self, status: &Status, membership: &Membership) -> CheckResult {
         let slot = self.model.slot(status.id);
+        self.model.nodes[slot.0].stepped_at = self.now;
         if self.changes_status {
             if status.committed > self.model.committed.last() {
                 extend_committed(&mut self.model, slot, status.committed, membership)?;
@@ -211,6 +216,18 @@ impl Known {
     pub(super) fn is_elected(&self, status: &Status) -> bool {
         let led = |before: Status| before.role == RoleName::Leader && before.term == status.term;
         status.role == RoleName::Leader && !self.before.is_some_and(led)
+    }
+
+    /// Whether a message that the node sends now comes from an earlier step: a lagging driver sends
+    /// it late.
+    pub(super) fn is_late(&self, slot: Slot) -> bool {
+        self.model.node(slot).stepped_at != self.now
+    }
+
+    /// Whether the node decided to send a message that it sends now in its last step: the message
+    /// is not late, and did not wait for a write.
+    pub(super) fn is_prompt(&self, slot: Slot) -> bool {
+        !self.is_late(slot) && self.model.node(slot).persisted_at != self.now
     }
 
     /// The nodes of the core that are still members, once the cluster receives no more requests. A

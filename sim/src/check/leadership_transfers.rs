@@ -1,11 +1,13 @@
-//! Leadership transfers in the stabilization phase: a core node leads again in time (L10).
+//! Leadership transfers: the target has the whole log (S52), and in the stabilization phase a core
+//! node leads again in time (L10).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Message, Term};
 
 use crate::check::costs::Volume;
-use crate::check::finding::{CheckResult, L10};
+use crate::check::finding::{CheckResult, L10, S52};
 use crate::check::known::Known;
+use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 use crate::check::wait_reason::describe_core;
 use crate::values::time::SimTime;
@@ -29,12 +31,14 @@ impl Rule for LeadershipTransfers {
     }
 
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        if !matches!(message.body, Body::TimeoutNow) {
+            return Ok(());
+        }
         let slots = [message.from, message.to].map(|id| known.model.slot(id));
-        let in_core = slots.into_iter().all(|slot| known.is_in_core(slot));
-        if in_core && matches!(message.body, Body::TimeoutNow) {
+        if slots.into_iter().all(|slot| known.is_in_core(slot)) {
             self.begun = Some(LeadershipTransfer { term: message.term, at: known.now });
         }
-        Ok(())
+        check_target(known, slots, message)
     }
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
@@ -61,4 +65,26 @@ impl Rule for LeadershipTransfers {
             describe_core(known)
         ))
     }
+}
+
+/// Checks that the target of a transfer has the leader's whole log on its disk, so that it can win
+/// (thesis §3.10). A leader that steps down in the same step asks the best target that there is.
+fn check_target(known: &Known, [from, to]: [Slot; 2], message: &Message) -> CheckResult {
+    let (model, term) = (&known.model, message.term);
+    let (leader, target) = (model.node(from), model.node(to));
+    let leads = leader.leads(term) && known.is_prompt(from);
+    let Some(last) = leader.status.map(|status| status.last).filter(|_| leads) else {
+        return Ok(());
+    };
+    if target.disk.log.has(last) {
+        return Ok(());
+    }
+    S52.violated(format!(
+        "{} leads term {term} and asks {} to campaign, but {}'s disk has its log up to index {} \
+         only, and the leader's log ends with entry {last}",
+        message.from,
+        message.to,
+        message.to,
+        target.disk.log.last()
+    ))
 }

@@ -12,6 +12,7 @@ mod append;
 mod apply;
 mod bounded;
 mod bounds;
+mod campaigns;
 mod client;
 mod commit;
 mod comparisons;
@@ -44,7 +45,9 @@ mod operations;
 mod own_snapshots;
 mod peers;
 mod rule;
+mod session_model;
 mod shadow;
+mod snapshot_contents;
 mod snapshot_parts;
 mod stops;
 mod uncertain;
@@ -112,9 +115,11 @@ rules! {
     client::Clients
     leases::Leases
     machines::Machines
+    snapshot_contents::SnapshotContents
     history::History
     bounded::Bounded
     memory::EntriesInMemory
+    campaigns::Campaigns
     heartbeats::Heartbeats
     heartbeat_pace::HeartbeatPace
     peers::Peers

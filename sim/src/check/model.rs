@@ -15,6 +15,7 @@ use crate::check::entries::Entries;
 use crate::check::finding::{CheckResult, S8, S17, S22, S25, S28};
 use crate::check::log::{Image, Log};
 use crate::check::nodes::{Nodes, Slot};
+use crate::values::time::SimTime;
 use crate::workload::request::PayloadOrigin;
 
 /// The model of one node.
@@ -58,6 +59,9 @@ pub(super) struct Node {
     /// The commit index that the last durable write with entries carried; a lower bound for the
     /// commit index after a restart.
     pub(super) commit_hint: Index,
+    /// The time of the node's last step, and of the last completion of a write.
+    pub(super) stepped_at: SimTime,
+    pub(super) persisted_at: SimTime,
 }
 
 /// A disk that the node lost, with its contents at that time.
@@ -122,6 +126,8 @@ impl Node {
             failed: false,
             starts: 0,
             commit_hint: Index::ZERO,
+            stepped_at: SimTime::default(),
+            persisted_at: SimTime::default(),
         }
     }
 

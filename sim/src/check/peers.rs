@@ -13,7 +13,6 @@ use crate::check::finding::{CheckResult, S41, S42, S47};
 use crate::check::known::Known;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
-use crate::values::time::SimTime;
 
 /// The number of unanswered rounds that a view remembers, each with the index that the peer had
 /// acknowledged before it.
@@ -24,8 +23,6 @@ const ROUNDS_MAX: usize = 16;
 pub(super) struct Peers {
     nodes: usize,
     views: Vec<View>,
-    /// When each node took its last step.
-    stepped: Vec<SimTime>,
     /// For each node, the highest term in the cluster at the time when the node last lost a part of
     /// its disk, because the disk was wiped or rolled back. The node may report a lower index than
     /// before to the leaders of that term and of earlier ones; a later leader has no earlier report
@@ -92,14 +89,8 @@ impl Rule for Peers {
         Peers {
             nodes,
             views: vec![View::default(); nodes * nodes],
-            stepped: vec![SimTime::default(); nodes],
             lost_in: vec![Term::ZERO; nodes],
         }
-    }
-
-    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
-        self.stepped[known.model.slot(status.id).0] = known.now;
-        Ok(())
     }
 
     fn wiped(&mut self, known: &Known, node: NodeId) -> CheckResult {
@@ -129,7 +120,7 @@ impl Rule for Peers {
             MessageClass::LeaderReply => (to, from),
             _ => return Ok(()),
         };
-        let is_late = self.stepped[from.0] != known.now;
+        let is_late = known.is_late(from);
         if matches!(message.body, Body::InstallSnapshot { .. }) && !is_late {
             return self.check_offer(known, message, leader, peer);
         }

@@ -1,4 +1,4 @@
-//! Forged leaders: S40 to S42, S45 to S47, L7 and L10.
+//! Forged leaders: S40 to S42, S45 to S48, S51, L7 and L10.
 
 use std::time::Duration;
 
@@ -43,9 +43,14 @@ impl Stage {
 
     /// Node 2 answers a round of node 1.
     fn answers_round(&mut self, round: u64) {
+        self.replies_to_round(2, round);
+    }
+
+    /// A node answers a round of node 1.
+    fn replies_to_round(&mut self, node: u64, round: u64) {
         let (verified, matched, durable) = (Index(1), Index(1), Index(1));
         let ready = Readiness::default();
-        self.sends(2, 1, 1, Body::HeartbeatReply { round, verified, matched, durable, ready });
+        self.sends(node, 1, 1, Body::HeartbeatReply { round, verified, matched, durable, ready });
     }
 
     /// Node 1 sends entries of term 1 to node 2.
@@ -130,6 +135,7 @@ fn a_round_follows_a_confirmed_one_at_once() {
     for round in 1..=40 {
         let heartbeat = Heartbeat { confirmed: round - 1, ..Heartbeat::new(round, Index(1)) };
         stage.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
+        [2, 3].into_iter().for_each(|node| stage.replies_to_round(node, round));
     }
     assert_eq!(stage.violation(), None);
 }
@@ -233,6 +239,25 @@ crate::forgeries! {
         stage.counts_as_matched(1, 2, 1);
         let meta = stage.snapshot(id(1, 1), 7);
         stage.sends_in_step(1, 2, 1, Body::InstallSnapshot { meta });
+    }
+
+    S48 a_leader_relies_on_a_round_without_a_quorum on led
+    "n1 leads term t1 and relies on its heartbeat round 1, but only n1, n2 have replied to it, \
+     which is not a quorum of {n1 n2 n3 n4 n5}"
+    |stage| {
+        stage.sends_in_step(1, 2, 1, Body::Heartbeat(Heartbeat::new(1, Index(1))));
+        stage.answers_round(1);
+        let heartbeat = Heartbeat { confirmed: 1, ..Heartbeat::new(2, Index(1)) };
+        stage.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
+    }
+
+    S51 a_node_acknowledges_what_its_leader_did_not_send on streaming
+    "n2 acknowledges index 4 to n1 in term t1, but n1 has sent it only the entries up to index 3 \
+     in that term"
+    |stage| {
+        stage.all_hold(&[1], &[noop(4, 1)]);
+        stage.all_hold(&[2], &[noop(2, 1), noop(3, 1), noop(4, 1)]);
+        stage.acknowledges(2, 1, 1, 4);
     }
 
     L7 a_round_is_not_confirmed on led

@@ -163,14 +163,14 @@ crate::forgeries! {
 
     S10 a_leader_lacks_a_committed_entry on one_entry
     "entry 1@t1 was committed in term t1, but the log of n4, the leader of term t2, ends at index 0"
-    |stage| stage.wins(4, 2, &[2, 5])
+    |stage| stage.wins_unasked(4, 2, &[2, 5])
 
     S10 a_leader_has_a_different_entry on led
     "entry 1@t1 was committed in term t1, but the log of n4, the leader of term t3, has entry 1@t2 \
      there"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
-        stage.wins(4, 2, &[2, 5]);
+        stage.wins_unasked(4, 2, &[2, 5]);
         stage.holds(4, &[noop(1, 2)]);
         stage.crashes(4);
         stage.commits(1, 1);
@@ -182,7 +182,7 @@ crate::forgeries! {
     "entry 1@t1 was committed in term t1, but the log of n4, the leader of term t2, ends at index 0"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
-        stage.wins(4, 2, &[2, 5]);
+        stage.wins_unasked(4, 2, &[2, 5]);
         stage.commits(1, 1);
     }
 
@@ -208,7 +208,7 @@ crate::forgeries! {
     "n5 commits index 2 on a quorum whose log has entry 1@t2 in place of the committed entry 1@t1"
     |stage| {
         stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
-        stage.wins(4, 2, &[2, 5]);
+        stage.wins_unasked(4, 2, &[2, 5]);
         stage.holds(4, &[noop(1, 2), noop(2, 2)]);
         stage.crashes(4);
         stage.commits(1, 1);
@@ -387,7 +387,7 @@ crate::forgeries! {
      the restart"
     |stage| {
         stage.all_hold(&[1, 2], &[noop(1, 1), noop(2, 1)]);
-        stage.wins(3, 2, &[2, 4]);
+        stage.wins_unasked(3, 2, &[2, 4]);
         stage.takes(3, &[noop(1, 2)]);
         stage.takes(2, &[noop(1, 2)]);
         stage.crashes(2);

@@ -1,6 +1,7 @@
 //! Forged traces for every check: a correct prefix and one wrong event, at which the check must
 //! fire and not before. On honest traces no check may fire.
 
+mod campaigns;
 mod client;
 mod damage;
 mod due;
@@ -87,6 +88,7 @@ pub(crate) use {first_of, forgeries};
 fn every_check_has_a_forgery() {
     let lists = [
         election::FORGERIES,
+        campaigns::FORGERIES,
         log::FORGERIES,
         membership::FORGERIES,
         identity::FORGERIES,

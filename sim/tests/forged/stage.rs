@@ -5,13 +5,14 @@
 
 mod clients;
 mod disks;
+mod elections;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::log::Log;
 use quorate::machine::{Digest, Machine, Proposer, Request, Sequence, SessionId, SessionLimits};
-use quorate::raft::{Config, RoleName, Status, Survivor};
+use quorate::raft::{Config, Status, Survivor};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
     NodeId, Payload, Restored, Root, SessionBounds, SnapshotMeta, Term, Write, WriteId,
@@ -161,6 +162,13 @@ impl Stage {
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), durable)
     }
 
+    /// As [`Stage::new`], with candidates that ask for pre-votes.
+    pub(crate) fn of_pre_votes() -> Stage {
+        let nodes = [1, 2, 3, 4, 5].map(NodeId);
+        let asks = |bounds: &mut Bounds| bounds.config.pre_vote = true;
+        Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), asks)
+    }
+
     /// Three nodes of which the survivors may continue without the others.
     pub(crate) fn of_survivors() -> Stage {
         let nodes = [1, 2, 3].map(NodeId);
@@ -190,6 +198,7 @@ impl Stage {
     ) -> Stage {
         let mut bounds = Bounds::of(&Config::new(NodeId(1)), Costs::default());
         bounds.replica.validation_period = Duration::from_secs(3600);
+        bounds.config.pre_vote = false;
         change(&mut bounds);
         let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
         let actors = nodes.iter().map(|id| (*id, Actor::new(*id))).collect();
@@ -301,6 +310,11 @@ impl Stage {
         self.changes_status(node, |_| {});
     }
 
+    /// The last entry of the node's log.
+    pub(crate) fn last_of(&mut self, node: u64) -> EntryId {
+        self.actor(node).status.last
+    }
+
     /// The node takes an input that changes its status.
     pub(crate) fn changes_status(&mut self, node: u64, change: impl FnOnce(&mut Status)) {
         let actor = self.actor(node);
@@ -385,58 +399,6 @@ impl Stage {
     /// Removes the next pending write of the node's disk.
     pub(crate) fn pending(&mut self, node: u64) -> Write {
         self.actor(node).pending.remove(0)
-    }
-
-    /// The node makes the term and a vote durable.
-    pub(crate) fn votes(&mut self, node: u64, term: u64, vote: u64) {
-        self.changes_status(node, |status| {
-            (status.term, status.vote) = (Term(term), Some(NodeId(vote)));
-            (status.role, status.leader) = (RoleName::Follower, None);
-        });
-        self.submits(node, Some(voted(term, vote)), &[]);
-        self.flushes(node);
-    }
-
-    /// The node makes the term durable, without a vote.
-    pub(crate) fn enters(&mut self, node: u64, term: u64) {
-        let hard_state = HardState::new(Term(term), None);
-        self.changes_status(node, |status| {
-            (status.term, status.vote) = (Term(term), None);
-            (status.role, status.leader) = (RoleName::Follower, None);
-        });
-        self.submits(node, Some(hard_state), &[]);
-        self.flushes(node);
-    }
-
-    /// The node becomes the leader of the term.
-    pub(crate) fn leads(&mut self, node: u64, term: u64) {
-        self.changes_status(node, |status| {
-            (status.term, status.role) = (Term(term), RoleName::Leader);
-            status.leader = Some(NodeId(node));
-        });
-    }
-
-    /// The node requests votes, the voters grant them durably, and the node becomes leader.
-    pub(crate) fn wins(&mut self, node: u64, term: u64, voters: &[u64]) {
-        self.changes_status(node, |status| {
-            (status.term, status.vote) = (Term(term), Some(NodeId(node)));
-            (status.role, status.leader) = (RoleName::Candidate, None);
-        });
-        self.submits(node, Some(voted(term, node)), &[]);
-        self.flushes(node);
-        self.steps(node);
-        for voter in voters {
-            let last = self.actor(node).status.last;
-            self.sends(node, *voter, term, Body::RequestVote { last, transfer: false });
-            self.votes(*voter, term, node);
-            self.sends(
-                *voter,
-                node,
-                term,
-                Body::RequestVoteReply { granted: true, committed: Index::ZERO },
-            );
-        }
-        self.leads(node, term);
     }
 
     /// The node appends the entries in memory and submits them to its disk.

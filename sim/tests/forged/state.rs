@@ -1,11 +1,11 @@
-//! Forged snapshots, states, replies and starts: S25 to S27, S34, S37 and U1.
+//! Forged snapshots, states, replies and starts: S25 to S27, S34, S37, S53 and U1.
 
 use quorate::machine::Digest;
 use quorate::types::{HardState, Index, Membership, NodeId};
 use quorate_sim::observe::Observation;
 
 use crate::echo::Echo;
-use crate::stage::{Stage, command, id, noop, written};
+use crate::stage::{Stage, command, id, noop, register, request, written};
 
 fn five() -> Membership {
     Membership::new((1..=5).map(NodeId))
@@ -26,6 +26,19 @@ fn applied_by(workload: Echo) -> Stage {
 fn applied() -> Stage {
     applied_by(Echo::default())
 }
+
+/// As [`applied`], and two more entries that open a session and use it.
+fn in_session() -> Stage {
+    let mut stage = applied();
+    stage.requests(3, 1);
+    stage.all_hold(&[1, 2, 3], &[register(3, 1), request(4, 1, 1, 3, 1)]);
+    stage.commits(1, 4);
+    stage.applies(1, 4);
+    stage
+}
+
+/// The position of the time at which the first session of a snapshot was last used.
+const SESSION_USED: usize = 138;
 
 /// A stage whose workload accepts no command.
 fn doubted() -> Stage {
@@ -149,6 +162,25 @@ crate::forgeries! {
      snapshot: failed to fill whole buffer"
     |stage| stage.freezes(1, |bytes| bytes.truncate(bytes.len() - 1))
 
+    S53 a_snapshot_names_another_executed_command on applied
+    "n1 takes a snapshot up to 2@t1 that names index 0 as the last command that its state \
+     executed, but that is index 2"
+    |stage| stage.freezes(1, |bytes| bytes[28..36].fill(0))
+
+    S53 a_snapshot_has_another_version on applied
+    "n1 takes a snapshot up to 2@t1 that has version 3 (library 1) of the rules, but the log \
+     has reached version 0 (library 1)"
+    |stage| {
+        // Only the first of some snapshots is restored.
+        stage.freezes(1, |_| {});
+        stage.freezes(1, |bytes| bytes[53] = 3);
+    }
+
+    S53 a_session_of_a_snapshot_was_used_at_another_time on in_session
+    "n1 takes a snapshot up to 4@t1 whose sessions differ from those to which the log leads, in \
+     their number, in their limits, in when one was last used, or in its executed requests"
+    |stage| stage.freezes(1, |bytes| bytes[SESSION_USED] = 3)
+
     S27 a_node_fails_to_start_from_an_undamaged_disk
     "n1 fails to start from an undamaged disk: an error"
     |stage| {
@@ -182,6 +214,13 @@ crate::forgeries! {
     U1 a_state_fails_the_workloads_model on doubted
     "n1: too many commands in the state"
     |stage| stage.inspects(1, |_| {})
+}
+
+#[test]
+fn a_snapshot_of_sessions_is_accepted() {
+    let mut stage = in_session();
+    stage.freezes(1, |_| {});
+    assert_eq!(stage.violation(), None);
 }
 
 #[test]

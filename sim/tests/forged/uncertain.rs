@@ -346,7 +346,7 @@ fn a_damaged_disk_may_lose_the_end_of_its_log_or_a_truncation() {
     earlier.wins(1, 1, &[2, 3]);
     let old: Vec<Entry> = vec![noop(1, 1), noop(2, 1)];
     earlier.all_hold(&[1, 2], &old);
-    earlier.wins(3, 2, &[2, 4]);
+    earlier.wins_unasked(3, 2, &[2, 4]);
     earlier.all_hold(&[3, 2], &[noop(1, 2)]);
     earlier.crashes(2);
     earlier.starts_damaged(2, uncertain(voted(2, 3)), &old);

@@ -1,0 +1,162 @@
+//! Campaigns: what justifies a request for votes (S49), and the candidates that nodes vote for
+//! (S50).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Body, EntryId, Message, NodeId, Term};
+
+use crate::check::electorate::{Decision, Electorate};
+use crate::check::finding::{CheckResult, S49, S50};
+use crate::check::known::Known;
+use crate::check::nodes::{Nodes, Slot};
+use crate::check::rule::Rule;
+
+/// The campaigns of the run, by candidate and term.
+#[derive(Clone, Debug)]
+pub(super) struct Campaigns {
+    campaigns: BTreeMap<(Slot, Term), Campaign>,
+    /// The nodes that a leader asked to campaign, each with the term of that leader.
+    asked: BTreeSet<(Slot, Term)>,
+    /// For each node, its last candidacy, and the voters that it counted when it began.
+    candidacies: Vec<Option<(Term, Arc<Electorate>)>>,
+}
+
+/// The campaign of one node in one term.
+#[derive(Clone, Copy, Debug, Default)]
+struct Campaign {
+    /// The latest end of its log in its requests for pre-votes, and in those for votes.
+    pre_vote_last: EntryId,
+    vote_last: Option<EntryId>,
+    /// The nodes that granted it a pre-vote.
+    granted: Nodes,
+}
+
+impl Rule for Campaigns {
+    fn new(known: &Known) -> Campaigns {
+        Campaigns {
+            campaigns: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            candidacies: vec![None; known.model.nodes.len()],
+        }
+    }
+
+    /// Notes a candidacy that begins, and checks a vote that the node gives: the candidate's log
+    /// must not be behind its own (Raft §5.4.1).
+    fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let Status { id, term, last, .. } = *status;
+        let slot = known.model.slot(id);
+        if status.role == RoleName::Candidate {
+            let is_known = self.candidacies[slot.0].as_ref().is_some_and(|(of, _)| *of == term);
+            if !is_known {
+                let electorate = Arc::clone(known.model.electorate(slot));
+                self.candidacies[slot.0] = Some((term, electorate));
+            }
+        }
+        let Some(vote) = status.vote.filter(|vote| *vote != id) else { return Ok(()) };
+        let is_new = known.before.is_some_and(|it| (it.term, it.vote) != (term, Some(vote)));
+        let requested = self.campaigns.get(&(known.model.slot(vote), term));
+        let Some(ends) =
+            requested.and_then(|it| it.vote_last).filter(|ends| is_new && *ends < last)
+        else {
+            return Ok(());
+        };
+        S50.violated(format!(
+            "{id} votes for {vote} in term {term}, whose log ends with entry {ends}, but its own \
+             log ends with entry {last}"
+        ))
+    }
+
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let slots = [message.from, message.to].map(|id| known.model.slot(id));
+        let [from, to] = slots;
+        match message.body {
+            Body::PreVote { next_term, last } => {
+                let campaign = self.campaigns.entry((from, next_term)).or_default();
+                campaign.pre_vote_last = campaign.pre_vote_last.max(last);
+                Ok(())
+            }
+            Body::PreVoteReply { next_term, granted: true, .. } => {
+                self.campaigns.entry((to, next_term)).or_default().granted.insert(from);
+                self.check_pre_vote(known, message, next_term)
+            }
+            Body::RequestVote { last, transfer } => {
+                let campaign = self.campaigns.entry((from, message.term)).or_default();
+                campaign.vote_last = campaign.vote_last.max(Some(last));
+                self.check_campaign(known, from, message.from, message.term, transfer)
+            }
+            Body::TimeoutNow => {
+                self.asked.insert((to, message.term));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Campaigns {
+    /// Checks that a leader asked the node to campaign, if the node claims so, or else that a
+    /// quorum granted it a pre-vote (thesis §3.10, §9.6).
+    fn check_campaign(
+        &self,
+        known: &Known,
+        slot: Slot,
+        id: NodeId,
+        term: Term,
+        is_transfer: bool,
+    ) -> CheckResult {
+        let asked_in = Term(term.0.saturating_sub(1));
+        if is_transfer {
+            if self.asked.contains(&(slot, asked_in)) {
+                return Ok(());
+            }
+            return S49.violated(format!(
+                "{id} requests votes in term {term} at the request of a leader, but no leader of \
+                 term {asked_in} asked it to campaign"
+            ));
+        }
+        // A last survivor does not need the pre-votes of dead voters.
+        if !known.bounds.config.pre_vote || known.model.last_survivor_enabled {
+            return Ok(());
+        }
+        let candidacy = self.candidacies[slot.0].as_ref().filter(|(of, _)| *of == term);
+        let electorate =
+            candidacy.map_or_else(|| known.model.electorate(slot), |(_, electorate)| electorate);
+        let mut granted = self.campaigns.get(&(slot, term)).copied().unwrap_or_default().granted;
+        granted.insert(slot);
+        if electorate.decision(granted) == Decision::Quorum {
+            return Ok(());
+        }
+        let names = known.model.slots().filter(|slot| granted.contains(*slot));
+        let names: Vec<String> = names.map(|slot| known.model.node(slot).id.to_string()).collect();
+        S49.violated(format!(
+            "{id} requests votes in term {term} with pre-votes of {}, which is not a quorum of {}",
+            names.join(", "),
+            electorate.membership
+        ))
+    }
+
+    /// Checks a granted pre-vote: it is for a later term than that of the node, and the candidate's
+    /// log is not behind the node's.
+    fn check_pre_vote(&self, known: &Known, message: &Message, next_term: Term) -> CheckResult {
+        let Message { from, to, .. } = *message;
+        let (slot, term) = (known.model.slot(from), message.term);
+        if next_term <= term {
+            return S50.violated(format!(
+                "{from} grants {to} a pre-vote for term {next_term}, but is in term {term}"
+            ));
+        }
+        // The log may have grown while the reply waited.
+        let status = known.model.node(slot).status.filter(|_| known.is_prompt(slot));
+        let Some(Status { last, .. }) = status else { return Ok(()) };
+        let requested = self.campaigns.get(&(known.model.slot(to), next_term));
+        let Some(ends) = requested.map(|it| it.pre_vote_last).filter(|ends| *ends < last) else {
+            return Ok(());
+        };
+        S50.violated(format!(
+            "{from} grants {to} a pre-vote for term {next_term}, whose log ends with entry \
+             {ends}, but its own log ends with entry {last}"
+        ))
+    }
+}
