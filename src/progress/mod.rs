@@ -400,11 +400,13 @@ impl Progress {
             self.inflight.free_through(verified.min(durable));
         }
         match &mut self.mode {
-            Mode::Probe { .. } if verified == Index::ZERO => self.needs_append = true,
             Mode::Probe { paused } if self.disk_full => {
                 *paused = false;
-                self.next = verified.max(self.matched).next();
+                if verified > Index::ZERO {
+                    self.next = verified.max(self.matched).next();
+                }
             }
+            Mode::Probe { .. } if verified == Index::ZERO => self.needs_append = true,
             Mode::Snapshot { paused, .. } => {
                 *paused = false;
                 self.next = self.next.max(verified.next());

@@ -198,6 +198,17 @@ fn a_peer_without_space_is_probed_until_it_takes_an_entry() {
 }
 
 #[test]
+fn a_peer_without_space_for_the_first_entry_is_probed() {
+    let mut progress = Progress::new(Index(5), Instant::ZERO);
+    progress.sent(Index(5), 0, 0);
+    assert!(progress.rejected(Index(5), Index(0)));
+    progress.sent(Index(5), 5, 50);
+    progress.no_space(Index(0));
+    checked(&mut progress, 2, 0, 0);
+    assert_eq!((progress.next(), progress.may_send(&WINDOW)), (Index(1), true));
+}
+
+#[test]
 fn a_peer_without_space_that_lacks_no_entry_is_streamed_to() {
     let mut progress = streaming(6);
     progress.no_space(Index(7));
