@@ -94,12 +94,8 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         }
         "AppendEntries" => {
             let prev = fields.id("prev")?;
-            let entries = entries_after(prev.index, fields.take("entries").unwrap_or(""))?;
-            Body::AppendEntries {
-                prev,
-                entries: entries.into(),
-                committed: fields.index("committed")?,
-            }
+            let entries = entries_after(prev.index, fields.take("entries").unwrap_or(""))?.into();
+            Body::AppendEntries { prev, entries, committed: fields.index("committed")? }
         }
         "AppendEntriesReply" => Body::AppendEntriesReply(match fields.take("rejected") {
             None => AppendOutcome::Accepted { matched: fields.index("matched")? },

@@ -30,7 +30,7 @@ pub(super) struct Summary {
 /// One session, without the replies to its requests.
 #[derive(Clone, Debug)]
 pub(super) struct ModelSession {
-    /// The encoded proposer.
+    /// The proposer that registered the session, as the snapshot encodes it.
     pub(super) owner: Vec<u8>,
     pub(super) nonce: Nonce,
     pub(super) limits: SessionLimits,

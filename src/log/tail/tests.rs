@@ -1,3 +1,5 @@
+//! The tail of the log over several lists of entries.
+
 use alloc::vec::Vec;
 
 use super::*;

@@ -30,8 +30,9 @@ pub(in crate::runtime) struct Peers {
     /// The known addresses: the configured ones, replaced by those of the membership.
     addresses: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
-    /// The nodes with an unknown address that the log has named, at most [`UNKNOWN_MAX`].
-    unknown: BTreeSet<NodeId>,
+    /// The nodes with an unknown address that the log has named, at most [`UNKNOWN_MAX`]. None once
+    /// a membership is known: only a message that has left before it may then lack an address.
+    unknown: Option<BTreeSet<NodeId>>,
 }
 
 struct Peer {
@@ -49,7 +50,7 @@ impl Peers {
         registry: Arc<ConnectionRegistry>,
         addresses: BTreeMap<NodeId, Address>,
     ) -> Peers {
-        let (peers, unknown) = (BTreeMap::new(), BTreeSet::new());
+        let (peers, unknown) = (BTreeMap::new(), Some(BTreeSet::new()));
         Peers { handshake, config, queued_bytes_max, registry, addresses, peers, unknown }
     }
 
@@ -84,6 +85,9 @@ impl Transport for Peers {
                 self.addresses.insert(member.id, member.address.clone());
             }
         }
+        if !membership.members().is_empty() {
+            self.unknown = None;
+        }
         let addresses = &self.addresses;
         self.peers.retain(|id, peer| addresses.get(id) == Some(&peer.address));
     }
@@ -93,12 +97,14 @@ impl Transport for Peers {
         if !self.peers.contains_key(&to) {
             let Some(address) = self.addresses.get(&to) else {
                 self.registry.counts.network.peer(to).dropped.add(&DropReason::NoAddress, 1);
-                if self.unknown.len() < UNKNOWN_MAX && self.unknown.insert(to) {
+                let is_new =
+                    |named: &mut BTreeSet<_>| named.len() < UNKNOWN_MAX && named.insert(to);
+                if self.unknown.as_mut().is_some_and(is_new) {
                     warn!(
                         %to,
-                        "the address of a node that sends messages is unknown, so that it gets no \
-                         reply; if this node joins a cluster, start it with the addresses of all \
-                         members"
+                        "this node joins a cluster, and does not know the address of a node that \
+                         sends messages, so that it cannot reply; start it again with the \
+                         addresses of all members"
                     );
                 }
                 return;

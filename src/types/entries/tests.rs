@@ -1,3 +1,5 @@
+//! Shared lists of entries against vectors.
+
 use alloc::vec;
 
 use proptest::prelude::*;
