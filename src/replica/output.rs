@@ -161,12 +161,12 @@ pub enum Output {
     /// applied an entry after the current one.
     KeptSnapshotDamaged(StorageError),
     /// A snapshot of this node's state machine has failed. The node takes another one later; until
-    /// one succeeds, its log is not compacted and grows. Emitted once for each reason, until a
-    /// snapshot is taken.
+    /// one succeeds, its log is not compacted and grows. Not emitted again while the
+    /// reason stays the same, until a snapshot is taken.
     SnapshotNotTaken(AbandonReason),
     /// The node cannot store a snapshot that it was offered, for example because the snapshot
-    /// exceeds a limit of this node. The node tries again later. Emitted once for each reason,
-    /// until a snapshot is received.
+    /// exceeds a limit of this node. The node tries again later. Not emitted again while
+    /// the reason stays the same, until a snapshot is received.
     SnapshotNotReceived {
         /// The last entry that the snapshot covers.
         last: EntryId,

@@ -80,8 +80,8 @@ pub struct NetworkConfig {
     /// `keepalive_interval`.
     pub keepalive_timeout: Duration,
     /// The time limit for receiving one whole frame, and for writing a client's replies, to which
-    /// their size divided by `kib_per_second_min` is added. A remote that sends or accepts one
-    /// byte at a time therefore cannot keep a connection.
+    /// their size divided by `kib_per_second_min` is added. A client that sends or accepts one byte
+    /// at a time therefore cannot keep a connection.
     pub frame_timeout: Duration,
     /// The slowest transfer, in KiB per second, at which a large frame of a client is still
     /// received within its time limit. Of frames that another node sends, it is 1.
@@ -279,8 +279,9 @@ impl ServerConfig {
 
     /// Returns the configuration of node `id`, which listens at `listen` and joins a running
     /// cluster. The leader that adds it sends it the membership and the log. `peers` are the
-    /// addresses of some members: at its start, the node asks each for the addresses of the others,
-    /// for at most three seconds. If none of them answers, the leader has to be one of them.
+    /// addresses of some members: at its start, the node asks them in turn for the addresses of the
+    /// others, each for at most three seconds, and then listens. If none of them answers, the
+    /// leader has to be one of them.
     #[must_use]
     pub fn joining(
         directory: impl Into<PathBuf>,

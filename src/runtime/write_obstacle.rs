@@ -23,7 +23,8 @@ pub enum WriteObstacle {
     #[strum(to_string = "the build of the node is too old for the log: it applies nothing")]
     BuildTooOld,
     /// The disk of the node is not the one that the cluster knows for it, so that the node counts
-    /// in no quorum and applies nothing. Only the node itself knows it, not its report.
+    /// in no quorum and applies nothing. Only the node itself knows this: `of_report` never returns
+    /// it.
     #[strum(to_string = "the cluster knows another disk for this node: remove and add the node")]
     UnknownDisk,
     /// The node leads, and its disk is full.

@@ -79,8 +79,8 @@ pub enum Event {
     /// writes their content again.
     Damaged(Vec<DamagedEntry>),
     /// A header block is damaged and cannot be rebuilt; the text names the entries that it may have
-    /// held. Of each segment only the first such block is reported, once. A read of an entry in any
-    /// of them ends the store, and a start may reject the directory.
+    /// held. Each is reported once. A read of an entry in any of them ends the store, and a start
+    /// may reject the directory.
     DamagedHeaders(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.

@@ -26,8 +26,10 @@ impl AtomicFile {
     ///
     /// # Errors
     /// An error if `target` exists and is not a regular file: as root, the rename would replace
-    /// devices, such as `/dev/stdout`, for all programs.
+    /// devices, such as `/dev/stdout`, for all programs. Also if it is a link that another user put
+    /// into a shared directory, because that user would choose the file that is replaced.
     pub(crate) fn create(target: &Path) -> io::Result<AtomicFile> {
+        reject_foreign_link(target)?;
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         if fs::symlink_metadata(&target).is_ok_and(|found| !found.is_file()) {
             let message = "it exists and is not a regular file: name a new file";
@@ -70,6 +72,25 @@ impl AtomicFile {
         File::open(directory(&self.target))?.sync_all()?;
         Ok(())
     }
+}
+
+/// Returns an error if the target is a link, and its owner is neither root nor the owner of its
+/// directory.
+#[cfg(unix)]
+fn reject_foreign_link(target: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(found) = fs::symlink_metadata(target) else { return Ok(()) };
+    let owner = || Ok::<u32, io::Error>(fs::metadata(directory(target))?.uid());
+    if !found.is_symlink() || found.uid() == 0 || found.uid() == owner()? {
+        return Ok(());
+    }
+    let message = "it is a link that the owner of its directory did not make: name the file itself";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+#[cfg(not(unix))]
+fn reject_foreign_link(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Locks the file, and returns false if another process deletes it or has deleted it.

@@ -275,10 +275,6 @@ impl ClusterStatus {
     fn warnings(&self) -> Vec<String> {
         let warning = |row: &MemberStatus| match &row.report {
             Err(error) => Some(format!("{}: {error}", row.member.id)),
-            Ok(_) if self.is_silent(row.member.id) => Some(format!(
-                "{}: does not answer its leader: see its log output, and check the network",
-                row.member.id
-            )),
             Ok(report) if report.status.disk_full => {
                 Some(format!("{}: the disk is full", row.member.id))
             }
@@ -299,6 +295,13 @@ impl ClusterStatus {
             },
         };
         let mut warnings: Vec<String> = self.rows.iter().filter_map(warning).collect();
+        let silent = self.rows.iter().filter(|row| self.is_silent(row.member.id));
+        warnings.extend(silent.filter(|row| row.report.is_ok()).map(|row| {
+            format!(
+                "{}: does not answer its leader: see its log output, and check the network",
+                row.member.id
+            )
+        }));
         warnings.extend(self.write_obstacles());
         if self.usage().and_then(|usage| usage.quota).is_some_and(|quota| quota.alarm) {
             warnings.push(
@@ -317,7 +320,7 @@ impl ClusterStatus {
         let row = |MemberStatus { member, kind, report }: &MemberStatus| {
             let mut object = json!({
                 "node": member.id.0, "address": member.address.as_str(), "vote": kind,
-                "lag": self.lag(member.id),
+                "lag": self.lag(member.id), "answers_leader": !self.is_silent(member.id),
             });
             match report {
                 Err(error) => object["error"] = error.as_str().into(),

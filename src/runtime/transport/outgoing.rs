@@ -36,8 +36,8 @@ pub(super) struct PeerConnection {
 }
 
 /// The longest time for which an idle connection waits until the peer has received everything, as
-/// long as the peer sends keepalives: at the lowest rate that a peer accepts by default, 64 KiB per
-/// second, buffers of the operating system of 8 MiB take 128 s.
+/// long as the peer sends keepalives: at 64 KiB per second, buffers of the operating system of 8
+/// MiB take 128 s. New packets of the lane wait for the next connection.
 const DRAIN_MAX: Duration = Duration::from_secs(150);
 
 /// The reasons for which an outbound connection is closed without an error.
@@ -145,8 +145,12 @@ impl PeerConnection {
             // On a slow link the last packets may still be on their way, and a connection that is
             // closed while keepalives arrive loses them. So the peer closes it, once it has
             // received everything.
-            write.shutdown().await?;
-            let _ = timeout(DRAIN_MAX, self.read_keepalives(&mut read, &mut frames)).await;
+            let drained = async {
+                if write.shutdown().await.is_ok() {
+                    self.read_keepalives(&mut read, &mut frames).await;
+                }
+            };
+            let _ = timeout(DRAIN_MAX, drained).await;
         }
         ended
     }

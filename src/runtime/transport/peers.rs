@@ -103,8 +103,8 @@ impl Transport for Peers {
                     warn!(
                         %to,
                         "this node joins a cluster, and does not know the address of a node that \
-                         sends messages, so that it cannot reply; start it again with the \
-                         addresses of all members"
+                         sends messages, so that it cannot reply; start it again while a \
+                         member that it joins by answers"
                     );
                 }
                 return;
