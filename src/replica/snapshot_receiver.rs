@@ -97,6 +97,8 @@ impl SnapshotReceiver {
             if current.meta.root == meta.root {
                 if is_stalled && current.from != from {
                     (current.timeout, current.repeats) = (self.timeout, 0);
+                    // The other source has as much time.
+                    current.last_part_at = now;
                     current.requested.clear();
                 }
                 current.from = from;

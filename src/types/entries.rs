@@ -18,8 +18,8 @@ use crate::types::entry::Entry;
 ///
 /// A part keeps the whole list in memory from which it was taken. A list therefore never keeps more
 /// than eight times as many entries as it has ([`Entries::RETAINED_MAX`]): a smaller part is a
-/// copy, which shares the commands. All kept entries arrived in one input, so that the bounds on
-/// the bytes of a message and of unapplied proposals also bound their bytes.
+/// copy, which shares the commands. The bound is one of entries, not of their bytes: a few small
+/// entries may keep as many bytes as one input, or one message, can have.
 #[derive(Clone, Default)]
 pub struct Entries(Repr);
 

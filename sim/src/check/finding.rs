@@ -198,7 +198,7 @@ checks! {
     S51 "sent-entries"
         "A node acknowledges to a leader only entries that this leader sent it."
     S52 "transfer-target"
-        "A leader that leads on asks only a node with its whole log to campaign."
+        "A leader that does not step down asks only a node with its whole log to campaign."
     S53 "snapshot-contents"
         "The sessions and the versions in a snapshot are those to which the log leads."
     L1 "progress"

@@ -148,6 +148,15 @@ impl Node {
         self.lost.iter().position(lost).map(DiskRef::Lost)
     }
 
+    /// Whether the node's disk has the entry, or had it before it was replaced or rolled back.
+    pub(super) fn has_or_had(&self, entry: EntryId) -> bool {
+        let counted = self.lost.iter().filter_map(|lost| lost.counted.as_ref());
+        let mut images = self.lost.iter().map(|lost| &lost.disk).chain(counted);
+        self.disk.log.has(entry)
+            || self.counted_of(DiskRef::Current).log.has(entry)
+            || images.any(|image| image.log.has(entry))
+    }
+
     /// The contents of the disk `which`.
     pub(super) fn disk_of(&self, which: DiskRef) -> &Image {
         match which {

@@ -17,7 +17,7 @@ pub(crate) struct Repair {
     pub(super) asked: Option<NodeId>,
     /// The number of requests so far for the entries after `through`.
     pub(super) requests: usize,
-    /// How many times the time between two requests has doubled since a reply last arrived.
+    /// The next request follows the last one after two to the power of this many intervals.
     pub(super) doublings: u32,
     /// The last index whose content arrived, or for which every member was asked. The next request
     /// is for later damaged entries or, if there are none, begins again at the first damaged one.
