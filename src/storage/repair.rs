@@ -60,8 +60,8 @@ pub(crate) enum RepairOutcome {
         /// The read that found the sector damaged may have been for other entries only.
         lacking: Vec<DamagedEntry>,
     },
-    /// The header blocks of this segment are intact, except for those that cannot be rebuilt: the errors
-    /// about them that were not reported before.
+    /// The header blocks of this segment are intact, except for those that cannot be rebuilt: the
+    /// errors about them that were not reported before.
     Headers(u64, Vec<StorageError>),
     Scrub(ScrubOutcome),
 }
