@@ -171,7 +171,8 @@ impl Server {
             None => peer_addresses(config, opened.node.raft().log().membership()).await,
             Some(_) => config.peers.clone(),
         };
-        // What the leader has in flight to a peer, and as much again of earlier attempts.
+        // A leader has at most `inflight_bytes_max` in flight to a peer, and sends them again if it
+        // takes them for lost, while the first copies may still wait here.
         let queued_bytes_max = config.replica.raft.inflight_bytes_max.saturating_mul(2);
         let peers = Peers::new(
             handshake,

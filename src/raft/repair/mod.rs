@@ -84,6 +84,7 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 /// members, it asks for the next entries, because possibly no member has the first ones any more.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     let (now, interval) = (common.now(), common.config().heartbeat_interval);
+    // The next step if there is no member to ask.
     common.health.repair.due = now.after(interval);
     let members = other_members(common, leader);
     let asked = common.health.repair.asked;
