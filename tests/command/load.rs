@@ -105,7 +105,8 @@ impl Load {
             assert!(output.code <= 1, "{output:?}");
             pending.returned(shared.read(&output));
         }
-        let model = Kv { init: shared.values.intern(Value::Null), values: shared.values.clone() };
+        let model =
+            Kv { init: shared.values.intern(Value::Null).into(), values: shared.values.clone() };
         let history = shared.recorder.history();
         let verdict = check(&model, &history, &Budget::default());
         assert!(matches!(verdict, Verdict::Linearizable), "{verdict:?}");

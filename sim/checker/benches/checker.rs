@@ -149,7 +149,7 @@ fn keys(rounds: usize, share: u32) {
 fn texts(rounds: usize, share: u32) {
     let shape = Shape { operations: 1_700 / share, clients: 50, ..Shape::default() };
     let kv = Kv::default();
-    let kv = Kv { init: kv.values.intern(""), ..kv };
+    let kv = Kv { init: kv.values.intern("").into(), ..kv };
     let made = appends(&kv, &shape);
     let of = |goal, porcupine| Goal {
         row: "3  appends, 1.7 k, 10 keys, 50 clients",

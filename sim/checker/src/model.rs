@@ -57,8 +57,10 @@ pub trait Model: Sync {
         None
     }
 
-    /// Returns the value of the register of every [`RegisterAccess`] before the first operation.
-    fn register_init(&self) -> u64 {
+    /// Returns the value that the register that `op` accesses has before the first operation. It is
+    /// the same for all operations with the same key.
+    fn register_init(&self, op: &Self::Op) -> u64 {
+        let _ = op;
         0
     }
 

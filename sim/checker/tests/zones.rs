@@ -224,9 +224,9 @@ fn appends(random: &mut Random, kv: &Kv, texts: &[&str]) -> History<KvOp, KvRet>
         };
         KvOp { key: ValueId::NULL, call }
     };
-    let mut seen = vec![kv.init];
+    let mut seen = vec![kv.init.others];
     let made = history(random, &shape, kv.init(), ask, |state, op| {
-        let now = state.get(&op.key).copied().unwrap_or(kv.init);
+        let now = state.get(&op.key).copied().unwrap_or(kv.init.of(op.key));
         seen.push(now);
         let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
         *state = kv.step(state, op, Some(&ret)).expect("the result is the right one");
@@ -253,7 +253,7 @@ fn tally_appends(seed: u64, texts: &[&str], init: &Value) -> Tally {
     let mut tally = Tally::default();
     let mut random = random(seed);
     let kv = Kv::default();
-    let kv = Kv { init: kv.values.intern(init.clone()), ..kv };
+    let kv = Kv { init: kv.values.intern(init.clone()).into(), ..kv };
     for _ in 0..cases() / 2 {
         tally.decide(&kv, &appends(&mut random, &kv, texts));
     }

@@ -405,6 +405,10 @@ pub(crate) struct CheckArguments {
     /// Initial state of the model as JSON; overrides the one in the file
     #[arg(long, value_name = "JSON")]
     pub(crate) init: Option<String>,
+    /// Initial values of single keys as JSON, a list of pairs: [["x", 1], ["y", 2]]; the other keys
+    /// have the value of `--init`; overrides those in the file
+    #[arg(long, value_name = "JSON")]
+    pub(crate) init_by_key: Option<String>,
     /// Jepsen format: treat a failed compare-and-set as a read of a different value instead of an
     /// operation without effect
     #[arg(long)]

@@ -25,9 +25,9 @@ pub(crate) enum Step {
     Write(ValueId, ValueId),
 }
 
-/// Finds a transaction in `transactions` that no registers with the initial value `init` allow.
+/// Finds a transaction in `transactions` that no registers with the initial values `init` allow.
 pub(crate) fn find_violation(
-    init: ValueId,
+    init: &dyn Fn(ValueId) -> ValueId,
     transactions: &[Transaction],
     values: &ValueTable,
 ) -> Option<Verdict> {
@@ -41,7 +41,7 @@ pub(crate) fn find_violation(
         }
     }
     let in_time = |key: ValueId, value: ValueId, by: Time| {
-        value == init || first_write.get(&(key, value)).is_some_and(|first| *first < by)
+        value == init(key) || first_write.get(&(key, value)).is_some_and(|first| *first < by)
     };
     let completed = transactions.iter().filter(|transaction| transaction.span.is_known());
     for Transaction { id, span, steps } in completed {

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use crate::formats::any::ModelHistory;
 use crate::formats::error::OffsetError;
 use crate::formats::form::{Form, Kind, shortened};
-use crate::formats::notation::{Call, InitialState, Notation, Response};
+use crate::formats::notation::{Call, Notation, Response};
 use crate::history::{Client, EventIndex, History, Operation, Outcome};
 
 /// The events of a file in one of the notations.
@@ -67,12 +67,11 @@ pub(super) enum Completion<'t, 'a> {
 }
 
 impl<'a, M: Notation> HistoryBuilder<'a, M> {
-    /// Creates a builder with an empty history.
-    pub(super) fn new(start: &InitialState<'_, '_>) -> Result<HistoryBuilder<'a, M>, OffsetError> {
-        let (model, nothing_is_read) = (M::parse_init(start)?, start.nothing_is_read);
+    /// Creates a builder with an empty history of `model`.
+    pub(super) fn new(model: M, nothing_is_read: bool) -> HistoryBuilder<'a, M> {
         let (operations, lines) = (Vec::new(), Vec::new());
         let clients = HashMap::with_hasher(FixedState::default());
-        Ok(HistoryBuilder { model, nothing_is_read, operations, lines, clients })
+        HistoryBuilder { model, nothing_is_read, operations, lines, clients }
     }
 
     /// Returns the number of operations so far.

@@ -86,6 +86,11 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
+    /// Returns the form of the initial values of single keys.
+    pub(super) fn init_by_key(&self) -> Option<Form<'_, 'a>> {
+        self.forms.at(0).and_then(|root| root.member("init_by_key"))
+    }
+
     /// Returns the form of the state before the first operation.
     pub(super) fn init(&self) -> Option<Form<'_, 'a>> {
         self.forms.at(0).and_then(|root| root.member("init"))

@@ -17,6 +17,13 @@ pub(super) trait Notation: Model + Sized {
     /// Parses the object before the first operation.
     fn parse_init(start: &InitialState<'_, '_>) -> Result<Self, OffsetError>;
 
+    /// Parses the initial values of single keys: a list of pairs, key and value.
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Result<(), OffsetError> {
+        let message = "only `kv`, `multi-register` and `rw-register` have initial values of single \
+                       keys";
+        Err(OffsetError::new(pairs.place(), message))
+    }
+
     /// Parses an operation from its invocation.
     fn parse_op(&self, call: &Call<'_, '_>) -> Result<Self::Op, OffsetError>;
 
@@ -40,6 +47,11 @@ pub(super) trait Notation: Model + Sized {
     /// Writes the object before the first operation.
     fn write_init(&self) -> OutputValue;
 
+    /// Writes the initial values of single keys: pairs of key and value.
+    fn write_init_by_key(&self) -> Vec<[Value; 2]> {
+        Vec::new()
+    }
+
     /// Writes an operation as an invocation.
     fn write_op(&self, op: &Self::Op) -> WrittenOp;
 
@@ -52,6 +64,8 @@ pub(super) trait Notation: Model + Sized {
 pub(super) struct InitialState<'t, 'a> {
     /// The form of the initial state.
     pub(super) init: Option<Form<'t, 'a>>,
+    /// The form of the initial values of single keys.
+    pub(super) init_by_key: Option<Form<'t, 'a>>,
     /// Whether balances of a bank may be negative.
     pub(super) overdraft: bool,
     /// Whether keys without a stated value are initially the empty string.

@@ -22,6 +22,9 @@ pub struct Options {
     pub object: Option<Object>,
     /// The initial state of the object in JSON. It replaces the one in the file.
     pub init: Option<String>,
+    /// The initial values of single keys in JSON: a list of pairs, key and value. It replaces the one
+    /// in the file.
+    pub init_by_key: Option<String>,
     /// In Jepsen's notations, whether a failed compare-and-set shows that the value was another
     /// one. Jepsen itself only states that it had no effect.
     pub failed_cas_is_read: bool,
@@ -37,6 +40,7 @@ impl Default for Options {
         Options {
             object: None,
             init: None,
+            init_by_key: None,
             failed_cas_is_read: false,
             text_bytes_max: 1 << 30,
             line_bytes_max: 1 << 24,
@@ -84,20 +88,25 @@ pub fn parse(text: &[u8], options: &Options) -> Result<Loaded, ParseError> {
     read.map_err(|error| match error {
         InputError::Text(error) => error.in_text(unmarked),
         InputError::Init(error) => {
-            let init = options.init.as_deref().unwrap_or("");
-            let error = error.in_text(init.as_bytes());
-            ParseError {
-                message: format!("in the state before the first operation: {}", error.message),
-                ..error
-            }
+            in_option(error, options.init.as_deref(), "the state before the first operation")
+        }
+        InputError::InitByKey(error) => {
+            in_option(error, options.init_by_key.as_deref(), "the initial values of single keys")
         }
     })
 }
 
-/// An error in the text, or in the initial state that the caller passed.
+/// Translates the offset to a position in the text of an option, which states `what`.
+fn in_option(error: OffsetError, option: Option<&str>, what: &str) -> ParseError {
+    let error = error.in_text(option.unwrap_or("").as_bytes());
+    ParseError { message: format!("in {what}: {}", error.message), ..error }
+}
+
+/// An error in the text, or in an option that the caller passed.
 enum InputError {
     Text(OffsetError),
     Init(OffsetError),
+    InitByKey(OffsetError),
 }
 
 impl From<OffsetError> for InputError {
@@ -160,6 +169,7 @@ fn load_with_header<'a>(
     let object = object(header.object, options)?;
     let start = InitialState {
         init: header.init(),
+        init_by_key: header.init_by_key(),
         overdraft: header.overdraft,
         nothing_is_read: object == Object::RwRegister,
         ..InitialState::default()
@@ -217,18 +227,36 @@ fn load_with_init<'a>(
     events: impl Events<'a>,
     options: &Options,
 ) -> Result<Loaded, InputError> {
-    let Some(init) = &options.init else {
-        return load_object(object, keyed, start, events, InputError::Text);
-    };
-    let mut forms = Forms::default();
-    let mut scanner = Scanner::new(init, 0, init.len());
-    json::value(&mut scanner, &mut forms).map_err(InputError::Init)?;
-    scanner.skip(json::is_space);
-    if scanner.peek().is_some() {
-        return Err(InputError::Init(scanner.expected("the end")));
+    let [mut init, mut init_by_key] = [Forms::default(), Forms::default()];
+    let mut start = start;
+    let mut sources = Sources { init: InputError::Text, init_by_key: InputError::Text };
+    if let Some(text) = &options.init {
+        read_option(text, &mut init).map_err(InputError::Init)?;
+        (start.init, sources.init) = (init.at(0), InputError::Init);
     }
-    let start = InitialState { init: forms.at(0), ..start };
-    load_object(object, keyed, start, events, InputError::Init)
+    if let Some(text) = &options.init_by_key {
+        read_option(text, &mut init_by_key).map_err(InputError::InitByKey)?;
+        (start.init_by_key, sources.init_by_key) = (init_by_key.at(0), InputError::InitByKey);
+    }
+    load_object(object, keyed, start, events, sources)
+}
+
+/// Parses the JSON value of an option.
+fn read_option<'a>(text: &'a str, forms: &mut Forms<'a>) -> Result<(), OffsetError> {
+    let mut scanner = Scanner::new(text, 0, text.len());
+    json::value(&mut scanner, forms)?;
+    scanner.skip(json::is_space);
+    match scanner.peek() {
+        Some(_) => Err(scanner.expected("the end")),
+        None => Ok(()),
+    }
+}
+
+/// The texts that state the initial state, and so those in which its errors are.
+#[derive(Clone, Copy)]
+struct Sources {
+    init: fn(OffsetError) -> InputError,
+    init_by_key: fn(OffsetError) -> InputError,
 }
 
 fn load_object<'a>(
@@ -236,7 +264,7 @@ fn load_object<'a>(
     keyed: bool,
     start: InitialState<'_, '_>,
     events: impl Events<'a>,
-    to_input_error: fn(OffsetError) -> InputError,
+    sources: Sources,
 ) -> Result<Loaded, InputError> {
     let read = match (object, keyed) {
         (Object::Register, false) => load::<Register, _>,
@@ -263,19 +291,23 @@ fn load_object<'a>(
         (Object::Stack, true) => load::<Keyed<Stack>, _>,
         (Object::Bank, true) => load::<Keyed<Bank>, _>,
     };
-    read(object, start, events, to_input_error)
+    read(object, start, events, sources)
 }
 
 fn load<'a, M: Notation, E: Events<'a>>(
     object: Object,
     start: InitialState<'_, '_>,
     events: E,
-    to_input_error: fn(OffsetError) -> InputError,
+    sources: Sources,
 ) -> Result<Loaded, InputError>
 where
     AnyHistory: From<ModelHistory<M>>,
 {
-    let mut builder: HistoryBuilder<'_, M> = HistoryBuilder::new(&start).map_err(to_input_error)?;
+    let mut model = M::parse_init(&start).map_err(sources.init)?;
+    if let Some(pairs) = start.init_by_key.filter(|pairs| !pairs.is_null()) {
+        model.parse_init_by_key(pairs).map_err(sources.init_by_key)?;
+    }
+    let mut builder = HistoryBuilder::new(model, start.nothing_is_read);
     events.feed(&mut builder)?;
     let (of, lines) = builder.finish()?;
     Ok(Loaded { name: None, object, history: of.into(), lines })

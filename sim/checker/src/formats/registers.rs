@@ -1,11 +1,14 @@
 //! The notation of registers: a single one, one for each key, and transactions over several.
 
+use std::collections::BTreeMap;
+
 use crate::formats::error::OffsetError;
+use crate::formats::form::Form;
 use crate::formats::notation::{
     Call, InitialState, Notation, OutputValue, Response, Step, WrittenOp, value_of,
 };
 use crate::models::{
-    Access, Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet, Transactions,
+    Access, InitialValues, Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet, Transactions,
 };
 use crate::value::{Value, ValueId, ValueTable};
 
@@ -16,6 +19,26 @@ fn first_value(start: &InitialState<'_, '_>, values: &ValueTable) -> Result<Valu
         None if start.empty_texts => Ok(values.intern("")),
         None => Ok(ValueId::NULL),
     }
+}
+
+/// Parses the values of single keys: a list of pairs, key and value.
+fn values_by_key(
+    pairs: Form<'_, '_>,
+    values: &ValueTable,
+) -> Result<BTreeMap<ValueId, ValueId>, OffsetError> {
+    let mut by_key = BTreeMap::new();
+    for pair in pairs.items("a list of pairs: key and value")? {
+        let [key, value] = pair.pair("a pair: key and value")?;
+        if by_key.insert(value_of(key, values)?, value_of(value, values)?).is_some() {
+            return Err(OffsetError::new(key.place(), "this key occurs twice"));
+        }
+    }
+    Ok(by_key)
+}
+
+/// Writes the values of single keys as pairs.
+fn written_pairs(init: &InitialValues, values: &ValueTable) -> Vec<[Value; 2]> {
+    init.by_key.iter().map(|(key, value)| [*key, *value].map(|id| values.resolve(id))).collect()
 }
 
 impl Notation for Register {
@@ -93,7 +116,12 @@ impl Notation for Kv {
 
     fn parse_init(start: &InitialState<'_, '_>) -> Result<Kv, OffsetError> {
         let values = ValueTable::new();
-        Ok(Kv { init: first_value(start, &values)?, values })
+        Ok(Kv { init: first_value(start, &values)?.into(), values })
+    }
+
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Result<(), OffsetError> {
+        self.init.by_key = values_by_key(pairs, &self.values)?;
+        Ok(())
     }
 
     fn parse_op(&self, call: &Call<'_, '_>) -> Result<KvOp, OffsetError> {
@@ -142,7 +170,11 @@ impl Notation for Kv {
     }
 
     fn write_init(&self) -> OutputValue {
-        OutputValue::Value(self.values.resolve(self.init))
+        OutputValue::Value(self.values.resolve(self.init.others))
+    }
+
+    fn write_init_by_key(&self) -> Vec<[Value; 2]> {
+        written_pairs(&self.init, &self.values)
     }
 
     fn write_op(&self, op: &KvOp) -> WrittenOp {
@@ -180,7 +212,12 @@ impl Notation for Transactions {
         if init == ValueId::NULL && start.nothing_is_read {
             init = values.intern(untouched());
         }
-        Ok(Transactions { init, values })
+        Ok(Transactions { init: init.into(), values })
+    }
+
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Result<(), OffsetError> {
+        self.init.by_key = values_by_key(pairs, &self.values)?;
+        Ok(())
     }
 
     fn parse_op(&self, call: &Call<'_, '_>) -> Result<Box<[Access]>, OffsetError> {
@@ -195,7 +232,7 @@ impl Notation for Transactions {
                 "r" | "read" => Access::Read(key),
                 "w" | "write" => {
                     let value = value_of(step.value, &self.values)?;
-                    let is_nothing = value == ValueId::NULL || value == self.init;
+                    let is_nothing = value == ValueId::NULL || value == self.init.of(key);
                     if is_nothing && self.shows_nothing(call.nothing_is_read) {
                         let other = "a value other than the initial value";
                         return Err(step.value.expected(other));
@@ -223,7 +260,7 @@ impl Notation for Transactions {
                 (Some(Access::Read(of)), "r" | "read") if *of == key => {
                     let nothing = value == ValueId::NULL;
                     let shows = nothing && self.shows_nothing(response.nothing_is_read);
-                    if shows { self.init } else { value }
+                    if shows { self.init.others } else { value }
                 }
                 (Some(Access::Write(of, _)), "w" | "write") if *of == key => ValueId::NULL,
                 _ => {
@@ -245,7 +282,11 @@ impl Notation for Transactions {
     }
 
     fn write_init(&self) -> OutputValue {
-        OutputValue::Value(self.values.resolve(self.init))
+        OutputValue::Value(self.values.resolve(self.init.others))
+    }
+
+    fn write_init_by_key(&self) -> Vec<[Value; 2]> {
+        written_pairs(&self.init, &self.values)
     }
 
     fn write_op(&self, op: &Box<[Access]>) -> WrittenOp {
@@ -261,7 +302,7 @@ impl Notation for Transactions {
 impl Transactions {
     /// Returns true if keys are initially unwritten, and a read of null shows that.
     fn shows_nothing(&self, nothing_is_read: bool) -> bool {
-        nothing_is_read && self.values.resolve(self.init) == untouched()
+        nothing_is_read && self.values.resolve(self.init.others) == untouched()
     }
 
     fn write_steps(&self, op: &[Access], read: impl Fn(usize) -> ValueId) -> OutputValue {

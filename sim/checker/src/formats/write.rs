@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::formats::any::{AnyHistory, NotationVisitor};
 use crate::formats::notation::{Notation, OutputValue, WrittenOp};
 use crate::history::{EventIndex, History, Operation, Outcome};
+use crate::value::Value;
 
 /// Writes `history` with the name `name` as JSON lines that [`parse`](crate::formats::parse) reads.
 ///
@@ -59,6 +60,8 @@ struct Header<'a> {
     name: &'a str,
     model: &'static str,
     init: OutputValue,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    init_by_key: Vec<[Value; 2]>,
     #[serde(skip_serializing_if = "is_false")]
     keyed: bool,
     #[serde(skip_serializing_if = "is_false")]
@@ -89,8 +92,17 @@ impl NotationVisitor for HistoryWriter<'_> {
     fn visit<M: Notation>(self, model: &M, history: &History<M::Op, M::Ret>) -> io::Result<()> {
         let HistoryWriter { out, name, keyed, overdraft } = self;
         let (init, ops) = (model.write_init(), history.operations().len());
-        let format = "history/1";
-        put(out, &Header { format, name, model: M::NAME, init, keyed, overdraft, ops })?;
+        let header = Header {
+            format: "history/1",
+            name,
+            model: M::NAME,
+            init,
+            init_by_key: model.write_init_by_key(),
+            keyed,
+            overdraft,
+            ops,
+        };
+        put(out, &header)?;
         for event in events(history) {
             let operation = &history.operations()[event.id as usize];
             put(out, &line(model, operation, event))?;

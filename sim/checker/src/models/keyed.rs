@@ -66,8 +66,8 @@ impl<M: Model> Model for Keyed<M> {
         self.each.register_access(&op.op, ret)
     }
 
-    fn register_init(&self) -> u64 {
-        self.each.register_init()
+    fn register_init(&self, op: &KeyedOp<M::Op>) -> u64 {
+        self.each.register_init(&op.op)
     }
 
     fn unhashed_bytes(&self, state: &BTreeMap<ValueId, M::State>) -> usize {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::budget::Budget;
 use crate::history::{EventIndex, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
+use crate::models::initial_values::InitialValues;
 use crate::models::observable_since::{ValueWrite, observable_since};
 use crate::models::unknown_deadlines::{ValueUse, unknown_deadlines};
 use crate::stream::Stream;
@@ -16,8 +17,8 @@ use crate::zones::{Action, Classification, OpNames, append, gather, register, ve
 /// A key-value map. Every key is a register whose value may also be a text that appends extend.
 #[derive(Clone, Debug, Default)]
 pub struct Kv {
-    /// The value of every key before the first operation.
-    pub init: ValueId,
+    /// The value of each key before the first operation.
+    pub init: InitialValues,
     /// The table of keys and values.
     pub values: ValueTable,
 }
@@ -70,10 +71,16 @@ impl Kv {
         });
         self.values.intern(Value::Text(text))
     }
+
+    /// Returns the initial value of the key of `part`, whose operations have all the same key.
+    fn init_of(&self, part: Subhistory<'_, KvOp, KvRet>) -> ValueId {
+        let first = part.iter().next();
+        first.map_or(self.init.others, |(_, first)| self.init.of(first.op.key))
+    }
 }
 
 impl Model for Kv {
-    /// The values of the keys that are not at the initial value.
+    /// The values of the keys that are not at their initial value.
     type State = BTreeMap<ValueId, ValueId>;
     type Op = KvOp;
     type Ret = KvRet;
@@ -88,7 +95,8 @@ impl Model for Kv {
         op: &KvOp,
         ret: Option<&KvRet>,
     ) -> Option<BTreeMap<ValueId, ValueId>> {
-        let now = state.get(&op.key).copied().unwrap_or(self.init);
+        let init = self.init.of(op.key);
+        let now = state.get(&op.key).copied().unwrap_or(init);
         let then = match op.call {
             KvCall::Get => now,
             KvCall::Put(value) => value,
@@ -116,7 +124,7 @@ impl Model for Kv {
             return None;
         }
         let mut after = state.clone();
-        match then == self.init {
+        match then == init {
             true => after.remove(&op.key),
             false => after.insert(op.key, then),
         };
@@ -148,10 +156,8 @@ impl Model for Kv {
     }
 
     fn observable_since(&self, part: Subhistory<'_, KvOp, KvRet>) -> Option<Vec<EventIndex>> {
-        Some(
-            self.values
-                .with(|data| observable_since(part, self.init, data, write_of, observed_value)),
-        )
+        let init = self.init_of(part);
+        Some(self.values.with(|data| observable_since(part, init, data, write_of, observed_value)))
     }
 
     /// Counts the interned texts, which appends create and the table keeps.
@@ -164,8 +170,9 @@ impl Model for Kv {
     }
 
     fn stream(self: Arc<Self>) -> Option<Stream<KvOp, KvRet>> {
-        let (init, names) = (self.init, OpNames { read: "get", write: "put" });
+        let (kv, names) = (Arc::clone(&self), OpNames { read: "get", write: "put" });
         let describe = move |value| self.values.describe(value);
+        let init = move |op: &KvOp| kv.init.of(op.key);
         Some(Stream::new(classify, |op| u64::from(op.key.0), init, names, describe))
     }
 
@@ -179,14 +186,14 @@ impl Model for Kv {
             false => Classification::Invalid,
         };
         let calls = gather(part, classify)?;
-        let names = OpNames { read: "get", write: "put" };
+        let (init, names) = (self.init_of(part), OpNames { read: "get", write: "put" });
         let describe = |value| self.values.describe(value);
         if calls.list.iter().any(|call| matches!(call.action, Action::Append(_))) {
             return verdict(&calls, names, &describe, |calls| {
-                self.values.with(|data| append::decide(calls, self.init, data))
+                self.values.with(|data| append::decide(calls, init, data))
             });
         }
-        verdict(&calls, names, &describe, |calls| register::decide(calls, self.init))
+        verdict(&calls, names, &describe, |calls| register::decide(calls, init))
     }
 
     fn register_access(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<RegisterAccess> {
@@ -211,8 +218,8 @@ impl Model for Kv {
         }
     }
 
-    fn register_init(&self) -> u64 {
-        u64::from(self.init.0)
+    fn register_init(&self, op: &KvOp) -> u64 {
+        u64::from(self.init.of(op.key).0)
     }
 
     fn describe_op(&self, op: &KvOp) -> String {

@@ -2,6 +2,7 @@
 
 mod bank;
 mod counter;
+mod initial_values;
 mod keyed;
 mod kv;
 mod list;
@@ -15,6 +16,7 @@ mod unknown_deadlines;
 
 pub use bank::{Bank, BankOp, BankRet};
 pub use counter::{Counter, CounterOp};
+pub use initial_values::InitialValues;
 pub use keyed::{Keyed, KeyedOp};
 pub use kv::{Kv, KvCall, KvOp, KvRet};
 pub use list::{List, ListOp, ListRet};

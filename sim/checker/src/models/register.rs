@@ -96,7 +96,7 @@ impl Model for Register {
     fn stream(self: Arc<Self>) -> Option<Stream<RegisterOp, RegisterRet>> {
         let (init, names) = (self.init, OpNames { read: "read", write: "write" });
         let describe = move |value| self.values.describe(value);
-        Some(Stream::new(classify, |_| 0, init, names, describe))
+        Some(Stream::new(classify, |_| 0, move |_| init, names, describe))
     }
 
     /// Decides in nearly linear time, unless an observed value was written twice, or a failed
@@ -135,7 +135,7 @@ impl Model for Register {
         }
     }
 
-    fn register_init(&self) -> u64 {
+    fn register_init(&self, _: &RegisterOp) -> u64 {
         u64::from(self.init.0)
     }
 

@@ -7,14 +7,15 @@ use crate::collections::span::Span;
 use crate::collections::transactions::{Step, Transaction, find_violation};
 use crate::history::Subhistory;
 use crate::model::{Effect, Model};
+use crate::models::initial_values::InitialValues;
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
 /// Several registers. A transaction reads and writes any of them, in its order, atomically.
 #[derive(Clone, Debug, Default)]
 pub struct Transactions {
-    /// The value of every key before the first operation.
-    pub init: ValueId,
+    /// The value of each key before the first operation.
+    pub init: InitialValues,
     /// The table of keys and values.
     pub values: ValueTable,
 }
@@ -48,14 +49,14 @@ impl Model for Transactions {
         for (place, access) in op.iter().enumerate() {
             match *access {
                 Access::Read(key) => {
-                    let now = after.get(&key).copied().unwrap_or(self.init);
+                    let now = after.get(&key).copied().unwrap_or(self.init.of(key));
                     let returned =
                         ret.and_then(|ret| ret.get(place)).copied().unwrap_or(ValueId::NULL);
                     if returned != ValueId::NULL && returned != now {
                         return None;
                     }
                 }
-                Access::Write(key, value) if value == self.init => {
+                Access::Write(key, value) if value == self.init.of(key) => {
                     after.remove(&key);
                 }
                 Access::Write(key, value) => {
@@ -89,7 +90,7 @@ impl Model for Transactions {
             let steps = operation.op.iter().enumerate().filter_map(step).collect();
             transactions.push(Transaction { id, span: Span::of(operation), steps });
         }
-        find_violation(self.init, &transactions, &self.values)
+        find_violation(&|key| self.init.of(key), &transactions, &self.values)
     }
 
     fn describe_op(&self, op: &Box<[Access]>) -> String {

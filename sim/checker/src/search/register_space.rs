@@ -81,7 +81,8 @@ impl RegisterTasks {
                 .expect("a history has at most u32::MAX operations");
             u64::from(*numbers.entry(value).or_insert(new))
         };
-        register.init = number(model.register_init()) as u32;
+        let init = part.iter().next().map_or(0, |(_, first)| model.register_init(&first.op));
+        register.init = number(init) as u32;
         for (id, operation) in part.iter() {
             if operation.invoked > last {
                 break;

@@ -34,7 +34,7 @@ use crate::zones::{Action, Call, Calls, Classification, NEVER, OpNames, Time, re
 pub struct Stream<O, R> {
     classify: fn(&O, Option<&R>) -> Classification,
     key: fn(&O) -> u64,
-    init: ValueId,
+    init: Arc<dyn Fn(&O) -> ValueId + Send + Sync>,
     names: OpNames,
     describe: Arc<dyn Fn(ValueId) -> String + Send + Sync>,
     now: Time,
@@ -79,18 +79,19 @@ impl<O, R> fmt::Debug for Stream<O, R> {
 }
 
 impl<O: Clone, R> Stream<O, R> {
-    /// Creates a check of registers, one for each `key`, with the initial value `init`.
+    /// Creates a check of registers, one for each `key`, with the initial value that `init`
+    /// returns.
     pub(crate) fn new(
         classify: fn(&O, Option<&R>) -> Classification,
         key: fn(&O) -> u64,
-        init: ValueId,
+        init: impl Fn(&O) -> ValueId + Send + Sync + 'static,
         names: OpNames,
         describe: impl Fn(ValueId) -> String + Send + Sync + 'static,
     ) -> Stream<O, R> {
         Stream {
             classify,
             key,
-            init,
+            init: Arc::new(init),
             names,
             describe: Arc::new(describe),
             now: 0,
@@ -141,7 +142,7 @@ impl<O: Clone, R> Stream<O, R> {
         let count = self.registers.len();
         let register = *self.places.entry(key).or_insert(count);
         if register == count {
-            self.registers.push(RegisterStream::new(self.init));
+            self.registers.push(RegisterStream::new((self.init)(&op)));
         }
         let classified = (self.classify)(&op, None);
         let call = Event { id, invoked, returned: NEVER };
@@ -286,48 +287,49 @@ impl<O: Clone, R> Stream<O, R> {
         known.retain(|(id, _)| *id != event.id);
         known.push((event.id, call));
         let has_failed_cas = self.registers[register].has_failed_cas();
-        let counterexample = (!has_failed_cas).then(|| self.counterexample(known)).flatten();
+        let init = (self.init)(op);
+        let counterexample = (!has_failed_cas).then(|| self.counterexample(init, known)).flatten();
         Alarm { operation, counterexample }
     }
 
-    /// Returns the counterexample that the calls `known` contain.
-    fn counterexample(&self, mut known: Vec<(OpId, Call)>) -> Option<Counterexample> {
+    /// Returns the counterexample that the calls `known` contain, all on one register with the
+    /// initial value `init`.
+    fn counterexample(
+        &self,
+        init: ValueId,
+        mut known: Vec<(OpId, Call)>,
+    ) -> Option<Counterexample> {
         known.sort_by_key(|(id, call)| (*id, call.returned));
         known.dedup_by_key(|(id, _)| *id);
-        if !self.has_all_writers(&known) {
+        if !has_all_writers(init, &known) {
             return None;
         }
         let calls = Calls {
             ids: known.iter().map(|(id, _)| *id).collect(),
             list: known.into_iter().map(|(_, call)| call).collect(),
         };
-        match verdict(&calls, self.names, &*self.describe, |calls| {
-            register::decide(calls, self.init)
-        }) {
+        match verdict(&calls, self.names, &*self.describe, |calls| register::decide(calls, init)) {
             Some(Verdict::NotLinearizable(counterexample)) => Some(counterexample),
             _ => None,
         }
     }
-
-    /// Returns true if `known` contains a write of every observed value, so that no forgotten write
-    /// is needed.
-    fn has_all_writers(&self, known: &[(OpId, Call)]) -> bool {
-        let is_written = |seen: ValueId| {
-            let writes = |(_, call): &(OpId, Call)| match call.action {
-                Action::Write(value) | Action::CompareAndSet { to: value, .. } => value == seen,
-                _ => false,
-            };
-            seen == self.init || known.iter().any(writes)
-        };
-        known.len() == 1
-            || known.iter().all(|(_, call)| match call.action {
-                Action::Read(value)
-                | Action::CompareAndSet { from: value, .. }
-                | Action::FailedCasFound { found: value, .. } => is_written(value),
-                _ => true,
-            })
-    }
 }
 
-#[cfg(test)]
-mod tests;
+/// Returns true if `known` contains a write of every observed value, so no forgotten write
+/// is needed.
+fn has_all_writers(init: ValueId, known: &[(OpId, Call)]) -> bool {
+    let is_written = |seen: ValueId| {
+        let writes = |(_, call): &(OpId, Call)| match call.action {
+            Action::Write(value) | Action::CompareAndSet { to: value, .. } => value == seen,
+            _ => false,
+        };
+        seen == init || known.iter().any(writes)
+    };
+    known.len() == 1
+        || known.iter().all(|(_, call)| match call.action {
+            Action::Read(value)
+            | Action::CompareAndSet { from: value, .. }
+            | Action::FailedCasFound { found: value, .. } => is_written(value),
+            _ => true,
+        })
+}

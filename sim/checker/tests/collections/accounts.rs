@@ -86,7 +86,7 @@ fn violations_of_transactions_agree_with_the_definition() {
             ret[place] = ValueId(random.random_range(0..6));
             ret
         });
-        (Transactions { init: ValueId(1), ..Transactions::default() }, made)
+        (Transactions { init: ValueId(1).into(), ..Transactions::default() }, made)
     });
     assert!(tally.wrong > 500 && tally.minimal == tally.wrong, "{tally:?}");
 }

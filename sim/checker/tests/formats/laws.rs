@@ -8,9 +8,9 @@ use quorate_checker::formats::{self, AnyHistory, ModelHistory, Object, Options};
 use quorate_checker::history::{Client, EventIndex, History, Operation, Outcome};
 use quorate_checker::model::Model;
 use quorate_checker::models::{
-    Access, Bank, BankOp, BankRet, Counter, CounterOp, Keyed, KeyedOp, Kv, KvCall, KvOp, KvRet,
-    List, ListOp, ListRet, Lock, LockOp, Queue, QueueOp, Register, RegisterOp, RegisterRet, Set,
-    SetOp, SetRet, Stack, StackOp, Transactions,
+    Access, Bank, BankOp, BankRet, Counter, CounterOp, InitialValues, Keyed, KeyedOp, Kv, KvCall,
+    KvOp, KvRet, List, ListOp, ListRet, Lock, LockOp, Queue, QueueOp, Register, RegisterOp,
+    RegisterRet, Set, SetOp, SetRet, Stack, StackOp, Transactions,
 };
 use quorate_checker::value::{Value, ValueId, ValueTable};
 
@@ -97,6 +97,11 @@ fn draws() -> impl Strategy<Value = (Vec<Value>, Vec<Draw>, Vec<Timing>)> {
     )
 }
 
+/// The third value, and another one for the first key.
+fn initial(v: &[ValueId]) -> InitialValues {
+    InitialValues { others: v[3], by_key: BTreeMap::from([(v[0], v[1])]) }
+}
+
 proptest! {
     #[test]
     fn registers_read_back((data, draws, timings) in draws()) {
@@ -121,7 +126,7 @@ proptest! {
             };
             (KvOp { key: v[*key], call }, ret)
         }).collect();
-        reads_back(Kv { init: v[3], values: values.clone() }, &kv, &timings);
+        reads_back(Kv { init: initial(&v), values: values.clone() }, &kv, &timings);
         let transactions: Vec<_> = draws.chunks(3).map(|steps| {
             let access = |(kind, key, value, _): &Draw| match kind % 2 {
                 0 => (Access::Read(v[*key]), v[*value]),
@@ -130,7 +135,7 @@ proptest! {
             let (op, ret): (Vec<Access>, Vec<ValueId>) = steps.iter().map(access).unzip();
             (op.into(), ret.into())
         }).collect();
-        reads_back(Transactions { init: v[3], values }, &transactions, &timings);
+        reads_back(Transactions { init: initial(&v), values }, &transactions, &timings);
     }
 
     #[test]

@@ -107,6 +107,25 @@ const EXAMPLES: &[Example] = &[
         r#""result":[["r","y",0]]"#,
     ),
     (
+        r#""model":"kv","init":0,"init_by_key":[["a",1],[2,5]]"#,
+        &[
+            (r#""f":"get","key":"a""#, r#""result":1"#),
+            (r#""f":"get","key":2"#, r#""result":5"#),
+            (r#""f":"get","key":"2""#, r#""result":0"#),
+            (r#""f":"cas","key":"a","value":[1,0]"#, r#""result":true"#),
+            (r#""f":"get","key":"a""#, r#""result":0"#),
+        ],
+        r#""result":1"#,
+    ),
+    (
+        r#""model":"multi-register","init":0,"init_by_key":[["x",3]]"#,
+        &[(
+            r#""f":"txn","value":[["r","x",null],["r","y",null]]"#,
+            r#""result":[["r","x",3],["r","y",0]]"#,
+        )],
+        r#""result":[["r","x",0],["r","y",0]]"#,
+    ),
+    (
         r#""model":"list""#,
         &[
             (r#""f":"append","value":1"#, ""),
@@ -354,6 +373,28 @@ fn errors_in_headers_have_their_position() {
 }
 
 #[test]
+fn wrong_initial_values_of_single_keys_are_named() {
+    let cases = [
+        ("kv", r#"{"a":1}"#, (1, 1), "a list of pairs"),
+        ("kv", r#"[["a",1],["b"]]"#, (1, 10), "a pair: key and value"),
+        ("kv", r#"[["a",1],["a",2]]"#, (1, 11), "this key occurs twice"),
+        ("rw-register", "[[1,2]] 3", (1, 9), "the end"),
+        ("register", "[[1,2]]", (1, 1), "only `kv`"),
+        ("counter", "[[1,2]]", (1, 1), "only `kv`"),
+    ];
+    for (model, pairs, place, message) in cases {
+        let options = Options { init_by_key: Some(pairs.to_owned()), ..named(model) };
+        let error = error("{\"format\":\"history/1\"}", &options);
+        assert_eq!((error.line, error.column), place, "{error}");
+        assert!(error.message.contains("initial values of single keys"), "{error}");
+        assert!(error.message.contains(message), "{error}\n{message}");
+    }
+    let in_file = r#"{"format":"history/1","model":"set","init_by_key":[[1,[2]]]}"#;
+    let error = error(in_file, &Options::default());
+    assert_eq!((error.line, error.column), (1, 51), "{error}");
+}
+
+#[test]
 fn the_caller_may_name_the_model() {
     let text = r#"{"type":"invoke","id":0,"process":1,"f":"read"}
                   {"type":"ok","id":0,"process":1,"result":4}"#;
@@ -361,6 +402,10 @@ fn the_caller_may_name_the_model() {
     let started = Options { init: Some("4".to_owned()), ..named("register") };
     assert!(linearizable(&read(text, &started)));
     assert!(!linearizable(&read(text, &named("register"))));
+    let keyed = text.replace("\"f\"", "\"key\":\"k\",\"f\"");
+    let by_key = |pairs: &str| Options { init_by_key: Some(pairs.to_owned()), ..named("kv") };
+    assert!(linearizable(&read(&keyed, &by_key("[[\"k\",4]]"))));
+    assert!(!linearizable(&read(&keyed, &by_key("[[\"other\",4]]"))));
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use quorate_checker::generate::Random;
 use quorate_checker::model::Model;
 use quorate_checker::models::{
-    Access, Bank, BankOp, BankRet, Counter, CounterOp, Kv, KvCall, KvOp, KvRet, List, ListOp,
-    ListRet, Lock, LockOp, Queue, QueueOp, Register, RegisterOp, RegisterRet, Set, SetOp, SetRet,
-    Stack, StackOp, Transactions,
+    Access, Bank, BankOp, BankRet, Counter, CounterOp, InitialValues, Kv, KvCall, KvOp, KvRet,
+    List, ListOp, ListRet, Lock, LockOp, Queue, QueueOp, Register, RegisterOp, RegisterRet, Set,
+    SetOp, SetRet, Stack, StackOp, Transactions,
 };
 use quorate_checker::value::{ValueId, ValueTable};
 use rand::RngExt;
@@ -56,15 +56,20 @@ impl Subject for Register {
     }
 }
 
-/// A map with put, get, and compare-and-set.
+/// A map with put, get, and compare-and-set, and with an initial value of one of its two keys.
 pub(crate) fn kv() -> Kv {
-    Kv { init: ValueId::NULL, values: values() }
+    Kv { init: initial(ValueId::NULL), values: values() }
 }
 
-/// A map with appends.
+/// A map with appends, and with an initial text of one of its two keys.
 pub(crate) fn appending() -> Kv {
     let values = values();
-    Kv { init: values.intern(""), values }
+    Kv { init: initial(values.intern("")), values }
+}
+
+/// The value `others`, and another one of the key 2.
+fn initial(others: ValueId) -> InitialValues {
+    InitialValues { others, by_key: BTreeMap::from([(ValueId(2), ValueId(3))]) }
 }
 
 impl Subject for Kv {
@@ -72,7 +77,7 @@ impl Subject for Kv {
         let key = ValueId(random.random_range(1..3));
         let call = if random.random_bool(mix.reads) {
             KvCall::Get
-        } else if self.init != ValueId::NULL && random.random_bool(0.6) {
+        } else if self.init.others != ValueId::NULL && random.random_bool(0.6) {
             KvCall::Append(ValueId(mix.fresh(random)))
         } else if random.random_bool(mix.cas) {
             KvCall::Cas { from: ValueId(mix.stale(random)), to: ValueId(mix.fresh(random)) }
@@ -83,7 +88,7 @@ impl Subject for Kv {
     }
 
     fn result(&self, state: &BTreeMap<ValueId, ValueId>, op: &KvOp) -> KvRet {
-        let now = state.get(&op.key).copied().unwrap_or(self.init);
+        let now = state.get(&op.key).copied().unwrap_or(self.init.of(op.key));
         match op.call {
             KvCall::Get => KvRet::Value(now),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,
@@ -314,7 +319,7 @@ impl Subject for Bank {
 
 /// Two registers that transactions access.
 pub(crate) fn transactions() -> Transactions {
-    Transactions::default()
+    Transactions { init: initial(ValueId::NULL), values: values() }
 }
 
 impl Subject for Transactions {
@@ -336,7 +341,7 @@ impl Subject for Transactions {
     fn result(&self, state: &BTreeMap<ValueId, ValueId>, op: &Box<[Access]>) -> Box<[ValueId]> {
         let mut state = state.clone();
         let mut answer = |access: &Access| match *access {
-            Access::Read(key) => state.get(&key).copied().unwrap_or(self.init),
+            Access::Read(key) => state.get(&key).copied().unwrap_or(self.init.of(key)),
             Access::Write(key, value) => {
                 state.insert(key, value);
                 ValueId::NULL

@@ -71,6 +71,7 @@ fn check_file(path: &Path, name: &str, arguments: &CheckArguments, page: bool) -
     let options = Options {
         object: arguments.model,
         init: arguments.init.clone(),
+        init_by_key: arguments.init_by_key.clone(),
         failed_cas_is_read: arguments.failed_cas_is_read,
         ..Options::default()
     };

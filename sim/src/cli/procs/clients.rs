@@ -235,7 +235,8 @@ impl ProcessClients {
 
     /// Checks the history for linearizability; returns the verdict and the number of operations.
     pub(super) fn verdict(&self) -> (Verdict, usize) {
-        let model = Kv { init: self.values.intern(Value::Null), values: self.values.clone() };
+        let model =
+            Kv { init: self.values.intern(Value::Null).into(), values: self.values.clone() };
         let history = self.recorder.history();
         (check(&model, &history, &Budget::default()), history.operations().len())
     }
