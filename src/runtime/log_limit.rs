@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The most lines of one kind in each [`INTERVAL`].
+/// The maximum number of lines of one kind in each [`INTERVAL`].
 const LINES_MAX: u32 = 10;
 /// The interval after which lines of a kind are written again.
 pub(super) const INTERVAL: Duration = Duration::from_secs(60);
