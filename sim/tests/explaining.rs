@@ -273,6 +273,9 @@ fn becomes_leader(now: &mut Status) {
 #[test]
 fn a_commit_without_a_quorum_is_explained() {
     let mut stage = Stage::new();
+    let reason = quorate::raft::MessageRejectReason::WrongRole;
+    let rejected = EventKind::MessageRejected { from: node(1), message: "ReadIndex", reason };
+    stage.push(3, None, rejected);
     stage.takes(1, None, InputKind::Timeout, becomes_leader);
     let own = stage.writes(1, 1, &[entry(1, 1)]);
     stage.writes(2, 1, &[entry(1, 1)]);
@@ -287,11 +290,12 @@ fn a_commit_without_a_quorum_is_explained() {
     );
     let line = why_not_committed(&record, Index(1), record.event(step).at).remove(0);
     assert!(line.starts_with("n1 committed index 1"), "{line}");
-    let lines = why_not_committed(&record, Index(1), SimTime(7_000_000)).join("\n");
+    let lines = why_not_committed(&record, Index(1), SimTime(8_000_000)).join("\n");
     assert!(
         lines.contains("n2 does not have the entry on disk: its write is still pending"),
         "{lines}"
     );
+    assert!(!lines.contains("rejected"), "n3 rejected a message before n1 won: {lines}");
 }
 
 #[test]
