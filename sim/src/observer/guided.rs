@@ -1,9 +1,9 @@
 //! The guided search: a corpus of rare abstract states from which new runs continue differently.
 //!
-//! An abstract state is a hash of one node's state relative to the leader and to the maximum number
-//! of advanced nodes. Each run reports the abstract states that it reached, and when it first
-//! reached each. States that no earlier run reached are kept, and a later run continues differently
-//! from the rarest of them.
+//! An abstract state is a hash of one node's state relative to the leader and to the most advanced
+//! nodes. Each run reports the abstract states that it reached, and when it first reached each.
+//! States that no earlier run reached are kept, and a later run continues differently from the
+//! rarest of them.
 
 use std::collections::BTreeMap;
 
