@@ -1,4 +1,4 @@
-//! The log of a node: the orders of administrators, and the lines that clients without rights cause.
+//! The log of a node: the orders of administrators, and lines that clients without rights cause.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
