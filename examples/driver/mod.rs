@@ -10,7 +10,7 @@ use quorate::replica::{Input, OpenError, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk};
 use quorate::types::{Acknowledge, Command, Index, Instant, NodeId, ReadLevel, Tag};
 
-/// The most steps that a wait may take.
+/// The maximum number of steps that a wait may take.
 const STEPS_MAX: u32 = 1_000_000;
 
 /// The state machine: a list of lines. Its reply to each new line is the number of lines.

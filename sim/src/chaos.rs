@@ -37,10 +37,10 @@ pub struct ChaosFailure {
     pub trace: Vec<String>,
 }
 
-/// The most trace lines that a failure keeps.
+/// The maximum number of trace lines that a failure keeps.
 const LINES_MAX: usize = 60;
 
-/// The most seeds that are taken from the iterator for one sweep.
+/// The maximum number of seeds that are taken from the iterator for one sweep.
 const SEEDS_AT_ONCE: usize = 4_096;
 
 /// Runs `workload` once for each of `seeds`, on all cores, each time in a cluster with faults of

@@ -116,9 +116,13 @@ impl Stage {
     }
 
     /// Explains a violation of check `id` at the last event.
-    fn explained(mut self, id: &'static str) -> Explanation {
+    fn explained(self, id: &'static str) -> Explanation {
+        self.explained_as(id, "something")
+    }
+
+    fn explained_as(mut self, id: &'static str, finding: &str) -> Explanation {
         let at = self.record.events.last().map_or(SimTime(0), |event| event.at);
-        let (finding, place) = ("something".to_owned(), "check.rs:7".to_owned());
+        let (finding, place) = (finding.to_owned(), "check.rs:7".to_owned());
         let violation = Violation { id, check: "check", finding, at, place };
         let failure =
             if id.starts_with('L') { Failure::Liveness } else { Failure::Safety }(violation);
@@ -269,6 +273,9 @@ fn becomes_leader(now: &mut Status) {
 #[test]
 fn a_commit_without_a_quorum_is_explained() {
     let mut stage = Stage::new();
+    let reason = quorate::raft::MessageRejectReason::WrongRole;
+    let rejected = EventKind::MessageRejected { from: node(1), message: "ReadIndex", reason };
+    stage.push(3, None, rejected);
     stage.takes(1, None, InputKind::Timeout, becomes_leader);
     let own = stage.writes(1, 1, &[entry(1, 1)]);
     stage.writes(2, 1, &[entry(1, 1)]);
@@ -283,11 +290,12 @@ fn a_commit_without_a_quorum_is_explained() {
     );
     let line = why_not_committed(&record, Index(1), record.event(step).at).remove(0);
     assert!(line.starts_with("n1 committed index 1"), "{line}");
-    let lines = why_not_committed(&record, Index(1), SimTime(7_000_000)).join("\n");
+    let lines = why_not_committed(&record, Index(1), SimTime(8_000_000)).join("\n");
     assert!(
         lines.contains("n2 does not have the entry on disk: its write is still pending"),
         "{lines}"
     );
+    assert!(!lines.contains("rejected"), "n3 rejected a message before n1 won: {lines}");
 }
 
 #[test]
@@ -348,6 +356,14 @@ impl Stage {
 }
 
 #[test]
+fn a_low_read_index_is_not_called_a_wrong_state() {
+    let mut stage = Stage::new();
+    stage.reads(entry(1, 1), ReadLevel::Local, Freshness::Unknown, Index::ZERO);
+    let finding = "n2 serves read 2 at read index 0, but an operation at index 1 was completed";
+    assert_eq!(stage.explained_as("S20", finding).cause, finding);
+}
+
+#[test]
 fn an_old_answer_to_a_local_read_is_not_called_stale() {
     let mut stage = Stage::new();
     stage.takes(1, None, InputKind::Timeout, becomes_leader);
@@ -405,6 +421,28 @@ fn a_cluster_without_a_leader_is_explained() {
     stage.takes(2, None, InputKind::Timeout, |now| now.role = RoleName::PreCandidate);
     let explanation = stage.explained("L2");
     assert!(explanation.cause.starts_with("no node wins an election"), "{}", text(&explanation));
+}
+
+#[test]
+fn a_node_that_is_behind_and_its_missing_snapshot_are_explained() {
+    let mut stage = Stage::new();
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, becomes_leader);
+    stage.takes(2, None, InputKind::Disk, |now| {
+        (now.last, now.committed) = (entry(1, 3), Index(2));
+    });
+    for _ in 0..3 {
+        let text = "gone of f36610bf".to_owned();
+        let sent = Sent { to: node(3), message: None, text, delivery: None };
+        stage.push(2, None, EventKind::Sent(Box::new(sent)));
+    }
+    let explanation = stage.explained_as("L5", "n3 has not applied index 2 within 9s");
+    assert!(explanation.cause.starts_with("n3 waits for n2, the leader"), "{}", text(&explanation));
+    assert!(
+        text(&explanation).contains("n2 replies to n3 that it cannot send the snapshot"),
+        "{}",
+        text(&explanation)
+    );
 }
 
 #[test]

@@ -24,9 +24,9 @@ use crate::runtime::{Client, Handle, Listener, RawStream};
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
 /// The time limit of a whole connection.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
-/// The most headers of a request.
+/// The maximum number of headers of a request.
 const HEADERS_MAX: usize = 64;
-/// The most bytes of the first line and the headers of a request.
+/// The maximum number of bytes of the first line and the headers of a request.
 const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// The content that an endpoint serves.
@@ -59,8 +59,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The most connections that are open at one address. A program that serves endpoints adds them
-    /// to `ServerConfig::files_reserved`.
+    /// The maximum number of connections that are open at one address. A program that serves
+    /// endpoints adds them to `ServerConfig::files_reserved`.
     pub const CONNECTIONS_MAX: usize = CONNECTIONS_MAX;
 
     /// Listens at the address; [`Endpoint::run`] answers the requests. At a loopback address it

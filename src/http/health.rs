@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::runtime::{Handle, NodeSummary, WriteObstacle};
 use serde_json::json;
 
-/// The most committed entries that a ready node may not have applied yet.
+/// The maximum number of committed entries that a ready node may not have applied yet.
 const LAG_MAX: u64 = 10_000;
 
 /// The longest time since the driver of a live node was last at work, which it is at least once a

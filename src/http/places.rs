@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// The most connections whose request has not arrived. A further one takes the place of the oldest,
-/// which is the slowest: an ordinary request arrives with its connection.
+/// The maximum number of connections whose request has not arrived. A further one takes the place
+/// of the oldest, which is the slowest: an ordinary request arrives with its connection.
 const ARRIVING_MAX: usize = 64;
-/// The most health checks whose replies are being sent.
+/// The maximum number of health checks whose replies are being sent.
 const HEALTH_MAX: usize = 32;
-/// The most other replies that are being sent. Further requests are rejected as overload.
+/// The maximum number of other replies that are being sent. Further requests are rejected as
+/// overload.
 const OTHERS_MAX: usize = 32;
 
-/// The most connections at one address.
+/// The maximum number of connections at one address.
 pub(super) const CONNECTIONS_MAX: usize = ARRIVING_MAX + HEALTH_MAX + OTHERS_MAX;
 
 /// The places of the connections at one address.

@@ -7,11 +7,11 @@ use crate::types::Index;
 /// The bounds on the append messages in flight to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The most append messages in flight.
+    /// The maximum number of append messages in flight.
     pub messages_max: usize,
-    /// The most entries in flight.
+    /// The maximum number of entries in flight.
     pub entries_max: usize,
-    /// The most bytes of entries in flight; a single larger entry may be sent alone.
+    /// The maximum number of bytes of entries in flight; a single larger entry may be sent alone.
     pub bytes_max: usize,
 }
 

@@ -15,7 +15,7 @@ pub enum Contents {
 /// The size of a hash in bytes. The hash of a shorter command is cut to the command's length.
 pub(super) const HASH_BYTES: usize = 8;
 
-/// The most bytes at each end of a command that enter its hash.
+/// The maximum number of bytes at each end of a command that enter its hash.
 const HASHED_END_BYTES: usize = 32;
 
 /// Turns commands into hashes while a node records, and recognizes the hashes in a replay.

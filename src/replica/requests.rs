@@ -6,8 +6,8 @@ use crate::machine::Outcome;
 use crate::replica::output::Output;
 use crate::types::{EntryId, Freshness, Index, Tag};
 
-/// The most bytes of replies that wait for other nodes' disks. Beyond them, the reply of a proposal
-/// is dropped, and its outcome is unknown.
+/// The maximum number of bytes of replies that wait for other nodes' disks. Beyond them, the reply
+/// of a proposal is dropped, and its outcome is unknown.
 const EARLY_BYTES_MAX: usize = 16 << 20;
 
 /// The requests that have no outcome yet.

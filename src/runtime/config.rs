@@ -37,13 +37,13 @@ pub struct ServerConfig {
     /// that `network` permits: for the disk, three outbound connections to each peer, and all that
     /// the program around the node opens. No connection is accepted that would take one of them.
     pub files_reserved: usize,
-    /// The most bytes of the recording of the node's inputs, in the folder `recording` of its
-    /// directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several times
-    /// as large as a recorded state, which may take a quarter of `raft.tail_bytes_max`, and at
-    /// least 1 MiB.
+    /// The maximum number of bytes of the recording of the node's inputs, in the folder `recording`
+    /// of its directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several
+    /// times as large as a recorded state, which may take a quarter of `raft.tail_bytes_max`, and
+    /// at least 1 MiB.
     pub recording_bytes: u64,
-    /// The most requests of the program and of clients in the driver's queue. Until it has room,
-    /// further callers wait, and so do the connections of clients with a further request.
+    /// The maximum number of requests of the program and of clients in the driver's queue. Until it
+    /// has room, further callers wait, and so do the connections of clients with a further request.
     pub requests_max: usize,
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine
@@ -93,26 +93,26 @@ pub struct NetworkConfig {
     pub retry_min: Duration,
     /// The longest wait before a failed connection is retried. At least `retry_min`.
     pub retry_max: Duration,
-    /// The most packets that wait for one lane of one peer; of the lane of snapshots, whose packets
-    /// are large, at most 32; of the lane of entries, those with at most twice
+    /// The maximum number of packets that wait for one lane of one peer; of the lane of snapshots,
+    /// whose packets are large, at most 32; of the lane of entries, those with at most twice
     /// `raft.inflight_bytes_max`. Further packets are dropped, as a network may drop them.
     pub packets_max: usize,
-    /// The most connections that have not completed their handshake. A further connection takes the
-    /// place of the oldest one from the IPv4 address, or the IPv6 /64 prefix, that has the most, so
-    /// that no host keeps out the others. It is rejected if it comes from that address itself, and
-    /// the oldest one has had less than 250 ms.
+    /// The maximum number of connections that have not completed their handshake. A further
+    /// connection takes the place of the oldest one from the IPv4 address, or the IPv6 /64 prefix,
+    /// that has the most, so that no host keeps out the others. It is rejected if it comes from
+    /// that address itself, and the oldest one has had less than 250 ms.
     pub handshakes_max: usize,
-    /// The most open inbound connections of other nodes, and separately of clients. Further
-    /// connections are rejected.
+    /// The maximum number of open inbound connections of other nodes, and separately of clients.
+    /// Further connections are rejected.
     pub connections_max: usize,
-    /// The most open connections of administrators, and of nodes that request reports or forward
-    /// proposals. Clients cannot take these places. Only certificates prove a role.
+    /// The maximum number of open connections of administrators, and of nodes that request reports
+    /// or forward proposals. Clients cannot take these places. Only certificates prove a role.
     pub connections_reserved: usize,
-    /// The most open inbound connections of one origin: the principal that a certificate names; of
-    /// connections without certificate one IPv4 address, or one IPv6 /64 prefix. Those of other
-    /// nodes, of clients, and of administrators are counted separately. Further connections are
-    /// rejected. Other nodes at one address may have 6 in any case, which is what one of them may
-    /// need.
+    /// The maximum number of open inbound connections of one origin: the principal that a
+    /// certificate names; of connections without certificate one IPv4 address, or one IPv6 /64
+    /// prefix. Those of other nodes, of clients, and of administrators are counted separately.
+    /// Further connections are rejected. Other nodes at one address may have 6 in any case, which
+    /// is what one of them may need.
     pub connections_per_origin_max: usize,
 }
 
@@ -122,29 +122,32 @@ pub struct NetworkConfig {
 /// twice, except that of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
-    /// The most requests of one connection whose replies are not written yet. At the limit, the
-    /// node reads no further request from the connection until a reply is written. A connection
-    /// on which a node forwards proposals may have `requests_per_origin_max` more.
+    /// The maximum number of requests of one connection whose replies are not written yet. At the
+    /// limit, the node reads no further request from the connection until a reply is written. A
+    /// connection on which a node forwards proposals may have `requests_per_origin_max` more.
     pub requests_per_connection_max: usize,
-    /// The most requests of all connections whose replies are not written yet. Further requests are
-    /// rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least this and
+    /// The maximum number of requests of all connections whose replies are not written yet. Further
+    /// requests are rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least
+    /// this and
     /// `requests_reserved` together.
     pub requests_max: usize,
-    /// The most requests of one origin (`NetworkConfig::connections_per_origin_max`) whose replies
-    /// are not written yet, over all its connections. Further requests are rejected as overload. At
-    /// the leader, a node that forwards proposals counts as one origin. So the node forwards at
-    /// most a quarter of this for each of its own clients.
+    /// The maximum number of requests of one origin (`NetworkConfig::connections_per_origin_max`)
+    /// whose replies are not written yet, over all its connections. Further requests are rejected
+    /// as overload. At the leader, a node that forwards proposals counts as one origin. So the node
+    /// forwards at most a quarter of this for each of its own clients.
     pub requests_per_origin_max: usize,
-    /// The most requests of all administrators, and of nodes that request reports, whose replies
-    /// are not written yet. Requests of clients do not count, nor do those that a node forwards.
+    /// The maximum number of requests of all administrators, and of nodes that request reports,
+    /// whose replies are not written yet. Requests of clients do not count, nor do those that a
+    /// node forwards.
     pub requests_reserved: usize,
-    /// The most KiB of pending commands and queries and of unwritten replies, over all connections.
-    /// A request that would exceed it is rejected as overload, and so is a read whose answer would.
-    /// A reply to a proposal that would exceed it is dropped if it is longer than 1 KiB: the
-    /// outcome is then unknown to the client, which asks again if it has a session. Shorter replies
-    /// and reports do not count. A request of more than 64 KiB counts while it arrives, and a
-    /// command with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until the
-    /// leader has applied it and has it on its disk.
+    /// The maximum size, in KiB, of pending commands and queries and of unwritten replies, over all
+    /// connections. A request that would exceed it is rejected as overload, and so is a read whose
+    /// answer would. A reply to a proposal that would exceed it is dropped if it is longer than 1
+    /// KiB: the outcome is then unknown to the client, which asks again if it has a session.
+    /// Shorter replies and reports do not count. A request of more than 64 KiB counts while it
+    /// arrives, and a command with
+    /// [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until the leader has
+    /// applied it and has it on its disk.
     pub requests_kib_max: u32,
     /// The same for the connections of one origin. It is also the limit of all administrators and
     /// nodes together, beside `requests_kib_max`.

@@ -27,7 +27,7 @@ use crate::storage::{ErrorCause, StorageError};
 use crate::types::{Membership, Packet, Report, RoleChange, RoleName};
 use crate::wire::{ReplyBody, RequestBody};
 
-/// The most items taken from one queue before the other queues get their turn.
+/// The maximum number of items taken from one queue before the other queues get their turn.
 const BATCH: usize = 256;
 
 /// The longest wait of the driver, after which its health is recorded again.

@@ -1,5 +1,5 @@
-//! A limit of the log lines that remotes cause, so that none of them can fill the disk with log
-//! output.
+//! A limit on the log lines that remote peers and clients cause, so that they cannot fill the disk
+//! with log output.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The most lines of one kind in each [`INTERVAL`].
+/// The maximum number of lines of one kind in each [`INTERVAL`].
 const LINES_MAX: u32 = 10;
 /// The interval after which lines of a kind are written again.
 pub(super) const INTERVAL: Duration = Duration::from_secs(60);

@@ -23,7 +23,7 @@ use crate::runtime::metrics::Counts;
 use crate::storage::ClusterId;
 use crate::types::Instant;
 
-/// The most blocks that wait for the thread.
+/// The maximum number of blocks that wait for the thread.
 const BLOCKS_MAX: usize = 64;
 
 /// The number of segments in a full ring, if no checkpoint is large.

@@ -9,11 +9,11 @@ use crate::runtime::config::{FORWARDED_SHARE, ServiceConfig};
 use crate::runtime::origin::Origin;
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
-/// The most bytes that a request has beside its command or query.
+/// The maximum number of bytes that a request has beside its command or query.
 pub(in crate::runtime) const REQUEST_OVERHEAD_BYTES: usize = 1 << 10;
 
-/// The most bytes of a reply to a proposal that is sent without permits. The limits of requests
-/// bound the number of such replies.
+/// The maximum number of bytes of a reply to a proposal that is sent without permits. The limits of
+/// requests bound the number of such replies.
 const SHORT_REPLY: usize = 1 << 10;
 
 /// The limits of pending requests, and of the bytes of requests and replies: those of all clients,

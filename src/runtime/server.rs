@@ -39,8 +39,8 @@ use crate::runtime::transport::{
 use crate::storage::{self, Disk, DiskError, FileDisk, Identity, Storage, StorageError};
 use crate::types::{Incarnation, Membership, Packet};
 
-/// The most inbound packets in each queue for the node. A connection is not read while the queue
-/// for its next packet is full.
+/// The maximum number of inbound packets in each queue for the node. A connection is not read while
+/// the queue for its next packet is full.
 const INBOUND_PACKETS_MAX: usize = 1024;
 
 /// A node that runs in this process. Dropping it stops the node as a crash would, and loses nothing
@@ -97,9 +97,9 @@ impl Server {
     ///
     /// Must be called within a tokio runtime that has time and IO enabled. Recovery reads the disk
     /// synchronously, and so blocks the calling thread. Without TLS a runtime of one thread serves
-    /// the most requests, because the driver and the connections then wake no thread for one
-    /// another. With TLS use several threads, because the computation of a handshake would delay
-    /// the driver. The disk and a state machine that is not inline have threads of their own.
+    /// the maximum number of requests, because the driver and the connections then wake no thread
+    /// for one another. With TLS use several threads, because the computation of a handshake would
+    /// delay the driver. The disk and a state machine that is not inline have threads of their own.
     ///
     /// # Errors
     /// A [`ServerError`]. The directory may have been created and formatted by then; another start

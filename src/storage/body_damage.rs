@@ -13,7 +13,7 @@ use crate::storage::sector::PAGE_BYTES;
 use crate::storage::segment::NodeSegment;
 use crate::types::{DamagedEntry, Index};
 
-/// The most ranges of entries that an error lists.
+/// The maximum number of ranges of entries that an error lists.
 const LISTED_MAX: usize = 8;
 
 /// The damaged sectors of bodies that were found so far.

@@ -25,8 +25,8 @@ pub(crate) fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Resul
 /// Returns true if flush `seq` was certainly reported durable: the floor says so, or a later flush
 /// began, which requires that this one is durable. In the segment of the flush, any valid sector
 /// after it (`here`) proves that a later flush began. In a `later` segment, only a header block
-/// with a higher number does, because a start may have rewritten flush `seq` there. An orderly stop
-/// proves nothing, because the start before it may have left a torn flush.
+/// with a higher number does, because a start may have rewritten flush `seq` there. A clean
+/// shutdown proves nothing, because the start before it may have left a torn flush.
 pub(crate) fn is_acknowledged(
     floor: Floor,
     seq: FlushSeq,

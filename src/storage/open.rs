@@ -135,7 +135,7 @@ impl Storage {
         write_first_superblock(disk, &Superblock::new(identity, membership))
     }
 
-    /// Recovers a directory after an orderly stop or a crash. Either everything that was reported
+    /// Recovers a directory after a clean shutdown or a crash. Either everything that was reported
     /// durable is recovered; or the end of the log is lost, [`OpenedStorage::lost_end`] says so,
     /// and the node is uncertain; or an error is returned. That holds also if files of the log are
     /// missing, cut or zeroed. The exception is the last flushes after the acknowledged floor:

@@ -1,5 +1,5 @@
-//! Recovery: reads a directory before the start, and returns the log with everything that was
-//! acknowledged, or with the error about its lost end; or the first error. It changes nothing.
+//! Recovery: reads a directory before the start, without changing it, and returns the log: with
+//! everything that was acknowledged, or with an error about its lost end. Other damage is an error.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -54,7 +54,7 @@ enum Closing {
     No,
     /// The close was requested; it waits until the log is idle.
     Requested,
-    /// The close waits until the superblock durably records the orderly stop.
+    /// The close waits until the superblock durably records the clean shutdown.
     Recording(u64),
     Done,
 }
@@ -101,7 +101,7 @@ pub enum Event {
     /// continue until the last spare segment is full.
     Full(bool),
     /// Every write is durable, except for those for which the file system had no room, and the
-    /// superblock records the orderly stop of the node.
+    /// superblock records the clean shutdown of the node.
     Closed,
     /// The store has failed for good: no event follows, and every further call is ignored.
     Failed(StorageError),
@@ -537,7 +537,7 @@ impl Storage {
         assert!(target.compacted <= target.snapshot.last.index, "the snapshot covers what is gone");
         if self.closing == Closing::Done {
             assert!(self.log.is_idle(), "a closed store has written everything");
-            assert!(durable.clean, "a closed store has recorded its orderly stop");
+            assert!(durable.clean, "a closed store has recorded its clean shutdown");
         }
         if self.started {
             let snapshot = durable.snapshot.last.index;

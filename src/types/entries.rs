@@ -192,7 +192,8 @@ impl<const N: usize> From<[Entry; N]> for Entries {
 impl FromIterator<Entry> for Entries {
     #[inline]
     fn from_iter<T: IntoIterator<Item = Entry>>(entries: T) -> Entries {
-        /// The most entries for which memory is reserved before it is known that there are so many.
+        /// The maximum number of entries for which memory is reserved before it is known that there
+        /// are so many.
         const RESERVED_MAX: usize = 1024;
         let mut entries = entries.into_iter();
         let Some(first) = entries.next() else { return Entries::new() };

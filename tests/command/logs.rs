@@ -1,4 +1,4 @@
-//! The log of a node: the orders of administrators, and lines that remotes without rights cause.
+//! The log of a node: the orders of administrators, and lines that clients without rights cause.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -61,7 +61,7 @@ fn remotes_without_rights_cannot_fill_the_disk_with_log_lines() {
 }
 
 #[test]
-fn the_log_names_the_refusal_of_a_certificate_in_words() {
+fn the_log_says_in_words_why_a_certificate_is_rejected() {
     let mut nodes = Nodes::unstarted(1);
     nodes.quorate(&["certs", "certs", "--nodes", "1"]).ok();
     nodes.quorate(&["certs", "foreign", "--nodes", "1", "--admins", "ops"]).ok();

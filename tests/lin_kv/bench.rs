@@ -53,13 +53,13 @@ pub(crate) struct TestBench {
     /// Sends messages to the delivery thread, each with its delivery time.
     network: Sender<(Instant, Value)>,
     root: Arc<TempDir>,
-    _end: Arc<End>,
+    _end: Arc<KillOnDrop>,
 }
 
 /// Kills the node processes when dropped.
-struct End(Arc<Mutex<NetworkState>>);
+struct KillOnDrop(Arc<Mutex<NetworkState>>);
 
-impl Drop for End {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let nodes = std::mem::take(&mut lock(&self.0).nodes);
         for (_, (mut child, _)) in nodes {
@@ -81,7 +81,7 @@ impl TestBench {
         let delivering = Arc::clone(&state);
         thread::spawn(move || deliver(&delivering, &messages));
         let root = Arc::new(TempDir::new().expect("a temporary file can be created"));
-        TestBench { _end: Arc::new(End(Arc::clone(&state))), state, network, root }
+        TestBench { _end: Arc::new(KillOnDrop(Arc::clone(&state))), state, network, root }
     }
 
     /// Replaces the default list of three nodes.

@@ -112,7 +112,7 @@ fn installs_over_a_log() -> Vec<Step> {
     ]
 }
 
-/// Installs a snapshot over an empty log, and stops in order.
+/// Installs a snapshot over an empty log, and shuts down cleanly.
 fn installs_and_closes() -> Vec<Step> {
     vec![
         with_term(2, bare(1)),

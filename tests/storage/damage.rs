@@ -135,7 +135,7 @@ fn a_torn_flush_stays_dropped_at_later_starts() {
     for begins in [false, true] {
         let mut torn = three_flushes();
         overwrite(&mut torn, SEGMENT, bodies_at(2), &[0; 512]);
-        // The node stops in order, without an entry of its own in the log.
+        // The node shuts down cleanly, without an entry of its own in the log.
         let mut host = Host::open(torn).expect("the directory opens").0;
         if begins {
             host.act(Storage::start);

@@ -393,7 +393,7 @@ fn a_power_failure_hides_at_most_the_flushes_since_the_segment_was_begun() {
         let host = named(&disk, &long()).expect("the flush passes for torn");
         assert_eq!(host.storage.last().index, Index(19));
     }
-    // Any update of the superblock, here the orderly stop, ends this.
+    // Any update of the superblock, here the clean shutdown, ends this.
     let mut closed = host;
     closed.act(Storage::close);
     closed.settle();

@@ -28,7 +28,7 @@ pub(super) enum Step {
     Fetch(u64, u64),
     /// Executes this many disk operations.
     Work(usize),
-    /// Executes all disk operations; then crashes, or stops in order.
+    /// Executes all disk operations; then crashes, or shuts down cleanly.
     Restart {
         closes: bool,
     },

@@ -6,12 +6,13 @@ use std::fmt;
 /// the same verdict on every machine.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
-    /// The most bytes that the search of one key may hold, beyond the history. Of the memory that a
-    /// state owns, the count includes the bytes that are hashed and those that
+    /// The maximum number of bytes that the search of one key may hold, beyond the history. Of the
+    /// memory that a state owns, the count includes the bytes that are hashed and those that
     /// [`unhashed_bytes`](crate::model::Model::unhashed_bytes) returns.
     pub bytes_max: usize,
-    /// The most configurations that one search of a key may visit. [`check`](crate::check::check)
-    /// searches an undecided key again from the start, each time with a larger part of this number.
+    /// The maximum number of configurations that one search of a key may visit.
+    /// [`check`](crate::check::check) searches an undecided key again from the start, each time
+    /// with a larger part of this number.
     pub configurations_max: u64,
     /// The number of threads that check independent keys. The verdict does not depend on it, but
     /// each thread may hold [`bytes_max`](Budget::bytes_max).

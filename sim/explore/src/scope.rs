@@ -92,7 +92,7 @@ pub struct Bounds {
     pub changes: u8,
     /// Leadership transfers that users request.
     pub transfers: u8,
-    /// The most messages in flight at once. Further messages are lost.
+    /// The maximum number of messages in flight at once. Further messages are lost.
     pub in_flight: usize,
 }
 

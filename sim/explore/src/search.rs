@@ -85,7 +85,7 @@ pub struct Progress {
     pub nodes: usize,
     /// The number of distinct messages.
     pub messages: usize,
-    /// The most that was reached on any path.
+    /// The maximum that was reached on any path.
     pub reached: Reached,
 }
 

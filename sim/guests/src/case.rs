@@ -79,7 +79,7 @@ const SETTINGS: [&str; 22] = [
 /// bound the number of requests that wait for a node.
 const PAUSES: u32 = 4;
 
-/// The most clean restarts of a node in which it may change its build.
+/// The maximum number of clean restarts of a node in which it may change its build.
 const RESTARTS_MAX: u64 = 4;
 
 /// The words that a line of the plan begins with.

@@ -61,12 +61,14 @@ struct Args {
     /// The number of failing seeds after which a sweep ends.
     #[arg(long, default_value_t = 1)]
     failures: u64,
-    /// The most runs of the search for a smaller failing run; 0 leaves the run as it is.
+    /// The maximum number of runs of the search for a smaller failing run; 0 leaves the run as it
+    /// is.
     #[arg(long, default_value_t = 3000)]
     shrink: u64,
 }
 
-/// The most events of a run: more than all but a few runs have, which end there without a failure.
+/// The maximum number of events of a run: more than all but a few runs have, which end there
+/// without a failure.
 const EVENTS_MAX: u64 = 1_000_000;
 
 fn seeds(text: &str) -> Result<(u64, u64), String> {

@@ -14,7 +14,7 @@ use crate::guest::{Guest, NodeId};
 use crate::nemesis::Block;
 use crate::node::{Handicap, Input};
 
-/// The most ticks of a clock step.
+/// The maximum number of ticks of a clock step.
 const STEP_TICKS_MAX: u128 = 200;
 
 impl<G: Guest> Cluster<G> {

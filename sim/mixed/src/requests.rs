@@ -30,7 +30,8 @@ pub(crate) enum Planned {
 pub(crate) const SESSIONS_MAX: u32 = 3;
 /// The window of every session.
 pub(crate) const WINDOW: u32 = 8;
-/// The most sessions that a node remembers: more than may be open, so that some have expired.
+/// The maximum number of sessions that a node remembers: more than may be open, so that some have
+/// expired.
 const REMEMBERED: usize = 5;
 /// The number of commands after which a node registers another session.
 const REGISTER_EVERY: u64 = 12;

@@ -10,31 +10,34 @@ use crate::check::costs::{Costs, PART_TIMEOUTS_MAX, Volume};
 /// The bounds that hold for every node of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The most entries in one message, from `Config::message_entries_max`.
+    /// The maximum number of entries in one message, from `Config::message_entries_max`.
     pub message_entries_max: usize,
-    /// The most bytes of entries in one message, from `Config::message_bytes_max`.
+    /// The maximum number of bytes of entries in one message, from `Config::message_bytes_max`.
     pub message_bytes_max: usize,
-    /// The most unacknowledged appends to one peer, from `Config::inflight_messages_max`.
+    /// The maximum number of unacknowledged appends to one peer, from
+    /// `Config::inflight_messages_max`.
     pub inflight_messages_max: usize,
-    /// The most bytes in a leader's log that are not applied or not on its disk, from
+    /// The maximum number of bytes in a leader's log that are not applied or not on its disk, from
     /// `Config::unapplied_bytes_max`.
     pub unapplied_bytes_max: usize,
-    /// The most bytes of durable entries in memory, from `Config::tail_bytes_max`.
+    /// The maximum number of bytes of durable entries in memory, from `Config::tail_bytes_max`.
     pub tail_bytes_max: usize,
-    /// The most bytes of entries in one batch to apply, from `Config::apply_bytes_max`.
+    /// The maximum number of bytes of entries in one batch to apply, from
+    /// `Config::apply_bytes_max`.
     pub apply_bytes_max: usize,
-    /// The most pending reads of one node, from `Config::reads_max`.
+    /// The maximum number of pending reads of one node, from `Config::reads_max`.
     pub reads_max: usize,
-    /// The most messages that wait for a node's disk, from `Config::outbox_messages_max`.
+    /// The maximum number of messages that wait for a node's disk, from
+    /// `Config::outbox_messages_max`.
     pub outbox_messages_max: usize,
     /// The time between two heartbeats of a leader, from `Config::heartbeat_interval`.
     pub heartbeat_interval: Duration,
     /// The shortest election timeout, from `Config::election_timeout_min`.
     pub election_timeout_min: Duration,
-    /// The most elections that core nodes may win in the stabilization phase.
+    /// The maximum number of elections that core nodes may win in the stabilization phase.
     pub stabilization_elections_max: u64,
-    /// The most elections that core nodes may win while the cluster is idle. Each of these
-    /// elections may also change the term of every node once.
+    /// The maximum number of elections that core nodes may win while the cluster is idle. Each of
+    /// these elections may also change the term of every node once.
     pub idle_elections_max: u64,
     /// The longest durations of messages, flushes and batches in the absence of faults.
     pub costs: Costs,
@@ -42,7 +45,7 @@ pub struct Bounds {
     pub config: Config,
     /// The same configuration, with the bounds of storage, snapshots and state comparison.
     pub replica: ReplicaConfig,
-    /// The most by which a clock may run too fast or too slow, in parts per million.
+    /// The maximum by which a clock may run too fast or too slow, in parts per million.
     pub drift_ppm: u32,
     /// Whether the state machines keep durable state of their own.
     pub machine_is_durable: bool,

@@ -146,7 +146,8 @@ impl Commit {
     }
 }
 
-/// Checks that a leader commits by counting replicas only entries of its own term (Raft §5.4.2).
+/// Checks that only entries of the leader's current term are committed by counting replicas (Raft
+/// §5.4.2).
 fn check_own_term_commit(known: &Known, status: &Status) -> CheckResult {
     let before = known.before.map_or(status.committed, |before| before.committed);
     if status.role != RoleName::Leader || status.committed <= before {

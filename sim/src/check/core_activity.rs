@@ -152,10 +152,10 @@ impl CoreActivity {
     }
 }
 
-/// The most messages per second that the core of an idle cluster of `nodes` nodes sends. In each
-/// heartbeat interval the leader sends at most two messages to each peer, and each peer replies to
-/// each message. In each election timeout every node outside the core may request the vote of every
-/// other node, and gets a reply. Clocks run at most twice as fast as real time.
+/// The maximum number of messages per second that the core of an idle cluster of `nodes` nodes
+/// sends. In each heartbeat interval the leader sends at most two messages to each peer, and each
+/// peer replies to each message. In each election timeout every node outside the core may request
+/// the vote of every other node, and gets a reply. Clocks run at most twice as fast as real time.
 fn messages_per_second_max(nodes: u64, bounds: &Bounds) -> u64 {
     let per_second = |interval: Duration| {
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);

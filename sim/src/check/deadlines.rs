@@ -206,8 +206,8 @@ impl Deadlines {
 }
 
 impl Stabilization {
-    /// The most that the core has to send, write and apply: all entries from the lowest applied
-    /// index to the end of the longest log, and a snapshot for each peer if a node
+    /// The maximum that the core has to send, write and apply: all entries from the
+    /// lowest applied index to the end of the longest log, and a snapshot for each peer if a node
     /// `needs_snapshot`.
     fn volume(&self, known: &Known, needs_snapshot: bool) -> Volume {
         let model = &known.model;

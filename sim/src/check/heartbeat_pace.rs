@@ -8,8 +8,8 @@ use crate::check::known::Known;
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
-/// The most rounds that may follow one another too early: each time that a clock steps forward, it
-/// ends a heartbeat interval at once, and a scenario may step a clock many times.
+/// The maximum number of rounds that may follow one another too early: each time that a clock steps
+/// forward, it ends a heartbeat interval at once, and a scenario may step a clock many times.
 const EARLY_MAX: u32 = 32;
 
 /// For each node, the last round that it sent.

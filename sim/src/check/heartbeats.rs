@@ -67,7 +67,7 @@ impl Rule for Heartbeats {
 
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let [slot, to] = [message.from, message.to].map(|id| known.model.slot(id));
-        // A node of a later term replies to no round.
+        // A node in a later term replies with round 0, which confirms nothing.
         if let Body::HeartbeatReply { round: round @ 1.., .. } = message.body {
             let answered = &mut self.answered[to.0 * known.model.nodes.len() + slot.0];
             *answered = (message.term, round).max(*answered);

@@ -224,8 +224,8 @@ impl Known {
         self.model.node(slot).stepped_at != self.now
     }
 
-    /// Whether the node decided to send a message that it sends now in its last step: the message
-    /// is not late, and did not wait for a write.
+    /// Whether a message that the node sends now was decided in its last step: the message is not
+    /// late, and did not wait for a write.
     pub(super) fn is_prompt(&self, slot: Slot) -> bool {
         !self.is_late(slot) && self.model.node(slot).persisted_at != self.now
     }

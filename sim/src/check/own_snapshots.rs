@@ -162,8 +162,9 @@ impl Rule for OwnSnapshots {
             + config.part_timeout * PART_TIMEOUTS_MAX
             + costs.flush * FLUSHES
             + costs.transfer_time(volume, &known.bounds.config);
-        // A state that is durable by itself gives no view while it is ahead of the replayed log.
-        // The rule does not know when that is, so it checks no node of such a run.
+        // A state machine with durable state of its own cannot be frozen for a snapshot while it
+        // is ahead of the replayed log. The rule does not know when that is, so it checks no node
+        // of such a run.
         let may_give_no_view = known.bounds.machine_is_durable;
         if may_give_no_view || !known.is_in_core(slot) || known.now.since(since) <= bound {
             return Ok(());

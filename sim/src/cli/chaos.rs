@@ -20,7 +20,7 @@ use crate::record::RecordUntil;
 use crate::run::RunOptions;
 use crate::workload::AnyWorkload;
 
-/// The most client operations that are listed.
+/// The maximum number of client operations that are listed.
 const OPERATIONS_MAX: usize = 20;
 
 /// The name of the command in the replay lines; a user chooses the real one.

@@ -48,7 +48,7 @@ pub(crate) fn explain(
     }
 }
 
-/// The most events of the turning point that are printed.
+/// The maximum number of events of the turning point that are printed.
 const TURNING_EVENTS_MAX: usize = 12;
 
 /// Measures when the failure of a run became inevitable, and describes it.

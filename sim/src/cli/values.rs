@@ -128,7 +128,7 @@ pub(crate) fn sim_time_from(text: &str) -> Result<SimTime, String> {
 pub(crate) fn event(text: &str) -> Result<EventId, String> {
     let number = whole_number(text.strip_prefix('#').unwrap_or(text))?;
     let number = u32::try_from(number).ok().filter(|number| *number > 0);
-    number.map(EventId).ok_or_else(|| "events are numbered from 1".to_owned())
+    number.map(EventId).ok_or_else(|| format!("an event is a number from 1 to {}", u32::MAX))
 }
 
 /// Parses the name of a node: `n3`.

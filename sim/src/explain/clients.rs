@@ -81,7 +81,7 @@ fn operation_facts(history: &History<'_>, draft: &mut Draft, op: OpId) -> Option
                         format!("a client invokes operation {number}, a linearizable read")
                     }
                     Some(level) => {
-                        format!("a client invokes operation {number}, a read of level `{level}`")
+                        format!("a client invokes operation {number}, a read ({level})")
                     }
                 }
             }
@@ -123,8 +123,7 @@ fn serves_stale_read(
     freshness: Freshness,
 ) {
     let Some(node) = history.node() else { return };
-    let begun = operation_facts(history, draft, op);
-    let number = op.0;
+    let (number, begun) = (op.0, operation_facts(history, draft, op));
     let last = begun.and_then(|begun| completed_before(history, begun, freshness));
     if let Some(step) = history.step_of(history.failing) {
         facts::step(history, draft, step);
@@ -179,10 +178,19 @@ fn serves_stale_read(
             heard_since(history, node, op)
         ));
     }
-    draft.cause(format!(
+    let wrong_state = format!(
         "{node} answers read {number} with its state after index {applied}, read index {index} \
          and the stated freshness `{freshness}`, but the expected state is a different one"
-    ));
+    );
+    draft.cause(named_cause(history).unwrap_or(wrong_state));
+}
+
+/// The finding about an answer, if it says that the read index or the freshness is wrong: the state
+/// that the answer comes from may be right.
+fn named_cause(history: &History<'_>) -> Option<String> {
+    let finding = &history.violation()?.finding;
+    let is_named = finding.contains(" at read index ") || finding.contains(" requires freshness ");
+    is_named.then(|| finding.clone())
 }
 
 /// Describes in a clause whether the node received a message from another node between the request

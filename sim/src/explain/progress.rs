@@ -44,8 +44,10 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     for (node, now) in &nodes {
         stalled_node(history, draft, *node, *now);
         rejections(history, draft, *node, since);
+        missing_snapshots(history, draft, *node, since);
     }
-    draft.cause(missing_progress(&nodes));
+    let finding = history.violation().map_or("", |violation| violation.finding.as_str());
+    draft.cause(missing_progress(&nodes, finding));
 }
 
 /// Explains the request that the node must have answered by now, if the finding is about one. A
@@ -177,8 +179,32 @@ fn rejections(history: &History<'_>, draft: &mut Draft, node: NodeId, since: Eve
     }
 }
 
-/// Describes the progress that the core nodes wait for.
-fn missing_progress(nodes: &[(NodeId, Option<&Status>)]) -> String {
+/// Adds the last reply to a node since event `since` that its source does not have the snapshot, if
+/// there are three or more.
+fn missing_snapshots(history: &History<'_>, draft: &mut Draft, node: NodeId, since: EventId) {
+    let replies = history.all().filter_map(|(id, event)| match &event.kind {
+        EventKind::Sent(sent) if id > since && sent.to == node => {
+            (sent.message.is_none() && sent.text.starts_with(GONE)).then_some((id, event.node?))
+        }
+        _ => None,
+    });
+    let replies: Vec<(EventId, NodeId)> = replies.collect();
+    if let Some((id, from)) = replies.last().filter(|_| replies.len() > 2) {
+        let sentence = format!(
+            "{from} replies to {node} that it cannot send the snapshot that {node} requested; \
+             {node} has received {} such replies so far",
+            replies.len()
+        );
+        draft.fact(*id, history.at(*id), sentence);
+    }
+}
+
+/// The description of a packet with `SnapshotTransferBody::Gone`.
+const GONE: &str = "gone of ";
+
+/// Describes the progress that the core nodes wait for: first that of the node which the finding
+/// names as behind.
+fn missing_progress(nodes: &[(NodeId, Option<&Status>)], finding: &str) -> String {
     let down = nodes.iter().find(|(_, now)| now.is_none());
     if let Some((node, _)) = down {
         return format!("{node} stays down, and the other nodes wait for it");
@@ -192,6 +218,20 @@ fn missing_progress(nodes: &[(NodeId, Option<&Status>)]) -> String {
         );
     };
     let (id, term) = (leader.id, leader.term);
+    let waits = |behind: &Status| {
+        format!(
+            "{} waits for {id}, the leader of term {term}: its commit index is {}, and the \
+             leader's commit index is {}",
+            behind.id, behind.committed, leader.committed
+        )
+    };
+    let is_named = |now: &&Status| {
+        now.committed < leader.committed
+            && finding.starts_with(&format!("{} has not applied ", now.id))
+    };
+    if let Some(behind) = up.iter().copied().find(is_named) {
+        return waits(behind);
+    }
     if leader.committed < leader.last.index {
         let next = leader.committed.next();
         return format!(
@@ -199,13 +239,9 @@ fn missing_progress(nodes: &[(NodeId, Option<&Status>)]) -> String {
             leader.last
         );
     }
-    let behind = up.iter().find(|now| now.committed < leader.committed || now.term != term);
-    if let Some(behind) = behind {
-        return format!(
-            "{} waits for {id}, the leader of term {term}: its commit index is {}, and the \
-             leader's commit index is {}",
-            behind.id, behind.committed, leader.committed
-        );
+    let is_behind = |now: &&Status| now.committed < leader.committed || now.term != term;
+    if let Some(behind) = up.iter().copied().find(is_behind) {
+        return waits(behind);
     }
     let slow = up.iter().find(|now| now.applied < now.committed);
     match slow {

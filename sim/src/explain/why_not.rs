@@ -141,17 +141,27 @@ pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<Stri
              term {term} (Raft §5.4.2)"
         ));
     }
+    let elections = history.elections();
+    let won = elections.iter().rfind(|(_, node, won)| (*node, *won) == (leader, term));
+    let since = won.map_or(EventId(1), |(id, ..)| *id);
     for voter in membership.voters().filter(|voter| !has(voter)) {
         lines.push(format!(
             "{voter} does not have the entry on disk: {}",
-            missing_because(&history, leader, voter, index),
+            missing_because(&history, leader, voter, index, since),
         ));
     }
     lines
 }
 
-/// Describes the most likely reason why a voter does not have the leader's entry on disk.
-fn missing_because(history: &History<'_>, leader: NodeId, voter: NodeId, index: Index) -> String {
+/// Describes the most likely reason why a voter does not have the leader's entry on disk. What
+/// happened before the leader's election, at `since`, is none.
+fn missing_because(
+    history: &History<'_>,
+    leader: NodeId,
+    voter: NodeId,
+    index: Index,
+    since: EventId,
+) -> String {
     let at = history.failing;
     if history.record().state_of(voter, at).is_none() {
         return "it is down".to_owned();
@@ -161,7 +171,8 @@ fn missing_because(history: &History<'_>, leader: NodeId, voter: NodeId, index: 
         return "its write is still pending".to_owned();
     }
     let mut lost = None;
-    for (id, event) in history.events_of(voter).rev().take(200) {
+    let recent = history.events_of(voter).rev().take(200);
+    for (id, event) in recent.take_while(|(id, _)| *id > since) {
         match &event.kind {
             EventKind::Dropped { reason, .. } => {
                 let sender = event.cause.and_then(|cause| history.event(cause).node);

@@ -31,7 +31,7 @@ operation! {
     };
 }
 
-/// The most commands of a load spike on real processes, because each is a process.
+/// The maximum number of commands of a load spike on real processes, because each is a process.
 const PROCESSES_MAX: u32 = 50;
 
 impl LoadSpike {

@@ -282,7 +282,7 @@ impl fmt::Display for ScriptedRequest {
 }
 
 impl ScriptedOutcome {
-    /// Describes the outcome for the request's key, after the word `saw`.
+    /// Describes the outcome for the request's key, as it follows `observed:`.
     #[must_use]
     pub fn describe(&self, key: &str) -> String {
         match self {

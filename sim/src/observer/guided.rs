@@ -39,7 +39,7 @@ struct NewState<T> {
     continued: u64,
 }
 
-/// The most new states of one run that are kept, spread over the run.
+/// The maximum number of new states of one run that are kept, spread over the run.
 const NEW_STATES_PER_RUN_MAX: usize = 4;
 /// The number of runs that one continuation from a state adds to the runs that reached the state.
 const USE_WEIGHT: u64 = 2;

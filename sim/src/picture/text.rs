@@ -10,7 +10,7 @@ use crate::workload::request::{OpId, unmark};
 /// Formats the bytes of a user's command, without the simulator's mark.
 pub type CommandText<'a> = &'a dyn Fn(&[u8]) -> String;
 
-/// The most characters of a command on the page.
+/// The maximum number of characters of a command on the page.
 const COMMAND_MAX: usize = 60;
 
 /// Describes a node's status beside its role, term and log indices.

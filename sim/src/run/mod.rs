@@ -49,7 +49,7 @@ pub struct RunOptions {
     pub length: u32,
     /// Whether the disks lie about flushes: a planted bug that the checks must find.
     pub canary: bool,
-    /// The most events of the run; after them the run ends without a failure.
+    /// The maximum number of events of the run; after them the run ends without a failure.
     pub events_max: u64,
     /// The replicated state machine, and the clients' operations.
     pub workload: AnyWorkload,

@@ -13,7 +13,7 @@ const POINTS: u64 = 12;
 /// The number of steps that search between two of them.
 const STEPS: u32 = 8;
 
-/// The most times from which the runs of one case are redrawn.
+/// The maximum number of times from which the runs of one case are redrawn.
 pub const TIMES_MAX: usize = POINTS as usize + STEPS as usize;
 
 /// The runs that were redrawn from one time on.

@@ -20,9 +20,9 @@ pub(super) struct Ingredients {
 }
 
 impl Ingredients {
-    /// The most lasting faults in a run.
+    /// The maximum number of lasting faults in a run.
     const LASTING_SLOTS_MAX: u64 = 3;
-    /// The most hostile clients in a run.
+    /// The maximum number of hostile clients in a run.
     const HOSTILE_CLIENTS_MAX: u64 = 3;
     /// The kinds of faults that strike messages and steps by chance all the time.
     const BY_CHANCE: Faults =

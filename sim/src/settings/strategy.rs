@@ -30,7 +30,7 @@ impl Strategy {
         Strategy::ALL.into_iter().find(|strategy| strategy.name() == name)
     }
 
-    /// Returns the most runs of one seed; a seed ends with its first failing run.
+    /// Returns the maximum number of runs of one seed; a seed ends with its first failing run.
     #[must_use]
     pub const fn runs(self) -> u64 {
         match self {

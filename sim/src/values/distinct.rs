@@ -10,7 +10,7 @@ pub struct DistinctCount {
     least: BTreeSet<u64>,
 }
 
-/// The most hashes that a count keeps.
+/// The maximum number of hashes that a count keeps.
 const KEPT_MAX: usize = 1_024;
 
 impl DistinctCount {

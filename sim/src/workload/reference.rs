@@ -161,6 +161,7 @@ impl ReferenceMachine {
         reply: &Arc<[u8]>,
     ) -> Result<(), ReferenceMismatch> {
         let (session, sequence) = request;
+        let name = || format!("request {} of session {session}", sequence.0);
         let first = self.replies.get(&request);
         match (first, is_executed) {
             (None, true) => {
@@ -168,11 +169,12 @@ impl ReferenceMachine {
                 Ok(())
             }
             (Some(_), true) => {
-                Err(ReferenceMismatch::Session(format!("{session}{sequence} was applied twice")))
+                Err(ReferenceMismatch::Session(format!("{} was applied twice", name())))
             }
             (Some(first), false) if first == reply => Ok(()),
             (_, false) => Err(ReferenceMismatch::Session(format!(
-                "{session}{sequence} got a reply that is not its first one"
+                "{} got a reply that is not its first one",
+                name()
             ))),
         }
     }

@@ -40,8 +40,8 @@ struct Steps<S> {
     bytes: usize,
 }
 
-/// The most bytes of snapshots that the known steps keep. Beyond that, all steps and machines are
-/// forgotten.
+/// The maximum number of bytes of snapshots that the known steps keep. Beyond that, all steps and
+/// machines are forgotten.
 const STEP_BYTES_MAX: usize = 64 << 20;
 
 /// An operation on the state machine.

@@ -40,8 +40,8 @@ is damaged, the backup is written from the snapshot before it, and a warning nam
 
 /// The size of a chunk of the backup, in bytes.
 const CHUNK_BYTES: u32 = 1 << 18;
-/// The most attempts to back up a running node, because the node may remove a snapshot while
-/// its directory is read.
+/// The maximum number of attempts to back up a running node, because the node may remove a snapshot
+/// while its directory is read.
 const ATTEMPTS_MAX: usize = 5;
 
 /// A backup whose file is completely written.

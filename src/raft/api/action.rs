@@ -62,7 +62,7 @@ pub enum Action {
         first: Index,
         /// The last index to read, included.
         last: Index,
-        /// The most bytes of entries to return, as `Entry::bytes` counts them.
+        /// The maximum number of bytes of entries to return, as `Entry::bytes` counts them.
         bytes_max: usize,
     },
     /// Write the contents of these damaged entries back to the disk, if they match the entries'

@@ -63,36 +63,40 @@ pub struct Config {
     /// The largest command that may be proposed, in bytes. The store of every node must have room
     /// for it, because a follower stores whatever its leader has accepted.
     pub command_bytes_max: usize,
-    /// The most entries in one message, one fetch or one batch for the state machine. `wire`
-    /// encodes no message with more than [`Body::ENTRIES_MAX`](crate::types::Body::ENTRIES_MAX).
+    /// The maximum number of entries in one message, one fetch or one batch for the state machine.
+    /// `wire` encodes no message with more than
+    /// [`Body::ENTRIES_MAX`](crate::types::Body::ENTRIES_MAX).
     pub message_entries_max: usize,
-    /// The most bytes of entries in one message, or in one fetch for a peer; a single larger entry
-    /// is sent alone. `wire` encodes no message of more than 8 MiB.
+    /// The maximum number of bytes of entries in one message, or in one fetch for a peer; a single
+    /// larger entry is sent alone. `wire` encodes no message of more than 8 MiB.
     pub message_bytes_max: usize,
-    /// The most append messages in flight to one peer.
+    /// The maximum number of append messages in flight to one peer.
     pub inflight_messages_max: usize,
-    /// The most entries in flight to one peer.
+    /// The maximum number of entries in flight to one peer.
     pub inflight_entries_max: usize,
-    /// The most bytes of entries in flight to one peer; a single larger entry is sent alone.
+    /// The maximum number of bytes of entries in flight to one peer; a single larger entry is sent
+    /// alone.
     pub inflight_bytes_max: usize,
-    /// The most bytes of entries in a leader's log that its own state machine has not applied, or
-    /// that its own disk lacks: a leader can commit entries before either has them, and keeps those
-    /// that its disk lacks in memory meanwhile. Proposals that would exceed it are rejected as
-    /// busy. Entries of earlier terms count too; while an unapplied one of them is not in memory,
-    /// the leader does not know its size and accepts no proposal.
+    /// The maximum number of bytes of entries in a leader's log that its own state machine has not
+    /// applied, or that its own disk lacks: a leader can commit entries before either has them, and
+    /// keeps those that its disk lacks in memory meanwhile. Proposals that would exceed it are
+    /// rejected as busy. Entries of earlier terms count too; while an unapplied one of them is not
+    /// in memory, the leader does not know its size and accepts no proposal.
     pub unapplied_bytes_max: usize,
-    /// The most proposals that wait for every live voter, committed ones included. Beyond it,
-    /// further proposals of this kind are rejected as busy.
+    /// The maximum number of proposals that wait for every live voter, committed ones included.
+    /// Beyond it, further proposals of this kind are rejected as busy.
     pub all_live_max: usize,
-    /// The most bytes of durable entries kept in memory; older ones are fetched from the disk.
+    /// The maximum number of bytes of durable entries kept in memory; older ones are fetched from
+    /// the disk.
     pub tail_bytes_max: usize,
-    /// The most bytes of entries passed to the state machine at once; a single larger entry is
-    /// passed alone.
+    /// The maximum number of bytes of entries passed to the state machine at once; a single larger
+    /// entry is passed alone.
     pub apply_bytes_max: usize,
-    /// The most reads waiting on this node, its own and those that other nodes forwarded to it.
+    /// The maximum number of reads waiting on this node, its own and those that other nodes
+    /// forwarded to it.
     pub reads_max: usize,
-    /// The most messages waiting for the disk. Beyond it, the newest message is dropped, as a
-    /// network might drop it, unless it is a candidate's vote request.
+    /// The maximum number of messages waiting for the disk. Beyond it, the newest message is
+    /// dropped, as a network might drop it, unless it is a candidate's vote request.
     pub outbox_messages_max: usize,
 }
 

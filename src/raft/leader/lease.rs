@@ -32,7 +32,7 @@ pub(crate) struct LeaderLease {
 }
 
 impl LeaderLease {
-    /// The most rounds recorded. If none of them is confirmed, there is no lease.
+    /// The maximum number of rounds recorded. If none of them is confirmed, there is no lease.
     const ROUNDS_MAX: usize = 64;
 
     /// Records a round that begins now; the leader has committed an entry of its term before.

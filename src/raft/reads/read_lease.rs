@@ -51,7 +51,7 @@ pub(crate) struct FreshnessBound {
 }
 
 impl ReadLease {
-    /// The most replies recorded.
+    /// The maximum number of replies recorded.
     const REPLIES_MAX: usize = 16;
 
     /// Handles a heartbeat: extends the read lease if the heartbeat grants one, and records the

@@ -155,8 +155,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns the most retries without a wait: with several nodes enough to try each of them and
-    /// then the leader that one of them names.
+    /// Returns the maximum number of retries without a wait: with several nodes enough to try each
+    /// of them and then the leader that one of them names.
     fn retries_max(&self, route: Route<'_>) -> usize {
         match route {
             Route::At(_) => 1,

@@ -51,7 +51,8 @@ pub struct ClientConfig {
     pub retry_min: Duration,
     /// The longest wait of a call before a retry. At least `retry_min`.
     pub retry_max: Duration,
-    /// The most requests that wait to be written on one connection. Further callers wait.
+    /// The maximum number of requests that wait to be written on one connection. Further callers
+    /// wait.
     pub requests_max: usize,
     /// Whether plaintext connections beyond loopback are allowed. Without it, and without TLS, the
     /// client connects only to loopback addresses.

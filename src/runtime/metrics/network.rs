@@ -11,8 +11,8 @@ use crate::runtime::metrics::value::{Counter, ENABLED, Gauge};
 use crate::runtime::rejected_connections::RejectedConnections;
 use crate::types::{Membership, NodeId, Packet, PeerStatus};
 
-/// The most peers with metrics of their own. Further ones take the places of removed members, or
-/// are not recorded, because a remote must not be able to exhaust the memory.
+/// The maximum number of peers with metrics of their own. Further ones take the places of removed
+/// members, or are not recorded, because a remote must not be able to exhaust the memory.
 const PEERS_MAX: usize = 64;
 
 /// The lanes between nodes, by their numbers.

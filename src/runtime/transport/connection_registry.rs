@@ -15,8 +15,9 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, RejectedConne
 use crate::runtime::transport::link::Links;
 use crate::types::NodeId;
 
-/// The most connections that one node may have open to another: twice the three that it needs,
-/// because it may reconnect before the called node knows that the old connections are closed.
+/// The maximum number of connections that one node may have open to another: twice the three that
+/// it needs, because it may reconnect before the called node knows that the old connections are
+/// closed.
 const PER_NODE_MAX: usize = 6;
 
 /// The open inbound connections of this node, and the state that all its connections share.

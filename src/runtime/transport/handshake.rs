@@ -19,7 +19,7 @@ use crate::wire::{
 /// The size of the read buffer, in bytes. The frame reader assembles longer frames.
 const READ_BYTES: usize = 64 << 10;
 
-/// The most frames that are written at once.
+/// The maximum number of frames that are written at once.
 pub(in crate::runtime) const BATCH: usize = 256;
 /// The size, in bytes, from which a batch is written before more is added to it.
 pub(in crate::runtime) const BATCH_BYTES: usize = 256 << 10;

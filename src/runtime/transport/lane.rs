@@ -3,7 +3,7 @@
 use crate::runtime::config::NetworkConfig;
 use crate::types::Packet;
 
-/// The most packets of a snapshot that wait for the connection to a peer.
+/// The maximum number of packets of a snapshot that wait for the connection to a peer.
 const SNAPSHOT_PACKETS_MAX: usize = 32;
 
 /// A lane between two nodes. Packets of one connection arrive in order; those of different lanes,
@@ -30,8 +30,8 @@ impl Lane {
         }
     }
 
-    /// Returns the most packets that wait for the connection. Parts of snapshots are large, and the
-    /// peer requests a lost one again, so few of them wait.
+    /// Returns the maximum number of packets that wait for the connection. Parts of snapshots are
+    /// large, and the peer requests a lost one again, so few of them wait.
     pub(super) fn packets_max(self, config: &NetworkConfig) -> usize {
         match self {
             Lane::Control | Lane::Log => config.packets_max,

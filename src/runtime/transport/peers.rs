@@ -16,15 +16,15 @@ use crate::runtime::transport::lane_queue::{LaneSender, lane_queue};
 use crate::runtime::transport::outgoing::PeerConnection;
 use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransferBody};
 
-/// The most nodes with an unknown address that the log names, because an unauthenticated peer may
-/// claim any id.
+/// The maximum number of nodes with an unknown address that the log names, because an
+/// unauthenticated peer may claim any id.
 const UNKNOWN_MAX: usize = 16;
 
 /// The peers of this node, over TCP.
 pub(in crate::runtime) struct Peers {
     handshake: Handshake,
     config: NetworkConfig,
-    /// The most bytes of entries that wait for one lane of one peer.
+    /// The maximum number of bytes of entries that wait for one lane of one peer.
     queued_bytes_max: usize,
     registry: Arc<ConnectionRegistry>,
     /// The known addresses: the configured ones, replaced by those of the membership.

@@ -79,8 +79,8 @@ pub struct AtFlags {
     within: Option<Duration>,
 }
 
-/// The divisor of the deadline: this part of it is spent on an answer of known age before an answer
-/// of any age is accepted, and on the lookup of a leader or an address.
+/// The fraction of the deadline, one in this many, that is spent on an answer of known age before
+/// an answer of any age is accepted, and on the lookup of a leader or an address.
 const DEADLINE_PART: u32 = 4;
 /// A maximum age that every answer of known age meets.
 const ANY_KNOWN_AGE: Duration = Duration::from_secs(86_400 * 365);

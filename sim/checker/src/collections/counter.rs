@@ -28,13 +28,13 @@ struct Group {
     first_returned: Read,
 }
 
-/// The most choices that the search visits.
+/// The maximum number of choices that the search visits.
 const VISITED_MAX: usize = 200_000;
 
-/// The most open additions that are remembered, over all groups.
+/// The maximum number of open additions that are remembered, over all groups.
 const OPEN_MAX: usize = 8_000_000;
 
-/// The most additions that are examined to find choices, in total.
+/// The maximum number of additions that are examined to find choices, in total.
 const STEPS_MAX: u64 = 1_000_000;
 
 /// Decides a counter with the initial number `init`. A counter that both grows and shrinks is

@@ -33,8 +33,8 @@ pub(crate) enum Narrowing {
     OldestFirst,
 }
 
-/// The most operations that are checked in total to omit operations of a counterexample one by one,
-/// unless eight checks of the whole history need more.
+/// The maximum number of operations that are checked in total to omit operations of a
+/// counterexample one by one, unless eight checks of the whole history need more.
 const CHECKS_MAX: usize = 400_000;
 
 /// Returns the verdict of `check` on `count` operations. `check` takes the outcomes of the given

@@ -35,7 +35,7 @@ pub(crate) struct SetHistory<'a> {
     pub(crate) describe: &'a dyn Fn(OpId) -> String,
 }
 
-/// The most pairs of reads and elements.
+/// The maximum number of pairs of reads and elements.
 const PAIRS_MAX: usize = 20_000_000;
 
 /// One element, and the operations on it.

@@ -48,10 +48,10 @@ enum SwitchResult {
     Unknown,
 }
 
-/// The most other operations that a sentence names.
+/// The maximum number of other operations that a sentence names.
 const OTHERS_MAX: usize = 8;
 
-/// The most configurations that are followed.
+/// The maximum number of configurations that are followed.
 const CONFIGURATIONS_MAX: usize = 4096;
 
 /// A configuration: one possibility of what has happened up to a response.

@@ -9,9 +9,9 @@ use crate::verdict::Counterexample;
 
 const COLUMNS_MAX: usize = 100;
 const LANES_MAX: usize = 20;
-/// The most characters of an operation and its result on a bar.
+/// The maximum number of characters of an operation and its result on a bar.
 const LABEL_MAX: usize = 28;
-/// The most operations that are drawn; more do not fit.
+/// The maximum number of operations that are drawn; more do not fit.
 const OPERATIONS_MAX: usize = 40;
 
 /// Draws the operations of `counterexample` as `|==write 3==|`, and as many of the operations

@@ -41,7 +41,8 @@ const BUDGET: Budget<'static> =
 /// The number of configurations of the other searches, beyond one for each operation.
 const DETOURS_MAX: u64 = 500;
 
-/// The most operations outside the counterexample that a search of all orders lets take effect.
+/// The maximum number of operations outside the counterexample that a search of all orders lets
+/// take effect.
 const OTHERS_MAX: usize = 8;
 
 /// Returns the longest order of the operations, or `None` if `counterexample` proves nothing. If

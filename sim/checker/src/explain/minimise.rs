@@ -9,7 +9,8 @@ use crate::history::{History, OpId, Outcome};
 use crate::model::Model;
 use crate::verdict::{Counterexample, Verdict};
 
-/// The most checks that are made. Each may visit an equal share of the budget's configurations.
+/// The maximum number of checks that are made. Each may visit an equal share of the budget's
+/// configurations.
 const CHECKS_MAX: u64 = 256;
 
 /// Returns a counterexample of which no operation can be left out: a part of `counterexample` if

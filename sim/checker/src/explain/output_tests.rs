@@ -14,7 +14,7 @@ use crate::models::{Register, RegisterOp, RegisterRet};
 use crate::value::{Value, ValueId, ValueTable};
 use crate::verdict::Counterexample;
 
-/// The most bytes of a page; most of them are the script.
+/// The maximum number of bytes of a page; most of them are the script.
 const PAGE_BYTES_MAX: usize = 300_000;
 
 type Made = (Register, History<RegisterOp, RegisterRet>, Counterexample);

@@ -13,11 +13,12 @@ use crate::history::{History, OpId};
 use crate::model::Model;
 use crate::verdict::Counterexample;
 
-/// The most characters of a sentence, a state, and a call or a result in a table.
+/// The maximum number of characters of a sentence, a state, and a call or a result in a table.
 const SENTENCE_MAX: usize = 600;
 const STATE_MAX: usize = 160;
 const CELL_MAX: usize = 80;
-/// The most rows of a table: the last steps of an order, and the last operations to return.
+/// The maximum number of rows of a table: the last steps of an order, and the last operations to
+/// return.
 const STEPS_MAX: usize = 12;
 const LISTED_MAX: usize = 30;
 

@@ -13,14 +13,14 @@ use crate::history::{self, EventIndex, History, OpId};
 use crate::model::Model;
 use crate::verdict::Counterexample;
 
-/// The most operations that are drawn, so that the page stays small.
+/// The maximum number of operations that are drawn, so that the page stays small.
 const OPERATIONS_MAX: usize = 100;
-/// The most operations of the counterexample that are drawn: the last to return.
+/// The maximum number of operations of the counterexample that are drawn: the last to return.
 const COUNTEREXAMPLE_MAX: usize = 60;
-/// The most columns and lanes of a screen. A larger picture scrolls.
+/// The maximum number of columns and lanes of a screen. A larger picture scrolls.
 const COLUMNS_MAX: usize = 105;
 const LANES_MAX: usize = 20;
-/// The most characters of a label on a bar, and of a call or a result.
+/// The maximum number of characters of a label on a bar, and of a call or a result.
 const LABEL_MAX: usize = 28;
 const TEXT_MAX: usize = 100;
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use crate::history::{EventIndex, Subhistory};
 use crate::value::{Value, ValueId};
 
-/// The most bytes of text that are searched for the writes of unknown operations, in total.
+/// The maximum number of bytes of text that are searched for the writes of unknown operations, in
+/// total.
 const SEARCH_BYTES_MAX: usize = 64 << 20;
 
 /// How one operation uses the value of a register to which texts may be appended.

@@ -7,7 +7,7 @@ use crate::history::{History, OpId, Outcome};
 use crate::model::Model;
 use crate::verdict::{BudgetExhausted, Counterexample, Verdict};
 
-/// The most searches for a smaller counterexample. They share the budget.
+/// The maximum number of searches for a smaller counterexample. They share the budget.
 const SEARCHES_MAX: u64 = 256;
 
 /// Returns the verdict of `search`, which uses the outcomes of the operations that it is given.

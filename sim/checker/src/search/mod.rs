@@ -185,8 +185,8 @@ fn search_model(
     }
 }
 
-/// The most operations of one key that may be pending at the same time. A search of more ends at
-/// once, as if its memory were exhausted.
+/// The maximum number of operations of one key that may be pending at the same time. A search of
+/// more ends at once, as if its memory were exhausted.
 pub const SLOTS_MAX: usize = 128 * 64;
 
 fn exhausted(resource: Resource, plan: &Plan) -> BudgetExhausted {

@@ -6,7 +6,7 @@ use crate::history::OpId;
 use crate::value::ValueId;
 use crate::zones::Call;
 
-/// The most values that are kept.
+/// The maximum number of values that are kept.
 const KEPT_MAX: usize = 4_096;
 
 /// The latest of the values that can no longer be read, with operations that prove it.

@@ -6,7 +6,7 @@ use crate::verdict::{Counterexample, Verdict};
 use crate::zones::call::{Action, Call, Calls};
 use crate::zones::conflict::{CallId, Conflict, Extremes, Violation, ZoneResult};
 
-/// The most characters of a value in a sentence.
+/// The maximum number of characters of a value in a sentence.
 const TEXT_MAX: usize = 60;
 
 /// The names of the operations of a register.

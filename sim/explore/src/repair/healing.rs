@@ -14,8 +14,8 @@ pub(crate) const HALTS: [&str; 2] = [NONE_ELECTABLE, NOT_REPAIRED];
 const NONE_ELECTABLE: &str = "no other node can be elected";
 const NOT_REPAIRED: &str = "but the cluster is not repaired";
 
-/// Elects nodes in every order until the cluster is repaired. Returns the most leaders that had to
-/// step down, or a description of how it fails.
+/// Elects nodes in every order until the cluster is repaired. Returns the maximum number of leaders
+/// that had to step down, or a description of how it fails.
 pub(crate) fn heal(cluster: &Cluster) -> Result<u32, String> {
     let mut cluster = *cluster;
     let top = cluster.places().map(|place| cluster.nodes[place].term).max().unwrap_or(0);

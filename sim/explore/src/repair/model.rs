@@ -31,15 +31,15 @@ pub(crate) struct Repair {
 }
 
 /// The number of distinct states from which the cluster has to recover, and of those from which it
-/// may halt; the most leaders that had to step down before a recovery.
+/// may halt; the maximum number of leaders that had to step down before a recovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// The states in which all assumptions hold, so that the cluster has to recover.
     pub recovers: u64,
     /// The states in which an assumption does not hold.
     pub may_halt: u64,
-    /// The most leaders that stepped down before a recovery, because they could not decide about a
-    /// damaged entry.
+    /// The maximum number of leaders that stepped down before a recovery, because they could not
+    /// decide about a damaged entry.
     pub stepped_down: u32,
 }
 

@@ -35,11 +35,11 @@ pub(crate) enum Start {
     Led,
 }
 
-/// The most events of each limited kind on a path.
+/// The maximum number of events of each limited kind on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) term: u8,
-    /// The most entries in a log.
+    /// The maximum number of entries in a log.
     pub(crate) entries: u8,
     pub(crate) crashes: u8,
     /// Entries of which the body is damaged.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::disk::{Bytes, Disk, Entry, Write};
 use crate::guest::{Effects, Guest, Member, NodeId, Statement, Status};
 
-/// The most entries of a message.
+/// The maximum number of entries of a message.
 const BATCH: u64 = 16;
 
 /// A node of the tiny Raft.

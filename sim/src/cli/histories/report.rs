@@ -11,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::histories::outcome::{FileOutcome, HistoryOutcome, advice};
 use crate::cli::text::{duration, grouped, quantity};
 
-/// The most operations of a counterexample that the text lists; the JSON has all.
+/// The maximum number of operations of a counterexample that the text lists; the JSON has all.
 const LISTED_MAX: usize = 40;
 
 /// The report of one file; serialized, the JSON record.

@@ -32,7 +32,7 @@ const SUPPORTED_SETTINGS: [&str; 11] = [
     "reads",
     "fault phase",
 ];
-/// The most clients, because every operation of a client is a process.
+/// The maximum number of clients, because every operation of a client is a process.
 const CLIENTS_MAX: u16 = 16;
 
 const INSIDE: &str = "the internal state of a process is not observable";

@@ -69,5 +69,5 @@ pub(crate) enum StepEvent {
     /// The commit index advances
     Commit,
     /// A message or a request is rejected
-    Refusal,
+    Rejection,
 }

@@ -76,7 +76,7 @@ fn is_selected(arguments: &ReplayArguments, commits: bool, step: &Step) -> bool 
             step.actions.iter().any(|action| matches!(action, Action::RoleChanged { .. }))
         }
         StepEvent::Commit => commits,
-        StepEvent::Refusal => step.actions.iter().any(|action| {
+        StepEvent::Rejection => step.actions.iter().any(|action| {
             matches!(action, Action::MessageRejected { .. } | Action::Rejected { .. })
         }),
     };

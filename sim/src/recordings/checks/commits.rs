@@ -202,7 +202,8 @@ impl Commits {
     }
 }
 
-/// Checks that a leader commits by counting replicas only entries of its own term (Raft §5.4.2).
+/// Checks that only entries of the leader's current term are committed by counting replicas (Raft
+/// §5.4.2).
 fn check_own_term(ledger: &mut Ledger, node: NodeId, term: Term, top: EntryId) {
     let text = || {
         format!(

@@ -18,7 +18,7 @@ pub(super) struct ListedEntry {
     description: String,
 }
 
-/// The most bytes of a key or value that are printed.
+/// The maximum number of bytes of a key or value that are printed.
 const PRINTED_BYTES_MAX: usize = 60;
 
 /// Returns entries from `first` on, at most `limit`, up to the first that cannot be read. Damaged

@@ -11,9 +11,9 @@ use crate::kv::messages::{Answer, Command, Pair, Query, Reply};
 use crate::kv::pair::bytes_of;
 use crate::kv::snapshot::{Map, Snapshot, read_snapshot};
 
-/// The most pairs in one answer.
+/// The maximum number of pairs in one answer.
 const PAIRS_MAX: u32 = 4096;
-/// The most bytes in one answer; a single larger pair is returned alone.
+/// The maximum number of bytes in one answer; a single larger pair is returned alone.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 
 /// The store of a node. A snapshot shares the map until the next command changes it.

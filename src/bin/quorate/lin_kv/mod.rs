@@ -60,9 +60,10 @@ Example:
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The interval between two attempts of a request that was rejected.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
-/// The most requests in progress at once.
+/// The maximum number of requests in progress at once.
 const REQUESTS_MAX: usize = 1024;
-/// The most times a request is forwarded, because two nodes may take each other for the leader.
+/// The maximum number of times a request is forwarded, because two nodes may take each other for
+/// the leader.
 const HOPS_MAX: u64 = 8;
 /// The same id for every node, because a test harness has one cluster and one network.
 const CLUSTER: ClusterId = ClusterId(0x6c69_6e6b_7600);

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::lin_kv::messages::Message;
 
-/// The most lines that wait to be processed or written.
+/// The maximum number of lines that wait to be processed or written.
 const LINES_MAX: usize = 4096;
 
 /// Reads messages from standard input on a thread, until it ends.

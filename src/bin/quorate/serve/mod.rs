@@ -51,7 +51,7 @@ Examples:
   With a file that has `id = 1`, `data-dir = \"d1\"`, `members = [\"1=127.0.0.1:7101\", …]`:
     quorate serve --config quorate.toml
 
-On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down in order. A second
+On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down cleanly. A second
 signal ends the process at once, without loss of acknowledged data. On SIGHUP the node reloads its
 certificates.";
 
