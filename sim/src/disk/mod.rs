@@ -88,7 +88,7 @@ impl SimDisk {
                 }
                 return Ok(file.read(*offset, *bytes));
             }
-            FileAction::DropCache { file } => drop(self.find(*file)?),
+            FileAction::DropCache { file } => self.find(*file)?.forget_clean(),
             FileAction::Rename { from, to } => {
                 let id = self.id_of(*from)?;
                 fail_if(fault, "rename")?;

@@ -146,8 +146,8 @@ impl Argument for Every {
     fn read(words: &mut Words<'_>) -> Result<Duration, SyntaxError> {
         words.need("every")?;
         let period = words.duration()?;
-        if period.is_zero() {
-            return Err(words.error("the period is 0s: write a longer duration"));
+        if period < Duration::from_micros(1) {
+            return Err(words.error("the period is shorter than 1us: write a longer duration"));
         }
         Ok(period)
     }

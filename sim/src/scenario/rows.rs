@@ -69,7 +69,7 @@ macro_rules! rows {
             },
         }
     };
-    (@ $name:literal count ($($field:ident).+, $least:literal, $most:expr) $summary:literal) => {
+    (@ $name:literal count ($($field:ident).+, $least:expr, $most:expr) $summary:literal) => {
         Row {
             name: $name,
             arguments: "N",
@@ -89,6 +89,9 @@ macro_rules! rows {
 
 /// The largest bound in bytes, entries or messages.
 const BOUND_MAX: u64 = 1 << 32;
+/// The least bound of commands, in bytes: the orders of the administrator with which a run starts
+/// are not longer.
+const LEAST_COMMAND_BYTES_MAX: u64 = 100;
 
 rows! {
     "nodes" count (voters, 1, 11) "Number of initial voters: n1, n2 and so on.";
@@ -126,7 +129,7 @@ rows! {
         "Longest time for which a leader delays the announcement of a new commit index.";
     "outbox messages" count (config.outbox_messages_max, 1, BOUND_MAX)
         "Maximum number of messages of a node that wait for its disk.";
-    "command bytes max" count (config.command_bytes_max, 1, BOUND_MAX)
+    "command bytes max" count (config.command_bytes_max, LEAST_COMMAND_BYTES_MAX, BOUND_MAX)
         "Largest command in the log, in bytes.";
     "message entries" count (config.message_entries_max, 1, BOUND_MAX)
         "Maximum number of entries in one message.";

@@ -21,6 +21,8 @@ pub(crate) struct Scheduler {
     pub(crate) events: u64,
     /// The number of events at the current instant.
     events_now: u32,
+    /// The reason why the run cannot go on, if there is one.
+    abandoned: Option<String>,
     pub(crate) digest: u64,
 }
 
@@ -69,11 +71,19 @@ impl Scheduler {
         }
         self.events_now += 1;
         let too_many = self.events_now > EVENTS_AT_ONE_INSTANT_MAX || self.is_flooded();
-        (!too_many).then_some(event)
+        (!too_many && self.abandoned.is_none()).then_some(event)
+    }
+
+    /// Ends the run before its next event, because a bound of the simulator is reached.
+    pub(crate) fn abandon(&mut self, reason: String) {
+        self.abandoned.get_or_insert(reason);
     }
 
     /// Returns the reason why time does not advance, or hardly does, if that is so.
     pub(crate) fn stalled(&self) -> Option<String> {
+        if self.abandoned.is_some() {
+            return self.abandoned.clone();
+        }
         let (events, now) = (self.events, self.now);
         if self.events_now > EVENTS_AT_ONE_INSTANT_MAX {
             Some(format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {now}s without an end"))

@@ -182,14 +182,13 @@ impl Clients {
         client.checked_sub(self.first_scripted()).map(usize::from)
     }
 
-    /// Adds a client for a scripted request.
-    ///
-    /// # Panics
-    /// If there are more clients than tags can hold.
-    pub(super) fn add_scripted_client(&mut self) -> u16 {
-        assert!(self.list.len() < 1 << CLIENT_BITS, "there are too many scripted requests");
-        self.list.push(Client::default());
-        (self.list.len() - 1) as u16
+    /// Adds a client for a scripted request; `None` if there are as many clients as tags can hold.
+    pub(super) fn add_scripted_client(&mut self) -> Option<u16> {
+        let client = self.list.len();
+        (client < 1 << CLIENT_BITS).then(|| {
+            self.list.push(Client::default());
+            client as u16
+        })
     }
 
     /// Returns the number of clients that wait for an outcome.

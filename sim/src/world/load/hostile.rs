@@ -87,7 +87,7 @@ impl Load {
 
     /// Returns the bytes of a forged request.
     fn forge(&self, client: u16, op: OpId, draw: &mut Draw<'_>, setup: &Setup) -> Vec<u8> {
-        let victim = draw.below(u64::from(setup.settings.clients)) as u16;
+        let victim = draw.below(u64::from(setup.settings.clients.max(1))) as u16;
         let command = &draw_command(op, true, draw, setup)[..];
         let limits = SessionLimits {
             window: *draw.pick(&[

@@ -20,7 +20,11 @@ impl Load {
         via: Option<Place>,
         run: &mut Surroundings<'_>,
     ) {
-        let client = self.clients.add_scripted_client();
+        let Some(client) = self.clients.add_scripted_client() else {
+            let requests = self.scripted.requests.len();
+            let reason = format!("the scenario sends more than {requests} requests of its own");
+            return run.scheduler.abandon(reason);
+        };
         let until = run.scheduler.now().after(run.setup.settings.request_timeout);
         let (request, since) = (request.clone(), run.scheduler.now());
         if !matches!(request.operation, ScriptedOperation::Get(..)) {
