@@ -198,7 +198,7 @@ impl Node {
             return;
         };
         let query = matches!(work, Work::Query { .. });
-        let lasts = if query { Duration::ZERO } else { self.work_time(&run.setup) };
+        let lasts = if query { Duration::ZERO } else { self.work_time(run) };
         run.scheduler.after(lasts, self.event(ProcessEvent::WorkDone));
     }
 
@@ -271,7 +271,7 @@ impl Node {
 
     /// Starts a request of the process for its worker's frozen view.
     pub(crate) fn request_view(&mut self, request: ViewRequest, run: &mut Run) {
-        let lasts = self.work_time(&run.setup);
+        let lasts = self.work_time(run);
         let Some(running) = self.life.running_mut() else { return };
         running.work.view_requests.push_back(request);
         run.scheduler.after(lasts, self.event(ProcessEvent::ViewDone));
@@ -301,13 +301,15 @@ impl Node {
         })
     }
 
-    /// Draws the duration of work that the worker or the driver starts now.
-    fn work_time(&mut self, setup: &Setup) -> Duration {
+    /// Draws the duration of work that the worker or the driver starts now. The fault that slows it
+    /// down ends with the phase of faults, also for work in progress.
+    fn work_time(&mut self, run: &Run) -> Duration {
         let start = self.start();
         let Some(running) = self.life.running_mut() else { return Duration::ZERO };
         running.counts.works += 1;
         let key = start.key(Kind::BatchTime, running.counts.works);
-        setup.choices.within(key, setup.settings.batch_time) + self.work_delay
+        let delay = self.work_delay.min(run.setup.fault_phase_end().since(run.scheduler.now()));
+        run.setup.choices.within(key, run.setup.settings.batch_time) + delay
     }
 
     /// Gathers a proposal. Returns true if the driver proposes the batch at once, rather than
