@@ -237,6 +237,19 @@ const SEEDS: &[Seed] = &[
         seed: 105854,
         bug: "a cluster counted as idle although the leader remembered that its disk was slow",
     },
+    Seed {
+        profile: "default",
+        seed: 400162,
+        bug: "a leader whose snapshot met one failed read, and ends at the last committed entry, \
+                 never took another one, which a follower needed for the next commit: \
+                 src/replica/node/disk_order_tests.rs",
+    },
+    Seed {
+        profile: "damage",
+        seed: 510430,
+        bug: "the checks failed a node that had found its damage so shortly before the end of the \
+                 run that its repair was still under way",
+    },
 ];
 
 #[test]

@@ -157,8 +157,8 @@ pub enum Output {
     StateCompared(ComparisonResult),
     /// The node stopped because of an error. It does nothing more before a restart.
     Stopped(StorageError),
-    /// A snapshot on the disk cannot be read any more. The node takes another one once it has
-    /// applied an entry after the current one.
+    /// A snapshot on the disk cannot be read any more. The node takes another one; if it is not the
+    /// current one, once the node has applied an entry after the current one.
     KeptSnapshotDamaged(StorageError),
     /// A snapshot of this node's state machine has failed. The node takes another one later; until
     /// one succeeds, its log is not compacted and grows. Not emitted again while the

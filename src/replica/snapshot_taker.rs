@@ -90,6 +90,12 @@ impl SnapshotTaker {
         self.demanded = true;
     }
 
+    /// Requests a snapshot of the current state unless one is in progress, or is taken again after
+    /// the delay that follows a failure.
+    pub(crate) fn demand_if_idle(&mut self) {
+        self.demanded |= self.stage == Stage::Idle && self.retry_at == Instant::NEVER;
+    }
+
     /// Handles a failure to read or write the snapshot in progress, or to begin it: it ends, and is
     /// demanded again after a delay, without waiting for further entries.
     pub(crate) fn failed(&mut self, now: Instant) {
@@ -207,7 +213,7 @@ impl SnapshotTaker {
         if recorded.is_some() {
             self.end();
         }
-        if last > self.last {
+        if last > self.last || recorded == Some(last) {
             self.last = last;
             self.retry_at = Instant::NEVER;
             self.retry_delay.reset();
@@ -216,9 +222,10 @@ impl SnapshotTaker {
     }
 
     /// Marks the snapshot, which ends at `last`, as completely written: the store may start to
-    /// receive another one. It ends at once if the current snapshot does not end earlier.
+    /// receive another one. It ends at once if the current snapshot ends later; one that ends at
+    /// the same index was damaged.
     pub(crate) fn written(&mut self, last: Index) {
-        self.stage = if last > self.last { Stage::Recording(last) } else { Stage::Idle };
+        self.stage = if last >= self.last { Stage::Recording(last) } else { Stage::Idle };
     }
 
     /// Ends the snapshot in progress, finished or not.
@@ -409,8 +416,34 @@ mod tests {
         assert!(!taker.set_last(Index(10)), "the store ignores the earlier one");
         assert!(taker.start(false));
         freeze(&mut taker);
+        taker.written(Index(9));
+        taker.demand();
+        assert!(taker.start(false), "the store has a snapshot that ends later");
+        taker.on_frozen(EntryId::new(Term(1), Index(10)));
+        assert!(taker.write(Index(10)).is_some());
         taker.written(Index(10));
         taker.demand();
-        assert!(taker.start(false), "the store has a snapshot that does not end earlier");
+        assert!(!taker.start(false), "it replaces the current one, which is damaged");
+        assert!(taker.set_last(Index(10)));
+        assert!(taker.start(false));
+    }
+
+    #[test]
+    fn a_repeated_demand_waits_for_the_snapshot_in_progress_or_for_the_delay_after_a_failure() {
+        let mut taker = taker();
+        taker.demand_if_idle();
+        assert!(taker.start(false));
+        freeze(&mut taker);
+        taker.demand_if_idle();
+        let second = |number: u64| Instant(number * 1_000_000_000);
+        taker.failed(second(5));
+        taker.demand_if_idle();
+        taker.retry(Instant(second(6).0 - 1));
+        assert!(!taker.start(false), "a full disk would be filled again and again");
+        taker.retry(second(6));
+        assert!(taker.start(false));
+        taker.end();
+        taker.demand_if_idle();
+        assert!(taker.start(false));
     }
 }

@@ -102,12 +102,12 @@ impl Snapshots {
     }
 
     /// Counts entries that go to the state machine, towards the next snapshot. If a kept snapshot
-    /// is damaged and none is being received, demands another one, which has to end later and may
-    /// have waited for these entries.
+    /// is damaged and none is being received, demands another one. Unless it replaces the current
+    /// snapshot, it has to end later, and may have waited for these entries.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
         self.taker.count(entries);
         if self.must_replace && self.receiver.root().is_none() {
-            self.taker.demand();
+            self.taker.demand_if_idle();
         }
     }
 
@@ -128,7 +128,7 @@ impl Snapshots {
         let since = *self.damaged_since.get_or_insert(now);
         if now >= since.after(self.repair_patience) {
             self.damaged_since = Some(now);
-            self.taker.demand();
+            self.taker.demand_if_idle();
         }
     }
 
@@ -331,6 +331,10 @@ impl Snapshots {
             }
             SnapshotEvent::Part { root, part, bytes } => {
                 return Some(SnapshotProgress::Served(self.served(now, root, part, Some(bytes))));
+            }
+            SnapshotEvent::PartUnreadable { .. } => {
+                // The peer repeats its request.
+                self.sender.finish(now, 0);
             }
             SnapshotEvent::PartUnavailable { root, part } => {
                 return Some(SnapshotProgress::Served(self.served(now, root, part, None)));

@@ -1,7 +1,7 @@
 //! Reads what a directory contains besides the log and the snapshots: the superblock, the marks of
 //! the acknowledged floor and the list of files.
 
-use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName, read};
 use crate::storage::error::{OpenError, StorageError};
 use crate::storage::floor::{self, Floor};
 use crate::storage::segment::NodeSegment;
@@ -84,14 +84,15 @@ pub(crate) fn read_copies(disk: &mut impl Disk) -> Result<Vec<SuperblockCopy>, O
 }
 
 fn read_each_copy(disk: &mut impl Disk) -> Vec<Result<SuperblockCopy, OpenError>> {
-    let read = |copy: usize| {
+    let read_copy = |copy: usize| {
         let offset = copy as u64 * COPY_STRIDE;
         let file = FileName::Superblock;
         let action = FileAction::Read { file, offset, bytes: COPY_BYTES };
-        let bytes = disk.execute(&action).map_err(|error| storage_error(&action, error))?;
+        let bytes = read(disk, file, offset, COPY_BYTES);
+        let bytes = bytes.map_err(|error| storage_error(&action, error))?;
         Ok(SuperblockCopy::read(&bytes))
     };
-    (0..COPIES).map(read).collect()
+    (0..COPIES).map(read_copy).collect()
 }
 
 pub(crate) fn list(disk: &mut impl Disk) -> Result<Vec<(FileName, u64)>, OpenError> {

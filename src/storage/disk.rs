@@ -137,6 +137,28 @@ impl DiskError {
     }
 }
 
+/// The number of times that [`read`] tries to read the same bytes.
+const READ_ATTEMPTS_MAX: usize = 3;
+
+/// Reads `bytes` bytes of the file at `offset`. A read that fails is repeated, because the failure
+/// of a single read may pass, and a start treats bytes that it cannot read as damaged.
+pub(crate) fn read(
+    disk: &mut impl Disk,
+    file: FileName,
+    offset: u64,
+    bytes: usize,
+) -> Result<Vec<u8>, DiskError> {
+    let action = FileAction::Read { file, offset, bytes };
+    let mut read = disk.execute(&action);
+    for _ in 1..READ_ATTEMPTS_MAX {
+        if read.is_ok() {
+            break;
+        }
+        read = disk.execute(&action);
+    }
+    read
+}
+
 /// A disk that executes one action at a time and blocks until it is done. Recovery needs one, and a
 /// driver may run one on a thread of its own.
 pub trait Disk {

@@ -8,7 +8,7 @@
 
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;
-use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName, read};
 use crate::storage::identity::Identity;
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, is_zero};
 use crate::storage::segment::NodeSegment;
@@ -89,8 +89,7 @@ pub(crate) fn damaged_marks(disk: &mut impl Disk, identity: &Identity) -> Vec<u6
 }
 
 fn read_mark(disk: &mut impl Disk, offset: u64) -> Result<Vec<u8>, DiskError> {
-    let file = FileName::Superblock;
-    disk.execute(&FileAction::Read { file, offset, bytes: SECTOR_BYTES })
+    read(disk, FileName::Superblock, offset, SECTOR_BYTES)
 }
 
 /// Returns the writes that overwrite every mark with zeros, and then write the mark of `floor`, if

@@ -40,6 +40,8 @@ pub(crate) enum ReadOutcome {
     /// The entries before the first damaged one, and the damaged ones among those that were read.
     Entries(FetchId, Vec<Entry>, Vec<DamagedEntry>),
     Link(Link),
+    /// The log does not have the entry there any more, because its segment was compacted meanwhile.
+    Compacted(Purpose),
     /// A header block in this segment is damaged: the read waits for [`PendingReads::resume`].
     DamagedHeaders(u64),
     /// Another disk read was requested.
@@ -74,6 +76,13 @@ struct Read {
     stage: ReadStage,
     /// Whether the headers were found damaged before.
     retried: bool,
+}
+
+impl Read {
+    /// Returns true if the log still has the first entry in the segment that is read.
+    fn is_in(&self, index: &LogIndex) -> bool {
+        index.locate(self.first).is_some_and(|position| position.segment == self.segment)
+    }
 }
 
 /// The part of a range that was read piece by piece: pages, and the sectors of a page that cannot
@@ -186,12 +195,14 @@ impl PendingReads {
     /// by sector.
     ///
     /// # Errors
-    /// A [`StorageError`] if the file ends before the range, headers are still damaged after the
-    /// attempt to rebuild them, or the body of an entry contradicts its header.
+    /// A [`StorageError`] if the log has the entry and the file ends before the range, headers are
+    /// still damaged after the attempt to rebuild them, or the body of an entry contradicts its
+    /// header.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,
         result: Result<Vec<u8>, DiskError>,
+        index: &LogIndex,
         operations: &mut Operations,
     ) -> Result<ReadOutcome, StorageError> {
         let mut read =
@@ -213,7 +224,11 @@ impl PendingReads {
                 read.pieces.take().map(|pieces| pieces.content).unwrap_or_default()
             }
         };
-        self.on_bytes(read, &bytes, operations)
+        let (purpose, is_needed) = (read.purpose, read.is_in(index));
+        match self.on_bytes(read, &bytes, operations) {
+            Err(_) if !is_needed => Ok(ReadOutcome::Compacted(purpose)),
+            outcome => outcome,
+        }
     }
 
     fn on_bytes(
@@ -262,10 +277,7 @@ impl PendingReads {
         operations: &mut Operations,
     ) -> Vec<Purpose> {
         let waiting = self.stalled.extract_if(.., |read| read.segment == segment);
-        let is_there = |read: &Read| {
-            index.locate(read.first).is_some_and(|position| position.segment == segment)
-        };
-        let (there, gone): (Vec<Read>, Vec<Read>) = waiting.partition(is_there);
+        let (there, gone): (Vec<Read>, Vec<Read>) = waiting.partition(|read| read.is_in(index));
         assert!(there.iter().all(|read| read.retried), "damaged headers are read again once");
         there.into_iter().for_each(|read| self.request(read, operations));
         gone.into_iter().map(|read| read.purpose).collect()

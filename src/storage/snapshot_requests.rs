@@ -10,7 +10,8 @@ impl Storage {
     /// [`ReadyForChunk`](crate::storage::SnapshotEvent::ReadyForChunk) is answered by
     /// [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. Returns false if another
     /// snapshot is being taken or received, if a complete one is at least as new, or if the store
-    /// has failed. A file of this index that was not verified is replaced.
+    /// has failed. A file of this index that was not verified is replaced, and so is the current
+    /// snapshot if it is damaged.
     #[must_use]
     pub fn take_snapshot(
         &mut self,
@@ -99,8 +100,9 @@ impl Storage {
         outcome
     }
 
-    /// Reads a part of the snapshot `root` for a peer: a `Part` or `PartUnavailable` event follows,
-    /// or no event if the chunk is being read already or `serving_max` reads are pending.
+    /// Reads a part of the snapshot `root` for a peer: a `Part`, `PartUnreadable` or
+    /// `PartUnavailable` event follows, or no event if the chunk is being read already or
+    /// `serving_max` reads are pending.
     pub fn serve_part(&mut self, root: Root, part: SnapshotPart, events: &mut Vec<Event>) {
         if self.failed {
             return;

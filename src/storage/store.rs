@@ -303,16 +303,16 @@ impl Storage {
     }
 
     /// Makes `meta`, a snapshot that is verified and durable as a file, the current one;
-    /// [`Event::SnapshotRecorded`] reports it. A snapshot that is not newer than the current one is
-    /// ignored.
+    /// [`Event::SnapshotRecorded`] reports it. A snapshot that is older than the current one is
+    /// ignored; one that ends at the same index has replaced its damaged file.
     pub fn set_snapshot(&mut self, meta: SnapshotMeta, events: &mut Vec<Event>) {
-        if self.failed || meta.last.index <= self.updater.target().snapshot.last.index {
+        if self.failed || meta.last.index < self.updater.target().snapshot.last.index {
             return;
         }
         let request = self.updater.request(|superblock| superblock.snapshot = meta.clone());
         if let Some((before, older)) = self.pending_snapshots.back() {
             assert!(*before < request, "snapshots are recorded in the order of their requests");
-            assert!(older.last.index < meta.last.index, "each recorded snapshot is a later one");
+            assert!(older.last.index <= meta.last.index, "no recorded snapshot is an older one");
         }
         self.pending_snapshots.push_back((request, meta));
         self.advance(events);
@@ -392,12 +392,14 @@ impl Storage {
             return Ok(());
         }
         if self.log.reads.has(id) {
-            match self.log.reads.completed(id, result, &mut self.operations)? {
+            let Log { reads, index, .. } = &mut self.log;
+            match reads.completed(id, result, index, &mut self.operations)? {
                 ReadOutcome::Entries(id, entries, damaged) => {
                     events.extend((!damaged.is_empty()).then_some(Event::Damaged(damaged)));
                     events.push(Event::Fetched { id, entries });
                 }
                 ReadOutcome::Link(link) => self.log.on_link(link),
+                ReadOutcome::Compacted(purpose) => self.end_reads(vec![purpose], events),
                 ReadOutcome::DamagedHeaders(segment) => self.log.repairs.push_headers(segment),
                 ReadOutcome::Pending => {}
             }

@@ -326,6 +326,26 @@ fn a_read_that_waits_for_headers_ends_if_its_segment_is_compacted_meanwhile() {
 }
 
 #[test]
+fn a_read_of_a_lost_block_ends_if_its_segment_is_compacted_during_the_last_disk_read() {
+    let mut host = with_damaged_headers(HEADERS.1);
+    let bodies = first_body(&host.disk, HEADERS.1);
+    assert!(host.disk.flip_bits(HEADERS.0, bodies * SECTOR + 40, 1));
+    host.act(|storage, events| storage.fetch(FetchId(7), Index(5), Index(6), 600, events));
+    let is_lost = |event: &Event| matches!(event, Event::DamagedHeaders(_));
+    while !host.events.iter().any(is_lost) {
+        assert!(host.step(), "the block cannot be rebuilt");
+    }
+    // The headers are now read for the last time.
+    host.act(|storage, events| storage.compact(Index(12), events));
+    host.settle();
+    let fetched: Vec<&Event> =
+        host.events.iter().filter(|event| matches!(event, Event::Fetched { .. })).collect();
+    assert_eq!(fetched, [&Event::Fetched { id: FetchId(7), entries: Vec::new() }]);
+    let failed = host.events.iter().find(|event| matches!(event, Event::Failed(_)));
+    assert_eq!(failed, None);
+}
+
+#[test]
 fn a_truncation_that_waits_for_headers_goes_on_if_their_segment_is_compacted_meanwhile() {
     let mut host = with_damaged_headers(HEADERS.1 + 16);
     let change = Write { hard_state: Some(hard_state(2, 1)), ..write(20, 2, 13..=14) };

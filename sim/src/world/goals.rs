@@ -211,7 +211,7 @@ impl Goals<'_> {
     }
 
     /// Returns the longest time without progress of the core.
-    fn standstill_max(&self) -> Duration {
+    pub(crate) fn standstill_max(&self) -> Duration {
         let longest = self.setup.settings.config.election_timeout_max;
         let (least, each) = STANDSTILL_TIMEOUTS;
         longest * least.max(each * self.cluster.len() as u32) + self.snapshots_time_max()

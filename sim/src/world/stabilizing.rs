@@ -151,15 +151,27 @@ impl World {
         }
     }
 
-    /// Ends the run after its last checks.
+    /// Ends the run after its last checks. A node may have found damage a moment ago, for example
+    /// in a scrub: the run goes on until the goals are reached again, or it took too long.
     pub(super) fn end(&mut self) {
         let now = self.run.scheduler.now();
-        if let Some(stabilization) = self.stabilization.take() {
-            if let Some(finding) = self.goals(&stabilization).missing_progress() {
-                let saw = format!("while the cluster was idle: {finding}");
-                self.run.observer.fail(L1.violation_at(saw, now));
-            }
+        if let Some(mut stabilization) = self.stabilization.take() {
+            let since = *stabilization.missing_since.get_or_insert(now);
+            let goals = self.goals(&stabilization);
+            let missing = goals.missing_progress();
+            let is_overdue = now.since(since) > goals.standstill_max();
             self.stabilization = Some(stabilization);
+            match missing {
+                Some(_) if !is_overdue => {
+                    let interval = self.run.setup.settings.config.heartbeat_interval;
+                    return self.run.scheduler.after(interval, Event::End);
+                }
+                Some(finding) => {
+                    let saw = format!("while the cluster was idle: {finding}");
+                    self.run.observer.fail(L1.violation_at(saw, now));
+                }
+                None => {}
+            }
         }
         for running in self.cluster.nodes().filter_map(|node| node.running()) {
             running.note_comparisons(&mut self.run.observer);

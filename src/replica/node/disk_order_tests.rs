@@ -260,17 +260,17 @@ fn the_log_after_the_last_snapshot_that_can_be_read_is_kept() {
         host.end_snapshot();
     }
     assert_eq!((host.snapshot(), host.base()), (Index(4), Index(2)));
-    host.damage(4);
-    host.scrub();
-    assert_eq!(host.damage, [FileName::Snapshot(Index(4))]);
     host.receive_committed(5..=5);
     host.run_disk();
+    host.damage(4);
+    host.scrub();
     host.end_snapshot();
+    assert_eq!(host.damage, [FileName::Snapshot(Index(4))]);
     assert_eq!((host.snapshot(), host.base()), (Index(5), Index(2)), "4 cannot be read");
 }
 
 #[test]
-fn a_snapshot_that_a_scrub_finds_damaged_is_replaced_after_the_next_entry() {
+fn a_current_snapshot_that_a_scrub_finds_damaged_is_replaced_without_a_later_entry() {
     let mut host = Host::start(None);
     host.receive_committed(1..=2);
     host.step(Input::TakeSnapshot);
@@ -278,19 +278,43 @@ fn a_snapshot_that_a_scrub_finds_damaged_is_replaced_after_the_next_entry() {
     host.end_snapshot();
     host.scrub();
     assert_eq!(host.damage, []);
+    let taken = |host: &Host| host.replica.node.snapshot_counts().taken;
+    for number in 1..=3 {
+        assert_eq!((host.snapshot(), taken(&host)), (Index(2), number));
+        host.damage(2);
+        host.scrub();
+        host.end_snapshot();
+        host.scrub();
+        assert_eq!(host.damage.len() as u64, number, "it is reported once");
+    }
+    host.receive_committed(3..=3);
+    host.run_disk();
+    host.end_snapshot();
+    assert_eq!(host.snapshot(), Index(2), "only a damaged one is replaced early");
+}
+
+#[test]
+fn an_older_snapshot_that_a_scrub_finds_damaged_is_replaced_after_the_next_entry() {
+    let mut host = Host::start(None);
+    for last in [2, 4] {
+        host.receive_committed(last - 1..=last);
+        host.step(Input::TakeSnapshot);
+        host.run_disk();
+        host.end_snapshot();
+    }
     host.damage(2);
     host.scrub();
     host.scrub();
     assert_eq!(host.damage, [FileName::Snapshot(Index(2))], "it is reported once");
-    assert_eq!(host.snapshot(), Index(2), "no later state exists");
-    host.receive_committed(3..=3);
+    assert_eq!(host.snapshot(), Index(4), "no later state exists");
+    host.receive_committed(5..=5);
     host.run_disk();
     host.end_snapshot();
-    assert_eq!(host.snapshot(), Index(3));
-    host.receive_committed(4..=4);
+    assert_eq!(host.snapshot(), Index(5));
+    host.receive_committed(6..=6);
     host.run_disk();
     host.end_snapshot();
-    assert_eq!(host.snapshot(), Index(3), "only a damaged one is replaced early");
+    assert_eq!(host.snapshot(), Index(5), "only a damaged one is replaced early");
 }
 
 #[test]

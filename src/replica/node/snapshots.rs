@@ -51,8 +51,8 @@ impl Node {
             }
             Some(SnapshotProgress::Served(output)) => self.outputs.push(output),
             Some(SnapshotProgress::Damaged(damage)) => {
-                // The snapshot that replaces it must end later, and without this entry there might
-                // be no later state.
+                // Unless it is the current one, the snapshot that replaces it must end later, and
+                // without this entry there might be no later state.
                 self.inputs.push_back(raft::Input::AppendNoop);
                 self.outputs.push(Output::KeptSnapshotDamaged(damage));
             }

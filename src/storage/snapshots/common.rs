@@ -60,6 +60,14 @@ pub enum SnapshotEvent {
         /// The verified bytes of the part.
         bytes: Arc<[u8]>,
     },
+    /// A part that a peer requested cannot be read now. Nothing is known to be damaged: the peer
+    /// repeats its request, and the part is read again.
+    PartUnreadable {
+        /// The root hash of the snapshot.
+        root: Root,
+        /// The chunk that was requested.
+        part: SnapshotPart,
+    },
     /// A part that a peer requested is not, or no longer, available on this node.
     PartUnavailable {
         /// The root hash of the snapshot.
@@ -134,7 +142,7 @@ pub(crate) struct PendingOperation {
 /// The kind of an operation, which decides how its failure is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OperationKind {
-    /// Reads a file: bytes that cannot be read count as damaged.
+    /// Reads a file: bytes that cannot be read, also when the read is repeated, count as damaged.
     Read,
     /// Creates, writes, syncs or renames a file: the file system may be full.
     Write,

@@ -1,7 +1,7 @@
 //! Reads and verifies a snapshot file synchronously: when a directory is opened or inspected, and
 //! for `SnapshotReader`.
 
-use crate::storage::disk::{Disk, FileAction, FileName};
+use crate::storage::disk::{self, Disk, FileName};
 use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::{
@@ -9,7 +9,7 @@ use crate::storage::snapshots::format::{
 };
 use crate::types::{EntryId, Index, Root, SnapshotMeta};
 
-/// Reads `bytes` bytes of a file at `offset`; a failed read is reported as damage.
+/// Reads `bytes` bytes of a file at `offset`; bytes that cannot be read are reported as damage.
 pub(crate) fn read<D: Disk>(
     disk: &mut D,
     file: FileName,
@@ -18,7 +18,7 @@ pub(crate) fn read<D: Disk>(
 ) -> Result<Vec<u8>, StorageError> {
     assert!(bytes <= RUN_BYTES, "a read is at most RUN_BYTES long");
     let bytes = usize::try_from(bytes).expect("a run fits in memory");
-    match disk.execute(&FileAction::Read { file, offset, bytes }) {
+    match disk::read(disk, file, offset, bytes) {
         Ok(read) if read.len() == bytes => Ok(read),
         Ok(read) => {
             Err(StorageError::damage(file, offset + read.len() as u64, "unexpected end of file"))

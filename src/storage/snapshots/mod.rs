@@ -2,6 +2,7 @@
 //! complete only once it is durable under its name and was read back.
 
 mod common;
+mod failed_reads;
 mod finishing;
 mod format;
 mod load;
@@ -22,6 +23,7 @@ use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::operations::Operations;
 use crate::storage::snapshots::common::{Common, NextStep, OperationKind, Purpose};
+use crate::storage::snapshots::failed_reads::FailedReads;
 use crate::storage::snapshots::finishing::Finishing;
 use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::load::chunk_damage;
@@ -59,6 +61,7 @@ pub(crate) struct Snapshots {
     work: Option<Work>,
     /// The pass that reads the kept snapshots again, if one is under way.
     scrubbing: Option<Scrubbing>,
+    failed_reads: FailedReads,
 }
 
 /// The result of [`Snapshots::open`].
@@ -111,6 +114,7 @@ impl Snapshots {
             current: found.start.unwrap_or_default(),
             work: None,
             scrubbing: None,
+            failed_reads: FailedReads::default(),
         };
         snapshots.check();
         Ok(OpenedSnapshots { snapshots, damage: found.damage })
@@ -137,7 +141,8 @@ impl Snapshots {
     /// Begins to take a snapshot of the state after `last`. Each [`SnapshotEvent::ReadyForChunk`]
     /// is answered by [`Snapshots::chunk`] or [`Snapshots::end`]. Returns false if another snapshot
     /// is being taken or received, or a complete one is at least as new. A file of this index that
-    /// was not verified is replaced: the node may have stopped before the superblock named it.
+    /// was not verified is replaced, because the node may have stopped before the superblock named
+    /// it; and so is the current snapshot if it is damaged, because no later state may exist.
     #[must_use]
     pub(crate) fn begin(
         &mut self,
@@ -145,7 +150,9 @@ impl Snapshots {
         last: EntryId,
         membership: Membership,
     ) -> bool {
-        if self.work.is_some() || last.index <= self.newest() {
+        let newest = self.newest();
+        let replaces_damaged = last.index == newest && self.files.get(&newest) == Some(&None);
+        if self.work.is_some() || (last.index <= newest && !replaces_damaged) {
             return false;
         }
         self.remove_partials(operations, None);
@@ -264,7 +271,9 @@ impl Snapshots {
             self.common.abandon_work();
             self.partials.remove(&index);
             let mut files = vec![FileName::PartialSnapshot(index)];
-            if matches!(&work, Work::Finishing(finishing) if finishing.is_named()) {
+            let is_named = matches!(&work, Work::Finishing(finishing) if finishing.is_named());
+            // The file of the current snapshot is kept, and can be replaced again.
+            if is_named && index != self.current {
                 self.files.remove(&index);
                 files.push(FileName::Snapshot(index));
             }
@@ -273,9 +282,9 @@ impl Snapshots {
         self.check();
     }
 
-    /// Reads a part of the snapshot `root` for a peer: [`SnapshotEvent::Part`] or
-    /// [`SnapshotEvent::PartUnavailable`] follows, or no event if this chunk is being read already
-    /// or `serving_max` reads are pending.
+    /// Reads a part of the snapshot `root` for a peer: [`SnapshotEvent::Part`],
+    /// [`SnapshotEvent::PartUnreadable`] or [`SnapshotEvent::PartUnavailable`] follows, or no event
+    /// if this chunk is being read already or `serving_max` reads are pending.
     pub(crate) fn serve(&mut self, operations: &mut Operations, root: Root, part: SnapshotPart) {
         let mut whole = self.files.values().flatten();
         let manifest = whole.find(|manifest| manifest.meta().root == root).cloned();
@@ -344,6 +353,7 @@ impl Snapshots {
         let previous = self.previous().map_or(Index::ZERO, |previous| previous.last.index);
         let newer = self.files.split_off(&previous);
         let older = std::mem::replace(&mut self.files, newer);
+        self.failed_reads.retain(|last| self.files.contains_key(&last));
         let mut files: Vec<FileName> = older.into_keys().map(FileName::Snapshot).collect();
         let at_work = self.work.as_ref().map(|work| work.last().index);
         let useless = |index: &Index| *index <= meta.last.index && Some(*index) != at_work;
@@ -395,7 +405,11 @@ impl Snapshots {
         assert!(has_current, "the current snapshot has a file");
         if let Some(work) = &self.work {
             let index = work.last().index;
-            assert!(index > self.current, "work is on a snapshot after the current one");
+            let replaces = index == self.current && self.current().is_none();
+            assert!(
+                index > self.current || replaces,
+                "work is on a snapshot after the current one, or replaces that one"
+            );
             assert!(self.partials.contains(&index), "the file of unfinished work is known");
             assert!(self.resumable.is_none(), "work has taken or dropped the partial file");
         } else {
@@ -515,8 +529,11 @@ impl Snapshots {
         result: Result<Vec<u8>, DiskError>,
     ) {
         let (root, part) = (manifest.meta().root, SnapshotPart::Chunk(chunk));
-        let file = FileName::Snapshot(manifest.meta().last.index);
-        let mut damage = chunk_damage(file, &manifest, chunk);
+        let last = manifest.meta().last.index;
+        let mut damage = chunk_damage(FileName::Snapshot(last), &manifest, chunk);
+        if self.failed_reads.is_repeated((last, damage.offset), &result) {
+            return self.common.events.push(SnapshotEvent::PartUnreadable { root, part });
+        }
         match result {
             Ok(bytes) if manifest.chunk_matches(chunk, &bytes) => {
                 let bytes = bytes.into();
@@ -531,7 +548,10 @@ impl Snapshots {
 
     fn on_scrubbed(&mut self, result: Result<Vec<u8>, DiskError>) {
         let scrubbing = self.scrubbing.as_mut().expect("a pass is under way");
-        if let Some((manifest, damage)) = scrubbing.on_read(self.common.cluster, result) {
+        let place = scrubbing.place();
+        if place.is_some_and(|place| self.failed_reads.is_repeated(place, &result)) {
+            scrubbing.read_bytes = Some(0);
+        } else if let Some((manifest, damage)) = scrubbing.on_read(self.common.cluster, result) {
             self.on_damaged(&manifest, damage);
         }
     }
@@ -541,6 +561,7 @@ impl Snapshots {
         let kept = self.files.get_mut(&manifest.meta().last.index);
         if let Some(kept) = kept.filter(|kept| kept.as_ref() == Some(manifest)) {
             *kept = None;
+            self.failed_reads.retain(|last| last != manifest.meta().last.index);
             self.common.events.push(SnapshotEvent::Damaged(damage));
         }
     }

@@ -51,6 +51,13 @@ impl Scrubbing {
         self.under_way.as_ref()
     }
 
+    /// Returns the last index of the snapshot that is being read, and the offset of the piece that
+    /// was requested.
+    pub(crate) fn place(&self) -> Option<(Index, u64)> {
+        let (_, offset, _) = self.under_way.as_ref()?.piece();
+        Some((self.last, offset))
+    }
+
     /// Verifies the piece that was read. Returns the snapshot and its damage, if it is damaged.
     pub(crate) fn on_read(
         &mut self,

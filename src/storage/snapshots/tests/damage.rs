@@ -1,7 +1,8 @@
 //! Damaged files are never served, never started from, and never removed because of the damage.
 
-use super::memory::CLUSTER;
+use super::memory::{CLUSTER, CRASHES};
 use super::*;
+use crate::storage::snapshots::failed_reads::FAILED_READS_MAX;
 
 /// Returns a node with two snapshots, of 1300 and 1400 bytes.
 fn node_with_two() -> (Node, SnapshotMeta, SnapshotMeta) {
@@ -121,6 +122,136 @@ fn damage_is_never_served_and_is_reported_once() {
         [SnapshotEvent::PartUnavailable { root, part: manifest }]
     );
     assert!(node.disk.files().contains(&snapshot(20)), "the damaged file is kept");
+}
+
+/// Lets the next action of the disk that is `after` others later fail.
+fn fail_next(node: &mut Node, after: usize) {
+    let error = DiskError::Failed("it fails".to_owned());
+    node.disk.fails = Some((node.disk.actions.len() + after, error));
+}
+
+#[test]
+fn a_part_whose_read_fails_is_read_again_before_it_counts_as_damaged() {
+    let (mut node, _, newer) = node_with_two();
+    let (root, part) = (newer.root, SnapshotPart::Chunk(1));
+    let unreadable = SnapshotEvent::PartUnreadable { root, part };
+    for _ in 0..5 {
+        for _ in 1..FAILED_READS_MAX {
+            fail_next(&mut node, 0);
+            assert_eq!(node.served(root, part), [unreadable.clone()]);
+        }
+        assert!(matches!(node.served(root, part)[..], [SnapshotEvent::Part { .. }]));
+    }
+    for _ in 1..FAILED_READS_MAX {
+        fail_next(&mut node, 0);
+        assert_eq!(node.served(root, part), [unreadable.clone()]);
+    }
+    fail_next(&mut node, 0);
+    let damaged = SnapshotEvent::Damaged(StorageError::damage(snapshot(20), 4608, "it fails"));
+    let gone = SnapshotEvent::PartUnavailable { root, part };
+    assert_eq!(node.served(root, part), [damaged, gone]);
+}
+
+#[test]
+fn a_single_failed_read_of_a_scrub_or_of_a_start_is_no_damage() {
+    let (node, _, newer) = node_with_two();
+    let mut scrubbed = node.clone();
+    let before = scrubbed.disk.actions.len();
+    let whole = scrubbed.scrubbed();
+    for at in 0..scrubbed.disk.actions.len() - before {
+        let mut node = node.clone();
+        fail_next(&mut node, at);
+        assert_eq!(node.scrubbed(), whole);
+    }
+    let mut opened = node.disk.clone();
+    open(&mut opened, &newer).expect("it opens");
+    for at in 0..opened.actions.len() - before {
+        let mut node = node.clone();
+        fail_next(&mut node, at);
+        let opened = open(&mut node.disk, &newer).expect("it opens");
+        assert_eq!((opened.damage, opened.snapshots.current()), (None, Some(&newer)));
+    }
+}
+
+/// Returns a node whose newest snapshot is found damaged while it is served.
+fn with_known_damage() -> (Node, SnapshotMeta, SnapshotMeta) {
+    let (mut node, older, newer) = node_with_two();
+    node.disk.bytes(snapshot(20))[4096 + 512] ^= 1;
+    node.disk.execute(&FileAction::Sync { file: snapshot(20) }).expect("the file exists");
+    let found = node.served(newer.root, SnapshotPart::Chunk(1));
+    assert!(matches!(found[..], [SnapshotEvent::Damaged(_), _]), "{found:?}");
+    (node, older, newer)
+}
+
+#[test]
+fn a_damaged_current_snapshot_is_replaced_at_its_own_index() {
+    for seed in [2, 3] {
+        let (mut node, _, newer) = with_known_damage();
+        assert!(!node.snapshots.begin(&mut node.operations, id(19), membership()));
+        let meta = node.take_current(id(20), &content(1400, seed));
+        assert_eq!(meta == newer, seed == 2, "equal states have equal roots");
+        assert_eq!(node.snapshots.current(), Some(&meta));
+        assert_eq!(node.disk.files(), [10, 20].map(snapshot));
+        assert!(!node.snapshots.begin(&mut node.operations, id(20), membership()), "it is intact");
+        let part = node.served(meta.root, SnapshotPart::Chunk(1));
+        assert!(matches!(part[..], [SnapshotEvent::Part { .. }]), "{part:?}");
+        let mut node = node.restarted(Kept::Nothing);
+        assert_eq!(node.content(&meta), content(1400, seed));
+    }
+}
+
+#[test]
+fn a_crash_while_a_damaged_snapshot_is_replaced_leaves_one_that_can_be_used() {
+    let mut replaced = BTreeSet::new();
+    for (seed, kept) in [2, 3].into_iter().flat_map(|seed| CRASHES.map(|kept| (seed, kept))) {
+        for operations in 0.. {
+            let (mut node, older, newer) = with_known_damage();
+            node.operations_left = operations;
+            let taken = node.take(id(20), &content(1400, seed));
+            node.disk.crash(kept);
+            let opened = open(&mut node.disk, &newer).expect("it opens");
+            let current = opened.snapshots.current().expect("one can be used").clone();
+            let is_replaced = current == newer;
+            assert!(is_replaced || current == older, "the superblock names no other one");
+            assert_eq!(opened.damage.is_none(), is_replaced);
+            let expected = if is_replaced { content(1400, 2) } else { content(1300, 1) };
+            assert_eq!(node.content(&current), expected);
+            replaced.insert((seed, is_replaced));
+            if taken.is_some() {
+                assert_eq!(is_replaced, seed == 2, "{taken:?}");
+                break;
+            }
+        }
+    }
+    let expected = BTreeSet::from([(2, false), (2, true), (3, false)]);
+    assert_eq!(replaced, expected, "only equal states have equal roots");
+}
+
+#[test]
+fn a_replacement_that_is_read_back_wrong_leaves_the_file_to_be_replaced_again() {
+    let (node, ..) = with_known_damage();
+    let mut counted = node.clone();
+    let before = counted.disk.actions.len();
+    counted.take(id(20), &content(1400, 2));
+    let end = counted.disk.actions.len() - before;
+    let mut abandoned = 0;
+    for at in 0..end {
+        let mut node = node.clone();
+        let is_read = counted.disk.actions[before + at].starts_with("read ");
+        if !is_read {
+            continue;
+        }
+        fail_next(&mut node, at);
+        let ended = node.take(id(20), &content(1400, 2));
+        let is_abandoned = matches!(ended, Some(SnapshotEvent::Abandoned { .. }));
+        assert!(is_abandoned, "{ended:?}");
+        abandoned += 1;
+        assert!(node.settle());
+        assert_eq!(node.disk.files(), [10, 20].map(snapshot));
+        let meta = node.take_current(id(20), &content(1400, 2));
+        assert_eq!(node.snapshots.current(), Some(&meta));
+    }
+    assert!(abandoned >= 3, "the header, the chunks and the manifest are read back");
 }
 
 #[test]
