@@ -65,4 +65,11 @@ impl Damaged {
     pub(crate) fn compact(&mut self, base: Index) {
         self.0.retain(|index, _| *index > base);
     }
+
+    /// Panics unless every damaged entry is in the log, which begins after `base`, and is durable.
+    pub(crate) fn assert_invariants(&self, base: Index, durable: Index) {
+        let (first, last) = (self.0.keys().next(), self.0.keys().next_back());
+        assert!(first.is_none_or(|first| *first > base), "the log has its damage");
+        assert!(last.is_none_or(|last| *last <= durable), "only durable entries are damaged");
+    }
 }

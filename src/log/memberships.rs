@@ -63,6 +63,14 @@ impl Memberships {
         let before = self.list.partition_point(|(first, _)| *first <= index);
         self.list.drain(..before.saturating_sub(1));
     }
+
+    /// Panics unless the membership at the `snapshot` is known, so that a truncation can return to
+    /// it, and each is that of an entry up to `last`.
+    pub(crate) fn assert_invariants(&self, snapshot: Index, last: Index) {
+        assert!(self.list[0].0 <= snapshot, "the membership at the snapshot is known");
+        assert!(self.last().0 <= last, "the memberships are those of the log");
+        debug_assert!(self.list.is_sorted_by_key(|(index, _)| *index), "they are in log order");
+    }
 }
 
 #[cfg(test)]

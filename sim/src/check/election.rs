@@ -1,4 +1,4 @@
-//! Terms, votes and leaders: S1 to S5, S7, the part of S8 about the source of entries, and the
+//! Terms, votes and leaders: S1 to S5, S7, S56, the part of S8 about the source of entries, and the
 //! parts of S23 and S24 about elections.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use quorate::types::{
 };
 
 use crate::check::electorate::Decision;
-use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24};
+use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24, S56};
 use crate::check::known::Known;
 use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::Slot;
@@ -71,7 +71,7 @@ impl Rule for Election {
             ));
         }
         if status.role != RoleName::Leader || node.leads(term) {
-            return Ok(());
+            return self.check_known_leader(model, status);
         }
         if let Some(other) = self.leaderships.get(&term) {
             let (first, since) = (model.node(other.slot).id, other.at);
@@ -158,6 +158,19 @@ impl Rule for Election {
 }
 
 impl Election {
+    /// Checks the leader that a node names: the node that won the term of the status.
+    fn check_known_leader(&self, model: &Model, status: &Status) -> CheckResult {
+        let Status { id, term, leader: Some(named), .. } = *status else { return Ok(()) };
+        let winner = self.leaderships.get(&term).map(|leadership| model.node(leadership.slot).id);
+        if winner == Some(named) {
+            return Ok(());
+        }
+        let winner = winner.map_or_else(|| "no node".to_owned(), |winner| winner.to_string());
+        S56.violated(format!(
+            "{id} names {named} as the leader of term {term}, but {winner} has won that term"
+        ))
+    }
+
     /// Checks a durable hard state before the model records it.
     fn persisted(&mut self, model: &Model, id: NodeId, hard: HardState) -> CheckResult {
         let (slot, before) = (model.slot(id), model.of(id).disk.hard_state.term);

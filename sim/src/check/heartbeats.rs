@@ -1,20 +1,25 @@
 //! Confirmed heartbeat rounds of leaders: when a leader may rely on them (S40), that a quorum
-//! replied to them (S48), and that the leader gets them (L7).
+//! replied to them (S48), also before a leader answers a read (S54), and that the leader gets them
+//! (L7).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::raft::Status;
-use quorate::types::{Body, Heartbeat, Message, Term};
+use quorate::types::{Body, Freshness, Heartbeat, Message, ReadLevel, Term};
 
 use crate::check::bounds::Bounds;
 use crate::check::electorate::{Decision, Electorate};
-use crate::check::finding::{CheckResult, L7, S40, S48};
+use crate::check::finding::{CheckResult, L7, S40, S48, S54};
 use crate::check::known::Known;
 use crate::check::nodes::{Nodes, Slot};
-use crate::check::rule::Rule;
+use crate::check::rule::{Answer, Rule};
+use crate::observe::OpId;
 use crate::values::time::SimTime;
+
+/// The number of forwarded reads remembered for each node; replies to earlier ones are not checked.
+const FORWARDED_MAX: usize = 32;
 
 /// For each node, the rounds of the last term that it led.
 #[derive(Clone, Debug)]
@@ -25,12 +30,40 @@ pub(super) struct Heartbeats {
     answered: Vec<(Term, u64)>,
     /// For each node, the voters that it counts, and those that it counted before.
     electorates: Vec<[Arc<Electorate>; 2]>,
+    /// For each node, the reads that it last forwarded, each with the last round that the leader
+    /// had sent by then.
+    forwarded: Vec<VecDeque<Forwarded>>,
+    /// The pending linearizable reads, each with the nodes that led when it was invoked.
+    pending: BTreeMap<OpId, Vec<Led>>,
     idle_since: Option<SimTime>,
+}
+
+/// A read index request that a node sent to a leader, with the term and the number of the last
+/// round that the leader had sent by then.
+#[derive(Clone, Copy, Debug)]
+struct Forwarded {
+    leader: Slot,
+    start_id: u64,
+    ticket: u64,
+    term: Term,
+    round: u64,
+}
+
+/// A node that led a term when a read was invoked, the voters that it counted, and the number of
+/// the last round that it had sent by then.
+#[derive(Clone, Debug)]
+struct Led {
+    leader: Slot,
+    term: Term,
+    electorate: Arc<Electorate>,
+    round: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Rounds {
     term: Term,
+    /// The last round that the leader sent.
+    last: u64,
     /// The last round that the leader began before it had committed an entry of its term.
     early: u64,
     is_established: bool,
@@ -46,6 +79,8 @@ impl Rule for Heartbeats {
             rounds: vec![Rounds::default(); nodes],
             answered: vec![(Term::ZERO, 0); nodes * nodes],
             electorates: known.model.slots().map(|slot| first(slot).map(Arc::clone)).collect(),
+            forwarded: vec![VecDeque::new(); nodes],
+            pending: BTreeMap::new(),
             idle_since: None,
         }
     }
@@ -65,8 +100,70 @@ impl Rule for Heartbeats {
         Ok(())
     }
 
+    /// Notes the nodes that lead when a linearizable read begins. A last survivor needs no quorum.
+    fn read_invoked(&mut self, known: &Known, op: OpId, _: &[u8]) -> CheckResult {
+        let level = known.operations.read(op).map(|read| read.level);
+        if level != Some(ReadLevel::Linearizable) || known.model.last_survivor_enabled {
+            return Ok(());
+        }
+        let leaders = known.model.slots().filter_map(|leader| {
+            let term = known.model.node(leader).status?.term;
+            let electorate = Arc::clone(known.model.electorate(leader));
+            let round = self.last_round(leader, term);
+            // A leader sends its first round at once.
+            let leads = known.model.node(leader).leads(term) && round > 0;
+            leads.then_some(Led { leader, term, electorate, round })
+        });
+        let leaders: Vec<Led> = leaders.collect();
+        self.pending.insert(op, leaders);
+        Ok(())
+    }
+
+    fn rejected(&mut self, _: &Known, op: OpId) -> CheckResult {
+        self.pending.remove(&op);
+        Ok(())
+    }
+
+    fn unknown(&mut self, _: &Known, op: OpId) -> CheckResult {
+        self.pending.remove(&op);
+        Ok(())
+    }
+
+    /// Checks the answer to a read on a leader that led the same term, with the same voters, when
+    /// the read was invoked.
+    fn read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
+        let leaders = self.pending.remove(&answer.op).unwrap_or_default();
+        let (model, slot) = (&known.model, known.model.slot(answer.node));
+        let led = leaders.iter().find(|led| led.leader == slot).filter(|led| {
+            let is_same = Arc::ptr_eq(&led.electorate, model.electorate(slot));
+            is_same && model.node(slot).leads(led.term)
+        });
+        let Some(Led { term, electorate, round, .. }) = led else { return Ok(()) };
+        let replied = self.responders(known, slot, *term, round + 1);
+        let is_confirmed = electorate.decision(replied) == Decision::Quorum;
+        if is_confirmed || answer.freshness != Freshness::Linearizable {
+            return Ok(());
+        }
+        let (id, names) = (answer.node, names(known, replied));
+        S54.violated(format!(
+            "{id} leads term {term} and answers a read that was invoked after its heartbeat round \
+             {round}, but only {names} have replied to a later one, which is not a quorum of {}",
+            electorate.membership
+        ))
+    }
+
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let [slot, to] = [message.from, message.to].map(|id| known.model.slot(id));
+        match message.body {
+            Body::ReadIndex { start_id, ticket } => {
+                self.note_forwarded(slot, to, start_id, ticket);
+                return Ok(());
+            }
+            Body::ReadIndexReply { start_id, ticket, .. } => {
+                return self.check_read_reply(known, message, start_id, ticket);
+            }
+            _ => {}
+        }
         // A node in a later term replies with round 0, which confirms nothing.
         if let Body::HeartbeatReply { round: round @ 1.., .. } = message.body {
             let answered = &mut self.answered[to.0 * known.model.nodes.len() + slot.0];
@@ -78,6 +175,7 @@ impl Rule for Heartbeats {
         if rounds.term != message.term {
             *rounds = Rounds { term: message.term, ..Rounds::default() };
         }
+        rounds.last = rounds.last.max(heartbeat.round);
         let committed = known.model.committed.id_at(heartbeat.committed).unwrap_or_default();
         rounds.is_established = committed.term == message.term;
         if !rounds.is_established {
@@ -105,26 +203,95 @@ impl Heartbeats {
         if confirmed == 0 || !known.is_prompt(slot) || model.last_survivor_enabled {
             return Ok(());
         }
-        let answered = &self.answered[slot.0 * model.nodes.len()..][..model.nodes.len()];
-        let has_replied = |peer: &Slot| {
-            let (of, round) = answered[peer.0];
-            *peer == slot || of == term && round >= confirmed
-        };
-        let replied: Nodes = model.slots().filter(has_replied).collect();
-        let decides = |by: &Arc<Electorate>| by.decision(replied) == Decision::Quorum;
-        if self.electorates[slot.0].iter().any(decides) {
+        let replied = self.responders(known, slot, term, confirmed);
+        if self.decide(slot, replied) {
             return Ok(());
         }
-        let names = model.slots().filter(|slot| replied.contains(*slot));
-        let names: Vec<String> = names.map(|slot| model.node(slot).id.to_string()).collect();
         S48.violated(format!(
             "{} leads term {term} and relies on its heartbeat round {confirmed}, but only {} have \
              replied to it, which is not a quorum of {}",
             message.from,
-            names.join(", "),
+            names(known, replied),
             model.electorate(slot).membership
         ))
     }
+
+    /// Remembers a read index request at its first sending to this leader.
+    fn note_forwarded(&mut self, from: Slot, leader: Slot, start_id: u64, ticket: u64) {
+        let Rounds { term, last, .. } = self.rounds[leader.0];
+        let reads = &mut self.forwarded[from.0];
+        let is_known = |it: &Forwarded| (it.leader, it.start_id) == (leader, start_id);
+        if reads.iter().any(|it| is_known(it) && it.ticket == ticket) {
+            return;
+        }
+        if reads.len() == FORWARDED_MAX {
+            reads.pop_front();
+        }
+        reads.push_back(Forwarded { leader, start_id, ticket, term, round: last });
+    }
+
+    /// Checks the reply to a read index request: the leader must have begun a round after the
+    /// request, to which a quorum has replied (thesis §6.4).
+    fn check_read_reply(
+        &self,
+        known: &Known,
+        message: &Message,
+        start_id: u64,
+        ticket: u64,
+    ) -> CheckResult {
+        let (model, term) = (&known.model, message.term);
+        let [slot, to] = [message.from, message.to].map(|id| model.slot(id));
+        let is_request = |it: &&Forwarded| {
+            (it.leader, it.start_id, it.ticket) == (slot, start_id, ticket) && it.term <= term
+        };
+        let request = self.forwarded[to.0].iter().rev().find(is_request);
+        let has_rounds = self.last_round(slot, term) > 0;
+        let skips = !known.is_prompt(slot) || model.last_survivor_enabled || !has_rounds;
+        let Some(request) = request.filter(|_| !skips) else { return Ok(()) };
+        let round = if request.term == term { request.round } else { 0 };
+        let replied = self.responders(known, slot, term, round + 1);
+        if self.decide(slot, replied) {
+            return Ok(());
+        }
+        S54.violated(format!(
+            "{} leads term {term} and answers a read that {} forwarded after heartbeat round \
+             {round}, but only {} have replied to a later one, which is not a quorum of {}",
+            message.from,
+            message.to,
+            names(known, replied),
+            model.electorate(slot).membership
+        ))
+    }
+
+    /// The last round that the node has sent in this term.
+    fn last_round(&self, leader: Slot, term: Term) -> u64 {
+        let Rounds { term: of, last, .. } = self.rounds[leader.0];
+        if of == term { last } else { 0 }
+    }
+
+    /// The nodes that have replied to this round of the leader, or to a later one, and the leader.
+    fn responders(&self, known: &Known, leader: Slot, term: Term, round: u64) -> Nodes {
+        let nodes = known.model.nodes.len();
+        let answered = &self.answered[leader.0 * nodes..][..nodes];
+        let has_replied = |peer: &Slot| {
+            let (of, last) = answered[peer.0];
+            *peer == leader || of == term && last >= round
+        };
+        known.model.slots().filter(has_replied).collect()
+    }
+
+    /// Whether the nodes are a quorum for the leader, with its last membership or the one before.
+    fn decide(&self, leader: Slot, nodes: Nodes) -> bool {
+        let decides = |by: &Arc<Electorate>| by.decision(nodes) == Decision::Quorum;
+        self.electorates[leader.0].iter().any(decides)
+    }
+}
+
+/// The ids of the nodes, for a finding.
+fn names(known: &Known, nodes: Nodes) -> String {
+    let named = known.model.slots().filter(|slot| nodes.contains(*slot));
+    let named: Vec<String> = named.map(|slot| known.model.node(slot).id.to_string()).collect();
+    named.join(", ")
 }
 
 impl Rounds {

@@ -247,6 +247,11 @@ impl Known {
         self.core.is_some_and(|core| core.contains(slot))
     }
 
+    /// Whether a clock has exceeded the drift bound of the leases.
+    pub(super) fn exceeds_clock_bound(&self) -> bool {
+        self.clock_fault.is_some()
+    }
+
     /// If a clock has exceeded the drift bound of the leases, adds this cause to a finding of S20
     /// or S21.
     pub(super) fn add_clock_cause(&self, finding: Finding) -> Finding {

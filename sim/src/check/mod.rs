@@ -51,6 +51,7 @@ mod snapshot_contents;
 mod snapshot_parts;
 mod stops;
 mod uncertain;
+mod vote_leases;
 mod wait_reason;
 
 pub use bounds::Bounds;
@@ -120,6 +121,7 @@ rules! {
     bounded::Bounded
     memory::EntriesInMemory
     campaigns::Campaigns
+    vote_leases::VoteLeases
     heartbeats::Heartbeats
     heartbeat_pace::HeartbeatPace
     peers::Peers

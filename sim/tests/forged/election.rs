@@ -1,4 +1,4 @@
-//! Forged terms, votes and leaders: S1 to S5, S7 and S23.
+//! Forged terms, votes and leaders: S1 to S5, S7, S23 and S56.
 
 use quorate::types::{
     AppendOutcome, Body, EntryId, HardState, Heartbeat, Index, Membership, NodeId, Readiness, Term,
@@ -35,6 +35,24 @@ crate::forgeries! {
         stage.crashes(1);
         stage.starts(1);
         stage.leads(1, 1);
+    }
+
+    S56 a_node_names_a_leader_that_has_not_won
+    "n4 names n2 as the leader of term t1, but n1 has won that term"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        stage.enters(4, 1);
+        stage.changes_status(4, |status| status.leader = Some(NodeId(1)));
+        stage.changes_status(4, |status| status.leader = Some(NodeId(2)));
+    }
+
+    S56 a_node_names_the_leader_of_the_term_before
+    "n4 names n1 as the leader of term t2, but no node has won that term"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        stage.enters(4, 1);
+        stage.changes_status(4, |status| status.leader = Some(NodeId(1)));
+        stage.changes_status(4, |status| status.term = Term(2));
     }
 
     S1 a_follower_sends_a_leader_message

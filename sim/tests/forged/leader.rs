@@ -1,4 +1,4 @@
-//! Forged leaders: S40 to S42, S45 to S48, S51, L7 and L10.
+//! Forged leaders: S40 to S42, S45 to S48, S51, S54, S55, L7 and L10.
 
 use std::time::Duration;
 
@@ -10,7 +10,15 @@ use crate::stage::{Stage, id, noop};
 
 /// Node 1 leads term 1 and has committed its first entry.
 fn led() -> Stage {
-    let mut stage = Stage::new();
+    led_on(Stage::new())
+}
+
+/// As [`led`], with leases.
+fn leased() -> Stage {
+    led_on(Stage::of_leases())
+}
+
+fn led_on(mut stage: Stage) -> Stage {
     stage.wins(1, 1, &[2, 3]);
     stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
     stage.commits(1, 1);
@@ -51,6 +59,44 @@ impl Stage {
         let (verified, matched, durable) = (Index(1), Index(1), Index(1));
         let ready = Readiness::default();
         self.sends(node, 1, 1, Body::HeartbeatReply { round, verified, matched, durable, ready });
+    }
+
+    /// Node 1 begins a round in term 1 that requests vote leases of 300 ms, and node 2 answers it.
+    fn grants_vote_lease(&mut self) {
+        let vote_lease = Duration::from_millis(300);
+        let heartbeat = Heartbeat { vote_lease, ..Heartbeat::new(1, Index(1)) };
+        self.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
+        self.steps(2);
+        self.answers_round_in_step(1);
+    }
+
+    /// Node 2 answers a round of node 1 in the step that received it.
+    fn answers_round_in_step(&mut self, round: u64) {
+        let (verified, matched, durable) = (Index(1), Index(1), Index(1));
+        let ready = Readiness::default();
+        let reply = Body::HeartbeatReply { round, verified, matched, durable, ready };
+        self.sends_in_step(2, 1, 1, reply);
+    }
+
+    /// Node 4 requests the vote of node 2 in term 2.
+    fn requests_vote(&mut self, transfer: bool) {
+        if transfer {
+            self.sends(1, 4, 1, Body::TimeoutNow);
+        }
+        self.votes(4, 2, 4);
+        let last = id(1, 1);
+        self.sends(4, 2, 2, Body::RequestVote { last, transfer });
+    }
+
+    /// Node 2 forwards a read to node 1, which answers it.
+    fn answers_forwarded_read(&mut self, ticket: u64, is_answered: bool) {
+        let start_id = 7;
+        if is_answered {
+            let reply = Body::ReadIndexReply { start_id, ticket, index: Index(1) };
+            self.sends_in_step(1, 2, 1, reply);
+        } else {
+            self.sends(2, 1, 1, Body::ReadIndex { start_id, ticket });
+        }
     }
 
     /// Node 1 sends entries of term 1 to node 2.
@@ -148,6 +194,34 @@ fn rounds_that_waited_for_the_disk_leave_together() {
         stage.sends(1, 2, 1, Body::Heartbeat(Heartbeat::new(round, Index(1))));
     }
     assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_read_is_answered_after_a_later_round() {
+    let mut stage = led();
+    stage.applies(1, 1);
+    stage.beats(1, 0);
+    let op = stage.reads();
+    stage.answers_forwarded_read(3, false);
+    stage.beats(2, 0);
+    [2, 3].into_iter().for_each(|node| stage.replies_to_round(node, 2));
+    stage.answers_forwarded_read(3, true);
+    stage.serves(op, 1, 1);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_vote_lease_ends_by_itself_or_by_a_transfer() {
+    let mut stage = leased();
+    stage.grants_vote_lease();
+    let mut transferred = stage.clone();
+    stage.requests_vote(false);
+    stage.advances_time(Duration::from_millis(300));
+    stage.enters(2, 2);
+    assert_eq!(stage.violation(), None);
+    transferred.requests_vote(true);
+    transferred.enters(2, 2);
+    assert_eq!(transferred.violation(), None);
 }
 
 #[test]
@@ -258,6 +332,45 @@ crate::forgeries! {
         stage.all_hold(&[1], &[noop(4, 1)]);
         stage.all_hold(&[2], &[noop(2, 1), noop(3, 1), noop(4, 1)]);
         stage.acknowledges(2, 1, 1, 4);
+    }
+
+    S54 a_leader_answers_a_read_after_an_earlier_round on led
+    "n1 leads term t1 and answers a read that was invoked after its heartbeat round 1, but only n1 \
+     have replied to a later one, which is not a quorum of {n1 n2 n3 n4 n5}"
+    |stage| {
+        stage.applies(1, 1);
+        stage.beats(1, 0);
+        let op = stage.reads();
+        [2, 3].into_iter().for_each(|node| stage.replies_to_round(node, 1));
+        stage.serves(op, 1, 1);
+    }
+
+    S54 a_leader_answers_a_forwarded_read_after_an_earlier_round on led
+    "n1 leads term t1 and answers a read that n2 forwarded after heartbeat round 1, but only n1 \
+     have replied to a later one, which is not a quorum of {n1 n2 n3 n4 n5}"
+    |stage| {
+        stage.beats(1, 0);
+        stage.answers_forwarded_read(3, false);
+        [2, 3].into_iter().for_each(|node| stage.replies_to_round(node, 1));
+        stage.answers_forwarded_read(3, true);
+    }
+
+    S55 a_vote_lease_ends_for_a_vote_request on leased
+    "n2 enters term t2 for a vote request, but its vote lease lasts until 1.304099 s at least"
+    |stage| {
+        stage.grants_vote_lease();
+        stage.requests_vote(false);
+        stage.changes_status(2, |status| status.term = Term(2));
+    }
+
+    S55 a_node_campaigns_in_spite_of_its_vote_lease on leased
+    "n2 enters term t2 to campaign, but its vote lease lasts until 1.304099 s at least"
+    |stage| {
+        stage.grants_vote_lease();
+        stage.changes_status(2, |status| {
+            (status.term, status.vote) = (Term(2), Some(NodeId(2)));
+            status.role = RoleName::Candidate;
+        });
     }
 
     L7 a_round_is_not_confirmed on led

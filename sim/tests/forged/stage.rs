@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use quorate::log::Log;
 use quorate::machine::{Digest, Machine, Proposer, Request, Sequence, SessionId, SessionLimits};
-use quorate::raft::{Config, Status, Survivor};
+use quorate::raft::{Config, Lease, Status, Survivor};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
     NodeId, Payload, Restored, Root, SessionBounds, SnapshotMeta, Term, Write, WriteId,
@@ -167,6 +167,14 @@ impl Stage {
         let nodes = [1, 2, 3, 4, 5].map(NodeId);
         let asks = |bounds: &mut Bounds| bounds.config.pre_vote = true;
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), asks)
+    }
+
+    /// As [`Stage::new`], with leaders that hold leases, on clocks that run at the right rate.
+    pub(crate) fn of_leases() -> Stage {
+        let nodes = [1, 2, 3, 4, 5].map(NodeId);
+        let lease = Lease { drift_ppm: 0, read_leases: false };
+        let leases = |bounds: &mut Bounds| bounds.config.lease = Some(lease);
+        Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), leases)
     }
 
     /// Three nodes of which the survivors may continue without the others.
