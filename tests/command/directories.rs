@@ -79,6 +79,60 @@ fn a_removed_lock_file_lets_no_second_node_in() {
 }
 
 #[test]
+fn a_node_whose_directory_is_replaced_stops_before_it_acknowledges_anything() {
+    // With and without another directory in its place, under writes and idle.
+    for (is_replaced, is_idle) in [(true, false), (false, true), (true, true)] {
+        let mut nodes = Nodes::start(1);
+        eventually("the node leads", || nodes.log(1).contains("role=Leader"));
+        nodes.ask(&["put", "a", "1"]).ok();
+        let moved = nodes.root().join("moved");
+        fs::rename(nodes.directory(1), &moved).expect("the disk has space");
+        if is_replaced {
+            fs::create_dir(nodes.directory(1)).expect("the disk has space");
+        }
+        if !is_idle {
+            let output = nodes.ask(&["put", "a", "2", "--timeout", "3s"]);
+            assert_ne!(output.code, 0, "{output:?}");
+        }
+        assert_eq!(nodes.ended(1).code(), Some(6), "{}", nodes.log(1));
+        let loss = match is_replaced {
+            true => "another directory was put in its place",
+            false => "it was moved, removed or unmounted",
+        };
+        let log = nodes.log(1);
+        let text = format!("d1 is no longer the one that was opened: {loss}");
+        assert!(log.contains(&text) && log.contains("put the node's own back"), "{log}");
+        if is_replaced {
+            fs::remove_dir(nodes.directory(1)).expect("the node has put no file into it");
+        }
+        fs::rename(&moved, nodes.directory(1)).expect("the disk has space");
+        nodes.serve(1);
+        eventually("the node leads again", || nodes.ask(&["get", "a"]).out == "1\n");
+    }
+}
+
+#[test]
+fn a_node_whose_files_are_removed_or_replaced_stops() {
+    let segment = "log-0000000000000001";
+    for (name, is_replaced) in [("superblock", false), ("superblock", true), (segment, true)] {
+        let mut nodes = Nodes::start(1);
+        eventually("the node leads", || nodes.log(1).contains("role=Leader"));
+        nodes.ask(&["put", "a", "1"]).ok();
+        let (file, moved) = (nodes.directory(1).join(name), nodes.root().join("moved"));
+        fs::rename(&file, &moved).expect("the file exists");
+        if is_replaced {
+            fs::copy(&moved, &file).expect("the disk has space");
+        }
+        assert_eq!(nodes.ended(1).code(), Some(6), "{}", nodes.log(1));
+        let text = format!("the file {} is no longer the one", file.display());
+        assert!(nodes.log(1).contains(&text), "{}", nodes.log(1));
+        fs::rename(&moved, &file).expect("the disk has space");
+        nodes.serve(1);
+        eventually("the node leads again", || nodes.ask(&["get", "a"]).out == "1\n");
+    }
+}
+
+#[test]
 fn other_users_cannot_read_data_directories_backups_and_keys() {
     use std::os::unix::fs::PermissionsExt;
 

@@ -218,7 +218,10 @@ impl Node {
         match failure.cause {
             ErrorCause::DivergedLog => may_have_diverged,
             ErrorCause::Damage | ErrorCause::Disk => failed || damaged,
-            ErrorCause::Unreadable | ErrorCause::Bound | ErrorCause::Panic => false,
+            ErrorCause::Replaced
+            | ErrorCause::Unreadable
+            | ErrorCause::Bound
+            | ErrorCause::Panic => false,
         }
     }
 }
