@@ -393,6 +393,7 @@ impl Quorate {
             to,
             incarnation: incarnation(self.member.id),
         };
+            start_id: 0,
         let (mut greeting, mut bytes) = (Vec::new(), Vec::new());
         hello.encode(&mut greeting);
         wire::encode(packet, &mut bytes).expect("a node's packets are within their bounds");
