@@ -506,6 +506,12 @@ fn log_damage_found(output: &Output) {
                  snapshot of another member"
             );
         }
+        Output::StartedQuarantined => {
+            warn!(
+                "the state of this node was found to differ from that of a majority before it \
+                 stopped: the node rebuilds it from the snapshot of another member"
+            );
+        }
         Output::KeptSnapshotDamaged(damage) => {
             warn!(%damage, "a snapshot on the disk is damaged: another one is taken");
         }
