@@ -90,6 +90,8 @@ pub(crate) struct NodeParts {
     pub(crate) covered_loss: Option<StorageError>,
     /// The reason why no snapshot on the disk can be read, if none can; the node has no state then.
     pub(crate) snapshot_damage: Option<StorageError>,
+    /// Whether the state was found to have diverged before this start.
+    pub(crate) is_quarantined: bool,
     /// The version of the rules that the snapshot requires, if this build does not have it.
     pub(crate) version_required: Option<MachineVersion>,
     pub(crate) hash_chains: HashChains,
@@ -154,10 +156,13 @@ impl Node {
             node.outputs.push(Output::StartedUncertain(parts.lost_end));
         }
         node.outputs.extend(parts.covered_loss.map(Output::LogTrimmed));
-        if let Some(damage) = parts.snapshot_damage {
+        if parts.is_quarantined || parts.snapshot_damage.is_some() {
             node.inputs.push_back(raft::Input::Quarantine(true));
-            node.outputs.push(Output::SnapshotDamaged(damage));
         }
+        if parts.is_quarantined {
+            node.outputs.push(Output::StartedQuarantined);
+        }
+        node.outputs.extend(parts.snapshot_damage.map(Output::SnapshotDamaged));
         if let Some(required) = parts.version_required {
             node.stop_applying(required);
         }

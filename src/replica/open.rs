@@ -114,30 +114,29 @@ impl<M: StateMachine> Replica<M> {
         let snapshot_damage = opened.snapshot_damage.clone();
         let (is_durable, version_max) = (own.is_some(), worker.machine().version_max());
         let traits = MachineTraits { is_durable, version_max };
+        let is_quarantined = storage.is_quarantined() && !is_sole_quorum(&opened);
         let restored = opened.restored(applied, traits);
         let hash_chains = HashChains::from_tail(&restored.tail);
         let mut validation = Validation::new(&config, seed, applied, worker.state_digest(), now);
-        if own.is_some_and(|own| own > Index::ZERO) {
+        if snapshot_damage.is_some() || is_quarantined {
+            validation.quarantine(now);
+        } else if own.is_some_and(|own| own > Index::ZERO) {
             validation.reset_verification(now);
         }
-        if snapshot_damage.is_some() {
-            validation.quarantine(now);
-        }
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
-        let conflict_test = worker.machine().user().conflict_test();
-        let usage = worker.machine().usage();
         let parts = NodeParts {
             raft,
             storage,
-            conflict_test,
+            conflict_test: worker.machine().user().conflict_test(),
             snapshots: Snapshots::new(&config, applied),
             validation,
             lost_end,
             covered_loss,
             snapshot_damage,
+            is_quarantined,
             version_required,
             hash_chains,
-            usage,
+            usage: worker.machine().usage(),
         };
         let node = Node::new(config, parts, now);
         Ok(Replica { node, worker })

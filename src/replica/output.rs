@@ -181,6 +181,10 @@ pub enum Output {
     /// The node started without a state, because no snapshot on its disk can be read: it applies
     /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
     SnapshotDamaged(StorageError),
+    /// The node started in quarantine, because its state was found to have diverged before and was
+    /// not rebuilt since: it applies nothing and serves no reads until it has rebuilt its state
+    /// from another node's snapshot.
+    StartedQuarantined,
     /// The log has reached a version of the rules that this node's build does not have: it applies
     /// nothing and serves no reads until it runs a newer build.
     BuildTooOld {

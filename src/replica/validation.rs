@@ -252,8 +252,9 @@ impl Validation {
         assert!(index >= self.requested, "comparisons advance");
         self.requested = index;
         if index == self.agreed {
-            // No entry was applied since.
-            self.due_at = now.after(self.period);
+            // No entry was applied since. An unverified node compares before it may serve reads.
+            let is_unverified = self.verification == StateVerification::Unverified;
+            self.due_at = now.after(if is_unverified { self.timeout } else { self.period });
             return None;
         }
         let own = self.digests.at(index);

@@ -380,6 +380,9 @@ impl ServerConfig {
         if !self.plaintext && !self.has_tls() && !self.listen.ip().is_loopback() {
             return Err(ServerConfigError::PlaintextNotAllowed(self.listen));
         }
+        if (1..RECORDING_BYTES_MIN).contains(&self.recording_bytes) {
+            return Err(ServerConfigError::RecordingTooSmall(RECORDING_BYTES_MIN));
+        }
         let raft = &self.replica.raft;
         if raft.election_timeout_min == raft.election_timeout_max {
             return Err(ServerConfigError::FixedElectionTimeout(raft.election_timeout_max));
@@ -460,6 +463,9 @@ impl ServerConfig {
         }
     }
 }
+
+/// The least size of a recording, in bytes.
+const RECORDING_BYTES_MIN: u64 = 1 << 20;
 
 /// The room for the fields of a message beside its entries, in bytes.
 const MESSAGE_FIELDS_BYTES: usize = 1 << 10;

@@ -31,6 +31,9 @@ pub enum ServerConfigError {
     /// The named field is zero, although it must be positive.
     #[error("{0} is zero: it must be positive")]
     Zero(&'static str),
+    /// `recording_bytes` is not 0, and less than this number of bytes.
+    #[error("recording_bytes must be 0, for no recording, or at least {0} bytes")]
+    RecordingTooSmall(u64),
     /// The named field is longer than a year.
     #[error("{0} is longer than a year: lower it")]
     TooLong(&'static str),

@@ -14,6 +14,7 @@ use crate::replica::{ComparisonResult, Input, Node, Output, Work};
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::clock::Clock;
 use crate::runtime::conditions::Conditions;
+use crate::runtime::directory_check::DirectoryCheck;
 use crate::runtime::environment::Environment;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
@@ -23,7 +24,7 @@ use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
 use crate::runtime::role_history::RoleHistory;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::{InboundQueues, Transport};
-use crate::storage::{ErrorCause, StorageError};
+use crate::storage::{DiskError, ErrorCause, StorageError};
 use crate::types::{Membership, Packet, Report, RoleChange, RoleName};
 use crate::wire::{ReplyBody, RequestBody};
 
@@ -54,6 +55,7 @@ pub(super) struct Driver {
     /// The number of damaged entries of the log at the last check, for [`Driver::log_damage`].
     damaged_entries: usize,
     conditions: Conditions,
+    directory_check: DirectoryCheck,
     stage: Stage,
     _stop_record: StopRecord,
 }
@@ -113,6 +115,7 @@ impl Driver {
         registry.counts.set_membership(&membership);
         let (membership, membership_receiver) = watch::channel(membership);
         let requests = queues.request_sender.clone();
+        let directory_check = DirectoryCheck::new(&environment, clock.now());
         let driver = Driver {
             node,
             clock,
@@ -130,6 +133,7 @@ impl Driver {
             role_history: RoleHistory::default(),
             damaged_entries: 0,
             conditions: Conditions::default(),
+            directory_check,
             stage: Stage::Running,
             _stop_record: StopRecord(Arc::clone(&registry.counts)),
         };
@@ -171,6 +175,9 @@ impl Driver {
                 self.step(Input::Timeout);
             }
             self.continue_closing();
+            if self.directory_check.starts(self.clock.now()) {
+                self.lanes.verify_disk();
+            }
         }
     }
 
@@ -247,6 +254,7 @@ impl Driver {
                 Event::Input(input) => self.step(input),
                 Event::View(view, token) => self.lanes.hold_view(view, token),
                 Event::Paused => self.lanes.resume_machine(),
+                Event::Verified(verified) => self.on_verified(verified),
                 Event::Panicked(lane) => {
                     error!(lane, "a lane panicked; the node stops");
                     // If a failure has stopped the node before, it caused the panic, and stays the
@@ -256,6 +264,18 @@ impl Driver {
                     }
                 }
             }
+        }
+    }
+
+    /// Stops the node if its directory is not at its path any more.
+    fn on_verified(&mut self, verified: Result<(), DiskError>) {
+        self.directory_check.ended(self.clock.now());
+        if let Err(error) = verified
+            && !matches!(self.stage, Stage::Stopped(_))
+        {
+            let failure = StorageError::disk(None, 0, &error);
+            error!(%failure, "the node has stopped");
+            self.stage = Stage::Stopped(Err(failure));
         }
     }
 
@@ -484,6 +504,12 @@ fn log_damage_found(output: &Output) {
                 message,
                 "the snapshot on the disk is damaged: the node rebuilds its state from the \
                  snapshot of another member"
+            );
+        }
+        Output::StartedQuarantined => {
+            warn!(
+                "the state of this node was found to differ from that of a majority before it \
+                 stopped: the node rebuilds it from the snapshot of another member"
             );
         }
         Output::KeptSnapshotDamaged(damage) => {

@@ -15,6 +15,7 @@ mod clock;
 mod conditions;
 mod config;
 mod config_error;
+mod directory_check;
 mod driver;
 mod environment;
 mod handle;

@@ -47,6 +47,8 @@ pub enum ConnectionRejectReason {
     /// The remote is another node than the one that its certificate names or that was called, or
     /// has the id of this node.
     IdentityMismatch,
+    /// The remote is another process of a node than the one that answers at the node's address.
+    TwoProcesses,
     /// The hello is invalid for another reason.
     InvalidHello,
     /// The remote sent a packet in the name of another node.

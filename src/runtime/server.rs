@@ -24,7 +24,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::lanes::{Event, LaneStart, Lanes};
 use crate::runtime::metrics::Counts;
 use crate::runtime::open_files;
-use crate::runtime::peer_addresses::peer_addresses;
+use crate::runtime::peer_addresses::{other_process, peer_addresses};
 use crate::runtime::recording::{RecordingLane, RecordingRing, recorder_config};
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::{Executor, Service};
@@ -37,7 +37,7 @@ use crate::runtime::transport::{
     ConnectionHandler, Handshake, InboundQueues, Listener, PacketInbox, Peers, Transport,
 };
 use crate::storage::{self, Disk, DiskError, FileDisk, Identity, Storage, StorageError};
-use crate::types::{Incarnation, Membership, Packet};
+use crate::types::{Address, Incarnation, Membership, NodeId, Packet};
 
 /// The maximum number of inbound packets in each queue for the node. A connection is not read while
 /// the queue for its next packet is full.
@@ -74,6 +74,19 @@ pub enum ServerError {
     /// The server cannot listen at the address.
     #[error("cannot listen at {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// Another process answers for this node at the node's address in the cluster, on the original
+    /// or a copy of the directory.
+    #[error(
+        "another process of {node} runs already, and answers at {address}, the address of {node} \
+         in the cluster: stop that process first, because two processes of one node must not run; \
+         a further node needs an id and an empty directory of its own"
+    )]
+    RunsAlready {
+        /// The node of both.
+        node: NodeId,
+        /// The address at which the other process answers.
+        address: Address,
+    },
     /// This process may not open as many files as the configuration permits.
     #[error(
         "the node may need {needed} open files, but this process may open {limit}: raise the limit \
@@ -167,8 +180,18 @@ impl Server {
         }
         let links = Links { environment: environment.clone(), security: security(config)? };
         let registry = Arc::new(ConnectionRegistry::new(links, &network, Arc::clone(counts)));
+        let membership = opened.node.raft().log().membership();
         let addresses = match environment.simulation() {
-            None => peer_addresses(config, opened.node.raft().log().membership()).await,
+            None => {
+                let (addresses, other) = tokio::join!(
+                    peer_addresses(config, membership),
+                    other_process(config, membership)
+                );
+                if let Some(address) = other {
+                    return Err(ServerError::RunsAlready { node: handshake.node, address });
+                }
+                addresses
+            }
             Some(_) => config.peers.clone(),
         };
         // A leader has at most `inflight_bytes_max` in flight to a peer, and sends them again if it
@@ -313,6 +336,8 @@ where
         let clock = Clock::start(&environment);
         format_if_empty(&mut disk, &config, Incarnation(environment.entropy()))?;
         let seed = environment.entropy() as u64;
+        // Every start has another seed.
+        let start_id = seed.max(1);
         let (cluster, replica) = (config.cluster, config.replica.clone());
         let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
         let Replica { node, worker } = opened.map_err(ServerError::Open)?;
@@ -322,6 +347,7 @@ where
             origin: origin.map(|origin| origin.cluster),
             node: identity.node,
             incarnation: identity.incarnation,
+            start_id,
         };
         let counts = Arc::new(Counts::new(identity.node, cluster));
         Ok(OpenedNode {

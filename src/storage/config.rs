@@ -51,7 +51,8 @@ impl StorageConfig {
     /// Returns the size of the smallest segment that holds a flush of `flush_bytes_max` bytes. It
     /// also holds a flush of one membership of the largest size, which takes one page in each zone:
     /// no more than the two pages that are added here for padding.
-    fn segment_bytes_min(&self) -> u64 {
+    #[must_use]
+    pub fn segment_bytes_min(&self) -> u64 {
         // The payload is padded twice, however it is split over the two zones.
         let payload = framed_bytes(BLOCK_BYTES + self.flush_bytes_max);
         (payload + 2 * PAGE_BYTES) as u64

@@ -122,6 +122,10 @@ pub enum DiskError {
     Full,
     /// Any other error; the text is for an operator, and names the file and the cause.
     Failed(String),
+    /// The path names another directory than the one that was opened, or a file of the directory
+    /// was replaced, cut, moved or removed by another process. A later start would not find
+    /// everything that was synced. The text is for an operator, and names the directory or file.
+    Replaced(String),
 }
 
 /// The end of the text of an error about a directory that another process has open.
@@ -177,6 +181,16 @@ pub trait Disk {
     /// A [`DiskError`]. After a failed write or sync the content of the file is unknown, and
     /// repeating the action does not make it known.
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError>;
+
+    /// Checks that the directory and each file are still those that a later start will open. A
+    /// driver calls it about once a second. A disk without paths need not override it.
+    ///
+    /// # Errors
+    /// [`DiskError::Replaced`] if they are not, or another [`DiskError`] if they cannot be looked
+    /// up.
+    fn verify(&mut self) -> Result<(), DiskError> {
+        Ok(())
+    }
 }
 
 impl FileAction {
@@ -232,7 +246,7 @@ impl fmt::Display for DiskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DiskError::Full => f.write_str("the file system is full"),
-            DiskError::Failed(text) => f.write_str(text),
+            DiskError::Failed(text) | DiskError::Replaced(text) => f.write_str(text),
         }
     }
 }

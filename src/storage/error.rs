@@ -31,6 +31,9 @@ pub enum ErrorCause {
     /// A disk operation of a starting or running node failed, or the superblock that was read back
     /// differs from the one that was written.
     Disk,
+    /// While the node ran, another process put another directory or file in place of one of the
+    /// node's, or cut, moved or removed it.
+    Replaced,
     /// A tool that only inspects a directory cannot read it.
     Unreadable,
     /// The log and a peer's log have an entry with the same index and term, but this entry or one
@@ -82,6 +85,10 @@ impl ErrorCause {
                  cluster and add it again with an empty directory"
             }
             ErrorCause::Disk => "the node has stopped; check the disk, then restart the node",
+            ErrorCause::Replaced => {
+                "the node has stopped and has used no other directory or file; find out who \
+                 changed it, put the node's own back, then restart the node"
+            }
             ErrorCause::Unreadable => {
                 "nothing was changed; make the directory readable, then try again"
             }
@@ -133,6 +140,11 @@ impl StorageError {
 
     /// An error about a failed disk operation of a starting or running node.
     pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> StorageError {
+        if let DiskError::Replaced(message) = error {
+            // The message names the directory or the file.
+            let message = message.clone();
+            return StorageError { file: None, offset: 0, message, cause: ErrorCause::Replaced };
+        }
         let message = match file {
             Some(_) => error.to_string(),
             None => format!("the directory: {error}"),
@@ -146,7 +158,9 @@ impl StorageError {
     /// say that a node has stopped.
     pub(crate) fn of_inspection(self) -> StorageError {
         match self.cause {
-            ErrorCause::Disk => StorageError { cause: ErrorCause::Unreadable, ..self },
+            ErrorCause::Disk | ErrorCause::Replaced => {
+                StorageError { cause: ErrorCause::Unreadable, ..self }
+            }
             _ => self,
         }
     }

@@ -1,22 +1,24 @@
 //! A disk on a directory of the file system; each action blocks until it is complete.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName, IN_USE};
+use crate::storage::file_disk::file_io::{drop_cache, read_at, write_at, write_zeros};
+use crate::storage::file_disk::held_directory::HeldDirectory;
 use crate::types::Index;
+
+mod file_io;
+#[cfg_attr(not(unix), path = "file_disk/named_directory.rs")]
+mod held_directory;
 
 /// The file whose lock marks the directory as in use.
 const LOCK: &str = "lock";
 const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds its files itself: \
                              replace the link by the file that it names";
-/// The maximum number of zero bytes in one write to a new file.
-const ZEROS_BYTES: usize = 1 << 20;
-/// The alignment of the memory, offset and length of a direct write, in bytes.
-const ALIGNMENT: usize = 4096;
 /// The maximum number of files that are kept open, unless more of them have unsynced writes.
 const OPEN_MAX: usize = 64;
 
@@ -25,9 +27,14 @@ const OPEN_MAX: usize = 64;
 /// Clones share the directory's lock, which is held until the last of them is dropped: a driver may
 /// give each lane, and the thread that restores a state machine, its own clone.
 ///
-/// On systems other than Unix a directory cannot be synced: a power failure may lose file names. On
-/// systems other than Linux, Android and FreeBSD cached pages cannot be dropped: a start or a scrub
-/// may read the page cache rather than the disk.
+/// The files are used through the directory that was opened, whatever its path names later. A sync
+/// fails with [`DiskError::Replaced`] if the path names another directory by then, or the name of
+/// the file another file.
+///
+/// On systems other than Unix a directory cannot be synced or held open: a power failure may lose
+/// file names, and a replaced directory is not noticed. On systems other than Linux, Android and
+/// FreeBSD cached pages cannot be dropped: a start or a scrub may read the page cache rather than
+/// the disk.
 #[derive(Clone, Debug)]
 pub struct FileDisk {
     directory: Arc<Directory>,
@@ -35,21 +42,29 @@ pub struct FileDisk {
 
 #[derive(Debug)]
 struct Directory {
-    path: PathBuf,
+    /// The directory; it is locked where a directory can be locked, and that lock survives the
+    /// removal of the lock file.
+    held: HeldDirectory,
     /// Whether files may be changed.
     writable: bool,
-    /// The locked directory itself, whose lock survives the removal of the lock file; None where a
-    /// directory cannot be locked.
-    own: Option<File>,
     /// The locked lock file; None for a copy of a directory that has no lock file.
     _lock: Option<File>,
-    open_files: Mutex<BTreeMap<FileName, OpenFile>>,
+    files: Mutex<Files>,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    open: BTreeMap<FileName, OpenFile>,
+    /// The files of the directory, as far as this disk has created or listed them.
+    present: BTreeSet<FileName>,
 }
 
 /// A file that is kept open.
 #[derive(Clone, Debug)]
 struct OpenFile {
     file: Arc<File>,
+    /// The size, which never decreases.
+    bytes: u64,
     /// Whether the file was written since the last sync. Then it is not closed, because that could
     /// hide a write error from a later sync.
     dirty: bool,
@@ -68,22 +83,23 @@ impl FileDisk {
     pub fn open(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
         let path = path.into();
         create_directory(&path).map_err(|error| disk_error("create", &path, &error))?;
-        let own = lock_directory(&path)?;
-        let lock_path = path.join(LOCK);
-        let lock = private().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(|error| open_error(&lock_path, &error))?;
+        let held = open_and_lock(&path)?;
+        let lock = held.open_or_create_file(LOCK);
+        let lock = lock.map_err(|error| open_error(&held, LOCK, &error))?;
         try_lock(&lock, &path)?;
-        restrict(&path, 0o700)
-            .and_then(|()| restrict(&lock_path, 0o600))
+        restrict_directory(&held)
+            .and_then(|()| restrict(&lock, 0o600))
             .map_err(|error| disk_error("restrict the permissions of", &path, &error))?;
-        let mut disk = FileDisk::of(path, true, own, Some(lock));
-        for (name, _) in disk.list()? {
-            let opened = disk.open_file(name, false)?;
-            let restricted = restrict(&disk.path(name), 0o600);
-            restricted.map_err(|error| disk.error("restrict the permissions of", name, &error))?;
+        let mut disk = FileDisk::of(held, true, Some(lock));
+        let files = disk.list()?;
+        for (name, _) in &files {
+            let opened = disk.open_file(*name)?;
+            let restricted = restrict(&opened, 0o600);
+            restricted.map_err(|error| disk.error("restrict the permissions of", *name, &error))?;
             let synced = opened.sync_all().and_then(|()| drop_cache(&opened));
-            synced.map_err(|error| disk.error("sync", name, &error))?;
+            synced.map_err(|error| disk.error("sync", *name, &error))?;
         }
+        disk.files().present.extend(files.into_iter().map(|(name, _)| name));
         disk.sync_directory()?;
         Ok(disk)
     }
@@ -95,105 +111,138 @@ impl FileDisk {
     /// A [`DiskError`] if another process has the directory open, or it cannot be read.
     pub fn open_read_only(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
         let path = path.into();
-        let own = lock_directory(&path)?;
-        let lock_path = path.join(LOCK);
-        let lock = match private().read(true).open(&lock_path) {
+        let held = open_and_lock(&path)?;
+        let lock = match held.open_file(LOCK, false) {
             Ok(lock) => Some(lock),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(open_error(&lock_path, &error)),
+            Err(error) => return Err(open_error(&held, LOCK, &error)),
         };
         lock.iter().try_for_each(|lock| try_lock(lock, &path))?;
-        let mut disk = FileDisk::of(path, false, own, lock);
+        let mut disk = FileDisk::of(held, false, lock);
         disk.list()?;
         Ok(disk)
     }
 
-    fn of(path: PathBuf, writable: bool, own: Option<File>, lock: Option<File>) -> FileDisk {
-        let directory =
-            Directory { path, writable, own, _lock: lock, open_files: Mutex::default() };
+    fn of(held: HeldDirectory, writable: bool, lock: Option<File>) -> FileDisk {
+        let directory = Directory { held, writable, _lock: lock, files: Mutex::default() };
         FileDisk { directory: Arc::new(directory) }
     }
 
     fn path(&self, file: FileName) -> PathBuf {
-        self.directory.path.join(file.to_string())
+        self.directory.held.path.join(file.to_string())
     }
 
     fn error(&self, operation: &str, file: FileName, error: &io::Error) -> DiskError {
         disk_error(operation, &self.path(file), error)
     }
 
-    fn open_files(&self) -> MutexGuard<'_, BTreeMap<FileName, OpenFile>> {
-        // The map is consistent at any time, so a panic of another thread that held the lock does
-        // not matter.
-        self.directory.open_files.lock().unwrap_or_else(PoisonError::into_inner)
+    fn files(&self) -> MutexGuard<'_, Files> {
+        // The files are consistent at any time, so a panic of another thread that held the lock
+        // does not matter.
+        self.directory.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the file, and opens it if it is not open.
-    fn open_file(&self, name: FileName, dirty: bool) -> Result<Arc<File>, DiskError> {
-        let mut open = self.open_files();
-        if let Some(opened) = open.get_mut(&name) {
-            opened.dirty |= dirty;
+    fn open_file(&self, name: FileName) -> Result<Arc<File>, DiskError> {
+        self.open_file_for(name, None)
+    }
+
+    /// Returns the file for a write that ends at `end`; for any other use without one.
+    fn open_file_for(&self, name: FileName, end: Option<u64>) -> Result<Arc<File>, DiskError> {
+        let mut files = self.files();
+        if let Some(opened) = files.open.get_mut(&name) {
+            opened.dirty |= end.is_some();
             return Ok(Arc::clone(&opened.file));
         }
-        let writes = self.directory.writable;
-        let file = private().read(true).write(writes).open(self.path(name));
-        let file = Arc::new(file.map_err(|error| open_error(&self.path(name), &error))?);
-        if open.len() >= OPEN_MAX {
-            let clean = open.iter().find(|(_, opened)| !opened.dirty).map(|(name, _)| *name);
-            clean.map(|name| open.remove(&name));
+        let Directory { held, writable, .. } = &*self.directory;
+        let text = name.to_string();
+        let file = held.open_file(&text, *writable);
+        let file = file.map_err(|error| open_error(held, &text, &error))?;
+        let bytes = file.metadata().map_err(|error| self.error("open", name, &error))?.len();
+        if files.open.len() >= OPEN_MAX {
+            // The superblock stays open, so that no other file takes its place unnoticed.
+            let mut open = files.open.iter();
+            let clean = open.find(|(name, opened)| !opened.dirty && **name != FileName::Superblock);
+            let clean = clean.map(|(name, _)| *name);
+            clean.map(|name| files.open.remove(&name));
         }
-        open.insert(name, OpenFile { file: Arc::clone(&file), dirty });
+        let file = Arc::new(file);
+        let opened = OpenFile { file: Arc::clone(&file), bytes, dirty: end.is_some() };
+        files.open.insert(name, opened);
         Ok(file)
     }
 
     fn create(&self, name: FileName, bytes: u64) -> Result<(), DiskError> {
         self.remove(name)?;
-        let path = self.path(name);
-        let created = private().read(true).write(true).create_new(true).open(&path);
-        let file = created.map_err(|error| disk_error("create", &path, &error))?;
+        let (held, text) = (&self.directory.held, name.to_string());
+        let created = held.create_file(&text);
+        let file = created.map_err(|error| self.error("create", name, &error))?;
         if let Err(error) = write_zeros(&file, bytes).and_then(|()| file.sync_all()) {
             // Frees the name and the space; only the first error is reported.
-            let _ = fs::remove_file(&path);
-            return Err(disk_error("create", &path, &error));
+            let _ = held.remove(&text);
+            return Err(self.error("create", name, &error));
+        }
+        self.files().present.insert(name);
+        Ok(())
+    }
+
+    fn write(&self, name: FileName, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let end = offset + bytes.len() as u64;
+        let written = write_at(&*self.open_file_for(name, Some(end))?, offset, bytes);
+        written.map_err(|error| self.error("write", name, &error))?;
+        if let Some(opened) = self.files().open.get_mut(&name) {
+            opened.bytes = opened.bytes.max(end);
         }
         Ok(())
     }
 
     fn sync(&self, name: FileName) -> Result<(), DiskError> {
-        let file = self.open_file(name, false)?;
+        let file = self.open_file(name)?;
         // A write during the sync counts as not synced.
-        if let Some(opened) = self.open_files().get_mut(&name) {
+        let bytes = self.files().open.get_mut(&name).map_or(0, |opened| {
             opened.dirty = false;
-        }
+            opened.bytes
+        });
         let mut synced = file.sync_data();
         if !matches!(name, FileName::Segment(_)) {
             // These files are read back to verify the content of the disk.
             synced = synced.and_then(|()| drop_cache(&file));
         }
         if synced.is_err()
-            && let Some(opened) = self.open_files().get_mut(&name)
+            && let Some(opened) = self.files().open.get_mut(&name)
         {
             opened.dirty = true;
         }
-        synced.map_err(|error| self.error("sync", name, &error))
+        synced.map_err(|error| self.error("sync", name, &error))?;
+        // Nothing that was synced is reported unless a later start finds it at the path.
+        self.check_directory()?;
+        // The lock is held, so that no clone renames or removes the file meanwhile.
+        let files = self.files();
+        if files.present.contains(&name) { self.check_file(name, &file, bytes) } else { Ok(()) }
     }
 
     fn rename(&self, from: FileName, to: FileName) -> Result<(), DiskError> {
-        let mut open = self.open_files();
-        let renamed = fs::rename(self.path(from), self.path(to));
+        let mut files = self.files();
+        let renamed = self.directory.held.rename(&from.to_string(), &to.to_string());
         renamed.map_err(|error| self.error("rename", from, &error))?;
-        open.remove(&to);
-        if let Some(opened) = open.remove(&from) {
-            open.insert(to, opened);
+        files.open.remove(&to);
+        if let Some(opened) = files.open.remove(&from) {
+            files.open.insert(to, opened);
         }
+        files.present.remove(&from);
+        files.present.insert(to);
         Ok(())
     }
 
     fn remove(&self, name: FileName) -> Result<(), DiskError> {
-        self.open_files().remove(&name);
-        let removed = fs::remove_file(self.path(name));
+        let forget = |mut files: MutexGuard<'_, Files>| {
+            files.open.remove(&name);
+            files.present.remove(&name);
+        };
+        forget(self.files());
+        let removed = self.directory.held.remove(&name.to_string());
         // Another clone may have opened the file just before.
-        self.open_files().remove(&name);
+        forget(self.files());
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(self.error("remove", name, &error))
@@ -203,16 +252,50 @@ impl FileDisk {
     }
 
     fn sync_directory(&self) -> Result<(), DiskError> {
-        let Directory { path, own, .. } = &*self.directory;
-        // The open directory needs no further file.
-        let synced = own.as_ref().map_or_else(|| sync_directory(path), File::sync_all);
-        synced.map_err(|error| disk_error("sync", path, &error))
+        let held = &self.directory.held;
+        held.sync().map_err(|error| disk_error("sync", &held.path, &error))?;
+        self.check_directory()
+    }
+
+    /// Fails if the path of the directory names another directory or none.
+    fn check_directory(&self) -> Result<(), DiskError> {
+        let held = &self.directory.held;
+        match held.loss().map_err(|error| disk_error("look up", &held.path, &error))? {
+            None => Ok(()),
+            Some(loss) => Err(replaced("data directory", &held.path, loss)),
+        }
+    }
+
+    /// Fails if the name is that of another file than this one, or the file has fewer bytes.
+    fn check_file(&self, name: FileName, file: &File, bytes: u64) -> Result<(), DiskError> {
+        let loss = self.directory.held.loss_of_file(&name.to_string(), file, bytes);
+        match loss.map_err(|error| self.error("look up", name, &error))? {
+            None => Ok(()),
+            Some(loss) => Err(replaced("file", &self.path(name), loss)),
+        }
+    }
+
+    /// Fails if this disk has not removed or renamed the file, and the directory no longer has it.
+    fn check_present(&self, name: FileName) -> Result<(), DiskError> {
+        // The lock is held, so that no clone renames or removes the file meanwhile.
+        let files = self.files();
+        let opened = files.open.get(&name).map(|opened| (Arc::clone(&opened.file), opened.bytes));
+        if let Some((file, bytes)) = opened {
+            return self.check_file(name, &file, bytes);
+        }
+        let has = || self.directory.held.has(&name.to_string());
+        if !files.present.contains(&name)
+            || has().map_err(|error| self.error("look up", name, &error))?
+        {
+            return Ok(());
+        }
+        Err(replaced("file", &self.path(name), "it was moved or removed"))
     }
 }
 
 impl Disk for FileDisk {
     fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
-        let path = &self.directory.path;
+        let path = &self.directory.held.path;
         let list = || -> io::Result<Vec<(FileName, u64)>> {
             let mut files = Vec::new();
             for entry in fs::read_dir(path)? {
@@ -232,29 +315,35 @@ impl Disk for FileDisk {
             files.sort_unstable();
             Ok(files)
         };
-        list().map_err(|error| disk_error("list", path, &error))
+        let files = list().map_err(|error| disk_error("list", path, &error))?;
+        // The list is that of the path.
+        self.check_directory()?;
+        Ok(files)
+    }
+
+    fn verify(&mut self) -> Result<(), DiskError> {
+        self.check_directory()?;
+        let present = self.files().present.clone();
+        present.into_iter().try_for_each(|name| self.check_present(name))
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         if !self.directory.writable
             && !matches!(action, FileAction::Read { .. } | FileAction::DropCache { .. })
         {
-            let path = self.directory.path.display();
+            let path = self.directory.held.path.display();
             return Err(DiskError::Failed(format!("{path}: opened for reading only")));
         }
         match action {
             FileAction::Create { file, bytes } => self.create(*file, *bytes)?,
-            FileAction::Write { file, offset, bytes } => {
-                let written = write_at(&*self.open_file(*file, true)?, *offset, bytes);
-                written.map_err(|error| self.error("write", *file, &error))?;
-            }
+            FileAction::Write { file, offset, bytes } => self.write(*file, *offset, bytes)?,
             FileAction::Sync { file } => self.sync(*file)?,
             FileAction::Read { file, offset, bytes } => {
-                let read = read_at(&*self.open_file(*file, false)?, *offset, *bytes);
+                let read = read_at(&*self.open_file(*file)?, *offset, *bytes);
                 return read.map_err(|error| self.error("read", *file, &error));
             }
             FileAction::DropCache { file } => {
-                let dropped = drop_cache(&*self.open_file(*file, false)?);
+                let dropped = drop_cache(&*self.open_file(*file)?);
                 dropped.map_err(|error| self.error("drop the cache of", *file, &error))?;
             }
             FileAction::Rename { from, to } => self.rename(*from, *to)?,
@@ -265,23 +354,15 @@ impl Disk for FileDisk {
     }
 }
 
-/// Opens and locks the directory itself; returns None where a directory cannot be locked.
-#[cfg(unix)]
-fn lock_directory(path: &Path) -> Result<Option<File>, DiskError> {
-    let own = File::open(path).map_err(|error| disk_error("open", path, &error))?;
-    match own.try_lock() {
-        Ok(()) => Ok(Some(own)),
-        Err(TryLockError::WouldBlock) => Err(in_use(path)),
-        // Some network file systems lock files only.
-        Err(TryLockError::Error(_)) => Ok(None),
+/// Opens the directory, and locks it where a directory can be locked.
+fn open_and_lock(path: &Path) -> Result<HeldDirectory, DiskError> {
+    let held = HeldDirectory::open(path).map_err(|error| disk_error("open", path, &error))?;
+    #[cfg(unix)]
+    if let Err(TryLockError::WouldBlock) = held.own.try_lock() {
+        return Err(in_use(path));
     }
-}
-
-/// Does nothing, because this system cannot open a directory.
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "other systems lock the directory")]
-fn lock_directory(_: &Path) -> Result<Option<File>, DiskError> {
-    Ok(None)
+    // Some network file systems lock files only.
+    Ok(held)
 }
 
 /// Locks the directory `path`.
@@ -298,31 +379,24 @@ fn in_use(path: &Path) -> DiskError {
     DiskError::Failed(format!("{}: {IN_USE}", path.display()))
 }
 
-/// Returns the options of a file that only its owner may use, and that is not a symbolic link.
-fn private() -> OpenOptions {
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have permissions"))]
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let no_link = rustix::fs::OFlags::NOFOLLOW.bits();
-        options.mode(0o600).custom_flags(i32::try_from(no_link).unwrap_or(0));
-    }
-    options
+/// Returns the error about the directory or a file that is no longer what was opened.
+fn replaced(what: &str, path: &Path, loss: &str) -> DiskError {
+    let path = path.display();
+    DiskError::Replaced(format!("the {what} {path} is no longer the one that was opened: {loss}"))
 }
 
 /// Sets the permissions to `mode` if other users have any, because an older version may have
 /// created the file or directory for all users. One that this process does not own keeps its
 /// permissions.
 #[cfg(unix)]
-fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+fn restrict(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let mut permissions = fs::metadata(path)?.permissions();
+    let mut permissions = file.metadata()?.permissions();
     if permissions.mode() & 0o077 == 0 {
         return Ok(());
     }
     permissions.set_mode(mode);
-    match fs::set_permissions(path, permissions) {
+    match file.set_permissions(permissions) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         restricted => restricted,
     }
@@ -331,16 +405,29 @@ fn restrict(path: &Path, mode: u32) -> io::Result<()> {
 /// Does nothing, because this system has no such permissions.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "other systems have permissions")]
-fn restrict(_: &Path, _: u32) -> io::Result<()> {
+fn restrict(_: &File, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn restrict_directory(held: &HeldDirectory) -> io::Result<()> {
+    restrict(&held.own, 0o700)
+}
+
+/// Does nothing, because this system has no such permissions.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have permissions")]
+fn restrict_directory(_: &HeldDirectory) -> io::Result<()> {
     Ok(())
 }
 
 /// Returns the error of a file that cannot be opened.
-fn open_error(path: &Path, error: &io::Error) -> DiskError {
-    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+fn open_error(held: &HeldDirectory, name: &str, error: &io::Error) -> DiskError {
+    let path = held.path.join(name);
+    if held.is_link(name) {
         return DiskError::Failed(format!("open {}: {SYMBOLIC_LINK}", path.display()));
     }
-    disk_error("open", path, error)
+    disk_error("open", &path, error)
 }
 
 /// Returns the error of a file operation, with the text of the operating system.
@@ -368,93 +455,6 @@ fn parse(text: &str) -> Option<FileName> {
     // A name with another spelling of the number does not belong to the store.
     (name.to_string() == text).then_some(name)
 }
-
-/// Writes zeros past the page cache if the file system allows, because nothing reads them soon, and
-/// copying them to the cache costs CPU time and a later burst of disk writes.
-fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    let most = usize::try_from(bytes).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
-    let zeros = vec![0; most + ALIGNMENT];
-    let zeros = &zeros[zeros.as_ptr().align_offset(ALIGNMENT)..][..most];
-    let mut direct = set_direct_io(file, true).is_ok();
-    let mut offset = 0;
-    while offset < bytes {
-        let left = usize::try_from(bytes - offset).unwrap_or(most).min(most);
-        let whole = left - left % ALIGNMENT;
-        let next = if direct && whole > 0 { whole } else { left };
-        match write_at(file, offset, &zeros[..next]) {
-            Ok(()) => offset += next as u64,
-            // The end is not aligned, or the disk has larger blocks.
-            Err(error) if direct && error.kind() == io::ErrorKind::InvalidInput => {
-                direct = false;
-                set_direct_io(file, false)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Turns direct I/O of the file on or off; later writes then bypass the page cache.
-#[cfg(target_os = "linux")]
-fn set_direct_io(file: &File, direct: bool) -> io::Result<()> {
-    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-    let mut flags = fcntl_getfl(file)?;
-    flags.set(OFlags::DIRECT, direct);
-    Ok(fcntl_setfl(file, flags)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn set_direct_io(_: &File, _: bool) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-/// Reads up to `bytes` bytes, and allocates no more memory than the file has bytes.
-#[cfg(unix)]
-fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
-    let left = file.metadata()?.len().saturating_sub(offset);
-    let mut buffer = vec![0; bytes.min(usize::try_from(left).unwrap_or(usize::MAX))];
-    let mut read = 0;
-    while read < buffer.len() {
-        let at = offset + read as u64;
-        match std::os::unix::fs::FileExt::read_at(file, &mut buffer[read..], at) {
-            Ok(0) => break,
-            Ok(count) => read += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    buffer.truncate(read);
-    Ok(buffer)
-}
-
-#[cfg(not(unix))]
-fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    use std::io::{Seek, Write};
-    let _alone = POSITION.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut file = file;
-    file.seek(io::SeekFrom::Start(offset))?;
-    file.write_all(bytes)
-}
-
-#[cfg(not(unix))]
-fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
-    use std::io::{Read, Seek};
-    let _alone = POSITION.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut file = file;
-    file.seek(io::SeekFrom::Start(offset))?;
-    let mut buffer = Vec::new();
-    file.take(bytes as u64).read_to_end(&mut buffer)?;
-    Ok(buffer)
-}
-
-/// Guards the position of an open file, which two threads must not move at once.
-#[cfg(not(unix))]
-static POSITION: Mutex<()> = Mutex::new(());
 
 /// The errors of syncing a directory in which this process creates no file.
 const NOT_CREATED_HERE: [io::ErrorKind; 4] = [
@@ -514,19 +514,6 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 /// Does nothing, because this system cannot sync a directory.
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Drops the cached pages of a file that are on the disk, so that later reads come from there. It
-/// names the whole file, because of a range the system keeps every page that is only partly in it.
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn drop_cache(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
-}
-
-/// Does nothing, because this system has no call that drops cached pages.
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn drop_cache(_: &File) -> io::Result<()> {
     Ok(())
 }
 

@@ -318,6 +318,23 @@ impl Storage {
         self.advance(events);
     }
 
+    /// Returns true if the state machine was found to have diverged, and was not rebuilt since.
+    #[must_use]
+    pub fn is_quarantined(&self) -> bool {
+        self.updater.target().is_quarantined
+    }
+
+    /// Records whether the state machine is known to have diverged, so that a restart does not use
+    /// it.
+    pub(crate) fn set_quarantined(&mut self, quarantined: bool, events: &mut Vec<Event>) {
+        let is_closing = self.closing != Closing::No;
+        if self.failed || is_closing || quarantined == self.is_quarantined() {
+            return;
+        }
+        self.updater.request(|superblock| superblock.is_quarantined = quarantined);
+        self.advance(events);
+    }
+
     /// Resumes creating spare segments after the file system was full.
     pub fn retry_space(&mut self, events: &mut Vec<Event>) {
         if self.failed {

@@ -34,6 +34,7 @@ const FLAG_CERTAIN: u32 = 1;
 const FLAG_CLEAN: u32 = 2;
 const FLAG_VOTED: u32 = 4;
 const FLAG_ORIGIN: u32 = 8;
+const FLAG_QUARANTINED: u32 = 16;
 
 /// The size of the fields before the membership, in bytes.
 const FIELDS_BYTES: usize = 16 + Identity::BYTES + 8 + 16 + 9 * 8 + 32 + 32 + 2;
@@ -67,6 +68,8 @@ pub(crate) struct Superblock {
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
+    /// Whether the state machine was found to have diverged, and was not rebuilt since.
+    pub(crate) is_quarantined: bool,
     /// Whether the node stopped in order, with every write durable that the file system had room
     /// for.
     pub(crate) clean: bool,
@@ -106,6 +109,7 @@ impl Superblock {
             compacted: Index::ZERO,
             log_start: FlushSeq(1),
             ack_floor: FlushSeq(0),
+            is_quarantined: false,
             clean: false,
         }
     }
@@ -121,7 +125,8 @@ impl Superblock {
         let flags = flag(FLAG_CERTAIN, !self.hard_state.is_uncertain)
             | flag(FLAG_CLEAN, self.clean)
             | flag(FLAG_VOTED, self.hard_state.vote.is_some())
-            | flag(FLAG_ORIGIN, self.origin.is_some());
+            | flag(FLAG_ORIGIN, self.origin.is_some())
+            | flag(FLAG_QUARANTINED, self.is_quarantined);
         let mut bytes = Vec::with_capacity(COPY_BYTES);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
@@ -183,7 +188,7 @@ impl Superblock {
         let length = reader.u16()?;
         let membership = Membership::decode(reader.bytes(usize::from(length))?)?;
         let compacted = Index(Reader::new(payload.get(COMPACTED_OFFSET..)?).u64()?);
-        let known = FLAG_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN;
+        let known = FLAG_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN | FLAG_QUARANTINED;
         let origin = (flags & FLAG_ORIGIN != 0).then_some(origin);
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
         let is_uncertain = flags & FLAG_CERTAIN == 0;
@@ -206,6 +211,7 @@ impl Superblock {
             compacted,
             log_start,
             ack_floor,
+            is_quarantined: flags & FLAG_QUARANTINED != 0,
             clean: flags & FLAG_CLEAN != 0,
         })
     }

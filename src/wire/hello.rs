@@ -1,5 +1,7 @@
 //! The hello between nodes: the first frame of a connection, with cluster, node ids and versions.
 
+use core::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::types::NodeId;
@@ -16,6 +18,9 @@ type Fields = (Versions, u32, NodeId, NodeId, u128, u128);
 /// The size of the fields in bytes.
 const FIELDS_BYTES: usize = 56;
 
+/// The range of the start id, which hellos of earlier builds lack.
+const START_ID: Range<usize> = FIELDS_BYTES..FIELDS_BYTES + 8;
+
 /// The first frame of each side of a connection between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hello {
@@ -29,6 +34,9 @@ pub struct Hello {
     pub to: NodeId,
     /// The incarnation of the sender's disk, which changes when the disk is wiped.
     pub incarnation: u128,
+    /// A random number of the sender's process, which no two starts share; 0 if the sender is of an
+    /// earlier build.
+    pub start_id: u64,
 }
 
 /// A range of versions, both ends included.
@@ -137,8 +145,8 @@ impl Versions {
 impl Hello {
     /// Appends the hello's frame to `into`.
     pub fn encode(&self, into: &mut Vec<u8>) {
-        let Hello { versions, cluster, from, to, incarnation } = *self;
-        let fields: Fields = (versions, 0, from, to, cluster, incarnation);
+        let Hello { versions, cluster, from, to, incarnation, start_id } = *self;
+        let fields = (versions, 0_u32, from, to, cluster, incarnation, start_id);
         append_hello(Kind::Hello, &fields, into);
     }
 
@@ -163,7 +171,9 @@ impl Hello {
                 reason: "a reserved byte is not zero".to_owned(),
             });
         }
-        Ok(Hello { versions, cluster, from, to, incarnation })
+        let start_id = body.get(START_ID).and_then(|bytes| bytes.try_into().ok());
+        let start_id = start_id.map_or(0, u64::from_le_bytes);
+        Ok(Hello { versions, cluster, from, to, incarnation, start_id })
     }
 
     /// Checks the other side's hello.
@@ -241,6 +251,7 @@ mod tests {
         from: NodeId(2),
         to: NodeId(1),
         incarnation: 0x17,
+        start_id: 0x19,
     };
     const EXPECTED: ExpectedPeer = ExpectedPeer {
         cluster: 0xc1,
@@ -296,6 +307,8 @@ mod tests {
         assert_eq!(Hello::decode(&bytes), Ok(HELLO));
         let (_, body) = open(&bytes).expect("the bytes are a frame");
         assert_eq!(Hello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(HELLO));
+        let earlier = Hello { start_id: 0, ..HELLO };
+        assert_eq!(Hello::decode_body(&body[..FIELDS_BYTES]), Ok(earlier), "of an earlier build");
         for count in 0..FIELDS_BYTES {
             assert!(Hello::decode_body(&body[..count]).is_err(), "{count}");
         }

@@ -249,6 +249,7 @@ mod tests {
         from: NodeId(1),
         to: NodeId(2),
         incarnation: 9,
+        start_id: 4,
     };
 
     fn append(command_bytes: usize) -> Packet {

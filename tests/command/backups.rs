@@ -1,11 +1,12 @@
 //! Backups of running and stopped nodes, restoring them, and interrupted backups and restores.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::cli::{CommandOutput, command};
-use crate::nodes::{Nodes, pause};
+use crate::nodes::{Nodes, eventually, pause};
 
 #[test]
 fn a_backup_is_restored_while_the_old_cluster_runs() {
@@ -49,6 +50,28 @@ fn a_backup_is_restored_while_the_old_cluster_runs() {
         assert_eq!(nodes.quorate(&[&words[..], &[out]].concat()).code, 2);
         assert!(!nodes.root().join(out).exists(), "nothing is left in {out}");
     }
+}
+
+#[test]
+fn no_command_writes_into_the_data_directory_of_a_node() {
+    let nodes = Nodes::start(1);
+    nodes.ask(&["put", "k", "v"]).ok();
+    nodes.ask(&["snapshot", &nodes.address(1).to_string()]).ok();
+    eventually("a snapshot is complete", || nodes.quorate(&["backup", "d1", "file"]).code == 0);
+    let names = || {
+        let entries = fs::read_dir(nodes.directory(1)).expect("it exists").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.starts_with("log-")).collect::<BTreeSet<_>>()
+    };
+    let (before, text) = (names(), "d1 is the data directory of a node");
+    for file in ["d1/file", "d1/superblock"] {
+        nodes.quorate(&["backup", "d1", file]).fails_with(2, text);
+    }
+    let members = ["--members", "2=127.0.0.1:1", "--out"];
+    for out in ["d1", "d1/new"] {
+        nodes.quorate(&[&["restore", "file"], &members[..], &[out]].concat()).fails_with(2, text);
+    }
+    assert_eq!(names(), before, "nothing was added");
 }
 
 #[test]

@@ -79,6 +79,111 @@ fn a_removed_lock_file_lets_no_second_node_in() {
 }
 
 #[test]
+fn a_node_whose_directory_is_replaced_stops_before_it_acknowledges_anything() {
+    // With and without another directory in its place, under writes and idle.
+    for (is_replaced, is_idle) in [(true, false), (false, true), (true, true)] {
+        let mut nodes = Nodes::start(1);
+        eventually("the node leads", || nodes.log(1).contains("role=Leader"));
+        nodes.ask(&["put", "a", "1"]).ok();
+        let moved = nodes.root().join("moved");
+        fs::rename(nodes.directory(1), &moved).expect("the disk has space");
+        if is_replaced {
+            fs::create_dir(nodes.directory(1)).expect("the disk has space");
+        }
+        if !is_idle {
+            let output = nodes.ask(&["put", "a", "2", "--timeout", "3s"]);
+            assert_ne!(output.code, 0, "{output:?}");
+        }
+        assert_eq!(nodes.ended(1).code(), Some(6), "{}", nodes.log(1));
+        let loss = match is_replaced {
+            true => "another directory was put in its place",
+            false => "it was moved, removed or unmounted",
+        };
+        let log = nodes.log(1);
+        let text = format!("d1 is no longer the one that was opened: {loss}");
+        assert!(log.contains(&text) && log.contains("put the node's own back"), "{log}");
+        if is_replaced {
+            fs::remove_dir(nodes.directory(1)).expect("the node has put no file into it");
+        }
+        fs::rename(&moved, nodes.directory(1)).expect("the disk has space");
+        nodes.serve(1);
+        eventually("the node leads again", || nodes.ask(&["get", "a"]).out == "1\n");
+    }
+}
+
+#[test]
+fn a_node_whose_files_are_removed_or_replaced_stops() {
+    let segment = "log-0000000000000001";
+    for (name, is_replaced) in [("superblock", false), ("superblock", true), (segment, true)] {
+        let mut nodes = Nodes::start(1);
+        eventually("the node leads", || nodes.log(1).contains("role=Leader"));
+        nodes.ask(&["put", "a", "1"]).ok();
+        let (file, moved) = (nodes.directory(1).join(name), nodes.root().join("moved"));
+        fs::rename(&file, &moved).expect("the file exists");
+        if is_replaced {
+            fs::copy(&moved, &file).expect("the disk has space");
+        }
+        assert_eq!(nodes.ended(1).code(), Some(6), "{}", nodes.log(1));
+        let text = format!("the file {} is no longer the one", file.display());
+        assert!(nodes.log(1).contains(&text), "{}", nodes.log(1));
+        fs::rename(&moved, &file).expect("the disk has space");
+        nodes.serve(1);
+        eventually("the node leads again", || nodes.ask(&["get", "a"]).out == "1\n");
+    }
+}
+
+/// Copies the files of a data directory to `d9`.
+fn copy_directory(nodes: &Nodes, id: u64) {
+    let copy = nodes.root().join("d9");
+    fs::create_dir(&copy).expect("the disk has space");
+    for (path, bytes) in content(&nodes.directory(id)) {
+        let name = Path::new(&path).file_name().expect("it has one").to_owned();
+        fs::write(copy.join(name), bytes).expect("the disk has space");
+    }
+}
+
+#[test]
+fn a_copy_of_a_directory_does_not_start_while_its_node_runs() {
+    for count in [1, 3] {
+        let mut nodes = Nodes::start(count);
+        nodes.leader();
+        nodes.kill(count);
+        copy_directory(&nodes, count);
+        nodes.serve(count);
+        eventually("the node listens again", || {
+            nodes.log(count).matches("is listening").count() == 2
+        });
+        let members = nodes.listed(&(1..=count).collect::<Vec<_>>());
+        let copy = ["serve", "--data-dir", "d9", "--listen", "127.0.0.1:0"];
+        let output = nodes.quorate(&copy);
+        output.fails_with(2, &format!("another process of n{count} runs already"));
+        let output = nodes.quorate(&[&copy[..], &["--id", &count.to_string()]].concat());
+        output.fails_with(2, &nodes.address(count).to_string());
+        let output = nodes.quorate(&[&copy[..], &["--members", &members]].concat());
+        assert_eq!(output.code, 2, "{output:?}");
+    }
+}
+
+#[test]
+fn peers_reject_a_copy_that_starts_together_with_its_node() {
+    let mut nodes = Nodes::start(3);
+    nodes.leader();
+    nodes.put(0);
+    nodes.kill(3);
+    copy_directory(&nodes, 3);
+    // While the node is stopped, the copy runs in its place, and is not rejected.
+    nodes.serve_copy(9, 3);
+    eventually("the copy runs", || nodes.log(9).contains("is listening"));
+    assert!(!nodes.log(1).contains("another process of n3"), "{}", nodes.log(1));
+    nodes.serve(3);
+    eventually("the peers notice both", || {
+        (1..=2).any(|id| nodes.log(id).contains("another process of n3 answers at the address"))
+    });
+    nodes.put(1);
+    nodes.has(&[1, 2, 3], "key1", "value1");
+}
+
+#[test]
 fn other_users_cannot_read_data_directories_backups_and_keys() {
     use std::os::unix::fs::PermissionsExt;
 

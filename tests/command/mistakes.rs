@@ -88,6 +88,19 @@ fn the_flags_of_nodes_and_members_are_distinguished() {
 }
 
 #[test]
+fn a_size_that_no_node_can_use_is_rejected_with_the_least_one() {
+    let nodes = Nodes::none(1);
+    let members = nodes.listed(&[1]);
+    let serve = ["serve", "--id", "1", "--data-dir", "d1", "--members", &members];
+    let of = |flags: &[&str]| nodes.quorate(&[&serve[..], flags].concat());
+    let text = "--segment-size: the size must be at least 4140KiB";
+    of(&["--segment-size", "4MiB"]).fails_with(2, text);
+    let text = "--recording-size: recording_bytes must be 0, for no recording, or at least 1048576";
+    of(&["--recording-size", "1"]).fails_with(2, text);
+    assert!(!nodes.directory(1).exists(), "nothing was created");
+}
+
+#[test]
 fn a_command_without_its_input_changes_nothing() {
     let nodes = Nodes::none(0);
     let certs = ["certs", "certs", "--cluster", "orders"];

@@ -102,6 +102,13 @@ impl Nodes {
         self.running.spawn(&format!("d{id}"), &mut command, &self.log_file(id));
     }
 
+    /// Starts node `id` on another directory, the one numbered `copy`, at a free address.
+    pub(crate) fn serve_copy(&mut self, copy: u64, id: u64) {
+        let mut command = command();
+        serving(&mut command, id, &self.directory(copy)).args(["--listen", "127.0.0.1:0"]);
+        self.running.spawn(&format!("d{copy}"), &mut command, &self.log_file(copy));
+    }
+
     /// Starts the node as a bootstrap peer by a shell that runs `before` first.
     pub(crate) fn serve_after(&mut self, id: u64, before: &str, words: &[&str]) {
         let members = self.listed(&self.bootstrap_peers);

@@ -158,6 +158,10 @@ fn an_address_that_would_cut_off_a_member_is_rejected() {
     let taken = format!("4={}", nodes.address(2));
     nodes.ask(&["members", "add", &taken]).fails_with(5, "is the address of n2");
     nodes.ask(&["members", "replace", "3", &taken]).fails_with(5, "is the address of n2");
+    let mapped = format!("4=[::ffff:127.0.0.1]:{}", nodes.address(2).port());
+    nodes.ask(&["members", "add", &mapped]).fails_with(5, "is the address of n2");
+    let same = ["members", "replace", "2", "2=127.0.0.1:1"];
+    nodes.ask(&same).fails_with(2, "the new node has the id of the one that it replaces, 2: ");
     let wrong = ["members", "add", "2=127.0.0.1:1"];
     nodes.ask(&wrong).fails_with(5, "use another id for another node");
     assert_eq!(nodes.ask(&["status"]).code, 0);

@@ -175,6 +175,7 @@ fn a_hello_from_the_old_cluster_is_rejected_with_the_remedy() {
         from: IDS[1],
         to: IDS[0],
         incarnation: incarnation(OLD, IDS[1]).0,
+        start_id: 1,
     };
     let rejected = |origin: Option<u128>| {
         let (local, peer) = (IDS[0], None);

@@ -95,7 +95,8 @@ pub(crate) fn hello(from: u64, to: u64) -> Vec<u8> {
 pub(crate) fn hello_of(cluster: u128, from: u64, to: u64) -> Vec<u8> {
     let (from, to, incarnation) = (NodeId(from), NodeId(to), 7);
     let mut bytes = Vec::new();
-    Hello { versions: Versions::SUPPORTED, cluster, from, to, incarnation }.encode(&mut bytes);
+    let (versions, start_id) = (Versions::SUPPORTED, 0);
+    Hello { versions, cluster, from, to, incarnation, start_id }.encode(&mut bytes);
     bytes
 }
 

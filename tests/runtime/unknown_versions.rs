@@ -93,7 +93,8 @@ async fn a_hello_of_a_newer_program_finds_the_common_version() {
     let mut bytes = hello(2, 1);
     bytes[FRAME_HEADER_BYTES + 2..][..2].copy_from_slice(&7_u16.to_le_bytes());
     bytes.extend([9; 40]);
-    bytes[8..12].copy_from_slice(&((56 + 40) as u32).to_le_bytes());
+    let length = (bytes.len() - FRAME_HEADER_BYTES) as u32;
+    bytes[8..12].copy_from_slice(&length.to_le_bytes());
     let mut peer = Raw::connect(node.server.address()).await;
     peer.write(&checked(bytes)).await;
     let Some(Frame::Hello(reply)) = peer.read_frame().await else { panic!("the node replies") };

@@ -222,6 +222,39 @@ fn a_started_node_serves_reads_after_a_bounded_time_without_comparison() {
     );
 }
 
+#[test]
+fn a_quarantine_survives_a_restart() {
+    let mut cluster = Cluster::new(|config| {
+        config.snapshot_entries = 5;
+        config.validation_period = Duration::from_secs(1);
+    });
+    propose_some(&mut cluster, 12);
+    cluster.inject_error(3, 1000);
+    propose_some(&mut cluster, 1);
+    // No snapshot of the others reaches the node before it restarts.
+    while cluster.verification(3) != StateVerification::Quarantined {
+        cluster.advance(Duration::from_millis(10));
+    }
+    for _ in 0..2 {
+        cluster.crash(3);
+        cluster.partition(3);
+        cluster.start(3);
+        assert_eq!(cluster.verification(3), StateVerification::Quarantined);
+        cluster.advance(Duration::from_secs(10));
+        assert_eq!(cluster.verification(3), StateVerification::Quarantined, "it never compares");
+        assert!(matches!(cluster.read(3), Some(Event::Rejected(_))));
+    }
+    cluster.heal();
+    propose_some(&mut cluster, 1);
+    cluster.advance(Duration::from_secs(5));
+    assert!(cluster.results(3).iter().any(is_rebuilt), "{:?}", cluster.results(3));
+    assert_eq!(cluster.sum(3), cluster.sum(1));
+    // The rebuild ended the quarantine durably.
+    cluster.crash(3);
+    cluster.start(3);
+    assert_eq!(cluster.verification(3), StateVerification::Consistent, "it compares at once");
+}
+
 /// Corrupts the state machine of node 3 in a part that no reply shows.
 fn with_hidden_corruption(configure: fn(&mut ReplicaConfig)) -> Cluster {
     let mut cluster = Cluster::new(configure);

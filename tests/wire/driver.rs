@@ -71,7 +71,7 @@ fn read_in_pieces(stream: &[u8], piece: usize) -> (Vec<Frame>, Option<WireError>
 
 fn hello() -> Hello {
     let (versions, from, to) = (Versions::SUPPORTED, NodeId(1), NodeId(2));
-    Hello { versions, cluster: 3, from, to, incarnation: 4 }
+    Hello { versions, cluster: 3, from, to, incarnation: 4, start_id: 5 }
 }
 
 fn client_hello() -> ClientHello {

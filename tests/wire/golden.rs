@@ -242,6 +242,7 @@ fn hello() -> Hello {
         from: NodeId(1),
         to: NodeId(2),
         incarnation: 0xfedc_ba98_7654_3210,
+        start_id: 0x0102_0304_0506_0708,
     }
 }
 

@@ -115,14 +115,17 @@ impl Known {
     pub(super) fn update(&mut self, observation: &Observation<'_>) -> CheckResult {
         let (now, model, operations) = (self.now, &mut self.model, &mut self.operations);
         match *observation {
-            Started { node, membership, status, log, state, damaged } => {
+            Started { node, membership, status, log, state, damaged, quarantined } => {
                 model.start(model.slot(node), status, log, damaged)?;
                 if damaged {
                     model.lose_commit_hint(model.slot(node), status.committed);
                 }
                 model.set_membership(model.slot(node), membership);
                 self.taint.started(node, status.snapshot);
-                self.quarantined.remove(&node);
+                match quarantined {
+                    true => _ = self.quarantined.insert(node),
+                    false => _ = self.quarantined.remove(&node),
+                }
                 self.note_states(node, &[state]);
             }
             Stepped { status, membership, .. } => self.stepped(status, membership)?,

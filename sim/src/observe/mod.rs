@@ -74,6 +74,9 @@ pub enum Observation<'a> {
         /// disk may store an earlier commit index than before, and the end of the log may be lost:
         /// the node is uncertain in that case.
         damaged: bool,
+        /// Whether the node starts in quarantine, because its state was found to have diverged
+        /// before.
+        quarantined: bool,
     },
     /// A node failed to start.
     StartFailed {

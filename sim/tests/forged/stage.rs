@@ -298,7 +298,16 @@ impl Stage {
         let status = actor.status;
         let membership = snapshot.membership;
         let (node, membership, status, log) = (NodeId(node), &membership, &status, &log);
-        self.observes(Observation::Started { node, membership, status, log, state, damaged });
+        let quarantined = false;
+        self.observes(Observation::Started {
+            node,
+            membership,
+            status,
+            log,
+            state,
+            damaged,
+            quarantined,
+        });
     }
 
     /// The state of a correct state machine after `index`, if a node has applied up to there.

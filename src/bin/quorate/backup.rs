@@ -14,6 +14,7 @@ use quorate::types::{Index, Root};
 use serde_json::{Value, json};
 
 use crate::atomic_file::AtomicFile;
+use crate::data_directory::reject_within;
 use crate::exit::{CommandError, Exit, warn};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::output::report;
@@ -54,6 +55,7 @@ struct Written {
 }
 
 pub(crate) fn run(flags: &BackupFlags, json: bool) -> Result<Exit, CommandError> {
+    reject_within(&flags.file)?;
     let interrupt = Interrupt::listen()?;
     let with_path = |error: io::Error| {
         CommandError::invalid_input(format!("{}: {error}", flags.file.display()))

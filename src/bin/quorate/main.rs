@@ -7,6 +7,7 @@ mod bench;
 mod certs;
 mod client;
 mod completions;
+mod data_directory;
 mod escape;
 mod exit;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `quorate members`: changes the membership of the cluster.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -101,6 +102,17 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, CommandError
         Members::Promote { id, .. } => Some(NodeId(*id)),
         _ => None,
     };
+    if let Some((node, Some(removed))) = named
+        && node.id == removed
+    {
+        let (id, address) = (node.id.0, node.address);
+        let text = format!(
+            "the new node has the id of the one that it replaces, {id}: give it an id that no node \
+             had before; or, if node {id} only moves to another address, start it there, and then \
+             use `quorate members add {id}={address}`"
+        );
+        return Err(CommandError::invalid_input(text));
+    }
     let (at, now) = client.run(async |client| {
         if let Some(id) = promoted
             && !client.report_of_leader().await?.membership.is_member(id)
@@ -138,15 +150,16 @@ async fn check_address(
 ) -> Result<(), CommandError> {
     let (id, address) = (node.id, address_of(node));
     let rejected = |text: String| Err(CommandError::new(Exit::Rejected, text));
-    let mut members = membership.members().iter();
-    let other = members
-        .find(|other| other.id != id && Some(other.id) != removed && other.address == address);
-    if let Some(other) = other {
-        return rejected(format!("{} is the address of {}", node.address, other.id));
+    let others = membership.members().iter();
+    for other in others.filter(|other| other.id != id && Some(other.id) != removed) {
+        if names(&other.address, node.address).await {
+            return rejected(format!("{} is the address of {}", node.address, other.id));
+        }
     }
-    let Some(member) = membership.member(id).filter(|member| member.address != address) else {
+    let Some(member) = membership.member(id) else { return Ok(()) };
+    if names(&member.address, node.address).await {
         return Ok(());
-    };
+    }
     if membership.is_voter(id) {
         let answer = client.with_deadline(ANSWER_TIME_MAX).report(address.as_str()).await;
         if !answer.is_ok_and(|report| report.status.id == id) {
@@ -158,6 +171,21 @@ async fn check_address(
         }
     }
     Ok(())
+}
+
+/// Returns true if the address of a member is this one, in whatever form it is written, or a host
+/// name of it.
+async fn names(address: &Address, other: SocketAddr) -> bool {
+    let canonical = |address: SocketAddr| (address.ip().to_canonical(), address.port());
+    let found = match address.as_str().parse() {
+        Ok(found) => vec![found],
+        // A name that cannot be resolved now names no address.
+        Err(_) => match tokio::net::lookup_host(address.as_str()).await {
+            Ok(found) => found.collect(),
+            Err(_) => Vec::new(),
+        },
+    };
+    found.into_iter().any(|found| canonical(found) == canonical(other))
 }
 
 /// Adds advice to the error of a change that did not complete in time.
@@ -191,6 +219,19 @@ mod tests {
     use quorate::types::{Index, Term};
 
     use super::*;
+
+    #[tokio::test]
+    async fn addresses_are_compared_in_any_form() {
+        let other = "127.0.0.1:7101".parse().expect("an address");
+        let is_same = async |text| names(&Address::new(text).expect("it is short"), other).await;
+        for text in ["127.0.0.1:7101", "[::ffff:127.0.0.1]:7101", "[::FFFF:7f00:1]:7101"] {
+            assert!(is_same(text).await, "{text}");
+        }
+        assert!(is_same("LocalHost:7101").await);
+        for text in ["127.0.0.1:7102", "127.0.0.2:7101", "", "no such name"] {
+            assert!(!is_same(text).await, "{text}");
+        }
+    }
 
     #[test]
     fn a_complete_change_is_reported_with_or_without_the_new_membership() {

@@ -8,6 +8,7 @@ use quorate::storage::{ClusterId, FileDisk};
 use quorate::types::{Address, Incarnation, Member, Membership, NodeId};
 use serde_json::{Value, json};
 
+use crate::data_directory::reject_within;
 use crate::exit::CommandError;
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::pending_directories::PendingDirectories;
@@ -84,6 +85,7 @@ impl NewCluster {
         interrupt: &Interrupt,
         mut make: impl FnMut(NodeId, &mut Interruptible<'_, FileDisk>) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
+        reject_within(&self.out.join("1"))?;
         for id in self.membership.ids() {
             self.expect_empty(id, &[])?;
         }

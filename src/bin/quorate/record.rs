@@ -10,6 +10,7 @@ use quorate::recording::{EXTENSION, FOLDER, IntactPart, RecordingErrorReason};
 use serde_json::json;
 
 use crate::atomic_file::AtomicFile;
+use crate::data_directory::reject_within;
 use crate::exit::{CommandError, Exit, warn};
 use crate::output::report;
 use crate::values::Span;
@@ -69,6 +70,7 @@ pub(crate) fn run(flags: &RecordFlags, json: bool) -> Result<Exit, CommandError>
     let with_path = |error: io::Error| {
         CommandError::invalid_input(format!("{}: {error}", flags.file.display()))
     };
+    reject_within(&flags.file)?;
     let bytes = write(&mut files, &flags.file).map_err(with_path)?;
     let damage: Vec<String> = files.iter().filter_map(OpenFile::damage).collect();
     damage.iter().for_each(|line| warn(json, line));

@@ -3,7 +3,9 @@
 use crate::raft;
 use crate::replica::node::{Compaction, Node, Task};
 use crate::replica::output::{ComparisonResult, Output};
-use crate::types::{Comparison, ComparisonBody, Index, NodeId, SnapshotMeta, StateDigest};
+use crate::types::{
+    Comparison, ComparisonBody, Index, NodeId, SnapshotMeta, StateDigest, StateVerification,
+};
 
 impl Node {
     /// Handles a comparison message; it is ignored unless a member sent it to this node.
@@ -61,6 +63,9 @@ impl Node {
         };
         self.outputs.push(Output::StateCompared(result));
         if !self.validation.is_usable() {
+            if self.validation.verification() == StateVerification::Quarantined {
+                self.storage.set_quarantined(true, &mut self.events);
+            }
             self.quarantine();
         }
     }
@@ -90,6 +95,7 @@ impl Node {
         if rebuilt {
             self.outputs.push(Output::StateCompared(ComparisonResult::Rebuilt { index: last }));
             self.inputs.push_back(raft::Input::Quarantine(false));
+            self.storage.set_quarantined(false, &mut self.events);
         }
         // If the state was found diverged during an ordinary restore, it is still diverged, because
         // the user's state machine may have kept its durable state.

@@ -51,6 +51,26 @@ fn replies_for_another_index_are_ignored() {
 }
 
 #[test]
+fn an_unverified_node_compares_soon_after_it_applies_its_first_entry() {
+    let config = ReplicaConfig::new(Config::new(NodeId(1)));
+    let (membership, start) = (Membership::new([1, 2, 3].map(NodeId)), Instant::ZERO);
+    // A state machine with durable state of its own, whose log begins at index 1.
+    let mut validation = Validation::new(&config, 7, Index::ZERO, digest(1, 0), start);
+    validation.reset_verification(start);
+    let advance = |validation: &mut Validation, now| {
+        let mut outputs = Vec::new();
+        assert_eq!(validation.advance(now, &membership, Index::ZERO, &mut outputs), None);
+        outputs.len()
+    };
+    assert_eq!(advance(&mut validation, start), 0, "there is nothing to compare");
+    validation.applied(Index(1), digest(2, 0), &mut Vec::new());
+    let later = start.after(config.validation_timeout);
+    assert_eq!(validation.deadline(), later);
+    assert!(!validation.may_serve_reads(later, &membership));
+    assert_eq!(advance(&mut validation, later), 2, "the node requests the digests of both");
+}
+
+#[test]
 fn a_majority_decides_as_soon_as_it_is_known() {
     assert_eq!(result(3, &[], false), None);
     assert_eq!(result(3, &[(2, 1)], false), CONSISTENT);

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::machine::FrozenView;
 use crate::replica::{Input, WorkResult};
 use crate::runtime::metrics::{Counts, Stopwatch};
+use crate::storage::DiskError;
 
 /// The bytes of answers after which a lane pauses until the driver has handled them. A short query
 /// may have a long answer, and thousands may be queued.
@@ -24,6 +25,8 @@ pub(in crate::runtime) enum Event {
     Input(Input),
     /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
     View(Option<FrozenView>, ViewToken),
+    /// The directory was compared with its path; an error if the node must stop.
+    Verified(Result<(), DiskError>),
     /// The machine lane waits to be resumed, because its answers so far are long. The events before
     /// this one are those of the executed jobs.
     Paused,

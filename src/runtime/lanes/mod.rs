@@ -26,9 +26,11 @@ pub(super) use crate::runtime::lanes::lane::LaneStart;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
 
-/// A job of the bulk lane: a disk operation, or holding or reading a frozen view.
+/// A job of the bulk lane: a disk operation, the check that the directory is still at its path, or
+/// holding or reading a frozen view.
 enum BulkJob {
     Disk(Operation),
+    Verify,
     HoldView(Option<FrozenView>, ViewToken),
     ReadView(usize),
 }
@@ -74,6 +76,7 @@ impl Lanes {
         let mut view = None::<(FrozenView, ViewToken)>;
         let bulk = start.lane("quorate-bulk", 1, move |job, queued_at| {
             Event::Input(match job {
+                BulkJob::Verify => return Event::Verified(bulk_disk.verify()),
                 BulkJob::Disk(operation) => {
                     execute_operation(&mut bulk_disk, &operation, queued_at, &bulk_counts)
                 }
@@ -134,6 +137,13 @@ impl Lanes {
     /// views, so that the node gets the answers in the order of its requests.
     pub(super) fn hold_view(&mut self, view: Option<FrozenView>, token: ViewToken) {
         self.bulk.queue(BulkJob::HoldView(view, token));
+        self.bulk.submit();
+    }
+
+    /// Checks that the directory and its files are still at their paths, after the earlier bulk
+    /// operations; [`Event::Verified`] has the result.
+    pub(super) fn verify_disk(&mut self) {
+        self.bulk.queue(BulkJob::Verify);
         self.bulk.submit();
     }
 

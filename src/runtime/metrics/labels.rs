@@ -273,6 +273,7 @@ label_tables! {
     DiskError {
         "full": DiskError::Full,
         "failed": DiskError::Failed(_),
+        "replaced": DiskError::Replaced(_),
     }
     FileAction {
         "create": FileAction::Create { .. },

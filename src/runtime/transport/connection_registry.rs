@@ -12,6 +12,7 @@ use crate::runtime::log_limit::LogLimit;
 use crate::runtime::metrics::Counts;
 use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, RejectedConnections, reject};
+use crate::runtime::transport::handshake::Caller;
 use crate::runtime::transport::link::Links;
 use crate::types::NodeId;
 
@@ -51,6 +52,9 @@ pub(in crate::runtime) enum PlaceKind {
 struct Open {
     last: u64,
     open: BTreeMap<u64, InboundConnection>,
+    /// The processes of peers to which this node has connections: the node, the start id and the
+    /// number of connections.
+    answering: BTreeMap<(NodeId, u64), usize>,
 }
 
 /// One open inbound connection.
@@ -58,6 +62,8 @@ struct Open {
 struct InboundConnection {
     /// The peer that sends packets; none on a connection for requests.
     node: Option<NodeId>,
+    /// The random number of the process of the peer; 0 if it is unknown.
+    start_id: u64,
     /// Whether the place is one of [`PlaceKind::Reserved`].
     reserved: bool,
     origin: Origin,
@@ -96,11 +102,55 @@ impl ConnectionRegistry {
         self.open().open.len()
     }
 
+    /// Admits a connection of a peer, unless another process of that node answers at its address:
+    /// one of the two is a copy, and the one at the address is the one that the membership names.
+    pub(super) fn admit_node(
+        self: &Arc<ConnectionRegistry>,
+        caller: Caller,
+        origin: &Origin,
+    ) -> io::Result<ConnectionPermit> {
+        let Caller { node, start_id } = caller;
+        if start_id != 0 && self.open().answers_as_another(node, start_id) {
+            let message = format_args!(
+                "another process of {node} answers at the address of {node}: two processes of one \
+                 node run, probably on a copy of its data directory; stop one of them"
+            );
+            return Err(reject(ConnectionRejectReason::TwoProcesses, message));
+        }
+        self.admit_process(PlaceKind::Peer(node), start_id, origin)
+    }
+
+    /// Records that this process of the peer answers at the peer's address, until the result is
+    /// dropped. Closes the connections of other processes of that node.
+    pub(super) fn answered(
+        self: &Arc<ConnectionRegistry>,
+        peer: NodeId,
+        start_id: u64,
+    ) -> Answering {
+        let mut open = self.open();
+        *open.answering.entry((peer, start_id)).or_default() += 1;
+        if open.answering.range((peer, 1)..=(peer, u64::MAX)).count() == 1 && start_id != 0 {
+            open.open.retain(|_, connection| {
+                connection.node != Some(peer) || [0, start_id].contains(&connection.start_id)
+            });
+        }
+        Answering { registry: Arc::clone(self), process: (peer, start_id) }
+    }
+
     /// Admits a connection within the limits of its kind and of its origin. A node that has too
     /// many connections loses its oldest one.
     pub(in crate::runtime) fn admit(
         self: &Arc<ConnectionRegistry>,
         kind: PlaceKind,
+        origin: &Origin,
+    ) -> io::Result<ConnectionPermit> {
+        self.admit_process(kind, 0, origin)
+    }
+
+    fn admit_process(
+        self: &Arc<ConnectionRegistry>,
+        kind: PlaceKind,
+        start_id: u64,
         origin: &Origin,
     ) -> io::Result<ConnectionPermit> {
         let (node, reserved) = match kind {
@@ -145,7 +195,8 @@ impl ConnectionRegistry {
         open.last += 1;
         let number = open.last;
         let origin = origin.clone();
-        let connection = InboundConnection { node, reserved, origin, _keep_open: keep_open };
+        let connection =
+            InboundConnection { node, start_id, reserved, origin, _keep_open: keep_open };
         open.open.insert(number, connection);
         let registry = Arc::clone(self);
         Ok(ConnectionPermit { registry, number, closed })
@@ -153,6 +204,34 @@ impl ConnectionRegistry {
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Returns true if the processes to which this node has connections at the address of `node`
+    /// are known, and this is not one of them.
+    fn answers_as_another(&self, node: NodeId, start_id: u64) -> bool {
+        let mut known = self.answering.range((node, 1)..=(node, u64::MAX)).peekable();
+        known.peek().is_some() && known.all(|((_, known), _)| *known != start_id)
+    }
+}
+
+/// A connection to a process of a peer, which counts as answering until this is dropped.
+#[derive(Debug)]
+pub(super) struct Answering {
+    registry: Arc<ConnectionRegistry>,
+    process: (NodeId, u64),
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut open = self.registry.open();
+        if let Some(count) = open.answering.get_mut(&self.process) {
+            *count -= 1;
+            if *count == 0 {
+                open.answering.remove(&self.process);
+            }
+        }
     }
 }
 
@@ -257,6 +336,32 @@ mod tests {
         let client = || registry.admit(PlaceKind::Client, &address(1));
         let held = client();
         assert!(held.is_ok() && client().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_process_is_rejected_while_another_one_answers_at_the_address_of_its_node() {
+        let registry = registry(|_| ());
+        let node = NodeId(1);
+        let admit = |start_id| registry.admit_node(Caller { node, start_id }, &address(1));
+        // Until a process answers at its address, any is admitted.
+        let (mut copy, own, old) = (admit(8).expect("a"), admit(7).expect("b"), admit(0));
+        let answering = [registry.answered(node, 7), registry.answered(node, 7)];
+        let error = copy.replaced().await;
+        assert_eq!(ConnectionRejectReason::of(&error), Some(ConnectionRejectReason::Replaced));
+        drop(copy);
+        let error = admit(8).expect_err("another process answers");
+        assert_eq!(ConnectionRejectReason::of(&error), Some(ConnectionRejectReason::TwoProcesses));
+        assert!(admit(7).is_ok() && admit(0).is_ok() && own.registry.connections() == 2);
+        let other = Caller { node: NodeId(2), start_id: 8 };
+        assert!(registry.admit_node(other, &address(1)).is_ok());
+        // While a restarted node is connected to over one lane, and the old process over another,
+        // both are known.
+        let restarted = registry.answered(node, 9);
+        assert!(admit(7).is_ok() && admit(9).is_ok() && admit(8).is_err());
+        drop(answering);
+        assert!(admit(7).is_err() && admit(9).is_ok());
+        drop((restarted, old));
+        assert!(admit(8).is_ok());
     }
 
     #[tokio::test]

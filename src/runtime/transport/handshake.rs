@@ -34,6 +34,16 @@ pub(in crate::runtime) struct Handshake {
     pub(in crate::runtime) origin: Option<ClusterId>,
     pub(in crate::runtime) node: NodeId,
     pub(in crate::runtime) incarnation: Incarnation,
+    /// A random number of this process.
+    pub(in crate::runtime) start_id: u64,
+}
+
+/// A node that sent a valid hello.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) node: NodeId,
+    /// The random number of its process; 0 if it is unknown.
+    pub(super) start_id: u64,
 }
 
 impl Handshake {
@@ -44,6 +54,7 @@ impl Handshake {
             from: self.node,
             to,
             incarnation: self.incarnation.0,
+            start_id: self.start_id,
         };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);
@@ -66,12 +77,13 @@ impl Handshake {
         }
     }
 
-    /// Sends the hello to `peer`, and checks that the reply is from that node.
+    /// Sends the hello to `peer`, and checks that the reply is from that node. Returns the reader
+    /// of its frames, and the random number of its process.
     pub(super) async fn initiate<S>(
         &self,
         stream: &mut S,
         peer: NodeId,
-    ) -> io::Result<ConnectionReader>
+    ) -> io::Result<(ConnectionReader, u64)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -79,17 +91,17 @@ impl Handshake {
         let mut reader = ConnectionReader::new();
         let hello = reader.hello(stream).await?;
         self.check(&hello, Some(peer))?;
-        Ok(reader)
+        Ok((reader, hello.start_id))
     }
 
-    /// Replies to the hello of a caller, and returns the caller's node id. If the connection has a
+    /// Replies to the hello of a caller, and returns the caller. If the connection has a
     /// certificate, it must name that node.
     pub(super) async fn respond<S>(
         &self,
         stream: &mut S,
         hello: &Hello,
         principal: Option<&Principal>,
-    ) -> io::Result<NodeId>
+    ) -> io::Result<Caller>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -107,7 +119,8 @@ impl Handshake {
         }
         // The reply is sent even if the hello is invalid, so that the caller can see why.
         write_all(stream, &self.hello(hello.from)).await?;
-        self.check(hello, None)
+        let node = self.check(hello, None)?;
+        Ok(Caller { node, start_id: hello.start_id })
     }
 }
 
@@ -334,6 +347,16 @@ fn received_too_late(is_incomplete: bool) -> io::Error {
 
 #[cfg(test)]
 impl ConnectionReader {
+    /// Returns a reader that has read the hello of node 2 to node 1.
+    pub(super) async fn after_hello() -> ConnectionReader {
+        let (from, to, versions) = (NodeId(2), NodeId(1), Versions::SUPPORTED);
+        let mut bytes = Vec::new();
+        Hello { versions, cluster: 7, from, to, incarnation: 1, start_id: 1 }.encode(&mut bytes);
+        let mut frames = ConnectionReader::new();
+        frames.next(&mut &bytes[..]).await.expect("the hello is valid");
+        frames
+    }
+
     /// Returns a reader that has read the hello of a client.
     pub(in crate::runtime) async fn after_client_hello() -> ConnectionReader {
         let mut bytes = Vec::new();

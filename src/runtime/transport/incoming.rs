@@ -21,7 +21,7 @@ use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::connection_registry::{ConnectionPermit, PlaceKind};
+use crate::runtime::transport::connection_registry::ConnectionPermit;
 use crate::runtime::transport::handshake::{
     ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all, write_all_within,
 };
@@ -194,8 +194,14 @@ impl ConnectionHandler {
 
     fn reject(&self, from: SocketAddr, error: &io::Error) {
         self.handle.registry.rejected.count(error);
-        if self.may_log(error) {
-            info!(%from, %error, "rejected a connection");
+        if !self.may_log(error) {
+            return;
+        }
+        match ConnectionRejectReason::of(error) {
+            Some(ConnectionRejectReason::TwoProcesses) => {
+                warn!(%from, %error, "rejected a connection");
+            }
+            _ => info!(%from, %error, "rejected a connection"),
         }
     }
 
@@ -238,9 +244,9 @@ impl ConnectionHandler {
             Frame::Hello(hello) => {
                 let principal = link.principal.as_ref();
                 let origin = Origin::new(principal, from.ip());
-                let id = self.handshake.respond(&mut link.stream, &hello, principal).await?;
-                let permit = self.handle.registry.admit(PlaceKind::Peer(id), &origin)?;
-                Caller::Peer(id, permit)
+                let caller = self.handshake.respond(&mut link.stream, &hello, principal).await?;
+                let permit = self.handle.registry.admit_node(caller, &origin)?;
+                Caller::Peer(caller.node, permit)
             }
             Frame::ClientHello(hello) => {
                 let principal = link.principal.as_ref();

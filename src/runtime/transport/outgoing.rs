@@ -106,11 +106,14 @@ impl PeerConnection {
         let handshake = |address| async move {
             let mut link = links.connect(address, Some(self.peer)).await?;
             let initiated = self.handshake.initiate(&mut link.stream, self.peer).await;
-            Ok((link, initiated.map_err(classified)?))
+            let (frames, start_id) = initiated.map_err(classified)?;
+            Ok((link, frames, start_id))
         };
         let (name, max) = (self.address.as_str(), self.config.handshake_timeout);
         let connected = links.connect_any(name, max, handshake).await;
-        let (link, frames) = connected.map_err(|error| ConnectionFailed { lasted: None, error })?;
+        let (link, frames, start_id) =
+            connected.map_err(|error| ConnectionFailed { lasted: None, error })?;
+        let _answering = self.registry.answered(self.peer, start_id);
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
         let connected_at = Instant::now();
         let _open = OpenConnection::count(&self.counts.connected[self.lane as usize]);
@@ -249,7 +252,6 @@ mod tests {
     use crate::runtime::transport::link::Links;
     use crate::storage::ClusterId;
     use crate::types::{Body, EntryId, Incarnation, Message, Term};
-    use crate::wire::{Hello, Versions};
 
     fn handshake(node: u64) -> Handshake {
         Handshake {
@@ -257,6 +259,7 @@ mod tests {
             origin: None,
             node: NodeId(node),
             incarnation: Incarnation(1),
+            start_id: node,
         }
     }
 
@@ -291,7 +294,7 @@ mod tests {
         let first = queue.recv().await.expect("a packet is there");
         let caller = caller("127.0.0.1:1", config);
         let sending = tokio::spawn(async move {
-            let (stream, frames) = (Box::new(stream), after_hello().await);
+            let (stream, frames) = (Box::new(stream), ConnectionReader::after_hello().await);
             caller.send_all(first, &mut queue, stream, frames).await
         });
         // The link is slow: the peer, which sends keepalives, receives the packet long after the
@@ -303,7 +306,7 @@ mod tests {
             sleep(keepalive_interval).await;
             remote.write_all(&keepalive).await.expect("the connection is not closed");
         }
-        let mut frames = after_hello().await;
+        let mut frames = ConnectionReader::after_hello().await;
         let first = frames.next(&mut remote).await.expect("a frame arrives");
         assert_eq!(first, Frame::Packet(packet()));
         while let Ok(frame) = frames.next(&mut remote).await {
@@ -312,16 +315,6 @@ mod tests {
         drop(remote);
         let ended = sending.await.expect("the sender does not panic");
         assert!(matches!(ended, Ok(CloseReason::Idle)));
-    }
-
-    /// Returns a reader that has read a hello.
-    async fn after_hello() -> ConnectionReader {
-        let (from, to, versions) = (NodeId(2), NodeId(1), Versions::SUPPORTED);
-        let mut bytes = Vec::new();
-        Hello { versions, cluster: 7, from, to, incarnation: 1 }.encode(&mut bytes);
-        let mut frames = ConnectionReader::new();
-        frames.next(&mut &bytes[..]).await.expect("the hello is valid");
-        frames
     }
 
     #[tokio::test]

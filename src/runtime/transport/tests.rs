@@ -15,7 +15,7 @@ use crate::runtime::transport::handshake::{ConnectionReader, Handshake, Transfer
 use crate::runtime::transport::incoming::{ConnectionHandler, InboundQueues};
 use crate::storage::ClusterId;
 use crate::types::{Body, EntryId, Incarnation, Index, Message, NodeId, Packet, Term};
-use crate::wire::{Frame, Hello, Versions, encode, encode_keepalive};
+use crate::wire::{Frame, encode, encode_keepalive};
 
 /// One connection from node 2 to node 1.
 struct TestConnection {
@@ -27,9 +27,13 @@ struct TestConnection {
 impl TestConnection {
     async fn open(handler: &Arc<ConnectionHandler>) -> TestConnection {
         let (stream, remote) = duplex(64 << 10);
-        let (handler, frames) = (Arc::clone(handler), after_hello().await);
+        let (handler, frames) = (Arc::clone(handler), ConnectionReader::after_hello().await);
         let served = async move { handler.serve_peer(NodeId(2), Box::new(remote), frames).await };
-        TestConnection { stream, frames: after_hello().await, served: tokio::spawn(served) }
+        TestConnection {
+            stream,
+            frames: ConnectionReader::after_hello().await,
+            served: tokio::spawn(served),
+        }
     }
 
     async fn send(&mut self, body: Body) {
@@ -53,16 +57,6 @@ impl TestConnection {
     }
 }
 
-/// Returns a reader that has read the hello of node 2.
-async fn after_hello() -> ConnectionReader {
-    let (from, to, versions) = (NodeId(2), NodeId(1), Versions::SUPPORTED);
-    let mut bytes = Vec::new();
-    Hello { versions, cluster: 7, from, to, incarnation: 2 }.encode(&mut bytes);
-    let mut frames = ConnectionReader::new();
-    frames.next(&mut &bytes[..]).await.expect("the hello is valid");
-    frames
-}
-
 fn packet(body: Body) -> Packet {
     let (from, to, incarnation) = (NodeId(2), NodeId(1), Incarnation(2));
     Packet::Message(Message { from, incarnation, to, term: Term(1), body })
@@ -82,7 +76,8 @@ async fn a_full_bulk_queue_delays_neither_keepalives_nor_urgent_packets() {
     let executor = Executor { handle: handle.clone(), forwarder: None };
     let (network, limits) = (config.clone(), ServiceConfig::default());
     let service = Service::new(cluster, node, network, limits, 1 << 20, executor);
-    let handshake = Handshake { cluster, origin: None, node, incarnation: Incarnation(1) };
+    let handshake =
+        Handshake { cluster, origin: None, node, incarnation: Incarnation(1), start_id: 1 };
     let queues = InboundQueues { urgent, bulk };
     let (config, files_reserved) = (NetworkConfig::default(), 0);
     let handler = ConnectionHandler {

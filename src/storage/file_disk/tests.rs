@@ -153,6 +153,100 @@ fn opening_read_only_changes_nothing() {
     FileDisk::open(&path).unwrap_err();
 }
 
+/// Returns a directory with a written superblock and a segment that is not open.
+#[cfg(unix)]
+fn used_directory(root: &Path) -> (FileDisk, PathBuf) {
+    let path = root.join("node");
+    let mut disk = FileDisk::open(&path).unwrap();
+    for file in [FileName::Superblock, FileName::Segment(1)] {
+        disk.execute(&FileAction::Create { file, bytes: 4096 }).unwrap();
+    }
+    write_and_sync(&mut disk).unwrap();
+    disk.verify().unwrap();
+    (disk, path)
+}
+
+#[cfg(unix)]
+fn write_and_sync(disk: &mut FileDisk) -> Result<(), DiskError> {
+    let file = FileName::Superblock;
+    disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![7; 4096] }).unwrap();
+    disk.execute(&FileAction::Sync { file }).map(drop)
+}
+
+#[cfg(unix)]
+fn assert_replaced(result: Result<(), DiskError>, path: &Path, loss: &str) {
+    let Err(DiskError::Replaced(text)) = result else { panic!("{result:?}") };
+    let path = path.display();
+    assert!(
+        text.contains(&format!(" {path} is no longer the one that was opened: {loss}")),
+        "{text}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_replaced_is_noticed_and_the_other_one_is_not_changed() {
+    for is_replaced in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let (mut disk, path) = used_directory(root.path());
+        let moved = root.path().join("moved");
+        fs::rename(&path, &moved).unwrap();
+        let loss = match is_replaced {
+            true => "another directory was put in its place",
+            false => "it was moved, removed or unmounted",
+        };
+        if is_replaced {
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("superblock"), "another node's").unwrap();
+        }
+        assert_replaced(write_and_sync(&mut disk), &path, loss);
+        assert_replaced(disk.verify(), &path, loss);
+        let file = FileName::Segment(2);
+        disk.execute(&FileAction::Create { file, bytes: 512 }).unwrap();
+        assert_replaced(disk.execute(&FileAction::SyncDirectory).map(drop), &path, loss);
+        for file in [FileName::Superblock, FileName::Segment(1)] {
+            disk.execute(&FileAction::Remove { file }).unwrap();
+        }
+        assert!(moved.join(file.to_string()).exists());
+        if is_replaced {
+            assert_eq!(fs::read(path.join("superblock")).unwrap(), b"another node's");
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+            fs::remove_dir_all(&path).unwrap();
+        }
+        fs::rename(&moved, &path).unwrap();
+        disk.verify().unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_replaced_cut_or_removed_is_noticed() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut disk, path) = used_directory(root.path());
+    let (superblock, moved) = (path.join("superblock"), path.join("moved"));
+    fs::rename(&superblock, &moved).unwrap();
+    for check in [write_and_sync, FileDisk::verify] {
+        assert_replaced(check(&mut disk), &superblock, "it was moved or removed");
+    }
+    fs::copy(&moved, &superblock).unwrap();
+    for check in [write_and_sync, FileDisk::verify] {
+        assert_replaced(check(&mut disk), &superblock, "another file was put in its place");
+    }
+    fs::rename(&moved, &superblock).unwrap();
+    write_and_sync(&mut disk).unwrap();
+    File::options().write(true).open(&superblock).unwrap().set_len(4095).unwrap();
+    assert_replaced(disk.verify(), &superblock, "its end was cut off");
+    write_and_sync(&mut disk).unwrap();
+    // A segment that is not open at present, and one that the node itself removes.
+    let (mine, file) = (FileName::Segment(2), FileName::Segment(1));
+    disk.execute(&FileAction::Create { file: mine, bytes: 512 }).unwrap();
+    disk.execute(&FileAction::Remove { file: mine }).unwrap();
+    disk.verify().unwrap();
+    let segment = path.join(file.to_string());
+    fs::remove_file(&segment).unwrap();
+    assert_replaced(disk.verify(), &segment, "it was moved or removed");
+}
+
 #[test]
 fn foreign_names_are_not_listed() {
     let directory = tempfile::tempdir().unwrap();
@@ -213,7 +307,7 @@ fn more_files_than_stay_open_can_be_used() {
         disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![7; 8] }).unwrap();
         disk.execute(&FileAction::Sync { file }).unwrap();
     }
-    assert_eq!(disk.open_files().len(), OPEN_MAX);
+    assert_eq!(disk.files().open.len(), OPEN_MAX);
     for number in 0..OPEN_MAX as u64 + 10 {
         let file = FileName::Segment(number);
         let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 8 });

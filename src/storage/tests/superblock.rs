@@ -85,8 +85,8 @@ fn numbers_above_their_maximum_are_rejected() {
 
 #[test]
 fn unknown_flags_are_rejected() {
-    assert!(is_valid(&with_bytes(12, &15_u32.to_le_bytes())));
-    assert!(!is_valid(&with_bytes(12, &16_u32.to_le_bytes())));
+    assert!(is_valid(&with_bytes(12, &31_u32.to_le_bytes())));
+    assert!(!is_valid(&with_bytes(12, &32_u32.to_le_bytes())));
 }
 
 #[test]

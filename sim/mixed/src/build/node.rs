@@ -342,6 +342,7 @@ impl Quorate {
                 | Output::StartedUncertain(_)
                 | Output::LogTrimmed(_)
                 | Output::SnapshotDamaged(_)
+                | Output::StartedQuarantined
                 | Output::KeptSnapshotDamaged(_)
                 | Output::StateCompared(
                     ComparisonResult::Diverged { .. } | ComparisonResult::NoMajority { .. },
@@ -392,6 +393,7 @@ impl Quorate {
             from: types::NodeId(self.member.id.0),
             to,
             incarnation: incarnation(self.member.id),
+            start_id: 0,
         };
         let (mut greeting, mut bytes) = (Vec::new(), Vec::new());
         hello.encode(&mut greeting);

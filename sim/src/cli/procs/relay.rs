@@ -277,7 +277,7 @@ mod tests {
     fn stream_of(messages: u64) -> Vec<u8> {
         let (from, to, versions) = (NodeId(1), NodeId(2), Versions::SUPPORTED);
         let mut bytes = Vec::new();
-        Hello { versions, cluster: 7, from, to, incarnation: 1 }.encode(&mut bytes);
+        Hello { versions, cluster: 7, from, to, incarnation: 1, start_id: 1 }.encode(&mut bytes);
         for number in 1..=messages {
             encode(&packet(number), &mut bytes).expect("the packet is within the bounds");
         }

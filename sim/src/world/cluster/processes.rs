@@ -7,7 +7,7 @@ use quorate::raft::Status;
 use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
 use quorate::storage;
 use quorate::storage::{ErrorCause, FileName, Identity, StorageError};
-use quorate::types::{Membership, NodeId, Tag};
+use quorate::types::{Membership, NodeId, StateVerification, Tag};
 
 use crate::faults::KeptWrites;
 use crate::machine::SimMachine;
@@ -153,6 +153,8 @@ impl Node {
             log,
             state: machine.results(),
             damaged: damaged || self.disk.damaged,
+            quarantined: running.node.verification() == StateVerification::Quarantined
+                && running.node.storage().is_quarantined(),
         };
         observer.observe(now, seen);
         observer.core_starts(now, self.place.id(), running.node.raft());
@@ -218,7 +220,10 @@ impl Node {
         match failure.cause {
             ErrorCause::DivergedLog => may_have_diverged,
             ErrorCause::Damage | ErrorCause::Disk => failed || damaged,
-            ErrorCause::Unreadable | ErrorCause::Bound | ErrorCause::Panic => false,
+            ErrorCause::Replaced
+            | ErrorCause::Unreadable
+            | ErrorCause::Bound
+            | ErrorCause::Panic => false,
         }
     }
 }

@@ -51,7 +51,14 @@ pub(super) fn server_config(
         Some(setting) => sources.error(setting, text),
         None => CommandError::invalid_input(text),
     };
-    config.replica.check().map_err(|found| error(setting_of_replica(&found, settings), &found))?;
+    config.replica.check().map_err(|found| match found {
+        ReplicaConfigError::Storage(text) if text.starts_with("segment_bytes must hold") => {
+            let kib = config.replica.storage.segment_bytes_min().div_ceil(1 << 10);
+            let text = format!("the size must be at least {kib}KiB, to hold the longest flush");
+            error(Some("segment_size"), &text)
+        }
+        found => error(setting_of_replica(&found, settings), &found),
+    })?;
     config.check().map_err(|found| error(setting_of(&found), &found))?;
     Ok(config)
 }
@@ -211,6 +218,7 @@ fn setting_of(error: &ServerConfigError) -> Option<&'static str> {
         ServerConfigError::PlaintextNotAllowed(_) => Some("listen"),
         ServerConfigError::FixedElectionTimeout(_) => Some("election_timeout"),
         ServerConfigError::Zero("connections_max") => Some("connections_max"),
+        ServerConfigError::RecordingTooSmall(_) => Some("recording_size"),
         _ => None,
     }
 }
