@@ -53,8 +53,8 @@ pub enum EventKind {
     Stopped(String),
     /// The node's process ends, by a crash or a clean shutdown, and loses its memory.
     Crashed {
-        /// The number of sectors and name changes on its disk that were not durable, plus that of
-        /// the operations on their way to the disk.
+        /// The number of sectors and name changes that were not durable, including those of the
+        /// operations on their way to the disk.
         not_durable: usize,
         /// The number of these sectors and name changes that survive.
         kept: usize,

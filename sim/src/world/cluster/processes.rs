@@ -197,14 +197,15 @@ impl Node {
             self.disk.device.acknowledge_head();
         }
         let unreported = running.lanes.all().iter().any(|lane| !lane.reports.is_empty());
-        let (pending, lost) = lose_power(self, &running.lanes, exit.keep, run);
+        let (not_durable, kept) = lose_power(self, &running.lanes, exit.keep, run);
         let applying = !running.work.submitted.is_empty();
         running.note_comparisons(&mut run.observer);
-        run.observer.crashed(&running.status, pending, pending - lost, unreported, applying);
+        run.observer.crashed(&running.status, not_durable, kept, unreported, applying);
         self.disk.machine_checkpoint = running.worker.machine().user().checkpoint();
         run.observe(Observation::Crashed { node: place.id() });
         self.postpone_start(exit.down, &mut run.scheduler);
-        run.scheduler.count(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
+        run.scheduler
+            .count(EventKind::Crash, u64::from(place.0) << 32 ^ (not_durable - kept) as u64);
         Some(running.requests.unanswered)
     }
 
