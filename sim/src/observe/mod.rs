@@ -220,7 +220,8 @@ pub enum Observation<'a> {
         /// after an outcome that the state machine does not know.
         states: &'a [Option<Digest>],
     },
-    /// A simulated fault will make a node's state machine process its next command wrongly.
+    /// A simulated fault makes a node's state machine process a command of the batch that it
+    /// applies next wrongly.
     MachineFault {
         /// The node with the faulty state machine.
         node: NodeId,

@@ -121,7 +121,8 @@ pub enum EventKind {
     SnapshotTaken(EntryId),
     /// The node's state machine is replaced by a peer's snapshot that ends at this index.
     Restored(Index),
-    /// A simulated fault will make the node's state machine process its next command wrongly.
+    /// A simulated fault makes the node's state machine process a command of its next batch
+    /// wrongly.
     MachineFault,
     /// The node compares its state with other nodes, with the described result.
     StateCompared(String),

@@ -260,10 +260,14 @@ impl Node {
             Some(_) => Entries::new(),
         };
         let (last, usage) = (worker.machine().applied().index, worker.machine().usage());
-        let executed = worker.machine().user().take_executed();
+        let user = worker.machine().user();
+        let (executed, has_failed) = (user.take_executed(), user.take_failed());
         let (entries, executed, states) = (&entries[..applied], &executed[..], &states[..]);
+        let node = self.place.id();
+        if has_failed {
+            run.observe(Observation::MachineFault { node });
+        }
         if !entries.is_empty() {
-            let node = self.place.id();
             run.observe(Observation::Applied { node, entries, executed, states });
         }
         WorkResult::Applied { last, outcomes, state_digests, usage, requires, rest }
