@@ -201,6 +201,8 @@ checks! {
         "A leader that does not step down asks only a node with its whole log to campaign."
     S53 "snapshot-contents"
         "The sessions and the versions in a snapshot are those to which the log leads."
+    S54 "exclusive-lease"
+        "No node holds a leader lease or a read lease once another node leads a later term."
     L1 "progress"
         "In the stabilization phase, the core elects a leader, agrees and answers every request."
     U1 "user-model"

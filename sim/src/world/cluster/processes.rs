@@ -273,6 +273,7 @@ impl Node {
         running.node.take_notes(&mut results.notes);
         run.observer.core_takes(now, self.place.id(), own, &results.notes);
         let before = std::mem::replace(&mut running.status, running.node.status());
+        running.stepped_at = own;
         running.counts.steps += 1;
         running.note_lead(&before, &mut run.observer);
         if run.observer.has_checks() {
