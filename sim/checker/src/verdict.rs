@@ -44,9 +44,11 @@ pub struct BudgetExhausted {
 /// A resource that [`crate::budget::Budget`] limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// The limit [`crate::budget::Budget::bytes_max`], or more pending operations of one key than
-    /// [`crate::search::SLOTS_MAX`].
+    /// The limit [`crate::budget::Budget::bytes_max`].
     Memory,
+    /// The limit [`crate::search::SLOTS_MAX`] of the operations of one key that are pending at the
+    /// same time, which no budget raises.
+    PendingOperations,
     /// The limit [`crate::budget::Budget::configurations_max`].
     Configurations,
     /// The caller's [`crate::budget::Budget::stop`] returned true.

@@ -207,6 +207,8 @@ checks! {
         "A node that granted a vote lease enters no later term for a vote before the lease ends."
     S56 "known-leader"
         "A node names as the leader of its term only the node that won that term."
+    S57 "exclusive-lease"
+        "No node holds a leader lease or a read lease once another node leads a later term."
     L1 "progress"
         "In the stabilization phase, the core elects a leader, agrees and answers every request."
     U1 "user-model"

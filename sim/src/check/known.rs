@@ -48,6 +48,8 @@ pub(super) struct Known {
     pub(super) taint: Taint,
     /// The nodes that have quarantined their state and must not answer clients.
     pub(super) quarantined: BTreeSet<NodeId>,
+    /// The nodes whose state machines do not know the replies to all commands that they applied.
+    forgetful: BTreeSet<NodeId>,
     /// The core of the stabilization phase, once it began.
     pub(super) core: Option<Nodes>,
     /// The core, once the cluster receives no more requests.
@@ -77,6 +79,7 @@ impl Known {
             expected: Expected::new(workload),
             taint: Taint::default(),
             quarantined: BTreeSet::new(),
+            forgetful: BTreeSet::new(),
             core: None,
             idle_core: None,
             snapshot_bytes: 0,
@@ -213,6 +216,16 @@ impl Known {
     fn note_states(&mut self, node: NodeId, states: &[Option<Digest>]) {
         let forgets = states.iter().any(Option::is_none);
         self.expected.replies_forgotten |= forgets && !self.taint.has(node);
+        match states.last() {
+            Some(None) => _ = self.forgetful.insert(node),
+            Some(Some(_)) => _ = self.forgetful.remove(&node),
+            None => {}
+        }
+    }
+
+    /// Whether the node's state machine does not know the replies to all commands that it applied.
+    pub(super) fn is_forgetful(&self, node: NodeId) -> bool {
+        self.forgetful.contains(&node)
     }
 
     /// Whether a step that changed a node's status to `status` made the node leader of its term.
@@ -231,6 +244,11 @@ impl Known {
     /// late, and did not wait for a write.
     pub(super) fn is_prompt(&self, slot: Slot) -> bool {
         !self.is_late(slot) && self.model.node(slot).persisted_at != self.now
+    }
+
+    /// Whether a clock has exceeded the drift bound of the leases.
+    pub(super) fn has_clock_fault(&self) -> bool {
+        self.clock_fault.is_some()
     }
 
     /// The nodes of the core that are still members, once the cluster receives no more requests. A

@@ -1,12 +1,14 @@
-//! Reads under a leader lease or a read lease: S21.
+//! Leader leases and read leases: reads that rely on one (S21), and that none is left when another
+//! node leads (S57).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use quorate::machine::{ConflictTest, StateMachine};
-use quorate::types::Index;
+use quorate::types::{Index, NodeId};
 
 use crate::check::client::superseded;
-use crate::check::finding::{CheckResult, S21};
+use crate::check::finding::{CheckResult, S21, S57};
 use crate::check::known::Known;
 use crate::check::operations::Read;
 use crate::check::rule::{Answer, Rule};
@@ -53,6 +55,21 @@ impl Rule for Leases {
             (None, None) => return Ok(()),
         };
         S21.violated(format!("{node} serves read {} ({}) {why}", op.0, read.level))
+    }
+
+    /// Checks that no node holds a lease once another node has led a later term, even if no read
+    /// relies on it. A clock that exceeded its drift bound may make a lease too long; and with
+    /// last-survivor takeover, a node may lead without the voters that withhold their votes.
+    fn lease_held(&mut self, known: &Known, node: NodeId, left: Duration) -> CheckResult {
+        if known.has_clock_fault() || known.model.last_survivor_enabled {
+            return Ok(());
+        }
+        let Some(term) = superseded(&known.model, node, known.won) else { return Ok(()) };
+        S57.violated(format!(
+            "{node} holds a lease in term {term} for another {left:?} by its own clock, but \
+             another node leads term {}, or led it",
+            known.won
+        ))
     }
 
     fn proposed(&mut self, _: &Known, op: OpId, command: &[u8], _: bool) -> CheckResult {

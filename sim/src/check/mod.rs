@@ -66,6 +66,8 @@ pub(crate) use finding::{
 pub(crate) use log::Log;
 pub(crate) use nodes::Slot;
 
+use std::time::Duration;
+
 use quorate::machine::{Digest, Outcome};
 use quorate::raft::Status;
 use quorate::replica::ComparisonResult;

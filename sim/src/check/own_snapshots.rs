@@ -20,6 +20,8 @@ pub(super) struct OwnSnapshots {
     is_stable: bool,
     /// The size of the largest snapshot so far, in bytes.
     snapshot_bytes: u64,
+    /// The last index that each node has applied at any time.
+    applied: Vec<Index>,
 }
 
 /// The progress of one node's snapshots.
@@ -34,6 +36,9 @@ struct Taker {
     times_due: u64,
     /// The time from which a snapshot is overdue in the stabilization phase.
     overdue: Option<SimTime>,
+    /// The index through which the state may be ahead of the log that the node replays after a
+    /// start, because it was durable by itself. The node can take no snapshot until then.
+    ahead_through: Index,
     /// The last index of the last snapshot.
     last: Index,
     /// Whether a kept snapshot is damaged, so that the log has to reach back to an earlier one.
@@ -57,7 +62,8 @@ const RETRY_FACTOR_MAX: u32 = 16;
 impl Rule for OwnSnapshots {
     fn new(known: &Known) -> OwnSnapshots {
         let nodes = vec![Taker::default(); known.model.nodes.len()];
-        OwnSnapshots { nodes, is_stable: false, snapshot_bytes: 0 }
+        let applied = vec![Index::ZERO; nodes.len()];
+        OwnSnapshots { nodes, is_stable: false, snapshot_bytes: 0, applied }
     }
 
     fn stabilized(&mut self, known: &Known) -> CheckResult {
@@ -69,15 +75,18 @@ impl Rule for OwnSnapshots {
     }
 
     fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
-        let last = status.snapshot;
-        self.nodes[known.model.slot(status.id).0] = Taker { last, ..Taker::default() };
+        let (last, slot) = (status.snapshot, known.model.slot(status.id).0);
+        let is_durable = known.bounds.machine_is_durable;
+        let ahead_through = if is_durable { self.applied[slot] } else { Index::ZERO };
+        self.nodes[slot] = Taker { last, ahead_through, ..Taker::default() };
         Ok(())
     }
 
     fn machine_started(&mut self, known: &Known, node: NodeId, _: Index) -> CheckResult {
         let snapshot = known.model.of(node).status.map_or(Index::ZERO, |status| status.snapshot);
         let taker = &mut self.nodes[known.model.slot(node).0];
-        *taker = Taker { last: taker.last.max(snapshot), ..Taker::default() };
+        let (last, ahead_through) = (taker.last.max(snapshot), taker.ahead_through);
+        *taker = Taker { last, ahead_through, ..Taker::default() };
         Ok(())
     }
 
@@ -115,13 +124,20 @@ impl Rule for OwnSnapshots {
         *taker = Taker {
             last: last.max(older),
             base: (last > older && !taker.is_damaged).then_some((base, 0)),
+            ahead_through: taker.ahead_through,
             ..Taker::default()
         };
         Ok(())
     }
 
     fn applied(&mut self, known: &Known, node: NodeId, entries: &[Entry]) -> CheckResult {
-        let taker = &mut self.nodes[known.model.slot(node).0];
+        let slot = known.model.slot(node).0;
+        let (taker, applied) = (&mut self.nodes[slot], &mut self.applied[slot]);
+        let last = entries.last().map_or(Index::ZERO, |entry| entry.id.index);
+        *applied = last.max(*applied);
+        if last <= taker.ahead_through {
+            return Ok(());
+        }
         taker.entries += entries.len() as u64;
         taker.bytes += entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
         let config = &known.bounds.replica;
@@ -162,11 +178,7 @@ impl Rule for OwnSnapshots {
             + config.part_timeout * PART_TIMEOUTS_MAX
             + costs.flush * FLUSHES
             + costs.transfer_time(volume, &known.bounds.config);
-        // A state machine with durable state of its own cannot be frozen for a snapshot while it
-        // is ahead of the replayed log. The rule does not know when that is, so it checks no node
-        // of such a run.
-        let may_give_no_view = known.bounds.machine_is_durable;
-        if may_give_no_view || !known.is_in_core(slot) || known.now.since(since) <= bound {
+        if !known.is_in_core(slot) || known.now.since(since) <= bound {
             return Ok(());
         }
         let (id, Taker { times_due, last, .. }) = (status.id, taker);
@@ -181,7 +193,8 @@ impl OwnSnapshots {
     /// Restarts the count of the entries that the node applies.
     fn restart(&mut self, known: &Known, node: NodeId) {
         let taker = &mut self.nodes[known.model.slot(node).0];
-        *taker = Taker { last: taker.last, base: taker.base, ..Taker::default() };
+        let Taker { last, base, ahead_through, .. } = *taker;
+        *taker = Taker { last, base, ahead_through, ..Taker::default() };
     }
 }
 

@@ -1,6 +1,7 @@
 //! The interface of a rule: the code of one or more checks, with the state that it alone needs.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use quorate::machine::{Digest, Outcome};
 use quorate::raft::Status;
@@ -14,11 +15,12 @@ use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::observe::Observation::{
     self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, ComparisonSent, Crashed,
-    DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, MachineFault,
-    MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked, ReadInvoked,
-    ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive, RequestReceived, Restored,
-    RolledBack, Sent, SnapshotDamaged, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed,
-    Started, StateCompared, Stepped, Stopped, Submitted, TransferSent, Unknown, Wiped,
+    DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, LeaseHeld,
+    MachineFault, MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked,
+    ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive,
+    RequestReceived, Restored, RolledBack, Sent, SnapshotDamaged, SnapshotFrozen, SnapshotTaken,
+    Stabilized, StartFailed, Started, StateCompared, Stepped, Stopped, Submitted, TransferSent,
+    Unknown, Wiped,
 };
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;
@@ -76,6 +78,7 @@ macro_rules! events {
             snapshot_taken(node: NodeId, meta: &SnapshotMeta)
             snapshot_frozen(node: NodeId, last: EntryId, bytes: &[u8])
             snapshot_damaged(node: NodeId)
+            lease_held(node: NodeId, left: Duration)
             request_received(node: NodeId, tag: Tag)
             request_for_all_live(tag: Tag)
             request_answered(tag: Tag)
@@ -194,6 +197,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         SnapshotTaken { node, meta } => rules.snapshot_taken(known, node, meta),
         SnapshotFrozen { node, last, bytes } => rules.snapshot_frozen(known, node, last, bytes),
         SnapshotDamaged { node } => rules.snapshot_damaged(known, node),
+        LeaseHeld { node, left } => rules.lease_held(known, node, left),
         RequestReceived { node, tag } => rules.request_received(known, node, tag),
         RequestForAllLive { tag } => rules.request_for_all_live(known, tag),
         RequestAnswered { tag } => rules.request_answered(known, tag),

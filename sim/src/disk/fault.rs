@@ -101,6 +101,11 @@ impl Faults {
         self.armed.len()
     }
 
+    /// Returns true if a fault that reports no error has not hit yet.
+    pub(super) fn has_unreported(&self) -> bool {
+        self.armed.iter().any(|armed| !armed.fault.is_reported())
+    }
+
     /// Returns the fault that hits this operation. At most one fault hits an operation; other
     /// faults that are due hit later operations.
     pub(super) fn next(&mut self, action: &FileAction) -> Option<Fault> {

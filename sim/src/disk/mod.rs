@@ -63,6 +63,9 @@ pub struct SimDisk {
     head: LogHead,
     spoiled: SpoiledSectors,
     lies_about_flushes: bool,
+    /// Whether the disk has not stored a write, or has stored it at another place, without an
+    /// error.
+    has_lost_write: bool,
 }
 
 impl SimDisk {
@@ -74,6 +77,7 @@ impl SimDisk {
     /// [`Fault`] or an unreadable sector, or for a missing file or too large an offset.
     pub fn apply(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         let fault = self.faults.next(action);
+        self.has_lost_write |= fault.is_some_and(|fault| !fault.is_reported());
         match action {
             FileAction::Create { file, bytes } => self.create(*file, *bytes, fault)?,
             FileAction::Write { file, offset, bytes } => {
@@ -270,6 +274,7 @@ impl SimDisk {
         self.directory = Directory::default();
         self.head = LogHead::default();
         self.spoiled = SpoiledSectors::default();
+        self.has_lost_write = false;
     }
 
     /// Bounds the sizes of all files together, in bytes; `None` removes the bound. Existing files
@@ -306,6 +311,19 @@ impl SimDisk {
     #[must_use]
     pub fn faults_armed(&self) -> usize {
         self.faults.len()
+    }
+
+    /// Returns true if [`Fault::WriteLost`] or [`Fault::WriteMisdirected`] has hit a write since
+    /// the last [`SimDisk::wipe`]. A copy of the disk has the answer of the time of the copy.
+    #[must_use]
+    pub fn has_lost_write(&self) -> bool {
+        self.has_lost_write
+    }
+
+    /// Returns true if one of these faults has not hit yet: a later write will be lost.
+    #[must_use]
+    pub fn will_lose_write(&self) -> bool {
+        self.faults.has_unreported()
     }
 
     /// Flips `bits` of the byte at `offset` on the disk; returns false if there is no such byte.

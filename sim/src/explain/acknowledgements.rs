@@ -247,9 +247,10 @@ fn wrong_durable_index(history: &History<'_>, draft: &mut Draft, node: NodeId) {
 fn disk_faults(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let failed = history.events_of(node).rev().filter_map(|(id, event)| match &event.kind {
         EventKind::DiskFailed(words) => Some((id, format!("{node}'s disk fails: {words}"))),
-        EventKind::Crashed { not_durable, kept } if *not_durable > 0 => {
-            Some((id, format!("{node} crashes; {kept} of {not_durable} pending writes survive")))
-        }
+        EventKind::Crashed { not_durable, kept } if *not_durable > 0 => Some((
+            id,
+            format!("{node} crashes; {kept} of {not_durable} pending sectors and names survive"),
+        )),
         _ => None,
     });
     for (id, sentence) in failed.take(4) {

@@ -265,7 +265,7 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
         let sentence = match &event.kind {
             EventKind::Crashed { not_durable: 0, .. } => format!("{node} crashes"),
             EventKind::Crashed { not_durable, kept } => {
-                format!("{node} crashes; {kept} of {not_durable} pending writes survive")
+                format!("{node} crashes; {kept} of {not_durable} pending sectors and names survive")
             }
             EventKind::Wiped => format!("{node} loses its disk and gets an empty one"),
             EventKind::RolledBack => {

@@ -30,7 +30,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
                 }
                 EventKind::Crashed { .. } => format!("{node} crashes"),
                 EventKind::MachineFault => format!(
-                    "a simulated fault makes {node}'s state machine process its next command \
+                    "a simulated fault makes {node}'s state machine process a command \
                      wrongly"
                 ),
                 EventKind::StateCompared(words) => {

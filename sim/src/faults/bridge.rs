@@ -26,7 +26,7 @@ operation! {
     draw |draw, node, duration| {
         // A single node has no pair.
         if draw.chance(300) || draw.scale.nodes == 1 {
-            Bridge::Strand(node, NodeSelector::Node(draw.voter()), duration)
+            Bridge::Strand(node, draw.other_voter(node), duration)
         } else {
             Bridge::Only(draw_links(draw), duration)
         }

@@ -74,6 +74,28 @@ impl<'a> FaultDraw<'a> {
         if self.chance(400) { NodeSelector::Leader } else { NodeSelector::Node(self.node()) }
     }
 
+    /// Draws a node, but not the one that `node` names. A cluster of one node has no other.
+    pub(crate) fn other_node(&mut self, node: NodeSelector) -> NodeSelector {
+        let other = self.any_node();
+        match node {
+            _ if other != node => other,
+            NodeSelector::Node(id) => self.after(id, self.scale.nodes),
+            _ => NodeSelector::Node(self.node()),
+        }
+    }
+
+    /// Draws an initial voter, but not the one that `node` names.
+    pub(crate) fn other_voter(&mut self, node: NodeSelector) -> NodeSelector {
+        let voter = self.voter();
+        let is_same = NodeSelector::Node(voter) == node;
+        if is_same { self.after(voter, self.scale.voters) } else { NodeSelector::Node(voter) }
+    }
+
+    /// Returns the node after this one, of the first `count` nodes.
+    fn after(&self, id: NodeId, count: u8) -> NodeSelector {
+        NodeSelector::Node(NodeId(id.0 % u64::from(count) + 1))
+    }
+
     /// Draws the duration of a fault: from well below the election timeout to well above it.
     pub(crate) fn fault_duration(&mut self) -> Duration {
         let timeout = self.scale.election_timeout_max.as_millis() as u64;
@@ -91,5 +113,31 @@ impl<'a> FaultDraw<'a> {
     pub(crate) fn extra_time(&mut self) -> Duration {
         let trips = *self.pick(&[2, 10, 50, 200]);
         self.scale.latency_max * trips
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::choice::{Choices, Kind, Overrides};
+
+    #[test]
+    fn another_node_is_never_the_same() {
+        let scale = Scale {
+            nodes: 3,
+            voters: 2,
+            election_timeout_max: Duration::from_secs(1),
+            latency_max: Duration::from_millis(1),
+            takeover: Duration::ZERO,
+            segment_bytes: 4096,
+            drift_ppm_max: 0,
+        };
+        for seed in 0..200 {
+            let choices = Choices::new(seed, Overrides::new());
+            let mut draw = FaultDraw::new(choices.draw(Kind::Core.key()), scale);
+            for node in [NodeSelector::Leader, NodeSelector::Node(NodeId(2))] {
+                assert!(draw.other_node(node) != node && draw.other_voter(node) != node);
+            }
+        }
     }
 }

@@ -22,7 +22,7 @@ operation! {
         )
     }
     draw |draw, node, duration| match draw.below(3) {
-        0 => OneWay::Cut(node, draw.any_node(), duration),
+        0 => OneWay::Cut(node, draw.other_node(node), duration),
         1 => OneWay::BlockInbound(node, duration),
         _ => OneWay::BlockOutbound(node, duration),
     };
@@ -41,7 +41,7 @@ operation! {
     }
     draw |draw, node, duration| {
         let period = draw.scale.latency_max * draw.between(2, 60) as u32;
-        Flap { ends: (node, draw.any_node()), period, duration: duration * 2 }
+        Flap { ends: (node, draw.other_node(node)), period, duration: duration * 2 }
     };
     strike |flap| Strike::links(LinkFault::Flap(flap.period), |resolve| {
         let link = (resolve(flap.ends.0)?, resolve(flap.ends.1)?);

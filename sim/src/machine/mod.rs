@@ -34,6 +34,8 @@ pub(crate) struct SimMachine {
     checkpoint: Option<MachineCheckpoint>,
     /// The fault of the next command, and a random number for its details.
     next_fault: Cell<Option<(MachineFault, u64)>>,
+    /// Whether a fault has struck a command since this was last asked.
+    has_failed: Cell<bool>,
 }
 
 /// A state that survives a restart.
@@ -59,6 +61,7 @@ impl SimMachine {
             count: 0,
             checkpoint: None,
             next_fault: Cell::new(None),
+            has_failed: Cell::new(false),
         }
     }
 
@@ -85,6 +88,11 @@ impl SimMachine {
     /// Makes the machine fail with its next command.
     pub(crate) fn fail_next(&self, fault: MachineFault, bit: u64) {
         self.next_fault.set(Some((fault, bit)));
+    }
+
+    /// Returns true if a fault has struck a command since the last call.
+    pub(crate) fn take_failed(&self) -> bool {
+        self.has_failed.take()
     }
 
     /// Applies a command with a fault.
@@ -170,7 +178,10 @@ impl StateMachine for SimMachine {
         let command = unmark(command).map_or(command, |(command, _)| command);
         let reply = match self.next_fault.take() {
             None => self.machine.apply(index, command),
-            Some((fault, bit)) => self.apply_with_fault(fault, bit, index, command),
+            Some((fault, bit)) => {
+                self.has_failed.set(true);
+                self.apply_with_fault(fault, bit, index, command)
+            }
         };
         self.rules.apply(index);
         self.executed.get_mut().push(Executed { index, reply: reply.clone() });

@@ -38,7 +38,7 @@ impl Taint {
         self.too_many
     }
 
-    /// Records that a node's state machine fails with its next command.
+    /// Records that a node's state machine fails with a command.
     pub(crate) fn add_fault(&mut self, node: NodeId) {
         self.faults += 1;
         self.nodes.insert(node);

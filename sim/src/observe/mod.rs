@@ -9,6 +9,7 @@ pub mod fingerprint;
 pub mod outcome;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quorate::log::Log;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
@@ -223,7 +224,8 @@ pub enum Observation<'a> {
         /// after an outcome that the state machine does not know.
         states: &'a [Option<Digest>],
     },
-    /// A simulated fault will make a node's state machine process its next command wrongly.
+    /// A simulated fault makes a node's state machine process a command of the batch that it
+    /// applies next wrongly.
     MachineFault {
         /// The node with the faulty state machine.
         node: NodeId,
@@ -360,6 +362,15 @@ pub enum Observation<'a> {
     ClockBoundExceeded {
         /// The node with the faulty clock.
         node: NodeId,
+    },
+    /// A running node holds a leader lease or a read lease: it would now answer a read from its own
+    /// state. This is shown when a node becomes the leader or commits an entry as the leader, for
+    /// every other node in an earlier term, and at each step of a node in such a term.
+    LeaseHeld {
+        /// The node with the lease.
+        node: NodeId,
+        /// The time that is left, by the node's own clock.
+        left: Duration,
     },
     /// The fault phase ended and the stabilization phase begins: the nodes of `core` can reach each
     /// other and do not crash, and faults of the other nodes last until the end of the run.

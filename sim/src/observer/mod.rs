@@ -272,8 +272,8 @@ impl Observer {
         self.reach_if(start_number >= 5, Spot::RestartOften);
     }
 
-    /// Marks the kind of a crash: `parts` is the number of pending sectors and name changes plus
-    /// that of the submitted operations, and `kept` sectors and name changes survive.
+    /// Marks the kind of a crash: `parts` is the number of sectors and name changes that were not
+    /// durable, including those of the submitted operations, and `kept` of them survive.
     pub(crate) fn crashed(
         &mut self,
         status: &Status,

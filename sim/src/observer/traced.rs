@@ -26,7 +26,7 @@ pub(super) fn event(observation: &Observation<'_>) -> Option<String> {
             format!("{node} completes a membership change with entry {id}")
         }
         Observation::MachineFault { node } => {
-            format!("{node} will process its next command wrongly")
+            format!("{node} processes a command wrongly")
         }
         Observation::StateCompared { node, result: verdict } => {
             format!("{node} compared its state: {verdict:?}")

@@ -100,7 +100,8 @@ named! {
         SubmitsVote "submits vote",
         /// The node has submitted entries to its disk, and they are not durable yet.
         SubmitsEntries "submits entries",
-        /// The node has submitted a write that replaces entries of its log.
+        /// The node has submitted a flush to its disk that replaces entries of its log, and it is
+        /// not durable yet.
         TruncatesLog "truncates log",
         /// A write of the node is durable, and the node has not been notified of it yet.
         CompletesFlush "completes flush",

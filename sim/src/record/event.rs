@@ -53,8 +53,8 @@ pub enum EventKind {
     Stopped(String),
     /// The node's process ends, by a crash or a clean shutdown, and loses its memory.
     Crashed {
-        /// The number of sectors and name changes on its disk that were not durable, plus that of
-        /// the operations on their way to the disk.
+        /// The number of sectors and name changes that were not durable, including those of the
+        /// operations on their way to the disk.
         not_durable: usize,
         /// The number of these sectors and name changes that survive.
         kept: usize,
@@ -121,7 +121,8 @@ pub enum EventKind {
     SnapshotTaken(EntryId),
     /// The node's state machine is replaced by a peer's snapshot that ends at this index.
     Restored(Index),
-    /// A simulated fault will make the node's state machine process its next command wrongly.
+    /// A simulated fault makes the node's state machine process a command of its next batch
+    /// wrongly.
     MachineFault,
     /// The node compares its state with other nodes, with the described result.
     StateCompared(String),

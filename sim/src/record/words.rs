@@ -26,7 +26,7 @@ impl fmt::Display for EventKind {
             EventKind::NotStarted(reason) => write!(f, "fails to start: {reason}"),
             EventKind::Stopped(reason) => write!(f, "stops: {reason}"),
             EventKind::Crashed { not_durable, kept } => {
-                write!(f, "crashes; {kept} of {not_durable} pending writes survive")
+                write!(f, "crashes; {kept} of {not_durable} pending sectors and names survive")
             }
             EventKind::Wiped => f.write_str("loses its disk and gets an empty one"),
             EventKind::DiskCopied => f.write_str("has its disk copied"),
@@ -60,7 +60,7 @@ impl fmt::Display for EventKind {
             }
             EventKind::SnapshotTaken(last) => write!(f, "takes a snapshot up to {last}"),
             EventKind::Restored(index) => write!(f, "restores a snapshot up to index {index}"),
-            EventKind::MachineFault => f.write_str("will process its next command wrongly"),
+            EventKind::MachineFault => f.write_str("processes a command wrongly"),
             EventKind::StateCompared(result) => write!(f, "compared its state: {result}"),
             EventKind::MembershipChangeCommitted(id) => {
                 write!(f, "completes a membership change with entry {id}")

@@ -116,6 +116,17 @@ struct NodeAccount {
     start: Option<u64>,
 }
 
+impl AccountLine {
+    /// The nodes that the line names: its own, and one that it has not heard from.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        let other = match self.note {
+            Note::HeardNothing { from, .. } => Some(from),
+            _ => None,
+        };
+        std::iter::once(self.node).chain(other)
+    }
+}
+
 /// The fewest messages, none of which arrived, that make a silence worth a line.
 const SENT_MIN: u64 = 3;
 

@@ -1,10 +1,11 @@
 //! The skeleton of a scenario: the cluster of recordings, and the pauses, outages and silent links
 //! that they show, in the words of `docs/SCENARIOS.md`.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use quorate::raft::Config;
+use quorate::raft::{Config, Lease};
 use quorate::types::{Membership, NodeId};
 
 use crate::recordings::account::{AccountLine, Note};
@@ -39,18 +40,29 @@ impl Skeleton {
     #[must_use]
     pub fn text(&self, lines: &[AccountLine]) -> String {
         let voters: Vec<NodeId> = self.membership.incoming().iter().copied().collect();
-        let members: Vec<NodeId> =
-            voters.iter().copied().chain(self.membership.learners()).collect();
-        let names = Names(&members);
-        let mut text = format!("# A skeleton from recordings of {} nodes.\n", members.len());
-        for (place, id) in
-            members.iter().enumerate().filter(|(place, id)| *place as u64 + 1 != id.0)
-        {
+        let learners: Vec<NodeId> = self.membership.learners().collect();
+        // Nodes that are not members, or not any more.
+        let is_member = |id: &NodeId| voters.contains(id) || learners.contains(id);
+        let others: BTreeSet<NodeId> =
+            lines.iter().flat_map(AccountLine::nodes).filter(|id| !is_member(id)).collect();
+        let all: Vec<NodeId> = voters.iter().chain(&learners).chain(&others).copied().collect();
+        let names = Names(&all);
+        let mut text = format!("# A skeleton from recordings of {} nodes.\n", all.len());
+        for (place, id) in all.iter().enumerate().filter(|(place, id)| *place as u64 + 1 != id.0) {
             let _ = writeln!(text, "# n{} was {id}.", place + 1);
         }
-        let _ = writeln!(text, "nodes {}", voters.len());
-        if members.len() > voters.len() {
-            let _ = writeln!(text, "learners {}", members.len() - voters.len());
+        // Without a membership, the recorded nodes are about to bootstrap the cluster.
+        let counts = match voters.is_empty() {
+            true => [others.len(), 0, 0],
+            false => [voters.len(), learners.len(), others.len()],
+        };
+        for (setting, count) in ["nodes", "learners", "spares"].into_iter().zip(counts) {
+            if count > 0 {
+                let _ = writeln!(text, "{setting} {count}");
+            }
+        }
+        if voters.is_empty() {
+            text.push_str("bootstrap on\n");
         }
         if let Some(config) = &self.config {
             let Config { election_timeout_min: min, election_timeout_max: max, .. } = config;
@@ -60,6 +72,11 @@ impl Skeleton {
             let _ = writeln!(text, "pre-vote {}", switch(config.pre_vote));
             let _ = writeln!(text, "check-quorum {}", switch(config.check_quorum));
             let _ = writeln!(text, "stickiness {}", switch(config.stickiness));
+            let _ = writeln!(text, "casting-vote {}", switch(config.casting_vote));
+            if let Some(Lease { drift_ppm, read_leases }) = config.lease {
+                let read_leases = if read_leases { " read-leases" } else { "" };
+                let _ = writeln!(text, "lease {drift_ppm}ppm{read_leases}");
+            }
         }
         let _ = writeln!(text, "fault phase {}", Millis(self.end.since(SimTime(0))));
         self.push_faults(&mut text, &names, lines);
@@ -90,8 +107,10 @@ impl Skeleton {
                     faults.push((*since, fault(*since, &verb, line.at.since(*since))));
                 }
                 Note::Ends => {
+                    // The first steps of the next start may not be recorded.
                     let is_start = |later: &&AccountLine| {
-                        later.node == line.node && matches!(later.note, Note::Starts)
+                        let is_start = matches!(later.note, Note::Starts | Note::Begins { .. });
+                        later.node == line.node && is_start
                     };
                     let start = lines[place..].iter().find(is_start);
                     let Some(start) = start else { continue };
@@ -115,9 +134,8 @@ struct Names<'a>(&'a [NodeId]);
 
 impl Names<'_> {
     fn of(&self, id: NodeId) -> String {
-        let place = self.0.iter().position(|member| *member == id);
-        // A node that is no longer a member keeps its name.
-        place.map_or(id.to_string(), |place| format!("n{}", place + 1))
+        let place = self.0.iter().position(|node| *node == id);
+        format!("n{}", place.expect("every node of a line has a name") + 1)
     }
 }
 
@@ -127,5 +145,47 @@ struct Millis(Duration);
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}ms", self.0.as_millis().max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::raft::RoleName;
+    use quorate::types::Term;
+
+    use super::*;
+
+    fn line(at: u64, node: u64, note: Note) -> AccountLine {
+        let (at, node) = (SimTime(at * 1_000_000), NodeId(node));
+        AccountLine { at, until: at, node, term: Term(1), record: None, count: 1, note }
+    }
+
+    #[test]
+    fn a_node_that_is_no_member_has_a_name_of_its_own() {
+        let membership = Membership::new([NodeId(2), NodeId(5)]);
+        let skeleton = Skeleton { membership, ..Skeleton::default() };
+        let since = SimTime(0);
+        let lines = [line(40, 5, Note::HeardNothing { from: NodeId(1), since, sent: 9 })];
+        let expected = "# A skeleton from recordings of 3 nodes.\n# n1 was n2.\n# n2 was n5.\n\
+             # n3 was n1.\nnodes 2\nspares 1\nfault phase 1ms\n\
+             at 1ms cut n3 -> n2 for 40ms\nexpect pass\n";
+        assert_eq!(skeleton.text(&lines), expected);
+    }
+
+    #[test]
+    fn nodes_without_a_membership_bootstrap_the_cluster() {
+        let text = Skeleton::default().text(&[line(1, 1, Note::Starts), line(2, 2, Note::Starts)]);
+        assert!(text.contains("nodes 2\nbootstrap on\n"), "{text}");
+    }
+
+    #[test]
+    fn an_outage_ends_with_the_next_recorded_start() {
+        let begins = Note::Begins { role: RoleName::Follower, leader: None };
+        let notes = [Note::Ends, begins, Note::Ends, Note::Starts];
+        let lines: Vec<AccountLine> =
+            (1..).zip(notes).map(|(at, note)| line(at * 10, 1, note)).collect();
+        let text = Skeleton::default().text(&lines);
+        let crashes = "at 10ms crash n1 for 10ms\nat 30ms crash n1 for 10ms\n";
+        assert!(text.contains(crashes), "{text}");
     }
 }

@@ -154,7 +154,7 @@ impl World {
         // Damage can reach a log through other nodes, even if their disks are intact; and two
         // survivors that went on alone have contradicting logs.
         let may_have_diverged =
-            config.survivor.is_some() || self.cluster.nodes().any(|node| node.disk.was_damaged);
+            config.survivor.is_some() || self.cluster.nodes().any(|node| node.disk.was_damaged());
         let justified =
             self.cluster[place].justifies_stop(failure, may_have_diverged, &mut self.run.observer);
         self.run.observer.stopped(self.run.scheduler.now(), place.id(), failure, justified);

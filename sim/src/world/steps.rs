@@ -215,6 +215,7 @@ impl World {
             running.show_step(&before, replying, run);
             versions::check_role(running, run.scheduler.now(), &mut run.observer);
         }
+        cluster.show_leases(place, &before, run);
         let survives = cluster.note_membership(place, &before, run);
         // A leader suspends voters without knowing which disks are lost. The voters that remain may
         // have lost a majority of theirs: then safety cannot hold.

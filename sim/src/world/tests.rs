@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use quorate::raft::Status;
+use quorate::raft::{Lease, Status};
 use quorate::types::{AppendOutcome, Body, EntryId, Index, Message, NodeId, Packet, Term};
 
 use super::*;
 use crate::faults::{
-    Clog, Crash, ExpectedAnswer, KeptWrites, Misroute, NodeSelector, Partition, ScriptedOperation,
-    ScriptedRequest, Simulated, UNTIL_STABILIZATION, Verb,
+    Clog, Crash, ExpectedAnswer, Flap, KeptWrites, Misroute, NodeSelector, Partition,
+    ScriptedOperation, ScriptedRequest, Simulated, UNTIL_STABILIZATION, Verb,
 };
 use crate::plan::{Op, Trigger, TriggerCondition, When};
 use crate::settings::profile::Profile;
@@ -175,6 +175,45 @@ fn an_isolated_node_exchanges_no_messages() {
     let end = world.run.scheduler.now().after(Duration::from_secs(2));
     advance_until(&mut world, |world| world.run.scheduler.now() > end);
     assert!(world.network.is_open(leader, Place((leader.0 + 1) % 3)));
+}
+
+#[test]
+fn a_paused_node_holds_no_lease() {
+    let mut settings = no_fault_settings();
+    settings.config.lease = Some(Lease { drift_ppm: 100, read_leases: false });
+    let duration = settings.config.heartbeat_interval;
+    let mut world = world_of(settings, Vec::new());
+    let left = |world: &World| {
+        let leader = world.cluster.leader().map(|place| &world.cluster[place]);
+        leader.map_or(Duration::ZERO, |leader| leader.lease_left(world.run.scheduler.now()))
+    };
+    advance_until(&mut world, |world| !left(world).is_zero());
+    let leader = world.cluster.leader().expect("a leader is elected");
+    assert!(world.cluster[leader].pause(duration, &mut world.run.scheduler));
+    assert!(left(&world).is_zero());
+}
+
+#[test]
+fn a_flapping_link_is_up_when_its_time_is_over() {
+    let (first, second) = (NodeSelector::Node(NodeId(1)), NodeSelector::Node(NodeId(2)));
+    let [period, duration] = [300, 500].map(Duration::from_millis);
+    let at = SimTime::default().after(Duration::from_secs(1));
+    let flap = Flap { ends: (first, second), period, duration };
+    let ops = vec![Op { when: When::At(at), verb: flap.into() }];
+    let mut world = world_of(no_fault_settings(), ops);
+    for (millis, is_open) in [(150, false), (450, true), (501, true), (850, true), (1_200, true)] {
+        let time = at.after(Duration::from_millis(millis));
+        advance_until(&mut world, |world| world.run.scheduler.now() >= time);
+        assert_eq!(world.network.is_open(Place(0), Place(1)), is_open, "after {millis} ms");
+    }
+    let flap = Flap { ends: (first, second), period: duration * 2, duration };
+    let mut world =
+        world_of(no_fault_settings(), vec![Op { when: When::At(at), verb: flap.into() }]);
+    for (millis, is_open) in [(450, false), (501, true)] {
+        let time = at.after(Duration::from_millis(millis));
+        advance_until(&mut world, |world| world.run.scheduler.now() >= time);
+        assert_eq!(world.network.is_open(Place(0), Place(1)), is_open, "after {millis} ms");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Forged outcomes of client operations: S18 to S21.
+//! Forged outcomes of client operations, and leases: S18 to S21 and S57.
 
 use std::time::Duration;
 
@@ -47,6 +47,9 @@ fn repeated() -> Stage {
     stage.commits(1, 4);
     stage
 }
+
+/// The time that is left in a lease.
+const LEFT: Duration = Duration::from_millis(30);
 
 fn reply(bytes: &[u8]) -> Outcome {
     Outcome::Reply(bytes.into())
@@ -320,6 +323,16 @@ crate::forgeries! {
         stage.serves_as(op, 3, 0, Freshness::Unknown);
         let op = stage.reads_at_level(ReadLevel::Lease);
         stage.serves(op, 3, 0);
+    }
+
+    S57 a_node_holds_a_lease_while_another_leads on written
+    "n3 holds a lease in term t1 for another 30ms by its own clock, but another node leads term \
+     t2, or led it"
+    |stage| {
+        stage.observes(Observation::LeaseHeld { node: NodeId(3), left: LEFT });
+        stage.wins(2, 2, &[4, 5]);
+        stage.observes(Observation::LeaseHeld { node: NodeId(2), left: LEFT });
+        stage.observes(Observation::LeaseHeld { node: NodeId(3), left: LEFT });
     }
 
     S21 a_replica_read_misses_a_commit_while_a_clock_drifts on written

@@ -189,8 +189,14 @@ impl Stage {
     /// As [`Stage::new`], with nodes that take a snapshot of every entry, keep no older entries,
     /// and compare their states every second.
     pub(crate) fn of_frequent_snapshots() -> Stage {
+        Stage::of_frequent_snapshots_by(false)
+    }
+
+    /// As [`Stage::of_frequent_snapshots`]; the state machines may be durable themselves.
+    pub(crate) fn of_frequent_snapshots_by(durable_machines: bool) -> Stage {
         let nodes = [1, 2, 3, 4, 5].map(NodeId);
         let often = |bounds: &mut Bounds| {
+            bounds.machine_is_durable = durable_machines;
             bounds.replica.snapshot_entries = 1;
             bounds.replica.trailing_entries = 0;
             bounds.replica.validation_period = Duration::from_secs(1);

@@ -88,6 +88,16 @@ crate::forgeries! {
         stage.has_snapshot(2, id(2, 1), 2);
     }
 
+    S25 snapshots_differ_although_another_node_forgot_replies on applied
+    "n3 takes a snapshot up to 2@t1 that differs from n1's snapshot up to the same entry"
+    |stage| {
+        let (node, index) = (NodeId(2), Index(2));
+        stage.observes(Observation::Restored { node, index, state: None });
+        stage.has_snapshot(2, id(2, 1), 3);
+        stage.has_snapshot(1, id(2, 1), 1);
+        stage.has_snapshot(3, id(2, 1), 2);
+    }
+
     S25 a_snapshot_of_a_different_log_is_installed on applied
     "n4 installs a snapshot that ends with 2@t2, which is not a committed entry"
     |stage| stage.installs(4, id(2, 2))

@@ -22,7 +22,7 @@ fn applied() -> Stage {
     stage
 }
 
-/// The node's state machine will process its next command wrongly.
+/// The node's state machine processes a command of its next batch wrongly.
 fn slips(stage: &mut Stage, node: u64) {
     stage.observes(Observation::MachineFault { node: NodeId(node) });
 }

@@ -15,9 +15,17 @@ use crate::stage::{Stage, id, noop};
 /// A time that is longer than every bound of the clusters below.
 const LONG: Duration = Duration::from_secs(60);
 
+/// As [`applied`], with state machines that are durable themselves.
+fn of_durable_machines() -> Stage {
+    applied_on(Stage::of_frequent_snapshots_by(true))
+}
+
 /// Node 1 leads term 1, and nodes 1 to 3 have applied its entries.
 fn applied() -> Stage {
-    let mut stage = Stage::of_frequent_snapshots();
+    applied_on(Stage::of_frequent_snapshots())
+}
+
+fn applied_on(mut stage: Stage) -> Stage {
     stage.wins(1, 1, &[2, 3]);
     let entries: Vec<_> = (1..=4).map(|index| noop(index, 1)).collect();
     stage.all_hold(&[1, 2, 3], &entries);
@@ -166,6 +174,16 @@ crate::forgeries! {
     |stage| stage.takes_snapshots(0)
 
     L9 a_node_takes_no_snapshot on applied
+    "n1 has taken no snapshot within 48.632s after 1.006500 s: one was due 4 times since its last \
+     one, which ends at index 0"
+    |stage| {
+        stage.stabilizes(&[1, 2, 3]);
+        stage.compares(1);
+        stage.advances_time(LONG);
+        stage.steps(1);
+    }
+
+    L9 a_node_with_a_durable_state_machine_takes_no_snapshot on of_durable_machines
     "n1 has taken no snapshot within 48.632s after 1.006500 s: one was due 4 times since its last \
      one, which ends at index 0"
     |stage| {

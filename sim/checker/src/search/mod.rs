@@ -164,7 +164,7 @@ fn search_register(
         129..=256 => run(RegisterSpace::<4>::new(register), &plan, traversal, meter),
         257..=1024 => run(RegisterSpace::<16>::new(register), &plan, traversal, meter),
         1025..=SLOTS_MAX => run(RegisterSpace::<128>::new(register), &plan, traversal, meter),
-        _ => SearchOutcome::Exhausted(exhausted(Resource::Memory, &plan)),
+        _ => SearchOutcome::Exhausted(exhausted(Resource::PendingOperations, &plan)),
     }
 }
 
@@ -181,12 +181,12 @@ fn search_model(
         129..=256 => run(ModelSpace::<4>::new(object, tasks), plan, traversal, meter),
         257..=1024 => run(ModelSpace::<16>::new(object, tasks), plan, traversal, meter),
         1025..=SLOTS_MAX => run(ModelSpace::<128>::new(object, tasks), plan, traversal, meter),
-        _ => SearchOutcome::Exhausted(exhausted(Resource::Memory, plan)),
+        _ => SearchOutcome::Exhausted(exhausted(Resource::PendingOperations, plan)),
     }
 }
 
 /// The maximum number of operations of one key that may be pending at the same time. A search of
-/// more ends at once, as if its memory were exhausted.
+/// more ends at once with [`Resource::PendingOperations`].
 pub const SLOTS_MAX: usize = 128 * 64;
 
 fn exhausted(resource: Resource, plan: &Plan) -> BudgetExhausted {

@@ -362,11 +362,12 @@ impl Quorate {
         };
         let done = self.worker.execute(work, &mut self.files);
         match &done {
-            WorkResult::Applied { outcomes, .. } => {
+            WorkResult::Applied { last, outcomes, .. } => {
                 let outcomes: BTreeMap<Index, &Outcome> =
                     outcomes.iter().map(|(index, outcome)| (*index, outcome)).collect();
                 let executed: BTreeMap<u64, Bytes> = self.executed.take().into_iter().collect();
-                for entry in applied {
+                // The node passes the rest of a batch to the worker again.
+                for entry in applied.into_iter().filter(|entry| entry.id.index <= *last) {
                     let index = entry.id.index;
                     let none = || Bytes::from([]);
                     let command = executed.get(&index.0).cloned().unwrap_or_else(none);
@@ -378,6 +379,9 @@ impl Quorate {
             WorkResult::Restored { last, .. } => {
                 let term = restored.expect("only a restoration restores");
                 self.restored(last.0, term);
+            }
+            WorkResult::TooOld { required } => {
+                panic!("{} lacks the rules {required:?}", self.name())
             }
             WorkResult::Failed(error) => panic!("{} cannot restore: {error}", self.name()),
             WorkResult::Answered { .. } => {}

@@ -41,6 +41,10 @@ pub(super) fn advice(exhausted: &BudgetExhausted) -> (&'static str, &'static str
     match exhausted.resource {
         Resource::Stopped => ("time limit reached", "raise it with --time"),
         Resource::Memory => ("memory limit reached", "raise it with --memory"),
+        Resource::PendingOperations => (
+            "too many operations of one key pending at once",
+            "record a history with fewer concurrent clients, or with more keys",
+        ),
         Resource::Configurations => {
             ("step limit reached", "record a history with fewer concurrent clients")
         }

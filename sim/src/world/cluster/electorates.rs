@@ -60,7 +60,7 @@ impl Cluster {
         let is_safe = |membership: &Membership, id: NodeId| {
             let node = self.place(id).map(|place| &self[place]);
             self.has_named_disk(membership, id)
-                && node.is_some_and(|node| node.bootstrapped && !node.disk.has_lost_data())
+                && node.is_some_and(|node| node.bootstrapped && !node.disk.may_lack_data())
         };
         self.electorates()
             .all(|membership| has_majorities(membership, |id| is_safe(membership, id)))
@@ -140,7 +140,7 @@ impl Cluster {
 
     /// Returns true if a fault may destroy durable data of the node.
     pub(crate) fn may_damage(&self, place: Place) -> bool {
-        self[place].disk.damaged || self.may_lose_disk(place)
+        self[place].disk.is_or_will_be_damaged() || self.may_lose_disk(place)
     }
 
     /// Returns true if the node may lose its disk: a majority of every set of voters keeps theirs,
@@ -166,7 +166,7 @@ impl Cluster {
             })
         };
         !self.is_not_bootstrapped()
-            && !self[place].disk.damaged
+            && !self[place].disk.is_or_will_be_damaged()
             && self.electorates().all(allows)
             && !self.is_other_spoiled(place)
     }
@@ -176,7 +176,9 @@ impl Cluster {
     pub(crate) fn is_repairable(&self, place: Place) -> bool {
         let disk = &self[place].disk;
         let is_named = |membership: &Membership| self.has_named_disk(membership, place.id());
-        disk.device.has_spoiled() && !disk.damaged && self.electorates().all(is_named)
+        disk.device.has_spoiled()
+            && !disk.is_or_will_be_damaged()
+            && self.electorates().all(is_named)
     }
 
     /// Returns true if another node has lost data that is not repaired yet.
@@ -199,7 +201,7 @@ impl Cluster {
         let is_named = |membership: &Membership| {
             membership.is_member(place.id()) && self.has_named_disk(membership, place.id())
         };
-        disk.rolled_back && !disk.has_lost_data() && self.electorates().all(is_named)
+        disk.rolled_back && !disk.may_lack_data() && self.electorates().all(is_named)
     }
 
     /// Returns true if a majority of every set of voters is reliable, even without `lost`.

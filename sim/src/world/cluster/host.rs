@@ -32,8 +32,7 @@ pub(crate) struct ExecutedOperation {
     number: u32,
     /// Whether the process was paused.
     paused: bool,
-    /// Whether it is the first write of the log's lane after a write that replaces entries was
-    /// submitted.
+    /// Whether it begins a flush that replaces entries of the log.
     truncates: bool,
 }
 
@@ -85,8 +84,12 @@ impl Node {
         let running = self.life.running_mut()?;
         let operation = running.lanes.of(lane).submitted.pop_front()?;
         let number = running.counts.operations;
-        let is_write = matches!(operation.action, FileAction::Write { .. });
-        let truncates = lane == Lane::Log && is_write && running.writes.take_truncates();
+        let truncates = match &operation.action {
+            FileAction::Write { file: FileName::Segment(_), bytes, .. } if lane == Lane::Log => {
+                running.writes.flushes(bytes)
+            }
+            _ => false,
+        };
         let result = self.disk.device.apply(&operation.action);
         run.scheduler.count(EventKind::Operation, u64::from(self.place.0) << 56 ^ operation.id.0);
         self.count_disk_faults(&mut run.observer);
@@ -117,7 +120,7 @@ impl Node {
                 ]
             }
             FileAction::Write { file: FileName::Segment(_), offset, .. } => vec![
-                (in_log && executed.truncates, Trigger::TruncatesLog, leader),
+                (executed.truncates, Trigger::TruncatesLog, leader),
                 (in_log, Trigger::SubmitsEntries, leader),
                 (offset == 0, Trigger::BeginsSegment, None),
             ],
@@ -260,10 +263,14 @@ impl Node {
             Some(_) => Entries::new(),
         };
         let (last, usage) = (worker.machine().applied().index, worker.machine().usage());
-        let executed = worker.machine().user().take_executed();
+        let user = worker.machine().user();
+        let (executed, has_failed) = (user.take_executed(), user.take_failed());
         let (entries, executed, states) = (&entries[..applied], &executed[..], &states[..]);
+        let node = self.place.id();
+        if has_failed {
+            run.observe(Observation::MachineFault { node });
+        }
         if !entries.is_empty() {
-            let node = self.place.id();
             run.observe(Observation::Applied { node, entries, executed, states });
         }
         WorkResult::Applied { last, outcomes, state_digests, usage, requires, rest }

@@ -16,15 +16,16 @@ mod shape;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-use quorate::raft::{PeerStatus, RoleName};
-use quorate::types::{Index as LogIndex, NodeId};
+use quorate::raft::{PeerStatus, RoleName, Status};
+use quorate::types::{Index as LogIndex, NodeId, Term};
 
+use crate::observe::Observation;
 use crate::values::choice::{Key, Kind};
 use crate::world::cluster::clock::Clock;
 use crate::world::cluster::node::LoggedMembership;
 use crate::world::cluster::node::Node;
 use crate::world::place::Place;
-use crate::world::run::Setup;
+use crate::world::run::{Run, Setup};
 
 /// The nodes of a run, indexed by place.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     /// The last committed membership, and its index in the log.
     committed_membership: LoggedMembership,
+    /// The latest term that a node has led.
+    term_led: Term,
 }
 
 impl Index<Place> for Cluster {
@@ -63,7 +66,8 @@ impl Cluster {
             let is_bootstrap_peer = settings.is_bootstrap_peer(Place(place).id());
             Node::new(Place(place), Clock::new(offset, ppm), first.clone(), is_bootstrap_peer)
         });
-        Cluster { nodes: nodes.collect(), committed_membership: first.clone() }
+        let (nodes, committed_membership) = (nodes.collect(), first.clone());
+        Cluster { nodes, committed_membership, term_led: Term::ZERO }
     }
 
     /// Returns the number of nodes, whether they are up or down.
@@ -98,6 +102,30 @@ impl Cluster {
         let running = self.nodes.iter().filter_map(Node::running);
         let leaders = running.filter(|running| running.status.role == RoleName::Leader);
         leaders.map(|running| (running.status.id, running.node.peers())).collect()
+    }
+
+    /// Shows leases to the checks after a step of the node at `place`, whose status was `before`:
+    /// those of nodes in earlier terms than the latest that a node has led. These are the leases of
+    /// all nodes if this one is the new leader or committed an entry as the leader, and otherwise
+    /// its own.
+    pub(crate) fn show_leases(&mut self, place: Place, before: &Status, run: &mut Run) {
+        let Some(status) = self[place].running().map(|running| running.status) else { return };
+        let leads = status.role == RoleName::Leader;
+        if leads {
+            self.term_led = self.term_led.max(status.term);
+        }
+        if run.setup.settings.config.lease.is_none() || !run.observer.has_checks() {
+            return;
+        }
+        let (now, term_led) = (run.scheduler.now(), self.term_led);
+        let is_news = leads && (before.role, before.committed) != (status.role, status.committed);
+        for node in self.nodes.iter().filter(|node| is_news || node.place == place) {
+            let is_earlier = node.running().is_some_and(|running| running.status.term < term_led);
+            let left = if is_earlier { node.lease_left(now) } else { Duration::ZERO };
+            if !left.is_zero() {
+                run.observe(Observation::LeaseHeld { node: node.place.id(), left });
+            }
+        }
     }
 
     /// Makes every disk lie about flushes from now on: a planted bug that the checks must find.

@@ -145,6 +145,16 @@ impl Node {
         self.running().map(|running| running.status.role)
     }
 
+    /// Returns the time that is left in the node's leader lease or read lease, by its own clock;
+    /// zero while the node is paused or down, because it answers no reads then.
+    pub(crate) fn lease_left(&self, now: SimTime) -> Duration {
+        let Some(running) = self.running().filter(|_| !self.is_paused()) else {
+            return Duration::ZERO;
+        };
+        let passed = self.clock.read(now).since(running.stepped_at);
+        running.node.lease_remaining().saturating_sub(passed)
+    }
+
     /// Returns the last membership in the node's log.
     pub(crate) fn membership(&self) -> &Membership {
         &self.last_membership.membership

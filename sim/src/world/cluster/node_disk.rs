@@ -24,17 +24,17 @@ pub(crate) struct NodeDisk {
     pub(crate) disks_lost: u16,
     /// An older copy of the disk, which will replace it.
     pub(crate) rollback_image: Option<SimDisk>,
-    /// Whether a damage fault, or a rollback without a mark, may have destroyed durable data, so
-    /// that the node may refuse to start. Spoiled sectors do not count.
-    pub(crate) damaged: bool,
+    /// Whether a damage fault has changed durable data, or a rollback without a mark has. Lost
+    /// writes and spoiled sectors do not count.
+    damaged: bool,
     /// Whether the disk or its log was replaced by an older copy that makes the node uncertain, and
     /// the node has not become certain since.
     pub(crate) rolled_back: bool,
     /// Whether only the log was replaced by an older one, and the node has not started since.
     pub(crate) lost_end: bool,
-    /// Whether a damage fault has struck the node, on this disk or on one lost since. Rollbacks and
-    /// spoiled sectors do not count.
-    pub(crate) was_damaged: bool,
+    /// Whether a damage fault has struck the node, on this disk or on one lost since. Rollbacks,
+    /// spoiled sectors and writes that this disk has lost do not count.
+    was_damaged: bool,
     /// The number of damage faults so far, including those that found nothing to damage.
     pub(crate) damage_faults: u16,
     /// The number of faults so far that try to spoil sectors which other nodes can repair; some
@@ -69,16 +69,38 @@ impl NodeDisk {
         self.spoil_faults
     }
 
-    /// Returns true if the disk lacks no flushed data, or only data without which a rolled-back
-    /// node has become certain again (docs/REPAIR.md, R3).
-    pub(crate) fn is_intact(&self) -> bool {
-        !self.has_lost_data() && !self.rolled_back
+    /// Records that a fault has changed durable data.
+    pub(crate) fn note_damage(&mut self) {
+        (self.damaged, self.was_damaged) = (true, true);
     }
 
-    /// Returns true if durable data may be lost in another way than by a rollback that makes the
-    /// node uncertain.
-    pub(crate) fn has_lost_data(&self) -> bool {
-        self.damaged || self.device.has_spoiled()
+    /// Returns true if a damage fault, or a rollback without a mark, may have destroyed durable
+    /// data, so that the node may refuse to start. A fault that waits for a write of the node
+    /// counts from that write on. Spoiled sectors do not count.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged || self.device.has_lost_write()
+    }
+
+    /// Returns true if the disk is damaged, or a fault that waits for a write will damage it.
+    pub(crate) fn is_or_will_be_damaged(&self) -> bool {
+        self.is_damaged() || self.device.will_lose_write()
+    }
+
+    /// Returns true if a damage fault has struck the node, on this disk or on one lost since.
+    pub(crate) fn was_damaged(&self) -> bool {
+        self.was_damaged || self.device.has_lost_write()
+    }
+
+    /// Returns true if the disk lacks no flushed data and will not lack any, or only data without
+    /// which a rolled-back node has become certain again (docs/REPAIR.md, R3).
+    pub(crate) fn is_intact(&self) -> bool {
+        !self.may_lack_data() && !self.rolled_back
+    }
+
+    /// Returns true if durable data is lost, or a fault that waits for a write will lose some, in
+    /// another way than by a rollback that makes the node uncertain.
+    pub(crate) fn may_lack_data(&self) -> bool {
+        self.is_or_will_be_damaged() || self.device.has_spoiled()
     }
 
     /// Leaves the disk only `room` more bytes.
@@ -121,6 +143,7 @@ impl NodeDisk {
 
     /// Replaces the contents of the disk with an older copy, which may be marked as uncertain.
     pub(super) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
+        self.was_damaged = self.was_damaged();
         self.device = image;
         self.rolled_back = is_marked;
         self.damaged |= !is_marked;
@@ -128,6 +151,7 @@ impl NodeDisk {
 
     /// Replaces the disk with an empty one.
     pub(super) fn wipe(&mut self) {
+        self.was_damaged = self.was_damaged();
         self.device.wipe();
         self.device.disarm();
         self.device.set_capacity(None);
@@ -150,7 +174,27 @@ impl NodeDisk {
 
 #[cfg(test)]
 mod tests {
+    use quorate::storage::{FileAction, FileName};
+
     use super::*;
+    use crate::disk::Fault;
+
+    #[test]
+    fn a_fault_that_waits_for_a_write_damages_the_disk_only_then() {
+        let file = FileName::Superblock;
+        let mut disk = NodeDisk::default();
+        disk.device.apply(&FileAction::Create { file, bytes: 4096 }).expect("there is space");
+        disk.device.arm(Fault::WriteLost, 1);
+        let write = FileAction::Write { file, offset: 0, bytes: vec![1; 512] };
+        for is_hit in [false, true] {
+            assert!(!disk.is_damaged() && !disk.was_damaged());
+            assert!(disk.is_or_will_be_damaged() && !disk.is_intact());
+            disk.device.apply(&write).expect("the loss is not reported");
+            assert_eq!(disk.is_damaged(), is_hit);
+        }
+        disk.wipe();
+        assert!(!disk.is_or_will_be_damaged() && disk.was_damaged());
+    }
 
     #[test]
     fn the_fullest_fault_counts_and_a_new_disk_has_none() {

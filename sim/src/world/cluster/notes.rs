@@ -147,7 +147,7 @@ impl Node {
     /// of the repair, or other damage, may be the reason.
     fn missing(&self, entries: &[EntryId], run: &Run) -> Vec<EntryId> {
         let disk = &self.disk;
-        if disk.damaged || disk.spoil_faults != disk.spoil_faults_at_repair {
+        if disk.is_damaged() || disk.spoil_faults != disk.spoil_faults_at_repair {
             return Vec::new();
         }
         let (mut copy, config) = (disk.device.durable_copy(), &run.setup.settings.storage);

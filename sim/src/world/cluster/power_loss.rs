@@ -1,6 +1,6 @@
 //! Power loss: the unflushed writes of a crashed node that its disk keeps.
 
-use quorate::storage::FileName;
+use quorate::storage::{FileAction, FileName};
 
 use crate::disk::{Change, ChangeOrder, Crash, Pending, SECTOR_BYTES};
 use crate::faults::KeptWrites;
@@ -34,8 +34,8 @@ enum SurvivalRule {
 }
 
 /// Applies the power loss to the disk of an ended process; unflushed writes survive as `keep` says.
-/// Returns the number of pending writes and changes plus that of the submitted operations, and how
-/// many of these the disk has not kept. A submitted operation that was executed counts twice.
+/// Returns the number of sectors and name changes that were not durable, including those of the
+/// submitted operations, and how many of these survive.
 pub(super) fn lose_power(
     node: &mut Node,
     lanes: &Lanes,
@@ -47,6 +47,8 @@ pub(super) fn lose_power(
     let mut draw = run.setup.choices.draw(key);
     // Submitted operations may have been executed, those of one lane in order.
     let lanes = lanes.all().map(|lane| &lane.submitted);
+    let before = device.pending().len();
+    let (mut submitted, mut unexecuted) = (0, 0);
     for lane in lanes {
         let begun = match keep {
             KeptWrites::None => 0,
@@ -57,9 +59,11 @@ pub(super) fn lose_power(
             // A disk error at a crash is reported to no process.
             let _ = device.apply(&operation.action);
         }
+        let parts = lane.iter().map(|operation| parts(&operation.action));
+        submitted += parts.clone().sum::<usize>();
+        unexecuted += parts.skip(begun).sum::<usize>();
     }
     device.store_head();
-    let requested = lanes.iter().map(|lane| lane.len()).sum::<usize>();
     let pending = device.pending();
     let order = *draw.pick(&[ChangeOrder::Prefix, ChangeOrder::PerFile]);
     let crash = match keep {
@@ -77,8 +81,25 @@ pub(super) fn lose_power(
         }
     };
     mark_loss(&crash, run.setup.settings.storage.segment_bytes, &mut run.observer);
-    let at_stake = pending.len() + requested;
-    (at_stake, at_stake.saturating_sub(crash.kept.len()))
+    let not_durable = before + submitted;
+    let lost = pending.len() - crash.kept.len() + unexecuted;
+    (not_durable, not_durable.saturating_sub(lost))
+}
+
+/// Returns the number of sectors and name changes that the action makes pending.
+fn parts(action: &FileAction) -> usize {
+    match action {
+        FileAction::Write { offset, bytes, .. } => {
+            let sector = SECTOR_BYTES as u64;
+            let end = (offset + bytes.len() as u64).div_ceil(sector);
+            (end - offset / sector) as usize
+        }
+        FileAction::Create { .. } | FileAction::Rename { .. } | FileAction::Remove { .. } => 1,
+        FileAction::Sync { .. }
+        | FileAction::SyncDirectory
+        | FileAction::Read { .. }
+        | FileAction::DropCache { .. } => 0,
+    }
 }
 
 /// Marks the kinds of losses: a torn flush, headers and bodies, and file names.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
+use quorate::quorum::is_quorum;
 use quorate::raft::Status;
 use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
 use quorate::storage;
-use quorate::storage::{ErrorCause, FileName, Identity, StorageError};
+use quorate::storage::{ErrorCause, FileName, Identity, Storage, StorageError};
 use quorate::types::{Membership, NodeId, StateVerification, Tag};
 
 use crate::faults::KeptWrites;
@@ -57,7 +58,8 @@ impl Cluster {
         if node.start() != start {
             return false;
         }
-        let damaged = node.disk.has_lost_data() || node.disk.lost_end;
+        let disk = &node.disk;
+        let damaged = disk.is_damaged() || disk.device.has_spoiled() || disk.lost_end;
         let mut replica = match node.open(&run.setup, now) {
             Ok(replica) => replica,
             Err(error) => {
@@ -135,9 +137,18 @@ impl Node {
         // No other node can make the only voter certain again, nor give back the end of its log.
         let is_about_loss = self.disk.lost_end && matches!(error, OpenError::Storage(_));
         let is_about_certainty = *error == OpenError::SoleVoter;
-        let has_no_leader = self.disk.rolled_back && (is_about_certainty || is_about_loss);
-        let (damaged, reason) = (self.disk.damaged || has_no_leader, &error.to_string()[..]);
+        let has_no_leader = self.disk.rolled_back
+            && (is_about_certainty || is_about_loss)
+            && (self.disk.device.has_spoiled() || self.is_sole_quorum(&run.setup));
+        let (damaged, reason) = (self.disk.is_damaged() || has_no_leader, &error.to_string()[..]);
         run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
+    }
+
+    /// Returns true if the node alone is a quorum of the last membership on its disk.
+    fn is_sole_quorum(&self, setup: &Setup) -> bool {
+        let (id, mut disk) = (self.place.id(), self.disk.device.durable_copy());
+        let opened = Storage::open(&mut disk, CLUSTER, id, &setup.settings.replica(id).storage);
+        opened.is_ok_and(|(_, opened)| is_quorum(opened.membership(), |member| member == id))
     }
 
     /// Begins the life of a process that has just been opened; `damaged` says whether its disk had
@@ -152,7 +163,7 @@ impl Node {
             status: &status,
             log,
             state: machine.results(),
-            damaged: damaged || self.disk.damaged,
+            damaged: damaged || self.disk.is_damaged(),
             quarantined: running.node.verification() == StateVerification::Quarantined
                 && running.node.storage().is_quarantined(),
         };
@@ -188,14 +199,15 @@ impl Node {
             self.disk.device.acknowledge_head();
         }
         let unreported = running.lanes.all().iter().any(|lane| !lane.reports.is_empty());
-        let (pending, lost) = lose_power(self, &running.lanes, exit.keep, run);
+        let (not_durable, kept) = lose_power(self, &running.lanes, exit.keep, run);
         let applying = !running.work.submitted.is_empty();
         running.note_comparisons(&mut run.observer);
-        run.observer.crashed(&running.status, pending, pending - lost, unreported, applying);
+        run.observer.crashed(&running.status, not_durable, kept, unreported, applying);
         self.disk.machine_checkpoint = running.worker.machine().user().checkpoint();
         run.observe(Observation::Crashed { node: place.id() });
         self.postpone_start(exit.down, &mut run.scheduler);
-        run.scheduler.count(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
+        run.scheduler
+            .count(EventKind::Crash, u64::from(place.0) << 32 ^ (not_durable - kept) as u64);
         Some(running.requests.unanswered)
     }
 
@@ -214,7 +226,7 @@ impl Node {
             let is_segment = |file: &Option<FileName>| matches!(file, Some(FileName::Segment(_)));
             files.contains(&failure.file) || is_lost_entry && files.iter().any(is_segment)
         });
-        let damaged = self.disk.damaged;
+        let damaged = self.disk.is_damaged();
         let reads_damage = damaged && !failed && failure.file.is_some();
         observer.reach_if(reads_damage, Spot::DiskDamageRead);
         match failure.cause {
@@ -266,6 +278,7 @@ impl Node {
         running.node.take_notes(&mut results.notes);
         run.observer.core_takes(now, self.place.id(), own, &results.notes);
         let before = std::mem::replace(&mut running.status, running.node.status());
+        running.stepped_at = own;
         running.counts.steps += 1;
         running.note_lead(&before, &mut run.observer);
         if run.observer.has_checks() {

@@ -138,15 +138,23 @@ pub(super) struct PendingWrites {
     writes: VecDeque<Write>,
     /// The last entry written, durable or not.
     last_written: Index,
-    /// Whether a write that replaces entries was submitted, and no write of the log's lane has been
-    /// executed since.
-    truncates: bool,
+    /// The last entry of the log in the disk's cache, as far as flushes tell.
+    last_flushed: Index,
+    /// The last entry of the last snapshot that replaces the log.
+    installed: Option<Index>,
 }
+
+/// The first bytes of the header block of a flush (docs/FORMAT.md), and the places of the number of
+/// entries and of the index before the first one in it.
+const FLUSH_MAGIC: &[u8] = b"QUORALOG";
+const ENTRIES_AT: usize = 12;
+const PREVIOUS_AT: usize = 88;
 
 impl PendingWrites {
     /// Returns no writes, of a process whose log ends at `last_written`.
     pub(super) fn new(last_written: Index) -> PendingWrites {
-        PendingWrites { writes: VecDeque::new(), last_written, truncates: false }
+        let (writes, installed) = (VecDeque::new(), None);
+        PendingWrites { writes, last_written, last_flushed: last_written, installed }
     }
 
     /// Adds a write, and returns the number of entries that it replaces, if it replaces any.
@@ -154,9 +162,9 @@ impl PendingWrites {
         let first = write.entries.first().map(|first| first.id.index);
         let replaced = first.filter(|first| *first <= self.last_written);
         let replaced = replaced.map(|first| self.last_written.0 - first.0 + 1);
-        self.truncates |= replaced.is_some();
         let last = write.entries.last().map(|entry| entry.id.index);
         let installed = write.install.as_ref().map(|meta| meta.last.index);
+        self.installed = installed.or(self.installed);
         self.last_written = last.or(installed).unwrap_or(self.last_written);
         self.writes.push_back(write);
         replaced
@@ -177,9 +185,46 @@ impl PendingWrites {
         self.writes.iter().any(|write| write.install.is_some())
     }
 
-    /// Returns true at the first write of the log's lane after a write that replaces entries was
-    /// submitted. It may be a write of the superblock, or of an earlier flush.
-    pub(super) fn take_truncates(&mut self) -> bool {
-        std::mem::take(&mut self.truncates)
+    /// Takes note of bytes that are written to a segment, and returns true if they begin a flush
+    /// that replaces entries of the log. A flush after a received snapshot replaces none.
+    pub(super) fn flushes(&mut self, bytes: &[u8]) -> bool {
+        let number = |at: usize, count: usize| {
+            let mut number = [0; 8];
+            number[..count].copy_from_slice(bytes.get(at..at + count)?);
+            Some(u64::from_le_bytes(number))
+        };
+        let is_header = bytes.starts_with(FLUSH_MAGIC);
+        let (Some(previous), Some(entries), true) =
+            (number(PREVIOUS_AT, 8), number(ENTRIES_AT, 4), is_header)
+        else {
+            return false;
+        };
+        let previous = Index(previous);
+        let replaces = previous < self.last_flushed && Some(previous) != self.installed;
+        self.last_flushed = Index(previous.0 + entries);
+        replaces
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_replaces_entries_if_it_follows_an_earlier_entry_than_the_last() {
+        let header = |previous: u64, entries: u32| {
+            let mut bytes = vec![0; 512];
+            bytes[..8].copy_from_slice(FLUSH_MAGIC);
+            bytes[ENTRIES_AT..ENTRIES_AT + 4].copy_from_slice(&entries.to_le_bytes());
+            bytes[PREVIOUS_AT..PREVIOUS_AT + 8].copy_from_slice(&previous.to_le_bytes());
+            bytes
+        };
+        let mut writes = PendingWrites::new(Index(5));
+        assert!(!writes.flushes(&header(5, 3)), "it follows the last entry");
+        assert!(!writes.flushes(&[7; 512]), "these are bodies");
+        assert!(writes.flushes(&header(6, 1)), "it replaces entries 7 and 8");
+        assert!(!writes.flushes(&header(7, 2)));
+        writes.installed = Some(Index(4));
+        assert!(!writes.flushes(&header(4, 1)), "a snapshot has replaced the log");
     }
 }

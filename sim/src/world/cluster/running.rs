@@ -24,6 +24,8 @@ pub(crate) struct Running {
     pub(crate) worker: Worker<SimMachine>,
     /// The status after the last step.
     pub(crate) status: Status,
+    /// The time of the last step by the node's own clock.
+    pub(super) stepped_at: Instant,
     pub(super) lanes: Lanes,
     pub(super) writes: PendingWrites,
     pub(super) work: WorkQueue,
@@ -52,6 +54,7 @@ impl Running {
             node,
             worker,
             status,
+            stepped_at: Instant::ZERO,
             lanes: Lanes::default(),
             writes: PendingWrites::new(status.last.index),
             work: WorkQueue::default(),

@@ -34,7 +34,6 @@ pub(crate) fn strike(
     let key = Key { node: place.0 + 1, counter, ..Kind::MachineFault.key() };
     running.worker.machine().user().fail_next(fault, run.setup.choices.choose(key, u64::MAX));
     run.observer.fault(Fault::MachineFault, node.role());
-    run.observe(Observation::MachineFault { node: id });
 }
 
 /// Records whether a leader finds in this step that its state machine has diverged.

@@ -133,8 +133,7 @@ impl Faults {
         self.plan.begin(effect, verb.duration().unwrap_or_default(), &mut run.scheduler);
     }
 
-    /// Blocks or unblocks flapping links, in turn. The fault ends when the links are unblocked
-    /// after its time is over, so it may last for up to two periods longer.
+    /// Blocks or unblocks flapping links, in turn. At the end of the fault the links are unblocked.
     pub(super) fn flap(
         &mut self,
         number: u32,
@@ -144,10 +143,13 @@ impl Faults {
     ) {
         let effect = *self.plan.effect(number);
         let Effect::Flapping { links, period, until, down } = effect else { return };
-        if down {
-            network.unblock(links);
-            if run.scheduler.now() >= until {
-                run.observer.plan_op_ends(run.scheduler.now(), self.plan.began(number));
+        let now = run.scheduler.now();
+        if down || now >= until {
+            if down {
+                network.unblock(links);
+            }
+            if now >= until {
+                run.observer.plan_op_ends(now, self.plan.began(number));
                 return;
             }
         } else {
@@ -155,6 +157,6 @@ impl Faults {
             effect.count(Fault::Flap, cluster, &mut run.observer);
         }
         *self.plan.effect(number) = Effect::Flapping { links, period, until, down: !down };
-        run.scheduler.after(period, Event::Plan(PlanEvent::Flap, number));
+        run.scheduler.at(now.after(period).min(until), Event::Plan(PlanEvent::Flap, number));
     }
 }

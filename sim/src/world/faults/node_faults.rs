@@ -95,8 +95,8 @@ fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run) -> Damage {
     let peer = node.disk.count_damage_fault();
     let key = Key { node: node.place.0 + 1, peer, ..Kind::Damage.key() };
     let damaged = damage(&mut node.disk.device, &mut run.setup.choices.draw(key));
-    if damaged != Damage::None {
-        (node.disk.damaged, node.disk.was_damaged) = (true, true);
+    if damaged == Damage::Done {
+        node.disk.note_damage();
     }
     damaged
 }

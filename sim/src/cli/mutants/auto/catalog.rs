@@ -17,9 +17,6 @@ const CHECKS: [&str; 2] = ["src/raft/invariants.rs", "src/storage/contract.rs"];
 
 /// The directories and files that decide what a mutant does in a seed.
 const DECISIVE: [&str; 4] = ["src", "sim/src", "sim/checker/src", "Cargo.lock"];
-/// The directory among them that is left out: it makes the mutants, which the records name, starts
-/// seeds, and prints results.
-const COMMAND: &str = "sim/src/cli";
 
 /// One mutant, made by a rule.
 #[derive(Clone, Debug)]
@@ -113,9 +110,7 @@ impl Catalog {
 
 /// Returns a hash of all sources that decide what a mutant does in a seed, in hexadecimal.
 pub(crate) fn fingerprint(sources: &Sources) -> String {
-    let decisive = |file: &Path| {
-        DECISIVE.iter().any(|root| file.starts_with(root)) && !file.starts_with(COMMAND)
-    };
+    let decisive = |file: &Path| DECISIVE.iter().any(|root| file.starts_with(root));
     let files = sources.files.iter().filter(|(file, _)| decisive(file));
     let state = files.fold(0, |state, (file, content)| {
         hash(hash(state, file.to_string_lossy().as_bytes()), content)
