@@ -145,8 +145,8 @@ impl Common {
 
     /// Whether the node is fit to lead: its disk completes writes, its state machine is not known
     /// to have diverged, its log is certain and has no damage that keeps a leader from committing
-    /// entries or counting votes. Otherwise it could not commit entries, or would answer reads
-    /// wrongly.
+    /// entries or counting votes. Otherwise it could not commit entries, or could answer reads with
+    /// a wrong state.
     fn may_lead(&self) -> bool {
         let is_healthy = !self.disk_is_stuck() && !self.health.quarantined;
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()

@@ -163,8 +163,8 @@ pub enum Body {
     /// log has every committed entry (`Config::survivor`).
     LogIsComplete,
     /// The sender's disk lost the contents of entries, and the sender asks the receiver for them.
-    /// It concerns no term, because an entry's term and index identify its content (docs/REPAIR.md,
-    /// R5).
+    /// It is valid in any term, because an entry's term and index identify its content
+    /// (docs/REPAIR.md, R5).
     RequestEntries {
         /// The first entry whose content is lost.
         first: EntryId,

@@ -19,10 +19,10 @@ pub struct Config {
     /// that has a membership ignores it.
     pub bootstrap_peers: Option<Membership>,
     /// The shortest time without leader contact after which a node campaigns; at least three times
-    /// `heartbeat_interval`. Choose at least three times the longest round trip between two
-    /// nodes, and the time of a slow flush: a candidate starts again if the votes have not arrived
+    /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,
+    /// plus the time of a slow flush. A candidate campaigns again if the votes have not arrived
     /// within its timeout, and a new voter must receive and acknowledge the entries of its last
-    /// catch-up round, and a follower the answer to a read that it sent to the leader, within this.
+    /// catch-up round within `election_timeout_min`.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between

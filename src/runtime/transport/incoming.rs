@@ -210,7 +210,7 @@ impl ConnectionHandler {
         loop {
             sleep(log_limit::INTERVAL).await;
             for (kind, lines) in self.handle.registry.log_limit.take_left_out() {
-                warn!(kind, lines, "left out further log lines about connections");
+                warn!(kind, lines, "left out further log lines that remotes caused");
             }
         }
     }
