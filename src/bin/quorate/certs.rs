@@ -95,7 +95,8 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
     let path = directory.join(CLUSTER_FILE);
     let with_path =
         |error: &dyn Display| CommandError::invalid_input(format!("{}: {error}", path.display()));
-    // The file gets its name with its content, so that a concurrent command reads the whole of it.
+    // The file gets its name only once it is complete, so that a concurrent command reads all of
+    // it.
     let written = |cluster: ClusterId| {
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
@@ -112,12 +113,12 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
     let drawn = ClusterId(entropy());
     match written(drawn)?.persist_noclobber(&path) {
         Ok(_) => Ok(drawn),
-        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
+        Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => {
             let text = fs::read_to_string(&path).map_err(|error| with_path(&error))?;
             let parsed: Result<Cluster, String> = text.trim().parse();
             parsed.map(|cluster| cluster.0).map_err(|error| with_path(&error))
         }
-        Err(refused) => Err(with_path(&refused.error)),
+        Err(failed) => Err(with_path(&failed.error)),
     }
 }
 

@@ -203,7 +203,7 @@ impl Connection {
             Ok(permits) => permits,
             Err(reason) => {
                 let rejected = ReplyBody::ServiceRejected(reason);
-                self.log_refused(order, &rejected);
+                self.log_rejected(order, &rejected);
                 return self.reject(pending, metric, rejected);
             }
         };
@@ -235,9 +235,9 @@ impl Connection {
 
     /// Logs an order that this connection rejected. The number of such lines is limited, because
     /// clients without the rights of an administrator can cause them.
-    fn log_refused(&self, order: Option<Order>, reply: &ReplyBody) {
+    fn log_rejected(&self, order: Option<Order>, reply: &ReplyBody) {
         let Some(order) = order else { return };
-        match self.executor.handle.registry.log_limit.admit("refused_order") {
+        match self.executor.handle.registry.log_limit.admit("rejected_order") {
             true => order.end(reply),
             false => order.leave_out(),
         }

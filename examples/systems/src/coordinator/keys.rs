@@ -21,7 +21,7 @@ pub struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Returns the keys, each read of which one node answers, locally if it has a lease.
+    /// Returns the keys. One node answers each read, locally if it holds a lease.
     #[must_use]
     pub fn new(calls: Calls<'a>) -> Keys<'a> {
         Keys { calls, read_level: ReadLevel::Replica }

@@ -60,7 +60,7 @@ pub(crate) fn run(flags: &BenchFlags, json: bool) -> Result<Exit, CommandError> 
             "--size must be at most 512KiB, and --clients and --keys at least 1",
         ));
     }
-    // One thread for all connections takes the least from nodes on the same machine.
+    // A single thread takes the least processor time from nodes on the same machine.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| CommandError::invalid_input(format!("cannot start threads: {error}")))?;
