@@ -63,7 +63,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Returns the view of a peer of which the leader knows nothing yet. The next entry to send
+    /// Returns the view of a peer about which the leader knows nothing yet. The next entry to send
     /// follows `last`, and the peer counts as heard from at `now`.
     #[must_use]
     pub fn new(last: Index, now: Instant) -> Progress {

@@ -147,8 +147,8 @@ impl ClientLimits {
         self.acquire_kib(share, bytes.div_ceil(1 << 10))
     }
 
-    /// Acquires the permits of a request of which a part has arrived, by the size of its frame,
-    /// which is longer than its command or query by up to [`REQUEST_OVERHEAD_BYTES`].
+    /// Acquires the permits of a partly received request, by the size of its frame, which is longer
+    /// than its command or query by up to [`REQUEST_OVERHEAD_BYTES`].
     pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
         let kib = bytes.saturating_sub(REQUEST_OVERHEAD_BYTES).div_ceil(1 << 10);
         self.acquire_kib(Share::Changes, kib)

@@ -236,9 +236,8 @@ impl SuperblockCopy {
     }
 }
 
-/// Chooses the current superblock: the one with the highest number of which two copies are equal. A
-/// number of which only one copy is intact belongs to an interrupted update, on which nothing
-/// depended.
+/// Chooses the current superblock: the one with the highest number that has two equal copies. A
+/// number with only one intact copy belongs to an interrupted update, on which nothing depended.
 ///
 /// # Errors
 /// An [`OpenError`] if there is none, or if the copies contradict each other.

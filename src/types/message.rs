@@ -386,7 +386,7 @@ struct Properties {
 }
 
 impl Properties {
-    /// Returns the properties of a message of which none of the special ones holds.
+    /// Returns the properties of a message that has none of the special ones.
     const fn of(class: MessageClass, topic: MessageTopic) -> Properties {
         let (before_first_term, known_disk, after_entries, bulk) = (false, false, false, false);
         Properties { class, topic, before_first_term, known_disk, after_entries, bulk }

@@ -72,7 +72,7 @@ struct LostDisk {
     counted: Option<Image>,
 }
 
-/// A copy of a disk, with the writes of which the node had not received the completion.
+/// A copy of a disk, with the writes whose completion the node had not received.
 #[derive(Clone, Debug)]
 struct DiskCopy {
     disk: Image,

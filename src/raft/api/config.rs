@@ -186,7 +186,7 @@ pub enum ConfigError {
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
     SuspensionTooEager {
-        /// The rules, of which one is out of its bounds.
+        /// The settings, one of which is out of its bounds.
         suspension: Suspension,
         /// The longest election timeout, which bounds `suspension.after` from below.
         election_timeout_max: Duration,

@@ -49,8 +49,8 @@ impl<'a> Keys<'a> {
         self.calls.read(at, self.read_level, &codec::encode(query)).await
     }
 
-    /// Reads all pairs page by page, and passes each page to `each`, the last of which is empty.
-    /// Values may change between two pages.
+    /// Reads all pairs page by page, and passes each page to `each`; the last page is empty. Values
+    /// may change between two pages.
     ///
     /// # Errors
     /// The cluster rejected a query, no node answers, or the error of `each`.

@@ -12,7 +12,7 @@ use crate::verdict::{Counterexample, Verdict};
 /// The most checks that are made. Each may visit an equal share of the budget's configurations.
 const CHECKS_MAX: u64 = 256;
 
-/// Returns a counterexample of which no operation can be left out: a part of `counterexample` if
+/// Returns a counterexample from which no operation can be left out: a part of `counterexample` if
 /// that suffices by itself, and otherwise a part of the shortest prefix of the history that is not
 /// linearizable.
 ///

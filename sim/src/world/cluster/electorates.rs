@@ -11,7 +11,7 @@ use crate::world::cluster::node::{LoggedMembership, Node};
 use crate::world::place::Place;
 use crate::world::run::Run;
 
-/// The smallest number of voters of which one can be spoiled: the others are a majority.
+/// The smallest number of voters with which one can be spoiled: the others are a majority.
 const SPOILED_VOTERS_MIN: usize = 3;
 
 impl Cluster {
