@@ -132,7 +132,7 @@ impl Progress {
         }
     }
 
-    /// Whether no snapshot offer is in flight, so that one may be made.
+    /// Whether a snapshot offer may be made, because none is in flight.
     #[must_use]
     pub fn may_offer(&self) -> bool {
         !matches!(self.mode, Mode::Snapshot { paused: true, .. })

@@ -152,8 +152,8 @@ impl Common {
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()
     }
 
-    /// Whether an entry after the commit index is damaged, so that this node as leader could
-    /// neither commit nor send it, or the content of a membership entry is unknown, so that the
+    /// Whether an entry after the commit index is damaged, so this node as leader could
+    /// neither commit nor send it, or the content of a membership entry is unknown, so the
     /// node could not count votes (docs/REPAIR.md).
     fn has_open_damage(&self) -> bool {
         let log = self.log();

@@ -35,7 +35,7 @@ pub(crate) struct RecoveredLog {
     /// The index of the first entry of the tail: the last entries, of at most `tail_bytes_max`
     /// bytes together.
     pub(crate) tail_first: Index,
-    /// The last flush, if it is after the floor, so that it may not be durable.
+    /// The last flush, if it is after the floor, and so may not be durable.
     pub(crate) unacknowledged: Option<UnacknowledgedFlush>,
     pub(crate) damage: LogDamage,
     /// The error about the last flushes, if acknowledged ones are missing: the log is the state

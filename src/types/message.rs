@@ -442,8 +442,8 @@ impl Body {
         self.kind().properties().before_first_term
     }
 
-    /// Returns true if the message carries entries of the log, so that it may be long: it has its
-    /// own kind of frame, and a lane in which it delays no short message.
+    /// Returns true if the message carries entries of the log, and so may be long: it has its own
+    /// kind of frame, and a lane in which it delays no short message.
     #[must_use]
     pub fn is_bulk(&self) -> bool {
         self.kind().properties().bulk

@@ -308,7 +308,7 @@ async fn a_silent_node_is_left_for_the_next_one_if_a_retry_is_safe() {
         _ => replied(b"done"),
     })
     .await;
-    // Clients start with a random node, so that about half of them start with each.
+    // Clients start with a random node, so about half of them start with each.
     for _ in 0..20 {
         let both = [silent.address, speaks.address].map(|address| address.to_string());
         let config = ClientConfig::new(CLUSTER, both);
@@ -343,7 +343,7 @@ async fn at_the_deadline_the_error_depends_on_whether_the_request_was_sent() {
         "{result:?}"
     );
 
-    // The node accepts the connection and sends nothing, so that no request is sent.
+    // The node accepts the connection and sends nothing, so no request is sent.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = silent.local_addr().expect("the listener is bound").to_string();
     let config = ClientConfig { connect_timeout: LONG, ..ClientConfig::new(CLUSTER, [address]) };

@@ -98,7 +98,7 @@ pub enum Action {
         /// The entry with the last membership of the change.
         id: EntryId,
     },
-    /// The request had no effect and will have none, so that a retry is safe, with two exceptions:
+    /// The request had no effect and will have none, so a retry is safe, with two exceptions:
     /// after an aborted leadership transfer, the target may still be elected; after a cancelled
     /// membership change, the nodes that were to become voters stay learners.
     Rejected {

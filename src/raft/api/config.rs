@@ -121,7 +121,7 @@ pub struct Suspension {
 ///
 /// In return, three nodes survive any two crashes, one after the other or both at once: the last
 /// one continues, and no committed entry is lost. The price: every entry waits for *every* voter's
-/// disk, so that after any crash nothing is committed for [`Survivor::after`]. Nodes that all start
+/// disk, so after any crash nothing is committed for [`Survivor::after`]. Nodes that all start
 /// at the same time, as after a power cut, elect no leader before every voter is up. After a
 /// takeover by the last survivor, it is the only voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -204,7 +204,7 @@ pub enum ConfigError {
     /// The configured `lease.drift_ppm` exceeds [`Lease::DRIFT_PPM_MAX`]: leases would be too short
     /// to use.
     DriftTooLarge(u32),
-    /// The named bound is zero, so that nothing could pass it.
+    /// The named bound is zero, so nothing could pass it.
     BoundIsZero(&'static str),
     /// `command_bytes_max` plus the overhead of an entry exceeds `message_bytes_max`: the largest
     /// command would exceed the bound on messages.

@@ -166,7 +166,7 @@ pub(crate) fn answer_all_live(common: &mut Common, peers: &Peers, proposals: &mu
     }
 }
 
-/// Whether the peer was silent for the longest election timeout, so that it may be dead.
+/// Whether the peer was silent for the longest election timeout, and so may be dead.
 pub(crate) fn suspects(common: &Common, peer: &Progress) -> bool {
     common.now() >= peer.last_contact().after(common.config().election_timeout_max)
 }

@@ -171,7 +171,7 @@ fn covers_damage(log: &Log, meta: &SnapshotMeta) -> bool {
     log.last_before_damage() < last && is_durable && !is_contradicted
 }
 
-/// Whether the snapshot ends after this log, so that it replaces all of it. The leader may have
+/// Whether the snapshot ends after this log, and so replaces all of it. The leader may have
 /// nothing else to send: its window may be full of entries that this node does not acknowledge.
 fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
     meta.last.index > common.log().last().index && meta.last.term <= common.term()

@@ -103,7 +103,7 @@ impl Transport for Peers {
                     warn!(
                         %to,
                         "this node joins a cluster, and does not know the address of a node that \
-                         sends messages, so that it cannot reply; start it again while a \
+                         sends messages, so it cannot reply; start it again while a \
                          member that it joins by answers"
                     );
                 }

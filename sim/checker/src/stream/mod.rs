@@ -309,8 +309,8 @@ impl<O: Clone, R> Stream<O, R> {
         }
     }
 
-    /// Returns true if `known` contains a write of every observed value, so that no forgotten write
-    /// is needed.
+    /// Returns true if `known` contains a write of every observed value, and therefore no forgotten
+    /// write is needed.
     fn has_all_writers(&self, known: &[(OpId, Call)]) -> bool {
         let is_written = |seen: ValueId| {
             let writes = |(_, call): &(OpId, Call)| match call.action {

@@ -153,7 +153,7 @@ impl Cluster {
     }
 
     /// Returns true if a fault may spoil data of the node that other nodes can repair: no node
-    /// alone can commit entries, and every other voter has an intact disk, so that each entry that
+    /// alone can commit entries, and every other voter has an intact disk, so each entry that
     /// may be committed has an intact copy (docs/REPAIR.md, A2).
     pub(crate) fn may_spoil(&self, place: Place) -> bool {
         let is_intact = |membership: &Membership, id: NodeId| {
