@@ -67,7 +67,7 @@ pub(crate) struct Superblock {
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
-    /// Whether the node stopped in order, with every write durable that the file system had room
+    /// Whether the node stopped cleanly: with every write durable that the file system had room
     /// for.
     pub(crate) clean: bool,
 }
