@@ -252,6 +252,24 @@ async fn a_retried_request_keeps_its_sequence_number() {
     assert_eq!(numbers, [first, first, first, second]);
 }
 
+/// Clients of one principal that displace each other's sessions do so at the pace of retries.
+#[tokio::test]
+async fn a_new_session_after_an_expired_one_is_a_retry() {
+    let node = SimulatedNode::start(|_, body| match is_registration(body) {
+        true => registered(5),
+        false => Action::Reply(ReplyBody::SessionExpired { id: ID }),
+    })
+    .await;
+    let config = ClientConfig::new(CLUSTER, [node.address.to_string()]);
+    let (retry_min, retry_max) = (2 * LONG, 2 * LONG);
+    let config = ClientConfig { deadline: LONG, retry_min, retry_max, ..config };
+    let client = Client::new(config).expect("the configuration is valid");
+    // A call ends without a wait that would exceed its deadline.
+    let result = client.propose(b"x").await;
+    assert_eq!(result, Err(ClientError::NotExecuted(AttemptError::SessionExpired)));
+    assert_eq!(node.requests().len(), 2);
+}
+
 #[tokio::test]
 async fn an_expired_session_leaves_a_lost_attempt_unknown() {
     let expired = || Action::Reply(ReplyBody::SessionExpired { id: ID });
