@@ -75,8 +75,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("new builds, old rules: {}", String::from_utf8_lossy(&add().await?));
 
     // The leader has to hear from each member once before it knows what its build has.
-    while let Err(ClientError::Rejected(RejectCause::Node(_))) = client.raise_version(version).await
-    {
+    while let Err(error) = client.raise_version(version).await {
+        let ClientError::Rejected(RejectCause::Node(_)) = error else { return Err(error.into()) };
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     println!("version 1 counts bytes: {}", String::from_utf8_lossy(&add().await?));

@@ -1,5 +1,5 @@
 //! Seeds of `cargo sim` that once failed, each with the bug that it found. A change of the
-//! simulator's random choices may change the schedule of a seed, so that it no longer shows the
+//! simulator's random choices may change the schedule of a seed, which then no longer shows the
 //! bug; the named spec or test still does.
 
 use quorate_sim::run::{RunOptions, run};

@@ -10,20 +10,23 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::http::cluster_view::ClusterView;
 use crate::http::places::{CONNECTIONS_MAX, Place, Places, Replaced};
 use crate::http::routes::{is_health_check, overloaded, route};
 use crate::http::site::Site;
-use crate::runtime::{Client, Handle, Listener, RawStream};
+use crate::runtime::{Client, Handle, Listener, RawStream, is_of_connection};
 
 /// The time limit for the headers of a request.
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(5);
 /// The time limit of a whole connection.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
+/// The pause after a failure to accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The maximum number of headers of a request.
 const HEADERS_MAX: usize = 64;
 /// The maximum number of bytes of the first line and the headers of a request.
@@ -75,6 +78,31 @@ impl Endpoint {
         handle: Handle,
     ) -> io::Result<Endpoint> {
         let listener = handle.environment().listen(address).await?;
+        Ok(Endpoint::serving(listener, address, content, handle))
+    }
+
+    /// Does the same as [`Endpoint::bind`], with a listener that the program has bound, for example
+    /// before it starts the node, so that a node whose address is in use does not start.
+    ///
+    /// # Errors
+    /// The operating system cannot use the listener.
+    pub fn with_listener(
+        listener: std::net::TcpListener,
+        content: EndpointContent,
+        handle: Handle,
+    ) -> io::Result<Endpoint> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let listener = Listener::System(TcpListener::from_std(listener)?);
+        Ok(Endpoint::serving(listener, address, content, handle))
+    }
+
+    fn serving(
+        listener: Listener,
+        address: SocketAddr,
+        content: EndpointContent,
+        handle: Handle,
+    ) -> Endpoint {
         let cluster_view = match content {
             EndpointContent::Metrics => None,
             EndpointContent::Page { peer_client } => {
@@ -86,7 +114,7 @@ impl Endpoint {
             handle,
             cluster_view,
         });
-        Ok(Endpoint { listener, site, places: Places::new() })
+        Endpoint { listener, site, places: Places::new() }
     }
 
     /// Returns the address at which the endpoint listens, with the port that the operating system
@@ -117,9 +145,11 @@ impl Endpoint {
                     // further connection can displace it.
                     yield_now().await;
                 }
+                Err(error) if is_of_connection(&error) => {}
                 Err(error) => {
-                    warn!(%error, "cannot accept an HTTP connection");
-                    sleep(Duration::from_millis(100)).await;
+                    // The usual cause is the limit of open files.
+                    self.site.handle.log_accept_failure(&error, "an HTTP connection");
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The user's state machine, the client sessions around it, and the snapshot of both.
 //!
 //! A user implements a [`StateMachine`]. [`Machine`] applies each command of the log once, and
-//! keeps the executed requests and replies of each session, so that a client may resend a request
+//! keeps the executed requests and replies of each session, so a client may resend a request
 //! any number of times. All results depend on the log only.
 
 mod client;
@@ -258,7 +258,7 @@ impl<M: StateMachine> Machine<M> {
     }
 
     /// Applies a command and returns its outcome; `None` if the user's state machine executed it
-    /// before this start, so that its reply is unknown.
+    /// before this start, so its reply is unknown.
     fn apply_command(&mut self, index: Index, command: &[u8]) -> Option<Outcome> {
         let Some((proposer, request)) = Request::in_log(command) else {
             return Some(Outcome::Malformed);

@@ -63,7 +63,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Returns the view of a peer of which the leader knows nothing yet. The next entry to send
+    /// Returns the view of a peer about which the leader knows nothing yet. The next entry to send
     /// follows `last`, and the peer counts as heard from at `now`.
     #[must_use]
     pub fn new(last: Index, now: Instant) -> Progress {
@@ -132,7 +132,7 @@ impl Progress {
         }
     }
 
-    /// Whether no snapshot offer is in flight, so that one may be made.
+    /// Whether a snapshot offer may be made, because none is in flight.
     #[must_use]
     pub fn may_offer(&self) -> bool {
         !matches!(self.mode, Mode::Snapshot { paused: true, .. })

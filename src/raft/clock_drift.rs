@@ -4,8 +4,8 @@ use core::time::Duration;
 
 const MILLION: u128 = 1_000_000;
 
-/// Returns a duration on this clock in which `span` has surely not passed on any other clock: clock
-/// rates are off by at most `drift_ppm` parts per million, either way.
+/// Returns a duration: while it passes on this clock, at most `span` passes on any other clock,
+/// because clock rates are off by at most `drift_ppm` parts per million, either way.
 pub(crate) fn shrunk(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
     let shrunk = nanos(span.as_nanos() * slow / fast);
@@ -13,7 +13,7 @@ pub(crate) fn shrunk(span: Duration, drift_ppm: u32) -> Duration {
     shrunk
 }
 
-/// Returns a duration on this clock in which `span` has surely passed on any other clock.
+/// Returns a duration: while it passes on this clock, at least `span` passes on any other clock.
 pub(crate) fn stretched(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
     let stretched = nanos((span.as_nanos() * fast).div_ceil(slow));

@@ -145,15 +145,15 @@ impl Common {
 
     /// Whether the node is fit to lead: its disk completes writes, its state machine is not known
     /// to have diverged, its log is certain and has no damage that keeps a leader from committing
-    /// entries or counting votes. Otherwise it could not commit entries, or would answer reads
-    /// wrongly.
+    /// entries or counting votes. Otherwise it could not commit entries, or could answer reads with
+    /// a wrong state.
     fn may_lead(&self) -> bool {
         let is_healthy = !self.disk_is_stuck() && !self.health.quarantined;
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()
     }
 
-    /// Whether an entry after the commit index is damaged, so that this node as leader could
-    /// neither commit nor send it, or the content of a membership entry is unknown, so that the
+    /// Whether an entry after the commit index is damaged, so this node as leader could
+    /// neither commit nor send it, or the content of a membership entry is unknown, so the
     /// node could not count votes (docs/REPAIR.md).
     fn has_open_damage(&self) -> bool {
         let log = self.log();

@@ -438,7 +438,7 @@ impl Raft {
         if is_later && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
     }
 
-    /// Handles a message about damaged entries, which concerns no term.
+    /// Handles a message about damaged entries, whatever its term.
     fn handle_repair(&mut self, message: &mut Message) {
         let leader = self.leader();
         let (common, from) = (&mut self.common, message.from);

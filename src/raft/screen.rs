@@ -168,7 +168,7 @@ fn is_valid_membership(membership: &Membership) -> bool {
 /// Whether `entries` can follow `prev` in the log of a leader of `term`.
 #[inline]
 fn is_valid_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
-    // Terms and indices ascend, so that the bounds of the first and the last entry hold for all.
+    // Terms and indices ascend, so the bounds of the first and the last entry hold for all.
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return true };
     if !is_valid_entry_id(first.id, term) || !is_valid_entry_id(last.id, term) {
         return false;

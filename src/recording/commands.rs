@@ -1,6 +1,6 @@
 //! The recorded form of users' commands, and the commands that take their place in a replay.
 
-/// The recorded form of the users' commands. The core never reads them, so that other bytes of the
+/// The recorded form of the users' commands. The core never reads them, so other bytes of the
 /// same length have the same effects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Contents {

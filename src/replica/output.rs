@@ -63,7 +63,7 @@ pub enum Output {
         /// The answer of the state machine.
         answer: Vec<u8>,
     },
-    /// The request had no effect and will have none, so that a retry is safe, with two exceptions:
+    /// The request had no effect and will have none, so a retry is safe, with two exceptions:
     /// after an aborted leadership transfer, the target may still be elected; after a cancelled
     /// membership change, the nodes that were to become voters stay learners.
     Rejected {

@@ -104,7 +104,7 @@ impl SnapshotTaker {
     }
 
     /// Handles the driver's answer that the view cannot be frozen or read. Returns true if it
-    /// cannot be read, so that the store's snapshot in progress has failed. A state that cannot be
+    /// cannot be read: then the store's snapshot in progress has failed. A state that cannot be
     /// frozen is no failure: the state machine is ahead of the sessions.
     pub(crate) fn view_failed(&mut self, now: Instant) -> bool {
         if self.is_stale_answer() || !self.awaits_answer() {

@@ -19,7 +19,7 @@ pub(super) struct Order {
     from: SocketAddr,
     order: String,
     outcome: Option<String>,
-    /// Whether nothing is logged, because a refused order was counted instead.
+    /// Whether nothing is logged, because a rejected order was counted instead.
     left_out: bool,
 }
 
@@ -75,7 +75,7 @@ impl Drop for Order {
 /// Returns the text of an order to the state machine, which only an administrator may give.
 fn machine_order(request: &RequestBody) -> Option<&'static str> {
     let request = match request {
-        // A refused proposal does not name its proposer yet.
+        // A proposal that is rejected here does not name its proposer yet.
         RequestBody::Propose { command, .. } => Request::decode(command)?,
         RequestBody::ProposeFor { command, .. } => Request::in_log(command)?.1,
         _ => return None,

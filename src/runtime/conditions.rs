@@ -148,7 +148,7 @@ impl fmt::Display for Condition {
                  nothing and rejects reads until it has rebuilt its state from a snapshot",
             ),
             Condition::NoMajority => f.write_str(
-                "no majority of the nodes has the same state, so that the right one is unknown: \
+                "no majority of the nodes has the same state, so the right one is unknown: \
                  the node applies nothing and rejects reads; restore a backup",
             ),
             Condition::BuildTooOld => f.write_str(

@@ -106,7 +106,8 @@ pub struct NetworkConfig {
     /// Further connections are rejected.
     pub connections_max: usize,
     /// The maximum number of open connections of administrators, and of nodes that request reports
-    /// or forward proposals. Clients cannot take these places. Only certificates prove a role.
+    /// or forward proposals. Clients cannot take these places, and one administrator or node at most
+    /// half of them. Only certificates prove a role.
     pub connections_reserved: usize,
     /// The maximum number of open inbound connections of one origin: the principal that a
     /// certificate names; of connections without certificate one IPv4 address, or one IPv6 /64
@@ -137,8 +138,8 @@ pub struct ServiceConfig {
     /// forwards at most a quarter of this for each of its own clients.
     pub requests_per_origin_max: usize,
     /// The maximum number of requests of all administrators, and of nodes that request reports,
-    /// whose replies are not written yet. Requests of clients do not count, nor do those that a
-    /// node forwards.
+    /// whose replies are not written yet, at most half of them of one administrator or node.
+    /// Requests of clients do not count, nor do those that a node forwards.
     pub requests_reserved: usize,
     /// The maximum size, in KiB, of pending commands and queries and of unwritten replies, over all
     /// connections. A request that would exceed it is rejected as overload, and so is a read whose

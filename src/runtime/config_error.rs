@@ -21,7 +21,7 @@ pub enum ServerConfigError {
         listen on a loopback address, or set `plaintext`"
     )]
     PlaintextNotAllowed(SocketAddr),
-    /// The shortest and the longest election timeout are equal, so that nodes may campaign at the
+    /// The shortest and the longest election timeout are equal, so nodes may campaign at the
     /// same time without end.
     #[error(
         "election_timeout_min and election_timeout_max are both {0:?}: raise the latter, for \
@@ -37,7 +37,7 @@ pub enum ServerConfigError {
     /// The named field is longer than a year.
     #[error("{0} is longer than a year: lower it")]
     TooLong(&'static str),
-    /// The named bound of `raft` is less than the requests that the service admits, so that some
+    /// The named bound of `raft` is less than the requests that the service admits, so some
     /// clients could take all of it.
     #[error(
         "{field} is less than service.requests_max and service.requests_reserved together, which \

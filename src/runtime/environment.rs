@@ -158,6 +158,13 @@ impl Environment {
     }
 }
 
+/// Returns true if the failure to accept a connection is that of this connection, so that the next
+/// one can be accepted at once.
+pub(crate) fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,9 +1,11 @@
 //! The handle through which a program sends requests to the node it runs.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::machine::{self, Proposer};
 #[cfg(feature = "http")]
@@ -201,6 +203,13 @@ impl Handle {
     #[must_use]
     pub fn metrics(&self) -> crate::runtime::metrics::Metrics {
         crate::runtime::metrics::Metrics::new(Arc::clone(&self.registry.counts))
+    }
+
+    /// Logs that a connection could not be accepted, within the limit of the node's log lines.
+    pub(crate) fn log_accept_failure(&self, error: &io::Error, connection: &str) {
+        if self.registry.log_limit.admit("accept") {
+            warn!(%error, "cannot accept {connection}");
+        }
     }
 
     /// Returns the environment in which the node runs.

@@ -42,7 +42,7 @@ impl LogLimit {
         false
     }
 
-    /// Returns the kinds of which lines were left out in an interval that has ended, each with the
+    /// Returns the kinds whose lines were left out in an interval that has ended, each with the
     /// number of those lines.
     pub(super) fn take_left_out(&self) -> Vec<(&'static str, u64)> {
         let (now, mut left_out) = (Instant::now(), Vec::new());

@@ -51,7 +51,7 @@ pub use client::{
 pub use config::{NetworkConfig, ServerConfig, ServiceConfig};
 pub use config_error::ServerConfigError;
 #[cfg(feature = "http")]
-pub(crate) use environment::{Listener, RawStream};
+pub(crate) use environment::{Listener, RawStream, is_of_connection};
 pub use environment::{Simulated, SimulatedListener, Simulation, Socket};
 pub use handle::{Handle, Leadership};
 #[cfg(feature = "metrics")]

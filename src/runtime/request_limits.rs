@@ -22,10 +22,13 @@ const SHORT_REPLY: usize = 1 << 10;
 pub(in crate::runtime) struct ServiceLimits {
     clients: Arc<Quotas>,
     reserved: Arc<Quotas>,
-    /// The limits of each origin that is connected.
-    origins: Arc<Mutex<BTreeMap<Origin, Weak<Quotas>>>>,
+    /// The limits of each origin that is connected, those in the reserve and those among clients
+    /// apart.
+    origins: Arc<Mutex<BTreeMap<(Origin, bool), Weak<Quotas>>>>,
     origin_requests_max: usize,
     origin_kib_max: usize,
+    /// The most requests of one origin in the reserve.
+    origin_reserved_max: usize,
 }
 
 /// The shares of a limit, each with permits of its own: requests of one share do not use up
@@ -76,9 +79,15 @@ pub(in crate::runtime) struct KibPermits {
     count: usize,
 }
 
+/// Returns the most places of a reserve that one administrator or node may take, so that none of
+/// them can keep out all others: half of it.
+pub(in crate::runtime) fn share_of_reserve(reserved: usize) -> usize {
+    reserved.div_ceil(2)
+}
+
 impl ServiceLimits {
     pub(in crate::runtime) fn new(config: &ServiceConfig) -> ServiceLimits {
-        let all_kib_max = config.requests_kib_max as usize;
+        let (all_kib_max, reserved) = (config.requests_kib_max as usize, config.requests_reserved);
         let origin_kib_max = (config.requests_kib_per_origin_max as usize).min(all_kib_max);
         // The leader limits a node that forwards as one origin.
         let forwarded = || Quota::new(config.requests_per_origin_max, origin_kib_max);
@@ -88,10 +97,11 @@ impl ServiceLimits {
         };
         ServiceLimits {
             clients: shared(config.requests_max, all_kib_max),
-            reserved: shared(config.requests_reserved, origin_kib_max),
+            reserved: shared(reserved, origin_kib_max),
             origins: Arc::default(),
             origin_requests_max: config.requests_per_origin_max,
             origin_kib_max,
+            origin_reserved_max: config.requests_per_origin_max.min(share_of_reserve(reserved)),
         }
     }
 
@@ -101,9 +111,12 @@ impl ServiceLimits {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         let is_reserved = origin.is_reserved() && !forwards;
         let shared = if is_reserved { &self.reserved } else { &self.clients };
-        let own = origins.get(origin).and_then(Weak::upgrade).unwrap_or_else(|| {
+        let key = (origin.clone(), is_reserved);
+        let own = origins.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
             origins.retain(|_, quotas| quotas.strong_count() > 0);
-            let (requests_max, kib_max) = (self.origin_requests_max, self.origin_kib_max);
+            let requests_max =
+                if is_reserved { self.origin_reserved_max } else { self.origin_requests_max };
+            let kib_max = self.origin_kib_max;
             let of_forwarded = |max: usize| max.div_ceil(FORWARDED_SHARE);
             let quota = || Quota::new(requests_max, kib_max);
             let own = Arc::new(Quotas([
@@ -111,7 +124,7 @@ impl ServiceLimits {
                 quota(),
                 Quota::new(of_forwarded(requests_max), of_forwarded(kib_max)),
             ]));
-            origins.insert(origin.clone(), Arc::downgrade(&own));
+            origins.insert(key, Arc::downgrade(&own));
             own
         });
         ClientLimits(Arc::new([own, Arc::clone(shared)]))
@@ -147,11 +160,14 @@ impl ClientLimits {
         self.acquire_kib(share, bytes.div_ceil(1 << 10))
     }
 
-    /// Acquires the permits of a request of which a part has arrived, by the size of its frame,
-    /// which is longer than its command or query by up to [`REQUEST_OVERHEAD_BYTES`].
+    /// Acquires the permits of a partly received request, by the size of its frame, which is longer
+    /// than its command or query by up to [`REQUEST_OVERHEAD_BYTES`]. It is not known yet whether
+    /// it changes anything, so it may have a permit of either share: a long query arrives although
+    /// changes without an outcome use up theirs.
     pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
         let kib = bytes.saturating_sub(REQUEST_OVERHEAD_BYTES).div_ceil(1 << 10);
-        self.acquire_kib(Share::Changes, kib)
+        let changes = self.acquire_kib(Share::Changes, kib);
+        changes.or_else(|| self.acquire_kib(Share::Reads, kib))
     }
 
     fn acquire_kib(&self, share: Share, kib: usize) -> Option<LimitPermits> {
@@ -324,7 +340,13 @@ mod tests {
             assert!(acquire(Share::Changes, 3).is_none(), "the limit is reached");
             let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
             assert!(reads.iter().all(Option::is_some));
+            let incomplete = || limits.of(&origin(3), false).acquire_incomplete(bytes);
+            assert!(incomplete().is_none(), "both limits are reached");
+            drop(reads);
+            assert!(incomplete().is_some(), "it may be a query");
+            let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
             assert!(acquire(Share::Reads, 3).is_none(), "reads have a limit, too");
+            drop(reads);
         }
     }
 
@@ -340,9 +362,29 @@ mod tests {
         let forwarding = limits.of(&Origin::Principal(node), true);
         let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(Share::Changes, 0)).collect();
         assert_eq!(held.len(), 5, "a node has the share of one client");
-        let admin = limits.of(&Origin::Principal(admin), false);
-        let orders: Vec<_> = (0..10).filter_map(|_| admin.acquire(Share::Changes, 0)).collect();
-        assert_eq!(orders.len(), 2, "the reserve is untouched");
+        let other = Principal::admin("dev").expect("it is valid");
+        let orders_of = |principal| {
+            let admin = limits.of(&Origin::Principal(principal), false);
+            (0..10).filter_map(|_| admin.acquire(Share::Changes, 0)).collect::<Vec<_>>()
+        };
+        let orders = [orders_of(admin), orders_of(other)];
+        assert_eq!(orders.map(|orders| orders.len()), [1, 1], "each has half of the reserve");
+    }
+
+    #[test]
+    fn a_node_in_the_reserve_and_its_forwarded_requests_have_separate_limits() {
+        let limits = ServiceLimits::new(&ServiceConfig {
+            requests_reserved: 4,
+            requests_per_origin_max: 5,
+            ..ServiceConfig::default()
+        });
+        let node = Origin::Principal(Principal::Node(NodeId(2)));
+        let acquired = |forwards| {
+            let limits = limits.of(&node, forwards);
+            (0..10).filter_map(|_| limits.acquire(Share::Reads, 0)).collect::<Vec<_>>()
+        };
+        let (own, forwarded) = (acquired(false), acquired(true));
+        assert_eq!((own.len(), forwarded.len()), (2, 5));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
-use tracing::{info, info_span, warn};
+use tracing::{error, info, info_span, warn};
 
 use crate::machine::StateMachine;
 use crate::recording::FOLDER;
@@ -434,31 +434,54 @@ where
         let service = Service::new(cluster, id, network, limits, command_bytes_max, executor);
         let serve = serve(handle.clone(), service.clone());
         let (stopped_sender, stopped) = watch::channel(None);
-        let (running, ended) = oneshot::channel();
-        // The listener has a task of its own, because a driver that always has work uses up the
-        // budget that tokio gives a task.
-        let mut listener = Tasks::default();
-        listener.spawn(accept_until(ended, serve));
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
-            let (end, mut lanes) = driver.run().await;
-            drop(running);
-            service.drain().await;
-            // The directory is unlocked once every lane has dropped its disk handle.
-            while lanes.recv().await.is_some() {}
-            // The address is free again once the listener is dropped.
-            listener.end().await;
+            let end = run_with_listener(driver, &service, serve).await;
             let _ = stopped_sender.send(Some(end));
         });
         Ok(Server { handle, address, stopped, _tasks: tasks })
     }
 }
 
+/// Runs the driver, and beside it the listener `serve`, until the driver has ended, all clients are
+/// disconnected, and the directory is unlocked.
+async fn run_with_listener(
+    driver: Driver,
+    service: &Service,
+    serve: impl Future<Output = Infallible> + Send + 'static,
+) -> Result<(), StorageError> {
+    let (running, ended) = oneshot::channel();
+    let (listening, listener_ended) = oneshot::channel();
+    // The listener has a task of its own, because a driver that always has work uses up the budget
+    // that tokio gives a task.
+    let mut listener = Tasks::default();
+    listener.spawn(accept_until(ended, serve, listening));
+    let (end, mut lanes) = tokio::select! {
+        biased;
+        ran = driver.run() => ran,
+        // The listener ends before the driver only if it panics. The node then stops as in a crash,
+        // because no other node can reach it.
+        _ = listener_ended => {
+            let failure = panic_failure("the listener of the node");
+            error!(error = %failure, "the node stops");
+            return Err(failure);
+        }
+    };
+    drop(running);
+    service.drain().await;
+    // The directory is unlocked once every lane has dropped its disk handle.
+    while lanes.recv().await.is_some() {}
+    // The address is free again once the listener is dropped.
+    listener.end().await;
+    end
+}
+
 /// Accepts connections until the driver has ended. The accepted ones are served until the task is
-/// aborted.
+/// aborted. Holds `_listening` until then.
 async fn accept_until(
     ended: oneshot::Receiver<Infallible>,
     serve: impl Future<Output = Infallible>,
+    _listening: oneshot::Sender<Infallible>,
 ) {
     let mut serve = std::pin::pin!(serve);
     tokio::select! {

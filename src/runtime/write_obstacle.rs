@@ -15,14 +15,14 @@ pub enum WriteObstacle {
     /// The node knows no leader.
     #[strum(to_string = "there is no leader")]
     NoLeader,
-    /// The state machine of the node differs from those of other nodes, so that it applies nothing.
+    /// The state machine of the node differs from those of other nodes, so it applies nothing.
     #[strum(to_string = "the state of the node differs from that of others: it applies nothing")]
     StateDiffers,
-    /// The build of the node lacks the version of the rules that the log has reached, so that it
+    /// The build of the node lacks the version of the rules that the log has reached, so it
     /// applies nothing.
     #[strum(to_string = "the build of the node is too old for the log: it applies nothing")]
     BuildTooOld,
-    /// The disk of the node is not the one that the cluster knows for it, so that the node counts
+    /// The disk of the node is not the one that the cluster knows for it, so the node counts
     /// in no quorum and applies nothing. Only the node itself knows this: `of_report` never returns
     /// it.
     #[strum(to_string = "the cluster knows another disk for this node: remove and add the node")]

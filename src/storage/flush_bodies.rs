@@ -145,7 +145,7 @@ impl SectorAssembly {
         !self.missing.iter().any(|part| live(part.entry.id))
     }
 
-    /// Returns the entries of which bytes are missing.
+    /// Returns the entries with missing bytes.
     pub(crate) fn missing(&self) -> impl Iterator<Item = DamagedEntry> {
         self.missing.iter().map(|part| part.entry)
     }

@@ -145,7 +145,7 @@ impl Storage {
     /// Nothing is written before the whole log was read successfully, and an error of the writes
     /// after that loses nothing.
     ///
-    /// An entry of which only the content is damaged keeps its place in the log, and
+    /// An entry with damage only in its content keeps its place in the log, and
     /// [`OpenedStorage::damaged`] lists it: a peer can provide the content for
     /// [`Storage::repair`]. If no snapshot can be read, [`OpenedStorage::snapshot_damage`] says
     /// why: a peer can provide a later one.

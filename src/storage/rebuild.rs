@@ -334,7 +334,7 @@ impl Rebuilding<'_> {
     /// snapshot, its term is that of the snapshot. Otherwise its term is lost with the header
     /// block, and the term of the first entry is assumed. If that is wrong, no log has an entry of
     /// the assumed id: the leader of a term has one log, in which the entry before its first one is
-    /// of an earlier term. The snapshot covers both entries, so that a peer that needs the one
+    /// of an earlier term. The snapshot covers both entries, so a peer that needs the one
     /// before gets the snapshot.
     fn base_before(
         &self,

@@ -1,5 +1,6 @@
-//! Recovery: reads a directory before the start, without changing it, and returns the log: with
-//! everything that was acknowledged, or with an error about its lost end. Other damage is an error.
+//! Recovery: reads a directory before the start, and returns the log with everything that was
+//! acknowledged. If the end of the log is lost, it returns the rest and the error about the loss;
+//! any other damage that it cannot skip is an error. It changes no file.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -34,7 +35,7 @@ pub(crate) struct RecoveredLog {
     /// The index of the first entry of the tail: the last entries, of at most `tail_bytes_max`
     /// bytes together.
     pub(crate) tail_first: Index,
-    /// The last flush, if it is after the floor, so that it may not be durable.
+    /// The last flush, if it is after the floor, and so may not be durable.
     pub(crate) unacknowledged: Option<UnacknowledgedFlush>,
     pub(crate) damage: LogDamage,
     /// The error about the last flushes, if acknowledged ones are missing: the log is the state
@@ -55,7 +56,7 @@ pub(crate) struct RecoveredLog {
     pub(crate) next_segment: u64,
 }
 
-/// A last flush that is not torn, but may not be durable: it may be in the cache only.
+/// The last flush, if it is not torn but may not be durable, because it may be in the cache only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum UnacknowledgedFlush {
     /// The flush is intact; the entries after this one are written again in a new segment.
@@ -482,7 +483,7 @@ impl<'a> Replay<'a> {
             }
             (None, None) => (0, 0),
         };
-        // A number that is missing between two files is the best guess without a place.
+        // Without a place, the best guess is a number that is missing between two files.
         let later = segments.iter().map(|(number, _)| *number).find(|number| *number > behind.0);
         let until = match floor.place {
             Some((segment, _)) => segment + 1,

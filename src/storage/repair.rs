@@ -29,7 +29,7 @@ pub(crate) struct Repairs {
     identity: Identity,
     waiting: VecDeque<Request>,
     running: Option<Repair>,
-    /// Damaged sectors of which some bytes were provided, by segment and offset. Each waits for
+    /// Damaged sectors for which some bytes were provided, by segment and offset. Each waits for
     /// the other entries that share it.
     sectors: BTreeMap<(u64, u64), SectorAssembly>,
     /// The place at which the next scrub continues.

@@ -70,7 +70,7 @@ pub(crate) struct Superblock {
     pub(crate) ack_floor: FlushSeq,
     /// Whether the state machine was found to have diverged, and was not rebuilt since.
     pub(crate) is_quarantined: bool,
-    /// Whether the node stopped in order, with every write durable that the file system had room
+    /// Whether the node stopped cleanly: with every write durable that the file system had room
     /// for.
     pub(crate) clean: bool,
 }
@@ -242,9 +242,8 @@ impl SuperblockCopy {
     }
 }
 
-/// Chooses the current superblock: the one with the highest number of which two copies are equal. A
-/// number of which only one copy is intact belongs to an interrupted update, on which nothing
-/// depended.
+/// Chooses the current superblock: the one with the highest number that has two equal copies. A
+/// number with only one intact copy belongs to an interrupted update, on which nothing depended.
 ///
 /// # Errors
 /// An [`OpenError`] if there is none, or if the copies contradict each other.

@@ -46,7 +46,7 @@ impl HashChain {
         chain.mix(u64::from_le_bytes(last))
     }
 
-    /// Mixes a word in. Each step is a bijection of the state, so that a difference persists.
+    /// Mixes a word in. Each step is a bijection of the state, so a difference persists.
     fn mix(self, word: u64) -> HashChain {
         const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
         const _: () = assert!(!FACTOR.is_multiple_of(2), "an odd factor loses no difference");

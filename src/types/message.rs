@@ -163,8 +163,8 @@ pub enum Body {
     /// log has every committed entry (`Config::survivor`).
     LogIsComplete,
     /// The sender's disk lost the contents of entries, and the sender asks the receiver for them.
-    /// It concerns no term, because an entry's term and index identify its content (docs/REPAIR.md,
-    /// R5).
+    /// It is valid in any term, because an entry's term and index identify its content
+    /// (docs/REPAIR.md, R5).
     RequestEntries {
         /// The first entry whose content is lost.
         first: EntryId,
@@ -386,7 +386,7 @@ struct Properties {
 }
 
 impl Properties {
-    /// Returns the properties of a message of which none of the special ones holds.
+    /// Returns the properties of a message that has none of the special ones.
     const fn of(class: MessageClass, topic: MessageTopic) -> Properties {
         let (before_first_term, known_disk, after_entries, bulk) = (false, false, false, false);
         Properties { class, topic, before_first_term, known_disk, after_entries, bulk }
@@ -442,8 +442,8 @@ impl Body {
         self.kind().properties().before_first_term
     }
 
-    /// Returns true if the message carries entries of the log, so that it may be long: it has its
-    /// own kind of frame, and a lane in which it delays no short message.
+    /// Returns true if the message carries entries of the log, and so may be long: it has its own
+    /// kind of frame, and a lane in which it delays no short message.
     #[must_use]
     pub fn is_bulk(&self) -> bool {
         self.kind().properties().bulk

@@ -136,7 +136,7 @@ pub enum StateVerification {
     /// A majority of the voters had other results. The node applies nothing, serves no reads, and
     /// waits for a snapshot to rebuild its state from.
     Quarantined,
-    /// No majority of the voters had the same results, so that the correct results are unknown. The
+    /// No majority of the voters had the same results, so the correct results are unknown. The
     /// node applies nothing and serves no reads until an operator intervenes.
     NoMajority,
     /// The log has reached a version of the rules that this node's build does not have

@@ -103,8 +103,8 @@ impl FrameReader {
         self.arrived.capacity()
     }
 
-    /// Returns the size in bytes of the frame of which some bytes have arrived, or of its header
-    /// while that is incomplete; `None` between two frames.
+    /// Returns the size in bytes of the partly received frame, or of its header while that is
+    /// incomplete; `None` between two frames.
     #[must_use]
     pub fn incomplete_frame_bytes(&self) -> Option<usize> {
         let known = self.header.as_ref().map_or(FRAME_HEADER_BYTES, Header::frame_bytes);
@@ -214,7 +214,7 @@ impl FrameReader {
 
 #[cfg(feature = "tokio")]
 impl FrameReader {
-    /// Returns the size in bytes of the request of which a part has arrived and is kept.
+    /// Returns the size in bytes of the partly received request that the reader holds.
     pub(crate) fn incomplete_request_bytes(&self) -> Option<usize> {
         let header = self.header.as_ref().filter(|header| header.kind == Kind::Request)?;
         (!self.drops(header)).then(|| header.frame_bytes())

@@ -3,7 +3,7 @@
 //! Where the designs differ, the case goes on from the result that etcd expects:
 //! - Every change of voters here is joint, so etcd's operation `simple` is not run: the case goes
 //!   on from the membership that etcd expects after it.
-//! - A change that leaves the voters as they are needs no joint membership, so that it is complete
+//! - A change that leaves the voters as they are needs no joint membership, so it is complete
 //!   at once; etcd enters a joint membership with two equal sets, which has the same quorums.
 //! - An edit of node 0, of a node that is not a member, or of a node named twice is an error here:
 //!   the case uses only the last edit of each node, without the invalid ones.

@@ -17,6 +17,9 @@ fn a_backup_is_restored_while_the_old_cluster_runs() {
     let at = nodes.address(1).to_string();
     nodes.ask(&["snapshot", &at]).ok();
     nodes.ask(&["put", "k", "new"]).ok();
+    for file in ["d1/file", "d1/superblock"] {
+        nodes.quorate(&["backup", "d1", file]).fails_with(2, "belongs to a node");
+    }
     let made = nodes.quorate(&["backup", "d1", "file", "--json"]);
     assert_eq!(made.code, 0, "{made:?}");
     let checked = nodes.quorate(&["restore", "file", "--json"]).json();

@@ -1,7 +1,7 @@
 //! The HTTP endpoints of a node: metrics, health and the status page.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -44,6 +44,20 @@ fn a_leader_is_ready_and_serves_metrics() {
     );
     assert!(output.body.contains("\nquorate_role{role=\"leader\"} 1\n"), "{}", output.body);
     assert!(output.body.ends_with("# EOF\n"), "{}", output.body);
+}
+
+#[test]
+fn a_node_whose_endpoint_cannot_listen_does_not_start() {
+    let nodes = Nodes::none(1);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let taken = taken.local_addr().map(|address| (taken, address)).expect("it is bound");
+    let (members, address) = (nodes.listed(&[1]), taken.1.to_string());
+    let serve = ["serve", "--id", "1", "--data-dir", "d1", "--members", &members];
+    for flag in ["--metrics", "--ui"] {
+        let output = nodes.quorate(&[&serve[..], &[flag, &address]].concat());
+        output.fails_with(2, &format!("{flag}: cannot listen on {address}: "));
+        assert!(!nodes.directory(1).exists(), "the node was not started");
+    }
 }
 
 #[test]

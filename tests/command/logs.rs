@@ -1,4 +1,5 @@
-//! The log of a node: the orders of administrators, and lines that clients without rights cause.
+//! The log of a node: the requests of administrators, and the few lines about remotes without
+//! rights.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -66,6 +66,23 @@ fn each_mistake_of_a_client_has_its_own_exit_code() {
 }
 
 #[test]
+fn a_node_without_certificates_does_not_wait_for_members_that_use_them() {
+    let nodes = two_clusters();
+    let (listen, members) = (free_address().to_string(), nodes.listed(&[1]));
+    let words = ["serve", "--id", "3", "--data-dir", "d3", "--listen", &listen, "--join", &members];
+    let output = nodes.quorate(&words);
+    output.fails_with(2, "--join: no member accepts this node: n1 at ");
+    output.fails_with(2, "the remote uses TLS, but this end does not");
+}
+
+#[test]
+fn an_identity_without_certificates_is_rejected() {
+    let nodes = Nodes::none(0);
+    let words = ["get", "k", "--nodes", "127.0.0.1:1", "--as", "client/app"];
+    nodes.quorate(&words).fails_with(2, "--certs <DIR>");
+}
+
+#[test]
 fn the_flags_of_nodes_and_members_are_distinguished() {
     let nodes = Nodes::none(0);
     let members = ["get", "k", "--members", "1=127.0.0.1:7101"];

@@ -259,7 +259,7 @@ impl Store {
     }
 }
 
-/// Whether the directory contains more than the superblock, so that it must not be formatted.
+/// Whether the directory contains more than the superblock: then it must not be formatted.
 fn has_log(disk: &mut FileDisk) -> bool {
     disk.list().map_or(true, |files| files.len() > 1)
 }

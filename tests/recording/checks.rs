@@ -150,7 +150,7 @@ fn a_forged_pair_of_recordings_has_two_leaders_two_votes_and_two_contents() {
 }
 
 /// The recording of n3 has neither the vote nor the acknowledgement: it may have given them in a
-/// part that was lost, so that nothing is decided, and the two messages are counted.
+/// part that was lost, so nothing is decided, and the two messages are counted.
 #[test]
 fn a_vote_and_an_acknowledgement_that_no_recording_has_are_undecided() {
     let one = Deceived::new(ONE).elected().commits("a command").recording();

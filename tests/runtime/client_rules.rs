@@ -252,6 +252,24 @@ async fn a_retried_request_keeps_its_sequence_number() {
     assert_eq!(numbers, [first, first, first, second]);
 }
 
+/// Clients of one principal that displace each other's sessions do so at the pace of retries.
+#[tokio::test]
+async fn a_new_session_after_an_expired_one_is_a_retry() {
+    let node = SimulatedNode::start(|_, body| match is_registration(body) {
+        true => registered(5),
+        false => Action::Reply(ReplyBody::SessionExpired { id: ID }),
+    })
+    .await;
+    let config = ClientConfig::new(CLUSTER, [node.address.to_string()]);
+    let (retry_min, retry_max) = (2 * LONG, 2 * LONG);
+    let config = ClientConfig { deadline: LONG, retry_min, retry_max, ..config };
+    let client = Client::new(config).expect("the configuration is valid");
+    // A call ends without a wait that would exceed its deadline.
+    let result = client.propose(b"x").await;
+    assert_eq!(result, Err(ClientError::NotExecuted(AttemptError::SessionExpired)));
+    assert_eq!(node.requests().len(), 2);
+}
+
 #[tokio::test]
 async fn an_expired_session_leaves_a_lost_attempt_unknown() {
     let expired = || Action::Reply(ReplyBody::SessionExpired { id: ID });
@@ -308,7 +326,7 @@ async fn a_silent_node_is_left_for_the_next_one_if_a_retry_is_safe() {
         _ => replied(b"done"),
     })
     .await;
-    // Clients start with a random node, so that about half of them start with each.
+    // Clients start with a random node, so about half of them start with each.
     for _ in 0..20 {
         let both = [silent.address, speaks.address].map(|address| address.to_string());
         let config = ClientConfig::new(CLUSTER, both);
@@ -343,7 +361,7 @@ async fn at_the_deadline_the_error_depends_on_whether_the_request_was_sent() {
         "{result:?}"
     );
 
-    // The node accepts the connection and sends nothing, so that no request is sent.
+    // The node accepts the connection and sends nothing, so no request is sent.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = silent.local_addr().expect("the listener is bound").to_string();
     let config = ClientConfig { connect_timeout: LONG, ..ClientConfig::new(CLUSTER, [address]) };

@@ -1,6 +1,15 @@
 //! Failures of a running cluster: crashes, shutdowns and panics.
 
-use quorate::runtime::{Server, ServerConfig, ServerConfigError, ServerError};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate::runtime::{
+    Server, ServerConfig, ServerConfigError, ServerError, Simulated, SimulatedListener, Simulation,
+    Socket,
+};
+use quorate::storage::FileDisk;
 use quorate::types::NodeId;
 
 use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
@@ -115,4 +124,52 @@ async fn fixed_election_timeouts_are_rejected() {
         matches!(error, ServerError::Config(ServerConfigError::FixedElectionTimeout(_))),
         "{error}"
     );
+}
+
+/// A network whose listener panics.
+struct PanickingNetwork;
+
+impl Simulation for PanickingNetwork {
+    fn resolve<'a>(&'a self, _: &'a str) -> Simulated<'a, Vec<SocketAddr>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
+    fn connect(&self, _: SocketAddr) -> Simulated<'_, Box<dyn Socket>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
+    fn listen(&self, _: SocketAddr) -> Simulated<'_, Box<dyn SimulatedListener>> {
+        Box::pin(async { Ok(Box::new(PanickingNetwork) as Box<dyn SimulatedListener>) })
+    }
+
+    fn entropy(&self) -> u128 {
+        7
+    }
+
+    fn lane_wait(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl SimulatedListener for PanickingNetwork {
+    fn accept(&self) -> Simulated<'_, (Box<dyn Socket>, SocketAddr)> {
+        panic!("this listener accepts nothing")
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_listener_panics_stops() {
+    let root = tempfile::tempdir().expect("a temporary file can be created");
+    let disk = FileDisk::open(root.path()).expect("the directory is empty");
+    let members = [(NodeId(1), SocketAddr::from(([127, 0, 0, 1], 1)))];
+    let config = ServerConfig::new(root.path(), CLUSTER, NodeId(1), members);
+    let config = config.expect("the configuration is valid");
+    let network = Arc::new(PanickingNetwork);
+    let server = Server::start_simulated(disk, config, Lines::default(), network).await;
+    let failure = server.expect("the node starts").stopped().await.expect_err("it panicked");
+    assert!(failure.to_string().contains("the listener of the node panicked"), "{failure}");
 }

@@ -16,7 +16,7 @@ async fn start(forwards: bool) -> (Cluster, NodeId, NodeId) {
     start_each(|_| forwards).await
 }
 
-/// Starts three nodes, of which those forward that `forwards` returns true for. Node 3 is the
+/// Starts three nodes. Those for which `forwards` returns true forward proposals. Node 3 is the
 /// preferred leader.
 async fn start_each(forwards: impl Fn(NodeId) -> bool) -> (Cluster, NodeId, NodeId) {
     let mut cluster = Cluster::unstarted(3);

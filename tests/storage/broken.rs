@@ -339,7 +339,7 @@ pub(super) fn large() -> Sample {
 }
 
 /// Several starts, so that each segment has a single flush, and some flushes were written again or
-/// are torn. The last flush is known to be acknowledged if the node has stopped in order.
+/// are torn. The last flush is known to be acknowledged if the node has stopped cleanly.
 pub(super) fn restarted(stops: bool) -> Sample {
     let mut host = Host::fresh();
     host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });

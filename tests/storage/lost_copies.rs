@@ -117,7 +117,7 @@ fn a_copy_that_an_interrupted_update_left_does_not_outweigh_two_others() {
     let written = update(&mut storage, &mut disk, hard_state(5, 1), 1);
     disk.lost_copy = Some(written[0]);
     let (mut storage, opened) = disk.open();
-    // The next update is interrupted after its first pair, of which one write is lost.
+    // The next update is interrupted after its first pair of writes, one of which is lost.
     let next = update(&mut storage, &mut disk, hard_state(6, 2), 2);
     assert_eq!(next[0], written[0]);
     let mut torn = LosingDisk { disk: disk.disk.clone(), lost_copy: None };

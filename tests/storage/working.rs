@@ -150,8 +150,8 @@ fn a_torn_flush_may_remain_in_a_new_segment() {
 
 #[test]
 fn a_disk_found_full_at_opening_is_reported_by_start() {
-    // The second flush, of which the crash lost the mark, is rewritten in the only spare segment,
-    // and there is no room for another.
+    // The second flush, whose mark the crash lost, is rewritten in the only spare segment, and
+    // there is no room for another.
     let config = StorageConfig { spare_segments: 1, ..config() };
     let (mut host, _) = Host::open_with(formatted(), &config).expect("the directory opens");
     host.act(Storage::start);

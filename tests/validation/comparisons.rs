@@ -41,7 +41,7 @@ fn nodes_with_equal_states_are_consistent_and_stop_comparing() {
     assert_eq!(
         cluster.node(1).comparisons(),
         before,
-        "no entry was applied, so that no comparison starts"
+        "no entry was applied, so no comparison starts"
     );
 }
 

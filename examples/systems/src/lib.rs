@@ -2,7 +2,7 @@
 //! own folder. They share `common` and are independent of each other.
 //!
 //! Without the feature `commands` there are only the parts of the chat and the coordinator that
-//! know no command line, which `sim/turmoil` runs.
+//! need no command line; `sim/turmoil` runs them.
 
 pub mod common;
 

@@ -16,7 +16,7 @@ fn is_majority(voters: &Voters, set: &[NodeId]) -> bool {
     twice > voters.len() || (twice == voters.len() && casting)
 }
 
-/// Returns true if `set` contains all voters, of which each may become the last survivor.
+/// Returns true if `set` contains all voters, each of which may become the last survivor.
 pub(crate) fn has_all_voters(membership: &Membership, set: &[NodeId]) -> bool {
     membership.voters().all(|voter| set.contains(&voter))
 }

@@ -196,7 +196,7 @@ impl Election {
     }
 
     /// Forgets the votes that a rolled-back disk with this hard state does not have: the node may
-    /// vote again in their terms, and in no other. Its earlier votes may have been sent, so that
+    /// vote again in their terms, and in no other. Its earlier votes may have been sent, so
     /// they still count.
     fn forget(&mut self, slot: Slot, hard: HardState) {
         let votes = &mut self.votes[slot.0];

@@ -191,7 +191,7 @@ impl Rule for Heartbeats {
 
 impl Heartbeats {
     /// Checks that a quorum has replied to a round on which the leader relies. The step that sends
-    /// the heartbeat may also change the membership, so that either of the last two may decide.
+    /// the heartbeat may also change the membership, so either of the last two may decide.
     fn check_replies(
         &self,
         known: &Known,

@@ -72,7 +72,7 @@ struct LostDisk {
     counted: Option<Image>,
 }
 
-/// A copy of a disk, with the writes of which the node had not received the completion.
+/// A copy of a disk, with the writes whose completion the node had not received.
 #[derive(Clone, Debug)]
 struct DiskCopy {
     disk: Image,
@@ -350,8 +350,8 @@ impl Model {
     }
 
     /// The contents of the node's disk if the node starts with this log; `None` if no prefix of the
-    /// `pending` writes leads to it. If the disk `may_lose_end`, so that the last flushes are
-    /// missing, the log may also end earlier, or be one from before a truncation.
+    /// `pending` writes leads to it. If the disk `may_lose_end`, the last flushes may be missing:
+    /// then the log may also end earlier, or be one from before a truncation.
     fn kept(
         &mut self,
         slot: Slot,

@@ -41,7 +41,7 @@ struct Taker {
     ahead_through: Index,
     /// The last index of the last snapshot.
     last: Index,
-    /// Whether a kept snapshot is damaged, so that the log has to reach back to an earlier one.
+    /// Whether a kept snapshot is damaged: then the log has to reach back to an earlier one.
     is_damaged: bool,
     /// The index through which the log must be compacted, and the number of steps since then.
     base: Option<(Index, u8)>,

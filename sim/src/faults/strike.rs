@@ -87,7 +87,7 @@ pub(crate) enum Simulated<'a> {
     /// Durable data on the node's disk changes now, or by a later write, unless too many nodes
     /// would lose theirs.
     Damage(DamageDisk<'a>),
-    /// Data on the node's disk change that other nodes can repair, if every other voter has an
+    /// Data that other nodes can repair changes on the node's disk, if every other voter has an
     /// intact disk.
     Spoil(SpoilDisk<'a>),
     /// The node changes in this way for the duration of the operation.
@@ -143,7 +143,7 @@ pub(crate) enum Damage {
     None,
     /// The disk will damage data with a later call.
     Armed,
-    /// Data on the disk are damaged.
+    /// Data on the disk is damaged.
     Done,
 }
 

@@ -82,7 +82,7 @@ struct TypedObject<M: Model> {
 struct OpenOperation {
     /// The place of the operation in the history.
     place: Place,
-    /// Whether its client resends it, so that a reply may come after the client gave up.
+    /// Whether its client resends it: then a reply may come after the client gave up.
     is_repeated: bool,
 }
 

@@ -177,7 +177,7 @@ impl Stage {
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), leases)
     }
 
-    /// Three nodes of which the survivors may continue without the others.
+    /// Three nodes in survivor mode: those that are left may continue without the others.
     pub(crate) fn of_survivors() -> Stage {
         let nodes = [1, 2, 3].map(NodeId);
         let survive = |bounds: &mut Bounds| {

@@ -126,7 +126,9 @@ fn remove_abandoned(directory: &Path, prefix: &OsString) {
         let middle = middle.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
         let unique =
             |middle: &[u8]| middle.len() == UNIQUE && middle.iter().all(u8::is_ascii_alphanumeric);
-        if !middle.is_some_and(unique) {
+        // To open a named pipe would wait for its other end.
+        let is_regular = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if !is_regular || !middle.is_some_and(unique) {
             continue;
         }
         if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
@@ -213,5 +215,16 @@ mod tests {
         }
         drop(AtomicFile::create(&root.path().join("file")).expect("the disk has space"));
         assert_eq!(names(root.path()), others);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_named_pipe_with_the_name_of_an_abandoned_file_is_not_opened() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let pipe = root.path().join(".file.aB3456.part");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("`mkfifo` is installed").success());
+        drop(AtomicFile::create(&root.path().join("file")).expect("the disk has space"));
+        assert_eq!(names(root.path()), [".file.aB3456.part"]);
     }
 }

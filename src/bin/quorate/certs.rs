@@ -44,7 +44,7 @@ pub(crate) struct CertsFlags {
     #[arg(long, value_name = "N", default_value_t = 365)]
     days: u32,
     /// Name of the cluster, or its id in 32 hexadecimal digits [default: that of the directory, for
-    /// which the first run draws a random id]
+    /// which the first run draws a random id]. A directory keeps the cluster of its first run
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
 }
@@ -89,13 +89,18 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> 
 /// The file in a directory of certificates that holds the id of their cluster.
 const CLUSTER_FILE: &str = "cluster";
 
-/// Returns the cluster that the certificates name: the one that was given, which the directory
-/// keeps; else the one of the directory; else a random one, which the directory keeps.
+/// Returns the cluster that the certificates name, which the directory keeps: that of the
+/// directory; of a new directory the one that was given, else a random one.
+///
+/// # Errors
+/// A [`CommandError`] if the directory keeps another cluster than the one that was given, because
+/// its authorities would then issue certificates for both.
 fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, CommandError> {
     let path = directory.join(CLUSTER_FILE);
     let with_path =
         |error: &dyn Display| CommandError::invalid_input(format!("{}: {error}", path.display()));
-    // The file gets its name with its content, so that a concurrent command reads the whole of it.
+    // The file gets its name only once it is complete, so that a concurrent command reads all of
+    // it.
     let written = |cluster: ClusterId| {
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
@@ -105,19 +110,23 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
         Ok(file)
     };
     let written = |cluster| written(cluster).map_err(|error: io::Error| with_path(&error));
-    if let Some(Cluster(given)) = given {
-        written(given)?.persist(&path).map_err(|error| with_path(&error.error))?;
-        return Ok(given);
-    }
-    let drawn = ClusterId(entropy());
-    match written(drawn)?.persist_noclobber(&path) {
-        Ok(_) => Ok(drawn),
-        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
+    let new = given.map_or_else(|| ClusterId(entropy()), |given| given.0);
+    let kept = match written(new)?.persist_noclobber(&path) {
+        Ok(_) => return Ok(new),
+        Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => {
             let text = fs::read_to_string(&path).map_err(|error| with_path(&error))?;
             let parsed: Result<Cluster, String> = text.trim().parse();
-            parsed.map(|cluster| cluster.0).map_err(|error| with_path(&error))
+            parsed.map_err(|error| with_path(&error))?.0
         }
-        Err(refused) => Err(with_path(&refused.error)),
+        Err(failed) => return Err(with_path(&failed.error)),
+    };
+    match given {
+        Some(Cluster(given)) if given != kept => Err(with_path(&format_args!(
+            "the directory has the certificates of cluster {kept}, not of {given}: remove \
+             --cluster (or QUORATE_CLUSTER), or name another directory; delete this file to keep \
+             the authorities for a cluster that was recovered under a new id"
+        ))),
+        _ => Ok(kept),
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct ClientFlags {
     #[arg(long, env = "QUORATE_CERTS", value_name = "DIR", requires = "principal")]
     certs: Option<PathBuf>,
     /// Identity whose certificate to present: client/NAME or admin/NAME
-    #[arg(long = "as", env = "QUORATE_AS", value_name = "ROLE/NAME")]
+    #[arg(long = "as", env = "QUORATE_AS", value_name = "ROLE/NAME", requires = "certs")]
     principal: Option<ClientPrincipal>,
     /// Allow plaintext connections to nodes beyond loopback addresses, without TLS
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",

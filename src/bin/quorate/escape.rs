@@ -5,7 +5,8 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 /// Escapes bytes as text: printable characters unchanged, a backslash as `\\`, a tab, line feed and
-/// carriage return as `\t`, `\n` and `\r`, and every other byte as `\xff`.
+/// carriage return as `\t`, `\n` and `\r`, and every other byte as `\xff`. So is each byte of a
+/// character that reorders the text around it or ends a line on some terminals.
 pub(crate) fn escape_text(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -15,7 +16,7 @@ pub(crate) fn escape_text(bytes: &[u8]) -> String {
                 '\t' => text += r"\t",
                 '\n' => text += r"\n",
                 '\r' => text += r"\r",
-                letter if letter.is_control() => {
+                letter if letter.is_control() || reorders(letter) => {
                     text += &hex_escapes(letter.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 letter => text.push(letter),
@@ -24,6 +25,14 @@ pub(crate) fn escape_text(bytes: &[u8]) -> String {
         text += &hex_escapes(chunk.invalid());
     }
     text
+}
+
+/// Returns true for the marks and overrides of bidirectional text, and the separators of lines.
+fn reorders(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// Parses text that [`escape_text`] wrote.
@@ -84,13 +93,14 @@ mod tests {
 
     #[test]
     fn special_bytes_are_escaped() {
-        let cases: [(&[u8], &str); 6] = [
+        let cases: [(&[u8], &str); 7] = [
             ("blau, grün".as_bytes(), "blau, grün"),
             (br"C:\new", r"C:\\new"),
             (b"a\tb\r\n", r"a\tb\r\n"),
             (b"\0\x1b[1m\x7f", r"\x00\x1b[1m\x7f"),
             (b"a\xffb\xc3", r"a\xffb\xc3"),
             ("\u{85}".as_bytes(), r"\xc2\x85"),
+            ("a\u{202e}b".as_bytes(), r"a\xe2\x80\xaeb"),
         ];
         for (bytes, text) in cases {
             assert_eq!(escape_text(bytes), text);

@@ -116,7 +116,7 @@ fn open(directory: &Path) -> io::Result<Vec<OpenFile>> {
 /// Drops the files that end earlier than `last` before the end of the recording. A file without a
 /// time is kept.
 fn keep_last(files: &mut Vec<OpenFile>, last: Duration) {
-    // The clock may have been set back, so that an earlier file has a later time.
+    // The clock may have been set back, so an earlier file has a later time.
     let end = files.iter().rev().find_map(OpenFile::end).unwrap_or_default();
     let until = BLOCK_TIME.saturating_add(last);
     files.retain(|file| file.end().is_none_or(|it| it.saturating_add(until) >= end));

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flag_changes_one_bound_and_invalid_bounds_are_refused() {
+    fn a_flag_changes_one_bound_and_invalid_bounds_are_rejected() {
         let mut flags = BoundsFlags {
             max: None,
             per_principal: Some(7),

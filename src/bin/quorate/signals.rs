@@ -2,9 +2,11 @@
 
 use std::io;
 
+use tokio::runtime::{Builder, Runtime};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
+use tracing::info;
 
 /// Listens for Ctrl-C, and for SIGTERM on Unix.
 #[derive(Debug)]
@@ -46,6 +48,37 @@ impl Hangups {
     }
 }
 
+/// Ends the process at the first signal, until this is dropped: for work that blocks its thread and
+/// needs no clean shutdown.
+#[derive(Debug)]
+pub(crate) struct EndAtSignal(Option<Runtime>);
+
+impl EndAtSignal {
+    /// Starts to listen, on a thread of its own.
+    pub(crate) fn listen() -> io::Result<EndAtSignal> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let mut signals = {
+            let _within = runtime.enter();
+            Signals::listen()?
+        };
+        runtime.spawn(async move {
+            let signal = signals.next().await;
+            info!(signal, "ends before the node has started");
+            std::process::exit(INTERRUPTED);
+        });
+        Ok(EndAtSignal(Some(runtime)))
+    }
+}
+
+impl Drop for EndAtSignal {
+    fn drop(&mut self) {
+        // A runtime that is dropped within another one would have to wait for its threads.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The exit code that shells report for a process ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
@@ -81,13 +114,18 @@ impl Signals {
         Ok(Signals {})
     }
 
-    pub(crate) async fn wait(self) -> &'static str {
-        // If no handler can be installed, Ctrl-C ends the process.
-        let _ = tokio::signal::ctrl_c().await;
-        tokio::spawn(async {
-            let _ = tokio::signal::ctrl_c().await;
+    pub(crate) async fn wait(mut self) -> &'static str {
+        let first = self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
             std::process::exit(INTERRUPTED);
         });
+        first
+    }
+
+    async fn next(&mut self) -> &'static str {
+        // If no handler can be installed, Ctrl-C ends the process.
+        let _ = tokio::signal::ctrl_c().await;
         "Ctrl-C"
     }
 }

@@ -140,11 +140,19 @@ impl ClusterStatus {
         };
         let membership = latest.ok_or_else(failure)?.membership;
         let mut rows = Vec::new();
-        for member in membership.members() {
+        // All at the same time, so that members that do not answer do not add up their timeouts.
+        let ask = |member: &Member| {
+            let (client, member) = (client.clone(), member.clone());
+            tokio::spawn(async move {
+                let report = client.report(member.address.as_str()).await;
+                (member, report.map_err(|error| error.to_string()))
+            })
+        };
+        let asked: Vec<_> = membership.members().iter().map(ask).collect();
+        for one in asked {
+            let (member, report) = one.await.expect("a request does not panic");
             let kind = if membership.is_voter(member.id) { "voter" } else { "learner" };
-            let report = client.report(member.address.as_str()).await;
-            let report = report.map_err(|error| error.to_string());
-            rows.push(MemberStatus { member: member.clone(), kind, report });
+            rows.push(MemberStatus { member, kind, report });
         }
         let cluster = client.cluster().unwrap_or(ANY_UNNAMED_CLUSTER);
         let mut status = ClusterStatus { cluster, membership, rows, is_stalled: false };

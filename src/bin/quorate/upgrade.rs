@@ -103,8 +103,8 @@ impl Versions {
         Ok(Versions { current: report.usage.version, members })
     }
 
-    /// Returns the highest version that all builds have of which the leader knows the versions, but
-    /// at least the current one. The leader rejects the raise if it does not know the build of a
+    /// Returns the highest version that is in all builds whose versions the leader knows, but at
+    /// least the current one. The leader rejects the raise if it does not know the build of a
     /// member.
     fn common(&self) -> MachineVersion {
         let known = self.members.iter().filter_map(|(_, version_max)| *version_max);

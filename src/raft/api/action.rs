@@ -98,7 +98,7 @@ pub enum Action {
         /// The entry with the last membership of the change.
         id: EntryId,
     },
-    /// The request had no effect and will have none, so that a retry is safe, with two exceptions:
+    /// The request had no effect and will have none, so a retry is safe, with two exceptions:
     /// after an aborted leadership transfer, the target may still be elected; after a cancelled
     /// membership change, the nodes that were to become voters stay learners.
     Rejected {
@@ -127,10 +127,10 @@ pub enum Action {
     /// The active membership changed. Until it is committed, a truncation of the log may undo it.
     ActiveMembershipChanged(Membership),
     /// The cluster exists, but its membership does not name this node's disk: it names another
-    /// incarnation, because the disk was emptied or was never a member's, or it does not contain
-    /// the node. Reported at most once after a start. The node's replies do not count until its
-    /// disk is a member's: if the node has a vote, one membership change must remove the vote, and
-    /// another one give it back.
+    /// incarnation, because the disk was emptied or never belonged to a member, or it does not
+    /// contain the node. Reported at most once after a start. The node's replies do not count until
+    /// the membership names its disk: if the node has a vote, one membership change must remove the
+    /// vote, and another one give it back.
     UnknownIncarnation {
         /// The node that rejected the disk.
         from: NodeId,

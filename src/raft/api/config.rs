@@ -19,10 +19,10 @@ pub struct Config {
     /// that has a membership ignores it.
     pub bootstrap_peers: Option<Membership>,
     /// The shortest time without leader contact after which a node campaigns; at least three times
-    /// `heartbeat_interval`. Choose at least three times the longest round trip between two
-    /// nodes, and the time of a slow flush: a candidate starts again if the votes have not arrived
+    /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,
+    /// plus the time of a slow flush. A candidate campaigns again if the votes have not arrived
     /// within its timeout, and a new voter must receive and acknowledge the entries of its last
-    /// catch-up round, and a follower the answer to a read that it sent to the leader, within this.
+    /// catch-up round within `election_timeout_min`.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
@@ -125,7 +125,7 @@ pub struct Suspension {
 ///
 /// In return, three nodes survive any two crashes, one after the other or both at once: the last
 /// one continues, and no committed entry is lost. The price: every entry waits for *every* voter's
-/// disk, so that after any crash nothing is committed for [`Survivor::after`]. Nodes that all start
+/// disk, so after any crash nothing is committed for [`Survivor::after`]. Nodes that all start
 /// at the same time, as after a power cut, elect no leader before every voter is up. After a
 /// takeover by the last survivor, it is the only voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -190,7 +190,7 @@ pub enum ConfigError {
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
     SuspensionTooEager {
-        /// The rules, of which one is out of its bounds.
+        /// The settings, one of which is out of its bounds.
         suspension: Suspension,
         /// The longest election timeout, which bounds `suspension.after` from below.
         election_timeout_max: Duration,
@@ -208,7 +208,7 @@ pub enum ConfigError {
     /// The configured `lease.drift_ppm` exceeds [`Lease::DRIFT_PPM_MAX`]: leases would be too short
     /// to use.
     DriftTooLarge(u32),
-    /// The named bound is zero, so that nothing could pass it.
+    /// The named bound is zero, so nothing could pass it.
     BoundIsZero(&'static str),
     /// `command_bytes_max` plus the overhead of an entry exceeds `message_bytes_max`: the largest
     /// command would exceed the bound on messages.

@@ -202,7 +202,7 @@ impl Ballot {
     }
 
     /// Whether the node `own` may be elected: it is a voter, or the change that removed its vote is
-    /// not known to be committed. In that case its log may be the only one with the change, so that
+    /// not known to be committed. In that case its log may be the only one with the change, so
     /// no other node can win (thesis §4.2.2). The membership must accept the incarnation of its
     /// disk.
     pub(crate) fn is_electable(&self, own: NodeId, incarnation: Incarnation, log: &Log) -> bool {

@@ -244,7 +244,8 @@ impl Follower {
         uncertain::on_rolled_back(common, from);
     }
 
-    /// Records up to where this node's log must match the leader's before the node is certain.
+    /// Records the index through which this node's log must match the leader's before the node is
+    /// certain.
     pub(crate) fn on_log_end(&self, common: &mut Common, from: NodeId, start_id: u64, last: Index) {
         if self.leader != Some(from) {
             return common.reject_message(from, "LogEnd", MessageRejectReason::WrongRole);

@@ -162,7 +162,7 @@ impl Outbox {
     /// it, if `held_max` messages wait already.
     ///
     /// A candidate's vote requests are always kept, one for each voter: if some of them were always
-    /// dropped, it could campaign for ever and never win.
+    /// dropped, it could campaign forever and never win.
     #[inline]
     pub(crate) fn hold(&mut self, message: Message, held_max: usize) -> bool {
         let gate = self.gate(&message.body);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::types::{Index, Instant};
 
-/// Rounds of replication to a new voter, each up to where the log ended when the round began. A
+/// Rounds of replication to a new voter, each up to the end of the log at the round's start. A
 /// round that takes at most `election_timeout_min`, or after which the node has the whole log,
 /// shows that the node keeps up (thesis §4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -33,7 +33,7 @@ struct Late {
     overtaken: Option<Index>,
 }
 
-/// The times by which a leader judges its disk.
+/// The durations by which a leader decides that its disk is slow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LagLimits {
     /// The longest time by which a disk may lag behind the disks of a quorum without being late.

@@ -59,7 +59,7 @@ pub(crate) fn assert_enough_voters(common: &Common, changed: &Membership) {
 
 /// Returns the membership without its dead voters; `None` if there are none, if no voter would
 /// remain, or if the disk is full. This removal may interrupt any change, which could otherwise
-/// wait for the dead voters for ever. Only the remaining voters must agree to it, because a voter
+/// wait for the dead voters forever. Only the remaining voters must agree to it, because a voter
 /// that is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter
 /// would remain if this leader itself has no vote and all voters are dead: it then waits for one of
 /// them.

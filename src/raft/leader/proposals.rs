@@ -122,9 +122,9 @@ pub(crate) fn accept(
     }
 }
 
-/// Returns why a command of `bytes` bytes is rejected now, or `None` if it is accepted: because the
-/// leader is `blocked`, because its disk is full, or because of a bound. `all_live` is the number
-/// of proposals that wait for every live voter, or 0 if the command would not wait for them.
+/// Returns why a command of `bytes` bytes is rejected now, or `None` if it is accepted. The reason
+/// is the one in `blocked`, a full disk, or a bound that is reached. `all_live` is the number of
+/// proposals that wait for every live voter, or 0 if the command would not wait for them.
 #[inline]
 fn reject_reason(
     common: &Common,
@@ -166,7 +166,7 @@ pub(crate) fn answer_all_live(common: &mut Common, peers: &Peers, proposals: &mu
     }
 }
 
-/// Whether the peer was silent for the longest election timeout, so that it may be dead.
+/// Whether the peer was silent for the longest election timeout, and so may be dead.
 pub(crate) fn suspects(common: &Common, peer: &Progress) -> bool {
     common.now() >= peer.last_contact().after(common.config().election_timeout_max)
 }

@@ -35,7 +35,7 @@ impl TransferBackoff {
         let wait = if is_quiet { timeout } else { self.wait };
         self.wait = wait.saturating_mul(2).clamp(timeout.saturating_mul(2), longest);
         self.not_before = now.after(self.wait);
-        assert!(self.wait >= timeout, "a wait is longer than an election");
+        assert!(self.wait >= timeout, "a wait is at least one election timeout");
         true
     }
 }

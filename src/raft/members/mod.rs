@@ -26,7 +26,8 @@ impl Members {
         active: Membership,
         bootstrap: Option<Bootstrap>,
     ) -> Members {
-        assert!(bootstrap.is_none() || active.is_empty(), "only a node without members bootstraps");
+        let is_allowed = bootstrap.is_none() || active.is_empty();
+        assert!(is_allowed, "only a node without a membership bootstraps");
         Members { incarnation, bootstrap, reported_unknown_incarnation: false, reported: active }
     }
 

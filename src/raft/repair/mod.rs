@@ -1,5 +1,5 @@
 //! Repair of damaged entries: their contents come from any other member that has the same entries,
-//! whichever node leads (docs/REPAIR.md, R5). Requests and replies concern no term.
+//! whichever node leads (docs/REPAIR.md, R5). Requests and replies are handled in any term.
 
 pub(crate) mod serving;
 pub(crate) mod state;
@@ -15,8 +15,8 @@ use crate::raft::journal::snapshots;
 use crate::types::{Body, DamagedEntry, Entries, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
 /// Records that the disk has lost the contents of these entries. Those that the snapshot covers are
-/// dropped with the log before them: possibly no member has them any more, and peers that need them
-/// take the snapshot.
+/// dropped with the log before them, because there may be no member left that has them, and peers
+/// that need them take the snapshot.
 pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
     entries.iter().for_each(|entry| common.journal.mark_damaged(entry.id));
     common.journal.drop_covered_damage();
@@ -81,7 +81,7 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 }
 
 /// Requests damaged entries from the next member. Once it has asked as many times as there are
-/// members, it asks for the next entries, because possibly no member has the first ones any more.
+/// members, it asks for the next entries, because there may be no member left that has the first.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     let (now, interval) = (common.now(), common.config().heartbeat_interval);
     // The next step if there is no member to ask.
@@ -171,7 +171,7 @@ fn covers_damage(log: &Log, meta: &SnapshotMeta) -> bool {
     log.last_before_damage() < last && is_durable && !is_contradicted
 }
 
-/// Whether the snapshot ends after this log, so that it replaces all of it. The leader may have
+/// Whether the snapshot ends after this log, and so replaces all of it. The leader may have
 /// nothing else to send: its window may be full of entries that this node does not acknowledge.
 fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
     meta.last.index > common.log().last().index && meta.last.term <= common.term()

@@ -34,7 +34,7 @@ pub(crate) struct Repair {
     pub(super) adopting: Option<EntryId>,
     /// The content under way, if it is a membership that this node does not know.
     pub(super) membership: Option<(Index, Membership)>,
-    /// The time since which an entry after the commit index is damaged, so that this node could
+    /// The time since which an entry after the commit index is damaged, so this node could
     /// neither commit nor send it as a leader.
     pub(super) blocked_since: Option<Instant>,
 }

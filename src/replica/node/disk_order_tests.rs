@@ -62,7 +62,7 @@ struct Host {
     now: Instant,
     /// The snapshots that are reported as damaged.
     damage: Vec<FileName>,
-    /// The snapshot of which the node has requested a part last.
+    /// The snapshot from which the node last requested a part.
     requested: Option<Root>,
     directory: TempDir,
 }

@@ -98,7 +98,7 @@ impl Node {
     }
 
     /// Handles a peer's offer of a snapshot. No transfer starts while the worker restores, or is
-    /// about to: the store keeps the last two snapshots only, so that further received ones could
+    /// about to: the store keeps the last two snapshots only, so further received ones could
     /// remove the file that the worker reads.
     pub(super) fn on_snapshot_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
         let log = self.raft.log();

@@ -198,7 +198,7 @@ impl Attempts<'_> {
     }
 
     /// Records the error of an attempt after which the call is retried.
-    fn record(&mut self, error: AttemptError) {
+    pub(super) fn record(&mut self, error: AttemptError) {
         let last = self.last_error.as_ref().filter(|_| !self.is_outdated);
         if last.is_none_or(|last| last.significance() <= error.significance()) {
             self.last_error = Some(error);

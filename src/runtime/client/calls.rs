@@ -80,8 +80,8 @@ impl Client {
     }
 
     /// Returns the cluster of the configuration. If that names none, returns the first cluster
-    /// without a name of which a node replied; before that, the last cluster with a name of which
-    /// one did.
+    /// without a name from which a node replied; before that, the last cluster with a name from
+    /// which one did.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
         self.shared.pool.cluster()
@@ -216,8 +216,8 @@ impl Client {
     }
 
     /// Returns the report of the leader, which contains the replication progress of every other
-    /// node. If the node that answers knows no leader, or not its address, returns that node's own
-    /// report.
+    /// node. If the node that answers knows no leader, or does not know its address, returns that
+    /// node's own report.
     ///
     /// # Errors
     /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].

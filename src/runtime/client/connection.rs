@@ -57,9 +57,9 @@ pub(super) struct Dialer {
     pub(super) nodes: Arc<Mutex<Nodes>>,
     /// The node that must be at the other end; none if any node may be.
     pub(super) node: Option<NodeId>,
-    /// If the configuration names no cluster: the first cluster without a name of which a node
-    /// replied, to which the client keeps; before that, the last cluster with a name, for error
-    /// messages.
+    /// If the configuration names no cluster: the first cluster without a name from which a node
+    /// replied, and from then on the only one that the client accepts; before that, the last
+    /// cluster with a name, for error messages.
     pub(super) met: Arc<Mutex<Option<ClusterId>>>,
 }
 

@@ -37,8 +37,9 @@ pub enum ClientError {
     Rejected(RejectCause),
 }
 
-/// The error of the attempt that says most about why a call failed: usually the last one, but
-/// rather one of a node that accepted the client than a later one of a node that was unreachable.
+/// The error of the attempt that says most about why a call failed: usually the last one, but an
+/// error of a node that accepted the client takes precedence over a later one of an unreachable
+/// node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttemptError {

@@ -59,8 +59,14 @@ impl Session {
                 None if attempts.may_have_executed() => {
                     return Err(ClientError::Unknown(AttemptError::SessionExpired));
                 }
-                // No attempt can have been executed: propose the command in a new session.
-                None => drop(slot),
+                // No attempt can have been executed: propose the command in a new session. The wait
+                // limits how often clients of one principal displace each other's sessions, if more
+                // of them are active than it may have sessions.
+                None => {
+                    drop(slot);
+                    attempts.record(AttemptError::SessionExpired);
+                    attempts.wait().await?;
+                }
             }
         }
     }

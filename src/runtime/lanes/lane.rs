@@ -87,8 +87,8 @@ impl<T: Send + 'static> Lane<T> {
             }
             ThreadOrTask::Thread(_) | ThreadOrTask::Task(_) => {}
         }
-        // Returns false after a panic, of which the driver has an event, and once the driver is
-        // gone and needs no events.
+        // Returns false after a panic, which the driver learns from an event, and once the driver
+        // is gone and needs no events.
         let _ = self.runner.run(&mut self.queued);
     }
 

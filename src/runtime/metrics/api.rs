@@ -73,8 +73,9 @@ pub struct PeerLink {
 /// The totals since the start of the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// The proposals that were committed and applied, or appended with
-    /// [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly).
+    /// The proposals whose entries were committed and applied, also if the command was not
+    /// executed, for example because its session had expired; and the proposals that were appended
+    /// with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly).
     pub proposals_done: u64,
     /// The proposals that the node, its client service or the state machine rejected, or whose
     /// outcome is unknown.

@@ -86,9 +86,9 @@ impl Connection {
         (connection, queue)
     }
 
-    /// Serves the client until it disconnects, sends an invalid frame, or is idle for too long, or
-    /// until `closing` turns true; then waits for the pending requests, and for the client to read
-    /// the replies, at most for `drain_max` in all.
+    /// Serves the client until it disconnects or sends an invalid frame, which ends the connection
+    /// at once. If the client is idle for too long, or `closing` turns true, it first waits for the
+    /// pending requests, and for the client to read the replies, at most for `drain_max` in all.
     pub(super) async fn run(
         self,
         stream: Stream,
@@ -203,7 +203,7 @@ impl Connection {
             Ok(permits) => permits,
             Err(reason) => {
                 let rejected = ReplyBody::ServiceRejected(reason);
-                self.log_refused(order, &rejected);
+                self.log_rejected(order, &rejected);
                 return self.reject(pending, metric, rejected);
             }
         };
@@ -235,9 +235,9 @@ impl Connection {
 
     /// Logs an order that this connection rejected. The number of such lines is limited, because
     /// clients without the rights of an administrator can cause them.
-    fn log_refused(&self, order: Option<Order>, reply: &ReplyBody) {
+    fn log_rejected(&self, order: Option<Order>, reply: &ReplyBody) {
         let Some(order) = order else { return };
-        match self.executor.handle.registry.log_limit.admit("refused_order") {
+        match self.executor.handle.registry.log_limit.admit("rejected_order") {
             true => order.end(reply),
             false => order.leave_out(),
         }

@@ -12,6 +12,7 @@ use crate::runtime::log_limit::LogLimit;
 use crate::runtime::metrics::Counts;
 use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, RejectedConnections, reject};
+use crate::runtime::request_limits::share_of_reserve;
 use crate::runtime::transport::handshake::Caller;
 use crate::runtime::transport::link::Links;
 use crate::types::NodeId;
@@ -166,30 +167,30 @@ impl ConnectionRegistry {
         let full = |message: fmt::Arguments<'_>| {
             Err(reject(ConnectionRejectReason::TooManyConnections, message))
         };
-        if node.is_some() {
+        // The oldest connection of the node, if this one takes its place.
+        let replaced = node.and_then(|_| {
             let mut own = open.open.iter().filter(|(_, connection)| connection.node == node);
             let oldest = own.next().map(|(number, _)| *number);
-            if own.count() + 1 >= PER_NODE_MAX
-                && let Some(oldest) = oldest
-            {
-                open.open.remove(&oldest);
-            }
-        }
+            oldest.filter(|_| own.count() + 1 >= PER_NODE_MAX)
+        });
         let same_kind = || {
-            open.open.values().filter(|connection| {
-                connection.node.is_some() == node.is_some() && connection.reserved == reserved
+            open.open.iter().filter(|(number, connection)| {
+                connection.node.is_some() == node.is_some()
+                    && connection.reserved == reserved
+                    && replaced != Some(**number)
             })
         };
         if same_kind().count() >= max {
             return full(format_args!("{field} ({max}) is reached"));
         }
-        let max = match kind {
-            // The limit of one origin is at least that of one peer.
-            PlaceKind::Peer(_) => self.connections_per_origin_max.max(PER_NODE_MAX),
-            PlaceKind::Client | PlaceKind::Reserved => self.connections_per_origin_max,
-        };
-        if same_kind().filter(|connection| connection.origin == *origin).count() >= max {
-            return full(format_args!("connections_per_origin_max ({max}) is reached by {origin}"));
+        let of_origin = same_kind().filter(|(_, connection)| connection.origin == *origin).count();
+        let (field, max) = self.limit_of_origin(kind);
+        if of_origin >= max {
+            return full(format_args!("{field} ({max}) is reached by {origin}"));
+        }
+        // Only a connection that is admitted takes the place of another.
+        if let Some(replaced) = replaced {
+            open.open.remove(&replaced);
         }
         let (keep_open, closed) = oneshot::channel();
         open.last += 1;
@@ -200,6 +201,19 @@ impl ConnectionRegistry {
         open.open.insert(number, connection);
         let registry = Arc::clone(self);
         Ok(ConnectionPermit { registry, number, closed })
+    }
+
+    /// Returns the most connections of one origin among those of the kind, and the name of the
+    /// limit.
+    fn limit_of_origin(&self, kind: PlaceKind) -> (&'static str, usize) {
+        let max = self.connections_per_origin_max;
+        let share = share_of_reserve(self.connections_reserved);
+        match kind {
+            // The limit of one origin is at least that of one peer.
+            PlaceKind::Peer(_) => ("connections_per_origin_max", max.max(PER_NODE_MAX)),
+            PlaceKind::Reserved if share < max => ("half of connections_reserved", share),
+            PlaceKind::Client | PlaceKind::Reserved => ("connections_per_origin_max", max),
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -254,6 +268,8 @@ impl Drop for ConnectionPermit {
 mod tests {
     use std::net::IpAddr;
 
+    use tokio::sync::oneshot::error::TryRecvError;
+
     use super::*;
     use crate::runtime::principal::Principal;
     use crate::storage::ClusterId;
@@ -295,6 +311,34 @@ mod tests {
         assert!(client(3).is_ok() && admin("b").is_ok());
         drop(nodes);
         assert_eq!(registry.connections(), 0);
+    }
+
+    #[test]
+    fn one_administrator_leaves_places_for_others() {
+        let registry = registry(|config| config.connections_reserved = 4);
+        let admin = |name| registry.admit(PlaceKind::Reserved, &named(Principal::admin(name)));
+        let held = [admin("a"), admin("a")];
+        let error = admin("a").expect_err("it has its share").to_string();
+        assert!(
+            error.ends_with("half of connections_reserved (2) is reached by admin/a"),
+            "{error}"
+        );
+        let others = [admin("b"), admin("b")];
+        assert!(held.iter().chain(&others).all(Result::is_ok));
+    }
+
+    #[test]
+    fn a_node_that_is_rejected_keeps_its_oldest_connection() {
+        let registry = registry(|config| config.connections_per_origin_max = PER_NODE_MAX);
+        let admit =
+            |address_of: u8| registry.admit(PlaceKind::Peer(NodeId(1)), &address(address_of));
+        let other = |id| registry.admit(PlaceKind::Peer(NodeId(id)), &address(2));
+        let mut own: Vec<_> = (0..PER_NODE_MAX).map(|_| admit(1)).collect();
+        let others: Vec<_> = (0..PER_NODE_MAX).map(|_| other(2)).collect();
+        assert!(own.iter().chain(&others).all(Result::is_ok));
+        assert!(admit(2).is_err(), "the other address has no room");
+        let oldest = own[0].as_mut().expect("it was admitted");
+        assert!(oldest.closed.try_recv().is_err_and(|state| state == TryRecvError::Empty));
     }
 
     #[test]

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
-use crate::runtime::environment::{self, Environment, RawStream};
+use crate::runtime::environment::{self, Environment, RawStream, is_of_connection};
 use crate::runtime::handle::Handle;
-use crate::runtime::log_limit::{self, LogLimit};
+use crate::runtime::log_limit;
 use crate::runtime::metrics::{OpenConnection, SnapshotStep};
 use crate::runtime::open_files;
 use crate::runtime::origin::Origin;
@@ -83,9 +83,11 @@ impl Listener {
         let logging = Arc::clone(&handler);
         connections.spawn(async move { match logging.log_left_out().await {} });
         loop {
-            let pause = || sleep(handler.config.retry_max);
-            let log_limit = &handler.handle.registry.log_limit;
-            let (stream, from) = accept_next(|| self.0.accept(), pause, log_limit).await;
+            let pause = |error| {
+                handler.handle.log_accept_failure(&error, "a connection");
+                sleep(handler.config.retry_max)
+            };
+            let (stream, from) = accept_next(|| self.0.accept(), pause).await;
             if !leaves_room(&stream, handler.files_reserved) {
                 let message = "the limit of open files leaves no room beside files_reserved";
                 handler.reject(from, &reject(ConnectionRejectReason::TooManyConnections, message));
@@ -103,11 +105,11 @@ impl Listener {
     }
 }
 
-/// Returns the next connection that can be accepted, with a pause after each failure.
+/// Returns the next connection that can be accepted. Pauses after each failure, unless only that
+/// connection failed.
 async fn accept_next<T, A, P>(
     mut accept: impl FnMut() -> A,
-    mut pause: impl FnMut() -> P,
-    log_limit: &LogLimit,
+    mut pause: impl FnMut(io::Error) -> P,
 ) -> T
 where
     A: Future<Output = io::Result<T>>,
@@ -116,13 +118,9 @@ where
     loop {
         match accept().await {
             Ok(call) => return call,
-            Err(error) => {
-                // The usual cause is the limit of open files.
-                if log_limit.admit("accept") {
-                    warn!(%error, "cannot accept a connection");
-                }
-                pause().await;
-            }
+            Err(error) if is_of_connection(&error) => {}
+            // The usual cause is the limit of open files.
+            Err(error) => pause(error).await,
         }
     }
 }
@@ -216,7 +214,7 @@ impl ConnectionHandler {
         loop {
             sleep(log_limit::INTERVAL).await;
             for (kind, lines) in self.handle.registry.log_limit.take_left_out() {
-                warn!(kind, lines, "left out further log lines about connections");
+                warn!(kind, lines, "left out further log lines that remotes caused");
             }
         }
     }
@@ -388,18 +386,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_accept_is_followed_by_a_pause() {
-        let (mut accepted, pauses) = (0, Cell::new(0));
-        let accept = || {
-            accepted += 1;
-            std::future::ready(if accepted > 3 {
-                Ok(accepted)
-            } else {
-                Err(io::Error::other("full"))
-            })
+        let results = |error: fn() -> io::Error| {
+            let mut accepted = 0;
+            move || {
+                accepted += 1;
+                std::future::ready(if accepted > 3 { Ok(accepted) } else { Err(error()) })
+            }
         };
+        let pauses = Cell::new(0);
+        let pauses = &pauses;
         // The pause is counted only if `accept_next` awaits it.
-        let pause = || async { pauses.set(pauses.get() + 1) };
-        assert_eq!(accept_next(accept, pause, &LogLimit::default()).await, 4);
+        let pause = |_| async { pauses.set(pauses.get() + 1) };
+        assert_eq!(accept_next(results(|| io::Error::other("full")), pause).await, 4);
         assert_eq!(pauses.get(), 3);
+        let aborted = || io::ErrorKind::ConnectionAborted.into();
+        assert_eq!(accept_next(results(aborted), pause).await, 4);
+        assert_eq!(pauses.get(), 3, "other connections do not wait for one that was aborted");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::metrics::{DropReason, PeerCounts, SnapshotStep};
@@ -40,6 +40,13 @@ struct Peer {
     lanes: [LaneSender; Lane::ALL.len()],
     counts: Arc<PeerCounts>,
     _tasks: Tasks,
+}
+
+impl Peer {
+    /// Returns true if a lane sends no more packets.
+    fn has_ended(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.packets().is_closed())
+    }
 }
 
 impl Peers {
@@ -94,6 +101,11 @@ impl Transport for Peers {
 
     fn send(&mut self, packet: Packet) {
         let to = packet.to();
+        // A lane ends only if its task panics.
+        if self.peers.get(&to).is_some_and(Peer::has_ended) {
+            error!(%to, "the connection to the peer ended unexpectedly, and is opened again");
+            self.peers.remove(&to);
+        }
         if !self.peers.contains_key(&to) {
             let Some(address) = self.addresses.get(&to) else {
                 self.registry.counts.network.peer(to).dropped.add(&DropReason::NoAddress, 1);
@@ -103,7 +115,7 @@ impl Transport for Peers {
                     warn!(
                         %to,
                         "this node joins a cluster, and does not know the address of a node that \
-                         sends messages, so that it cannot reply; start it again while a \
+                         sends messages, so it cannot reply; start it again while a \
                          member that it joins by answers"
                     );
                 }
@@ -125,6 +137,39 @@ impl Transport for Peers {
             } else if is_part {
                 self.registry.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::runtime::metrics::Counts;
+    use crate::runtime::transport::link::Links;
+    use crate::storage::ClusterId;
+    use crate::types::{Body, EntryId, Incarnation, Message, Term};
+
+    #[tokio::test]
+    async fn a_connection_whose_task_has_ended_is_opened_again() {
+        let (from, to) = (NodeId(1), NodeId(2));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let address = Address::new(&address).expect("it is short");
+        let (cluster, incarnation) = (ClusterId(7), Incarnation(1));
+        let handshake = Handshake { cluster, origin: None, node: from, incarnation };
+        let config = NetworkConfig::default();
+        let counts = Arc::new(Counts::new(from, cluster));
+        let registry = Arc::new(ConnectionRegistry::new(Links::for_test(), &config, counts));
+        let mut peers = Peers::new(handshake, config, 1 << 20, registry, [(to, address)].into());
+        let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
+        let packet = Packet::Message(Message { from, incarnation, to, term: Term(1), body });
+        for _ in 0..2 {
+            peers.send(packet.clone());
+            listener.accept().await.expect("the peer is called");
+            let Peer { _tasks: tasks, .. } = peers.peers.get_mut(&to).expect("a packet was sent");
+            std::mem::take(tasks).end().await;
         }
     }
 }

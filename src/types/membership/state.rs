@@ -205,7 +205,7 @@ impl Membership {
         self.member(id).map_or(0, |member| member.priority)
     }
 
-    /// Returns true if the two share their storage, so that they are equal without a comparison.
+    /// Returns true if the two share their storage, and so are equal without a comparison.
     #[must_use]
     pub fn ptr_eq(&self, other: &Membership) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -108,7 +108,7 @@ fn promotable() {
     }
 }
 
-/// A message of a case of which only the kind and the term matter.
+/// A message of a case; only its kind and its term matter.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LaterTerm {

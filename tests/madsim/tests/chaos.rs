@@ -335,7 +335,7 @@ fn no_acknowledged_line_is_lost_in_a_chaos_run() {
 
 #[test]
 fn a_seed_replays_the_same_run() {
-    // A killed node fails every request at once, so that the clients of one run may be done before
+    // A killed node fails every request at once, so the clients of one run may be done before
     // a line is acknowledged.
     let runs = (0..3).map(|seed| Runtime::check_determinism(seed, Config::default(), chaos_run));
     let acknowledged: usize = runs.map(|(_, acknowledged)| acknowledged).sum();

@@ -60,6 +60,8 @@ pub struct CommandError {
 /// The result of a command.
 pub type CommandResult = Result<Exit, CommandError>;
 
+use crate::common::output::printable;
+
 impl CommandError {
     /// Returns an error with this exit code.
     #[must_use]
@@ -85,7 +87,7 @@ impl CommandError {
 #[must_use]
 pub fn report(result: CommandResult) -> Exit {
     result.unwrap_or_else(|error| {
-        eprintln!("error: {}", error.text);
+        eprintln!("error: {}", printable(&error.text));
         error.exit
     })
 }

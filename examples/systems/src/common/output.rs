@@ -18,11 +18,13 @@ pub enum Output {
 }
 
 impl Output {
-    /// Returns a line in this form, without its end. Both forms contain the same data.
+    /// Returns a line in this form, without its end. Both forms contain the same data. In the text,
+    /// characters that control a terminal are escaped, because other clients may have chosen the
+    /// data.
     #[must_use]
     pub fn line(self, text: impl fmt::Display, object: Value) -> String {
         match self {
-            Output::Text => text.to_string(),
+            Output::Text => printable(&text.to_string()),
             Output::Json => object.to_string(),
         }
     }
@@ -40,6 +42,24 @@ impl Output {
             _ => Ok(Exit::Success),
         }
     }
+}
+
+/// Escapes the characters that control a terminal, end a line, or reorder the text around them.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        // The marks and overrides of bidirectional text, and the separators of lines.
+        let reorders = matches!(
+            letter,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        match letter.is_control() || reorders {
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
+        }
+    }
+    line
 }
 
 /// Prints and flushes a line, so that the caller may acknowledge it.
@@ -61,6 +81,9 @@ mod tests {
     #[test]
     fn a_line_is_text_or_one_object() {
         assert_eq!(Output::Text.line("ann 7", json!({})), "ann 7");
+        let forged = "k\x1b[2J\r\nn1 \u{202e}\u{2066}\u{85} grün";
+        let line = r"k\u{1b}[2J\r\nn1 \u{202e}\u{2066}\u{85} grün";
+        assert_eq!(Output::Text.line(forged, json!({})), line);
         let object = json!({ "user": "a\nnn", "number": 7 });
         assert_eq!(Output::Json.line("ann 7", object), r#"{"number":7,"user":"a\nnn"}"#);
     }

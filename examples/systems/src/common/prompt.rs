@@ -111,7 +111,8 @@ fn run_line<C: Subcommand>(
     execute: &mut impl FnMut(C) -> CommandResult,
 ) -> Exit {
     let Some(words) = shlex::split(line) else {
-        return report(Err(CommandError::usage("a quote is not closed: add the missing quote")));
+        let message = "the line ends inside quotes or after a backslash: complete it";
+        return report(Err(CommandError::usage(message)));
     };
     let parser = line_command::<C>(system).multicall(true).disable_help_flag(true);
     let matches = parser.try_get_matches_from(words);

@@ -1,13 +1,13 @@
 //! Runs one node until a signal ends it, with an optional status page.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use quorate::http::{Endpoint, EndpointContent};
 use quorate::machine::StateMachine;
 use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::common::exit::{CommandError, CommandResult, Exit};
 
@@ -22,35 +22,50 @@ pub(super) async fn run_node(
         (config.replica.raft.id, config.tls.is_some(), HangupSignals::listen());
     let others = ui.map(|_| Client::new(ClientConfig::of_node(&config))).transpose();
     let others = others.map_err(CommandError::usage)?;
+    // Before the start: a node whose status page cannot listen does not start.
+    let listener = ui.map(page_listener).transpose()?;
     let mut server = Server::start(config, machine).await.map_err(CommandError::usage)?;
     info!(%id, address = %server.address(), "serving; Ctrl-C shuts the node down");
-    let _page = match ui {
-        Some(address) => page(address, &server.handle(), others.clone()).await?,
+    let mut page = match listener {
+        Some(listener) => page(listener, server.handle(), others.clone())?,
         None => JoinSet::new(),
     };
-    let _reloads = hangups.each(reload(has_tls, server.handle(), others));
+    let mut reloads = hangups.each(reload(has_tls, server.handle(), others));
     let failed = |failure| CommandError::new(Exit::NodeFailed, failure);
     tokio::select! {
         ended = server.stopped() => return ended.map(|()| Exit::Success).map_err(failed),
         () = signal() => info!("shutting down"),
+        never = log_panics(&mut page, "the status page") => match never {},
+        never = log_panics(&mut reloads, "the reload of certificates at SIGHUP") => match never {},
     }
     server.shutdown().await.map(|()| Exit::Success).map_err(failed)
 }
 
+/// Logs each task of the set that panics, and never returns.
+async fn log_panics<T: 'static>(tasks: &mut JoinSet<T>, name: &str) -> Infallible {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(failure) = ended {
+            error!(%failure, "{name} has stopped; the node runs without it until its restart");
+        }
+    }
+    std::future::pending().await
+}
+
+fn page_listener(address: SocketAddr) -> Result<TcpListener, CommandError> {
+    TcpListener::bind(address)
+        .map_err(|error| CommandError::usage(format!("--ui: cannot listen at {address}: {error}")))
+}
+
 /// Serves the status page until the returned set is dropped.
-async fn page(
-    address: SocketAddr,
-    handle: &Handle,
+fn page(
+    listener: TcpListener,
+    handle: Handle,
     others: Option<Client>,
 ) -> Result<JoinSet<Infallible>, CommandError> {
-    let endpoint =
-        Endpoint::bind(address, EndpointContent::Page { peer_client: others }, handle.clone())
-            .await;
-    let endpoint = endpoint.map_err(|error| {
-        CommandError::usage(format!("--ui: cannot listen at {address}: {error}"))
-    })?;
-    let address = endpoint.address().unwrap_or(address);
-    info!("status page at http://{address}/");
+    let failed = |error| CommandError::usage(format!("--ui: cannot listen: {error}"));
+    let content = EndpointContent::Page { peer_client: others };
+    let endpoint = Endpoint::with_listener(listener, content, handle).map_err(failed)?;
+    info!("status page at http://{}/", endpoint.address().map_err(failed)?);
     let mut serving = JoinSet::new();
     serving.spawn(endpoint.run());
     Ok(serving)

@@ -21,7 +21,7 @@ pub struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Returns the keys, each read of which one node answers, locally if it has a lease.
+    /// Returns the keys. One node answers each read, locally if it holds a lease.
     #[must_use]
     pub fn new(calls: Calls<'a>) -> Keys<'a> {
         Keys { calls, read_level: ReadLevel::Replica }
@@ -49,8 +49,8 @@ impl<'a> Keys<'a> {
         self.calls.read(at, self.read_level, &codec::encode(query)).await
     }
 
-    /// Reads all pairs page by page, and passes each page to `each`, the last of which is empty.
-    /// Values may change between two pages.
+    /// Reads all pairs page by page, and passes each page to `each`; the last page is empty. Values
+    /// may change between two pages.
     ///
     /// # Errors
     /// The cluster rejected a query, no node answers, or the error of `each`.

@@ -13,7 +13,7 @@ fn objects(cluster: &Cluster, words: &[&str]) -> Vec<Value> {
     output.lines().map(parse).collect()
 }
 
-/// Asserts that the status has an object for each of so many members, one of which leads.
+/// Asserts that the status has an object for each member, and that exactly one of them leads.
 fn assert_status(status: &[Value], members: usize) {
     let members: Vec<&Value> = status[..members].iter().collect();
     let leaders = members.iter().filter(|member| member["role"] == "leader").count();

@@ -13,7 +13,7 @@ use crate::verdict::{Counterexample, Verdict};
 /// configurations.
 const CHECKS_MAX: u64 = 256;
 
-/// Returns a counterexample of which no operation can be left out: a part of `counterexample` if
+/// Returns a counterexample from which no operation can be left out: a part of `counterexample` if
 /// that suffices by itself, and otherwise a part of the shortest prefix of the history that is not
 /// linearizable.
 ///

@@ -7,7 +7,7 @@ pub(crate) struct Shrunk<T> {
     pub(crate) minimal: bool,
 }
 
-/// Returns a failing subset of `candidates` of which no element can be left out. All candidates
+/// Returns a failing subset of `candidates` from which no element can be left out. All candidates
 /// together must fail.
 ///
 /// Failing must be monotonic: a superset of a failing set fails. `bad` returns `None` if it cannot

@@ -27,7 +27,7 @@ use crate::zones::{Action, Call, Calls, Classification, NEVER, OpNames, Time, re
 /// It cannot decide every key ([`Stream::decides`]). It does not decide a key if a value is written
 /// again while it may still be read, if something is appended, if a put returns the value that it
 /// replaced, or if a failed compare-and-set does not return the value that it found, although its
-/// expected value may have been present. An alarm on such a key is right all the same.
+/// expected value may have been present. An alarm on such a key is still right.
 ///
 /// [`Model::stream`](crate::model::Model::stream) creates it.
 #[derive(Clone)]

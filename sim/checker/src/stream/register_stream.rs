@@ -70,8 +70,7 @@ pub(crate) struct RegisterStream {
     readers: Vec<(OpId, Time)>,
     /// The number of values after the last sweep.
     swept: usize,
-    /// Whether the values of the register have become ambiguous, so that nothing is checked any
-    /// more.
+    /// Whether the values of the register have become ambiguous: then nothing is checked any more.
     has_given_up: bool,
     /// Whether the absence of an alarm means that the register is linearizable so far.
     is_decided: bool,

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// Texts of which none is a proper prefix of another, so that a concatenation has one parse.
+/// Texts, none of which is a proper prefix of another, so that a concatenation has one parse.
 #[derive(Debug)]
 pub(crate) struct Tokens<'a> {
     /// The distinct texts in order, each with its least number.

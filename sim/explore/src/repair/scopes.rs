@@ -42,9 +42,9 @@ pub(crate) struct Bounds {
     /// The maximum number of entries in a log.
     pub(crate) entries: u8,
     pub(crate) crashes: u8,
-    /// Entries of which the body is damaged.
+    /// Entries whose body is damaged.
     pub(crate) damages: u8,
-    /// Entries of which both records are damaged.
+    /// Entries whose records are both damaged.
     pub(crate) erasures: u8,
     /// Logs with a damaged end.
     pub(crate) lost_ends: u8,

@@ -18,7 +18,7 @@ pub(crate) fn print(recordings: &[NodeRecording], arguments: &ReplayArguments) -
     printed > 0
 }
 
-/// A step: the number of its start, and its number in this start.
+/// The position of a step: the number that identifies its start, and the number of its record.
 type Place = (u64, u64);
 
 /// Prints the selected steps of one recording, and returns their number.

@@ -1,7 +1,7 @@
 //! The built-in key-value store: get, put, delete, compare-and-set and append on few keys, with
 //! values that identify the operation that wrote them.
 //!
-//! Every second key is simple: it has no deletes and appends, so that each of its values is written
+//! Every second key is simple: it has no deletes and appends, so each of its values is written
 //! once, and its history can be checked while the run goes on.
 
 mod model;

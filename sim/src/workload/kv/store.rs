@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_snapshots_are_refused() {
+    fn forged_snapshots_are_rejected() {
         let refused = |pairs: &[u8]| {
             let bytes = [QUOTA, pairs].concat();
             let (mut store, _) = after(&[Operation::Put { key: b"kept", value: b"" }]);

@@ -11,7 +11,7 @@ use crate::world::cluster::node::{LoggedMembership, Node};
 use crate::world::place::Place;
 use crate::world::run::Run;
 
-/// The smallest number of voters of which one can be spoiled: the others are a majority.
+/// The smallest number of voters with which one can be spoiled: the others are a majority.
 const SPOILED_VOTERS_MIN: usize = 3;
 
 impl Cluster {
@@ -153,7 +153,7 @@ impl Cluster {
     }
 
     /// Returns true if a fault may spoil data of the node that other nodes can repair: no node
-    /// alone can commit entries, and every other voter has an intact disk, so that each entry that
+    /// alone can commit entries, and every other voter has an intact disk, so each entry that
     /// may be committed has an intact copy (docs/REPAIR.md, A2).
     pub(crate) fn may_spoil(&self, place: Place) -> bool {
         let is_intact = |membership: &Membership, id: NodeId| {

@@ -92,7 +92,7 @@ impl OpenRequests {
 pub(super) struct Lanes {
     log: LaneQueue,
     bulk: LaneQueue,
-    /// The files of which an operation has failed by a fault; `None` stands for the directory.
+    /// The files on which a fault has made an operation fail; `None` stands for the directory.
     pub(super) failed: BTreeSet<Option<FileName>>,
 }
 

@@ -38,7 +38,7 @@ pub(crate) enum Probed {
 }
 
 impl Stabilization {
-    /// Returns true if the node is in the core, so that a leader of the core hears from it.
+    /// Returns true if the node is in the core: then a leader of the core hears from it.
     pub(crate) fn hears(&self, id: NodeId) -> bool {
         self.core.iter().any(|place| place.id() == id)
     }

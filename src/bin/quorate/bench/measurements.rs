@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use crate::exit::CommandError;
+use crate::exit::{CommandError, Exit};
 use crate::table::Table;
 
 /// The results of all clients together.
@@ -18,7 +18,9 @@ struct Totals {
     writes: Latencies,
     reads: Latencies,
     failed: u64,
-    first_error: Option<String>,
+    first_error: Option<CommandError>,
+    /// Whether the outcome of a failed command is unknown.
+    has_unknown: bool,
     elapsed: Duration,
 }
 
@@ -51,7 +53,8 @@ impl Measurements {
         match error {
             Some(error) => {
                 totals.failed += 1;
-                totals.first_error.get_or_insert_with(|| error.text.clone());
+                totals.has_unknown |= error.exit == Exit::Unknown;
+                totals.first_error.get_or_insert_with(|| error.clone());
             }
             None => {
                 let latencies = if read { &mut totals.reads } else { &mut totals.writes };
@@ -66,10 +69,18 @@ impl Measurements {
         self.totals().elapsed = span;
     }
 
-    /// Returns true if no command succeeded.
-    pub(super) fn is_empty(&self) -> bool {
+    /// Returns the exit code of the benchmark: that of its first failure if no command succeeded,
+    /// unless the outcome of any is unknown.
+    pub(super) fn exit(&self) -> Exit {
         let totals = self.totals();
-        totals.writes.0.is_empty() && totals.reads.0.is_empty()
+        if !totals.writes.0.is_empty() || !totals.reads.0.is_empty() {
+            return Exit::Done;
+        }
+        match &totals.first_error {
+            _ if totals.has_unknown => Exit::Unknown,
+            Some(error) => error.exit,
+            None => Exit::NotExecuted,
+        }
     }
 
     /// Returns the present counts as text.
@@ -96,7 +107,7 @@ impl Measurements {
             }
         }
         let failed = match &totals.first_error {
-            Some(error) => format!("{} failed, the first one: {error}\n", totals.failed),
+            Some(error) => format!("{} failed, the first one: {}\n", totals.failed, error.text),
             None => String::new(),
         };
         format!("{table}{failed}")
@@ -134,12 +145,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_benchmark_in_which_everything_fails_has_the_exit_code_of_its_failures() {
+        let measured = Measurements::default();
+        for exit in [Exit::Rejected, Exit::NotExecuted, Exit::Unknown] {
+            let error = CommandError::new(exit, "it failed");
+            measured.add(false, Duration::from_millis(3), Some(&error));
+            let first_or_unknown = if exit == Exit::Unknown { exit } else { Exit::Rejected };
+            assert_eq!(measured.exit(), first_or_unknown);
+        }
+    }
+
+    #[test]
     fn long_latencies_are_recorded() {
         let measured = Measurements::default();
-        assert!(measured.is_empty());
+        assert_eq!(measured.exit(), Exit::NotExecuted);
         measured.add(false, Duration::from_secs(7), None);
         measured.add(true, Duration::from_millis(3), None);
         measured.set_elapsed(Duration::from_secs(2));
+        assert_eq!(measured.exit(), Exit::Done);
         let json = measured.json();
         let near = |json: &Value, micros: u64| {
             json.as_u64().is_some_and(|json| json.abs_diff(micros) <= micros / 500)

@@ -3,6 +3,7 @@
 mod measurements;
 
 use std::io::{IsTerminal, stderr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::exit::{CommandError, Exit};
 use crate::keys::propose;
 use crate::kv::{Command, Query};
 use crate::output::print;
+use crate::signals::Signals;
 use crate::values::{Bytes, Span};
 
 /// The flags of `bench`.
@@ -54,23 +56,31 @@ pub(crate) struct BenchFlags {
 /// The largest size of a value, in bytes: less than the size limit of a command.
 const SIZE_MAX: u64 = 512 << 10;
 
+/// The pause of a client after a command that failed.
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+
 pub(crate) fn run(flags: &BenchFlags, json: bool) -> Result<Exit, CommandError> {
     if flags.size.0 > SIZE_MAX || flags.clients == 0 || flags.keys == 0 {
         return Err(CommandError::invalid_input(
             "--size must be at most 512KiB, and --clients and --keys at least 1",
         ));
     }
-    // One thread for all connections takes the least from nodes on the same machine.
+    // A single thread takes the least processor time from nodes on the same machine.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| CommandError::invalid_input(format!("cannot start threads: {error}")))?;
     let measurements = runtime.block_on(load(flags))?;
     print(&if json { measurements.json().to_string() } else { measurements.text() })?;
-    Ok(if measurements.is_empty() { Exit::NotExecuted } else { Exit::Done })
+    Ok(measurements.exit())
 }
 
-/// Runs every client until the time is over, and waits for the pending requests.
+/// Runs every client until the time is over or a signal arrives, and waits for the pending
+/// requests. A signal during that wait ends it, and one after another signal ends the process.
 async fn load(flags: &BenchFlags) -> Result<Measurements, CommandError> {
+    let signals = Signals::listen().map_err(|error| {
+        CommandError::invalid_input(format!("cannot listen for signals: {error}"))
+    })?;
+    let mut signal = pin!(signals.wait());
     let finished = Arc::new(AtomicBool::new(false));
     let total = Arc::new(Measurements::default());
     let mut clients = JoinSet::new();
@@ -89,18 +99,25 @@ async fn load(flags: &BenchFlags) -> Result<Measurements, CommandError> {
             }
         }
     };
-    tokio::select! {
-        () = sleep(flags.time.0) => {}
-        () = progress => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    let is_interrupted = tokio::select! {
+        () = sleep(flags.time.0) => false,
+        () = progress => false,
+        _ = &mut signal => true,
+    };
     total.set_elapsed(started.elapsed());
     finished.store(true, Ordering::Relaxed);
-    while clients.join_next().await.is_some() {}
+    tokio::select! {
+        () = all_ended(&mut clients) => {}
+        _ = &mut signal, if !is_interrupted => clients.shutdown().await,
+    }
     if stderr().is_terminal() {
         eprintln!();
     }
     Ok(Arc::into_inner(total).expect("every client has ended"))
+}
+
+async fn all_ended(clients: &mut JoinSet<()>) {
+    while clients.join_next().await.is_some() {}
 }
 
 /// Runs one client: sends the next request once the last one is answered.
@@ -129,5 +146,9 @@ async fn work(
             propose(client, command).await.map(drop)
         };
         total.add(reads, started.elapsed(), done.as_ref().err());
+        if done.is_err() {
+            // A failure at once, as of a rejected command, would be repeated without a pause.
+            sleep(FAILURE_PAUSE).await;
+        }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Reply {
     /// The compare failed and nothing was changed; holds the current value of the key.
     Differs(Option<Vec<u8>>),
     /// The write would have exceeded the quota of this many bytes, or the alarm is on. Nothing was
-    /// changed. After an order: the store exceeds the quota, so that the alarm stays on.
+    /// changed. After an order: the store exceeds the quota, so the alarm stays on.
     NoSpace(u64),
     /// The bytes are neither a command nor an order. Nothing was executed.
     Invalid,

@@ -83,7 +83,7 @@ pub(crate) fn run(flags: &LinKvFlags) -> Result<Exit, CommandError> {
     let runtime = Runtime::new()
         .map_err(|error| CommandError::invalid_input(format!("cannot start threads: {error}")))?;
     let ended = runtime.block_on(node(flags));
-    // The thread that reads standard input may block there for ever.
+    // The thread that reads standard input may block there forever.
     runtime.shutdown_background();
     ended
 }

@@ -5,6 +5,7 @@ mod server_config;
 
 use std::convert::Infallible;
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args};
@@ -16,7 +17,7 @@ use quorate::runtime::{
 use quorate::storage;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
-use tracing::{info, level_filters::LevelFilter, warn};
+use tracing::{error, info, level_filters::LevelFilter, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
@@ -52,7 +53,8 @@ Examples:
     quorate serve --config quorate.toml
 
 On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down cleanly. A second
-signal ends the process at once, without loss of acknowledged data. On SIGHUP the node reloads its
+signal ends the process at once, without loss of acknowledged data, and so does the first one while
+the node still opens its data directory. On SIGHUP the node reloads its
 certificates.";
 
 /// Runs the node; `matches` distinguishes the flags of the command line from variables of the
@@ -89,7 +91,9 @@ async fn serve(
     let client = settings.ui.map(|_| Client::new(ClientConfig::of_node(&config))).transpose();
     let client = client.map_err(CommandError::invalid_input)?;
     let directory = config.directory.clone();
-    let server = Server::start(config, Store::default()).await;
+    // Before the start: a node whose endpoints cannot listen does not start.
+    let listeners = endpoint_listeners(settings, sources)?;
+    let server = start(config).await?;
     let mut server = server.map_err(|error| match error {
         ServerError::Open(OpenError::Storage(storage::OpenError::Failed(damage))) => {
             server_config::damaged(&directory, &damage)
@@ -100,11 +104,11 @@ async fn serve(
     let listening = format!("{id} of cluster {cluster} is listening on {}", server.address());
     // A closed standard output is not an error.
     let _ = writeln!(std::io::stdout(), "{listening}");
-    let _endpoints = endpoints(&server.handle(), client.clone(), settings, sources).await?;
+    let mut endpoints = endpoints(listeners, &server.handle(), client.as_ref(), sources)?;
     // A node is ready without a leader: the others may wait for this one to start.
     service_manager::notify(&format!("READY=1\nSTATUS={listening}"));
     let handle = server.handle();
-    let _reloads = hangups.spawn_for_each(move || match handle.reload_tls() {
+    let mut reloads = hangups.spawn_for_each(move || match handle.reload_tls() {
         Ok(()) if !uses_tls => info!("SIGHUP ignored: the node uses no certificates"),
         Ok(()) => {
             info!("certificates reloaded");
@@ -119,29 +123,68 @@ async fn serve(
     tokio::select! {
         ended = server.stopped() => return ended.map(|()| Exit::Done).map_err(failed),
         signal = signal => info!(signal, "shutting down"),
+        never = log_panics(&mut endpoints, "an HTTP endpoint") => match never {},
+        never = log_panics(&mut reloads, "the reload of certificates at SIGHUP") => match never {},
     }
     service_manager::notify("STOPPING=1");
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 
-/// Serves the HTTP endpoints until the returned set is dropped.
-async fn endpoints(
-    handle: &Handle,
-    peer_client: Option<Client>,
+/// Opens the node's storage, which blocks this thread, and starts the node. Until it has started, a
+/// signal ends the process at once, without loss of acknowledged data.
+async fn start(config: ServerConfig) -> Result<Result<Server, ServerError>, CommandError> {
+    let _opening = signals::EndAtSignal::listen().map_err(|error| {
+        CommandError::invalid_input(format!("cannot listen for signals: {error}"))
+    })?;
+    Ok(Server::start(config, Store::default()).await)
+}
+
+/// Logs each task of the set that panics, and never returns.
+async fn log_panics<T: 'static>(tasks: &mut JoinSet<T>, name: &str) -> Infallible {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(failure) = ended {
+            error!(%failure, "{name} has stopped; the node runs without it until its restart");
+        }
+    }
+    std::future::pending().await
+}
+
+/// The setting of an HTTP endpoint, and its listener.
+type EndpointListener = (&'static str, TcpListener);
+
+/// Listens at the addresses of the HTTP endpoints.
+fn endpoint_listeners(
     settings: &Settings,
+    sources: &Sources,
+) -> Result<Vec<EndpointListener>, CommandError> {
+    let mut listeners = Vec::new();
+    for (field, address) in [("metrics", settings.metrics), ("ui", settings.ui)] {
+        let Some(ListenAddress(address)) = address else { continue };
+        let listener = TcpListener::bind(address).map_err(|error| {
+            sources.error(field, format!("cannot listen on {address}: {error}"))
+        })?;
+        listeners.push((field, listener));
+    }
+    Ok(listeners)
+}
+
+/// Serves the HTTP endpoints until the returned set is dropped.
+fn endpoints(
+    listeners: Vec<EndpointListener>,
+    handle: &Handle,
+    peer_client: Option<&Client>,
     sources: &Sources,
 ) -> Result<JoinSet<Infallible>, CommandError> {
     let mut running = JoinSet::new();
-    let page = EndpointContent::Page { peer_client };
-    let endpoints_to_serve =
-        [("metrics", settings.metrics, EndpointContent::Metrics), ("ui", settings.ui, page)];
-    for (field, address, serves) in endpoints_to_serve {
-        let Some(ListenAddress(address)) = address else { continue };
-        let endpoint = Endpoint::bind(address, serves, handle.clone()).await;
-        let endpoint = endpoint.map_err(|error| {
-            sources.error(field, format!("cannot listen on {address}: {error}"))
-        })?;
-        let address = endpoint.address().unwrap_or(address);
+    for (field, listener) in listeners {
+        let content = match field {
+            "ui" => EndpointContent::Page { peer_client: peer_client.cloned() },
+            _ => EndpointContent::Metrics,
+        };
+        let failed = |error| sources.error(field, format!("cannot listen: {error}"));
+        let endpoint =
+            Endpoint::with_listener(listener, content, handle.clone()).map_err(failed)?;
+        let address = endpoint.address().map_err(failed)?;
         // A closed standard output is not an error.
         let _ = writeln!(std::io::stdout(), "{field} at http://{address}/");
         running.spawn(endpoint.run());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::runtime::blocking::Client;
 use quorate::runtime::{
-    ANY_UNNAMED_CLUSTER, ClientConfig, Principal, is_unnamed_cluster, unnamed_cluster,
+    ANY_UNNAMED_CLUSTER, ClientConfig, ClientError, Principal, is_unnamed_cluster, unnamed_cluster,
 };
 use quorate::storage::ClusterId;
 use quorate::types::NodeId;
@@ -18,6 +18,9 @@ use crate::values::NodeAddress;
 
 /// The time limit of a question to one member.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The pause after a round of questions that no member answered.
+const ROUND_PAUSE: Duration = Duration::from_millis(250);
 
 /// Returns the cluster that the certificate names; without certificates, the one that these members
 /// bootstrap.
@@ -54,7 +57,13 @@ pub(super) fn joined_cluster(
             return Ok(cluster);
         }
         info!("no member of --join answers yet; the node asks them for the id of their cluster");
+        pause();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the node has no runtime before it starts")]
+fn pause() {
+    std::thread::sleep(ROUND_PAUSE);
 }
 
 fn certified_cluster(
@@ -70,21 +79,31 @@ fn certified_cluster(
 }
 
 /// Asks each member, and returns the cluster of those that answer, which must have no name; none if
-/// no member answers.
+/// no member is reachable.
+///
+/// # Errors
+/// A [`CommandError`] if a later round would fail, too: the members that answer belong to several
+/// clusters or to one with a name, or no member that is reachable accepts this node.
 fn answered_cluster(
     members: &[(NodeId, SocketAddr)],
     plaintext: bool,
     sources: &Sources,
 ) -> Result<Option<ClusterId>, CommandError> {
     let mut first = None::<(NodeId, ClusterId)>;
+    let mut mismatch = None::<String>;
     for (member, address) in members {
         let address = address.to_string();
         let mut config = ClientConfig::new(ANY_UNNAMED_CLUSTER, [address.clone()]);
         (config.plaintext, config.deadline) = (plaintext, QUESTION_TIME_MAX);
         let client = Client::new(config).map_err(|error| sources.error("join", error))?;
         // The hello names the cluster; the report itself is not needed.
-        let _ = client.report(&address);
-        let Some(cluster) = client.cluster() else { continue };
+        let report = client.report(&address);
+        let Some(cluster) = client.cluster() else {
+            if let Err(ClientError::Mismatch { error, .. }) = report {
+                mismatch.get_or_insert_with(|| format!("{member} at {address}: {error}"));
+            }
+            continue;
+        };
         if !is_unnamed_cluster(cluster) {
             let message =
                 format!("the cluster of {member} has a name: give it, or its id {cluster}");
@@ -101,5 +120,12 @@ fn answered_cluster(
             _ => first = Some((*member, cluster)),
         }
     }
-    Ok(first.map(|(_, cluster)| cluster))
+    match (first, mismatch) {
+        (Some((_, cluster)), _) => Ok(Some(cluster)),
+        (None, Some(mismatch)) => {
+            let message = format!("no member accepts this node: {mismatch} (see --certs)");
+            Err(sources.error("join", message))
+        }
+        (None, None) => Ok(None),
+    }
 }

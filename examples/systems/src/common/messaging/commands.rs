@@ -259,21 +259,13 @@ fn dump(output: Output, read: impl Fn(&Query) -> Result<Reply, CommandError>) ->
     }
 }
 
-/// Formats a message as one line, with control characters escaped.
+/// Formats a message as one line.
 fn line(output: Output, mail: &Mail) -> String {
     output.line(text_of(mail), json!(mail))
 }
 
 fn text_of(mail: &Mail) -> String {
-    let text: String = mail.text.chars().flat_map(shown).collect();
-    format!("{} {} to {}: {text}", mail.number, mail.from, mail.to)
-}
-
-/// Escapes a control character, so that a message cannot control the terminal.
-fn shown(letter: char) -> impl Iterator<Item = char> {
-    let escaped = letter.is_control().then(|| letter.escape_default());
-    let plain = (!letter.is_control()).then_some(letter);
-    escaped.into_iter().flatten().chain(plain)
+    format!("{} {} to {}: {}", mail.number, mail.from, mail.to, mail.text)
 }
 
 #[cfg(test)]

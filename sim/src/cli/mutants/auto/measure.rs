@@ -27,7 +27,7 @@ const CPU_MAX: Duration = Duration::from_secs(10);
 /// The CPU time after which a seed without a mutant counts as hung.
 const CPU_MAX_ORIGINAL: Duration = Duration::from_secs(600);
 
-/// Measures the mutants, except for those of which the file has records. Returns the records in the
+/// Measures the mutants, except for those with records in the file. Returns the records in the
 /// order of the mutants; an interrupted measurement has fewer.
 pub(crate) fn run_all(
     sources: &Sources,

@@ -58,7 +58,7 @@ struct Finder<'a> {
     found: FileMutants,
     /// The names of the functions around the place.
     function: Vec<String>,
-    /// The byte offsets of block tails whose value is not used, so that they may be removed.
+    /// The byte offsets of block tails whose value is not used, so they may be removed.
     units: BTreeSet<usize>,
     /// The variables that are declared without a value: an assignment to one cannot be removed.
     late: BTreeSet<String>,

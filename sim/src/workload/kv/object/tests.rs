@@ -150,7 +150,7 @@ fn is_wrong(object: &Object) -> bool {
     ended.verdict.is_err()
 }
 
-/// Whether the key of `op` also has deletes and appends, so that its history is decided only at the
+/// Whether the key of `op` also has deletes and appends, so its history is decided only at the
 /// end. Only `k1` has them.
 fn is_mixed(events: &[(OpId, Event)], op: OpId) -> bool {
     let invoked = |(of, event): &(OpId, Event)| match event {
