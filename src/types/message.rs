@@ -181,8 +181,8 @@ pub enum Body {
             serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
         )]
         entries: Entries,
-        /// The sender's snapshot, if the reply has no entries and the snapshot covers the first
-        /// index.
+        /// The sender's snapshot, if it covers entries that were requested and that the reply lacks,
+        /// or may lack because its entries begin the sender's log.
         snapshot: Option<Box<SnapshotMeta>>,
     },
     /// The sender's log may lack entries that it acknowledged: it asks the leader for the index up
@@ -560,7 +560,10 @@ texts! { Fields<'_>:
     Self(Body::RequestEntries { first, last }) => " first={first} last={last}";
     Self(Body::RequestEntriesReply { entries, snapshot: None }) =>
         " entries={}", EntryList(entries);
-    Self(Body::RequestEntriesReply { snapshot: Some(meta), .. }) => " snapshot={}", meta.last;
+    Self(Body::RequestEntriesReply { entries, snapshot: Some(meta) }) if entries.is_empty() =>
+        " snapshot={}", meta.last;
+    Self(Body::RequestEntriesReply { entries, snapshot: Some(meta) }) =>
+        " entries={} snapshot={}", EntryList(entries), meta.last;
     Self(Body::Bootstrapped { membership, source, .. }) => " {membership} source={source:?}";
 }
 

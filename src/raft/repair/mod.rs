@@ -122,7 +122,8 @@ fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
     others
 }
 
-/// Handles a reply: writes the contents that it has, or begins to receive its snapshot.
+/// Handles a reply: writes the contents that it has, and begins to receive its snapshot if they lack
+/// the first damaged entry. Contents that share a sector with that entry cannot be written before.
 pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,
@@ -134,23 +135,22 @@ pub(crate) fn on_reply(
     let log = common.log();
     let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
     let wanted = limit(log, entries.into_iter().filter(is_wanted).collect());
-    let is_member = other_members(common, leader).contains(&from);
-    let replaces = |meta: &SnapshotMeta| is_member && replaces_damage(common, meta);
-    let replacing = snapshot.filter(replaces);
-    if let Some(last) = wanted.last().map(|entry| entry.id.index)
-        && !common.health.repair.is_writing
-    {
-        common.health.repair.pass(last);
-        return write(common, wanted);
+    let first = wanted.first().map(|entry| entry.id.index);
+    let lacks_first = first.is_none() || first != log.first_damaged_after(Index::ZERO);
+    let is_useful = lacks_first && other_members(common, leader).contains(&from);
+    let replacing = snapshot.filter(|meta| is_useful && replaces_damage(common, meta));
+    let written = wanted.last().filter(|_| !common.health.repair.is_writing);
+    let written = written.map(|entry| entry.id.index);
+    if replacing.is_none() && written.is_none() {
+        let reason = MessageRejectReason::StaleReply;
+        return common.reject_message(from, "RequestEntriesReply", reason);
     }
-    match replacing {
-        Some(meta) if wanted.is_empty() => {
-            snapshots::receive(common, from, meta);
-        }
-        _ => {
-            let name = "RequestEntriesReply";
-            common.reject_message(from, name, MessageRejectReason::StaleReply);
-        }
+    if let Some(meta) = replacing {
+        snapshots::receive(common, from, meta);
+    }
+    if let Some(last) = written {
+        common.health.repair.pass(last);
+        write(common, wanted);
     }
 }
 

@@ -46,10 +46,14 @@ pub(crate) fn on_fetched(common: &mut Common, to: NodeId, entries: Entries) {
     }
 }
 
-/// Sends the entries, or this node's snapshot in their place if it covers the first one.
+/// Sends the entries, and this node's snapshot if it covers the entry `first` that they lack. If they
+/// begin this log, earlier ones may have been requested: the snapshot covers those.
 fn reply(common: &mut Common, to: NodeId, first: Index, entries: Entries) {
-    let snapshot = common.journal.snapshot();
-    let covers = entries.is_empty() && snapshot.last.index >= first;
+    let (snapshot, base) = (common.journal.snapshot(), common.log().base().index);
+    let covers = match entries.first() {
+        Some(entry) => base > Index::ZERO && entry.id.index == base.next(),
+        None => snapshot.last.index >= first,
+    };
     let snapshot = covers.then(|| Box::new(snapshot.clone()));
     common.send(to, Body::RequestEntriesReply { entries, snapshot });
 }

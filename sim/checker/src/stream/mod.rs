@@ -315,7 +315,7 @@ impl<O: Clone, R> Stream<O, R> {
     }
 }
 
-/// Returns true if `known` contains a write of every observed value, so no forgotten write
+/// Returns true if `known` contains a write of every observed value, and so no forgotten write
 /// is needed.
 fn has_all_writers(init: ValueId, known: &[(OpId, Call)]) -> bool {
     let is_written = |seen: ValueId| {
@@ -333,3 +333,6 @@ fn has_all_writers(init: ValueId, known: &[(OpId, Call)]) -> bool {
             _ => true,
         })
 }
+
+#[cfg(test)]
+mod tests;
