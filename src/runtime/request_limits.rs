@@ -22,14 +22,16 @@ const SHORT_REPLY: usize = 1 << 10;
 pub(in crate::runtime) struct ServiceLimits {
     clients: Arc<Quotas>,
     reserved: Arc<Quotas>,
-    /// The limits of each origin that is connected, those in the reserve and those among clients
-    /// apart.
-    origins: Arc<Mutex<BTreeMap<(Origin, bool), Weak<Quotas>>>>,
+    origins: Arc<Mutex<OriginQuotas>>,
     origin_requests_max: usize,
     origin_kib_max: usize,
-    /// The most requests of one origin in the reserve.
+    /// The maximum number of requests of one origin in the reserve.
     origin_reserved_max: usize,
 }
+
+/// The limits of each origin that is connected, and whether they are those in the reserve, which are
+/// apart from those among clients.
+type OriginQuotas = BTreeMap<(Origin, bool), Weak<Quotas>>;
 
 /// The shares of a limit, each with permits of its own: requests of one share do not use up
 /// another.

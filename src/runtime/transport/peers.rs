@@ -158,7 +158,7 @@ mod tests {
         let address = listener.local_addr().expect("it is bound").to_string();
         let address = Address::new(&address).expect("it is short");
         let (cluster, incarnation) = (ClusterId(7), Incarnation(1));
-        let handshake = Handshake { cluster, origin: None, node: from, incarnation };
+        let handshake = Handshake { cluster, origin: None, node: from, incarnation, start_id: 1 };
         let config = NetworkConfig::default();
         let counts = Arc::new(Counts::new(from, cluster));
         let registry = Arc::new(ConnectionRegistry::new(Links::for_test(), &config, counts));
