@@ -287,7 +287,7 @@ fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
         }
     };
     history(&mut random(3), shape, kv.init(), ask, |state, op| {
-        let now = state.get(&op.key).copied().unwrap_or(kv.init);
+        let now = state.get(&op.key).copied().unwrap_or(kv.init.of(op.key));
         let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
         *state = kv.step(state, op, Some(&ret)).expect("the result is the right one");
         ret
@@ -303,7 +303,7 @@ fn stale_text(kv: &Kv, made: &History<KvOp, KvRet>) -> History<KvOp, KvRet> {
             if !done && id.0 as usize >= half && kv.values.resolve(*value) != Value::from("") =>
         {
             done = true;
-            Outcome::Returned { at: *at, ret: KvRet::Value(kv.init) }
+            Outcome::Returned { at: *at, ret: KvRet::Value(kv.init.others) }
         }
         other => *other,
     })
