@@ -301,8 +301,8 @@ impl Raft {
                 leader.on_fetched(&mut self.common, peer, entries);
             }
             (Consumer::Peer(_), _) => {}
-            (Consumer::Repair(peer), _) => {
-                repair::serving::on_fetched(&mut self.common, peer, entries);
+            (Consumer::Repair { peer, first }, _) => {
+                repair::serving::on_fetched(&mut self.common, peer, first, entries);
             }
         }
         Transition::Stay

@@ -159,6 +159,10 @@ impl Node {
         if parts.is_quarantined || parts.snapshot_damage.is_some() {
             node.inputs.push_back(raft::Input::Quarantine(true));
         }
+        if !parts.is_quarantined {
+            // Alone it has no other state to rebuild from: its own is the cluster's from now on.
+            node.storage.set_quarantined(false, &mut node.events);
+        }
         if parts.is_quarantined {
             node.outputs.push(Output::StartedQuarantined);
         }

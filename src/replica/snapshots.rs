@@ -194,6 +194,10 @@ impl Snapshots {
             self.taker.failed(now);
         } else {
             self.taker.end();
+            if self.must_replace && last.index < log.applied() {
+                // What was applied while the view was being frozen makes another one possible.
+                self.taker.demand();
+            }
         }
     }
 

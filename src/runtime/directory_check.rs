@@ -1,4 +1,4 @@
-//! When the directory of a running node is compared with its path.
+//! The times at which the directory of a running node is compared with its path.
 
 use std::time::Duration;
 

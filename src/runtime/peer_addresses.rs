@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tracing::{Instrument, info, warn};
+use tracing::{Instrument, info};
 
 use crate::runtime::client::{Client, ClientConfig};
 use crate::runtime::config::ServerConfig;
@@ -15,6 +15,9 @@ use crate::types::{Address, Membership, NodeId, Report};
 
 /// The time limit of a question to one peer, which may be behind a slow connection.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// The time limit of the question whether another process of the node runs, which would be near.
+const OTHER_PROCESS_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// The time limit of a connection to the node's own address, which delays the start if the network
 /// drops packets to it.
@@ -31,7 +34,7 @@ pub(super) async fn peer_addresses(
     let joins = config.replica.raft.bootstrap_peers.is_none() && membership.members().is_empty();
     // All are asked at once, so that members that are down cost the time of one.
     let question = |peer: &Address| {
-        let (peer, client) = (peer.clone(), client_of(config, peer));
+        let (peer, client) = (peer.clone(), client_of(config, peer, QUESTION_TIME_MAX));
         let question = async move { ask(client, &peer).await };
         tokio::spawn(question.in_current_span())
     };
@@ -66,19 +69,23 @@ pub(super) async fn other_process(
     let address = &member.filter(|member| !member.address.as_str().is_empty())?.address;
     // Usually nothing listens there, and that is known at once.
     timeout(CONNECT_TIME_MAX, TcpStream::connect(address.as_str())).await.ok()?.ok()?;
-    match ask(client_of(config, address), address).await {
+    match ask(client_of(config, address, OTHER_PROCESS_TIME_MAX), address).await {
         Ok(report) => (report.status.id == id).then(|| address.clone()),
         Err(error) => {
-            warn!(%address, %error, "an unknown process listens at the address of this node");
+            info!(
+                %address,
+                %error,
+                "what listens at the address of this node, possibly a proxy, does not answer as a node"
+            );
             None
         }
     }
 }
 
-fn client_of(config: &ServerConfig, peer: &Address) -> ClientConfig {
+fn client_of(config: &ServerConfig, peer: &Address, deadline: Duration) -> ClientConfig {
     let mut asking = ClientConfig::of_node(config);
     asking.addresses = vec![peer.as_str().to_owned()];
-    asking.deadline = QUESTION_TIME_MAX;
+    asking.deadline = deadline;
     asking
 }
 

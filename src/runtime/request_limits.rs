@@ -81,10 +81,11 @@ pub(in crate::runtime) struct KibPermits {
     count: usize,
 }
 
-/// Returns the most places of a reserve that one administrator or node may take, so that none of
-/// them can keep out all others: half of it.
+/// Returns the maximum number of places of a reserve that one administrator or node may take, so that
+/// none of them can keep out all others: half of it. A node needs two: one for the requests that it
+/// forwards, and one for reports.
 pub(in crate::runtime) fn share_of_reserve(reserved: usize) -> usize {
-    reserved.div_ceil(2)
+    reserved.div_ceil(2).max(2).min(reserved)
 }
 
 impl ServiceLimits {
@@ -153,6 +154,12 @@ impl Permits {
     fn put_back(&self, count: usize) {
         self.0.fetch_add(count, AcqRel);
     }
+
+    /// Returns true if three quarters of the `max` permits are available without `count` of them.
+    fn leaves_most(&self, count: usize, max: usize) -> bool {
+        let left = self.0.load(Acquire).saturating_sub(count);
+        left >= max - max / 4
+    }
 }
 
 impl ClientLimits {
@@ -165,11 +172,16 @@ impl ClientLimits {
     /// Acquires the permits of a partly received request, by the size of its frame, which is longer
     /// than its command or query by up to [`REQUEST_OVERHEAD_BYTES`]. It is not known yet whether
     /// it changes anything, so it may have a permit of either share: a long query arrives although
-    /// changes without an outcome use up theirs.
+    /// changes without an outcome use up theirs. A quarter of the permits of reads may be used so,
+    /// because the request may be a change, too.
     pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
         let kib = bytes.saturating_sub(REQUEST_OVERHEAD_BYTES).div_ceil(1 << 10);
         let changes = self.acquire_kib(Share::Changes, kib);
-        changes.or_else(|| self.acquire_kib(Share::Reads, kib))
+        changes.or_else(|| {
+            let quotas = self.quotas(Share::Reads);
+            let leaves_most = quotas.iter().all(|quota| quota.kib.leaves_most(kib, quota.kib_max));
+            leaves_most.then(|| self.acquire_kib(Share::Reads, kib)).flatten()
+        })
     }
 
     fn acquire_kib(&self, share: Share, kib: usize) -> Option<LimitPermits> {

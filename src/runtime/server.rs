@@ -109,8 +109,8 @@ impl Server {
     /// state machine: empty, or with the state that it made durable itself.
     ///
     /// Must be called within a tokio runtime that has time and IO enabled. Recovery reads the disk
-    /// synchronously, and so blocks the calling thread. Without TLS a runtime of one thread serves
-    /// the maximum number of requests, because the driver and the connections then wake no thread
+    /// synchronously, and so blocks the calling thread. Without TLS a runtime of one thread has the
+    /// highest throughput, because the driver and the connections then wake no thread
     /// for one another. With TLS use several threads, because the computation of a handshake would
     /// delay the driver. The disk and a state machine that is not inline have threads of their own.
     ///
@@ -335,9 +335,9 @@ where
         config.check().map_err(ServerError::Config)?;
         let clock = Clock::start(&environment);
         format_if_empty(&mut disk, &config, Incarnation(environment.entropy()))?;
-        let seed = environment.entropy() as u64;
-        // Every start has another seed.
-        let start_id = seed.max(1);
+        // Peers learn the id of the start, and must not learn the seed from it.
+        let entropy = environment.entropy();
+        let (seed, start_id) = (entropy as u64, ((entropy >> 64) as u64).max(1));
         let (cluster, replica) = (config.cluster, config.replica.clone());
         let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
         let Replica { node, worker } = opened.map_err(ServerError::Open)?;

@@ -1,6 +1,5 @@
-//! Recovery: reads a directory before the start, and returns the log with everything that was
-//! acknowledged. If the end of the log is lost, it returns the rest and the error about the loss;
-//! any other damage that it cannot skip is an error. It changes no file.
+//! Recovery: reads a directory before the start, changes nothing, and returns the log with everything
+//! that was acknowledged, or without its lost end and with an error. Other damage is an error.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -181,8 +181,8 @@ pub enum Body {
             serde(with = "crate::types::serial::List::<{ Body::ENTRIES_MAX }>")
         )]
         entries: Entries,
-        /// The sender's snapshot, if it covers entries that were requested and that the reply lacks,
-        /// or may lack because its entries begin the sender's log.
+        /// The sender's snapshot, if the reply lacks the first requested entry and the snapshot
+        /// covers it.
         snapshot: Option<Box<SnapshotMeta>>,
     },
     /// The sender's log may lack entries that it acknowledged: it asks the leader for the index up

@@ -18,7 +18,7 @@ fn a_backup_is_restored_while_the_old_cluster_runs() {
     nodes.ask(&["snapshot", &at]).ok();
     nodes.ask(&["put", "k", "new"]).ok();
     for file in ["d1/file", "d1/superblock"] {
-        nodes.quorate(&["backup", "d1", file]).fails_with(2, "belongs to a node");
+        nodes.quorate(&["backup", "d1", file]).fails_with(2, "is the data directory of a node");
     }
     let made = nodes.quorate(&["backup", "d1", "file", "--json"]);
     assert_eq!(made.code, 0, "{made:?}");

@@ -79,8 +79,10 @@ fn the_first_run_of_certs_draws_the_id_of_the_cluster() {
     let kept = fs::read_to_string(certs.join("cluster")).expect("the file exists");
     assert_eq!(drawn, kept.trim());
     let other = ["certs", "certs", "--clients", "app", "--cluster", "other"];
-    let part =
-        format!("certs/cluster: the directory has the certificates of cluster {}", kept.trim());
+    let part = format!(
+        "certs/cluster: the certificates in this directory are for cluster {}",
+        kept.trim()
+    );
     nodes.quorate(&other).fails_with(2, &part);
     assert_eq!(fs::read_to_string(certs.join("cluster")).expect("the file exists"), kept);
     assert_eq!(issue("certs", &["--clients", "app", "--cluster", kept.trim()]), drawn);

@@ -119,6 +119,9 @@ impl PageRunner {
                 self.variables.insert(name.to_owned(), value.to_owned());
             }
             ["unset", name] => drop(self.variables.remove(*name).expect("the variable is set")),
+            ["rm", file] => {
+                std::fs::remove_file(self.root.path().join(file)).expect("the file exists");
+            }
             ["quorate", "serve", rest @ ..] => self.serve(rest),
             ["quorate", rest @ ..] => {
                 let mut command = crate::cli::command();

@@ -80,8 +80,7 @@ pub(crate) enum Command {
     Record(RecordArguments),
     /// Replays the recordings of real nodes, describes what they did, and checks it
     Replay(ReplayArguments),
-    /// Writes the steps of a run, or of recordings, as a trace for the TLA+ specification
-    /// (docs/tla/README.md)
+    /// Writes a run, or recordings, as a trace for the TLA+ specification (docs/tla/README.md)
     Trace(TraceArguments),
     /// Prints the first event that differs between two runs or builds
     Diff(DiffArguments),
@@ -394,8 +393,7 @@ pub(crate) struct MutantSeedsArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArguments {
-    /// History files as JSON lines, in Jepsen's or in Porcupine's format, gzip-compressed or not;
-    /// `-` is standard input
+    /// History files as JSON lines, in Jepsen's or in Porcupine's format, or gzipped; `-` is stdin
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Model to check against: register, kv, multi-register, rw-register, list, mutex, set,
@@ -405,8 +403,7 @@ pub(crate) struct CheckArguments {
     /// Initial state of the model as JSON; overrides the one in the file
     #[arg(long, value_name = "JSON")]
     pub(crate) init: Option<String>,
-    /// Initial values of single keys as JSON, a list of pairs: [["x", 1], ["y", 2]]; the other keys
-    /// have the value of `--init`; overrides those in the file
+    /// Initial values of single keys as JSON pairs, [["x", 1], ["y", 2]]; other keys have `--init`
     #[arg(long, value_name = "JSON")]
     pub(crate) init_by_key: Option<String>,
     /// Jepsen format: treat a failed compare-and-set as a read of a different value instead of an

@@ -400,7 +400,7 @@ impl Observer {
         self.reach(match consumer {
             Consumer::Apply => Spot::FetchForApply,
             Consumer::Peer(_) => Spot::FetchForPeer,
-            Consumer::Repair(_) => Spot::FetchForRepair,
+            Consumer::Repair { .. } => Spot::FetchForRepair,
         });
         self.fetch_asked = count;
         self.reach_if(start_number == 1, Spot::FetchEvicted);

@@ -151,8 +151,14 @@ impl World {
         }
     }
 
+    fn has_damaged_entries(&self) -> bool {
+        let mut running = self.cluster.nodes().filter_map(|node| node.running());
+        running.any(|running| running.node.raft().log().damaged_entries() > 0)
+    }
+
     /// Ends the run after its last checks. A node may have found damage a moment ago, for example
-    /// in a scrub: the run goes on until the goals are reached again, or it took too long.
+    /// in a scrub: while a node has damaged entries, the run goes on until the goals are reached
+    /// again, or it took too long.
     pub(super) fn end(&mut self) {
         let now = self.run.scheduler.now();
         if let Some(mut stabilization) = self.stabilization.take() {
@@ -162,7 +168,7 @@ impl World {
             let is_overdue = now.since(since) > goals.standstill_max();
             self.stabilization = Some(stabilization);
             match missing {
-                Some(_) if !is_overdue => {
+                Some(_) if !is_overdue && self.has_damaged_entries() => {
                     let interval = self.run.setup.settings.config.heartbeat_interval;
                     return self.run.scheduler.after(interval, Event::End);
                 }

@@ -60,7 +60,6 @@ pub(crate) fn run(flags: &BackupFlags, json: bool) -> Result<Exit, CommandError>
     let with_path = |error: io::Error| {
         CommandError::invalid_input(format!("{}: {error}", flags.file.display()))
     };
-    reject_target_in_data_directory(flags)?;
     let written = AtomicFile::create(&flags.file).map_err(with_path).and_then(|output| {
         let written = write(&flags.directory, &output, &interrupt)?;
         let (bytes, root) = check(&output, &interrupt).map_err(with_path)?;
@@ -83,23 +82,6 @@ pub(crate) fn run(flags: &BackupFlags, json: bool) -> Result<Exit, CommandError>
         },
     );
     Ok(Exit::Done)
-}
-
-/// Returns an error if the backup file would lie in a data directory, where a node does not expect
-/// it and where it could replace a file of the node.
-fn reject_target_in_data_directory(flags: &BackupFlags) -> Result<(), CommandError> {
-    let target = fs::canonicalize(&flags.file).unwrap_or_else(|_| flags.file.clone());
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // If the folder cannot be resolved, the file cannot be created there.
-    let Ok(parent) = fs::canonicalize(parent.unwrap_or(Path::new("."))) else { return Ok(()) };
-    let source = fs::canonicalize(&flags.directory);
-    let in_source = source.is_ok_and(|source| parent.starts_with(source));
-    if in_source || parent.join(FileName::Superblock.to_string()).exists() {
-        let (file, parent) = (flags.file.display(), parent.display());
-        let message = format!("{file}: {parent} belongs to a node: write the backup elsewhere");
-        return Err(CommandError::invalid_input(message));
-    }
-    Ok(())
 }
 
 impl Written {

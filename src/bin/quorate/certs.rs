@@ -122,7 +122,7 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
     };
     match given {
         Some(Cluster(given)) if given != kept => Err(with_path(&format_args!(
-            "the directory has the certificates of cluster {kept}, not of {given}: remove \
+            "the certificates in this directory are for cluster {kept}, not for {given}: remove \
              --cluster (or QUORATE_CLUSTER), or name another directory; delete this file to keep \
              the authorities for a cluster that was recovered under a new id"
         ))),

@@ -23,7 +23,8 @@ pub(crate) fn reject_within(path: &Path) -> Result<(), CommandError> {
 
 /// Returns the data directory that the path is within, if there is one.
 fn directory_around(path: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(path).ok()?;
+    // A link names the file that would be replaced.
+    let path = fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok()?;
     let existing = path.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok())?;
     let superblock = FileName::Superblock.to_string();
     let found = existing.ancestors().find(|above| above.join(&superblock).is_file());

@@ -57,16 +57,19 @@ impl EndAtSignal {
     /// Starts to listen, on a thread of its own.
     pub(crate) fn listen() -> io::Result<EndAtSignal> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        // On an error it is dropped as below, too.
+        let listening = EndAtSignal(Some(runtime));
+        let runtime = listening.0.as_ref().expect("it was just made");
         let mut signals = {
             let _within = runtime.enter();
             Signals::listen()?
         };
         runtime.spawn(async move {
             let signal = signals.next().await;
-            info!(signal, "ends before the node has started");
+            info!(signal, "the node ends before it has started");
             std::process::exit(INTERRUPTED);
         });
-        Ok(EndAtSignal(Some(runtime)))
+        Ok(listening)
     }
 }
 

@@ -131,6 +131,23 @@ pub enum Consumer {
     Apply,
     /// A peer that lags behind the entries kept in memory.
     Peer(NodeId),
-    /// A peer whose disk lost the entries.
-    Repair(NodeId),
+    /// A peer whose disk lost the entries from `first` on.
+    Repair {
+        /// The peer.
+        peer: NodeId,
+        /// The first entry that it requested, which this node may lack.
+        first: Index,
+    },
+}
+
+impl Consumer {
+    /// Whether the two are the same but for the entries. At most one fetch of each is pending.
+    pub(crate) fn is_same(self, other: Consumer) -> bool {
+        match (self, other) {
+            (Consumer::Repair { peer: one, .. }, Consumer::Repair { peer: other, .. }) => {
+                one == other
+            }
+            (one, other) => one == other,
+        }
+    }
 }

@@ -137,5 +137,5 @@ fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 texts! { Consumer:
     Self::Apply => "apply";
     Self::Peer(id) => "{id}";
-    Self::Repair(id) => "repair of {id}";
+    Self::Repair { peer, .. } => "repair of {peer}";
 }

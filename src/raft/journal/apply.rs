@@ -58,13 +58,13 @@ impl Apply {
         output: &mut Output,
     ) {
         assert!(first <= last, "a fetch requests at least one entry");
-        if self.fetches.iter().any(|(other, ..)| *other == consumer) {
+        if self.fetches.iter().any(|(other, ..)| other.is_same(consumer)) {
             return;
         }
         self.fetches.push((consumer, first, last));
         let bytes_max = match consumer {
             Consumer::Apply => config.apply_bytes_max,
-            Consumer::Peer(_) | Consumer::Repair(_) => config.message_bytes_max,
+            Consumer::Peer(_) | Consumer::Repair { .. } => config.message_bytes_max,
         };
         output.push(Action::Fetch { consumer, first, last, bytes_max });
     }

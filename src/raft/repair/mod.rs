@@ -122,8 +122,8 @@ fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
     others
 }
 
-/// Handles a reply: writes the contents that it has, and begins to receive its snapshot if they lack
-/// the first damaged entry. Contents that share a sector with that entry cannot be written before.
+/// Handles a reply: writes the contents that it has, and begins to receive its snapshot if they
+/// lack the first damaged entry. Contents that share a sector with that entry cannot be written before.
 pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,
@@ -133,10 +133,11 @@ pub(crate) fn on_reply(
 ) {
     common.health.repair.doublings = 0;
     let log = common.log();
+    let first = log.first_damaged_after(Index::ZERO);
+    let is_after = |damaged| entries.first().is_none_or(|entry| entry.id.index > damaged);
+    let lacks_first = first.is_some_and(is_after);
     let is_wanted = |entry: &Entry| log.has(entry.id) && log.is_damaged(entry.id.index);
     let wanted = limit(log, entries.into_iter().filter(is_wanted).collect());
-    let first = wanted.first().map(|entry| entry.id.index);
-    let lacks_first = first.is_none() || first != log.first_damaged_after(Index::ZERO);
     let is_useful = lacks_first && other_members(common, leader).contains(&from);
     let replacing = snapshot.filter(|meta| is_useful && replaces_damage(common, meta));
     let written = wanted.last().filter(|_| !common.health.repair.is_writing);

@@ -24,7 +24,9 @@ pub(crate) fn on_request(common: &mut Common, from: NodeId, first: EntryId, last
     };
     match log.slice(start, last, config.message_entries_max, config.message_bytes_max) {
         Slice::Hot { entries, .. } => reply(common, from, first.index, entries),
-        Slice::Cold { last } => common.fetch(Consumer::Repair(from), start, last),
+        Slice::Cold { last } => {
+            common.fetch(Consumer::Repair { peer: from, first: first.index }, start, last);
+        }
         Slice::Damaged => unreachable!("the first entry is intact"),
     }
 }
@@ -39,21 +41,19 @@ fn first_intact(log: &Log, first: Index, last: Index) -> Option<Index> {
     (index <= last).then_some(index)
 }
 
-/// Sends the entries that the disk returned to the node that needs them.
-pub(crate) fn on_fetched(common: &mut Common, to: NodeId, entries: Entries) {
-    if let Some(first) = entries.first().map(|entry| entry.id.index) {
+/// Sends the entries that the disk returned to the node that requested those from `first` on.
+pub(crate) fn on_fetched(common: &mut Common, to: NodeId, first: Index, entries: Entries) {
+    if !entries.is_empty() {
         reply(common, to, first, entries);
     }
 }
 
-/// Sends the entries, and this node's snapshot if it covers the entry `first` that they lack. If they
-/// begin this log, earlier ones may have been requested: the snapshot covers those.
+/// Sends the entries, and this node's snapshot if they lack the requested entry `first` and the
+/// snapshot covers it.
 fn reply(common: &mut Common, to: NodeId, first: Index, entries: Entries) {
-    let (snapshot, base) = (common.journal.snapshot(), common.log().base().index);
-    let covers = match entries.first() {
-        Some(entry) => base > Index::ZERO && entry.id.index == base.next(),
-        None => snapshot.last.index >= first,
-    };
+    let snapshot = common.journal.snapshot();
+    let lacks_first = entries.first().is_none_or(|entry| entry.id.index > first);
+    let covers = lacks_first && snapshot.last.index >= first;
     let snapshot = covers.then(|| Box::new(snapshot.clone()));
     common.send(to, Body::RequestEntriesReply { entries, snapshot });
 }

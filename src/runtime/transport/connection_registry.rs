@@ -110,15 +110,7 @@ impl ConnectionRegistry {
         caller: Caller,
         origin: &Origin,
     ) -> io::Result<ConnectionPermit> {
-        let Caller { node, start_id } = caller;
-        if start_id != 0 && self.open().answers_as_another(node, start_id) {
-            let message = format_args!(
-                "another process of {node} answers at the address of {node}: two processes of one \
-                 node run, probably on a copy of its data directory; stop one of them"
-            );
-            return Err(reject(ConnectionRejectReason::TwoProcesses, message));
-        }
-        self.admit_process(PlaceKind::Peer(node), start_id, origin)
+        self.admit_process(PlaceKind::Peer(caller.node), caller.start_id, origin)
     }
 
     /// Records that this process of the peer answers at the peer's address, until the result is
@@ -164,6 +156,14 @@ impl ConnectionRegistry {
             PlaceKind::Reserved => ("connections_reserved", self.connections_reserved),
         };
         let mut open = self.open();
+        if let Some(node) = node.filter(|node| open.answers_as_another(*node, start_id)) {
+            let message = format_args!(
+                "another process of {node} answers at the address of {node}, or did until a moment \
+                 ago: if this goes on, two processes of one node run, probably on a copy of its data \
+                 directory; stop one of them"
+            );
+            return Err(reject(ConnectionRejectReason::TwoProcesses, message));
+        }
         let full = |message: fmt::Arguments<'_>| {
             Err(reject(ConnectionRejectReason::TooManyConnections, message))
         };
@@ -203,7 +203,7 @@ impl ConnectionRegistry {
         Ok(ConnectionPermit { registry, number, closed })
     }
 
-    /// Returns the most connections of one origin among those of the kind, and the name of the
+    /// Returns the maximum number of connections of one origin among those of the kind, and the name of the
     /// limit.
     fn limit_of_origin(&self, kind: PlaceKind) -> (&'static str, usize) {
         let max = self.connections_per_origin_max;
@@ -226,7 +226,7 @@ impl Open {
     /// are known, and this is not one of them.
     fn answers_as_another(&self, node: NodeId, start_id: u64) -> bool {
         let mut known = self.answering.range((node, 1)..=(node, u64::MAX)).peekable();
-        known.peek().is_some() && known.all(|((_, known), _)| *known != start_id)
+        start_id != 0 && known.peek().is_some() && known.all(|((_, known), _)| *known != start_id)
     }
 }
 
@@ -320,7 +320,7 @@ mod tests {
         let held = [admin("a"), admin("a")];
         let error = admin("a").expect_err("it has its share").to_string();
         assert!(
-            error.ends_with("half of connections_reserved (2) is reached by admin/a"),
+            error.ends_with("half of connections_reserved (2) is reached by admin a"),
             "{error}"
         );
         let others = [admin("b"), admin("b")];

@@ -103,7 +103,9 @@ impl Transport for Peers {
         let to = packet.to();
         // A lane ends only if its task panics.
         if self.peers.get(&to).is_some_and(Peer::has_ended) {
-            error!(%to, "the connection to the peer ended unexpectedly, and is opened again");
+            if self.registry.log_limit.admit("lane") {
+                error!(%to, "the connection to the peer ended unexpectedly, and is opened again");
+            }
             self.peers.remove(&to);
         }
         if !self.peers.contains_key(&to) {

@@ -59,15 +59,14 @@ impl HeldDirectory {
     }
 
     /// Returns what happened to the directory if its path names another one or none. A path whose
-    /// directories this process may no longer search shows nothing.
+    /// directories cannot be searched, now or any more, shows nothing.
     pub(super) fn loss(&self) -> io::Result<Option<&'static str>> {
         let own = rustix::fs::fstat(&self.own)?;
-        Ok(match rustix::fs::stat(&self.path) {
+        Ok(match rustix::io::retry_on_intr(|| rustix::fs::stat(&self.path)) {
             Ok(found) if is_same(&found, &own) => None,
             Ok(_) => Some("another directory was put in its place, or mounted over it"),
             Err(error) if is_missing(error) => Some("it was moved, removed or unmounted"),
-            Err(rustix::io::Errno::ACCESS) => None,
-            Err(error) => return Err(error.into()),
+            Err(_) => None,
         })
     }
 
@@ -81,7 +80,7 @@ impl HeldDirectory {
     ) -> io::Result<Option<&'static str>> {
         let own = rustix::fs::fstat(file)?;
         if u64::try_from(own.st_size).unwrap_or(0) < bytes {
-            return Ok(Some("its end was cut off"));
+            return Ok(Some("it was truncated"));
         }
         Ok(match rustix::fs::statat(&self.own, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if is_same(&found, &own) => None,

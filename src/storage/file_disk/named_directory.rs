@@ -52,7 +52,7 @@ impl HeldDirectory {
         Ok(None)
     }
 
-    /// Returns none unless the end of the file was cut off, because this system gives files no
+    /// Returns none unless the file was truncated, because this system gives files no
     /// identity.
     pub(super) fn loss_of_file(
         &self,
@@ -60,7 +60,7 @@ impl HeldDirectory {
         file: &File,
         bytes: u64,
     ) -> io::Result<Option<&'static str>> {
-        Ok((file.metadata()?.len() < bytes).then_some("its end was cut off"))
+        Ok((file.metadata()?.len() < bytes).then_some("it was truncated"))
     }
 
     pub(super) fn has(&self, name: &str) -> io::Result<bool> {

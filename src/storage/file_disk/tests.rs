@@ -235,7 +235,7 @@ fn a_file_that_is_replaced_cut_or_removed_is_noticed() {
     fs::rename(&moved, &superblock).unwrap();
     write_and_sync(&mut disk).unwrap();
     File::options().write(true).open(&superblock).unwrap().set_len(4095).unwrap();
-    assert_replaced(disk.verify(), &superblock, "its end was cut off");
+    assert_replaced(disk.verify(), &superblock, "it was truncated");
     write_and_sync(&mut disk).unwrap();
     // A segment that is not open at present, and one that the node itself removes.
     let (mine, file) = (FileName::Segment(2), FileName::Segment(1));

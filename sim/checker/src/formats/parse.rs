@@ -22,8 +22,8 @@ pub struct Options {
     pub object: Option<Object>,
     /// The initial state of the object in JSON. It replaces the one in the file.
     pub init: Option<String>,
-    /// The initial values of single keys in JSON: a list of pairs, key and value. It replaces the one
-    /// in the file.
+    /// The initial values of single keys in JSON: a list of pairs, key and value. It replaces the
+    /// one in the file.
     pub init_by_key: Option<String>,
     /// In Jepsen's notations, whether a failed compare-and-set shows that the value was another
     /// one. Jepsen itself only states that it had no effect.

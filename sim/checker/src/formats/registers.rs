@@ -232,7 +232,7 @@ impl Notation for Transactions {
                 "r" | "read" => Access::Read(key),
                 "w" | "write" => {
                     let value = value_of(step.value, &self.values)?;
-                    let is_nothing = value == ValueId::NULL || value == self.init.of(key);
+                    let is_nothing = value == ValueId::NULL || value == self.init.others;
                     if is_nothing && self.shows_nothing(call.nothing_is_read) {
                         let other = "a value other than the initial value";
                         return Err(step.value.expected(other));

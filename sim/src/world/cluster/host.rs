@@ -308,14 +308,16 @@ impl Node {
         })
     }
 
-    /// Draws the duration of work that the worker or the driver starts now. The fault that slows it
-    /// down ends with the phase of faults, also for work in progress.
+    /// Draws the duration of work that the worker or the driver starts now. What slows it down in the
+    /// fault phase delays no work beyond it.
     fn work_time(&mut self, run: &Run) -> Duration {
         let start = self.start();
         let Some(running) = self.life.running_mut() else { return Duration::ZERO };
         running.counts.works += 1;
         let key = start.key(Kind::BatchTime, running.counts.works);
-        let delay = self.work_delay.min(run.setup.fault_phase_end().since(run.scheduler.now()));
+        let (now, end) = (run.scheduler.now(), run.setup.fault_phase_end());
+        let rest = if now < end { end.since(now) } else { Duration::MAX };
+        let delay = self.work_delay.min(rest);
         run.setup.choices.within(key, run.setup.settings.batch_time) + delay
     }
 

@@ -33,7 +33,8 @@ Examples:
 Writes keys that begin with `bench/`, and does not delete them. Every write is durable on a quorum
 before it is acknowledged, and every read is linearizable.")]
 pub(crate) struct BenchFlags {
-    /// Number of clients, each with its own connection and one request at a time
+    /// Number of clients, each with its own connection and one request at a time; an administrator
+    /// may have 32 connections to a node, so use the certificate of a client for more
     #[arg(long, value_name = "N", default_value_t = 16)]
     clients: u32,
     /// Duration of the benchmark

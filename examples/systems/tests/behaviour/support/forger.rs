@@ -42,7 +42,7 @@ impl Forger {
         let (from, to, incarnation) = (NodeId(from), NodeId(to), 7);
         let versions = Versions::SUPPORTED;
         let mut bytes = Vec::new();
-        Hello { versions, cluster: cluster.0, from, to, incarnation, start_id: 7 }
+        Hello { versions, cluster: cluster.0, from, to, incarnation, start_id: 0 }
             .encode(&mut bytes);
         self.write(&bytes);
         match self.read_frame() {
