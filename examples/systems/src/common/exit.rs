@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use quorate::runtime::{ClientError, Mismatch, RejectCause};
 use quorate::wire::ServiceRejectReason;
 
+use crate::common::printable::printable;
+
 /// The last section of each command's `--help`; scripts depend on these codes.
 pub const EXIT_CODES: &str = "\
 Exit codes:
@@ -59,8 +61,6 @@ pub struct CommandError {
 
 /// The result of a command.
 pub type CommandResult = Result<Exit, CommandError>;
-
-use crate::common::output::printable;
 
 impl CommandError {
     /// Returns an error with this exit code.

@@ -18,6 +18,7 @@ pub mod members;
 pub mod messaging;
 #[cfg(feature = "commands")]
 pub mod output;
+pub mod printable;
 #[cfg(feature = "commands")]
 pub mod prompt;
 pub mod rows;

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use serde_json::Value;
 
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::printable::printable;
 
 /// The form of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,24 +43,6 @@ impl Output {
             _ => Ok(Exit::Success),
         }
     }
-}
-
-/// Escapes the characters that control a terminal, end a line, or reorder the text around them.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for letter in text.chars() {
-        // The marks and overrides of bidirectional text, and the separators of lines.
-        let reorders = matches!(
-            letter,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        );
-        match letter.is_control() || reorders {
-            true => line.extend(letter.escape_default()),
-            false => line.push(letter),
-        }
-    }
-    line
 }
 
 /// Prints and flushes a line, so that the caller may acknowledge it.
