@@ -106,8 +106,8 @@ pub struct NetworkConfig {
     /// Further connections are rejected.
     pub connections_max: usize,
     /// The maximum number of open connections of administrators, and of nodes that request reports
-    /// or forward proposals. Clients cannot take these places, and one administrator or node at most
-    /// half of them. Only certificates prove a role.
+    /// or forward proposals. Clients cannot take these places, and one administrator or node at
+    /// most half of them, or two. Only certificates prove a role.
     pub connections_reserved: usize,
     /// The maximum number of open inbound connections of one origin: the principal that a
     /// certificate names; of connections without certificate one IPv4 address, or one IPv6 /64

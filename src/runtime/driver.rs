@@ -267,8 +267,8 @@ impl Driver {
         }
     }
 
-    /// Stops the node if its directory is not at its path any more. If that cannot be found out, the
-    /// reads and writes themselves show whether the disk works.
+    /// Stops the node if its directory is not at its path any more. If that cannot be found out,
+    /// the reads and writes themselves show whether the disk works.
     fn on_verified(&mut self, verified: Result<(), DiskError>) {
         self.directory_check.ended(self.clock.now());
         if let Err(error @ DiskError::Replaced { .. }) = verified

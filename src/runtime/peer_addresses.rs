@@ -75,7 +75,7 @@ pub(super) async fn other_process(
             info!(
                 %address,
                 %error,
-                "what listens at the address of this node, possibly a proxy, does not answer as a node"
+                "a listener at the address of this node, maybe a proxy, does not answer as a node"
             );
             None
         }

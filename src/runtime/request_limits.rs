@@ -29,8 +29,8 @@ pub(in crate::runtime) struct ServiceLimits {
     origin_reserved_max: usize,
 }
 
-/// The limits of each origin that is connected, and whether they are those in the reserve, which are
-/// apart from those among clients.
+/// The limits of each origin that is connected, and whether they are those in the reserve, which
+/// are apart from those among clients.
 type OriginQuotas = BTreeMap<(Origin, bool), Weak<Quotas>>;
 
 /// The shares of a limit, each with permits of its own: requests of one share do not use up
@@ -312,8 +312,8 @@ mod tests {
             requests_max: 3,
             requests_per_origin_max: 2,
             requests_reserved: 1,
-            requests_kib_max: 3 << 10,
-            requests_kib_per_origin_max: 2 << 10,
+            requests_kib_max: 8 << 10,
+            requests_kib_per_origin_max: 4 << 10,
             ..ServiceConfig::default()
         });
         for bytes in [0, MIB] {
@@ -343,8 +343,8 @@ mod tests {
         let limits = ServiceLimits::new(&ServiceConfig {
             requests_max: 3,
             requests_per_origin_max: 2,
-            requests_kib_max: 3 << 10,
-            requests_kib_per_origin_max: 2 << 10,
+            requests_kib_max: 8 << 10,
+            requests_kib_per_origin_max: 4 << 10,
             ..ServiceConfig::default()
         });
         for bytes in [0, MIB] {
@@ -358,6 +358,8 @@ mod tests {
             assert!(incomplete().is_none(), "both limits are reached");
             drop(reads);
             assert!(incomplete().is_some(), "it may be a query");
+            let change = limits.of(&origin(3), false).acquire_incomplete(2 * MIB);
+            assert!(change.is_none(), "it may be a change, which leaves room for queries");
             let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
             assert!(acquire(Share::Reads, 3).is_none(), "reads have a limit, too");
             drop(reads);
@@ -367,7 +369,7 @@ mod tests {
     #[test]
     fn forwarded_requests_leave_room_for_administrators() {
         let limits = ServiceLimits::new(&ServiceConfig {
-            requests_reserved: 2,
+            requests_reserved: 4,
             requests_per_origin_max: 5,
             ..ServiceConfig::default()
         });
@@ -382,7 +384,7 @@ mod tests {
             (0..10).filter_map(|_| admin.acquire(Share::Changes, 0)).collect::<Vec<_>>()
         };
         let orders = [orders_of(admin), orders_of(other)];
-        assert_eq!(orders.map(|orders| orders.len()), [1, 1], "each has half of the reserve");
+        assert_eq!(orders.map(|orders| orders.len()), [2, 2], "each has half of the reserve");
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub enum Consumer {
     Peer(NodeId),
     /// A peer whose disk lost the entries from `first` on.
     Repair {
-        /// The peer.
+        /// The peer whose disk lost them.
         peer: NodeId,
         /// The first entry that it requested, which this node may lack.
         first: Index,

@@ -123,7 +123,8 @@ fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
 }
 
 /// Handles a reply: writes the contents that it has, and begins to receive its snapshot if they
-/// lack the first damaged entry. Contents that share a sector with that entry cannot be written before.
+/// lack the first damaged entry. Contents that share a sector with that entry cannot be written
+/// before it.
 pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,

@@ -308,8 +308,8 @@ impl Node {
         })
     }
 
-    /// Draws the duration of work that the worker or the driver starts now. What slows it down in the
-    /// fault phase delays no work beyond it.
+    /// Draws the duration of work that the worker or the driver starts now. What slows it down in
+    /// the fault phase delays no work beyond it.
     fn work_time(&mut self, run: &Run) -> Duration {
         let start = self.start();
         let Some(running) = self.life.running_mut() else { return Duration::ZERO };
