@@ -81,9 +81,9 @@ pub(in crate::runtime) struct KibPermits {
     count: usize,
 }
 
-/// Returns the maximum number of places of a reserve that one administrator or node may take, so that
-/// none of them can keep out all others: half of it. A node needs two: one for the requests that it
-/// forwards, and one for reports.
+/// Returns the maximum number of places of a reserve that one administrator or node may take, so
+/// that none of them can keep out all others: half of it. A node needs two: one for the requests
+/// that it forwards, and one for reports.
 pub(in crate::runtime) fn share_of_reserve(reserved: usize) -> usize {
     reserved.div_ceil(2).max(2).min(reserved)
 }

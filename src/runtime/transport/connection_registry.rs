@@ -158,8 +158,8 @@ impl ConnectionRegistry {
         let mut open = self.open();
         if let Some(node) = node.filter(|node| open.answers_as_another(*node, start_id)) {
             let message = format_args!(
-                "another process of {node} answers at the address of {node}, or did until a moment \
-                 ago: if this goes on, two processes of one node run, probably on a copy of its data \
+                "another process of {node} answers at its address, or did a moment ago: if this \
+                 goes on, two processes of one node run, probably on a copy of its data \
                  directory; stop one of them"
             );
             return Err(reject(ConnectionRejectReason::TwoProcesses, message));
@@ -203,8 +203,8 @@ impl ConnectionRegistry {
         Ok(ConnectionPermit { registry, number, closed })
     }
 
-    /// Returns the maximum number of connections of one origin among those of the kind, and the name of the
-    /// limit.
+    /// Returns the maximum number of connections of one origin among those of the kind, and the
+    /// name of the limit.
     fn limit_of_origin(&self, kind: PlaceKind) -> (&'static str, usize) {
         let max = self.connections_per_origin_max;
         let share = share_of_reserve(self.connections_reserved);
