@@ -177,7 +177,7 @@ fn peers_reject_a_copy_that_starts_together_with_its_node() {
     assert!(!nodes.log(1).contains("another process of n3"), "{}", nodes.log(1));
     nodes.serve(3);
     eventually("the peers notice both", || {
-        (1..=2).any(|id| nodes.log(id).contains("another process of n3 answers at the address"))
+        (1..=2).any(|id| nodes.log(id).contains("another process of n3 answers at its address"))
     });
     nodes.put(1);
     nodes.has(&[1, 2, 3], "key1", "value1");

@@ -25,16 +25,13 @@ pub struct UserClient {
     /// The user named with `--as`, or the last one to log in at this prompt; `None` for the last
     /// one to log in on this machine.
     active_user: Mutex<Option<String>>,
-    /// Held while messages are received, so that a command of the prompt and its background thread
-    /// do not show a message twice.
-    receiving: Mutex<()>,
 }
 
 impl UserClient {
     /// Returns a client that acts for `user`, or for the last user who logged in on this machine.
     #[must_use]
     pub fn new(connection: ClusterConnection, user: Option<String>) -> UserClient {
-        UserClient { connection, active_user: Mutex::new(user), receiving: Mutex::default() }
+        UserClient { connection, active_user: Mutex::new(user) }
     }
 
     /// Proposes a command and returns its reply.
@@ -88,7 +85,7 @@ impl UserClient {
     /// # Errors
     /// No user is logged in on this machine, or not the user named with `--as`.
     pub fn session(&self) -> Result<Session, CommandError> {
-        let active_user = self.active_user().clone();
+        let active_user = self.active_user();
         self.run(active_user.as_deref(), async |user| user.session())
     }
 
@@ -105,8 +102,9 @@ impl UserClient {
     /// # Errors
     /// The command was rejected, its outcome is unknown, or the state file cannot be written.
     pub fn log_in(&self, user: String) -> Result<bool, CommandError> {
+        let mut active_user = self.active_user();
         let ended_another = self.run(None, async |at_machine| at_machine.log_in(&user).await)?;
-        *self.active_user() = Some(user);
+        *active_user = Some(user);
         Ok(ended_another)
     }
 
@@ -130,8 +128,8 @@ impl UserClient {
     /// No user is logged in, the cluster does not answer, or `show` fails. Only messages that were
     /// shown are acknowledged.
     pub fn receive(&self, show: impl FnMut(&Mail) -> io::Result<()>) -> Result<u64, CommandError> {
-        let _receiving = self.receiving.lock().unwrap_or_else(PoisonError::into_inner);
-        let active_user = self.active_user().clone();
+        // The lock serializes this with the background thread of the prompt.
+        let active_user = self.active_user();
         self.run(active_user.as_deref(), async |user| user.receive(show).await)
     }
 
