@@ -195,7 +195,8 @@ impl Snapshots {
         } else {
             self.taker.end();
             if self.must_replace && last.index < log.applied() {
-                // What was applied while the view was being frozen makes another one possible.
+                // The state machine has applied entries since the view was frozen, so that a later
+                // snapshot can be taken.
                 self.taker.demand();
             }
         }

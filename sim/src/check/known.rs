@@ -246,11 +246,6 @@ impl Known {
         !self.is_late(slot) && self.model.node(slot).persisted_at != self.now
     }
 
-    /// Whether a clock has exceeded the drift bound of the leases.
-    pub(super) fn has_clock_fault(&self) -> bool {
-        self.clock_fault.is_some()
-    }
-
     /// The nodes of the core that are still members, once the cluster receives no more requests. A
     /// node that is no longer a member receives nothing, so its state is not checked.
     pub(super) fn members_at_rest(&self) -> impl Iterator<Item = Slot> {

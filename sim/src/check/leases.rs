@@ -61,7 +61,7 @@ impl Rule for Leases {
     /// relies on it. A clock that exceeded its drift bound may make a lease too long; and with
     /// last-survivor takeover, a node may lead without the voters that withhold their votes.
     fn lease_held(&mut self, known: &Known, node: NodeId, left: Duration) -> CheckResult {
-        if known.has_clock_fault() || known.model.last_survivor_enabled {
+        if known.exceeds_clock_bound() || known.model.last_survivor_enabled {
             return Ok(());
         }
         let Some(term) = superseded(&known.model, node, known.won) else { return Ok(()) };
