@@ -103,7 +103,7 @@ impl Raft {
             return Err(StartError::Restored(found));
         }
         let mut common = Common::new(config, restored, log, seed, now);
-        let role = Role::Follower(Follower::new(None, &mut common));
+        let role = Role::Follower(Follower::new(None, Index::ZERO, &mut common));
         Ok(Raft { common, role })
     }
 
@@ -347,6 +347,10 @@ impl Raft {
         if is_diverged || repair::adopt_snapshot(common, &meta) {
             return Transition::Stay;
         }
+        // The part of the log that equals the leader's stays.
+        if meta.last.index <= self.role.verified() && !common.log().has(meta.last) {
+            return Transition::Stay;
+        }
         match &mut self.role {
             Role::Follower(follower) => follower.on_snapshot_received(common, meta),
             Role::PreCandidate(_) | Role::Candidate(_) => {
@@ -545,13 +549,14 @@ impl Raft {
         assert!(leader != Some(self.common.id()), "no node follows itself");
         assert!(term >= self.common.term(), "a node never returns to an earlier term");
         let common = &mut self.common;
+        let verified = if term > common.term() { Index::ZERO } else { self.role.verified() };
         if let Role::Follower(follower) = &mut self.role {
-            follower.follow(leader, common.now());
+            follower.follow(leader, verified, common.now());
         } else {
             if let Role::Leader(resigning) = &mut self.role {
                 resigning.resign(common);
             }
-            self.role = Role::Follower(Follower::new(leader, common));
+            self.role = Role::Follower(Follower::new(leader, verified, common));
         }
         if term > common.term() {
             common.ballot.enter_term(term, &mut common.journal);
@@ -564,7 +569,7 @@ impl Raft {
         if !matches!(self.role, Role::PreCandidate(_)) {
             self.common.report_role(RoleName::PreCandidate, None, cause);
         }
-        let candidate = PreCandidate::new(&mut self.common);
+        let candidate = PreCandidate::new(self.role.verified(), &mut self.common);
         let transition = candidate.transition(&self.common);
         self.role = Role::PreCandidate(candidate);
         self.enter(transition);

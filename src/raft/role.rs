@@ -9,7 +9,7 @@ use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
 use crate::raft::leader::replies::{self, HeartbeatReply};
 use crate::raft::transition::Transition;
-use crate::types::{Body, EntryId, NodeId, RoleName};
+use crate::types::{Body, EntryId, Index, NodeId, RoleName};
 
 /// The node's current role, with the data that only this role has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,16 @@ impl Role {
             Role::PreCandidate(_) => RoleName::PreCandidate,
             Role::Candidate(_) => RoleName::Candidate,
             Role::Leader(_) => RoleName::Leader,
+        }
+    }
+
+    /// The last index up to which the log is known to match that of the current term's leader. A
+    /// pre-candidacy does not change it, because the term and the log stay the same.
+    pub(crate) fn verified(&self) -> Index {
+        match self {
+            Role::Follower(follower) => follower.verified(),
+            Role::PreCandidate(candidate) => candidate.verified(),
+            Role::Candidate(_) | Role::Leader(_) => Index::ZERO,
         }
     }
 

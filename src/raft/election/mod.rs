@@ -16,6 +16,8 @@ use crate::types::{Body, EntryId, Index, Instant, NodeId, RoleCause, Term, Write
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct PreCandidate {
+    /// The last index up to which the log is known to match that of the current term's leader.
+    verified: Index,
     tally: Tally,
     deadline: Instant,
 }
@@ -37,12 +39,17 @@ pub(crate) struct Candidate {
 impl PreCandidate {
     /// Asks every voter for a pre-vote. The node's own pre-vote needs no disk write, because a
     /// pre-vote changes no state.
-    pub(crate) fn new(common: &mut Common) -> PreCandidate {
+    pub(crate) fn new(verified: Index, common: &mut Common) -> PreCandidate {
         let mut tally = Tally::default();
         tally.count(common.id(), true);
         let next_term = common.term().next();
         common.send_to_voters(&Body::PreVote { next_term, last: common.log().last() });
-        PreCandidate { tally, deadline: common.election_deadline() }
+        PreCandidate { verified, tally, deadline: common.election_deadline() }
+    }
+
+    /// The last index up to which the log is known to equal that of the current term's leader.
+    pub(crate) fn verified(&self) -> Index {
+        self.verified
     }
 
     /// The end of the election timeout.

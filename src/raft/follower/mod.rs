@@ -29,7 +29,9 @@ pub(crate) struct Follower {
     last_contact: Instant,
     deadline: Instant,
     /// The last index up to which the log is known to match this leader's, durable or not: only
-    /// entries accepted from this leader in this term count, and those that a snapshot covers.
+    /// entries accepted from this leader in this term count, and those that a snapshot covers. A
+    /// pre-candidacy in between does not lower it: the leader counts what the node acknowledged
+    /// before, and a read lease relies on it.
     verified: Index,
     reads: ForwardedReads,
     read_lease: ReadLease,
@@ -37,12 +39,14 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Creates a follower of `leader`, or one that knows no leader, with a new election timeout.
-    pub(crate) fn new(leader: Option<NodeId>, common: &mut Common) -> Follower {
+    /// The log is known to match that of the term's leader through `verified`.
+    pub(crate) fn new(leader: Option<NodeId>, verified: Index, common: &mut Common) -> Follower {
+        assert!(verified <= common.log().last().index, "verified entries exist");
         Follower {
             leader,
             last_contact: common.now(),
             deadline: common.election_deadline(),
-            verified: Index::ZERO,
+            verified,
             reads: ForwardedReads::default(),
             read_lease: ReadLease::default(),
         }
@@ -50,10 +54,11 @@ impl Follower {
 
     /// Makes the node follow another leader, or enter a later term. The waiting reads stay, and so
     /// does the election deadline, which only a leader's message or a granted vote renews.
-    pub(crate) fn follow(&mut self, leader: Option<NodeId>, now: Instant) {
+    /// `verified` is as in [`Follower::new`].
+    pub(crate) fn follow(&mut self, leader: Option<NodeId>, verified: Index, now: Instant) {
         // The previous leader will not reply any more, so the next one is asked at once.
         self.reads.clear_request();
-        (self.leader, self.last_contact, self.verified) = (leader, now, Index::ZERO);
+        (self.leader, self.last_contact, self.verified) = (leader, now, verified);
         self.read_lease = ReadLease::default();
     }
 
@@ -367,10 +372,7 @@ impl Follower {
     /// Installs a received snapshot; the leader that offered it may have lost its leadership since.
     pub(crate) fn on_snapshot_received(&mut self, common: &mut Common, meta: SnapshotMeta) {
         let last = meta.last;
-        let is_contradicted = last.index <= self.verified && !common.log().has(last);
-        if is_contradicted {
-            return;
-        }
+        assert!(last.index > self.verified || common.log().has(last), "verified entries stay");
         snapshots::install(common, meta);
         if common.log().has(last) || last.index < common.log().base().index {
             self.acknowledge_snapshot(common, last);
