@@ -251,6 +251,14 @@ impl File {
         }
     }
 
+    /// Returns true if the pages of all these sectors were stored before, by any write: a page may
+    /// have lost its content since.
+    pub(super) fn was_written(&self, sectors: &Range<u64>) -> bool {
+        let page = |sector: u64| sector / PAGE_SECTORS as u64;
+        let mut pages = page(sectors.start)..=page(sectors.end.saturating_sub(1));
+        !sectors.is_empty() && pages.all(|page| self.durable.0.contains_key(&page))
+    }
+
     /// Returns the stored sectors that are not zeros.
     pub(super) fn stored(&self) -> impl Iterator<Item = u64> {
         self.durable.stored()

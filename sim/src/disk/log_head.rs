@@ -23,9 +23,16 @@ struct SegmentWrite {
 }
 
 impl LogHead {
-    /// Records a write; only segments have a log end.
-    pub(super) fn written(&mut self, file: FileName, sectors: Range<u64>, stored: bool) {
-        if matches!(file, FileName::Segment(_)) {
+    /// Records a write; only segments have a log end. A write that only overwrites earlier ones is
+    /// a repair, which does not change where the log ends.
+    pub(super) fn written(
+        &mut self,
+        file: FileName,
+        sectors: Range<u64>,
+        overwrites: bool,
+        stored: bool,
+    ) {
+        if matches!(file, FileName::Segment(_)) && !overwrites {
             self.pending.push(SegmentWrite { file, sectors, stored });
         }
     }

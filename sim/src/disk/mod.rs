@@ -176,7 +176,9 @@ impl SimDisk {
             return Err(input_output_error("write"));
         }
         let room = self.file(id).bytes().saturating_add(self.free_bytes());
-        self.head.written(name, file::sectors(offset, bytes.len()), fault.is_none());
+        let sectors = file::sectors(offset, bytes.len());
+        let overwrites = self.file(id).was_written(&sectors);
+        self.head.written(name, sectors, overwrites, fault.is_none());
         let file = self.find(name)?;
         if end > room {
             let count = room.saturating_sub(offset) as usize;

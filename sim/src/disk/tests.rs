@@ -446,6 +446,23 @@ fn a_sector_can_be_spoiled_several_times() {
 }
 
 #[test]
+fn a_repair_does_not_move_the_end_of_the_log() {
+    let mut disk = disk_with(A, 64);
+    for action in [fill(A, 0, 8, 1), fill(A, 56, 8, 2), FileAction::Sync { file: A }] {
+        disk.apply(&action).unwrap();
+    }
+    for action in [fill(A, 8, 8, 3), fill(A, 48, 8, 4), FileAction::Sync { file: A }] {
+        disk.apply(&action).unwrap();
+    }
+    assert!(disk.is_at_head(A, 8) && disk.is_at_head(A, 55), "the last flush");
+    assert!(!disk.is_at_head(A, 56), "an earlier flush");
+    assert!(disk.spoil(A, 57, Spoiling::Zeros));
+    apply_all(&mut disk, &[fill(A, 57, 1, 2), FileAction::Sync { file: A }]);
+    assert!(disk.is_at_head(A, 8) && disk.is_at_head(A, 55), "the last flush is still the last");
+    assert!(!disk.is_at_head(A, 57), "the repaired sector");
+}
+
+#[test]
 fn a_removed_file_has_no_spoiled_sectors() {
     let file = FileName::Segment(1);
     let mut disk = SimDisk::default();
