@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::machine::{Digest, Outcome};
-use quorate::types::{Entry, EntryId, Index, NodeId, Root, SnapshotMeta};
+use quorate::types::{
+    Entry, EntryId, Index, NodeId, Root, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody,
+};
 
 use crate::check::expected::violation_of;
 use crate::check::finding::{CheckResult, S19, S25, S26};
@@ -25,6 +27,10 @@ pub(super) struct Machines {
     frozen: u64,
     /// The snapshots without some replies, each by its node and its last index.
     without_replies: BTreeSet<(NodeId, Index)>,
+    /// The last index and the root of every snapshot that a node had as its current one.
+    recorded: BTreeSet<(Index, Root)>,
+    /// The snapshots of which parts were sent, each by its receiver and its root.
+    transfers: BTreeSet<(NodeId, Root)>,
 }
 
 /// The interval, in snapshots, at which a snapshot is restored into a shadow machine.
@@ -32,8 +38,14 @@ const SHADOW_INTERVAL: u64 = 4;
 
 impl Rule for Machines {
     fn new(_: &Known) -> Machines {
-        let (roots, without_replies) = (BTreeMap::new(), BTreeSet::new());
-        Machines { roots, shadow: None, frozen: 0, without_replies }
+        Machines {
+            roots: BTreeMap::new(),
+            shadow: None,
+            frozen: 0,
+            without_replies: BTreeSet::new(),
+            recorded: BTreeSet::new(),
+            transfers: BTreeSet::new(),
+        }
     }
 
     fn before_read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
@@ -106,7 +118,15 @@ impl Rule for Machines {
         ))
     }
 
-    /// Checks a snapshot that a node took.
+    fn transfer_sent(&mut self, _: &Known, transfer: &SnapshotTransfer) -> CheckResult {
+        if matches!(transfer.body, SnapshotTransferBody::Bytes(..)) {
+            self.transfers.insert((transfer.to, transfer.root));
+        }
+        Ok(())
+    }
+
+    /// Checks a snapshot that a node took, or adopted from a peer because it covers damaged
+    /// entries.
     fn snapshot_taken(&mut self, known: &Known, id: NodeId, meta: &SnapshotMeta) -> CheckResult {
         let last = meta.last;
         if known.taint.has(id) {
@@ -116,6 +136,11 @@ impl Rule for Machines {
             return S25.violated(format!(
                 "{id} takes a snapshot that ends with {last}, which is not a committed entry"
             ));
+        }
+        let is_new = self.recorded.insert((last.index, meta.root));
+        // A snapshot of a peer was checked when the peer took it.
+        if !is_new && self.transfers.contains(&(id, meta.root)) {
+            return Ok(());
         }
         // Equal states may have different snapshots if a state machine has forgotten replies.
         if known.is_forgetful(id) || self.without_replies.contains(&(id, last.index)) {

@@ -98,6 +98,14 @@ crate::forgeries! {
         stage.has_snapshot(3, id(2, 1), 2);
     }
 
+    S25 a_node_adopts_a_snapshot_that_no_node_took on applied
+    "n3 takes a snapshot up to 2@t1 that differs from n1's snapshot up to the same entry"
+    |stage| {
+        stage.has_snapshot(1, id(2, 1), 1);
+        stage.sends_part(2, 3, 9);
+        stage.has_snapshot(3, id(2, 1), 9);
+    }
+
     S25 a_snapshot_of_a_different_log_is_installed on applied
     "n4 installs a snapshot that ends with 2@t2, which is not a committed entry"
     |stage| stage.installs(4, id(2, 2))
@@ -230,6 +238,18 @@ crate::forgeries! {
 fn a_snapshot_of_sessions_is_accepted() {
     let mut stage = in_session();
     stage.freezes(1, |_| {});
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_snapshot_that_a_node_adopts_may_lack_replies() {
+    let mut stage = applied();
+    let (node, index) = (NodeId(2), Index(2));
+    stage.observes(Observation::Restored { node, index, state: None });
+    stage.has_snapshot(2, id(2, 1), 3);
+    stage.has_snapshot(1, id(2, 1), 1);
+    stage.sends_part(2, 3, 3);
+    stage.has_snapshot(3, id(2, 1), 3);
     assert_eq!(stage.violation(), None);
 }
 

@@ -1,7 +1,8 @@
-//! Events of disks on the stage: bootstrapped disks and lost disks.
+//! Events of disks on the stage: bootstrapped disks, lost disks, and snapshots that are sent.
 
 use quorate::types::{
-    Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, SnapshotMeta, Write,
+    Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Root, SnapshotMeta,
+    SnapshotPart, SnapshotTransfer, SnapshotTransferBody, Write,
 };
 use quorate_sim::observe::Observation;
 
@@ -9,6 +10,17 @@ use crate::echo::Echo;
 use crate::stage::{Actor, Stage};
 
 impl Stage {
+    /// The node sends a part of the snapshot with the root `root`.
+    pub(crate) fn sends_part(&mut self, from: u64, to: u64, root: u8) {
+        let transfer = SnapshotTransfer {
+            from: NodeId(from),
+            to: NodeId(to),
+            root: Root([root; 32]),
+            body: SnapshotTransferBody::Bytes(SnapshotPart::Chunk(0), vec![root].into()),
+        };
+        self.observes(Observation::TransferSent { transfer: &transfer });
+    }
+
     /// Three new nodes without a membership.
     pub(crate) fn not_bootstrapped() -> Stage {
         Stage::in_world(&[1, 2, 3].map(NodeId), Membership::default(), Echo::default(), |_| {})
