@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::replica::Output;
-use quorate::storage::Storage;
+use quorate::replica::{OpenError, Output, make_uncertain};
 
 use crate::faults::{Fault, KeptWrites, NodeStrike, Simulated, Strike, Verb};
 use crate::observe::Observation;
@@ -252,19 +251,25 @@ impl World {
         self.run.observer.fault(Fault::Rollback, node.role());
         self.take_down(place, down);
         // A fault that this triggers may have taken a later copy, or wiped the disk.
-        let Some(mut image) = self.cluster[place].disk.rollback_image.take() else { return };
+        let Some(image) = self.cluster[place].disk.rollback_image.take() else { return };
+        let mut marked = image.clone();
+        // A damaged copy cannot be marked.
+        let is_marked = match make_uncertain(&mut marked, &storage) {
+            // By the membership of the copy, no other node can make this one certain again: it
+            // does not start on such a copy (docs/RECOVERY.md).
+            Err(OpenError::SoleVoter) if is_noticed => return,
+            result => is_noticed && result.is_ok(),
+        };
         // A durable state of the state machine that is ahead of the log would prevent the start
         // (docs/OPERATIONS.md).
         self.cluster[place].disk.machine_checkpoint = None;
         if loses_end && self.cluster[place].lose_end(&image, &storage) {
             return;
         }
-        // A damaged copy cannot be marked.
-        let is_marked = is_noticed && Storage::make_uncertain(&mut image, &storage).is_ok();
         if !is_marked {
             self.faults.lose_safety(&mut self.run.observer);
         }
-        self.cluster[place].roll_back(image, is_marked);
+        self.cluster[place].roll_back(if is_marked { marked } else { image }, is_marked);
         if is_marked {
             self.run.observe(Observation::RolledBack { node: place.id() });
         }

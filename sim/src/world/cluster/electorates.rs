@@ -1,6 +1,7 @@
 //! The memberships that may decide, as the nodes' logs show them, and the disks that may be lost or
 //! damaged.
 
+use quorate::quorum::is_quorum;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Change, Index, Membership, NodeId, Voters};
 
@@ -117,8 +118,12 @@ impl Cluster {
 
     /// Returns true if the node may lose its disk. Before the bootstrap every node may, as long as
     /// a majority of all bootstrap peers, not counting this node, never lost a disk: another peer
-    /// may be about to bootstrap the cluster with the lost disk.
+    /// may be about to bootstrap the cluster with the lost disk. The only bootstrap peer never may:
+    /// on an empty disk it bootstraps a second cluster, and no other node can prevent that.
     pub(crate) fn may_wipe(&self, place: Place, settings: &Settings) -> bool {
+        if settings.bootstraps && is_quorum(&settings.membership(), |id| id == place.id()) {
+            return false;
+        }
         if !self.is_not_bootstrapped() {
             return self.may_lose_disk(place);
         }
