@@ -14,6 +14,36 @@ struct Seed {
 
 const SEEDS: &[Seed] = &[
     Seed {
+        profile: "damage",
+        seed: 3_206_674,
+        bug: "a follower with a read lease did not wait for entries that it had acknowledged before \
+                 a pre-candidacy: specs/lease/acknowledged_before_a_pre_candidacy",
+    },
+    Seed {
+        profile: "damage",
+        seed: 3_207_021,
+        bug: "the simulator took a repair for the last flush of the log, and spoiled that flush: \
+                 sim/src/disk/log_head.rs",
+    },
+    Seed {
+        profile: "damage",
+        seed: 3_203_472,
+        bug: "the check took the snapshot that a node adopts from a peer for its own: \
+                 sim/src/check/machines.rs",
+    },
+    Seed {
+        profile: "default",
+        seed: 3_110_241,
+        bug: "the simulator restored a copy of a disk on which its node alone is a quorum, and \
+                 expected it to start: sim/src/world/strikes.rs",
+    },
+    Seed {
+        profile: "default",
+        seed: 3_116_876,
+        bug: "the simulator emptied the disk of the only bootstrap peer, which bootstrapped a second \
+                 cluster: sim/src/world/cluster/electorates.rs",
+    },
+    Seed {
         profile: "default",
         seed: 67,
         bug: "a full outbox dropped the same candidate's vote requests in every election: \
