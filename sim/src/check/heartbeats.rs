@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::raft::Status;
-use quorate::types::{Body, Freshness, Heartbeat, Message, ReadLevel, Term};
+use quorate::types::{Body, Freshness, Heartbeat, Message, NodeId, ReadLevel, Term};
 
 use crate::check::bounds::Bounds;
 use crate::check::electorate::{Decision, Electorate};
@@ -25,8 +25,9 @@ const FORWARDED_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub(super) struct Heartbeats {
     rounds: Vec<Rounds>,
-    /// For each leader and peer, the latest term in which the peer replied to the leader, and the
-    /// highest round of that term that it replied to.
+    /// For each leader and peer, the latest term in which the leader took a reply of the peer, and
+    /// the highest round of that term in these replies. Where the run does not show the messages
+    /// that nodes take, the replies that the peer has sent.
     answered: Vec<(Term, u64)>,
     /// For each node, the voters that it counts, and those that it counted before.
     electorates: Vec<[Arc<Electorate>; 2]>,
@@ -152,6 +153,13 @@ impl Rule for Heartbeats {
         ))
     }
 
+    fn delivered(&mut self, known: &Known, node: NodeId, message: &Message) -> CheckResult {
+        if message.to == node {
+            self.note_reply(known, message);
+        }
+        Ok(())
+    }
+
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let [slot, to] = [message.from, message.to].map(|id| known.model.slot(id));
         match message.body {
@@ -164,10 +172,8 @@ impl Rule for Heartbeats {
             }
             _ => {}
         }
-        // A node in a later term replies with round 0, which confirms nothing.
-        if let Body::HeartbeatReply { round: round @ 1.., .. } = message.body {
-            let answered = &mut self.answered[to.0 * known.model.nodes.len() + slot.0];
-            *answered = (message.term, round).max(*answered);
+        if !known.shows_messages {
+            self.note_reply(known, message);
         }
         let Body::Heartbeat(heartbeat) = &message.body else { return Ok(()) };
         self.check_replies(known, slot, message, heartbeat.confirmed)?;
@@ -214,6 +220,15 @@ impl Heartbeats {
             names(known, replied),
             model.electorate(slot).membership
         ))
+    }
+
+    /// Records the reply to a round. A node in a later term replies with round 0, which confirms
+    /// nothing.
+    fn note_reply(&mut self, known: &Known, message: &Message) {
+        let Body::HeartbeatReply { round: round @ 1.., .. } = message.body else { return };
+        let [from, to] = [message.from, message.to].map(|id| known.model.slot(id));
+        let answered = &mut self.answered[to.0 * known.model.nodes.len() + from.0];
+        *answered = (message.term, round).max(*answered);
     }
 
     /// Remembers a read index request at its first sending to this leader.

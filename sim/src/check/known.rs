@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use quorate::machine::{Digest, Outcome};
 use quorate::raft::{RoleName, Status};
 use quorate::replica::ComparisonResult as Found;
-use quorate::types::{Membership, NodeId, Term};
+use quorate::types::{Body, Index, Membership, Message, MessageKind, NodeId, Term};
 
 use crate::check::bounds::Bounds;
 use crate::check::decided::extend_committed;
@@ -17,13 +17,27 @@ use crate::check::nodes::{Nodes, Slot};
 use crate::check::operations::{OpOutcome, Operations, Read};
 use crate::machine::taint::Taint;
 use crate::observe::Observation::{
-    self, Applied, ClockBoundExceeded, Crashed, DiskCopied, DiskFailed, Durable, EntriesDamaged,
-    EntriesRepaired, Idle, MachineFault, ProposeInvoked, ReadInvoked, ReadServed, Rejected,
-    Replied, Restored, RolledBack, SnapshotFrozen, SnapshotTaken, Stabilized, Started,
+    self, Applied, ClockBoundExceeded, Crashed, Delivered, DiskCopied, DiskFailed, Durable,
+    EntriesDamaged, EntriesRepaired, Idle, MachineFault, ProposeInvoked, ReadInvoked, ReadServed,
+    Rejected, Replied, Restored, RolledBack, SnapshotFrozen, SnapshotTaken, Stabilized, Started,
     StateCompared, Stepped, Submitted, Unknown, Wiped,
 };
 use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
+
+/// The message that a node takes in a step, without its content.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TakenMessage {
+    pub(super) from: NodeId,
+    pub(super) to: NodeId,
+    pub(super) term: Term,
+    pub(super) kind: MessageKind,
+    /// The index that the sender acknowledges to its leader; 0 if it acknowledges nothing.
+    pub(super) acknowledged: Index,
+    /// Whether the receiver may ignore the message and its term: it has no membership yet, does not
+    /// count the sender's disk, or may withhold its vote.
+    pub(super) may_be_ignored: bool,
+}
 
 /// The knowledge of all checks.
 #[derive(Clone, Debug)]
@@ -36,6 +50,11 @@ pub(super) struct Known {
     /// The status that the last change of a status replaced: that of the same node before the step,
     /// or `None` if this was the node's first step since its start.
     pub(super) before: Option<Status>,
+    /// The message that the last step took, if it took one, and the one that the next step takes.
+    pub(super) message: Option<TakenMessage>,
+    next_message: Option<TakenMessage>,
+    /// Whether the run shows the messages that nodes take. Forged events may leave them out.
+    pub(super) shows_messages: bool,
     pub(super) bounds: Bounds,
     pub(super) workload: AnyWorkload,
     pub(super) model: Model,
@@ -60,6 +79,35 @@ pub(super) struct Known {
     clock_fault: Option<(NodeId, SimTime)>,
 }
 
+impl TakenMessage {
+    fn new(model: &Model, node: NodeId, message: &Message) -> TakenMessage {
+        let Message { from, to, term, incarnation, ref body } = *message;
+        let (receiver, membership) =
+            (model.of(node).status, &model.electorate(model.slot(node)).membership);
+        let other_disk =
+            membership.member(from).is_some_and(|member| !member.accepts_incarnation(incarnation));
+        // A bootstrap peer that installed a snapshot may still reject the start of the log.
+        let is_from_start =
+            matches!(body, Body::AppendEntries { prev, .. } if prev.index == Index::ZERO);
+        let has_snapshot = receiver.is_some_and(|status| status.snapshot > Index::ZERO);
+        let relies_on_vote =
+            |status: Status| status.leader.is_some() || !status.vote_lease.is_zero();
+        let may_withhold = matches!(body, Body::RequestVote { transfer: false, .. })
+            && receiver.is_none_or(relies_on_vote);
+        TakenMessage {
+            from,
+            to,
+            term,
+            kind: body.kind(),
+            acknowledged: body.acknowledged(),
+            may_be_ignored: membership.is_empty()
+                || (other_disk && body.requires_known_disk())
+                || (is_from_start && has_snapshot)
+                || may_withhold,
+        }
+    }
+}
+
 impl Known {
     pub(super) fn new(
         nodes: &[NodeId],
@@ -71,6 +119,9 @@ impl Known {
             now: SimTime::default(),
             changes_status: false,
             before: None,
+            message: None,
+            next_message: None,
+            shows_messages: false,
             model: Model::new(nodes, membership, bounds.config.survivor.is_some()),
             bounds,
             workload: workload.clone(),
@@ -94,8 +145,16 @@ impl Known {
     #[inline]
     pub(super) fn begin(&mut self, now: SimTime, seen: &mut Observation<'_>) -> CheckResult<bool> {
         self.now = now;
-        if let Stepped { node, status, .. } = *seen {
-            self.changes_status = self.model.of(node).status.as_ref() != Some(status);
+        match *seen {
+            Delivered { node, message } => {
+                self.next_message = Some(TakenMessage::new(&self.model, node, message));
+                self.shows_messages = true;
+            }
+            Stepped { node, status, .. } => {
+                self.changes_status = self.model.of(node).status.as_ref() != Some(status);
+                self.message = self.next_message.take();
+            }
+            _ => {}
         }
         let (Replied { op, node, .. } | ReadServed { op, node, .. }) = *seen else {
             return Ok(true);
@@ -244,6 +303,12 @@ impl Known {
     /// late, and did not wait for a write.
     pub(super) fn is_prompt(&self, slot: Slot) -> bool {
         !self.is_late(slot) && self.model.node(slot).persisted_at != self.now
+    }
+
+    /// The status before the last step, whether that step changed it or not; `None` if it was the
+    /// node's first step since its start.
+    pub(super) fn status_before(&self, status: &Status) -> Option<Status> {
+        if self.changes_status { self.before } else { Some(*status) }
     }
 
     /// The nodes of the core that are still members, once the cluster receives no more requests. A

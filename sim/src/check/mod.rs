@@ -8,6 +8,7 @@
 //! The model stores the id of the last entry of each run of equal terms in a log, so the cost of an
 //! event grows with the number of elections in a run and hardly with the number of entries.
 
+mod answered_reads;
 mod append;
 mod apply;
 mod bounded;
@@ -18,6 +19,7 @@ mod commit;
 mod comparisons;
 mod core_activity;
 mod costs;
+mod counted_replies;
 mod damage;
 mod deadlines;
 mod decided;
@@ -39,11 +41,13 @@ mod machines;
 mod membership;
 mod membership_changes;
 mod memory;
+mod message_terms;
 mod model;
 mod nodes;
 mod operations;
 mod own_snapshots;
 mod peers;
+mod received_entries;
 mod rule;
 mod session_model;
 mod shadow;
@@ -134,6 +138,10 @@ rules! {
     core_activity::CoreActivity
     membership::MembershipSteps
     membership_changes::MembershipChanges
+    message_terms::MessageTerms
+    received_entries::ReceivedEntries
+    counted_replies::CountedReplies
+    answered_reads::AnsweredReads
     forwarded::Forwarded
     deadlines::Deadlines
 }

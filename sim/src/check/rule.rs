@@ -15,9 +15,9 @@ use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::observe::Observation::{
     self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, ComparisonSent, Crashed,
-    DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle, LeaseHeld,
-    MachineFault, MachineInspected, MembershipChangeCommitted, PeerMatched, ProposeInvoked,
-    ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive,
+    Delivered, DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle,
+    LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, PeerMatched,
+    ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive,
     RequestReceived, Restored, RolledBack, Sent, SnapshotDamaged, SnapshotFrozen, SnapshotTaken,
     Stabilized, StartFailed, Started, StateCompared, Stepped, Stopped, Submitted, TransferSent,
     Unknown, Wiped,
@@ -57,6 +57,8 @@ macro_rules! events {
             crashed(node: NodeId)
             wiped(node: NodeId)
             rolled_back(node: NodeId)
+            // The node's next step takes the message.
+            delivered(node: NodeId, message: &Message)
             // An input may have changed the status.
             stepped(status: &Status)
             status_changed(status: &Status)
@@ -167,6 +169,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         Crashed { node } => rules.crashed(known, node),
         Wiped { node, .. } => rules.wiped(known, node),
         RolledBack { node } => rules.rolled_back(known, node),
+        Delivered { node, message } => rules.delivered(known, node, message),
         Stepped { status, .. } => {
             if known.changes_status {
                 rules.status_changed(known, status)?;

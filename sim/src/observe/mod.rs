@@ -122,6 +122,14 @@ pub enum Observation<'a> {
         /// The node that lost the later contents of its disk.
         node: NodeId,
     },
+    /// A node took a message that a node had sent. The step with this message is the next one that
+    /// is shown. Messages that a fault makes up are not shown.
+    Delivered {
+        /// The node that took the message; a misrouted message is addressed to another node.
+        node: NodeId,
+        /// The message, with its sender and the node to which it is addressed.
+        message: &'a Message,
+    },
     /// A node processed one input; the actions that it returned are still to be carried out.
     Stepped {
         /// The node that took the input.

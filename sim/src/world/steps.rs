@@ -4,7 +4,7 @@
 use quorate::raft::{RejectReason, Status};
 use quorate::replica::{Input, Output, WorkResult};
 use quorate::storage::Lane;
-use quorate::types::{Packet, Proposal, SnapshotTransferBody};
+use quorate::types::{Message, Packet, Proposal, SnapshotTransferBody};
 
 use crate::faults::{AdminRequest, Fault};
 use crate::observe::Observation;
@@ -50,7 +50,9 @@ impl World {
         self.run.observer.packet_arrives(envelope.number);
         let part = matches!(&packet, Packet::SnapshotTransfer(transfer)
             if matches!(transfer.body, SnapshotTransferBody::Bytes(..)));
-        self.step(to, Input::Packet(packet));
+        let is_shown = envelope.is_sent && self.run.observer.has_checks();
+        let message = packet.message().filter(|_| is_shown).cloned();
+        self.take_step(to, Input::Packet(packet), message.as_ref());
         if part {
             self.fire_trigger(Trigger::ReceivesPart, to, None);
         }
@@ -182,16 +184,23 @@ impl World {
         }
     }
 
-    /// Passes an input to a node, and executes the outputs of the step. The digest and the checks
+    /// Passes an input to a node, and executes the outputs of the step.
+    pub(super) fn step(&mut self, place: Place, input: Input) {
+        self.take_step(place, input, None);
+    }
+
+    /// Passes an input to a node, and executes the outputs of the step. `message` is the message in
+    /// the input, if the checks are shown one. The digest and the checks
     /// depend on the order:
     ///
     /// 1. the node takes the step; if it leads, the coverage marks of the step are reached;
     /// 2. the digest and the leaders over time are updated;
-    /// 3. writes that have become durable are shown, and entries that are damaged or repaired;
-    /// 4. the step itself is shown, after the durable writes that allowed it;
-    /// 5. a change of the membership is noted, after the checks have seen its step;
-    /// 6. the step ends as in [`World::end_step`].
-    pub(super) fn step(&mut self, place: Place, input: Input) {
+    /// 3. the message that the node took is shown, if it took one;
+    /// 4. writes that have become durable are shown, and entries that are damaged or repaired;
+    /// 5. the step itself is shown, after the durable writes that allowed it;
+    /// 6. a change of the membership is noted, after the checks have seen its step;
+    /// 7. the step ends as in [`World::end_step`].
+    fn take_step(&mut self, place: Place, input: Input, message: Option<&Message>) {
         let kind = EventKind::of(&input);
         let replying = replying_peer(&input).filter(|_| self.run.observer.has_checks());
         let mut results = std::mem::take(&mut self.results);
@@ -207,6 +216,9 @@ impl World {
         run.scheduler.fold(ladder ^ (results.outputs.len() as u64) << 56);
         if before.role != status.role {
             load.scripted.note_leader(cluster.leader(), run.scheduler.now());
+        }
+        if let Some(message) = message {
+            running.show_message(message, run);
         }
         cluster.note_durable(place, &results.notes, run);
         cluster[place].note_damage(&results.notes, run);

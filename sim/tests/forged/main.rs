@@ -12,6 +12,7 @@ mod identity;
 mod leader;
 mod log;
 mod membership;
+mod received;
 mod rest;
 mod stage;
 mod state;
@@ -101,6 +102,7 @@ fn every_check_has_a_forgery() {
         uncertain::FORGERIES,
         leader::FORGERIES,
         upkeep::FORGERIES,
+        received::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
     // The world checks progress by itself, so no event stream can violate it.

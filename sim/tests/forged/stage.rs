@@ -546,6 +546,19 @@ impl Stage {
             self.checks.observe(self.now, Observation::Sent { message: &message }).err();
     }
 
+    /// The node takes a message in its next step.
+    pub(crate) fn receives(&mut self, node: u64, from: u64, term: u64, body: Body) {
+        self.receives_for(node, node, from, term, body);
+    }
+
+    /// The node takes a message that is addressed to the node `to`.
+    pub(crate) fn receives_for(&mut self, node: u64, to: u64, from: u64, term: u64, body: Body) {
+        let incarnation = self.disk_of(from);
+        let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
+        let message = Message { from, incarnation, to, term, body };
+        self.observes(Observation::Delivered { node: NodeId(node), message: &message });
+    }
+
     /// One node acknowledges another node's entries.
     pub(crate) fn acknowledges(&mut self, from: u64, to: u64, term: u64, matched: u64) {
         let outcome = AppendOutcome::Accepted { matched: Index(matched) };

@@ -8,7 +8,7 @@ use quorate::raft::Status;
 use quorate::replica::{Input, Note, NoteFilter, OpenError, Output, Replica};
 use quorate::storage;
 use quorate::storage::{ErrorCause, FileName, Identity, Storage, StorageError};
-use quorate::types::{Membership, NodeId, StateVerification, Tag};
+use quorate::types::{Instant, Membership, Message, NodeId, StateVerification, Tag};
 
 use crate::faults::KeptWrites;
 use crate::machine::SimMachine;
@@ -294,6 +294,14 @@ impl Node {
 }
 
 impl Running {
+    /// Passes the message that the last step took to the checks. A node that is stopping, or stops
+    /// because of the message, has taken none.
+    pub(crate) fn show_message(&self, message: &Message, run: &mut Run) {
+        if self.node.deadline() < Instant::NEVER {
+            run.observe(Observation::Delivered { node: self.status.id, message });
+        }
+    }
+
     /// Passes the last step to the checks. If its input was a reply, `replying` is the sender.
     pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
         let (node, raft) = (self.status.id, self.node.raft());

@@ -28,7 +28,9 @@ pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut
     for number in 0..count {
         if let Some((message, role)) = misrouted_message(node, number, network, &run.setup) {
             run.observer.fault(Fault::Misroute, Some(role));
-            network.inject(message, node.place, run);
+            // A message for another node was sent before; the others were sent by no node.
+            let is_sent = message.to != node.place.id();
+            network.inject(message, node.place, is_sent, run);
         }
     }
 }
@@ -47,7 +49,7 @@ pub(crate) fn replay(node: &Node, count: u32, network: &mut Network, run: &mut R
     let again: Vec<Message> = (0..count).map(|number| pick(number as u16)).collect();
     run.observer.fault(Fault::Replay, node.role());
     for message in again {
-        network.inject(message, place, run);
+        network.inject(message, place, true, run);
     }
 }
 

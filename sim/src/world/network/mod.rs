@@ -105,10 +105,11 @@ impl Network {
     }
 
     /// Delivers a message to a node at once, even if it is addressed to another node. A message
-    /// that the wire format cannot represent is dropped.
-    pub(super) fn inject(&mut self, message: Message, place: Place, run: &mut Run) {
+    /// that the wire format cannot represent is dropped. `is_sent` says whether a node had sent it.
+    pub(super) fn inject(&mut self, message: Message, place: Place, is_sent: bool, run: &mut Run) {
         let packet = Packet::Message(message);
-        let Some(envelope) = self.encode(&packet) else { return };
+        let Some(mut envelope) = self.encode(&packet) else { return };
+        envelope.is_sent = is_sent;
         run.observer.packet_injected(run.scheduler.now(), place.id(), envelope.number, &packet);
         let slot = self.in_flight.store(envelope);
         run.scheduler.at_once(Event::Arrive { place, slot });
@@ -177,6 +178,8 @@ impl Network {
 pub(crate) struct Envelope {
     /// The number of the packet in the run, from 1; every copy of a packet has its number.
     pub(crate) number: u64,
+    /// Whether a node has sent the packet; a fault made up the others.
+    pub(crate) is_sent: bool,
     bytes: Arc<[u8]>,
 }
 
@@ -190,7 +193,7 @@ impl Envelope {
     ) -> Option<Envelope> {
         encode_buffer.clear();
         wire::encode(packet, encode_buffer).ok()?;
-        Some(Envelope { number, bytes: Arc::from(&encode_buffer[..]) })
+        Some(Envelope { number, is_sent: true, bytes: Arc::from(&encode_buffer[..]) })
     }
 
     /// Decodes the packet, as its receiver does.
