@@ -102,7 +102,7 @@ crate::forgeries! {
     "n3 takes a snapshot up to 2@t1 that differs from n1's snapshot up to the same entry"
     |stage| {
         stage.has_snapshot(1, id(2, 1), 1);
-        stage.sends_part(2, 3, 9);
+        stage.sends_snapshot_part(2, 3, 9);
         stage.has_snapshot(3, id(2, 1), 9);
     }
 
@@ -248,7 +248,7 @@ fn a_snapshot_that_a_node_adopts_may_lack_replies() {
     stage.observes(Observation::Restored { node, index, state: None });
     stage.has_snapshot(2, id(2, 1), 3);
     stage.has_snapshot(1, id(2, 1), 1);
-    stage.sends_part(2, 3, 3);
+    stage.sends_snapshot_part(2, 3, 3);
     stage.has_snapshot(3, id(2, 1), 3);
     assert_eq!(stage.violation(), None);
 }

@@ -11,7 +11,7 @@ use crate::stage::{Actor, Stage};
 
 impl Stage {
     /// The node sends a part of the snapshot with the root `root`.
-    pub(crate) fn sends_part(&mut self, from: u64, to: u64, root: u8) {
+    pub(crate) fn sends_snapshot_part(&mut self, from: u64, to: u64, root: u8) {
         let transfer = SnapshotTransfer {
             from: NodeId(from),
             to: NodeId(to),
