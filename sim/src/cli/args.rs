@@ -70,7 +70,7 @@ pub(crate) enum Command {
     Procs(ProcsArguments),
     /// Writes a timeline of one run as a self-contained HTML page
     View(ViewArguments),
-    /// Explains why a run fails: the causal chain of events, from the root cause on
+    /// Explains why a run fails: the last events that led to the failure, and the cause
     Explain(ExplainArguments),
     /// Prints the state of the nodes at a point of a run
     At(AtArguments),

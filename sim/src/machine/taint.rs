@@ -32,8 +32,10 @@ impl Taint {
         self.nodes.iter().filter(|other| **other != node).count()
     }
 
-    /// Returns true if a node has started from, or restored, a snapshot of a state of another node
-    /// that may be wrong: more state machines may then be wrong than the nodes can detect.
+    /// Returns true if a node has started from, or restored, a snapshot that may be of another
+    /// node's wrong state: more state machines may then be wrong than the nodes can detect. A
+    /// snapshot is known by its last index only, so this is also true for a correct snapshot that
+    /// ends at the same index as a wrong one.
     pub(crate) fn is_too_many(&self) -> bool {
         self.too_many
     }

@@ -15,7 +15,8 @@ use crate::values::time::SimTime;
 pub(super) struct FaultCombinations {
     combinations: Combinations,
     /// The nodes in each phase, in the order of [`Phase::ALL`]; each node is the bit of its number.
-    /// A snapshot counts until it is finished or its node crashes.
+    /// A snapshot counts until it is taken or installed, or its node crashes, even if the node
+    /// abandons it or does not receive the offer.
     nodes_in: [u32; Phase::ALL.len()],
     /// The end of the last transfer of leadership, if no node takes over before.
     transfer_until: SimTime,
