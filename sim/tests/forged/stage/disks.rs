@@ -10,14 +10,15 @@ use crate::echo::Echo;
 use crate::stage::{Actor, Stage};
 
 impl Stage {
-    /// The node sends a part of the snapshot with the root `root`.
+    /// Node `from` sends node `to` a part of the snapshot with the root `root`, which `to` requests.
     pub(crate) fn sends_snapshot_part(&mut self, from: u64, to: u64, root: u8) {
-        let transfer = SnapshotTransfer {
-            from: NodeId(from),
-            to: NodeId(to),
-            root: Root([root; 32]),
-            body: SnapshotTransferBody::Bytes(SnapshotPart::Chunk(0), vec![root].into()),
-        };
+        let (from, to, root) = (NodeId(from), NodeId(to), Root([root; 32]));
+        let part = SnapshotPart::Chunk(0);
+        let body = SnapshotTransferBody::Request(part);
+        let request = SnapshotTransfer { from: to, to: from, root, body };
+        self.observes(Observation::TransferSent { transfer: &request });
+        let body = SnapshotTransferBody::Bytes(part, root.0.into());
+        let transfer = SnapshotTransfer { from, to, root, body };
         self.observes(Observation::TransferSent { transfer: &transfer });
     }
 
