@@ -300,9 +300,12 @@ impl Parser {
             _ => {
                 set_once(&mut line_numbers.rows[at], &words)?;
                 (ROWS[at].read)(&mut case.settings, &mut words)?;
-                let problem = Row::problem(&case.settings);
-                self.problem =
-                    problem.map(|problem| self.problem.take().unwrap_or(words.error(problem)));
+                // As long as the same problem remains, the line that caused it is named.
+                let before = self.problem.take();
+                self.problem = Row::problem(&case.settings).map(|problem| {
+                    let is_same = |error: &SyntaxError| error.text == problem;
+                    before.filter(is_same).unwrap_or_else(|| words.error(problem))
+                });
             }
         }
         words.end()

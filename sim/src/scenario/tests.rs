@@ -241,6 +241,10 @@ fn syntax_errors_name_their_place_and_the_remedy() {
             "1:18: election_timeout_min is 50ms, less than three times",
         ),
         ("check-quorum off", "stickiness"),
+        (
+            "check-quorum off\nelection timeout 50ms..90ms\nstickiness off",
+            "2:18: election_timeout_min is 50ms",
+        ),
         ("priorities 1 2", "2 priorities for 3 members: write one per member"),
         ("segment bytes 5000", "1:15: segment_bytes must be a multiple of 4096"),
         ("command bytes max 99", "1:19: `99` is not a whole number from 100"),
