@@ -20,6 +20,10 @@ pub fn why_not_leader(record: &Record, node: NodeId, from: SimTime, to: SimTime)
         return vec!["the run has no event up to that time".into()];
     };
     let history = History::new(record, last);
+    let end = history.at(last);
+    if end < from {
+        return vec![format!("the run ended before that time, at {end} s")];
+    }
     let mut counts = Counts::new();
     for (id, event) in history.all().filter(|(_, event)| event.at >= from) {
         if let Some(sentence) = obstacle(&history, node, id) {
@@ -170,13 +174,14 @@ fn missing_because(
     if theirs.memory.contains_key(&index) && !theirs.disk.contains_key(&index) {
         return "its write is still pending".to_owned();
     }
-    let mut lost = None;
     let recent = history.events_of(voter).rev().take(200);
     for (id, event) in recent.take_while(|(id, _)| *id > since) {
         match &event.kind {
             EventKind::Dropped { reason, .. } => {
                 let sender = event.cause.and_then(|cause| history.event(cause).node);
-                lost = lost.or((sender == Some(leader)).then_some(*reason));
+                if sender == Some(leader) {
+                    return format!("a message from {leader} did not reach it: {reason}");
+                }
             }
             EventKind::MessageRejected { from, reason, .. } if *from == leader => {
                 return format!(
@@ -188,12 +193,7 @@ fn missing_because(
             _ => {}
         }
     }
-    match lost {
-        Some(why) => format!("a message from {leader} did not reach it: {why}"),
-        None => {
-            format!("its log ends with {}, and the entry is in flight or not sent", theirs.last())
-        }
-    }
+    format!("its log ends with {}, and the entry is in flight or not sent", theirs.last())
 }
 
 fn last_by(record: &Record, time: SimTime) -> Option<EventId> {
