@@ -71,9 +71,13 @@ fn of_recordings(wanted: &TraceOptions) -> Result<Result<TlaModule, Exit>, Comma
     }
     let mut trace = TlaTrace::new(false);
     let until = wanted.until.unwrap_or(SimTime(u64::MAX));
+    // Causes come before effects, but the clocks of the nodes differ: after the first event that is
+    // left out, another may be its effect.
+    let mut is_over = false;
     panics::silenced(|| {
         merge(&found, |event| {
-            if event.at <= until && trace.lines() < wanted.lines {
+            is_over |= event.at > until || trace.lines() >= wanted.lines;
+            if !is_over {
                 trace.observe(event);
             }
         })
