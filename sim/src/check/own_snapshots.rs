@@ -193,8 +193,8 @@ impl OwnSnapshots {
     /// Restarts the count of the entries that the node applies.
     fn restart(&mut self, known: &Known, node: NodeId) {
         let taker = &mut self.nodes[known.model.slot(node).0];
-        let Taker { last, base, ahead_through, .. } = *taker;
-        *taker = Taker { last, base, ahead_through, ..Taker::default() };
+        let Taker { last, base, ahead_through, is_damaged, .. } = *taker;
+        *taker = Taker { last, base, ahead_through, is_damaged, ..Taker::default() };
     }
 }
 
