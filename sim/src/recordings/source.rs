@@ -26,7 +26,9 @@ impl Source {
     pub fn find(path: &Path) -> io::Result<Vec<Source>> {
         let metadata = fs::metadata(path)?;
         if !metadata.is_dir() {
-            return Ok(vec![Source::File(path.to_owned(), metadata.len())]);
+            // A pipe has no size.
+            let bytes = if metadata.is_file() { metadata.len() } else { u64::MAX };
+            return Ok(vec![Source::File(path.to_owned(), bytes)]);
         }
         let inside = path.join(FOLDER);
         let directory = if inside.is_dir() { &inside } else { path };

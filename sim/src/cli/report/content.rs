@@ -8,7 +8,7 @@ use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::shrink::ShrunkRecord;
-use crate::cli::text::{Finding, replay_line};
+use crate::cli::text::{Finding, quantity, replay_line};
 use crate::observe::coverage::MARKS;
 use crate::observe::fingerprint::Fingerprint;
 use crate::run::summary::{FailedSeed, Summary};
@@ -138,7 +138,7 @@ impl Report {
             None => format!("seeds from {first}"),
         };
         if let Some(parts) = self.parts {
-            return format!("{range}, in {parts} parts");
+            return format!("{range}, in {}", quantity(parts, "part"));
         }
         match self.seeds.of {
             1 => range,
