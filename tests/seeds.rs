@@ -16,8 +16,8 @@ const SEEDS: &[Seed] = &[
     Seed {
         profile: "damage",
         seed: 3_206_674,
-        bug: "a follower with a read lease did not wait for entries that it had acknowledged before \
-                 a pre-candidacy: specs/lease/acknowledged_before_a_pre_candidacy",
+        bug: "a follower with a read lease did not wait for entries that it had acknowledged \
+                 before a pre-candidacy: specs/lease/acknowledged_before_a_pre_candidacy",
     },
     Seed {
         profile: "damage",
@@ -40,8 +40,8 @@ const SEEDS: &[Seed] = &[
     Seed {
         profile: "default",
         seed: 3_116_876,
-        bug: "the simulator emptied the disk of the only bootstrap peer, which bootstrapped a second \
-                 cluster: sim/src/world/cluster/electorates.rs",
+        bug: "the simulator emptied the disk of the only bootstrap peer, which bootstrapped a \
+                 second cluster: sim/src/world/cluster/electorates.rs",
     },
     Seed {
         profile: "default",

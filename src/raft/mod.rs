@@ -343,12 +343,10 @@ impl Raft {
     /// are committed, so it cannot win. A leader has all of them (Raft §5.4.3).
     fn on_snapshot_received(&mut self, meta: SnapshotMeta) -> Transition {
         let common = &mut self.common;
-        let is_diverged = journal::snapshots::is_of_diverged_log(common, &meta);
-        if is_diverged || repair::adopt_snapshot(common, &meta) {
-            return Transition::Stay;
-        }
         // The part of the log that equals the leader's stays.
-        if meta.last.index <= self.role.verified() && !common.log().has(meta.last) {
+        let contradicts = meta.last.index <= self.role.verified() && !common.log().has(meta.last);
+        let is_diverged = contradicts || journal::snapshots::is_of_diverged_log(common, &meta);
+        if is_diverged || repair::adopt_snapshot(common, &meta) {
             return Transition::Stay;
         }
         match &mut self.role {
@@ -365,8 +363,7 @@ impl Raft {
 
     fn on_campaign(&self) -> Transition {
         let leads = matches!(self.role, Role::Leader(_));
-        let may_campaign = !leads && self.common.may_campaign();
-        match may_campaign {
+        match !leads && self.common.may_campaign() {
             true => Transition::StartPreVote(RoleCause::CampaignRequested),
             false => Transition::Stay,
         }
@@ -584,10 +581,9 @@ impl Raft {
     }
 
     fn become_leader(&mut self) {
-        let voted = self.common.ballot.vote();
-        assert!(voted == Some(self.common.id()), "a leader voted for itself");
-        assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         let own = self.common.id();
+        assert!(self.common.ballot.vote() == Some(own), "a leader voted for itself");
+        assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         self.common.report_role(RoleName::Leader, Some(own), RoleCause::VotesGranted);
         self.common.survival.allow_takeover();
         self.role = Role::Leader(Box::new(Leader::new(&mut self.common)));

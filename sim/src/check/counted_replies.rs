@@ -1,5 +1,5 @@
-//! What nodes count (S60): a leader's knowledge of a peer rises only by a reply of its term that it
-//! took, and so do the votes and pre-votes of a candidate.
+//! The replies that nodes count (S60): a leader's knowledge of a peer rises only by a reply of its
+//! term that it took, and so do the votes and pre-votes of a candidate.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Index, Message, NodeId, Term};

@@ -1,4 +1,4 @@
-//! What the term of a message does to the node that takes it (S58): a later term is adopted, and a
+//! The effect of a message's term on the node that takes it (S58): a later term is adopted, and a
 //! message of an earlier term, or one for another node, changes nothing (Raft §5.1).
 
 use quorate::raft::{RoleName, Status};

@@ -15,7 +15,8 @@ pub(super) struct ReceivedEntries {
     received: Vec<Received>,
 }
 
-/// What the messages of the leader of a term brought a node since its start.
+/// The entries and the commit index that a node has received from the leader of a term since its
+/// start.
 #[derive(Clone, Copy, Debug, Default)]
 struct Received {
     term: Term,
@@ -122,7 +123,7 @@ impl Rule for ReceivedEntries {
 }
 
 impl ReceivedEntries {
-    /// What the node has received in this term.
+    /// Returns the entries that the node has received in this term.
     fn in_term(&self, slot: Slot, term: Term) -> Received {
         let received = self.received[slot.0];
         if received.term == term {
