@@ -104,9 +104,9 @@ impl SnapshotTaker {
     }
 
     /// Handles the driver's answer that the view cannot be frozen or read: the snapshot is taken
-    /// again after a delay. Returns true if the view cannot be read, because the store's snapshot in
-    /// progress has failed then. If the state cannot be frozen, because the state machine is ahead
-    /// of the sessions, the store has nothing of the snapshot yet.
+    /// again after a delay. Returns true if the view cannot be read: then the store's snapshot in
+    /// progress has failed. If the state cannot be frozen, because the state machine is ahead of
+    /// the sessions, the store has nothing of the snapshot yet.
     pub(crate) fn view_failed(&mut self, now: Instant) -> bool {
         if self.is_stale_answer() || !self.awaits_answer() {
             return false;
