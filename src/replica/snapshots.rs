@@ -50,7 +50,8 @@ pub struct SnapshotCounts {
     /// The snapshots of its own state that it did not take, because they exceed its limits, its
     /// disk is full or damaged, or the state cannot be read.
     pub take_failed: u64,
-    /// The snapshots that it did not receive, because they exceed its limits or its disk is full.
+    /// The snapshots that it did not receive, because they exceed its limits, or its disk is full
+    /// or damaged.
     pub receive_failed: u64,
     /// The received parts of snapshots whose bytes were wrong.
     pub parts_corrupt: u64,

@@ -1,5 +1,5 @@
-//! Recovery: reads a directory before the start, changes nothing, and returns the log with all that
-//! was acknowledged, or without its lost end and with an error. Other damage is an error.
+//! Recovery: reads a directory before the start, changes nothing, and returns the log, or an error.
+//! Damage for which a peer or the snapshot makes up, and a lost end, are in the result.
 
 use std::collections::{BTreeSet, VecDeque};
 
