@@ -214,13 +214,15 @@ impl Leader {
         if index <= common.log().committed() || common.log().term_at(index) != Some(common.term()) {
             return;
         }
-        let established = self.has_committed_in_term(common);
         common.journal.commit(index);
         assert!(index <= common.log().last().index, "only existing entries are committed");
-        while let Some(proposal) = self.proposals.pop_committed(index) {
-            common.report_committed(proposal.tag, proposal.index);
-        }
-        if !established {
+        self.on_committed(common);
+    }
+
+    /// Answers the committed proposals, and queues the early reads once an entry of the term is.
+    pub(crate) fn on_committed(&mut self, common: &mut Common) {
+        proposals::answer_committed(common, &mut self.proposals);
+        if self.has_committed_in_term(common) {
             while let Some(tag) = self.reads.pop_early() {
                 self.queue_read(common, Reader::Own(tag));
             }
