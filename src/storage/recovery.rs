@@ -335,7 +335,7 @@ impl<'a> Replay<'a> {
         let mut stray = here;
         stray.join(later);
         let seq = last.block.seq;
-        check_no_missing_flush(seq, stray)?;
+        check_no_missing_flush(seq.max(FlushSeq(self.superblock.log_start.0 - 1)), stray)?;
         let acknowledged = is_acknowledged(self.floor, seq, here, later);
         let check = scan.check_bodies(disk, start, end)?;
         // The last flush may be torn if it was not acknowledged.
