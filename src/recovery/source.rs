@@ -131,7 +131,7 @@ impl RecoverySource {
 
 /// Returns the nodes with undamaged directories. A directory of another incarnation than the
 /// membership names does not count, because it is not the member's.
-fn undamaged(states: &[&DirectoryState], membership: &Membership) -> Vec<NodeId> {
+pub(super) fn undamaged(states: &[&DirectoryState], membership: &Membership) -> Vec<NodeId> {
     let is_undamaged = |state: &&&DirectoryState| {
         let identity = state.opened.identity;
         let named = membership.member(identity.node).map(|member| member.incarnation);

@@ -241,6 +241,35 @@ fn no_recovery_with_a_quorum_alive_or_available() {
 }
 
 #[test]
+fn no_recovery_with_a_quorum_of_an_earlier_membership_available() {
+    // Node 1 appended a change to {4, 5}, which is not committed. Nodes 2 and 3 can elect a leader.
+    let change = Change::new().voter(NodeId(4)).voter(NodeId(5));
+    let change = [1, 2, 3].iter().fold(change, |change, id| change.remove(NodeId(*id)));
+    let staged = three().changed(&change).expect("voters remain");
+    let joint = staged.enter_joint(None);
+    let short: Log = vec![(1, None), (1, Some(staged))];
+    let long = [short.clone(), vec![(1, Some(joint.clone()))]].concat();
+    let planned = |long: &Log, alive: &[NodeId], damaged: u64| {
+        let mut states =
+            [(1, long), (2, &short), (3, &short)].map(|(id, log)| state(id, &three(), log, 2));
+        for own in &mut states {
+            own.opened.hard_state.is_uncertain = own.opened.identity.node == NodeId(damaged);
+        }
+        let survey = survey(states.to_vec());
+        Plan::new(&survey, None, alive, Consent::None, ClusterId(2), alone(1)).map(drop)
+    };
+    let available = Err(RecoveryRejectReason::QuorumAvailable([2, 3].map(NodeId).to_vec()));
+    assert_eq!(planned(&long, &[], 1), available);
+    assert_eq!(planned(&long, &[], 0), available);
+    assert_eq!(planned(&long, &[NodeId(3)], 1), available);
+    assert_eq!(planned(&long, &[], 3), Ok(()), "node 3 may lack entries");
+    // Survivors may have committed alone what the others lack.
+    let lineage = Lineage { by: NodeId(1), at: EntryId::new(Term(1), Index(3)) };
+    let survived = vec![(1, Some(joint.with_lineage(lineage)))];
+    assert_eq!(planned(&[short.clone(), survived].concat(), &[], 1), Ok(()));
+}
+
+#[test]
 fn a_new_cluster_needs_a_new_id_and_new_incarnations() {
     let own = state(1, &three(), &vec![(1, None)], 1);
     let survey = survey(vec![own.clone()]);
