@@ -199,6 +199,24 @@ fn a_damaged_directory_may_be_the_source_and_is_no_evidence() {
     assert_eq!(source.node, NodeId(2), "of equal ones the undamaged one");
 }
 
+#[test]
+fn a_quarantined_directory_is_the_source_only_if_its_log_is_the_most_complete() {
+    let long: Log = vec![(1, None), (1, None)];
+    let quarantined = |log: &Log| {
+        let mut own = state(2, &three(), log, 1);
+        own.opened.is_quarantined = true;
+        own
+    };
+    let chosen = |log: &Log| {
+        let survey = survey(vec![quarantined(&long), state(1, &three(), log, 1)]);
+        RecoverySource::choose(&survey, None).expect("it can be read").node
+    };
+    assert_eq!(chosen(&long), NodeId(1), "not the first of equal ones");
+    assert_eq!(chosen(&long[..1].to_vec()), NodeId(2));
+    let survey = survey(vec![quarantined(&long)]).to_string();
+    assert!(survey.contains("2: quarantined: its state machine diverged"), "{survey}");
+}
+
 /// Returns a new membership of one node.
 fn alone(id: u64) -> Membership {
     let mut member = Membership::new([NodeId(id)]).members()[0].clone();
