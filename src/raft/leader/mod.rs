@@ -274,15 +274,18 @@ impl Leader {
             progress.record_committed_sent(heartbeat.committed);
             // A holder must have every committed entry, or its answers could be stale. A holder
             // that delays the commit index and does not advance gets no new lease, even if it
-            // replies.
-            let matched = progress.matched();
+            // replies. A removed member gets none, because commits would wait for it.
+            let (matched, heard) = (progress.matched(), progress.last_contact());
             let advances = matched >= quorum_matched || progress.advanced_since_grant();
-            let granted = grantable.filter(|_| {
+            let is_member = common.log().membership().is_member(id);
+            // The holder counts from when it sent the echoed reply, which arrived by `heard`.
+            let in_force = grantable.filter(|(_, span)| is_member && now < heard.after(*span));
+            let granted = in_force.filter(|_| {
                 progress.ready().wants_read_lease && advances && matched >= heartbeat.committed
             });
-            if let Some((_, until)) = granted {
+            if let Some((_, span)) = granted {
                 progress.read_lease_granted();
-                self.lease.grant_read_lease(id, until);
+                self.lease.grant_read_lease(id, heard.after(span));
             }
             let read_lease = granted.map_or(Duration::ZERO, |(length, _)| length);
             // Until an entry of this term is committed, the commit index may lack completed writes:
