@@ -343,14 +343,8 @@ impl Raft {
     /// are committed, so it cannot win. A leader has all of them (Raft §5.4.3).
     fn on_snapshot_received(&mut self, meta: SnapshotMeta) -> Transition {
         let common = &mut self.common;
-        if journal::snapshots::is_of_diverged_log(common, &meta) {
-            return Transition::Stay;
-        }
-        if repair::adopt_snapshot(common, &meta) {
-            // That has committed the entries that the snapshot covers.
-            if let Role::Leader(leader) = &mut self.role {
-                leader.on_committed(common);
-            }
+        let is_diverged = journal::snapshots::is_of_diverged_log(common, &meta);
+        if is_diverged || repair::adopt_snapshot(common, &meta) {
             return Transition::Stay;
         }
         match &mut self.role {

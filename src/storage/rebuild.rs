@@ -200,7 +200,7 @@ impl Rebuilding<'_> {
         let next = next.or_else(|| self.first_after(disk, gap));
         let is_dead = next.is_some_and(|next| next <= self.directory.superblock.log_start);
         let found = starts.find_map(|start| {
-            self.flush_in(disk, &scan, &headers, (start, gap.end), (known, is_dead))
+            self.flush_in(disk, &scan, &headers, (start, gap.end), known, is_dead)
         });
         let (mut block, records) = found?;
         let end = gap.offset + framed_bytes(block.bytes()) as u64;
@@ -251,7 +251,8 @@ impl Rebuilding<'_> {
         scan: &SegmentScan,
         headers: &Zone,
         range: (u64, u64),
-        (known, is_dead): (Option<Block>, bool),
+        known: Option<Block>,
+        is_dead: bool,
     ) -> Option<(Block, Vec<Record>)> {
         let (start, end) = range;
         if start >= end {

@@ -76,10 +76,10 @@ impl LeaderLease {
         Some(since.after(shrunk(config.vote_lease_span(), lease.drift_ppm)))
     }
 
-    /// The read lease that followers may get at `now`: its length, counted from when the holder sent
-    /// the reply that the heartbeat echoes, and the time that passes on this leader's clock
-    /// meanwhile, at most. `None` without a leader lease, and while the leader is `transferring` its
-    /// leadership.
+    /// The read lease that followers may get at `now`: its length, counted from when the holder
+    /// sent the reply that the heartbeat echoes, and the time that passes on this leader's clock
+    /// meanwhile, at most. `None` without a leader lease, and while the leader is `transferring`
+    /// its leadership.
     pub(crate) fn grantable(
         &self,
         config: &Config,

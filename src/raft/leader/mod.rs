@@ -220,7 +220,7 @@ impl Leader {
     }
 
     /// Answers the committed proposals, and queues the early reads once an entry of the term is.
-    pub(crate) fn on_committed(&mut self, common: &mut Common) {
+    fn on_committed(&mut self, common: &mut Common) {
         proposals::answer_committed(common, &mut self.proposals);
         if self.has_committed_in_term(common) {
             while let Some(tag) = self.reads.pop_early() {
@@ -272,9 +272,8 @@ impl Leader {
         for (id, progress) in self.peers.iter_mut() {
             assert!(progress.acked_round() < self.round, "no peer answers a round in advance");
             progress.record_committed_sent(heartbeat.committed);
-            // A holder must have every committed entry, or its answers could be stale. A holder
-            // that delays the commit index and does not advance gets no new lease, even if it
-            // replies. A removed member gets none, because commits would wait for it.
+            // A holder must have every committed entry, or its answers could be stale. One that
+            // delays the commit index and does not advance gets no new lease, nor a removed one.
             let (matched, heard) = (progress.matched(), progress.last_contact());
             let advances = matched >= quorum_matched || progress.advanced_since_grant();
             let is_member = common.log().membership().is_member(id);
@@ -506,6 +505,7 @@ impl Leader {
     #[inline]
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.finished(common.log().finished());
+        self.on_committed(common); // The adoption of a snapshot commits entries, too.
         if self.may_commit(common) {
             self.advance_commit(common);
         }
