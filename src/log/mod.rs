@@ -3,8 +3,9 @@
 //! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last, and durable ≤ last. An entry may
 //! be applied before it is durable here, unless the state machine is durable itself
 //! (docs/book/src/before-the-disk.md). A snapshot received from another node replaces the whole log
-//! at once. After that, and after a rebuild, applied < snapshot until the state machine is restored
-//! from the snapshot.
+//! at once, unless the log has its last entry: then it replaces the entries up to there if some of
+//! them are damaged. After either, and after a rebuild, applied may be before snapshot until the
+//! state machine is restored from the snapshot.
 //!
 //! Entries that left the tail are *cold*: they are on the disk, and the log only returns the range
 //! to fetch.

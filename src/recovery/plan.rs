@@ -65,27 +65,28 @@ impl Plan {
         membership: Membership,
     ) -> Result<Plan, RecoveryRejectReason> {
         let source = RecoverySource::choose(survey, old)?;
+        let all = survey.states().map(|(_, state)| state);
+        let same = |state: &&DirectoryState| state.opened.identity.cluster == source.cluster;
+        let states: Vec<&DirectoryState> = all.clone().filter(same).collect();
         if consent == Consent::None {
-            reject_if_quorum_available(&source, alive)?;
+            reject_if_quorum_available(&source, &states, alive)?;
         }
-        let states = survey.states().map(|(_, state)| state);
         let uses_id = |state: &DirectoryState| {
             let origin = state.opened.origin.map(|origin| origin.cluster);
             [Some(state.opened.identity.cluster), origin].contains(&Some(cluster))
         };
-        if states.clone().any(uses_id) {
+        if all.clone().any(uses_id) {
             return Err(RecoveryRejectReason::SameCluster(cluster));
         }
         check_membership(&membership)?;
         let is_used = |incarnation: Incarnation| {
-            states.clone().any(|state| state.opened.identity.incarnation == incarnation)
+            all.clone().any(|state| state.opened.identity.incarnation == incarnation)
         };
         if let Some(member) = membership.members().iter().find(|member| is_used(member.incarnation))
         {
             return Err(RecoveryRejectReason::IncarnationNotNew(member.id));
         }
-        let same = |state: &&DirectoryState| state.opened.identity.cluster == source.cluster;
-        let term = states.clone().filter(same).map(|state| state.opened.hard_state.term);
+        let term = states.iter().map(|state| state.opened.hard_state.term);
         let term = term.max().unwrap_or_default();
         let state = survey.directories()[source.directory].state();
         let state = state.expect("the source is readable").clone();

@@ -1,17 +1,19 @@
 //! The check that a recovery is needed, because no quorum is alive or can be started.
 
 use crate::quorum::is_quorum;
+use crate::recovery::directory_state::DirectoryState;
 use crate::recovery::reject_reason::RecoveryRejectReason;
-use crate::recovery::source::RecoverySource;
-use crate::types::NodeId;
+use crate::recovery::source::{RecoverySource, undamaged};
+use crate::types::{Membership, NodeId};
 
 /// Rejects the recovery if the `alive` nodes are a quorum, or form one together with the nodes
-/// whose directories are undamaged.
+/// whose directories are undamaged. `states` are those of the cluster's directories.
 ///
 /// # Errors
 /// A [`RecoveryRejectReason`], also if the directory of an alive node was not surveyed.
 pub(crate) fn reject_if_quorum_available(
     source: &RecoverySource,
+    states: &[&DirectoryState],
     alive: &[NodeId],
 ) -> Result<(), RecoveryRejectReason> {
     let is_alive = |id: NodeId| alive.contains(&id);
@@ -25,7 +27,33 @@ pub(crate) fn reject_if_quorum_available(
     if is_quorum(source.membership(), is_available) {
         return Err(RecoveryRejectReason::QuorumAvailable(members(&is_available)));
     }
+    for membership in &source.memberships {
+        if let Some(nodes) = quorum_without_later(source, states, membership, alive) {
+            return Err(RecoveryRejectReason::QuorumAvailable(nodes));
+        }
+    }
     let unknown: Vec<NodeId> =
         alive.iter().copied().filter(|id| !source.surveyed.contains(id)).collect();
     if unknown.is_empty() { Ok(()) } else { Err(RecoveryRejectReason::NotSurveyed(unknown)) }
+}
+
+/// Returns the available nodes whose own last membership is this one, if they are a quorum of it:
+/// they can elect a leader, although the log of the source has a later membership. It is then not
+/// committed, unless last survivors continued with it, which needs no quorum.
+fn quorum_without_later(
+    source: &RecoverySource,
+    states: &[&DirectoryState],
+    membership: &Membership,
+    alive: &[NodeId],
+) -> Option<Vec<NodeId>> {
+    let undamaged = undamaged(states, membership);
+    let may_start = |state: &&&DirectoryState| {
+        let node = state.opened.identity.node;
+        state.membership() == membership && (alive.contains(&node) || undamaged.contains(&node))
+    };
+    let mut nodes: Vec<NodeId> =
+        states.iter().filter(may_start).map(|state| state.opened.identity.node).collect();
+    nodes.sort_unstable();
+    let has_later_survivors = membership.lineages() != source.membership().lineages();
+    (!has_later_survivors && is_quorum(membership, |node| nodes.contains(&node))).then_some(nodes)
 }

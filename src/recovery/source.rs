@@ -61,8 +61,9 @@ impl RecoverySource {
     /// Returns the most complete directory of `cluster`, or of the only cluster in the survey.
     ///
     /// The candidates are the directories that have the last entry known to be committed. The
-    /// choice is the candidate whose last entry is most up to date (Raft §5.4.1); of equal ones, an
-    /// undamaged directory before a damaged one.
+    /// choice is the candidate whose last entry is most up to date (Raft §5.4.1); of equal ones, a
+    /// directory that is not quarantined before one that is, whose snapshot may be wrong; and then
+    /// an undamaged directory before a damaged one.
     ///
     /// # Errors
     /// A [`RecoveryRejectReason`] if no directory is readable, several clusters are surveyed and
@@ -92,7 +93,9 @@ impl RecoverySource {
         let known = all.iter().map(|(_, state)| state.committed()).max_by_key(|id| id.index);
         let known = known.ok_or(RecoveryRejectReason::NoReadableDirectory)?;
         let candidates = all.iter().filter(|(_, state)| state.has(known));
-        let order = |state: &DirectoryState| (state.opened.last, state.is_evidence());
+        let order = |state: &DirectoryState| {
+            (state.opened.last, !state.opened.is_quarantined, state.is_evidence())
+        };
         // Of equal candidates, the reversed iterator chooses the one surveyed first.
         let chosen = candidates.rev().max_by_key(|(_, state)| order(state));
         let (directory, chosen) =
@@ -131,7 +134,7 @@ impl RecoverySource {
 
 /// Returns the nodes with undamaged directories. A directory of another incarnation than the
 /// membership names does not count, because it is not the member's.
-fn undamaged(states: &[&DirectoryState], membership: &Membership) -> Vec<NodeId> {
+pub(super) fn undamaged(states: &[&DirectoryState], membership: &Membership) -> Vec<NodeId> {
     let is_undamaged = |state: &&&DirectoryState| {
         let identity = state.opened.identity;
         let named = membership.member(identity.node).map(|member| member.incarnation);

@@ -112,6 +112,10 @@ impl SurveyedDirectory {
         if state.opened.hard_state.is_uncertain {
             remarks.push("uncertain: it may lack entries that its node acknowledged".to_owned());
         }
+        if state.opened.is_quarantined {
+            let text = "quarantined: its state machine diverged, and its snapshot may be wrong";
+            remarks.push(text.to_owned());
+        }
         if let Some(origin) = state.opened.origin {
             let (cluster, last) = (short(origin.cluster.0), origin.last);
             remarks.push(format!("created from cluster {cluster}, from its log up to {last}"));

@@ -103,9 +103,10 @@ impl SnapshotTaker {
         self.retry_at = now.after(self.retry_delay.next());
     }
 
-    /// Handles the driver's answer that the view cannot be frozen or read. Returns true if it
-    /// cannot be read: then the store's snapshot in progress has failed. A state that cannot be
-    /// frozen is no failure: the state machine is ahead of the sessions.
+    /// Handles the driver's answer that the view cannot be frozen or read: the snapshot is taken
+    /// again after a delay. Returns true if the view cannot be read: then the store's snapshot in
+    /// progress has failed. If the state cannot be frozen, because the state machine is ahead of
+    /// the sessions, the store has nothing of the snapshot yet.
     pub(crate) fn view_failed(&mut self, now: Instant) -> bool {
         if self.is_stale_answer() || !self.awaits_answer() {
             return false;

@@ -50,7 +50,8 @@ pub struct SnapshotCounts {
     /// The snapshots of its own state that it did not take, because they exceed its limits, its
     /// disk is full or damaged, or the state cannot be read.
     pub take_failed: u64,
-    /// The snapshots that it did not receive, because they exceed its limits or its disk is full.
+    /// The snapshots that it did not receive, because they exceed its limits, or its disk is full
+    /// or damaged.
     pub receive_failed: u64,
     /// The received parts of snapshots whose bytes were wrong.
     pub parts_corrupt: u64,
@@ -377,7 +378,9 @@ impl Snapshots {
                     PartOutcome::TooLarge | PartOutcome::NotNeeded => {}
                 }
             }
-            SnapshotTransferBody::Gone if awaited && self.receiver.from() == Some(from) => {
+            SnapshotTransferBody::Gone
+                if awaited && self.receiver.from() == Some(from) && misses_part(storage) =>
+            {
                 storage.abandon_snapshot(events);
                 self.receiver.end();
             }
@@ -408,6 +411,11 @@ impl Snapshots {
     }
 }
 
+/// Whether the store is receiving a snapshot and needs another part of it now.
+fn misses_part(storage: &Storage) -> bool {
+    storage.parts_to_request().is_some_and(|(_, parts)| !parts.is_empty())
+}
+
 /// Notes the reason for a failure. Returns true unless the failure before had the same reason.
 fn is_new_reason(before: &mut Option<Discriminant<AbandonReason>>, reason: &AbandonReason) -> bool {
     let reason = discriminant(reason);
@@ -415,170 +423,4 @@ fn is_new_reason(before: &mut Option<Discriminant<AbandonReason>>, reason: &Aban
 }
 
 #[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::raft::Config;
-    use crate::storage::{ClusterId, Completion, Disk, FileDisk, Identity};
-    use crate::types::{Incarnation, Membership, Term};
-
-    const CHUNK_BYTES: u32 = 512;
-
-    /// A store and the directory of its files.
-    struct Store {
-        storage: Storage,
-        disk: FileDisk,
-        _directory: TempDir,
-    }
-
-    impl Store {
-        fn open(node: NodeId, config: &ReplicaConfig) -> Store {
-            let identity = Identity { cluster: ClusterId(1), node, incarnation: Incarnation(1) };
-            let directory = tempfile::tempdir().expect("a directory");
-            let mut disk = FileDisk::open(directory.path()).expect("it opens");
-            let (members, config) = (Membership::new([1, 2].map(NodeId)), &config.storage);
-            Storage::format(&mut disk, identity, &members, config).expect("it is empty");
-            let opened = Storage::open(&mut disk, identity.cluster, node, config);
-            Store { storage: opened.expect("it is formatted").0, disk, _directory: directory }
-        }
-
-        /// Calls the store and executes its operations. Returns the snapshot events.
-        fn act(&mut self, act: impl FnOnce(&mut Storage, &mut Vec<Event>)) -> Vec<SnapshotEvent> {
-            let (mut events, mut others) = (Vec::new(), Vec::new());
-            act(&mut self.storage, &mut events);
-            while !events.is_empty() {
-                for event in std::mem::take(&mut events) {
-                    match event {
-                        Event::Disk(operation) => {
-                            let result = self.disk.execute(&operation.action);
-                            let completion = Completion { id: operation.id, result };
-                            self.storage.completed(completion, &mut events);
-                        }
-                        Event::Snapshot(event) => others.push(event),
-                        other => panic!("{other:?}"),
-                    }
-                }
-            }
-            others
-        }
-
-        /// Takes a snapshot with this number of chunks.
-        fn take(&mut self, chunks: u32) -> SnapshotMeta {
-            let last = EntryId::new(Term(1), Index(9));
-            let members = Membership::new([1, 2].map(NodeId));
-            self.act(|storage, events| assert!(storage.take_snapshot(last, members, events)));
-            for _ in 0..chunks {
-                let bytes = vec![7; CHUNK_BYTES as usize];
-                self.act(|storage, events| storage.write_snapshot(bytes, events));
-            }
-            match &self.act(Storage::end_snapshot)[..] {
-                [SnapshotEvent::Taken(meta)] => meta.clone(),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    fn config(manifest_bytes_max: u32) -> ReplicaConfig {
-        let mut config = ReplicaConfig::new(Config::new(NodeId(2)));
-        config.storage.snapshots.chunk_bytes = CHUNK_BYTES;
-        config.storage.snapshots.manifest_bytes_max = manifest_bytes_max;
-        config
-    }
-
-    #[test]
-    fn a_snapshot_above_the_limits_of_this_node_is_reported_and_tried_again_later() {
-        let mut source = Store::open(NodeId(1), &config(1 << 20));
-        let meta = source.take(200);
-        let part = SnapshotPart::Manifest(0);
-        let served = source.act(|storage, events| storage.serve_part(meta.root, part, events));
-        let [SnapshotEvent::Part { bytes, .. }] = &served[..] else { panic!("{served:?}") };
-        let config = config(4096);
-        let mut store = Store::open(NodeId(2), &config);
-        let mut snapshots = Snapshots::new(&config, Index::ZERO);
-        let at = |seconds| Instant::ZERO.after(Duration::from_secs(seconds));
-        // Offers the snapshot, and sends its first part. Returns what the node reports.
-        let mut receive = |now: Instant, bytes: &Arc<[u8]>| {
-            let body = SnapshotTransferBody::Bytes(part, Arc::clone(bytes));
-            let (from, to) = (NodeId(1), NodeId(2));
-            let transfer = SnapshotTransfer { from, to, root: meta.root, body };
-            let events = store.act(|storage, events| {
-                snapshots.on_offer(now, from, &meta, true, storage, events);
-                snapshots.on_transfer(now, transfer, storage, events);
-            });
-            let progress = events.into_iter().find_map(|event| snapshots.on_event(now, event, 512));
-            let reported = progress.map(|progress| match progress {
-                SnapshotProgress::NotReceived(last, reason) => (last, reason),
-                other => panic!("{other:?}"),
-            });
-            (reported, snapshots.receiver.root().is_some(), snapshots.counts)
-        };
-        let mut corrupt = bytes.to_vec();
-        corrupt[24] ^= 1;
-        let (reported, receives, counts) = receive(at(0), &corrupt.into());
-        assert_eq!((reported, receives, counts.parts_corrupt), (None, true, 1));
-        let manifest_bytes = 48 + meta.membership.encode().len() as u64 + 200 * 32;
-        let reason = AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max: 4096 };
-        let (reported, receives, counts) = receive(at(0), bytes);
-        assert_eq!((reported, receives), (Some((meta.last, reason)), false));
-        assert_eq!((counts.receive_failed, counts.parts_corrupt), (1, 1));
-        // The delay grows, and the same reason is not reported again.
-        let failed = [0, 1, 2, 3, 6, 7].map(|second| receive(at(second), bytes));
-        let counts = failed.each_ref().map(|(_, _, counts)| counts.receive_failed);
-        assert_eq!(counts, [1, 2, 2, 3, 3, 4]);
-        assert!(failed.iter().all(|(reported, receives, _)| reported.is_none() && !receives));
-    }
-
-    /// Begins to take a snapshot of the own state, up to the first bytes of its view.
-    fn begin(snapshots: &mut Snapshots, store: &mut Store, now: Instant) {
-        let last = EntryId::new(Term(1), Index(9));
-        snapshots.demand();
-        assert!(snapshots.taker.start(false));
-        snapshots.on_frozen(last);
-        assert_eq!(snapshots.taker.write(last.index), Some(last));
-        let members = Membership::new([1, 2].map(NodeId));
-        let events =
-            store.act(|storage, events| assert!(storage.take_snapshot(last, members, events)));
-        assert_eq!(events, [SnapshotEvent::ReadyForChunk]);
-        assert!(snapshots.on_event(now, SnapshotEvent::ReadyForChunk, 512).is_none());
-        assert_eq!(snapshots.taker.view(now), Some(512));
-    }
-
-    #[test]
-    fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
-        let config = config(4096);
-        let mut store = Store::open(NodeId(2), &config);
-        let mut snapshots = Snapshots::new(&config, Index::ZERO);
-        let at = |seconds| Instant::ZERO.after(Duration::from_secs(seconds));
-        let reason = |progress| match progress {
-            Some(SnapshotProgress::NotTaken(reason)) => Some(reason),
-            None => None,
-            other => panic!("{other:?}"),
-        };
-        for (seconds, expected) in [(1, Some(AbandonReason::Unreadable)), (2, None)] {
-            begin(&mut snapshots, &mut store, at(seconds));
-            let mut progress = None;
-            store.act(|storage, events| {
-                progress = snapshots.on_view_failed(at(seconds), storage, events);
-            });
-            assert_eq!(reason(progress), expected);
-        }
-        begin(&mut snapshots, &mut store, at(3));
-        let mut reported = Vec::new();
-        for second in 4..200 {
-            let bytes = vec![7; CHUNK_BYTES as usize];
-            let events = store.act(|storage, events| {
-                snapshots.on_viewed(at(second), bytes, storage, events);
-            });
-            for event in events {
-                reported.extend(reason(snapshots.on_event(at(second), event, 512)));
-            }
-            if snapshots.taker.view(at(second + 1)).is_none() {
-                break;
-            }
-        }
-        let (manifest_bytes, manifest_bytes_max) = (4096 + 32, 4096);
-        assert_eq!(reported, [AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max }]);
-        assert_eq!(snapshots.counts.take_failed, 3);
-    }
-}
+mod tests;

@@ -28,8 +28,8 @@ const OPEN_MAX: usize = 64;
 /// give each lane, and the thread that restores a state machine, its own clone.
 ///
 /// The files are used through the directory that was opened, whatever its path names later. A sync
-/// fails with [`DiskError::Replaced`] if the path names another directory by then, or the name of
-/// the file another file.
+/// fails with [`DiskError::Replaced`] if the path names another directory by then, if the name of
+/// the file names another file or none, or if the file was cut.
 ///
 /// On systems other than Unix a directory cannot be synced or held open: a power failure may lose
 /// file names, and a replaced directory is not noticed. On systems other than Linux, Android and
@@ -365,7 +365,7 @@ fn open_and_lock(path: &Path) -> Result<HeldDirectory, DiskError> {
     Ok(held)
 }
 
-/// Locks the directory `path`.
+/// Locks the lock file of the directory `path`.
 fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
     match lock.try_lock() {
         Ok(()) => Ok(()),

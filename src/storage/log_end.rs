@@ -9,7 +9,8 @@ use crate::storage::identity::Identity;
 use crate::storage::scan::{SegmentScan, StrayWrites};
 
 /// Checks that the stray writes after flush `seq`, the last known one, are of the next flush at
-/// most, because a flush begins only when the flush before it is durable.
+/// most, because a flush begins only when the flush before it is durable. Flushes before the start
+/// of the log may be missing: `seq` is at least the last of them.
 pub(crate) fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenError> {
     let next = seq.next();
     match stray.highest.filter(|(_, _, highest)| *highest > next) {

@@ -34,6 +34,9 @@ pub struct OpenedStorage {
     pub origin: Option<Origin>,
     /// The durable term, vote and vote lease, and whether the node is uncertain.
     pub hard_state: HardState,
+    /// Whether the state machine was found to have diverged and was not rebuilt since: the snapshot
+    /// may be of the wrong state.
+    pub is_quarantined: bool,
     /// The highest commit index on disk, or, if the end of the log is lost, in the part that is
     /// left; at least the last index of the current snapshot.
     pub committed: Index,
@@ -358,6 +361,7 @@ impl Storage {
             identity: durable.identity,
             origin: durable.origin,
             hard_state: durable.hard_state,
+            is_quarantined: durable.is_quarantined,
             committed: committed.max(covered),
             snapshot,
             lost_end: None,

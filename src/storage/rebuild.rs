@@ -196,8 +196,12 @@ impl Rebuilding<'_> {
         };
         let pages = if known.is_some() { 1 } else { usize::MAX };
         let mut starts = (first..gap.end).step_by(PAGE_BYTES).take(pages);
-        let found =
-            starts.find_map(|start| self.flush_in(disk, &scan, &headers, (start, gap.end), known));
+        let next = later.as_ref().map(|(_, block)| block.seq);
+        let next = next.or_else(|| self.first_after(disk, gap));
+        let is_dead = next.is_some_and(|next| next <= self.directory.superblock.log_start);
+        let found = starts.find_map(|start| {
+            self.flush_in(disk, &scan, &headers, (start, gap.end), known, is_dead)
+        });
         let (mut block, records) = found?;
         let end = gap.offset + framed_bytes(block.bytes()) as u64;
         if end > block.body_offset || later.as_ref().is_some_and(|(offset, _)| *offset < end) {
@@ -240,7 +244,7 @@ impl Rebuilding<'_> {
 
     /// Returns the block and the headers of a flush whose bodies are in this file range. `known` is
     /// the fixed part of the block, if it is intact; without it, the number of the flush is not
-    /// known yet.
+    /// known yet, but perhaps that it `is_dead`.
     fn flush_in<D: Disk>(
         &self,
         disk: &mut PatchedDisk<'_, D>,
@@ -248,6 +252,7 @@ impl Rebuilding<'_> {
         headers: &Zone,
         range: (u64, u64),
         known: Option<Block>,
+        is_dead: bool,
     ) -> Option<(Block, Vec<Record>)> {
         let (start, end) = range;
         if start >= end {
@@ -259,7 +264,7 @@ impl Rebuilding<'_> {
             Some(block) => block.prev,
             None => match self.link_before(disk, &first) {
                 Some(link) => link,
-                None => self.base_before(disk, scan, &first)?,
+                None => self.base_before(disk, scan, &first, is_dead)?,
             },
         };
         let bodies = Zone::read(disk, scan, scan.segment.bodies, range);
@@ -335,17 +340,20 @@ impl Rebuilding<'_> {
     /// block, and the term of the first entry is assumed. If that is wrong, no log has an entry of
     /// the assumed id: the leader of a term has one log, in which the entry before its first one is
     /// of an earlier term. The snapshot covers both entries, so a peer that needs the one
-    /// before gets the snapshot.
+    /// before gets the snapshot. A flush that `is_dead` may be of a log that the snapshot replaced,
+    /// and after its last entry.
     fn base_before(
         &self,
         disk: &mut impl Disk,
         scan: &SegmentScan,
         first: &Record,
+        is_dead: bool,
     ) -> Option<Link> {
         let covered = self.directory.superblock.snapshot.last;
         let listed = self.directory.segments.first().map(|(number, _)| *number);
         let begins = self.last.is_none() && self.links.is_empty();
-        if !begins || listed != Some(scan.segment.number) || first.id.index > covered.index.next() {
+        let follows = first.id.index <= covered.index.next() || is_dead;
+        if !begins || listed != Some(scan.segment.number) || !follows {
             return None;
         }
         let index = first.id.index.previous();

@@ -1,5 +1,5 @@
-//! Recovery: reads a directory before the start, changes nothing, and returns the log with all that
-//! was acknowledged, or without its lost end and with an error. Other damage is an error.
+//! Recovery: reads a directory before the start, changes nothing, and returns the log, or an error.
+//! Damage for which a peer or the snapshot makes up, and a lost end, are in the result.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -335,7 +335,7 @@ impl<'a> Replay<'a> {
         let mut stray = here;
         stray.join(later);
         let seq = last.block.seq;
-        check_no_missing_flush(seq, stray)?;
+        check_no_missing_flush(seq.max(FlushSeq(self.superblock.log_start.0 - 1)), stray)?;
         let acknowledged = is_acknowledged(self.floor, seq, here, later);
         let check = scan.check_bodies(disk, start, end)?;
         // The last flush may be torn if it was not acknowledged.

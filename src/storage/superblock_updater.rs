@@ -43,7 +43,8 @@ struct Update {
 }
 
 /// The stage of an update. Each stage begins only after the stage before it has succeeded, so that
-/// two copies are always intact and equal, even if a write fails.
+/// two copies are always intact and equal, even if a write fails, provided that the disk returns
+/// each copy as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     FirstPair,

@@ -54,7 +54,7 @@ pub struct Write {
     /// continues after the snapshot. Its bytes are durable already.
     pub install: Option<Box<SnapshotMeta>>,
     /// Entries with consecutive indices. They replace all entries on disk at or after the first
-    /// one's index: this is the only way in which a log is truncated.
+    /// one's index: besides `install`, this is the only way in which a log is truncated.
     pub entries: Entries,
 }
 

@@ -199,6 +199,24 @@ fn a_damaged_directory_may_be_the_source_and_is_no_evidence() {
     assert_eq!(source.node, NodeId(2), "of equal ones the undamaged one");
 }
 
+#[test]
+fn a_quarantined_directory_is_the_source_only_if_its_log_is_the_most_complete() {
+    let long: Log = vec![(1, None), (1, None)];
+    let quarantined = |log: &Log| {
+        let mut own = state(2, &three(), log, 1);
+        own.opened.is_quarantined = true;
+        own
+    };
+    let chosen = |log: &Log| {
+        let survey = survey(vec![quarantined(&long), state(1, &three(), log, 1)]);
+        RecoverySource::choose(&survey, None).expect("it can be read").node
+    };
+    assert_eq!(chosen(&long), NodeId(1), "not the first of equal ones");
+    assert_eq!(chosen(&long[..1].to_vec()), NodeId(2));
+    let survey = survey(vec![quarantined(&long)]).to_string();
+    assert!(survey.contains("2: quarantined: its state machine diverged"), "{survey}");
+}
+
 /// Returns a new membership of one node.
 fn alone(id: u64) -> Membership {
     let mut member = Membership::new([NodeId(id)]).members()[0].clone();
@@ -238,6 +256,35 @@ fn no_recovery_with_a_quorum_alive_or_available() {
     assert_eq!(reason, RecoveryRejectReason::NotSurveyed(nodes(&[4])));
     assert!(reason.to_string().contains("stop n4"), "{reason}");
     assert!(plan(&[]).is_ok());
+}
+
+#[test]
+fn no_recovery_with_a_quorum_of_an_earlier_membership_available() {
+    // Node 1 appended a change to {4, 5}, which is not committed. Nodes 2 and 3 can elect a leader.
+    let change = Change::new().voter(NodeId(4)).voter(NodeId(5));
+    let change = [1, 2, 3].iter().fold(change, |change, id| change.remove(NodeId(*id)));
+    let staged = three().changed(&change).expect("voters remain");
+    let joint = staged.enter_joint(None);
+    let short: Log = vec![(1, None), (1, Some(staged))];
+    let long = [short.clone(), vec![(1, Some(joint.clone()))]].concat();
+    let planned = |long: &Log, alive: &[NodeId], damaged: u64| {
+        let mut states =
+            [(1, long), (2, &short), (3, &short)].map(|(id, log)| state(id, &three(), log, 2));
+        for own in &mut states {
+            own.opened.hard_state.is_uncertain = own.opened.identity.node == NodeId(damaged);
+        }
+        let survey = survey(states.to_vec());
+        Plan::new(&survey, None, alive, Consent::None, ClusterId(2), alone(1)).map(drop)
+    };
+    let available = Err(RecoveryRejectReason::QuorumAvailable([2, 3].map(NodeId).to_vec()));
+    assert_eq!(planned(&long, &[], 1), available);
+    assert_eq!(planned(&long, &[], 0), available);
+    assert_eq!(planned(&long, &[NodeId(3)], 1), available);
+    assert_eq!(planned(&long, &[], 3), Ok(()), "node 3 may lack entries");
+    // Survivors may have committed alone what the others lack.
+    let lineage = Lineage { by: NodeId(1), at: EntryId::new(Term(1), Index(3)) };
+    let survived = vec![(1, Some(joint.with_lineage(lineage)))];
+    assert_eq!(planned(&[short.clone(), survived].concat(), &[], 1), Ok(()));
 }
 
 #[test]

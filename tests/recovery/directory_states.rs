@@ -25,6 +25,7 @@ pub(crate) fn state(node: u64, first: &Membership, log: &Log, committed: usize) 
         identity: Identity { cluster: CLUSTER, node: NodeId(node), incarnation },
         origin: None,
         hard_state: HardState::new(last.term, None),
+        is_quarantined: false,
         committed: Index(committed as u64),
         snapshot: SnapshotMeta::empty(EntryId::ZERO, first.clone()),
         lost_end: None,

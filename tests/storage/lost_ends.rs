@@ -37,6 +37,30 @@ fn entries_that_a_lost_flush_had_replaced_are_not_taken_for_committed() {
     assert_eq!((opened.last.index, opened.committed), (Index(8), Index(2)));
 }
 
+#[test]
+fn a_torn_flush_after_a_lost_end_that_the_snapshot_covers_is_dropped() {
+    let host = Host::with_nine();
+    let (mut host, _) = Host::open(host.disk).expect("it opens");
+    host.act(Storage::start);
+    for (id, indices) in [(5, 10..=12), (6, 13..=15)] {
+        host.persist(write(id, 1, indices));
+        host.settle();
+    }
+    host.take_snapshot(15);
+    let mut disk = host.disk;
+    remove(&mut disk, 2);
+    let (mut host, opened) = Host::open(disk).expect("the end of the log is lost");
+    assert!(opened.lost_end.is_some());
+    host.act(Storage::start);
+    host.settle();
+    host.persist(write(1, 1, 16..=18));
+    assert!(host.step_silently() && host.step_in_part(), "the header block, and some bodies");
+    for _ in 0..2 {
+        let (_, opened) = Host::open(host.disk.clone()).expect("the flush is not acknowledged");
+        assert_eq!(opened.last.index, Index(15));
+    }
+}
+
 /// A disk that fails at a write, and at every operation after it.
 #[derive(Debug)]
 struct FailingDisk {

@@ -51,10 +51,11 @@ impl Ballot {
         self.hard_state.vote_lease
     }
 
-    /// Whether the node may hold a read lease: it is certain, and entered its current term after
-    /// its start and after it became certain. Otherwise it may have answered a round of this term
-    /// before that. When the leader echoes the earlier reply, the node would count the read lease
-    /// from its later reply to the same round, and so for too long.
+    /// Whether the node may hold a read lease, or learn from heartbeats how fresh its state is: it
+    /// is certain, and entered its current term after its start and after it became certain.
+    /// Otherwise it may have answered a round of this term before that. When the leader echoes the
+    /// earlier reply, the node would count from its later reply to the same round, and so for too
+    /// long.
     pub(crate) fn may_hold_read_lease(&self) -> bool {
         !self.is_uncertain() && self.term() > self.started_in
     }

@@ -76,21 +76,22 @@ impl LeaderLease {
         Some(since.after(shrunk(config.vote_lease_span(), lease.drift_ppm)))
     }
 
-    /// The read lease that followers may get at `now`: its length, counted from the holder's reply
-    /// that the heartbeat echoes, and its latest end by this leader's clock. `None` without a
-    /// leader lease, and while the leader is `transferring` its leadership.
+    /// The read lease that followers may get at `now`: its length, counted from when the holder
+    /// sent the reply that the heartbeat echoes, and the time that passes on this leader's clock
+    /// meanwhile, at most. `None` without a leader lease, and while the leader is `transferring`
+    /// its leadership.
     pub(crate) fn grantable(
         &self,
         config: &Config,
         confirmed: u64,
         transferring: bool,
         now: Instant,
-    ) -> Option<(Duration, Instant)> {
+    ) -> Option<(Duration, Duration)> {
         let lease = self.active(config).filter(|lease| lease.read_leases)?;
         let end = self.end_of(config, confirmed).filter(|_| !transferring)?;
         let length = end.since(now);
         assert!(length <= config.vote_lease_span(), "no read lease outlives the leader lease");
-        (!length.is_zero()).then(|| (length, now.after(stretched(length, lease.drift_ppm))))
+        (!length.is_zero()).then(|| (length, stretched(length, lease.drift_ppm)))
     }
 
     /// The freshness at `now` of the state at the commit index, or `None` if the level requires a

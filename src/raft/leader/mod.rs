@@ -214,13 +214,15 @@ impl Leader {
         if index <= common.log().committed() || common.log().term_at(index) != Some(common.term()) {
             return;
         }
-        let established = self.has_committed_in_term(common);
         common.journal.commit(index);
         assert!(index <= common.log().last().index, "only existing entries are committed");
-        while let Some(proposal) = self.proposals.pop_committed(index) {
-            common.report_committed(proposal.tag, proposal.index);
-        }
-        if !established {
+        self.on_committed(common);
+    }
+
+    /// Answers the committed proposals, and queues the early reads once an entry of the term is.
+    fn on_committed(&mut self, common: &mut Common) {
+        proposals::answer_committed(common, &mut self.proposals);
+        if self.has_committed_in_term(common) {
             while let Some(tag) = self.reads.pop_early() {
                 self.queue_read(common, Reader::Own(tag));
             }
@@ -270,17 +272,19 @@ impl Leader {
         for (id, progress) in self.peers.iter_mut() {
             assert!(progress.acked_round() < self.round, "no peer answers a round in advance");
             progress.record_committed_sent(heartbeat.committed);
-            // A holder must have every committed entry, or its answers could be stale. A holder
-            // that delays the commit index and does not advance gets no new lease, even if it
-            // replies.
-            let matched = progress.matched();
+            // A holder must have every committed entry, or its answers could be stale. One that
+            // delays the commit index and does not advance gets no new lease, nor a removed one.
+            let (matched, heard) = (progress.matched(), progress.last_contact());
             let advances = matched >= quorum_matched || progress.advanced_since_grant();
-            let granted = grantable.filter(|_| {
+            let is_member = common.log().membership().is_member(id);
+            // The holder counts from when it sent the echoed reply, which arrived by `heard`.
+            let in_force = grantable.filter(|(_, span)| is_member && now < heard.after(*span));
+            let granted = in_force.filter(|_| {
                 progress.ready().wants_read_lease && advances && matched >= heartbeat.committed
             });
-            if let Some((_, until)) = granted {
+            if let Some((_, span)) = granted {
                 progress.read_lease_granted();
-                self.lease.grant_read_lease(id, until);
+                self.lease.grant_read_lease(id, heard.after(span));
             }
             let read_lease = granted.map_or(Duration::ZERO, |(length, _)| length);
             // Until an entry of this term is committed, the commit index may lack completed writes:
@@ -501,6 +505,7 @@ impl Leader {
     #[inline]
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.finished(common.log().finished());
+        self.on_committed(common); // The adoption of a snapshot commits entries, too.
         if self.may_commit(common) {
             self.advance_commit(common);
         }

@@ -148,6 +148,14 @@ fn reject_reason(
     }
 }
 
+/// Answers the proposals that wait for a quorum, once they are committed.
+pub(crate) fn answer_committed(common: &mut Common, proposals: &mut Proposals) {
+    let committed = common.log().committed();
+    while let Some(proposal) = proposals.pop_committed(committed) {
+        common.report_committed(proposal.tag, proposal.index);
+    }
+}
+
 /// Answers the proposals that wait for every live voter, once they are committed and on the
 /// disk of every voter that is not suspected.
 pub(crate) fn answer_all_live(common: &mut Common, peers: &Peers, proposals: &mut Proposals) {

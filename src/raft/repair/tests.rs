@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use crate::raft::{Action, Config, Input, Raft};
 use crate::types::{
-    Body, DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Lineage,
-    Membership, Message, NodeId, Payload, Restored, SnapshotMeta, Term,
+    Acknowledge, Body, DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant,
+    Lineage, Membership, Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 /// Returns the durable state of n1, whose log has the entries 1 to `last`.
@@ -195,6 +195,34 @@ fn entries_that_an_adopted_snapshot_covers_are_not_truncated() {
     step(&mut raft, now, Input::Message(conflicting));
     step(&mut raft, now, Input::SnapshotTaken { meta, base: Index(0) });
     assert_eq!(raft.log().snapshot(), id(5));
+}
+
+#[test]
+fn an_adopted_snapshot_answers_the_proposals_that_it_commits() {
+    let now = Instant::ZERO;
+    let mut raft = node(&[1, 2, 3], 1);
+    let in_term_2 = |body| {
+        let (from, to, incarnation) = (NodeId(2), NodeId(1), Incarnation::default());
+        Input::Message(Message { from, incarnation, to, term: Term(2), body })
+    };
+    step(&mut raft, now, Input::Campaign);
+    let pre_vote = Body::PreVoteReply { next_term: Term(2), granted: true, committed: Index(1) };
+    step(&mut raft, now, message(2, pre_vote));
+    step(&mut raft, now, Input::Persisted(WriteId(1)));
+    let vote = Body::RequestVoteReply { granted: true, committed: Index(1) };
+    step(&mut raft, now, in_term_2(vote));
+    step(&mut raft, now, Input::propose(Tag(1), Acknowledge::Quorum, "x"));
+    step(&mut raft, now, Input::Persisted(WriteId(3)));
+    let last = EntryId::new(Term(2), Index(3));
+    assert_eq!(raft.log().last(), last);
+    step(&mut raft, now, Input::Damaged(vec![DamagedEntry { id: last, is_membership: false }]));
+    let meta = SnapshotMeta::empty(last, membership(&[1, 2, 3]));
+    let mut actions = Vec::new();
+    raft.step(now, Input::SnapshotReceived { meta }, &mut actions);
+    raft.assert_invariants();
+    let committed =
+        |action: &Action| matches!(action, Action::Committed { tag: Tag(1), id } if *id == last);
+    assert!(actions.iter().any(committed), "{actions:?}");
 }
 
 #[test]

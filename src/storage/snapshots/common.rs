@@ -95,7 +95,8 @@ pub enum AbandonReason {
     },
     /// The bytes read back differ from those that were written, or cannot be read.
     Damaged(StorageError),
-    /// A snapshot that is being received has replaced it.
+    /// Another snapshot has replaced it: one that is being received, or one that a peer offered and
+    /// that is complete here already.
     Superseded,
     /// The frozen state could not be read. Only the caller of the store gives this reason.
     Unreadable,
@@ -142,7 +143,8 @@ pub(crate) struct PendingOperation {
 /// The kind of an operation, which decides how its failure is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OperationKind {
-    /// Reads a file: bytes that cannot be read, also when the read is repeated, count as damaged.
+    /// Reads a file: a failure does not stop the store, because the bytes count as damaged, as
+    /// missing, or are read again.
     Read,
     /// Creates, writes, syncs or renames a file: the file system may be full.
     Write,

@@ -50,7 +50,17 @@ impl Segment {
 
     /// Adds a flush of one no-op of `term`; the header block of entry n is on page n - 1.
     fn flush(&mut self, prev: Link, term: u64, change: impl FnOnce(&mut Block)) -> Link {
-        let page = prev.id.index.0;
+        self.flush_on(prev.id.index.0, prev, term, change)
+    }
+
+    /// Adds a flush of one no-op of `term`, with its header block on this page.
+    fn flush_on(
+        &mut self,
+        page: u64,
+        prev: Link,
+        term: u64,
+        change: impl FnOnce(&mut Block),
+    ) -> Link {
         let id = EntryId::new(Term(term), prev.id.index.next());
         let entry = Entry { id, payload: Payload::Noop };
         let record = Record::of(&entry, Digest::of(&body_of(&entry)), prev.chain);
@@ -189,6 +199,25 @@ fn a_last_flush_before_the_start_of_the_log_is_not_written_again() {
         });
         let log = log.expect("the log is valid");
         assert_eq!(log.unacknowledged.is_some(), is_written_again, "{log_start}");
+    }
+}
+
+#[test]
+fn a_damaged_header_block_of_a_flush_that_an_installed_snapshot_replaced_is_rebuilt() {
+    for (seq, expected) in [(1, Some(4)), (2, None)] {
+        let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+        // The entry after the snapshot is of an earlier log.
+        let before = Link::anchor(EntryId::new(Term(1), Index(4)));
+        segment.flush_on(0, before, 1, |block| block.seq = FlushSeq(seq));
+        let covered = EntryId::new(Term(2), Index(3));
+        let after = Link::anchor(covered);
+        segment.flush_on(1, after, 2, |block| block.seq = FlushSeq(seq + 1));
+        segment.0[100] ^= 1;
+        let found = last_in(segment, Floor::default(), |superblock| {
+            superblock.snapshot.last = covered;
+            superblock.log_start = FlushSeq(2);
+        });
+        assert_eq!(found.clone().ok(), expected, "{found:?}");
     }
 }
 

@@ -214,6 +214,7 @@ impl DirectoryReport {
             "term": opened.hard_state.term.0,
             "vote": opened.hard_state.vote.map(|node| node.0),
             "is_uncertain": opened.hard_state.is_uncertain,
+            "is_quarantined": opened.is_quarantined,
             "committed": opened.committed.0,
             "snapshot": json!({
                 "index": opened.snapshot.last.index.0,
@@ -280,6 +281,9 @@ impl fmt::Display for DirectoryReport {
         fact("term", format!("{}{vote}", opened.hard_state.term));
         if opened.hard_state.is_uncertain {
             fact("uncertain", "the log may lack acknowledged entries: waits for a leader".into());
+        }
+        if opened.is_quarantined {
+            fact("quarantined", "the state machine diverged: the snapshot may be wrong".into());
         }
         fact("membership", self.membership().to_string());
         match opened.snapshot.last.index {
