@@ -10,6 +10,8 @@ use crate::history::{EventIndex, History, Operation, Outcome};
 use crate::value::Value;
 
 /// Writes `history` with the name `name` as JSON lines that [`parse`](crate::formats::parse) reads.
+/// It does not read two results of a [`Kv`](crate::models::Kv), because the format has no notation
+/// for them: the value that a put replaced, and the value that a failed compare-and-set found.
 ///
 /// An unknown outcome is written as the absence of a completion. A failed operation has its line
 /// before the client's next invocation.
