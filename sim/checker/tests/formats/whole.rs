@@ -1,0 +1,79 @@
+//! Texts of which a reader could drop the rest: they are read to their end, or rejected.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use quorate_checker::formats::{self, Options};
+
+use super::shown::{error, linearizable, named, read};
+
+const HEADER: &str = r#"{"format":"history/1","model":"register","init":0}"#;
+const INVOKE: &str = r#"{"type":"invoke","id":0,"process":1,"f":"read"}"#;
+const WRONG: &str = r#"{"type":"ok","id":0,"process":1,"result":7}"#;
+
+#[test]
+fn nothing_may_follow_a_header_on_its_line() {
+    for between in ["", " ", "\r", "\t"] {
+        let text = [HEADER, INVOKE, WRONG].join(between);
+        let found = error(&text, &Options::default());
+        assert_eq!((found.line, found.column), (1, 51 + between.len() as u64), "{text:?}");
+        assert_eq!(found.message, "expected the end of the line, found '{'");
+    }
+    let zero = format!("{HEADER}\0\n{INVOKE}\n{WRONG}\n");
+    assert!(error(&zero, &Options::default()).message.contains("the end of the line"));
+    let porcupine = HEADER.replace("history/1", "porcupine/1");
+    let events =
+        r#"[{"Kind":false,"Value":{"f":"read"},"Id":0},{"Kind":true,"Value":{"result":7},"Id":0}]"#;
+    let found = error(&format!("{porcupine} {events}"), &Options::default());
+    assert_eq!(found.message, "expected the end of the line, found '['");
+    assert!(!linearizable(&read(&format!("{porcupine}\r\n{events}"), &Options::default())));
+}
+
+#[test]
+fn nothing_may_follow_an_event_or_the_last_one() {
+    let lines = format!("{HEADER}\r\n{INVOKE}\r\n{WRONG}");
+    assert!(!linearizable(&read(&lines, &Options::default())));
+    let events = r#"[{"Kind":false,"Value":{"f":"read"},"Id":0}]"#;
+    for rest in ["\0", "{}", "x", "\u{feff}", HEADER] {
+        error(&format!("{HEADER}\n{INVOKE}{rest}\n{WRONG}"), &Options::default());
+        error(&format!("{lines}{rest}"), &Options::default());
+        error(&format!("{lines}\n{rest}"), &Options::default());
+        error(&format!("{events}{rest}"), &named("register"));
+        error(&format!("[{{:type :invoke, :process 0, :f :read}}]{rest}"), &named("register"));
+        error(&format!("{{:type :invoke, :process 0, :f :read}}{rest}"), &named("register"));
+    }
+}
+
+#[test]
+fn a_carriage_return_ends_a_comment_of_edn() {
+    let text = "; a comment\r{:type :invoke, :process 0, :f :read, :value nil}\r\
+                {:type :ok, :process 0, :f :read, :value 7}\r";
+    assert!(!linearizable(&read(text, &named("register"))));
+}
+
+#[test]
+fn a_line_of_a_log_has_one_operation() {
+    let text = "INFO jepsen.util - 0\t:invoke\t:read\tnil\r\
+                INFO jepsen.util - 0\t:ok\t:read\t7\r";
+    let found = error(text, &Options::default());
+    assert_eq!((found.line, found.column), (1, 45), "{found:?}");
+    assert!(!linearizable(&read(&text.replace('\r', "\r\n"), &Options::default())));
+}
+
+#[test]
+fn all_members_of_a_gzip_file_are_read() {
+    let gzip = |text: &str| {
+        let mut to = GzEncoder::new(Vec::new(), Compression::fast());
+        to.write_all(text.as_bytes()).expect("a vector takes all bytes");
+        to.finish().expect("a vector takes all bytes")
+    };
+    let mut members = gzip(&format!("{HEADER}\n"));
+    members.extend(gzip(&format!("{INVOKE}\n{WRONG}\n")));
+    let loaded = formats::read(&*members, &Options::default());
+    assert!(!linearizable(&loaded.expect("the text is a history")));
+    for rest in [&b"\0\0\0\0\0\0\0\0\0\0\0\0"[..], b"x", INVOKE.as_bytes()] {
+        let more = [&members, rest].concat();
+        assert!(formats::read(&*more, &Options::default()).is_err(), "{rest:?}");
+    }
+}
