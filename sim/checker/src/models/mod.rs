@@ -8,6 +8,7 @@ mod kv;
 mod list;
 mod lock;
 mod observable_since;
+mod ordered;
 mod queue;
 mod register;
 mod set;
