@@ -58,6 +58,11 @@ impl<'a> Sources<'a> {
             return true;
         }
         let Value::Text(text) = &data[value.0 as usize] else { return false };
+        let before = |texts: &Texts<'_>| texts.get("").is_some_and(|invoked| *invoked < returned);
+        if text.is_empty() {
+            // An empty text was appended to null, or to an empty text.
+            return before(&self.first) && before(&self.appended);
+        }
         let mut reached = vec![false; text.len() + 1];
         for from in 0..text.len() {
             let texts = match from {
@@ -66,7 +71,7 @@ impl<'a> Sources<'a> {
                 _ => continue,
             };
             // An empty text that was written is followed by appended ones.
-            let empty = from == 0 && texts.get("").is_some_and(|invoked| *invoked < returned);
+            let empty = from == 0 && before(texts);
             for texts in std::iter::once(texts).chain(empty.then_some(&self.appended)) {
                 let Some(left) = steps.checked_sub(texts.len()) else { return true };
                 *steps = left;
