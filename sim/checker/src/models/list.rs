@@ -7,6 +7,7 @@ use crate::collections::list::{self, Append, Read};
 use crate::collections::span::Span;
 use crate::history::Subhistory;
 use crate::model::{Effect, Model};
+use crate::models::heap::{array_bytes, tree_bytes};
 use crate::models::ordered::{self, OrderedList};
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
@@ -136,6 +137,12 @@ impl Model for List {
             |part| self.decide_distinct(part),
             |part| OrderedList::of(self, part),
         )
+    }
+
+    /// Counts the memory that a state owns.
+    fn unhashed_bytes(&self, state: &BTreeMap<ValueId, Vec<ValueId>>) -> usize {
+        let items = state.values().map(|items| array_bytes::<ValueId>(items.capacity()));
+        tree_bytes::<(ValueId, Vec<ValueId>)>(state.len()) + items.sum::<usize>()
     }
 
     fn describe_op(&self, op: &ListOp) -> String {

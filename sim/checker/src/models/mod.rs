@@ -2,6 +2,7 @@
 
 mod bank;
 mod counter;
+mod heap;
 mod initial_values;
 mod keyed;
 mod kv;

@@ -25,8 +25,8 @@ const LISTED_MAX: usize = 1_000_000;
 /// these results.
 pub(super) type Restricted<M> = (M, Vec<OpId>);
 
-/// Decides `part` by `check`, and where that cannot decide, by a search of the model that `restrict`
-/// returns. Returns `None` if neither can decide.
+/// Decides `part` by `check`, and where that cannot decide, by a search of the model that
+/// `restrict` returns. Returns `None` if neither can decide.
 pub(super) fn decide<O: Clone, R: Clone, M: Model<Op = O, Ret = R>>(
     part: Subhistory<'_, O, R>,
     budget: &Budget<'_>,
@@ -81,8 +81,8 @@ pub(super) struct OrderedList<'a> {
 }
 
 impl<'a> OrderedList<'a> {
-    /// Returns the list of `part`, all of one key, if there is a read. All reads are prefixes of the
-    /// longest one.
+    /// Returns the list of `part`, all of one key, if there is a read. All reads are prefixes of
+    /// the longest one.
     pub(super) fn of(
         list: &'a List,
         part: Subhistory<'_, ListOp, ListRet>,
@@ -208,6 +208,10 @@ impl Model for OrderedQueue<'_> {
             entered += 1;
         }
         Some((entered, self.queue.step(items, op, ret)?))
+    }
+
+    fn unhashed_bytes(&self, (_, items): &(usize, VecDeque<ValueId>)) -> usize {
+        self.queue.unhashed_bytes(items)
     }
 
     fn effect(&self, op: &QueueOp, ret: Option<&ValueId>) -> Effect {

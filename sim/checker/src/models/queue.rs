@@ -8,6 +8,7 @@ use crate::collections::span::Span;
 use crate::collections::{queue, stack};
 use crate::history::{OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
+use crate::models::heap::array_bytes;
 use crate::models::ordered::{self, OrderedQueue};
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
@@ -100,6 +101,11 @@ macro_rules! removal_model {
                     return None;
                 }
                 $decide(self, part, budget)
+            }
+
+            /// Counts the memory that a state owns.
+            fn unhashed_bytes(&self, state: &$state) -> usize {
+                array_bytes::<ValueId>(state.capacity())
             }
 
             fn describe_op(&self, op: &$op) -> String {
