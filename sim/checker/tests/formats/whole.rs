@@ -1,4 +1,4 @@
-//! Texts of which a reader could drop the rest: they are read to their end, or rejected.
+//! Texts of which a reader could drop or change a part: they are read whole, or rejected.
 
 use std::io::Write;
 
@@ -76,4 +76,16 @@ fn all_members_of_a_gzip_file_are_read() {
         let more = [&members, rest].concat();
         assert!(formats::read(&*more, &Options::default()).is_err(), "{rest:?}");
     }
+}
+
+#[test]
+fn null_is_no_initial_item_of_a_queue_or_a_stack() {
+    for model in ["queue", "stack"] {
+        let text = format!(r#"{{"format":"history/1","model":"{model}","init":[1,null]}}"#);
+        let found = error(&text, &Options::default());
+        assert_eq!((found.line, found.column), (1, 49), "{found:?}");
+        assert!(found.message.starts_with("expected a value other than null"), "{found:?}");
+    }
+    let set = r#"{"format":"history/1","model":"set","init":[1,null]}"#;
+    assert!(linearizable(&read(set, &Options::default())));
 }
