@@ -169,7 +169,7 @@ impl<'t, 'a> Form<'t, 'a> {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(truth) => truth.to_string(),
             Kind::Integer(number) => number.to_string(),
-            Kind::Number(text) | Kind::Word(text) => shortened(text),
+            Kind::Number(text) | Kind::Word(text) => printable(text),
             Kind::Text(text) => format!("{:?}", shortened(text)),
             Kind::List(_) | Kind::Tuple(_) => "a list".to_owned(),
             Kind::Map(_) => "a map".to_owned(),
@@ -281,4 +281,18 @@ pub(super) fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// Returns the first characters of a text that may be long, with escapes for the characters that a
+/// terminal may take for commands.
+pub(super) fn printable(text: &str) -> String {
+    let mut printable = String::new();
+    for character in shortened(text).chars() {
+        // `escape_debug` escapes what is not visible; quotes and backslashes need none.
+        match character {
+            '"' | '\'' | '\\' => printable.push(character),
+            _ => printable.extend(character.escape_debug()),
+        }
+    }
+    printable
 }

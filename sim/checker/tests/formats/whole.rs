@@ -89,3 +89,23 @@ fn null_is_no_initial_item_of_a_queue_or_a_stack() {
     let set = r#"{"format":"history/1","model":"set","init":[1,null]}"#;
     assert!(linearizable(&read(set, &Options::default())));
 }
+
+#[test]
+fn control_characters_are_escaped_in_messages() {
+    let calls = [
+        r#"{"type":"invoke","id":0,"process":1,"f":"\u001b[31mx\n\u202ey"}"#,
+        "{\"type\":\"invoke\",\"id\":0,\"process\":1,\"f\":\"\u{9b}31mx\"}",
+    ];
+    for call in calls {
+        let found = error(&format!("{HEADER}\n{call}"), &Options::default());
+        assert!(!found.message.contains(|c: char| c.is_control() || c == '\u{202e}'), "{found:?}");
+    }
+    let model = r#"{"format":"history/1","model":"\u001b[2J"}"#;
+    let found = error(model, &Options::default());
+    assert!(found.message.contains("no model `\\u{1b}[2J`"), "{found:?}");
+    let step = "{:type :invoke, :process 0, :f :txn, :value [[\"\u{1b}c\" 1 2]]}";
+    let found = error(step, &named("multi-register"));
+    assert!(found.message.contains("found `\\u{1b}c`"), "{found:?}");
+    let end = format!("{HEADER}\n{}\n", INVOKE.replace("read", "\\u001bq"));
+    assert!(!error(&end, &Options::default()).message.contains('\u{1b}'));
+}
