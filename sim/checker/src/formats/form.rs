@@ -247,6 +247,21 @@ impl<'t, 'a> Form<'t, 'a> {
         Ok(std::iter::from_fn(move || Some((inside.next()?, inside.next()?))))
     }
 
+    /// Checks that a map contains each of `names` at most once.
+    pub(super) fn without_repeats(self, names: &[&str]) -> Result<(), OffsetError> {
+        let mut seen = vec![false; names.len()];
+        for (key, _) in self.members("a map")? {
+            let place = names.iter().position(|name| key.name() == Some(name));
+            if let Some(place) = place
+                && std::mem::replace(&mut seen[place], true)
+            {
+                let message = format!("the field `{}` occurs twice", names[place]);
+                return Err(OffsetError::new(key.place(), message));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the value of the key `name`, if the form is a map that contains it.
     pub(super) fn member(self, name: &str) -> Option<Form<'t, 'a>> {
         let mut members = self.members("a map").ok()?;

@@ -68,6 +68,16 @@ impl<'a> Header<'a> {
     }
 
     fn fields(&mut self, root: Form<'_, 'a>) -> Result<(), OffsetError> {
+        root.without_repeats(&[
+            "format",
+            "name",
+            "model",
+            "keyed",
+            "overdraft",
+            "ops",
+            "init",
+            "init_by_key",
+        ])?;
         for (name, value) in root.members("a header")? {
             match name.name().unwrap_or("") {
                 "name" if !value.is_null() => {

@@ -109,3 +109,42 @@ fn control_characters_are_escaped_in_messages() {
     let end = format!("{HEADER}\n{}\n", INVOKE.replace("read", "\\u001bq"));
     assert!(!error(&end, &Options::default()).message.contains('\u{1b}'));
 }
+
+#[test]
+fn repeated_fields_are_rejected_by_name() {
+    let headers = [("init", "1"), ("model", "\"register\""), ("format", "\"history/1\"")];
+    for (name, value) in headers {
+        let header = format!("{},\"{name}\":{value}}}", HEADER.trim_end_matches('}'));
+        let found = error(&format!("{header}\n{INVOKE}\n{WRONG}"), &Options::default());
+        assert_eq!(found.message, format!("the field `{name}` occurs twice"));
+    }
+    let events = [
+        (r#"[{"Kind":false,"Kind":true,"Value":{"f":"read"},"Id":0}]"#, "Kind"),
+        (r#"[{"Kind":false,"Value":{"f":"read","f":"write"},"Id":0}]"#, "f"),
+        (
+            r#"[{"Kind":false,"Value":{"f":"read"},"Id":0},
+                {"Kind":true,"Value":{"result":7,"result":0},"Id":0}]"#,
+            "result",
+        ),
+    ];
+    for (text, name) in events {
+        let found = error(text, &named("register"));
+        assert_eq!(found.message, format!("the field `{name}` occurs twice"));
+    }
+}
+
+#[test]
+fn null_cannot_be_written_to_an_elle_register_in_one_step() {
+    let text = "{:type :invoke, :process 0, :f :txn, :value [[:w 1 nil]]}";
+    let found = error(text, &named("rw-register"));
+    assert_eq!(found.message, "expected a value other than the initial value, found nothing");
+    let zero = Options { init: Some("0".to_owned()), ..named("rw-register") };
+    assert!(linearizable(&read(text, &zero)));
+}
+
+#[test]
+fn the_largest_limit_of_bytes_is_allowed() {
+    let options = Options { text_bytes_max: usize::MAX, ..Options::default() };
+    let text = format!("{HEADER}\n{INVOKE}\n{WRONG}\n");
+    assert!(!linearizable(&formats::read(text.as_bytes(), &options).expect("a history")));
+}
