@@ -10,7 +10,7 @@ use crate::budget::Budget;
 use crate::history::{History, OpId, Operation, Outcome, Subhistory};
 use crate::model::{Effect, Model};
 use crate::search::search;
-use crate::verdict::Verdict;
+use crate::verdict::{BudgetExhausted, Resource, Verdict};
 
 /// Decides whether `history` is linearizable for `model`. Each key is decided by the algorithm of
 /// its object ([`Model::decide`]), and by [search](crate::search) where that does not apply.
@@ -64,7 +64,8 @@ pub fn affects_verdict<M: Model>(model: &M, operation: &Operation<M::Op, M::Ret>
 }
 
 /// Searches the partitions `open` in rounds with growing budgets, so that a key that is easily
-/// rejected does not wait for a hard one.
+/// rejected does not wait for a hard one. A search that lacked anything but configurations is not
+/// repeated, because it would end in the same way.
 fn search_parts<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -73,6 +74,8 @@ fn search_parts<M: Model>(
     budget: &Budget<'_>,
 ) -> Verdict {
     let mut open = open.to_vec();
+    // The partitions that no larger number of configurations can decide, and why.
+    let mut given_up: Vec<(usize, BudgetExhausted)> = Vec::new();
     let mut configurations_max = FIRST_ROUND.min(budget.configurations_max);
     loop {
         let round = Budget { configurations_max, ..*budget };
@@ -80,19 +83,31 @@ fn search_parts<M: Model>(
             match search(model, Subhistory::new(history, partitions.ids(place)), budget) {
                 Verdict::Linearizable => PartitionResult::Linearizable,
                 bad @ Verdict::NotLinearizable(_) => PartitionResult::NotLinearizable(bad),
-                unknown @ Verdict::Unknown(_) => PartitionResult::Undecided(Some(unknown)),
+                Verdict::Unknown(exhausted) => PartitionResult::Undecided(Some(exhausted)),
             }
         });
-        let (still_open, unknown) = match searched {
+        let mut unknown = match searched {
             PartitionResults::NotLinearizable(bad) => return bad,
-            PartitionResults::Undecided(open, unknown) => (open, unknown),
+            PartitionResults::Undecided(_, unknown) => unknown,
         };
-        let Some(unknown) = unknown else { return Verdict::Linearizable };
+        let is_last = configurations_max == budget.configurations_max;
         let is_stopped = budget.stop.is_some_and(|stop| stop());
-        if configurations_max == budget.configurations_max || is_stopped {
-            return unknown;
+        if is_stopped && !is_last {
+            for (_, exhausted) in &mut unknown {
+                if exhausted.resource == Resource::Configurations {
+                    exhausted.resource = Resource::Stopped;
+                }
+            }
         }
-        open = still_open;
+        let needs_more = |(_, exhausted): &mut (usize, BudgetExhausted)| {
+            exhausted.resource == Resource::Configurations && !is_last
+        };
+        open = unknown.extract_if(.., needs_more).map(|(place, _)| place).collect();
+        given_up.extend(unknown);
+        if open.is_empty() {
+            let first = given_up.into_iter().min_by_key(|(place, _)| *place);
+            return first.map_or(Verdict::Linearizable, |(_, why)| Verdict::Unknown(why));
+        }
         configurations_max =
             configurations_max.saturating_mul(NEXT_ROUND).min(budget.configurations_max);
     }
@@ -107,16 +122,16 @@ const NEXT_ROUND: u64 = 16;
 enum PartitionResult {
     Linearizable,
     NotLinearizable(Verdict),
-    /// The partition was not decided; the verdict of its search, if there was one, says why.
-    Undecided(Option<Verdict>),
+    /// The partition was not decided; its search, if there was one, exhausted this.
+    Undecided(Option<BudgetExhausted>),
 }
 
 /// The combined result of the check of all partitions.
 enum PartitionResults {
     /// The verdict on the first partition that is not linearizable.
     NotLinearizable(Verdict),
-    /// The undecided partitions, and the verdict of the first search that could not decide.
-    Undecided(Vec<usize>, Option<Verdict>),
+    /// The undecided partitions; and those whose search could not decide, each with the reason.
+    Undecided(Vec<usize>, Vec<(usize, BudgetExhausted)>),
 }
 
 /// Runs `check_partition` on each of `partitions`, in that order, on up to `budget.threads`
@@ -161,7 +176,7 @@ fn check_each(
     }
     let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
     answers.sort_unstable_by_key(|(turn, _)| *turn);
-    let (mut open, mut unknown) = (Vec::new(), None);
+    let (mut open, mut unknown) = (Vec::new(), Vec::new());
     for (turn, answer) in answers {
         match answer {
             PartitionResult::NotLinearizable(bad) if turn == first_bad.load(Ordering::Relaxed) => {
@@ -170,7 +185,7 @@ fn check_each(
             PartitionResult::NotLinearizable(_) | PartitionResult::Linearizable => {}
             PartitionResult::Undecided(why) => {
                 open.push(partitions[turn]);
-                unknown = unknown.or(why);
+                unknown.extend(why.map(|why| (partitions[turn], why)));
             }
         }
     }

@@ -6,4 +6,5 @@ mod formats {
     mod lines;
     mod porcupine;
     mod shown;
+    mod whole;
 }

@@ -413,7 +413,7 @@ pub(crate) struct CheckArguments {
     /// Time limit per history
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "60s")]
     pub(crate) time: Duration,
-    /// Memory limit of the search per history, e.g. 512M or 4G
+    /// Memory limit of the search of one key, e.g. 512M or 4G; each core searches another key
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "4G")]
     pub(crate) memory: usize,
     /// Print only the verdicts: minimise no counterexample

@@ -22,7 +22,8 @@ const LAST_SEGMENTS: Duration = Duration::from_millis(200);
 pub(crate) struct Schedule {
     /// The operations that are not due yet, the latest one first.
     ops: Vec<Op>,
-    /// The names of all hosts that faults strike, from node 1 on.
+    /// The names of all hosts except for that of the check: the nodes from node 1 on, the services,
+    /// and the clients, of which faults strike the links only.
     hosts: Vec<String>,
     disks: Vec<NodeDisk>,
     draws: Draws,

@@ -37,6 +37,10 @@ const OPEN_MAX: usize = 8_000_000;
 /// The maximum number of additions that are examined to find choices, in total.
 const STEPS_MAX: u64 = 1_000_000;
 
+/// The maximum number of reads and additions that are compared with reads where the search of
+/// choices ends early, in total.
+const COMPARED_MAX: usize = 100_000_000;
+
 /// Decides a counter with the initial number `init`. A counter that both grows and shrinks is
 /// decided only if a read is out of bounds.
 pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Option<Verdict> {
@@ -105,7 +109,22 @@ impl Counter {
         if let Some(violation) = violation.or_else(|| self.too_little(&reads, &sums)) {
             return CheckResult::NotLinearizable(violation);
         }
-        self.choose(&groups, &reads, &mut sums)
+        match self.choose(&groups, &reads, &mut sums) {
+            CheckResult::Unknown => self
+                .lacking_any(&reads, &sums)
+                .map_or(CheckResult::Unknown, CheckResult::NotLinearizable),
+            result => result,
+        }
+    }
+
+    /// Finds a read that misses additions since an earlier read. Of many reads, it examines as many
+    /// as there are reads and additions to compare within the limit.
+    fn lacking_any(&self, reads: &[Read], sums: &Additions) -> Option<Violation> {
+        let cost = 64 * (self.additions.len() + reads.len());
+        let mut by_response: Vec<&Read> = reads.iter().collect();
+        by_response.sort_unstable_by_key(|read| read.span.returned);
+        let mut examined = by_response.into_iter().take(COMPARED_MAX / cost.max(1) + 1);
+        examined.find_map(|read| self.lacking_least(read, None, reads, sums))
     }
 
     /// Finds a read that is greater than the sum of all additions invoked before its response.

@@ -28,14 +28,14 @@ pub(crate) struct Read<'a> {
     pub(crate) items: &'a [ValueId],
 }
 
-/// The append of each value, or `None` if several append it.
-type Appended<'a> = HashMap<ValueId, Option<&'a Append>, FixedState>;
+/// The appends of each value, in the order of invocation.
+type Appended<'a> = HashMap<ValueId, Vec<&'a Append>, FixedState>;
 
 /// The reason why a check ends early.
 enum EarlyExit {
     /// The minimal operations of a violation, and the reason.
     Violation(Vec<OpId>, String),
-    /// A value is appended twice.
+    /// A value that was read is appended twice.
     Unknown,
 }
 
@@ -62,53 +62,59 @@ fn check(appends: &[Append], reads: &[Read<'_>], values: &ValueTable) -> Result<
     };
     let mut appended = Appended::default();
     for append in appends {
-        let only = if appended.contains_key(&append.value) { None } else { Some(append) };
-        appended.insert(append.value, only);
+        appended.entry(append.value).or_default().push(append);
     }
     let order = appends_of(longest, &appended, values)?;
     if let Some(other) = reads.iter().find(|read| !longest.items.starts_with(read.items)) {
-        appends_of(other, &appended, values)?;
+        let _ = appends_of(other, &appended, values)?;
         let reason = format!(
             "reads {} and {} returned lists of which neither is a prefix of the other",
             other.id.0, longest.id.0
         );
         return Err(EarlyExit::Violation(vec![other.id, longest.id], reason));
     }
+    let Some(order) = order else {
+        for read in reads {
+            let _ = appends_of(read, &appended, values)?;
+        }
+        return Err(EarlyExit::Unknown);
+    };
     not_before_appended(reads, &order, values)?;
     let read: HashSet<OpId, FixedState> = order.iter().map(|append| append.id).collect();
     let unread = appends.iter().filter(|append| !read.contains(&append.id));
     in_order(reads, &order, unread, longest, values)
 }
 
-/// Returns the appends of the values that `read` returned.
+/// Returns the appends of the values that `read` returned, or `None` if several append one of them.
+/// A read that returned more of a value than was appended by then is a violation by itself.
 fn appends_of<'a>(
     read: &Read<'_>,
     appended: &Appended<'a>,
     values: &ValueTable,
-) -> Result<Vec<&'a Append>, EarlyExit> {
-    let mut seen: HashSet<ValueId, FixedState> = HashSet::default();
+) -> Result<Option<Vec<&'a Append>>, EarlyExit> {
+    let mut seen: HashMap<ValueId, usize, FixedState> = HashMap::default();
     let mut order = Vec::with_capacity(read.items.len());
-    let mut violation = None;
+    let mut is_known = true;
     for value in read.items {
-        let describe =
-            |what: &str| format!("read {} returned {} {what}", read.id.0, values.describe(*value));
-        match appended.get(value) {
-            Some(None) => return Err(EarlyExit::Unknown),
-            None => violation = violation.or_else(|| Some(describe("that was never appended"))),
-            Some(Some(_)) if !seen.insert(*value) => {
-                violation =
-                    violation.or_else(|| Some(describe("twice, although it was appended once")));
-            }
-            Some(Some(append)) => {
-                if append.span.invoked > read.span.returned {
-                    violation =
-                        violation.or_else(|| Some(describe("before its append was invoked")));
-                }
+        let count = seen.entry(*value).or_default();
+        *count += 1;
+        let appends = appended.get(value).map_or(&[][..], Vec::as_slice);
+        let wrong = match appends.get(*count - 1) {
+            Some(append) if append.span.invoked < read.span.returned => {
+                is_known &= appends.len() == 1;
                 order.push(*append);
+                continue;
             }
-        }
+            _ if appends.is_empty() => "that was never appended".to_owned(),
+            None if appends.len() == 1 => "twice, although it was appended once".to_owned(),
+            None => format!("more often than the {} times it was appended", appends.len()),
+            Some(_) if *count == 1 => "before its append was invoked".to_owned(),
+            Some(_) => "more often than its append had been invoked".to_owned(),
+        };
+        let reason = format!("read {} returned {} {wrong}", read.id.0, values.describe(*value));
+        return Err(EarlyExit::Violation(vec![read.id], reason));
     }
-    violation.map_or(Ok(order), |reason| Err(EarlyExit::Violation(vec![read.id], reason)))
+    Ok(is_known.then_some(order))
 }
 
 /// Finds a read that returned a value before its append was invoked.

@@ -130,7 +130,8 @@ impl Pairs {
         places.reserve(items.len());
         for (place, item) in items.iter().enumerate() {
             if item.value == ValueId::NULL || places.insert(item.value, place).is_some() {
-                return Err(CheckResult::Unknown);
+                let violation = too_many_takes(takes, &items, names);
+                return Err(violation.map_or(CheckResult::Unknown, CheckResult::NotLinearizable));
             }
         }
         for take in takes {
@@ -195,6 +196,46 @@ impl Access {
             false => Span { invoked: self.span.invoked, ..Span::NEVER },
         }
     }
+}
+
+/// Finds takes of one value that are more than the insertions of it that were invoked before the
+/// last of these takes returned. It does not matter which insertion each of them took.
+fn too_many_takes(mut takes: Vec<Take>, items: &[Item], names: &OpNames<'_>) -> Option<Violation> {
+    let mut invoked: HashMap<ValueId, Vec<Time>, FixedState> = HashMap::default();
+    for item in items {
+        invoked.entry(item.value).or_default().push(item.inserted.invoked);
+    }
+    for times in invoked.values_mut() {
+        times.sort_unstable();
+    }
+    takes.sort_unstable_by_key(|take| take.span.returned);
+    let mut earlier: HashMap<ValueId, Vec<OpId>, FixedState> = HashMap::default();
+    for Take { id, value, span } in takes {
+        let times = invoked.get(&value).map_or(&[][..], Vec::as_slice);
+        let earlier = earlier.entry(value).or_default();
+        if times.get(earlier.len()).is_none_or(|invoked| span.returned < *invoked) {
+            let (take, value) = (names.take, names.values.describe(value));
+            let count = earlier.len();
+            let reason = match (count, times.is_empty()) {
+                (0, true) => {
+                    format!("{take} {} returned {value}, which was never {}", id.0, names.inserted)
+                }
+                (0, false) => format!(
+                    "{take} {} returned {value} before any {} of it was invoked",
+                    id.0, names.insert
+                ),
+                _ => format!(
+                    "{take} {} returned {value}, as {count} others had done, although only \
+                     {count} of it had been {} by then",
+                    id.0, names.inserted
+                ),
+            };
+            let kept = earlier.iter().copied().chain([id]).collect();
+            return Some(Violation { kept, reason });
+        }
+        earlier.push(id);
+    }
+    None
 }
 
 /// Finds a violation of a take by itself, or of two takes of the same value.

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::formats::any::ModelHistory;
 use crate::formats::error::OffsetError;
-use crate::formats::form::{Form, Kind, shortened};
+use crate::formats::form::{Form, Kind, printable};
 use crate::formats::notation::{Call, Notation, Response};
 use crate::history::{Client, EventIndex, History, Operation, Outcome};
 
@@ -169,7 +169,7 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
         if let Some(f) = f.filter(|f| f.name() != Some(&invoked_f)) {
             return Err(f.expected(&format!(
                 "`{}`, the operation that was invoked",
-                shortened(&invoked_f)
+                printable(&invoked_f)
             )));
         }
         if let Some(key) = key.filter(|key| of.as_ref().is_none_or(|of| !may_equal(of, key.kind())))

@@ -7,6 +7,8 @@ use crate::formats::notation::{
 use crate::models::{List, ListOp, ListRet, Queue, QueueOp, Set, SetOp, SetRet, Stack, StackOp};
 use crate::value::{ValueId, ValueTable};
 
+const NOT_NULL: &str = "a value other than null, which an empty collection returns";
+
 /// Parses the initial content of a collection.
 fn first_items(
     start: &InitialState<'_, '_>,
@@ -15,6 +17,20 @@ fn first_items(
     match start.init.filter(|init| !init.is_null()) {
         Some(init) => values_of(init, "a list of values", values),
         None => Ok(Vec::new()),
+    }
+}
+
+/// Parses the initial content of a collection from which values are taken: values that can be
+/// inserted.
+fn first_insertions(
+    start: &InitialState<'_, '_>,
+    values: &ValueTable,
+) -> Result<Vec<ValueId>, OffsetError> {
+    let items = first_items(start, values)?;
+    let forms = start.init.filter(|init| !init.is_null()).map(|init| init.elements("a list"));
+    match forms.transpose()?.into_iter().flatten().find(|form| form.is_null()) {
+        Some(null) => Err(null.expected(NOT_NULL)),
+        None => Ok(items),
     }
 }
 
@@ -90,9 +106,7 @@ fn written(f: &'static str, value: Option<ValueId>, values: &ValueTable) -> Writ
 fn inserted(call: &Call<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
     let form = call.value()?;
     match value_of(form, values)? {
-        ValueId::NULL => {
-            Err(form.expected("a value other than null, which an empty collection returns"))
-        }
+        ValueId::NULL => Err(form.expected(NOT_NULL)),
         value => Ok(value),
     }
 }
@@ -113,7 +127,8 @@ macro_rules! removal_notation {
 
             fn parse_init(start: &InitialState<'_, '_>) -> Result<$model, OffsetError> {
                 let values = ValueTable::new();
-                Ok($model { init: first_items(start, &values)?.into_iter().collect(), values })
+                let init = first_insertions(start, &values)?.into_iter().collect();
+                Ok($model { init, values })
             }
 
             fn parse_op(&self, call: &Call<'_, '_>) -> Result<$op, OffsetError> {

@@ -11,11 +11,11 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | 0xC)
 }
 
-/// Skips white space and comments.
+/// Skips white space and comments. As in Clojure, a carriage return ends a comment too.
 pub(super) fn skip_space(scanner: &mut Scanner<'_>) {
     scanner.skip(is_space);
     while scanner.peek() == Some(b';') {
-        scanner.skip(|byte| byte != b'\n');
+        scanner.skip(|byte| !matches!(byte, b'\n' | b'\r'));
         scanner.skip(is_space);
     }
 }

@@ -169,7 +169,7 @@ impl<'t, 'a> Form<'t, 'a> {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(truth) => truth.to_string(),
             Kind::Integer(number) => number.to_string(),
-            Kind::Number(text) | Kind::Word(text) => shortened(text),
+            Kind::Number(text) | Kind::Word(text) => printable(text),
             Kind::Text(text) => format!("{:?}", shortened(text)),
             Kind::List(_) | Kind::Tuple(_) => "a list".to_owned(),
             Kind::Map(_) => "a map".to_owned(),
@@ -247,6 +247,21 @@ impl<'t, 'a> Form<'t, 'a> {
         Ok(std::iter::from_fn(move || Some((inside.next()?, inside.next()?))))
     }
 
+    /// Checks that a map contains each of `names` at most once.
+    pub(super) fn without_repeats(self, names: &[&str]) -> Result<(), OffsetError> {
+        let mut seen = vec![false; names.len()];
+        for (key, _) in self.members("a map")? {
+            let place = names.iter().position(|name| key.name() == Some(name));
+            if let Some(place) = place
+                && std::mem::replace(&mut seen[place], true)
+            {
+                let message = format!("the field `{}` occurs twice", names[place]);
+                return Err(OffsetError::new(key.place(), message));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the value of the key `name`, if the form is a map that contains it.
     pub(super) fn member(self, name: &str) -> Option<Form<'t, 'a>> {
         let mut members = self.members("a map").ok()?;
@@ -281,4 +296,18 @@ pub(super) fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// Returns the first characters of a text that may be long, with escapes for the characters that a
+/// terminal may take for commands.
+pub(super) fn printable(text: &str) -> String {
+    let mut printable = String::new();
+    for character in shortened(text).chars() {
+        // `escape_debug` escapes what is not visible; quotes and backslashes need none.
+        match character {
+            '"' | '\'' | '\\' => printable.push(character),
+            _ => printable.extend(character.escape_debug()),
+        }
+    }
+    printable
 }

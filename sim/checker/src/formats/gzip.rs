@@ -26,7 +26,7 @@ pub(super) fn text(mut input: impl Read, bytes_max: usize) -> Result<Vec<u8>, Re
     input.by_ref().take(GZIP.len() as u64).read_to_end(&mut start).map_err(ReadError::Input)?;
     let compressed = start == GZIP;
     let input = io::Cursor::new(start).chain(input);
-    let limit = bytes_max as u64 + 1;
+    let limit = (bytes_max as u64).saturating_add(1);
     let mut text = Vec::new();
     let read = match compressed {
         false => input.take(limit).read_to_end(&mut text),

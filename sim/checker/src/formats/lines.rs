@@ -53,6 +53,11 @@ impl<'a> Header<'a> {
         }
         let Some(root) = forms.at(0) else { return Ok(header) };
         let Some(found) = root.member("format") else { return Ok(header) };
+        // Events on the line of the header would not be read.
+        scanner.skip(json::is_space);
+        if scanner.peek().is_some() {
+            return Err(scanner.expected("the end of the line"));
+        }
         if found.name() != Some(format) {
             return Err(found.expected(&format!("\"{format}\"")));
         }
@@ -63,6 +68,16 @@ impl<'a> Header<'a> {
     }
 
     fn fields(&mut self, root: Form<'_, 'a>) -> Result<(), OffsetError> {
+        root.without_repeats(&[
+            "format",
+            "name",
+            "model",
+            "keyed",
+            "overdraft",
+            "ops",
+            "init",
+            "init_by_key",
+        ])?;
         for (name, value) in root.members("a header")? {
             match name.name().unwrap_or("") {
                 "name" if !value.is_null() => {

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::formats::error::OffsetError;
-use crate::formats::form::{Form, shortened};
+use crate::formats::form::{Form, printable};
 use crate::model::Model;
 use crate::value::{Value, ValueId, ValueTable};
 
@@ -174,7 +174,7 @@ impl<'t, 'a> Call<'t, 'a> {
 
     /// Returns the error that the operation is unknown.
     pub(super) fn unknown(&self, known: &str) -> OffsetError {
-        let message = format!("expected {known}, found `{}`", shortened(self.f));
+        let message = format!("expected {known}, found `{}`", printable(self.f));
         OffsetError::new(self.at, message)
     }
 }
@@ -283,7 +283,7 @@ impl<'t, 'a> Step<'t, 'a> {
 
     /// Returns the error that the step is unknown.
     pub(super) fn unknown(&self) -> OffsetError {
-        let message = format!("expected a known step, found `{}`", shortened(self.f));
+        let message = format!("expected a known step, found `{}`", printable(self.f));
         OffsetError::new(self.at, message)
     }
 }

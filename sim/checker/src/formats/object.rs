@@ -80,7 +80,7 @@ impl fmt::Display for Object {
 }
 
 fn brief(name: &str) -> String {
-    crate::formats::form::shortened(name)
+    crate::formats::form::printable(name)
 }
 
 #[cfg(test)]

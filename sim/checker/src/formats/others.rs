@@ -1,7 +1,7 @@
 //! The notation of counters, locks and banks, and of objects with keys.
 
 use crate::formats::error::OffsetError;
-use crate::formats::form::Form;
+use crate::formats::form::{Form, Kind};
 use crate::formats::notation::{
     Call, InitialState, Notation, OutputValue, Response, WrittenOp, value_of,
 };
@@ -137,6 +137,9 @@ impl Notation for Bank {
             "read" => call.without_value().map(|()| BankOp::Read),
             "transfer" => {
                 let value = call.value()?;
+                if matches!(value.kind(), Kind::Map(_)) {
+                    value.without_repeats(&["from", "to", "amount"])?;
+                }
                 let part = |name| {
                     let missing = || value.expected(&format!("a map with `{name}`"));
                     value.member(name).ok_or_else(missing)

@@ -138,6 +138,9 @@ impl Reading {
     }
 
     fn value(&mut self, root: Form<'_, '_>) -> Result<(), OffsetError> {
+        root.without_repeats(&[
+            "Kind", "Id", "Value", "ClientId", "Input", "Call", "Output", "Return",
+        ])?;
         let style = Style::of(root)
             .ok_or_else(|| root.expected("an event with `Kind`, or an operation with `Call`"))?;
         if *self.style.get_or_insert(style) != style {
@@ -241,6 +244,9 @@ impl<'a> Events<'a> for Porcupine<'a> {
             let missing =
                 || OffsetError::new(record.at, "expected the arguments of the call, found nothing");
             let value = value.ok_or_else(missing)?;
+            if matches!(value.kind(), Kind::Map(_)) {
+                value.without_repeats(&["f", "key", "value"])?;
+            }
             let f = value.member("f").ok_or_else(|| value.expected("an object with `f`"))?;
             let Kind::Text(name) = f.kind() else { return Err(f.expected("a string")) };
             let (key, argument) = (value.member("key"), value.member("value"));
@@ -256,6 +262,7 @@ fn completion<'t, 'a>(value: Option<Form<'t, 'a>>) -> Result<Completion<'t, 'a>,
     if !matches!(value.kind(), Kind::Map(_)) {
         return Err(value.expected("an object, with `result` if there is one"));
     }
+    value.without_repeats(&["type", "result"])?;
     match value.member("type") {
         None => Ok(Completion::Returned(value.member("result"))),
         Some(kind) => match kind.name() {

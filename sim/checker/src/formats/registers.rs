@@ -12,6 +12,8 @@ use crate::models::{
 };
 use crate::value::{Value, ValueId, ValueTable};
 
+const NOT_INITIAL: &str = "a value other than the initial value";
+
 /// Parses the initial value of a register.
 fn first_value(start: &InitialState<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
     match start.init {
@@ -127,11 +129,16 @@ impl Notation for Kv {
     fn parse_op(&self, call: &Call<'_, '_>) -> Result<KvOp, OffsetError> {
         // A transaction of one step is an operation on one key.
         if call.f == "txn" {
-            let step = call.only_step()?;
+            let (step, nothing_is_read) = (call.only_step()?, call.nothing_is_read);
             let value = || value_of(step.value, &self.values);
             let call = match step.f {
                 "r" | "read" => KvCall::Get,
-                "w" | "write" => KvCall::Put(value()?),
+                "w" | "write" => match value()? {
+                    ValueId::NULL if nothing_is_read && self.init.others == ValueId::NULL => {
+                        return Err(step.value.expected(NOT_INITIAL));
+                    }
+                    value => KvCall::Put(value),
+                },
                 _ => return Err(step.unknown()),
             };
             return Ok(KvOp { key: value_of(step.key, &self.values)?, call });
@@ -234,8 +241,7 @@ impl Notation for Transactions {
                     let value = value_of(step.value, &self.values)?;
                     let is_nothing = value == ValueId::NULL || value == self.init.others;
                     if is_nothing && self.shows_nothing(call.nothing_is_read) {
-                        let other = "a value other than the initial value";
-                        return Err(step.value.expected(other));
+                        return Err(step.value.expected(NOT_INITIAL));
                     }
                     Access::Write(key, value)
                 }

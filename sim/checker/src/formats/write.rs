@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::formats::any::{AnyHistory, NotationVisitor};
-use crate::formats::notation::{Notation, OutputValue, WrittenOp};
+use crate::formats::form::Forms;
+use crate::formats::json;
+use crate::formats::notation::{Call, InitialState, Notation, OutputValue, Response, WrittenOp};
+use crate::formats::scan::Scanner;
 use crate::history::{EventIndex, History, Operation, Outcome};
 use crate::value::Value;
 
@@ -15,7 +18,9 @@ use crate::value::Value;
 /// before the client's next invocation.
 ///
 /// # Errors
-/// Returns the error of `out`.
+/// Returns the error of `out`, or [`InvalidInput`](io::ErrorKind::InvalidInput) for an operation, a
+/// result or an initial state that the format has no notation for: for example the value that a put
+/// replaced, and the value that a failed compare-and-set found. `out` may have got a part then.
 pub fn write(out: &mut dyn Write, name: &str, history: &AnyHistory) -> io::Result<()> {
     let (keyed, overdraft) = match history {
         AnyHistory::Locks(_)
@@ -102,19 +107,81 @@ impl NotationVisitor for HistoryWriter<'_> {
             overdraft,
             ops,
         };
-        put(out, &header)?;
+        check_header(model, &put(out, &header)?)?;
         for event in events(history) {
             let operation = &history.operations()[event.id as usize];
-            put(out, &line(model, operation, event))?;
+            let text = put(out, &line(model, operation, event))?;
+            let reads_back = match event.kind {
+                Kind::Invoke => parsed_op(model, &text).as_ref() == Some(&operation.op),
+                Kind::Ok => parsed_ret(model, &operation.op, &text).as_ref() == operation.ret(),
+                Kind::Fail => true,
+            };
+            if !reads_back {
+                let what = if event.kind == Kind::Ok { "result of operation" } else { "operation" };
+                return Err(no_notation(&format!("{what} {}", event.id)));
+            }
         }
         Ok(())
     }
 }
 
-fn put(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    out.write_all(&text)
+/// Writes a line, and returns it.
+fn put(out: &mut dyn Write, line: &impl Serialize) -> io::Result<String> {
+    let mut text = serde_json::to_string(line)?;
+    text.push('\n');
+    out.write_all(text.as_bytes())?;
+    Ok(text)
+}
+
+fn no_notation(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("the format has no notation for {what}"))
+}
+
+/// Checks that the initial state in the line `text` is that of `model`.
+fn check_header<M: Notation>(model: &M, text: &str) -> io::Result<()> {
+    let parse = || {
+        let forms = parsed(text)?;
+        let root = forms.at(0)?;
+        let mut again = M::parse_init(&InitialState {
+            init: root.member("init"),
+            overdraft: root.member("overdraft").is_some(),
+            ..InitialState::default()
+        })
+        .ok()?;
+        if let Some(pairs) = root.member("init_by_key") {
+            again.parse_init_by_key(pairs).ok()?;
+        }
+        Some(again)
+    };
+    let reads_back = parse().is_some_and(|again| {
+        again.write_init() == model.write_init()
+            && again.describe_state(&again.init()) == model.describe_state(&model.init())
+            && again.write_init_by_key().len() == model.write_init_by_key().len()
+    });
+    if reads_back { Ok(()) } else { Err(no_notation("the initial state")) }
+}
+
+/// Parses a line that was written.
+fn parsed(text: &str) -> Option<Forms<'_>> {
+    let mut forms = Forms::default();
+    json::value(&mut Scanner::new(text, 0, text.len()), &mut forms).ok()?;
+    Some(forms)
+}
+
+/// Parses the operation of an invocation that was written.
+fn parsed_op<M: Notation>(model: &M, text: &str) -> Option<M::Op> {
+    let forms = parsed(text)?;
+    let root = forms.at(0)?;
+    let (f, key, value) = (root.member("f")?.name()?, root.member("key"), root.member("value"));
+    model.parse_op(&Call { at: 0, f, key, value, nothing_is_read: false }).ok()
+}
+
+/// Parses the result of `op` from a response that was written.
+fn parsed_ret<M: Notation>(model: &M, op: &M::Op, text: &str) -> Option<M::Ret> {
+    let forms = parsed(text)?;
+    let root = forms.at(0)?;
+    let (f, result) = (root.member("f")?.name()?, root.member("result"));
+    model.parse_ret(op, &Response { at: 0, f, result, nothing_is_read: false }).ok()
 }
 
 /// Returns all events in order. A failure comes right after its invocation.

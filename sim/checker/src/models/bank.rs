@@ -6,6 +6,7 @@ use crate::budget::Budget;
 use crate::collections::bank;
 use crate::history::Subhistory;
 use crate::model::{Effect, Model};
+use crate::models::heap::tree_bytes;
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
@@ -119,6 +120,11 @@ impl Model for Bank {
             }
         }
         bank::find_violation(&self.init, overdraft_possible, reads.into_iter(), &self.values)
+    }
+
+    /// Counts the memory that a state owns.
+    fn unhashed_bytes(&self, state: &BTreeMap<ValueId, i64>) -> usize {
+        tree_bytes::<(ValueId, i64)>(state.len())
     }
 
     fn describe_op(&self, op: &BankOp) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::budget::Budget;
 use crate::history::{History, OpId, Operation, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
+use crate::models::heap::tree_bytes;
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
@@ -71,7 +72,8 @@ impl<M: Model> Model for Keyed<M> {
     }
 
     fn unhashed_bytes(&self, state: &BTreeMap<ValueId, M::State>) -> usize {
-        state.values().map(|state| self.each.unhashed_bytes(state)).sum()
+        let each = state.values().map(|state| self.each.unhashed_bytes(state));
+        tree_bytes::<(ValueId, M::State)>(state.len()) + each.sum::<usize>()
     }
 
     fn decide(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::budget::Budget;
 use crate::history::{EventIndex, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
+use crate::models::heap::tree_bytes;
 use crate::models::initial_values::InitialValues;
 use crate::models::observable_since::{ValueWrite, observable_since};
 use crate::models::unknown_deadlines::{ValueUse, unknown_deadlines};
@@ -160,13 +161,16 @@ impl Model for Kv {
         Some(self.values.with(|data| observable_since(part, init, data, write_of, observed_value)))
     }
 
-    /// Counts the interned texts, which appends create and the table keeps.
+    /// Counts the memory that a state owns, and the interned texts, which appends create and the
+    /// table keeps.
     fn unhashed_bytes(&self, state: &BTreeMap<ValueId, ValueId>) -> usize {
         let text = |value: &ValueId, data: &[Value]| match data.get(value.0 as usize) {
             Some(Value::Text(text)) => text.len(),
             _ => 0,
         };
-        self.values.with(|data| state.values().map(|value| text(value, data)).sum())
+        let nodes = tree_bytes::<(ValueId, ValueId)>(state.len());
+        self.values
+            .with(|data| state.values().map(|value| text(value, data)).sum::<usize>() + nodes)
     }
 
     fn stream(self: Arc<Self>) -> Option<Stream<KvOp, KvRet>> {

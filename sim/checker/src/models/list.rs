@@ -7,6 +7,8 @@ use crate::collections::list::{self, Append, Read};
 use crate::collections::span::Span;
 use crate::history::Subhistory;
 use crate::model::{Effect, Model};
+use crate::models::heap::{array_bytes, tree_bytes};
+use crate::models::ordered::{self, OrderedList};
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
@@ -42,6 +44,40 @@ pub enum ListRet {
     Appended,
     /// All values in the list, in order.
     Items(Box<[ValueId]>),
+}
+
+impl List {
+    /// Returns true if all operations of `part` have one key and results that fit.
+    fn is_one_list(&self, part: Subhistory<'_, ListOp, ListRet>) -> bool {
+        let mut first = None;
+        part.iter().all(|(_, operation)| {
+            let (ListOp::Append { key, .. } | ListOp::Read { key }) = operation.op;
+            let fits = match (operation.op, operation.ret()) {
+                (_, None)
+                | (ListOp::Append { .. }, Some(ListRet::Appended))
+                | (ListOp::Read { .. }, Some(ListRet::Items(_))) => true,
+                (ListOp::Append { .. }, Some(ListRet::Items(_)))
+                | (ListOp::Read { .. }, Some(ListRet::Appended)) => false,
+            };
+            fits && *first.get_or_insert(key) == key
+        })
+    }
+
+    /// Decides operations of one key, unless a value that was read was appended twice.
+    fn decide_distinct(&self, part: Subhistory<'_, ListOp, ListRet>) -> Option<Verdict> {
+        let (mut appends, mut reads) = (Vec::new(), Vec::new());
+        for (id, operation) in part.iter() {
+            let span = Span::of(operation);
+            match (operation.op, operation.ret()) {
+                (ListOp::Append { value, .. }, _) => appends.push(Append { id, span, value }),
+                (ListOp::Read { .. }, Some(ListRet::Items(items))) => {
+                    reads.push(Read { id, span, items });
+                }
+                (ListOp::Read { .. }, _) => {}
+            }
+        }
+        list::decide(&appends, &reads, &self.values)
+    }
 }
 
 impl Model for List {
@@ -87,28 +123,26 @@ impl Model for List {
         }
     }
 
-    fn decide(&self, part: Subhistory<'_, ListOp, ListRet>, _: &Budget<'_>) -> Option<Verdict> {
-        let (mut appends, mut reads, mut list) = (Vec::new(), Vec::new(), None);
-        for (id, operation) in part.iter() {
-            let span = Span::of(operation);
-            let key = match (operation.op, operation.ret()) {
-                (ListOp::Append { key, value }, None | Some(ListRet::Appended)) => {
-                    appends.push(Append { id, span, value });
-                    key
-                }
-                (ListOp::Read { key }, Some(ListRet::Items(items))) => {
-                    reads.push(Read { id, span, items });
-                    key
-                }
-                (ListOp::Read { key }, None) => key,
-                (ListOp::Append { .. }, Some(ListRet::Items(_)))
-                | (ListOp::Read { .. }, Some(ListRet::Appended)) => return None,
-            };
-            if *list.get_or_insert(key) != key {
-                return None;
-            }
+    fn decide(
+        &self,
+        part: Subhistory<'_, ListOp, ListRet>,
+        budget: &Budget<'_>,
+    ) -> Option<Verdict> {
+        if !self.is_one_list(part) {
+            return None;
         }
-        list::decide(&appends, &reads, &self.values)
+        ordered::decide(
+            part,
+            budget,
+            |part| self.decide_distinct(part),
+            |part| OrderedList::of(self, part),
+        )
+    }
+
+    /// Counts the memory that a state owns.
+    fn unhashed_bytes(&self, state: &BTreeMap<ValueId, Vec<ValueId>>) -> usize {
+        let items = state.values().map(|items| array_bytes::<ValueId>(items.capacity()));
+        tree_bytes::<(ValueId, Vec<ValueId>)>(state.len()) + items.sum::<usize>()
     }
 
     fn describe_op(&self, op: &ListOp) -> String {

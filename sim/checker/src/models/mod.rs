@@ -2,12 +2,14 @@
 
 mod bank;
 mod counter;
+mod heap;
 mod initial_values;
 mod keyed;
 mod kv;
 mod list;
 mod lock;
 mod observable_since;
+mod ordered;
 mod queue;
 mod register;
 mod set;

@@ -8,6 +8,8 @@ use crate::collections::span::Span;
 use crate::collections::{queue, stack};
 use crate::history::{OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
+use crate::models::heap::array_bytes;
+use crate::models::ordered::{self, OrderedQueue};
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
@@ -53,7 +55,7 @@ pub enum StackOp {
 /// are each given as the operation, the method of the state, and the name in descriptions.
 macro_rules! removal_model {
     (
-        $model:ident, $op:ident, $state:ty, $decide:path,
+        $model:ident, $op:ident, $state:ty, $distinct:path, $decide:path,
         $insert:ident = $put:ident = $insert_name:literal,
         $take:ident = $remove:ident = $take_name:literal
     ) => {
@@ -88,21 +90,22 @@ macro_rules! removal_model {
             fn decide(
                 &self,
                 part: Subhistory<'_, $op, ValueId>,
-                _: &Budget<'_>,
+                budget: &Budget<'_>,
             ) -> Option<Verdict> {
-                let access = |(id, operation): (OpId, &Operation<$op, ValueId>)| {
-                    let kind = match (operation.op, operation.ret()) {
-                        ($op::$insert(value), None | Some(&ValueId::NULL)) => {
-                            AccessKind::Insert(value)
-                        }
-                        ($op::$insert(_), Some(_)) => return None,
-                        ($op::$take, returned) => AccessKind::Take(returned.copied()),
-                    };
-                    Some(Access { id, span: Span::of(operation), kind })
+                let is_insertion = |op: &$op| matches!(op, $op::$insert(_));
+                let fits = |(_, operation): (OpId, &Operation<$op, ValueId>)| {
+                    let ret = operation.ret().filter(|_| is_insertion(&operation.op));
+                    ret.is_none_or(|ret| *ret == ValueId::NULL)
                 };
-                let accesses: Vec<Access> = part.iter().map(access).collect::<Option<_>>()?;
-                let init: Vec<ValueId> = self.init.iter().copied().collect();
-                $decide(&init, &accesses, &self.values)
+                if !part.iter().all(fits) {
+                    return None;
+                }
+                $decide(self, part, budget)
+            }
+
+            /// Counts the memory that a state owns.
+            fn unhashed_bytes(&self, state: &$state) -> usize {
+                array_bytes::<ValueId>(state.capacity())
             }
 
             fn describe_op(&self, op: &$op) -> String {
@@ -125,7 +128,46 @@ macro_rules! removal_model {
                 self.values.describe_list(state)
             }
         }
+
+        impl $model {
+            /// Decides operations, unless a value was inserted twice.
+            fn decide_distinct(&self, part: Subhistory<'_, $op, ValueId>) -> Option<Verdict> {
+                let access = |(id, operation): (OpId, &Operation<$op, ValueId>)| {
+                    let kind = match operation.op {
+                        $op::$insert(value) => AccessKind::Insert(value),
+                        $op::$take => AccessKind::Take(operation.ret().copied()),
+                    };
+                    Access { id, span: Span::of(operation), kind }
+                };
+                let accesses: Vec<Access> = part.iter().map(access).collect();
+                let init: Vec<ValueId> = self.init.iter().copied().collect();
+                $distinct(&init, &accesses, &self.values)
+            }
+        }
     };
+}
+
+impl Queue {
+    /// Decides operations. With repeated values, a search decides most of them.
+    fn decide_any(
+        &self,
+        part: Subhistory<'_, QueueOp, ValueId>,
+        budget: &Budget<'_>,
+    ) -> Option<Verdict> {
+        let check = |part: Subhistory<'_, QueueOp, ValueId>| self.decide_distinct(part);
+        ordered::decide(part, budget, check, |part| OrderedQueue::of(self, part))
+    }
+}
+
+impl Stack {
+    /// Decides operations, unless a value was inserted twice.
+    fn decide_any(
+        &self,
+        part: Subhistory<'_, StackOp, ValueId>,
+        _: &Budget<'_>,
+    ) -> Option<Verdict> {
+        self.decide_distinct(part)
+    }
 }
 
 removal_model!(
@@ -133,6 +175,7 @@ removal_model!(
     QueueOp,
     VecDeque<ValueId>,
     queue::decide,
+    Queue::decide_any,
     Enqueue = push_back = "enqueue",
     Dequeue = pop_front = "dequeue"
 );
@@ -141,6 +184,7 @@ removal_model!(
     StackOp,
     Vec<ValueId>,
     stack::decide,
+    Stack::decide_any,
     Push = push = "push",
     Pop = pop = "pop"
 );

@@ -8,6 +8,7 @@ use crate::collections::span::Span;
 use crate::collections::switch::{Kind, SwitchOp};
 use crate::history::{OpId, Subhistory};
 use crate::model::{Effect, Model};
+use crate::models::heap::tree_bytes;
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
@@ -121,6 +122,11 @@ impl Model for Set {
             format!("{} (operation {}{ret})", self.describe_op(&operation.op), id.0)
         };
         set::decide(self.init.iter(), &SetHistory { ops: &ops, reads: &reads, describe: &describe })
+    }
+
+    /// Counts the memory that a state owns.
+    fn unhashed_bytes(&self, state: &BTreeSet<ValueId>) -> usize {
+        tree_bytes::<ValueId>(state.len())
     }
 
     fn describe_op(&self, op: &SetOp) -> String {

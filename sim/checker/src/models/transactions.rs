@@ -7,6 +7,7 @@ use crate::collections::span::Span;
 use crate::collections::transactions::{Step, Transaction, find_violation};
 use crate::history::Subhistory;
 use crate::model::{Effect, Model};
+use crate::models::heap::tree_bytes;
 use crate::models::initial_values::InitialValues;
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
@@ -91,6 +92,11 @@ impl Model for Transactions {
             transactions.push(Transaction { id, span: Span::of(operation), steps });
         }
         find_violation(&|key| self.init.of(key), &transactions, &self.values)
+    }
+
+    /// Counts the memory that a state owns.
+    fn unhashed_bytes(&self, state: &BTreeMap<ValueId, ValueId>) -> usize {
+        tree_bytes::<(ValueId, ValueId)>(state.len())
     }
 
     fn describe_op(&self, op: &Box<[Access]>) -> String {

@@ -23,12 +23,15 @@ impl<'a> Meter<'a> {
         self.configurations
     }
 
+    /// Fails if the budget does not allow `bytes`.
+    pub(super) fn check(&self, bytes: usize) -> Result<(), Resource> {
+        if bytes > self.budget.bytes_max { Err(Resource::Memory) } else { Ok(()) }
+    }
+
     /// Counts one more configuration while the search holds `bytes`. Fails if the budget is
     /// exhausted.
     pub(super) fn count(&mut self, bytes: usize) -> Result<(), Resource> {
-        if bytes > self.budget.bytes_max {
-            return Err(Resource::Memory);
-        }
+        self.check(bytes)?;
         if self.configurations >= self.budget.configurations_max {
             return Err(Resource::Configurations);
         }

@@ -159,13 +159,26 @@ fn search_register(
 ) -> SearchOutcome {
     let plan = Plan::new(std::mem::take(&mut register.tasks));
     match plan.slots {
-        0..=64 => run(RegisterSpace::<1>::new(register), &plan, traversal, meter),
-        65..=128 => run(RegisterSpace::<2>::new(register), &plan, traversal, meter),
-        129..=256 => run(RegisterSpace::<4>::new(register), &plan, traversal, meter),
-        257..=1024 => run(RegisterSpace::<16>::new(register), &plan, traversal, meter),
-        1025..=SLOTS_MAX => run(RegisterSpace::<128>::new(register), &plan, traversal, meter),
+        0..=64 => run_register::<1>(register, &plan, traversal, meter),
+        65..=128 => run_register::<2>(register, &plan, traversal, meter),
+        129..=256 => run_register::<4>(register, &plan, traversal, meter),
+        257..=1024 => run_register::<16>(register, &plan, traversal, meter),
+        1025..=SLOTS_MAX => run_register::<128>(register, &plan, traversal, meter),
         _ => SearchOutcome::Exhausted(exhausted(Resource::PendingOperations, &plan)),
     }
+}
+
+fn run_register<const W: usize>(
+    register: RegisterTasks,
+    plan: &Plan,
+    traversal: Traversal,
+    meter: &mut Meter<'_>,
+) -> SearchOutcome {
+    // The space is the largest allocation of a register with many values.
+    if let Err(resource) = meter.check(RegisterSpace::<W>::bytes_for(&register)) {
+        return SearchOutcome::Exhausted(exhausted(resource, plan));
+    }
+    run(RegisterSpace::<W>::new(register), plan, traversal, meter)
 }
 
 fn search_model(

@@ -273,6 +273,12 @@ impl<const W: usize> RegisterSpace<W> {
         }
     }
 
+    /// Returns the number of bytes of the space of `register`.
+    pub(super) fn bytes_for(register: &RegisterTasks) -> usize {
+        register.known.len() * size_of::<ValueSlots<W>>()
+            + register.accesses.len() * size_of::<RegisterAccess>()
+    }
+
     fn value(&self, value: u32) -> &ValueSlots<W> {
         &self.values[value as usize]
     }

@@ -8,6 +8,7 @@ use crate::zones::clusters::{Cluster, ClusterId, NONE, WriteOrigin, ZoneConflict
 use crate::zones::conflict::{CallId, Conflict, Violation, ZoneResult};
 use crate::zones::repeats::Repeats;
 use crate::zones::tokens::Tokens;
+use crate::zones::unwritten::unwritten;
 
 /// Checks the calls of a register with the initial value `init`; `data` has the value of each id.
 ///
@@ -17,7 +18,20 @@ use crate::zones::tokens::Tokens;
 /// an assignment of these appends to the places of their text is found that is, not linearizable if
 /// none can exist, and ambiguous otherwise. A text that was both appended and written counts as
 /// written wherever a read text begins with it.
+///
+/// Where the calls are ambiguous, a read of a value that no calls can have made is still found.
 pub(crate) fn decide(calls: &[Call], init: ValueId, data: &[Value]) -> ZoneResult {
+    match decide_unambiguous(calls, init, data) {
+        ZoneResult::Ambiguous if !calls.iter().any(Call::is_known) => ZoneResult::Linearizable,
+        ZoneResult::Ambiguous => {
+            unwritten(calls, init, data).map_or(ZoneResult::Ambiguous, ZoneResult::NotLinearizable)
+        }
+        result => result,
+    }
+}
+
+/// Decides as [`decide`] does, if the calls determine which of them made each text.
+fn decide_unambiguous(calls: &[Call], init: ValueId, data: &[Value]) -> ZoneResult {
     let Some(mut texts) = Texts::of(calls, init, data) else { return ZoneResult::Ambiguous };
     let conflict = texts.assign_reads(calls).err();
     let conflict = conflict.or_else(|| {

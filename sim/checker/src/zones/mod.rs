@@ -12,6 +12,7 @@ mod gather;
 pub(crate) mod register;
 mod repeats;
 mod tokens;
+mod unwritten;
 
 pub(crate) use call::{Action, BEFORE, Call, Calls, NEVER, Time};
 pub(crate) use counterexample::{OpNames, verdict};

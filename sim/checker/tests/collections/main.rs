@@ -6,4 +6,5 @@ mod counters;
 mod fuzz;
 mod lists;
 mod pairs;
+mod repeats;
 mod switches;

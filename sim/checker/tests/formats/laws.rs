@@ -64,6 +64,22 @@ where
     assert_eq!(again.name.as_deref(), Some("a \"name\"\n"));
 }
 
+/// Checks that `history` is rejected, or reads back.
+fn reads_back_or_is_rejected<M: Model>(model: M, operations: &[(M::Op, M::Ret)], timings: &[Timing])
+where
+    AnyHistory: From<ModelHistory<M>>,
+{
+    let history = AnyHistory::from(ModelHistory { history: history(operations, timings), model });
+    let mut text = Vec::new();
+    match formats::write(&mut text, "", &history) {
+        Ok(()) => {
+            let text = String::from_utf8(text).expect("it is a text");
+            assert_eq!(shown(&read(&text, &Options::default()).history), shown(&history), "{text}");
+        }
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}"),
+    }
+}
+
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::Bool),
@@ -103,6 +119,102 @@ fn initial(v: &[ValueId]) -> InitialValues {
 }
 
 proptest! {
+    #[test]
+    fn registers_and_maps_without_notation_are_rejected((data, draws, timings) in draws()) {
+        let (values, v) = values(&data);
+        let (mut kv, mut registers, mut transactions) = (vec![], vec![], vec![]);
+        for (kind, a, b, _) in &draws {
+            let (one, two) = (v[*a], v[*b]);
+            let swapped = kind / 64 == 0;
+            let (kv_ret, register_ret) = match kind / 16 % 4 {
+                0 => (KvRet::Written, RegisterRet::Written),
+                1 => (KvRet::Swapped(swapped), RegisterRet::Swapped(swapped)),
+                _ => (KvRet::Value(two), RegisterRet::Value(two)),
+            };
+            let (call, register) = match kind % 4 {
+                0 => (KvCall::Get, RegisterOp::Read),
+                1 => (KvCall::Put(one), RegisterOp::Write(one)),
+                2 => (KvCall::Append(one), RegisterOp::Write(two)),
+                _ => (
+                    KvCall::Cas { from: one, to: two },
+                    RegisterOp::Cas { from: one, to: two },
+                ),
+            };
+            kv.push((KvOp { key: two, call }, kv_ret));
+            registers.push((register, register_ret));
+            let access = if kind % 2 == 0 { Access::Read(one) } else { Access::Write(one, two) };
+            transactions.push((Box::from([access]), Box::from([two])));
+        }
+        let table = || values.clone();
+        reads_back_or_is_rejected(Kv { init: initial(&v), values: table() }, &kv, &timings);
+        reads_back_or_is_rejected(Register { init: v[3], values: table() }, &registers, &timings);
+        let model = Transactions { init: initial(&v), values: table() };
+        reads_back_or_is_rejected(model, &transactions, &timings);
+    }
+
+    #[test]
+    fn collections_without_notation_are_rejected((data, draws, timings) in draws()) {
+        let (values, v) = values(&data);
+        let (mut sets, mut lists, mut queues, mut stacks) = (vec![], vec![], vec![], vec![]);
+        for (kind, a, b, _) in &draws {
+            let (one, two) = (v[*a], v[*b]);
+            let (set_ret, list_ret) = match kind / 16 % 4 {
+                0 => (SetRet::Done, ListRet::Appended),
+                1 => (SetRet::Bool(kind / 64 == 0), ListRet::Appended),
+                _ => (SetRet::Members([two].into()), ListRet::Items([one, two].into())),
+            };
+            let (set, list) = match kind % 4 {
+                0 => (SetOp::Read, ListOp::Read { key: one }),
+                1 => (SetOp::Add(one), ListOp::Append { key: one, value: two }),
+                2 => (SetOp::Contains(one), ListOp::Read { key: two }),
+                _ => (SetOp::Remove(one), ListOp::Append { key: two, value: one }),
+            };
+            sets.push((set, set_ret));
+            lists.push((list, list_ret));
+            let (queue, stack) = match kind % 2 {
+                0 => (QueueOp::Dequeue, StackOp::Pop),
+                _ => (QueueOp::Enqueue(one), StackOp::Push(one)),
+            };
+            queues.push((queue, two));
+            stacks.push((stack, two));
+        }
+        let table = || values.clone();
+        let init = BTreeSet::from([v[2], v[0]]);
+        reads_back_or_is_rejected(Set { init, values: table() }, &sets, &timings);
+        reads_back_or_is_rejected(List { values: table() }, &lists, &timings);
+        let item = v[draws.len() % 3];
+        let queue = Queue { init: [item].into(), values: table() };
+        reads_back_or_is_rejected(queue, &queues, &timings);
+        let stack = Stack { init: vec![item], values: table() };
+        reads_back_or_is_rejected(stack, &stacks, &timings);
+    }
+
+    #[test]
+    fn banks_and_counters_without_notation_are_rejected((data, draws, timings) in draws()) {
+        let (values, v) = values(&data);
+        let (mut banks, mut counters) = (vec![], vec![]);
+        for (kind, a, b, amount) in &draws {
+            let (one, two) = (v[*a], v[*b]);
+            let (bank, counter) = match kind % 2 {
+                0 => (BankOp::Read, CounterOp::Read),
+                _ => (
+                    BankOp::Transfer { from: one, to: two, amount: *amount },
+                    CounterOp::Add(*amount),
+                ),
+            };
+            let bank_ret = match kind / 16 % 2 {
+                0 => BankRet::Moved(kind / 64 == 0),
+                _ => BankRet::Balances([(two, 1)].into()),
+            };
+            banks.push((bank, bank_ret));
+            counters.push((counter, (kind / 16 % 2 == 0).then_some(*amount)));
+        }
+        let init = BTreeMap::from([(v[draws.len() % 3], 5)]);
+        let bank = Bank { init, overdraft: true, values: values.clone() };
+        reads_back_or_is_rejected(bank, &banks, &timings);
+        reads_back_or_is_rejected(Counter { init: 3 }, &counters, &timings);
+    }
+
     #[test]
     fn registers_read_back((data, draws, timings) in draws()) {
         let (values, v) = values(&data);
@@ -309,5 +421,24 @@ fn the_unchanged_texts_parse() {
         let read = formats::parse(text.as_bytes(), &options);
         // One of the texts has a set where a value is expected.
         assert_eq!(read.is_ok(), !text.contains("#{"), "{text}: {:?}", read.err());
+    }
+}
+
+#[test]
+fn results_of_a_map_without_notation_are_not_written() {
+    let kv = Kv::default();
+    let [key, one] = ["k", "1"].map(|text| kv.values.intern(text));
+    let results = [
+        (KvCall::Put(one), KvRet::Value(one)),
+        (KvCall::Put(one), KvRet::Value(ValueId::NULL)),
+        (KvCall::Cas { from: one, to: key }, KvRet::Value(key)),
+    ];
+    for (call, ret) in results {
+        let operations = [(KvOp { key, call }, ret)];
+        let history = history(&operations, &[(0, 0, 9)])
+            .with_outcomes(|_, _| Outcome::Returned { at: EventIndex(1), ret });
+        let history = AnyHistory::from(ModelHistory { model: kv.clone(), history });
+        let error = formats::write(&mut Vec::new(), "", &history).expect_err("no notation");
+        assert_eq!(error.to_string(), "the format has no notation for result of operation 0");
     }
 }

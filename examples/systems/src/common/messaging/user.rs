@@ -103,8 +103,8 @@ impl<'a, M: UserMachine> User<'a, M> {
     /// Receives the waiting messages of the user: passes each message that was not shown before to
     /// `show`, stores its number in a state file, and then acknowledges it to the cluster. After a
     /// crash the unacknowledged messages are still waiting; a message is shown twice only if the
-    /// crash was between `show` and the write of the state file. Returns the number of shown
-    /// messages.
+    /// crash was between `show` and the write of the state file, or if another client of the user
+    /// receives at the same time. Returns the number of shown messages.
     ///
     /// # Errors
     /// No user is logged in, the cluster does not answer, or `show` fails. Only messages that were
