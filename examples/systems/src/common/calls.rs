@@ -31,9 +31,11 @@ impl<'a> Calls<'a> {
     /// Proposes a command and decodes its reply.
     ///
     /// # Errors
-    /// The request was rejected, its outcome is unknown, or the reply is not valid.
+    /// The request was rejected, or its outcome is unknown, also because its reply is not valid.
     pub async fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> Result<R, CommandError> {
-        self.decode(&self.client.propose(command).await?)
+        let reply = self.client.propose(command).await?;
+        (self.on_reply)();
+        proposal_reply(&reply)
     }
 
     /// Reads from the node at the address `at`, or from the node that the level selects, and
@@ -57,5 +59,23 @@ impl<'a> Calls<'a> {
     fn decode<R: DeserializeOwned>(&self, reply: &[u8]) -> Result<R, CommandError> {
         (self.on_reply)();
         codec::decode(reply).ok_or_else(CommandError::unexpected_reply)
+    }
+}
+
+/// Decodes the reply to a proposal, which was executed.
+fn proposal_reply<R: DeserializeOwned>(reply: &[u8]) -> Result<R, CommandError> {
+    codec::decode(reply).ok_or_else(CommandError::unknown_reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::exit::Exit;
+
+    #[test]
+    fn the_outcome_of_a_proposal_with_an_invalid_reply_is_unknown() {
+        let error = proposal_reply::<String>(&[0xFF; 3]).expect_err("no string");
+        assert_eq!(error.exit, Exit::Unknown);
+        assert_eq!(proposal_reply::<String>(&codec::encode(&"text")), Ok("text".to_owned()));
     }
 }

@@ -75,7 +75,16 @@ impl CommandError {
         CommandError::new(Exit::Usage, text)
     }
 
-    /// Returns the error for a reply that does not match its request.
+    /// Returns the error for the reply to a proposal that cannot be read, or does not match it. The
+    /// proposal was most likely executed, so its outcome is unknown.
+    #[must_use]
+    pub fn unknown_reply() -> CommandError {
+        let text = "the request may have been executed, but its reply cannot be read: client and \
+                    node may have different versions";
+        CommandError::new(Exit::Unknown, text)
+    }
+
+    /// Returns the error for a reply that does not match its query.
     #[must_use]
     pub fn unexpected_reply() -> CommandError {
         let text = "invalid request: client and node may have different versions";

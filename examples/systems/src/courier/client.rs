@@ -126,7 +126,7 @@ fn send_fast(client: &UserClient, to: String, text: String) -> CommandResult {
             let text = format!("accepted by {leader}; may still be lost");
             client.connection.output.print(text, object)
         }
-        ProposalOutcome::Done { .. } => Err(CommandError::unexpected_reply()),
+        ProposalOutcome::Done { .. } => Err(CommandError::unknown_reply()),
     }
 }
 

@@ -116,7 +116,7 @@ fn place(connection: &ClusterConnection, order: &Order) -> CommandResult {
     match connection.propose(&codec::encode(order))? {
         Reply::Placed(record) => connection.output.print(&record, json!(record)),
         Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
-        _ => Err(CommandError::unexpected_reply()),
+        _ => Err(CommandError::unknown_reply()),
     }
 }
 

@@ -195,7 +195,7 @@ fn delete(client: &UserClient, discard: bool) -> CommandResult {
     let session = client.session()?;
     let user = session.user.clone();
     let Reply::Deleted(lost) = client.propose(&Command::Delete { session, discard })? else {
-        return Err(CommandError::unexpected_reply());
+        return Err(CommandError::unknown_reply());
     };
     client.forget_session(&user);
     match lost {

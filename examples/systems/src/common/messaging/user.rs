@@ -75,7 +75,7 @@ impl<'a, M: UserMachine> User<'a, M> {
         let session = Session { user: user.to_owned(), token: self.machine.random() };
         let login = Command::Login(session.clone());
         let Reply::LoggedIn { id, ended_another } = self.propose(&login).await? else {
-            return Err(CommandError::unexpected_reply());
+            return Err(CommandError::unknown_reply());
         };
         self.machine.write(&format!("session-{user}"), &format!("{} {id}", session.token))?;
         self.machine.write("user", user)?;
@@ -96,7 +96,7 @@ impl<'a, M: UserMachine> User<'a, M> {
         let session = self.session()?;
         match self.propose(&Command::Send { session, to, text }).await? {
             Reply::Sent(number) => Ok(number),
-            _ => Err(CommandError::unexpected_reply()),
+            _ => Err(CommandError::unknown_reply()),
         }
     }
 
