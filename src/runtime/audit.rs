@@ -8,8 +8,9 @@ use tracing::info;
 
 use crate::machine::Request;
 use crate::runtime::origin::Origin;
+use crate::runtime::principal::Role;
 use crate::runtime::request::Access;
-use crate::wire::{ReplyBody, RequestBody};
+use crate::wire::{ReplyBody, RequestBody, ServiceRejectReason};
 
 /// The tracing target of the audit log. `docs/SECURITY.md` lists the fields of its lines.
 pub const AUDIT_TARGET: &str = "quorate::audit";
@@ -34,6 +35,26 @@ pub(super) fn is_order(request: &RequestBody, access: Access) -> bool {
         // does not say whether the proposal is an order.
         Access::Forwarded => machine_order(request).is_some(),
         Access::Admins => true,
+    }
+}
+
+/// Returns the kind of the line about an order of this remote that is rejected for `reason`, by
+/// which the number of such lines is limited: clients without rights hide no line about an order of
+/// an administrator, or about one that was rejected for another reason.
+pub(super) fn rejected_order(origin: &Origin, reason: ServiceRejectReason) -> &'static str {
+    let role = match origin {
+        Origin::Principal(principal) => Some(principal.role()),
+        Origin::Address(_) => None,
+    };
+    match (role, reason) {
+        (Some(Role::Admin), ServiceRejectReason::NotAllowed) => "admin_order_not_allowed",
+        (Some(Role::Admin), _) => "admin_order_overloaded",
+        (Some(Role::Client), ServiceRejectReason::NotAllowed) => "client_order_not_allowed",
+        (Some(Role::Client), _) => "client_order_overloaded",
+        (Some(Role::Node), ServiceRejectReason::NotAllowed) => "node_order_not_allowed",
+        (Some(Role::Node), _) => "node_order_overloaded",
+        (None, ServiceRejectReason::NotAllowed) => "plaintext_order_not_allowed",
+        (None, _) => "plaintext_order_overloaded",
     }
 }
 
@@ -139,8 +160,11 @@ fn outcome_text(reply: &ReplyBody) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::machine::Proposer;
+    use crate::runtime::principal::Principal;
     use crate::types::{
         Acknowledge, Address, Change, EntryId, Index, MachineVersion, NodeId, SessionBounds, Term,
     };
@@ -161,6 +185,19 @@ mod tests {
             let accepted = RequestBody::ProposeFor { acknowledge, command };
             assert_eq!(order_text(&accepted), text);
         }
+    }
+
+    #[test]
+    fn the_lines_about_rejected_orders_are_limited_by_role_and_reason() {
+        let (client, admin) = (Principal::client("app"), Principal::admin("ops"));
+        let named = [client, admin, Some(Principal::Node(NodeId(2)))];
+        let origins = named.into_iter().flatten().map(Origin::Principal);
+        let origins = origins.chain([Origin::new(None, [127, 0, 0, 1].into())]);
+        let reasons = [ServiceRejectReason::NotAllowed, ServiceRejectReason::Overloaded];
+        let kinds: BTreeSet<&str> = origins
+            .flat_map(|origin| reasons.map(|reason| rejected_order(&origin, reason)))
+            .collect();
+        assert_eq!(kinds.len(), 8, "{kinds:?}");
     }
 
     #[test]

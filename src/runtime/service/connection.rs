@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::runtime::audit::{Order, is_order};
+use crate::runtime::audit::{Order, is_order, rejected_order};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::moving_deadline::MovingDeadline;
@@ -203,7 +203,7 @@ impl Connection {
             Ok(permits) => permits,
             Err(reason) => {
                 let rejected = ReplyBody::ServiceRejected(reason);
-                if is_order && self.may_log_rejected() {
+                if is_order && self.may_log_rejected(reason) {
                     Order::new(&body, origin, *from).end(&rejected);
                 }
                 return self.reject(pending, metric, rejected);
@@ -238,8 +238,9 @@ impl Connection {
     /// Returns true if one more line about an order that this connection rejected may be logged.
     /// Their number is limited, because clients without the rights of an administrator can cause
     /// them.
-    fn may_log_rejected(&self) -> bool {
-        self.executor.handle.registry.log_limit.admit("rejected_order")
+    fn may_log_rejected(&self, reason: ServiceRejectReason) -> bool {
+        let kind = rejected_order(&self.caller.origin, reason);
+        self.executor.handle.registry.log_limit.admit(kind)
     }
 
     /// Replies to requests until a write fails. Replies are taken from the queue as soon as they
