@@ -163,7 +163,7 @@ async fn check_address(
     if membership.is_voter(id) {
         let answer = client.with_deadline(ANSWER_TIME_MAX).report(address.as_str()).await;
         if !answer.is_ok_and(|report| report.status.id == id) {
-            let (known, named) = (member.address.as_str(), node.address);
+            let (known, named) = (&member.address, node.address);
             return rejected(format!(
                 "{id} is a member at {known} already, and does not answer at {named}: use another \
                  id for another node, or start {id} there before you change its address"

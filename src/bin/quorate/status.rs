@@ -100,7 +100,7 @@ pub(crate) fn run(flags: &StatusFlags, json: bool) -> Result<Exit, CommandError>
 impl MemberStatus {
     /// Returns the cells of the row except the lag, which is computed from the leader's report.
     fn cells(&self) -> Vec<String> {
-        let mut cells = vec![self.member.id.to_string(), self.member.address.as_str().to_owned()];
+        let mut cells = vec![self.member.id.to_string(), self.member.address.to_string()];
         match &self.report {
             Err(_) => {
                 cells.extend(["unreachable", self.kind].map(str::to_owned));
