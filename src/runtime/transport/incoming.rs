@@ -26,7 +26,7 @@ use crate::runtime::transport::handshake::{
     ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all, write_all_within,
 };
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::link::{Link, Stream};
+use crate::runtime::transport::link::{Link, Stream, classified};
 use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHandshakes};
 use crate::types::{NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
 use crate::wire::{Frame, encode_keepalive};
@@ -161,10 +161,11 @@ impl ConnectionHandler {
                 completed.unwrap_or_else(timed_out)
             }
         };
-        let (link, frames, caller) = match completed.map_err(closed_in_handshake) {
-            Ok(completed) => completed,
-            Err(error) => return self.reject(from, &error),
-        };
+        let (link, frames, caller) =
+            match completed.map_err(classified).map_err(closed_in_handshake) {
+                Ok(completed) => completed,
+                Err(error) => return self.reject(from, &error),
+            };
         drop(pending_handshake);
         let network = &self.handle.registry.counts.network;
         let kind = usize::from(matches!(caller, Caller::Client(_)));
@@ -176,7 +177,7 @@ impl ConnectionHandler {
             error = trust.revoked() => Err(error),
             ended = self.serve(caller, stream, frames) => ended,
         };
-        match ended {
+        match ended.map_err(classified) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 debug!(%from, "the remote closed its connection");
