@@ -304,11 +304,11 @@ impl ConnectionHandler {
     {
         // A correct caller closes an idle connection first, after `idle_max`.
         let idle_max = 2 * self.config.idle_max;
-        let limits = TransferLimits::of_node(&self.config);
         let mut last_packet = Instant::now();
         let counts = &self.handle.registry.counts;
         let peer_counts = counts.network.peer(peer);
         loop {
+            let limits = self.limits_of(peer);
             let before = frames.read_bytes();
             let frame = frames.next_within(limits, read).await?;
             peer_counts.last_heard.set(counts.milliseconds().max(1));
@@ -328,6 +328,17 @@ impl ConnectionHandler {
                     return Err(reject(ConnectionRejectReason::InvalidFrame, message));
                 }
             }
+        }
+    }
+
+    /// Returns the limits of the frames of a peer. A node that is no member, by the membership that
+    /// this node knows, may not be slower than a client: it may have any id, and each incomplete
+    /// frame takes memory.
+    fn limits_of(&self, peer: NodeId) -> TransferLimits {
+        let membership = self.handle.membership.borrow();
+        match membership.is_empty() || membership.is_member(peer) {
+            true => TransferLimits::of_node(&self.config),
+            false => TransferLimits::of_received(&self.config),
         }
     }
 
