@@ -37,7 +37,8 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 pub enum EndpointContent {
     /// `/metrics` in the OpenMetrics text format. Three health checks, which reply 200 or 503:
     /// `/live`, which is 200 while the node runs and its driver is not stuck; `/health`, if besides
-    /// that the node knows a leader and has applied all but the last 10,000 committed entries;
+    /// that the node knows a leader that accepts its disk, and has applied all but the last 10,000
+    /// committed entries;
     /// `/ready`, if besides both the node knows no `WriteObstacle`.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and

@@ -1,17 +1,22 @@
 //! The audit log: every order of an administrator that the service to clients receives, with its
 //! outcome. Lines about orders that the service rejects are limited in number.
 
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
 use tracing::info;
 
 use crate::machine::Request;
 use crate::runtime::origin::Origin;
+use crate::runtime::principal::Role;
 use crate::runtime::request::Access;
-use crate::wire::{ReplyBody, RequestBody};
+use crate::wire::{ReplyBody, RequestBody, ServiceRejectReason};
 
 /// The tracing target of the audit log. `docs/SECURITY.md` lists the fields of its lines.
 pub const AUDIT_TARGET: &str = "quorate::audit";
+
+/// The longest text of an order in a line, in bytes: a membership change may have a thousand edits.
+const ORDER_BYTES_MAX: usize = 1 << 10;
 
 /// An order that was received. Its outcome is logged once it is known, or when this is dropped.
 pub(super) struct Order {
@@ -19,53 +24,59 @@ pub(super) struct Order {
     from: SocketAddr,
     order: String,
     outcome: Option<String>,
-    /// Whether nothing is logged, because a rejected order was counted instead.
-    left_out: bool,
+}
+
+/// Returns true if the request, which needs this access, is an order. It is none if every client
+/// may send it.
+pub(super) fn is_order(request: &RequestBody, access: Access) -> bool {
+    match access {
+        Access::Everyone | Access::Clients => false,
+        // The node that forwards a proposal has checked the rights of its client, but the request
+        // does not say whether the proposal is an order.
+        Access::Forwarded => machine_order(request).is_some(),
+        Access::Admins => true,
+    }
+}
+
+/// Returns the kind of the line about an order of this remote that is rejected for `reason`, by
+/// which the number of such lines is limited: clients without rights hide no line about an order of
+/// an administrator, or about one that was rejected for another reason.
+pub(super) fn rejected_order(origin: &Origin, reason: ServiceRejectReason) -> &'static str {
+    let role = match origin {
+        Origin::Principal(principal) => Some(principal.role()),
+        Origin::Address(_) => None,
+    };
+    match (role, reason) {
+        (Some(Role::Admin), ServiceRejectReason::NotAllowed) => "admin_order_not_allowed",
+        (Some(Role::Admin), _) => "admin_order_overloaded",
+        (Some(Role::Client), ServiceRejectReason::NotAllowed) => "client_order_not_allowed",
+        (Some(Role::Client), _) => "client_order_overloaded",
+        (Some(Role::Node), ServiceRejectReason::NotAllowed) => "node_order_not_allowed",
+        (Some(Role::Node), _) => "node_order_overloaded",
+        (None, ServiceRejectReason::NotAllowed) => "plaintext_order_not_allowed",
+        (None, _) => "plaintext_order_overloaded",
+    }
 }
 
 impl Order {
-    /// Returns the order in a request of this remote, which needs this access; none if every client
-    /// may send the request.
-    pub(super) fn of(
-        request: &RequestBody,
-        access: Access,
-        origin: &Origin,
-        from: SocketAddr,
-    ) -> Option<Order> {
-        let is_order = match access {
-            Access::Everyone | Access::Clients => false,
-            // The node that forwards a proposal has checked the rights of its client, but the
-            // request does not say whether the proposal is an order.
-            Access::Forwarded => machine_order(request).is_some(),
-            Access::Admins => true,
-        };
-        if !is_order {
-            return None;
-        }
+    /// Returns the order in a request of this remote. The line about it is written when it ends.
+    pub(super) fn new(request: &RequestBody, origin: &Origin, from: SocketAddr) -> Order {
         let principal = match origin {
             Origin::Principal(principal) => principal.to_string(),
             Origin::Address(_) => "none (no certificate)".to_owned(),
         };
-        Some(Order { principal, from, order: order_text(request), outcome: None, left_out: false })
+        Order { principal, from, order: order_text(request), outcome: None }
     }
 
     /// Logs the reply as the outcome of the order.
     pub(super) fn end(mut self, reply: &ReplyBody) {
         self.outcome = Some(outcome_text(reply));
     }
-
-    /// Ends the order without a line in the log.
-    pub(super) fn leave_out(mut self) {
-        self.left_out = true;
-    }
 }
 
 impl Drop for Order {
     fn drop(&mut self) {
-        let Order { principal, from, order, outcome, left_out } = self;
-        if *left_out {
-            return;
-        }
+        let Order { principal, from, order, outcome } = self;
         let lost = "not known: the connection ended before the reply, or the node stopped";
         let outcome = outcome.as_deref().unwrap_or(lost);
         info!(target: AUDIT_TARGET, %principal, address = %from, order, outcome, "order");
@@ -93,7 +104,9 @@ fn order_text(request: &RequestBody) -> String {
         RequestBody::Propose { .. } | RequestBody::ProposeFor { .. } => {
             machine_order(request).unwrap_or("propose a command").to_owned()
         }
-        RequestBody::ChangeMembership(change) => format!("change the membership: {change}"),
+        RequestBody::ChangeMembership(change) => {
+            bounded_text(format_args!("change the membership: {change}"))
+        }
         RequestBody::CancelMembershipChange => "cancel the membership change".to_owned(),
         RequestBody::TransferLeadership(Some(to)) => format!("transfer the leadership to {to}"),
         RequestBody::TransferLeadership(None) => "transfer the leadership".to_owned(),
@@ -101,6 +114,26 @@ fn order_text(request: &RequestBody) -> String {
         RequestBody::TakeSnapshot => "take a snapshot".to_owned(),
         RequestBody::Read { .. } => "read".to_owned(),
         RequestBody::Report => "report".to_owned(),
+    }
+}
+
+/// Returns the text, or its first [`ORDER_BYTES_MAX`] bytes and a note that it is cut.
+fn bounded_text(text: fmt::Arguments<'_>) -> String {
+    let mut begin = Begin(String::new());
+    match begin.write_fmt(text) {
+        Ok(()) => begin.0,
+        Err(fmt::Error) => format!("{} … (cut after {} bytes)", begin.0, begin.0.len()),
+    }
+}
+
+/// The begin of a text. Writing fails once it has [`ORDER_BYTES_MAX`] bytes.
+struct Begin(String);
+
+impl fmt::Write for Begin {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = text.floor_char_boundary(ORDER_BYTES_MAX - self.0.len());
+        self.0.push_str(&text[..end]);
+        if end < text.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -127,9 +160,14 @@ fn outcome_text(reply: &ReplyBody) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::machine::Proposer;
-    use crate::types::{Acknowledge, EntryId, Index, MachineVersion, SessionBounds, Term};
+    use crate::runtime::principal::Principal;
+    use crate::types::{
+        Acknowledge, Address, Change, EntryId, Index, MachineVersion, NodeId, SessionBounds, Term,
+    };
 
     #[test]
     fn an_order_to_the_state_machine_is_named_before_and_after_it_is_accepted() {
@@ -147,6 +185,32 @@ mod tests {
             let accepted = RequestBody::ProposeFor { acknowledge, command };
             assert_eq!(order_text(&accepted), text);
         }
+    }
+
+    #[test]
+    fn the_lines_about_rejected_orders_are_limited_by_role_and_reason() {
+        let (client, admin) = (Principal::client("app"), Principal::admin("ops"));
+        let named = [client, admin, Some(Principal::Node(NodeId(2)))];
+        let origins = named.into_iter().flatten().map(Origin::Principal);
+        let origins = origins.chain([Origin::new(None, [127, 0, 0, 1].into())]);
+        let reasons = [ServiceRejectReason::NotAllowed, ServiceRejectReason::Overloaded];
+        let kinds: BTreeSet<&str> = origins
+            .flat_map(|origin| reasons.map(|reason| rejected_order(&origin, reason)))
+            .collect();
+        assert_eq!(kinds.len(), 8, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_long_order_is_cut() {
+        let address = Address::new(&"ä".repeat(127)).expect("it is short");
+        let change = (1..=1000)
+            .fold(Change::new(), |change, id| change.address(NodeId(id), address.clone()));
+        let text = order_text(&RequestBody::ChangeMembership(change));
+        assert!(text.starts_with("change the membership: n1@ä"), "{text}");
+        assert!(text.ends_with("ä … (cut after 1024 bytes)"), "{text}");
+        assert!(text.len() < ORDER_BYTES_MAX + 64, "{}", text.len());
+        let short = RequestBody::ChangeMembership(Change::new().remove(NodeId(2)));
+        assert_eq!(order_text(&short), "change the membership: -n2");
     }
 
     #[test]

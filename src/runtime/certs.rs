@@ -209,13 +209,17 @@ const AUTHORITY_NAME: &str = "authority";
 /// the same name are from the same run, unless that run was killed between the two.
 const LOCK_NAME: &str = "lock";
 
+/// The file with the revocation lists of the authorities.
+const REVOKED_NAME: &str = "revoked.pem";
+
 /// The start and the end of the name of a file while it is written.
 const TEMPORARY_NAME: [&str; 2] = [".written-", ".new"];
 
 /// A directory with the authorities of all roles and the certificates that they have issued:
 /// `node-authority.pem` and `.key`, the same for `client` and `admin`, and for each principal a
-/// `.pem` and a `.key`: `node-1`, `client-NAME`, `admin-NAME`. Several processes may issue
-/// concurrently; each waits for the lock file `lock`.
+/// `.pem` and a `.key`: `node-1`, `client-NAME`, `admin-NAME`. The file `revoked.pem`, which is
+/// optional, has the revocation lists of the authorities. Several processes may issue concurrently;
+/// each waits for the lock file `lock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory(PathBuf);
 
@@ -308,7 +312,8 @@ impl Directory {
         locked().map_err(|error| CertsError::File(path.clone(), error))
     }
 
-    /// Returns the paths of all files that the principal needs, whether or not they exist.
+    /// Returns the paths of all files that the principal needs, whether or not they exist, and that
+    /// of the revocation lists if the directory has the file `revoked.pem`.
     #[must_use]
     pub fn config(&self, principal: &Principal) -> TlsConfig {
         let [certificate, key] = self.paths(&match principal {
@@ -319,6 +324,11 @@ impl Directory {
         let [nodes, clients, admins] =
             Role::ALL.map(|role| self.paths(&format!("{role}-{AUTHORITY_NAME}"))[0].clone());
         let mut config = TlsConfig::new(certificate, key, nodes);
+        let revoked = self.0.join(REVOKED_NAME);
+        // An error other than a missing file is reported when the file is read.
+        if !matches!(revoked.try_exists(), Ok(false)) {
+            config.revocation_lists = Some(revoked);
+        }
         if principal.role() == Role::Node {
             (config.client_authorities, config.admin_authorities) = (Some(clients), Some(admins));
         }
@@ -455,6 +465,25 @@ mod tests {
         assert_eq!(read(&key).expect("the key exists"), old_key);
         fs::remove_file(&key).expect("the key exists");
         assert!(issue().is_err(), "a key that was moved away is not replaced");
+    }
+
+    #[test]
+    fn the_revocation_lists_of_a_directory_are_used_if_it_has_them() {
+        let root = tempfile::tempdir().expect("the directory is writable");
+        let directory = Directory::open(root.path()).expect("the directory is writable");
+        let node = Principal::Node(NodeId(1));
+        let issued = directory.issue(CLUSTER, &node, 1).expect("the directory is writable");
+        assert_eq!(directory.config(&node).revocation_lists, None);
+        let load = || Tls::for_node(directory.config(&node), CLUSTER, NodeId(1));
+        let authority = directory.authority(Role::Node).expect("it exists");
+        let certificate = read(&issued.certificate).expect("the certificate exists");
+        for (revoked, is_valid) in [(&[] as &[&str], true), (&[&certificate], false)] {
+            let list = authority.revoke(revoked).expect("it can be generated");
+            fs::write(root.path().join(REVOKED_NAME), list).expect("the directory is writable");
+            assert_eq!(load().is_ok(), is_valid, "{:?}", load().err());
+        }
+        fs::write(root.path().join(REVOKED_NAME), "").expect("the directory is writable");
+        assert!(load().is_err(), "a file without a list is an error");
     }
 
     #[test]

@@ -76,15 +76,16 @@ pub struct NetworkConfig {
     pub handshake_timeout: Duration,
     /// The interval at which an idle side of a connection sends a keepalive.
     pub keepalive_interval: Duration,
-    /// The time without a received byte after which a connection is closed. At least twice
-    /// `keepalive_interval`.
+    /// The time without a received byte after which a connection is closed; over TLS without a
+    /// complete record, which has up to 16 KiB. At least twice `keepalive_interval`.
     pub keepalive_timeout: Duration,
     /// The time limit for receiving one whole frame, and for writing a client's replies, to which
     /// their size divided by `kib_per_second_min` is added. A client that sends or accepts one byte
     /// at a time therefore cannot keep a connection.
     pub frame_timeout: Duration,
     /// The slowest transfer, in KiB per second, at which a large frame of a client is still
-    /// received within its time limit. Of frames that another node sends, it is 1.
+    /// received within its time limit. Of frames that another node sends, it is 1; over TLS such a
+    /// connection needs 16 KiB in each `keepalive_timeout`.
     pub kib_per_second_min: u32,
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.
@@ -283,8 +284,8 @@ impl ServerConfig {
 
     /// Returns the configuration of node `id`, which listens at `listen` and joins a running
     /// cluster. The leader that adds it sends it the membership and the log. `peers` are the
-    /// addresses of some members: at its start, the node asks them in turn for the addresses of the
-    /// others, each for at most three seconds, and then listens. If none of them answers, the
+    /// addresses of some members: at its start, the node asks all of them at once for the addresses
+    /// of the others, for at most three seconds, and then listens. If none of them answers, the
     /// leader has to be one of them.
     #[must_use]
     pub fn joining(

@@ -5,12 +5,18 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use crate::machine::Proposer;
 use crate::runtime::config::{FORWARDED_SHARE, ServiceConfig};
 use crate::runtime::origin::Origin;
+use crate::types::Entry;
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
 /// The maximum number of bytes that a request has beside its command or query.
 pub(in crate::runtime) const REQUEST_OVERHEAD_BYTES: usize = 1 << 10;
+
+/// The maximum number of bytes that the leader holds for a command beside the command itself: the
+/// name of its client, and the entry around it.
+const COMMAND_OVERHEAD_BYTES: usize = Proposer::BYTES_MAX + Entry::OVERHEAD_BYTES;
 
 /// The maximum number of bytes of a reply to a proposal that is sent without permits. The limits of
 /// requests bound the number of such replies.
@@ -166,7 +172,21 @@ impl ClientLimits {
     /// Acquires the permits of a request with a command or query of this size; none if a limit is
     /// reached.
     pub(in crate::runtime) fn acquire(&self, share: Share, bytes: usize) -> Option<LimitPermits> {
-        self.acquire_kib(share, bytes.div_ceil(1 << 10))
+        self.acquire_kib(share, self.kib(share, bytes))
+    }
+
+    /// Returns the KiB that a command or query of this size counts. A command counts with what the
+    /// leader adds to it, so that also empty ones are limited, but not more than the whole limit if
+    /// it fits by itself: the longest command is accepted alone.
+    fn kib(&self, share: Share, bytes: usize) -> usize {
+        let alone = bytes.div_ceil(1 << 10);
+        match share {
+            Share::Reads => alone,
+            Share::Changes | Share::Forwarded => {
+                let whole = bytes.saturating_add(COMMAND_OVERHEAD_BYTES).div_ceil(1 << 10);
+                whole.min(self.kib_max(share)).max(alone)
+            }
+        }
     }
 
     /// Acquires the permits of a partly received request, by the size of its frame, which is longer
@@ -212,7 +232,7 @@ impl ClientLimits {
         self.quotas(share).into_iter().for_each(|quota| of(quota).put_back(count));
     }
 
-    /// Returns the KiB that one reply may have when no other reply is unwritten.
+    /// Returns the KiB that one request or reply may have when there is no other.
     fn kib_max(&self, share: Share) -> usize {
         let [own, shared] = self.quotas(share);
         own.kib_max.min(shared.kib_max)
@@ -410,7 +430,7 @@ mod tests {
             requests_kib_per_origin_max: 8 << 10,
             ..ServiceConfig::default()
         };
-        for bytes in [0, MIB] {
+        for bytes in [0, MIB - COMMAND_OVERHEAD_BYTES] {
             let [follower, leader] = [(); 2].map(|()| ServiceLimits::new(&config));
             let node = leader.of(&Origin::Principal(Principal::Node(NodeId(2))), true);
             let forward = |last| {
@@ -430,10 +450,30 @@ mod tests {
     }
 
     #[test]
+    fn a_command_counts_with_what_the_leader_adds_to_it() {
+        let limits = ServiceLimits::new(&ServiceConfig {
+            requests_kib_max: 16,
+            requests_kib_per_origin_max: 4,
+            ..ServiceConfig::default()
+        });
+        let acquired = |share, bytes| {
+            let acquire = || limits.of(&origin(1), false).acquire(share, bytes);
+            (0..10).filter_map(|_| acquire()).collect::<Vec<_>>().len()
+        };
+        assert_eq!(acquired(Share::Changes, 0), 4, "also an empty command is an entry");
+        assert_eq!(acquired(Share::Changes, 1 << 10), 2);
+        assert_eq!(acquired(Share::Changes, 4 << 10), 1, "the longest command is accepted alone");
+        assert_eq!(acquired(Share::Changes, (4 << 10) + 1), 0);
+        assert_eq!(acquired(Share::Reads, 0), 10);
+        assert_eq!(acquired(Share::Reads, 1 << 10), 4);
+    }
+
+    #[test]
     fn long_replies_to_proposals_are_bounded() {
         let limits = ServiceLimits::new(&ServiceConfig {
-            requests_kib_max: 8 << 10,
-            requests_kib_per_origin_max: 4 << 10,
+            requests_kib_max: 9 << 10,
+            // Four long replies, and the six other requests.
+            requests_kib_per_origin_max: (4 << 10) + 6,
             ..ServiceConfig::default()
         });
         let of = |last| limits.of(&origin(last), false);

@@ -156,11 +156,11 @@ fn a_copy_of_a_directory_does_not_start_while_its_node_runs() {
         let members = nodes.listed(&(1..=count).collect::<Vec<_>>());
         let copy = ["serve", "--data-dir", "d9", "--listen", "127.0.0.1:0"];
         let output = nodes.quorate(&copy);
-        output.fails_with(2, &format!("another process of n{count} runs already"));
+        output.fails_with(3, &format!("another process of n{count} runs already"));
         let output = nodes.quorate(&[&copy[..], &["--id", &count.to_string()]].concat());
-        output.fails_with(2, &nodes.address(count).to_string());
+        output.fails_with(3, &nodes.address(count).to_string());
         let output = nodes.quorate(&[&copy[..], &["--members", &members]].concat());
-        assert_eq!(output.code, 2, "{output:?}");
+        assert_eq!(output.code, 3, "{output:?}");
     }
 }
 
@@ -239,8 +239,8 @@ fn a_directory_that_is_not_a_nodes_is_rejected() {
     nodes.quorate(&["inspect", "d1"]).fails_with(2, used);
     let listen = ["--listen", "127.0.0.1:0", "--members", &members];
     let serve = [&["serve", "--id", "1", "--data-dir", "d1"], &listen[..]].concat();
-    nodes.quorate(&serve).fails_with(2, used);
-    nodes.quorate(&["serve", "--data-dir", "d1"]).fails_with(2, &format!("error: {used}"));
+    nodes.quorate(&serve).fails_with(3, used);
+    nodes.quorate(&["serve", "--data-dir", "d1"]).fails_with(3, &format!("error: {used}"));
 }
 
 #[test]

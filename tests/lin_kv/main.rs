@@ -10,6 +10,8 @@ mod bench;
 mod clients;
 
 use std::env;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -179,4 +181,28 @@ fn a_missing_data_directory_is_an_error() {
         .expect("the process runs");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("QUORATE_DATA_DIR"));
+}
+
+#[test]
+fn a_node_runs_although_standard_error_cannot_be_written() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else { return };
+    let root = tempfile::tempdir().expect("a temporary directory can be created");
+    let mut node = Command::new(env!("CARGO_BIN_EXE_quorate"))
+        .arg("lin-kv")
+        .env("QUORATE_DATA_DIR", root.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(full)
+        .spawn()
+        .expect("the process runs");
+    let mut input = node.stdin.take().expect("a pipe");
+    let body = json!({ "type": "init", "msg_id": 1, "node_id": "n1", "node_ids": ["n1"] });
+    let init = json!({ "src": "c1", "dest": "n1", "body": body });
+    writeln!(input, "{init}").expect("the node reads");
+    let output = BufReader::new(node.stdout.take().expect("a pipe"));
+    let first = output.lines().map_while(Result::ok).next();
+    drop(input);
+    let ended = node.wait().expect("the process runs");
+    assert!(first.is_some_and(|line| line.contains("init_ok")), "{ended:?}");
+    assert_eq!(ended.code(), Some(0));
 }

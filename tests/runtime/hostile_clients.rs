@@ -10,7 +10,7 @@ use quorate::runtime::{Client, ClientConfig, ClientError, RejectCause, Server};
 #[cfg(feature = "certs")]
 use quorate::runtime::{Principal, TlsConfig};
 use quorate::types::{
-    Acknowledge, Index, MachineRejectReason, NodeId, QuotaUsage, ReadLevel, SessionBounds,
+    Acknowledge, Command, Index, MachineRejectReason, NodeId, QuotaUsage, ReadLevel, SessionBounds,
 };
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, Frame, ReplyBody, RequestBody, ServiceRejectReason,
@@ -299,17 +299,24 @@ async fn commands_that_may_be_lost_count_until_they_are_applied() {
     cluster.servers.insert(NodeId(1), server.expect("the directory is new"));
     cluster.leader().await;
     let mut attacker = Attacker::over(Raw::connect(cluster.address(NodeId(1))).await, None).await;
-    let command = Request::Plain(&[7; 1500]).encode();
-    let propose = RequestBody::Propose { acknowledge: Acknowledge::LeaderOnly, command };
-    for _ in 0..4 {
-        let reply = attacker.send(propose.clone()).await;
+    let propose = |command| {
+        let acknowledge = Acknowledge::LeaderOnly;
+        RequestBody::Propose { acknowledge, command }
+    };
+    let (long, empty) =
+        (propose(Request::Plain(&[7; 1500]).encode()), propose(Command::from(Vec::new())));
+    let accepted = [vec![long.clone(); 3], vec![empty.clone(); 2]].concat();
+    for command in accepted {
+        let reply = attacker.send(command).await;
         assert!(matches!(reply, ReplyBody::MayBeLost { .. }), "{reply:?}");
     }
-    let reply = attacker.send(propose.clone()).await;
-    assert_eq!(reply, ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded));
+    for command in [&long, &empty] {
+        let reply = attacker.send(command.clone()).await;
+        assert_eq!(reply, ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded));
+    }
     drop(blocking);
     eventually("the commands are applied", async || {
-        let reply = attacker.send(propose.clone()).await;
+        let reply = attacker.send(long.clone()).await;
         matches!(reply, ReplyBody::MayBeLost { .. })
     })
     .await;

@@ -21,6 +21,7 @@ use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -495,6 +496,18 @@ async fn an_aborted_tls_handshake_is_counted() {
     let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
     assert!(connected.is_err(), "the client trusts no authority");
     node.wait_rejected(ConnectionRejectReason::CertificateRejected).await;
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_decrypted_is_counted_after_the_handshake() {
+    let node = Node::start().await;
+    let mut peer = connect(node.address, Some(&node.issue(&NODE(2)))).await;
+    peer.write(&hello(2, 1)).await;
+    assert!(matches!(peer.read_frame().await, Some(Frame::Hello(_))));
+    let record = [[0x17, 3, 3, 0, 32].as_slice(), &[7; 32]].concat();
+    let sent = peer.stream.get_mut().0.write_all(&record).await;
+    sent.expect("the connection is open");
+    node.wait_rejected(ConnectionRejectReason::TlsFailed).await;
 }
 
 #[tokio::test]

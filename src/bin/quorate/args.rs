@@ -72,7 +72,8 @@ Exit codes:
      member does not answer (status), the quota is reached, or damage found
   2  invalid command line, configuration or file, or the output cannot be written
   3  not executed: no node accepted it in time (unreachable, busy or
-     disk full), or a signal interrupted it; safe to retry
+     disk full), a signal interrupted it, or a node cannot start yet (its
+     address or directory is in use, or its disk is full); safe to retry
   4  unknown: the command may have been executed, or may still be executed
   5  rejected: not executed, and a retry fails again unless something changes
   6  the node stopped because of an error, which its log output names

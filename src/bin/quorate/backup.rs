@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use quorate::recovery::{Backup, BackupHeader, backup};
-use quorate::storage::{
-    Disk, FileDisk, FileName, Inspection, SnapshotReader, StorageConfig, StorageError,
-};
+use quorate::storage::{Disk, FileDisk, Inspection, SnapshotReader, StorageConfig, StorageError};
 use quorate::types::{Index, Root};
 use serde_json::{Value, json};
 
 use crate::atomic_file::AtomicFile;
-use crate::data_directory::reject_within;
+use crate::data_directory::{reject_within, require_data_directory};
 use crate::exit::{CommandError, Exit, warn};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::output::report;
@@ -125,9 +123,7 @@ fn write(
 ) -> Result<Written, CommandError> {
     let place = directory.display();
     let invalid = |error: &dyn Display| CommandError::invalid_input(format!("{place}: {error}"));
-    if directory.join(FileName::Superblock.to_string()).metadata().is_err() {
-        return Err(invalid(&"not a data directory of a node"));
-    }
+    require_data_directory(directory)?;
     if let Ok(disk) = FileDisk::open_read_only(directory) {
         return write_from(disk, output, interrupt).map_err(|error| invalid(&error));
     }

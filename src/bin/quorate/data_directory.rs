@@ -1,11 +1,38 @@
 //! Data directories of nodes, into which no other command writes.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use quorate::storage::FileName;
 
 use crate::exit::CommandError;
+
+/// Fails if the path is not that of a directory, or if that cannot be found out, for example
+/// because this process has no right to.
+pub(crate) fn require_directory(path: &Path) -> Result<(), CommandError> {
+    let found = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => "not a directory".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "no such directory".to_owned(),
+        Err(error) => format!("cannot open the directory: {error}"),
+    };
+    Err(CommandError::invalid_input(format!("{}: {found}", path.display())))
+}
+
+/// Fails if the directory is not the data directory of a node, or if that cannot be found out.
+pub(crate) fn require_data_directory(path: &Path) -> Result<(), CommandError> {
+    let found = match fs::metadata(path.join(FileName::Superblock.to_string())) {
+        Ok(_) => return Ok(()),
+        Err(error)
+            if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) =>
+        {
+            "not a data directory of a node".to_owned()
+        }
+        Err(error) => format!("cannot open the directory: {error}"),
+    };
+    Err(CommandError::invalid_input(format!("{}: {found}", path.display())))
+}
 
 /// Fails if the path of a file or directory that is to be created is within the data directory of a
 /// node, whose files no other program may add to or replace.
@@ -34,6 +61,33 @@ fn directory_around(path: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_cannot_be_read_is_not_called_missing() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let path = |name: &str| root.path().join(name);
+        fs::write(path("file"), "").expect("the disk has space");
+        fs::create_dir_all(path("node")).expect("the disk has space");
+        // The tests may run as root, for which only such errors remain.
+        let looped = [path("looped"), path("node/superblock")];
+        for link in looped {
+            std::os::unix::fs::symlink(&link, &link).expect("the disk has space");
+        }
+        let text = |checked: Result<(), CommandError>| match checked {
+            Ok(()) => panic!("the path is invalid"),
+            Err(error) => error.text,
+        };
+        let ends = |text: String, end: &str| assert!(text.ends_with(end), "{text}");
+        ends(text(require_directory(&path("none"))), "none: no such directory");
+        ends(text(require_directory(&path("file"))), "file: not a directory");
+        let unreadable = text(require_directory(&path("looped")));
+        assert!(unreadable.contains("looped: cannot open the directory: "), "{unreadable}");
+        ends(text(require_data_directory(&path("none"))), "none: not a data directory of a node");
+        ends(text(require_data_directory(&path("file"))), "file: not a data directory of a node");
+        let unreadable = text(require_data_directory(&path("node")));
+        assert!(unreadable.contains("node: cannot open the directory: "), "{unreadable}");
+    }
 
     #[test]
     fn a_path_within_a_data_directory_is_rejected() {

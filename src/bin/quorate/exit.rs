@@ -16,7 +16,8 @@ pub(crate) enum Exit {
     Negative = 1,
     /// The command line, a configuration or a file is invalid, or the output cannot be written.
     InvalidInput = 2,
-    /// The request was not executed: no node accepted it in time, or a signal interrupted it.
+    /// The request was not executed: no node accepted it in time, or a signal interrupted it. Or a
+    /// node did not start for a reason that may pass without a change of its settings.
     NotExecuted = 3,
     /// The request may have been executed, or may still be.
     Unknown = 4,
@@ -55,6 +56,11 @@ impl CommandError {
     /// An error in the command line, a configuration or a file.
     pub(crate) fn invalid_input(message: impl fmt::Display) -> CommandError {
         CommandError::new(Exit::InvalidInput, message)
+    }
+
+    /// Returns the error as one that may pass: the same command may succeed later.
+    pub(crate) fn may_pass(self) -> CommandError {
+        CommandError { exit: Exit::NotExecuted, ..self }
     }
 
     /// Prints the error to standard error, and returns its exit code.

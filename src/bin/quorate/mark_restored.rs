@@ -7,6 +7,7 @@ use quorate::replica::{OpenError, make_uncertain};
 use quorate::storage::{self, FileDisk, StorageConfig};
 use serde_json::json;
 
+use crate::data_directory::require_directory;
 use crate::exit::{CommandError, Exit};
 use crate::output::report;
 
@@ -38,9 +39,7 @@ pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, Command
     let failed = |exit: Exit, text: &dyn std::fmt::Display| {
         CommandError::new(exit, format!("{place}: {text}"))
     };
-    if !flags.directory.is_dir() {
-        return Err(failed(Exit::InvalidInput, &"no such directory"));
-    }
+    require_directory(&flags.directory)?;
     // `FileDisk::open` creates a lock file, so the identity is read first: the directory must be a
     // node's.
     let mut reader =

@@ -40,7 +40,7 @@ then add it:
     Add {
         /// Id and address of the new node: 4=10.0.0.4:7100
         node: NodeAddress,
-        /// Add it as a learner, which replicates the log without a vote
+        /// Add it as a learner, which replicates the log without a vote; a voter loses its vote
         #[arg(long)]
         learner: bool,
         #[command(flatten)]
@@ -163,7 +163,7 @@ async fn check_address(
     if membership.is_voter(id) {
         let answer = client.with_deadline(ANSWER_TIME_MAX).report(address.as_str()).await;
         if !answer.is_ok_and(|report| report.status.id == id) {
-            let (known, named) = (member.address.as_str(), node.address);
+            let (known, named) = (&member.address, node.address);
             return rejected(format!(
                 "{id} is a member at {known} already, and does not answer at {named}: use another \
                  id for another node, or start {id} there before you change its address"

@@ -34,21 +34,37 @@ impl PendingDirectories {
 
     /// Removes everything, and adds to `error` what could not be removed.
     pub(crate) fn roll_back(self, error: CommandError) -> CommandError {
-        let mut left = Vec::new();
+        let mut left: Vec<&PathBuf> = Vec::new();
         for directory in &self.own_content {
             if empty(directory).is_err() {
-                left.push(directory.display().to_string());
+                left.push(directory);
             }
         }
+        let mut kept: Vec<&PathBuf> = Vec::new();
         for directory in self.created.iter().rev() {
             // A directory that another process has put a file into stays.
-            let _ = fs::remove_dir(directory);
+            let removed = fs::remove_dir(directory);
+            let remains = removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+            let mut named = left.iter().chain(&kept);
+            if remains && !named.any(|path| path.starts_with(directory)) {
+                kept.push(directory);
+            }
         }
-        let left = match left.is_empty() {
-            true => "nothing was created".to_owned(),
-            false => format!("remove these directories and try again: {}", left.join(", ")),
+        let list = |paths: &[&PathBuf]| {
+            let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+            paths.join(", ")
         };
-        CommandError { text: format!("{}; {left}", error.text), ..error }
+        let mut text = error.text;
+        if left.is_empty() && kept.is_empty() {
+            text += "; nothing was created";
+        }
+        if !left.is_empty() {
+            text += &format!("; remove these directories and try again: {}", list(&left));
+        }
+        if !kept.is_empty() {
+            text += &format!("; created, and could not be removed: {}", list(&kept));
+        }
+        CommandError { text, ..error }
     }
 }
 
@@ -89,7 +105,11 @@ mod tests {
         pending.own_content(&own);
         fs::create_dir(own.join("lost+found")).expect("the disk has space");
         let text = pending.roll_back(CommandError::invalid_input("no")).text;
-        let left = format!("no; remove these directories and try again: {}", own.display());
+        let left = format!(
+            "no; remove these directories and try again: {}; created, and could not be removed: {}",
+            own.display(),
+            other.display()
+        );
         assert_eq!(text, left);
         assert!(other.join("lock").exists());
     }

@@ -35,7 +35,9 @@ Exit code 1: writes cannot succeed, or a member does not answer this command or 
 cannot succeed without a leader whose disk has space, without a quorum of voters that follow it and
 have space, without a quorum whose states agree, or while the leader commits none of the entries in
 its log, as when the disks of a quorum hang. A warning names each reason. If there are such entries,
-the command asks the leader again until it commits one, for at most 5 s.")]
+the command asks the leader again until it commits one, for at most 5 s.
+
+Each node has an eighth of --timeout to answer.")]
 pub(crate) struct StatusFlags {
     #[command(flatten)]
     client: ClientFlags,
@@ -98,7 +100,7 @@ pub(crate) fn run(flags: &StatusFlags, json: bool) -> Result<Exit, CommandError>
 impl MemberStatus {
     /// Returns the cells of the row except the lag, which is computed from the leader's report.
     fn cells(&self) -> Vec<String> {
-        let mut cells = vec![self.member.id.to_string(), self.member.address.as_str().to_owned()];
+        let mut cells = vec![self.member.id.to_string(), self.member.address.to_string()];
         match &self.report {
             Err(_) => {
                 cells.extend(["unreachable", self.kind].map(str::to_owned));

@@ -184,8 +184,8 @@ pub enum ConfigError {
     ElectionTimeoutTooLong(Duration),
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
-    /// `bootstrap_peers` lacks this node as a voter, has a member that is no voter, is invalid, or
-    /// is staged or joint.
+    /// `bootstrap_peers` lacks this node as a voter, has a member that is no voter, is invalid, is
+    /// staged or joint, or has an address with a space or a control character.
     InvalidBootstrapPeers,
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
@@ -385,6 +385,7 @@ impl Config {
                 && peers.ids().all(|id| peers.incoming().contains(&id))
                 && peers.is_settled()
                 && peers.violation().is_none()
+                && peers.members().iter().all(|member| member.address.is_printable())
         })
     }
 
@@ -418,7 +419,8 @@ texts! { ConfigError:
     Self::ElectionTimeoutTooLong(timeout) =>
         "election_timeout_max is {timeout:?}, over an hour: check its unit";
     Self::InvalidBootstrapPeers =>
-        "bootstrap_peers must be a valid membership of voters, with this node among them";
+        "bootstrap_peers must be a valid membership of voters, with this node among them, and \
+         addresses without spaces and control characters";
     Self::SuspensionTooEager {
         suspension: Suspension { after, voters_min, pause }, election_timeout_max
     } =>
@@ -454,6 +456,7 @@ impl core::error::Error for ConfigError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Address, Member};
 
     fn rejected(change: impl FnOnce(&mut Config)) -> ConfigError {
         let mut config = Config::new(NodeId(1));
@@ -494,7 +497,10 @@ mod tests {
         assert_eq!(rejected(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
         let peers = |ids: [u64; 2]| Membership::new(ids.map(NodeId));
         let with_learner = peers([1, 2]).with_learners([NodeId(3)]);
-        for invalid in [peers([2, 3]), with_learner] {
+        let address = Address::new("a\n:1").expect("it is short");
+        let with_address = Member { address, ..Member::new(NodeId(2)) };
+        let with_address = peers([1, 2]).with_member(with_address);
+        for invalid in [peers([2, 3]), with_learner, with_address] {
             let error = rejected(|c| c.bootstrap_peers = Some(invalid));
             assert_eq!(error, InvalidBootstrapPeers);
         }

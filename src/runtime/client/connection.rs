@@ -134,7 +134,7 @@ impl Dialer {
         let ended = match connected {
             Err(error) => Err(error),
             Ok((Link { stream, mut trust, .. }, frames)) => {
-                debug!(%address, "connected");
+                debug!(address, "connected");
                 tokio::select! {
                     biased;
                     error = trust.revoked() => Err(error),
@@ -146,7 +146,7 @@ impl Dialer {
             Ok(()) => ("the connection was idle for too long".to_owned(), None),
             Err(error) => (error.to_string(), mismatch_of(&error)),
         };
-        debug!(%address, error, "disconnected");
+        debug!(address, error, "disconnected");
         queue.close();
         let callers = std::mem::take(&mut lock(&pending).callers).into_values();
         for caller in callers {

@@ -92,7 +92,10 @@ pub enum AttemptError {
     /// The node replied that it does not know the outcome: it lost its leadership or stopped
     /// before, a limit left no room for the reply, or it forwarded the request and lost the
     /// connection to the leader.
-    #[error("{address} lost its leadership or stopped before the outcome was known")]
+    #[error(
+        "{address} does not know the outcome: it lost its leadership, stopped, had no room for the \
+         reply, or lost the connection to the leader"
+    )]
     OutcomeUnknown {
         /// The address of the node.
         address: String,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::runtime::audit::Order;
+use crate::runtime::audit::{Order, is_order, rejected_order};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::moving_deadline::MovingDeadline;
@@ -196,18 +196,20 @@ impl Connection {
             false => Err(ServiceRejectReason::NotAllowed),
         };
         let body = if is_allowed { rights.stamp(body) } else { body };
-        let order = Order::of(&body, access, origin, *from);
+        let is_order = is_order(&body, access);
         slot.forget();
         let mut pending = PendingRequest { number, effect, order: None, forwarded: None };
         let permits = match permits {
             Ok(permits) => permits,
             Err(reason) => {
                 let rejected = ReplyBody::ServiceRejected(reason);
-                self.log_rejected(order, &rejected);
+                if is_order && self.may_log_rejected(reason) {
+                    Order::new(&body, origin, *from).end(&rejected);
+                }
                 return self.reject(pending, metric, rejected);
             }
         };
-        pending.order = order.map(Box::new);
+        pending.order = is_order.then(|| Box::new(Order::new(&body, origin, *from)));
         pending.forwarded = self.executor.forwarder_of(&body).map(|_| body.clone());
         let slot = self.pending().insert(pending);
         let request = NodeRequest::queued(body, metric, slot, permits, self.replies.clone());
@@ -233,14 +235,12 @@ impl Connection {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs an order that this connection rejected. The number of such lines is limited, because
-    /// clients without the rights of an administrator can cause them.
-    fn log_rejected(&self, order: Option<Order>, reply: &ReplyBody) {
-        let Some(order) = order else { return };
-        match self.executor.handle.registry.log_limit.admit("rejected_order") {
-            true => order.end(reply),
-            false => order.leave_out(),
-        }
+    /// Returns true if one more line about an order that this connection rejected may be logged.
+    /// Their number is limited, because clients without the rights of an administrator can cause
+    /// them.
+    fn may_log_rejected(&self, reason: ServiceRejectReason) -> bool {
+        let kind = rejected_order(&self.caller.origin, reason);
+        self.executor.handle.registry.log_limit.admit(kind)
     }
 
     /// Replies to requests until a write fails. Replies are taken from the queue as soon as they

@@ -26,7 +26,7 @@ use crate::runtime::transport::handshake::{
     ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all, write_all_within,
 };
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::link::{Link, Stream};
+use crate::runtime::transport::link::{Link, Stream, classified};
 use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHandshakes};
 use crate::types::{NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
 use crate::wire::{Frame, encode_keepalive};
@@ -161,10 +161,11 @@ impl ConnectionHandler {
                 completed.unwrap_or_else(timed_out)
             }
         };
-        let (link, frames, caller) = match completed.map_err(closed_in_handshake) {
-            Ok(completed) => completed,
-            Err(error) => return self.reject(from, &error),
-        };
+        let (link, frames, caller) =
+            match completed.map_err(classified).map_err(closed_in_handshake) {
+                Ok(completed) => completed,
+                Err(error) => return self.reject(from, &error),
+            };
         drop(pending_handshake);
         let network = &self.handle.registry.counts.network;
         let kind = usize::from(matches!(caller, Caller::Client(_)));
@@ -176,7 +177,7 @@ impl ConnectionHandler {
             error = trust.revoked() => Err(error),
             ended = self.serve(caller, stream, frames) => ended,
         };
-        match ended {
+        match ended.map_err(classified) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 debug!(%from, "the remote closed its connection");
@@ -303,11 +304,11 @@ impl ConnectionHandler {
     {
         // A correct caller closes an idle connection first, after `idle_max`.
         let idle_max = 2 * self.config.idle_max;
-        let limits = TransferLimits::of_node(&self.config);
         let mut last_packet = Instant::now();
         let counts = &self.handle.registry.counts;
         let peer_counts = counts.network.peer(peer);
         loop {
+            let limits = self.limits_of(peer);
             let before = frames.read_bytes();
             let frame = frames.next_within(limits, read).await?;
             peer_counts.last_heard.set(counts.milliseconds().max(1));
@@ -327,6 +328,17 @@ impl ConnectionHandler {
                     return Err(reject(ConnectionRejectReason::InvalidFrame, message));
                 }
             }
+        }
+    }
+
+    /// Returns the limits of the frames of a peer. A node that is no member, by the membership that
+    /// this node knows, may not be slower than a client: it may have any id, and each incomplete
+    /// frame takes memory.
+    fn limits_of(&self, peer: NodeId) -> TransferLimits {
+        let membership = self.handle.membership.borrow();
+        match membership.is_empty() || membership.is_member(peer) {
+            true => TransferLimits::of_node(&self.config),
+            false => TransferLimits::of_received(&self.config),
         }
     }
 

@@ -155,6 +155,9 @@ impl Membership {
                 Edit::Role(..) => {}
                 Edit::Casting(holder) => casting = *holder,
                 Edit::Incarnation(id, incarnation) => parts.set_incarnation(*id, *incarnation)?,
+                Edit::Address(id, address) if !address.is_printable() => {
+                    return Err(ChangeError::InvalidAddress(*id));
+                }
                 Edit::Address(id, address) => parts.member_mut(*id)?.address = address.clone(),
                 Edit::Priority(id, priority) => parts.member_mut(*id)?.priority = *priority,
             }

@@ -25,6 +25,8 @@ pub enum ChangeError {
     ConflictingRoles(NodeId),
     /// The named node votes with another incarnation of its disk: suspend or remove it first.
     OtherIncarnationVotes(NodeId),
+    /// The address of the named node has a space or a control character.
+    InvalidAddress(NodeId),
 }
 
 texts! { ChangeError:
@@ -38,6 +40,7 @@ texts! { ChangeError:
     Self::ConflictingRoles(id) => "{id} has two conflicting roles";
     Self::OtherIncarnationVotes(id) =>
         "{id} votes with another incarnation: suspend or remove it first";
+    Self::InvalidAddress(id) => "the address of {id} has a space or a control character";
 }
 
 impl core::error::Error for ChangeError {}

@@ -43,7 +43,8 @@ pub enum PendingTransition {
 pub struct Incarnation(pub u128);
 
 /// The address of a member in a form that the driver defines, usually host and port. The core does
-/// not interpret it. A clone shares the text.
+/// not interpret it. A clone shares the text. Its `Display` escapes what is not printable: new
+/// memberships have no such address, but old logs may.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Address(Arc<str>);
 
@@ -123,6 +124,12 @@ impl Address {
         (text.len() <= Address::BYTES_MAX).then(|| Address(Arc::from(text)))
     }
 
+    /// Returns true if the address has neither spaces nor control characters. Only such addresses
+    /// are accepted in changes and configurations.
+    pub(crate) fn is_printable(&self) -> bool {
+        !self.0.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+    }
+
     /// Returns the text of the address; empty if there is none.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -131,7 +138,7 @@ impl Address {
 }
 
 texts! { Address:
-    Self(text) => "{text}";
+    Self(text) => "{}", text.escape_debug();
 }
 
 impl fmt::Debug for Address {

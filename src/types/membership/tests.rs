@@ -167,6 +167,23 @@ fn the_length_of_an_address_is_bounded() {
 }
 
 #[test]
+fn an_address_with_spaces_or_control_characters_is_rejected_and_escaped() {
+    let two = of(&[1, 2]);
+    for text in ["a b:1", "a:1\n", "\u{1b}[2J", "a\u{85}", "a\u{2028}b", "\0"] {
+        let change = Change::new().address(NodeId(2), address(text));
+        assert_eq!(rejected(&two, change), ChangeError::InvalidAddress(NodeId(2)), "{text:?}");
+        let printed = address(text).to_string();
+        assert!(!printed.contains(char::is_control), "{printed:?}");
+        // The log of an earlier build may have it.
+        let member = Member { address: address(text), ..Member::new(NodeId(2)) };
+        let old = two.clone().with_member(member);
+        assert_eq!(Membership::decode(&old.encode()), Some(old));
+    }
+    assert_eq!(address("node-2.example:7100").to_string(), "node-2.example:7100");
+    assert_eq!(address("[::1]:7100").to_string(), "[::1]:7100");
+}
+
+#[test]
 fn an_invalid_membership_names_its_violation_and_does_not_decode() {
     let with = |membership: Membership, id: u64, pending: PendingTransition| {
         membership.with_member(Member { pending, ..Member::new(NodeId(id)) })

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use quorate::storage::{FileDisk, OpenError};
 
+use crate::data_directory::require_directory;
 use crate::exit::{CommandError, Exit};
 use crate::inspect::report::DirectoryReport;
 use crate::output::print;
@@ -48,9 +49,7 @@ pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError
     let place = flags.directory.display();
     let invalid =
         |error: &dyn std::fmt::Display| CommandError::invalid_input(format!("{place}: {error}"));
-    if !flags.directory.is_dir() {
-        return Err(invalid(&"no such directory"));
-    }
+    require_directory(&flags.directory)?;
     let mut disk =
         FileDisk::open_read_only(&flags.directory).map_err(CommandError::invalid_input)?;
     let mut report = match DirectoryReport::of(&mut disk) {

@@ -79,6 +79,8 @@ pub(crate) fn run(flags: &LinKvFlags) -> Result<Exit, CommandError> {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_max_level(LevelFilter::INFO)
+        // They would be printed to standard error, which panics if it fails.
+        .log_internal_errors(false)
         .init();
     let runtime = Runtime::new()
         .map_err(|error| CommandError::invalid_input(format!("cannot start threads: {error}")))?;

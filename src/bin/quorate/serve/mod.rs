@@ -4,7 +4,7 @@ mod new_cluster;
 mod server_config;
 
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use quorate::replica::OpenError;
 use quorate::runtime::{
     AUDIT_TARGET, Client, ClientConfig, Handle, Server, ServerConfig, ServerError,
 };
-use quorate::storage;
+use quorate::storage::{self, DiskError};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{error, info, level_filters::LevelFilter, warn};
@@ -73,8 +73,9 @@ pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, 
         true => Runtime::new(),
         false => Builder::new_current_thread().enable_all().build(),
     };
-    let runtime = runtime
-        .map_err(|error| CommandError::invalid_input(format!("cannot start threads: {error}")))?;
+    let runtime = runtime.map_err(|error| {
+        CommandError::invalid_input(format!("cannot start threads: {error}")).may_pass()
+    })?;
     runtime.block_on(serve(config, &settings, &sources))
 }
 
@@ -99,6 +100,7 @@ async fn serve(
             server_config::damaged(&directory, &damage)
         }
         error @ ServerError::OpenFiles { .. } => sources.error("connections_max", error),
+        error if may_pass(&error) => CommandError::invalid_input(error).may_pass(),
         error => CommandError::invalid_input(error),
     })?;
     let listening = format!("{id} of cluster {cluster} is listening on {}", server.address());
@@ -139,6 +141,23 @@ async fn start(config: ServerConfig) -> Result<Result<Server, ServerError>, Comm
     Ok(Server::start(config, Store::default()).await)
 }
 
+/// Returns true if a later start with the same settings may succeed.
+fn may_pass(error: &ServerError) -> bool {
+    match error {
+        ServerError::Disk(error) => *error == DiskError::Full || error.is_in_use(),
+        ServerError::Open(OpenError::Storage(error)) => *error == storage::OpenError::Full,
+        ServerError::Listen(_, error) => is_address_missing_or_taken(error),
+        ServerError::RunsAlready { .. } | ServerError::Threads(_) => true,
+        _ => false,
+    }
+}
+
+/// Returns true if another process listens at the address, or the machine does not have it, which
+/// may change: the other process may end, and networks come up late.
+fn is_address_missing_or_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+}
+
 /// Logs each task of the set that panics, and never returns.
 async fn log_panics<T: 'static>(tasks: &mut JoinSet<T>, name: &str) -> Infallible {
     while let Some(ended) = tasks.join_next().await {
@@ -161,7 +180,8 @@ fn endpoint_listeners(
     for (field, address) in [("metrics", settings.metrics), ("ui", settings.ui)] {
         let Some(ListenAddress(address)) = address else { continue };
         let listener = TcpListener::bind(address).map_err(|error| {
-            sources.error(field, format!("cannot listen on {address}: {error}"))
+            let failed = sources.error(field, format!("cannot listen on {address}: {error}"));
+            if is_address_missing_or_taken(&error) { failed.may_pass() } else { failed }
         })?;
         listeners.push((field, listener));
     }
@@ -206,5 +226,37 @@ fn filter(level: Level) -> LevelFilter {
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::types::{Address, NodeId};
+
+    use super::*;
+
+    #[test]
+    fn a_start_may_succeed_later_unless_an_operator_has_to_change_something() {
+        let address = ([127, 0, 0, 1], 1).into();
+        let listen = |kind: io::ErrorKind| ServerError::Listen(address, kind.into());
+        let open = |error| ServerError::Open(OpenError::Storage(error));
+        for error in [
+            listen(io::ErrorKind::AddrInUse),
+            listen(io::ErrorKind::AddrNotAvailable),
+            ServerError::Threads(io::ErrorKind::WouldBlock.into()),
+            ServerError::RunsAlready { node: NodeId(1), address: Address::default() },
+            ServerError::Disk(DiskError::Full),
+            open(storage::OpenError::Full),
+        ] {
+            assert!(may_pass(&error), "{error}");
+        }
+        for error in [
+            listen(io::ErrorKind::PermissionDenied),
+            ServerError::Disk(DiskError::Failed("d1: cannot open".to_owned())),
+            ServerError::OpenFiles { needed: 2, limit: 1 },
+            open(storage::OpenError::NotFormatted),
+        ] {
+            assert!(!may_pass(&error), "{error}");
+        }
     }
 }

@@ -181,8 +181,11 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
     };
     let used = directory.join(FileName::Superblock.to_string()).exists();
     let disk = FileDisk::open_read_only(directory);
-    let mut disk = disk
-        .map_err(|error| if used { CommandError::invalid_input(error) } else { missing(&error) })?;
+    let mut disk = disk.map_err(|error| match used {
+        true if error.is_in_use() => CommandError::invalid_input(error).may_pass(),
+        true => CommandError::invalid_input(error),
+        false => missing(&error),
+    })?;
     let found = Inspection::open(&mut disk, &StorageConfig::default());
     let found = found.map_err(|error| match error {
         OpenError::NotFormatted => missing(&error),
