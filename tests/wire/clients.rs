@@ -210,6 +210,7 @@ fn reasons() -> Vec<RejectReason> {
         ChangeError::CastingWithoutVote(NodeId(2)),
         ChangeError::ConflictingRoles(NodeId(2)),
         ChangeError::OtherIncarnationVotes(NodeId(2)),
+        ChangeError::InvalidAddress(NodeId(2)),
     ];
     let version_max = MachineVersion { user: 2, library: 1 };
     let others = [
