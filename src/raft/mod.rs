@@ -343,9 +343,10 @@ impl Raft {
     /// are committed, so it cannot win. A leader has all of them (Raft §5.4.3).
     fn on_snapshot_received(&mut self, meta: SnapshotMeta) -> Transition {
         let common = &mut self.common;
-        // The part of the log that equals the leader's stays.
-        let contradicts = meta.last.index <= self.role.verified() && !common.log().has(meta.last);
-        let is_diverged = contradicts || journal::snapshots::is_of_diverged_log(common, &meta);
+        let contradicts_leader =
+            meta.last.index <= self.role.verified(common) && !common.log().has(meta.last);
+        let is_diverged =
+            contradicts_leader || journal::snapshots::is_of_diverged_log(common, &meta);
         if is_diverged || repair::adopt_snapshot(common, &meta) {
             return Transition::Stay;
         }
@@ -546,7 +547,7 @@ impl Raft {
         assert!(leader != Some(self.common.id()), "no node follows itself");
         assert!(term >= self.common.term(), "a node never returns to an earlier term");
         let common = &mut self.common;
-        let verified = if term > common.term() { Index::ZERO } else { self.role.verified() };
+        let verified = if term > common.term() { Index::ZERO } else { self.role.verified(common) };
         if let Role::Follower(follower) = &mut self.role {
             follower.follow(leader, verified, common.now());
         } else {
@@ -566,7 +567,7 @@ impl Raft {
         if !matches!(self.role, Role::PreCandidate(_)) {
             self.common.report_role(RoleName::PreCandidate, None, cause);
         }
-        let candidate = PreCandidate::new(self.role.verified(), &mut self.common);
+        let candidate = PreCandidate::new(self.role.verified(&self.common), &mut self.common);
         let transition = candidate.transition(&self.common);
         self.role = Role::PreCandidate(candidate);
         self.enter(transition);

@@ -32,12 +32,13 @@ impl Role {
     }
 
     /// The last index up to which the log is known to match that of the current term's leader. A
-    /// pre-candidacy does not change it, because the term and the log stay the same.
-    pub(crate) fn verified(&self) -> Index {
+    /// pre-candidacy does not change it, because the term and the log stay the same. It does with
+    /// survivors, of which two may lead one term (docs/SURVIVOR.md).
+    pub(crate) fn verified(&self, common: &Common) -> Index {
         match self {
             Role::Follower(follower) => follower.verified(),
-            Role::PreCandidate(candidate) => candidate.verified(),
-            Role::Candidate(_) | Role::Leader(_) => Index::ZERO,
+            Role::PreCandidate(candidate) if !common.survival.is_on() => candidate.verified(),
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => Index::ZERO,
         }
     }
 

@@ -49,7 +49,9 @@ fn quorum_without_later(
     let undamaged = undamaged(states, membership);
     let may_start = |state: &&&DirectoryState| {
         let node = state.opened.identity.node;
-        state.membership() == membership && (alive.contains(&node) || undamaged.contains(&node))
+        state.membership() == membership
+            && membership.is_member(node)
+            && (alive.contains(&node) || undamaged.contains(&node))
     };
     let mut nodes: Vec<NodeId> =
         states.iter().filter(may_start).map(|state| state.opened.identity.node).collect();

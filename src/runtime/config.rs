@@ -84,8 +84,9 @@ pub struct NetworkConfig {
     /// at a time therefore cannot keep a connection.
     pub frame_timeout: Duration,
     /// The slowest transfer, in KiB per second, at which a large frame of a client is still
-    /// received within its time limit. Of frames that another node sends, it is 1; over TLS such a
-    /// connection needs 16 KiB in each `keepalive_timeout`.
+    /// received within its time limit. Of frames of a member, and of any node as long as this one
+    /// knows no membership, it is 1; over TLS such a connection needs 16 KiB in each
+    /// `keepalive_timeout`.
     pub kib_per_second_min: u32,
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.

@@ -95,7 +95,7 @@ pub enum MachineRejectReason {
 texts! { RejectReason:
     Self::NotLeader { leader: Some(leader) } => "not the leader: retry at {leader}";
     Self::NotLeader { leader: None } => "not the leader: no leader is known";
-    Self::Busy => "busy: too many requests are pending, or the leader has committed no entry yet";
+    Self::Busy => "busy: too many requests are pending, or a new leader is not ready yet";
     Self::TooLarge => "the command is too large";
     Self::NoLeader => "no leader could confirm the read";
     Self::Stopped => "the node has stopped";

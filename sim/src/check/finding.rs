@@ -212,7 +212,7 @@ checks! {
     S58 "message-term"
         "A node adopts a message's later term; a message of an earlier term changes nothing."
     S59 "received-entries"
-        "A follower acknowledges and commits only what messages brought it in its term."
+        "A follower acknowledges and commits only what messages of its term or snapshots brought."
     S60 "counted-replies"
         "A leader and a candidate count only what replies of their term, taken by them, say."
     S61 "answered-read"

@@ -75,7 +75,8 @@ fn is_without_effect(message: &TakenMessage, before: &Status) -> bool {
     message.to != before.id || message.kind == MessageKind::PreVote || is_earlier
 }
 
-/// Whether nodes handle the message whatever its term is, and adopt no term from it.
+/// Whether nodes handle the message whatever its term is. They adopt a later term only from a
+/// `PreVoteReply`.
 fn is_valid_in_any_term(kind: MessageKind) -> bool {
     matches!(
         kind,

@@ -67,7 +67,8 @@ impl Rule for ReceivedEntries {
             }
             _ => return Ok(()),
         };
-        if received.term < message.term {
+        // A message of a later term that the node did not adopt was ignored.
+        if received.term != message.term {
             *received =
                 Received { term: message.term, offered: received.offered, ..Received::default() };
         }

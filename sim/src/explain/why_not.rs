@@ -22,7 +22,7 @@ pub fn why_not_leader(record: &Record, node: NodeId, from: SimTime, to: SimTime)
     let history = History::new(record, last);
     let end = history.at(last);
     if end < from {
-        return vec![format!("the run ended before that time, at {end} s")];
+        return vec![format!("nothing happens in this time: the last event before is at {end} s")];
     }
     let mut counts = Counts::new();
     for (id, event) in history.all().filter(|(_, event)| event.at >= from) {

@@ -219,6 +219,11 @@ impl Follower {
         common.ballot.record_named_committed(heartbeat.committed);
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
+        // The leader grants a lease to a peer that has acknowledged every committed entry; it may
+        // mean the disk that the node had before.
+        let has_all = self.verified >= heartbeat.committed;
+        let read_lease = if has_all { heartbeat.read_lease } else { Duration::ZERO };
+        let heartbeat = &Heartbeat { read_lease, ..*heartbeat };
         if common.ballot.may_hold_read_lease()
             && let Some(bound) = self.read_lease.on_heartbeat(heartbeat, is_new, common.now())
         {

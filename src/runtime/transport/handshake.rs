@@ -159,7 +159,7 @@ impl TransferLimits {
         }
     }
 
-    /// Returns the limits of frames that another node sends. A slow connection that three lanes
+    /// Returns the limits of frames that a member sends. A slow connection that three lanes
     /// share is no reason to close it, so that its large frames are sent again from the start.
     pub(in crate::runtime) fn of_node(config: &NetworkConfig) -> TransferLimits {
         TransferLimits { kib_per_second_min: 1, ..TransferLimits::of_received(config) }

@@ -43,8 +43,8 @@ pub enum PendingTransition {
 pub struct Incarnation(pub u128);
 
 /// The address of a member in a form that the driver defines, usually host and port. The core does
-/// not interpret it. A clone shares the text. Its `Display` escapes what is not printable: new
-/// memberships have no such address, but old logs may.
+/// not interpret it. A clone shares the text. Its `Display` escapes what is not printable. New
+/// memberships have no address with white space or control characters, but old logs may.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Address(Arc<str>);
 

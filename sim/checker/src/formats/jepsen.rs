@@ -268,15 +268,15 @@ impl<'a> Jepsen<'a> for Log<'a> {
             }
             start = end + 1;
             let Some(at) = at else { continue };
-            // Without line feeds, all operations but the first would be taken for its rest.
-            if let Some(more) = self.text[at..end].find(LOG_MARKER) {
-                let message = "a second operation on one line: lines end with a line feed";
-                return Err(OffsetError::new(at + more, message));
-            }
             let mut scanner = Scanner::new(self.text, at, end);
             edn::skip_space(&mut scanner);
             if !scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
                 continue;
+            }
+            // Without line feeds, all operations but the first would be taken for its rest.
+            if let Some(more) = self.text[at..end].find(LOG_MARKER) {
+                let message = "a second operation on one line: lines end with a line feed";
+                return Err(OffsetError::new(at + more, message));
             }
             forms.clear();
             let mut places = [0; 4];

@@ -92,7 +92,8 @@ impl<M: Model> Model for Keyed<M> {
                 // history.
                 let all = part.history().operations().iter().map(unkeyed).collect();
                 let history = History::new(all).ok()?;
-                return self.each.decide(Subhistory::new(&history, part.ids()), budget);
+                let budget = Budget { stop: None, ..*budget };
+                return self.each.decide(Subhistory::new(&history, part.ids()), &budget);
             }
             Verdict::Unknown(exhausted) => {
                 if let Some((_, id)) = &mut exhausted.widest {

@@ -8,7 +8,7 @@ use crate::collections::span::Span;
 use crate::history::Subhistory;
 use crate::model::{Effect, Model};
 use crate::models::heap::{array_bytes, tree_bytes};
-use crate::models::ordered::{self, OrderedList};
+use crate::models::ordered::{self, Restricted};
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
 
@@ -165,5 +165,65 @@ impl Model for List {
             format!("{} = {}", self.values.describe(*key), self.values.describe_list(items))
         };
         state.iter().map(pair).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A list whose items are those of the longest read. A list only grows, so it begins with them
+/// from that read on, and before that it is a prefix of them.
+struct OrderedList<'a> {
+    list: &'a List,
+    longest: Box<[ValueId]>,
+}
+
+impl<'a> OrderedList<'a> {
+    /// Returns the list of `part`, all of one key, if there is a read. All reads are prefixes of
+    /// the longest one.
+    fn of(
+        list: &'a List,
+        part: Subhistory<'_, ListOp, ListRet>,
+    ) -> Option<Restricted<OrderedList<'a>>> {
+        let reads = part.iter().filter_map(|(id, operation)| match operation.ret() {
+            Some(ListRet::Items(items)) => Some((id, items)),
+            _ => None,
+        });
+        let (id, longest) = reads.max_by_key(|(_, items)| items.len())?;
+        let longest = longest.clone();
+        Some((OrderedList { list, longest }, vec![id]))
+    }
+}
+
+impl Model for OrderedList<'_> {
+    /// The number of items; all numbers greater than that of the longest read are one state.
+    type State = usize;
+    type Op = ListOp;
+    type Ret = ListRet;
+
+    fn init(&self) -> usize {
+        0
+    }
+
+    fn step(&self, state: &usize, op: &ListOp, ret: Option<&ListRet>) -> Option<usize> {
+        match (op, ret) {
+            (ListOp::Append { value, .. }, _) => match self.longest.get(*state) {
+                Some(next) => (next == value).then_some(state + 1),
+                None => Some(self.longest.len() + 1),
+            },
+            (ListOp::Read { .. }, Some(ListRet::Items(items))) => {
+                (items.len() == *state).then_some(*state)
+            }
+            (ListOp::Read { .. }, _) => Some(*state),
+        }
+    }
+
+    fn effect(&self, op: &ListOp, ret: Option<&ListRet>) -> Effect {
+        self.list.effect(op, ret)
+    }
+
+    fn describe_op(&self, op: &ListOp) -> String {
+        self.list.describe_op(op)
+    }
+
+    fn describe_ret(&self, op: &ListOp, ret: &ListRet) -> String {
+        self.list.describe_ret(op, ret)
     }
 }

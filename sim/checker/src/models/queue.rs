@@ -6,12 +6,15 @@ use crate::budget::Budget;
 use crate::collections::pairs::{Access, AccessKind};
 use crate::collections::span::Span;
 use crate::collections::{queue, stack};
-use crate::history::{OpId, Operation, Subhistory};
+use crate::history::{EventIndex, OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
 use crate::models::heap::array_bytes;
-use crate::models::ordered::{self, OrderedQueue};
+use crate::models::ordered::{self, Restricted};
 use crate::value::{ValueId, ValueTable};
 use crate::verdict::Verdict;
+
+/// The maximum number of values that are listed for all places in a queue.
+const LISTED_MAX: usize = 1_000_000;
 
 /// A FIFO queue of distinct or repeated items.
 #[derive(Clone, Debug, Default)]
@@ -188,3 +191,103 @@ removal_model!(
     Push = push = "push",
     Pop = pop = "pop"
 );
+
+/// A queue in which the item at each place has one of the values that the dequeue of that place may
+/// have returned. The place of an item is the number of items that entered before it, which is also
+/// the number of items that leave before it.
+struct OrderedQueue<'a> {
+    queue: &'a Queue,
+    /// The possible values of the item at each place, sorted. The items at further places may have
+    /// any value.
+    places: Vec<Vec<ValueId>>,
+}
+
+impl<'a> OrderedQueue<'a> {
+    /// Returns the queue of `part`, if the dequeues with known results restrict the order.
+    fn of(
+        queue: &'a Queue,
+        part: Subhistory<'_, QueueOp, ValueId>,
+    ) -> Option<Restricted<OrderedQueue<'a>>> {
+        let takes = part.iter().filter(|(_, operation)| operation.op == QueueOp::Dequeue);
+        let (known, unknown): (Vec<_>, Vec<_>) = takes.partition(|(_, take)| take.ret().is_some());
+        let taken: Vec<(EventIndex, EventIndex, ValueId)> = known
+            .iter()
+            .filter_map(|(_, take)| Some((take.invoked, take.returned(), *take.ret()?)))
+            .filter(|(.., value)| *value != ValueId::NULL)
+            .collect();
+        let mut returned: Vec<EventIndex> = taken.iter().map(|(_, at, _)| *at).collect();
+        returned.sort_unstable();
+        let before = |at: EventIndex| returned.partition_point(|returned| *returned < at);
+        // The first place of an item that a dequeue of unknown outcome may have taken.
+        let any_from = unknown.iter().map(|(_, take)| before(take.invoked)).min();
+        let any_from = any_from.unwrap_or(taken.len());
+        let mut places = vec![Vec::new(); any_from.min(taken.len())];
+        let mut listed = 0;
+        for (invoked, returned, value) in &taken {
+            let later = taken.len() - taken.partition_point(|(invoked, ..)| invoked < returned);
+            let end = (taken.len() - later + unknown.len()).min(places.len());
+            for values in places.iter_mut().take(end).skip(before(*invoked)) {
+                values.push(*value);
+                listed += 1;
+            }
+            if listed > LISTED_MAX {
+                return None;
+            }
+        }
+        for values in &mut places {
+            values.sort_unstable();
+            values.dedup();
+        }
+        let known = known.into_iter().map(|(id, _)| id).collect();
+        (!places.is_empty()).then_some((OrderedQueue { queue, places }, known))
+    }
+}
+
+/// The number of items that have entered an ordered queue, and those that are in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct OrderedItems {
+    entered: usize,
+    items: VecDeque<ValueId>,
+}
+
+impl Model for OrderedQueue<'_> {
+    type State = OrderedItems;
+    type Op = QueueOp;
+    type Ret = ValueId;
+
+    fn init(&self) -> OrderedItems {
+        OrderedItems { entered: self.queue.init.len(), items: self.queue.init.clone() }
+    }
+
+    fn step(
+        &self,
+        state: &OrderedItems,
+        op: &QueueOp,
+        ret: Option<&ValueId>,
+    ) -> Option<OrderedItems> {
+        let mut entered = state.entered;
+        if let QueueOp::Enqueue(value) = op {
+            if let Some(values) = self.places.get(entered) {
+                values.binary_search(value).ok()?;
+            }
+            entered += 1;
+        }
+        Some(OrderedItems { entered, items: self.queue.step(&state.items, op, ret)? })
+    }
+
+    fn unhashed_bytes(&self, state: &OrderedItems) -> usize {
+        self.queue.unhashed_bytes(&state.items)
+    }
+
+    fn effect(&self, op: &QueueOp, ret: Option<&ValueId>) -> Effect {
+        self.queue.effect(op, ret)
+    }
+
+    fn describe_op(&self, op: &QueueOp) -> String {
+        self.queue.describe_op(op)
+    }
+
+    fn describe_ret(&self, op: &QueueOp, ret: &ValueId) -> String {
+        self.queue.describe_ret(op, ret)
+    }
+}

@@ -147,7 +147,7 @@ fn may_pass(error: &ServerError) -> bool {
         ServerError::Disk(error) => *error == DiskError::Full || error.is_in_use(),
         ServerError::Open(OpenError::Storage(error)) => *error == storage::OpenError::Full,
         ServerError::Listen(_, error) => is_address_missing_or_taken(error),
-        ServerError::RunsAlready { .. } | ServerError::Threads(_) => true,
+        ServerError::Threads(_) => true,
         _ => false,
     }
 }
@@ -244,7 +244,6 @@ mod tests {
             listen(io::ErrorKind::AddrInUse),
             listen(io::ErrorKind::AddrNotAvailable),
             ServerError::Threads(io::ErrorKind::WouldBlock.into()),
-            ServerError::RunsAlready { node: NodeId(1), address: Address::default() },
             ServerError::Disk(DiskError::Full),
             open(storage::OpenError::Full),
         ] {
@@ -252,6 +251,8 @@ mod tests {
         }
         for error in [
             listen(io::ErrorKind::PermissionDenied),
+            // This directory is most likely a copy, which must not start when the other ends.
+            ServerError::RunsAlready { node: NodeId(1), address: Address::default() },
             ServerError::Disk(DiskError::Failed("d1: cannot open".to_owned())),
             ServerError::OpenFiles { needed: 2, limit: 1 },
             open(storage::OpenError::NotFormatted),
