@@ -343,10 +343,9 @@ impl Raft {
     /// are committed, so it cannot win. A leader has all of them (Raft §5.4.3).
     fn on_snapshot_received(&mut self, meta: SnapshotMeta) -> Transition {
         let common = &mut self.common;
-        let contradicts_leader =
+        let contradicts =
             meta.last.index <= self.role.verified(common) && !common.log().has(meta.last);
-        let is_diverged =
-            contradicts_leader || journal::snapshots::is_of_diverged_log(common, &meta);
+        let is_diverged = contradicts || journal::snapshots::is_of_diverged_log(common, &meta);
         if is_diverged || repair::adopt_snapshot(common, &meta) {
             return Transition::Stay;
         }
