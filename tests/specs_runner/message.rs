@@ -1,6 +1,7 @@
 //! Messages in a script: selectors of messages in flight, and messages written by hand.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use quorate::types::{
     AppendOutcome, Body, Command, Entry, EntryId, Heartbeat, Incarnation, Index, Lineage,
@@ -76,6 +77,12 @@ pub(crate) fn parse(words: &[&str]) -> Result<Message, String> {
     Ok(Message { from, incarnation, to, term, body })
 }
 
+fn heartbeat(fields: &mut Fields<'_>) -> Result<Heartbeat, String> {
+    let heartbeat = Heartbeat::new(fields.whole("round")?, fields.index("committed")?);
+    let (vote_lease, read_lease) = (fields.duration("vote_lease")?, fields.duration("read_lease")?);
+    Ok(Heartbeat { echo: fields.whole("echo")?, vote_lease, read_lease, ..heartbeat })
+}
+
 fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
     Ok(match name {
         "PreVote" => Body::PreVote { next_term: fields.term("next")?, last: fields.id("last")? },
@@ -104,10 +111,7 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
                 hint: fields.id("hint")?,
             },
         }),
-        "Heartbeat" => {
-            let round = fields.whole("round")?;
-            Body::Heartbeat(Heartbeat::new(round, fields.index("committed")?))
-        }
+        "Heartbeat" => Body::Heartbeat(heartbeat(fields)?),
         "HeartbeatReply" => {
             let round = fields.whole("round")?;
             let (verified, matched) = (fields.index("verified")?, fields.index("matched")?);
@@ -180,6 +184,10 @@ impl<'a> Fields<'a> {
 
     fn index(&mut self, key: &str) -> Result<Index, String> {
         self.whole(key).map(Index)
+    }
+
+    fn duration(&mut self, key: &str) -> Result<Duration, String> {
+        self.take(key).map_or(Ok(Duration::ZERO), settings::duration)
     }
 
     fn term(&mut self, key: &str) -> Result<Term, String> {
