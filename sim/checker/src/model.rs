@@ -97,8 +97,9 @@ pub trait Model: Sync {
         0
     }
 
-    /// Decides the operations of one key without search, by an algorithm for this object. Returns
-    /// `None` if the algorithm does not apply.
+    /// Decides the operations of one key by an algorithm for this object, which may search a part
+    /// of the orders within the budget. Returns `None` if the algorithm does not apply, or cannot
+    /// decide.
     fn decide(
         &self,
         part: Subhistory<'_, Self::Op, Self::Ret>,

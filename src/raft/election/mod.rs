@@ -47,7 +47,7 @@ impl PreCandidate {
         PreCandidate { verified, tally, deadline: common.election_deadline() }
     }
 
-    /// The last index up to which the log is known to equal that of the current term's leader.
+    /// The last index up to which the log is known to match that of the current term's leader.
     pub(crate) fn verified(&self) -> Index {
         self.verified
     }

@@ -66,7 +66,7 @@ impl Follower {
         self.leader
     }
 
-    /// The last index up to which the log is known to equal that of the current term's leader.
+    /// The last index up to which the log is known to match that of the current term's leader.
     pub(crate) fn verified(&self) -> Index {
         self.verified
     }

@@ -133,7 +133,7 @@ macro_rules! removal_model {
         }
 
         impl $model {
-            /// Decides operations, unless a value was inserted twice.
+            /// Decides operations, except for most of those that insert a value twice.
             fn decide_distinct(&self, part: Subhistory<'_, $op, ValueId>) -> Option<Verdict> {
                 let access = |(id, operation): (OpId, &Operation<$op, ValueId>)| {
                     let kind = match operation.op {
@@ -163,7 +163,7 @@ impl Queue {
 }
 
 impl Stack {
-    /// Decides operations, unless a value was inserted twice.
+    /// Decides operations, except for most of those that insert a value twice.
     fn decide_any(
         &self,
         part: Subhistory<'_, StackOp, ValueId>,
