@@ -280,6 +280,12 @@ const SEEDS: &[Seed] = &[
         bug: "the checks failed a node that had found its damage so shortly before the end of the \
                  run that its repair was still under way",
     },
+    Seed {
+        profile: "default",
+        seed: 3300839,
+        bug: "S52 failed a leader of an earlier term that asked a node to campaign whose log had been \
+                 replaced in a later term",
+    },
 ];
 
 #[test]

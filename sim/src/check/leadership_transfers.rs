@@ -69,7 +69,8 @@ impl Rule for LeadershipTransfers {
 
 /// Checks that the target of a transfer has the leader's whole log on its disk, so that it can win
 /// (thesis §3.10), or had it on a disk whose loss the leader may not know yet. A leader that steps
-/// down in the same step asks the best target that there is.
+/// down in the same step asks the best target that there is. A target that has entered a later term
+/// may have replaced entries that it acknowledged to this leader.
 fn check_target(known: &Known, [from, to]: [Slot; 2], message: &Message) -> CheckResult {
     let (model, term) = (&known.model, message.term);
     let (leader, target) = (model.node(from), model.node(to));
@@ -77,7 +78,7 @@ fn check_target(known: &Known, [from, to]: [Slot; 2], message: &Message) -> Chec
     let Some(last) = leader.status.map(|status| status.last).filter(|_| leads) else {
         return Ok(());
     };
-    if target.has_or_had(last) {
+    if target.has_or_had(last) || target.memory.hard_state.term > term {
         return Ok(());
     }
     S52.violated(format!(
