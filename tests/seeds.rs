@@ -286,6 +286,18 @@ const SEEDS: &[Seed] = &[
         bug: "S52 failed a leader of an earlier term that asked a node to campaign whose log had been \
                  replaced in a later term",
     },
+    Seed {
+        profile: "default",
+        seed: 3310703,
+        bug: "S38 failed a reply to a node that had become certain after the reply of an earlier \
+                 leader",
+    },
+    Seed {
+        profile: "default",
+        seed: 3311364,
+        bug: "S56 failed a node that had led a term, and took a message that seemed to come from \
+                 another leader of that term",
+    },
 ];
 
 #[test]

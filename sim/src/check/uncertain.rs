@@ -168,8 +168,10 @@ impl Uncertain {
         let asked = self.asked[to.0]
             .iter()
             .find(|asked| (asked.start_id, asked.term, asked.leader) == (start_id, term, from));
-        // A late reply to an earlier start has no effect.
-        let Some(Request { next, .. }) = asked.copied() else { return Ok(()) };
+        // A late reply to an earlier start has no effect, and none to a node that has become certain
+        // after the reply of an earlier leader: the quorum may count such a node.
+        let asked = asked.copied().filter(|_| model.node(to).is_uncertain());
+        let Some(Request { next, .. }) = asked else { return Ok(()) };
         let leader = model.node(from);
         let entry = leader.memory.log.id_at(next).filter(|entry| entry.term == term);
         let electorate = model.electorate(from);
