@@ -32,8 +32,9 @@ impl Role {
     }
 
     /// The last index up to which the log is known to match that of the current term's leader. A
-    /// pre-candidacy does not change it, because the term and the log stay the same. It does with
-    /// survivors, of which two may lead one term (docs/SURVIVOR.md).
+    /// pre-candidacy does not change it, because the term and the log stay the same. With
+    /// last-survivor takeover a pre-candidacy resets it, because two survivors may lead one term
+    /// (docs/SURVIVOR.md).
     pub(crate) fn verified(&self, common: &Common) -> Index {
         match self {
             Role::Follower(follower) => follower.verified(),

@@ -17,7 +17,7 @@ pub(crate) struct SnapshotSender {
     /// The part that is being read from the disk.
     reading: Option<PartRequest>,
     rate: RateLimiter,
-    /// The time after its last request for which a peer is taken to wait for the part.
+    /// The time for which a peer is assumed to wait for a part after its last request.
     wait_max: Duration,
     waits_until: Instant,
 }

@@ -1,4 +1,4 @@
-//! A deadline that moves with every transfer, and is rarely reached.
+//! A deadline that each read or write of a connection moves, and that is rarely reached.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

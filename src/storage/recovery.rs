@@ -1,5 +1,5 @@
 //! Recovery: reads a directory before the start, changes nothing, and returns the log, or an error.
-//! Damage for which a peer or the snapshot makes up, and a lost end, are in the result.
+//! The result names damage that a peer can repair or the snapshot covers, and a lost log end.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -83,7 +83,7 @@ pub(crate) fn recover<D: Disk>(
                 RecoveredLog { lost_end: Some(_), .. } | RecoveredLog { covered_loss: Some(_), .. },
             ) if rebuild_headers(disk, directory) => {}
             Err(OpenError::Failed(error)) => {
-                // The damage may be that the disk cannot be read.
+                // A read that failed looks like damage, so its error is the one to report.
                 return Err(disk.failure().cloned().unwrap_or(error).into());
             }
             Ok(RecoveredLog { lost_end: Some(_), .. }) if let Some(error) = disk.failure() => {
@@ -326,7 +326,7 @@ impl<'a> Replay<'a> {
             }
         }
         let Some(last) = last else {
-            // The disk has returned it before.
+            // `first_block` has read this header block before.
             return Err(damage(scan.segment.number, 0, "the first header block is unreadable"));
         };
         let (start, end) = scan.body_range(&last, zone.map(|(start, _)| start))?;

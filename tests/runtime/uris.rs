@@ -12,7 +12,7 @@ pub(crate) fn drive(bytes: &[u8]) {
     }
 }
 
-/// Asserts that a URI which names a principal is the only one that does.
+/// Asserts that if the URI names a principal, it is the only URI of that principal.
 fn check(uri: &str) {
     let Some((cluster, principal)) = Principal::from_uri(uri) else { return };
     assert_eq!(principal.uri(cluster), uri, "{principal}");

@@ -98,7 +98,7 @@ fn the_version_rises_once_every_member_can_apply_it() {
 }
 
 #[test]
-fn a_member_that_has_not_reported_to_the_leader_is_not_taken_as_able() {
+fn the_leader_rejects_a_raise_until_every_member_has_reported_its_build() {
     let mut cluster = cluster([1; 3]);
     let silent = cluster.leader().expect("there is a leader");
     cluster.crash(silent);

@@ -132,7 +132,7 @@ proptest! {
 
     #[test]
     fn decoding_any_bytes_keeps_the_invariants(
-        kind in 0u8..6,
+        kind in 0u8..12,
         body in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         drive(&[&[kind], &body[..]].concat());

@@ -49,7 +49,7 @@ struct Args {
     /// Runs the scenario of this file.
     #[arg(long, conflicts_with_all = ["seeds", "seed"])]
     scenario: Option<PathBuf>,
-    /// The family of runs that seeds draw from, as in `cargo sim`.
+    /// The cluster shape and the kinds of faults that are injected, as in `cargo sim`.
     #[arg(long, default_value = "default")]
     profile: String,
     /// Prints every event of the run.

@@ -16,7 +16,7 @@ pub enum Reply {
     Syntax(SyntaxProblem),
     /// The run panicked, with this message; only where panics are not caught.
     Panic(String),
-    /// The request has no run, for this reason.
+    /// The reason why the request cannot be answered.
     Error(String),
 }
 

@@ -28,9 +28,10 @@ struct Requests {
     /// The replies that the node took from the leader of its term, each with the time of the
     /// request.
     replies: VecDeque<(SimTime, Index)>,
-    /// The latest time of a request that is forgotten, or whose reply is.
+    /// The latest time of a request that is no longer remembered, or whose reply is not.
     forgotten: Option<SimTime>,
-    /// When the node last led: the reads that it had then may have an index of its own.
+    /// When the node last led. As the leader it took the read index of its pending reads from its
+    /// own commit index, and not from a reply.
     led: Option<SimTime>,
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Campaigns {
     campaigns: BTreeMap<(Slot, Term), Campaign>,
     /// The nodes that a leader asked to campaign, each with the term of that leader.
     asked: BTreeSet<(Slot, Term)>,
-    /// For each node, its last candidacy, and the voters that it counted when it began.
+    /// For each node, the term of its last candidacy, and the membership that it used when the
+    /// candidacy began.
     candidacies: Vec<Option<(Term, Arc<Electorate>)>>,
 }
 
@@ -63,7 +64,7 @@ impl Rule for Campaigns {
             return Ok(());
         };
         S50.violated(format!(
-            "{id} votes for {vote} in term {term}, whose log ends with entry {ends}, but its own \
+            "{id} votes in term {term} for {vote}, whose log ends with entry {ends}, but its own \
              log ends with entry {last}"
         ))
     }
@@ -155,7 +156,7 @@ impl Campaigns {
             return Ok(());
         };
         S50.violated(format!(
-            "{from} grants {to} a pre-vote for term {next_term}, whose log ends with entry \
+            "{from} grants a pre-vote for term {next_term} to {to}, whose log ends with entry \
              {ends}, but its own log ends with entry {last}"
         ))
     }

@@ -86,8 +86,8 @@ impl Rule for CountedReplies {
         }
     }
 
-    /// Checks that a leader's knowledge of a peer is what it was, or what the reply says that it
-    /// has just taken.
+    /// Checks that a leader raises the matched index of a peer at most to the index that the reply
+    /// it takes in this step acknowledges.
     fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
         let model = &known.model;
         let [slot, other] = [id, peer].map(|id| model.slot(id));

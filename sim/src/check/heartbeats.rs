@@ -1,6 +1,6 @@
-//! Confirmed heartbeat rounds of leaders: when a leader may rely on them (S40), that a quorum
-//! replied to them (S48), also before a leader answers a read (S54), and that the leader gets them
-//! (L7).
+//! Heartbeat rounds: a leader relies on a round only if it began after the first commit of the term
+//! (S40) and a quorum has replied to it (S48), answers a read only after such replies (S54), and
+//! gets its rounds confirmed in time (L7).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -68,7 +68,8 @@ struct Rounds {
     /// The last round that the leader began before it had committed an entry of its term.
     early: u64,
     is_established: bool,
-    /// The rounds begun since then in an idle cluster, with their times.
+    /// The rounds that the leader began after its first commit in the term while the cluster was
+    /// idle, with their times.
     begun: VecDeque<(u64, SimTime)>,
 }
 

@@ -1,5 +1,5 @@
-//! Leader leases and read leases: reads that rely on one (S21), and that none is left when another
-//! node leads (S57).
+//! Leader leases and read leases: a read that relies on one is not stale (S21), and no node holds
+//! one once another node leads a later term (S57).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

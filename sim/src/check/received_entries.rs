@@ -1,5 +1,5 @@
-//! The messages that a follower takes from its leader (S59): what it acknowledges, and what it
-//! commits, was in one of them.
+//! The messages that a follower takes from its leader (S59): every entry that it acknowledges or
+//! commits was in one of them, or in a snapshot.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{AppendOutcome, Body, EntryId, Index, Message, NodeId, Term};
@@ -9,7 +9,7 @@ use crate::check::known::Known;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 
-/// For each node, what messages brought it.
+/// For each node, the indices that messages of its leader and snapshots cover.
 #[derive(Clone, Debug)]
 pub(super) struct ReceivedEntries {
     received: Vec<Received>,

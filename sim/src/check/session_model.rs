@@ -8,7 +8,7 @@ use quorate::types::{Entry, Index, MachineVersion, Payload, SessionBounds};
 
 use crate::values::digest::{mix, of_bytes};
 
-/// The sessions and the versions to which a log leads.
+/// The sessions and the versions that result from applying a log.
 #[derive(Clone, Debug)]
 pub(super) struct SessionModel {
     applied: Index,

@@ -67,7 +67,7 @@ impl Rule for SnapshotContents {
             ));
         }
         S53.violated(format!(
-            "{of} whose sessions differ from those to which the log leads, in their number, in \
+            "{of} whose sessions differ from those that result from the log, in their number, in \
              their limits, in when one was last used, or in its executed requests"
         ))
     }

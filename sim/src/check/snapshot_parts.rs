@@ -78,7 +78,7 @@ impl Rule for SnapshotParts {
             return Ok(());
         };
         S43.violated(format!(
-            "{from} sends {part} of a snapshot to {to} again, which it sent at {before} s, but \
+            "{from} sends {to} again {part} of a snapshot, which it had sent at {before} s, but \
              {to} last requested it at {requested} s"
         ))
     }

@@ -23,7 +23,8 @@ pub(super) struct VoteLeases {
 struct Node {
     /// Until this time the node withholds its vote.
     withheld_until: SimTime,
-    /// The latest term of any message to the node except for the requests that it rejects then.
+    /// The latest term of any message to the node, except for the vote requests that it rejects
+    /// while it withholds its vote.
     named: Term,
     /// The latest term of a leader that asked the node to campaign.
     asked: Term,

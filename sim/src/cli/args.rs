@@ -104,8 +104,8 @@ pub(crate) struct RunArguments {
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) run: RunArguments,
-    /// Also measure when the failure became inevitable: redraw N runs from each of several times
-    /// on, and count those that still fail [default: off; 20 without a number]
+    /// Also measure when the failure became inevitable: repeat the run N times with new random
+    /// choices from each of several times on, and count the failures [default: off; 20 without N]
     #[arg(
         long,
         value_name = "N",

@@ -316,7 +316,7 @@ impl SimDisk {
     }
 
     /// Returns true if [`Fault::WriteLost`] or [`Fault::WriteMisdirected`] has hit a write since
-    /// the last [`SimDisk::wipe`]. A copy of the disk has the answer of the time of the copy.
+    /// the last [`SimDisk::wipe`]. A copy of the disk counts the hits up to the copy.
     #[must_use]
     pub fn has_lost_write(&self) -> bool {
         self.has_lost_write
@@ -364,8 +364,8 @@ impl SimDisk {
         }
     }
 
-    /// Returns every change and write that is not durable, in the order of [`SimDisk::crash`]. A
-    /// crash includes a file without a name only if it has restored the name.
+    /// Returns every change and write that is not durable, in the order of [`SimDisk::crash`]. The
+    /// writes to a file without a name matter only to a crash that restores the name.
     #[must_use]
     pub fn pending(&self) -> Vec<Pending> {
         let changes = self.directory.unsynced().map(Pending::Change);

@@ -22,7 +22,8 @@ pub fn why_not_leader(record: &Record, node: NodeId, from: SimTime, to: SimTime)
     let history = History::new(record, last);
     let end = history.at(last);
     if end < from {
-        return vec![format!("nothing happens in this time: the last event before is at {end} s")];
+        let before = format!("the last event before it is at {end} s");
+        return vec![format!("nothing happens in this time: {before}")];
     }
     let mut counts = Counts::new();
     for (id, event) in history.all().filter(|(_, event)| event.at >= from) {
@@ -157,8 +158,8 @@ pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<Stri
     lines
 }
 
-/// Describes the most likely reason why a voter does not have the leader's entry on disk. What
-/// happened before the leader's election, at `since`, is none.
+/// Describes the most likely reason why a voter does not have the leader's entry on disk. Events
+/// before `since`, the leader's election, are not considered.
 fn missing_because(
     history: &History<'_>,
     leader: NodeId,

@@ -11,7 +11,8 @@ use crate::faults::selector::NodeSelector;
 use crate::faults::strike::{Lasting, Simulated, Strike};
 
 operation! {
-    /// A disk call of the node fails, after N other calls of this kind; `sectors` of it are done.
+    /// A disk call of the node fails, once `after` other calls of this kind were made. A write or a
+    /// flush that fails has done `sectors` of its sectors.
     struct FailedCall "fail" {
         /// The kind of the call.
         call: Call as Call,

@@ -1,4 +1,5 @@
-//! Names the node of an operation: a certain one, or one by its part in the run.
+//! The node that an operation concerns: named by its id, as the leader, or by its part in the event
+//! that fired the trigger.
 
 use std::fmt;
 

@@ -271,7 +271,7 @@ static PROFILES: [Profile; 20] = [
     },
     Profile {
         name: "clock",
-        summary: "leases with clocks beyond their allowed drift: runs fail with stale reads",
+        summary: "clocks beyond the drift that leases allow: some runs fail, e.g. with stale reads",
         faults: Faults::of(&CLOCK_FAULTS),
         always: Faults::of(&CLOCK_FAULTS),
         voters: &[3, 5],

@@ -70,7 +70,8 @@ fn reject_reason(lines: &StepLines<'_>, message: &Message) -> Option<MessageReje
     })
 }
 
-/// A rejected snapshot of the node's leader is a contact with it.
+/// Adds the line of a contact with the leader for its snapshot offer, which the node rejects
+/// because it conflicts with committed entries.
 fn on_rejected(
     lines: &mut StepLines<'_>,
     message: &Message,
@@ -83,8 +84,8 @@ fn on_rejected(
     }
 }
 
-/// The leader's entries. If the node rejects them because its disk is full, it takes those at the
-/// beginning that it has already.
+/// Adds the lines of the leader's entries. If the node rejects them because its disk is full, the
+/// line takes only the entries at the beginning that the node has already.
 fn on_entries(
     lines: &mut StepLines<'_>,
     message: &Message,
@@ -125,7 +126,7 @@ fn on_entries(
     lines.add(line);
 }
 
-/// A vote is given, or only the later term is entered.
+/// Adds the line of a vote request: the node grants its vote, or only enters the later term.
 fn on_request_vote(lines: &mut StepLines<'_>, message: &Message, last: EntryId, transfer: bool) {
     let is_new = lines.before.vote != Some(message.from) || message.term > lines.before.term;
     if !is_new {

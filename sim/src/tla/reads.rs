@@ -7,7 +7,8 @@ use crate::tla::line::{Line, truth};
 use crate::tla::step_lines::StepLines;
 
 /// Adds the line of a user's read. A read that needs only the node's own state has no line, because
-/// it involves no other node; nor has one under a read lease, because the spec has none.
+/// it involves no other node. Neither has a read under a read lease, because the specification has
+/// no read leases.
 pub(super) fn begin(lines: &mut StepLines<'_>, tag: Tag, level: ReadLevel) {
     let may_use_lease = level == ReadLevel::Lease;
     if !may_use_lease && level != ReadLevel::Linearizable {

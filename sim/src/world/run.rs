@@ -1,4 +1,5 @@
-//! The part of a run that every owner of state may use besides its own.
+//! The part of a run that every owner of state (network, cluster, load) may use, besides the
+//! state that it owns.
 
 use crate::observe::Observation;
 use crate::observer::Observer;
@@ -15,8 +16,8 @@ pub(crate) struct Run {
     pub(crate) observer: Observer,
 }
 
-/// Everything that decides a run besides its plan. No choice depends on an earlier one, so all may
-/// share it.
+/// Everything that decides a run besides its plan. No choice depends on an earlier one, so all
+/// owners of state may draw from the same `choices`.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) settings: Settings,

@@ -21,8 +21,8 @@ use crate::world::recovery::core::{draw_core, mark_core};
 use crate::world::recovery::stabilization::Stabilization;
 use crate::world::scheduler::Event;
 
-/// The duration of the idle time at the end of the run: the longer of the first, and the second in
-/// heartbeat intervals.
+/// The idle time at the end of the run: this duration, or this number of heartbeat intervals if
+/// that is longer.
 const IDLE: (Duration, u32) = (Duration::from_secs(5), 20);
 /// The time, in election timeouts, for which a leader remembers that its disk was slow: it may
 /// still transfer its leadership, so the cluster does not count as idle yet. The node waits for two
@@ -39,7 +39,7 @@ impl World {
         self.faults.plan.disarm();
         let core = match self.faults.taint.fault_count() {
             0 => draw_core(&self.run.setup, &self.cluster),
-            // After machine faults all nodes are needed to find the wrong ones.
+            // After faults of state machines, only all nodes together show which ones are wrong.
             _ => self.cluster.places().collect(),
         };
         end_fault_rates(&mut self.run.setup.settings);

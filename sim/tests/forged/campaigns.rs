@@ -63,7 +63,7 @@ crate::forgeries! {
     }
 
     S50 a_vote_goes_to_a_shorter_log on led
-    "n3 votes for n4 in term t2, whose log ends with entry 1@t1, but its own log ends with entry \
+    "n3 votes in term t2 for n4, whose log ends with entry 1@t1, but its own log ends with entry \
      2@t1"
     |stage| {
         stage.sends(1, 4, 1, Body::TimeoutNow);
@@ -75,7 +75,7 @@ crate::forgeries! {
     }
 
     S50 a_pre_vote_goes_to_a_shorter_log on led
-    "n3 grants n4 a pre-vote for term t2, whose log ends with entry 1@t1, but its own log ends \
+    "n3 grants a pre-vote for term t2 to n4, whose log ends with entry 1@t1, but its own log ends \
      with entry 2@t1"
     |stage| pre_votes(stage, 4, 2, &[3])
 

@@ -195,7 +195,7 @@ crate::forgeries! {
     }
 
     S53 a_session_of_a_snapshot_was_used_at_another_time on in_session
-    "n1 takes a snapshot up to 4@t1 whose sessions differ from those to which the log leads, in \
+    "n1 takes a snapshot up to 4@t1 whose sessions differ from those that result from the log, in \
      their number, in their limits, in when one was last used, or in its executed requests"
     |stage| stage.freezes(1, |bytes| bytes[SESSION_USED] = 3)
 

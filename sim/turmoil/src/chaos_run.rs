@@ -37,7 +37,7 @@ type Start = Rc<dyn Fn(World) -> LocalFuture>;
 /// Starts a node on its disk: the node, the number of all nodes, and what is beside it.
 type StartNode = Rc<dyn Fn(World, (u8, u8), NodeDisk, Configure, Beside) -> LocalFuture>;
 
-/// The time within which the service must answer once all faults are over.
+/// The time within which every client and the check must end once all faults are over.
 const STABILIZATION_MAX: Duration = Duration::from_secs(60);
 thread_local! {
     /// The seed of the last run of this thread.

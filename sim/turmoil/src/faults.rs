@@ -144,8 +144,8 @@ fn missing(op: &Op) -> Option<String> {
         | Verb::ClockStep(_) => return None,
         Verb::ScriptedRequest(_) => "the clients are the user's own",
         _ => {
-            "only crash, stop, pause, isolate, split, block, cut, flap, clog, bridges, slow disk, \
-             clock drift and clock step do"
+            "only crash, stop, pause, isolate, split, block, cut, strand, only, flap, clog, slow \
+             disk, clock drift and clock step do"
         }
     };
     Some(reason.to_owned())

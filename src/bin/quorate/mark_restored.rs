@@ -61,8 +61,8 @@ pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, Command
         true => json!({ "node": node.0, "last": last.0, "is_uncertain": true }).to_string(),
         false => format!(
             "{node} is marked as uncertain: this copy of its log ends at entry {last}. Start the \
-             node with quorate serve; a leader checks its log, and it takes the later entries from \
-             the other members"
+             node with quorate serve; a leader checks its log, and the node takes the later \
+             entries from the other members"
         ),
     };
     report(json, &text);

@@ -40,7 +40,7 @@ then add it:
     Add {
         /// Id and address of the new node: 4=10.0.0.4:7100
         node: NodeAddress,
-        /// Add it as a learner, which replicates the log without a vote; a voter loses its vote
+        /// Add it as a learner, which replicates the log but has no vote; demotes an existing voter
         #[arg(long)]
         learner: bool,
         #[command(flatten)]

@@ -106,9 +106,11 @@ settings! {
     /// Number of empty log segments created in advance [default: 3]
     #[arg(long, env = "QUORATE_SPARE_SEGMENTS", value_name = "N")]
     spare_segments: usize,
-    /// Maximum number of connections of clients, and as many of other nodes [default: 1024]
+    /// Maximum number of connections from clients; the same maximum applies to those from other
+    /// nodes [default: 1024]
     ///
-    /// The node raises the limit of open files of its process to what they need, or does not start.
+    /// If these connections need more open files than the process may have, the node raises that
+    /// limit, or does not start.
     #[arg(long, env = "QUORATE_CONNECTIONS_MAX", value_name = "N")]
     connections_max: usize,
     /// Maximum time of busy polling before a thread sleeps [default: 0ms]

@@ -55,7 +55,8 @@ impl Node {
         }
     }
 
-    /// Adds the digests after the last applied entries, which end at `last`.
+    /// Adds the digests of the states after the last applied entries, one after each; the last of
+    /// these entries is at `last`.
     fn add_digests(&mut self, last: Index, state_digests: Vec<StateDigest>) {
         let first = last.0 + 1 - state_digests.len() as u64;
         for (index, state_digest) in (first..).zip(state_digests) {

@@ -30,8 +30,9 @@ pub(in crate::runtime) struct Peers {
     /// The known addresses: the configured ones, replaced by those of the membership.
     addresses: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
-    /// The nodes with an unknown address that the log has named, at most [`UNKNOWN_MAX`]. None once
-    /// a membership is known: only a message that has left before it may then lack an address.
+    /// The nodes with an unknown address that the log has named, at most [`UNKNOWN_MAX`]. `None`
+    /// once a membership is known: then only a packet that the node produced before may lack an
+    /// address.
     unknown: Option<BTreeSet<NodeId>>,
 }
 
@@ -117,8 +118,8 @@ impl Transport for Peers {
                     warn!(
                         %to,
                         "this node joins a cluster, and does not know the address of a node that \
-                         sends messages, so it cannot reply; start it again while a \
-                         member that it joins by answers"
+                         sends messages, so it cannot reply; start this node again while \
+                         one of the members through which it joins answers"
                     );
                 }
                 return;

@@ -39,7 +39,7 @@ fn election_one_round() {
                 );
             }
             assert_eq!(node.term(), case.term);
-            // A lost election ends at once, as etcd has it.
+            // A lost election ends at once, as in etcd.
             assert_eq!(node.role(), role_named(&case.expect_strict));
             assert_eq!(node.leads(), case.neutral == "leader");
             Verdict::Passed
@@ -119,7 +119,8 @@ struct LaterTerm {
 }
 
 impl LaterTerm {
-    /// etcd's own messages have the id (0, term 3), which no log has; here it is the empty log.
+    /// Returns the body. Its last entry is that of an empty log, because etcd's messages name index
+    /// 0 of term 3, which no log here has.
     fn body(&self) -> Body {
         match self.kind.as_str() {
             "append_request" => empty_append(),
@@ -209,7 +210,7 @@ fn election_timeout_distribution() {
     for file in CaseFile::versions("raft-paper/election_timeout_distribution.json", "cases") {
         file.run(&[], |case| {
             let case: Case = decoded(case);
-            // A timeout falls between two ticks, and counts as the tick in which it falls.
+            // A timeout between two ticks counts as the earlier tick.
             let elapsed = drawn.iter().filter(|&&ticks| ticks <= case.elapsed).count();
             let frequency = elapsed as f64 / drawn.len() as f64;
             let margin = if case.exact { 0.0 } else { 0.05 };

@@ -1,6 +1,6 @@
-//! Chaos runs of three production nodes under madsim: nodes are killed, partitioned, paused and
-//! slowed at random. No acknowledged line is lost, no line is applied twice, and a seed always
-//! replays the same run.
+//! Chaos runs of three production nodes under madsim: nodes are killed, partitioned and paused, and
+//! messages are delayed, all at random. No acknowledged line is lost, no line is applied twice, and
+//! a seed always replays the same run.
 //!
 //! `QUORATE_SEEDS=A..B` chooses the seeds.
 

@@ -114,9 +114,11 @@ impl From<ClientError> for CommandError {
                 Exit::Unavailable,
                 format!("{error}: check that the nodes run, and that --nodes has their addresses"),
             ),
+            ClientError::Mismatch { mismatch: Mismatch::Cluster, .. } => {
+                CommandError::new(Exit::OtherCluster, error)
+            }
             ClientError::Mismatch { mismatch, .. } => CommandError::new(
                 match mismatch {
-                    Mismatch::Cluster => Exit::OtherCluster,
                     Mismatch::Encryption => Exit::OtherEncryption,
                     _ => Exit::CertificateNotAccepted,
                 },

@@ -85,7 +85,7 @@ pub(super) struct Call<'t, 'a> {
     pub(super) key: Option<Form<'t, 'a>>,
     /// The arguments of the operation.
     pub(super) value: Option<Form<'t, 'a>>,
-    /// The value as in [`InitialState`].
+    /// The same as [`InitialState::nothing_is_read`].
     pub(super) nothing_is_read: bool,
 }
 
@@ -98,7 +98,7 @@ pub(super) struct Response<'t, 'a> {
     pub(super) f: &'t str,
     /// The result of the operation.
     pub(super) result: Option<Form<'t, 'a>>,
-    /// The value as in [`InitialState`].
+    /// The same as [`InitialState::nothing_is_read`].
     pub(super) nothing_is_read: bool,
 }
 
@@ -187,8 +187,9 @@ impl<'t, 'a> Response<'t, 'a> {
         self.result.ok_or_else(missing)
     }
 
-    /// Returns the response to the only step of a transaction, of `key`, if it was one. The result
-    /// of a write is dropped, because it repeats the argument.
+    /// If the operation was a transaction, returns the response to its only step, which accesses
+    /// `key`; otherwise returns this response. The result of a write is dropped, because it repeats
+    /// the argument.
     pub(super) fn of_step(
         &self,
         key: ValueId,
@@ -273,8 +274,8 @@ impl<'t, 'a> Step<'t, 'a> {
             (Some(step), None) => Step::read(step),
             (Some(_), Some(_)) => Err(OffsetError::new(
                 form.place(),
-                "expected a transaction of one step: lists have no transactions of several; use \
-                 `multi-register` or `rw-register`, whose steps read and write, for strict \
+                "expected a transaction of one step: lists have no transactions of several steps; \
+                 use `multi-register` or `rw-register`, whose steps read and write, for strict \
                  serializability",
             )),
             _ => Err(OffsetError::new(form.place(), "expected a transaction of one step")),

@@ -185,7 +185,7 @@ impl Repair {
         self.reached.committed = self.reached.committed.max(committed);
     }
 
-    /// Whether the bounds allow an event, whose limited kinds were used this often before.
+    /// Whether the bounds allow an event after those that `used` counts by their limited kinds.
     fn is_allowed(&self, event: Event, used: u32) -> bool {
         let Bounds { crashes, damages, erasures, lost_ends, .. } = self.scope.bounds;
         let Bounds { snapshots, copies, rollbacks, .. } = self.scope.bounds;
@@ -232,8 +232,8 @@ fn counter(kind: EventKind, used: u32) -> u8 {
 /// of masks from which the cluster recovers and the number of those from which it halts.
 ///
 /// # Errors
-/// The first mask from which the cluster has to recover and does not, or recovers though an entry
-/// is lost.
+/// The first mask from which the cluster has to recover and does not, or from which it recovers
+/// although an entry is lost.
 pub fn atlas(restarts: bool) -> Result<(u32, u32), String> {
     let scope = Scope { start: Start::Atlas, ..all().remove(0) };
     let (repair, _) = Repair::new(scope);

@@ -39,14 +39,14 @@ pub enum Omission {
     TruncatesAfterSending,
     /// R6: a leader appends and sends entries before its log is repaired.
     SendsBeforeRepair,
-    /// R6: a leader that cannot decide leads on.
+    /// R6: a leader that cannot decide continues to lead.
     WaitsForEver,
     /// R6: a leader that cannot decide steps down, and may lead again at once.
     CampaignsAgain,
     /// R7: a damaged node campaigns as early as an intact one.
     DamagedCampaignsEarly,
-    /// Snapshots: a node forgets its entries after a snapshot, and stays certain, unless the sender
-    /// has the same.
+    /// Snapshots: a node removes its entries after the end of a snapshot, and stays certain, unless
+    /// the sender has the same entries.
     RemovesUnjoined,
     /// A2: an entry needs an intact copy only if it is committed.
     OnlyCommittedNeedsCopy,

@@ -124,9 +124,11 @@ pub(crate) struct Node {
     /// Whether the node knows that it has every entry that it acknowledged.
     pub(crate) is_certain: bool,
     pub(crate) commit: u8,
-    /// The term of the leader that answered an uncertain node, and its last index.
+    /// While the node is uncertain: the term of the leader that answered it, and the last index of
+    /// that leader's log.
     pub(crate) goal: Option<(u8, u8)>,
-    /// The term of the leader with which an uncertain node's log matches, and up to which index.
+    /// While the node is uncertain: the term of a leader, and the index up to which the node's log
+    /// matches that leader's.
     pub(crate) matched: (u8, u8),
     /// The log before its last truncation: it is back if the truncation is lost.
     pub(crate) shadow: Log,

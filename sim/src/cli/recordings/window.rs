@@ -34,7 +34,7 @@ impl Window {
             window = Window { from: middle.before(AROUND), to: middle.after(AROUND) };
         }
         if let Some(from) = from {
-            // Times include the last microsecond, which a beginning does not.
+            // `since` returns the end of the named microsecond; a window begins at its start.
             window.from = from.since(origin, end).before(Duration::from_nanos(999));
         }
         if let Some(to) = to {

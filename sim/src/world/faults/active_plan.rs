@@ -132,7 +132,7 @@ impl ActivePlan {
         self.delayed[number as usize]
     }
 
-    /// Begins the effect of a fault, which lasts for a duration or ends by itself.
+    /// Begins the effect of a fault, and schedules its end, or its next step if it has several.
     pub(crate) fn begin(&mut self, effect: Effect, duration: Duration, scheduler: &mut Scheduler) {
         let number = self.effects.len() as u32;
         self.effects.push((effect, self.current_op));

@@ -10,7 +10,7 @@ use crate::echo::Echo;
 use crate::stage::{Actor, Stage};
 
 impl Stage {
-    /// Node `from` sends node `to` a part of the snapshot with the root `root`, which it requests.
+    /// Node `to` requests a part of the snapshot with the root `root`, and node `from` sends it.
     pub(crate) fn sends_snapshot_part(&mut self, from: u64, to: u64, root: u8) {
         let (from, to, root) = (NodeId(from), NodeId(to), Root([root; 32]));
         let part = SnapshotPart::Chunk(0);

@@ -37,7 +37,8 @@ Examples:
 
 Reads and verifies every sector of the log and the snapshots. Exit code 1: something is damaged; the
 file and the offset are printed. For the superblock two of its four copies suffice, and a crash can
-leave another one incomplete: such a copy, or a mark of the last flush, is printed with exit code 0.
+leave another one incomplete: such a copy, or a damaged mark of the last flush, is printed, but the
+exit code stays 0.
 Entries that are `repairable` have lost their content only: the node starts, and takes it from the
 other members. If acknowledged entries at the end of the log are `lost`, the node starts, and counts
 in no quorum until a leader has checked its log. Entries of a `torn` flush are incomplete, and a

@@ -79,7 +79,7 @@ pub(crate) fn run(flags: &LinKvFlags) -> Result<Exit, CommandError> {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_max_level(LevelFilter::INFO)
-        // They would be printed to standard error, which panics if it fails.
+        // An internal error would be printed to standard error, and a failed print panics.
         .log_internal_errors(false)
         .init();
     let runtime = Runtime::new()
