@@ -12,7 +12,7 @@ use crate::storage::reader::{FetchId, Purpose, ReadOutcome};
 use crate::storage::repair::{RepairOutcome, ScrubOutcome};
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
 use crate::storage::spare_segments::SpaceChange;
-use crate::storage::superblock::{COPIES, COPY_BYTES};
+use crate::storage::superblock::{COPIES, COPY_BYTES, damaged_copy};
 use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::types::{
     DamagedEntry, Entry, EntryId, HardState, Index, Payload, SnapshotMeta, Write, WriteId,
@@ -82,6 +82,9 @@ pub enum Event {
     /// held. Each is reported once. A read of an entry in any of them ends the store, and a start
     /// may reject the directory.
     DamagedHeaders(StorageError),
+    /// A copy of the superblock does not hold what was written to it. The other copies suffice, and
+    /// it is written again.
+    DamagedSuperblock(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
     Repaired(Vec<EntryId>),
@@ -496,6 +499,8 @@ impl Storage {
                 }
             }
         }
+        let damaged = self.updater.take_damaged();
+        events.extend(damaged.map(|offset| Event::DamagedSuperblock(damaged_copy(offset))));
         let recorded = |(request, _): &mut (u64, SnapshotMeta)| self.updater.is_durable(*request);
         while let Some((_, meta)) = self.pending_snapshots.pop_front_if(recorded) {
             events.push(Event::SnapshotRecorded(meta));

@@ -56,6 +56,7 @@ fn scrub_all(storage: &mut Storage, disk: &mut impl Disk) -> (BTreeSet<EntryId>,
         for event in act(storage, disk, |storage, events| storage.scrub(6000, events)) {
             match event {
                 Event::Damaged(found) => damaged.extend(found.iter().map(|found| found.id)),
+                Event::DamagedSuperblock(_) => {}
                 Event::Scrubbed { bytes, pass_ended: false } => total += bytes,
                 Event::Scrubbed { bytes, pass_ended: true } => return (damaged, total + bytes),
                 other => panic!("{other:?}"),
@@ -246,6 +247,12 @@ fn a_scrub_writes_damaged_copies_of_the_superblock_again() {
     for copy in 0..4 {
         for harm in HARMS {
             disk.harm(FileName::Superblock, copy << 11, harm);
+            let events = act(&mut storage, &mut disk, |storage, events| storage.scrub(1, events));
+            let is_reported = |event: &Event| match event {
+                Event::DamagedSuperblock(error) => error.offset == copy << 20,
+                _ => false,
+            };
+            assert!(events.iter().any(is_reported), "{copy} {harm:?}: {events:?}");
             assert_eq!(scrub_all(&mut storage, &mut disk).0, BTreeSet::new());
             let copies =
                 [0, 1, 2, 3].map(|copy| read(&disk.disk, FileName::Superblock, copy << 20, PAGE));
