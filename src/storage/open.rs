@@ -270,6 +270,7 @@ impl Storage {
         };
         let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
         storage.unused_segments = recovered.unused_segments;
+        storage.resume_scrub();
         let last = storage.last().index;
         let tail = match recovered.tail_first {
             first if first <= last => storage.fetch_all(disk, first, last)?,

@@ -36,11 +36,14 @@ const FLAG_VOTED: u32 = 4;
 const FLAG_ORIGIN: u32 = 8;
 const FLAG_QUARANTINED: u32 = 16;
 
+/// The offset of the place of the next scrub, before the last compacted index.
+const SCRUB_OFFSET: usize = COMPACTED_OFFSET - 16;
+
 /// The size of the fields before the membership, in bytes.
 const FIELDS_BYTES: usize = 16 + Identity::BYTES + 8 + 16 + 9 * 8 + 32 + 32 + 2;
 
 const _: () = assert!(
-    FIELDS_BYTES + Membership::BYTES_MAX <= COMPACTED_OFFSET,
+    FIELDS_BYTES + Membership::BYTES_MAX <= SCRUB_OFFSET,
     "a copy has room for the largest membership"
 );
 const _: () = assert!(COPIES.is_multiple_of(2), "copies are written in pairs");
@@ -68,11 +71,24 @@ pub(crate) struct Superblock {
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
+    /// The place at which the next scrub continues ([`SavedScrubPlace`]).
+    pub(crate) scrub: SavedScrubPlace,
     /// Whether the state machine was found to have diverged, and was not rebuilt since.
     pub(crate) is_quarantined: bool,
     /// Whether the node stopped cleanly: with every write durable that the file system had room
     /// for.
     pub(crate) clean: bool,
+}
+
+/// The place at which a scrub continues after a restart. A place that does not exist any more does
+/// no harm: the scrub continues after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SavedScrubPlace {
+    /// The segment of the next flush; 0 for a new pass, `u64::MAX` for the snapshots after the log.
+    pub(crate) segment: u64,
+    /// The offset of the flush in the segment, or the last index of the snapshot that was read
+    /// last.
+    pub(crate) offset: u64,
 }
 
 /// One copy in its encoding of 4096 bytes.
@@ -109,6 +125,7 @@ impl Superblock {
             compacted: Index::ZERO,
             log_start: FlushSeq(1),
             ack_floor: FlushSeq(0),
+            scrub: SavedScrubPlace::default(),
             is_quarantined: false,
             clean: false,
         }
@@ -160,8 +177,10 @@ impl Superblock {
         bytes.extend(length.to_le_bytes());
         assert_eq!(bytes.len(), FIELDS_BYTES, "the fields have their sizes");
         bytes.extend(membership);
-        assert!(bytes.len() <= COMPACTED_OFFSET, "the members leave room for the rest");
-        bytes.resize(COMPACTED_OFFSET, 0);
+        assert!(bytes.len() <= SCRUB_OFFSET, "the members leave room for the rest");
+        bytes.resize(SCRUB_OFFSET, 0);
+        bytes.extend(self.scrub.segment.to_le_bytes());
+        bytes.extend(self.scrub.offset.to_le_bytes());
         bytes.extend(self.compacted.0.to_le_bytes());
         debug_assert_eq!(Superblock::decode(&bytes).as_ref(), Some(self), "a start can read it");
         let digest = Digest::of(&bytes);
@@ -187,7 +206,9 @@ impl Superblock {
         let origin = Origin { cluster, last: origin_last };
         let length = reader.u16()?;
         let membership = Membership::decode(reader.bytes(usize::from(length))?)?;
-        let compacted = Index(Reader::new(payload.get(COMPACTED_OFFSET..)?).u64()?);
+        let mut end = Reader::new(payload.get(SCRUB_OFFSET..)?);
+        let scrub = SavedScrubPlace { segment: end.u64()?, offset: end.u64()? };
+        let compacted = Index(end.u64()?);
         let known = FLAG_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN | FLAG_QUARANTINED;
         let origin = (flags & FLAG_ORIGIN != 0).then_some(origin);
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
@@ -211,6 +232,7 @@ impl Superblock {
             compacted,
             log_start,
             ack_floor,
+            scrub,
             is_quarantined: flags & FLAG_QUARANTINED != 0,
             clean: flags & FLAG_CLEAN != 0,
         })
