@@ -312,6 +312,15 @@ mod tests {
     }
 
     #[test]
+    fn a_vote_lease_from_before_the_start_is_extended_for_clock_drift() {
+        let vote_lease = Duration::from_nanos(100);
+        let state = HardState { vote_lease, ..HardState::default() };
+        // The clock of the node may be three times as fast as that of the leader.
+        let ballot = Ballot::new(state, 500_000, Instant(1000));
+        assert!(ballot.withholds_vote(Instant(1299)) && !ballot.withholds_vote(Instant(1300)));
+    }
+
+    #[test]
     fn a_vote_lease_is_shortened_once_those_from_before_the_start_have_ended() {
         let vote_lease = Duration::from_nanos(50);
         let (mut ballot, mut journal) = started(HardState { vote_lease, ..HardState::default() });
