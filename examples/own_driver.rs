@@ -186,7 +186,9 @@ impl Node {
                 Event::Damaged(entries) => inputs.push(Input::Damaged(entries)),
                 Event::Repaired(entries) => inputs.push(Input::Repaired(entries)),
                 Event::Full(is_full) => inputs.push(Input::DiskFull(is_full)),
-                Event::Failed(error) | Event::DamagedHeaders(error) => panic!("{error}"),
+                Event::Failed(error)
+                | Event::DamagedHeaders(error)
+                | Event::DamagedSuperblock(error) => panic!("{error}"),
                 Event::Scrubbed { .. }
                 | Event::SnapshotRecorded(_)
                 | Event::Snapshot(_)

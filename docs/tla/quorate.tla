@@ -136,7 +136,7 @@ KeptPromise(stored, made) == IF stored THEN made ELSE [t \in Terms |-> 0]
 
 (* Whether the vote lease of a node is stored: of a candidate, which stores one if it may grant *)
 (* read leases (Candidate::new), and of a node that answers a heartbeat                        *)
-(* (Ballot::extend_vote_lease).                                                                *)
+(* (Ballot::request_vote_lease).                                                               *)
 CandidateLease(n) == hs[n].lease
 AnswererLease(n) == Leases
 

@@ -92,8 +92,12 @@ mod tests {
             [of(1), of(1), of(2), of(2), of(3), of(3)].map(Some)
         });
         assert_eq!(memberships.at(Index(4)), None);
+        memberships.truncate(Index(9));
+        assert_eq!(memberships.last(), &(Index(9), of(3)), "it is the last entry");
         memberships.truncate(Index(8));
         assert_eq!(memberships.last(), &(Index(7), of(2)));
+        memberships.truncate(Index(7));
+        assert_eq!(memberships.last(), &(Index(7), of(2)), "it is the last entry");
         memberships.compact(Index(8));
         assert_eq!(memberships.at(Index(8)), Some(&of(2)));
         memberships.truncate(Index(8));

@@ -560,6 +560,9 @@ impl Node {
             }
             Event::Damaged(entries) => self.on_damaged(entries),
             Event::DamagedHeaders(damage) => self.outputs.push(Output::DamagedHeaders(damage)),
+            Event::DamagedSuperblock(damage) => {
+                self.outputs.push(Output::DamagedSuperblock(damage))
+            }
             Event::Repaired(ids) => self.inputs.push_back(raft::Input::Repaired(ids)),
             Event::Scrubbed { bytes, pass_ended } => {
                 self.scrubber.on_scrubbed(self.now, bytes, pass_ended, &self.storage);

@@ -120,6 +120,10 @@ pub enum Output {
     /// The node runs until it has to read the entries that the text names. An operator must replace
     /// its disk: suspend or remove the voter, and add it again.
     DamagedHeaders(StorageError),
+    /// One of the four copies of the superblock did not hold what was written to it. The other
+    /// copies suffice, and it is written again; a copy that stays damaged is reported with every
+    /// update.
+    DamagedSuperblock(StorageError),
     /// The log of this node lacks entries that the node acknowledged to the leader: its disk was
     /// rolled back. The node is uncertain, and counts in no quorum until a leader has checked its
     /// log.
@@ -174,7 +178,8 @@ pub enum Output {
         reason: AbandonReason,
     },
     /// The node started uncertain: it counts in no quorum until a leader has checked its log. The
-    /// error is about the last flushes of the log, if this start found that they are lost.
+    /// error is about the last flushes of the log or the last update of the superblock, if this
+    /// start found that they may be lost.
     StartedUncertain(Option<StorageError>),
     /// A part of the log cannot be read, and the start removed it: the snapshot covers its entries.
     LogTrimmed(StorageError),

@@ -168,6 +168,20 @@ mod tests {
     use crate::types::Term;
 
     #[test]
+    fn each_skipped_proposal_ends_once_and_later_ones_stay() {
+        let mut requests = Requests::default();
+        for index in 1..=4 {
+            requests.propose(Tag(index));
+            let id = EntryId::new(Term(1), Index(index));
+            assert_eq!(requests.committed(Tag(index), id), None);
+        }
+        assert!(requests.skipped(Index(3)).eq([1, 2, 3].map(Tag)));
+        assert_eq!(requests.len(), 1);
+        let outcome = Outcome::Reply(Vec::new().into());
+        assert!(requests.applied(Index(4), outcome, false).is_some());
+    }
+
+    #[test]
     fn replies_that_wait_for_other_disks_are_bounded() {
         let mut requests = Requests::default();
         let outcome = Outcome::Reply(vec![7; 1 << 20].into());

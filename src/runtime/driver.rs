@@ -24,7 +24,7 @@ use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
 use crate::runtime::role_history::RoleHistory;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::{InboundQueues, Transport};
-use crate::storage::{DiskError, ErrorCause, StorageError};
+use crate::storage::{DiskError, ErrorCause, FileName, StorageError};
 use crate::types::{Membership, Packet, Report, RoleChange, RoleName};
 use crate::wire::{ReplyBody, RequestBody};
 
@@ -336,8 +336,12 @@ impl Driver {
                 log_comparison(result);
             }
             output => {
-                if matches!(output, Output::UnknownIncarnation { .. }) {
-                    self.counts.disk_is_unknown(self.node.status().committed);
+                match output {
+                    Output::UnknownIncarnation { .. } => {
+                        self.counts.disk_is_unknown(self.node.status().committed);
+                    }
+                    Output::DamagedSuperblock(_) => self.counts.events.superblock_repairs.add(1),
+                    _ => {}
                 }
                 log_output(&output);
             }
@@ -462,6 +466,13 @@ fn log_output(output: &Output) {
                  quorum until a leader has checked its log"
             );
         }
+        Output::StartedUncertain(Some(damage)) if damage.file == Some(FileName::Superblock) => {
+            error!(
+                damage = damage.without_advice(),
+                "the disk may have lost a term, a vote or flushes of this node; the node counts in \
+                 no quorum until a leader has checked its log; check the disk"
+            );
+        }
         Output::StartedUncertain(Some(StorageError { file, offset, message, .. })) => {
             error!(
                 file = file.map(tracing::field::display),
@@ -530,6 +541,12 @@ fn log_damage_found(output: &Output) {
             damage = damage.without_advice(),
             "a part of the log is damaged and was removed: the snapshot covers its entries"
         ),
+        Output::DamagedSuperblock(damage) => {
+            warn!(
+                damage = damage.without_advice(),
+                "a copy of the superblock was damaged and is written again"
+            );
+        }
         Output::DamagedHeaders(damage) => {
             error!(
                 %damage,

@@ -14,6 +14,8 @@ use crate::storage::superblock::{
 pub(crate) struct Directory {
     pub(crate) copies: Vec<SuperblockCopy>,
     pub(crate) superblock: Superblock,
+    /// The error about the other copies, if no two are equal: the node is uncertain.
+    pub(crate) lone_copy: Option<StorageError>,
     pub(crate) floor: Floor,
     /// The number and the size in bytes of each segment, in ascending order.
     pub(crate) segments: Vec<(u64, u64)>,
@@ -23,9 +25,9 @@ impl Directory {
     /// Reads the superblock and the acknowledged floor, and lists the segments.
     ///
     /// # Errors
-    /// [`OpenError::NotFormatted`] without a superblock; another [`OpenError`] if no two copies of
-    /// it are equal, copies contradict each other, the directory cannot be listed, or a segment
-    /// number is out of range.
+    /// [`OpenError::NotFormatted`] without a superblock; another [`OpenError`] if no copy of it can
+    /// be used, copies contradict each other, the directory cannot be listed, or a segment number
+    /// is out of range.
     pub(crate) fn read(disk: &mut impl Disk) -> Result<Directory, OpenError> {
         let files = list(disk)?;
         if !files.iter().any(|(file, _)| *file == FileName::Superblock) {
@@ -36,7 +38,12 @@ impl Directory {
         // A copy that cannot be read counts as damaged.
         let copies: Vec<SuperblockCopy> =
             reads.into_iter().map(|read| read.unwrap_or(SuperblockCopy::Bad)).collect();
-        let superblock = choose(&copies).map_err(|error| failure.unwrap_or(error))?.clone();
+        let (superblock, lone_copy) = match (choose(&copies), failure) {
+            // A copy that cannot be read now may be the one that decides.
+            (Err(_) | Ok((_, Some(_))), Some(failure)) => return Err(failure),
+            (chosen, _) => chosen?,
+        };
+        let superblock = superblock.clone();
         let segment = |(file, bytes): &(FileName, u64)| match file {
             FileName::Segment(number) => Some((*number, *bytes)),
             _ => None,
@@ -52,7 +59,7 @@ impl Directory {
         assert!(ascends, "contract: a disk lists its files in ascending order");
         let floor = Floor::read(disk, &superblock);
         assert!(floor.seq >= superblock.ack_floor, "a mark does not lower the floor");
-        Ok(Directory { copies, superblock, floor, segments })
+        Ok(Directory { copies, superblock, lone_copy, floor, segments })
     }
 
     /// Returns the copies of the superblock that are not the current one, and the marks of the

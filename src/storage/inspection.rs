@@ -91,6 +91,7 @@ impl Inspection {
             Ok(mut recovered) => {
                 torn = std::mem::take(&mut recovered.torn);
                 known = std::mem::take(&mut recovered.damage.known);
+                recovered.lost_end = recovered.lost_end.or(directory.lone_copy.clone());
                 let whole = Recovered::of(&mut disk, &directory, config, recovered)?;
                 let opened = &whole.opened;
                 if whole.rejected.is_some() {

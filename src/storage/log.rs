@@ -378,6 +378,7 @@ impl Log {
             let directory = || Directory {
                 copies: Vec::new(),
                 superblock: superblock.clone(),
+                lone_copy: None,
                 floor,
                 segments: index.segments().map(size).collect(),
             };

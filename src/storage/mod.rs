@@ -32,6 +32,7 @@ mod repair;
 mod salvage;
 mod scan;
 mod scrub;
+mod scrub_progress;
 mod sector;
 mod segment;
 mod snapshot_requests;

@@ -43,8 +43,9 @@ pub struct OpenedStorage {
     /// The snapshot to start from: the current one, or the one before it if the current one is
     /// damaged.
     pub snapshot: SnapshotMeta,
-    /// The error about the last flushes of the log, if they were acknowledged and are missing. The
-    /// node is then uncertain: another node has to confirm how far its log must reach.
+    /// The error about the last flushes of the log, if they were acknowledged and are missing; or
+    /// the error about the superblock, if no two of its copies are equal. The node is then
+    /// uncertain: another node has to confirm how far its log must reach.
     pub lost_end: Option<StorageError>,
     /// The error about flushes that cannot be read, although the current snapshot covers all their
     /// entries: the log begins after them, and nothing is lost.
@@ -190,14 +191,16 @@ impl Storage {
         }
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
         let mut patched = PatchedDisk::new(disk);
-        let recovered = recover(&mut patched, &directory, bytes, tail)?;
-        let Directory { copies, superblock, segments, .. } = directory;
+        let mut recovered = recover(&mut patched, &directory, bytes, tail)?;
+        let Directory { copies, superblock, lone_copy, segments, .. } = directory;
         let base = recovered.index.base().id.index;
         let newest = &superblock.snapshot;
         let found = Snapshots::open(&mut patched, cluster, newest, base, config.snapshots)?;
         if let Some(loss) = loss_without_snapshot(&recovered, superblock.log_start, &found) {
             return Err(loss.clone().into());
         }
+        let is_cut = recovered.lost_end.is_some();
+        recovered.lost_end = recovered.lost_end.or(lone_copy);
         let updater = SuperblockUpdater::new(superblock, &copies);
         let mut unwritten = UnwrittenContent::of(&recovered);
         let (log_start, committed) = (recovered.log_start, recovered.committed);
@@ -215,8 +218,10 @@ impl Storage {
         storage.log.sizes = segments.into_iter().collect();
         unwritten.patches.extend(patched.into_patches());
         unwritten.write(disk, identity)?;
-        if opened.lost_end.is_some() {
+        if is_cut {
             storage.lower_floor(disk, log_start, committed)?;
+        } else if opened.lost_end.is_some() {
+            storage.updater.request(|superblock| superblock.hard_state.is_uncertain = true);
         }
         if opened.snapshot.last.index < storage.snapshot().last.index {
             storage.fall_back(disk, &opened.snapshot)?;
@@ -265,6 +270,7 @@ impl Storage {
         };
         let mut storage = Storage::assemble(config.clone(), updater, snapshots, start);
         storage.unused_segments = recovered.unused_segments;
+        storage.resume_scrub();
         let last = storage.last().index;
         let tail = match recovered.tail_first {
             first if first <= last => storage.fetch_all(disk, first, last)?,

@@ -142,6 +142,15 @@ impl Repairs {
         }
     }
 
+    pub(crate) fn scrub_place(&self) -> ScrubPlace {
+        self.scrub_place
+    }
+
+    /// Makes the next scrub continue at this place.
+    pub(crate) fn resume_scrub(&mut self, place: ScrubPlace) {
+        self.scrub_place = place;
+    }
+
     pub(crate) fn push(&mut self, entries: Vec<Entry>, compacted: Index) {
         self.waiting.push_back(Request::Entries(entries, compacted));
     }
@@ -275,9 +284,10 @@ impl Repairs {
                 repair.writes.extend(damage.known);
                 self.scrub_place = next;
             }
-            Scrubbed::DamagedHeaders { segment, next } => {
+            Scrubbed::DamagedHeaders { segment, next, bytes } => {
                 // The pass continues after the header block, which is rebuilt meanwhile.
                 self.push_headers(segment);
+                outcome.bytes += bytes;
                 self.scrub_place = next;
             }
             Scrubbed::End => {

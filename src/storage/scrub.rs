@@ -30,8 +30,9 @@ pub(crate) enum Scrubbed {
     Superblock([bool; COPIES]),
     /// A flush, its damage, the place after it, and the bytes that were read.
     Flush { damage: LogDamage, next: ScrubPlace, bytes: u64 },
-    /// A header block in this segment is damaged; the place of the next flush that can be found.
-    DamagedHeaders { segment: u64, next: ScrubPlace },
+    /// A header block in this segment is damaged; the place of the next flush that can be found,
+    /// and the bytes before it.
+    DamagedHeaders { segment: u64, next: ScrubPlace, bytes: u64 },
     /// The last flush was read before.
     End,
 }
@@ -57,9 +58,10 @@ pub(crate) fn scrub(
     assert!(number >= segment, "a pass does not go back");
     let mut scan = SegmentScan::new(identity, number, end);
     let Ok(Some(found)) = scan.block(disk, offset) else {
-        let next = scan.block_after(disk, offset).map(|found| found.offset);
-        let next = ScrubPlace::Flush { segment: number, offset: next.unwrap_or(end) };
-        return Scrubbed::DamagedHeaders { segment: number, next };
+        let next = scan.block_after(disk, offset).map_or(end, |found| found.offset);
+        let bytes = next - offset;
+        let next = ScrubPlace::Flush { segment: number, offset: next };
+        return Scrubbed::DamagedHeaders { segment: number, next, bytes };
     };
     let (start, until) = FlushBodies::new(&found.block, &found.records).range();
     let bad = match scan.check_bodies(disk, start, until) {
@@ -73,7 +75,8 @@ pub(crate) fn scrub(
         }
         Err(_) => {
             let next = ScrubPlace::Flush { segment: number, offset: found.end };
-            return Scrubbed::DamagedHeaders { segment: number, next };
+            let bytes = found.end - found.offset + until - start;
+            return Scrubbed::DamagedHeaders { segment: number, next, bytes };
         }
     };
     let mut damage = BodyDamage::default();

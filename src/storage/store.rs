@@ -9,10 +9,10 @@ use crate::storage::identity::{Identity, Origin};
 use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{FetchId, Purpose, ReadOutcome};
-use crate::storage::repair::{RepairOutcome, ScrubOutcome};
+use crate::storage::repair::RepairOutcome;
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
 use crate::storage::spare_segments::SpaceChange;
-use crate::storage::superblock::{COPIES, COPY_BYTES};
+use crate::storage::superblock::{COPIES, COPY_BYTES, damaged_copy};
 use crate::storage::superblock_updater::SuperblockUpdater;
 use crate::types::{
     DamagedEntry, Entry, EntryId, HardState, Index, Payload, SnapshotMeta, Write, WriteId,
@@ -82,12 +82,15 @@ pub enum Event {
     /// held. Each is reported once. A read of an entry in any of them ends the store, and a start
     /// may reject the directory.
     DamagedHeaders(StorageError),
+    /// A copy of the superblock does not hold what was written to it. The other copies suffice, and
+    /// it is written again.
+    DamagedSuperblock(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.
     Repaired(Vec<EntryId>),
     /// The end of a [`Storage::scrub`].
     Scrubbed {
-        /// The number of bytes that were read.
+        /// The number of bytes that were read, or that failed reads asked for.
         bytes: u64,
         /// Whether this was the last part of a pass through all durable data.
         pass_ended: bool,
@@ -256,10 +259,11 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Reads durable data again, from the place at which the last scrub ended. A pass reads the
-    /// copies of the superblock, then the log, then the kept snapshots. In the log a call reads
-    /// flush by flush until it has read `bytes_max` bytes or more; of a snapshot it reads one piece
-    /// of at most 1 MiB. It reports [`Event::Damaged`] for the damage that only peers can repair,
+    /// Reads durable data again, from the place at which the last scrub ended, also after a
+    /// restart: each update of the superblock stores the place. A pass reads the copies of the
+    /// superblock, then the log, then the kept snapshots. In the log a call reads flush by flush
+    /// until it has read `bytes_max` bytes or more; of a snapshot it reads one piece of at most 1
+    /// MiB. It reports [`Event::Damaged`] for the damage that only peers can repair,
     /// [`Event::DamagedHeaders`] for header blocks that nothing can rebuild, and
     /// [`SnapshotEvent::Damaged`] for a snapshot, repairs the rest, and ends with
     /// [`Event::Scrubbed`]. The caller waits for that before the next scrub. The reads return the
@@ -481,21 +485,11 @@ impl Storage {
                 RepairOutcome::Headers(_, lost) => {
                     events.extend(lost.into_iter().map(Event::DamagedHeaders));
                 }
-                RepairOutcome::Scrub(ScrubOutcome { damaged, copies, bytes, log_ended }) => {
-                    let durable = self.updater.durable().seq;
-                    let copies =
-                        copies.filter(|(seq, _)| *seq == durable).map(|(_, copies)| copies);
-                    if let Some(copies) = copies.filter(|copies| copies.contains(&false)) {
-                        self.updater.rewrite_damaged(copies);
-                    }
-                    events.extend((!damaged.is_empty()).then_some(Event::Damaged(damaged)));
-                    if log_ended {
-                        self.snapshots.begin_scrub();
-                    }
-                    events.push(Event::Scrubbed { bytes, pass_ended: false });
-                }
+                RepairOutcome::Scrub(outcome) => self.on_scrubbed(outcome, events),
             }
         }
+        let damaged = self.updater.take_damaged();
+        events.extend(damaged.map(|offset| Event::DamagedSuperblock(damaged_copy(offset))));
         let recorded = |(request, _): &mut (u64, SnapshotMeta)| self.updater.is_durable(*request);
         while let Some((_, meta)) = self.pending_snapshots.pop_front_if(recorded) {
             events.push(Event::SnapshotRecorded(meta));
@@ -508,6 +502,7 @@ impl Storage {
         events.extend(self.snapshots.take_events().map(Event::Snapshot));
         let scrubbed = self.snapshots.take_scrubbed();
         events.extend(scrubbed.map(|bytes| Event::Scrubbed { bytes, pass_ended: false }));
+        self.save_scrub_place();
         self.advance_closing(events);
         self.updater.advance(self.log.acknowledged(), &mut self.operations);
         if base != self.log.index.base() {

@@ -36,11 +36,14 @@ const FLAG_VOTED: u32 = 4;
 const FLAG_ORIGIN: u32 = 8;
 const FLAG_QUARANTINED: u32 = 16;
 
+/// The offset of the place of the next scrub, before the last compacted index.
+const SCRUB_OFFSET: usize = COMPACTED_OFFSET - 16;
+
 /// The size of the fields before the membership, in bytes.
 const FIELDS_BYTES: usize = 16 + Identity::BYTES + 8 + 16 + 9 * 8 + 32 + 32 + 2;
 
 const _: () = assert!(
-    FIELDS_BYTES + Membership::BYTES_MAX <= COMPACTED_OFFSET,
+    FIELDS_BYTES + Membership::BYTES_MAX <= SCRUB_OFFSET,
     "a copy has room for the largest membership"
 );
 const _: () = assert!(COPIES.is_multiple_of(2), "copies are written in pairs");
@@ -68,11 +71,24 @@ pub(crate) struct Superblock {
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
+    /// The place at which the next scrub continues ([`SavedScrubPlace`]).
+    pub(crate) scrub: SavedScrubPlace,
     /// Whether the state machine was found to have diverged, and was not rebuilt since.
     pub(crate) is_quarantined: bool,
     /// Whether the node stopped cleanly: with every write durable that the file system had room
     /// for.
     pub(crate) clean: bool,
+}
+
+/// The place at which a scrub continues after a restart. A place that does not exist any more does
+/// no harm: the scrub continues after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SavedScrubPlace {
+    /// The segment of the next flush; 0 for a new pass, `u64::MAX` for the snapshots after the log.
+    pub(crate) segment: u64,
+    /// The offset of the flush in the segment, or the last index of the snapshot that was read
+    /// last.
+    pub(crate) offset: u64,
 }
 
 /// One copy in its encoding of 4096 bytes.
@@ -109,6 +125,7 @@ impl Superblock {
             compacted: Index::ZERO,
             log_start: FlushSeq(1),
             ack_floor: FlushSeq(0),
+            scrub: SavedScrubPlace::default(),
             is_quarantined: false,
             clean: false,
         }
@@ -160,8 +177,10 @@ impl Superblock {
         bytes.extend(length.to_le_bytes());
         assert_eq!(bytes.len(), FIELDS_BYTES, "the fields have their sizes");
         bytes.extend(membership);
-        assert!(bytes.len() <= COMPACTED_OFFSET, "the members leave room for the rest");
-        bytes.resize(COMPACTED_OFFSET, 0);
+        assert!(bytes.len() <= SCRUB_OFFSET, "the members leave room for the rest");
+        bytes.resize(SCRUB_OFFSET, 0);
+        bytes.extend(self.scrub.segment.to_le_bytes());
+        bytes.extend(self.scrub.offset.to_le_bytes());
         bytes.extend(self.compacted.0.to_le_bytes());
         debug_assert_eq!(Superblock::decode(&bytes).as_ref(), Some(self), "a start can read it");
         let digest = Digest::of(&bytes);
@@ -187,7 +206,9 @@ impl Superblock {
         let origin = Origin { cluster, last: origin_last };
         let length = reader.u16()?;
         let membership = Membership::decode(reader.bytes(usize::from(length))?)?;
-        let compacted = Index(Reader::new(payload.get(COMPACTED_OFFSET..)?).u64()?);
+        let mut end = Reader::new(payload.get(SCRUB_OFFSET..)?);
+        let scrub = SavedScrubPlace { segment: end.u64()?, offset: end.u64()? };
+        let compacted = Index(end.u64()?);
         let known = FLAG_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN | FLAG_QUARANTINED;
         let origin = (flags & FLAG_ORIGIN != 0).then_some(origin);
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
@@ -211,6 +232,7 @@ impl Superblock {
             compacted,
             log_start,
             ack_floor,
+            scrub,
             is_quarantined: flags & FLAG_QUARANTINED != 0,
             clean: flags & FLAG_CLEAN != 0,
         })
@@ -245,9 +267,16 @@ impl SuperblockCopy {
 /// Chooses the current superblock: the one with the highest number that has two equal copies. A
 /// number with only one intact copy belongs to an interrupted update, on which nothing depended.
 ///
+/// If no two copies are equal, damage has met an interrupted update. Then the highest number is
+/// chosen if the update before it is intact, too, and the result has the error about the others.
+/// A durable update is on three copies, and later ones replace it there, so at most one intact copy
+/// is older: the higher of two intact ones is not. A single intact copy may be older.
+///
 /// # Errors
 /// An [`OpenError`] if there is none, or if the copies contradict each other.
-pub(crate) fn choose(copies: &[SuperblockCopy]) -> Result<&Superblock, OpenError> {
+pub(crate) fn choose(
+    copies: &[SuperblockCopy],
+) -> Result<(&Superblock, Option<StorageError>), OpenError> {
     let valid = |copy| match copy {
         &SuperblockCopy::Valid(ref superblock, digest) => Some((&**superblock, digest)),
         _ => None,
@@ -256,7 +285,12 @@ pub(crate) fn choose(copies: &[SuperblockCopy]) -> Result<&Superblock, OpenError
         copies.iter().filter_map(valid).filter(|(_, other)| *other == digest).count() >= 2
     };
     let candidates = copies.iter().filter_map(valid).filter(|(_, digest)| twice(*digest));
-    let Some((chosen, digest)) = candidates.max_by_key(|(superblock, _)| superblock.seq) else {
+    let pair = candidates.max_by_key(|(superblock, _)| superblock.seq);
+    let highest = copies.iter().filter_map(valid).max_by_key(|(superblock, _)| superblock.seq);
+    let follows = |chosen: &Superblock| {
+        copies.iter().filter_map(valid).any(|(_, other)| other == chosen.parent)
+    };
+    let Some((chosen, digest)) = pair.or(highest.filter(|(highest, _)| follows(highest))) else {
         let newer = copies.iter().find_map(|copy| match copy {
             SuperblockCopy::Newer(version) => Some(version),
             _ => None,
@@ -275,7 +309,7 @@ pub(crate) fn choose(copies: &[SuperblockCopy]) -> Result<&Superblock, OpenError
         // An interrupted update may have left one copy that later updates failed to replace. It was
         // never durable: a durable one leaves no two copies of another update with its number, and
         // is the parent of the next.
-        let is_left = !twice(other_digest);
+        let is_left = pair.is_some() && !twice(other_digest);
         let is_sibling = other.parent == chosen.parent;
         let contradicts =
             other.seq == chosen.seq && other_digest != digest && !(is_left && is_sibling)
@@ -285,9 +319,182 @@ pub(crate) fn choose(copies: &[SuperblockCopy]) -> Result<&Superblock, OpenError
             return Err(damage("its copies contradict each other"));
         }
     }
-    Ok(chosen)
+    let alone = pair.is_none().then(|| {
+        let message = format!(
+            "no two of its four copies are intact and equal; update {}, the newest that is intact, \
+             is used: a later term or vote, and flushes acknowledged since, may be lost",
+            chosen.seq
+        );
+        StorageError::damage(FileName::Superblock, 0, message)
+    });
+    Ok((chosen, alone))
 }
 
 fn damage(message: &str) -> OpenError {
     OpenError::Failed(StorageError::damage(FileName::Superblock, 0, message))
+}
+
+/// An error about the copy at this offset, while the node runs.
+pub(crate) fn damaged_copy(offset: u64) -> StorageError {
+    StorageError::damage(FileName::Superblock, offset, "this copy is not as it was written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The content of a copy: one of these updates, or nothing that can be used.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Content {
+        /// Rotten, or torn by an interrupted write.
+        Bad,
+        Zero,
+        First,
+        /// The update that follows the first one.
+        Second,
+        /// Another update that follows the first one, after a start that did not use the second.
+        Sibling,
+        /// The update that follows the second one.
+        Third,
+    }
+
+    const CONTENTS: [Content; 6] = [
+        Content::Bad,
+        Content::Zero,
+        Content::First,
+        Content::Second,
+        Content::Sibling,
+        Content::Third,
+    ];
+
+    impl Content {
+        fn is_intact(self) -> bool {
+            self >= Content::First
+        }
+
+        /// Whether this update is `earlier`, or was begun after `earlier` was durable or chosen.
+        fn includes(self, earlier: Content) -> bool {
+            self == earlier
+                || earlier == Content::First && self.is_intact()
+                || earlier == Content::Second && self == Content::Third
+        }
+
+        fn number(self) -> u64 {
+            match self {
+                Content::Bad | Content::Zero => 0,
+                Content::First => 1,
+                Content::Second | Content::Sibling => 2,
+                Content::Third => 3,
+            }
+        }
+    }
+
+    /// Returns the updates, in the order of the contents from the first on.
+    fn updates() -> [Superblock; 4] {
+        let (cluster, node) = (ClusterId(1), NodeId(1));
+        let identity = Identity { cluster, node, incarnation: Incarnation(1) };
+        let first = Superblock::new(identity, &Membership::new([1, 2, 3].map(NodeId)));
+        let after = |parent: &Superblock, term| Superblock {
+            seq: parent.seq + 1,
+            parent: parent.encode().digest,
+            hard_state: HardState::new(Term(term), None),
+            ..parent.clone()
+        };
+        let second = after(&first, 2);
+        let (sibling, third) = (after(&first, 7), after(&second, 3));
+        [first, second, sibling, third]
+    }
+
+    fn copy_of(content: Content, updates: &[Superblock; 4]) -> SuperblockCopy {
+        let place = CONTENTS[2..].iter().position(|other| *other == content);
+        let Some(superblock) = place.map(|place| &updates[place]) else {
+            let is_zero = content == Content::Zero;
+            return if is_zero { SuperblockCopy::Zero } else { SuperblockCopy::Bad };
+        };
+        SuperblockCopy::Valid(Box::new(superblock.clone()), superblock.encode().digest)
+    }
+
+    /// Returns every combination of four contents.
+    fn combinations() -> impl Iterator<Item = [Content; COPIES]> {
+        let radix = CONTENTS.len();
+        (0..radix.pow(4)).map(move |number| {
+            [1, radix, radix * radix, radix.pow(3)].map(|unit| CONTENTS[number / unit % radix])
+        })
+    }
+
+    /// Returns the chosen content, and whether two copies of it are equal.
+    fn chosen(
+        combination: [Content; COPIES],
+        updates: &[Superblock; 4],
+    ) -> Option<(Content, bool)> {
+        let copies = combination.map(|content| copy_of(content, updates));
+        let (found, alone) = choose(&copies).ok()?;
+        let place = updates.iter().position(|update| update == found).expect("a copy is chosen");
+        Some((CONTENTS[place + 2], alone.is_none()))
+    }
+
+    #[test]
+    fn no_combination_of_copies_returns_to_a_state_before_an_acknowledged_one() {
+        let updates = updates();
+        for combination in combinations() {
+            let Some((found, _)) = chosen(combination, &updates) else { continue };
+            // An update is acknowledged once three copies were read back; since then each of them
+            // became a later one or bad.
+            let acknowledged = CONTENTS.into_iter().filter(|earlier| {
+                let may_be = |copy: &&Content| !copy.is_intact() || copy.includes(*earlier);
+                earlier.is_intact() && combination.iter().filter(may_be).count() >= COPIES_MIN
+            });
+            for earlier in acknowledged {
+                assert!(found.includes(earlier), "{combination:?}: {found:?} lacks {earlier:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_combination_of_old_new_and_bad_copies_has_its_outcome() {
+        let updates = updates();
+        for combination in combinations() {
+            let count = |content| combination.iter().filter(|copy| **copy == content).count();
+            let (old, new) = (count(Content::First), count(Content::Second));
+            if count(Content::Sibling) + count(Content::Third) > 0 {
+                continue;
+            }
+            let expected = match (old, new) {
+                (_, 2..) => Some((Content::Second, true)),
+                (2.., _) => Some((Content::First, true)),
+                // An interrupted update, and damage of two further copies.
+                (1, 1) => Some((Content::Second, false)),
+                // One intact copy alone may be the one that later updates failed to replace.
+                _ => None,
+            };
+            assert_eq!(chosen(combination, &updates), expected, "{combination:?}");
+        }
+    }
+
+    #[test]
+    fn a_single_copy_is_chosen_only_after_the_update_before_it() {
+        let updates = updates();
+        let mut outcomes = (0, 0);
+        for combination in combinations() {
+            let intact = || combination.into_iter().filter(|copy| copy.is_intact());
+            let is_equal = |one: Content| intact().filter(|other| *other == one).count() >= 2;
+            if intact().any(is_equal) {
+                continue;
+            }
+            let has = |content| combination.contains(&content);
+            let expected = match intact().max_by_key(|copy| copy.number()) {
+                _ if has(Content::Second) && has(Content::Sibling) => None,
+                Some(Content::Third) => has(Content::Second).then_some(Content::Third),
+                Some(next @ (Content::Second | Content::Sibling)) => {
+                    has(Content::First).then_some(next)
+                }
+                _ => None,
+            };
+            let found = chosen(combination, &updates);
+            assert_eq!(found, expected.map(|content| (content, false)), "{combination:?}");
+            outcomes.0 += usize::from(found.is_some());
+            outcomes.1 += usize::from(found.is_none());
+        }
+        assert!(outcomes.0 > 0 && outcomes.1 > 0, "{outcomes:?}");
+    }
 }

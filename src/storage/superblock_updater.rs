@@ -26,6 +26,10 @@ pub(crate) struct SuperblockUpdater {
     update: Option<Update>,
     /// The order in which the copies are written; damaged ones come first.
     order: [usize; COPIES],
+    /// A copy that was found damaged, until the store reports it.
+    damaged: Option<usize>,
+    /// Whether the last update was requested only to write damaged copies again.
+    is_rewrite: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -55,12 +59,14 @@ enum Stage {
 impl SuperblockUpdater {
     /// Creates the updater of the superblock that was read from `copies`.
     pub(crate) fn new(durable: Superblock, copies: &[SuperblockCopy]) -> SuperblockUpdater {
-        let is_intact = |place: &usize| match copies.get(*place) {
-            Some(SuperblockCopy::Valid(superblock, _)) => **superblock == durable,
-            _ => false,
+        // A damaged copy is written first, then an older one: if no two are equal, an older one
+        // shows that the durable one can be used (`superblock::choose`).
+        let worth = |place: &usize| match copies.get(*place) {
+            Some(SuperblockCopy::Valid(superblock, _)) => 1 + u8::from(**superblock == durable),
+            _ => 0,
         };
         let mut order = [0, 1, 2, 3];
-        order.sort_by_key(is_intact);
+        order.sort_by_key(worth);
         let (target, digest) = (durable.clone(), durable.encode().digest);
         SuperblockUpdater {
             durable,
@@ -70,6 +76,8 @@ impl SuperblockUpdater {
             satisfied: 0,
             update: None,
             order,
+            damaged: None,
+            is_rewrite: false,
         }
     }
 
@@ -104,10 +112,17 @@ impl SuperblockUpdater {
     /// Requests an update that writes the damaged copies first. Does nothing if an update is under
     /// way, because each update writes every copy.
     pub(crate) fn rewrite_damaged(&mut self, intact: [bool; COPIES]) {
+        self.damaged = intact.iter().position(|intact| !intact);
         if self.update.is_none() {
             self.order.sort_by_key(|copy| intact[*copy]);
+            self.is_rewrite = true;
             self.request(|_| {});
         }
+    }
+
+    /// Returns the offset of a copy that was found damaged and is written again, once.
+    pub(crate) fn take_damaged(&mut self) -> Option<u64> {
+        self.damaged.take().map(|copy| copy as u64 * COPY_STRIDE)
     }
 
     /// Returns true if the operations under way read the copies back.
@@ -200,8 +215,16 @@ impl SuperblockUpdater {
         assert!(update.requests > self.satisfied, "an update satisfies a request");
         (self.durable, self.digest) = (update.superblock, update.copy.digest);
         self.satisfied = update.requests;
-        // The next update writes the copy first that this one has failed to write.
+        // A copy that this update has failed to write is written again at once, and first. If that
+        // fails, too, it waits for the next update or scrub.
+        let is_repeated = std::mem::take(&mut self.is_rewrite);
         self.order.sort_by_key(|copy| update.intact[*copy]);
+        if intact < COPIES {
+            match is_repeated {
+                true => self.damaged = update.intact.iter().position(|intact| !intact),
+                false => self.rewrite_damaged(update.intact),
+            }
+        }
         self.check();
         Ok(())
     }

@@ -18,7 +18,7 @@ use super::host::{
 };
 use super::random::{StoreAndModel, steps};
 
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 
 /// A loss of a log file's content.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +36,13 @@ pub(super) fn read(disk: &mut SimDisk, file: FileName, offset: u64, bytes: u64) 
     disk.execute(&FileAction::Read { file, offset, bytes }).expect("the file can be read")
 }
 
-fn overwrite(disk: &mut SimDisk, file: FileName, offset: u64, bytes: Vec<u8>) {
+pub(super) fn overwrite(disk: &mut SimDisk, file: FileName, offset: u64, bytes: Vec<u8>) {
     for action in [FileAction::Write { file, offset, bytes }, FileAction::Sync { file }] {
         disk.execute(&action).expect("the file can be written");
     }
 }
 
-fn zero(disk: &mut SimDisk, file: FileName, offset: u64, bytes: u64) {
+pub(super) fn zero(disk: &mut SimDisk, file: FileName, offset: u64, bytes: u64) {
     overwrite(disk, file, offset, vec![0; usize::try_from(bytes).expect("the files are small")]);
 }
 
@@ -274,7 +274,7 @@ pub(super) fn long() -> StorageConfig {
 }
 
 /// Returns the offset of the mark of flush `seq` in the file of the superblock.
-fn mark_at(seq: u64) -> u64 {
+pub(super) fn mark_at(seq: u64) -> u64 {
     seq % 2 * COPY_STRIDE + COPY_STRIDE / 2
 }
 

@@ -7,7 +7,9 @@ use quorate::types::{Index, Write};
 use quorate_sim::disk::{ChangeOrder, SimDisk};
 
 use super::host::{CLUSTER, Host, NODE, bare, config, entry, hard_state, write};
-use super::losses::{flushes, long, read, remove, segments, zero_flushes};
+use super::losses::{
+    PAGE, flushes, long, mark_at, overwrite, read, remove, segments, zero, zero_flushes,
+};
 
 #[test]
 fn entries_that_a_lost_flush_had_replaced_are_not_taken_for_committed() {
@@ -113,4 +115,42 @@ fn an_interrupted_start_without_the_end_of_the_log_finds_the_loss_again_or_has_r
         }
     }
     assert!(found_again > 0 && recorded > 0, "{found_again} {recorded}");
+}
+
+#[test]
+fn a_torn_flush_is_missed_if_a_sector_of_the_next_one_is_left() {
+    // A power failure has lost the marks, all of the last flush except for a part of its bodies,
+    // and bodies of the one before, which was acknowledged before the last one began.
+    let mut disk = flushes(&long(), 4).disk.durable_copy();
+    (1..=2).for_each(|seq| zero(&mut disk, FileName::Superblock, mark_at(seq), PAGE));
+    zero_flushes(&mut disk, (4, 4), (true, false));
+    zero(&mut disk, FileName::Segment(1), long().segment_bytes - 4 * PAGE, 512);
+    zero_flushes(&mut disk, (3, 3), (false, true));
+    assert_eq!(last_and_damaged(&disk), (Index(3), vec![Index(3)]));
+    // Without that part, nothing shows that the flush before was ever complete.
+    zero_flushes(&mut disk, (4, 4), (false, true));
+    assert_eq!(last_and_damaged(&disk), (Index(2), Vec::new()));
+}
+
+#[test]
+fn a_torn_flush_is_missed_if_a_later_file_has_the_headers_of_the_next_one() {
+    // A power failure has lost the update of the superblock, the marks, and the bodies of the last
+    // flush, the first of its file, and of the one before.
+    let mut before = flushes(&long(), 32).disk.durable_copy();
+    let mut disk = flushes(&long(), 33).disk.durable_copy();
+    assert!(read(&mut disk, FileName::Segment(2), 0, PAGE).iter().any(|byte| *byte != 0));
+    for copy in 0..4 {
+        let bytes = read(&mut before, FileName::Superblock, copy << 20, PAGE);
+        overwrite(&mut disk, FileName::Superblock, copy << 20, bytes);
+    }
+    (1..=2).for_each(|seq| zero(&mut disk, FileName::Superblock, mark_at(seq), PAGE));
+    zero_flushes(&mut disk, (32, 32), (false, true));
+    zero(&mut disk, FileName::Segment(2), long().segment_bytes - PAGE, PAGE);
+    assert_eq!(last_and_damaged(&disk), (Index(32), vec![Index(32)]));
+}
+
+/// Returns the last index that a start finds, and the damaged ones.
+fn last_and_damaged(disk: &SimDisk) -> (Index, Vec<Index>) {
+    let opened = Host::open_with(disk.clone(), &long()).expect("the directory opens").1;
+    (opened.last.index, opened.damaged.iter().map(|damaged| damaged.id.index).collect())
 }

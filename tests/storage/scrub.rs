@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, Event, FetchId, FileAction, FileName, SnapshotEvent, Storage};
+use quorate::storage::{
+    Completion, Disk, DiskError, Event, FetchId, FileAction, FileName, SnapshotEvent, Storage,
+};
 use quorate::types::{EntryId, Index, Term, Write, WriteId};
 use quorate_sim::disk::SimDisk;
 
@@ -56,6 +58,7 @@ fn scrub_all(storage: &mut Storage, disk: &mut impl Disk) -> (BTreeSet<EntryId>,
         for event in act(storage, disk, |storage, events| storage.scrub(6000, events)) {
             match event {
                 Event::Damaged(found) => damaged.extend(found.iter().map(|found| found.id)),
+                Event::DamagedSuperblock(_) => {}
                 Event::Scrubbed { bytes, pass_ended: false } => total += bytes,
                 Event::Scrubbed { bytes, pass_ended: true } => return (damaged, total + bytes),
                 other => panic!("{other:?}"),
@@ -246,6 +249,12 @@ fn a_scrub_writes_damaged_copies_of_the_superblock_again() {
     for copy in 0..4 {
         for harm in HARMS {
             disk.harm(FileName::Superblock, copy << 11, harm);
+            let events = act(&mut storage, &mut disk, |storage, events| storage.scrub(1, events));
+            let is_reported = |event: &Event| match event {
+                Event::DamagedSuperblock(error) => error.offset == copy << 20,
+                _ => false,
+            };
+            assert!(events.iter().any(is_reported), "{copy} {harm:?}: {events:?}");
             assert_eq!(scrub_all(&mut storage, &mut disk).0, BTreeSet::new());
             let copies =
                 [0, 1, 2, 3].map(|copy| read(&disk.disk, FileName::Superblock, copy << 20, PAGE));
@@ -280,6 +289,110 @@ fn a_scrub_reads_the_kept_snapshots_after_the_log() {
         }
     }
     assert_eq!(damaged, [Some(FileName::Snapshot(Index(4)))], "several passes report it once");
+}
+
+#[test]
+fn a_pass_continues_after_a_restart() {
+    let mut host = Host::with_nine();
+    let taken = [4, 8].map(|index| host.take_snapshot(index));
+    let largest = taken.iter().map(|meta| meta.bytes + 8192).max().expect("two were taken");
+    let whole = scrub_all(&mut host.storage.clone(), &mut host.disk.clone()).1;
+    let mut restarts = 0;
+    for parts in 0.. {
+        let (mut storage, mut disk) = (host.storage.clone(), host.disk.clone());
+        let mut before = 0;
+        for _ in 0..parts {
+            for event in act(&mut storage, &mut disk, |storage, events| storage.scrub(1, events)) {
+                let Event::Scrubbed { bytes, pass_ended } = event else { panic!("{event:?}") };
+                if pass_ended {
+                    assert!(restarts > 8, "{restarts}");
+                    return;
+                }
+                before += bytes;
+            }
+        }
+        let closed = act(&mut storage, &mut disk, Storage::close);
+        assert_eq!(closed, [Event::Closed]);
+        let mut disk = BrokenDisk::new(&disk);
+        let (mut storage, _) = open(&mut disk).expect("the directory opens");
+        act(&mut storage, &mut disk, Storage::start);
+        let after = scrub_all(&mut storage, &mut disk).1;
+        // The copies of the superblock, or the pieces of a snapshot, are read again.
+        let again = (before + after).checked_sub(whole).expect("everything is read");
+        assert!(again <= largest.max(4 * 4096), "{parts}: {before} + {after}, not {whole}");
+        // The next pass is a whole one again.
+        assert_eq!(scrub_all(&mut storage, &mut disk).1, whole, "after {parts} parts");
+        restarts += 1;
+    }
+}
+
+#[test]
+fn a_place_of_a_scrub_that_does_not_exist_any_more_does_no_harm() {
+    let sample = large();
+    let mut disk = BrokenDisk::new(&sample.disk);
+    let (mut storage, _) = open(&mut disk).expect("the directory opens");
+    act(&mut storage, &mut disk, Storage::start);
+    let whole = scrub_all(&mut storage, &mut disk).1;
+    let copy = read(&disk.disk, FileName::Superblock, 0, PAGE);
+    for segment in [0, 1, 2, 7, u64::MAX - 1, u64::MAX] {
+        for offset in [0, 1, 511, 512, 4096, 1 << 40, u64::MAX] {
+            let mut forged = copy.clone();
+            forged[4056..4064].copy_from_slice(&u64::to_le_bytes(segment));
+            forged[4064..4072].copy_from_slice(&u64::to_le_bytes(offset));
+            let sum = blake3::hash(&forged[..4080]);
+            forged[4080..].copy_from_slice(&sum.as_bytes()[..16]);
+            let mut disk = BrokenDisk::new(&disk.disk);
+            for copy in 0..4 {
+                overwrite(&mut disk.disk, FileName::Superblock, copy << 20, forged.clone());
+            }
+            let (mut storage, _) = open(&mut disk).expect("the directory opens");
+            act(&mut storage, &mut disk, Storage::start);
+            let (damaged, rest) = scrub_all(&mut storage, &mut disk);
+            assert!(damaged.is_empty() && rest <= whole, "{segment} {offset}");
+            assert_eq!(scrub_all(&mut storage, &mut disk), (BTreeSet::new(), whole));
+        }
+    }
+}
+
+#[test]
+fn a_failed_read_of_a_snapshot_counts_like_one_that_succeeds() {
+    let mut host = Host::with_nine();
+    let taken = host.take_snapshot(4);
+    // The pass has read the superblock and the log.
+    let mut disk = host.disk.clone();
+    let (mut parts, mut failed) = (0, Vec::new());
+    while failed.len() < 3 {
+        parts += 1;
+        assert!(parts < 99, "the pass reaches the snapshot");
+        let mut events = Vec::new();
+        host.storage.scrub(1, &mut events);
+        while !events.is_empty() {
+            match events.remove(0) {
+                Event::Disk(operation) => {
+                    let is_snapshot = matches!(
+                        operation.action,
+                        FileAction::Read { file: FileName::Snapshot(_), .. }
+                    );
+                    let result = match is_snapshot {
+                        true => Err(DiskError::Failed("it fails".to_owned())),
+                        false => disk.execute(&operation.action),
+                    };
+                    let completion = Completion { id: operation.id, result };
+                    let mut next = Vec::new();
+                    host.storage.completed(completion, &mut next);
+                    for event in &next {
+                        if let (Event::Scrubbed { bytes, .. }, true) = (event, is_snapshot) {
+                            failed.push(*bytes);
+                        }
+                    }
+                    events.extend(next);
+                }
+                Event::Scrubbed { .. } | Event::Snapshot(SnapshotEvent::Damaged(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(failed.iter().all(|bytes| *bytes > 0), "{failed:?} of {}", taken.bytes);
 }
 
 /// Returns a store with a snapshot of the twelve entries in its first segment and nine entries in

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, Event, FileName, OpenError, Storage, StorageConfig};
+use quorate::storage::{Disk, Event, FetchId, FileName, OpenError, Storage, StorageConfig};
 use quorate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, Fault, Pending};
 
-use super::host::{CLUSTER, Host, NODE, config, entry, formatted, hard_state, sized_entry};
+use super::host::{CLUSTER, Host, NODE, bare, config, entry, formatted, hard_state, sized_entry};
 use super::host::{identity, membership, snapshot, write};
 
 #[test]
@@ -205,4 +205,95 @@ fn a_store_closes_although_the_disk_has_no_room_for_the_pending_writes() {
     assert_eq!(host.persisted(), WriteId(1), "the other write is lost");
     let (_, opened) = Host::open(host.disk).expect("the directory opens");
     assert!(opened.last.index >= Index(1) && opened.lost_end.is_none());
+}
+
+#[test]
+fn the_commit_index_in_the_superblock_never_falls() {
+    let mut host = Host::with_nine();
+    // No flush names these commit indices, only the superblock.
+    for (id, committed, expected) in [(11, 7, 7), (12, 0, 7), (13, 8, 8), (14, 5, 8)] {
+        let change = Write { hard_state: Some(hard_state(id, 1)), ..bare(id) };
+        host.persist(Write { committed: Index(committed), ..change });
+        host.settle();
+        let opened = Host::open(host.disk.clone()).expect("the directory opens").1;
+        assert_eq!(opened.committed, Index(expected), "after {id}");
+    }
+}
+
+/// Returns the events that follow this request if the log is compacted after each number of steps.
+fn compacted_meanwhile(request: impl Fn(&mut Storage, &mut Vec<Event>)) -> Vec<Vec<Event>> {
+    let mut host = Host::fresh();
+    for id in 1..=60 {
+        host.persist(write(id, 0, id..=id));
+        host.settle();
+    }
+    host.act(|storage, events| storage.set_snapshot(snapshot(0, 60), events));
+    host.settle();
+    host.events.clear();
+    host.act(request);
+    let mut all = Vec::new();
+    loop {
+        let mut compacted = host.clone();
+        compacted.act(|storage, events| storage.compact(Index(58), events));
+        compacted.settle();
+        all.push(compacted.events);
+        if !host.step() {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn a_segment_is_not_removed_while_it_is_read() {
+    let first = |storage: &mut Storage, events: &mut Vec<Event>| {
+        storage.fetch(FetchId(7), Index(1), Index(3), 1 << 20, events);
+    };
+    let outcomes = compacted_meanwhile(first);
+    assert!(outcomes.len() > 2, "a fetch takes several reads");
+    for events in outcomes {
+        let [Event::Fetched { id: FetchId(7), entries }] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(*entries, (1..=3).map(|index| entry(0, index)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_segment_is_not_removed_while_it_is_repaired() {
+    let mut host = Host::fresh();
+    for id in 1..=60 {
+        host.persist(write(id, 0, id..=id));
+        host.settle();
+    }
+    host.act(|storage, events| storage.set_snapshot(snapshot(0, 60), events));
+    host.settle();
+    let body = config().segment_bytes - 4096;
+    assert!(host.disk.flip_bits(FileName::Segment(1), body + 20, 1));
+    host.act(|storage, events| storage.repair(vec![entry(0, 1)], events));
+    // Removals overtake the writes of the repair.
+    host.bulk_first = true;
+    let mut steps = 0;
+    loop {
+        let mut compacted = host.clone();
+        compacted.act(|storage, events| storage.compact(Index(58), events));
+        compacted.settle();
+        let failed = |event: &&Event| matches!(event, Event::Failed(_));
+        assert_eq!(compacted.events.iter().find(failed), None, "after {steps} steps");
+        steps += 1;
+        if !host.step() {
+            break;
+        }
+    }
+    assert!(steps > 3, "a repair reads, writes and reads again");
+    assert!(host.events.contains(&Event::Repaired(vec![entry(0, 1).id])), "{:?}", host.events);
+}
+
+#[test]
+fn a_segment_is_not_removed_while_it_is_scrubbed() {
+    let outcomes = compacted_meanwhile(|storage, events| storage.scrub(1 << 20, events));
+    assert!(outcomes.len() > 2, "a scrub takes several reads");
+    for events in outcomes {
+        let is_good = |event: &Event| matches!(event, Event::Scrubbed { .. });
+        assert!(events.iter().all(is_good), "{events:?}");
+    }
 }

@@ -19,6 +19,11 @@ pub(crate) struct Ballot {
     /// Until this instant the node withholds its vote and does not campaign, because a leader's
     /// lease relies on it.
     withheld_until: Instant,
+    /// Until this instant, a vote lease that the node granted before its start may be in force;
+    /// `None` if all of them have certainly ended.
+    earlier_leases_until: Option<Instant>,
+    /// The longest vote lease that was requested, or that the node needed, since the start.
+    requested_lease: Duration,
     /// The term in which the node started, or last became uncertain or certain.
     started_in: Term,
     /// The highest commit index that a leader or a voter has named since the start. It may be after
@@ -33,8 +38,16 @@ impl Ballot {
     pub(crate) fn new(hard_state: HardState, drift_ppm: u32, now: Instant) -> Ballot {
         // The vote lease counts from the last leader contact, which is before the start.
         let withheld_until = now.after(stretched(hard_state.vote_lease, drift_ppm));
+        let earlier_leases_until = (!hard_state.vote_lease.is_zero()).then_some(withheld_until);
         let started_in = hard_state.term;
-        Ballot { hard_state, withheld_until, started_in, named_committed: Index::ZERO }
+        Ballot {
+            hard_state,
+            withheld_until,
+            earlier_leases_until,
+            requested_lease: Duration::ZERO,
+            started_in,
+            named_committed: Index::ZERO,
+        }
     }
 
     pub(crate) fn term(&self) -> Term {
@@ -46,7 +59,8 @@ impl Ballot {
     }
 
     /// The length of the node's vote lease: the longest that a leader requested, or that the node
-    /// needed as a candidate that may grant read leases. Zero until then.
+    /// needed as a candidate that may grant read leases, since the start or while leases from
+    /// before it may be in force. Zero until then.
     pub(crate) fn vote_lease(&self) -> Duration {
         self.hard_state.vote_lease
     }
@@ -87,7 +101,8 @@ impl Ballot {
     fn set(&mut self, hard_state: HardState, journal: &mut Journal) {
         let before = self.hard_state;
         assert!(hard_state.term >= before.term, "a term only increases");
-        assert!(hard_state.vote_lease >= before.vote_lease, "a vote lease is never shortened");
+        let suffices = hard_state.vote_lease >= self.requested_lease;
+        assert!(suffices, "a vote lease that may be in force is not shortened");
         let keeps_vote = before.vote.is_none() || hard_state.vote == before.vote;
         assert!(hard_state.term > before.term || keeps_vote, "a vote is never changed");
         self.hard_state = hard_state;
@@ -111,11 +126,23 @@ impl Ballot {
         }
     }
 
-    /// Lengthens the vote lease to `span`, if it was shorter. Leader contacts from now on start a
-    /// lease of that length.
-    pub(crate) fn extend_vote_lease(&mut self, span: Duration, journal: &mut Journal) {
-        if span > self.hard_state.vote_lease {
-            self.set(HardState { vote_lease: span, ..self.hard_state }, journal);
+    /// Lengthens the vote lease to `span`, if it was shorter, or shortens it to the longest one
+    /// requested since the start, once those from before have certainly ended. Leader contacts from
+    /// now on start a lease of that length.
+    pub(crate) fn request_vote_lease(
+        &mut self,
+        span: Duration,
+        now: Instant,
+        journal: &mut Journal,
+    ) {
+        self.earlier_leases_until = self.earlier_leases_until.filter(|until| now < *until);
+        self.requested_lease = self.requested_lease.max(span);
+        let vote_lease = match self.earlier_leases_until {
+            Some(_) => self.requested_lease.max(self.hard_state.vote_lease),
+            None => self.requested_lease,
+        };
+        if vote_lease != self.hard_state.vote_lease {
+            self.set(HardState { vote_lease, ..self.hard_state }, journal);
         }
     }
 
@@ -225,8 +252,10 @@ impl Ballot {
 
 #[cfg(feature = "explore")]
 impl Ballot {
-    /// Resets the highest named commit index, unless it is after the log's commit index.
+    /// Resets the highest named commit index, unless it is after the log's commit index, and what
+    /// matters only if the nodes have different vote leases.
     pub(crate) fn normalize(&mut self, log: &Log) {
+        (self.earlier_leases_until, self.requested_lease) = (None, self.hard_state.vote_lease);
         if self.named_committed <= log.committed() {
             self.named_committed = Index::ZERO;
         }
@@ -261,7 +290,7 @@ mod tests {
         assert_eq!(written(&mut journal), Some(HardState::new(Term(1), Some(NodeId(2)))));
         ballot.vote_for(NodeId(2), &mut journal);
         assert_eq!(written(&mut journal), None, "the same vote again changes nothing");
-        ballot.extend_vote_lease(Duration::from_nanos(7), &mut journal);
+        ballot.request_vote_lease(Duration::from_nanos(7), Instant(100), &mut journal);
         assert_eq!(written(&mut journal), Some(ballot.hard_state));
         ballot.enter_term(Term(3), &mut journal);
         let vote_lease = Duration::from_nanos(7);
@@ -280,5 +309,42 @@ mod tests {
         assert_eq!(reason(&ballot, 169), Some(MessageRejectReason::VoteWithheld));
         let heard = ballot.withheld_reason(true, Instant(200));
         assert_eq!(heard, Some(MessageRejectReason::LeaderHeard));
+    }
+
+    #[test]
+    fn a_vote_lease_from_before_the_start_is_extended_for_clock_drift() {
+        let vote_lease = Duration::from_nanos(100);
+        let state = HardState { vote_lease, ..HardState::default() };
+        // The clock of the node may be three times as fast as that of the leader.
+        let ballot = Ballot::new(state, 500_000, Instant(1000));
+        assert!(ballot.withholds_vote(Instant(1299)) && !ballot.withholds_vote(Instant(1300)));
+    }
+
+    #[test]
+    fn a_vote_lease_is_shortened_once_those_from_before_the_start_have_ended() {
+        let vote_lease = Duration::from_nanos(50);
+        let (mut ballot, mut journal) = started(HardState { vote_lease, ..HardState::default() });
+        let mut stored = |ballot: &mut Ballot, span, now| {
+            let span = Duration::from_nanos(span);
+            ballot.request_vote_lease(span, Instant(now), &mut journal);
+            written(&mut journal).map(|state| state.vote_lease.as_nanos())
+        };
+        assert_eq!(stored(&mut ballot, 9, 149), None, "the lease of 50 may be in force");
+        ballot.renew_vote_lease(Instant(149));
+        assert_eq!(stored(&mut ballot, 5, 150), Some(9), "a lease of 9 was requested at 149");
+        // What was withheld stays withheld; later contacts withhold the vote for 9.
+        ballot.renew_vote_lease(Instant(195));
+        assert!(ballot.withholds_vote(Instant(203)) && !ballot.withholds_vote(Instant(204)));
+        assert_eq!(stored(&mut ballot, 7, 500), None, "a lease of 9 may be in force elsewhere");
+        assert_eq!(stored(&mut ballot, 20, 501), Some(20));
+    }
+
+    #[test]
+    fn without_an_earlier_vote_lease_none_is_shortened_before_the_next_start() {
+        let (mut ballot, mut journal) = started(HardState::default());
+        for (span, expected) in [(30, 30), (10, 30), (40, 40)] {
+            ballot.request_vote_lease(Duration::from_nanos(span), Instant(100), &mut journal);
+            assert_eq!(ballot.vote_lease(), Duration::from_nanos(expected));
+        }
     }
 }

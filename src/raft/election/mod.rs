@@ -112,7 +112,8 @@ impl Candidate {
         // a crash it no longer knows them, so the stored vote lease covers the longest one.
         if common.config().lease.is_some_and(|lease| lease.read_leases) {
             let span = common.config().vote_lease_span();
-            common.ballot.extend_vote_lease(span, &mut common.journal);
+            let now = common.now();
+            common.ballot.request_vote_lease(span, now, &mut common.journal);
         }
         common.ballot.vote_for(common.id(), &mut common.journal);
         common.send_to_voters(&Body::RequestVote { last: common.log().last(), transfer });

@@ -212,7 +212,11 @@ impl Follower {
             heartbeat.read_lease <= heartbeat.vote_lease,
             "no read lease outlives the leader lease"
         );
-        common.ballot.extend_vote_lease(heartbeat.vote_lease, &mut common.journal);
+        // A leader that has asked another node to campaign requests none; the next one will again.
+        if !heartbeat.vote_lease.is_zero() || common.config().lease.is_none() {
+            let (span, now) = (heartbeat.vote_lease, common.now());
+            common.ballot.request_vote_lease(span, now, &mut common.journal);
+        }
         if !self.accept_leader(common, from, "Heartbeat") {
             return;
         }

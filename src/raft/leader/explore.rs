@@ -23,7 +23,7 @@ impl Leader {
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let contacts = self.peers.iter_mut().map(|(_, progress)| progress.instant());
         let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due);
-        let parts = self.lease.instants().chain(self.transfers.instant());
+        let parts = self.lease.instants().chain(self.transfers.instants());
         contacts.chain(own).chain(parts).chain(self.change.instants())
     }
 }

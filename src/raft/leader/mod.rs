@@ -105,8 +105,7 @@ impl Leader {
         self.proposals.waits_for_all_live(index)
     }
 
-    /// The total bytes of the entries that are not applied or not durable here, as far as their
-    /// sizes are known.
+    /// The bytes of the entries that are not applied or not durable here, as far as they are known.
     pub(crate) fn unapplied_bytes(&self) -> usize {
         self.unapplied.bytes()
     }
@@ -123,9 +122,10 @@ impl Leader {
         end.map_or(Duration::ZERO, |end| end.since(common.now()))
     }
 
-    /// The latest time at which the leader needs [`Input::Timeout`](crate::raft::Input::Timeout).
+    /// The latest time for [`Input::Timeout`](crate::raft::Input::Timeout).
     pub(crate) fn deadline(&self) -> Instant {
-        self.commit_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due))
+        let due = self.heartbeat_due.min(self.transfers.yield_at());
+        self.commit_due.map_or(due, |commit_due| commit_due.min(due))
     }
 
     /// Returns the highest number that a quorum has reached: `own` is this node's, and `of` returns
@@ -153,8 +153,7 @@ impl Leader {
         proposals::accept(common, &mut self.proposals, unapplied, transferring, requests);
     }
 
-    /// Appends an empty entry and returns its index, unless entries are rejected now or too many
-    /// are not applied yet.
+    /// Appends an empty entry, unless entries are rejected now or too many are not applied yet.
     pub(crate) fn on_append_noop(&mut self, common: &mut Common) -> Option<Index> {
         let room =
             self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config().unapplied_bytes_max);
@@ -229,8 +228,8 @@ impl Leader {
         }
     }
 
-    /// Whether so many nodes have an entry after the commit index that they may be a quorum: at
-    /// least half of the incoming voters. This cheap test runs after every step.
+    /// Whether half of the incoming voters or more have an entry after the commit index, so that
+    /// they may be a quorum. This cheap test runs after every step.
     #[inline]
     fn may_commit(&self, common: &Common) -> bool {
         let (log, voters) = (common.log(), common.log().membership().incoming().len());
@@ -300,18 +299,20 @@ impl Leader {
     }
 
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
-        if common.now() < self.heartbeat_due {
+        if common.now() < self.heartbeat_due.min(self.transfers.yield_at()) {
             return Transition::Stay;
         }
         if common.config().check_quorum && !self.has_quorum_contact(common) {
             return Transition::step_down(common.term(), RoleCause::QuorumLost);
         }
-        if let Some(cause) = common.disk_obstacle() {
-            transfer::yield_leadership(common, &self.peers, &mut self.lease);
+        let obstacle = common.disk_obstacle();
+        if let Some(cause) = obstacle
+            && self.transfers.yields(common, &self.peers, &mut self.lease)
+        {
             return Transition::step_down(common.term(), cause);
         }
         self.change.drop_departed(&mut self.peers, common.now());
-        self.transfers.expire(common);
+        self.transfers.expire(common, obstacle.is_some() || change::has_lost_vote(common));
         self.transfers.advance(common, &self.peers, &mut self.lease);
         self.maintain_membership(common);
         self.send_heartbeats(common);
@@ -422,9 +423,8 @@ impl Leader {
         self.reads.push(LeaderRead { reader, index, round });
     }
 
-    /// Returns the reason why this leader now takes no step of a membership change and begins no
-    /// transfer by itself, or `None` if it may: a transfer is under way, no entry of this term is
-    /// committed, or the disk is full.
+    /// Returns why this leader now takes no step of a membership change and begins no transfer by
+    /// itself: a transfer is under way, no entry of this term is committed, or the disk is full.
     fn blocked_reason(&self, common: &Common) -> Option<RejectReason> {
         if self.transfers.is_active() {
             Some(RejectReason::Transferring)
@@ -500,8 +500,8 @@ impl Leader {
         }
     }
 
-    /// Ends a leader's step: commits, replicates and answers reads. A leader that has lost its vote
-    /// in a completed change asks another node to campaign, and steps down.
+    /// Ends a leader's step: commits, replicates and answers reads. A leader that lost its vote
+    /// asks another node to campaign and steps down, once no read lease is left.
     #[inline]
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.finished(common.log().finished());
@@ -529,10 +529,10 @@ impl Leader {
         if self.reads.wait_for_round() {
             self.advance_reads(common);
         }
-        if !self.has_committed_in_term(common) || !change::has_lost_vote(common) {
+        let lost_vote = self.has_committed_in_term(common) && change::has_lost_vote(common);
+        if !lost_vote || !self.transfers.yields(common, &self.peers, &mut self.lease) {
             return Transition::Stay;
         }
-        transfer::yield_leadership(common, &self.peers, &mut self.lease);
         Transition::step_down(common.term(), RoleCause::VoteRemoved)
     }
 

@@ -17,6 +17,9 @@ use crate::types::{Body, Instant, NodeId, RejectReason, Tag};
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Transfers {
     current: Option<Transfer>,
+    /// When the last read lease ends, if this leader has to stop leading and waits for that before
+    /// it asks another node to campaign.
+    yield_at: Option<Instant>,
     disk_lag: DiskLag,
 }
 
@@ -31,8 +34,14 @@ struct Transfer {
 }
 
 impl Transfers {
+    /// Whether a transfer is under way, or this leader waits to hand over.
     pub(crate) fn is_active(&self) -> bool {
-        self.current.is_some()
+        self.current.is_some() || self.yield_at.is_some()
+    }
+
+    /// The time at which this leader has to hand over; `Instant::NEVER` if it does not wait for it.
+    pub(crate) fn yield_at(&self) -> Instant {
+        self.yield_at.unwrap_or(Instant::NEVER)
     }
 
     /// Begins the transfer that a user requests, to the best target if `to` is `None`.
@@ -88,9 +97,11 @@ impl Transfers {
         }
     }
 
-    /// Ends a transfer whose target did not become leader in time; this leader continues.
-    pub(crate) fn expire(&mut self, common: &mut Common) {
+    /// Ends a transfer whose target did not become leader in time; this leader continues. If it
+    /// `must_yield` no longer, it ends its wait, too.
+    pub(crate) fn expire(&mut self, common: &mut Common, must_yield: bool) {
         let now = common.now();
+        self.yield_at = self.yield_at.filter(|_| must_yield);
         if let Some(expired) = self.current.take_if(|transfer| transfer.deadline <= now)
             && let Some(tag) = expired.tag
         {
@@ -114,8 +125,29 @@ impl Transfers {
         self.disk_lag.is_lasting(lag_limits(common), common.now())
     }
 
+    /// Asks the best target to campaign, because this node has to stop leading in any case. Returns
+    /// false if it has to wait, because read leases are in force: their holders rely on no other
+    /// leader being elected. It grants no more of them meanwhile.
+    pub(crate) fn yields(
+        &mut self,
+        common: &mut Common,
+        peers: &Peers,
+        lease: &mut LeaderLease,
+    ) -> bool {
+        let Some(to) = best_transfer_target(common, peers) else { return true };
+        if lease.has_read_leases(common.now()) {
+            self.yield_at = lease.read_leases_end();
+            assert!(self.yield_at > Some(common.now()), "a read lease in force ends later");
+            return false;
+        }
+        lease.end();
+        common.send(to, Body::TimeoutNow);
+        true
+    }
+
     /// Reports a requested transfer as done, because the node no longer leads.
     pub(crate) fn finish(&mut self, common: &mut Common) {
+        self.yield_at = None;
         if let Some(Transfer { tag: Some(tag), .. }) = self.current.take() {
             common.output.push(Action::LeadershipTransferred { tag });
         }
@@ -139,20 +171,10 @@ impl Transfers {
         self.disk_lag = DiskLag::default();
     }
 
-    /// The only instant in the state.
-    pub(crate) fn instant(&mut self) -> Option<&mut Instant> {
-        self.current.as_mut().map(|transfer| &mut transfer.deadline)
-    }
-}
-
-/// Asks the best target to campaign, because this node stops leading in any case; not while a read
-/// lease is in force.
-pub(crate) fn yield_leadership(common: &mut Common, peers: &Peers, lease: &mut LeaderLease) {
-    if let Some(to) = best_transfer_target(common, peers)
-        && !lease.has_read_leases(common.now())
-    {
-        lease.end();
-        common.send(to, Body::TimeoutNow);
+    /// The instants in the state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let deadline = self.current.as_mut().map(|transfer| &mut transfer.deadline);
+        deadline.into_iter().chain(&mut self.yield_at)
     }
 }
 

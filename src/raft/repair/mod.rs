@@ -18,7 +18,13 @@ use crate::types::{Body, DamagedEntry, Entries, Entry, EntryId, Index, NodeId, S
 /// dropped with the log before them, because there may be no member left that has them, and peers
 /// that need them take the snapshot.
 pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
+    let before = common.log().damaged_entries();
     entries.iter().for_each(|entry| common.journal.mark_damaged(entry.id));
+    if common.log().damaged_entries() > before {
+        let due = common.now().after(common.config().heartbeat_interval);
+        common.health.repair.progressed();
+        common.health.repair.due = common.health.repair.due.min(due);
+    }
     common.journal.drop_covered_damage();
 }
 
@@ -33,8 +39,10 @@ pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
     }
     if repaired.is_empty() {
         // The contents did not match, or share a sector with an entry that is still missing.
-        common.health.repair.due = common.now().after(common.config().heartbeat_interval);
+        let pause = common.health.repair.pause(common.config().heartbeat_interval);
+        common.health.repair.due = common.now().after(pause);
     } else {
+        common.health.repair.progressed();
         common.health.repair.due = common.now();
         common.health.repair.is_memory_next = true;
     }
@@ -82,6 +90,7 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 
 /// Requests damaged entries from the next member. Once it has asked as many times as there are
 /// members, it asks for the next entries, because there may be no member left that has the first.
+/// After the last ones it begins again, and asks half as often if members have replied in vain.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     let (now, interval) = (common.now(), common.config().heartbeat_interval);
     // The next step if there is no member to ask.
@@ -92,6 +101,9 @@ fn request(common: &mut Common, leader: Option<NodeId>) {
     let Some(member) = later.or_else(|| members.first()).copied() else { return };
     if common.health.repair.requests >= members.len() {
         common.health.repair.pass(next_range(common).1);
+        if common.log().first_damaged_after(common.health.repair.through).is_none() {
+            common.health.repair.restarted();
+        }
     }
     let (first, last) = next_range(common);
     let term = common.log().term_at(first).expect("a damaged entry is in the log");
@@ -132,7 +144,7 @@ pub(crate) fn on_reply(
     entries: Entries,
     snapshot: Option<SnapshotMeta>,
 ) {
-    common.health.repair.doublings = 0;
+    common.health.repair.answered();
     let log = common.log();
     let first = log.first_damaged_after(Index::ZERO);
     let is_after = |damaged| entries.first().is_none_or(|entry| entry.id.index > damaged);

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::log::Log;
 use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 
-/// The maximum of [`Repair::doublings`].
+/// The maximum of [`Repair::doublings`] and of [`Repair::rounds`].
 const DOUBLINGS_MAX: u32 = 4;
 
 /// The repair under way. It is empty while no entry is damaged.
@@ -19,6 +19,11 @@ pub(crate) struct Repair {
     pub(super) requests: usize,
     /// The next request follows the last one after two to the power of this many intervals.
     pub(super) doublings: u32,
+    /// The number of times in a row that members were asked for all damaged entries and replied,
+    /// and no entry was repaired: at least so many doublings follow.
+    pub(super) rounds: u32,
+    /// Whether a member has replied since the requests began at the first damaged entry.
+    pub(super) is_answered: bool,
     /// The last index whose content arrived, or for which every member was asked. The next request
     /// is for later damaged entries or, if there are none, begins again at the first damaged one.
     pub(super) through: Index,
@@ -45,6 +50,8 @@ impl Default for Repair {
             asked: None,
             requests: 0,
             doublings: 0,
+            rounds: 0,
+            is_answered: false,
             through: Index::ZERO,
             due: Instant::ZERO,
             is_memory_next: true,
@@ -66,9 +73,34 @@ impl Repair {
     /// continues.
     #[inline]
     pub(super) fn forget_requests(&mut self) {
-        (self.asked, self.requests, self.doublings) = (None, 0, 0);
+        (self.asked, self.requests) = (None, 0);
         self.through = Index::ZERO;
+        self.progressed();
         (self.due, self.is_memory_next, self.blocked_since) = (Instant::ZERO, true, None);
+    }
+
+    /// Records that an entry was repaired, or that another one is damaged: the next requests follow
+    /// one another without doublings.
+    pub(super) fn progressed(&mut self) {
+        (self.doublings, self.rounds, self.is_answered) = (0, 0, false);
+    }
+
+    /// Records a reply. Without a repaired entry the requests stay as rare as the rounds demand.
+    pub(super) fn answered(&mut self) {
+        (self.doublings, self.is_answered) = (self.rounds, true);
+    }
+
+    /// Records that the requests begin again at the first damaged entry.
+    pub(super) fn restarted(&mut self) {
+        if core::mem::take(&mut self.is_answered) {
+            self.rounds = (self.rounds + 1).min(DOUBLINGS_MAX);
+            self.doublings = self.doublings.max(self.rounds);
+        }
+    }
+
+    /// The time after a write that repaired no entry until the next step.
+    pub(super) fn pause(&self, interval: Duration) -> Duration {
+        interval.saturating_mul(1 << self.rounds)
     }
 
     /// Records a request to `member` at `now`. The time until the next one doubles while none is
@@ -110,6 +142,7 @@ impl Repair {
         let has_damage = log.damaged_entries() > 0;
         assert!(has_damage || self.blocked_since.is_none(), "only damage blocks a leader");
         assert!(self.is_writing || self.membership.is_none(), "contents are kept during a write");
+        assert!(self.rounds <= self.doublings, "the requests are as rare as the rounds demand");
     }
 }
 

@@ -93,7 +93,7 @@ fn contents_in_memory_that_do_not_match_alternate_with_requests() {
         now = now.after(interval);
         assert_eq!(step(&mut raft, now, Input::Timeout), ["RequestEntries"]);
         step(&mut raft, now, reply(2, Vec::new(), None));
-        now = now.after(interval);
+        now = raft.deadline();
         assert_eq!(step(&mut raft, now, Input::Timeout), ["Repair"]);
     }
     assert_eq!(step(&mut raft, now, Input::Repaired(vec![id(3)])), [""; 0]);
@@ -119,6 +119,43 @@ fn requests_without_a_reply_become_rarer() {
     let now = before.after(interval * 16);
     assert_eq!(step(&mut raft, now, Input::Timeout), ["RequestEntries"]);
     assert!(raft.deadline() <= now.after(interval), "a reply arrived");
+}
+
+/// Answers each of the next requests in vain, and returns the times between them in heartbeat
+/// intervals.
+fn waits_between_vain_requests(raft: &mut Raft, count: usize) -> Vec<u128> {
+    let interval = Config::new(NodeId(1)).heartbeat_interval.as_nanos();
+    let (mut waits, mut before) = (Vec::new(), None);
+    while waits.len() < count {
+        let now = raft.deadline();
+        if step(raft, now, Input::Timeout).contains(&"RequestEntries") {
+            waits.extend(before.map(|before| now.since(before).as_nanos() / interval));
+            before = Some(now);
+            step(raft, now, reply(2, Vec::new(), None));
+        }
+    }
+    waits
+}
+
+#[test]
+fn an_entry_that_no_member_has_is_requested_less_and_less_often() {
+    let mut raft = damaged_node(false);
+    step(&mut raft, Instant::ZERO, reply(2, Vec::new(), None));
+    let waits = waits_between_vain_requests(&mut raft, 10);
+    assert_eq!(waits, [1, 2, 2, 4, 4, 8, 8, 16, 16, 16]);
+    // A repaired entry shows that the rest may be found, too.
+    let entry = Entry { id: id(3), payload: Payload::Noop };
+    let now = raft.deadline();
+    assert_eq!(step(&mut raft, now, reply(2, vec![entry], None)), ["Repair"]);
+    assert_eq!(step(&mut raft, now, Input::Repaired(vec![id(3)])), ["RequestEntries"]);
+    step(&mut raft, now, reply(2, Vec::new(), None));
+    assert_eq!(waits_between_vain_requests(&mut raft, 3), [1, 2, 2]);
+    // So does another damaged one.
+    let now = raft.deadline();
+    assert_eq!(step(&mut raft, now, damaged(2)), [""; 0], "a request was sent just now");
+    step(&mut raft, now, reply(2, Vec::new(), None));
+    assert!(raft.deadline() <= now.after(Config::new(NodeId(1)).heartbeat_interval));
+    assert_eq!(waits_between_vain_requests(&mut raft, 3), [1, 1, 1]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The end of a node that has lost an entry for good, or cannot store one.
+//! Steps of a node that take a certain state of its parts: the end of one that has lost an entry
+//! for good or cannot store one, the rest of a lease, and proposals that a snapshot covers.
 
 use core::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::replica::output::Output;
 use crate::storage::{ClusterId, FileDisk, Identity};
 use crate::types::{
     Body, DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership,
-    Message, NodeId, Payload, Restored, SnapshotMeta, Term,
+    Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term,
 };
 
 /// Returns n1 with an empty log.
@@ -130,4 +131,22 @@ fn the_rest_of_a_lease_is_counted_from_the_last_step_of_the_node() {
     assert!(node.raft.deadline() > at, "the algorithm takes no step");
     node.step(at, Input::Timeout, &mut Vec::new());
     assert_eq!(node.lease_remaining(), rest - millisecond);
+}
+
+#[test]
+fn a_proposal_that_an_installed_snapshot_covers_has_an_unknown_outcome() {
+    let membership = Membership::new([1, 2, 3].map(NodeId));
+    let mut node = opened(&membership, &ReplicaConfig::new(Config::new(NodeId(1))));
+    let id = |index| EntryId::new(Term(1), Index(index));
+    for index in [4, 5, 6] {
+        node.requests.propose(Tag(index));
+        assert_eq!(node.requests.committed(Tag(index), id(index)), None);
+    }
+    node.on_restore(SnapshotMeta::empty(id(5), membership));
+    let unknown = node.outputs.iter().filter_map(|output| match output {
+        Output::Unknown { tag } => Some(*tag),
+        _ => None,
+    });
+    assert!(unknown.eq([4, 5].map(Tag)), "the state machine does not apply them");
+    assert_eq!(node.requests.len(), 1);
 }

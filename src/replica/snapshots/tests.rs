@@ -194,3 +194,38 @@ fn a_snapshot_that_has_every_part_is_kept_when_its_sender_has_it_no_more() {
     let received = transfer(&[chunk, SnapshotTransferBody::Gone], &mut store);
     assert_eq!(received, [SnapshotEvent::Received(meta.clone())]);
 }
+
+#[test]
+fn a_receiver_does_not_wait_for_a_sender_that_has_the_snapshot_no_more() {
+    let config = config(4096);
+    let (mut source, mut store) =
+        (Store::open(NodeId(1), &config), Store::open(NodeId(2), &config));
+    let meta = source.take(1);
+    let later = SnapshotMeta {
+        last: EntryId::new(Term(1), Index(12)),
+        root: Root([3; 32]),
+        ..meta.clone()
+    };
+    let mut snapshots = Snapshots::new(&config, Index::ZERO);
+    let now = Instant::ZERO;
+    let offer = |store: &mut Store, snapshots: &mut Snapshots, from, meta: &SnapshotMeta| {
+        store.act(|storage, events| {
+            snapshots.on_offer(now, NodeId(from), meta, true, storage, events);
+        });
+        snapshots.receiver.root()
+    };
+    let gone = |store: &mut Store, snapshots: &mut Snapshots, from| {
+        let (from, to, body) = (NodeId(from), NodeId(2), SnapshotTransferBody::Gone);
+        store.act(|storage, events| {
+            let transfer = SnapshotTransfer { from, to, root: meta.root, body };
+            snapshots.on_transfer(now, transfer, storage, events);
+        });
+        snapshots.receiver.root()
+    };
+    assert_eq!(offer(&mut store, &mut snapshots, 1, &meta), Some(meta.root));
+    let root = offer(&mut store, &mut snapshots, 3, &later);
+    assert_eq!(root, Some(meta.root), "parts may be under way");
+    assert_eq!(gone(&mut store, &mut snapshots, 3), Some(meta.root), "it is not the sender");
+    assert_eq!(gone(&mut store, &mut snapshots, 1), None);
+    assert_eq!(offer(&mut store, &mut snapshots, 3, &later), Some(later.root), "at once");
+}

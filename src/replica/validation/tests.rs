@@ -51,6 +51,21 @@ fn replies_for_another_index_are_ignored() {
 }
 
 #[test]
+fn a_comparison_is_evaluated_again_after_a_change_of_the_membership() {
+    let config = ReplicaConfig::new(Config::new(NodeId(1)));
+    let mut validation = Validation::new(&config, 7, Index(9), digest(1, 0), Instant::ZERO);
+    let advance = |validation: &mut Validation, voters: &Membership| {
+        validation.advance(Instant::ZERO, voters, Index::ZERO, &mut Vec::new())
+    };
+    let four = Membership::new((1..=4).map(NodeId));
+    assert_eq!(advance(&mut validation, &four), None, "the node requests digests");
+    validation.on_reply(NodeId(2), 8, Index(9), digest(1, 0));
+    assert_eq!(advance(&mut validation, &four), None, "two of four are no majority");
+    let three = Membership::new((1..=3).map(NodeId));
+    assert_eq!(advance(&mut validation, &three), CONSISTENT, "two of three are one");
+}
+
+#[test]
 fn an_unverified_node_compares_soon_after_it_applies_its_first_entry() {
     let config = ReplicaConfig::new(Config::new(NodeId(1)));
     let (membership, start) = (Membership::new([1, 2, 3].map(NodeId)), Instant::ZERO);

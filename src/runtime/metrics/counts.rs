@@ -105,6 +105,7 @@ pub(in crate::runtime) struct EventCounts {
     pub(in crate::runtime) snapshots: CountersByLabel<SnapshotStep>,
     pub(in crate::runtime) scrubbed_bytes: Counter,
     pub(in crate::runtime) scrub_passes: Counter,
+    pub(in crate::runtime) superblock_repairs: Counter,
 }
 
 /// The requests of clients and of the program, by outcome.

@@ -146,7 +146,9 @@ impl Families<'_, '_> {
         let help = "Bytes on the disk that were read again to find damage";
         self.counter("scrubbed_bytes", help, events.scrubbed_bytes.get())?;
         let help = "Passes that read everything durable again to find damage";
-        self.counter("scrub_passes", help, events.scrub_passes.get())
+        self.counter("scrub_passes", help, events.scrub_passes.get())?;
+        let help = "Damaged copies of the superblock that were found and written again";
+        self.counter("superblock_repairs", help, events.superblock_repairs.get())
     }
 
     fn requests(&mut self, counts: &Counts) -> fmt::Result {

@@ -300,10 +300,16 @@ impl Snapshots {
         }
     }
 
-    /// Begins a pass that reads the kept snapshots again.
-    pub(crate) fn begin_scrub(&mut self) {
+    /// Begins a pass that reads the kept snapshots after the one that ends at `through` again.
+    pub(crate) fn begin_scrub(&mut self, through: Index) {
         let newest = self.files.last_key_value().map_or(Index::ZERO, |(last, _)| *last);
-        self.scrubbing = Some(Scrubbing::new(newest));
+        self.scrubbing = Some(Scrubbing::new(through.min(newest), newest));
+    }
+
+    /// Returns the last index of the snapshot after which the pass under way continues after a
+    /// restart.
+    pub(crate) fn scrubbed_through(&self) -> Option<Index> {
+        self.scrubbing.as_ref().map(Scrubbing::through)
     }
 
     /// Returns true during a pass that reads the kept snapshots again.
@@ -550,7 +556,7 @@ impl Snapshots {
         let scrubbing = self.scrubbing.as_mut().expect("a pass is under way");
         let place = scrubbing.place();
         if place.is_some_and(|place| self.failed_reads.is_repeated(place, &result)) {
-            scrubbing.read_bytes = Some(0);
+            scrubbing.on_failed();
         } else if let Some((manifest, damage)) = scrubbing.on_read(self.common.cluster, result) {
             self.on_damaged(&manifest, damage);
         }

@@ -16,6 +16,8 @@ use crate::types::Index;
 pub(crate) struct Scrubbing {
     /// The last index of the snapshot that is being read, or was read last.
     last: Index,
+    /// The last index of the snapshot that was read whole, or was found damaged, last.
+    through: Index,
     /// The last index of the newest snapshot of the pass.
     end: Index,
     under_way: Option<Verification>,
@@ -24,9 +26,14 @@ pub(crate) struct Scrubbing {
 }
 
 impl Scrubbing {
-    /// Begins a pass that ends with the snapshot that ends at `end`.
-    pub(crate) fn new(end: Index) -> Scrubbing {
-        Scrubbing { last: Index::ZERO, end, under_way: None, read_bytes: None }
+    /// Begins a pass through the snapshots after `through`, up to the one that ends at `end`.
+    pub(crate) fn new(through: Index, end: Index) -> Scrubbing {
+        Scrubbing { last: through, through, end, under_way: None, read_bytes: None }
+    }
+
+    /// Returns the last index of the snapshot after which the pass continues after a restart.
+    pub(crate) fn through(&self) -> Index {
+        self.through
     }
 
     /// Returns the verification whose next piece is to be read, or `None` at the end of the pass. A
@@ -41,6 +48,7 @@ impl Scrubbing {
         };
         self.under_way.take_if(is_over);
         if self.under_way.is_none() {
+            self.through = self.last;
             let later =
                 files.iter().filter(|(last, _)| (self.last.next()..=self.end).contains(last));
             let mut kept = later.filter_map(|(last, manifest)| Some((*last, manifest.clone()?)));
@@ -58,14 +66,20 @@ impl Scrubbing {
         Some((self.last, offset))
     }
 
+    /// Records that the read of the piece failed and is repeated. It counts like one that
+    /// succeeded, so that the repetitions are spread over time.
+    pub(crate) fn on_failed(&mut self) {
+        self.read_bytes = self.under_way.as_ref().map(|reading| reading.piece().2 as u64);
+    }
+
     /// Verifies the piece that was read. Returns the snapshot and its damage, if it is damaged.
     pub(crate) fn on_read(
         &mut self,
         cluster: ClusterId,
         read: Result<Vec<u8>, DiskError>,
     ) -> Option<(Arc<Manifest>, StorageError)> {
-        self.read_bytes = Some(read.as_ref().map_or(0, |read| read.len() as u64));
         let verification = self.under_way.as_mut().expect("a snapshot is being read");
+        self.read_bytes = Some(verification.piece().2 as u64);
         let damage = verification.on_read(cluster, read).err()?;
         let damaged = Arc::clone(verification.manifest());
         self.under_way = None;

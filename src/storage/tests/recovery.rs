@@ -113,7 +113,7 @@ fn recovered(
     superblock.hard_state.term = Term(2);
     change(&mut superblock);
     let segments = vec![(1, SEGMENT_BYTES)];
-    let directory = Directory { copies: Vec::new(), superblock, floor, segments };
+    let directory = Directory { copies: Vec::new(), superblock, lone_copy: None, floor, segments };
     let found = recover(&mut PatchedDisk::new(&mut segment), &directory, SEGMENT_BYTES, 0);
     found.map_err(|error| error.to_string())
 }

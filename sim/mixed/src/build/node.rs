@@ -338,6 +338,7 @@ impl Quorate {
                 | Output::DivergedLog { .. }
                 | Output::RolledBackDisk { .. }
                 | Output::DamagedHeaders(_)
+                | Output::DamagedSuperblock(_)
                 | Output::LogUncertain { .. }
                 | Output::StartedUncertain(_)
                 | Output::LogTrimmed(_)

@@ -260,7 +260,7 @@ impl Node {
     /// Reads all kept snapshots again. Returns the number of bytes, and the events.
     pub(super) fn scrubbed(&mut self) -> (u64, Vec<SnapshotEvent>) {
         let mut bytes = 0;
-        self.snapshots.begin_scrub();
+        self.snapshots.begin_scrub(Index::ZERO);
         while self.snapshots.scrub(&mut self.operations) {
             assert!(self.settle());
             bytes += self.snapshots.take_scrubbed().expect("a piece was read");
