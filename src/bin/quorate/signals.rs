@@ -8,6 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::info;
 
+use crate::service_output;
+
 /// Listens for Ctrl-C, and for SIGTERM on Unix.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -67,7 +69,7 @@ impl EndAtSignal {
         runtime.spawn(async move {
             let signal = signals.next().await;
             info!(signal, "the node ends before it has started");
-            std::process::exit(INTERRUPTED);
+            service_output::exit(INTERRUPTED);
         });
         Ok(listening)
     }
@@ -98,7 +100,7 @@ impl Signals {
         let first = self.next().await;
         tokio::spawn(async move {
             self.next().await;
-            std::process::exit(INTERRUPTED);
+            service_output::exit(INTERRUPTED);
         });
         first
     }
@@ -121,7 +123,7 @@ impl Signals {
         let first = self.next().await;
         tokio::spawn(async move {
             self.next().await;
-            std::process::exit(INTERRUPTED);
+            service_output::exit(INTERRUPTED);
         });
         first
     }
