@@ -228,6 +228,7 @@ impl ConnectionHandler {
     ) -> io::Result<(Link, ConnectionReader, Caller)> {
         let mut link = self.handle.registry.links.accept(stream).await?;
         let mut frames = ConnectionReader::new();
+        frames.watch_received(link.received.clone());
         let first = match frames.next(&mut link.stream).await {
             Ok(first) => first,
             Err(error) => {
