@@ -84,9 +84,9 @@ pub struct NetworkConfig {
     /// at a time therefore cannot keep a connection.
     pub frame_timeout: Duration,
     /// The slowest transfer, in KiB per second, at which a large frame of a client is still
-    /// received within its time limit. Of frames of a member, and of any node as long as this one
-    /// knows no membership, it is 1. A TLS record, which has up to 16 KiB, has the limit of
-    /// a frame of its size.
+    /// received within its time limit. Of frames of a node with a certificate, of a member, and of
+    /// any node as long as this one knows no membership, it is 1. A TLS record, which has up to 16
+    /// KiB, has the limit of a frame of its size.
     pub kib_per_second_min: u32,
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.

@@ -50,6 +50,8 @@ pub(super) struct Caller {
     pub(super) node: NodeId,
     /// The random number of its process; 0 if it is unknown.
     pub(super) start_id: u64,
+    /// Whether a certificate names the node.
+    pub(super) is_certified: bool,
 }
 
 impl Handshake {
@@ -126,7 +128,7 @@ impl Handshake {
         // The reply is sent even if the hello is invalid, so that the caller can see why.
         write_all(stream, &self.hello(hello.from)).await?;
         let node = self.check(hello, None)?;
-        Ok(Caller { node, start_id: hello.start_id })
+        Ok(Caller { node, start_id: hello.start_id, is_certified: principal.is_some() })
     }
 }
 
@@ -165,8 +167,9 @@ impl TransferLimits {
         }
     }
 
-    /// Returns the limits of frames that a member sends. A slow connection that three lanes
-    /// share is no reason to close it, so that its large frames are sent again from the start.
+    /// Returns the limits of frames that a node of the cluster sends. A slow connection that three
+    /// lanes share is no reason to close it, so that its large frames are sent again from the
+    /// start.
     pub(in crate::runtime) fn of_node(config: &NetworkConfig) -> TransferLimits {
         TransferLimits { kib_per_second_min: 1, ..TransferLimits::of_received(config) }
     }

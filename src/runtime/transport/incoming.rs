@@ -23,7 +23,8 @@ use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::connection_registry::ConnectionPermit;
 use crate::runtime::transport::handshake::{
-    ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all, write_all_within,
+    Caller as PeerCaller, ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all,
+    write_all_within,
 };
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream, classified};
@@ -135,7 +136,7 @@ fn leaves_room(stream: &RawStream, reserved: usize) -> bool {
 
 /// The kind of caller, which the first frame of a connection determines.
 enum Caller {
-    Peer(NodeId, ConnectionPermit),
+    Peer(PeerCaller, ConnectionPermit),
     Client(AcceptedClient),
 }
 
@@ -246,7 +247,7 @@ impl ConnectionHandler {
                 let origin = Origin::new(principal, from.ip());
                 let caller = self.handshake.respond(&mut link.stream, &hello, principal).await?;
                 let permit = self.handle.registry.admit_node(caller, &origin)?;
-                Caller::Peer(caller.node, permit)
+                Caller::Peer(caller, permit)
             }
             Frame::ClientHello(hello) => {
                 let principal = link.principal.as_ref();
@@ -281,7 +282,7 @@ impl ConnectionHandler {
 
     pub(super) async fn serve_peer(
         &self,
-        peer: NodeId,
+        peer: PeerCaller,
         stream: Stream,
         mut frames: ConnectionReader,
     ) -> io::Result<()> {
@@ -296,7 +297,7 @@ impl ConnectionHandler {
 
     async fn read_packets<R>(
         &self,
-        peer: NodeId,
+        caller: PeerCaller,
         read: &mut R,
         frames: &mut ConnectionReader,
     ) -> io::Result<()>
@@ -306,10 +307,11 @@ impl ConnectionHandler {
         // A correct caller closes an idle connection first, after `idle_max`.
         let idle_max = 2 * self.config.idle_max;
         let mut last_packet = Instant::now();
+        let peer = caller.node;
         let counts = &self.handle.registry.counts;
         let peer_counts = counts.network.peer(peer);
         loop {
-            let limits = self.limits_of(peer);
+            let limits = self.limits_of(caller);
             let before = frames.read_bytes();
             let frame = frames.next_within(limits, read).await?;
             peer_counts.last_heard.set(counts.milliseconds().max(1));
@@ -332,12 +334,14 @@ impl ConnectionHandler {
         }
     }
 
-    /// Returns the limits of the frames of a peer. A node that is no member, by the membership that
-    /// this node knows, may not be slower than a client: it may have any id, and each incomplete
-    /// frame takes memory.
-    fn limits_of(&self, peer: NodeId) -> TransferLimits {
+    /// Returns the limits of the frames of a peer. A certificate shows that it belongs to the
+    /// cluster, although a node that lags may not know it as a member yet, such as a leader that
+    /// was added since. Without one, a node that is no member, by the membership that this node
+    /// knows, may not be slower than a client: it may have any id, and each incomplete frame takes
+    /// memory.
+    fn limits_of(&self, peer: PeerCaller) -> TransferLimits {
         let membership = self.handle.membership.borrow();
-        match membership.is_empty() || membership.is_member(peer) {
+        match peer.is_certified || membership.is_empty() || membership.is_member(peer.node) {
             true => TransferLimits::of_node(&self.config),
             false => TransferLimits::of_received(&self.config),
         }

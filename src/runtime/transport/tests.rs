@@ -25,7 +25,7 @@ use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::service::{Executor, Service};
 #[cfg(feature = "certs")]
 use crate::runtime::tls::Tls;
-use crate::runtime::transport::handshake::{ConnectionReader, Handshake, TransferLimits};
+use crate::runtime::transport::handshake::{Caller, ConnectionReader, Handshake, TransferLimits};
 use crate::runtime::transport::incoming::{ConnectionHandler, InboundQueues};
 #[cfg(feature = "certs")]
 use crate::runtime::transport::link::{Link, Links, Security, Stream};
@@ -45,9 +45,14 @@ struct TestConnection {
 
 impl TestConnection {
     async fn open(handler: &Arc<ConnectionHandler>) -> TestConnection {
+        let caller = Caller { node: NodeId(2), start_id: 2, is_certified: false };
+        TestConnection::open_as(handler, caller).await
+    }
+
+    async fn open_as(handler: &Arc<ConnectionHandler>, caller: Caller) -> TestConnection {
         let (stream, remote) = duplex(64 << 10);
         let (handler, frames) = (Arc::clone(handler), ConnectionReader::after_hello().await);
-        let served = async move { handler.serve_peer(NodeId(2), Box::new(remote), frames).await };
+        let served = async move { handler.serve_peer(caller, Box::new(remote), frames).await };
         TestConnection {
             stream,
             frames: ConnectionReader::after_hello().await,
@@ -98,7 +103,7 @@ fn handler(handle: Handle, queues: InboundQueues) -> Arc<ConnectionHandler> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_frame_of_a_node_that_is_no_member_ends_the_connection() {
+async fn a_slow_frame_of_a_node_without_certificate_that_is_no_member_ends_the_connection() {
     let entry = Entry {
         id: EntryId::new(Term(1), Index(1)),
         payload: Payload::Command(Command::from(vec![7; 256 << 10])),
@@ -110,7 +115,13 @@ async fn a_slow_frame_of_a_node_that_is_no_member_ends_the_connection() {
     };
     let mut bytes = Vec::new();
     encode(&packet(body), &mut bytes).expect("the packet is short");
-    for (members, is_accepted) in [(vec![1, 2], true), (vec![], true), (vec![1, 3], false)] {
+    for (members, is_certified, is_accepted) in [
+        (vec![1, 2], false, true),
+        (vec![], false, true),
+        (vec![1, 3], false, false),
+        // It may lead, although this node, which lags, does not know it yet.
+        (vec![1, 3], true, true),
+    ] {
         let (mut handle, _requests) = Handle::for_test();
         let known = Membership::new(members.iter().map(|id| NodeId(*id)));
         let (_membership, receiver) = watch::channel(known);
@@ -118,7 +129,8 @@ async fn a_slow_frame_of_a_node_that_is_no_member_ends_the_connection() {
         let (urgent, _urgent_queue) = mpsc::channel(1);
         let (bulk, _bulk_queue) = mpsc::channel(1);
         let handler = handler(handle, InboundQueues { urgent, bulk });
-        let mut connection = TestConnection::open(&handler).await;
+        let caller = Caller { node: NodeId(2), start_id: 2, is_certified };
+        let mut connection = TestConnection::open_as(&handler, caller).await;
         // 8 KiB per second: 32 s instead of the 14 s that a client may take.
         for piece in bytes.chunks(8 << 10) {
             sleep(Duration::from_secs(1)).await;
