@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::Sender;
@@ -21,16 +23,24 @@ use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::Tls;
 use crate::runtime::transport::connection_registry::ConnectionPermit;
 use crate::runtime::transport::handshake::{
     Caller as PeerCaller, ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all,
     write_all_within,
 };
 use crate::runtime::transport::lane::Lane;
+#[cfg(feature = "tls")]
+use crate::runtime::transport::link::Security;
 use crate::runtime::transport::link::{Link, Stream, classified};
 use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHandshakes};
 use crate::types::{NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
 use crate::wire::{Frame, encode_keepalive};
+
+/// The interval at which revocation lists that expire are logged.
+#[cfg(feature = "tls")]
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The queues of received packets. Urgent packets, such as heartbeats and votes, do not wait behind
 /// bulk ones, such as entries and snapshot parts.
@@ -83,6 +93,10 @@ impl Listener {
         let mut connections = Tasks::default();
         let logging = Arc::clone(&handler);
         connections.spawn(async move { match logging.log_left_out().await {} });
+        #[cfg(feature = "tls")]
+        if let Security::Tls(tls) = handler.handle.registry.links.security.clone() {
+            connections.spawn(async move { match log_old_revocation_lists(&tls).await {} });
+        }
         loop {
             let pause = |error| {
                 handler.handle.log_accept_failure(&error, "a connection");
@@ -123,6 +137,15 @@ where
             // The usual cause is the limit of open files.
             Err(error) => pause(error).await,
         }
+    }
+}
+
+/// Logs the revocation lists that expire, now and each day, until the future is dropped.
+#[cfg(feature = "tls")]
+async fn log_old_revocation_lists(tls: &Tls) -> Infallible {
+    loop {
+        tls.warn_of_old_lists();
+        sleep(DAY).await;
     }
 }
 
