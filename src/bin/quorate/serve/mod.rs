@@ -54,8 +54,8 @@ Examples:
     quorate serve --config quorate.toml
 
 On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down cleanly. A second
-signal ends the process at once, without loss of acknowledged data, and so does the first one while
-the node still opens its data directory. On SIGHUP the node reloads its
+signal ends the process at once, without loss of acknowledged data. So does the first one while the
+node still opens its data directory, with exit code 0. On SIGHUP the node reloads its
 certificates.";
 
 /// Runs the node; `matches` distinguishes the flags of the command line from variables of the
@@ -109,7 +109,7 @@ async fn serve(
     let directory = config.directory.clone();
     // Before the start: a node whose endpoints cannot listen does not start.
     let listeners = endpoint_listeners(settings, sources)?;
-    let server = start(config).await?;
+    let server = start(config, &listeners).await?;
     let mut server = server.map_err(|error| match error {
         ServerError::Open(OpenError::Storage(storage::OpenError::Failed(damage))) => {
             server_config::damaged(&directory, &damage)
@@ -147,12 +147,25 @@ async fn serve(
 }
 
 /// Opens the node's storage, which blocks this thread, and starts the node. Until it has started, a
-/// signal ends the process at once, without loss of acknowledged data.
-async fn start(config: ServerConfig) -> Result<Result<Server, ServerError>, CommandError> {
-    let _opening = signals::EndAtSignal::listen().map_err(|error| {
+/// signal ends the process at once, without loss of acknowledged data, and the HTTP endpoints
+/// answer that it starts.
+async fn start(
+    config: ServerConfig,
+    listeners: &[EndpointListener],
+) -> Result<Result<Server, ServerError>, CommandError> {
+    let mut starting = signals::Starting::listen().map_err(|error| {
         CommandError::invalid_input(format!("cannot listen for signals: {error}"))
     })?;
-    Ok(Server::start(config, Store::default()).await)
+    for (_, listener) in listeners {
+        let Ok(listener) = listener.try_clone() else { continue };
+        starting.run_beside(async move {
+            // An error is reported when the node serves the endpoint.
+            let _ = Endpoint::run_before_start(listener).await;
+        });
+    }
+    let started = Server::start(config, Store::default()).await;
+    starting.end().await;
+    Ok(started)
 }
 
 /// Returns true if a later start with the same settings may succeed.
