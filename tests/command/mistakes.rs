@@ -128,6 +128,20 @@ fn a_command_without_its_input_changes_nothing() {
 }
 
 #[test]
+fn certs_removes_the_file_of_a_killed_run() {
+    let nodes = Nodes::none(0);
+    let directory = nodes.root().join("certs");
+    std::fs::create_dir(&directory).expect("the disk has space");
+    std::fs::write(directory.join(".cluster.aB3456.part"), "0").expect("the disk has space");
+    nodes.quorate(&["certs", "certs", "--nodes", "1"]).ok();
+    let entries = std::fs::read_dir(directory).expect("it exists").flatten();
+    let names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
+    assert!(names.iter().any(|name| name == "cluster"), "{names:?}");
+}
+
+#[test]
 fn a_value_that_no_node_accepts_is_not_read_into_memory() {
     let file = tempfile::tempfile().expect("a temporary file can be created");
     file.set_len(5 << 30).expect("the file has no content");
