@@ -79,7 +79,9 @@ fn a_node_without_certificates_does_not_wait_for_members_that_use_them() {
 fn an_identity_without_certificates_is_rejected() {
     let nodes = Nodes::none(0);
     let words = ["get", "k", "--nodes", "127.0.0.1:1", "--as", "client/app"];
-    nodes.quorate(&words).fails_with(2, "--certs <DIR>");
+    nodes.quorate(&words).fails_with(2, "--as (or QUORATE_AS) names a certificate, but not where");
+    let words = ["get", "k", "--nodes", "127.0.0.1:1", "--certs", "certs"];
+    nodes.quorate(&words).fails_with(2, "--certs (or QUORATE_CERTS) does not say which");
 }
 
 #[test]
