@@ -18,7 +18,7 @@ use tracing::debug;
 use crate::http::cluster_view::ClusterView;
 use crate::http::places::{CONNECTIONS_MAX, Place, Places, Replaced};
 use crate::http::routes::{is_health_check, overloaded, route};
-use crate::http::site::Site;
+use crate::http::site::{RunningNode, Site};
 use crate::runtime::{Client, Handle, Listener, RawStream, is_of_connection};
 
 /// The time limit for the headers of a request.
@@ -92,10 +92,20 @@ impl Endpoint {
         content: EndpointContent,
         handle: Handle,
     ) -> io::Result<Endpoint> {
-        let address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
-        let listener = Listener::System(TcpListener::from_std(listener)?);
+        let (listener, address) = system_listener(listener)?;
         Ok(Endpoint::serving(listener, address, content, handle))
+    }
+
+    /// Answers health checks at the listener until the future is dropped, for a node that starts
+    /// and may read its log for minutes: `/live` with 200, the others with 503 and the reason. The
+    /// program passes a clone of the listener, and the listener itself to
+    /// [`Endpoint::with_listener`] after the start.
+    ///
+    /// # Errors
+    /// The operating system cannot use the listener.
+    pub async fn run_before_start(listener: std::net::TcpListener) -> io::Result<Infallible> {
+        let (listener, address) = system_listener(listener)?;
+        Ok(Endpoint::new(listener, address, None).run().await)
     }
 
     fn serving(
@@ -110,12 +120,12 @@ impl Endpoint {
                 Some(ClusterView::new(handle.clone(), peer_client))
             }
         };
-        let site = Arc::new(Site {
-            loopback: address.ip().to_canonical().is_loopback(),
-            handle,
-            cluster_view,
-        });
-        Endpoint { listener, site, places: Places::new() }
+        Endpoint::new(listener, address, Some(RunningNode { handle, cluster_view }))
+    }
+
+    fn new(listener: Listener, address: SocketAddr, node: Option<RunningNode>) -> Endpoint {
+        let loopback = address.ip().to_canonical().is_loopback();
+        Endpoint { listener, site: Arc::new(Site { loopback, node }), places: Places::new() }
     }
 
     /// Returns the address at which the endpoint listens, with the port that the operating system
@@ -149,12 +159,19 @@ impl Endpoint {
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) => {
                     // The usual cause is the limit of open files.
-                    self.site.handle.log_accept_failure(&error, "an HTTP connection");
+                    self.site.log_accept_failure(&error);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
+}
+
+/// Returns the listener for tokio, and its address.
+fn system_listener(listener: std::net::TcpListener) -> io::Result<(Listener, SocketAddr)> {
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    Ok((Listener::System(TcpListener::from_std(listener)?), address))
 }
 
 /// Serves a connection, and logs its end.

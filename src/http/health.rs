@@ -12,6 +12,14 @@ const LAG_MAX: u64 = 10_000;
 /// second.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// The answer to a health check of a node that is starting, of which nothing else is known yet.
+pub(super) const STARTING: &str = concat!(
+    r#"{"live":true,"ready":false,"takes_writes":false,"#,
+    r#""obstacle":"the node is starting: it opens its data directory","#,
+    r#""node":null,"role":null,"term":null,"leader":null,"#,
+    r#""committed":null,"applied":null,"lag":null}"#,
+);
+
 /// The health of a node, read from its metrics without waiting for its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Health {

@@ -11,8 +11,8 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use quorate_page::live;
 
-use crate::http::health::Health;
-use crate::http::site::Site;
+use crate::http::health::{self, Health};
+use crate::http::site::{RunningNode, Site};
 use crate::runtime::Metrics;
 
 const PAGE: &str = include_str!("page.html");
@@ -40,30 +40,33 @@ pub(super) async fn route(site: &Site, request: &Request<Incoming>) -> HttpReply
         reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return reply;
     }
-    match (&site.cluster_view, request.uri().path()) {
+    let Some(RunningNode { handle, cluster_view }) = &site.node else {
+        return starting(request.uri().path());
+    };
+    match (cluster_view, request.uri().path()) {
         (_, "/health") => {
-            let health = Health::of(&site.handle);
+            let health = Health::of(handle);
             let status = if health.ready { StatusCode::OK } else { unavailable() };
             reply_with(status, JSON, health.to_json())
         }
         (_, "/ready") => {
-            let health = Health::of(&site.handle);
+            let health = Health::of(handle);
             let status = if health.takes_writes { StatusCode::OK } else { unavailable() };
             reply_with(status, JSON, health.to_json())
         }
         (_, "/live") => {
-            let health = Health::of(&site.handle);
+            let health = Health::of(handle);
             let status = if health.live { StatusCode::OK } else { unavailable() };
             reply_with(status, JSON, health.to_json())
         }
         (None, "/metrics") => {
-            let text = site.handle.metrics().text();
+            let text = handle.metrics().text();
             reply_with(StatusCode::OK, Metrics::CONTENT_TYPE, text)
         }
         (None, _) => {
             plain(StatusCode::NOT_FOUND, "the paths are /metrics, /health, /ready and /live\n")
         }
-        (Some(_), "/") => page(site.handle.environment().entropy()),
+        (Some(_), "/") => page(handle.environment().entropy()),
         (Some(cluster_view), "/api/cluster") => {
             reply_with(StatusCode::OK, JSON, cluster_view.to_json().await.to_string())
         }
@@ -71,6 +74,15 @@ pub(super) async fn route(site: &Site, request: &Request<Incoming>) -> HttpReply
             StatusCode::NOT_FOUND,
             "the paths are /, /api/cluster, /health, /ready and /live\n",
         ),
+    }
+}
+
+/// Returns the reply of a node that has not started yet.
+fn starting(path: &str) -> HttpReply {
+    match path {
+        "/live" => reply_with(StatusCode::OK, JSON, health::STARTING),
+        "/health" | "/ready" => reply_with(unavailable(), JSON, health::STARTING),
+        _ => plain(unavailable(), "the node is starting: try again later\n"),
     }
 }
 

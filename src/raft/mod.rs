@@ -84,7 +84,7 @@ impl Raft {
         seed: u64,
         now: Instant,
     ) -> Result<Raft, StartError> {
-        config.check().map_err(StartError::Config)?;
+        config.check_start(&restored).map_err(StartError::Config)?;
         let mut log = Log::new(&restored).map_err(StartError::Restored)?;
         log.evict(config.tail_bytes_max);
         let (term, peers) = (restored.hard_state.term, &config.bootstrap_peers);

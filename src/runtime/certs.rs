@@ -313,7 +313,7 @@ impl Directory {
     }
 
     /// Returns the paths of all files that the principal needs, whether or not they exist, and that
-    /// of the revocation lists if the directory has the file `revoked.pem`.
+    /// of the revocation lists, `revoked.pem`, which is optional.
     #[must_use]
     pub fn config(&self, principal: &Principal) -> TlsConfig {
         let [certificate, key] = self.paths(&match principal {
@@ -324,11 +324,8 @@ impl Directory {
         let [nodes, clients, admins] =
             Role::ALL.map(|role| self.paths(&format!("{role}-{AUTHORITY_NAME}"))[0].clone());
         let mut config = TlsConfig::new(certificate, key, nodes);
-        let revoked = self.0.join(REVOKED_NAME);
-        // An error other than a missing file is reported when the file is read.
-        if !matches!(revoked.try_exists(), Ok(false)) {
-            config.revocation_lists = Some(revoked);
-        }
+        config.revocation_lists = Some(self.0.join(REVOKED_NAME));
+        config.revocation_lists_optional = true;
         if principal.role() == Role::Node {
             (config.client_authorities, config.admin_authorities) = (Some(clients), Some(admins));
         }
@@ -468,22 +465,42 @@ mod tests {
     }
 
     #[test]
-    fn the_revocation_lists_of_a_directory_are_used_if_it_has_them() {
+    fn the_revocation_lists_of_a_directory_are_used_as_soon_as_it_has_them() {
         let root = tempfile::tempdir().expect("the directory is writable");
         let directory = Directory::open(root.path()).expect("the directory is writable");
         let node = Principal::Node(NodeId(1));
         let issued = directory.issue(CLUSTER, &node, 1).expect("the directory is writable");
-        assert_eq!(directory.config(&node).revocation_lists, None);
         let load = || Tls::for_node(directory.config(&node), CLUSTER, NodeId(1));
+        let running = load().expect("the file is optional");
+        running.reload().expect("the file is optional");
         let authority = directory.authority(Role::Node).expect("it exists");
         let certificate = read(&issued.certificate).expect("the certificate exists");
-        for (revoked, is_valid) in [(&[] as &[&str], true), (&[&certificate], false)] {
-            let list = authority.revoke(revoked).expect("it can be generated");
-            fs::write(root.path().join(REVOKED_NAME), list).expect("the directory is writable");
+        let revoked = root.path().join(REVOKED_NAME);
+        for (all, is_valid) in [(&[] as &[&str], true), (&[&certificate], false)] {
+            let list = authority.revoke(all).expect("it can be generated");
+            fs::write(&revoked, list).expect("the directory is writable");
             assert_eq!(load().is_ok(), is_valid, "{:?}", load().err());
+            assert_eq!(running.reload().is_ok(), is_valid, "{:?}", running.reload());
         }
-        fs::write(root.path().join(REVOKED_NAME), "").expect("the directory is writable");
+        fs::write(&revoked, "").expect("the directory is writable");
         assert!(load().is_err(), "a file without a list is an error");
+        fs::remove_file(&revoked).expect("the file exists");
+        assert!(load().is_ok(), "the file is optional");
+        let error = running.reload().expect_err("the lists were used");
+        assert!(error.to_string().contains("were used until now"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_revocation_lists_that_are_missing_is_an_error() {
+        let root = tempfile::tempdir().expect("the directory is writable");
+        let directory = Directory::open(root.path()).expect("the directory is writable");
+        let node = Principal::Node(NodeId(1));
+        let issued = directory.issue(CLUSTER, &node, 1).expect("the directory is writable");
+        let link = root.path().join(REVOKED_NAME);
+        std::os::unix::fs::symlink("absent", &link).expect("the directory is writable");
+        let error = Tls::for_node(issued, CLUSTER, NodeId(1)).expect_err("the file is missing");
+        assert_eq!(error.file(), link);
     }
 
     #[test]

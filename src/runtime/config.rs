@@ -76,17 +76,17 @@ pub struct NetworkConfig {
     pub handshake_timeout: Duration,
     /// The interval at which an idle side of a connection sends a keepalive.
     pub keepalive_interval: Duration,
-    /// The time without a received byte after which a connection is closed; over TLS without a
-    /// complete record, which has up to 16 KiB. At least twice `keepalive_interval`.
+    /// The time without a received byte after which a connection is closed. At least twice
+    /// `keepalive_interval`.
     pub keepalive_timeout: Duration,
     /// The time limit for receiving one whole frame, and for writing a client's replies, to which
     /// their size divided by `kib_per_second_min` is added. A client that sends or accepts one byte
     /// at a time therefore cannot keep a connection.
     pub frame_timeout: Duration,
     /// The slowest transfer, in KiB per second, at which a large frame of a client is still
-    /// received within its time limit. Of frames of a member, and of any node as long as this one
-    /// knows no membership, it is 1; over TLS such a connection needs 16 KiB in each
-    /// `keepalive_timeout`.
+    /// received within its time limit. Of frames of a node with a certificate, of a member, and of
+    /// any node as long as this one knows no membership, it is 1. A TLS record, which has up to 16
+    /// KiB, has the limit of a frame of its size.
     pub kib_per_second_min: u32,
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.

@@ -12,6 +12,7 @@ use crate::nodes::{Nodes, eventually};
 
 const ALERTS: &str = include_str!("../../examples/deploy/alerts.yml");
 const DASHBOARD: &str = include_str!("../../examples/deploy/dashboard.json");
+const UNIT: &str = include_str!("../../examples/deploy/quorate.service");
 const METRICS: &str = include_str!("../../docs/METRICS.md");
 const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
 
@@ -68,6 +69,28 @@ fn the_alerts_of_the_page_are_those_of_the_file() {
     for expression in expressions {
         assert!(ALERTS.contains(&format!("expr: {expression}\n")), "{expression}");
     }
+}
+
+/// Returns the value of a time or a number in the unit, in seconds.
+fn unit_value(name: &str) -> u64 {
+    let line = UNIT.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let text = line.unwrap_or_else(|| panic!("the unit has no {name}"));
+    let (digits, unit) = text.split_at(text.find(char::is_alphabetic).unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1,
+        "min" => 60,
+        "h" => 3600,
+        other => panic!("{name} has the unit {other}"),
+    };
+    digits.parse::<u64>().expect("a number") * seconds
+}
+
+/// A start that fails at once may succeed later, for example once the network is up.
+#[test]
+fn the_unit_repeats_starts_for_ten_minutes() {
+    let (pause, starts) = (unit_value("RestartSec"), unit_value("StartLimitBurst"));
+    assert!(pause * starts >= 600, "only {} s", pause * starts);
+    assert!(unit_value("StartLimitIntervalSec") > pause * starts, "the limit is never reached");
 }
 
 #[test]

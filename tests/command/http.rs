@@ -1,11 +1,12 @@
 //! The HTTP endpoints of a node: metrics, health and the status page.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::addresses::free_address;
 use crate::http_client::{connect, get, send};
 use crate::nodes::{Nodes, eventually, pause};
 
@@ -69,6 +70,54 @@ fn a_node_without_a_leader_is_live_but_not_ready() {
     assert_eq!((health["live"].as_bool(), health["ready"].as_bool()), (Some(true), Some(false)));
     assert_eq!(health["leader"], Value::Null);
     assert_eq!(get(metrics, "/live").status, 200);
+}
+
+/// Starts a node whose start takes seconds, because a member that it asks does not answer. Returns
+/// the address of its metrics.
+fn start_slowly(nodes: &mut Nodes, silent: &TcpListener) -> SocketAddr {
+    let metrics = free_address();
+    let join = format!("1={}", silent.local_addr().expect("it is bound"));
+    let (listen, at) = (nodes.address(4).to_string(), metrics.to_string());
+    let start = ["--cluster", "orders", "--listen", &listen, "--join", &join, "--metrics", &at];
+    nodes.serve_with(4, &start);
+    eventually("the port is open", || TcpStream::connect(metrics).is_ok());
+    metrics
+}
+
+#[test]
+fn a_node_that_starts_is_live_and_says_why_it_is_not_ready() {
+    let mut nodes = Nodes::none(4);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    eventually("the start lasts as long as the requests", || {
+        let metrics = start_slowly(&mut nodes, &silent);
+        let replies = ["/live", "/ready", "/health"].map(|path| get(metrics, path));
+        let other = get(metrics, "/metrics").status;
+        let has_started = nodes.log(4).contains(" is listening on ");
+        if !has_started {
+            for (reply, status) in replies.into_iter().zip([200, 503, 503]) {
+                assert_eq!(reply.status, status, "{reply:?}");
+                let starting = "the node is starting: it opens its data directory";
+                assert_eq!(reply.json()["obstacle"], starting);
+            }
+            assert_eq!(other, 503);
+            address(&nodes, 4, "metrics");
+            assert_eq!(get(metrics, "/ready").json()["node"], 4);
+            assert_eq!(get(metrics, "/metrics").status, 200);
+        }
+        nodes.kill(4);
+        std::fs::remove_file(nodes.root().join("d4.log")).expect("the node has a log");
+        !has_started
+    });
+}
+
+#[test]
+fn a_node_that_is_stopped_while_it_starts_ends_cleanly() {
+    let mut nodes = Nodes::none(4);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    start_slowly(&mut nodes, &silent);
+    nodes.signal(4, "TERM");
+    assert!(nodes.ended(4).success(), "{}", nodes.log(4));
+    assert!(nodes.log(4).contains("the node ends before it has started"), "{}", nodes.log(4));
 }
 
 #[test]

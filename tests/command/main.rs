@@ -40,5 +40,6 @@ mod settings;
 #[path = "../common/skip.rs"]
 mod skip;
 mod soak;
+mod unread_output;
 mod upgrades;
 mod versions;

@@ -79,7 +79,9 @@ fn a_node_without_certificates_does_not_wait_for_members_that_use_them() {
 fn an_identity_without_certificates_is_rejected() {
     let nodes = Nodes::none(0);
     let words = ["get", "k", "--nodes", "127.0.0.1:1", "--as", "client/app"];
-    nodes.quorate(&words).fails_with(2, "--certs <DIR>");
+    nodes.quorate(&words).fails_with(2, "--as (or QUORATE_AS) names a certificate, but not where");
+    let words = ["get", "k", "--nodes", "127.0.0.1:1", "--certs", "certs"];
+    nodes.quorate(&words).fails_with(2, "--certs (or QUORATE_CERTS) does not say which");
 }
 
 #[test]
@@ -125,6 +127,20 @@ fn a_command_without_its_input_changes_nothing() {
     assert!(!nodes.root().join("certs").exists(), "nothing was created");
     let recover = ["recover", "d1", "--new-cluster", "again"];
     nodes.quorate(&recover).fails_with(2, "--out <DIR>");
+}
+
+#[test]
+fn certs_removes_the_file_of_a_killed_run() {
+    let nodes = Nodes::none(0);
+    let directory = nodes.root().join("certs");
+    std::fs::create_dir(&directory).expect("the disk has space");
+    std::fs::write(directory.join(".cluster.aB3456.part"), "0").expect("the disk has space");
+    nodes.quorate(&["certs", "certs", "--nodes", "1"]).ok();
+    let entries = std::fs::read_dir(directory).expect("it exists").flatten();
+    let names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
+    assert!(names.iter().any(|name| name == "cluster"), "{names:?}");
 }
 
 #[test]

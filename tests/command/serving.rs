@@ -1,5 +1,8 @@
 //! A cluster in use: keys, membership changes and leader changes.
 
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::cli::CommandOutput;
@@ -115,6 +118,22 @@ fn a_killed_leader_is_replaced_and_catches_up_after_its_restart() {
         output.code == 0
             && output.json()["nodes"].as_array().is_some_and(|all| all.iter().all(lags))
     });
+}
+
+/// Each node has 2 s, an eighth of the timeout, to answer.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it measures how long a command takes")]
+fn status_asks_all_nodes_at_the_same_time() {
+    let nodes = Nodes::start(1);
+    nodes.ask(&["put", "k", "v"]).ok();
+    let silent = || TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let silent: Vec<TcpListener> = (0..8).map(|_| silent()).collect();
+    let address = |listener: &TcpListener| listener.local_addr().expect("it is bound").to_string();
+    let all: Vec<String> = silent.iter().map(address).chain([nodes.nodes()]).collect();
+    let began_at = Instant::now();
+    nodes.quorate(&["status", "--timeout", "16s", "--nodes", &all.join(",")]).ok();
+    let elapsed = began_at.elapsed();
+    assert!(elapsed < Duration::from_secs(12), "{elapsed:?} for eight silent nodes");
 }
 
 #[test]

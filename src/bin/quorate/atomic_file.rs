@@ -68,10 +68,29 @@ impl AtomicFile {
     pub(crate) fn commit(self) -> io::Result<()> {
         self.temporary.as_file().sync_all()?;
         self.temporary.persist(&self.target).map_err(|error| error.error)?;
-        #[cfg(unix)]
-        File::open(directory(&self.target))?.sync_all()?;
-        Ok(())
+        sync_directory_of(&self.target)
     }
+
+    /// Does the same as [`AtomicFile::commit`] if the target does not exist; otherwise replaces
+    /// nothing, and returns false.
+    pub(crate) fn commit_new(self) -> io::Result<bool> {
+        self.temporary.as_file().sync_all()?;
+        match self.temporary.persist_noclobber(&self.target) {
+            Ok(_) => sync_directory_of(&self.target).map(|()| true),
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(failed) => Err(failed.error),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn sync_directory_of(target: &Path) -> io::Result<()> {
+    File::open(directory(target))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_directory_of(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Returns an error if the target is a link, and its owner is neither root nor the owner of its
@@ -165,6 +184,19 @@ mod tests {
         temporary.commit().expect("the disk has space");
         assert_eq!(fs::read(&target).expect("the file exists"), b"new");
         drop(other);
+        assert_eq!(names(root.path()), ["file"]);
+    }
+
+    #[test]
+    fn only_one_of_two_processes_makes_a_new_file() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let target = root.path().join("file");
+        let create = || AtomicFile::create(&target).expect("the disk has space");
+        let (first, second) = (create(), create());
+        first.file().write_all(b"first").expect("the disk has space");
+        assert!(first.commit_new().expect("the disk has space"));
+        assert!(!second.commit_new().expect("the disk has space"));
+        assert_eq!(fs::read(&target).expect("the file exists"), b"first");
         assert_eq!(names(root.path()), ["file"]);
     }
 

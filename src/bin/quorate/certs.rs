@@ -12,6 +12,7 @@ use quorate::storage::ClusterId;
 use quorate::types::NodeId;
 use serde_json::json;
 
+use crate::atomic_file::AtomicFile;
 use crate::exit::{CommandError, Exit};
 use crate::output::report;
 use crate::values::{Cluster, parse_admin, parse_client, parse_node_id};
@@ -99,26 +100,20 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
     let path = directory.join(CLUSTER_FILE);
     let with_path =
         |error: &dyn Display| CommandError::invalid_input(format!("{}: {error}", path.display()));
-    // The file gets its name only once it is complete, so that a concurrent command reads all of
-    // it.
-    let written = |cluster: ClusterId| {
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-        let mut file = builder.tempfile_in(directory)?;
-        writeln!(file, "{cluster}")?;
-        Ok(file)
-    };
-    let written = |cluster| written(cluster).map_err(|error: io::Error| with_path(&error));
-    let new = given.map_or_else(|| ClusterId(entropy()), |given| given.0);
-    let kept = match written(new)?.persist_noclobber(&path) {
-        Ok(_) => return Ok(new),
-        Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => {
-            let text = fs::read_to_string(&path).map_err(|error| with_path(&error))?;
-            let parsed: Result<Cluster, String> = text.trim().parse();
-            parsed.map_err(|error| with_path(&error))?.0
+    let kept = loop {
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let parsed: Result<Cluster, String> = text.trim().parse();
+                break parsed.map_err(|error| with_path(&error))?.0;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let new = given.map_or_else(|| ClusterId(entropy()), |given| given.0);
+                if write_new(&path, new).map_err(|error| with_path(&error))? {
+                    return Ok(new);
+                }
+            }
+            Err(error) => return Err(with_path(&error)),
         }
-        Err(failed) => return Err(with_path(&failed.error)),
     };
     match given {
         Some(Cluster(given)) if given != kept => Err(with_path(&format_args!(
@@ -128,6 +123,16 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
         ))),
         _ => Ok(kept),
     }
+}
+
+/// Writes the file of the cluster; returns false if a concurrent command has written it. The file
+/// gets its name only once it is complete, so that such a command reads all of it.
+fn write_new(path: &Path, cluster: ClusterId) -> io::Result<bool> {
+    let file = AtomicFile::create(path)?;
+    #[cfg(unix)]
+    file.file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    writeln!(file.file(), "{cluster}")?;
+    file.commit_new()
 }
 
 #[expect(clippy::disallowed_methods, reason = "no two clusters share an id")]

@@ -32,10 +32,10 @@ pub(crate) struct ClientFlags {
     #[arg(long, env = "QUORATE_TIMEOUT", value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Span,
     /// Use TLS with the certificates in this directory, made by `quorate certs`
-    #[arg(long, env = "QUORATE_CERTS", value_name = "DIR", requires = "principal")]
+    #[arg(long, env = "QUORATE_CERTS", value_name = "DIR")]
     certs: Option<PathBuf>,
     /// Identity whose certificate to present: client/NAME or admin/NAME
-    #[arg(long = "as", env = "QUORATE_AS", value_name = "ROLE/NAME", requires = "certs")]
+    #[arg(long = "as", env = "QUORATE_AS", value_name = "ROLE/NAME")]
     principal: Option<ClientPrincipal>,
     /// Allow plaintext connections to nodes beyond loopback addresses, without TLS
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",
@@ -51,7 +51,7 @@ impl ClientFlags {
         let mut config = ClientConfig::new(any, self.nodes.iter().map(|node| node.0.clone()));
         config.deadline = self.timeout.0;
         config.plaintext = self.plaintext;
-        if let (Some(certs), Some(principal)) = (&self.certs, &self.principal) {
+        if let Some((certs, principal)) = self.certificate()? {
             let files = certs::files(certs, &principal.0)
                 .map_err(|error| CommandError::invalid_input(format!("--certs: {error}")))?;
             if named.is_none() {
@@ -61,6 +61,24 @@ impl ClientFlags {
             config.tls = Some(files);
         }
         Client::new(config).map_err(CommandError::invalid_input)
+    }
+
+    /// Returns the directory of the certificates and the identity whose certificate to present, if
+    /// the client uses TLS.
+    fn certificate(&self) -> Result<Option<(&PathBuf, &ClientPrincipal)>, CommandError> {
+        let missing = match (&self.certs, &self.principal) {
+            (Some(certs), Some(principal)) => return Ok(Some((certs, principal))),
+            (None, None) => return Ok(None),
+            (None, Some(_)) => {
+                "--as (or QUORATE_AS) names a certificate, but not where it is: add --certs DIR, \
+                 the directory that `quorate certs` has made, or remove --as"
+            }
+            (Some(_), None) => {
+                "--certs (or QUORATE_CERTS) does not say which certificate to present: add --as \
+                 client/NAME or --as admin/NAME, or remove --certs"
+            }
+        };
+        Err(CommandError::invalid_input(missing))
     }
 
     /// Runs `work` with a client, on this thread.

@@ -65,11 +65,16 @@ impl CommandError {
 
     /// Prints the error to standard error, and returns its exit code.
     pub(crate) fn print(&self, json: bool) -> Exit {
-        write_to_stderr(&match json {
+        write_to_stderr(&self.line(json));
+        self.exit
+    }
+
+    /// Returns the line that reports the error.
+    pub(crate) fn line(&self, json: bool) -> String {
+        match json {
             true => json!({ "error": self.text, "exit": self.exit as u8 }).to_string(),
             false => format!("error: {}", self.text),
-        });
-        self.exit
+        }
     }
 }
 

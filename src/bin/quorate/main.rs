@@ -32,6 +32,7 @@ mod role_changes;
 mod running_node;
 mod serve;
 mod service_manager;
+mod service_output;
 mod sessions;
 mod settings;
 mod signals;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let matched = matches.subcommand().expect("clap requires a subcommand").1;
     let done = match args.command {
-        CliCommand::Serve(flags) => serve::run(flags, matched),
+        CliCommand::Serve(flags) => serve::run(flags, matched, args.json),
         CliCommand::Put(flags) => keys::put(&flags, args.json),
         CliCommand::Get(flags) => keys::get(&flags, args.json),
         CliCommand::Cas(flags) => keys::cas(&flags, args.json),

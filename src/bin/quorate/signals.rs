@@ -8,6 +8,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::info;
 
+use crate::service_manager;
+use crate::service_output;
+
 /// Listens for Ctrl-C, and for SIGTERM on Unix.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -48,35 +51,54 @@ impl Hangups {
     }
 }
 
-/// Ends the process at the first signal, until this is dropped: for work that blocks its thread and
-/// needs no clean shutdown.
+/// Ends the process at the first signal while the node starts, which blocks its thread and needs no
+/// clean shutdown.
 #[derive(Debug)]
-pub(crate) struct EndAtSignal(Option<Runtime>);
+pub(crate) struct Starting {
+    /// The thread that listens; none at the end.
+    runtime: Option<Runtime>,
+    beside: JoinSet<()>,
+}
 
-impl EndAtSignal {
+impl Starting {
     /// Starts to listen, on a thread of its own.
-    pub(crate) fn listen() -> io::Result<EndAtSignal> {
+    pub(crate) fn listen() -> io::Result<Starting> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         // On an error it is dropped as below, too.
-        let listening = EndAtSignal(Some(runtime));
-        let runtime = listening.0.as_ref().expect("it was just made");
+        let mut starting = Starting { runtime: Some(runtime), beside: JoinSet::new() };
         let mut signals = {
-            let _within = runtime.enter();
+            let _within = starting.runtime().enter();
             Signals::listen()?
         };
-        runtime.spawn(async move {
+        starting.run_beside(async move {
             let signal = signals.next().await;
             info!(signal, "the node ends before it has started");
-            std::process::exit(INTERRUPTED);
+            service_manager::notify("STOPPING=1");
+            service_output::exit(0);
         });
-        Ok(listening)
+        Ok(starting)
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("it is there until the end")
+    }
+
+    /// Runs the future on that thread until the end.
+    pub(crate) fn run_beside(&mut self, future: impl Future<Output = ()> + Send + 'static) {
+        let on = self.runtime().handle().clone();
+        self.beside.spawn_on(future, &on);
+    }
+
+    /// Waits until nothing runs beside the start any more.
+    pub(crate) async fn end(mut self) {
+        self.beside.shutdown().await;
     }
 }
 
-impl Drop for EndAtSignal {
+impl Drop for Starting {
     fn drop(&mut self) {
         // A runtime that is dropped within another one would have to wait for its threads.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -98,7 +120,7 @@ impl Signals {
         let first = self.next().await;
         tokio::spawn(async move {
             self.next().await;
-            std::process::exit(INTERRUPTED);
+            service_output::exit(INTERRUPTED);
         });
         first
     }
@@ -121,7 +143,7 @@ impl Signals {
         let first = self.next().await;
         tokio::spawn(async move {
             self.next().await;
-            std::process::exit(INTERRUPTED);
+            service_output::exit(INTERRUPTED);
         });
         first
     }

@@ -126,9 +126,15 @@ impl ClusterStatus {
         let client = client.with_deadline(flags.timeout.0 / TIMEOUT_SHARE);
         let mut latest = None::<Report>;
         let mut failure = None::<ClientError>;
-        for ServerAddress(address) in &flags.nodes {
+        // All at the same time, so that nodes that do not answer do not add up their timeouts.
+        let ask = |address: &str| {
+            let (client, address) = (client.clone(), address.to_owned());
+            tokio::spawn(async move { client.report(&address).await })
+        };
+        let asked: Vec<_> = flags.nodes.iter().map(|ServerAddress(address)| ask(address)).collect();
+        for one in asked {
             let place = |report: &Report| (report.status.term, report.status.last);
-            match client.report(address).await {
+            match one.await.expect("a request does not panic") {
                 // A node that does not accept the client says more than one that is not reachable.
                 Err(_) if matches!(failure, Some(ClientError::Mismatch { .. })) => {}
                 Err(error) => failure = Some(error),
@@ -142,17 +148,12 @@ impl ClusterStatus {
         };
         let membership = latest.ok_or_else(failure)?.membership;
         let mut rows = Vec::new();
-        // All at the same time, so that members that do not answer do not add up their timeouts.
-        let ask = |member: &Member| {
-            let (client, member) = (client.clone(), member.clone());
-            tokio::spawn(async move {
-                let report = client.report(member.address.as_str()).await;
-                (member, report.map_err(|error| error.to_string()))
-            })
-        };
-        let asked: Vec<_> = membership.members().iter().map(ask).collect();
-        for one in asked {
-            let (member, report) = one.await.expect("a request does not panic");
+        let members = membership.members().iter();
+        let asked: Vec<_> = members.map(|member| (member, ask(member.address.as_str()))).collect();
+        for (member, report) in asked {
+            let (member, report) =
+                (member.clone(), report.await.expect("a request does not panic"));
+            let report = report.map_err(|error| error.to_string());
             let kind = if membership.is_voter(member.id) { "voter" } else { "learner" };
             rows.push(MemberStatus { member, kind, report });
         }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::types::text::texts;
-use crate::types::{Entry, Membership, NodeId};
+use crate::types::{Entry, Membership, NodeId, Restored};
 
 /// The configuration of one node. The defaults of [`Config::new`] suit a network with round trips
 /// of a few milliseconds. Every field may be changed before the start; [`Config::check`] rejects
@@ -187,8 +187,11 @@ pub enum ConfigError {
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
     /// `bootstrap_peers` lacks this node as a voter, has a member that is no voter, is invalid, is
-    /// staged or joint, or has an address with a space or a control character.
+    /// staged or joint.
     InvalidBootstrapPeers,
+    /// `bootstrap_peers` has an address with white space or a control character, at the named node.
+    /// A node that has a membership already ignores the list, and starts.
+    InvalidAddress(NodeId),
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
     SuspensionTooEager {
@@ -380,6 +383,17 @@ impl Config {
         Ok(())
     }
 
+    /// Checks what [`Config::check`] does, and the addresses of the bootstrap peers, unless the
+    /// node has a membership: an earlier build may have accepted the address with which it runs.
+    pub(crate) fn check_start(&self, restored: &Restored) -> Result<(), ConfigError> {
+        self.check()?;
+        let is_new = restored.memberships.is_empty() && restored.snapshot.membership.is_empty();
+        let peers = self.bootstrap_peers.iter().filter(|_| is_new);
+        let mut members = peers.flat_map(|peers| peers.members());
+        let invalid = members.find(|member| !member.address.is_printable());
+        invalid.map_or(Ok(()), |member| Err(ConfigError::InvalidAddress(member.id)))
+    }
+
     fn has_valid_bootstrap_peers(&self) -> bool {
         self.bootstrap_peers.as_ref().is_none_or(|peers| {
             // Only bootstrap peers take part in the agreement, which every member must join.
@@ -387,7 +401,6 @@ impl Config {
                 && peers.ids().all(|id| peers.incoming().contains(&id))
                 && peers.is_settled()
                 && peers.violation().is_none()
-                && peers.members().iter().all(|member| member.address.is_printable())
         })
     }
 
@@ -421,8 +434,9 @@ texts! { ConfigError:
     Self::ElectionTimeoutTooLong(timeout) =>
         "election_timeout_max is {timeout:?}, over an hour: check its unit";
     Self::InvalidBootstrapPeers =>
-        "bootstrap_peers must be a valid membership of voters, with this node among them, and \
-         addresses without spaces and control characters";
+        "bootstrap_peers must be a valid membership of voters, with this node among them";
+    Self::InvalidAddress(id) =>
+        "the address of {id} in bootstrap_peers has white space or a control character: remove it";
     Self::SuspensionTooEager {
         suspension: Suspension { after, voters_min, pause }, election_timeout_max
     } =>
@@ -499,10 +513,7 @@ mod tests {
         assert_eq!(rejected(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
         let peers = |ids: [u64; 2]| Membership::new(ids.map(NodeId));
         let with_learner = peers([1, 2]).with_learners([NodeId(3)]);
-        let address = Address::new("a\n:1").expect("it is short");
-        let with_address = Member { address, ..Member::new(NodeId(2)) };
-        let with_address = peers([1, 2]).with_member(with_address);
-        for invalid in [peers([2, 3]), with_learner, with_address] {
+        for invalid in [peers([2, 3]), with_learner] {
             let error = rejected(|c| c.bootstrap_peers = Some(invalid));
             assert_eq!(error, InvalidBootstrapPeers);
         }
@@ -531,6 +542,20 @@ mod tests {
         assert!(matches!(inflight, MessageLargerThanInflight { .. }), "{inflight}");
         let unapplied = rejected(|c| c.unapplied_bytes_max = 99);
         assert!(unapplied.to_string().contains("unapplied_bytes_max, 99:"), "{unapplied}");
+    }
+
+    #[test]
+    fn an_address_with_a_space_is_named_unless_the_node_runs_with_it() {
+        let address = Address::new("a b:1").expect("it is short");
+        let with_space = Member { address, ..Member::new(NodeId(2)) };
+        let listed = Membership::new([NodeId(1), NodeId(2)]).with_member(with_space);
+        let mut config = Config::new(NodeId(1));
+        config.bootstrap_peers = Some(listed.clone());
+        let mut restored = Restored::default();
+        let error = config.check_start(&restored);
+        assert_eq!(error, Err(ConfigError::InvalidAddress(NodeId(2))));
+        restored.snapshot.membership = listed;
+        assert_eq!(config.check_start(&restored), Ok(()));
     }
 
     #[test]

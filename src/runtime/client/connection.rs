@@ -169,6 +169,7 @@ impl Dialer {
         hello.encode(&mut bytes);
         let written = write_all(&mut link.stream, &bytes).await;
         let mut frames = ConnectionReader::new();
+        frames.watch_received(link.received.clone());
         // If the write failed, the node has closed the connection, perhaps after it sent the
         // reason, such as a TLS alert.
         let reply = match frames.next(&mut link.stream).await.map_err(classified)? {

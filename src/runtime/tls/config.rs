@@ -19,8 +19,12 @@ pub struct TlsConfig {
     /// The authorities of administrators. Without this file no administrator is accepted. Only
     /// nodes need it.
     pub admin_authorities: Option<PathBuf>,
-    /// The revocation lists of the authorities, one per authority, in one file.
+    /// The revocation lists of the authorities, one per authority, in one file. A list that has
+    /// expired stays in use, and is logged.
     pub revocation_lists: Option<PathBuf>,
+    /// Whether the file of `revocation_lists` may be missing, in which case no certificate is
+    /// revoked. A reload uses it once it is there, and from then on it may not be missing.
+    pub revocation_lists_optional: bool,
 }
 
 /// An error in a file of [`TlsConfig`].
@@ -47,6 +51,7 @@ impl TlsConfig {
             client_authorities: None,
             admin_authorities: None,
             revocation_lists: None,
+            revocation_lists_optional: false,
         }
     }
 }

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tracing::{info, warn};
 
 use crate::runtime::environment::Socket;
 use crate::runtime::principal::{Principal, Role};
@@ -20,6 +21,7 @@ use crate::runtime::tls::chain::{CertificateUsage, reject_reason};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
 use crate::runtime::tls::files::Credentials;
 use crate::runtime::tls::refusals::refusal;
+use crate::runtime::tls::revocation::OldList;
 use crate::runtime::tls::verifier::Verifier;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
@@ -48,6 +50,9 @@ struct LoadedTls {
     verifier: Arc<Verifier>,
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
+    has_revocation_lists: bool,
+    /// The times from which on newer revocation lists should be there.
+    next_updates: Vec<UnixTime>,
 }
 
 impl Tls {
@@ -66,17 +71,39 @@ impl Tls {
     }
 
     fn load(config: TlsConfig, node: Option<(ClusterId, NodeId)>) -> Result<Tls, TlsError> {
-        let current = watch::Sender::new(Arc::new(LoadedTls::read(&config, node)?));
-        Ok(Tls { shared: Arc::new(Shared { config, node, current, reload_lock: Mutex::new(()) }) })
+        let current = watch::Sender::new(Arc::new(LoadedTls::read(&config, node, false)?));
+        let shared = Shared { config, node, current, reload_lock: Mutex::new(()) };
+        Ok(Tls { shared: Arc::new(shared) })
     }
 
     /// Reads the files again. New connections use them, and open connections end if their peer is
-    /// no longer trusted. After an error the old files stay in use.
+    /// no longer trusted. After an error the old files stay in use. Logs whether revocation lists
+    /// are used for the first time, or have to be replaced.
     pub(in crate::runtime) fn reload(&self) -> Result<(), TlsError> {
         let Shared { config, node, current, reload_lock } = &*self.shared;
         let _held = reload_lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        current.send_replace(Arc::new(LoadedTls::read(config, *node)?));
+        let had_lists = current.borrow().has_revocation_lists;
+        let loaded = LoadedTls::read(config, *node, had_lists)?;
+        if loaded.has_revocation_lists && !had_lists {
+            info!(file = self.revocation_file(), "revocation lists are used from now on");
+        }
+        current.send_replace(Arc::new(loaded));
+        self.warn_of_old_lists();
         Ok(())
+    }
+
+    /// Logs each revocation list that has expired, or expires soon.
+    pub(in crate::runtime) fn warn_of_old_lists(&self) {
+        let current = Arc::clone(&self.shared.current.borrow());
+        let now = UnixTime::now();
+        for old in current.next_updates.iter().filter_map(|next| OldList::of(*next, now)) {
+            warn!(file = self.revocation_file(), "{old}: replace it by a newer one, and reload");
+        }
+    }
+
+    fn revocation_file(&self) -> String {
+        let file = self.shared.config.revocation_lists.as_ref();
+        file.map_or_else(String::new, |file| file.display().to_string())
     }
 
     /// Returns the cluster that the certificate belongs to.
@@ -136,8 +163,12 @@ impl Tls {
 }
 
 impl LoadedTls {
-    fn read(config: &TlsConfig, node: Option<(ClusterId, NodeId)>) -> Result<LoadedTls, TlsError> {
-        let credentials = Credentials::read(config)?;
+    fn read(
+        config: &TlsConfig,
+        node: Option<(ClusterId, NodeId)>,
+        had_lists: bool,
+    ) -> Result<LoadedTls, TlsError> {
+        let credentials = Credentials::read(config, had_lists)?;
         if let Some((cluster, id)) = node
             && (credentials.cluster, &credentials.principal) != (cluster, &Principal::Node(id))
         {
@@ -149,7 +180,8 @@ impl LoadedTls {
             );
             return Err(TlsError::new(&config.certificate, message));
         }
-        let Credentials { cluster, certificates, key, anchors, .. } = credentials;
+        let Credentials { cluster, certificates, key, anchors, next_updates, .. } = credentials;
+        let has_revocation_lists = !anchors.revocation_lists.is_empty();
         let verifier = Verifier::new(cluster, anchors);
         let provider = Arc::new(ring::default_provider());
         let invalid = |error: rustls::Error| TlsError::new(&config.certificate, refusal(&error));
@@ -175,7 +207,7 @@ impl LoadedTls {
         client.resumption = Resumption::disabled();
         client.enable_sni = false;
         let (client, server) = (Arc::new(client), Arc::new(server));
-        Ok(LoadedTls { cluster, verifier, client, server })
+        Ok(LoadedTls { cluster, verifier, client, server, has_revocation_lists, next_updates })
     }
 }
 

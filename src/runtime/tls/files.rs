@@ -4,18 +4,15 @@ use std::path::Path;
 
 use rustls::RootCertStore;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
-use webpki::{CertRevocationList, OwnedCertRevocationList};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::tls::chain::{CertificateUsage, TrustAnchors, principal_of};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
+use crate::runtime::tls::pem_file::pem_items;
 use crate::runtime::tls::refusals::refusal;
+use crate::runtime::tls::revocation::RevocationLists;
 use crate::storage::ClusterId;
-
-/// The largest TLS file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 impl TlsConfig {
     /// Reads the certificate, and returns the cluster and the principal that it names.
@@ -37,27 +34,30 @@ pub(super) struct Credentials {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
     pub(super) anchors: TrustAnchors,
+    /// The times from which on newer revocation lists should be there.
+    pub(super) next_updates: Vec<UnixTime>,
 }
 
 impl Credentials {
     /// Reads and checks all files, so that an unusable one is found before the first handshake.
-    pub(super) fn read(config: &TlsConfig) -> Result<Credentials, TlsError> {
+    /// Revocation lists that were used before may not be missing.
+    pub(super) fn read(config: &TlsConfig, had_lists: bool) -> Result<Credentials, TlsError> {
         let file = &config.certificate;
         let certificates: Vec<CertificateDer<'static>> = pem_items(file, "certificate")?;
         let (cluster, principal) =
             principal_of(&certificates[0]).map_err(|error| TlsError::new(file, refusal(&error)))?;
         let mut keys: Vec<PrivateKeyDer<'static>> = pem_items(&config.key, "private key")?;
         let key = keys.swap_remove(0);
+        let revocation = RevocationLists::read(config, had_lists)?;
         let anchors = TrustAnchors {
             nodes: roots(Some(&config.node_authorities))?,
             clients: roots(config.client_authorities.as_deref())?,
             admins: roots(config.admin_authorities.as_deref())?,
-            revocation_lists: config
-                .revocation_lists
-                .as_deref()
-                .map_or(Ok(Vec::new()), revocation_lists)?,
+            revocation_lists: revocation.lists,
         };
-        let credentials = Credentials { cluster, principal, certificates, key, anchors };
+        let next_updates = revocation.next_updates;
+        let credentials =
+            Credentials { cluster, principal, certificates, key, anchors, next_updates };
         credentials.check(config)?;
         Ok(credentials)
     }
@@ -109,44 +109,4 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
         })?;
     }
     Ok(roots)
-}
-
-fn revocation_lists(file: &Path) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
-    let lists: Vec<CertificateRevocationListDer<'static>> = pem_items(file, "revocation list")?;
-    let parsed = lists.iter().map(|list| Ok(OwnedCertRevocationList::from_der(list)?.into()));
-    let parsed: Result<Vec<CertRevocationList<'static>>, webpki::Error> = parsed.collect();
-    let lists = parsed.map_err(|error| {
-        TlsError::new(file, format_args!("a revocation list cannot be parsed: {error}"))
-    })?;
-    for (index, list) in lists.iter().enumerate() {
-        // The TLS library reads only the first list of an authority.
-        if lists[..index].iter().any(|earlier| earlier.issuer() == list.issuer()) {
-            let message = "the file has two revocation lists of one authority: keep only the \
-                           newer one, which contains every revoked certificate";
-            return Err(TlsError::new(file, message));
-        }
-    }
-    Ok(lists)
-}
-
-/// Reads all PEM items of one kind from a file; fails if there is none.
-fn pem_items<T: PemObject>(file: &Path, kind: &str) -> Result<Vec<T>, TlsError> {
-    let unreadable =
-        |error: std::io::Error| TlsError::new(file, format_args!("cannot read the file: {error}"));
-    let size = std::fs::metadata(file).map_err(unreadable)?.len();
-    if size > FILE_BYTES_MAX {
-        let message = format_args!(
-            "the file has {size} bytes, which is too large for PEM: at most {FILE_BYTES_MAX} are \
-             read"
-        );
-        return Err(TlsError::new(file, message));
-    }
-    let text = std::fs::read(file).map_err(unreadable)?;
-    let items: Result<Vec<T>, pem::Error> = T::pem_slice_iter(&text).collect();
-    let items = items
-        .map_err(|error| TlsError::new(file, format_args!("the file is not valid PEM: {error}")))?;
-    if items.is_empty() {
-        return Err(TlsError::new(file, format_args!("the file contains no {kind} in PEM format")));
-    }
-    Ok(items)
 }

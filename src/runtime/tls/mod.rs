@@ -8,7 +8,9 @@ mod chain;
 mod config;
 mod context;
 mod files;
+mod pem_file;
 mod refusals;
+mod revocation;
 mod verifier;
 
 #[cfg(feature = "certs")]

@@ -285,6 +285,10 @@ mod tests {
         Origin::new(None, IpAddr::from([192, 0, 2, last]))
     }
 
+    fn caller(node: NodeId, start_id: u64) -> Caller {
+        Caller { node, start_id, is_certified: false }
+    }
+
     fn named(principal: Option<Principal>) -> Origin {
         Origin::Principal(principal.expect("the name is valid"))
     }
@@ -386,7 +390,7 @@ mod tests {
     async fn a_process_is_rejected_while_another_one_answers_at_the_address_of_its_node() {
         let registry = registry(|_| ());
         let node = NodeId(1);
-        let admit = |start_id| registry.admit_node(Caller { node, start_id }, &address(1));
+        let admit = |start_id| registry.admit_node(caller(node, start_id), &address(1));
         // Until a process answers at its address, any is admitted.
         let (mut copy, own, old) = (admit(8).expect("a"), admit(7).expect("b"), admit(0));
         let answering = [registry.answered(node, 7), registry.answered(node, 7)];
@@ -396,7 +400,7 @@ mod tests {
         let error = admit(8).expect_err("another process answers");
         assert_eq!(ConnectionRejectReason::of(&error), Some(ConnectionRejectReason::TwoProcesses));
         assert!(admit(7).is_ok() && admit(0).is_ok() && own.registry.connections() == 2);
-        let other = Caller { node: NodeId(2), start_id: 8 };
+        let other = caller(NodeId(2), 8);
         assert!(registry.admit_node(other, &address(1)).is_ok());
         // While a restarted node is connected to over one lane, and the old process over another,
         // both are known.

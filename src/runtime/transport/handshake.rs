@@ -1,6 +1,8 @@
 //! The handshake of a connection between nodes, and the reader of the frames of every connection.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,6 +20,10 @@ use crate::wire::{
 
 /// The size of the read buffer, in bytes. The frame reader assembles longer frames.
 const READ_BYTES: usize = 64 << 10;
+
+/// The maximum length of a TLS record, in bytes, of which nothing can be read until all of it has
+/// arrived.
+const RECORD_BYTES: usize = 16 << 10;
 
 /// The maximum number of frames that are written at once.
 pub(in crate::runtime) const BATCH: usize = 256;
@@ -44,6 +50,8 @@ pub(super) struct Caller {
     pub(super) node: NodeId,
     /// The random number of its process; 0 if it is unknown.
     pub(super) start_id: u64,
+    /// Whether a certificate names the node.
+    pub(super) is_certified: bool,
 }
 
 impl Handshake {
@@ -120,7 +128,7 @@ impl Handshake {
         // The reply is sent even if the hello is invalid, so that the caller can see why.
         write_all(stream, &self.hello(hello.from)).await?;
         let node = self.check(hello, None)?;
-        Ok(Caller { node, start_id: hello.start_id })
+        Ok(Caller { node, start_id: hello.start_id, is_certified: principal.is_some() })
     }
 }
 
@@ -159,8 +167,9 @@ impl TransferLimits {
         }
     }
 
-    /// Returns the limits of frames that a member sends. A slow connection that three lanes
-    /// share is no reason to close it, so that its large frames are sent again from the start.
+    /// Returns the limits of frames that a node of the cluster sends. A slow connection that three
+    /// lanes share is no reason to close it, so that its large frames are sent again from the
+    /// start.
     pub(in crate::runtime) fn of_node(config: &NetworkConfig) -> TransferLimits {
         TransferLimits { kib_per_second_min: 1, ..TransferLimits::of_received(config) }
     }
@@ -191,6 +200,8 @@ pub(in crate::runtime) struct ConnectionReader {
     end: usize,
     /// Whether no byte was received yet.
     is_new: bool,
+    /// The bytes that were received below TLS; none without TLS.
+    received: Option<Arc<AtomicU64>>,
 }
 
 impl ConnectionReader {
@@ -203,7 +214,13 @@ impl ConnectionReader {
             start: 0,
             end: 0,
             is_new: true,
+            received: None,
         }
+    }
+
+    /// Takes bytes that are received below TLS for a sign of life, too.
+    pub(in crate::runtime) fn watch_received(&mut self, received: Option<Arc<AtomicU64>>) {
+        self.received = received;
     }
 
     /// Sets the maximum length of a request whose content is kept.
@@ -230,7 +247,8 @@ impl ConnectionReader {
     }
 
     /// Returns the next frame; fails if no byte arrives for `silence_max`, or if the whole frame
-    /// does not arrive within its own limit, which begins with its first byte.
+    /// does not arrive within its own limit, which begins with its first byte. Over TLS the frame's
+    /// first byte is read with its first record.
     pub(in crate::runtime) async fn next_within<S>(
         &mut self,
         limits: TransferLimits,
@@ -262,22 +280,57 @@ impl ConnectionReader {
             if self.frames.incomplete_request_bytes().is_some_and(|bytes| !admit(bytes)) {
                 self.frames.drop_incomplete_request();
             }
-            let silence_max = limits.silence_max;
             let left = self.frames.incomplete_frame_bytes().and_then(|bytes| {
                 let begun_at = *self.begun_at.get_or_insert_with(Instant::now);
                 Some(limits.time_max(bytes)?.saturating_sub(begun_at.elapsed()))
             });
-            let wait = left.map_or(silence_max, |left| left.min(silence_max));
-            let ended_at = Instant::now() + wait;
-            let count = tokio::select! {
-                biased;
-                count = stream.read(&mut self.buffer) => count?,
-                () = self.deadline.wait_until(ended_at) => {
-                    return Err(received_too_late(wait < silence_max));
-                }
-            };
+            let count = self.read_within(limits, left, stream).await?;
             self.filled(count)?;
         }
+    }
+
+    /// Reads bytes of a frame that must arrive within `left`; fails if none arrives for
+    /// `silence_max`. Bytes of a TLS record count as they arrive, but the whole record must arrive
+    /// within the time of a frame of its size.
+    async fn read_within<S>(
+        &mut self,
+        limits: TransferLimits,
+        left: Option<Duration>,
+        stream: &mut S,
+    ) -> io::Result<usize>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let (silence_max, begun_at) = (limits.silence_max, Instant::now());
+        let mut wait = left.map_or(silence_max, |left| left.min(silence_max));
+        let mut ended_at = begun_at + wait;
+        let mut received = self.received_bytes();
+        loop {
+            tokio::select! {
+                biased;
+                count = stream.read(&mut self.buffer) => return count,
+                () = self.deadline.wait_until(ended_at) => {}
+            }
+            if wait < silence_max {
+                return Err(received_too_late(true));
+            }
+            let before = std::mem::replace(&mut received, self.received_bytes());
+            if received == before {
+                return Err(received_too_late(false));
+            }
+            let elapsed = begun_at.elapsed();
+            if limits.time_max(RECORD_BYTES).is_some_and(|max| elapsed >= max) {
+                return Err(received_too_late(true));
+            }
+            let left = left.map(|left| left.saturating_sub(elapsed));
+            wait = left.map_or(silence_max, |left| left.min(silence_max));
+            ended_at = Instant::now() + wait;
+        }
+    }
+
+    /// Returns the number of bytes that were received below TLS; 0 without TLS.
+    fn received_bytes(&self) -> u64 {
+        self.received.as_ref().map_or(0, |received| received.load(Ordering::Relaxed))
     }
 
     /// Returns the next frame if it was received completely.

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::Sender;
@@ -21,15 +23,24 @@ use crate::runtime::origin::Origin;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::service::{AcceptedClient, Service};
 use crate::runtime::tasks::Tasks;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::Tls;
 use crate::runtime::transport::connection_registry::ConnectionPermit;
 use crate::runtime::transport::handshake::{
-    ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all, write_all_within,
+    Caller as PeerCaller, ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all,
+    write_all_within,
 };
 use crate::runtime::transport::lane::Lane;
+#[cfg(feature = "tls")]
+use crate::runtime::transport::link::Security;
 use crate::runtime::transport::link::{Link, Stream, classified};
 use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHandshakes};
 use crate::types::{NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
 use crate::wire::{Frame, encode_keepalive};
+
+/// The interval at which revocation lists that expire are logged.
+#[cfg(feature = "tls")]
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The queues of received packets. Urgent packets, such as heartbeats and votes, do not wait behind
 /// bulk ones, such as entries and snapshot parts.
@@ -82,6 +93,10 @@ impl Listener {
         let mut connections = Tasks::default();
         let logging = Arc::clone(&handler);
         connections.spawn(async move { match logging.log_left_out().await {} });
+        #[cfg(feature = "tls")]
+        if let Security::Tls(tls) = handler.handle.registry.links.security.clone() {
+            connections.spawn(async move { match log_old_revocation_lists(&tls).await {} });
+        }
         loop {
             let pause = |error| {
                 handler.handle.log_accept_failure(&error, "a connection");
@@ -125,6 +140,15 @@ where
     }
 }
 
+/// Logs the revocation lists that expire, now and each day, until the future is dropped.
+#[cfg(feature = "tls")]
+async fn log_old_revocation_lists(tls: &Tls) -> Infallible {
+    loop {
+        tls.warn_of_old_lists();
+        sleep(DAY).await;
+    }
+}
+
 /// Returns true if `reserved` more files can be opened beside this connection.
 fn leaves_room(stream: &RawStream, reserved: usize) -> bool {
     match stream {
@@ -135,7 +159,7 @@ fn leaves_room(stream: &RawStream, reserved: usize) -> bool {
 
 /// The kind of caller, which the first frame of a connection determines.
 enum Caller {
-    Peer(NodeId, ConnectionPermit),
+    Peer(PeerCaller, ConnectionPermit),
     Client(AcceptedClient),
 }
 
@@ -228,6 +252,7 @@ impl ConnectionHandler {
     ) -> io::Result<(Link, ConnectionReader, Caller)> {
         let mut link = self.handle.registry.links.accept(stream).await?;
         let mut frames = ConnectionReader::new();
+        frames.watch_received(link.received.clone());
         let first = match frames.next(&mut link.stream).await {
             Ok(first) => first,
             Err(error) => {
@@ -245,7 +270,7 @@ impl ConnectionHandler {
                 let origin = Origin::new(principal, from.ip());
                 let caller = self.handshake.respond(&mut link.stream, &hello, principal).await?;
                 let permit = self.handle.registry.admit_node(caller, &origin)?;
-                Caller::Peer(caller.node, permit)
+                Caller::Peer(caller, permit)
             }
             Frame::ClientHello(hello) => {
                 let principal = link.principal.as_ref();
@@ -280,7 +305,7 @@ impl ConnectionHandler {
 
     pub(super) async fn serve_peer(
         &self,
-        peer: NodeId,
+        peer: PeerCaller,
         stream: Stream,
         mut frames: ConnectionReader,
     ) -> io::Result<()> {
@@ -295,7 +320,7 @@ impl ConnectionHandler {
 
     async fn read_packets<R>(
         &self,
-        peer: NodeId,
+        caller: PeerCaller,
         read: &mut R,
         frames: &mut ConnectionReader,
     ) -> io::Result<()>
@@ -305,10 +330,11 @@ impl ConnectionHandler {
         // A correct caller closes an idle connection first, after `idle_max`.
         let idle_max = 2 * self.config.idle_max;
         let mut last_packet = Instant::now();
+        let peer = caller.node;
         let counts = &self.handle.registry.counts;
         let peer_counts = counts.network.peer(peer);
         loop {
-            let limits = self.limits_of(peer);
+            let limits = self.limits_of(caller);
             let before = frames.read_bytes();
             let frame = frames.next_within(limits, read).await?;
             peer_counts.last_heard.set(counts.milliseconds().max(1));
@@ -331,12 +357,14 @@ impl ConnectionHandler {
         }
     }
 
-    /// Returns the limits of the frames of a peer. A node that is no member, by the membership that
-    /// this node knows, may not be slower than a client: it may have any id, and each incomplete
-    /// frame takes memory.
-    fn limits_of(&self, peer: NodeId) -> TransferLimits {
+    /// Returns the limits of the frames of a peer. A certificate shows that it belongs to the
+    /// cluster, although a node that lags may not know it as a member yet, such as a leader that
+    /// was added since. Without one, a node that is no member, by the membership that this node
+    /// knows, may not be slower than a client: it may have any id, and each incomplete frame takes
+    /// memory.
+    fn limits_of(&self, peer: PeerCaller) -> TransferLimits {
         let membership = self.handle.membership.borrow();
-        match membership.is_empty() || membership.is_member(peer) {
+        match peer.is_certified || membership.is_empty() || membership.is_member(peer.node) {
             true => TransferLimits::of_node(&self.config),
             false => TransferLimits::of_received(&self.config),
         }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
@@ -12,6 +14,8 @@ use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{self, CertificateWatch, Tls};
+#[cfg(feature = "tls")]
+use crate::runtime::transport::received_bytes::CountedStream;
 use crate::types::NodeId;
 
 /// The stream of a connection, plaintext or TLS.
@@ -23,6 +27,9 @@ pub(in crate::runtime) struct Link {
     /// None on a plaintext connection, which proves no identity.
     pub(in crate::runtime) principal: Option<Principal>,
     pub(in crate::runtime) trust: Trust,
+    /// The bytes that were received below TLS; none on a plaintext connection, whose stream shows
+    /// every byte.
+    pub(in crate::runtime) received: Option<Arc<AtomicU64>>,
 }
 
 /// The protection of connections: plaintext or TLS.
@@ -105,8 +112,9 @@ impl Security {
             Security::Plaintext { .. } => Ok(Link::plaintext(stream)),
             #[cfg(feature = "tls")]
             Security::Tls(tls) => {
+                let (stream, received) = CountedStream::new(stream);
                 let (stream, principal, watch) = tls.accept(stream).await?;
-                Ok(Link::tls(stream, principal, watch))
+                Ok(Link::tls(stream, principal, watch, received))
             }
         }
     }
@@ -119,8 +127,9 @@ impl Security {
             (Security::Plaintext { .. }, _) => Ok(Link::plaintext(stream)),
             #[cfg(feature = "tls")]
             (Security::Tls(tls), node) => {
+                let (stream, received) = CountedStream::new(stream);
                 let (stream, principal, watch) = tls.connect(stream, node).await?;
-                Ok(Link::tls(stream, principal, watch))
+                Ok(Link::tls(stream, principal, watch, received))
             }
         }
     }
@@ -163,13 +172,19 @@ fn connect_timed_out<T>(_: Elapsed) -> io::Result<T> {
 
 impl Link {
     fn plaintext(stream: impl Socket + 'static) -> Link {
-        Link { stream: Box::new(stream), principal: None, trust: Trust::Plaintext }
+        let trust = Trust::Plaintext;
+        Link { stream: Box::new(stream), principal: None, trust, received: None }
     }
 
     #[cfg(feature = "tls")]
-    fn tls(stream: impl Socket + 'static, principal: Principal, watch: CertificateWatch) -> Link {
+    fn tls(
+        stream: impl Socket + 'static,
+        principal: Principal,
+        watch: CertificateWatch,
+        received: Arc<AtomicU64>,
+    ) -> Link {
         let (principal, trust) = (Some(principal), Trust::Certificate(watch));
-        Link { stream: Box::new(stream), principal, trust }
+        Link { stream: Box::new(stream), principal, trust, received: Some(received) }
     }
 }
 

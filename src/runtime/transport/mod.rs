@@ -14,6 +14,8 @@ pub(super) mod link;
 mod outgoing;
 mod peers;
 mod pending_handshakes;
+#[cfg(feature = "tls")]
+mod received_bytes;
 #[cfg(test)]
 mod tests;
 

@@ -106,7 +106,8 @@ impl PeerConnection {
         let handshake = |address| async move {
             let mut link = links.connect(address, Some(self.peer)).await?;
             let initiated = self.handshake.initiate(&mut link.stream, self.peer).await;
-            let (frames, start_id) = initiated.map_err(classified)?;
+            let (mut frames, start_id) = initiated.map_err(classified)?;
+            frames.watch_received(link.received.clone());
             Ok((link, frames, start_id))
         };
         let (name, max) = (self.address.as_str(), self.config.handshake_timeout);

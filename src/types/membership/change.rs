@@ -93,7 +93,7 @@ impl Change {
         self.with(Edit::Incarnation(id, incarnation))
     }
 
-    /// Sets the address of the member.
+    /// Sets the address of the member. A new one may have no white space and no control characters.
     #[must_use]
     pub fn address(self, id: NodeId, address: Address) -> Change {
         self.with(Edit::Address(id, address))
@@ -155,10 +155,7 @@ impl Membership {
                 Edit::Role(..) => {}
                 Edit::Casting(holder) => casting = *holder,
                 Edit::Incarnation(id, incarnation) => parts.set_incarnation(*id, *incarnation)?,
-                Edit::Address(id, address) if !address.is_printable() => {
-                    return Err(ChangeError::InvalidAddress(*id));
-                }
-                Edit::Address(id, address) => parts.member_mut(*id)?.address = address.clone(),
+                Edit::Address(id, address) => parts.set_address(*id, address)?,
                 Edit::Priority(id, priority) => parts.member_mut(*id)?.priority = *priority,
             }
         }
@@ -307,6 +304,17 @@ impl Parts {
             return Err(ChangeError::OtherIncarnationVotes(id));
         }
         member.incarnation = incarnation;
+        Ok(())
+    }
+
+    /// Sets the member's address. The one that it has is accepted in any form: an earlier build may
+    /// have accepted it, and the member runs with it.
+    fn set_address(&mut self, id: NodeId, address: &Address) -> Result<(), ChangeError> {
+        let member = self.member_mut(id)?;
+        if member.address != *address && !address.is_printable() {
+            return Err(ChangeError::InvalidAddress(id));
+        }
+        member.address = address.clone();
         Ok(())
     }
 

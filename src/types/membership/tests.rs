@@ -177,7 +177,9 @@ fn an_address_with_spaces_or_control_characters_is_rejected_and_escaped() {
         // The log of an earlier build may have it.
         let member = Member { address: address(text), ..Member::new(NodeId(2)) };
         let old = two.clone().with_member(member);
-        assert_eq!(Membership::decode(&old.encode()), Some(old));
+        assert_eq!(Membership::decode(&old.encode()), Some(old.clone()));
+        let same = Change::new().address(NodeId(2), address(text)).priority(NodeId(2), 1);
+        assert_eq!(changed(&old, same).member(NodeId(2)).map(|member| member.priority), Some(1));
     }
     assert_eq!(address("node-2.example:7100").to_string(), "node-2.example:7100");
     assert_eq!(address("[::1]:7100").to_string(), "[::1]:7100");

@@ -4,7 +4,7 @@ mod new_cluster;
 mod server_config;
 
 use std::convert::Infallible;
-use std::io::{self, Write};
+use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
@@ -24,6 +24,7 @@ use tracing_subscriber::prelude::*;
 use crate::exit::{CommandError, Exit};
 use crate::kv::Store;
 use crate::service_manager;
+use crate::service_output::{self, LogWriter, OutputStream};
 use crate::settings::{Level, Settings, Sources};
 use crate::signals;
 use crate::values::ListenAddress;
@@ -53,17 +54,30 @@ Examples:
     quorate serve --config quorate.toml
 
 On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down cleanly. A second
-signal ends the process at once, without loss of acknowledged data, and so does the first one while
-the node still opens its data directory. On SIGHUP the node reloads its
+signal ends the process at once, without loss of acknowledged data. So does the first one while the
+node still opens its data directory, with exit code 0. On SIGHUP the node reloads its
 certificates.";
 
 /// Runs the node; `matches` distinguishes the flags of the command line from variables of the
 /// environment.
-pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, CommandError> {
+pub(crate) fn run(
+    flags: Box<ServeFlags>,
+    matches: &ArgMatches,
+    json: bool,
+) -> Result<Exit, CommandError> {
     let settings = flags.settings.without_overridden_variables(matches);
     let (settings, sources) = settings.with_file(flags.config.as_deref())?;
+    let _flush_at_end = service_output::start().map_err(no_threads)?;
     log_to_stderr(settings.log.unwrap_or_default());
-    let config = server_config::server_config(&settings, &sources)?;
+    let done = run_node(&settings, &sources);
+    Ok(done.unwrap_or_else(|error| {
+        service_output::print(OutputStream::Error, &error.line(json));
+        error.exit
+    }))
+}
+
+fn run_node(settings: &Settings, sources: &Sources) -> Result<Exit, CommandError> {
+    let config = server_config::server_config(settings, sources)?;
     // The driver and the connections share one thread: then no request between them wakes a thread,
     // and requests that arrive together are handled together. With certificates the runtime has
     // several threads, because the computation of a handshake must not delay the driver. With busy
@@ -73,10 +87,11 @@ pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches) -> Result<Exit, 
         true => Runtime::new(),
         false => Builder::new_current_thread().enable_all().build(),
     };
-    let runtime = runtime.map_err(|error| {
-        CommandError::invalid_input(format!("cannot start threads: {error}")).may_pass()
-    })?;
-    runtime.block_on(serve(config, &settings, &sources))
+    runtime.map_err(no_threads)?.block_on(serve(config, settings, sources))
+}
+
+fn no_threads(error: io::Error) -> CommandError {
+    CommandError::invalid_input(format!("cannot start threads: {error}")).may_pass()
 }
 
 async fn serve(
@@ -94,7 +109,7 @@ async fn serve(
     let directory = config.directory.clone();
     // Before the start: a node whose endpoints cannot listen does not start.
     let listeners = endpoint_listeners(settings, sources)?;
-    let server = start(config).await?;
+    let server = start(config, &listeners).await?;
     let mut server = server.map_err(|error| match error {
         ServerError::Open(OpenError::Storage(storage::OpenError::Failed(damage))) => {
             server_config::damaged(&directory, &damage)
@@ -104,8 +119,7 @@ async fn serve(
         error => CommandError::invalid_input(error),
     })?;
     let listening = format!("{id} of cluster {cluster} is listening on {}", server.address());
-    // A closed standard output is not an error.
-    let _ = writeln!(std::io::stdout(), "{listening}");
+    service_output::print(OutputStream::Standard, &listening);
     let mut endpoints = endpoints(listeners, &server.handle(), client.as_ref(), sources)?;
     // A node is ready without a leader: the others may wait for this one to start.
     service_manager::notify(&format!("READY=1\nSTATUS={listening}"));
@@ -133,12 +147,25 @@ async fn serve(
 }
 
 /// Opens the node's storage, which blocks this thread, and starts the node. Until it has started, a
-/// signal ends the process at once, without loss of acknowledged data.
-async fn start(config: ServerConfig) -> Result<Result<Server, ServerError>, CommandError> {
-    let _opening = signals::EndAtSignal::listen().map_err(|error| {
+/// signal ends the process at once, without loss of acknowledged data, and the HTTP endpoints
+/// answer that it starts.
+async fn start(
+    config: ServerConfig,
+    listeners: &[EndpointListener],
+) -> Result<Result<Server, ServerError>, CommandError> {
+    let mut starting = signals::Starting::listen().map_err(|error| {
         CommandError::invalid_input(format!("cannot listen for signals: {error}"))
     })?;
-    Ok(Server::start(config, Store::default()).await)
+    for (_, listener) in listeners {
+        let Ok(listener) = listener.try_clone() else { continue };
+        starting.run_beside(async move {
+            // An error is reported when the node serves the endpoint.
+            let _ = Endpoint::run_before_start(listener).await;
+        });
+    }
+    let started = Server::start(config, Store::default()).await;
+    starting.end().await;
+    Ok(started)
 }
 
 /// Returns true if a later start with the same settings may succeed.
@@ -205,8 +232,8 @@ fn endpoints(
         let endpoint =
             Endpoint::with_listener(listener, content, handle.clone()).map_err(failed)?;
         let address = endpoint.address().map_err(failed)?;
-        // A closed standard output is not an error.
-        let _ = writeln!(std::io::stdout(), "{field} at http://{address}/");
+        let text = format!("{field} at http://{address}/");
+        service_output::print(OutputStream::Standard, &text);
         running.spawn(endpoint.run());
     }
     Ok(running)
@@ -216,7 +243,7 @@ fn endpoints(
 fn log_to_stderr(level: Level) {
     let shown =
         Targets::new().with_default(filter(level)).with_target(AUDIT_TARGET, LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| LogWriter);
     tracing_subscriber::registry().with(lines.with_filter(shown)).init();
 }
 
