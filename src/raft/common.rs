@@ -244,6 +244,7 @@ impl Common {
         }
     }
 
+    #[cold]
     pub(crate) fn reject_message(
         &mut self,
         from: NodeId,
