@@ -480,9 +480,10 @@ impl Log {
     #[inline]
     #[must_use]
     pub fn has_handed_over(&self) -> bool {
+        let has_all = self.applied >= self.committed;
         let is_busy = self.applying > self.applied;
         let is_restored = self.applied >= self.snapshot.index;
-        is_busy || (is_restored && self.applied >= self.applicable())
+        has_all || is_busy || (is_restored && self.applied >= self.applicable())
     }
 
     /// Whether the state machine can be restored from the snapshot now: the snapshot is durable,
@@ -530,10 +531,8 @@ impl Log {
 
     /// Marks the entries up to `index` as applied.
     pub fn mark_applied(&mut self, index: Index) {
-        assert!(
-            index >= self.applied && index <= self.applying,
-            "only entries handed over are applied"
-        );
+        let is_handed_over = (self.applied..=self.applying).contains(&index);
+        assert!(is_handed_over, "only entries handed over are applied");
         self.applied = index;
     }
 

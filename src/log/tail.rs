@@ -154,8 +154,7 @@ impl Tail {
         assert!(first >= self.first && last < self.next, "the tail holds the range");
         let count = usize::try_from((last.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX);
         let count = count.min(entries_max);
-        let place = self.place(first);
-        let list = &self.lists[place];
+        let (place, list) = self.find(first);
         let start = (first.0 - list.first.0) as usize;
         if start == 0 && count == list.entries.len() && list.bytes <= bytes_max {
             // Most slices: the entries of one proposal or message.
@@ -174,8 +173,8 @@ impl Tail {
     pub(crate) fn after(&self, index: Index) -> impl Iterator<Item = &Entry> {
         let first = index.next().max(self.first);
         let (place, start) = if first < self.next {
-            let place = self.place(first);
-            (place, (first.0 - self.lists[place].first.0) as usize)
+            let (place, list) = self.find(first);
+            (place, (first.0 - list.first.0) as usize)
         } else {
             (self.lists.len(), 0)
         };
@@ -187,14 +186,17 @@ impl Tail {
         self.lists.iter().skip(place).flat_map(|list| list.entries.iter()).skip(start)
     }
 
-    /// Returns the place of the list that has the entry at `index`, which is in memory.
+    /// Returns the list that has the entry at `index`, which is in memory, and its place.
     #[inline]
-    fn place(&self, index: Index) -> usize {
+    fn find(&self, index: Index) -> (usize, &List) {
         // Most questions are about the latest entries.
-        match self.lists.back() {
-            Some(list) if list.first <= index => self.lists.len() - 1,
-            _ => self.lists.partition_point(|list| list.first <= index) - 1,
+        if let Some(list) = self.lists.back()
+            && list.first <= index
+        {
+            return (self.lists.len() - 1, list);
         }
+        let place = self.lists.partition_point(|list| list.first <= index) - 1;
+        (place, &self.lists[place])
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {

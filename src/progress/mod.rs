@@ -124,6 +124,7 @@ impl Progress {
 
     /// Whether another append may leave now.
     #[must_use]
+    #[inline]
     pub fn may_send(&self, window: &Window) -> bool {
         match self.mode {
             Mode::Probe { paused } => !paused,
@@ -152,6 +153,7 @@ impl Progress {
 
     /// Resumes streaming after a snapshot offer, or after the peer had no space and now lacks no
     /// entry of the log, which ends at `last`. The log must still have the peer's next entry.
+    #[inline]
     pub fn resume(&mut self, last: Index) {
         match self.mode {
             Mode::Snapshot { .. } => self.mode = Mode::Replicate,
@@ -170,6 +172,7 @@ impl Progress {
     }
 
     /// Records that `entries` entries of `bytes` bytes, the last one at `last`, were sent.
+    #[inline]
     pub fn sent(&mut self, last: Index, entries: usize, bytes: usize) {
         self.check_round = None;
         self.needs_append = false;
@@ -186,6 +189,7 @@ impl Progress {
     }
 
     /// Records that the peer durably has every entry up to `matched`.
+    #[inline]
     pub fn accepted(&mut self, matched: Index) {
         self.matched = self.matched.max(matched);
         self.inflight.free_through(matched);

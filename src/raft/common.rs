@@ -201,16 +201,16 @@ impl Common {
     pub(crate) fn send(&mut self, to: NodeId, body: Body) {
         let (from, incarnation, term) = (self.id(), self.members.incarnation(), self.term());
         assert!(to != from, "no node sends a message to itself");
-        let may_leave = self.journal.outbox().may_leave(&body);
+        let gate = self.journal.outbox().gate(&body);
         let kind = body.kind();
         let message = Message { from, incarnation, to, term, body };
         // The reply to a pre-vote repeats the requested term, which may be beyond the maximum.
         let repeats_term = matches!(message.body, Body::PreVoteReply { .. });
         let is_valid = || screen::reject_reason(to, &message).is_none();
         debug_assert!(repeats_term || is_valid(), "{} is valid", kind.name());
-        if may_leave {
+        if self.journal.outbox().has_persisted(gate) {
             self.output.push(Action::Send(message));
-        } else if !self.journal.outbox_mut().hold(message, self.config.outbox_messages_max) {
+        } else if !self.journal.outbox_mut().hold(gate, message, self.config.outbox_messages_max) {
             self.reject_message(from, kind.name(), MessageRejectReason::OutboxFull);
         }
     }
@@ -244,6 +244,7 @@ impl Common {
         }
     }
 
+    #[cold]
     pub(crate) fn reject_message(
         &mut self,
         from: NodeId,

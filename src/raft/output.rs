@@ -29,6 +29,7 @@ impl Output {
     }
 
     /// Counts and reports a rejected message.
+    #[cold]
     pub(crate) fn reject_message(
         &mut self,
         from: NodeId,

@@ -44,7 +44,7 @@ fn is_well_formed(message: &Message) -> bool {
         Body::AppendEntries { prev, entries, committed } => {
             is_valid_entry_id(*prev, term)
                 && *committed <= Index::MAX
-                && is_valid_sequence(*prev, entries, term)
+                && (entries.is_empty() || is_valid_sequence(*prev, entries, term))
         }
         Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
             *prev <= Index::MAX && is_valid_entry_id(*hint, term)

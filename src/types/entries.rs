@@ -195,15 +195,22 @@ impl FromIterator<Entry> for Entries {
         /// The maximum number of entries for which memory is reserved before it is known that there
         /// are so many.
         const RESERVED_MAX: usize = 1024;
-        let mut entries = entries.into_iter();
-        let Some(first) = entries.next() else { return Entries::new() };
-        let Some(second) = entries.next() else { return Entries::from(first) };
+        let entries = entries.into_iter();
         let (least, most) = entries.size_hint();
         let expected = most.map_or(least, |most| least.max(most.min(RESERVED_MAX)));
-        let mut all = Vec::with_capacity(2 + expected);
-        all.extend([first, second]);
-        all.extend(entries);
-        Entries::from(all)
+        // A single entry needs no allocation.
+        let (mut single, mut all) = (None, Vec::new());
+        for entry in entries {
+            match single.take() {
+                None if all.is_empty() => single = Some(entry),
+                None => all.push(entry),
+                Some(first) => {
+                    all.reserve(expected.max(2));
+                    all.extend([first, entry]);
+                }
+            }
+        }
+        single.map_or_else(|| Entries::from(all), Entries::from)
     }
 }
 

@@ -288,6 +288,7 @@ macro_rules! messages {
         impl Body {
             /// Returns the kind of the message.
             #[must_use]
+            #[inline]
             pub const fn kind(&self) -> MessageKind {
                 match self {$(Body::$name { .. } => MessageKind::$name,)*}
             }
@@ -405,6 +406,7 @@ impl Body {
 
     /// Returns the class of the message.
     #[must_use]
+    #[inline]
     pub const fn class(&self) -> MessageClass {
         self.kind().class()
     }

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::raft::api::config::Config;
 use crate::raft::election::jitter::Jitter;
-use crate::types::{Instant, Membership, NodeId};
+use crate::types::{Instant, Membership};
 
 /// The source of election timeouts, and the time before which this node, as leader, suspends no
 /// voter.
@@ -41,7 +41,7 @@ impl Timing {
         let (shortest, drawn) = (now.after(min), self.jitter.nanos_up_to(max - min));
         let deadline = Instant(shortest.0.saturating_add(drawn));
         assert!(deadline >= shortest, "a timeout is not too short");
-        if has_highest_priority(membership, config.id) {
+        if membership.has_highest_priority(config.id) {
             return deadline;
         }
         deadline.after(handicap(config, membership))
@@ -56,19 +56,6 @@ impl Timing {
     pub(crate) fn delay_suspension(&mut self, until: Instant) {
         self.suspension_not_before = self.suspension_not_before.max(until);
     }
-}
-
-/// Whether no member has a higher priority than the node `own`.
-#[inline]
-fn has_highest_priority(membership: &Membership, own: NodeId) -> bool {
-    let (mut highest, mut priority) = (0, 0);
-    for member in membership.members() {
-        highest = member.priority.max(highest);
-        if member.id == own {
-            priority = member.priority;
-        }
-    }
-    highest <= priority
 }
 
 /// Returns by how much the voters of a higher priority delay this node's election.

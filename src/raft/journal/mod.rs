@@ -67,6 +67,7 @@ impl Journal {
     }
 
     /// Commits the log through `index`, unless a later index is committed.
+    #[inline]
     pub(crate) fn commit(&mut self, index: Index) {
         self.log.commit(index);
     }
@@ -138,6 +139,7 @@ impl Journal {
     }
 
     /// Records that the entries up to `last` are passed to the state machine.
+    #[inline]
     pub(crate) fn begin_apply(&mut self, last: Index) {
         self.log.begin_apply(last);
     }
@@ -150,6 +152,7 @@ impl Journal {
     }
 
     /// Drops durable entries from memory until at most `bytes_max` bytes are left.
+    #[inline]
     pub(crate) fn evict(&mut self, bytes_max: usize) {
         self.log.evict(bytes_max);
     }

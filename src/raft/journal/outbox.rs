@@ -139,16 +139,10 @@ impl Outbox {
         durable
     }
 
-    /// Whether a message with this body may leave at once, because everything that it reveals is
-    /// durable.
+    /// The write that a message with this body waits for. The message may leave at once if that
+    /// write [is durable](Outbox::has_persisted), because then everything that it reveals is.
     #[inline]
-    pub(crate) fn may_leave(&self, body: &Body) -> bool {
-        self.gate(body) <= self.persisted
-    }
-
-    /// The write that a message with this body waits for.
-    #[inline]
-    fn gate(&self, body: &Body) -> WriteId {
+    pub(crate) fn gate(&self, body: &Body) -> WriteId {
         let gate = if body.reveals_entries() {
             self.hard_state_write.max(self.entries_write)
         } else {
@@ -158,14 +152,13 @@ impl Outbox {
         gate
     }
 
-    /// Keeps a message that may not leave yet. Returns false and drops it, as a network might drop
-    /// it, if `held_max` messages wait already.
+    /// Keeps a message that waits for the write `gate`. Returns false and drops it, as a network
+    /// might drop it, if `held_max` messages wait already.
     ///
     /// A candidate's vote requests are always kept, one for each voter: if some of them were always
     /// dropped, it could campaign forever and never win.
     #[inline]
-    pub(crate) fn hold(&mut self, message: Message, held_max: usize) -> bool {
-        let gate = self.gate(&message.body);
+    pub(crate) fn hold(&mut self, gate: WriteId, message: Message, held_max: usize) -> bool {
         assert!(gate > self.persisted, "a message that may leave is sent");
         if self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. }) {
             return false;
@@ -180,10 +173,9 @@ impl Outbox {
     /// state.
     #[inline]
     pub(crate) fn release(&mut self, mut send: impl FnMut(Message)) {
+        let is_durable = |(gate, _): &mut (WriteId, Message)| *gate <= self.persisted;
         for queue in [&mut self.held, &mut self.held_acknowledgements] {
-            while queue.front().is_some_and(|(gate, _)| *gate <= self.persisted)
-                && let Some((_, message)) = queue.pop_front()
-            {
+            while let Some((_, message)) = queue.pop_front_if(is_durable) {
                 send(message);
             }
         }
@@ -207,6 +199,7 @@ impl Outbox {
         self.hard_state_write
     }
 
+    #[inline]
     pub(crate) fn has_persisted(&self, write: WriteId) -> bool {
         write <= self.persisted
     }
@@ -303,6 +296,15 @@ mod tests {
         )
     }
 
+    fn may_leave(outbox: &Outbox, message: &Message) -> bool {
+        outbox.has_persisted(outbox.gate(&message.body))
+    }
+
+    fn keep(outbox: &mut Outbox, message: Message, held_max: usize) -> bool {
+        let gate = outbox.gate(&message.body);
+        outbox.hold(gate, message, held_max)
+    }
+
     fn released(outbox: &mut Outbox) -> Vec<Message> {
         let mut released = Vec::new();
         outbox.release(|message| released.push(message));
@@ -313,9 +315,9 @@ mod tests {
     fn an_acknowledgement_waits_for_its_entries_and_a_heartbeat_reply_does_not() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
-        assert!(outbox.may_leave(&heartbeat_reply(1).body));
-        assert!(!outbox.may_leave(&accepted(1, 1).body));
-        outbox.hold(accepted(1, 1), 9);
+        assert!(may_leave(&outbox, &heartbeat_reply(1)));
+        assert!(!may_leave(&outbox, &accepted(1, 1)));
+        keep(&mut outbox, accepted(1, 1), 9);
         let write = outbox.submit(Index(0), Instant::ZERO);
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(write.id, Instant::ZERO), Index(1));
@@ -326,8 +328,8 @@ mod tests {
     fn every_message_waits_for_a_new_term() {
         let mut outbox = Outbox::default();
         outbox.write_hard_state(HardState::new(Term(2), None));
-        assert!(!outbox.may_leave(&heartbeat_reply(2).body));
-        outbox.hold(heartbeat_reply(2), 9);
+        assert!(!may_leave(&outbox, &heartbeat_reply(2)));
+        keep(&mut outbox, heartbeat_reply(2), 9);
         let write = outbox.submit(Index(0), Instant::ZERO);
         outbox.persisted(write.id, Instant::ZERO);
         assert_eq!(released(&mut outbox), [heartbeat_reply(2)]);
@@ -337,7 +339,7 @@ mod tests {
     fn messages_of_an_earlier_term_are_dropped() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
-        outbox.hold(accepted(1, 1), 9);
+        keep(&mut outbox, accepted(1, 1), 9);
         let first = outbox.submit(Index(0), Instant::ZERO);
         outbox.write_hard_state(HardState::new(Term(2), None));
         outbox.drop_before(Term(2));
@@ -350,10 +352,10 @@ mod tests {
     fn a_full_outbox_drops_replies_and_keeps_vote_requests() {
         let mut outbox = Outbox::default();
         outbox.write_hard_state(HardState::new(Term(2), None));
-        assert!(outbox.hold(heartbeat_reply(2), 1));
-        assert!(!outbox.hold(heartbeat_reply(2), 1));
+        assert!(keep(&mut outbox, heartbeat_reply(2), 1));
+        assert!(!keep(&mut outbox, heartbeat_reply(2), 1));
         let request = message(2, Body::RequestVote { last: EntryId::ZERO, transfer: false });
-        assert!(outbox.hold(request, 1));
+        assert!(keep(&mut outbox, request, 1));
     }
 
     #[test]
@@ -377,7 +379,7 @@ mod tests {
         let last = EntryId::new(Term(1), Index(5));
         outbox.write_install(SnapshotMeta::empty(last, Membership::default()));
         let installed = message(1, Body::InstallSnapshotReply { matched: Index(5) });
-        assert!(outbox.hold(installed.clone(), 9));
+        assert!(keep(&mut outbox, installed.clone(), 9));
         let second = outbox.submit(Index(0), Instant::ZERO);
         assert_eq!(
             outbox.persisted(first.id, Instant::ZERO),

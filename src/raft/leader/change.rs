@@ -106,8 +106,7 @@ impl ChangeInProgress {
         self.tag.is_none()
             && self.cancelled_tag.is_none()
             && self.catching_up.is_empty()
-            && membership.is_settled()
-            && !membership.members().iter().any(Member::is_suspended)
+            && membership.is_at_rest()
     }
 
     /// Returns the next step of the change under way, once the previous one is committed. Completes

@@ -219,6 +219,7 @@ impl Leader {
     }
 
     /// Answers the committed proposals, and queues the early reads once an entry of the term is.
+    #[inline]
     fn on_committed(&mut self, common: &mut Common) {
         proposals::answer_committed(common, &mut self.proposals);
         if self.has_committed_in_term(common) {
@@ -511,8 +512,7 @@ impl Leader {
         }
         self.transfers.compare_disks(common);
         if !self.change.is_idle(common.log().membership()) && self.advance_membership(common) {
-            // The new membership is active from its append on, and its quorum may have reached a
-            // later index.
+            // The new membership is active at once, and its quorum may have reached a later index.
             self.advance_commit(common);
         }
         if self.proposals.all_live_count() > 0 {

@@ -149,6 +149,7 @@ fn reject_reason(
 }
 
 /// Answers the proposals that wait for a quorum, once they are committed.
+#[inline]
 pub(crate) fn answer_committed(common: &mut Common, proposals: &mut Proposals) {
     let committed = common.log().committed();
     while let Some(proposal) = proposals.pop_committed(committed) {

@@ -51,7 +51,9 @@ impl Unapplied {
     /// Removes every entry up to `index`, which is applied and durable here.
     #[inline]
     pub(crate) fn finished(&mut self, index: Index) {
-        self.cold = self.cold.filter(|cold| *cold > index);
+        if self.cold.is_some_and(|cold| cold <= index) {
+            self.cold = None;
+        }
         let left = self.last.0.saturating_sub(index.0);
         while self.sizes.len() as u64 > left
             && let Some(bytes) = self.sizes.pop_front()

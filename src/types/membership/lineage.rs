@@ -20,8 +20,8 @@ impl Membership {
     /// Returns the same membership with a new lineage. The oldest lineages are dropped if there are
     /// more than [`Membership::LINEAGES_MAX`], or if they have no room.
     #[must_use]
-    pub fn with_lineage(mut self, lineage: Lineage) -> Membership {
-        let parts = Arc::make_mut(&mut self.0);
+    pub fn with_lineage(self, lineage: Lineage) -> Membership {
+        let mut parts = Arc::unwrap_or_clone(self.0);
         if parts.lineages.len() == Membership::LINEAGES_MAX {
             parts.lineages.remove(0);
         }
@@ -29,8 +29,7 @@ impl Membership {
         parts.fit_lineages();
         let kept = parts.lineages.last();
         assert!(kept.is_none_or(|last| *last == lineage), "the oldest lineages are dropped first");
-        self.assert_invariants();
-        self
+        Membership::from_parts(parts)
     }
 
     /// Returns true if this membership follows from `earlier`: it contains the last lineage of

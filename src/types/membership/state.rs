@@ -27,6 +27,17 @@ pub(super) struct Parts {
     pub(super) target: Voters,
     /// In the order in which they began, the oldest first.
     pub(super) lineages: Vec<Lineage>,
+    /// Derived from `members` by [`Membership::from_parts`].
+    summary: Summary,
+}
+
+/// The facts about all members that a node needs in nearly every step.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Summary {
+    /// Whether some member is a suspended voter.
+    has_suspended: bool,
+    /// The highest priority of a member; 0 if there is none.
+    priority_max: u8,
 }
 
 impl Membership {
@@ -46,7 +57,12 @@ impl Membership {
         Membership::from_parts(Parts { members, incoming, ..Parts::default() })
     }
 
-    pub(super) fn from_parts(parts: Parts) -> Membership {
+    pub(super) fn from_parts(mut parts: Parts) -> Membership {
+        let members = &parts.members;
+        parts.summary = Summary {
+            has_suspended: members.iter().any(Member::is_suspended),
+            priority_max: members.iter().map(|member| member.priority).max().unwrap_or(0),
+        };
         let membership = Membership(Arc::new(parts));
         membership.assert_invariants();
         membership
@@ -54,7 +70,7 @@ impl Membership {
 
     /// Panics if the parts contradict one another.
     pub(super) fn assert_invariants(&self) {
-        let Parts { members, incoming, outgoing, target, lineages } = &*self.0;
+        let Parts { members, incoming, outgoing, target, lineages, .. } = &*self.0;
         let is_sorted = members.is_sorted_by(|one, next| one.id < next.id);
         debug_assert!(is_sorted, "members are in the order of their ids");
         let are_members = |voters: &Voters| voters.iter().all(|id| self.is_member(*id));
@@ -70,25 +86,23 @@ impl Membership {
 
     /// Returns the same membership, joint with the `outgoing` voters; not joint if there are none.
     #[must_use]
-    pub fn joint_with(mut self, outgoing: impl IntoIterator<Item = NodeId>) -> Membership {
-        let parts = Arc::make_mut(&mut self.0);
+    pub fn joint_with(self, outgoing: impl IntoIterator<Item = NodeId>) -> Membership {
+        let mut parts = Arc::unwrap_or_clone(self.0);
         parts.outgoing = Voters::new(outgoing);
         for voter in parts.outgoing.iter() {
             admit(&mut parts.members, *voter);
         }
-        self.assert_invariants();
-        self
+        Membership::from_parts(parts)
     }
 
     /// Returns the same membership with `learners` added. A node that is a voter stays a voter.
     #[must_use]
-    pub fn with_learners(mut self, learners: impl IntoIterator<Item = NodeId>) -> Membership {
-        let parts = Arc::make_mut(&mut self.0);
+    pub fn with_learners(self, learners: impl IntoIterator<Item = NodeId>) -> Membership {
+        let mut parts = Arc::unwrap_or_clone(self.0);
         for learner in learners {
             admit(&mut parts.members, learner);
         }
-        self.assert_invariants();
-        self
+        Membership::from_parts(parts)
     }
 
     /// Returns the same membership, in which `holder` has the casting vote of the incoming voters.
@@ -96,11 +110,10 @@ impl Membership {
     /// # Panics
     /// If `holder` is not an incoming voter.
     #[must_use]
-    pub fn with_casting(mut self, holder: NodeId) -> Membership {
-        let incoming = &mut Arc::make_mut(&mut self.0).incoming;
-        *incoming = core::mem::take(incoming).with_casting(Some(holder));
-        self.assert_invariants();
-        self
+    pub fn with_casting(self, holder: NodeId) -> Membership {
+        let mut parts = Arc::unwrap_or_clone(self.0);
+        parts.incoming = parts.incoming.with_casting(Some(holder));
+        Membership::from_parts(parts)
     }
 
     /// Returns the same membership, in which `member` replaces the member with its id.
@@ -108,11 +121,11 @@ impl Membership {
     /// # Panics
     /// If there is no member with its id.
     #[must_use]
-    pub fn with_member(mut self, member: Member) -> Membership {
-        let members = &mut Arc::make_mut(&mut self.0).members;
-        let known = members.iter_mut().find(|known| known.id == member.id);
+    pub fn with_member(self, member: Member) -> Membership {
+        let mut parts = Arc::unwrap_or_clone(self.0);
+        let known = parts.members.iter_mut().find(|known| known.id == member.id);
         *known.expect("contract: the id is that of a member") = member;
-        self
+        Membership::from_parts(parts)
     }
 
     /// Returns the voters that remain after the change; all voters unless the membership is joint.
@@ -150,6 +163,19 @@ impl Membership {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         !self.is_joint() && !self.is_staged()
+    }
+
+    /// Whether no change is in flight, and no member is a suspended voter.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_settled() && !self.0.summary.has_suspended
+    }
+
+    /// Whether the node `id` is a member, and none has a higher priority.
+    #[inline]
+    pub(crate) fn has_highest_priority(&self, id: NodeId) -> bool {
+        let highest = self.0.summary.priority_max;
+        self.members().iter().any(|member| member.id == id && member.priority == highest)
     }
 
     /// Returns every member, by ascending id.
