@@ -190,6 +190,14 @@ impl Common {
         }
     }
 
+    /// Allows this node, which was just elected, to take over later, if it is an incoming voter: the
+    /// others may go on without any other node (docs/SURVIVOR.md).
+    pub(crate) fn allow_own_takeover(&mut self) {
+        if self.log().membership().incoming().contains(&self.id()) {
+            self.survival.allow_takeover();
+        }
+    }
+
     /// Draws an election timeout and returns its end.
     #[inline]
     pub(crate) fn election_deadline(&mut self) -> Instant {

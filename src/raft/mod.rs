@@ -585,7 +585,7 @@ impl Raft {
         assert!(self.common.ballot.vote() == Some(own), "a leader voted for itself");
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         self.common.report_role(RoleName::Leader, Some(own), RoleCause::VotesGranted);
-        self.common.survival.allow_takeover();
+        self.common.allow_own_takeover();
         self.role = Role::Leader(Box::new(Leader::new(&mut self.common)));
     }
 
