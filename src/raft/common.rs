@@ -298,12 +298,21 @@ impl Common {
     }
 
     /// Answers the read if the node's own state is fresh enough for its level; returns true if so.
-    /// An uncertain node has to ask its leader instead.
-    pub(crate) fn confirm_if_fresh(&mut self, tag: Tag, level: ReadLevel) -> bool {
+    /// An uncertain node has to ask its leader instead. A node that has no leader may never be sent
+    /// the entries that it lacks, so it waits for committed ones only.
+    pub(crate) fn confirm_if_fresh(
+        &mut self,
+        tag: Tag,
+        level: ReadLevel,
+        has_leader: bool,
+    ) -> bool {
         if self.ballot.is_uncertain() {
             return false;
         }
         let Some(fresh) = self.reads.fresh_enough(level, self.now) else { return false };
+        if !has_leader && fresh.index > self.log().committed() {
+            return false;
+        }
         self.confirm_read(tag, fresh.index, fresh.at(self.now));
         true
     }

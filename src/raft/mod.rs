@@ -331,7 +331,7 @@ impl Raft {
             Role::PreCandidate(_) | Role::Candidate(_) => {
                 if common.reads.len() >= common.config().reads_max {
                     common.reject(tag, RejectReason::Busy);
-                } else if !common.confirm_if_fresh(tag, level) {
+                } else if !common.confirm_if_fresh(tag, level, false) {
                     common.reject(tag, RejectReason::NoLeader);
                 }
             }
