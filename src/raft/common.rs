@@ -198,6 +198,20 @@ impl Common {
         }
     }
 
+    /// Records, with `Config::survivor`, that a member was heard from. A message of a disk that the
+    /// membership does not name is no sign of life: with that disk nothing is committed, so that
+    /// the member counts as dead.
+    #[inline]
+    pub(crate) fn record_contact(&mut self, message: &Message) {
+        if !self.survival.is_on() {
+            return;
+        }
+        let member = self.log().membership().member(message.from);
+        if member.is_some_and(|member| member.accepts_incarnation(message.incarnation)) {
+            self.survival.record_contact(message.from, self.now);
+        }
+    }
+
     /// Draws an election timeout and returns its end.
     #[inline]
     pub(crate) fn election_deadline(&mut self) -> Instant {

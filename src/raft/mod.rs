@@ -396,10 +396,7 @@ impl Raft {
             self.common.reject_message(message.from, kind.name(), reason);
             return Transition::Stay;
         }
-        let survival = &self.common.survival;
-        if survival.is_on() && self.common.log().membership().is_member(message.from) {
-            self.common.survival.record_contact(message.from, self.common.now());
-        }
+        self.common.record_contact(message);
         if bootstrap::messages::handle_bootstrap_or_reject(
             &mut self.common,
             message,
