@@ -128,7 +128,8 @@ impl ChangeInProgress {
             // The previous step is not committed, or no entry may be appended now.
             None
         } else if membership.is_joint() {
-            Some(membership.leave_joint())
+            let next = membership.leave_joint();
+            may_decide_alone(common, peers, &next).then_some(next)
         } else if self.may_enter_joint(common, peers, membership) {
             Some(joint_after(common, peers, membership))
         } else {
@@ -167,8 +168,8 @@ impl ChangeInProgress {
     }
 
     /// Whether this new voter keeps up and was heard from recently. With leases, it must also have
-    /// answered a heartbeat, and so granted the vote lease, because the new voters may soon decide
-    /// alone.
+    /// answered a heartbeat, and so granted the vote lease: the change cannot be cancelled once it
+    /// is joint, and does not complete without a quorum of such voters.
     pub(crate) fn new_voter_keeps_up(&self, common: &Common, peers: &Peers, id: NodeId) -> bool {
         let contact_max = common.config().election_timeout_min;
         let known = self.catching_up.get(&id);
@@ -284,6 +285,18 @@ pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) ->
 pub(crate) fn has_lost_vote(common: &Common) -> bool {
     let membership = common.log().membership();
     membership.is_settled() && !membership.is_voter(common.id()) && is_membership_committed(common)
+}
+
+/// Whether the voters of `next` may decide without the outgoing ones of the joint membership: with
+/// leases, the nodes that have the joint membership and have granted the vote lease are a quorum of
+/// `next`. Otherwise they could elect another leader while read leases rest on the outgoing voters
+/// (docs/READS.md). This leader withholds its own vote until its read leases have ended.
+fn may_decide_alone(common: &Common, peers: &Peers, next: &Membership) -> bool {
+    let joint = common.log().membership_index();
+    let has_granted =
+        |peer: &Progress| peer.counts() && peer.acked_round() > 0 && peer.matched() >= joint;
+    let counts = |id: NodeId| id == common.id() || peers.get(id).is_some_and(has_granted);
+    common.config().lease.is_none() || is_quorum(next, counts)
 }
 
 /// Returns the joint membership that follows the staged one.
