@@ -78,7 +78,8 @@ impl ChangeInProgress {
                 RejectReason::NoChangeToCancel
             }
             Some(RejectReason::MembershipChangeInFlight) if may_append_step(common, blocked) => {
-                self.cancelled_tag = self.tag.replace(tag);
+                // Dead voters may have ended another part of the change before.
+                self.cancelled_tag = self.tag.replace(tag).or(self.cancelled_tag);
                 let cancelled = common.log().membership().cancelled();
                 assert!(cancelled.is_settled(), "a cancelled change is complete");
                 return Some(cancelled);
@@ -87,6 +88,23 @@ impl ChangeInProgress {
         };
         common.reject(tag, reason);
         None
+    }
+
+    /// Records that `after` follows `before` because voters are dead (`Config::survivor`). The change
+    /// under way is cancelled if a voter that it adds is now not added, or one that it removes stays.
+    pub(crate) fn on_voters_died(&mut self, before: &Membership, after: &Membership) {
+        let (old, new) = match before.is_joint() {
+            true => (before.outgoing(), before.incoming()),
+            false => (before.incoming(), before.target()),
+        };
+        let result = if after.is_staged() { after.target() } else { after.incoming() };
+        let is_missing = |id: &NodeId| !old.contains(id) && !result.contains(id);
+        let is_left = |id: &NodeId| !new.contains(id) && result.contains(id);
+        let is_cancelled = new.iter().any(is_missing) || old.iter().any(is_left);
+        if is_cancelled && !before.is_settled() && self.tag.is_some() {
+            assert!(self.cancelled_tag.is_none(), "a change is cancelled once");
+            self.cancelled_tag = self.tag.take();
+        }
     }
 
     /// Returns the first step of a change, or the second one at once if no voter has to catch up.
