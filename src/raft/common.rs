@@ -190,6 +190,28 @@ impl Common {
         }
     }
 
+    /// Allows this node, which was just elected, to take over later, if it is an incoming voter: the
+    /// others may go on without any other node (docs/SURVIVOR.md).
+    pub(crate) fn allow_own_takeover(&mut self) {
+        if self.log().membership().incoming().contains(&self.id()) {
+            self.survival.allow_takeover();
+        }
+    }
+
+    /// Records, with `Config::survivor`, that a member was heard from. A message of a disk that the
+    /// membership does not name is no sign of life: with that disk nothing is committed, so that
+    /// the member counts as dead.
+    #[inline]
+    pub(crate) fn record_contact(&mut self, message: &Message) {
+        if !self.survival.is_on() {
+            return;
+        }
+        let member = self.log().membership().member(message.from);
+        if member.is_some_and(|member| member.accepts_incarnation(message.incarnation)) {
+            self.survival.record_contact(message.from, self.now);
+        }
+    }
+
     /// Draws an election timeout and returns its end.
     #[inline]
     pub(crate) fn election_deadline(&mut self) -> Instant {
@@ -291,12 +313,21 @@ impl Common {
     }
 
     /// Answers the read if the node's own state is fresh enough for its level; returns true if so.
-    /// An uncertain node has to ask its leader instead.
-    pub(crate) fn confirm_if_fresh(&mut self, tag: Tag, level: ReadLevel) -> bool {
+    /// An uncertain node has to ask its leader instead. A node that has no leader may never be sent
+    /// the entries that it lacks, so it waits for committed ones only.
+    pub(crate) fn confirm_if_fresh(
+        &mut self,
+        tag: Tag,
+        level: ReadLevel,
+        has_leader: bool,
+    ) -> bool {
         if self.ballot.is_uncertain() {
             return false;
         }
         let Some(fresh) = self.reads.fresh_enough(level, self.now) else { return false };
+        if !has_leader && fresh.index > self.log().committed() {
+            return false;
+        }
         self.confirm_read(tag, fresh.index, fresh.at(self.now));
         true
     }

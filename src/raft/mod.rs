@@ -331,7 +331,7 @@ impl Raft {
             Role::PreCandidate(_) | Role::Candidate(_) => {
                 if common.reads.len() >= common.config().reads_max {
                     common.reject(tag, RejectReason::Busy);
-                } else if !common.confirm_if_fresh(tag, level) {
+                } else if !common.confirm_if_fresh(tag, level, false) {
                     common.reject(tag, RejectReason::NoLeader);
                 }
             }
@@ -396,10 +396,7 @@ impl Raft {
             self.common.reject_message(message.from, kind.name(), reason);
             return Transition::Stay;
         }
-        let survival = &self.common.survival;
-        if survival.is_on() && self.common.log().membership().is_member(message.from) {
-            self.common.survival.record_contact(message.from, self.common.now());
-        }
+        self.common.record_contact(message);
         if bootstrap::messages::handle_bootstrap_or_reject(
             &mut self.common,
             message,
@@ -585,7 +582,7 @@ impl Raft {
         assert!(self.common.ballot.vote() == Some(own), "a leader voted for itself");
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         self.common.report_role(RoleName::Leader, Some(own), RoleCause::VotesGranted);
-        self.common.survival.allow_takeover();
+        self.common.allow_own_takeover();
         self.role = Role::Leader(Box::new(Leader::new(&mut self.common)));
     }
 

@@ -46,7 +46,7 @@ pub enum Body {
         next_term: Term,
         /// Whether the receiver would grant the vote.
         granted: bool,
-        /// The highest commit index that the sender knows, which may be after the end of its log.
+        /// The commit index of the sender's log.
         committed: Index,
     },
     /// A candidate requests a vote in the message's term (Raft §5.2).
@@ -62,7 +62,7 @@ pub enum Body {
     RequestVoteReply {
         /// Whether the receiver granted its vote.
         granted: bool,
-        /// The highest commit index that the sender knows, which may be after the end of its log.
+        /// The commit index of the sender's log.
         committed: Index,
     },
     /// The leader's entries after `prev` (Raft §5.3). Without entries it probes whether the logs

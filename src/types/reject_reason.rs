@@ -33,6 +33,8 @@ pub enum RejectReason {
     /// There is no membership change in flight that can still be cancelled.
     NoChangeToCancel,
     /// The membership change was cancelled: the nodes that it would have made voters stay learners.
+    /// With `Config::survivor` it is also cancelled, at least in part, by the death of a node that
+    /// it would have made a voter.
     ChangeCancelled,
     /// The leader is transferring its leadership: retry at the next leader.
     Transferring,

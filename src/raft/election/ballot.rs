@@ -24,7 +24,8 @@ pub(crate) struct Ballot {
     earlier_leases_until: Option<Instant>,
     /// The longest vote lease that was requested, or that the node needed, since the start.
     requested_lease: Duration,
-    /// The term in which the node started, or last became uncertain or certain.
+    /// The term in which the node started, or last became uncertain or certain, or a later one that
+    /// it entered without a membership.
     started_in: Term,
     /// The highest commit index that a leader or a voter has named since the start. It may be after
     /// the end of the log. Every node that may be elected has the entries up to there (Raft
@@ -66,10 +67,10 @@ impl Ballot {
     }
 
     /// Whether the node may hold a read lease, or learn from heartbeats how fresh its state is: it
-    /// is certain, and entered its current term after its start and after it became certain.
-    /// Otherwise it may have answered a round of this term before that. When the leader echoes the
-    /// earlier reply, the node would count from its later reply to the same round, and so for too
-    /// long.
+    /// is certain, and entered its current term after its start and after it became certain, with a
+    /// membership. Otherwise it may have answered a round of this term before that, perhaps with a
+    /// disk that it has lost. When the leader echoes the earlier reply, the node would count from
+    /// its later reply to the same round, and so for too long.
     pub(crate) fn may_hold_read_lease(&self) -> bool {
         !self.is_uncertain() && self.term() > self.started_in
     }
@@ -114,6 +115,9 @@ impl Ballot {
         assert!(term > self.term(), "a term only increases");
         assert!(term <= Term::MAX, "no term exceeds the maximum");
         self.set(HardState { term, vote: None, ..self.hard_state }, journal);
+        if journal.log().membership().is_empty() {
+            self.started_in = term; // The disk may be new, and an earlier one had this term.
+        }
         journal.outbox_mut().drop_before(term);
     }
 

@@ -268,7 +268,7 @@ pub(crate) fn on_pre_vote(
     if let Some(reason) = reason {
         common.reject_message(from, "PreVote", reason);
     }
-    let (granted, committed) = (reason.is_none(), common.known_committed());
+    let (granted, committed) = (reason.is_none(), common.log().committed());
     common.send(from, Body::PreVoteReply { next_term, granted, committed });
 }
 
@@ -288,7 +288,7 @@ pub(crate) fn on_request_vote(
     }
     let voted = common.ballot.vote() == Some(from);
     assert!(reason.is_some() || voted, "a granted vote is recorded");
-    let (granted, committed) = (reason.is_none(), common.known_committed());
+    let (granted, committed) = (reason.is_none(), common.log().committed());
     common.send(from, Body::RequestVoteReply { granted, committed });
     if reason.is_none() && common.survival.may_take_over() {
         common.send(from, Body::LogIsComplete);

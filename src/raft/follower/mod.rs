@@ -302,7 +302,7 @@ impl Follower {
             common.reject(tag, RejectReason::Busy);
         } else if level == ReadLevel::Replica && self.read_lease.is_valid(common.now()) {
             common.confirm_read(tag, conflict.min(self.verified), Freshness::Linearizable);
-        } else if !common.confirm_if_fresh(tag, level) {
+        } else if !common.confirm_if_fresh(tag, level, self.leader.is_some()) {
             self.forward_read(common, tag);
         }
     }

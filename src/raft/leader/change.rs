@@ -78,7 +78,8 @@ impl ChangeInProgress {
                 RejectReason::NoChangeToCancel
             }
             Some(RejectReason::MembershipChangeInFlight) if may_append_step(common, blocked) => {
-                self.cancelled_tag = self.tag.replace(tag);
+                // Dead voters may have ended another part of the change before.
+                self.cancelled_tag = self.tag.replace(tag).or(self.cancelled_tag);
                 let cancelled = common.log().membership().cancelled();
                 assert!(cancelled.is_settled(), "a cancelled change is complete");
                 return Some(cancelled);
@@ -87,6 +88,23 @@ impl ChangeInProgress {
         };
         common.reject(tag, reason);
         None
+    }
+
+    /// Records that `after` follows `before` because voters are dead (`Config::survivor`). The change
+    /// under way is cancelled if a voter that it adds is now not added, or one that it removes stays.
+    pub(crate) fn on_voters_died(&mut self, before: &Membership, after: &Membership) {
+        let (old, new) = match before.is_joint() {
+            true => (before.outgoing(), before.incoming()),
+            false => (before.incoming(), before.target()),
+        };
+        let result = if after.is_staged() { after.target() } else { after.incoming() };
+        let is_missing = |id: &NodeId| !old.contains(id) && !result.contains(id);
+        let is_left = |id: &NodeId| !new.contains(id) && result.contains(id);
+        let is_cancelled = new.iter().any(is_missing) || old.iter().any(is_left);
+        if is_cancelled && !before.is_settled() && self.tag.is_some() {
+            assert!(self.cancelled_tag.is_none(), "a change is cancelled once");
+            self.cancelled_tag = self.tag.take();
+        }
     }
 
     /// Returns the first step of a change, or the second one at once if no voter has to catch up.
@@ -127,7 +145,8 @@ impl ChangeInProgress {
             // The previous step is not committed, or no entry may be appended now.
             None
         } else if membership.is_joint() {
-            Some(membership.leave_joint())
+            let next = membership.leave_joint();
+            may_decide_alone(common, peers, &next).then_some(next)
         } else if self.may_enter_joint(common, peers, membership) {
             Some(joint_after(common, peers, membership))
         } else {
@@ -166,8 +185,8 @@ impl ChangeInProgress {
     }
 
     /// Whether this new voter keeps up and was heard from recently. With leases, it must also have
-    /// answered a heartbeat, and so granted the vote lease, because the new voters may soon decide
-    /// alone.
+    /// answered a heartbeat, and so granted the vote lease: the change cannot be cancelled once it
+    /// is joint, and does not complete without a quorum of such voters.
     pub(crate) fn new_voter_keeps_up(&self, common: &Common, peers: &Peers, id: NodeId) -> bool {
         let contact_max = common.config().election_timeout_min;
         let known = self.catching_up.get(&id);
@@ -283,6 +302,18 @@ pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) ->
 pub(crate) fn has_lost_vote(common: &Common) -> bool {
     let membership = common.log().membership();
     membership.is_settled() && !membership.is_voter(common.id()) && is_membership_committed(common)
+}
+
+/// Whether the voters of `next` may decide without the outgoing ones of the joint membership: with
+/// leases, the nodes that have the joint membership and have granted the vote lease are a quorum of
+/// `next`. Otherwise they could elect another leader while read leases rest on the outgoing voters
+/// (docs/READS.md). This leader withholds its own vote until its read leases have ended.
+fn may_decide_alone(common: &Common, peers: &Peers, next: &Membership) -> bool {
+    let joint = common.log().membership_index();
+    let has_granted =
+        |peer: &Progress| peer.counts() && peer.acked_round() > 0 && peer.matched() >= joint;
+    let counts = |id: NodeId| id == common.id() || peers.get(id).is_some_and(has_granted);
+    common.config().lease.is_none() || is_quorum(next, counts)
 }
 
 /// Returns the joint membership that follows the staged one.

@@ -63,14 +63,19 @@ pub(crate) fn assert_enough_voters(common: &Common, changed: &Membership) {
 /// that is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter
 /// would remain if this leader itself has no vote and all voters are dead: it then waits for one of
 /// them.
-pub(crate) fn surviving_membership(common: &Common) -> Option<Membership> {
+pub(crate) fn surviving_membership(
+    common: &Common,
+    change: &mut ChangeInProgress,
+) -> Option<Membership> {
     let (own, membership) = (common.id(), common.log().membership());
     let silent = |id: NodeId| id != own && common.survival.is_silent(id, common.now());
     let is_unneeded = common.health.disk_full || !membership.voters().any(silent);
     let lineage =
         Lineage { by: own, at: EntryId::new(common.term(), common.log().last().index.next()) };
     let left = (!is_unneeded).then(|| membership.without_voters(silent).with_lineage(lineage));
-    left.filter(|left| left.voters().next().is_some())
+    let left = left.filter(|left| left.voters().next().is_some())?;
+    change.on_voters_died(membership, &left);
+    Some(left)
 }
 
 /// Returns a suspended voter that is back and has caught up, so that its readmission needs no

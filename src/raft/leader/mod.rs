@@ -481,7 +481,7 @@ impl Leader {
 
     /// Begins at most one automatic membership change or leadership transfer.
     fn maintain_membership(&mut self, common: &mut Common) {
-        if let Some(survivors) = maintenance::surviving_membership(common) {
+        if let Some(survivors) = maintenance::surviving_membership(common, &mut self.change) {
             return self.append_membership(common, survivors);
         }
         let blocked = self.blocked_reason(common);

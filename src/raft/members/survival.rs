@@ -18,8 +18,8 @@ use crate::types::{Instant, Membership, NodeId};
 pub(crate) struct Survival {
     /// The silence after which a node counts as dead; `None` without `Config::survivor`.
     after: Option<Duration>,
-    /// A leader allowed this node to take over, or this node was elected, and the node was neither
-    /// restarted nor paused since then.
+    /// A leader allowed this node to take over, or this node was elected as an incoming voter, and
+    /// the node was neither restarted nor paused since then.
     takeover_allowed: bool,
     /// The start, the end of the last pause, or the last leader contact: silence counts from here.
     silence_start: Instant,
