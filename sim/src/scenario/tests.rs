@@ -281,6 +281,19 @@ fn syntax_errors_name_their_place_and_the_remedy() {
     assert!(read("heartbeat 200ms\nelection timeout 600ms..900ms").is_ok());
 }
 
+#[test]
+fn a_run_whose_checks_end_with_a_rollback_is_counted() {
+    let partly = |noticed: u8| {
+        let text = format!(
+            "fault phase 4s\nat 1s roll back n1 by 500ms for 200ms\n\
+             choose Boot/0.0/0/1 = {noticed}\nexpect rollback >= 1"
+        );
+        run_text(&text).unwrap_or_else(|error| panic!("{error}")).tally.partly_checked
+    };
+    assert_eq!((partly(0).without_checks, partly(0).without_liveness), (1, 0));
+    assert_eq!(partly(1).runs(), 0, "the copy is marked");
+}
+
 /// The lines that the reference must contain for every element of the language.
 fn reference() -> Vec<String> {
     use crate::faults::{Call, MachineFault, Region};
