@@ -263,8 +263,20 @@ fn syntax_errors_name_their_place_and_the_remedy() {
         ("expect get x=1 via it at 5s", "`it` and `other` are nodes of a trigger"),
         ("expect put x=1", "1:15: the line ends here: `at` is missing"),
         ("expect leader n4 at 5s", "1:15: there is no n4 among 3 nodes"),
-        ("at 11s put x=1", "1:4: the fault phase ends at 10s"),
+        ("at 11s put x=1", "1:4: the line takes effect at 11s at the earliest"),
+        ("at 10s put x=1", "1:4: the fault phase ends at 10s"),
         ("expect leader n1 at 11s", "1:21: the fault phase ends at 10s"),
+        (
+            "fault phase 4s\nat 5s crash n1 for 1s",
+            "2:4: the line takes effect at 5s at the earliest, but the fault phase ends at 4s",
+        ),
+        ("from 12s when n1 restarts, crash n1", "1:6: the line takes effect at 12s"),
+        ("from 9s to 11s when any restarts delay 1s, crash it", "1:40: the line takes effect at 10s"),
+        ("when any restarts delay 20s, crash it", "1:25: the line takes effect at 20s"),
+        (
+            "expect no answer to put x=1 at 9.5s",
+            "1:32: the request is given up at 10.5s at the earliest, but the fault phase ends",
+        ),
         (
             "machine checkpoint every 3\nat 1s machine fault n1 wrong reply",
             "remove the line `machine checkpoint`",
@@ -279,6 +291,16 @@ fn syntax_errors_name_their_place_and_the_remedy() {
         "only the final settings are checked"
     );
     assert!(read("heartbeat 200ms\nelection timeout 600ms..900ms").is_ok());
+}
+
+#[test]
+fn operations_at_the_end_of_the_fault_phase_are_read_and_later_ones_of_a_drawn_run_are_left_out() {
+    let text = "nodes 3\nfault phase 2s\nat 2s crash n1\nfrom 1.9s when any restarts, crash it\n";
+    assert_eq!(read(text).expect("both may take effect").case.plan.ops.len(), 2);
+    let mut case = read(text).expect("the scenario is valid").case;
+    case.settings.fault_phase = Duration::from_millis(1_500);
+    let scenario = Scenario::of(case, Vec::new(), &RunOptions::default().workload);
+    assert_eq!(scenario.lines(), ["nodes 3", "fault phase 1.5s"]);
 }
 
 #[test]
