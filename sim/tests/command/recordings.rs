@@ -279,3 +279,27 @@ fn a_bad_recording_is_no_trace_and_overwrites_no_file() {
     assert_eq!(code, Some(0), "{text}");
     assert!(module.contains("MODULE"), "{module}");
 }
+
+#[test]
+fn a_trace_without_the_recording_of_a_member_is_an_error_that_names_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let tla = root.path().join("trace.tla");
+    let recording = |id| {
+        let path = written(&root, &format!("n{id}.qrec"), &Node::elected_by_three(id));
+        path.display().to_string()
+    };
+    let mut third = Node::new(3, 3);
+    third.step(Input::Campaign);
+    let third = written(&root, "n3.qrec", &third.recording).display().to_string();
+    let (first, second) = (recording(1), recording(2));
+    let trace = |files: &[&String]| {
+        let files: Vec<&str> = files.iter().map(|file| file.as_str()).collect();
+        run(&format!("trace --tla {} {}", tla.display(), files.join(" ")))
+    };
+    assert_usage_error(&trace(&[&first, &third]), "no recording of n2, a member of the cluster");
+    assert_usage_error(&trace(&[&second]), "no recording of n1 and n3, members of the cluster");
+    assert!(!tla.exists(), "nothing is written");
+    let output = trace(&[&first, &second, &third]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(tla.exists());
+}
