@@ -131,13 +131,12 @@ impl Scenario {
     /// expectations.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let Case { seed, settings, plan, overrides } = &self.case;
+        let Case { seed, plan, overrides, .. } = &self.case;
         let mut lines = Vec::new();
         if *seed != 0 {
             lines.push(format!("seed {seed}"));
         }
-        let mut printed = settings.clone();
-        printed.faults = self.extra_faults();
+        let printed = self.printed_settings();
         for row in ROWS {
             let value = (row.print)(&printed);
             if row.name == "nodes" || value != (row.print)(&self.defaults) {
@@ -148,6 +147,17 @@ impl Scenario {
         lines.extend(plan.ops.iter().map(Op::to_string));
         lines.extend(self.expect.iter().map(|expect| format!("expect {expect}")));
         lines
+    }
+
+    /// The line of a setting, even if it has the default value.
+    #[cfg(feature = "cli")]
+    pub(crate) fn setting_line(&self, row: &Row) -> String {
+        format!("{} {}", row.name, (row.print)(&self.printed_settings())).trim_end().to_owned()
+    }
+
+    /// The settings with the faults that their line has.
+    fn printed_settings(&self) -> Settings {
+        Settings { faults: self.extra_faults(), ..self.case.settings.clone() }
     }
 
     /// The default settings of this scenario's workload.
