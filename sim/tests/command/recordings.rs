@@ -189,6 +189,14 @@ fn a_bad_recording_is_one_line_and_what_is_before_it_is_shown() {
         assert_eq!(lines.count(), 0, "{text}");
         assert_eq!(text.contains("steps of 1 start"), has_steps, "{text}");
     }
+    let foreign = [good.clone(), Node::elected_by_three(2)].concat();
+    let (code, text) = replay(&written(&root, "two.qrec", &foreign), "");
+    assert_eq!(code, Some(2), "{text}");
+    let line = text.lines().find(|line| line.contains("error: ")).expect("there is an error");
+    let header = u32::from_le_bytes(foreign[good.len() + 8..][..4].try_into().expect("four bytes"));
+    let checkpoint = good.len() + FRAME_BYTES + header as usize;
+    let place = format!("offset {checkpoint}: ");
+    assert!(line.contains(&place) && line.contains("n2 follows one of n1"), "{line}");
     let mut newer = good;
     newer[FRAME_BYTES] = 2;
     seal(&mut newer);
