@@ -13,6 +13,7 @@
 
 mod defaults;
 mod expect;
+mod limits;
 mod line_numbers;
 mod rows;
 
@@ -316,7 +317,9 @@ impl Parser {
                 (ROWS[at].read)(&mut case.settings, &mut words)?;
                 // As long as the same problem remains, the line that caused it is named.
                 let before = self.problem.take();
-                self.problem = Row::problem(&case.settings).map(|problem| {
+                let problem = Row::problem(&case.settings);
+                let problem = problem.or_else(|| limits::problem(&case.settings));
+                self.problem = problem.map(|problem| {
                     let is_same = |error: &SyntaxError| error.text == problem;
                     before.filter(is_same).unwrap_or_else(|| words.error(problem))
                 });
@@ -332,6 +335,13 @@ impl Parser {
         }
         self.check_times(text)?;
         self.scenario.derive_settings();
+        let Scenario { case, line_numbers, .. } = &self.scenario;
+        for (op, number) in case.plan.ops.iter().zip(&line_numbers.ops) {
+            if let Some(problem) = limits::unfindable(&case.settings, op) {
+                let line = text.lines().nth(number - 1).unwrap_or_default();
+                return Err(Words::of(line, *number).last_word().error(problem));
+            }
+        }
         for (line, number) in text.lines().zip(1..) {
             let words = Words::of(line, number);
             let names_nodes = |first| Op::BEGINNINGS.contains(&first) || first == "expect";
@@ -342,8 +352,8 @@ impl Parser {
         Ok(self.scenario)
     }
 
-    /// Checks that every operation of the plan can take effect before the fault phase ends, and that
-    /// the timeout of a request without an answer ends with it.
+    /// Checks that every operation of the plan can take effect before the fault phase ends, and
+    /// that the timeout of a request without an answer ends with it.
     fn check_times(&self, text: &str) -> Result<(), SyntaxError> {
         let Scenario { case, line_numbers, .. } = &self.scenario;
         let end = SimTime::default().after(case.settings.fault_phase);
