@@ -28,6 +28,7 @@
 //! | stable | `observe::outcome::Failure`, `observe::Violation` | why a run failed |
 //! | stable | `observe::outcome::Tally` | what a run did |
 //! | unstable | `observe::outcome::Tally.combinations` | the reached combinations of faults |
+//! | unstable | `observe::outcome::Tally.partly_checked` | runs that were checked in part |
 //! | unstable | `values::choice::Draw::within` | a draw from a range of settings |
 //! | unstable | `workload::ReferenceMachine::follow` | a machine against which runs are checked |
 //! | unstable | `run`, `scenario`, `settings`, `plan`, `faults` | runs of your own making |

@@ -44,6 +44,8 @@ pub struct Replay<R> {
     /// The number of the next record.
     record: u64,
     records: Option<OpenRecords>,
+    /// The offset of the last part, in bytes.
+    offset: u64,
     is_over: bool,
 }
 
@@ -65,6 +67,7 @@ impl<R: Read> Replay<R> {
             header: None,
             record: 0,
             records: None,
+            offset: 0,
             is_over: false,
         }
     }
@@ -84,12 +87,18 @@ impl<R: Read> Replay<R> {
         self.raft.as_ref()
     }
 
+    /// The offset of the last part in its file, in bytes: that of its record or of its checkpoint.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     fn advance(&mut self) -> Result<Option<Replayed>, RecordingError> {
         loop {
             if let Some(open) = self.records.take() {
                 let offset = open.block.offset + (FRAME_BYTES + open.position) as u64;
                 let step = self.step(open);
                 if let Some(step) = step.map_err(|reason| RecordingError { offset, reason })? {
+                    self.offset = offset;
                     return Ok(Some(Replayed::Step(Box::new(step))));
                 }
             }
@@ -97,6 +106,7 @@ impl<R: Read> Replay<R> {
             let offset = block.offset;
             let opened = self.open(block);
             if let Some(segment) = opened.map_err(|reason| RecordingError { offset, reason })? {
+                self.offset = offset;
                 return Ok(Some(segment));
             }
         }

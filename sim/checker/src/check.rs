@@ -16,8 +16,10 @@ use crate::verdict::{BudgetExhausted, Resource, Verdict};
 /// its object ([`Model::decide`]), and by [search](crate::search) where that does not apply.
 ///
 /// The verdict names the smallest key that is found not to be linearizable with the least effort:
-/// keys that `decide` rejects come before keys that need a search, and short searches before long
-/// ones. The verdict does not depend on the number of threads.
+/// keys that `decide` rejects come before keys that need a search, and of those, short searches
+/// come before long ones. The bounded searches that `decide` itself makes, for lists, queues and
+/// stacks with repeated values, are in the order of the keys. The verdict does not depend on the
+/// number of threads.
 pub fn check<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,

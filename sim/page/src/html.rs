@@ -1,6 +1,6 @@
 //! Builds the HTML page from the style, the script and the documents.
 
-use std::io::{BufWriter, IntoInnerError};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 
 use data_encoding::BASE64;
 use flate2::Compression;
@@ -41,6 +41,35 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 
 /// The bytes that are encoded at once: a multiple of three, so no padding stands between parts.
 const PART: usize = 3 << 20;
+
+/// The longest JSON of a document that every browser can decode, in bytes: a text in Chrome has at
+/// most about 2^29 characters. It has about 690,000 events.
+const JSON_BYTES_MAX: usize = (1 << 29) - 24;
+
+/// Returns true if browsers cannot show the document, because it is too long.
+#[must_use]
+pub fn is_too_long(document: &Document) -> bool {
+    is_longer_than(document, JSON_BYTES_MAX)
+}
+
+fn is_longer_than(document: &Document, bytes_max: usize) -> bool {
+    let mut to = BufWriter::with_capacity(1 << 16, Room(bytes_max));
+    serde_json::to_writer(&mut to, document).is_err() || to.flush().is_err()
+}
+
+/// A sink that fails once it has no room for more bytes.
+struct Room(usize);
+
+impl Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Builds a page of one document, or of several side by side: the original and the shrunk run.
 /// `title` is the title of the browser tab.
@@ -143,6 +172,14 @@ mod tests {
         assert_eq!(event["state"]["leader"], Value::Null);
         assert_eq!(read["messages"][0]["delivery"], json!({ "Lost": 9 }));
         assert_eq!((&read["clock"], &read["violation"]), (&json!(0), &Value::Null));
+    }
+
+    #[test]
+    fn a_document_is_too_long_if_its_json_is() {
+        let document = Document { title: "a".repeat(100_000), ..Document::default() };
+        let bytes = serde_json::to_vec(&document).expect("it is JSON").len();
+        assert!(!is_longer_than(&document, bytes) && is_longer_than(&document, bytes - 1));
+        assert!(!is_too_long(&document));
     }
 
     #[test]

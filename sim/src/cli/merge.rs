@@ -22,7 +22,7 @@ use crate::observe::Violation;
 use crate::observe::combinations::Combinations;
 use crate::observe::coverage::MARKS;
 use crate::observe::fingerprint::Fingerprint;
-use crate::observe::outcome::{Failure, Tally};
+use crate::observe::outcome::{Failure, PartlyCheckedTally, Tally};
 use crate::run::summary::{FailedSeed, SlowestSeed, Summary};
 use crate::run::sweep::{Seeds, SweepEnd};
 use crate::settings::profile::Profile;
@@ -189,6 +189,10 @@ fn summary(part: SweepRecord) -> Result<Summary, String> {
             messages: part.messages,
             combinations: Combinations::from_words(&part.combinations)
                 .ok_or_else(|| "the combinations are not those of this version".to_owned())?,
+            partly_checked: PartlyCheckedTally {
+                without_checks: part.runs_without_checks,
+                without_liveness: part.runs_without_liveness,
+            },
         },
         marks: MARKS.iter().map(|mark| part.marks.get(mark.name).copied().unwrap_or(0)).collect(),
         states: part.state_hashes_min.into_iter().collect(),

@@ -8,6 +8,7 @@ use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
+use crate::cli::report::table;
 use crate::cli::text::{duration, quantity};
 use crate::cli::tracing::Trace;
 use crate::observe::outcome::Outcome;
@@ -26,6 +27,9 @@ pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> Result<Ex
         trace.flush();
     }
     console::print_line(&outcome_line(&outcome));
+    if let Some(parts) = table::partly_checked(outcome.tally.partly_checked) {
+        console::print_line(&format!("partly checked: {parts}"));
+    }
     let unmet = scenario.unmet(&outcome);
     let Some(first) = unmet.first() else {
         let expected = scenario.expect.iter().map(|expect| format!(" `{expect}`"));

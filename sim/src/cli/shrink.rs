@@ -300,11 +300,16 @@ fn page(program: &Program, title: &str, replay: &Replay, shrunk: &Shrunk) -> Str
     let size = format!("{} -> {}", size(&shrunk.before), size(&shrunk.after));
     let size = Fact { label: "shrunk".to_owned(), value: size, code: false };
     let left = format!("{title}, shrunk to {}", quantity(shrunk.after.lines as u64, "line"));
-    let documents = [
-        pictured("shrunk", &left, &shrunk.scenario, size),
-        pictured("original", title, &whole, line),
-    ];
-    html::page(&format!("{title}, shrunk and original"), &documents)
+    let mut first = pictured("shrunk", &left, &shrunk.scenario, size);
+    let original = pictured("original", title, &whole, line.clone());
+    if html::is_too_long(&original) {
+        let events = quantity(original.events.len() as u64, "event");
+        let value = format!("not on this page, because browsers cannot read its {events}");
+        let note = Fact { label: "original".to_owned(), value, code: false };
+        first.facts.splice(0..0, [line, note]);
+        return html::page(&left, &[first]);
+    }
+    html::page(&format!("{title}, shrunk and original"), &[first, original])
 }
 
 fn write(flag: &str, path: &Path, text: &str) -> Result<(), CommandError> {

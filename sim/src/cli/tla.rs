@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use quorate::types::NodeId;
+
 use crate::cli::args::TraceArguments;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
@@ -82,5 +84,24 @@ fn of_recordings(wanted: &TraceOptions) -> Result<Result<TlaModule, Exit>, Comma
             }
         })
     });
-    Ok(Ok(trace.finish()))
+    let is_recorded = |id: &NodeId| found.iter().any(|recording| recording.node == *id);
+    let missing = trace.members().iter().copied().filter(|id| !is_recorded(id));
+    match missing_text(&missing.collect::<Vec<_>>()) {
+        Some(text) => Err(CommandError(text)),
+        None => Ok(Ok(trace.finish())),
+    }
+}
+
+/// Returns the error of members without a recording, if there are any.
+fn missing_text(missing: &[NodeId]) -> Option<String> {
+    let (last, rest) = missing.split_last()?;
+    let rest: Vec<String> = rest.iter().map(NodeId::to_string).collect();
+    let (nodes, members) = match rest.is_empty() {
+        true => (last.to_string(), "a member"),
+        false => (format!("{} and {last}", rest.join(", ")), "members"),
+    };
+    Some(format!(
+        "trace: no recording of {nodes}, {members} of the cluster: pass the recordings of all \
+         members"
+    ))
 }

@@ -25,6 +25,13 @@ pub(crate) fn execute(program: &Program, arguments: &ViewArguments) -> Result<Ex
     let fact = Fact { label: "replay".to_owned(), value: replay.line, code: true };
     document.facts.insert(0, fact);
     let events = quantity(document.events.len() as u64, "event");
+    if html::is_too_long(&document) {
+        return Err(CommandError(format!(
+            "view: a page cannot show the {events} of this run, because browsers cannot read so \
+             much: write a scenario with a shorter `fault phase` or fewer clients, or use `{} at`",
+            program.name
+        )));
+    }
     let page = html::page(&title, &[document]);
     fs::write(&arguments.html, &page)
         .map_err(|error| CommandError::file("--html", &arguments.html, &error))?;

@@ -9,8 +9,8 @@ use crate::values::digest::of_bytes;
 /// fingerprint, in every build of the same sources.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint {
-    /// The id of the check, for example `S1`, or `panic`, `simulator`, `stall` or
-    /// `nondeterminism`.
+    /// The id of the check, for example `S1`, or `panic`, `simulator`, `stall`, `nondeterminism` or
+    /// `failure`.
     kind: &'static str,
     /// The evidence, without the parts that differ from run to run.
     shape: String,
@@ -38,6 +38,15 @@ impl Fingerprint {
             }
             Failure::Stalled(_) => Fingerprint { kind: "stall", shape: String::new() },
         }
+    }
+
+    /// Returns the fingerprint of a failure in one sentence, such as `n2 panicked: no quorum`: of
+    /// the part before the first colon, and of the evidence after it.
+    #[must_use]
+    pub fn of_sentence(sentence: &str) -> Fingerprint {
+        let (subject, evidence) = sentence.split_once(": ").unwrap_or((sentence, ""));
+        let shape = format!("{}: {}", shape(subject), shape_of_panic(evidence));
+        Fingerprint { kind: "failure", shape }
     }
 }
 
@@ -112,6 +121,15 @@ mod tests {
         assert_ne!(one, panic("no leader of 5 at src/raft/leader.rs:41"));
         let unequal = "assertion failed; left: 3; right: 4 at src/log/mod.rs:7";
         assert_eq!(panic(unequal), panic(&unequal.replace('3', "a b")));
+    }
+
+    #[test]
+    fn a_sentence_is_identified_by_its_subject_and_its_evidence() {
+        let one = Fingerprint::of_sentence("n2 panicked: no quorum of 5");
+        assert_eq!(one, Fingerprint::of_sentence("n1 panicked: no quorum of 3"));
+        for other in ["n2 panicked: no leader", "check: no quorum of 5", "n2 panicked"] {
+            assert_ne!(one, Fingerprint::of_sentence(other), "{other}");
+        }
     }
 
     #[test]

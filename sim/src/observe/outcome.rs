@@ -112,6 +112,42 @@ pub struct Tally {
     pub messages: u64,
     /// The combinations of faults that occurred.
     pub combinations: Combinations,
+    /// The number of runs that were checked only in part.
+    pub partly_checked: PartlyCheckedTally,
+}
+
+/// The numbers of runs that went beyond the assumptions of the protocol, so that a part of the
+/// checks did not apply to them. Each run is in at most one of the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartlyCheckedTally {
+    /// The runs whose checks all ended in the middle, because more disks were lost than the cluster
+    /// can survive, or a disk was rolled back without a mark.
+    pub without_checks: u64,
+    /// The runs whose safety was checked to the end of the fault phase and whose liveness was not
+    /// checked, because too few nodes had reliable data or state machines.
+    pub without_liveness: u64,
+}
+
+impl PartlyCheckedTally {
+    /// Returns the number of all runs that were checked only in part.
+    #[must_use]
+    pub fn runs(self) -> u64 {
+        self.without_checks + self.without_liveness
+    }
+
+    /// Returns both numbers, each with what was checked in its runs, and why no more.
+    #[must_use]
+    pub fn parts(self) -> [(u64, &'static str); 2] {
+        [
+            (self.without_checks, "without checks after a rollback or a loss of too many disks"),
+            (self.without_liveness, "for safety only, because too few nodes had reliable data"),
+        ]
+    }
+
+    fn add(&mut self, other: PartlyCheckedTally) {
+        self.without_checks += other.without_checks;
+        self.without_liveness += other.without_liveness;
+    }
 }
 
 /// The reason why a run failed.
@@ -164,6 +200,7 @@ impl Tally {
             operations_checked,
             messages,
             combinations,
+            partly_checked,
         } = other;
         self.events += events;
         self.simulated += *simulated;
@@ -177,6 +214,7 @@ impl Tally {
         self.operations_checked += operations_checked;
         self.messages += messages;
         self.combinations.extend(combinations);
+        self.partly_checked.add(*partly_checked);
     }
 }
 

@@ -3,6 +3,7 @@
 //! The world reports every event to the observer, and asks it only what to report and whether the
 //! run may continue.
 
+mod assumptions;
 mod cores;
 mod fault_combinations;
 pub(crate) mod guided;
@@ -124,16 +125,6 @@ impl Observer {
         for (_, without) in options.into_iter().filter(|(on, _)| !on) {
             self.reach(without);
         }
-    }
-
-    /// Turns off the checks, because the invariants need not hold from now on.
-    pub(crate) fn disable_checks(&mut self) {
-        self.checks = None;
-    }
-
-    /// Whether the checks are on.
-    pub(crate) fn has_checks(&self) -> bool {
-        self.checks.is_some()
     }
 
     /// Whether no check is violated and the recording, if there is one, includes the time `next`.

@@ -85,6 +85,23 @@ impl When {
             When::On(TriggerCondition { from, .. }) => from,
         }
     }
+
+    /// Returns the earliest time at which the operation takes effect, if that is too late: a
+    /// triggered operation must be due before the end of the fault phase, any other one until then.
+    pub(crate) fn too_late(&self, end: SimTime) -> Option<SimTime> {
+        match *self {
+            When::At(at) => (at > end).then_some(at),
+            When::On(TriggerCondition { from, delay, .. }) => {
+                Some(from.after(delay)).filter(|due| *due >= end)
+            }
+        }
+    }
+
+    /// Returns true if the operation never takes effect in a fault phase that ends at `end`.
+    pub(crate) fn is_never(&self, end: SimTime) -> bool {
+        let is_empty = matches!(self, When::On(condition) if condition.to < condition.from);
+        is_empty || self.too_late(end).is_some()
+    }
 }
 
 named! {

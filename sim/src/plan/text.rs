@@ -71,6 +71,10 @@ impl When {
         }
         let from = if words.accept("from") { words.duration()? } else { Duration::ZERO };
         let to = if words.accept("to") { words.duration()? } else { UNTIL_STABILIZATION };
+        if to < from {
+            let text = "the end time is before the start time: write the earlier time first";
+            return Err(words.error(text));
+        }
         let again = words.name("time or trigger", &["when", "whenever"])? == 1;
         let node = if words.accept("any") { None } else { Some(words.node()?) };
         let trigger = Trigger::read(words)?;
@@ -181,6 +185,7 @@ mod tests {
     fn errors_say_what_to_do() {
         let cases = [
             ("at 5 crash n1", "1:4: `5` is not a duration"),
+            ("from 2s to 1s when n1 restarts, crash n1", "1:12: the end time is before"),
             ("at 1s krash n1", "1:7: `krash` is not a known verb: did you mean `crash`?"),
             ("at 1s crash n0", "1:13: `n0` is not a node"),
             ("at 1s crash", "1:12: the line ends here"),

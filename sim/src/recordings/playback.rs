@@ -94,8 +94,9 @@ impl<'a> Playback<'a> {
 
     /// Ends the current file with an error.
     fn reject(&mut self, reason: String) -> PlaybackError {
+        let offset = self.replay.offset();
         self.replay = Replay::new(Box::new(empty()));
-        self.fail(RecordingError { offset: 0, reason: RecordingErrorReason::Invalid(reason) })
+        self.fail(RecordingError { offset, reason: RecordingErrorReason::Invalid(reason) })
     }
 
     fn fail(&mut self, error: RecordingError) -> PlaybackError {

@@ -210,7 +210,7 @@ pub(crate) fn median<T: Copy + Ord + Default>(values: &[T]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::outcome::Outcome;
+    use crate::observe::outcome::{Outcome, PartlyCheckedTally};
 
     fn run(seed: u64, faults: u64, failure: Option<Failure>) -> SeedRun {
         let tally = Tally {
@@ -224,6 +224,7 @@ mod tests {
             operations_checked: 4,
             messages: 5,
             combinations: Default::default(),
+            partly_checked: PartlyCheckedTally { without_checks: seed % 2, without_liveness: 0 },
         };
         let marks = vec![1; MARKS.len()];
         let states = DistinctCount::from_iter([0, seed]);
@@ -242,6 +243,7 @@ mod tests {
         assert_eq!(summary.tally.events, 40);
         assert_eq!(summary.tally.faults, [("crash", 10), ("loss", 4)].into());
         assert_eq!(summary.tally.simulated, Duration::from_secs(4));
+        assert_eq!(summary.tally.partly_checked.runs(), 2);
         assert_eq!(summary.slowest.map(|slowest| slowest.seed), Some(4));
         assert_eq!(summary.reached(), MARKS.len());
         assert_eq!(summary.states.count(), 5);

@@ -13,6 +13,7 @@
 
 mod defaults;
 mod expect;
+mod limits;
 mod line_numbers;
 mod rows;
 
@@ -22,10 +23,11 @@ use quorate::types::parse_duration;
 
 use crate::faults::{ExpectedAnswer, Fault, Faults, ScriptedOutcome, ScriptedRequest, Verb};
 use crate::observe::outcome::{Failure, Outcome};
-use crate::plan::{Op, Plan};
+use crate::plan::{Op, Plan, When};
 use crate::run::{Case, RunOptions};
 use crate::settings::Settings;
 use crate::values::choice::{Key, Kind, Overrides};
+use crate::values::time::SimTime;
 use crate::values::words::{Exact, Words, nodes_in};
 use crate::workload::{AnyWorkload, Workload};
 
@@ -100,6 +102,9 @@ impl Scenario {
         let Case { settings, plan, .. } = &mut self.case;
         settings.plan_slots = 0;
         settings.has_lasting_faults = false;
+        // A drawn plan may have operations that come too late to do anything.
+        let end = SimTime::default().after(settings.fault_phase);
+        plan.ops.retain(|op| !op.when.is_never(end));
         settings.faults = settings.faults.and(faults_of(settings, plan));
         settings.storage = rows::storage_of(settings);
     }
@@ -127,13 +132,12 @@ impl Scenario {
     /// expectations.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let Case { seed, settings, plan, overrides } = &self.case;
+        let Case { seed, plan, overrides, .. } = &self.case;
         let mut lines = Vec::new();
         if *seed != 0 {
             lines.push(format!("seed {seed}"));
         }
-        let mut printed = settings.clone();
-        printed.faults = self.extra_faults();
+        let printed = self.printed_settings();
         for row in ROWS {
             let value = (row.print)(&printed);
             if row.name == "nodes" || value != (row.print)(&self.defaults) {
@@ -144,6 +148,17 @@ impl Scenario {
         lines.extend(plan.ops.iter().map(Op::to_string));
         lines.extend(self.expect.iter().map(|expect| format!("expect {expect}")));
         lines
+    }
+
+    /// The line of a setting, even if it has the default value.
+    #[cfg(feature = "cli")]
+    pub(crate) fn setting_line(&self, row: &Row) -> String {
+        format!("{} {}", row.name, (row.print)(&self.printed_settings())).trim_end().to_owned()
+    }
+
+    /// The settings with the faults that their line has.
+    fn printed_settings(&self) -> Settings {
+        Settings { faults: self.extra_faults(), ..self.case.settings.clone() }
     }
 
     /// The default settings of this scenario's workload.
@@ -302,7 +317,9 @@ impl Parser {
                 (ROWS[at].read)(&mut case.settings, &mut words)?;
                 // As long as the same problem remains, the line that caused it is named.
                 let before = self.problem.take();
-                self.problem = Row::problem(&case.settings).map(|problem| {
+                let problem = Row::problem(&case.settings);
+                let problem = problem.or_else(|| limits::problem(&case.settings));
+                self.problem = problem.map(|problem| {
                     let is_same = |error: &SyntaxError| error.text == problem;
                     before.filter(is_same).unwrap_or_else(|| words.error(problem))
                 });
@@ -316,7 +333,15 @@ impl Parser {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
+        self.check_times(text)?;
         self.scenario.derive_settings();
+        let Scenario { case, line_numbers, .. } = &self.scenario;
+        for (op, number) in case.plan.ops.iter().zip(&line_numbers.ops) {
+            if let Some(problem) = limits::unfindable(&case.settings, op) {
+                let line = text.lines().nth(number - 1).unwrap_or_default();
+                return Err(Words::of(line, *number).last_word().error(problem));
+            }
+        }
         for (line, number) in text.lines().zip(1..) {
             let words = Words::of(line, number);
             let names_nodes = |first| Op::BEGINNINGS.contains(&first) || first == "expect";
@@ -325,6 +350,37 @@ impl Parser {
             }
         }
         Ok(self.scenario)
+    }
+
+    /// Checks that every operation of the plan can take effect before the fault phase ends, and
+    /// that the timeout of a request without an answer ends with it.
+    fn check_times(&self, text: &str) -> Result<(), SyntaxError> {
+        let Scenario { case, line_numbers, .. } = &self.scenario;
+        let end = SimTime::default().after(case.settings.fault_phase);
+        for (op, number) in case.plan.ops.iter().zip(&line_numbers.ops) {
+            let timeout = case.settings.request_timeout;
+            let given_up = match (op.when, &op.verb) {
+                (When::At(at), Verb::ScriptedRequest(request)) => (request.expected
+                    == ExpectedAnswer::NoAnswer)
+                    .then(|| at.after(timeout))
+                    .filter(|given_up| *given_up > end),
+                _ => None,
+            };
+            let (time, what) = match (op.when.too_late(end), given_up) {
+                (Some(due), _) => (due, "the line takes effect"),
+                (None, Some(given_up)) => (given_up, "the request is given up"),
+                (None, None) => continue,
+            };
+            let line = text.lines().nth(number - 1).unwrap_or_default();
+            let (time, end) = (time.since(SimTime::default()), case.settings.fault_phase);
+            return Err(at_time(Words::of(line, *number)).error(format!(
+                "{what} at {} at the earliest, but the fault phase ends at {}: write an earlier \
+                 time, or a longer `fault phase`",
+                Exact(time),
+                Exact(end),
+            )));
+        }
+        Ok(())
     }
 
     /// Checks that the nodes of a line exist, that the times of requests and expectations are
@@ -374,6 +430,18 @@ impl Parser {
         }
         Ok(())
     }
+}
+
+/// Reads the words of an operation up to the last of its times.
+fn at_time(words: Words<'_>) -> Words<'_> {
+    let (mut ahead, mut time, mut last) = (words.clone(), words, "");
+    while let Ok(word) = ahead.word("a word") {
+        if ["at", "from", "delay"].contains(&last) && parse_duration(word).is_some() {
+            time = ahead.clone();
+        }
+        last = word;
+    }
+    time
 }
 
 /// Records the line of an element that may occur only once.

@@ -263,8 +263,46 @@ fn syntax_errors_name_their_place_and_the_remedy() {
         ("expect get x=1 via it at 5s", "`it` and `other` are nodes of a trigger"),
         ("expect put x=1", "1:15: the line ends here: `at` is missing"),
         ("expect leader n4 at 5s", "1:15: there is no n4 among 3 nodes"),
-        ("at 11s put x=1", "1:4: the fault phase ends at 10s"),
+        ("at 11s put x=1", "1:4: the line takes effect at 11s at the earliest"),
+        ("at 10s put x=1", "1:4: the fault phase ends at 10s"),
         ("expect leader n1 at 11s", "1:21: the fault phase ends at 10s"),
+        (
+            "fault phase 4s\nat 5s crash n1 for 1s",
+            "2:4: the line takes effect at 5s at the earliest, but the fault phase ends at 4s",
+        ),
+        ("from 12s when n1 restarts, crash n1", "1:6: the line takes effect at 12s"),
+        (
+            "from 9s to 11s when any restarts delay 1s, crash it",
+            "1:40: the line takes effect at 10s",
+        ),
+        ("when any restarts delay 20s, crash it", "1:25: the line takes effect at 20s"),
+        (
+            "expect no answer to put x=1 at 9.5s",
+            "1:32: the request is given up at 10.5s at the earliest, but the fault phase ends",
+        ),
+        ("request timeout 1ms", "1:17: an answer takes up to 3.1ms, and `request timeout` is 1ms"),
+        ("request timeout 0s", "an answer takes up to 3.1ms, and `request timeout` is 0s"),
+        ("latency 0s\nthink time 0s", "2:12: clients pause for as little as 0s"),
+        ("scrub period 0s", "scrub_period is 0"),
+        ("scrub period 1ms", "`scrub period` is shorter than the longest election timeout, 300ms"),
+        ("validation period 0s", "validation_period is 0"),
+        ("validation period 1us", "1:19: `heartbeat` and `validation period` are at least 1ms"),
+        ("heartbeat 1ns", "`heartbeat` and `validation period` are at least 1ms"),
+        ("validation entries 1000000", "validation_entries is 1000000"),
+        ("gather 1h", "an answer takes up to 3600003.1ms"),
+        ("latency 100ms", "a vote takes up to 201ms, and the shortest election timeout is 150ms"),
+        ("flush 1h", "so there may be no leader"),
+        ("election timeout 150ms", "1:18: election timeouts differ by at most 0s"),
+        ("election timeout 1h", "an election timeout is longer than 600s"),
+        ("report delay 1h", "at most ten longest election timeouts, 3s"),
+        ("batch time 1h\nrequest timeout 2h", "at most ten longest election timeouts, 3s"),
+        ("survivor after 1h", "`survivor` is at most a hundred longest election timeouts"),
+        ("command bytes 4294967296", "`command bytes` is over `command bytes max`, 255"),
+        ("at 1s machine fault n1 bit flip", "1:28: no reply may show the fault"),
+        (
+            "validation states on\nvalidation entries 100\nat 1s machine fault n1 bit flip",
+            "3:28: nodes compare their state machines after 100 entries",
+        ),
         (
             "machine checkpoint every 3\nat 1s machine fault n1 wrong reply",
             "remove the line `machine checkpoint`",
@@ -279,6 +317,34 @@ fn syntax_errors_name_their_place_and_the_remedy() {
         "only the final settings are checked"
     );
     assert!(read("heartbeat 200ms\nelection timeout 600ms..900ms").is_ok());
+    // Settings of one node, of fitting timeouts, and of compared states.
+    assert!(read("nodes 1\nelection timeout 150ms").is_ok());
+    assert!(read("latency 100ms\nelection timeout 1s..2s").is_ok());
+    assert!(read("validation states on\nat 1s machine fault n1 bit flip").is_ok());
+    assert!(read("clients 0\nlatency 0s\nthink time 0s").is_ok());
+}
+
+#[test]
+fn operations_at_the_end_of_the_fault_phase_are_read_and_later_ones_of_a_drawn_run_are_left_out() {
+    let text = "nodes 3\nfault phase 2s\nat 2s crash n1\nfrom 1.9s when any restarts, crash it\n";
+    assert_eq!(read(text).expect("both may take effect").case.plan.ops.len(), 2);
+    let mut case = read(text).expect("the scenario is valid").case;
+    case.settings.fault_phase = Duration::from_millis(1_500);
+    let scenario = Scenario::of(case, Vec::new(), &RunOptions::default().workload);
+    assert_eq!(scenario.lines(), ["nodes 3", "fault phase 1.5s"]);
+}
+
+#[test]
+fn a_run_whose_checks_end_with_a_rollback_is_counted() {
+    let partly = |noticed: u8| {
+        let text = format!(
+            "fault phase 4s\nat 1s roll back n1 by 500ms for 200ms\n\
+             choose Boot/0.0/0/1 = {noticed}\nexpect rollback >= 1"
+        );
+        run_text(&text).unwrap_or_else(|error| panic!("{error}")).tally.partly_checked
+    };
+    assert_eq!((partly(0).without_checks, partly(0).without_liveness), (1, 0));
+    assert_eq!(partly(1).runs(), 0, "the copy is marked");
 }
 
 /// The lines that the reference must contain for every element of the language.

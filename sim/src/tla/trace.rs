@@ -1,9 +1,10 @@
 //! The whole trace: its lines, and the constants of the spec that fit them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use quorate::raft::Config;
-use quorate::types::{Index, Membership, Term};
+use quorate::types::{Index, Membership, NodeId, Term};
 
 use crate::recordings::{CoreState, Event, EventKind};
 use crate::tla::line::{Line, set, truth};
@@ -19,6 +20,8 @@ pub struct TlaTrace {
     /// Whether events are in the order of one clock, so that reads can be compared with commits.
     has_one_clock: bool,
     first: Option<Membership>,
+    /// The nodes that some membership of the trace names.
+    members: BTreeSet<NodeId>,
     options: Option<Options>,
     term_max: Term,
     left_out: Option<String>,
@@ -79,6 +82,13 @@ impl TlaTrace {
         self.left_out.is_some()
     }
 
+    /// The nodes that are members at some point of the trace. The specification needs the steps of
+    /// each: without them, what it sent to others comes from nowhere.
+    #[must_use]
+    pub fn members(&self) -> &BTreeSet<NodeId> {
+        &self.members
+    }
+
     /// The number of lines so far.
     #[must_use]
     pub fn lines(&self) -> usize {
@@ -123,6 +133,9 @@ impl TlaTrace {
 
     fn note_state(&mut self, state: &CoreState<'_>) {
         self.term_max = self.term_max.max(state.status.term);
+        if !state.membership.ids().all(|id| self.members.contains(&id)) {
+            self.members.extend(state.membership.ids());
+        }
         let index = state.log.membership_index();
         if index > Index::ZERO {
             self.state.membership_indices.insert(index);

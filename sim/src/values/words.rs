@@ -109,6 +109,12 @@ impl<'a> Words<'a> {
         self.find().is_none()
     }
 
+    /// Reads all words, so that an error is at the last one.
+    pub(crate) fn last_word(mut self) -> Words<'a> {
+        while self.word("a word").is_ok() {}
+        self
+    }
+
     /// Reads the next word; `expected` names the missing word at the end of the line.
     pub(crate) fn word(&mut self, expected: &str) -> Result<&'a str, SyntaxError> {
         let Some((start, word)) = self.find() else {

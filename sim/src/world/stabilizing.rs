@@ -33,6 +33,7 @@ impl World {
     /// Ends the fault phase, and starts the stabilization phase.
     pub(super) fn begin_stabilization(&mut self) {
         if self.faults.safety_lost || !self.cluster.may_become_certain() {
+            self.run.observer.skip_liveness();
             return self.end();
         }
         // The core must not be struck by what happens to the other nodes from here on.
@@ -116,6 +117,7 @@ impl World {
         }
         if self.faults.taint.is_too_many() {
             // More state machines may be wrong than the nodes can detect, so nothing is guaranteed.
+            self.run.observer.skip_liveness();
             self.run.scheduler.at_once(Event::End);
             return;
         }

@@ -29,6 +29,8 @@ fn the_merged_parts_of_a_sweep_equal_the_sweep() {
         "messages",
         "faults",
         "elections",
+        "runs_without_checks",
+        "runs_without_liveness",
         "median_seed",
         "marks",
         "first_seeds",

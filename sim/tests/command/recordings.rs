@@ -189,6 +189,14 @@ fn a_bad_recording_is_one_line_and_what_is_before_it_is_shown() {
         assert_eq!(lines.count(), 0, "{text}");
         assert_eq!(text.contains("steps of 1 start"), has_steps, "{text}");
     }
+    let foreign = [good.clone(), Node::elected_by_three(2)].concat();
+    let (code, text) = replay(&written(&root, "two.qrec", &foreign), "");
+    assert_eq!(code, Some(2), "{text}");
+    let line = text.lines().find(|line| line.contains("error: ")).expect("there is an error");
+    let header = u32::from_le_bytes(foreign[good.len() + 8..][..4].try_into().expect("four bytes"));
+    let checkpoint = good.len() + FRAME_BYTES + header as usize;
+    let place = format!("offset {checkpoint}: ");
+    assert!(line.contains(&place) && line.contains("n2 follows one of n1"), "{line}");
     let mut newer = good;
     newer[FRAME_BYTES] = 2;
     seal(&mut newer);
@@ -278,4 +286,28 @@ fn a_bad_recording_is_no_trace_and_overwrites_no_file() {
     let (code, module, text) = trace(&written(&root, "n1.qrec", &Node::alone()));
     assert_eq!(code, Some(0), "{text}");
     assert!(module.contains("MODULE"), "{module}");
+}
+
+#[test]
+fn a_trace_without_the_recording_of_a_member_is_an_error_that_names_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let tla = root.path().join("trace.tla");
+    let recording = |id| {
+        let path = written(&root, &format!("n{id}.qrec"), &Node::elected_by_three(id));
+        path.display().to_string()
+    };
+    let mut third = Node::new(3, 3);
+    third.step(Input::Campaign);
+    let third = written(&root, "n3.qrec", &third.recording).display().to_string();
+    let (first, second) = (recording(1), recording(2));
+    let trace = |files: &[&String]| {
+        let files: Vec<&str> = files.iter().map(|file| file.as_str()).collect();
+        run(&format!("trace --tla {} {}", tla.display(), files.join(" ")))
+    };
+    assert_usage_error(&trace(&[&first, &third]), "no recording of n2, a member of the cluster");
+    assert_usage_error(&trace(&[&second]), "no recording of n1 and n3, members of the cluster");
+    assert!(!tla.exists(), "nothing is written");
+    let output = trace(&[&first, &second, &third]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(tla.exists());
 }

@@ -42,7 +42,7 @@ fn failed(node: NodeId, error: &dyn std::fmt::Display) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{self, Cursor, Read};
     use std::time::Duration;
 
@@ -55,7 +55,7 @@ mod tests {
     use crate::world::World;
 
     /// A state machine without a state.
-    struct Stateless;
+    pub(crate) struct Stateless;
 
     impl StateMachine for Stateless {
         fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use quorate_sim::observe::fingerprint::Fingerprint;
+
 use crate::chaos_run::ChaosRun;
 use crate::faults::Faults;
 use crate::report::{Failure, Report};
@@ -15,7 +17,7 @@ const SEEDS: &str = "QUORATE_SEEDS";
 /// seeds, and prints what their runs did in one line.
 ///
 /// # Errors
-/// The failure of the first seed that fails, with only the faults that it needs.
+/// The failure of the first seed that fails, with only the faults that it needs to fail so.
 ///
 /// # Panics
 /// If `QUORATE_SEEDS` is not of that form, or a run cannot begin ([`ChaosRun::run`]).
@@ -60,12 +62,16 @@ fn chosen(seeds: Range<u64>) -> Range<u64> {
     bounds.unwrap_or_else(|| panic!("{SEEDS} is not of the form A..B: {text}"))
 }
 
-/// Removes one fault after the other, as long as the run still fails.
+/// Removes one fault after the other, as long as the run still fails in the same way: with the same
+/// fingerprint, as in `cargo sim shrink`.
 fn shrunk(chaos_run: &dyn Fn() -> ChaosRun, failure: Failure) -> Failure {
+    let target = Fingerprint::of_sentence(&failure.sentence);
     let mut best = failure;
     let Ok(mut faults) = chaos_run().faults() else { return best };
     let mut attempt = |smaller: Faults, faults: &mut Faults| {
-        if let Err(failure) = chaos_run().with_faults(smaller.clone()).run() {
+        if let Err(failure) = chaos_run().with_faults(smaller.clone()).run()
+            && Fingerprint::of_sentence(&failure.sentence) == target
+        {
             (best, *faults) = (failure, smaller);
         }
     };
@@ -80,4 +86,42 @@ fn shrunk(chaos_run: &dyn Fn() -> ChaosRun, failure: Failure) -> Failure {
         attempt(Faults { loss_permille: 0, ..faults.clone() }, &mut faults);
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::core_checks::tests::Stateless;
+
+    #[test]
+    fn a_run_that_fails_otherwise_is_not_a_smaller_one() {
+        let runs = Cell::new(0);
+        // The first runs lose a value, each with its own number, and later ones miss a deadline.
+        let chaos_run = |similar: u32| {
+            let run = runs.replace(runs.get() + 1);
+            let text = match run <= similar {
+                true => format!("value {run} is lost"),
+                false => "no answer in time".to_owned(),
+            };
+            let scenario = "nodes 3\nat 1s crash n1 for 1s\nat 2s crash n2 for 1s\n";
+            let run = ChaosRun::new(1).nodes(3, |_| Stateless).scenario(scenario);
+            run.client("reader", move |_| {
+                let text = text.clone();
+                async move { Err(text.into()) }
+            })
+        };
+        let shrunk_of = |similar| {
+            runs.set(0);
+            let failure = chaos_run(similar).run().expect_err("the client fails");
+            shrunk(&|| chaos_run(similar), failure)
+        };
+        let failure = shrunk_of(0);
+        assert!(failure.sentence.ends_with("value 0 is lost"), "{failure}");
+        assert_eq!(failure.scenario.matches(" crash ").count(), 2, "{failure}");
+        let failure = shrunk_of(9);
+        assert!(failure.sentence.ends_with("is lost"), "{failure}");
+        assert_eq!(failure.scenario.matches(" crash ").count(), 0, "{failure}");
+    }
 }

@@ -2,7 +2,7 @@
 //! its client, whose state files outlive their crashes. Every message is shown once.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use quorate_systems::common::calls::{ATTEMPT_MAX, Calls};
 use quorate_systems::common::exit::{CommandError, Exit};
 use quorate_systems::common::messaging::machine::MessageStore;
 use quorate_systems::common::messaging::message::{Mode, Query, Reply};
-use quorate_systems::common::messaging::user::{User, UserMachine};
+use quorate_systems::common::messaging::user::{Received, User, UserMachine};
 use quorate_turmoil::{ChaosRun, Outcome, World, sweep};
 use tokio::time::sleep;
 
@@ -30,6 +30,7 @@ const TERMINAL: Duration = Duration::from_millis(200);
 #[derive(Clone, Default)]
 struct Computer {
     files: Rc<RefCell<BTreeMap<String, String>>>,
+    locks: Rc<RefCell<BTreeSet<String>>>,
     shown: Rc<RefCell<Vec<String>>>,
 }
 
@@ -43,7 +44,18 @@ struct Process {
 /// A text that was sent, and how.
 type Sent = Rc<RefCell<Vec<(String, Result<u64, Exit>)>>>;
 
+/// A lock that a client at the computer holds.
+struct Lock(Computer, String);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.0.locks.borrow_mut().remove(&self.1);
+    }
+}
+
 impl UserMachine for Process {
+    type Lock = Lock;
+
     fn read(&self, file: &str) -> Option<String> {
         self.computer.files.borrow().get(file).cloned()
     }
@@ -55,6 +67,11 @@ impl UserMachine for Process {
 
     fn remove(&self, file: &str) {
         self.computer.files.borrow_mut().remove(file);
+    }
+
+    fn try_lock(&self, name: &str) -> Result<Option<Lock>, CommandError> {
+        let is_free = self.computer.locks.borrow_mut().insert(name.to_owned());
+        Ok(is_free.then(|| Lock(self.computer.clone(), name.to_owned())))
     }
 
     fn random(&self) -> u64 {
@@ -89,7 +106,7 @@ impl Process {
 
     /// Receives messages once and shows them; with `buffers`, which is a planted bug, the terminal
     /// shows a message after it has said that it did.
-    async fn receive(&self, buffers: bool) -> Result<u64, CommandError> {
+    async fn receive(&self, buffers: bool) -> Result<Received, CommandError> {
         let receiving = self.user();
         let shown = &self.computer.shown;
         receiving

@@ -251,6 +251,30 @@ fn a_client_that_fails_while_it_prints_a_message_loses_nothing() {
 }
 
 #[test]
+fn a_client_whose_output_is_stopped_does_not_stop_another_one_of_its_user() {
+    let cluster = chat();
+    const MESSAGES: usize = 30;
+    // Each of these characters is printed as six.
+    let long = "\u{1b}".repeat(1000);
+    for _ in 0..MESSAGES {
+        send(&cluster, &long).ok();
+    }
+    cluster.run(&["login", "bob"]).ok();
+    let mut command = cluster.command();
+    command.args(["--nodes", &cluster.addresses(&[1, 2, 3]), "--as", "bob", "receive"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut first = command.spawn().expect("the binary starts");
+    // A pipe holds 64 KiB, so the client stops in the middle of its first page of messages.
+    let mut lines = BufReader::new(first.stdout.take().expect("the stream is piped")).lines();
+    assert!(lines.next().is_some_and(|line| line.is_ok()), "nothing was printed");
+    let second = cluster.run(&["--as", "bob", "receive"]);
+    second.fails_with(3, "another client of the user is printing the messages");
+    assert_eq!(1 + lines.count(), MESSAGES);
+    assert!(first.wait().expect("the child can be waited for").success());
+    assert_eq!(receive(&cluster), [""; 0], "a message was shown twice, or not acknowledged");
+}
+
+#[test]
 fn rejections_are_explained() {
     let cluster = chat();
     cluster.run(&["create", "ann"]).fails_with(1, "user `ann` already exists");

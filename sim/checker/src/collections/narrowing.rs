@@ -36,6 +36,9 @@ pub(crate) enum Narrowing {
 /// The maximum number of operations that are checked in total to omit operations of a
 /// counterexample one by one, unless eight checks of the whole history need more.
 const CHECKS_MAX: usize = 400_000;
+/// The maximum number of checks without a result that are made to omit operations one by one: such
+/// a check is a search that has reached its bound.
+const UNDECIDED_MAX: u32 = 16;
 
 /// Returns the verdict of `check` on `count` operations. `check` takes the outcomes of the given
 /// operations as known and all others as unknown.
@@ -73,11 +76,11 @@ pub(crate) fn narrowed(
             leave_out = leave_out.min(violation.kept.len() / 2);
         }
     }
-    let mut minimal = violation.kept.len() <= tries;
+    let is_short = violation.kept.len() <= tries;
     // An operation that is needed here is needed in every smaller counterexample, because fewer
     // other operations are known there.
-    let mut checked = Vec::new();
-    while minimal {
+    let (mut checked, mut undecided) = (Vec::new(), 0);
+    while is_short && undecided < UNDECIDED_MAX {
         let Some(next) = violation.kept.iter().copied().find(|id| !checked.contains(id)) else {
             break;
         };
@@ -86,9 +89,11 @@ pub(crate) fn narrowed(
         match recheck(&without) {
             CheckResult::NotLinearizable(smaller) => violation = sorted(smaller),
             CheckResult::Linearizable => {}
-            CheckResult::Unknown => minimal = false,
+            // It stays, although it may not be needed.
+            CheckResult::Unknown => undecided += 1,
         }
     }
+    let minimal = is_short && undecided == 0;
     Counterexample { operations: violation.kept, reason: violation.reason, minimal }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::budget::Budget;
-use crate::history::{History, OpId, Operation, Subhistory};
+use crate::history::{History, OpId, Operation, Outcome, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
 use crate::models::heap::tree_bytes;
 use crate::value::{ValueId, ValueTable};
@@ -87,13 +87,29 @@ impl<M: Model> Model for Keyed<M> {
         let mut verdict = self.each.decide(Subhistory::new(&history, &ids), budget)?;
         match &mut verdict {
             Verdict::Linearizable => {}
-            Verdict::NotLinearizable(_) => {
+            Verdict::NotLinearizable(found) => {
                 // The sentence names operations, so decide again with their numbers in the whole
-                // history.
+                // history; first the counterexample alone, which takes no long search.
+                let mut kept: Vec<OpId> =
+                    found.operations.iter().map(|id| part.ids()[id.0 as usize]).collect();
+                kept.sort_unstable();
                 let all = part.history().operations().iter().map(unkeyed).collect();
-                let history = History::new(all).ok()?;
+                let all = History::new(all).ok()?;
+                let alone = all.with_outcomes(|id, operation| match &operation.outcome {
+                    Outcome::Returned { .. } if kept.binary_search(&id).is_err() => {
+                        Outcome::Unknown
+                    }
+                    outcome => outcome.clone(),
+                });
                 let budget = Budget { stop: None, ..*budget };
-                return self.each.decide(Subhistory::new(&history, part.ids()), &budget);
+                let decide = |history: &History<M::Op, M::Ret>| {
+                    self.each.decide(Subhistory::new(history, part.ids()), &budget)
+                };
+                return match decide(&alone) {
+                    Some(bad @ Verdict::NotLinearizable(_)) => Some(bad),
+                    // The part with the known results of other operations is decided more easily.
+                    _ => decide(&all),
+                };
             }
             Verdict::Unknown(exhausted) => {
                 if let Some((_, id)) = &mut exhausted.widest {
@@ -127,5 +143,73 @@ fn unkeyed<O: Clone, R: Clone>(operation: &Operation<KeyedOp<O>, R>) -> Operatio
         op: operation.op.op.clone(),
         invoked: operation.invoked,
         outcome: operation.outcome.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::check::check;
+    use crate::history::{Client, Recorder};
+    use crate::models::{Queue, QueueOp};
+
+    /// A queue that notes how many outcomes are known at each decision.
+    #[derive(Debug, Default)]
+    struct Noting {
+        queue: Queue,
+        known: Mutex<Vec<usize>>,
+    }
+
+    impl Model for Noting {
+        type State = <Queue as Model>::State;
+        type Op = QueueOp;
+        type Ret = ValueId;
+
+        fn init(&self) -> Self::State {
+            self.queue.init()
+        }
+
+        fn step(
+            &self,
+            state: &Self::State,
+            op: &QueueOp,
+            ret: Option<&ValueId>,
+        ) -> Option<Self::State> {
+            self.queue.step(state, op, ret)
+        }
+
+        fn decide(
+            &self,
+            part: Subhistory<'_, QueueOp, ValueId>,
+            budget: &Budget<'_>,
+        ) -> Option<Verdict> {
+            let known = part.iter().filter(|(_, operation)| operation.ret().is_some()).count();
+            self.known.lock().expect("no decision panics").push(known);
+            self.queue.decide(part, budget)
+        }
+    }
+
+    #[test]
+    fn a_violation_is_decided_a_second_time_only_by_its_own_operations() {
+        let recorder = Recorder::new();
+        let keyed = Keyed::<Noting>::default();
+        let run = |key: u32, op: QueueOp, ret: u32| {
+            let op = KeyedOp { key: ValueId(key), op };
+            recorder.invoke(Client(0), op).returned(ValueId(ret));
+        };
+        for value in 1..30 {
+            run(1, QueueOp::Enqueue(ValueId(value)), 0);
+            run(2, QueueOp::Enqueue(ValueId(value)), 0);
+        }
+        run(2, QueueOp::Dequeue, 99);
+        let verdict = check(&keyed, &recorder.history(), &Budget::default());
+        let Verdict::NotLinearizable(found) = verdict else { panic!("{verdict:?}") };
+        assert_eq!((found.operations, found.minimal), (vec![OpId(58)], true));
+        assert_eq!(found.reason, "dequeue 58 returned v99, which was never enqueued");
+        let mut known = keyed.each.known.lock().expect("no decision panics").clone();
+        known.sort_unstable();
+        assert_eq!(known, [1, 29, 30]);
     }
 }

@@ -132,6 +132,7 @@ impl Model for List {
             return None;
         }
         ordered::decide(
+            self,
             part,
             budget,
             |part| self.decide_distinct(part),

@@ -1,5 +1,6 @@
 //! Models of common objects.
 
+mod backward;
 mod bank;
 mod counter;
 mod heap;

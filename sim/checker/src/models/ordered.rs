@@ -10,7 +10,7 @@ use crate::verdict::{Counterexample, Verdict};
 
 /// The number of configurations that the first search may visit, and each search that tries to
 /// reduce a counterexample.
-const FIRST_MAX: u64 = 1_000_000;
+pub(super) const FIRST_MAX: u64 = 1_000_000;
 const LATER_MAX: u64 = 20_000;
 
 /// A model that is restricted to the orders that the known results leave, and the operations with
@@ -18,8 +18,10 @@ const LATER_MAX: u64 = 20_000;
 pub(super) type Restricted<M> = (M, Vec<OpId>);
 
 /// Decides `part` by `check`, and where that cannot decide, by a search of the model that
-/// `restrict` returns. Returns `None` if neither can decide.
+/// `restrict` returns. Returns `None` if neither can decide. A part of a counterexample that
+/// restricts nothing is decided by a search of the whole `model`.
 pub(super) fn decide<O: Clone, R: Clone, M: Model<Op = O, Ret = R>>(
+    model: &impl Model<Op = O, Ret = R>,
     part: Subhistory<'_, O, R>,
     budget: &Budget<'_>,
     check: impl Fn(Subhistory<'_, O, R>) -> Option<Verdict>,
@@ -27,16 +29,14 @@ pub(super) fn decide<O: Clone, R: Clone, M: Model<Op = O, Ret = R>>(
 ) -> Option<Verdict> {
     let searched = |part: Subhistory<'_, O, R>, configurations_max: u64| {
         let (model, determining) = restrict(part)?;
-        let configurations_max = configurations_max.min(budget.configurations_max);
-        match search(&model, part, &Budget { configurations_max, ..*budget }) {
-            Verdict::Unknown(_) => None,
+        match searched(&model, part, budget, configurations_max)? {
             Verdict::NotLinearizable(found) => {
                 let mut operations = [found.operations, determining].concat();
                 operations.sort_unstable();
                 operations.dedup();
                 Some(Verdict::NotLinearizable(Counterexample { operations, ..found }))
             }
-            Verdict::Linearizable => Some(Verdict::Linearizable),
+            verdict => Some(verdict),
         }
     };
     if let Some(verdict) = check(part) {
@@ -46,21 +46,48 @@ pub(super) fn decide<O: Clone, R: Clone, M: Model<Op = O, Ret = R>>(
         Verdict::NotLinearizable(found) => found,
         verdict => return Some(verdict),
     };
+    Some(Verdict::NotLinearizable(smaller(model, part, budget, found, |part| {
+        check(part).or_else(|| searched(part, LATER_MAX))
+    })))
+}
+
+/// Searches `part` with at most this number of configurations; `None` if they do not suffice.
+pub(super) fn searched<M: Model>(
+    model: &M,
+    part: Subhistory<'_, M::Op, M::Ret>,
+    budget: &Budget<'_>,
+    configurations_max: u64,
+) -> Option<Verdict> {
+    let configurations_max = configurations_max.min(budget.configurations_max);
+    match search(model, part, &Budget { configurations_max, ..*budget }) {
+        Verdict::Unknown(_) => None,
+        verdict => Some(verdict),
+    }
+}
+
+/// Returns the smallest counterexample that is found in the counterexample `found` of `part`: its
+/// parts are decided by `decide`, and where that cannot decide, by a short search of `model`.
+pub(super) fn smaller<O: Clone, R: Clone>(
+    model: &impl Model<Op = O, Ret = R>,
+    part: Subhistory<'_, O, R>,
+    budget: &Budget<'_>,
+    found: Counterexample,
+    decide: impl Fn(Subhistory<'_, O, R>) -> Option<Verdict>,
+) -> Counterexample {
     let violation = Violation { kept: found.operations, reason: found.reason };
     let count = part.history().operations().len();
-    let smaller = narrowed(Narrowing::OldestFirst, count, violation, |known| {
+    narrowed(Narrowing::OldestFirst, count, violation, |known| {
         let weaker = part.history().with_outcomes(|id, operation| match &operation.outcome {
             Outcome::Returned { .. } if !known(id) => Outcome::Unknown,
             outcome => outcome.clone(),
         });
         let part = Subhistory::new(&weaker, part.ids());
-        match check(part).or_else(|| searched(part, LATER_MAX)) {
+        match decide(part).or_else(|| searched(model, part, budget, LATER_MAX)) {
             Some(Verdict::Linearizable) => CheckResult::Linearizable,
             Some(Verdict::NotLinearizable(Counterexample { operations, reason, .. })) => {
                 CheckResult::NotLinearizable(Violation { kept: operations, reason })
             }
             Some(Verdict::Unknown(_)) | None => CheckResult::Unknown,
         }
-    });
-    Some(Verdict::NotLinearizable(smaller))
+    })
 }

@@ -8,6 +8,7 @@ use crate::collections::span::Span;
 use crate::collections::{queue, stack};
 use crate::history::{EventIndex, OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
+use crate::models::backward;
 use crate::models::heap::array_bytes;
 use crate::models::ordered::{self, Restricted};
 use crate::value::{ValueId, ValueTable};
@@ -158,18 +159,19 @@ impl Queue {
         budget: &Budget<'_>,
     ) -> Option<Verdict> {
         let check = |part: Subhistory<'_, QueueOp, ValueId>| self.decide_distinct(part);
-        ordered::decide(part, budget, check, |part| OrderedQueue::of(self, part))
+        ordered::decide(self, part, budget, check, |part| OrderedQueue::of(self, part))
     }
 }
 
 impl Stack {
-    /// Decides operations, except for most of those that insert a value twice.
+    /// Decides operations. With repeated values, a search back in time decides many of them.
     fn decide_any(
         &self,
         part: Subhistory<'_, StackOp, ValueId>,
-        _: &Budget<'_>,
+        budget: &Budget<'_>,
     ) -> Option<Verdict> {
-        self.decide_distinct(part)
+        let check = |part: Subhistory<'_, StackOp, ValueId>| self.decide_distinct(part);
+        check(part).or_else(|| backward::decide(self, part, budget, check))
     }
 }
 

@@ -269,7 +269,7 @@ fn run<S: Space<W>, const W: usize>(
 }
 
 /// Builds the counterexample of all operations that returned up to the event `last`.
-fn counterexample<M: Model>(
+pub(crate) fn counterexample<M: Model>(
     model: &M,
     part: Subhistory<'_, M::Op, M::Ret>,
     last: EventIndex,

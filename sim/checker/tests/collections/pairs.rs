@@ -112,6 +112,35 @@ fn stacks_are_decided_as_by_the_definition() {
 }
 
 #[test]
+fn stacks_with_many_repeated_values_are_decided_as_by_the_definition() {
+    let tally = compare_many(rounds(20_000), |random| {
+        let shape = small_shape(random);
+        let init = some_init(random);
+        let made = stack_history(random, &shape, &init, 0.6);
+        let made =
+            mutated(random, &made, |random, op, ret| redraw(random, *op == StackOp::Pop, *ret));
+        (Stack { init, ..Stack::default() }, made)
+    });
+    assert!(tally.right > tally.wrong / 5 && tally.wrong > tally.right / 6, "{tally:?}");
+    assert!(tally.undecided < (tally.right + tally.wrong) / 10, "{tally:?}");
+}
+
+#[test]
+fn queues_with_many_repeated_values_are_decided_as_by_the_definition() {
+    let tally = compare_many(rounds(20_000), |random| {
+        let shape = small_shape(random);
+        let init = some_init(random);
+        let made = queue_history(random, &shape, &init, 0.6);
+        let made =
+            mutated(random, &made, |random, op, ret| redraw(random, *op == QueueOp::Dequeue, *ret));
+        (Queue { init: init.into(), ..Queue::default() }, made)
+    });
+    assert!(tally.right > tally.wrong / 5 && tally.wrong > tally.right / 5, "{tally:?}");
+    assert!(tally.undecided < (tally.right + tally.wrong) / 3, "{tally:?}");
+    assert!(tally.minimal > tally.wrong * 9 / 10, "{tally:?}");
+}
+
+#[test]
 fn large_queues_are_decided() {
     for (seed, clients, unknown) in [(1, 2, 0.0), (2, 20, 0.0), (3, 20, 0.01), (4, 100, 0.1)] {
         let shape = Shape { operations: 2000, clients, unknown, failed: 0.05, eager: 0.5 };

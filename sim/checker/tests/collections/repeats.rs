@@ -58,6 +58,14 @@ fn dequeues(values: &[ValueId]) -> Vec<(QueueOp, ValueId)> {
     values.iter().map(|value| (QueueOp::Dequeue, *value)).collect()
 }
 
+fn pushes(values: &[ValueId]) -> Vec<(StackOp, ValueId)> {
+    values.iter().map(|value| (StackOp::Push(*value), ValueId::NULL)).collect()
+}
+
+fn pops(values: &[ValueId]) -> Vec<(StackOp, ValueId)> {
+    values.iter().map(|value| (StackOp::Pop, *value)).collect()
+}
+
 #[test]
 fn a_value_that_was_never_inserted_is_found_beside_repeated_ones() {
     let other = ValueId(99);
@@ -68,9 +76,7 @@ fn a_value_that_was_never_inserted_is_found_beside_repeated_ones() {
     let found = violation(&Queue::default(), &queue);
     assert_eq!((found.operations.as_slice(), found.minimal), (&[OpId(15)][..], true));
     assert_eq!(found.reason, "dequeue 15 returned v99, which was never enqueued");
-    let pushes: Vec<(StackOp, ValueId)> =
-        values().iter().map(|value| (StackOp::Push(*value), ValueId::NULL)).collect();
-    let found = violation(&Stack::default(), &timed(&pushes, &[(StackOp::Pop, other)]));
+    let found = violation(&Stack::default(), &timed(&pushes(&values()), &pops(&[other])));
     assert_eq!((found.operations.as_slice(), found.minimal), (&[OpId(15)][..], true));
 }
 
@@ -139,6 +145,41 @@ fn the_order_of_repeated_values_in_a_queue_is_that_of_the_dequeues() {
     let history = timed(&enqueues(&values()), &later);
     let found = violation(&Queue::default(), &history);
     assert!(found.operations.len() < history.operations().len() - 10, "{found:?}");
+}
+
+#[test]
+fn the_order_of_repeated_values_in_a_stack_is_that_of_the_pops() {
+    let good = timed(&pushes(&values()), &pops(&shuffled()));
+    assert_eq!(decided(&Stack::default(), &good), Some(Verdict::Linearizable));
+    // The items that stay are below the others, whichever they are.
+    let some = timed(&pushes(&values()), &pops(&shuffled()[..9]));
+    assert_eq!(decided(&Stack::default(), &some), Some(Verdict::Linearizable));
+    let empty = ValueId::NULL;
+    let mut rest = shuffled();
+    rest.push(empty);
+    let emptied = timed(&pushes(&values()), &pops(&rest));
+    assert_eq!(decided(&Stack::default(), &emptied), Some(Verdict::Linearizable));
+    // 77 is pushed last, but popped in the middle.
+    let mut later = pushes(&[ValueId(77)]);
+    let mut order = shuffled();
+    order.insert(5, ValueId(77));
+    later.extend(pops(&order));
+    later.extend(pushes(&[ValueId(2), ValueId(3)]));
+    let bad = timed(&pushes(&values()), &later);
+    let found = violation(&Stack::default(), &bad);
+    assert!(found.operations.len() <= bad.operations().len() - 2, "{found:?}");
+    // The stack is not empty before the last pop.
+    let early = [&pops(&shuffled()[..8])[..], &pops(&[empty])[..], &pops(&shuffled()[8..])[..]];
+    let found = violation(&Stack::default(), &timed(&pushes(&values()), &early.concat()));
+    assert!(found.operations.len() <= 16 + 9, "{found:?}");
+}
+
+#[test]
+fn a_push_of_unknown_outcome_may_have_been_popped() {
+    let mut operations = timed(&pushes(&values()), &pops(&shuffled())).operations().to_vec();
+    operations[15].outcome = Outcome::Unknown;
+    let history = History::new(operations).expect("a history");
+    assert_eq!(decided(&Stack::default(), &history), Some(Verdict::Linearizable));
 }
 
 #[test]

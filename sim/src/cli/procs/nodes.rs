@@ -158,16 +158,29 @@ impl Nodes {
         run(detached_command("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
     }
 
+    /// Wipes the disk of a stopped node: moves its data directory away, and forgets the copy of it.
+    pub(super) fn lose_disk(&mut self, id: u64) -> Result<(), String> {
+        // There may be no copy.
+        let _ = fs::remove_dir_all(self.copy(id));
+        self.lose_directory(id)
+    }
+
     /// Moves the data directory of a stopped node away.
-    pub(super) fn lose_directory(&mut self, id: u64) -> Result<(), String> {
+    fn lose_directory(&mut self, id: u64) -> Result<(), String> {
         self.lost_directories += 1;
         let away = self.folder.join(format!("n{id}.lost{}", self.lost_directories));
         rename(&self.directory(id), &away)
     }
 
-    /// Copies the data directory of a node, whose process does not run meanwhile.
+    /// The copy of the data directory of a node.
+    fn copy(&self, id: u64) -> PathBuf {
+        self.folder.join(format!("n{id}.image"))
+    }
+
+    /// Copies the data directory of a node, whose process does not run meanwhile. As in the
+    /// simulator, a node has one copy: a later one replaces it.
     pub(super) fn save_directory(&mut self, id: u64) -> Result<(), String> {
-        let image = self.folder.join(format!("n{id}.image"));
+        let image = self.copy(id);
         // An earlier copy is not needed any more.
         let _ = fs::remove_dir_all(&image);
         let is_paused = self.paused.contains(&id);
@@ -179,10 +192,17 @@ impl Nodes {
         copied
     }
 
-    /// Replaces the data directory of a stopped node with the copy.
-    pub(super) fn restore_directory(&mut self, id: u64) -> Result<(), String> {
+    /// Kills a node, and replaces its data directory with the copy. Does nothing and returns false
+    /// if there is no copy any more: the node was wiped since, or an overlapping rollback used it.
+    pub(super) fn roll_back(&mut self, id: u64) -> Result<bool, String> {
+        let copy = self.copy(id);
+        if !copy.exists() {
+            return Ok(false);
+        }
+        self.kill(id);
         self.lose_directory(id)?;
-        rename(&self.folder.join(format!("n{id}.image")), &self.directory(id))
+        rename(&copy, &self.directory(id))?;
+        Ok(true)
     }
 }
 
@@ -207,4 +227,40 @@ fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", errors.trim())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapping_rollbacks_and_wipes_lose_no_directory() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut nodes = Nodes {
+            running: BTreeMap::new(),
+            stopping: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            binary: PathBuf::new(),
+            folder: root.path().to_owned(),
+            words: Vec::new(),
+            bootstrap_peers: String::new(),
+            voters: 1,
+            lost_directories: 0,
+        };
+        let log = root.path().join("n1").join("log");
+        let write = |text: &str| fs::write(&log, text).expect("the disk has space");
+        let read = || fs::read_to_string(&log).expect("the directory is there");
+        fs::create_dir(root.path().join("n1")).expect("the disk has space");
+        for text in ["first", "second"] {
+            write(text);
+            assert_eq!(nodes.save_directory(1), Ok(()));
+        }
+        write("third");
+        assert_eq!((nodes.roll_back(1), read().as_str()), (Ok(true), "second"));
+        write("fourth");
+        assert_eq!((nodes.roll_back(1), read().as_str()), (Ok(false), "fourth"));
+        assert_eq!(nodes.save_directory(1), Ok(()));
+        assert_eq!(nodes.lose_disk(1), Ok(()));
+        assert_eq!(nodes.roll_back(1), Ok(false), "the disk is a new one since");
+    }
 }

@@ -308,10 +308,15 @@ impl ScenarioRun {
                 self.record_error(started);
             }
             ScheduledAction::Restore(id, down) => {
-                self.log(&format!("n{id} is rolled back to the saved disk"));
-                self.nodes.kill(id);
-                let restored = self.nodes.restore_directory(id);
-                self.record_error(restored);
+                match self.nodes.roll_back(id) {
+                    Ok(true) => self.log(&format!("n{id} is rolled back to the saved disk")),
+                    Ok(false) => {
+                        return self.log(&format!(
+                            "n{id} is not rolled back: the saved disk was used or wiped before"
+                        ));
+                    }
+                    Err(error) => self.record_error(Err(error)),
+                }
                 self.schedule_start(id, down);
             }
         }
@@ -370,7 +375,7 @@ impl ScenarioRun {
             NodeStrike::Stop(down) => self.stop_process(node, down, Nodes::stop),
             NodeStrike::Wipe(down) => self.stop_process(node, down, |nodes, id| {
                 nodes.kill(id);
-                nodes.lose_directory(id)
+                nodes.lose_disk(id)
             }),
             NodeStrike::RollBack(age, down) => self.roll_back(node, age, down),
             NodeStrike::Pause(duration) => self.pause(node, duration),

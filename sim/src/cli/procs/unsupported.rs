@@ -40,7 +40,6 @@ const INSIDE: &str = "the internal state of a process is not observable";
 /// Returns the unsupported lines in their order.
 pub(super) fn unsupported_lines(scenario: &Scenario) -> Vec<UnsupportedLine> {
     let (case, places) = (&scenario.case, &scenario.line_numbers);
-    let printed = scenario.lines();
     let mut unsupported = Vec::new();
     let mut note = |line: usize, what: String, why: Option<&'static str>| {
         if let Some(why) = why {
@@ -48,9 +47,7 @@ pub(super) fn unsupported_lines(scenario: &Scenario) -> Vec<UnsupportedLine> {
         }
     };
     for (row, line) in ROWS.iter().zip(&places.rows).filter(|(_, line)| **line > 0) {
-        let has_name = |text: &&String| text.starts_with(&format!("{} ", row.name));
-        let text = printed.iter().find(has_name).cloned();
-        note(*line, text.unwrap_or_else(|| row.name.to_owned()), setting(row.name, scenario));
+        note(*line, scenario.setting_line(row), setting(row.name, scenario));
     }
     for (key, line) in case.overrides.keys().zip(&places.choices) {
         note(*line, format!("choose {key}"), Some("real processes make no simulator choices"));
@@ -148,6 +145,15 @@ mod tests {
         );
         assert!(why(8).contains("use `leader`") && why(12) == INSIDE);
         assert_eq!(unsupported[2].text, "when n3 submits vote, crash it");
+    }
+
+    #[test]
+    fn a_setting_is_listed_as_it_is_set_even_if_that_is_the_default() {
+        let text = "nodes 3\nflush 1ms\nflush bytes 30000\nreads max 9\ncommand bytes 16\n\
+                    command bytes max 255\nfaults crash\n";
+        let lines: Vec<String> = of(text).into_iter().map(|line| line.text).collect();
+        let expected: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(lines, expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::shrink::ShrunkRecord;
-use crate::cli::text::{Finding, quantity, replay_line};
+use crate::cli::text::{Finding, grouped, quantity, replay_line};
 use crate::observe::coverage::MARKS;
 use crate::observe::fingerprint::Fingerprint;
 use crate::run::summary::{FailedSeed, Summary};
@@ -111,8 +111,27 @@ impl Report {
                 let missed = self.missed_required().len();
                 format!("VACUOUS: {missed} required coverage marks were not reached")
             }
-            (_, []) => "passed".to_owned(),
+            (_, []) => match self.incomplete_because() {
+                Some(incomplete) => format!("passed so far: {incomplete}"),
+                None => "passed".to_owned(),
+            },
         }
+    }
+
+    /// Returns why seeds of the requested range were not run, if the user or the time limit ended
+    /// the sweep. A sweep without a range is complete at its time limit.
+    pub(crate) fn incomplete_because(&self) -> Option<String> {
+        let has_range = *self.seeds.range.end() < u64::MAX;
+        let is_incomplete = match self.end {
+            SweepEnd::Interrupted => true,
+            SweepEnd::Time => has_range && self.summary.seeds < self.seeds.count(),
+            SweepEnd::Range | SweepEnd::Stable | SweepEnd::Failures => false,
+        };
+        let run = match has_range {
+            true => format!("{} of {}", grouped(self.summary.seeds), seeds(self.seeds.count())),
+            false => seeds(self.summary.seeds),
+        };
+        is_incomplete.then(|| format!("{} after {run}", self.end_text()))
     }
 
     /// Returns why the sweep proves nothing, with every missed mark; `None` if it does or failed.
@@ -159,6 +178,10 @@ impl Report {
             SweepEnd::Interrupted => "interrupted",
         }
     }
+}
+
+fn seeds(count: u64) -> String {
+    quantity(count, "seed")
 }
 
 /// Groups failed seeds by fingerprint, so that many seeds with one failure count as one finding.

@@ -69,6 +69,13 @@ pub(crate) struct SweepRecord {
     pub(crate) commands_committed: u64,
     /// The number of replies to commands and of answers to reads that clients received.
     pub(crate) operations_checked: u64,
+    /// The number of runs whose checks all ended in the middle, because more disks were lost than
+    /// the cluster can survive, or a disk was rolled back without a mark.
+    #[serde(default)]
+    pub(crate) runs_without_checks: u64,
+    /// The number of other runs whose liveness was not checked.
+    #[serde(default)]
+    pub(crate) runs_without_liveness: u64,
     /// The combinations of faults that occurred, as a set of bits.
     #[serde(default)]
     pub(crate) combinations: Vec<u64>,
@@ -197,6 +204,8 @@ fn record(report: &Report) -> SweepRecord {
         entries_committed: tally.entries_committed,
         commands_committed: tally.commands_committed,
         operations_checked: tally.operations_checked,
+        runs_without_checks: tally.partly_checked.without_checks,
+        runs_without_liveness: tally.partly_checked.without_liveness,
         combinations: tally.combinations.to_words(),
         combinations_in_phases: tally.combinations.in_phases(),
         pairs_of_faults: tally.combinations.pairs(),

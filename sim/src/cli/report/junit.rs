@@ -1,5 +1,5 @@
 //! The summary as a JUnit report: one test case for each kind of failure, or one for the sweep if
-//! it did not fail; and one for the coverage of a sweep.
+//! it did not fail or is incomplete; and one for the coverage of a sweep.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use crate::cli::exit::CommandError;
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
+use crate::run::sweep::SweepEnd;
 
 /// Returns the report as JUnit XML.
 pub(crate) fn document(report: &Report) -> Result<String, CommandError> {
@@ -17,14 +18,18 @@ pub(crate) fn document(report: &Report) -> Result<String, CommandError> {
         let first = table::failure(seeds[0], &report.seed_line(seeds[0].seed));
         let numbers: Vec<String> = seeds.iter().map(|failed| failed.seed.to_string()).collect();
         let text = format!("{first}\nall failing seeds: {}", numbers.join(", "));
-        suite.add_test_case(case(&name, Some(&text), Duration::ZERO));
+        let failed = status(TestCaseStatus::non_success(NonSuccessKind::Failure), &text);
+        suite.add_test_case(case(&name, failed, Duration::ZERO));
     }
-    if report.summary.failed.is_empty() {
-        suite.add_test_case(case(&report.subject(), None, report.elapsed));
+    if let Some(status) = sweep_status(report) {
+        suite.add_test_case(case(&report.subject(), status, report.elapsed));
     }
     if report.replayed_seed.is_none() {
-        let vacuous = report.vacuous_because();
-        suite.add_test_case(case("coverage", vacuous.as_deref(), Duration::ZERO));
+        let vacuous = report
+            .vacuous_because()
+            .map(|text| status(TestCaseStatus::non_success(NonSuccessKind::Failure), &text));
+        let coverage = vacuous.unwrap_or_else(TestCaseStatus::success);
+        suite.add_test_case(case("coverage", coverage, Duration::ZERO));
     }
     let mut document = quick_junit::Report::new("quorate");
     document.set_time(report.elapsed);
@@ -32,16 +37,27 @@ pub(crate) fn document(report: &Report) -> Result<String, CommandError> {
     document.to_string().map_err(|error| CommandError(format!("--junit: {error}")))
 }
 
-fn case(name: &str, failed: Option<&str>, time: Duration) -> TestCase {
-    let status = match failed {
-        Some(text) => {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(text.lines().next().unwrap_or_default());
-            status.set_description(text);
-            status
+/// Returns the status of the sweep itself. An incomplete one did not pass: it is an error if the
+/// user interrupted it, and skipped if its time limit ended it, as the exit code has it. `None` for
+/// a complete one with failed seeds, which have test cases of their own.
+fn sweep_status(report: &Report) -> Option<TestCaseStatus> {
+    match (report.incomplete_because(), report.end) {
+        (Some(text), SweepEnd::Interrupted) => {
+            Some(status(TestCaseStatus::non_success(NonSuccessKind::Error), &text))
         }
-        None => TestCaseStatus::success(),
-    };
+        (Some(text), _) => Some(status(TestCaseStatus::skipped(), &text)),
+        (None, _) => report.summary.failed.is_empty().then(TestCaseStatus::success),
+    }
+}
+
+/// Adds a text to a status; its first line is the message.
+fn status(mut status: TestCaseStatus, text: &str) -> TestCaseStatus {
+    status.set_message(text.lines().next().unwrap_or_default());
+    status.set_description(text);
+    status
+}
+
+fn case(name: &str, status: TestCaseStatus, time: Duration) -> TestCase {
     let mut case = TestCase::new(name, status);
     case.set_classname("quorate-sim");
     case.set_time(time);

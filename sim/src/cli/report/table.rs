@@ -8,6 +8,7 @@ use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
 use crate::cli::text::{Finding, duration, grouped, quantity, rate};
 use crate::observe::combinations::Combinations;
 use crate::observe::coverage::MARKS;
+use crate::observe::outcome::PartlyCheckedTally;
 use crate::run::summary::{FailedSeed, Summary};
 
 /// The width of the label column.
@@ -80,6 +81,8 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     let commands = grouped(commands);
     rows.push(("committed", format!("{entries} entries, {commands} of them client commands")));
     rows.push(("history checked", quantity(tally.operations_checked, "client operation")));
+    let partly = partly_checked(tally.partly_checked);
+    rows.extend(partly.map(|parts| ("partly checked", parts)));
     rows.push(("replayed", quantity(summary.rechecked, "seed") + ", to detect nondeterminism"));
     if report.replayed_seed.is_none() {
         let medians = summary.medians();
@@ -113,6 +116,15 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     }
     rows.push(("result", report.verdict()));
     rows
+}
+
+/// Returns the numbers of runs that were checked only in part, each with its reason; `None` if
+/// every check applied to every run.
+pub(crate) fn partly_checked(partly: PartlyCheckedTally) -> Option<String> {
+    let parts = partly.parts().into_iter().filter(|(runs, _)| *runs > 0);
+    let parts: Vec<String> =
+        parts.map(|(runs, how)| format!("{} {how}", quantity(runs, "run"))).collect();
+    (!parts.is_empty()).then(|| list(parts))
 }
 
 /// Lists the marks that a replay reached, or those that a sweep missed.

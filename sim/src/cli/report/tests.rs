@@ -10,7 +10,7 @@ use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::{github, json, junit, page, table};
 use crate::observe::Violation;
 use crate::observe::coverage::MARKS;
-use crate::observe::outcome::{Failure, Outcome, Tally};
+use crate::observe::outcome::{Failure, Outcome, PartlyCheckedTally, Tally};
 use crate::run::summary::Summary;
 use crate::run::sweep::{SeedRun, Seeds, SweepEnd};
 use crate::settings::profile::Profile;
@@ -163,6 +163,53 @@ fn junit_has_a_test_case_for_each_kind_of_failure() {
     assert!(text.contains("failures=\"2\""), "{text}");
     assert!(text.contains("all failing seeds: 1, 4"), "{text}");
     assert!(text.contains("&lt;two&gt; leaders: n2 &amp; n4"), "{text}");
+}
+
+#[test]
+fn junit_shows_that_a_sweep_is_incomplete() {
+    let ended = |end, seeds| Report { end, seeds, ..report(vec![None; 12], 1) };
+    let junit = |report: &Report| junit::document(report).unwrap_or_else(|error| panic!("{error}"));
+    let interrupted = ended(SweepEnd::Interrupted, Seeds::all(0..=999));
+    let text = junit(&interrupted);
+    assert!(text.contains("errors=\"1\""), "{text}");
+    assert!(text.contains("<error message=\"interrupted after 12 of 1,000 seeds\""), "{text}");
+    let late = ended(SweepEnd::Time, Seeds::all(0..=999));
+    let text = junit(&late);
+    let skipped = "<skipped message=\"time limit reached after 12 of 1,000 seeds\"";
+    assert!(text.contains(skipped) && text.contains("errors=\"0\""), "{text}");
+    assert_eq!(late.exit(), Exit::Success);
+    assert!(late.verdict().starts_with("passed so far: time limit"), "{}", late.verdict());
+    // A sweep without a range, or of a whole one, is complete.
+    for seeds in [Seeds::all(0..=u64::MAX), Seeds::all(0..=11)] {
+        let whole = ended(SweepEnd::Time, seeds);
+        let text = junit(&whole);
+        assert!(!text.contains("<skipped") && !text.contains("<error"), "{text}");
+        assert_eq!(whole.verdict(), "passed");
+    }
+    let endless = ended(SweepEnd::Interrupted, Seeds::all(0..=u64::MAX));
+    assert!(junit(&endless).contains("<error message=\"interrupted after 12 seeds\""));
+    let failed = Report { end: SweepEnd::Interrupted, ..failed_report() };
+    let text = junit(&failed);
+    assert!(text.contains("errors=\"1\"") && text.contains("failures=\"2\""), "{text}");
+}
+
+#[test]
+fn runs_that_were_checked_only_in_part_are_counted_apart() {
+    assert!(!table::summary(&report(vec![None], 1)).contains("partly checked"));
+    let mut partly = report(vec![None; 3], 1);
+    let tally = PartlyCheckedTally { without_checks: 2, without_liveness: 1 };
+    partly.summary.tally.partly_checked = tally;
+    let text = table::summary(&partly).split_whitespace().collect::<Vec<_>>().join(" ");
+    let row = "partly checked 2 runs without checks after a rollback or a loss of too many disks \
+               · \
+               1 run for safety only, because too few nodes had reliable data";
+    assert!(text.contains(row), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_str(&json::document(&partly)).expect("the document is valid");
+    assert_eq!(
+        (&json["runs_without_checks"], &json["runs_without_liveness"]),
+        (&2.into(), &1.into())
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The client of a user on the command line, with its state files on this machine.
 
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::common::codec;
 use crate::common::connection::ClusterConnection;
 use crate::common::exit::CommandError;
 use crate::common::messaging::message::{Command, Mail, Mode, Query, Reply, Session};
-use crate::common::messaging::user::{User, UserMachine, accepted};
+use crate::common::messaging::user::{Received, User, UserMachine, accepted};
 use crate::common::system::System;
 
 /// The time limit for the query of the mode.
@@ -127,7 +127,10 @@ impl UserClient {
     /// # Errors
     /// No user is logged in, the cluster does not answer, or `show` fails. Only messages that were
     /// shown are acknowledged.
-    pub fn receive(&self, show: impl FnMut(&Mail) -> io::Result<()>) -> Result<u64, CommandError> {
+    pub fn receive(
+        &self,
+        show: impl FnMut(&Mail) -> io::Result<()>,
+    ) -> Result<Received, CommandError> {
         // The lock serializes this with the background thread of the prompt.
         let active_user = self.active_user();
         self.run(active_user.as_deref(), async |user| user.receive(show).await)
@@ -146,13 +149,14 @@ impl UserClient {
 
 /// The machine of the command line, with the state files of the system.
 impl UserMachine for System {
+    /// The locked file, which the operating system unlocks when the process ends.
+    type Lock = fs::File;
+
     fn read(&self, file: &str) -> Option<String> {
         fs::read_to_string(self.state_file(file)?).ok()
     }
 
     fn write(&self, file: &str, text: &str) -> Result<(), CommandError> {
-        let no_home =
-            || CommandError::usage("no directory for state files: set HOME or XDG_STATE_HOME");
         let file = self.state_file(file).ok_or_else(no_home)?;
         let written = file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
             let new: PathBuf = file.with_extension(format!("new-{}", std::process::id()));
@@ -167,10 +171,30 @@ impl UserMachine for System {
         let _ = self.state_file(file).map(fs::remove_file);
     }
 
+    fn try_lock(&self, name: &str) -> Result<Option<fs::File>, CommandError> {
+        let Some(file) = self.state_file(name) else { return Err(no_home()) };
+        let failed = |error| CommandError::usage(format!("{}: {error}", file.display()));
+        file.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+        let open = private_file().open(&file).map_err(failed)?;
+        match open.try_lock() {
+            Ok(()) => Ok(Some(open)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            // A file system without locks.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(Some(open))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the token of a session must be random")]
     fn random(&self) -> u64 {
         rand::random()
     }
+}
+
+fn no_home() -> CommandError {
+    CommandError::usage("no directory for state files: set HOME or XDG_STATE_HOME")
 }
 
 /// Returns options for a file that only its owner may read, because the token authenticates its

@@ -17,6 +17,10 @@ use crate::common::prompt::{self, MessagePrinter};
 
 /// The interval at which the prompt polls for messages.
 const RECEIVE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often, and at which interval, `receive` tries to print the messages while another client
+/// prints them.
+const RECEIVE_ATTEMPTS: u32 = 20;
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// The warning shown in survivor mode.
 const NOT_SAFE: &str = "survivor mode: not safe under partitions";
 
@@ -61,11 +65,23 @@ pub fn run(client: &UserClient, command: MessagingCommand) -> CommandResult {
             client.forget_session(&session.user);
             Ok(Exit::Success)
         }
-        MessagingCommand::Receive => {
-            let output = client.connection.output;
-            client.receive(|mail| print_line(&line(output, mail))).map(|_| Exit::Success)
-        }
+        MessagingCommand::Receive => receive(client),
     }
+}
+
+/// Prints the waiting messages and acknowledges them. If another client of the user, such as a
+/// prompt, is printing them, waits for it for a while.
+#[expect(clippy::disallowed_methods, reason = "it waits for another process")]
+fn receive(client: &UserClient) -> CommandResult {
+    let output = client.connection.output;
+    for _ in 0..RECEIVE_ATTEMPTS {
+        if client.receive(|mail| print_line(&line(output, mail)))?.is_complete {
+            return Ok(Exit::Success);
+        }
+        thread::sleep(RETRY_INTERVAL);
+    }
+    let text = "another client of the user is printing the messages: read them there, or end it";
+    Err(CommandError::new(Exit::Unavailable, text))
 }
 
 /// Sends a message and prints its number.

@@ -13,6 +13,9 @@ use crate::common::messaging::message::{Command, Mail, Query, RejectReason, Repl
 
 /// The machine at which a user's client runs.
 pub trait UserMachine {
+    /// A held lock, which ends when it is dropped or its process ends.
+    type Lock;
+
     /// Returns the text of a state file; `None` if it cannot be read.
     fn read(&self, file: &str) -> Option<String>;
 
@@ -25,8 +28,24 @@ pub trait UserMachine {
     /// Deletes a state file, if it exists.
     fn remove(&self, file: &str);
 
+    /// Takes the lock with this name, which one client at the machine holds at a time; `None` if
+    /// another one holds it. Never waits.
+    ///
+    /// # Errors
+    /// The file of the lock cannot be opened.
+    fn try_lock(&self, name: &str) -> Result<Option<Self::Lock>, CommandError>;
+
     /// Returns a random number that cannot be guessed.
     fn random(&self) -> u64;
+}
+
+/// The result of receiving messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The number of messages that were shown.
+    pub shown: u64,
+    /// Whether no message waits any more. If not, another client of the user was showing messages.
+    pub is_complete: bool,
 }
 
 /// A user at a machine.
@@ -103,8 +122,8 @@ impl<'a, M: UserMachine> User<'a, M> {
     /// Receives the waiting messages of the user: passes each message that was not shown before to
     /// `show`, stores its number in a state file, and then acknowledges it to the cluster. After a
     /// crash the unacknowledged messages are still waiting; a message is shown twice only if the
-    /// crash was between `show` and the write of the state file, or if another client of the user
-    /// receives at the same time. Returns the number of shown messages.
+    /// crash was between `show` and the write of the state file. While another client of the user
+    /// at this machine shows messages, this one shows and acknowledges none, and does not wait.
     ///
     /// # Errors
     /// No user is logged in, the cluster does not answer, or `show` fails. Only messages that were
@@ -112,7 +131,7 @@ impl<'a, M: UserMachine> User<'a, M> {
     pub async fn receive(
         &self,
         mut show: impl FnMut(&Mail) -> io::Result<()>,
-    ) -> Result<u64, CommandError> {
+    ) -> Result<Received, CommandError> {
         let (session, id) = self.login()?;
         let seen_file = format!("seen-{}-{id:016x}", session.user);
         let mut shown = 0;
@@ -121,17 +140,16 @@ impl<'a, M: UserMachine> User<'a, M> {
             let Reply::Messages(waiting, more) = self.read(&query).await? else {
                 return Err(CommandError::unexpected_reply());
             };
-            let Some(upto) = waiting.last().map(|mail| mail.number) else { return Ok(shown) };
-            for mail in unseen(&waiting, self.read_state(&seen_file).unwrap_or(0)) {
-                show(mail).map_err(|error| {
-                    CommandError::usage(format!("cannot print the message: {error}"))
-                })?;
-                self.machine.write(&seen_file, &mail.number.to_string())?;
-                shown += 1;
+            let Some(upto) = waiting.last().map(|mail| mail.number) else {
+                return Ok(Received { shown, is_complete: true });
+            };
+            match show_unseen(self.machine, &seen_file, &waiting, &mut show)? {
+                Some(count) => shown += count,
+                None => return Ok(Received { shown, is_complete: false }),
             }
             self.propose(&Command::Acknowledge { session: session.clone(), upto }).await?;
             if !more {
-                return Ok(shown);
+                return Ok(Received { shown, is_complete: true });
             }
         }
     }
@@ -148,9 +166,9 @@ impl<'a, M: UserMachine> User<'a, M> {
     fn login(&self) -> Result<(Session, u64), CommandError> {
         let not_logged_in =
             || CommandError::new(Exit::Rejected, "no user is logged in: log in first");
-        let user = self.name.map(str::to_owned).or_else(|| self.read_state("user"));
+        let user = self.name.map(str::to_owned).or_else(|| read_state(self.machine, "user"));
         let user = user.ok_or_else(not_logged_in)?;
-        let state: Option<String> = self.read_state(&format!("session-{user}"));
+        let state: Option<String> = read_state(self.machine, &format!("session-{user}"));
         let numbers = || {
             let state = state?;
             let (token, id) = state.split_once(' ')?;
@@ -161,10 +179,31 @@ impl<'a, M: UserMachine> User<'a, M> {
             None => Err(CommandError::new(Exit::Rejected, RejectReason::NotLoggedIn(user))),
         }
     }
+}
 
-    fn read_state<T: FromStr>(&self, file: &str) -> Option<T> {
-        self.machine.read(file)?.trim().parse().ok()
+fn read_state<T: FromStr>(machine: &impl UserMachine, file: &str) -> Option<T> {
+    machine.read(file)?.trim().parse().ok()
+}
+
+/// Shows the messages that no client of the user at this machine has shown, and stores their
+/// numbers; returns how many. Returns `None` if another client is showing messages now: a client
+/// whose terminal is stopped must not stop the others.
+fn show_unseen<M: UserMachine>(
+    machine: &M,
+    seen_file: &str,
+    waiting: &[Mail],
+    show: &mut impl FnMut(&Mail) -> io::Result<()>,
+) -> Result<Option<u64>, CommandError> {
+    let Some(_held) = machine.try_lock(&format!("{seen_file}-lock"))? else { return Ok(None) };
+    let mut shown = 0;
+    // Another client may have shown some since they were read.
+    for mail in unseen(waiting, read_state(machine, seen_file).unwrap_or(0)) {
+        let failed = |error| CommandError::usage(format!("cannot print the message: {error}"));
+        show(mail).map_err(failed)?;
+        machine.write(seen_file, &mail.number.to_string())?;
+        shown += 1;
     }
+    Ok(Some(shown))
 }
 
 /// Returns the reply, or the error of a rejection.
@@ -182,6 +221,10 @@ fn unseen(waiting: &[Mail], seen: u64) -> impl Iterator<Item = &Mail> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::rc::Rc;
+
     use super::*;
 
     fn mail(number: u64) -> Mail {
@@ -196,5 +239,66 @@ mod tests {
         assert_eq!(shown(0), [3, 5, 9], "no message was shown");
         assert_eq!(shown(5), [9], "it was killed before the acknowledgement");
         assert_eq!(shown(9), [0; 0]);
+    }
+
+    /// A machine in memory.
+    #[derive(Default)]
+    struct Memory {
+        files: RefCell<BTreeMap<String, String>>,
+        held: Rc<RefCell<BTreeSet<String>>>,
+    }
+
+    struct Held(Rc<RefCell<BTreeSet<String>>>, String);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.borrow_mut().remove(&self.1);
+        }
+    }
+
+    impl UserMachine for Memory {
+        type Lock = Held;
+
+        fn read(&self, file: &str) -> Option<String> {
+            self.files.borrow().get(file).cloned()
+        }
+        fn write(&self, file: &str, text: &str) -> Result<(), CommandError> {
+            self.files.borrow_mut().insert(file.to_owned(), text.to_owned());
+            Ok(())
+        }
+        fn remove(&self, file: &str) {
+            self.files.borrow_mut().remove(file);
+        }
+        fn try_lock(&self, name: &str) -> Result<Option<Held>, CommandError> {
+            let is_new = self.held.borrow_mut().insert(name.to_owned());
+            Ok(is_new.then(|| Held(Rc::clone(&self.held), name.to_owned())))
+        }
+        fn random(&self) -> u64 {
+            7
+        }
+    }
+
+    #[test]
+    fn two_clients_at_once_show_each_message_once_and_do_not_wait() {
+        let (machine, waiting) = (Memory::default(), [mail(3), mail(5)]);
+        let shown = RefCell::new(Vec::new());
+        let mut second = |mail: &Mail| {
+            shown.borrow_mut().push(("second", mail.number));
+            Ok(())
+        };
+        let first = show_unseen(&machine, "seen", &waiting, &mut |mail| {
+            // While the first one shows a message, the second one has read the same ones.
+            assert_eq!(show_unseen(&machine, "seen", &waiting, &mut second), Ok(None));
+            shown.borrow_mut().push(("first", mail.number));
+            Ok(())
+        });
+        assert_eq!(first, Ok(Some(2)));
+        assert_eq!(show_unseen(&machine, "seen", &waiting, &mut second), Ok(Some(0)));
+        let more = [mail(3), mail(5), mail(8)];
+        assert_eq!(show_unseen(&machine, "seen", &more, &mut second), Ok(Some(1)));
+        assert_eq!(*shown.borrow(), [("first", 3), ("first", 5), ("second", 8)]);
+        let fails = &mut |_: &Mail| Err(io::ErrorKind::BrokenPipe.into());
+        assert!(show_unseen(&machine, "seen", &[mail(9)], fails).is_err());
+        assert_eq!(show_unseen(&machine, "seen", &[mail(9)], &mut second), Ok(Some(1)));
     }
 }

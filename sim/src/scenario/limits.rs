@@ -1,0 +1,130 @@
+//! Limits of settings: beyond them a run of a correct cluster fails, or hardly advances.
+
+use std::time::Duration;
+
+use quorate::replica::ReplicaConfig;
+use quorate::types::NodeId;
+
+use crate::faults::{MachineFault, Verb};
+use crate::plan::Op;
+use crate::scenario::rows::storage_of;
+use crate::settings::Settings;
+use crate::values::words::Exact;
+
+/// The shortest heartbeat interval and validation period. With shorter ones time hardly advances.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// The shortest time between two requests of a client.
+const PAUSE_MIN: Duration = Duration::from_micros(10);
+/// The longest election timeout. With longer ones the stabilization phase takes hours.
+const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// The longest delay of a node's own work, in longest election timeouts: the core must make
+/// progress within thirty of them.
+const DELAY_TIMEOUTS_MAX: u32 = 10;
+/// The longest silence that counts as death, in longest election timeouts.
+const SURVIVOR_TIMEOUTS_MAX: u32 = 100;
+/// The maximum number of entries between two comparisons of state machines after a machine fault,
+/// because few entries may follow it.
+const ENTRIES_AFTER_FAULT_MAX: u64 = 16;
+
+/// Returns why a correct cluster could not pass with these settings, and what to do.
+pub(super) fn problem(settings: &Settings) -> Option<String> {
+    let Settings { config, latency, flush, batch_time, .. } = settings;
+    let replica = settings.replica(NodeId(1));
+    if let Err(error) = (ReplicaConfig { storage: storage_of(settings), ..replica }).check() {
+        return Some(error.to_string());
+    }
+    let (shortest, longest) = (config.election_timeout_min, config.election_timeout_max);
+    let vote = latency.max.saturating_mul(2).saturating_add(flush.max);
+    let answer = vote.saturating_add(batch_time.max).saturating_add(settings.gather);
+    let pause = latency.min.saturating_add(settings.think_time.min);
+    let delay = batch_time.max.max(settings.report_delay.max);
+    let delay_max = longest * DELAY_TIMEOUTS_MAX;
+    let survivor = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
+    let survivor_max = longest * SURVIVOR_TIMEOUTS_MAX;
+    let command_bytes_max = config.command_bytes_max as u64;
+    let intervals = config.heartbeat_interval.min(settings.validation.period);
+    let problems = [
+        (longest > ELECTION_TIMEOUT_MAX).then(|| {
+            let most = Exact(ELECTION_TIMEOUT_MAX);
+            format!("an election timeout is longer than {most}: write a shorter one")
+        }),
+        (intervals < INTERVAL_MIN).then(|| {
+            let least = Exact(INTERVAL_MIN);
+            format!(
+                "`heartbeat` and `validation period` are at least {least}, or time hardly \
+                 advances: write a longer one"
+            )
+        }),
+        (settings.repeats.scrub_period < longest).then(|| {
+            format!(
+                "`scrub period` is shorter than the longest election timeout, {}: write a longer \
+                 one",
+                Exact(longest)
+            )
+        }),
+        (vote >= shortest).then(|| {
+            format!(
+                "a vote takes up to {}, and the shortest election timeout is {}, so there may be \
+                 no leader: write a longer `election timeout`, or a shorter `latency` or `flush`",
+                Exact(vote),
+                Exact(shortest)
+            )
+        }),
+        (settings.voters > 1 && longest - shortest <= vote).then(|| {
+            format!(
+                "election timeouts differ by at most {}, and a vote takes up to {}, so there may \
+                 be no leader: write a longer longest `election timeout`",
+                Exact(longest - shortest),
+                Exact(vote)
+            )
+        }),
+        (delay > delay_max).then(|| {
+            format!(
+                "`batch time` and `report delay` are at most ten longest election timeouts, {}: \
+                 write a shorter one",
+                Exact(delay_max)
+            )
+        }),
+        (settings.request_timeout < answer).then(|| {
+            format!(
+                "an answer takes up to {}, and `request timeout` is {}: write a longer one",
+                Exact(answer),
+                Exact(settings.request_timeout)
+            )
+        }),
+        (settings.clients > 0 && pause < PAUSE_MIN).then(|| {
+            format!(
+                "clients pause for as little as {} between two requests, so time hardly \
+                 advances: write a longer `think time` or `latency`",
+                Exact(pause)
+            )
+        }),
+        (survivor > survivor_max).then(|| {
+            format!(
+                "`survivor` is at most a hundred longest election timeouts, {}: write a shorter \
+                 time",
+                Exact(survivor_max)
+            )
+        }),
+        (settings.command_bytes > command_bytes_max).then(|| {
+            format!("`command bytes` is over `command bytes max`, {command_bytes_max}: lower it")
+        }),
+    ];
+    problems.into_iter().flatten().next()
+}
+
+/// Returns why a correct cluster could not find the machine fault of an operation, and what to do.
+pub(super) fn unfindable(settings: &Settings, op: &Op) -> Option<String> {
+    let Verb::FaultyMachine(machine) = &op.verb else { return None };
+    let entries = settings.validation.entries;
+    if entries > ENTRIES_AFTER_FAULT_MAX {
+        return Some(format!(
+            "nodes compare their state machines after {entries} entries, and fewer may follow the \
+             fault: write `validation entries {ENTRIES_AFTER_FAULT_MAX}` or fewer"
+        ));
+    }
+    (machine.fault == MachineFault::BitFlip && !settings.validation.states).then(|| {
+        "no reply may show the fault, and nodes compare only replies: write `validation states on`"
+            .to_owned()
+    })
+}
