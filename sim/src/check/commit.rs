@@ -36,7 +36,7 @@ impl Rule for Commit {
                  {last}, which are not in ascending order"
             ));
         }
-        match known.model.of(*id).status.map(|before| before.committed) {
+        match known.model.of(*id).reported().map(|before| before.committed) {
             Some(before) if *committed < before => {
                 S14.violated(format!("{id}'s commit index decreases from {before} to {committed}"))
             }

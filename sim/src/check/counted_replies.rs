@@ -1,11 +1,12 @@
 //! The replies that nodes count (S60): a leader's knowledge of a peer rises only by a reply of its
-//! term that it took, and so do the votes and pre-votes of a candidate.
+//! term that it took, and so do the votes and pre-votes of a candidate, which wins as soon as they
+//! are a quorum (S68).
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Index, Message, NodeId, Term};
+use quorate::types::{Body, Index, Instant, Message, NodeId, Term};
 
 use crate::check::electorate::Decision;
-use crate::check::finding::{CheckResult, S60};
+use crate::check::finding::{CheckResult, S60, S68};
 use crate::check::known::Known;
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
@@ -19,13 +20,18 @@ pub(super) struct CountedReplies {
     /// For each node, the votes of its last candidacy, and the pre-votes of its last campaign.
     votes: Vec<Grants>,
     pre_votes: Vec<Grants>,
+    /// For each node, when its last campaign began, by its own clock.
+    begun: Vec<Option<Instant>>,
 }
 
-/// The nodes whose grants a node took, and the term of the election.
+/// The nodes whose replies a node took, and the term of the election.
 #[derive(Clone, Copy, Debug, Default)]
 struct Grants {
     term: Term,
     granted: Nodes,
+    /// The nodes of which the first reply surely counts as a grant, and those that rejected first.
+    counted: Nodes,
+    rejected: Nodes,
 }
 
 impl Rule for CountedReplies {
@@ -33,7 +39,8 @@ impl Rule for CountedReplies {
         let nodes = known.model.nodes.len();
         let none = vec![Grants::default(); nodes];
         let matched = vec![(Term::ZERO, 0, Index::ZERO); nodes * nodes];
-        CountedReplies { matched, votes: none.clone(), pre_votes: none }
+        let begun = vec![None; nodes];
+        CountedReplies { matched, votes: none.clone(), pre_votes: none, begun }
     }
 
     fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
@@ -43,28 +50,57 @@ impl Rule for CountedReplies {
         Ok(())
     }
 
-    /// Notes a vote or a pre-vote that the node may count: it campaigns in that term.
+    /// Notes the reply to a request for a vote or a pre-vote that the node may count: it campaigns
+    /// in that term.
     fn delivered(&mut self, known: &Known, node: NodeId, message: &Message) -> CheckResult {
         let [slot, from] = [node, message.from].map(|id| known.model.slot(id));
         let Some(status) = known.model.node(slot).status else { return Ok(()) };
         let (role, term) = (status.role, status.term);
-        let (grants, election) = match message.body {
-            Body::RequestVoteReply { granted: true, .. }
+        let (grants, election, granted) = match message.body {
+            Body::RequestVoteReply { granted, .. }
                 if role == RoleName::Candidate && message.term == term =>
             {
-                (&mut self.votes[slot.0], term)
+                (&mut self.votes[slot.0], term, granted)
             }
-            Body::PreVoteReply { granted: true, next_term, .. }
+            Body::PreVoteReply { granted, next_term, .. }
                 if role == RoleName::PreCandidate && next_term == term.next() =>
             {
-                (&mut self.pre_votes[slot.0], next_term)
+                (&mut self.pre_votes[slot.0], next_term, granted)
             }
             _ => return Ok(()),
         };
+        let is_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
         if message.to == node {
-            grants.add(election, from);
+            grants.add(election, from, granted, is_rejected);
         }
         Ok(())
+    }
+
+    /// Checks that a node whose campaign a quorum supports does not wait any longer.
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
+        if !campaigns || !known.shows_messages || known.model.last_survivor_enabled {
+            return Ok(());
+        }
+        let slot = known.model.slot(status.id);
+        let begun = &mut self.begun[slot.0];
+        let role_before = known.status_before(status).map(|before| before.role);
+        if role_before != Some(status.role) {
+            *begun = Some(known.own);
+        } else if known.is_misled {
+            *begun = None;
+        }
+        if status.role == RoleName::Candidate {
+            let hard_state = known.model.node(slot).disk.hard_state;
+            let is_durable = (hard_state.term, hard_state.vote) == (status.term, Some(status.id));
+            let grants = if is_durable { self.votes[slot.0] } else { Grants::default() };
+            return grants.check_pending(known, slot, status, "votes", status.term);
+        }
+        // After the election timeout it may ask again, and does not count earlier pre-votes then.
+        let timeout_min = known.bounds.config.election_timeout_min;
+        let is_first = begun.is_some_and(|at| known.own < at.after(timeout_min));
+        let grants = if is_first { self.pre_votes[slot.0] } else { Grants::default() };
+        grants.check_pending(known, slot, status, "pre-votes", status.term.next())
     }
 
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
@@ -115,11 +151,44 @@ impl Rule for CountedReplies {
 }
 
 impl Grants {
-    fn add(&mut self, term: Term, from: Slot) {
+    /// Adds a reply, of which only the first one of each node counts. `is_rejected` says that the
+    /// receiver may reject the message.
+    fn add(&mut self, term: Term, from: Slot, granted: bool, is_rejected: bool) {
         if self.term != term {
-            *self = Grants { term, granted: Nodes::default() };
+            *self = Grants { term, ..Grants::default() };
         }
-        self.granted.insert(from);
+        if granted {
+            self.granted.insert(from);
+        }
+        if !granted && !self.counted.contains(from) {
+            self.rejected.insert(from);
+        } else if granted && !is_rejected && !self.rejected.contains(from) {
+            self.counted.insert(from);
+        }
+    }
+
+    /// Checks that the grants in the election of this term, with that of the node itself, are not a
+    /// quorum, because the node has not won.
+    fn check_pending(
+        &self,
+        known: &Known,
+        slot: Slot,
+        status: &Status,
+        what: &str,
+        election: Term,
+    ) -> CheckResult {
+        let mut counted = self.counted;
+        counted.insert(slot);
+        let electorate = known.model.electorate(slot);
+        if self.term != election || electorate.decision(counted) != Decision::Quorum {
+            return Ok(());
+        }
+        let (Status { id, role, term, .. }, names) = (*status, names(known, counted));
+        S68.violated(format!(
+            "{id} is still {role} in term {term}, but has taken the {what} for term {election} of \
+             {names}, which is a quorum of {}",
+            electorate.membership
+        ))
     }
 
     /// Checks that the grants, with that of the node itself, are a quorum. A last survivor does not
@@ -140,13 +209,18 @@ impl Grants {
         if is_exempt || electorate.decision(granted) == Decision::Quorum {
             return Ok(());
         }
-        let names = known.model.slots().filter(|slot| granted.contains(*slot));
-        let names: Vec<String> = names.map(|slot| known.model.node(slot).id.to_string()).collect();
         S60.violated(format!(
             "{id} {becomes} in term {term}, but has taken {what} of that term only from {}, which \
              is not a quorum of {}",
-            names.join(", "),
+            names(known, granted),
             electorate.membership
         ))
     }
+}
+
+/// The ids of the nodes, for a finding.
+fn names(known: &Known, nodes: Nodes) -> String {
+    let named = known.model.slots().filter(|slot| nodes.contains(*slot));
+    let named: Vec<String> = named.map(|slot| known.model.node(slot).id.to_string()).collect();
+    named.join(", ")
 }

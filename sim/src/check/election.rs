@@ -71,7 +71,7 @@ impl Rule for Election {
             ));
         }
         if status.role != RoleName::Leader || node.leads(term) {
-            return self.check_known_leader(model, status);
+            return self.check_known_leader(known, status);
         }
         if let Some(other) = self.leaderships.get(&term) {
             let (first, since) = (model.node(other.slot).id, other.at);
@@ -158,9 +158,15 @@ impl Rule for Election {
 }
 
 impl Election {
-    /// Checks the leader that a node names: the node that won the term of the status.
-    fn check_known_leader(&self, model: &Model, status: &Status) -> CheckResult {
+    /// Checks the leader that a node begins to name: the node that won the term of the status. A
+    /// node that a fault misleads may name another one.
+    fn check_known_leader(&self, known: &Known, status: &Status) -> CheckResult {
         let Status { id, term, leader: Some(named), .. } = *status else { return Ok(()) };
+        let (model, is_same) =
+            (&known.model, |it: Status| (it.term, it.leader) == (term, Some(named)));
+        if known.is_misled || model.of(id).status.is_some_and(is_same) {
+            return Ok(());
+        }
         let winner = self.leaderships.get(&term).map(|leadership| model.node(leadership.slot).id);
         if winner == Some(named) {
             return Ok(());

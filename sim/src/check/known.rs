@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use quorate::machine::{Digest, Outcome};
 use quorate::raft::{RoleName, Status};
 use quorate::replica::ComparisonResult as Found;
-use quorate::types::{Body, Index, Membership, Message, MessageKind, NodeId, Term};
+use quorate::types::{Body, Index, Instant, Membership, Message, MessageKind, NodeId, Term};
 
 use crate::check::bounds::Bounds;
 use crate::check::decided::extend_committed;
@@ -18,9 +18,9 @@ use crate::check::operations::{OpOutcome, Operations, Read};
 use crate::machine::taint::Taint;
 use crate::observe::Observation::{
     self, Applied, ClockBoundExceeded, Crashed, Delivered, DiskCopied, DiskFailed, Durable,
-    EntriesDamaged, EntriesRepaired, Idle, MachineFault, ProposeInvoked, ReadInvoked, ReadServed,
-    Rejected, Replied, Restored, RolledBack, SnapshotFrozen, SnapshotTaken, Stabilized, Started,
-    StateCompared, Stepped, Submitted, Unknown, Wiped,
+    EntriesDamaged, EntriesRepaired, Idle, MachineFault, Misled, ProposeInvoked, ReadInvoked,
+    ReadServed, Rejected, Replied, Restored, RolledBack, SnapshotFrozen, SnapshotTaken, Stabilized,
+    Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
 };
 use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
@@ -34,8 +34,11 @@ pub(super) struct TakenMessage {
     pub(super) kind: MessageKind,
     /// The index that the sender acknowledges to its leader; 0 if it acknowledges nothing.
     pub(super) acknowledged: Index,
-    /// Whether the receiver may ignore the message and its term: it has no membership yet, does not
-    /// count the sender's disk, or may withhold its vote.
+    /// Whether the receiver may reject the message without a look at its term: it has no membership
+    /// yet, or does not count the sender's disk.
+    pub(super) may_be_rejected: bool,
+    /// Whether the receiver may ignore the message and its term: it may reject it, or may withhold
+    /// its vote.
     pub(super) may_be_ignored: bool,
 }
 
@@ -48,11 +51,17 @@ pub(super) struct Known {
     /// is.
     pub(super) changes_status: bool,
     /// The status that the last change of a status replaced: that of the same node before the step,
-    /// or `None` if this was the node's first step since its start.
+    /// or with which it started.
     pub(super) before: Option<Status>,
+    /// The time of the last step, by the clock of the node that took it.
+    pub(super) own: Instant,
+    /// Whether the last step took an input that no rule of the protocol covers. Its node is
+    /// `misled_next` until then.
+    pub(super) is_misled: bool,
+    misled_next: Option<NodeId>,
     /// The message that the last step took, if it took one, and the one that the next step takes.
     pub(super) message: Option<TakenMessage>,
-    next_message: Option<TakenMessage>,
+    pub(super) next_message: Option<TakenMessage>,
     /// Whether the run shows the messages that nodes take. Forged events may leave them out.
     pub(super) shows_messages: bool,
     pub(super) bounds: Bounds,
@@ -83,7 +92,7 @@ impl TakenMessage {
     fn new(model: &Model, node: NodeId, message: &Message) -> TakenMessage {
         let Message { from, to, term, incarnation, ref body } = *message;
         let (receiver, membership) =
-            (model.of(node).status, &model.electorate(model.slot(node)).membership);
+            (model.of(node).reported(), &model.electorate(model.slot(node)).membership);
         let other_disk =
             membership.member(from).is_some_and(|member| !member.accepts_incarnation(incarnation));
         // A bootstrap peer that installed a snapshot may still reject the start of the log.
@@ -94,16 +103,17 @@ impl TakenMessage {
             |status: Status| status.leader.is_some() || !status.vote_lease.is_zero();
         let may_withhold = matches!(body, Body::RequestVote { transfer: false, .. })
             && receiver.is_none_or(relies_on_vote);
+        let may_be_rejected = membership.is_empty()
+            || (other_disk && body.requires_known_disk())
+            || (is_from_start && has_snapshot);
         TakenMessage {
             from,
             to,
             term,
             kind: body.kind(),
             acknowledged: body.acknowledged(),
-            may_be_ignored: membership.is_empty()
-                || (other_disk && body.requires_known_disk())
-                || (is_from_start && has_snapshot)
-                || may_withhold,
+            may_be_rejected,
+            may_be_ignored: may_be_rejected || may_withhold,
         }
     }
 }
@@ -119,6 +129,9 @@ impl Known {
             now: SimTime::default(),
             changes_status: false,
             before: None,
+            own: Instant::ZERO,
+            is_misled: false,
+            misled_next: None,
             message: None,
             next_message: None,
             shows_messages: false,
@@ -150,8 +163,11 @@ impl Known {
                 self.next_message = Some(TakenMessage::new(&self.model, node, message));
                 self.shows_messages = true;
             }
-            Stepped { node, status, .. } => {
+            Misled { node } => self.misled_next = Some(node),
+            Stepped { node, own, status, .. } => {
                 self.changes_status = self.model.of(node).status.as_ref() != Some(status);
+                self.own = own;
+                self.is_misled = self.misled_next.take() == Some(node);
                 self.message = self.next_message.take();
             }
             _ => {}
@@ -256,7 +272,8 @@ impl Known {
             if status.role == RoleName::Leader {
                 self.won = self.won.max(status.term);
             }
-            self.before = self.model.nodes[slot.0].status.replace(*status);
+            let node = &mut self.model.nodes[slot.0];
+            self.before = node.status.replace(*status).or(node.started_as);
         }
         self.model.set_membership(slot, membership);
         Ok(())
@@ -305,8 +322,7 @@ impl Known {
         !self.is_late(slot) && self.model.node(slot).persisted_at != self.now
     }
 
-    /// The status before the last step, whether that step changed it or not; `None` if it was the
-    /// node's first step since its start.
+    /// The status before the last step, whether that step changed it or not.
     pub(super) fn status_before(&self, status: &Status) -> Option<Status> {
         if self.changes_status { self.before } else { Some(*status) }
     }

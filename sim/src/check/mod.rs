@@ -25,6 +25,7 @@ mod deadlines;
 mod decided;
 mod divergences;
 mod election;
+mod election_timeouts;
 mod electorate;
 mod entries;
 mod expected;
@@ -47,13 +48,18 @@ mod nodes;
 mod operations;
 mod own_snapshots;
 mod peers;
+mod prompt_commits;
+mod quorum_contact;
 mod received_entries;
+mod reported_state;
 mod rule;
+mod sent_state;
 mod session_model;
 mod shadow;
 mod snapshot_contents;
 mod snapshot_parts;
 mod stops;
+mod taken_appends;
 mod uncertain;
 mod vote_leases;
 mod wait_reason;
@@ -142,6 +148,12 @@ rules! {
     received_entries::ReceivedEntries
     counted_replies::CountedReplies
     answered_reads::AnsweredReads
+    taken_appends::TakenAppends
+    election_timeouts::ElectionTimeouts
+    prompt_commits::PromptCommits
+    quorum_contact::QuorumContact
+    reported_state::ReportedState
+    sent_state::SentState
     forwarded::Forwarded
     deadlines::Deadlines
 }

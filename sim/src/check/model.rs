@@ -28,6 +28,8 @@ pub(super) struct Node {
     /// The node's status after its last step since its start; `None` while the node is down, and
     /// from its start until its first step.
     pub(super) status: Option<Status>,
+    /// The status with which the node last started; `None` while the node is down.
+    pub(super) started_as: Option<Status>,
     /// The contents of the disk once every submitted write is durable.
     pub(super) memory: Image,
     /// The contents of the disk that survive a crash now.
@@ -113,6 +115,7 @@ impl Node {
             id,
             electorate: Arc::clone(first),
             status: None,
+            started_as: None,
             memory: Image::new(Arc::clone(first)),
             disk: Image::new(Arc::clone(first)),
             counted: None,
@@ -129,6 +132,11 @@ impl Node {
             stepped_at: SimTime::default(),
             persisted_at: SimTime::default(),
         }
+    }
+
+    /// The node's status after its last step, or with which it started; `None` while it is down.
+    pub(super) fn reported(&self) -> Option<Status> {
+        self.status.or(self.started_as)
     }
 
     /// Whether the node last reported that it leads `term`.
@@ -210,7 +218,7 @@ impl Node {
 
     /// Sets the memory to the contents of the disk, as after a crash.
     fn lose_memory(&mut self) {
-        self.status = None;
+        (self.status, self.started_as) = (None, None);
         self.damaged.clear();
         self.memory.hard_state = self.disk.hard_state;
         self.memory.log.truncate(self.synced);
@@ -314,6 +322,7 @@ impl Model {
     ) -> CheckResult {
         let node = &mut self.nodes[slot.0];
         node.starts += 1;
+        node.started_as = Some(*status);
         node.failed = false;
         let pending = std::mem::take(&mut node.pending);
         let found = status.hard_state();

@@ -43,7 +43,7 @@ impl Rule for ReceivedEntries {
 
     fn delivered(&mut self, known: &Known, node: NodeId, message: &Message) -> CheckResult {
         let slot = known.model.slot(node);
-        let own = known.model.node(slot).status.map_or(Term::ZERO, |status| status.term);
+        let own = known.model.node(slot).reported().map_or(Term::ZERO, |status| status.term);
         let received = &mut self.received[slot.0];
         if message.to != node {
             return Ok(());
@@ -159,7 +159,7 @@ impl ReceivedEntries {
 /// before the base of the log are not known. A lagging driver may not have shown all of the log.
 fn may_have(known: &Known, slot: Slot, prev: EntryId) -> bool {
     let node = known.model.node(slot);
-    let Some(status) = node.status else { return true };
+    let Some(status) = node.reported() else { return true };
     let is_shown = status.last == node.memory.log.last_id();
     prev.index >= status.base && (!is_shown || node.memory.log.id_at(prev.index) == Some(prev))
 }

@@ -16,7 +16,7 @@ use crate::check::known::Known;
 use crate::observe::Observation::{
     self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, ComparisonSent, Crashed,
     Delivered, DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle,
-    LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, PeerMatched,
+    LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, Misled, PeerMatched,
     ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive,
     RequestReceived, Restored, RolledBack, Sent, SnapshotDamaged, SnapshotFrozen, SnapshotTaken,
     Stabilized, StartFailed, Started, StateCompared, Stepped, Stopped, Submitted, TransferSent,
@@ -223,6 +223,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         | DiskCopied { .. }
         | EntriesDamaged { .. }
         | MachineFault { .. }
+        | Misled { .. }
         | DiskFailed { .. }
         | ClockBoundExceeded { .. } => Ok(()),
     }

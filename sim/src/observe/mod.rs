@@ -130,10 +130,19 @@ pub enum Observation<'a> {
         /// The message, with its sender and the node to which it is addressed.
         message: &'a Message,
     },
+    /// A node is about to take an input that no rule of the protocol covers: a message that a fault
+    /// made up, or a fault's request to campaign. The step with this input is the next one that is
+    /// shown.
+    Misled {
+        /// The node that takes the input.
+        node: NodeId,
+    },
     /// A node processed one input; the actions that it returned are still to be carried out.
     Stepped {
         /// The node that took the input.
         node: NodeId,
+        /// The time of the step by the node's own clock.
+        own: Instant,
         /// The node's status after the input.
         status: &'a Status,
         /// The membership that the node uses.

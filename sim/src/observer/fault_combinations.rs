@@ -45,7 +45,7 @@ impl FaultCombinations {
     /// Updates the phases of the nodes by an observation.
     pub(super) fn observe(&mut self, now: SimTime, observation: &Observation<'_>) {
         match *observation {
-            Observation::Stepped { node, status, membership } => {
+            Observation::Stepped { node, status, membership, .. } => {
                 let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
                 self.note(Phase::Election, node, campaigns);
                 self.note(Phase::Change, node, !membership.is_settled());

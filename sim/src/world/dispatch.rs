@@ -2,6 +2,7 @@
 
 use quorate::replica::Input;
 
+use crate::observe::Observation;
 use crate::world::World;
 use crate::world::place::{Place, Start};
 use crate::world::scheduler::{Event, ProcessEvent};
@@ -43,7 +44,10 @@ impl World {
             }
             Event::Stop { place } => self.step(place, Input::Close),
             Event::AdminRequest { request } => self.admin_request(request),
-            Event::Campaign { place } => self.step(place, Input::Campaign),
+            Event::Campaign { place } => {
+                self.run.observe(Observation::Misled { node: place.id() });
+                self.step(place, Input::Campaign);
+            }
             Event::Restart(start) => self.start(start),
             Event::Resume { place, pause } => {
                 if self.may_recover(place) {

@@ -6,6 +6,7 @@ mod client;
 mod damage;
 mod due;
 mod echo;
+mod effects;
 mod election;
 mod honest;
 mod identity;
@@ -103,6 +104,7 @@ fn every_check_has_a_forgery() {
         leader::FORGERIES,
         upkeep::FORGERIES,
         received::FORGERIES,
+        effects::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
     // The world checks progress by itself, so no event stream can violate it.

@@ -8,7 +8,7 @@ use quorate::types::{AppendOutcome, Body, EntryId, Heartbeat, Index, NodeId, Rea
 use crate::stage::{Stage, id, noop, voted};
 
 /// Node 1 leads term 1, and nodes 1 to 3 have its first two entries on their disks.
-fn led() -> Stage {
+pub(crate) fn led() -> Stage {
     led_on(Stage::new())
 }
 
@@ -18,16 +18,18 @@ fn led_on(mut stage: Stage) -> Stage {
     stage
 }
 
-/// As [`led`], and node 2 took the first entry in a message of node 1.
+/// As [`led`], and node 2 took the first entry in a message of node 1; its reply waits.
 fn brought() -> Stage {
     let mut stage = led();
     stage.receives(2, 1, 1, entries(EntryId::ZERO, 1, 0));
-    stage.steps(2);
+    stage.changes_status(2, |status| {
+        (status.leader, status.outbox_messages) = (Some(NodeId(1)), 1);
+    });
     stage
 }
 
 /// Node 3 has voted for itself in term 2, with the log of [`led`].
-fn candidate() -> Stage {
+pub(crate) fn candidate() -> Stage {
     let mut stage = led();
     stage.commits(1, 2);
     stage.changes_status(3, |status| {
@@ -42,7 +44,7 @@ fn candidate() -> Stage {
 }
 
 /// As [`led`], and node 3 asks for pre-votes for term 2.
-fn pre_candidate() -> Stage {
+pub(crate) fn pre_candidate() -> Stage {
     let mut stage = led();
     stage.changes_status(3, |status| (status.role, status.leader) = (RoleName::PreCandidate, None));
     stage
@@ -59,7 +61,7 @@ fn applied() -> Stage {
 }
 
 /// Entries of term 1 after `prev`, up to `last`.
-fn entries(prev: EntryId, last: u64, committed: u64) -> Body {
+pub(crate) fn entries(prev: EntryId, last: u64, committed: u64) -> Body {
     let entries = (prev.index.0 + 1..=last).map(|index| noop(index, 1)).collect();
     Body::AppendEntries { prev, entries, committed: Index(committed) }
 }
@@ -68,11 +70,11 @@ fn accepted(matched: u64) -> Body {
     Body::AppendEntriesReply(AppendOutcome::Accepted { matched: Index(matched) })
 }
 
-fn vote(granted: bool) -> Body {
+pub(crate) fn vote(granted: bool) -> Body {
     Body::RequestVoteReply { granted, committed: Index::ZERO }
 }
 
-fn pre_vote(granted: bool, next_term: u64) -> Body {
+pub(crate) fn pre_vote(granted: bool, next_term: u64) -> Body {
     Body::PreVoteReply { next_term: Term(next_term), granted, committed: Index::ZERO }
 }
 
@@ -154,17 +156,15 @@ fn acknowledgements_and_votes_count_once_they_were_taken() {
     stage.counts_as_matched(1, 2, 2);
     assert_eq!(stage.violation(), None);
     let mut stage = candidate();
-    for voter in [2, 4] {
-        stage.receives(3, voter, 2, vote(true));
-        stage.steps(3);
-    }
+    stage.receives(3, 2, 2, vote(true));
+    stage.steps(3);
+    stage.receives(3, 4, 2, vote(true));
     stage.leads(3, 2);
     assert_eq!(stage.violation(), None);
     let mut stage = pre_candidate();
-    for voter in [2, 4] {
-        stage.receives(3, voter, 1, pre_vote(true, 2));
-        stage.steps(3);
-    }
+    stage.receives(3, 2, 1, pre_vote(true, 2));
+    stage.steps(3);
+    stage.receives(3, 4, 1, pre_vote(true, 2));
     campaigns(&mut stage, 3);
     assert_eq!(stage.violation(), None);
 }

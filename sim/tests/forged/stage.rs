@@ -6,6 +6,7 @@
 mod clients;
 mod disks;
 mod elections;
+mod machines;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +15,11 @@ use quorate::log::Log;
 use quorate::machine::{Digest, Machine, Proposer, Request, Sequence, SessionId, SessionLimits};
 use quorate::raft::{Config, Lease, Status, Survivor};
 use quorate::types::{
-    AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
-    NodeId, Payload, Restored, Root, SessionBounds, SnapshotMeta, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership,
+    Message, NodeId, Payload, Restored, Root, SessionBounds, SnapshotMeta, Term, Write, WriteId,
 };
 use quorate_sim::check::{Bounds, Checks, Costs};
-use quorate_sim::observe::{Executed, MachineView, Observation, OpId, Violation};
+use quorate_sim::observe::{Observation, OpId, Violation};
 use quorate_sim::values::time::SimTime;
 use quorate_sim::workload::AnyWorkload;
 use quorate_sim::workload::request::mark;
@@ -49,6 +50,9 @@ pub(crate) struct Stage {
     next_op: u64,
     violation: Option<Violation>,
 }
+
+/// The time between two events.
+const STEP: Duration = Duration::from_micros(100);
 
 /// The entry `index@term` with a membership.
 pub(crate) fn change(index: u64, term: u64, membership: &Membership) -> Entry {
@@ -236,7 +240,7 @@ impl Stage {
     /// Passes an observation to the checks, 100 microseconds after the one before.
     pub(crate) fn observes(&mut self, seen: Observation<'_>) {
         assert_eq!(self.violation, None, "the stage continued after a violation");
-        self.advances_time(Duration::from_micros(100));
+        self.advances_time(STEP);
         self.violation = self.checks.observe(self.now, seen).err();
     }
 
@@ -346,7 +350,18 @@ impl Stage {
         let memberships = actor.log.iter().filter_map(Entry::membership);
         let last = memberships.map(|(_, membership)| membership).next_back();
         let membership = &last.unwrap_or_else(|| self.first_of(node));
-        self.observes(Observation::Stepped { node: NodeId(node), status: &status, membership });
+        let own = self.own_time();
+        self.observes(Observation::Stepped {
+            node: NodeId(node),
+            own,
+            status: &status,
+            membership,
+        });
+    }
+
+    /// The time of the next event, by every node's clock.
+    fn own_time(&self) -> Instant {
+        Instant(self.now.after(STEP).0)
     }
 
     /// The first membership on the node's disk; a replaced disk has none.
@@ -358,7 +373,13 @@ impl Stage {
     /// The node takes an input, and uses this membership from then on.
     pub(crate) fn uses_membership(&mut self, node: u64, membership: &Membership) {
         let status = self.actor(node).status;
-        self.observes(Observation::Stepped { node: NodeId(node), status: &status, membership });
+        let own = self.own_time();
+        self.observes(Observation::Stepped {
+            node: NodeId(node),
+            own,
+            status: &status,
+            membership,
+        });
     }
 
     /// The node reports a membership change as complete.
@@ -456,78 +477,6 @@ impl Stage {
         self.changes_status(node, |status| status.committed = Index(index));
     }
 
-    /// The node's state machine applies the next entries up to `index`.
-    pub(crate) fn applies(&mut self, node: u64, index: u64) {
-        let actor = self.actor(node);
-        let applied = actor.status.applied;
-        let batch: Vec<Entry> = actor.log[applied.0 as usize..index as usize].to_vec();
-        self.applies_these(node, &batch);
-        self.changes_status(node, |status| status.applied = Index(index));
-    }
-
-    /// The node's state machine applies these entries.
-    pub(crate) fn applies_these(&mut self, node: u64, entries: &[Entry]) {
-        self.applies_with(node, entries, |_, _| {});
-    }
-
-    /// The node's state machine applies these entries, with results changed by `change`.
-    pub(crate) fn applies_with(
-        &mut self,
-        node: u64,
-        entries: &[Entry],
-        change: impl FnOnce(&mut Vec<Executed>, &mut Vec<Option<Digest>>),
-    ) {
-        let machine = &mut self.actor(node).machine;
-        // A forged entry does not follow the last one, and a correct machine would not apply it.
-        let mut next = machine.applied().index.next();
-        let mut states = Vec::new();
-        for entry in entries {
-            if entry.id.index == next && machine.applied().term <= entry.id.term {
-                machine.apply(std::slice::from_ref(entry));
-                next = next.next();
-            }
-            states.push(machine.results());
-        }
-        let mut executed = machine.user().take_executed();
-        change(&mut executed, &mut states);
-        let (executed, states) = (&executed[..], &states[..]);
-        self.observes(Observation::Applied { node: NodeId(node), entries, executed, states });
-    }
-
-    /// The world inspects the node's state machine, changed by `change`.
-    pub(crate) fn inspects(&mut self, node: u64, change: impl FnOnce(&mut MachineView<'_>)) {
-        let machine = self.actor(node).machine.clone();
-        let digest = machine.digest().expect("the machine is in memory");
-        let (applied, results) = (machine.applied(), machine.results());
-        let user = machine.user().as_any_machine();
-        let mut view = MachineView { applied, digest, results, machine: &user };
-        change(&mut view);
-        self.observes(Observation::MachineInspected { node: NodeId(node), view });
-    }
-
-    /// The node's state machine writes a snapshot, with bytes changed by `change`.
-    pub(crate) fn freezes(&mut self, node: u64, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut frozen = self.actor(node).machine.snapshot().expect("the machine is in memory");
-        let (last, mut bytes) = (frozen.last(), Vec::new());
-        std::io::Read::read_to_end(&mut frozen, &mut bytes).expect("the machine is in memory");
-        change(&mut bytes);
-        self.observes(Observation::SnapshotFrozen { node: NodeId(node), last, bytes: &bytes });
-    }
-
-    /// The node has a snapshot that ends with `last` and has the root `root`.
-    pub(crate) fn has_snapshot(&mut self, node: u64, last: EntryId, root: u8) {
-        let meta = self.snapshot(last, root);
-        self.observes(Observation::SnapshotTaken { node: NodeId(node), meta: &meta });
-    }
-
-    /// The node's state machine is replaced by the snapshot of node `from`.
-    pub(crate) fn restores(&mut self, node: u64, from: u64) {
-        self.actor(node).machine = self.actor(from).machine.clone();
-        let machine = &self.actor(node).machine;
-        let (index, state) = (machine.applied().index, machine.results());
-        self.observes(Observation::Restored { node: NodeId(node), index, state });
-    }
-
     /// One node sends a message to another.
     pub(crate) fn sends(&mut self, from: u64, to: u64, term: u64, body: Body) {
         let incarnation = self.disk_of(from);
@@ -539,6 +488,11 @@ impl Stage {
     /// The node takes an input, and sends a message in the same step.
     pub(crate) fn sends_in_step(&mut self, from: u64, to: u64, term: u64, body: Body) {
         self.steps(from);
+        self.sends_at_once(from, to, term, body);
+    }
+
+    /// The node sends a message in its last step.
+    pub(crate) fn sends_at_once(&mut self, from: u64, to: u64, term: u64, body: Body) {
         let incarnation = self.disk_of(from);
         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
         let message = Message { from, incarnation, to, term, body };

@@ -306,7 +306,8 @@ impl Running {
     pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
         let (node, raft) = (self.status.id, self.node.raft());
         let (status, membership) = (&self.status, raft.membership());
-        run.observe(Observation::Stepped { node, status, membership });
+        let own = self.stepped_at;
+        run.observe(Observation::Stepped { node, own, status, membership });
         if let Some(peer) = replying
             && let Some(matched) = raft.matched(peer)
         {
