@@ -113,13 +113,15 @@ impl StateMachine for Store {
     }
 
     fn conflict_test(&self) -> ConflictTest {
-        ConflictTest::new(|query, command| {
-            let Some(command) = Command::decode(command) else { return false };
-            match Query::decode(query) {
-                Some(Query::Get { key }) => key == command.key(),
-                Some(Query::Scan { prefix, .. }) => command.key().starts_with(prefix),
-                None => false,
+        fn key_of(command: &[u8]) -> Option<&[u8]> {
+            Command::decode(command).map(|command| command.key())
+        }
+        ConflictTest::new(|query| match Query::decode(query) {
+            Some(Query::Get { key }) => Box::new(move |command| key_of(command) == Some(key)),
+            Some(Query::Scan { prefix, .. }) => {
+                Box::new(move |command| key_of(command).is_some_and(|key| key.starts_with(prefix)))
             }
+            None => Box::new(|_| false),
         })
     }
 }
