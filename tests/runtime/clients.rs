@@ -62,6 +62,30 @@ async fn a_client_that_knows_a_follower_finds_the_leader() {
     assert_eq!((report.status.role, report.peers.len()), (RoleName::Leader, 2));
 }
 
+#[tokio::test]
+async fn the_report_of_the_leader_is_never_that_of_another_node() {
+    let mut cluster = Cluster::start(3).await;
+    client_of(&cluster, 1..=3).propose(b"line").await.expect("it is applied");
+    for id in [2, 3].map(NodeId) {
+        cluster.kill(id).await;
+    }
+    let client = client_of(&cluster, [1]).with_deadline(Duration::from_secs(1));
+    let left = cluster.address(NodeId(1)).to_string();
+    eventually("the last node knows no leader", async || {
+        client.report(&left).await.expect("the node reports").status.leader.is_none()
+    })
+    .await;
+    let error = client.report_of_leader().await.expect_err("there is no leader");
+    assert!(matches!(error, ClientError::NotExecuted(_)), "{error:?}");
+    let any = client.report_of_any().await.expect("one node is left");
+    assert_eq!((any.status.id, any.status.leader), (NodeId(1), None));
+    let waiting = client.with_deadline(Duration::from_secs(60));
+    let waiting = tokio::spawn(async move { waiting.report_of_leader().await });
+    cluster.restart(NodeId(2)).await;
+    let report = waiting.await.expect("no panic").expect("two nodes elect a leader");
+    assert_eq!(report.status.leader, Some(report.status.id));
+}
+
 /// Proposes lines from many tasks concurrently while `disturb` runs. Each line must be applied
 /// once, and each task must get its own replies.
 async fn propose_during(cluster: &mut Cluster, disturb: impl AsyncFnOnce(&mut Cluster)) {
