@@ -159,7 +159,8 @@ impl fmt::Write for Begin {
 fn outcome_text(reply: &ReplyBody) -> String {
     match reply {
         ReplyBody::MembershipChangeCommitted { id } => format!("done: committed at {id}"),
-        ReplyBody::Replied { id, .. } => format!("done: applied at {id}"),
+        // The reply is the state machine's, which may have declined the order.
+        ReplyBody::Replied { id, .. } => format!("applied at {id}"),
         ReplyBody::LeadershipTransferred => "done".to_owned(),
         ReplyBody::Started => "started".to_owned(),
         ReplyBody::Rejected { reason, .. } => format!("rejected: {reason}"),
@@ -233,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn an_applied_order_is_done_and_one_that_may_be_lost_is_not() {
+    fn the_outcome_says_only_what_is_known_of_an_order() {
         let id = EntryId::new(Term(1), Index(7));
         let applied = ReplyBody::Replied { id, reply: [].into() };
-        assert_eq!(outcome_text(&applied), format!("done: applied at {id}"));
+        assert_eq!(outcome_text(&applied), format!("applied at {id}"));
         let may_be_lost = ReplyBody::MayBeLost { id };
         assert_eq!(outcome_text(&may_be_lost), "unknown: it may take effect, or not");
     }
