@@ -1,6 +1,9 @@
 //! Clients over loopback sockets, against a running cluster.
 
 use std::collections::BTreeSet;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use quorate::machine::SessionLimits;
@@ -10,7 +13,7 @@ use quorate::runtime::{
 };
 use quorate::storage::ClusterId;
 use quorate::types::{
-    Acknowledge, Address, Change, Freshness, NodeId, ReadLevel, RejectReason, RoleName,
+    Acknowledge, Address, Change, EntryId, Freshness, NodeId, ReadLevel, RejectReason, RoleName,
     SessionBounds,
 };
 use tokio::task::JoinSet;
@@ -282,18 +285,24 @@ async fn a_dropped_proposal_does_not_block_others() {
     let config = ClientConfig { session, ..config_of(&cluster, [1]) };
     let client = Client::new(config).expect("the configuration is valid");
     client.propose(b"first").await.expect("it is applied");
-    for _ in 0..5 {
-        // Polled at most once, and dropped together with its slot.
-        let mut dropped = tokio::task::JoinSet::new();
-        let other = client.clone();
-        dropped.spawn(async move { other.propose(b"dropped").await.is_ok() });
-        tokio::task::yield_now().await;
-        drop(dropped);
+    for number in 0..5 {
+        let command = format!("dropped {number}");
+        {
+            // Polled once, so that it takes the only slot, and dropped with it.
+            let mut dropped = pin!(client.propose(command.as_bytes()));
+            let polled = poll_fn(|context| Poll::Ready(dropped.as_mut().poll(context))).await;
+            assert!(polled.is_pending(), "the reply takes a round trip");
+        }
         client.propose(b"kept").await.expect("the slot is free");
     }
     let read = client.read(ReadLevel::Linearizable, b"").await.expect("the read is answered");
-    assert_eq!(text(&read.answer).matches("kept").count(), 5);
-    assert!(text(&read.answer).matches("dropped").count() <= 5);
+    let applied: Vec<&str> = text(&read.answer).lines().collect();
+    assert_eq!(applied.iter().filter(|line| **line == "kept").count(), 5);
+    let mut dropped: Vec<&str> = applied.into_iter().filter(|it| it.starts_with("drop")).collect();
+    let all = dropped.len();
+    dropped.sort_unstable();
+    dropped.dedup();
+    assert_eq!(dropped.len(), all, "each is applied at most once: {dropped:?}");
 }
 
 #[tokio::test]
@@ -429,10 +438,11 @@ async fn a_proposal_outside_of_sessions_returns_its_log_position() {
     let proposed = client.propose_at_most_once(b"one", Acknowledge::AllLive).await;
     let proposed = proposed.expect("all nodes run");
     assert_eq!(proposed.reply().map(|reply| number(reply)), Some(1));
+    let ProposalOutcome::Done { id: first, .. } = proposed else { panic!("{proposed:?}") };
     let proposed = client.propose_at_most_once(b"two", Acknowledge::LeaderOnly).await;
     let Ok(ProposalOutcome::MayBeLost { id }) = proposed else { panic!("{proposed:?}") };
     eventually("the command is applied", async || lines(&client).await == 2).await;
-    assert!(id.index.0 > 0);
+    assert_eq!(id, EntryId::new(first.term, first.index.next()), "it follows the first one");
 }
 
 #[tokio::test]
