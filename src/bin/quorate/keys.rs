@@ -109,8 +109,8 @@ Examples:
   quorate cas lock --to me             acquire: only if there is no such key
   quorate cas lock --from me           release: deletes the key
 
-Exit code 1: the key has another value, which is printed. Of a value of more than 4 KiB only the size
-is printed, with --json as `value_bytes`.")]
+Exit code 1: the key has another value, which is printed. Of a value of more than 4 KiB only the
+size is printed, with --json as `value_bytes`.")]
 pub(crate) struct CasFlags {
     /// Key whose value is replaced
     key: String,
