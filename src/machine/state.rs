@@ -30,15 +30,16 @@ impl ConflictTest {
     /// assert!(test.may_change(b"a", b"a=1"));
     /// assert!(!test.may_change(b"a", b"b=1"));
     /// ```
-    pub fn new(
-        prepare: impl for<'q> Fn(&'q [u8]) -> Box<dyn Fn(&[u8]) -> bool + 'q> + Send + Sync + 'static,
-    ) -> ConflictTest {
+    pub fn new<P>(prepare: P) -> ConflictTest
+    where
+        P: for<'q> Fn(&'q [u8]) -> Box<dyn Fn(&[u8]) -> bool + 'q> + Send + Sync + 'static,
+    {
         ConflictTest(Arc::new(prepare))
     }
 
     /// Returns the test whether a command may change the answer to `query`.
     #[must_use]
-    pub fn prepare<'q>(&self, query: &'q [u8]) -> Box<dyn Fn(&[u8]) -> bool + 'q> {
+    pub fn prepare<'q>(&self, query: &'q [u8]) -> Test<'q> {
         (self.0)(query)
     }
 
