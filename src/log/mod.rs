@@ -251,7 +251,7 @@ impl Log {
     }
 
     /// Returns the entries in memory after `index`.
-    pub fn in_memory_after(&self, index: Index) -> impl Iterator<Item = &Entry> {
+    pub fn in_memory_after(&self, index: Index) -> impl DoubleEndedIterator<Item = &Entry> {
         self.tail.after(index)
     }
 

@@ -170,7 +170,7 @@ impl Tail {
     }
 
     /// Returns the entries in memory after `index`.
-    pub(crate) fn after(&self, index: Index) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn after(&self, index: Index) -> impl DoubleEndedIterator<Item = &Entry> {
         let first = index.next().max(self.first);
         let (place, start) = if first < self.next {
             let (place, list) = self.find(first);
@@ -182,8 +182,10 @@ impl Tail {
     }
 
     /// Returns the entries from the one at the position `start` of the list at `place` on.
-    fn from(&self, place: usize, start: usize) -> impl Iterator<Item = &Entry> {
-        self.lists.iter().skip(place).flat_map(|list| list.entries.iter()).skip(start)
+    fn from(&self, place: usize, start: usize) -> impl DoubleEndedIterator<Item = &Entry> {
+        let mut lists = self.lists.range(place..);
+        let first = lists.next().map_or(&[][..], |list| &list.entries[start..]);
+        first.iter().chain(lists.flat_map(|list| list.entries.iter()))
     }
 
     /// Returns the list that has the entry at `index`, which is in memory, and its place.

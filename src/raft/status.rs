@@ -64,6 +64,15 @@ impl Raft {
         }
     }
 
+    /// Whether a read at the level `Replica` would be answered at `now` under a read lease, from
+    /// the node's own state: only then does `Input::Read` need the index of the last conflict.
+    pub(crate) fn has_read_lease(&self, now: Instant) -> bool {
+        match &self.role {
+            Role::Follower(follower) => follower.has_read_lease(now),
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => false,
+        }
+    }
+
     /// Returns the highest version of the rules by which the node's state machine can apply
     /// commands.
     #[must_use]

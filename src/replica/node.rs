@@ -18,13 +18,13 @@ mod work;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::machine::ConflictTest;
 use crate::raft::{self, Action, Consumer, Raft};
 use crate::replica::config::ReplicaConfig;
 use crate::replica::hash_chains::HashChains;
 use crate::replica::input::Input;
 use crate::replica::node::notes::Notes;
 use crate::replica::output::{Note, NoteFilter, Output, Work};
+use crate::replica::read_conflicts::ReadConflicts;
 use crate::replica::recorded_core::Core;
 use crate::replica::requests::Requests;
 use crate::replica::scrubber::Scrubber;
@@ -55,7 +55,7 @@ pub struct Node {
     raft: Core,
     storage: Storage,
     requests: Requests,
-    conflict_test: ConflictTest,
+    read_conflicts: ReadConflicts,
     snapshots: Snapshots,
     scrubber: Scrubber,
     validation: Validation,
@@ -82,7 +82,7 @@ pub struct Node {
 pub(crate) struct NodeParts {
     pub(crate) raft: Raft,
     pub(crate) storage: Storage,
-    pub(crate) conflict_test: ConflictTest,
+    pub(crate) read_conflicts: ReadConflicts,
     pub(crate) snapshots: Snapshots,
     pub(crate) validation: Validation,
     /// The errors about the lost end of the log, and about a lost part that the snapshot covers.
@@ -135,7 +135,7 @@ impl Node {
             storage: parts.storage,
             scrubber,
             requests: Requests::default(),
-            conflict_test: parts.conflict_test,
+            read_conflicts: parts.read_conflicts,
             snapshots: parts.snapshots,
             validation: parts.validation,
             hash_chains: parts.hash_chains,

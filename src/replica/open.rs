@@ -6,6 +6,7 @@ use crate::raft::{Raft, StartError};
 use crate::replica::config::{ReplicaConfig, ReplicaConfigError};
 use crate::replica::hash_chains::HashChains;
 use crate::replica::node::{Node, NodeParts};
+use crate::replica::read_conflicts::ReadConflicts;
 use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
 use crate::replica::worker::{Worker, WorkerError};
@@ -127,7 +128,7 @@ impl<M: StateMachine> Replica<M> {
         let parts = NodeParts {
             raft,
             storage,
-            conflict_test: worker.machine().user().conflict_test(),
+            read_conflicts: ReadConflicts::new(worker.machine().user().conflict_test()),
             snapshots: Snapshots::new(&config, applied),
             validation,
             lost_end,

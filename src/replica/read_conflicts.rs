@@ -1,25 +1,162 @@
 //! Read conflicts: the entries that a follower's read under a read lease must wait for.
 
+use std::time::Duration;
+
 use crate::log::Log;
 use crate::machine::{ConflictTest, Request};
-use crate::types::{Index, Payload};
+use crate::types::{Entry, Index, Instant, Payload};
 
-/// Returns the index of the last unapplied entry that may change the answer to `query`, according
-/// to `test`. Entries that are not in memory are assumed to change it. The result may be an applied
-/// index, for which no read waits.
-pub(crate) fn last(log: &Log, query: &[u8], test: &ConflictTest) -> Index {
-    let may_change = |payload: &Payload| match payload {
-        Payload::Noop | Payload::Membership(_) => false,
-        Payload::Command(command) => match Request::in_log(command).map(|(_, request)| request) {
-            Some(Request::Plain(command) | Request::InSession { command, .. }) => {
-                test.may_change(query, command)
+/// The bytes of queries and entries that are tested in each [`PERIOD`]. The tests run on the
+/// thread of the consensus algorithm, which must not miss its heartbeats while clients send many
+/// reads and the state machine is many entries behind.
+const TESTED_BYTES_MAX: usize = 512 << 10;
+/// The period after which the bytes are counted anew.
+const PERIOD: Duration = Duration::from_millis(10);
+
+/// The search for the entries that conflict with reads.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadConflicts {
+    test: ConflictTest,
+    /// The bytes that may still be tested in the current period, and when that began.
+    bytes_left: usize,
+    since: Instant,
+}
+
+/// Whether an entry may change the answer to a query.
+enum Conflict<'a> {
+    No,
+    Yes,
+    /// The state machine's test decides about this command.
+    Tested(&'a [u8]),
+}
+
+impl ReadConflicts {
+    pub(crate) fn new(test: ConflictTest) -> ReadConflicts {
+        ReadConflicts { test, bytes_left: TESTED_BYTES_MAX, since: Instant::ZERO }
+    }
+
+    /// Returns the index of the last unapplied entry that may change the answer to `query`. Entries
+    /// that are not in memory are assumed to change it, and so are those before the entry at which
+    /// the limit of the period is reached. The result may be an applied index, for which no read
+    /// waits.
+    pub(crate) fn last(&mut self, now: Instant, log: &Log, query: &[u8]) -> Index {
+        if now >= self.since.after(PERIOD) {
+            (self.bytes_left, self.since) = (TESTED_BYTES_MAX, now);
+        }
+        let mut test = None;
+        for entry in log.in_memory_after(log.applied()).rev() {
+            if !self.spend(entry.bytes()) {
+                return entry.id.index;
             }
-            // The test knows neither orders nor what a new version does to the state.
-            Some(Request::Order(_) | Request::RaiseVersion(_)) => true,
-            Some(Request::Register { .. } | Request::SetBounds(_)) | None => false,
-        },
-    };
-    let conflicts = log.in_memory_after(log.applied()).filter(|entry| may_change(&entry.payload));
-    let last = conflicts.last().map_or(Index::ZERO, |entry| entry.id.index);
-    last.max(log.tail_first().previous())
+            match conflict(entry) {
+                Conflict::No => {}
+                Conflict::Yes => return entry.id.index,
+                Conflict::Tested(command) => {
+                    if test.is_none() && !self.spend(query.len()) {
+                        return entry.id.index;
+                    }
+                    if test.get_or_insert_with(|| self.test.prepare(query))(command) {
+                        return entry.id.index;
+                    }
+                }
+            }
+        }
+        log.tail_first().previous()
+    }
+
+    /// Takes the bytes from what may be tested. Returns false if they exceed it.
+    fn spend(&mut self, bytes: usize) -> bool {
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+fn conflict(entry: &Entry) -> Conflict<'_> {
+    let Payload::Command(command) = &entry.payload else { return Conflict::No };
+    match Request::in_log(command).map(|(_, request)| request) {
+        Some(Request::Plain(command) | Request::InSession { command, .. }) => {
+            Conflict::Tested(command)
+        }
+        // The test knows neither orders nor what a new version does to the state.
+        Some(Request::Order(_) | Request::RaiseVersion(_)) => Conflict::Yes,
+        Some(Request::Register { .. } | Request::SetBounds(_)) | None => Conflict::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::machine::Proposer;
+    use crate::types::{EntryId, HardState, Membership, NodeId, Restored, SnapshotMeta, Term};
+
+    /// Returns a log in which each of the commands is an unapplied entry.
+    fn log(commands: impl IntoIterator<Item = Vec<u8>>) -> Log {
+        let entry = |(index, command): (u64, Vec<u8>)| {
+            let command = Request::Plain(&command).encode_for(Proposer::Unnamed);
+            let id = EntryId::new(Term(1), Index(index));
+            Entry { id, payload: Payload::Command(command) }
+        };
+        let entries = (1..).zip(commands).map(entry).collect();
+        let snapshot = SnapshotMeta::empty(EntryId::ZERO, Membership::new([NodeId(1)]));
+        let state = HardState::new(Term(1), None);
+        let restored = Restored::with_log(state, Index::ZERO, snapshot, entries);
+        Log::new(&restored).expect("it is consistent")
+    }
+
+    /// The number of prepared queries, and of tested commands.
+    #[derive(Clone, Default)]
+    struct Calls(Arc<[AtomicUsize; 2]>);
+
+    impl Calls {
+        /// Returns the test of whether the command is the query.
+        fn counted(&self) -> ReadConflicts {
+            let calls = Arc::clone(&self.0);
+            ReadConflicts::new(ConflictTest::new(move |query| {
+                calls[0].fetch_add(1, Ordering::Relaxed);
+                let calls = Arc::clone(&calls);
+                Box::new(move |command| {
+                    calls[1].fetch_add(1, Ordering::Relaxed);
+                    command == query
+                })
+            }))
+        }
+
+        fn take(&self) -> [usize; 2] {
+            [0, 1].map(|place| self.0[place].swap(0, Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn the_search_ends_at_the_last_conflict_and_prepares_the_query_once() {
+        let (calls, at) = (Calls::default(), Instant::ZERO);
+        let mut conflicts = calls.counted();
+        let log = log((0..100).map(|number| vec![number % 10]));
+        assert_eq!(conflicts.last(at, &log, &[7]), Index(98));
+        assert_eq!(calls.take(), [1, 3], "commands 9, 8 and 7 are tested");
+        assert_eq!(conflicts.last(at, &log, &[10]), Index::ZERO);
+        assert_eq!(calls.take(), [1, 100]);
+        let empty = self::log([]);
+        assert_eq!(conflicts.last(at, &empty, &[7]), Index::ZERO);
+        assert_eq!(calls.take(), [0, 0], "there is no command to test");
+    }
+
+    #[test]
+    fn many_reads_behind_many_entries_take_bounded_time() {
+        let (calls, at) = (Calls::default(), Instant::ZERO);
+        let mut conflicts = calls.counted();
+        let (entries, query) = (4096, vec![7; 1 << 10]);
+        let log = log((0..entries).map(|_| vec![9; 32]));
+        let found: Vec<Index> = (0..256).map(|_| conflicts.last(at, &log, &query)).collect();
+        assert_eq!(found[0], Index::ZERO, "one search is within the limit");
+        assert_eq!(found[255], Index(entries), "every entry is assumed to conflict");
+        let [prepared, tested] = calls.take();
+        assert!(prepared * query.len() <= TESTED_BYTES_MAX, "{prepared} queries");
+        assert!(tested * Entry::OVERHEAD_BYTES <= TESTED_BYTES_MAX, "{tested} commands");
+        let later = at.after(PERIOD);
+        assert_eq!(conflicts.last(later, &log, &query), Index::ZERO, "a new period");
+    }
 }

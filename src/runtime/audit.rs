@@ -38,6 +38,15 @@ pub(super) fn is_order(request: &RequestBody, access: Access) -> bool {
     }
 }
 
+/// Returns the kind of the line about a request of this remote whose content was not read, by which
+/// the number of such lines is limited.
+pub(super) fn unread_request(origin: &Origin) -> &'static str {
+    match origin {
+        Origin::Principal(_) => "admin_request_not_read",
+        Origin::Address(_) => "plaintext_request_not_read",
+    }
+}
+
 /// Returns the kind of the line about an order of this remote that is rejected for `reason`, by
 /// which the number of such lines is limited: clients without rights hide no line about an order of
 /// an administrator, or about one that was rejected for another reason.
@@ -61,11 +70,21 @@ pub(super) fn rejected_order(origin: &Origin, reason: ServiceRejectReason) -> &'
 impl Order {
     /// Returns the order in a request of this remote. The line about it is written when it ends.
     pub(super) fn new(request: &RequestBody, origin: &Origin, from: SocketAddr) -> Order {
+        Order::with_text(order_text(request), origin, from)
+    }
+
+    /// Returns a request of a remote with the rights of an administrator whose content was not
+    /// read, because it is too long or a limit was reached. It may have been an order.
+    pub(super) fn unread(origin: &Origin, from: SocketAddr) -> Order {
+        Order::with_text("not known: the request was not read".to_owned(), origin, from)
+    }
+
+    fn with_text(order: String, origin: &Origin, from: SocketAddr) -> Order {
         let principal = match origin {
             Origin::Principal(principal) => principal.to_string(),
             Origin::Address(_) => "none (no certificate)".to_owned(),
         };
-        Order { principal, from, order: order_text(request), outcome: None }
+        Order { principal, from, order, outcome: None }
     }
 
     /// Logs the reply as the outcome of the order.
@@ -140,7 +159,8 @@ impl fmt::Write for Begin {
 fn outcome_text(reply: &ReplyBody) -> String {
     match reply {
         ReplyBody::MembershipChangeCommitted { id } => format!("done: committed at {id}"),
-        ReplyBody::Replied { id, .. } => format!("done: applied at {id}"),
+        // The reply is the state machine's, which may have declined the order.
+        ReplyBody::Replied { id, .. } => format!("applied at {id}"),
         ReplyBody::LeadershipTransferred => "done".to_owned(),
         ReplyBody::Started => "started".to_owned(),
         ReplyBody::Rejected { reason, .. } => format!("rejected: {reason}"),
@@ -214,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn an_applied_order_is_done_and_one_that_may_be_lost_is_not() {
+    fn the_outcome_says_only_what_is_known_of_an_order() {
         let id = EntryId::new(Term(1), Index(7));
         let applied = ReplyBody::Replied { id, reply: [].into() };
-        assert_eq!(outcome_text(&applied), format!("done: applied at {id}"));
+        assert_eq!(outcome_text(&applied), format!("applied at {id}"));
         let may_be_lost = ReplyBody::MayBeLost { id };
         assert_eq!(outcome_text(&may_be_lost), "unknown: it may take effect, or not");
     }

@@ -73,7 +73,9 @@ fn the_log_says_in_words_why_a_certificate_is_rejected() {
     let as_foreign = ["--certs", &foreign, "--as", "admin/ops", "--timeout", "500ms"];
     let refused = nodes.ask(&[&["status"], &as_foreign[..]].concat());
     assert_eq!(refused.code, 9, "{refused:?}");
-    let text = format!("{}{}", refused.err, lines(&nodes, &["connection"]).concat());
+    let of_node = || lines(&nodes, &["rejected a connection"]);
+    eventually("the node logs the rejected connection", || !of_node().is_empty());
+    let text = format!("{}{}", refused.err, of_node().concat());
     for word in ["UnknownIssuer", "UnknownCA", "CertificateUnknown", "OtherError", "Other("] {
         assert!(!text.contains(word), "{word} is not a word: {text}");
     }

@@ -68,7 +68,7 @@ fn a_node_without_a_recording_is_named() {
 }
 
 #[test]
-fn only_files_with_the_last_time_are_copied_and_damage_is_named() {
+fn damage_is_named_and_the_other_files_are_copied() {
     let mut nodes = Nodes::unstarted(1);
     let members = nodes.listed(&[1]);
     nodes.bootstrap_with(1, &["--members", &members, RECORDED[0], RECORDED[1]]);

@@ -136,6 +136,13 @@ fn status_asks_all_nodes_at_the_same_time() {
     assert!(elapsed < Duration::from_secs(12), "{elapsed:?} for eight silent nodes");
 }
 
+/// Returns the last term in which the node of this log led.
+fn term_of_leader(log: &str) -> u64 {
+    let line = log.lines().rev().find(|line| line.contains("role=Leader "));
+    let term = line.and_then(|line| line.split_once("term=t")?.1.split(' ').next()?.parse().ok());
+    term.unwrap_or_else(|| panic!("the node did not lead: {log}"))
+}
+
 #[test]
 fn a_leader_that_is_stopped_transfers_its_leadership() {
     let mut nodes = Nodes::start(3);
@@ -146,7 +153,10 @@ fn a_leader_that_is_stopped_transfers_its_leadership() {
     let next = nodes.leader();
     assert_ne!(next, leader);
     // The new leader did not wait for an election timeout.
-    assert!(!nodes.log(next).contains("role=PreCandidate term=t1"), "{}", nodes.log(next));
+    let log = nodes.log(next);
+    let (before, after) = (term_of_leader(&nodes.log(leader)), term_of_leader(&log));
+    assert!(after > before, "term {before}: {log}");
+    assert!(!log.contains(&format!("role=PreCandidate term=t{before} ")), "{log}");
     nodes.ask(&["put", "k", "w"]).ok();
     nodes.serve(leader);
     nodes.has(&[leader], "k", "w");

@@ -1,6 +1,9 @@
 //! Clients over loopback sockets, against a running cluster.
 
 use std::collections::BTreeSet;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use quorate::machine::SessionLimits;
@@ -10,7 +13,7 @@ use quorate::runtime::{
 };
 use quorate::storage::ClusterId;
 use quorate::types::{
-    Acknowledge, Address, Change, Freshness, NodeId, ReadLevel, RejectReason, RoleName,
+    Acknowledge, Address, Change, EntryId, Freshness, NodeId, ReadLevel, RejectReason, RoleName,
     SessionBounds,
 };
 use tokio::task::JoinSet;
@@ -60,6 +63,30 @@ async fn a_client_that_knows_a_follower_finds_the_leader() {
     let report = client_of(&cluster, [1]).report_of_leader().await.expect("the node reports");
     assert_eq!(report.status.id, leader);
     assert_eq!((report.status.role, report.peers.len()), (RoleName::Leader, 2));
+}
+
+#[tokio::test]
+async fn the_report_of_the_leader_is_never_that_of_another_node() {
+    let mut cluster = Cluster::start(3).await;
+    client_of(&cluster, 1..=3).propose(b"line").await.expect("it is applied");
+    for id in [2, 3].map(NodeId) {
+        cluster.kill(id).await;
+    }
+    let client = client_of(&cluster, [1]).with_deadline(Duration::from_secs(1));
+    let left = cluster.address(NodeId(1)).to_string();
+    eventually("the last node knows no leader", async || {
+        client.report(&left).await.expect("the node reports").status.leader.is_none()
+    })
+    .await;
+    let error = client.report_of_leader().await.expect_err("there is no leader");
+    assert!(matches!(error, ClientError::NotExecuted(_)), "{error:?}");
+    let any = client.report_of_any().await.expect("one node is left");
+    assert_eq!((any.status.id, any.status.leader), (NodeId(1), None));
+    let waiting = client.with_deadline(Duration::from_secs(60));
+    let waiting = tokio::spawn(async move { waiting.report_of_leader().await });
+    cluster.restart(NodeId(2)).await;
+    let report = waiting.await.expect("no panic").expect("two nodes elect a leader");
+    assert_eq!(report.status.leader, Some(report.status.id));
 }
 
 /// Proposes lines from many tasks concurrently while `disturb` runs. Each line must be applied
@@ -258,18 +285,24 @@ async fn a_dropped_proposal_does_not_block_others() {
     let config = ClientConfig { session, ..config_of(&cluster, [1]) };
     let client = Client::new(config).expect("the configuration is valid");
     client.propose(b"first").await.expect("it is applied");
-    for _ in 0..5 {
-        // Polled at most once, and dropped together with its slot.
-        let mut dropped = tokio::task::JoinSet::new();
-        let other = client.clone();
-        dropped.spawn(async move { other.propose(b"dropped").await.is_ok() });
-        tokio::task::yield_now().await;
-        drop(dropped);
+    for number in 0..5 {
+        let command = format!("dropped {number}");
+        {
+            // Polled once, so that it takes the only slot, and dropped with it.
+            let mut dropped = pin!(client.propose(command.as_bytes()));
+            let polled = poll_fn(|context| Poll::Ready(dropped.as_mut().poll(context))).await;
+            assert!(polled.is_pending(), "the reply takes a round trip");
+        }
         client.propose(b"kept").await.expect("the slot is free");
     }
     let read = client.read(ReadLevel::Linearizable, b"").await.expect("the read is answered");
-    assert_eq!(text(&read.answer).matches("kept").count(), 5);
-    assert!(text(&read.answer).matches("dropped").count() <= 5);
+    let applied: Vec<&str> = text(&read.answer).lines().collect();
+    assert_eq!(applied.iter().filter(|line| **line == "kept").count(), 5);
+    let mut dropped: Vec<&str> = applied.into_iter().filter(|it| it.starts_with("drop")).collect();
+    let all = dropped.len();
+    dropped.sort_unstable();
+    dropped.dedup();
+    assert_eq!(dropped.len(), all, "each is applied at most once: {dropped:?}");
 }
 
 #[tokio::test]
@@ -405,10 +438,11 @@ async fn a_proposal_outside_of_sessions_returns_its_log_position() {
     let proposed = client.propose_at_most_once(b"one", Acknowledge::AllLive).await;
     let proposed = proposed.expect("all nodes run");
     assert_eq!(proposed.reply().map(|reply| number(reply)), Some(1));
+    let ProposalOutcome::Done { id: first, .. } = proposed else { panic!("{proposed:?}") };
     let proposed = client.propose_at_most_once(b"two", Acknowledge::LeaderOnly).await;
     let Ok(ProposalOutcome::MayBeLost { id }) = proposed else { panic!("{proposed:?}") };
     eventually("the command is applied", async || lines(&client).await == 2).await;
-    assert!(id.index.0 > 0);
+    assert_eq!(id, EntryId::new(first.term, first.index.next()), "it follows the first one");
 }
 
 #[tokio::test]

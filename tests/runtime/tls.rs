@@ -364,9 +364,8 @@ async fn a_called_node_must_have_the_expected_identity() {
 
 #[tokio::test]
 async fn an_error_names_the_invalid_tls_file() {
-    let cluster = Cluster::start_with_tls(1).await;
+    let mut cluster = Cluster::start_with_tls(1).await;
     let (id, certs) = (NodeId(2), cluster.certs());
-    let authority = certs.config(&NODE(1)).node_authorities;
     let other = certs.issue(CLUSTER, &NODE(3), 1).expect("the directory is writable");
     let start_error = async |change: fn(&mut TlsConfig, &TlsConfig)| {
         let mut config = cluster.joining(id);
@@ -398,7 +397,8 @@ async fn an_error_names_the_invalid_tls_file() {
     })
     .await;
     assert!(roots.contains("node-2.pem: other nodes will reject the certificate"), "{roots}");
-    assert!(fs::metadata(authority).is_ok());
+    let valid = Server::start(cluster.joining(id), Lines::default()).await;
+    cluster.servers.insert(id, valid.expect("without these changes the files are valid"));
 }
 
 #[tokio::test]

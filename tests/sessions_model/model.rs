@@ -13,6 +13,11 @@ pub(crate) fn reply_of(version: u32, before: usize, command: &[u8]) -> Vec<u8> {
     [version.as_bytes(), before.to_string().as_bytes(), command].concat()
 }
 
+/// Returns the reply to an order, from the reply to a command with the same bytes.
+pub(crate) fn reply_to_order(reply: &[u8]) -> Vec<u8> {
+    [b"order:", reply].concat()
+}
+
 pub(crate) fn request_of(entry: &Entry) -> Option<Request<'_>> {
     match &entry.payload {
         Payload::Noop | Payload::Membership(_) => None,
@@ -69,10 +74,7 @@ impl<'a> Model<'a> {
                 }
                 Some(Request::RaiseVersion(version)) => model.raise_version(version),
                 Some(Request::SetBounds(bounds)) => model.set_bounds(bounds),
-                Some(Request::Order(_)) => {
-                    model.executed.push((None, Vec::new()));
-                    Outcome::Reply(Arc::default())
-                }
+                Some(Request::Order(order)) => model.order(order),
                 Some(Request::Plain(command)) => model.execute(None, command),
                 Some(Request::Register { nonce, limits }) => {
                     model.register(index, by, nonce, limits)
@@ -95,6 +97,12 @@ impl<'a> Model<'a> {
     fn execute(&mut self, request: Option<(SessionId, Sequence)>, command: &[u8]) -> Outcome {
         let reply = reply_of(self.version, self.executed.len(), command);
         self.executed.push((request, reply.clone()));
+        Outcome::Reply(Arc::from(reply))
+    }
+
+    fn order(&mut self, order: &[u8]) -> Outcome {
+        let reply = reply_to_order(&reply_of(self.version, self.executed.len(), order));
+        self.executed.push((None, reply.clone()));
         Outcome::Reply(Arc::from(reply))
     }
 

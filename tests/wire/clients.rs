@@ -1,9 +1,12 @@
 //! Requests and replies of clients: a sample of every kind, and arbitrary ones, which round-trip
 //! through their encoding.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use quorate::types::{
     Acknowledge, Address, Change, ChangeError, Command, Comparisons, EntryId, Freshness,
@@ -477,15 +480,18 @@ fn a_connection_carries_frames_of_a_client_or_of_a_node() {
 
 fn any_request() -> impl Strategy<Value = ClientRequest> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..200);
-    let acknowledge = prop::sample::select(acknowledges().to_vec());
+    let acknowledge = || prop::sample::select(acknowledges().to_vec());
     let level = prop_oneof![
         prop::sample::select(levels().to_vec()),
         any::<u64>().prop_map(|age| ReadLevel::Bounded(Duration::from_nanos(age))),
     ];
     let edits = prop::collection::vec((0u8..9, any::<u64>(), "[a-z:0-9]{0,20}"), 0..20);
     let body = prop_oneof![
-        (acknowledge, bytes()).prop_map(|(acknowledge, bytes)| {
+        (acknowledge(), bytes()).prop_map(|(acknowledge, bytes)| {
             RequestBody::Propose { acknowledge, command: Command::from(bytes) }
+        }),
+        (acknowledge(), bytes()).prop_map(|(acknowledge, bytes)| {
+            RequestBody::ProposeFor { acknowledge, command: Command::from(bytes) }
         }),
         (level, bytes()).prop_map(|(level, query)| RequestBody::Read { level, query }),
         Just(RequestBody::Report),
@@ -498,6 +504,18 @@ fn any_request() -> impl Strategy<Value = ClientRequest> {
         Just(RequestBody::TakeSnapshot),
     ];
     (any::<u64>(), body).prop_map(|(number, body)| ClientRequest { number, body })
+}
+
+/// Every kind of request is drawn, so that the properties below hold for all of them.
+#[test]
+fn every_kind_of_request_is_drawn() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = any_request();
+    let mut draw = || strategy.new_tree(&mut runner).expect("it is drawn").current();
+    let drawn: BTreeSet<u32> = (0..500).map(|_| number_of_request(&draw().body)).collect();
+    let all: BTreeSet<u32> =
+        requests().iter().map(|(_, request)| number_of_request(&request.body)).collect();
+    assert_eq!(drawn, all);
 }
 
 fn edited(change: Change, (kind, id, text): &(u8, u64, String)) -> Change {

@@ -235,9 +235,9 @@ impl StateMachine for SimMachine {
 
     fn conflict_test(&self) -> ConflictTest {
         let test = self.machine.conflict_test();
-        ConflictTest::new(move |query, command| {
-            let command = unmark(command).map_or(command, |(command, _)| command);
-            test.may_change(query, command)
+        ConflictTest::new(move |query| {
+            let test = test.prepare(query);
+            Box::new(move |command| test(unmark(command).map_or(command, |(command, _)| command)))
         })
     }
 

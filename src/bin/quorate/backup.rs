@@ -35,13 +35,21 @@ far, take a snapshot first:
   quorate backup d1 monday.backup
 
 The file is read back and verified before it gets its name. If the last snapshot of a stopped node
-is damaged, the backup is written from the snapshot before it, and a warning names both snapshots.";
+is damaged, the backup is written from the snapshot before it, and a warning names both snapshots.
+The directory of a node in quarantine, whose state differs from that of a majority, is rejected:
+back up another node.";
 
 /// The size of a chunk of the backup, in bytes.
 const CHUNK_BYTES: u32 = 1 << 18;
 /// The maximum number of attempts to back up a running node, because the node may remove a snapshot
 /// while its directory is read.
 const ATTEMPTS_MAX: usize = 5;
+
+/// The reason why the directory of a node in quarantine is not backed up.
+const QUARANTINED: &str = "the node is in quarantine: its state machine diverged from that of a \
+    majority, so its snapshot may be wrong. Back up the directory of another node; or start this \
+    node, wait until it has rebuilt its state from another one (see `quorate status`), and back \
+    it up then";
 
 /// A backup whose file is completely written.
 #[derive(Debug)]
@@ -148,6 +156,9 @@ fn write_from(
     let found = found.and_then(Inspection::with_snapshot);
     let Inspection { opened, damaged_snapshot: damaged, .. } =
         found.map_err(|error| error.to_string())?;
+    if opened.is_quarantined {
+        return Err(QUARANTINED.to_owned());
+    }
     let (cluster, snapshot) = (opened.identity.cluster, opened.snapshot);
     if snapshot.last.index == Index::ZERO {
         return Err("there is no snapshot yet: take one with `quorate snapshot`".into());
@@ -175,4 +186,53 @@ fn check(output: &AtomicFile, interrupt: &Interrupt) -> io::Result<(u64, Root)> 
     let mut file = Interruptible(interrupt, BufReader::new(File::open(output.path())?));
     let root = Backup::open(&mut file).and_then(Backup::verify)?;
     Ok((fs::metadata(output.path())?.len(), root))
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::raft::Config;
+    use quorate::replica::{Replica, ReplicaConfig};
+    use quorate::storage::{ClusterId, FileName, Identity};
+    use quorate::types::{Incarnation, Membership, NodeId};
+
+    use super::*;
+    use crate::kv::Store;
+
+    /// Sets the flag of the quarantine in the superblock of the directory, whose copies lie 1 MiB
+    /// apart and end with a checksum (docs/FORMAT.md).
+    fn set_quarantined(directory: &Path) {
+        let path = directory.join(FileName::Superblock.to_string());
+        let mut bytes = fs::read(&path).expect("it is formatted");
+        for start in (0..bytes.len()).step_by(1 << 20) {
+            let (content, checksum) = bytes[start..start + 4096].split_at_mut(4096 - 16);
+            content[12] |= 16;
+            checksum.copy_from_slice(&blake3::hash(content).as_bytes()[..16]);
+        }
+        fs::write(&path, bytes).expect("the disk has space");
+    }
+
+    #[test]
+    fn the_directory_of_a_node_in_quarantine_is_not_backed_up() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (node, incarnation) = (NodeId(1), Incarnation(1));
+        let identity = Identity { cluster: ClusterId(1), node, incarnation };
+        let membership = Membership::new([1, 2, 3].map(NodeId));
+        let config = ReplicaConfig::new(Config::new(node));
+        let mut disk = FileDisk::open(directory.path()).expect("it opens");
+        Replica::<Store>::create(&mut disk, identity, &membership, &config).expect("it is empty");
+        drop(disk);
+        let interrupt = Interrupt::listen().expect("signals can be handled");
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let file = AtomicFile::create(&elsewhere.path().join("file")).expect("it is created");
+        let error = || {
+            let written = write(directory.path(), &file, &interrupt);
+            written.expect_err("there is no snapshot to back up").text
+        };
+        assert!(error().contains("there is no snapshot yet"), "{}", error());
+        set_quarantined(directory.path());
+        let place = directory.path().display().to_string();
+        let text = error();
+        assert!(text.starts_with(&place), "{text}");
+        assert!(text.contains("its state machine diverged") && text.contains("another"), "{text}");
+    }
 }

@@ -1,15 +1,19 @@
 //! The flags of every command that talks to a cluster, and the client made from them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use quorate::runtime::{
-    ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError, Mismatch, RejectCause,
+    ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError, Mismatch, RejectCause, Report,
 };
+use quorate::types::ReadLevel;
 use quorate::wire::ServiceRejectReason;
+use tokio::time::sleep;
 
 use crate::certs;
 use crate::exit::{CommandError, Exit};
+use crate::kv::Query;
 use crate::values::{ClientPrincipal, Cluster, ServerAddress, Span};
 
 /// The flags with which a client reaches a cluster.
@@ -95,6 +99,35 @@ impl ClientFlags {
         runtime.shutdown_background();
         done
     }
+}
+
+/// The interval at which the leader is asked again.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Returns the report of the leader, once its state machine has applied everything that was
+/// committed before this call. `timeout` limits the time that a new leader takes to apply it.
+pub(crate) async fn applied_report(
+    client: &Client,
+    timeout: Duration,
+) -> Result<Report, CommandError> {
+    let query = Query::Get { key: b"" }.encode();
+    let index_min = client.read(ReadLevel::Linearizable, &query).await?.index;
+    let reported = tokio::time::timeout(timeout, async {
+        loop {
+            let report = client.report_of_leader().await?;
+            if report.status.applied >= index_min {
+                return Ok(report);
+            }
+            sleep(POLL).await;
+        }
+    });
+    reported.await.unwrap_or_else(|_| {
+        let text = format!(
+            "nothing was changed: the leader has not applied everything up to index {index_min} \
+             in time; see `quorate status`"
+        );
+        Err(CommandError::new(Exit::NotExecuted, text))
+    })
 }
 
 impl From<ClientError> for CommandError {

@@ -109,7 +109,8 @@ Examples:
   quorate cas lock --to me             acquire: only if there is no such key
   quorate cas lock --from me           release: deletes the key
 
-Exit code 1: the key has another value, which is printed.")]
+Exit code 1: the key has another value, which is printed. Of a value of more than 4 KiB only the
+size is printed, with --json as `value_bytes`.")]
 pub(crate) struct CasFlags {
     /// Key whose value is replaced
     key: String,
@@ -211,6 +212,11 @@ pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, CommandError> {
             let text = value.as_deref().map_or("no such key".to_owned(), escape_text);
             let value = value.as_deref().map_or(Value::Null, json_of);
             report_result(json, json!({ "set": false, "value": value }), &text, Exit::Negative)
+        }
+        Reply::DiffersFromLong(bytes) => {
+            let text = format!("a value of {bytes} bytes: see `quorate get`");
+            let object = json!({ "set": false, "value_bytes": bytes });
+            report_result(json, object, &text, Exit::Negative)
         }
         _ => report_result(json, json!({ "set": true }), "ok", Exit::Done),
     })

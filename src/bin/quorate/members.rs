@@ -114,6 +114,7 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, CommandError
         return Err(CommandError::invalid_input(text));
     }
     let (at, now) = client.run(async |client| {
+        // The leader's log has every committed change, whatever its state machine has applied.
         if let Some(id) = promoted
             && !client.report_of_leader().await?.membership.is_member(id)
         {

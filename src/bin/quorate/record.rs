@@ -149,3 +149,49 @@ impl OpenFile {
         (!is_cut).then(|| format!("{}: {error}", self.path.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate::recording::{FORMAT, Header, LAYOUT};
+    use quorate::types::{Instant, NodeId};
+
+    use super::*;
+
+    /// Returns a file whose last block was recorded this many seconds after the Unix epoch; none if
+    /// the recording has no wall time.
+    fn file(end: Option<u64>) -> OpenFile {
+        let header = Header {
+            layout: LAYOUT,
+            version: FORMAT.to_string(),
+            cluster: 1,
+            node: NodeId(1),
+            start: 1,
+            first_record: 0,
+            keeps_commands: true,
+            unix_time: end.map(|end| Duration::from_secs(end - 7)),
+        };
+        let last = Some(Instant::ZERO.after(Duration::from_secs(7)));
+        let intact = IntactPart { header: Some(header), last, ..IntactPart::default() };
+        let file = tempfile::tempfile().expect("a temporary file can be created");
+        OpenFile { path: PathBuf::from("1.qrec"), file, intact }
+    }
+
+    /// Returns the ends of the files that are kept.
+    fn kept(ends: &[Option<u64>], last: u64) -> Vec<Option<u64>> {
+        let mut files: Vec<OpenFile> = ends.iter().map(|end| file(*end)).collect();
+        keep_last(&mut files, Duration::from_secs(last));
+        files.iter().map(|file| file.end().map(|end| end.as_secs())).collect()
+    }
+
+    #[test]
+    fn only_files_with_the_last_time_are_kept() {
+        let block = BLOCK_TIME.as_secs();
+        let (early, end) = (1000, 2000);
+        let first = Some(end - 60 - block);
+        let ends = [Some(early), first.map(|first| first - 1), first, None, Some(end)];
+        assert_eq!(kept(&ends, 60), [first, None, Some(end)]);
+        assert_eq!(kept(&ends, end), ends, "all of it");
+        let set_back = [Some(end + 500), Some(early), Some(end)];
+        assert_eq!(kept(&set_back, 60), [Some(end + 500), Some(end)], "the last file ends it");
+    }
+}

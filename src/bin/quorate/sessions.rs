@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use quorate::types::{MachineUsage, SessionBounds};
 use serde_json::{Value, json};
 
-use crate::client::ClientFlags;
+use crate::client::{ClientFlags, applied_report};
 use crate::exit::{CommandError, Exit};
 use crate::output::{print, report};
 use crate::values::Bytes;
@@ -76,8 +76,11 @@ pub(crate) fn run(flags: &SessionsFlags, json: bool) -> Result<Exit, CommandErro
             print(&if json { json_of(&usage).to_string() } else { text_of(&usage) })?;
         }
         Sessions::Set { bounds, client } => {
+            let timeout = client.timeout.0;
             let now = client.run(async |client| {
-                let now = bounds.change(client.report_of_leader().await?.usage.bounds)?;
+                // The other bounds stay as they are, so they must not be those of a node that lags.
+                let report = applied_report(&client, timeout).await?;
+                let now = bounds.change(report.usage.bounds)?;
                 client.set_session_bounds(now).await?;
                 Ok(now)
             })?;

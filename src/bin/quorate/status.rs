@@ -284,28 +284,15 @@ impl ClusterStatus {
 
     /// Returns what needs the operator's attention.
     fn warnings(&self) -> Vec<String> {
-        let warning = |row: &MemberStatus| match &row.report {
-            Err(error) => Some(format!("{}: {error}", row.member.id)),
-            Ok(report) if report.status.disk_full => {
-                Some(format!("{}: the disk is full", row.member.id))
-            }
-            Ok(report) if report.status.is_uncertain => Some(format!(
-                "{}: uncertain: its log may lack acknowledged entries; waits for a leader",
-                row.member.id
-            )),
-            Ok(report) if report.status.damaged_entries > 0 => {
-                let count = report.status.damaged_entries;
-                Some(format!("{}: repairing {count} damaged entries of the log", row.member.id))
-            }
-            Ok(report) => match report.verification {
-                StateVerification::Quarantined | StateVerification::NoMajority => {
-                    Some(format!("{}: its state differs from that of others", row.member.id))
-                }
-                StateVerification::TooOld => Some(too_old(report)),
-                StateVerification::Unverified | StateVerification::Consistent => None,
-            },
+        let warnings_of = |row: &MemberStatus| {
+            let texts = match &row.report {
+                Err(error) => vec![error.clone()],
+                Ok(report) => warnings_of(report),
+            };
+            let id = row.member.id;
+            texts.into_iter().map(move |text| format!("{id}: {text}"))
         };
-        let mut warnings: Vec<String> = self.rows.iter().filter_map(warning).collect();
+        let mut warnings: Vec<String> = self.rows.iter().flat_map(warnings_of).collect();
         let silent = self.rows.iter().filter(|row| self.is_silent(row.member.id));
         warnings.extend(silent.filter(|row| row.report.is_ok()).map(|row| {
             format!(
@@ -347,6 +334,7 @@ impl ClusterStatus {
                     object["disk_full"] = status.disk_full.into();
                     object["damaged_entries"] = status.damaged_entries.into();
                     object["is_uncertain"] = status.is_uncertain.into();
+                    object["verification"] = verification_name(report.verification).into();
                     object["version"] = upgrade::json_of(report.usage.version);
                     object["version_max"] = upgrade::json_of(report.version_max);
                     object["version_required"] =
@@ -365,6 +353,9 @@ impl ClusterStatus {
             "obstacles": self.write_obstacles(),
             "store": self.usage().and_then(|usage| usage.quota.as_ref()).map(quota::json_of),
             "sessions": self.usage().map(|usage| usage.sessions),
+            "sessions_max": self.usage().map(|usage| usage.bounds.sessions_max),
+            "version": self.usage().map(|usage| upgrade::json_of(usage.version)),
+            "warnings": self.warnings(),
             "nodes": self.rows.iter().map(row).collect::<Vec<_>>(),
         })
     }
@@ -378,14 +369,44 @@ fn is_stalled(before: &Report, now: &Report) -> bool {
     leads && now.committed == before.committed && now.committed < now.last.index
 }
 
-/// Returns the warning about a node whose build is too old.
-fn too_old(report: &Report) -> String {
-    let required = report.version_required.unwrap_or_default();
-    format!(
-        "{}: its build is too old: it has the rules up to version {}, and the log has reached {}; \
-         restart it with the newer build",
-        report.status.id, report.version_max, required
-    )
+/// Returns what needs the operator's attention in the report of one node.
+fn warnings_of(report: &Report) -> Vec<String> {
+    let (status, mut warnings) = (&report.status, Vec::new());
+    if status.disk_full {
+        warnings.push("the disk is full".to_owned());
+    }
+    if status.is_uncertain {
+        let text = "uncertain: its log may lack acknowledged entries; waits for a leader";
+        warnings.push(text.to_owned());
+    }
+    if status.damaged_entries > 0 {
+        warnings.push(format!("repairing {} damaged entries of the log", status.damaged_entries));
+    }
+    match report.verification {
+        StateVerification::Quarantined | StateVerification::NoMajority => {
+            warnings.push("its state differs from that of others".to_owned());
+        }
+        StateVerification::TooOld => warnings.push(format!(
+            "its build is too old: it has the rules up to version {}, and the log has reached {}; \
+             restart it with the newer build",
+            report.version_max,
+            report.version_required.unwrap_or_default()
+        )),
+        StateVerification::Unverified | StateVerification::Consistent => {}
+    }
+    warnings
+}
+
+/// Returns the verification of a state machine, in the words of the metric
+/// `quorate_state_verification`.
+fn verification_name(verification: StateVerification) -> &'static str {
+    match verification {
+        StateVerification::Unverified => "unverified",
+        StateVerification::Consistent => "consistent",
+        StateVerification::Quarantined => "quarantined",
+        StateVerification::NoMajority => "no_majority",
+        StateVerification::TooOld => "too_old",
+    }
 }
 
 #[cfg(test)]
@@ -469,6 +490,29 @@ mod tests {
         let stalled = ClusterStatus { is_stalled: true, ..cluster(|_| ()) };
         assert!(!stalled.is_healthy());
         assert!(stalled.text().contains("no entry was committed for over 5 s"));
+    }
+
+    #[test]
+    fn json_has_every_fact_of_the_text() {
+        let status = cluster(|reports| {
+            reports[1].verification = StateVerification::Quarantined;
+            reports[2].status.disk_full = true;
+            reports[2].verification = StateVerification::TooOld;
+            let usage = &mut reports[0].usage;
+            (usage.sessions, usage.bounds.sessions_max, usage.version.user) = (4, 5, 6);
+        });
+        let (text, json) = (status.text(), status.json());
+        let verifications = [0, 1, 2].map(|place| &json["nodes"][place]["verification"]);
+        assert_eq!(verifications, ["consistent", "quarantined", "too_old"]);
+        let warnings: Vec<&str> =
+            json["warnings"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        assert!(!warnings.is_empty() && text.ends_with(&(warnings.join("\n") + "\n")), "{json}");
+        for part in ["n2: its state differs", "n3: the disk is full", "n3: its build is too old"] {
+            assert!(warnings.iter().any(|warning| warning.starts_with(part)), "{part}: {text}");
+        }
+        assert!(text.contains("sessions: 4 of 5\nversion: 6"), "{text}");
+        assert_eq!((&json["sessions"], &json["sessions_max"]), (&4.into(), &5.into()));
+        assert_eq!(json["version"]["user"], 6);
     }
 
     #[test]

@@ -43,7 +43,7 @@ struct Versions {
 
 pub(crate) fn run(flags: &UpgradeFlags, json: bool) -> Result<Exit, CommandError> {
     let (versions, raised) = flags.client.run(async |client| {
-        let versions = Versions::of_leader(&client.report_of_leader().await?)?;
+        let versions = Versions::of_leader(&client.report_of_leader().await?);
         if flags.dry_run {
             return Ok((versions, None));
         }
@@ -89,18 +89,15 @@ async fn raise(
 }
 
 impl Versions {
-    fn of_leader(report: &Report) -> Result<Versions, CommandError> {
+    fn of_leader(report: &Report) -> Versions {
         let own = report.status.id;
-        if report.status.leader != Some(own) {
-            return Err(CommandError::new(Exit::NotExecuted, "there is no leader"));
-        }
         let version_max = |id: NodeId| match report.peers.iter().find(|peer| peer.id == id) {
             Some(peer) => peer.version_max,
             None => (id == own).then_some(report.version_max),
         };
         let members = report.membership.members().iter();
         let members = members.map(|member| (member.id, version_max(member.id))).collect();
-        Ok(Versions { current: report.usage.version, members })
+        Versions { current: report.usage.version, members }
     }
 
     /// Returns the highest version that is in all builds whose versions the leader knows, but at

@@ -33,6 +33,8 @@ fn a_slice_of_one_list_shares_it_and_a_slice_of_several_is_a_list() {
     assert_eq!(indices(slice(60, 70).iter()), (60..=70).collect::<Vec<_>>());
     assert_eq!(indices(tail.after(Index(64))), (65..=75).collect::<Vec<_>>());
     assert!(indices(tail.after(Index(75))).is_empty());
+    let from_the_end = indices(tail.after(Index(60)).rev());
+    assert_eq!(from_the_end, (61..=75).rev().collect::<Vec<_>>());
 }
 
 #[test]

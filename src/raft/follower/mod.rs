@@ -86,6 +86,11 @@ impl Follower {
         self.read_lease.remaining(now)
     }
 
+    /// Whether the node may answer a read at `now` from its own state.
+    pub(crate) fn has_read_lease(&self, now: Instant) -> bool {
+        self.read_lease.is_valid(now)
+    }
+
     /// Restarts the election timeout, because this node granted its vote.
     pub(crate) fn defer_own_election(&mut self, common: &mut Common) {
         self.deadline = common.election_deadline();
@@ -300,7 +305,7 @@ impl Follower {
     ) {
         if self.reads.len() + common.reads.len() >= common.config().reads_max {
             common.reject(tag, RejectReason::Busy);
-        } else if level == ReadLevel::Replica && self.read_lease.is_valid(common.now()) {
+        } else if level == ReadLevel::Replica && self.has_read_lease(common.now()) {
             common.confirm_read(tag, conflict.min(self.verified), Freshness::Linearizable);
         } else if !common.confirm_if_fresh(tag, level, self.leader.is_some()) {
             self.forward_read(common, tag);

@@ -6,7 +6,6 @@
 use crate::raft;
 use crate::replica::node::Node;
 use crate::replica::output::{Output, Work};
-use crate::replica::read_conflicts;
 use crate::types::{EntryId, Freshness, Index, ReadLevel, RejectReason, Tag};
 
 impl Node {
@@ -20,10 +19,13 @@ impl Node {
         if !self.may_serve_reads() {
             return self.reject_unverified(tag);
         }
+        let log = self.raft.log();
         let conflict = match level {
-            ReadLevel::Replica => {
-                read_conflicts::last(self.raft.log(), &query, &self.conflict_test)
+            ReadLevel::Replica if self.raft.has_read_lease(self.now) => {
+                self.read_conflicts.last(self.now, log, &query)
             }
+            // The algorithm does not use it. If it did, the read would wait for the whole log.
+            ReadLevel::Replica => log.last().index,
             _ => Index::ZERO,
         };
         self.requests.read(tag, query);

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use crate::machine::{ConflictTest, Proposer, Request};
 use crate::raft::{self, Config, Lease, Raft};
 use crate::replica::config::ReplicaConfig;
 use crate::replica::input::Input;
@@ -10,10 +11,11 @@ use crate::replica::node::Node;
 use crate::replica::node::disk_order_tests::Empty;
 use crate::replica::open::Replica;
 use crate::replica::output::Output;
+use crate::replica::read_conflicts::ReadConflicts;
 use crate::storage::{ClusterId, FileDisk, Identity};
 use crate::types::{
     Body, DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership,
-    Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term,
+    Message, NodeId, Payload, ReadLevel, Restored, SnapshotMeta, Tag, Term,
 };
 
 /// Returns n1 with an empty log.
@@ -149,4 +151,24 @@ fn a_proposal_that_an_installed_snapshot_covers_has_an_unknown_outcome() {
     });
     assert!(unknown.eq([4, 5].map(Tag)), "the state machine does not apply them");
     assert_eq!(node.requests.len(), 1);
+}
+
+#[test]
+fn conflicts_are_sought_only_for_reads_under_a_read_lease() {
+    let own = NodeId(1);
+    let membership = Membership::new([own]);
+    let config = ReplicaConfig::new(Config::new(own));
+    let mut node = opened(&membership, &config);
+    node.read_conflicts = ReadConflicts::new(ConflictTest::new(|_| panic!("no lease is held")));
+    let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
+    let command = Request::Plain(b"command").encode_for(Proposer::Unnamed);
+    let id = EntryId::new(Term(1), Index(1));
+    let entries = vec![Entry { id, payload: Payload::Command(command) }];
+    let restored = Restored::with_log(HardState::new(Term(1), None), Index(0), snapshot, entries);
+    let raft = Raft::new(config.raft, restored, 0, Instant::ZERO).expect("it is consistent");
+    assert!(!raft.has_read_lease(Instant::ZERO));
+    node.raft = raft.into();
+    node.on_read(Tag(1), ReadLevel::Replica, b"query".to_vec());
+    let read = raft::Input::Read { tag: Tag(1), level: ReadLevel::Replica, conflict: id.index };
+    assert_eq!(node.inputs.pop_back(), Some(read), "the read would wait for the whole log");
 }

@@ -15,7 +15,7 @@ use crate::runtime::transport::link::Links;
 use crate::runtime::unnamed_cluster::ANY_UNNAMED_CLUSTER;
 use crate::storage::ClusterId;
 use crate::types::{MachineRejectReason, RejectReason};
-use crate::wire::{ReplyBody, RequestBody, ServiceRejectReason};
+use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
 
 /// The connections and the known nodes, shared by the clones of a client.
 pub(super) struct ConnectionPool {
@@ -28,6 +28,9 @@ pub(super) struct ConnectionPool {
 pub(super) enum Route<'a> {
     /// The leader; while it is unknown, any node that may know it.
     Leader,
+    /// The leader, for a request that every node answers: the report of another node counts as the
+    /// rejection of a node that does not lead.
+    OnlyLeader,
     /// Any node of the cluster.
     Any,
     /// Only the node at this address.
@@ -142,7 +145,11 @@ impl Attempts<'_> {
             let next = match result {
                 Err(_) => self.timed_out(address, !sent.withdraw())?,
                 Ok(Err(error)) => self.classify_failure(address, error)?,
-                Ok(Ok(reply)) => self.classify_reply(address, reply)?,
+                Ok(Ok(reply)) => {
+                    let only_leader = matches!(route, Route::OnlyLeader);
+                    let reply = if only_leader { of_leader(reply) } else { reply };
+                    self.classify_reply(address, reply)?
+                }
             };
             match next {
                 NextStep::Done(reply) => return Ok(Some(reply)),
@@ -160,7 +167,7 @@ impl Attempts<'_> {
     fn retries_max(&self, route: Route<'_>) -> usize {
         match route {
             Route::At(_) => 1,
-            Route::Leader | Route::Any => self.nodes().count() + 1,
+            Route::Leader | Route::OnlyLeader | Route::Any => self.nodes().count() + 1,
         }
     }
 
@@ -170,7 +177,7 @@ impl Attempts<'_> {
         let remaining = self.deadline.saturating_duration_since(Instant::now());
         match (route, self.retry_policy) {
             (Route::At(_), _) | (_, RetryPolicy::Never) => remaining,
-            (Route::Leader | Route::Any, RetryPolicy::ReadOnly | RetryPolicy::Idempotent) => {
+            (_, RetryPolicy::ReadOnly | RetryPolicy::Idempotent) => {
                 remaining.min(self.pool.config().attempt_max)
             }
         }
@@ -265,7 +272,7 @@ impl Attempts<'_> {
 
     fn address(&self, route: Route<'_>) -> String {
         match route {
-            Route::Leader => self.nodes().leader(),
+            Route::Leader | Route::OnlyLeader => self.nodes().leader(),
             Route::Any => self.nodes().any(),
             Route::At(address) => address.to_owned(),
         }
@@ -376,6 +383,19 @@ impl Attempts<'_> {
             | ReplyBody::Report(_) => Ok(NextStep::Done(reply)),
         }
     }
+}
+
+/// Returns the report of a node that does not lead as a rejection, which names the leader if the
+/// node knows it.
+fn of_leader(reply: ReplyBody) -> ReplyBody {
+    let ReplyBody::Report(report) = &reply else { return reply };
+    let leader = report.status.leader;
+    if leader == Some(report.status.id) {
+        return reply;
+    }
+    let member = leader.and_then(|id| report.membership.member(id));
+    let hint = member.map(|member| LeaderHint { id: member.id, address: member.address.clone() });
+    ReplyBody::Rejected { reason: RejectReason::NotLeader { leader }, leader: hint }
 }
 
 #[cfg(test)]

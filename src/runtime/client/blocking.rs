@@ -162,6 +162,14 @@ impl Client {
         self.thread.wait(self.inner.report_of_leader())
     }
 
+    /// Blocking form of [`Client::report_of_any`](crate::runtime::Client::report_of_any).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn report_of_any(&self) -> Result<Report, ClientError> {
+        self.thread.wait(self.inner.report_of_any())
+    }
+
     /// Blocking form of [`Client::change_membership`](crate::runtime::Client::change_membership).
     ///
     /// # Errors

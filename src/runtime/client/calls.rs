@@ -216,22 +216,23 @@ impl Client {
     }
 
     /// Returns the report of the leader, which contains the replication progress of every other
-    /// node. If the node that answers knows no leader, or does not know its address, returns that
-    /// node's own report.
+    /// node. Waits until a node reports that it leads. A new leader may not have applied yet what
+    /// was committed before; and if another node was elected meanwhile, the report is that of the
+    /// leader before.
+    ///
+    /// # Errors
+    /// A [`ClientError`]; [`ClientError::NotExecuted`] if no node reported that it leads before the
+    /// deadline, and [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
+    pub async fn report_of_leader(&self) -> Result<Report, ClientError> {
+        self.report_via(Route::OnlyLeader).await
+    }
+
+    /// Returns the report of the node in use, or of the next one if that fails.
     ///
     /// # Errors
     /// A [`ClientError`]; [`ClientError::Unknown`] only with [`AttemptError::UnexpectedReply`].
-    pub async fn report_of_leader(&self) -> Result<Report, ClientError> {
-        let report = self.report_via(Route::Leader).await?;
-        let leader = report.status.leader.and_then(|leader| report.membership.member(leader));
-        match leader {
-            Some(leader)
-                if leader.id != report.status.id && !leader.address.as_str().is_empty() =>
-            {
-                self.report(leader.address.as_str()).await
-            }
-            _ => Ok(report),
-        }
+    pub async fn report_of_any(&self) -> Result<Report, ClientError> {
+        self.report_via(Route::Any).await
     }
 
     /// Changes the membership, and waits until the change is complete, when new voters have caught

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::runtime::audit::{Order, is_order, rejected_order};
+use crate::runtime::audit::{Order, is_order, rejected_order, unread_request};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::moving_deadline::MovingDeadline;
@@ -159,6 +159,7 @@ impl Connection {
                         true => ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded),
                         false => ReplyBody::Rejected { reason, leader: None },
                     };
+                    self.log_unread(&rejected);
                     self.reject(pending, RequestMetric::None, rejected);
                 }
                 Frame::Keepalive => {
@@ -241,6 +242,17 @@ impl Connection {
     fn may_log_rejected(&self, reason: ServiceRejectReason) -> bool {
         let kind = rejected_order(&self.caller.origin, reason);
         self.executor.handle.registry.log_limit.admit(kind)
+    }
+
+    /// Logs a request whose content was not read, if it may have been an order. Their number is
+    /// limited, because the requests of a program with the rights of an administrator may all be
+    /// too long.
+    fn log_unread(&self, rejected: &ReplyBody) {
+        let Caller { origin, from, rights } = &self.caller;
+        let registry = &self.executor.handle.registry;
+        if rights.allow(Access::Admins) && registry.log_limit.admit(unread_request(origin)) {
+            Order::unread(origin, *from).end(rejected);
+        }
     }
 
     /// Replies to requests until a write fails. Replies are taken from the queue as soon as they

@@ -14,15 +14,19 @@ mod tests {
 
     #[test]
     fn messages_are_delivered_once_and_in_order_in_every_chaos_run() {
-        let tally =
-            chaos::run(Clients::default(), 0..20).unwrap_or_else(|failure| panic!("{failure}"));
+        let clients = Clients::default();
+        let accepted = clients.accepted();
+        let tally = chaos::run(clients, 0..20).unwrap_or_else(|failure| panic!("{failure}"));
         assert!(tally.commands_committed > 0, "no command was committed");
+        accepted.assert_min(20);
     }
 
     #[test]
     fn the_last_survivor_loses_no_message() {
         let profile = Profile::by_name("survivor").expect("the profile exists");
-        let workload = AnyWorkload::new(Clients::default());
+        let clients = Clients::default();
+        let accepted = clients.accepted();
+        let workload = AnyWorkload::new(clients);
         let options = RunOptions { profile, workload, ..RunOptions::default() };
         let mut committed = 0;
         for seed in 0..10 {
@@ -31,5 +35,6 @@ mod tests {
             committed += outcome.tally.commands_committed;
         }
         assert!(committed > 0, "no command was committed");
+        accepted.assert_min(10);
     }
 }

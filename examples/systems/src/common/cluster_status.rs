@@ -72,7 +72,8 @@ pub fn print_members(
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
 fn report(connection: &ClusterConnection) -> Result<Report, CommandError> {
-    let report = connection.client.report_of_leader()?;
+    let of_leader = connection.client.with_deadline(ANSWER_MAX).report_of_leader();
+    let report = of_leader.or_else(|_| connection.client.report_of_any())?;
     connection.remember();
     if report.membership.is_empty() {
         let text = "the cluster is not bootstrapped yet: start all nodes, and retry";

@@ -119,13 +119,16 @@ impl StateMachine for Pairs {
     /// Returns the test that a command conflicts with reads of its key, and with pages that may
     /// contain its key.
     fn conflict_test(&self) -> ConflictTest {
-        ConflictTest::new(|query, command| {
-            let Some(command) = codec::decode::<Command>(command) else { return false };
-            match codec::decode(query) {
-                Some(Query::Get(key)) => command.key() == key,
-                Some(Query::Pairs(after)) => after.is_none_or(|after| *command.key() > *after),
-                None => false,
+        let decode = codec::decode::<Command>;
+        ConflictTest::new(move |query| match codec::decode(query) {
+            Some(Query::Get(key)) => {
+                Box::new(move |command| decode(command).is_some_and(|it| it.key() == key))
             }
+            Some(Query::Pairs(after)) => Box::new(move |command| {
+                let is_after = |key: &str| after.as_ref().is_none_or(|after| key > after.as_str());
+                decode(command).is_some_and(|command| is_after(command.key()))
+            }),
+            None => Box::new(|_| false),
         })
     }
 }

@@ -99,12 +99,17 @@ mod tests {
     use super::*;
     use crate::common::messaging::message::Session;
 
-    /// Runs these seeds of a profile, and returns how often each mark was reached.
+    /// Runs these seeds of a profile, and returns how often each mark was reached. The nodes must
+    /// commit and accept requests, at least as many as there are runs.
     fn chaos_runs(profile: &str, seeds: std::ops::Range<u64>, marks: &[&str]) -> Vec<u32> {
         let profile = Profile::by_name(profile).expect("the name exists");
-        let workload = AnyWorkload::new(Clients::default());
+        let clients = Clients::default();
+        let accepted = clients.messaging.accepted();
+        let workload = AnyWorkload::new(clients);
         let options = RunOptions { profile, workload, ..RunOptions::default() };
         let mut reached = vec![0; marks.len()];
+        let runs = seeds.end - seeds.start;
+        let mut committed = 0;
         for seed in seeds {
             let outcome = run(seed, &options);
             assert!(outcome.failure.is_none(), "seed {seed}: {:?}", outcome.failure);
@@ -112,7 +117,10 @@ mod tests {
                 let mark = MARKS.iter().position(|mark| mark.name == *name);
                 *count += outcome.marks[mark.expect("the name exists")];
             }
+            committed += outcome.tally.commands_committed;
         }
+        assert!(committed >= runs, "{committed} commands were committed in {runs} runs");
+        accepted.assert_min(runs);
         reached
     }
 

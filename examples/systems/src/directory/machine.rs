@@ -123,16 +123,18 @@ impl StateMachine for Directory {
     }
 
     /// Returns the test that a change of a user conflicts with lookups of that user. Sequence
-    /// numbers conflict with no lookup.
+    /// numbers conflict with no lookup, and nothing changes the rejection of too many names.
     fn conflict_test(&self) -> ConflictTest {
-        ConflictTest::new(|query, command| match (decode_request(query), decode_request(command)) {
-            (Some((_, Request::GetUserAddress(names))), Some((_, request))) => match request {
-                Request::ConnectUser(user, _) | Request::DisconnectUser(user) => {
-                    names.contains(&user)
-                }
-                Request::GetSequenceNumber | Request::GetUserAddress(_) => false,
-            },
-            _ => false,
+        ConflictTest::new(|query| match decode_request(query) {
+            Some((_, Request::GetUserAddress(names))) if names.len() <= NAMES_MAX => {
+                Box::new(move |command| match decode_request(command) {
+                    Some((_, Request::ConnectUser(user, _) | Request::DisconnectUser(user))) => {
+                        names.contains(&user)
+                    }
+                    _ => false,
+                })
+            }
+            _ => Box::new(|_| false),
         })
     }
 }

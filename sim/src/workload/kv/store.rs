@@ -87,11 +87,12 @@ impl StateMachine for Store {
     }
 
     fn conflict_test(&self) -> ConflictTest {
-        ConflictTest::new(|query, command| {
-            match (Operation::decode(query), Operation::decode(command)) {
-                (_, None | Some(Operation::Get { .. })) => false,
-                (query, Some(command)) => query.is_none_or(|query| query.key() == command.key()),
-            }
+        ConflictTest::new(|query| {
+            let query = Operation::decode(query);
+            Box::new(move |command| match Operation::decode(command) {
+                None | Some(Operation::Get { .. }) => false,
+                Some(command) => query.as_ref().is_none_or(|query| query.key() == command.key()),
+            })
         })
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quorate::machine::{ConflictTest, Quota, QuotaOrder, StateMachine};
 use quorate::types::{Index, QuotaUsage};
 
-use crate::kv::messages::{Answer, Command, Pair, Query, Reply};
+use crate::kv::messages::{Answer, Command, Pair, Query, Reply, SHOWN_BYTES_MAX};
 use crate::kv::pair::bytes_of;
 use crate::kv::snapshot::{Map, Snapshot, read_snapshot};
 
@@ -26,12 +26,12 @@ pub(crate) struct Store {
 
 impl Store {
     fn execute(&mut self, command: Command<'_>) -> Reply {
-        let before = self.map.get(command.key()).map(|value| value.to_vec());
+        let before = self.map.get(command.key()).cloned();
         let value = match command {
             Command::Put { value, .. } => Some(value),
             Command::Delete { .. } => None,
             Command::CompareAndSet { expected, .. } if before.as_deref() != expected => {
-                return Reply::Differs(before);
+                return differs(before.as_deref());
             }
             Command::CompareAndSet { value, .. } => value,
         };
@@ -47,7 +47,7 @@ impl Store {
             },
             None => drop(map.remove(command.key())),
         }
-        Reply::Done(before)
+        Reply::Done(before.map(|value| value.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Answer {
@@ -67,6 +67,15 @@ impl Store {
             pairs.push((key.to_vec(), value.to_vec()));
         }
         Answer::Pairs { pairs, more: false }
+    }
+}
+
+/// Returns the reply to a compare that found another value. A command of a few bytes can request
+/// it again and again, and every node makes and hashes the reply, so it has no long value.
+fn differs(value: Option<&[u8]>) -> Reply {
+    match value {
+        Some(value) if value.len() > SHOWN_BYTES_MAX => Reply::DiffersFromLong(value.len() as u64),
+        value => Reply::Differs(value.map(<[u8]>::to_vec)),
     }
 }
 
@@ -113,13 +122,15 @@ impl StateMachine for Store {
     }
 
     fn conflict_test(&self) -> ConflictTest {
-        ConflictTest::new(|query, command| {
-            let Some(command) = Command::decode(command) else { return false };
-            match Query::decode(query) {
-                Some(Query::Get { key }) => key == command.key(),
-                Some(Query::Scan { prefix, .. }) => command.key().starts_with(prefix),
-                None => false,
+        fn key_of(command: &[u8]) -> Option<&[u8]> {
+            Command::decode(command).map(|command| command.key())
+        }
+        ConflictTest::new(|query| match Query::decode(query) {
+            Some(Query::Get { key }) => Box::new(move |command| key_of(command) == Some(key)),
+            Some(Query::Scan { prefix, .. }) => {
+                Box::new(move |command| key_of(command).is_some_and(|key| key.starts_with(prefix)))
             }
+            None => Box::new(|_| false),
         })
     }
 }
@@ -159,6 +170,23 @@ mod tests {
         assert_eq!(apply(&mut store, set(None, one)), Reply::Differs(Some(b"1".to_vec())));
         assert_eq!(apply(&mut store, set(one, None)), Reply::Done(Some(b"1".to_vec())));
         assert_eq!(query(&store, Query::Get { key: b"k" }), Answer::Value(None));
+    }
+
+    #[test]
+    fn a_compare_that_fails_returns_no_long_value() {
+        let mut store = Store::default();
+        let compare = Command::CompareAndSet { key: b"k", expected: None, value: None };
+        for bytes in [SHOWN_BYTES_MAX, SHOWN_BYTES_MAX + 1, 1 << 20] {
+            let value = vec![7; bytes];
+            apply(&mut store, Command::Put { key: b"k", value: &value });
+            let reply = store.apply(Index(1), &compare.encode());
+            assert!(reply.len() <= SHOWN_BYTES_MAX + 6, "{bytes}: {} bytes", reply.len());
+            let expected = match bytes {
+                SHOWN_BYTES_MAX => Reply::Differs(Some(value)),
+                bytes => Reply::DiffersFromLong(bytes as u64),
+            };
+            assert_eq!(Reply::decode(&reply), Some(expected));
+        }
     }
 
     #[test]

@@ -17,13 +17,20 @@ pub(crate) enum Command<'a> {
     CompareAndSet { key: &'a [u8], expected: Option<&'a [u8]>, value: Option<&'a [u8]> },
 }
 
+/// The length of the longest value in the reply to a compare that failed, in bytes.
+pub(crate) const SHOWN_BYTES_MAX: usize = 4 << 10;
+
 /// The reply to a command, or to an order about the quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// The command or order was executed; holds the value that the key of a command had before.
     Done(Option<Vec<u8>>),
-    /// The compare failed and nothing was changed; holds the current value of the key.
+    /// The compare failed and nothing was changed; holds the current value of the key, which has at
+    /// most [`SHOWN_BYTES_MAX`] bytes.
     Differs(Option<Vec<u8>>),
+    /// The compare failed and nothing was changed. The current value of the key has this many
+    /// bytes, and is not in the reply.
+    DiffersFromLong(u64),
     /// The write would have exceeded the quota of this many bytes, or the alarm is on. Nothing was
     /// changed. After an order: the store exceeds the quota, so the alarm stays on.
     NoSpace(u64),
@@ -110,6 +117,7 @@ impl Reply {
             Reply::Differs(value) => (2, value),
             Reply::Invalid => return vec![0],
             Reply::NoSpace(quota) => return [&[3], &quota.to_le_bytes()[..]].concat(),
+            Reply::DiffersFromLong(bytes) => return [&[4], &bytes.to_le_bytes()[..]].concat(),
         };
         let mut bytes = Vec::with_capacity(6 + value.as_ref().map_or(0, Vec::len));
         bytes.push(tag);
@@ -125,6 +133,7 @@ impl Reply {
             1 => Reply::Done(parts.option()?.map(<[u8]>::to_vec)),
             2 => Reply::Differs(parts.option()?.map(<[u8]>::to_vec)),
             3 => Reply::NoSpace(parts.long()?),
+            4 => Reply::DiffersFromLong(parts.long()?),
             _ => return None,
         };
         parts.end(reply)
@@ -244,9 +253,13 @@ mod tests {
             assert_eq!(Query::decode(&bytes[..bytes.len() - 1]), None, "{query:?} truncated");
         }
         let value = Some(b"v".to_vec());
-        for reply in
-            [Reply::Done(None), Reply::Differs(value.clone()), Reply::NoSpace(7), Reply::Invalid]
-        {
+        for reply in [
+            Reply::Done(None),
+            Reply::Differs(value.clone()),
+            Reply::NoSpace(7),
+            Reply::DiffersFromLong(8),
+            Reply::Invalid,
+        ] {
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));
         }
         let pairs = vec![(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), Vec::new())];
@@ -285,7 +298,7 @@ mod tests {
         query("scan", Query::Scan { prefix: b"p", after: Some(b"pa"), limit: 7 });
         let reply = |value| [Reply::Done(value), Reply::Differs(Some(b"old".to_vec()))];
         let replies = reply(None).into_iter().chain(reply(Some(b"v".to_vec())));
-        let others = [Reply::NoSpace(7), Reply::Invalid];
+        let others = [Reply::NoSpace(7), Reply::Invalid, Reply::DiffersFromLong(8)];
         for (number, reply) in replies.chain(others).enumerate() {
             fixtures.value(&format!("reply-{number}"), &reply.encode(), |kept| {
                 assert_eq!(Reply::decode(kept), Some(reply));

@@ -1,6 +1,8 @@
 //! The chaos workload of the messaging systems: client operations and invariants.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quorate_sim::observe::OpId;
 use quorate_sim::values::choice::Draw;
@@ -24,6 +26,31 @@ pub struct Clients {
     waiting: BTreeMap<String, BTreeMap<u64, (String, String)>>,
     /// The last message number.
     last: u64,
+    accepted: Arc<Accepted>,
+}
+
+/// How often the nodes accepted requests of the clients and of all their clones: the checks say
+/// nothing about a state machine that rejects every request.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    /// The messages that were sent.
+    pub sent: AtomicU64,
+    /// The acknowledgements and deletions that took waiting messages.
+    pub taken: AtomicU64,
+    /// The answers with waiting messages.
+    pub shown: AtomicU64,
+}
+
+impl Accepted {
+    /// Asserts that the nodes accepted each kind of request at least this often.
+    ///
+    /// # Panics
+    /// If they did not.
+    pub fn assert_min(&self, min: u64) {
+        let counts = [&self.sent, &self.taken, &self.shown];
+        let enough = counts.iter().all(|count| count.load(Ordering::Relaxed) >= min);
+        assert!(enough, "fewer than {min} of a kind were accepted: {self:?}");
+    }
 }
 
 /// Returns a state machine with short histories, because its state is checked often.
@@ -112,6 +139,9 @@ impl Workload for Clients {
         };
         let shown = mails.into_iter().map(|mail| (mail.number, (mail.from, mail.text)));
         let shown: Vec<_> = shown.collect();
+        if !shown.is_empty() {
+            self.accepted.shown.fetch_add(1, Ordering::Relaxed);
+        }
         let waiting = self.waiting.get(&session.user).into_iter().flatten();
         let waiting = waiting.map(|(number, mail)| (*number, mail.clone()));
         let first: Vec<_> = waiting.clone().take(shown.len()).collect();
@@ -135,6 +165,12 @@ impl Workload for Clients {
 }
 
 impl Clients {
+    /// Returns the counts of accepted requests, which are those of all clones.
+    #[must_use]
+    pub fn accepted(&self) -> Arc<Accepted> {
+        Arc::clone(&self.accepted)
+    }
+
     /// Returns the messages that wait for a user, in order: number, sender and text.
     pub fn waiting(&self, user: &str) -> impl Iterator<Item = (u64, &str, &str)> {
         let waiting = self.waiting.get(user).into_iter().flatten();
@@ -155,6 +191,7 @@ impl Clients {
         }
         let waiting = self.waiting.get_mut(to).ok_or_else(|| format!("unknown user {to}"))?;
         waiting.insert(number, (from, text));
+        self.accepted.sent.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -163,7 +200,9 @@ impl Clients {
         let waiting = self.waiting.get_mut(user).ok_or_else(|| format!("unknown user {user}"))?;
         let before = waiting.len();
         waiting.retain(|number, _| *number > upto);
-        Ok((before - waiting.len()) as u64)
+        let taken = (before - waiting.len()) as u64;
+        self.accepted.taken.fetch_add(u64::from(taken > 0), Ordering::Relaxed);
+        Ok(taken)
     }
 }
 
@@ -204,6 +243,34 @@ mod tests {
             Command::Send { session: session.clone(), to, text },
             Command::Acknowledge { session, upto: 1 },
         ]
+    }
+
+    #[test]
+    fn accepted_requests_of_clones_are_counted_and_rejected_ones_are_not() {
+        use quorate::machine::StateMachine;
+        use quorate::types::Index;
+        let (clients, mut store) = (Clients::default(), super::message_store());
+        let mut clone = clients.clone();
+        let session = Session { user: "user0".to_owned(), token: 1 };
+        let mut check = |store: &mut MessageStore, commands: &[Command]| {
+            for command in commands {
+                let bytes = codec::encode(command);
+                clone.check_reply(&bytes, &store.apply(Index(1), &bytes)).expect("it is correct");
+            }
+            let waiting = codec::encode(&Query::Waiting { session: session.clone(), after: 0 });
+            clone.check_answer(&waiting, &store.query(&waiting)).expect("it is correct");
+        };
+        let counts = || {
+            let Accepted { sent, taken, shown } = &*clients.accepted;
+            [sent, taken, shown].map(|count| count.load(Ordering::Relaxed))
+        };
+        let commands = commands();
+        check(&mut super::message_store(), &commands[2..]);
+        assert_eq!(counts(), [0, 0, 0], "there is no such user");
+        check(&mut store, &commands[..3]);
+        assert_eq!(counts(), [1, 0, 1]);
+        check(&mut store, &commands[3..]);
+        assert_eq!(counts(), [1, 1, 1]);
     }
 
     #[test]
