@@ -190,8 +190,8 @@ impl Common {
         }
     }
 
-    /// Allows this node, which was just elected, to take over later, if it is an incoming voter: the
-    /// others may go on without any other node (docs/SURVIVOR.md).
+    /// Allows this node, which was just elected, to take over later, if it is an incoming voter:
+    /// the others may go on without any other node (docs/SURVIVOR.md).
     pub(crate) fn allow_own_takeover(&mut self) {
         if self.log().membership().incoming().contains(&self.id()) {
             self.survival.allow_takeover();

@@ -90,8 +90,9 @@ impl ChangeInProgress {
         None
     }
 
-    /// Records that `after` follows `before` because voters are dead (`Config::survivor`). The change
-    /// under way is cancelled if a voter that it adds is now not added, or one that it removes stays.
+    /// Records that `after` follows `before` because voters are dead (`Config::survivor`). The
+    /// change under way is cancelled if a voter that it adds is now not added, or one that it
+    /// removes stays.
     pub(crate) fn on_voters_died(&mut self, before: &Membership, after: &Membership) {
         let (old, new) = match before.is_joint() {
             true => (before.outgoing(), before.incoming()),
