@@ -283,8 +283,8 @@ const SEEDS: &[Seed] = &[
     Seed {
         profile: "default",
         seed: 3300839,
-        bug: "S52 failed a leader of an earlier term that asked a node to campaign whose log had been \
-                 replaced in a later term",
+        bug: "S52 failed a leader of an earlier term that asked a node to campaign whose log had \
+                 been replaced in a later term",
     },
     Seed {
         profile: "default",

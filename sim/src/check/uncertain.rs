@@ -168,8 +168,8 @@ impl Uncertain {
         let asked = self.asked[to.0]
             .iter()
             .find(|asked| (asked.start_id, asked.term, asked.leader) == (start_id, term, from));
-        // A late reply to an earlier start has no effect, and none to a node that has become certain
-        // after the reply of an earlier leader: the quorum may count such a node.
+        // A late reply to an earlier start has no effect, nor has one to a node that has become
+        // certain after the reply of an earlier leader: the quorum may count such a node.
         let asked = asked.copied().filter(|_| model.node(to).is_uncertain());
         let Some(Request { next, .. }) = asked else { return Ok(()) };
         let leader = model.node(from);
