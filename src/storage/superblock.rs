@@ -321,8 +321,8 @@ pub(crate) fn choose(
     }
     let alone = pair.is_none().then(|| {
         let message = format!(
-            "no two of its four copies are intact and equal; update {}, the newest that is intact, \
-             is used: a later term or vote, and flushes acknowledged since, may be lost",
+            "no two of its four copies are intact and equal; update {} is the newest that is \
+             intact: a later term or vote, and flushes acknowledged since, may be lost",
             chosen.seq
         );
         StorageError::damage(FileName::Superblock, 0, message)

@@ -59,14 +59,17 @@ enum Stage {
 impl SuperblockUpdater {
     /// Creates the updater of the superblock that was read from `copies`.
     pub(crate) fn new(durable: Superblock, copies: &[SuperblockCopy]) -> SuperblockUpdater {
-        // A damaged copy is written first, then an older one: if no two are equal, an older one
-        // shows that the durable one can be used (`superblock::choose`).
-        let worth = |place: &usize| match copies.get(*place) {
-            Some(SuperblockCopy::Valid(superblock, _)) => 1 + u8::from(**superblock == durable),
+        // A damaged copy is written first, and the durable one last. If no two are equal, the update
+        // before the durable one shows that it can be used (`superblock::choose`), so it is written
+        // late, too.
+        let rank = |place: &usize| match copies.get(*place) {
+            Some(SuperblockCopy::Valid(superblock, _)) if **superblock == durable => 3,
+            Some(SuperblockCopy::Valid(_, digest)) if *digest == durable.parent => 2,
+            Some(SuperblockCopy::Valid(..)) => 1,
             _ => 0,
         };
         let mut order = [0, 1, 2, 3];
-        order.sort_by_key(worth);
+        order.sort_by_key(rank);
         let (target, digest) = (durable.clone(), durable.encode().digest);
         SuperblockUpdater {
             durable,
@@ -110,10 +113,11 @@ impl SuperblockUpdater {
     }
 
     /// Requests an update that writes the damaged copies first. Does nothing if an update is under
-    /// way, because each update writes every copy.
+    /// way, because each update writes every copy, and a copy that is being written may be read
+    /// torn.
     pub(crate) fn rewrite_damaged(&mut self, intact: [bool; COPIES]) {
-        self.damaged = intact.iter().position(|intact| !intact);
         if self.update.is_none() {
+            self.damaged = intact.iter().position(|intact| !intact);
             self.order.sort_by_key(|copy| intact[*copy]);
             self.is_rewrite = true;
             self.request(|_| {});
@@ -215,15 +219,12 @@ impl SuperblockUpdater {
         assert!(update.requests > self.satisfied, "an update satisfies a request");
         (self.durable, self.digest) = (update.superblock, update.copy.digest);
         self.satisfied = update.requests;
-        // A copy that this update has failed to write is written again at once, and first. If that
-        // fails, too, it waits for the next update or scrub.
+        // A copy that this update has failed to write is reported and written again at once, and
+        // first. If that fails, too, it waits for the next update or scrub.
         let is_repeated = std::mem::take(&mut self.is_rewrite);
         self.order.sort_by_key(|copy| update.intact[*copy]);
-        if intact < COPIES {
-            match is_repeated {
-                true => self.damaged = update.intact.iter().position(|intact| !intact),
-                false => self.rewrite_damaged(update.intact),
-            }
+        if intact < COPIES && !is_repeated {
+            self.rewrite_damaged(update.intact);
         }
         self.check();
         Ok(())

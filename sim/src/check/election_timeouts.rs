@@ -21,9 +21,9 @@ pub(super) struct ElectionTimeouts {
 #[derive(Clone, Copy, Debug, Default)]
 struct Node {
     first_step: Option<Instant>,
-    /// When it last heard from the leader that it names, and when a fault last misled it.
+    /// When it last heard from the leader that it names, and when it last may have done so.
     heard: Option<Instant>,
-    misled: Option<Instant>,
+    maybe_heard: Option<Instant>,
     /// When it last led.
     led: Option<Instant>,
     /// When it last heard from a leader, voted for another node or changed its role.
@@ -42,8 +42,9 @@ struct PreVote {
 
 #[derive(Clone, Copy, Debug)]
 enum Request {
-    /// A request of the leader of a term.
-    Leader { from: NodeId, term: Term },
+    /// A request of the leader of a term. A node may reject some requests whatever they contain;
+    /// others count as heard from the leader.
+    Leader { from: NodeId, term: Term, may_be_rejected: bool },
     /// A request for a vote, or for a pre-vote, in a term.
     Vote { from: NodeId, term: Term, last: EntryId, kind: VoteKind },
 }
@@ -69,16 +70,16 @@ impl Rule for ElectionTimeouts {
     fn delivered(&mut self, known: &Known, id: NodeId, message: &Message) -> CheckResult {
         let Message { from, to, term, .. } = *message;
         let vote = |term, last, kind| Some(Request::Vote { from, term, last, kind });
-        let is_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
+        let may_be_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
+        let is_leader_request = message.body.class() == MessageClass::LeaderRequest;
         self.request = match message.body {
-            _ if to != id || is_rejected => None,
+            _ if to != id => None,
+            _ if is_leader_request => Some(Request::Leader { from, term, may_be_rejected }),
+            _ if may_be_rejected => None,
             Body::PreVote { next_term, last } => vote(next_term, last, VoteKind::PreVote),
             Body::RequestVote { last, transfer: false } => vote(term, last, VoteKind::Vote),
             Body::RequestVote { last, transfer: true } => {
                 vote(term, last, VoteKind::VoteInTransfer)
-            }
-            _ if message.body.class() == MessageClass::LeaderRequest => {
-                Some(Request::Leader { from, term })
             }
             _ => None,
         };
@@ -91,8 +92,9 @@ impl Rule for ElectionTimeouts {
         let node = &mut self.nodes[known.model.slot(status.id).0];
         node.pre_vote = None;
         node.first_step.get_or_insert(known.own);
-        if known.is_misled {
-            node.misled = Some(known.own);
+        let is_doubtful = matches!(request, Some(Request::Leader { may_be_rejected: true, .. }));
+        if known.is_misled || is_doubtful {
+            node.maybe_heard = Some(known.own);
         }
         if known.changes_status && known.shows_messages {
             node.check_timeout(known, &before, status)?;
@@ -181,21 +183,22 @@ impl Node {
 
     /// Whether that may be so: a message that a fault made up may also count.
     fn may_hear(&self, known: &Known, before: &Status) -> bool {
-        self.hears_since(known, before, self.heard.max(self.misled))
+        self.hears_since(known, before, self.heard.max(self.maybe_heard))
     }
 
     fn hears_since(&self, known: &Known, before: &Status, heard: Option<Instant>) -> bool {
         let config = &known.bounds.config;
         let is_recent = heard.is_some_and(|at| known.own < at.after(config.election_timeout_min));
         let follows = before.role == RoleName::Follower && before.leader.is_some();
-        config.stickiness && (before.role == RoleName::Leader || follows && is_recent)
+        let is_sticky = config.stickiness && !known.model.last_survivor_enabled;
+        is_sticky && (before.role == RoleName::Leader || follows && is_recent)
     }
 
     /// Whether the node may withhold its vote because a leader's lease relies on it. The lease is
-    /// at most twice as long as the node says, because clocks differ.
+    /// at most four times as long as the node says, because clocks differ.
     fn may_withhold(&self, known: &Known, before: &Status) -> bool {
-        let since = self.first_step.max(self.heard).max(self.misled).max(self.led);
-        let span = before.vote_lease.max(known.bounds.config.election_timeout_max) * 2;
+        let since = self.first_step.max(self.heard).max(self.maybe_heard).max(self.led);
+        let span = before.vote_lease.max(known.bounds.config.election_timeout_max) * 4;
         !before.vote_lease.is_zero() && since.is_some_and(|at| known.own < at.after(span))
     }
 
@@ -226,7 +229,7 @@ impl Node {
     /// Notes what the step changes.
     fn note(&mut self, known: &Known, before: &Status, status: &Status, request: Option<Request>) {
         let now = Some(known.own);
-        let is_heard = matches!(request, Some(Request::Leader { from, term })
+        let is_heard = matches!(request, Some(Request::Leader { from, term, may_be_rejected: false })
             if (status.leader, status.term) == (Some(from), term));
         if is_heard || (status.leader, status.term) != (before.leader, before.term) {
             self.heard = now;

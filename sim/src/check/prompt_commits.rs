@@ -78,6 +78,10 @@ impl Rule for PromptCommits {
         }
         let slot = known.model.slot(id);
         let leader = self.leader(known, slot, term);
+        if known.is_misled {
+            // The message may have named another disk of any peer.
+            leader.peers.iter_mut().for_each(|peer| peer.is_doubtful = true);
+        }
         let Some(reached) = leader.quorum_reached(slot, status) else { return Ok(()) };
         let entry = known.model.node(slot).memory.log.id_at(reached);
         if entry.is_none_or(|entry| entry.term != term) {
@@ -103,7 +107,8 @@ impl PromptCommits {
             leader.electorate = Arc::clone(now);
             for peer in &mut leader.peers {
                 let is_doubtful = peer.is_doubtful && is_same;
-                *peer = Peer { is_doubtful, ..Peer::default() };
+                *peer =
+                    Peer { is_doubtful, disk: peer.disk.filter(|_| is_same), ..Peer::default() };
             }
         }
         leader

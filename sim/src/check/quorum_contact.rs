@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use quorate::machine::Request;
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Instant, Message, MessageClass, NodeId, Term, Write};
+use quorate::types::{Body, Instant, Message, MessageClass, NodeId, Payload, Term, Write};
 
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S69};
@@ -18,6 +19,9 @@ pub(super) struct QuorumContact {
     leaders: Vec<Leader>,
     /// The sender of the message that the next step takes, and whether the leader counts it.
     heard: Option<(Slot, bool)>,
+    /// Whether a node has written an entry that raises the version of the state machine. A leader
+    /// whose build is too old for it steps down.
+    raises_version: bool,
 }
 
 /// The contacts of a leader in its term, by its own clock.
@@ -55,7 +59,8 @@ impl Rule for QuorumContact {
             has_flushed: false,
             round: 0,
         };
-        QuorumContact { leaders: known.model.slots().map(none).collect(), heard: None }
+        let leaders = known.model.slots().map(none).collect();
+        QuorumContact { leaders, heard: None, raises_version: false }
     }
 
     fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
@@ -76,6 +81,14 @@ impl Rule for QuorumContact {
 
     fn before_durable(&mut self, known: &Known, node: NodeId, _: &Write) -> CheckResult {
         self.leaders[known.model.slot(node).0].has_flushed = true;
+        Ok(())
+    }
+
+    fn before_submitted(&mut self, _: &Known, _: NodeId, write: &Write) -> CheckResult {
+        self.raises_version |= write.entries.iter().any(|entry| match &entry.payload {
+            Payload::Command(command) => Request::raised_version(command).is_some(),
+            Payload::Noop | Payload::Membership(_) => false,
+        });
         Ok(())
     }
 
@@ -108,7 +121,7 @@ impl Rule for QuorumContact {
             leader.note(known, slot, status, heard);
             return Ok(());
         }
-        if !led || !known.shows_messages {
+        if !led || !known.shows_messages || self.raises_version {
             return Ok(());
         }
         leader.check_step_down(known, slot, status)

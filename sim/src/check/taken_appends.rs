@@ -134,7 +134,8 @@ impl Rule for TakenAppends {
         let Some(status) = node.status.filter(|_| write.install.is_none()) else { return Ok(()) };
         let before = known.before.filter(|before| known.changes_status && before.id == id);
         let has_led = |it: &Status| matches!(it.role, RoleName::Leader | RoleName::Candidate);
-        if !known.shows_messages || has_led(&status) || before.as_ref().is_some_and(has_led) {
+        let is_exempt = !known.shows_messages || known.model.last_survivor_enabled;
+        if is_exempt || has_led(&status) || before.as_ref().is_some_and(has_led) {
             return Ok(());
         }
         let taken = self.taken.filter(|taken| (taken.node, taken.term) == (id, status.term));

@@ -22,9 +22,10 @@ pub struct Config {
     /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,
     /// plus the time of a slow flush. A candidate campaigns again if the votes have not arrived
     /// within its timeout, and a new voter must receive and acknowledge the entries of its last
-    /// catch-up round within `election_timeout_min`. With leases, a shorter value counts fully only
-    /// after up to twice the earlier one has passed since the start, because the node may have
-    /// granted a vote lease of the earlier length.
+    /// catch-up round within `election_timeout_min`. With leases, a shorter value takes full effect
+    /// only once up to twice the earlier one has passed since the start (more if
+    /// `Lease::drift_ppm` is large), because the node may have granted a vote lease of the earlier
+    /// length.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
