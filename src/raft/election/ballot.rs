@@ -24,8 +24,7 @@ pub(crate) struct Ballot {
     earlier_leases_until: Option<Instant>,
     /// The longest vote lease that was requested, or that the node needed, since the start.
     requested_lease: Duration,
-    /// The term in which the node started, or last became uncertain or certain, or a later one that
-    /// it entered without a membership.
+    /// The term in which the node started, or last became uncertain or certain.
     started_in: Term,
     /// The highest commit index that a leader or a voter has named since the start. It may be after
     /// the end of the log. Every node that may be elected has the entries up to there (Raft
@@ -115,9 +114,6 @@ impl Ballot {
         assert!(term > self.term(), "a term only increases");
         assert!(term <= Term::MAX, "no term exceeds the maximum");
         self.set(HardState { term, vote: None, ..self.hard_state }, journal);
-        if journal.log().membership().is_empty() {
-            self.started_in = term; // The disk may be new, and an earlier one had this term.
-        }
         journal.outbox_mut().drop_before(term);
     }
 
