@@ -1,6 +1,6 @@
-//! What follows from the time since a node last heard from a leader: it votes for every candidate
-//! that no rule excludes (S64), for none while it hears its leader (S65, thesis §4.2.3), and
-//! campaigns only after its election timeout (S66, Raft §5.2).
+//! Votes and campaigns, given the time since a node last heard from a leader: it votes for every
+//! candidate that no rule excludes (S64), for none while it hears its leader (S65, thesis §4.2.3),
+//! and campaigns only after its election timeout (S66, Raft §5.2).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Instant, Message, MessageClass, MessageKind, NodeId, Term};
@@ -44,9 +44,21 @@ struct PreVote {
 enum Request {
     /// A request of the leader of a term. A node may reject some requests whatever they contain;
     /// others count as heard from the leader.
-    Leader { from: NodeId, term: Term, may_be_rejected: bool },
-    /// A request for a vote, or for a pre-vote, in a term.
-    Vote { from: NodeId, term: Term, last: EntryId, kind: VoteKind },
+    Leader {
+        from: NodeId,
+        term: Term,
+        may_be_rejected: bool,
+    },
+    Vote(VoteRequest),
+}
+
+/// A request for a vote, or for a pre-vote, in a term.
+#[derive(Clone, Copy, Debug)]
+struct VoteRequest {
+    from: NodeId,
+    term: Term,
+    last: EntryId,
+    kind: VoteKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +81,7 @@ impl Rule for ElectionTimeouts {
 
     fn delivered(&mut self, known: &Known, id: NodeId, message: &Message) -> CheckResult {
         let Message { from, to, term, .. } = *message;
-        let vote = |term, last, kind| Some(Request::Vote { from, term, last, kind });
+        let vote = |term, last, kind| Some(Request::Vote(VoteRequest { from, term, last, kind }));
         let may_be_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
         let is_leader_request = message.body.class() == MessageClass::LeaderRequest;
         self.request = match message.body {
@@ -99,8 +111,8 @@ impl Rule for ElectionTimeouts {
         if known.changes_status && known.shows_messages {
             node.check_timeout(known, &before, status)?;
         }
-        if let Some(Request::Vote { from, term, last, kind }) = request {
-            node.check_vote(known, &before, status, (from, term, last, kind))?;
+        if let Some(Request::Vote(vote)) = request {
+            node.check_vote(known, &before, status, vote)?;
         }
         node.note(known, &before, status, request);
         Ok(())
@@ -139,8 +151,9 @@ impl Node {
         known: &Known,
         before: &Status,
         status: &Status,
-        (from, term, last, kind): (NodeId, Term, EntryId, VoteKind),
+        request: VoteRequest,
     ) -> CheckResult {
+        let VoteRequest { from, term, last, kind } = request;
         let (id, is_later) = (status.id, term > before.term);
         let hears_leader =
             is_later && kind != VoteKind::VoteInTransfer && self.hears(known, before);
@@ -229,8 +242,12 @@ impl Node {
     /// Notes what the step changes.
     fn note(&mut self, known: &Known, before: &Status, status: &Status, request: Option<Request>) {
         let now = Some(known.own);
-        let is_heard = matches!(request, Some(Request::Leader { from, term, may_be_rejected: false })
-            if (status.leader, status.term) == (Some(from), term));
+        let is_heard = match request {
+            Some(Request::Leader { from, term, may_be_rejected: false }) => {
+                (status.leader, status.term) == (Some(from), term)
+            }
+            _ => false,
+        };
         if is_heard || (status.leader, status.term) != (before.leader, before.term) {
             self.heard = now;
         }

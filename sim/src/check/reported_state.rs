@@ -1,4 +1,4 @@
-//! What a node reports about itself (S70): the hard state and the log that it has submitted to its
+//! The state that a node reports about itself (S70): the hard state and the log that it has submitted to its
 //! disk, and an applied index that its state machine has reached.
 
 use quorate::raft::Status;

@@ -170,12 +170,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         Wiped { node, .. } => rules.wiped(known, node),
         RolledBack { node } => rules.rolled_back(known, node),
         Delivered { node, message } => rules.delivered(known, node, message),
-        Stepped { status, .. } => {
-            if known.changes_status {
-                rules.status_changed(known, status)?;
-            }
-            rules.stepped(known, status)
-        }
+        Stepped { status, .. } => stepped(rules, known, status),
         MembershipChangeCommitted { node, id } => rules.membership_changed(known, node, id),
         PeerMatched { node, peer, matched } => rules.peer_matched(known, node, peer, matched),
         AllLiveAcknowledged { node, id, live } => rules.durable_on_all_live(known, node, id, live),
@@ -227,6 +222,15 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         | DiskFailed { .. }
         | ClockBoundExceeded { .. } => Ok(()),
     }
+}
+
+/// Passes a step on, after the change of the status if there is one.
+#[inline]
+fn stepped(rules: &mut impl Rule, known: &Known, status: &Status) -> CheckResult {
+    if known.changes_status {
+        rules.status_changed(known, status)?;
+    }
+    rules.stepped(known, status)
 }
 
 pub(super) use {events, passed_on, passed_to_each};

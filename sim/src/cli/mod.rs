@@ -24,6 +24,7 @@ mod replays;
 mod report;
 mod scenario;
 mod shrink;
+mod shrunk_record;
 mod sweep;
 mod text;
 mod tla;

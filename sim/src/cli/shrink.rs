@@ -11,7 +11,6 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_page::document::{Fact, Table};
 use quorate_page::html;
-use serde::{Deserialize, Serialize};
 
 use crate::cli::args::{OutputArguments, SeedOptions, ShrinkArguments};
 use crate::cli::clock::Stopwatch;
@@ -21,6 +20,7 @@ use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::replay::Replay;
+use crate::cli::shrunk_record::ShrunkRecord;
 use crate::cli::text::{Finding, duration, grouped, quantity};
 use crate::cli::view;
 use crate::observe::fingerprint::Fingerprint;
@@ -33,35 +33,6 @@ use crate::shrink::{ShrinkOptions, Shrunk, Size, shrink};
 /// The limits of runs and of time for each failure of a sweep with `--shrink`.
 const RUNS_OF_SWEEP: NonZeroU64 = NonZeroU64::new(5_000).expect("5000 is not zero");
 const TIME_OF_SWEEP: Duration = Duration::from_secs(30);
-
-/// The JSON record of a shrunk run.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct ShrunkRecord {
-    /// The check by id and name, or the kind of failure if no check failed.
-    pub(crate) check: String,
-    /// The violation that the check observed in the shrunk run.
-    pub(crate) detail: String,
-    /// The fingerprint of the failure, equal before and after.
-    pub(crate) fingerprint: String,
-    /// The number of scenario lines of the original run.
-    pub(crate) lines_before: usize,
-    /// The number of scenario lines of the shrunk run.
-    pub(crate) lines: usize,
-    /// The number of nodes of the shrunk run.
-    pub(crate) nodes: u8,
-    /// The number of operations in the plan of the shrunk run: faults and scripted requests.
-    pub(crate) faults: usize,
-    /// The number of client operations of the shrunk run.
-    pub(crate) operations: u64,
-    /// The number of runs that shrinking took.
-    pub(crate) runs: u64,
-    /// The wall-clock time that shrinking took.
-    pub(crate) seconds: f64,
-    /// Whether shrinking ended by itself, and not at the limit of runs or of time, or by Ctrl-C.
-    pub(crate) is_minimal: bool,
-    /// The lines of the shrunk scenario.
-    pub(crate) scenario: Vec<String>,
-}
 
 /// Shrinks the run and prints the result.
 pub(crate) fn execute(

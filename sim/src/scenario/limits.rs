@@ -28,20 +28,23 @@ const ENTRIES_AFTER_FAULT_MAX: u64 = 16;
 
 /// Returns why a correct cluster could not pass with these settings, and what to do.
 pub(super) fn problem(settings: &Settings) -> Option<String> {
-    let Settings { config, latency, flush, batch_time, .. } = settings;
     let replica = settings.replica(NodeId(1));
     if let Err(error) = (ReplicaConfig { storage: storage_of(settings), ..replica }).check() {
         return Some(error.to_string());
     }
+    timeout_problem(settings).or_else(|| load_problem(settings))
+}
+
+/// The longest time until a candidate has a vote.
+fn vote_time(settings: &Settings) -> Duration {
+    settings.latency.max.saturating_mul(2).saturating_add(settings.flush.max)
+}
+
+/// Returns why there may be no leader, or why time hardly advances.
+fn timeout_problem(settings: &Settings) -> Option<String> {
+    let config = &settings.config;
     let (shortest, longest) = (config.election_timeout_min, config.election_timeout_max);
-    let vote = latency.max.saturating_mul(2).saturating_add(flush.max);
-    let answer = vote.saturating_add(batch_time.max).saturating_add(settings.gather);
-    let pause = latency.min.saturating_add(settings.think_time.min);
-    let delay = batch_time.max.max(settings.report_delay.max);
-    let delay_max = longest * DELAY_TIMEOUTS_MAX;
-    let survivor = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
-    let survivor_max = longest * SURVIVOR_TIMEOUTS_MAX;
-    let command_bytes_max = config.command_bytes_max as u64;
+    let vote = vote_time(settings);
     let intervals = config.heartbeat_interval.min(settings.validation.period);
     let problems = [
         (longest > ELECTION_TIMEOUT_MAX).then(|| {
@@ -78,6 +81,22 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
                 Exact(vote)
             )
         }),
+    ];
+    problems.into_iter().flatten().next()
+}
+
+/// Returns why requests may not be answered in time, or why clients send too many.
+fn load_problem(settings: &Settings) -> Option<String> {
+    let Settings { config, latency, batch_time, .. } = settings;
+    let longest = config.election_timeout_max;
+    let answer = vote_time(settings).saturating_add(batch_time.max).saturating_add(settings.gather);
+    let pause = latency.min.saturating_add(settings.think_time.min);
+    let delay = batch_time.max.max(settings.report_delay.max);
+    let delay_max = longest * DELAY_TIMEOUTS_MAX;
+    let survivor = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
+    let survivor_max = longest * SURVIVOR_TIMEOUTS_MAX;
+    let command_bytes_max = config.command_bytes_max as u64;
+    let problems = [
         (delay > delay_max).then(|| {
             format!(
                 "`batch time` and `report delay` are at most ten longest election timeouts, {}: \

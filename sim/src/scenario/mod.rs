@@ -265,10 +265,8 @@ impl Parser {
             && (expected.accept(Op::NO_ANSWER)
                 || ScriptedRequest::NAMES.iter().any(|name| expected.accept(name)));
         if Op::BEGINNINGS.contains(&first) || is_expected {
-            let op = match words.accept("expect") {
-                true => Op::expected(&mut words)?,
-                false => Op::read(&mut words)?,
-            };
+            let reads = if words.accept("expect") { Op::expected } else { Op::read };
+            let op = reads(&mut words)?;
             if matches!(op.verb, Verb::ScriptedRequest(_)) && !self.is_kv {
                 let text = "the clients of this workload use no keys: remove the line, or use the \
                             workload `Kv`";

@@ -224,6 +224,14 @@ fn scripted_requests_are_part_of_the_checked_history() {
     assert!(alone.tally.operations_checked >= 3, "{:?}", alone.tally);
 }
 
+/// Checks that reading each text fails with its error.
+fn assert_errors(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        let error = read(text).expect_err(text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
 #[test]
 fn syntax_errors_name_their_place_and_the_remedy() {
     let cases = [
@@ -280,6 +288,13 @@ fn syntax_errors_name_their_place_and_the_remedy() {
             "expect no answer to put x=1 at 9.5s",
             "1:32: the request is given up at 10.5s at the earliest, but the fault phase ends",
         ),
+    ];
+    assert_errors(&cases);
+}
+
+#[test]
+fn settings_with_which_a_correct_cluster_fails_are_errors() {
+    let cases = [
         ("request timeout 1ms", "1:17: an answer takes up to 3.1ms, and `request timeout` is 1ms"),
         ("request timeout 0s", "an answer takes up to 3.1ms, and `request timeout` is 0s"),
         ("latency 0s\nthink time 0s", "2:12: clients pause for as little as 0s"),
@@ -308,10 +323,7 @@ fn syntax_errors_name_their_place_and_the_remedy() {
             "remove the line `machine checkpoint`",
         ),
     ];
-    for (text, expected) in cases {
-        let error = read(text).expect_err(text).to_string();
-        assert!(error.contains(expected), "{text}: {error}");
-    }
+    assert_errors(&cases);
     assert!(
         read("check-quorum off\nstickiness off").is_ok(),
         "only the final settings are checked"
@@ -331,7 +343,7 @@ fn operations_at_the_end_of_the_fault_phase_are_read_and_later_ones_of_a_drawn_r
     let mut case = read(text).expect("the scenario is valid").case;
     case.settings.fault_phase = Duration::from_millis(1_500);
     let scenario = Scenario::of(case, Vec::new(), &RunOptions::default().workload);
-    assert_eq!(scenario.lines(), ["nodes 3", "fault phase 1.5s"]);
+    assert_eq!(scenario.lines(), ["nodes 3", "faults crash", "fault phase 1.5s"]);
 }
 
 #[test]

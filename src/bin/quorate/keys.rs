@@ -215,7 +215,7 @@ pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, CommandError> {
         }
         Reply::DiffersFromLong(bytes) => {
             let text = format!("a value of {bytes} bytes: see `quorate get`");
-            let object = json!({ "set": false, "value_bytes": bytes });
+            let object = json!({ "set": false, "value_bytes": bytes, "value_omitted": true });
             report_result(json, object, &text, Exit::Negative)
         }
         _ => report_result(json, json!({ "set": true }), "ok", Exit::Done),

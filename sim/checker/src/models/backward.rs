@@ -16,9 +16,21 @@ use crate::search::counterexample;
 use crate::value::ValueId;
 use crate::verdict::{Counterexample, Verdict};
 
+impl Stack {
+    /// Decides operations. With repeated values, a search back in time decides many of them.
+    pub(super) fn decide_any(
+        &self,
+        part: Subhistory<'_, StackOp, ValueId>,
+        budget: &Budget<'_>,
+    ) -> Option<Verdict> {
+        let check = |part: Subhistory<'_, StackOp, ValueId>| self.decide_distinct(part);
+        check(part).or_else(|| decide(self, part, budget, check))
+    }
+}
+
 /// Decides `part` back in time. Returns `None` if the search reaches its bound, or if it finds no
 /// order and some outcome is unknown; `check` decides parts of a counterexample.
-pub(super) fn decide(
+fn decide(
     stack: &Stack,
     part: Subhistory<'_, StackOp, ValueId>,
     budget: &Budget<'_>,

@@ -8,7 +8,6 @@ use crate::collections::span::Span;
 use crate::collections::{queue, stack};
 use crate::history::{EventIndex, OpId, Operation, Subhistory};
 use crate::model::{Effect, Model};
-use crate::models::backward;
 use crate::models::heap::array_bytes;
 use crate::models::ordered::{self, Restricted};
 use crate::value::{ValueId, ValueTable};
@@ -135,7 +134,10 @@ macro_rules! removal_model {
 
         impl $model {
             /// Decides operations, except for most of those that insert a value twice.
-            fn decide_distinct(&self, part: Subhistory<'_, $op, ValueId>) -> Option<Verdict> {
+            pub(super) fn decide_distinct(
+                &self,
+                part: Subhistory<'_, $op, ValueId>,
+            ) -> Option<Verdict> {
                 let access = |(id, operation): (OpId, &Operation<$op, ValueId>)| {
                     let kind = match operation.op {
                         $op::$insert(value) => AccessKind::Insert(value),
@@ -160,18 +162,6 @@ impl Queue {
     ) -> Option<Verdict> {
         let check = |part: Subhistory<'_, QueueOp, ValueId>| self.decide_distinct(part);
         ordered::decide(self, part, budget, check, |part| OrderedQueue::of(self, part))
-    }
-}
-
-impl Stack {
-    /// Decides operations. With repeated values, a search back in time decides many of them.
-    fn decide_any(
-        &self,
-        part: Subhistory<'_, StackOp, ValueId>,
-        budget: &Budget<'_>,
-    ) -> Option<Verdict> {
-        let check = |part: Subhistory<'_, StackOp, ValueId>| self.decide_distinct(part);
-        check(part).or_else(|| backward::decide(self, part, budget, check))
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::mutants::mutant_sweep::{MutantSweep, Verdict};
 use crate::cli::mutants::table::{Detector, Impossible, Kind, Mutant};
-use crate::cli::shrink::ShrunkRecord;
+use crate::cli::shrunk_record::ShrunkRecord;
 use crate::cli::text::{duration, grouped};
 use crate::run::summary::median;
 

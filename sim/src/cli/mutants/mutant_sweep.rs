@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
 use crate::cli::report::json::{FailureRecord, SweepRecord};
-use crate::cli::shrink::ShrunkRecord;
+use crate::cli::shrunk_record::ShrunkRecord;
 use crate::settings::strategy::Strategy;
 
 /// The distance between the first seeds of two consecutive sweeps with one mutant.

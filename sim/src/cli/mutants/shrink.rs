@@ -7,7 +7,7 @@ use crate::cli::exit::CommandError;
 use crate::cli::mutants::mutant_sweep::SweepCommand;
 use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
 use crate::cli::report::json::FailureRecord;
-use crate::cli::shrink::ShrunkRecord;
+use crate::cli::shrunk_record::ShrunkRecord;
 
 /// Shrinks the run that killed a mutant, and writes its scenario and its test as `name` in the
 /// folder. The scenario must fail in the same way with the bug and pass without it; the inner error

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
-use crate::cli::shrink::ShrunkRecord;
+use crate::cli::shrunk_record::ShrunkRecord;
 use crate::cli::text::{Finding, grouped, quantity, replay_line};
 use crate::observe::coverage::MARKS;
 use crate::observe::fingerprint::Fingerprint;

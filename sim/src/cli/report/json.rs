@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::canary::Canary;
 use crate::cli::report::content::Report;
 use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
-use crate::cli::shrink::ShrunkRecord;
+use crate::cli::shrunk_record::ShrunkRecord;
 use crate::cli::text::{Finding, rate};
 use crate::observe::coverage::MARKS;
 use crate::observe::fingerprint::Fingerprint;
