@@ -1,5 +1,5 @@
-//! The state that a node reports about itself (S70): the hard state and the log that it has submitted to its
-//! disk, and an applied index that its state machine has reached.
+//! The state that a node reports about itself (S70): the hard state and the log that it has
+//! submitted to its disk, and an applied index that its state machine has reached.
 
 use quorate::raft::Status;
 use quorate::types::{Entry, HardState, Index, NodeId};

@@ -1,5 +1,5 @@
-//! The state of the sender in its messages (S71): a leader sends only entries of its log and a commit
-//! index that it has, and a candidate names the end of its log (Raft §5.2, §5.3).
+//! The state of the sender in its messages (S71): a leader sends only entries of its log and a
+//! commit index that it has, and a candidate names the end of its log (Raft §5.2, §5.3).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Index, Message};
