@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(stored(&mut ballot, 9, 149), None, "the lease of 50 may be in force");
         ballot.renew_vote_lease(Instant(149));
         assert_eq!(stored(&mut ballot, 5, 150), Some(9), "a lease of 9 was requested at 149");
-        // What was withheld stays withheld; later contacts withhold the vote for 9.
+        // The contact at 149 still counts for 50; a later contact withholds the vote for 9.
         ballot.renew_vote_lease(Instant(195));
         assert!(ballot.withholds_vote(Instant(203)) && !ballot.withholds_vote(Instant(204)));
         assert_eq!(stored(&mut ballot, 7, 500), None, "a lease of 9 may be in force elsewhere");
