@@ -2,6 +2,9 @@
 //! simulator's random choices may change the schedule of a seed, which then no longer shows the
 //! bug; the named spec or test still does.
 
+use std::num::NonZeroUsize;
+use std::thread;
+
 use quorate_sim::run::{RunOptions, run};
 use quorate_sim::settings::profile::Profile;
 
@@ -302,9 +305,16 @@ const SEEDS: &[Seed] = &[
 
 #[test]
 fn seeds_that_once_failed_pass() {
-    for Seed { profile, seed, bug } in SEEDS {
-        let profile = Profile::by_name(profile).expect("the profile exists");
-        let outcome = run(*seed, &RunOptions { profile, ..RunOptions::default() });
-        assert_eq!(outcome.failure, None, "seed {seed} fails again; it once found: {bug}");
-    }
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    thread::scope(|scope| {
+        for seeds in SEEDS.chunks(SEEDS.len().div_ceil(threads)) {
+            scope.spawn(|| seeds.iter().for_each(assert_passes));
+        }
+    });
+}
+
+fn assert_passes(Seed { profile, seed, bug }: &Seed) {
+    let profile = Profile::by_name(profile).expect("the profile exists");
+    let outcome = run(*seed, &RunOptions { profile, ..RunOptions::default() });
+    assert_eq!(outcome.failure, None, "seed {seed} fails again; it once found: {bug}");
 }

@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn no_read_is_stale_in_any_chaos_run() {
         let tally =
-            chaos::run(Clients::default(), 0..12).unwrap_or_else(|failure| panic!("{failure}"));
+            chaos::run(Clients::default(), 0..8).unwrap_or_else(|failure| panic!("{failure}"));
         assert!(tally.commands_committed > 0, "no command was committed");
     }
 
@@ -220,7 +220,7 @@ mod tests {
         let workload = AnyWorkload::new(Clients::default());
         let options = RunOptions { profile, workload, ..RunOptions::default() };
         let mut reached = MUST.map(|_| 0);
-        for seed in 0..12 {
+        for seed in 0..8 {
             let outcome = run(seed, &options);
             assert_eq!(outcome.failure, None, "seed {seed}");
             for (reached, name) in reached.iter_mut().zip(MUST) {

@@ -126,19 +126,19 @@ mod tests {
 
     #[test]
     fn each_message_is_delivered_once_and_in_order_with_either_acknowledgement() {
-        let reached = chaos_runs("default", 0..20, &["outcome/may-be-lost"]);
+        let reached = chaos_runs("default", 0..10, &["outcome/may-be-lost"]);
         assert!(reached[0] > 0, "no message was acknowledged by the leader only");
     }
 
     #[test]
     fn the_last_survivor_loses_no_message() {
-        chaos_runs("survivor", 0..10, &[]);
+        chaos_runs("survivor", 0..6, &[]);
     }
 
     #[test]
     fn a_node_with_a_diverged_state_machine_is_quarantined_and_rebuilt() {
         let reached =
-            chaos_runs("validation", 0..10, &["validation/quarantined", "validation/rebuilt"]);
+            chaos_runs("validation", 0..5, &["validation/quarantined", "validation/rebuilt"]);
         assert!(reached.iter().all(|count| *count > 0), "{reached:?}");
     }
 

@@ -1,9 +1,6 @@
 //! Explanations of failures: hand-made recordings in which a check of each family is violated, and
 //! the sentences that explain it.
 
-#[path = "common/status.rs"]
-mod status;
-
 use quorate::machine::{Outcome, Proposer, Request};
 use quorate::raft::{RoleName, Status};
 use quorate::types::{
@@ -17,7 +14,7 @@ use quorate_sim::record::{Delivery, Event, EventId, EventKind, InputKind, Record
 use quorate_sim::values::time::SimTime;
 use quorate_sim::workload::request::mark;
 
-use status::follower;
+use crate::status::follower;
 
 /// A hand-made recording of three voters.
 struct Stage {
