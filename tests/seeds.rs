@@ -301,6 +301,12 @@ const SEEDS: &[Seed] = &[
         bug: "S56 failed a node that had led a term, and took a message that seemed to come from \
                  another leader of that term",
     },
+    Seed {
+        profile: "default",
+        seed: 3618690,
+        bug: "L8 counted the time in which a node was the only voter, with no other to compare its \
+                 state with",
+    },
 ];
 
 #[test]

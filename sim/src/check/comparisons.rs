@@ -112,18 +112,15 @@ impl Rule for Comparisons {
         }
         let slot = known.model.slot(status.id);
         let machine = &mut self.nodes[slot.0];
+        let Some(since) = machine.due_since else { return Ok(()) };
         // A node whose applied index is 0 has nothing to compare, not even if its state machine is
         // ahead.
-        if status.applied == Index::ZERO {
+        if status.applied == Index::ZERO || !compares(known, slot) {
             machine.due_since = Some(known.now);
-        }
-        let Some(since) = machine.due_since else { return Ok(()) };
-        let bound = comparison_time_max(&known.bounds.replica);
-        if known.now.since(since) <= bound {
             return Ok(());
         }
-        if !compares(known, slot) {
-            machine.due_since = Some(known.now);
+        let bound = comparison_time_max(&known.bounds.replica);
+        if known.now.since(since) <= bound {
             return Ok(());
         }
         let (id, applied, compared) = (status.id, machine.applied, machine.compared);
