@@ -319,7 +319,7 @@ TraceAsk(n, l) ==
     /\ UNCHANGED received
 
 (* A leader that steps down next asks a voter, which need not have the whole log               *)
-(* (Transfers::yields).                                                                        *)
+(* (Transfers::try_hand_over).                                                                 *)
 Yield(n, l) ==
     /\ Holds("a leader", role[n] = "Leader")
     /\ Holds("a leader that steps down", Trace[line + 1].n = n /\ Trace[line + 1].a = "GiveUp")

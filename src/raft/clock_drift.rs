@@ -4,20 +4,21 @@ use core::time::Duration;
 
 const MILLION: u128 = 1_000_000;
 
-/// Returns a duration: while it passes on this clock, at most `span` passes on any other clock,
-/// because clock rates are off by at most `drift_ppm` parts per million, either way.
+/// Returns the longest duration on this clock in which at most `span` passes on any other clock.
+/// Clock rates are off by at most `drift_ppm` parts per million, in either direction.
 pub(crate) fn shrunk(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
     let shrunk = nanos(span.as_nanos() * slow / fast);
-    assert!(shrunk <= span, "a fast clock counts more than `span`");
+    assert!(shrunk <= span, "a shrunk duration is at most `span`");
     shrunk
 }
 
-/// Returns a duration: while it passes on this clock, at least `span` passes on any other clock.
+/// Returns the shortest duration on this clock in which at least `span` passes on any other clock,
+/// with the same bound on clock rates.
 pub(crate) fn stretched(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
     let stretched = nanos((span.as_nanos() * fast).div_ceil(slow));
-    assert!(stretched >= span.min(nanos(u128::MAX)), "a slow clock counts less than `span`");
+    assert!(stretched >= span.min(nanos(u128::MAX)), "a stretched duration is at least `span`");
     stretched
 }
 

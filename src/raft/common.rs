@@ -1,5 +1,5 @@
 //! The state that a node has in every role. Each part is a type with a file of its own; this file
-//! answers the questions that concern several of them.
+//! has the methods that need several of them.
 
 use crate::log::Log;
 use crate::raft::api::action::{Action, MessageRejectReason};
@@ -58,7 +58,7 @@ impl Common {
         let reads = Reads::new(timing.draw_start_id());
         let active = log.membership().clone();
         let own = BootstrapPeer { id: config.id, incarnation, start_id: reads.start_id() };
-        // A node that has an entry follows a leader, and learns the membership from its log.
+        // A node that has an entry does not bootstrap: it gets the membership from its leader.
         let has_no_log = active.is_empty() && log.last() == EntryId::ZERO;
         let bootstrap_peers = config.bootstrap_peers.as_ref().filter(|_| has_no_log);
         let bootstrap = bootstrap_peers.map(|peers| Bootstrap::new(peers, own, now));
@@ -190,8 +190,8 @@ impl Common {
         }
     }
 
-    /// Allows this node, which was just elected, to take over later, if it is an incoming voter:
-    /// the others may go on without any other node (docs/SURVIVOR.md).
+    /// Allows this node, which was just elected and has every committed entry, to take over later
+    /// as the last survivor, if it is an incoming voter (docs/SURVIVOR.md).
     pub(crate) fn allow_own_takeover(&mut self) {
         if self.log().membership().incoming().contains(&self.id()) {
             self.survival.allow_takeover();
@@ -199,8 +199,8 @@ impl Common {
     }
 
     /// Records, with `Config::survivor`, that a member was heard from. A message of a disk that the
-    /// membership does not name is no sign of life: with that disk nothing is committed, so that
-    /// the member counts as dead.
+    /// membership does not name is no sign of life: acknowledgements of that disk do not count, so
+    /// the member is treated as dead.
     #[inline]
     pub(crate) fn record_contact(&mut self, message: &Message) {
         if !self.survival.is_on() {
@@ -313,8 +313,8 @@ impl Common {
     }
 
     /// Answers the read if the node's own state is fresh enough for its level; returns true if so.
-    /// An uncertain node has to ask its leader instead. A node that has no leader may never be sent
-    /// the entries that it lacks, so it waits for committed ones only.
+    /// An uncertain node asks its leader instead. A node without a leader may never receive the
+    /// entries that it lacks, so it answers only if the entries up to the bound are committed here.
     pub(crate) fn confirm_if_fresh(
         &mut self,
         tag: Tag,
@@ -384,9 +384,9 @@ impl Common {
 
 #[cfg(feature = "explore")]
 impl Common {
-    /// Resets the parts that the normal form leaves out: counts, the jitter, and with it the next
-    /// election timeouts, and the times of actions that this node never takes. Renumbers the
-    /// writes, and returns the previous number of the last durable one.
+    /// Resets the parts that the normal form leaves out: counts, the jitter of election timeouts,
+    /// and the times of actions that this node never takes. Renumbers the writes, and returns the
+    /// previous number of the last durable one.
     pub(crate) fn normalize(&mut self) -> WriteId {
         let (own, now) = (self.id(), self.now);
         let membership = self.journal.log().membership();

@@ -1,4 +1,4 @@
-//! Deserialization of a core, which restores the membership that two of its parts share.
+//! Deserialization of a [`Raft`]: two of its parts share one membership again.
 
 use crate::raft::Raft;
 use crate::raft::common::Common;
@@ -13,7 +13,7 @@ pub(crate) struct RaftFields {
 
 impl From<RaftFields> for Raft {
     fn from(RaftFields { mut common, role }: RaftFields) -> Raft {
-        // The log and the reported membership share one value, and serialization duplicated it.
+        // The log and `members` share one membership value; serialization has written it twice.
         let active = common.log().membership();
         if active == common.members.reported() {
             let active = active.clone();

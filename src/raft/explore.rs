@@ -1,14 +1,14 @@
-//! The normal form of a node, for explorers that visit every reachable state.
+//! The normal form of a node, for model checkers that visit every reachable state.
 //!
 //! Clocks, counters and random numbers would otherwise distinguish states that behave alike, and
-//! the exploration would not end.
+//! the search would not end.
 
 use crate::raft::{Raft, Role};
 use crate::types::{Instant, WriteId};
 
 impl Raft {
     /// Returns the node in its normal form, which is equal for all nodes that behave alike, and the
-    /// number that the last durable write had before.
+    /// number of the last durable write before its writes were renumbered.
     ///
     /// Writes are renumbered from the first one that is not durable, rejected messages are not
     /// counted, and the jitter is reset. Every instant in the node's state, its clock included, is

@@ -15,6 +15,7 @@ pub(crate) struct Health {
     pub(crate) quarantined: bool,
     /// The repair of damaged entries of the log (`Input::Damaged`).
     pub(crate) repair: Repair,
-    /// The request for the end of the log of a node that is uncertain.
+    /// This node's request for the end of its leader's log, while it is uncertain (docs/REPAIR.md,
+    /// R3).
     pub(crate) log_end: LogEndRequest,
 }

@@ -51,8 +51,8 @@ fn is_well_formed(message: &Message) -> bool {
         }
         Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
         Body::HeartbeatReply { verified, matched, durable, ready, .. } => {
-            let counts = !ready.is_uncertain || *matched == Index::ZERO;
-            counts && matched <= verified && matched <= durable && *durable <= Index::MAX
+            let may_acknowledge = !ready.is_uncertain || *matched == Index::ZERO;
+            may_acknowledge && matched <= verified && matched <= durable && *durable <= Index::MAX
         }
         Body::LogEnd { last, .. } => *last <= Index::MAX,
         Body::InstallSnapshot { meta } => is_valid_snapshot(meta, term),

@@ -127,7 +127,8 @@ impl AccountLine {
     }
 }
 
-/// The fewest messages, none of which arrived, that make a silence worth a line.
+/// The account reports a silence only if at least this number of messages was sent meanwhile, and
+/// none of them arrived.
 const SENT_MIN: u64 = 3;
 
 impl Account {
@@ -246,7 +247,7 @@ fn heard_nothing(silence: &Silence, at: SimTime, timeout: Duration) -> Option<No
     is_long.then_some(Note::HeardNothing { from, since, sent })
 }
 
-/// The note of an action, if the action is worth a line of an account.
+/// Returns the note of an action; `None` if the account has no line for such an action.
 fn note_of(action: &Action) -> Option<Note> {
     Some(match action {
         Action::RoleChanged { role, leader, cause, .. } => {

@@ -132,8 +132,9 @@ fn load_problem(settings: &Settings) -> Option<String> {
     problems.into_iter().flatten().next()
 }
 
-/// Returns why a correct cluster could not find the machine fault of an operation, and what to do.
-pub(super) fn unfindable(settings: &Settings, op: &Op) -> Option<String> {
+/// Returns why a correct cluster might not detect the machine fault of an operation, and the
+/// setting to change; `None` if it can, or if the operation is no machine fault.
+pub(super) fn undetectable_reason(settings: &Settings, op: &Op) -> Option<String> {
     let Verb::FaultyMachine(machine) = &op.verb else { return None };
     let entries = settings.validation.entries;
     if entries > ENTRIES_AFTER_FAULT_MAX {

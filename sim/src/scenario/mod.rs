@@ -335,7 +335,7 @@ impl Parser {
         self.scenario.derive_settings();
         let Scenario { case, line_numbers, .. } = &self.scenario;
         for (op, number) in case.plan.ops.iter().zip(&line_numbers.ops) {
-            if let Some(problem) = limits::unfindable(&case.settings, op) {
+            if let Some(problem) = limits::undetectable_reason(&case.settings, op) {
                 let line = text.lines().nth(number - 1).unwrap_or_default();
                 return Err(Words::of(line, *number).last_word().error(problem));
             }

@@ -58,8 +58,8 @@ impl CommandError {
         CommandError::new(Exit::InvalidInput, message)
     }
 
-    /// Returns the error as one that may pass: the same command may succeed later.
-    pub(crate) fn may_pass(self) -> CommandError {
+    /// Returns the error with the exit code of a transient one: the same command may succeed later.
+    pub(crate) fn into_transient(self) -> CommandError {
         CommandError { exit: Exit::NotExecuted, ..self }
     }
 

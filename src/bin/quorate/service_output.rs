@@ -48,8 +48,8 @@ struct Queue {
     written: u64,
     /// Whether the thread waits for a line.
     is_idle: bool,
-    /// Whether the queue was full, and is not half empty yet.
-    leaves_out: bool,
+    /// Whether new lines are left out, because the queue was full and is not half empty yet.
+    drops_lines: bool,
     left_out: u64,
 }
 
@@ -104,7 +104,7 @@ impl Output {
             bytes: 0,
             written: 0,
             is_idle: true,
-            leaves_out: false,
+            drops_lines: false,
             left_out: 0,
         };
         Output { queue: Mutex::new(queue), changed: Condvar::new() }
@@ -118,8 +118,8 @@ impl Output {
     fn push(&self, stream: OutputStream, line: &[u8]) {
         let mut queue = self.lock();
         let is_full = queue.bytes > 0 && queue.bytes + line.len() > QUEUED_BYTES_MAX;
-        queue.leaves_out |= is_full;
-        if queue.leaves_out {
+        queue.drops_lines |= is_full;
+        if queue.drops_lines {
             queue.left_out += 1;
             return;
         }
@@ -174,10 +174,10 @@ impl Output {
     /// again.
     fn take_left_out(&self) -> Option<u64> {
         let mut queue = self.lock();
-        if !queue.leaves_out || queue.bytes > QUEUED_BYTES_MAX / 2 {
+        if !queue.drops_lines || queue.bytes > QUEUED_BYTES_MAX / 2 {
             return None;
         }
-        queue.leaves_out = false;
+        queue.drops_lines = false;
         Some(std::mem::take(&mut queue.left_out))
     }
 

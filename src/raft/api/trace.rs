@@ -16,8 +16,8 @@ impl fmt::Display for Status {
     /// 7/7/5/5    `.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Status { id, role, term, last, durable, committed, applied, .. } = self;
-        let ladder = alloc::format!("{}/{durable}/{committed}/{applied}", last.index);
-        write!(f, "{id:<2}  {role:<13}  {term:<3}  {ladder:<11}")
+        let indices = alloc::format!("{}/{durable}/{committed}/{applied}", last.index);
+        write!(f, "{id:<2}  {role:<13}  {term:<3}  {indices:<11}")
     }
 }
 

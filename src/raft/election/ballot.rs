@@ -58,9 +58,10 @@ impl Ballot {
         self.hard_state.vote
     }
 
-    /// The length of the node's vote lease: the longest that a leader requested, or that the node
-    /// needed as a candidate that may grant read leases, since the start or while leases from
-    /// before it may be in force. Zero until then.
+    /// The length of the node's vote lease, as the hard state has it: the longest that a leader has
+    /// requested since the start, or that the node needed as a candidate that may grant read
+    /// leases. While vote leases from before the start may be in force, it is at least as long as
+    /// those. Zero if the node has used no leases.
     pub(crate) fn vote_lease(&self) -> Duration {
         self.hard_state.vote_lease
     }
@@ -126,9 +127,9 @@ impl Ballot {
         }
     }
 
-    /// Lengthens the vote lease to `span`, if it was shorter, or shortens it to the longest one
-    /// requested since the start, once those from before have certainly ended. Leader contacts from
-    /// now on start a lease of that length.
+    /// Lengthens the vote lease to `span` if it is shorter. Shortens it to the longest one
+    /// requested since the start, once the vote leases from before the start have certainly ended.
+    /// Each leader contact from now on starts a vote lease of that length.
     pub(crate) fn request_vote_lease(
         &mut self,
         span: Duration,

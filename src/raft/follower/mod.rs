@@ -217,7 +217,8 @@ impl Follower {
             heartbeat.read_lease <= heartbeat.vote_lease,
             "no read lease outlives the leader lease"
         );
-        // A leader that has asked another node to campaign requests none; the next one will again.
+        // A leader that has asked another node to campaign requests no vote lease. That does not
+        // shorten the stored one, because the next leader will request it again.
         if !heartbeat.vote_lease.is_zero() || common.config().lease.is_none() {
             let (span, now) = (heartbeat.vote_lease, common.now());
             common.ballot.request_vote_lease(span, now, &mut common.journal);
@@ -228,8 +229,8 @@ impl Follower {
         common.ballot.record_named_committed(heartbeat.committed);
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
-        // The leader grants a lease to a peer that has acknowledged every committed entry; it may
-        // mean the disk that the node had before.
+        // The leader grants a lease to a peer that has acknowledged every committed entry, perhaps
+        // with a disk that this node has lost.
         let has_all = self.verified >= heartbeat.committed;
         let read_lease = if has_all { heartbeat.read_lease } else { Duration::ZERO };
         let heartbeat = &Heartbeat { read_lease, ..*heartbeat };

@@ -30,7 +30,7 @@ impl CatchUp {
     /// and a round may take at most `bound`.
     pub(crate) fn observe(&mut self, matched: Index, last: Index, now: Instant, bound: Duration) {
         assert!(now >= self.since, "a round began before its end");
-        assert!(matched <= last && self.target <= last, "a round is over entries of the log");
+        assert!(matched <= last && self.target <= last, "a round covers entries of the log");
         if matched >= self.target {
             self.keeps_up = now <= self.since.after(bound) || matched >= last;
             (self.target, self.since) = (last, now);

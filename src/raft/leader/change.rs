@@ -78,7 +78,7 @@ impl ChangeInProgress {
                 RejectReason::NoChangeToCancel
             }
             Some(RejectReason::MembershipChangeInFlight) if may_append_step(common, blocked) => {
-                // Dead voters may have ended another part of the change before.
+                // If the death of voters has cancelled the change already, its tag is kept.
                 self.cancelled_tag = self.tag.replace(tag).or(self.cancelled_tag);
                 let cancelled = common.log().membership().cancelled();
                 assert!(cancelled.is_settled(), "a cancelled change is complete");
@@ -186,8 +186,8 @@ impl ChangeInProgress {
     }
 
     /// Whether this new voter keeps up and was heard from recently. With leases, it must also have
-    /// answered a heartbeat, and so granted the vote lease: the change cannot be cancelled once it
-    /// is joint, and does not complete without a quorum of such voters.
+    /// answered a heartbeat and so granted the vote lease, because a joint change cannot be
+    /// cancelled, and completes only with a quorum of voters that have granted theirs.
     pub(crate) fn new_voter_keeps_up(&self, common: &Common, peers: &Peers, id: NodeId) -> bool {
         let contact_max = common.config().election_timeout_min;
         let known = self.catching_up.get(&id);

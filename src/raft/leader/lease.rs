@@ -24,8 +24,8 @@ pub(crate) struct LeaderLease {
     /// The latest rounds begun since an entry of the term was committed, by ascending number, with
     /// their start times. Rounds before the last confirmed one are dropped.
     rounds: VecDeque<(u64, Instant)>,
-    /// Another node was asked to campaign (`TimeoutNow`), which overrides withheld votes: the lease
-    /// is no longer valid.
+    /// The leader has asked another node to campaign (`TimeoutNow`). Voters grant that node their
+    /// votes despite their vote leases, so the leader lease is no longer valid.
     is_over: bool,
     /// The holders of read leases, members or not, with the end of each by this leader's clock.
     read_leases: BTreeMap<NodeId, Instant>,
@@ -76,10 +76,10 @@ impl LeaderLease {
         Some(since.after(shrunk(config.vote_lease_span(), lease.drift_ppm)))
     }
 
-    /// The read lease that followers may get at `now`: its length, counted from when the holder
-    /// sent the reply that the heartbeat echoes, and the time that passes on this leader's clock
-    /// meanwhile, at most. `None` without a leader lease, and while the leader is `transferring`
-    /// its leadership.
+    /// Returns the read lease that followers may get at `now`: its length on the holder's clock,
+    /// counted from when the holder sent the reply that the heartbeat echoes, and the longest time
+    /// on this leader's clock in which that length passes. `None` without a leader lease, and while
+    /// the leader is `transferring` its leadership.
     pub(crate) fn grantable(
         &self,
         config: &Config,

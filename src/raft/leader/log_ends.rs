@@ -19,7 +19,7 @@ pub(crate) struct LogEnds {
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Waiting {
     id: NodeId,
-    /// The number of the node's start that sent the request; the reply repeats it.
+    /// The `start_id` of the request; the reply repeats it.
     start_id: u64,
     /// The entry that the leader appended after the request.
     entry: Index,

@@ -124,12 +124,12 @@ impl Leader {
 
     /// The latest time for [`Input::Timeout`](crate::raft::Input::Timeout).
     pub(crate) fn deadline(&self) -> Instant {
-        let due = self.heartbeat_due.min(self.transfers.yield_at());
+        let due = self.heartbeat_due.min(self.transfers.hand_over_at());
         self.commit_due.map_or(due, |commit_due| commit_due.min(due))
     }
 
     /// Returns the highest number that a quorum has reached: `own` is this node's, and `of` returns
-    /// a peer's from its progress. With `Config::survivor`, every voter must have reached it.
+    /// the number of a peer. With `Config::survivor`, every voter must have reached it.
     #[inline]
     fn quorum_reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
         let (id, membership) = (common.id(), common.log().membership());
@@ -218,7 +218,7 @@ impl Leader {
         self.on_committed(common);
     }
 
-    /// Answers the committed proposals, and queues the early reads once an entry of the term is.
+    /// Answers the committed proposals; queues the early reads once the term has a committed entry.
     #[inline]
     fn on_committed(&mut self, common: &mut Common) {
         proposals::answer_committed(common, &mut self.proposals);
@@ -272,12 +272,12 @@ impl Leader {
         for (id, progress) in self.peers.iter_mut() {
             assert!(progress.acked_round() < self.round, "no peer answers a round in advance");
             progress.record_committed_sent(heartbeat.committed);
-            // A holder must have every committed entry, or its answers could be stale. One that
-            // delays the commit index and does not advance gets no new lease, nor a removed one.
+            // A holder must have every committed entry, or its answers could be stale. A peer that
+            // delays the commit index without advancing, or was removed, gets no new lease.
             let (matched, heard) = (progress.matched(), progress.last_contact());
             let advances = matched >= quorum_matched || progress.advanced_since_grant();
             let is_member = common.log().membership().is_member(id);
-            // The holder counts from when it sent the echoed reply, which arrived by `heard`.
+            // The holder counts from the echoed reply, which arrived no later than `heard`.
             let in_force = grantable.filter(|(_, span)| is_member && now < heard.after(*span));
             let granted = in_force.filter(|_| {
                 progress.ready().wants_read_lease && advances && matched >= heartbeat.committed
@@ -300,7 +300,7 @@ impl Leader {
     }
 
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
-        if common.now() < self.heartbeat_due.min(self.transfers.yield_at()) {
+        if common.now() < self.heartbeat_due.min(self.transfers.hand_over_at()) {
             return Transition::Stay;
         }
         if common.config().check_quorum && !self.has_quorum_contact(common) {
@@ -308,7 +308,7 @@ impl Leader {
         }
         let obstacle = common.disk_obstacle();
         if let Some(cause) = obstacle
-            && self.transfers.yields(common, &self.peers, &mut self.lease)
+            && self.transfers.try_hand_over(common, &self.peers, &mut self.lease)
         {
             return Transition::step_down(common.term(), cause);
         }
@@ -530,7 +530,7 @@ impl Leader {
             self.advance_reads(common);
         }
         let lost_vote = self.has_committed_in_term(common) && change::has_lost_vote(common);
-        if !lost_vote || !self.transfers.yields(common, &self.peers, &mut self.lease) {
+        if !lost_vote || !self.transfers.try_hand_over(common, &self.peers, &mut self.lease) {
             return Transition::Stay;
         }
         Transition::step_down(common.term(), RoleCause::VoteRemoved)

@@ -93,8 +93,8 @@ impl Peers {
         self.0.retain(|(id, _)| !is_gone(*id));
     }
 
-    /// Returns the highest number that a quorum of the membership has reached: `own` is the one of
-    /// this node, the leader `id`, and `of` returns a peer's from its progress.
+    /// Returns the highest number that a quorum of the membership has reached: `own` is the number
+    /// of this node, the leader `id`, and `of` returns a peer's number from its progress.
     #[inline]
     pub(crate) fn quorum_reached(
         &self,

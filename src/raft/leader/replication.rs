@@ -28,8 +28,8 @@ pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
 }
 
 /// Sends every peer the entries and the commit index that it lacks. `commit_due` is the time to
-/// send the commit index in a message of its own, if a peer has needed that before. Returns that
-/// time if a peer still needs it.
+/// send the commit index in a message of its own; `None` if no peer needed that in the previous
+/// step. Returns that time if a peer needs it now.
 pub(crate) fn replicate(
     common: &mut Common,
     peers: &mut Peers,

@@ -17,9 +17,9 @@ use crate::types::{Body, Instant, NodeId, RejectReason, Tag};
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Transfers {
     current: Option<Transfer>,
-    /// When the last read lease ends, if this leader has to stop leading and waits for that before
-    /// it asks another node to campaign.
-    yield_at: Option<Instant>,
+    /// When the last read lease ends, if this leader has to stop leading and waits for that time
+    /// before it asks another node to campaign.
+    hand_over_at: Option<Instant>,
     disk_lag: DiskLag,
 }
 
@@ -36,12 +36,13 @@ struct Transfer {
 impl Transfers {
     /// Whether a transfer is under way, or this leader waits to hand over.
     pub(crate) fn is_active(&self) -> bool {
-        self.current.is_some() || self.yield_at.is_some()
+        self.current.is_some() || self.hand_over_at.is_some()
     }
 
-    /// The time at which this leader has to hand over; `Instant::NEVER` if it does not wait for it.
-    pub(crate) fn yield_at(&self) -> Instant {
-        self.yield_at.unwrap_or(Instant::NEVER)
+    /// The time at which this leader tries again to hand over, because its read leases have ended
+    /// by then; `Instant::NEVER` if it does not wait for that.
+    pub(crate) fn hand_over_at(&self) -> Instant {
+        self.hand_over_at.unwrap_or(Instant::NEVER)
     }
 
     /// Begins the transfer that a user requests, to the best target if `to` is `None`.
@@ -97,11 +98,11 @@ impl Transfers {
         }
     }
 
-    /// Ends a transfer whose target did not become leader in time; this leader continues. If it
-    /// `must_yield` no longer, it ends its wait, too.
-    pub(crate) fn expire(&mut self, common: &mut Common, must_yield: bool) {
+    /// Ends a transfer whose target did not become leader in time; this leader continues. It also
+    /// stops waiting for its read leases to end, unless it still `must_hand_over`.
+    pub(crate) fn expire(&mut self, common: &mut Common, must_hand_over: bool) {
         let now = common.now();
-        self.yield_at = self.yield_at.filter(|_| must_yield);
+        self.hand_over_at = self.hand_over_at.filter(|_| must_hand_over);
         if let Some(expired) = self.current.take_if(|transfer| transfer.deadline <= now)
             && let Some(tag) = expired.tag
         {
@@ -125,10 +126,10 @@ impl Transfers {
         self.disk_lag.is_lasting(lag_limits(common), common.now())
     }
 
-    /// Asks the best target to campaign, because this node has to stop leading in any case. Returns
-    /// false if it has to wait, because read leases are in force: their holders rely on no other
-    /// leader being elected. It grants no more of them meanwhile.
-    pub(crate) fn yields(
+    /// Asks the best target to campaign, because this node has to stop leading. Returns true if the
+    /// node may step down now. Returns false if it must wait until its read leases have ended,
+    /// because their holders rely on no other leader being elected; it grants no new one meanwhile.
+    pub(crate) fn try_hand_over(
         &mut self,
         common: &mut Common,
         peers: &Peers,
@@ -136,8 +137,8 @@ impl Transfers {
     ) -> bool {
         let Some(to) = best_transfer_target(common, peers) else { return true };
         if lease.has_read_leases(common.now()) {
-            self.yield_at = lease.read_leases_end();
-            assert!(self.yield_at > Some(common.now()), "a read lease in force ends later");
+            self.hand_over_at = lease.read_leases_end();
+            assert!(self.hand_over_at > Some(common.now()), "a read lease in force ends later");
             return false;
         }
         lease.end();
@@ -147,7 +148,7 @@ impl Transfers {
 
     /// Reports a requested transfer as done, because the node no longer leads.
     pub(crate) fn finish(&mut self, common: &mut Common) {
-        self.yield_at = None;
+        self.hand_over_at = None;
         if let Some(Transfer { tag: Some(tag), .. }) = self.current.take() {
             common.output.push(Action::LeadershipTransferred { tag });
         }
@@ -174,7 +175,7 @@ impl Transfers {
     /// The instants in the state.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let deadline = self.current.as_mut().map(|transfer| &mut transfer.deadline);
-        deadline.into_iter().chain(&mut self.yield_at)
+        deadline.into_iter().chain(&mut self.hand_over_at)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::runtime::tls::chain::{CertificateUsage, reject_reason};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
 use crate::runtime::tls::files::Credentials;
 use crate::runtime::tls::refusals::refusal;
-use crate::runtime::tls::revocation::OldList;
+use crate::runtime::tls::revocation::ListExpiry;
 use crate::runtime::tls::verifier::Verifier;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
@@ -96,7 +96,7 @@ impl Tls {
     pub(in crate::runtime) fn warn_of_old_lists(&self) {
         let current = Arc::clone(&self.shared.current.borrow());
         let now = UnixTime::now();
-        for old in current.next_updates.iter().filter_map(|next| OldList::of(*next, now)) {
+        for old in current.next_updates.iter().filter_map(|next| ListExpiry::of(*next, now)) {
             warn!(file = self.revocation_file(), "{old}: replace it by a newer one, and reload");
         }
     }

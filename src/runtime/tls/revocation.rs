@@ -26,11 +26,11 @@ pub(super) struct RevocationLists {
     pub(super) next_updates: Vec<UnixTime>,
 }
 
-/// A list that should be replaced by a newer one.
+/// The expiry of a revocation list that should be replaced by a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OldList {
+pub(super) enum ListExpiry {
     Expired,
-    /// The list expires within so many days.
+    /// The list expires within this number of days.
     Expires(u64),
 }
 
@@ -75,23 +75,23 @@ impl RevocationLists {
     }
 }
 
-impl OldList {
-    /// Returns how old the list is, if it should be replaced soon.
-    pub(super) fn of(next_update: UnixTime, now: UnixTime) -> Option<OldList> {
+impl ListExpiry {
+    /// Returns when the list expires, or `None` if it need not be replaced soon.
+    pub(super) fn of(next_update: UnixTime, now: UnixTime) -> Option<ListExpiry> {
         match next_update.as_secs().checked_sub(now.as_secs()) {
-            None | Some(0) => Some(OldList::Expired),
-            Some(left) if left <= NOTICE.as_secs() => Some(OldList::Expires(left.div_ceil(DAY))),
+            None | Some(0) => Some(ListExpiry::Expired),
+            Some(left) if left <= NOTICE.as_secs() => Some(ListExpiry::Expires(left.div_ceil(DAY))),
             Some(_) => None,
         }
     }
 }
 
-impl fmt::Display for OldList {
+impl fmt::Display for ListExpiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OldList::Expired => f.write_str("a revocation list has expired, and stays in use"),
-            OldList::Expires(1) => f.write_str("a revocation list expires within a day"),
-            OldList::Expires(days) => write!(f, "a revocation list expires within {days} days"),
+            ListExpiry::Expired => f.write_str("a revocation list has expired, and stays in use"),
+            ListExpiry::Expires(1) => f.write_str("a revocation list expires within a day"),
+            ListExpiry::Expires(days) => write!(f, "a revocation list expires within {days} days"),
         }
     }
 }
@@ -179,13 +179,13 @@ mod tests {
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let now = at(100 * DAY);
         for (next_update, expected) in [
-            (0, Some(OldList::Expired)),
-            (100 * DAY, Some(OldList::Expired)),
-            (100 * DAY + 1, Some(OldList::Expires(1))),
-            (130 * DAY, Some(OldList::Expires(30))),
+            (0, Some(ListExpiry::Expired)),
+            (100 * DAY, Some(ListExpiry::Expired)),
+            (100 * DAY + 1, Some(ListExpiry::Expires(1))),
+            (130 * DAY, Some(ListExpiry::Expires(30))),
             (130 * DAY + 1, None),
         ] {
-            assert_eq!(OldList::of(at(next_update), now), expected);
+            assert_eq!(ListExpiry::of(at(next_update), now), expected);
         }
     }
 

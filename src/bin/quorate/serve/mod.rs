@@ -91,7 +91,7 @@ fn run_node(settings: &Settings, sources: &Sources) -> Result<Exit, CommandError
 }
 
 fn no_threads(error: io::Error) -> CommandError {
-    CommandError::invalid_input(format!("cannot start threads: {error}")).may_pass()
+    CommandError::invalid_input(format!("cannot start threads: {error}")).into_transient()
 }
 
 async fn serve(
@@ -115,7 +115,7 @@ async fn serve(
             server_config::damaged(&directory, &damage)
         }
         error @ ServerError::OpenFiles { .. } => sources.error("connections_max", error),
-        error if may_pass(&error) => CommandError::invalid_input(error).may_pass(),
+        error if is_transient(&error) => CommandError::invalid_input(error).into_transient(),
         error => CommandError::invalid_input(error),
     })?;
     let listening = format!("{id} of cluster {cluster} is listening on {}", server.address());
@@ -168,8 +168,8 @@ async fn start(
     Ok(started)
 }
 
-/// Returns true if a later start with the same settings may succeed.
-fn may_pass(error: &ServerError) -> bool {
+/// Whether a later start with the same settings may succeed.
+fn is_transient(error: &ServerError) -> bool {
     match error {
         ServerError::Disk(error) => *error == DiskError::Full || error.is_in_use(),
         ServerError::Open(OpenError::Storage(error)) => *error == storage::OpenError::Full,
@@ -208,7 +208,7 @@ fn endpoint_listeners(
         let Some(ListenAddress(address)) = address else { continue };
         let listener = TcpListener::bind(address).map_err(|error| {
             let failed = sources.error(field, format!("cannot listen on {address}: {error}"));
-            if is_address_missing_or_taken(&error) { failed.may_pass() } else { failed }
+            if is_address_missing_or_taken(&error) { failed.into_transient() } else { failed }
         })?;
         listeners.push((field, listener));
     }
@@ -274,7 +274,7 @@ mod tests {
             ServerError::Disk(DiskError::Full),
             open(storage::OpenError::Full),
         ] {
-            assert!(may_pass(&error), "{error}");
+            assert!(is_transient(&error), "{error}");
         }
         for error in [
             listen(io::ErrorKind::PermissionDenied),
@@ -284,7 +284,7 @@ mod tests {
             ServerError::OpenFiles { needed: 2, limit: 1 },
             open(storage::OpenError::NotFormatted),
         ] {
-            assert!(!may_pass(&error), "{error}");
+            assert!(!is_transient(&error), "{error}");
         }
     }
 }

@@ -182,7 +182,7 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
     let used = directory.join(FileName::Superblock.to_string()).exists();
     let disk = FileDisk::open_read_only(directory);
     let mut disk = disk.map_err(|error| match used {
-        true if error.is_in_use() => CommandError::invalid_input(error).may_pass(),
+        true if error.is_in_use() => CommandError::invalid_input(error).into_transient(),
         true => CommandError::invalid_input(error),
         false => missing(&error),
     })?;
