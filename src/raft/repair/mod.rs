@@ -100,7 +100,7 @@ fn request(common: &mut Common, leader: Option<NodeId>) {
     let later = members.iter().find(|id| asked.is_some_and(|asked| **id > asked));
     let Some(member) = later.or_else(|| members.first()).copied() else { return };
     if common.health.repair.requests >= members.len() {
-        common.health.repair.pass(next_range(common).1);
+        common.health.repair.request_after(next_range(common).1);
         if common.log().first_damaged_after(common.health.repair.through).is_none() {
             common.health.repair.restarted();
         }
@@ -163,7 +163,7 @@ pub(crate) fn on_reply(
         snapshots::receive(common, from, meta);
     }
     if let Some(last) = written {
-        common.health.repair.pass(last);
+        common.health.repair.request_after(last);
         write(common, wanted);
     }
 }

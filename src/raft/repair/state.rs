@@ -114,7 +114,7 @@ impl Repair {
     }
 
     /// Makes the next request ask for entries after `last`.
-    pub(super) fn pass(&mut self, last: Index) {
+    pub(super) fn request_after(&mut self, last: Index) {
         (self.through, self.requests) = (last, 0);
     }
 
