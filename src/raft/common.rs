@@ -65,7 +65,7 @@ impl Common {
         let drift_ppm = config.lease.map_or(Lease::DRIFT_PPM_MAX, |lease| lease.drift_ppm);
         Common {
             now,
-            ballot: Ballot::new(hard_state, drift_ppm, now),
+            ballot: Ballot::new(hard_state, has_no_log, drift_ppm, now),
             journal: Journal::new(log, restored.snapshot),
             apply: Apply::new(restored.machine.version_max),
             reads,
@@ -164,8 +164,8 @@ impl Common {
     pub(crate) fn readiness(&self) -> Readiness {
         let read_leases = self.config.lease.is_some_and(|lease| lease.read_leases);
         let is_uncertain = self.ballot.is_uncertain();
-        let reads_are_right = !self.health.quarantined && self.ballot.may_hold_read_lease();
-        let wants_read_lease = read_leases && reads_are_right && !is_uncertain;
+        let may_count = self.ballot.may_count_round(self.log().committed());
+        let wants_read_lease = read_leases && may_count && !self.health.quarantined;
         let version_max = self.apply.version_max();
         Readiness { wants_read_lease, is_uncertain, version_max, may_lead: self.may_lead() }
     }

@@ -187,6 +187,7 @@ fn install_first_membership(common: &mut Common, membership: Membership) {
     assert!(membership.is_member(common.id()), "a bootstrap peer is a member");
     common.members.end_bootstrap();
     common.journal.bootstrap(membership);
+    common.ballot.record_bootstrap();
 }
 
 /// Whether the active membership accepts the sender's disk: it names that disk, names no disk of

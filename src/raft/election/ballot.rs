@@ -26,16 +26,38 @@ pub(crate) struct Ballot {
     requested_lease: Duration,
     /// The term in which the node started, or last became uncertain or certain.
     started_in: Term,
+    /// Whether a disk that the node has lost may have answered heartbeats of the current term.
+    lost_disk: LostDisk,
     /// The highest commit index that a leader or a voter has named since the start. It may be after
     /// the end of the log. Every node that may be elected has the entries up to there (Raft
     /// §5.4.3).
     named_committed: Index,
 }
 
+/// Whether a disk that the node has lost may have answered heartbeats of the current term. A leader
+/// may echo the replies of that disk until it receives a message of this start of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+enum LostDisk {
+    /// The node has lost no disk: it started with a membership or an entry, or it bootstrapped with
+    /// this disk.
+    None,
+    /// The node started with an empty disk, and no leader has sent it a read index since.
+    Possible,
+    /// The leader of `term` had committed the log through `committed` when it received a read index
+    /// request of this start.
+    Replaced { term: Term, committed: Index },
+}
+
 impl Ballot {
-    /// Returns the ballot of a node that starts with `hard_state`. Clock rates are off by at most
-    /// `drift_ppm` parts per million.
-    pub(crate) fn new(hard_state: HardState, drift_ppm: u32, now: Instant) -> Ballot {
+    /// Returns the ballot of a node that starts with `hard_state`, on a disk that may have replaced
+    /// another one if it `is_empty`. Clock rates are off by at most `drift_ppm` parts per million.
+    pub(crate) fn new(
+        hard_state: HardState,
+        is_empty: bool,
+        drift_ppm: u32,
+        now: Instant,
+    ) -> Ballot {
         // The vote lease counts from the last leader contact, which is before the start.
         let withheld_until = now.after(stretched(hard_state.vote_lease, drift_ppm));
         let earlier_leases_until = (!hard_state.vote_lease.is_zero()).then_some(withheld_until);
@@ -46,6 +68,7 @@ impl Ballot {
             earlier_leases_until,
             requested_lease: Duration::ZERO,
             started_in,
+            lost_disk: if is_empty { LostDisk::Possible } else { LostDisk::None },
             named_committed: Index::ZERO,
         }
     }
@@ -66,13 +89,36 @@ impl Ballot {
         self.hard_state.vote_lease
     }
 
-    /// Whether the node may hold a read lease, or learn from heartbeats how fresh its state is: it
-    /// is certain, and entered its current term after its start and after it became certain, with a
-    /// membership. Otherwise it may have answered a round of this term before that, perhaps with a
-    /// disk that it has lost. When the leader echoes the earlier reply, the node would count from
-    /// its later reply to the same round, and so for too long.
-    pub(crate) fn may_hold_read_lease(&self) -> bool {
-        !self.is_uncertain() && self.term() > self.started_in
+    /// Whether a heartbeat with the commit index `committed` may give the node a read lease, or show
+    /// how fresh its state is: the node is certain, entered its current term after its start and
+    /// after it became certain, and has answered the heartbeat's round with no other disk. Otherwise
+    /// it may have answered the round before. When the leader echoes the earlier reply, the node
+    /// would count from its later reply to the same round, and so for too long.
+    pub(crate) fn may_count_round(&self, committed: Index) -> bool {
+        let is_only_answer = match self.lost_disk {
+            LostDisk::None => true,
+            LostDisk::Possible => false,
+            // The heartbeat was sent after the lost disk had answered for the last time.
+            LostDisk::Replaced { term, committed: before } => {
+                self.term() > term || committed > before
+            }
+        };
+        is_only_answer && !self.is_uncertain() && self.term() > self.started_in
+    }
+
+    /// Records that the leader of the current term sent `index` as the read index for a request of
+    /// this start: its commit index when the request arrived. A quorum confirmed its leadership
+    /// after that.
+    pub(crate) fn record_read_index(&mut self, index: Index) {
+        if self.lost_disk == LostDisk::Possible {
+            self.lost_disk = LostDisk::Replaced { term: self.term(), committed: index };
+        }
+    }
+
+    /// Records that the first membership of the cluster accepts this node's disk, so that the node
+    /// has had no other disk in this cluster.
+    pub(crate) fn record_bootstrap(&mut self) {
+        self.lost_disk = LostDisk::None;
     }
 
     /// Whether the node is uncertain: its log may lack entries that it acknowledged, and it may
@@ -248,6 +294,9 @@ impl Ballot {
     pub(crate) fn assert_invariants(&self, log: &Log) {
         assert!(log.last().term <= self.term(), "no entry is of a later term");
         assert!(self.started_in <= self.term(), "a node never returns to an earlier term");
+        if let LostDisk::Replaced { term, .. } = self.lost_disk {
+            assert!(term <= self.term(), "a read index is of a term that the node has entered");
+        }
     }
 }
 
@@ -275,7 +324,7 @@ mod tests {
 
     fn started(state: HardState) -> (Ballot, Journal) {
         let log = Log::new(&Restored::default()).expect("an empty log is consistent");
-        let ballot = Ballot::new(state, 0, Instant(100));
+        let ballot = Ballot::new(state, false, 0, Instant(100));
         (ballot, Journal::new(log, SnapshotMeta::default()))
     }
 
@@ -300,6 +349,25 @@ mod tests {
     }
 
     #[test]
+    fn a_new_disk_counts_only_heartbeats_that_follow_its_request() {
+        let log = Log::new(&Restored::default()).expect("an empty log is consistent");
+        let mut journal = Journal::new(log, SnapshotMeta::default());
+        let mut ballot = Ballot::new(HardState::default(), true, 0, Instant::ZERO);
+        ballot.enter_term(Term(3), &mut journal);
+        let mut bootstrapped = ballot.clone();
+        assert!(!ballot.may_count_round(Index(9)), "a lost disk may have answered it");
+        ballot.record_read_index(Index(9));
+        assert!(!ballot.may_count_round(Index(9)), "it may have been sent before the request");
+        assert!(ballot.may_count_round(Index(10)));
+        ballot.record_read_index(Index(20));
+        assert!(ballot.may_count_round(Index(10)), "the first request shows it");
+        ballot.enter_term(Term(4), &mut journal);
+        assert!(ballot.may_count_round(Index(0)), "the leader was elected after the request");
+        bootstrapped.record_bootstrap();
+        assert!(bootstrapped.may_count_round(Index(0)));
+    }
+
+    #[test]
     fn a_stored_vote_lease_withholds_the_vote_after_a_start() {
         let vote_lease = Duration::from_nanos(50);
         let (mut ballot, _) = started(HardState { vote_lease, ..HardState::default() });
@@ -317,7 +385,7 @@ mod tests {
         let vote_lease = Duration::from_nanos(100);
         let state = HardState { vote_lease, ..HardState::default() };
         // The clock of the node may be three times as fast as that of the leader.
-        let ballot = Ballot::new(state, 500_000, Instant(1000));
+        let ballot = Ballot::new(state, false, 500_000, Instant(1000));
         assert!(ballot.withholds_vote(Instant(1299)) && !ballot.withholds_vote(Instant(1300)));
     }
 

@@ -234,7 +234,7 @@ impl Follower {
         let has_all = self.verified >= heartbeat.committed;
         let read_lease = if has_all { heartbeat.read_lease } else { Duration::ZERO };
         let heartbeat = &Heartbeat { read_lease, ..*heartbeat };
-        if common.ballot.may_hold_read_lease()
+        if common.ballot.may_count_round(heartbeat.committed)
             && let Some(bound) = self.read_lease.on_heartbeat(heartbeat, is_new, common.now())
         {
             common.reads.learn_freshness(bound);
@@ -342,9 +342,11 @@ impl Follower {
     ) {
         assert!(from != common.id(), "no node receives its own message");
         let mut covered = false;
-        while start_id == common.reads.start_id()
-            && let Some(tag) = self.reads.pop_through(ticket)
-        {
+        let is_of_this_start = start_id == common.reads.start_id();
+        if is_of_this_start {
+            common.ballot.record_read_index(index);
+        }
+        while is_of_this_start && let Some(tag) = self.reads.pop_through(ticket) {
             covered = true;
             common.confirm_read(tag, index, Freshness::Linearizable);
         }
