@@ -87,7 +87,7 @@ impl Rule for CountedReplies {
         let role_before = known.status_before(status).map(|before| before.role);
         if role_before != Some(status.role) {
             *begun = Some(known.own);
-        } else if known.is_misled {
+        } else if known.is_fault_input {
             *begun = None;
         }
         if status.role == RoleName::Candidate {

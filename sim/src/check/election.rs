@@ -159,12 +159,12 @@ impl Rule for Election {
 
 impl Election {
     /// Checks the leader that a node begins to name: the node that won the term of the status. A
-    /// node that a fault misleads may name another one.
+    /// node that takes an input from a fault may name another node.
     fn check_known_leader(&self, known: &Known, status: &Status) -> CheckResult {
         let Status { id, term, leader: Some(named), .. } = *status else { return Ok(()) };
         let (model, is_same) =
             (&known.model, |it: Status| (it.term, it.leader) == (term, Some(named)));
-        if known.is_misled || model.of(id).status.is_some_and(is_same) {
+        if known.is_fault_input || model.of(id).status.is_some_and(is_same) {
             return Ok(());
         }
         let winner = self.leaderships.get(&term).map(|leadership| model.node(leadership.slot).id);

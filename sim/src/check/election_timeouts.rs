@@ -105,7 +105,7 @@ impl Rule for ElectionTimeouts {
         node.pre_vote = None;
         node.first_step.get_or_insert(known.own);
         let is_doubtful = matches!(request, Some(Request::Leader { may_be_rejected: true, .. }));
-        if known.is_misled || is_doubtful {
+        if known.is_fault_input || is_doubtful {
             node.maybe_heard = Some(known.own);
         }
         if known.changes_status && known.shows_messages {
@@ -226,7 +226,7 @@ impl Node {
         let is_asked = known.message.is_some_and(|message| message.kind == MessageKind::TimeoutNow);
         let timeout_min = known.bounds.config.election_timeout_min;
         let since = self.waits_since.filter(|at| known.own < at.after(timeout_min));
-        let Some(since) = since.filter(|_| campaigns && !is_asked && !known.is_misled) else {
+        let Some(since) = since.filter(|_| campaigns && !is_asked && !known.is_fault_input) else {
             return Ok(());
         };
         S66.violated(format!(

@@ -18,7 +18,7 @@ use crate::check::operations::{OpOutcome, Operations, Read};
 use crate::machine::taint::Taint;
 use crate::observe::Observation::{
     self, Applied, ClockBoundExceeded, Crashed, Delivered, DiskCopied, DiskFailed, Durable,
-    EntriesDamaged, EntriesRepaired, Idle, MachineFault, Misled, ProposeInvoked, ReadInvoked,
+    EntriesDamaged, EntriesRepaired, FaultInput, Idle, MachineFault, ProposeInvoked, ReadInvoked,
     ReadServed, Rejected, Replied, Restored, RolledBack, SnapshotFrozen, SnapshotTaken, Stabilized,
     Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
 };
@@ -55,10 +55,10 @@ pub(super) struct Known {
     pub(super) before: Option<Status>,
     /// The time of the last step, by the clock of the node that took it.
     pub(super) own: Instant,
-    /// Whether the last step took an input that no rule of the protocol covers. Its node is
-    /// `misled_next` until then.
-    pub(super) is_misled: bool,
-    misled_next: Option<NodeId>,
+    /// Whether the input of the last step came from a fault, as in `Observation::FaultInput`.
+    /// `fault_input_next` is the node whose next input comes from a fault.
+    pub(super) is_fault_input: bool,
+    fault_input_next: Option<NodeId>,
     /// The message that the last step took, if it took one, and the one that the next step takes.
     pub(super) message: Option<TakenMessage>,
     pub(super) next_message: Option<TakenMessage>,
@@ -130,8 +130,8 @@ impl Known {
             changes_status: false,
             before: None,
             own: Instant::ZERO,
-            is_misled: false,
-            misled_next: None,
+            is_fault_input: false,
+            fault_input_next: None,
             message: None,
             next_message: None,
             shows_messages: false,
@@ -163,11 +163,11 @@ impl Known {
                 self.next_message = Some(TakenMessage::new(&self.model, node, message));
                 self.shows_messages = true;
             }
-            Misled { node } => self.misled_next = Some(node),
+            FaultInput { node } => self.fault_input_next = Some(node),
             Stepped { node, own, status, .. } => {
                 self.changes_status = self.model.of(node).status.as_ref() != Some(status);
                 self.own = own;
-                self.is_misled = self.misled_next.take() == Some(node);
+                self.is_fault_input = self.fault_input_next.take() == Some(node);
                 self.message = self.next_message.take();
             }
             _ => {}

@@ -78,7 +78,7 @@ impl Rule for PromptCommits {
         }
         let slot = known.model.slot(id);
         let leader = self.leader(known, slot, term);
-        if known.is_misled {
+        if known.is_fault_input {
             // The message may have named another disk of any peer.
             leader.peers.iter_mut().for_each(|peer| peer.is_doubtful = true);
         }

@@ -179,7 +179,7 @@ impl Leader {
         if is_changed {
             self.electorate = Arc::clone(electorate);
         }
-        if is_changed || known.is_misled {
+        if is_changed || known.is_fault_input {
             self.peers.iter_mut().for_each(|peer| peer.latest = now);
         }
         if let Some((from, counts)) = heard {
@@ -210,7 +210,7 @@ impl Leader {
             || !electorate.is_voter(slot)
             || known.taint.fault_count() > 0
             || known.model.last_survivor_enabled
-            || known.is_misled;
+            || known.is_fault_input;
         if self.term != status.term || has_reason || !Arc::ptr_eq(&self.electorate, electorate) {
             return Ok(());
         }

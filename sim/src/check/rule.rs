@@ -15,8 +15,8 @@ use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::observe::Observation::{
     self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, ComparisonSent, Crashed,
-    Delivered, DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, Idle,
-    LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, Misled, PeerMatched,
+    Delivered, DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, FaultInput,
+    Idle, LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, PeerMatched,
     ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive,
     RequestReceived, Restored, RolledBack, Sent, SnapshotDamaged, SnapshotFrozen, SnapshotTaken,
     Stabilized, StartFailed, Started, StateCompared, Stepped, Stopped, Submitted, TransferSent,
@@ -218,7 +218,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         | DiskCopied { .. }
         | EntriesDamaged { .. }
         | MachineFault { .. }
-        | Misled { .. }
+        | FaultInput { .. }
         | DiskFailed { .. }
         | ClockBoundExceeded { .. } => Ok(()),
     }

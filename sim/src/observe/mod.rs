@@ -123,17 +123,16 @@ pub enum Observation<'a> {
         node: NodeId,
     },
     /// A node took a message that a node had sent. The step with this message is the next one that
-    /// is shown. Messages that a fault makes up are not shown.
+    /// is shown. Messages that no node sent are shown as [`Observation::FaultInput`].
     Delivered {
         /// The node that took the message; a misrouted message is addressed to another node.
         node: NodeId,
         /// The message, with its sender and the node to which it is addressed.
         message: &'a Message,
     },
-    /// A node is about to take an input that no rule of the protocol covers: a message that a fault
-    /// made up, or a fault's request to campaign. The step with this input is the next one that is
-    /// shown.
-    Misled {
+    /// A node is about to take an input from a fault: a message that no node sent, or a request to
+    /// campaign. The step with this input is the next one that is shown.
+    FaultInput {
         /// The node that takes the input.
         node: NodeId,
     },

@@ -45,7 +45,7 @@ impl World {
             Event::Stop { place } => self.step(place, Input::Close),
             Event::AdminRequest { request } => self.admin_request(request),
             Event::Campaign { place } => {
-                self.run.observe(Observation::Misled { node: place.id() });
+                self.run.observe(Observation::FaultInput { node: place.id() });
                 self.step(place, Input::Campaign);
             }
             Event::Restart(start) => self.start(start),

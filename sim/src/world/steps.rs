@@ -53,7 +53,7 @@ impl World {
         let is_shown = envelope.is_sent && self.run.observer.has_checks();
         let message = packet.message().filter(|_| is_shown).cloned();
         if !envelope.is_sent {
-            self.run.observe(Observation::Misled { node: to.id() });
+            self.run.observe(Observation::FaultInput { node: to.id() });
         }
         self.take_step(to, Input::Packet(packet), message.as_ref());
         if part {

@@ -178,7 +178,7 @@ impl Network {
 pub(crate) struct Envelope {
     /// The number of the packet in the run, from 1; every copy of a packet has its number.
     pub(crate) number: u64,
-    /// Whether a node has sent the packet; a fault made up the others.
+    /// Whether a node has sent the packet; a fault fabricated the others.
     pub(crate) is_sent: bool,
     bytes: Arc<[u8]>,
 }
