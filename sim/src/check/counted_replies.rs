@@ -86,7 +86,7 @@ impl Rule for CountedReplies {
         let begun = &mut self.begun[slot.0];
         let role_before = known.status_before(status).map(|before| before.role);
         if role_before != Some(status.role) {
-            *begun = Some(known.own);
+            *begun = Some(known.own_time);
         } else if known.is_fault_input {
             *begun = None;
         }
@@ -98,7 +98,7 @@ impl Rule for CountedReplies {
         }
         // After the election timeout it may ask again, and does not count earlier pre-votes then.
         let timeout_min = known.bounds.config.election_timeout_min;
-        let is_first = begun.is_some_and(|at| known.own < at.after(timeout_min));
+        let is_first = begun.is_some_and(|at| known.own_time < at.after(timeout_min));
         let grants = if is_first { self.pre_votes[slot.0] } else { Grants::default() };
         grants.check_pending(known, slot, status, "pre-votes", status.term.next())
     }

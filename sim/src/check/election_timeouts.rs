@@ -103,10 +103,10 @@ impl Rule for ElectionTimeouts {
         let Some(before) = known.status_before(status) else { return Ok(()) };
         let node = &mut self.nodes[known.model.slot(status.id).0];
         node.pre_vote = None;
-        node.first_step.get_or_insert(known.own);
+        node.first_step.get_or_insert(known.own_time);
         let is_doubtful = matches!(request, Some(Request::Leader { may_be_rejected: true, .. }));
         if known.is_fault_input || is_doubtful {
-            node.maybe_heard = Some(known.own);
+            node.maybe_heard = Some(known.own_time);
         }
         if known.changes_status && known.shows_messages {
             node.check_timeout(known, &before, status)?;
@@ -201,7 +201,8 @@ impl Node {
 
     fn hears_since(&self, known: &Known, before: &Status, heard: Option<Instant>) -> bool {
         let config = &known.bounds.config;
-        let is_recent = heard.is_some_and(|at| known.own < at.after(config.election_timeout_min));
+        let is_recent =
+            heard.is_some_and(|at| known.own_time < at.after(config.election_timeout_min));
         let follows = before.role == RoleName::Follower && before.leader.is_some();
         let is_sticky = config.stickiness && !known.model.last_survivor_enabled;
         is_sticky && (before.role == RoleName::Leader || follows && is_recent)
@@ -212,7 +213,7 @@ impl Node {
     fn may_withhold(&self, known: &Known, before: &Status) -> bool {
         let since = self.first_step.max(self.heard).max(self.maybe_heard).max(self.led);
         let span = before.vote_lease.max(known.bounds.config.election_timeout_max) * 4;
-        !before.vote_lease.is_zero() && since.is_some_and(|at| known.own < at.after(span))
+        !before.vote_lease.is_zero() && since.is_some_and(|at| known.own_time < at.after(span))
     }
 
     /// Checks a campaign that the node begins by itself.
@@ -225,7 +226,7 @@ impl Node {
         };
         let is_asked = known.message.is_some_and(|message| message.kind == MessageKind::TimeoutNow);
         let timeout_min = known.bounds.config.election_timeout_min;
-        let since = self.waits_since.filter(|at| known.own < at.after(timeout_min));
+        let since = self.waits_since.filter(|at| known.own_time < at.after(timeout_min));
         let Some(since) = since.filter(|_| campaigns && !is_asked && !known.is_fault_input) else {
             return Ok(());
         };
@@ -235,13 +236,13 @@ impl Node {
             status.id,
             status.role,
             status.term,
-            known.own.since(since),
+            known.own_time.since(since),
         ))
     }
 
     /// Notes what the step changes.
     fn note(&mut self, known: &Known, before: &Status, status: &Status, request: Option<Request>) {
-        let now = Some(known.own);
+        let now = Some(known.own_time);
         let is_heard = match request {
             Some(Request::Leader { from, term, may_be_rejected: false }) => {
                 (status.leader, status.term) == (Some(from), term)

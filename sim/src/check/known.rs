@@ -54,7 +54,7 @@ pub(super) struct Known {
     /// or with which it started.
     pub(super) before: Option<Status>,
     /// The time of the last step, by the clock of the node that took it.
-    pub(super) own: Instant,
+    pub(super) own_time: Instant,
     /// Whether the input of the last step came from a fault, as in `Observation::FaultInput`.
     /// `fault_input_next` is the node whose next input comes from a fault.
     pub(super) is_fault_input: bool,
@@ -129,7 +129,7 @@ impl Known {
             now: SimTime::default(),
             changes_status: false,
             before: None,
-            own: Instant::ZERO,
+            own_time: Instant::ZERO,
             is_fault_input: false,
             fault_input_next: None,
             message: None,
@@ -164,9 +164,9 @@ impl Known {
                 self.shows_messages = true;
             }
             FaultInput { node } => self.fault_input_next = Some(node),
-            Stepped { node, own, status, .. } => {
+            Stepped { node, own_time, status, .. } => {
                 self.changes_status = self.model.of(node).status.as_ref() != Some(status);
-                self.own = own;
+                self.own_time = own_time;
                 self.is_fault_input = self.fault_input_next.take() == Some(node);
                 self.message = self.next_message.take();
             }

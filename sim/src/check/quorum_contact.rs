@@ -107,7 +107,7 @@ impl Rule for QuorumContact {
     }
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
-        let (slot, now) = (known.model.slot(status.id), known.own);
+        let (slot, now) = (known.model.slot(status.id), known.own_time);
         let heard = self.heard.take().filter(|_| known.message.is_some());
         let node = known.model.node(slot);
         let leader = &mut self.leaders[slot.0];

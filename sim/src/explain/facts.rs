@@ -22,7 +22,7 @@ pub(super) fn step(history: &History<'_>, draft: &mut Draft, id: EventId) {
 }
 
 /// Adds the message whose receipt led to the failing event, unless it is there already.
-pub(super) fn tipping_message(history: &History<'_>, draft: &mut Draft) {
+pub(super) fn last_taken_message(history: &History<'_>, draft: &mut Draft) {
     let Some(id) = history.step_of(history.failing) else { return };
     if history.message_of(id).is_some() && !draft.has_fact(id) {
         step(history, draft, id);

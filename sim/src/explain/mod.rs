@@ -62,7 +62,7 @@ pub fn explain(record: &Record) -> Option<Explanation> {
                 &history, &mut draft,
             );
             if let Failure::Safety(_) = failure.as_ref() {
-                facts::tipping_message(&history, &mut draft);
+                facts::last_taken_message(&history, &mut draft);
             }
             if !draft.has_cause() {
                 draft.cause(violation.finding.clone());

@@ -141,7 +141,7 @@ pub enum Observation<'a> {
         /// The node that took the input.
         node: NodeId,
         /// The time of the step by the node's own clock.
-        own: Instant,
+        own_time: Instant,
         /// The node's status after the input.
         status: &'a Status,
         /// The membership that the node uses.

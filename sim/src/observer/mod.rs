@@ -3,13 +3,13 @@
 //! The world reports every event to the observer, and asks it only what to report and whether the
 //! run may continue.
 
+mod abstract_states;
 mod assumptions;
 mod cores;
 mod fault_combinations;
 pub(crate) mod guided;
 mod reads;
 mod recording;
-mod shapes;
 mod traced;
 
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ pub(crate) struct Observer {
     /// The time of the last observation.
     now: SimTime,
     /// The abstract states seen so far and the last of them; `None` if they are not recorded.
-    shapes: Option<(AbstractStates, u64)>,
+    abstract_states: Option<(AbstractStates, u64)>,
 }
 
 impl Observer {
@@ -106,7 +106,7 @@ impl Observer {
             reads: Reads::default(),
             combinations: FaultCombinations::new(settings.config.election_timeout_max * 2),
             now: SimTime::default(),
-            shapes: None,
+            abstract_states: None,
         };
         observer.reach_options(settings);
         observer

@@ -108,7 +108,7 @@ struct RunResult {
     outcome: Outcome,
     recorded: Option<Recorded>,
     /// The abstract states of the run, if they were recorded.
-    shapes: AbstractStates,
+    abstract_states: AbstractStates,
 }
 
 /// The number of runs of a seed that are drawn before a run continues an earlier one.
@@ -207,7 +207,7 @@ impl Case {
         let mut observer = Observer::new(&settings, checks, options.trace.clone(), recorder);
         observer.set_core_sink(options.cores.clone());
         if with_states {
-            observer.record_shapes();
+            observer.record_abstract_states();
         }
         let choices = Choices::new(seed, overrides);
         let mut world = World::new(settings, options.workload.clone(), plan, choices, observer);
@@ -227,12 +227,12 @@ impl Case {
         };
         let record = observer.record(now, failure.as_ref());
         let recorded = record.map(|record| (record, cluster.peers()));
-        let shapes = observer.take_shapes();
-        let states = shapes.keys().copied().collect();
+        let abstract_states = observer.take_abstract_states();
+        let states = abstract_states.keys().copied().collect();
         let (tally, marks) = observer.results();
         let (digest, scripted) = (scheduler.digest, load.scripted.results());
         let outcome = Outcome { seed, digest, tally, marks, states, scripted, failure };
-        RunResult { outcome, recorded, shapes }
+        RunResult { outcome, recorded, abstract_states }
     }
 }
 
@@ -269,8 +269,8 @@ fn explore(seed: u64, options: &RunOptions) -> (Outcome, Option<Case>) {
     let options = &RunOptions { trace: None, cores: None, ..options.clone() };
     let mut corpus = Corpus::new();
     let mut case = Case::draw(seed, options);
-    let RunResult { outcome: mut whole, shapes, .. } = case.execute(options, None, true);
-    corpus.learn(&case, &shapes);
+    let RunResult { outcome: mut whole, abstract_states, .. } = case.execute(options, None, true);
+    corpus.learn(&case, &abstract_states);
     for number in 1..options.strategy.runs() {
         if whole.failure.is_some() {
             return (whole, Some(case));
@@ -282,8 +282,8 @@ fn explore(seed: u64, options: &RunOptions) -> (Outcome, Option<Case>) {
             Some((known, point)) => known.diverge_at(point, own, options.strategy),
             None => Case::draw(own, options),
         };
-        let RunResult { outcome, shapes, .. } = case.execute(options, None, true);
-        corpus.learn(&case, &shapes);
+        let RunResult { outcome, abstract_states, .. } = case.execute(options, None, true);
+        corpus.learn(&case, &abstract_states);
         whole.add(outcome);
     }
     let failing = whole.failure.is_some().then_some(case);

@@ -255,7 +255,7 @@ impl World {
         self.cluster[place].schedule_wake(&mut self.run.scheduler);
         self.execute_outputs(place, before, &mut results.outputs);
         if self.in_fault_phase() {
-            self.cluster.show_shape(place, &mut self.run);
+            self.cluster.show_abstract_state(place, &mut self.run);
         }
         results.outputs.clear();
     }

@@ -350,10 +350,10 @@ impl Stage {
         let memberships = actor.log.iter().filter_map(Entry::membership);
         let last = memberships.map(|(_, membership)| membership).next_back();
         let membership = &last.unwrap_or_else(|| self.first_of(node));
-        let own = self.own_time();
+        let own_time = self.own_time();
         self.observes(Observation::Stepped {
             node: NodeId(node),
-            own,
+            own_time,
             status: &status,
             membership,
         });
@@ -373,10 +373,10 @@ impl Stage {
     /// The node takes an input, and uses this membership from then on.
     pub(crate) fn uses_membership(&mut self, node: u64, membership: &Membership) {
         let status = self.actor(node).status;
-        let own = self.own_time();
+        let own_time = self.own_time();
         self.observes(Observation::Stepped {
             node: NodeId(node),
-            own,
+            own_time,
             status: &status,
             membership,
         });

@@ -213,7 +213,7 @@ pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, CommandError> {
             let value = value.as_deref().map_or(Value::Null, json_of);
             report_result(json, json!({ "set": false, "value": value }), &text, Exit::Negative)
         }
-        Reply::DiffersFromLong(bytes) => {
+        Reply::DiffersFromLargeValue(bytes) => {
             let text = format!("a value of {bytes} bytes: see `quorate get`");
             let object = json!({ "set": false, "value_bytes": bytes, "value_omitted": true });
             report_result(json, object, &text, Exit::Negative)

@@ -88,7 +88,7 @@ fn give(client: &ClientFlags, order: QuotaOrder) -> Result<bool, CommandError> {
     match Reply::decode(&reply) {
         Some(Reply::Done(_)) => Ok(true),
         Some(Reply::NoSpace(_)) => Ok(false),
-        Some(Reply::Differs(_) | Reply::DiffersFromLong(_) | Reply::Invalid) | None => {
+        Some(Reply::Differs(_) | Reply::DiffersFromLargeValue(_) | Reply::Invalid) | None => {
             Err(wrong_state_machine())
         }
     }

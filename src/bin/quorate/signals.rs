@@ -55,9 +55,9 @@ impl Hangups {
 /// clean shutdown.
 #[derive(Debug)]
 pub(crate) struct Starting {
-    /// The thread that listens; none at the end.
+    /// The runtime with the thread that listens; `None` at the end.
     runtime: Option<Runtime>,
-    beside: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Starting {
@@ -65,12 +65,12 @@ impl Starting {
     pub(crate) fn listen() -> io::Result<Starting> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         // On an error it is dropped as below, too.
-        let mut starting = Starting { runtime: Some(runtime), beside: JoinSet::new() };
+        let mut starting = Starting { runtime: Some(runtime), tasks: JoinSet::new() };
         let mut signals = {
             let _within = starting.runtime().enter();
             Signals::listen()?
         };
-        starting.run_beside(async move {
+        starting.spawn_until_started(async move {
             let signal = signals.next().await;
             info!(signal, "the node ends before it has started");
             service_manager::notify("STOPPING=1");
@@ -83,15 +83,18 @@ impl Starting {
         self.runtime.as_ref().expect("it is there until the end")
     }
 
-    /// Runs the future on that thread until the end.
-    pub(crate) fn run_beside(&mut self, future: impl Future<Output = ()> + Send + 'static) {
+    /// Runs the future on that thread until the node has started.
+    pub(crate) fn spawn_until_started(
+        &mut self,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
         let on = self.runtime().handle().clone();
-        self.beside.spawn_on(future, &on);
+        self.tasks.spawn_on(future, &on);
     }
 
-    /// Waits until nothing runs beside the start any more.
+    /// Cancels the futures, and waits until they have ended.
     pub(crate) async fn end(mut self) {
-        self.beside.shutdown().await;
+        self.tasks.shutdown().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The cluster: its nodes with their disks and clocks, and its memberships.
 
+mod abstract_state;
 pub(super) mod builds;
 pub(super) mod clock;
 mod electorates;
@@ -11,7 +12,6 @@ mod power_loss;
 pub(super) mod processes;
 pub(super) mod queues;
 pub(super) mod running;
-mod shape;
 
 use std::ops::{Index, IndexMut};
 use std::time::Duration;

@@ -306,8 +306,8 @@ impl Running {
     pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
         let (node, raft) = (self.status.id, self.node.raft());
         let (status, membership) = (&self.status, raft.membership());
-        let own = self.stepped_at;
-        run.observe(Observation::Stepped { node, own, status, membership });
+        let own_time = self.stepped_at;
+        run.observe(Observation::Stepped { node, own_time, status, membership });
         if let Some(peer) = replying
             && let Some(matched) = raft.matched(peer)
         {

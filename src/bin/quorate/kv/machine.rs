@@ -74,7 +74,9 @@ impl Store {
 /// it again and again, and every node makes and hashes the reply, so it has no long value.
 fn differs(value: Option<&[u8]>) -> Reply {
     match value {
-        Some(value) if value.len() > SHOWN_BYTES_MAX => Reply::DiffersFromLong(value.len() as u64),
+        Some(value) if value.len() > SHOWN_BYTES_MAX => {
+            Reply::DiffersFromLargeValue(value.len() as u64)
+        }
         value => Reply::Differs(value.map(<[u8]>::to_vec)),
     }
 }
@@ -183,7 +185,7 @@ mod tests {
             assert!(reply.len() <= SHOWN_BYTES_MAX + 6, "{bytes}: {} bytes", reply.len());
             let expected = match bytes {
                 SHOWN_BYTES_MAX => Reply::Differs(Some(value)),
-                bytes => Reply::DiffersFromLong(bytes as u64),
+                bytes => Reply::DiffersFromLargeValue(bytes as u64),
             };
             assert_eq!(Reply::decode(&reply), Some(expected));
         }

@@ -30,7 +30,7 @@ pub(crate) enum Reply {
     Differs(Option<Vec<u8>>),
     /// The compare failed and nothing was changed. The current value of the key has this many
     /// bytes, and is not in the reply.
-    DiffersFromLong(u64),
+    DiffersFromLargeValue(u64),
     /// The write would have exceeded the quota of this many bytes, or the alarm is on. Nothing was
     /// changed. After an order: the store exceeds the quota, so the alarm stays on.
     NoSpace(u64),
@@ -117,7 +117,9 @@ impl Reply {
             Reply::Differs(value) => (2, value),
             Reply::Invalid => return vec![0],
             Reply::NoSpace(quota) => return [&[3], &quota.to_le_bytes()[..]].concat(),
-            Reply::DiffersFromLong(bytes) => return [&[4], &bytes.to_le_bytes()[..]].concat(),
+            Reply::DiffersFromLargeValue(bytes) => {
+                return [&[4], &bytes.to_le_bytes()[..]].concat();
+            }
         };
         let mut bytes = Vec::with_capacity(6 + value.as_ref().map_or(0, Vec::len));
         bytes.push(tag);
@@ -133,7 +135,7 @@ impl Reply {
             1 => Reply::Done(parts.option()?.map(<[u8]>::to_vec)),
             2 => Reply::Differs(parts.option()?.map(<[u8]>::to_vec)),
             3 => Reply::NoSpace(parts.long()?),
-            4 => Reply::DiffersFromLong(parts.long()?),
+            4 => Reply::DiffersFromLargeValue(parts.long()?),
             _ => return None,
         };
         parts.end(reply)
@@ -257,7 +259,7 @@ mod tests {
             Reply::Done(None),
             Reply::Differs(value.clone()),
             Reply::NoSpace(7),
-            Reply::DiffersFromLong(8),
+            Reply::DiffersFromLargeValue(8),
             Reply::Invalid,
         ] {
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));
@@ -298,7 +300,7 @@ mod tests {
         query("scan", Query::Scan { prefix: b"p", after: Some(b"pa"), limit: 7 });
         let reply = |value| [Reply::Done(value), Reply::Differs(Some(b"old".to_vec()))];
         let replies = reply(None).into_iter().chain(reply(Some(b"v".to_vec())));
-        let others = [Reply::NoSpace(7), Reply::Invalid, Reply::DiffersFromLong(8)];
+        let others = [Reply::NoSpace(7), Reply::Invalid, Reply::DiffersFromLargeValue(8)];
         for (number, reply) in replies.chain(others).enumerate() {
             fixtures.value(&format!("reply-{number}"), &reply.encode(), |kept| {
                 assert_eq!(Reply::decode(kept), Some(reply));

@@ -158,7 +158,7 @@ async fn start(
     })?;
     for (_, listener) in listeners {
         let Ok(listener) = listener.try_clone() else { continue };
-        starting.run_beside(async move {
+        starting.spawn_until_started(async move {
             // An error is reported when the node serves the endpoint.
             let _ = Endpoint::run_before_start(listener).await;
         });

@@ -25,16 +25,16 @@ struct ClusterMaxima {
 
 impl Cluster {
     /// Shows the abstract state of a node to an observer that records it.
-    pub(crate) fn show_shape(&self, place: Place, run: &mut Run) {
-        if !run.observer.records_shapes() {
+    pub(crate) fn show_abstract_state(&self, place: Place, run: &mut Run) {
+        if !run.observer.records_abstract_states() {
             return;
         }
         let maxima = self.maxima();
         let leader = maxima.leader.and_then(|at| self[at].running());
-        let leads = leader.map_or(0, leader_shape);
-        let node = node_shape(&self[place], maxima);
-        let shape = mix(node, leads * 3 + maxima.leaders.min(2));
-        run.observer.shape_seen(run.scheduler.now(), place.id(), shape);
+        let leads = leader.map_or(0, leader_state);
+        let node = node_state(&self[place], maxima);
+        let state = mix(node, leads * 3 + maxima.leaders.min(2));
+        run.observer.abstract_state_seen(run.scheduler.now(), place.id(), state);
     }
 
     /// Returns the maxima over the running nodes.
@@ -59,7 +59,7 @@ impl Cluster {
 }
 
 /// Encodes the state of the leader.
-fn leader_shape(running: &Running) -> u64 {
+fn leader_state(running: &Running) -> u64 {
     let status = &running.status;
     // Each value is below its domain size.
     let parts = [
@@ -72,7 +72,7 @@ fn leader_shape(running: &Running) -> u64 {
 }
 
 /// Encodes the state of a node, relative to the maxima.
-fn node_shape(node: &Node, maxima: ClusterMaxima) -> u64 {
+fn node_state(node: &Node, maxima: ClusterMaxima) -> u64 {
     let running = match &node.life {
         Life::Down(_) => return 0,
         Life::StartRefused(_) => return 1,
