@@ -1,4 +1,5 @@
-//! Hash chains of appends: equal entries after different ones stop the node.
+//! Hash chains of appends: a node stops if its log and the sender's differ although both have an
+//! entry with the same id.
 
 use quorate::replica::Input;
 use quorate::types::{

@@ -7,8 +7,8 @@ use quorate::types::{MachineRejectReason, MachineVersion, NodeId, RejectReason};
 
 use crate::cluster::{Cluster, Event};
 
-/// Longer than an election, several heartbeats and a comparison.
-const WHILE: Duration = Duration::from_secs(20);
+/// A time longer than an election, several heartbeats and a comparison.
+const LONG: Duration = Duration::from_secs(20);
 const FIRST: MachineVersion = MachineVersion::FIRST;
 const UNVERIFIED: Option<Event> = Some(Event::Rejected(RejectReason::Unverified));
 const TOO_OLD: Event = Event::BuildTooOld { required: 1, max: 0 };
@@ -25,7 +25,7 @@ fn cluster(version_max: [u32; 3]) -> Cluster {
         config.trailing_entries = 0;
     });
     (1..).zip(version_max).for_each(|(id, version_max)| cluster.install(id, version_max));
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     propose(&mut cluster, 2);
     cluster
 }
@@ -37,7 +37,7 @@ fn propose(cluster: &mut Cluster, count: usize) {
         let events = &cluster.events[before..];
         assert!(events.iter().any(|(_, event)| matches!(event, Event::Reply(_))), "{events:?}");
     }
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
 }
 
 fn sums(cluster: &Cluster) -> [u64; 3] {
@@ -65,7 +65,7 @@ fn assert_too_old(cluster: &mut Cluster, id: u64) {
     cluster.partition(third);
     propose(cluster, 1);
     cluster.heal();
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     assert_eq!(cluster.sum(id), sum, "it applies nothing");
 }
 
@@ -77,7 +77,7 @@ fn the_version_rises_once_every_member_can_apply_it() {
     propose(&mut cluster, 1);
     assert_eq!(sums(&cluster), [3; 3], "the old rule holds");
     cluster.install(3, 2);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     let above = cluster.raise(2);
     assert!(
         matches!(above, Some(Event::Rejected(RejectReason::BuildTooOld { version_max, .. }))
@@ -102,11 +102,11 @@ fn the_leader_rejects_a_raise_until_every_member_has_reported_its_build() {
     let mut cluster = cluster([1; 3]);
     let silent = cluster.leader().expect("there is a leader");
     cluster.crash(silent);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     let refused = RejectReason::BuildUnknown { node: NodeId(silent) };
     assert_eq!(cluster.raise(1), Some(Event::Rejected(refused)));
     cluster.start(silent);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     assert_eq!(cluster.raise(1), Some(Event::Raised));
 }
 
@@ -119,16 +119,16 @@ fn a_node_with_an_older_build_than_the_log_applies_up_to_the_raise() {
     assert_eq!(cluster.raise(1), Some(Event::Raised));
     cluster.propose();
     cluster.install(id, 0);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     assert_eq!(cluster.sum(id), 2, "it applied what precedes the raise");
     assert_too_old(&mut cluster, id);
     assert_eq!(count_too_old(&cluster, id), 1, "it says so once");
     // A restart changes nothing, also with the entries on its own disk.
     cluster.install(id, 0);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     assert_too_old(&mut cluster, id);
     cluster.install(id, 1);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     assert_eq!(sums(&cluster), [32; 3]);
     assert_eq!(cluster.verification(id), StateVerification::Consistent);
 }
@@ -142,7 +142,7 @@ fn a_node_with_an_older_build_than_a_snapshot_does_not_restore_it() {
     assert_eq!(cluster.raise(1), Some(Event::Raised));
     propose(&mut cluster, 9);
     cluster.install(id, 0);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     let installed = cluster.node(id).status().snapshot;
     assert!(installed > cluster.node(id).status().applied, "a snapshot replaced its log");
     assert_too_old(&mut cluster, id);
@@ -150,16 +150,16 @@ fn a_node_with_an_older_build_than_a_snapshot_does_not_restore_it() {
     cluster.partition(id);
     propose(&mut cluster, 9);
     cluster.heal();
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     assert!(cluster.node(id).status().snapshot > installed, "another one replaced its log");
     assert_too_old(&mut cluster, id);
     // A start from that snapshot is too old at once, and has no state.
     cluster.install(id, 0);
     assert_eq!(cluster.verification(id), StateVerification::TooOld);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     assert_too_old(&mut cluster, id);
     cluster.install(id, 1);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     let sum = cluster.sum(leader);
     assert_eq!(sums(&cluster), [sum; 3]);
 }
@@ -172,7 +172,7 @@ fn a_leader_that_is_too_old_stops_leading() {
     cluster.install(1, 0);
     [2, 3].into_iter().for_each(|id| cluster.start(id));
     cluster.input(1, Input::Campaign);
-    cluster.advance(WHILE);
+    cluster.advance(LONG);
     assert_too_old(&mut cluster, 1);
     propose(&mut cluster, 1);
     assert_eq!([2, 3].map(|id| cluster.sum(id)), [22; 2]);

@@ -121,7 +121,7 @@ impl Rule for Commit {
     }
 }
 
-/// Whether the disk has the entry, or had it when the node last was certain.
+/// Whether the disk has the entry, or had it when the node was last certain of its log.
 fn had(node: &Node, which: DiskRef, entry: EntryId) -> bool {
     node.disk_of(which).log.has(entry) || node.counted_of(which).log.has(entry)
 }

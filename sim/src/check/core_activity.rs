@@ -126,7 +126,7 @@ impl CoreActivity {
         let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
         // A removed node may not know of its removal, and counts as a node outside the core.
         let in_core = known.is_in_core(slot) && known.is_member(slot);
-        // A removed node that does not know of its removal campaigns until the world isolates it.
+        // A removed node that does not know of its removal campaigns until it is isolated.
         let may_disturb = !prevents_disruptive_servers(&bounds.config) && known.is_in_core(slot);
         if status.role == RoleName::Candidate && (in_core || may_disturb) {
             self.term_max = self.term_max.max(status.term);

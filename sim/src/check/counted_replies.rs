@@ -29,7 +29,7 @@ pub(super) struct CountedReplies {
 struct Grants {
     term: Term,
     granted: Nodes,
-    /// The nodes of which the first reply surely counts as a grant, and those that rejected first.
+    /// The nodes whose first reply must count as a grant, and those whose first reply rejects.
     counted: Nodes,
     rejected: Nodes,
 }

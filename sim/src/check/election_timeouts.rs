@@ -9,11 +9,11 @@ use crate::check::finding::{CheckResult, S64, S65, S66};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
 
-/// For each node, what matters to its election timeout and to its votes.
+/// For each node, the times that determine its election timeout and its votes.
 #[derive(Clone, Debug)]
 pub(super) struct ElectionTimeouts {
     nodes: Vec<Node>,
-    /// The message that the next step takes, if it is a request that matters here.
+    /// The message that the next step takes, if it is a leader's request or a vote request.
     request: Option<Request>,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct ElectionTimeouts {
 #[derive(Clone, Copy, Debug, Default)]
 struct Node {
     first_step: Option<Instant>,
-    /// When it last heard from the leader that it names, and when it last may have done so.
+    /// When it last heard from the leader that it names, and when it last may have heard from it.
     heard: Option<Instant>,
     maybe_heard: Option<Instant>,
     /// When it last led.
@@ -194,7 +194,7 @@ impl Node {
         self.hears_since(known, before, self.heard)
     }
 
-    /// Whether that may be so: a message that a fault made up may also count.
+    /// As [`Node::hears`], but a message that no node sent or that the node may reject counts, too.
     fn may_hear(&self, known: &Known, before: &Status) -> bool {
         self.hears_since(known, before, self.heard.max(self.maybe_heard))
     }

@@ -37,8 +37,8 @@ fn check_adopted(message: &TakenMessage, before: &Status, status: &Status) -> Ch
     S58.violated(format!("{}, but stays in term {}", describe(message, before), status.term))
 }
 
-/// Checks that a step without effect leaves the status as it was. A leader may commit or append in
-/// any step, and any node may give up its role.
+/// Checks that a message without effect leaves the status as it was. A leader may commit or append
+/// in any step, and any node may become a follower.
 fn check_unchanged(message: &TakenMessage, before: &Status, status: &Status) -> CheckResult {
     let (led, is) = (before.role == RoleName::Leader, status);
     let has_new_leader = is.leader.is_some() && is.leader != before.leader;

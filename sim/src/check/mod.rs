@@ -115,7 +115,7 @@ macro_rules! rules {
 // `known`, then the update may find a contradiction, then all rules check it again: the first of
 // these findings is reported. Unexpected stops are first, then contradictions of the committed log,
 // of votes, of acknowledgements and of disks, and then the effects of a wrong log on state machines
-// and clients. Deadlines are last, because their findings say the least.
+// and clients. Deadlines are last, because a missed deadline does not show its cause.
 rules! {
     stops::Stops
     commit::Commit

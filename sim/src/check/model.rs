@@ -40,7 +40,7 @@ pub(super) struct Node {
     /// The logs of this disk before each truncation. If the disk loses its last flushes, one of
     /// these may be its log again.
     truncated: Vec<Log>,
-    /// The copy of the disk to which the world may roll it back.
+    /// The copy of the disk that a rollback restores.
     copy: Option<Box<DiskCopy>>,
     /// The incarnation of the node's current disk.
     incarnation: Incarnation,
@@ -91,7 +91,7 @@ pub(super) enum DiskRef {
     Lost(usize),
 }
 
-/// The last words of a finding about a quorum that only replacement disks would complete.
+/// The last clause of a finding about a quorum that only replacement disks would complete.
 pub(super) const REPLACED_DISK_RULE: &str =
     "; a disk that replaced a lost disk does not count until the membership names it";
 

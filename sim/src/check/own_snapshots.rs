@@ -16,7 +16,7 @@ use crate::values::time::SimTime;
 /// The progress of each node's own snapshots.
 #[derive(Clone, Debug)]
 pub(super) struct OwnSnapshots {
-    nodes: Vec<Taker>,
+    nodes: Vec<SnapshotProgress>,
     is_stable: bool,
     /// The size of the largest snapshot so far, in bytes.
     snapshot_bytes: u64,
@@ -26,7 +26,7 @@ pub(super) struct OwnSnapshots {
 
 /// The progress of one node's snapshots.
 #[derive(Clone, Debug, Default)]
-struct Taker {
+struct SnapshotProgress {
     /// The number and the size of the entries applied since a snapshot was last due.
     entries: u64,
     bytes: u64,
@@ -61,15 +61,15 @@ const RETRY_FACTOR_MAX: u32 = 16;
 
 impl Rule for OwnSnapshots {
     fn new(known: &Known) -> OwnSnapshots {
-        let nodes = vec![Taker::default(); known.model.nodes.len()];
+        let nodes = vec![SnapshotProgress::default(); known.model.nodes.len()];
         let applied = vec![Index::ZERO; nodes.len()];
         OwnSnapshots { nodes, is_stable: false, snapshot_bytes: 0, applied }
     }
 
     fn stabilized(&mut self, known: &Known) -> CheckResult {
         self.is_stable = true;
-        for taker in &mut self.nodes {
-            taker.overdue = taker.is_overdue().then_some(known.now);
+        for progress in &mut self.nodes {
+            progress.overdue = progress.is_overdue().then_some(known.now);
         }
         Ok(())
     }
@@ -78,15 +78,15 @@ impl Rule for OwnSnapshots {
         let (last, slot) = (status.snapshot, known.model.slot(status.id).0);
         let is_durable = known.bounds.machine_is_durable;
         let ahead_through = if is_durable { self.applied[slot] } else { Index::ZERO };
-        self.nodes[slot] = Taker { last, ahead_through, ..Taker::default() };
+        self.nodes[slot] = SnapshotProgress { last, ahead_through, ..SnapshotProgress::default() };
         Ok(())
     }
 
     fn machine_started(&mut self, known: &Known, node: NodeId, _: Index) -> CheckResult {
         let snapshot = known.model.of(node).status.map_or(Index::ZERO, |status| status.snapshot);
-        let taker = &mut self.nodes[known.model.slot(node).0];
-        let (last, ahead_through) = (taker.last.max(snapshot), taker.ahead_through);
-        *taker = Taker { last, ahead_through, ..Taker::default() };
+        let progress = &mut self.nodes[known.model.slot(node).0];
+        let (last, ahead_through) = (progress.last.max(snapshot), progress.ahead_through);
+        *progress = SnapshotProgress { last, ahead_through, ..SnapshotProgress::default() };
         Ok(())
     }
 
@@ -118,46 +118,46 @@ impl Rule for OwnSnapshots {
     fn snapshot_taken(&mut self, known: &Known, node: NodeId, meta: &SnapshotMeta) -> CheckResult {
         let trailing = known.bounds.replica.trailing_entries;
         let last = meta.last.index;
-        let taker = &mut self.nodes[known.model.slot(node).0];
-        let older = taker.last;
+        let progress = &mut self.nodes[known.model.slot(node).0];
+        let older = progress.last;
         let base = older.min(Index(last.0.saturating_sub(trailing)));
-        *taker = Taker {
+        *progress = SnapshotProgress {
             last: last.max(older),
-            base: (last > older && !taker.is_damaged).then_some((base, 0)),
-            ahead_through: taker.ahead_through,
-            ..Taker::default()
+            base: (last > older && !progress.is_damaged).then_some((base, 0)),
+            ahead_through: progress.ahead_through,
+            ..SnapshotProgress::default()
         };
         Ok(())
     }
 
     fn applied(&mut self, known: &Known, node: NodeId, entries: &[Entry]) -> CheckResult {
         let slot = known.model.slot(node).0;
-        let (taker, applied) = (&mut self.nodes[slot], &mut self.applied[slot]);
+        let (progress, applied) = (&mut self.nodes[slot], &mut self.applied[slot]);
         let last = entries.last().map_or(Index::ZERO, |entry| entry.id.index);
         *applied = last.max(*applied);
-        if last <= taker.ahead_through {
+        if last <= progress.ahead_through {
             return Ok(());
         }
-        taker.entries += entries.len() as u64;
-        taker.bytes += entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
+        progress.entries += entries.len() as u64;
+        progress.bytes += entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
         let config = &known.bounds.replica;
-        if taker.entries >= config.snapshot_entries || taker.bytes >= config.snapshot_bytes {
-            (taker.entries, taker.bytes) = (0, 0);
-            taker.times_due += 1;
+        if progress.entries >= config.snapshot_entries || progress.bytes >= config.snapshot_bytes {
+            (progress.entries, progress.bytes) = (0, 0);
+            progress.times_due += 1;
         }
-        if self.is_stable && taker.overdue.is_none() && taker.is_overdue() {
-            taker.overdue = Some(known.now);
+        if self.is_stable && progress.overdue.is_none() && progress.is_overdue() {
+            progress.overdue = Some(known.now);
         }
         Ok(())
     }
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
-        let taker = &mut self.nodes[slot.0];
-        if let Some((base, steps)) = &mut taker.base {
+        let progress = &mut self.nodes[slot.0];
+        if let Some((base, steps)) = &mut progress.base {
             *steps += 1;
             if status.base >= *base {
-                taker.base = None;
+                progress.base = None;
             } else if *steps > 2 {
                 return S44.violated(format!(
                     "{} keeps the log after index {}, but its snapshots replace the entries up to \
@@ -166,7 +166,7 @@ impl Rule for OwnSnapshots {
                 ));
             }
         }
-        let Some(since) = taker.overdue else { return Ok(()) };
+        let Some(since) = progress.overdue else { return Ok(()) };
         // A node waits for a source three times the time in which a source can serve every node.
         let snapshots = 2 + 3 * known.model.nodes.len() as u64;
         let volume =
@@ -181,7 +181,7 @@ impl Rule for OwnSnapshots {
         if !known.is_in_core(slot) || known.now.since(since) <= bound {
             return Ok(());
         }
-        let (id, Taker { times_due, last, .. }) = (status.id, taker);
+        let (id, SnapshotProgress { times_due, last, .. }) = (status.id, progress);
         L9.violated(format!(
             "{id} has taken no snapshot within {bound:?} after {since} s: one was due {times_due} \
              times since its last one, which ends at index {last}"
@@ -190,15 +190,21 @@ impl Rule for OwnSnapshots {
 }
 
 impl OwnSnapshots {
-    /// Restarts the count of the entries that the node applies.
+    /// Restarts the counts since the last snapshot, because the node may take none at this time.
     fn restart(&mut self, known: &Known, node: NodeId) {
-        let taker = &mut self.nodes[known.model.slot(node).0];
-        let Taker { last, base, ahead_through, is_damaged, .. } = *taker;
-        *taker = Taker { last, base, ahead_through, is_damaged, ..Taker::default() };
+        let progress = &mut self.nodes[known.model.slot(node).0];
+        let SnapshotProgress { last, base, ahead_through, is_damaged, .. } = *progress;
+        *progress = SnapshotProgress {
+            last,
+            base,
+            ahead_through,
+            is_damaged,
+            ..SnapshotProgress::default()
+        };
     }
 }
 
-impl Taker {
+impl SnapshotProgress {
     fn is_overdue(&self) -> bool {
         self.times_due >= OVERDUE_TIMES
     }

@@ -12,7 +12,7 @@ use crate::check::known::Known;
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 
-/// For each node, what its peers have acknowledged to it.
+/// For each node, the acknowledgements that its peers have sent to it as the leader.
 #[derive(Clone, Debug)]
 pub(super) struct PromptCommits {
     leaders: Vec<Leader>,
@@ -68,7 +68,7 @@ impl Rule for PromptCommits {
     }
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
-        // A holder of a read lease must have the entries too, and with survivors every live voter.
+        // Holders of read leases must have the entries, too, and in last-survivor mode every voter.
         let Status { id, role, term, committed, .. } = *status;
         let has_read_leases = known.bounds.config.lease.is_some_and(|lease| lease.read_leases);
         let is_exempt = has_read_leases || known.model.last_survivor_enabled;

@@ -1,4 +1,4 @@
-//! Check-quorum (S69): a leader stays as long as it hears from a quorum, and no longer (thesis
+//! Check-quorum (S69): a leader leads as long as it hears from a quorum, and no longer (thesis
 //! §6.2).
 
 use std::sync::Arc;
@@ -44,7 +44,8 @@ struct Peer {
     /// The earliest and the latest time that the leader may regard as the last contact.
     earliest: Instant,
     latest: Instant,
-    /// Whether the peer has said that it is uncertain, or lost a disk: it may not count then.
+    /// Whether the peer has reported that it is uncertain, or lost a disk: then the leader need not
+    /// count it.
     is_doubtful: bool,
 }
 

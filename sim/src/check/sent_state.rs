@@ -25,23 +25,23 @@ impl Rule for SentState {
         else {
             return Ok(());
         };
-        let campaigns = |role| status.role == role;
+        let has_role = |role| status.role == role;
         match &message.body {
             Body::AppendEntries { prev, entries, committed } if node.leads(message.term) => {
-                check_entries(node, message, *prev)?;
+                check_entry(node, message, *prev)?;
                 let last = entries.last().map_or(*prev, |entry| entry.id);
-                check_entries(node, message, last)?;
+                check_entry(node, message, last)?;
                 check_committed(&status, message, *committed)
             }
             Body::Heartbeat(heartbeat) if node.leads(message.term) => {
                 check_committed(&status, message, heartbeat.committed)
             }
             Body::ReadIndexReply { index, .. } => check_committed(&status, message, *index),
-            Body::RequestVote { last, .. } if campaigns(RoleName::Candidate) => {
+            Body::RequestVote { last, .. } if has_role(RoleName::Candidate) => {
                 check_log_end(node, message, *last)
             }
             Body::PreVote { last, .. }
-                if campaigns(RoleName::PreCandidate) && known.is_prompt(slot) =>
+                if has_role(RoleName::PreCandidate) && known.is_prompt(slot) =>
             {
                 check_log_end(node, message, *last)
             }
@@ -51,7 +51,7 @@ impl Rule for SentState {
 }
 
 /// Checks that the leader's log has the entry.
-fn check_entries(node: &Node, message: &Message, sent: EntryId) -> CheckResult {
+fn check_entry(node: &Node, message: &Message, sent: EntryId) -> CheckResult {
     if node.memory.log.id_at(sent.index) == Some(sent) {
         return Ok(());
     }

@@ -55,8 +55,8 @@ impl Rule for SnapshotContents {
         let Summary { executed, version, .. } = expected;
         if found.executed != executed {
             return S53.violated(format!(
-                "{of} that names index {} as the last command that its state executed, but that is \
-                 index {executed}",
+                "{of} that names index {} as the last command that its state executed, but the \
+                 last one is at index {executed}",
                 found.executed
             ));
         }

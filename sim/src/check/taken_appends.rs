@@ -146,7 +146,7 @@ impl Rule for TakenAppends {
         let lacks = match append.map(|append| (append.first_missing, append.last)) {
             Some((Some(first), last)) => format!("lacks the entries {first} to {last} of"),
             Some((None, _)) => "has all entries of".to_owned(),
-            None => "was to take no entries from".to_owned(),
+            None => "does not continue with the entries of".to_owned(),
         };
         S62.violated(format!(
             "{id} writes the entries {first} to {last} in term {}, but its log {lacks} the message \

@@ -39,8 +39,8 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     }
 }
 
-/// Explains an uncertain node that counts, or becomes certain too early: how it lost a part of its
-/// disk, and its requests to leaders since then.
+/// Explains an uncertain node that a quorum counts, or that becomes certain too early: the loss of
+/// a part of its disk, and its requests to leaders since then.
 pub(super) fn explain_uncertain(history: &History<'_>, draft: &mut Draft) {
     let Some(node) = history.node() else { return };
     let since = before_last_crash(history, node);
@@ -151,7 +151,7 @@ fn matched_too_far(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     draft.cause(format!(
         "{node} leads term {term}, receives {} and counts more of {peer}'s log than {peer} \
          acknowledged: {acknowledgement}",
-        crate::explain::phrases::message(message)
+        phrases::message(message)
     ));
 }
 
@@ -249,7 +249,9 @@ fn disk_faults(history: &History<'_>, draft: &mut Draft, node: NodeId) {
         EventKind::DiskFailed(words) => Some((id, format!("{node}'s disk fails: {words}"))),
         EventKind::Crashed { not_durable, kept } if *not_durable > 0 => Some((
             id,
-            format!("{node} crashes; {kept} of {not_durable} pending sectors and names survive"),
+            format!(
+                "{node} crashes; {kept} of {not_durable} unflushed sectors and file names survive"
+            ),
         )),
         _ => None,
     });

@@ -223,8 +223,9 @@ fn highest_commit_before(history: &History<'_>, begun: EventId) -> Option<(Index
     commits.max_by_key(|(committed, id)| (*committed, std::cmp::Reverse(*id)))
 }
 
-/// The command that was executed at the highest index, with its entry of the reply and that index,
-/// of those that a read which began in event `begun` must see with this freshness.
+/// Of the commands that a read with this freshness, begun in event `begun`, must see, the one that
+/// was executed at the highest index: the event of its reply, its operation, the entry that the
+/// reply names, and that index.
 fn completed_before(
     history: &History<'_>,
     begun: EventId,

@@ -19,18 +19,18 @@ pub fn cluster_state(recording: &Recording, only: Option<NodeId>) -> String {
     let Recording { record, peers, .. } = recording;
     let Some(last) = record.last() else { return "the recording has no event\n".to_owned() };
     let history = History::new(record, last);
-    let mut sentence = format!("after {last} at {} s\n", record.event(last).at);
+    let mut text = format!("after {last} at {} s\n", record.event(last).at);
     for node in record.nodes.iter().copied().filter(|node| only.is_none_or(|one| one == *node)) {
         let seen = peers.iter().find(|(leader, _)| *leader == node).map(|(_, peers)| &peers[..]);
-        sentence.push('\n');
+        text.push('\n');
         // Writing to a string cannot fail.
-        let _ = of_node(&mut sentence, &history, node, seen.unwrap_or_default());
+        let _ = of_node(&mut text, &history, node, seen.unwrap_or_default());
     }
-    sentence
+    text
 }
 
 fn of_node(
-    sentence: &mut String,
+    text: &mut String,
     history: &History<'_>,
     node: NodeId,
     peers: &[PeerStatus],
@@ -38,45 +38,45 @@ fn of_node(
     let (record, at) = (history.record(), history.failing);
     let logs = history.logs(node, at);
     match record.state_of(node, at) {
-        None => writeln!(sentence, "{node}  down")?,
+        None => writeln!(text, "{node}  down")?,
         Some(now) => {
             let vote = now.vote.map_or_else(|| "none".to_owned(), |vote| vote.to_string());
             let leader = now.leader.map_or_else(|| "none".to_owned(), |leader| leader.to_string());
             writeln!(
-                sentence,
+                text,
                 "{node}  {} in term {}, vote {vote}, leader {leader}",
                 now.role, now.term
             )?;
             let (last, durable, committed) = (now.last, now.durable, now.committed);
             let (applied, snapshot, base) = (now.applied, now.snapshot, now.base);
             writeln!(
-                sentence,
+                text,
                 "    last {last}, durable {durable}, committed {committed}, applied {applied}, \
                  snapshot {snapshot}, base {base}"
             )?;
         }
     }
-    writeln!(sentence, "    membership {}", history.membership(node, at))?;
+    writeln!(text, "    membership {}", history.membership(node, at))?;
     let row = |log: &std::collections::BTreeMap<_, quorate::types::EntryId>| {
         let skipped = log.len().saturating_sub(ENTRIES_SHOWN);
         let dots = if skipped > 0 { "… " } else { "" };
         let ids: Vec<String> = log.values().skip(skipped).map(ToString::to_string).collect();
         format!("{dots}{}", ids.join(" "))
     };
-    writeln!(sentence, "    log      {}", row(&logs.memory))?;
+    writeln!(text, "    log      {}", row(&logs.memory))?;
     if logs.memory != logs.disk {
-        writeln!(sentence, "    on disk  {}", row(&logs.disk))?;
+        writeln!(text, "    on disk  {}", row(&logs.disk))?;
     }
     for (id, write) in history.pending_writes(node) {
         writeln!(
-            sentence,
+            text,
             "    to disk  {} since {} s ({id})",
             EventKind::Submitted(write.clone().into()),
             history.at(id)
         )?;
     }
     for (id, to, words, due) in on_their_way(record, node, at) {
-        writeln!(sentence, "    to {to}    {words}, due at {due} s ({id})")?;
+        writeln!(text, "    to {to}    {words}, due at {due} s ({id})")?;
     }
     for peer in peers {
         let PeerStatus { id, probing, matched, suspected, inflight_entries, .. } = *peer;
@@ -86,7 +86,7 @@ fn of_node(
             (None, false) => format!("replicating, {inflight_entries} entries in flight"),
         };
         let unheard = if suspected { ", suspected because it has not replied lately" } else { "" };
-        writeln!(sentence, "    peer {id}  matched {matched}, {how}{unheard}")?;
+        writeln!(text, "    peer {id}  matched {matched}, {how}{unheard}")?;
     }
     Ok(())
 }

@@ -21,7 +21,8 @@ pub(super) fn step(history: &History<'_>, draft: &mut Draft, id: EventId) {
     }
 }
 
-/// Adds the message whose receipt led to the failing event, unless it is there already.
+/// Adds the message that the node took in the step of the failing event, unless it is already a
+/// fact.
 pub(super) fn last_taken_message(history: &History<'_>, draft: &mut Draft) {
     let Some(id) = history.step_of(history.failing) else { return };
     if history.message_of(id).is_some() && !draft.has_fact(id) {
@@ -265,7 +266,10 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
         let sentence = match &event.kind {
             EventKind::Crashed { not_durable: 0, .. } => format!("{node} crashes"),
             EventKind::Crashed { not_durable, kept } => {
-                format!("{node} crashes; {kept} of {not_durable} pending sectors and names survive")
+                format!(
+                    "{node} crashes; {kept} of {not_durable} unflushed sectors and file names \
+                     survive"
+                )
             }
             EventKind::Wiped => format!("{node} loses its disk and gets an empty one"),
             EventKind::RolledBack => {

@@ -34,7 +34,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         draft.fact(id, history.at(id), sentence);
     }
     facts::causal_steps(history, draft, history.failing, 3);
-    // For the other events the finding itself names what is wrong.
+    // For the other events the finding itself is the cause.
     match &history.event(history.failing).kind {
         EventKind::NotStarted(why) => draft.cause(format!(
             "{node} cannot start from its disk although no fault damaged it: {why}"

@@ -1,4 +1,4 @@
-//! Explanations of failed runs: sentences from the recording, oldest first, and the cause in one.
+//! Explanations of failed runs: sentences from the recording, oldest first, and one with the cause.
 //!
 //! Each family of checks has a module that queries the history and drafts facts. Facts that several
 //! families use are in `facts`.

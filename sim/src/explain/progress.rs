@@ -88,7 +88,7 @@ fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
         draft.fact(at, history.at(at), sentence);
         return draft.cause(format!(
             "{node} received {request} as a {role} in term {term}, became a {} in term {} and \
-             never answered, so the client waits for ever",
+             never answered, so the client waits forever",
             now.role, now.term
         ));
     }
@@ -141,12 +141,12 @@ fn stalled_node(history: &History<'_>, draft: &mut Draft, node: NodeId, now: Opt
         }
         return;
     };
-    let ladder = |id: EventId| {
+    let indices = |id: EventId| {
         history.state_after(id).map(|at| (at.last, at.durable, at.committed, at.applied))
     };
     let own = (now.last, now.durable, now.committed, now.applied);
     let moved =
-        history.events_of(node).rev().find(|(id, _)| ladder(*id).is_some_and(|at| at != own));
+        history.events_of(node).rev().find(|(id, _)| indices(*id).is_some_and(|at| at != own));
     let since = moved.and_then(|(last, _)| history.events_of(node).find(|(id, _)| *id > last));
     if let Some((id, event)) = since {
         let (role, term, last, committed) = (now.role, now.term, now.last, now.committed);

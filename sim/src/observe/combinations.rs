@@ -1,11 +1,11 @@
-//! Combinations of faults with one another and with what the cluster is doing: a measure of how
-//! much of the space of schedules a sweep has seen.
+//! Combinations of faults with one another and with the activities of the cluster: a measure of how
+//! much of the space of schedules a sweep has reached.
 
 use quorate::raft::RoleName;
 
 use crate::faults::{Fault, Faults};
 
-/// Something a cluster does that takes a while. Several may go on at once.
+/// An activity of the cluster that lasts for some time. Several may go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// A node campaigns, or no node leads.

@@ -28,9 +28,9 @@ impl Fingerprint {
             Failure::Safety(violation) | Failure::Liveness(violation) => {
                 Fingerprint { kind: violation.id, shape: shape(&violation.finding) }
             }
-            Failure::Panic(saw) => Fingerprint { kind: "panic", shape: shape_of_panic(saw) },
-            Failure::Simulator(saw) => {
-                Fingerprint { kind: "simulator", shape: shape_of_panic(saw) }
+            Failure::Panic(text) => Fingerprint { kind: "panic", shape: shape_of_panic(text) },
+            Failure::Simulator(text) => {
+                Fingerprint { kind: "simulator", shape: shape_of_panic(text) }
             }
             // The differing or repeated events do not show the cause.
             Failure::Nondeterminism(_) => {
@@ -59,10 +59,10 @@ impl fmt::Display for Fingerprint {
 
 /// Returns the first [`WORDS_MAX`] words of the first clause of a sentence, without the text in
 /// brackets. One `#` replaces each sequence of words that contain digits.
-fn shape(saw: &str) -> String {
+fn shape(sentence: &str) -> String {
     let mut depth = 0usize;
     let mut plain = String::new();
-    for letter in saw.chars() {
+    for letter in sentence.chars() {
         match letter {
             '{' | '[' | '(' => depth += 1,
             '}' | ']' | ')' => depth = depth.saturating_sub(1),
@@ -84,9 +84,9 @@ fn shape(saw: &str) -> String {
 
 /// Returns the shape of a panic's message, and its source position, if the message ends with one:
 /// `… at src/raft/leader.rs:41`.
-fn shape_of_panic(saw: &str) -> String {
-    let place = saw.rsplit_once(" at ").filter(|(_, place)| place.contains(".rs:"));
-    let (message, place) = place.unwrap_or((saw, ""));
+fn shape_of_panic(text: &str) -> String {
+    let place = text.rsplit_once(" at ").filter(|(_, place)| place.contains(".rs:"));
+    let (message, place) = place.unwrap_or((text, ""));
     format!("{} {place}", shape(message))
 }
 

@@ -111,7 +111,7 @@ pub enum Observation<'a> {
         /// The incarnation of the new disk.
         incarnation: Incarnation,
     },
-    /// The world copies what is durable on a node's disk.
+    /// The simulator copies the durable contents of a node's disk.
     DiskCopied {
         /// The node with the copied disk.
         node: NodeId,
@@ -240,8 +240,7 @@ pub enum Observation<'a> {
         /// after an outcome that the state machine does not know.
         states: &'a [Option<Digest>],
     },
-    /// A simulated fault makes a node's state machine process a command of the batch that it
-    /// applies next wrongly.
+    /// A simulated fault makes a node's state machine apply one command of its next batch wrongly.
     MachineFault {
         /// The node with the faulty state machine.
         node: NodeId,
@@ -368,8 +367,9 @@ pub enum Observation<'a> {
         /// The reason why the node rejected it.
         reason: RejectReason,
     },
-    /// The outcome of an operation is unknown to its client: the node reported that, or that the
-    /// command may be lost, or crashed; the session ended, the client timed out, or it is hostile.
+    /// The outcome of an operation is unknown to its client: the node reported an unknown outcome,
+    /// reported a command that may be lost, or crashed; or the session ended, the client timed out,
+    /// or the client is hostile.
     Unknown {
         /// The number of the operation.
         op: OpId,

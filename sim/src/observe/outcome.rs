@@ -248,9 +248,9 @@ impl fmt::Display for Failure {
     /// Prints one line: the failed check or kind of failure, and the evidence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Safety(Violation { id, check, finding: saw, at, .. })
-            | Failure::Liveness(Violation { id, check, finding: saw, at, .. }) => {
-                write!(f, "{id} {check} at {at} s: {saw}")
+            Failure::Safety(Violation { id, check, finding, at, .. })
+            | Failure::Liveness(Violation { id, check, finding, at, .. }) => {
+                write!(f, "{id} {check} at {at} s: {finding}")
             }
             Failure::Panic(text) => write!(f, "panic: {text}"),
             Failure::Simulator(text) => write!(f, "panic of the simulator itself: {text}"),

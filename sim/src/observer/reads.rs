@@ -57,8 +57,8 @@ impl Reads {
         self.pending.remove(&tag);
     }
 
-    /// Records that a read waits only for the state machine. Returns the mark of the way in which
-    /// the read was confirmed; `is_alone` if the cluster has one voter.
+    /// Records that a read waits only for the state machine. Returns the mark that says how the
+    /// read was confirmed. `is_alone` says that the cluster has one voter.
     pub(super) fn ready(&mut self, tag: Tag, freshness: Freshness, is_alone: bool) -> Option<Spot> {
         let PendingRead { level, leads, waits_for_round } = self.pending.remove(&tag)?;
         let at_once = self.in_progress == Some(tag) && !is_alone;

@@ -99,10 +99,11 @@ impl Observer {
         }
     }
 
-    /// Records the start of an operation of the plan; `it` is the node that triggered it, if any.
-    pub(crate) fn plan_op_begins(&mut self, now: SimTime, op: u32, it: Option<NodeId>) {
+    /// Records the start of an operation of the plan; `trigger` is the node that triggered it, if
+    /// any.
+    pub(crate) fn plan_op_begins(&mut self, now: SimTime, op: u32, trigger: Option<NodeId>) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.plan_op_begins(now, op, it);
+            recorder.plan_op_begins(now, op, trigger);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The trace lines of observations that belong to no input or action of a node.
+//! The trace lines of observations that are neither an input nor an action of a node.
 
 use crate::observe::Observation;
 
@@ -6,7 +6,7 @@ use crate::observe::Observation;
 pub(super) fn event(observation: &Observation<'_>) -> Option<String> {
     Some(match observation {
         Observation::Started { node, log, .. } => {
-            format!("{node} starts with a log from after {} to {}", log.base(), log.last())
+            format!("{node} starts with the log after {} up to {}", log.base(), log.last())
         }
         Observation::Crashed { node } => format!("{node} crashes"),
         Observation::Wiped { node, incarnation } => {

@@ -110,10 +110,11 @@ pub enum Kind {
 pub struct Key {
     /// The subject of the choice.
     pub kind: Kind,
-    /// The node that the choice is for, by its number; 0 if there is none. For a client's turn, its
-    /// number divided by 65,536.
+    /// The node that the choice is for, by its number; 0 if there is none. For a client's turn, the
+    /// number of the turn divided by 65,536.
     pub node: u8,
-    /// The number of the node's start, or 0. For a client's turn, its number modulo 65,536.
+    /// The number of the node's start, or 0. For a client's turn, the number of the turn modulo
+    /// 65,536.
     pub start_number: u16,
     /// The other node, the operation of the plan or the client; 0 if there is none.
     pub peer: u16,

@@ -1,5 +1,5 @@
-//! One change to a source file: a text inside an item, and the text in its place. Planted bugs are
-//! made of these.
+//! One change to a source file: a text inside an item, and the text in its place. A planted bug
+//! consists of such changes.
 
 /// Returns `text` with `find` replaced by `replace`.
 ///
