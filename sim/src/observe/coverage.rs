@@ -20,13 +20,13 @@ pub struct Mark {
 pub(crate) struct MarkId(pub(crate) usize);
 
 macro_rules! spots {
-    ($($(#[$about:meta])* $spot:ident $name:literal $must:literal)*) => {
+    ($($(#[$about:meta])* $spot:ident $name:literal $required:literal)*) => {
         /// A mark outside the families of message rejections, request rejections, received messages
         /// and faults.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Spot { $($(#[$about])* $spot),* }
 
-        const SPOTS: &[Mark] = &[$(Mark { name: $name, required: $must }),*];
+        const SPOTS: &[Mark] = &[$(Mark { name: $name, required: $required }),*];
     };
 }
 
@@ -352,74 +352,74 @@ spots! {
     WithoutStickiness "option/no-stickiness" true
 }
 
-const fn must(name: &'static str) -> Mark {
+const fn required(name: &'static str) -> Mark {
     Mark { name, required: true }
 }
 
-const fn may(name: &'static str) -> Mark {
+const fn optional(name: &'static str) -> Mark {
     Mark { name, required: false }
 }
 
 const MESSAGE_REJECTED: [Mark; MessageRejectReason::ALL.len()] = [
-    must("message-rejected/misaddressed"),
-    must("message-rejected/malformed"),
-    must("message-rejected/not-voter"),
-    must("message-rejected/stale-term"),
-    must("message-rejected/leader-fresh"),
-    may("message-rejected/vote-withheld"),
-    must("message-rejected/already-voted"),
-    must("message-rejected/log-behind"),
-    may("message-rejected/lacks-committed"),
-    must("message-rejected/wrong-role"),
-    must("message-rejected/stale-reply"),
-    must("message-rejected/prev-mismatch"),
-    must("message-rejected/conflicts-with-committed"),
-    must("message-rejected/second-leader"),
-    must("message-rejected/impossible-match"),
-    must("message-rejected/read-not-ready"),
-    must("message-rejected/outbox-full"),
-    must("message-rejected/disk-full"),
-    must("message-rejected/no-membership"),
-    may("message-rejected/other-bootstrap-peers"),
-    must("message-rejected/unknown-incarnation"),
-    may("message-rejected/rolled-back-disk"),
-    must("message-rejected/log-uncertain"),
+    required("message-rejected/misaddressed"),
+    required("message-rejected/malformed"),
+    required("message-rejected/not-voter"),
+    required("message-rejected/stale-term"),
+    required("message-rejected/leader-fresh"),
+    optional("message-rejected/vote-withheld"),
+    required("message-rejected/already-voted"),
+    required("message-rejected/log-behind"),
+    optional("message-rejected/lacks-committed"),
+    required("message-rejected/wrong-role"),
+    required("message-rejected/stale-reply"),
+    required("message-rejected/prev-mismatch"),
+    required("message-rejected/conflicts-with-committed"),
+    required("message-rejected/second-leader"),
+    required("message-rejected/impossible-match"),
+    required("message-rejected/read-not-ready"),
+    required("message-rejected/outbox-full"),
+    required("message-rejected/disk-full"),
+    required("message-rejected/no-membership"),
+    optional("message-rejected/other-bootstrap-peers"),
+    required("message-rejected/unknown-incarnation"),
+    optional("message-rejected/rolled-back-disk"),
+    required("message-rejected/log-uncertain"),
 ];
 
 const REQUEST_REJECTED: [Mark; 6] = [
-    must("request-rejected/ask-the-leader"),
-    must("request-rejected/no-leader-known"),
-    must("request-rejected/busy"),
-    must("request-rejected/too-large"),
-    must("request-rejected/no-leader"),
-    must("request-rejected/disk-full"),
+    required("request-rejected/ask-the-leader"),
+    required("request-rejected/no-leader-known"),
+    required("request-rejected/busy"),
+    required("request-rejected/too-large"),
+    required("request-rejected/no-leader"),
+    required("request-rejected/disk-full"),
 ];
 
 /// The marks of received messages, in the order of [`MessageKind::ALL`].
 const RECEIVED: [Mark; MessageKind::ALL.len()] = [
-    must("received/pre-vote"),
-    must("received/pre-vote-reply"),
-    must("received/request-vote"),
-    must("received/request-vote-reply"),
-    must("received/append-entries"),
-    must("received/append-entries-reply"),
-    must("received/heartbeat"),
-    must("received/heartbeat-reply"),
-    must("received/read-index"),
-    must("received/read-index-reply"),
-    must("received/install-snapshot"),
-    must("received/install-snapshot-reply"),
-    must("received/timeout-now"),
-    must("received/bootstrap-probe"),
-    must("received/bootstrapped"),
-    must("received/unknown-incarnation"),
-    may("received/takeover-allowed"),
-    may("received/log-is-complete"),
-    must("received/request-entries"),
-    must("received/request-entries-reply"),
-    may("received/request-log-end"),
-    may("received/log-end"),
-    may("received/log-rolled-back"),
+    required("received/pre-vote"),
+    required("received/pre-vote-reply"),
+    required("received/request-vote"),
+    required("received/request-vote-reply"),
+    required("received/append-entries"),
+    required("received/append-entries-reply"),
+    required("received/heartbeat"),
+    required("received/heartbeat-reply"),
+    required("received/read-index"),
+    required("received/read-index-reply"),
+    required("received/install-snapshot"),
+    required("received/install-snapshot-reply"),
+    required("received/timeout-now"),
+    required("received/bootstrap-probe"),
+    required("received/bootstrapped"),
+    required("received/unknown-incarnation"),
+    optional("received/takeover-allowed"),
+    optional("received/log-is-complete"),
+    required("received/request-entries"),
+    required("received/request-entries-reply"),
+    optional("received/request-log-end"),
+    optional("received/log-end"),
+    optional("received/log-rolled-back"),
 ];
 
 const MESSAGE_REJECTED_FROM: usize = SPOTS.len();
@@ -432,7 +432,7 @@ const COUNT: usize = FAULTS_FROM + Fault::ALL.len() * RoleName::ALL.len();
 pub static MARKS: &[Mark] = &all();
 
 const fn all() -> [Mark; COUNT] {
-    let mut marks = [may(""); COUNT];
+    let mut marks = [optional(""); COUNT];
     let mut at = 0;
     while at < COUNT {
         marks[at] = if at < MESSAGE_REJECTED_FROM {
