@@ -182,7 +182,7 @@ crate::forgeries! {
 
     S53 a_snapshot_names_another_executed_command on applied
     "n1 takes a snapshot up to 2@t1 that names index 0 as the last command that its state \
-     executed, but that is index 2"
+     executed, but the last one is at index 2"
     |stage| stage.freezes(1, |bytes| bytes[28..36].fill(0))
 
     S53 a_snapshot_has_another_version on applied
