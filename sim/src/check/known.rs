@@ -11,7 +11,7 @@ use quorate::types::{Body, Index, Instant, Membership, Message, MessageKind, Nod
 use crate::check::bounds::Bounds;
 use crate::check::decided::extend_committed;
 use crate::check::expected::Expected;
-use crate::check::finding::{CheckResult, Finding, S20, S21, S31};
+use crate::check::finding::{CheckResult, Finding, S20, S21, S31, S55};
 use crate::check::model::Model;
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::operations::{OpOutcome, Operations, Read};
@@ -349,16 +349,15 @@ impl Known {
         self.clock_fault.is_some()
     }
 
-    /// If a clock has exceeded the drift bound of the leases, adds this cause to a finding of S20
-    /// or S21.
+    /// If a clock has exceeded the drift bound of the leases, adds this cause to a finding about
+    /// leases or about the reads that rely on them. S57 makes no finding then.
     pub(super) fn add_clock_cause(&self, finding: Finding) -> Finding {
         match self.clock_fault {
-            Some((node, at)) if finding.is(&S20) || finding.is(&S21) => {
-                finding.with_detail(&format!(
+            Some((node, at)) if [&S20, &S21, &S55].into_iter().any(|it| finding.is(it)) => finding
+                .with_detail(&format!(
                     "; the clock of {node} exceeded the drift bound of the leases at {at} s, so \
                      leases may not hold"
-                ))
-            }
+                )),
             _ => finding,
         }
     }

@@ -16,6 +16,7 @@ mod bounds;
 mod campaigns;
 mod client;
 mod commit;
+mod commit_notices;
 mod comparisons;
 mod core_activity;
 mod costs;
@@ -35,6 +36,7 @@ mod heartbeat_pace;
 mod heartbeats;
 mod history;
 mod known;
+mod leaderless_reads;
 mod leadership_transfers;
 mod leases;
 mod log;
@@ -154,6 +156,8 @@ rules! {
     quorum_contact::QuorumContact
     reported_state::ReportedState
     sent_state::SentState
+    leaderless_reads::LeaderlessReads
+    commit_notices::CommitNotices
     forwarded::Forwarded
     deadlines::Deadlines
 }

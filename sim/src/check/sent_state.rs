@@ -1,5 +1,6 @@
 //! The state of the sender in its messages (S71): a leader sends only entries of its log and a
-//! commit index that it has, and a candidate names the end of its log (Raft §5.2, §5.3).
+//! commit index that it has, a candidate names the end of its log, and a voter its commit index
+//! (Raft §5.2, §5.3).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Index, Message};
@@ -7,6 +8,7 @@ use quorate::types::{Body, EntryId, Index, Message};
 use crate::check::finding::{CheckResult, S71};
 use crate::check::known::Known;
 use crate::check::model::Node;
+use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 
 /// The check of each message that is sent.
@@ -37,6 +39,10 @@ impl Rule for SentState {
                 check_committed(&status, message, heartbeat.committed)
             }
             Body::ReadIndexReply { index, .. } => check_committed(&status, message, *index),
+            Body::PreVoteReply { committed, .. } | Body::RequestVoteReply { committed, .. } => {
+                check_committed(&status, message, *committed)?;
+                check_named_by_voter(known, slot, &status, message, *committed)
+            }
             Body::RequestVote { last, .. } if has_role(RoleName::Candidate) => {
                 check_log_end(node, message, *last)
             }
@@ -71,6 +77,28 @@ fn check_committed(status: &Status, message: &Message, named: Index) -> CheckRes
     S71.violated(format!(
         "{from} sends {to} a {} with commit index {named} in term {term}, but has committed only \
          index {committed}",
+        body.name()
+    ))
+}
+
+/// Checks that a voter names its latest commit index, so that a candidate that lacks a committed
+/// entry steps down. A leader may commit more in the step in which it replies.
+fn check_named_by_voter(
+    known: &Known,
+    slot: Slot,
+    status: &Status,
+    message: &Message,
+    named: Index,
+) -> CheckResult {
+    let before = known.status_before(status).filter(|before| before.id == status.id);
+    let has_led = before.is_none_or(|before| before.role == RoleName::Leader);
+    if named == status.committed || has_led || !known.is_prompt(slot) {
+        return Ok(());
+    }
+    let (Message { from, to, term, body, .. }, committed) = (message, status.committed);
+    S71.violated(format!(
+        "{from} sends {to} a {} with commit index {named} in term {term}, but has committed index \
+         {committed}",
         body.name()
     ))
 }

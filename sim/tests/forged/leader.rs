@@ -334,6 +334,15 @@ crate::forgeries! {
         stage.acknowledges(2, 1, 1, 4);
     }
 
+    S51 a_node_acknowledges_entries_to_a_leader_that_sent_none on led
+    "n2 acknowledges index 1 to n1 in term t1, but n1 has sent it only the entries up to index 0 \
+     in that term"
+    |stage| {
+        stage.receives(2, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
+        stage.changes_status(2, |status| status.leader = Some(NodeId(1)));
+        stage.acknowledges(2, 1, 1, 1);
+    }
+
     S54 a_leader_answers_a_read_after_an_earlier_round on led
     "n1 leads term t1 and answers a read that was invoked after its heartbeat round 1, but only n1 \
      have replied to a later one, which is not a quorum of {n1 n2 n3 n4 n5}"
@@ -371,6 +380,16 @@ crate::forgeries! {
             (status.term, status.vote) = (Term(2), Some(NodeId(2)));
             status.role = RoleName::Candidate;
         });
+    }
+
+    S55 a_vote_lease_ends_early_after_a_clock_error on leased
+    "n2 enters term t2 for a vote request, but its vote lease lasts until 1.304099 s at least; the \
+     clock of n2 exceeded the drift bound of the leases at 1.004200 s, so leases may not hold"
+    |stage| {
+        stage.grants_vote_lease();
+        stage.observes(Observation::ClockBoundExceeded { node: NodeId(2) });
+        stage.requests_vote(false);
+        stage.changes_status(2, |status| status.term = Term(2));
     }
 
     L7 a_round_is_not_confirmed on led

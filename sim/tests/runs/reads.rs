@@ -19,7 +19,7 @@ fn failures(profile: &str, seeds: std::ops::Range<u64>) -> Vec<(u64, Failure)> {
 fn stale_reads_are_detected_beyond_the_drift_bound() {
     let failures = failures("clock", 382..406);
     let beyond = |(_, failure): &&(u64, Failure)| {
-        matches!(failure, Failure::Safety(violation) if matches!(violation.id, "S20" | "S21")
+        matches!(failure, Failure::Safety(violation) if matches!(violation.id, "S20" | "S21" | "S55")
             && violation.finding.contains("exceeded the drift bound of the leases"))
     };
     assert!(failures.iter().any(|failure| beyond(&failure)), "{failures:?}");
