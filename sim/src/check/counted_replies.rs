@@ -1,6 +1,6 @@
-//! The replies that nodes count (S60): a leader's knowledge of a peer rises only by a reply of its
-//! term that it took, and so do the votes and pre-votes of a candidate, which wins as soon as they
-//! are a quorum (S68).
+//! The replies that nodes count: a leader's matched index of a peer, and a candidate's votes and
+//! pre-votes, grow only by replies of its term that it took (S60). A candidate wins as soon as its
+//! votes are a quorum (S68).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Index, Instant, Message, NodeId, Term};

@@ -325,7 +325,8 @@ fn check_knows_membership(model: &Model, from: Slot, message: &Message) -> Check
     }
     let (id, to, name) = (node.id, message.to, message.body.name());
     S24.violated(format!(
-        "{id} sends {to} a granting {name}, but it has no membership, because its disk is empty"
+        "{id} sends {to} a {name} that grants the request, but it has no membership, because its \
+         disk is empty"
     ))
 }
 

@@ -28,7 +28,7 @@ struct Node {
     led: Option<Instant>,
     /// When it last heard from a leader, voted for another node or changed its role.
     waits_since: Option<Instant>,
-    /// Its decision about the pre-vote that its last step was asked for.
+    /// The request for a pre-vote that its last step took, and whether it must grant it.
     pre_vote: Option<PreVote>,
 }
 

@@ -91,7 +91,7 @@ impl Rule for Uncertain {
             }
             _ => {}
         }
-        let does = if model.node(from).is_uncertain() { counting(message) } else { None };
+        let does = model.node(from).is_uncertain().then(|| forbidden_effect(message)).flatten();
         match does {
             None => Ok(()),
             Some(does) => {
@@ -114,8 +114,9 @@ impl Rule for Uncertain {
     }
 }
 
-/// Describes the effect of a message that only a certain node may send; `None` for other messages.
-fn counting(message: &Message) -> Option<String> {
+/// Describes the effect of a message that an uncertain node must not send; `None` for other
+/// messages.
+fn forbidden_effect(message: &Message) -> Option<String> {
     let class = message.body.class();
     match &message.body {
         Body::PreVote { .. } | Body::RequestVote { .. } => {

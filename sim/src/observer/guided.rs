@@ -41,7 +41,7 @@ struct NewState<T> {
 
 /// The maximum number of new states of one run that are kept, spread over the run.
 const NEW_STATES_PER_RUN_MAX: usize = 4;
-/// The number of runs as which one continuation from a state counts, among those that reached it.
+/// The weight of one continuation from a state, as a number of runs that reached the state.
 const USE_WEIGHT: u64 = 2;
 
 impl<T: Clone> Corpus<T> {

@@ -33,7 +33,8 @@ fn bootstrapped(membership: Membership) -> Body {
 
 crate::forgeries! {
     S24 a_replaced_disk_grants_a_vote on second_is_new
-    "n2 sends n1 a granting RequestVoteReply, but it has no membership, because its disk is empty"
+    "n2 sends n1 a RequestVoteReply that grants the request, but it has no membership, because its \
+     disk is empty"
     |stage| {
         stage.votes(2, 2, 1);
         stage.sends(2, 1, 2, Body::RequestVoteReply { granted: true, committed: Index::ZERO });
