@@ -60,6 +60,16 @@ impl Rule for CommitNotices {
         Ok(())
     }
 
+    fn wiped(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        self.forget(known.model.slot(node));
+        Ok(())
+    }
+
+    fn rolled_back(&mut self, known: &Known, node: NodeId) -> CheckResult {
+        self.forget(known.model.slot(node));
+        Ok(())
+    }
+
     fn delivered(&mut self, known: &Known, id: NodeId, message: &Message) -> CheckResult {
         let (slot, from) = (known.model.slot(id), known.model.slot(message.from));
         let is_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
@@ -119,6 +129,13 @@ impl Rule for CommitNotices {
     }
 }
 
+impl CommitNotices {
+    /// Forgets the acknowledgements of a node that lost a part of its disk.
+    fn forget(&mut self, slot: Slot) {
+        self.leaders.iter_mut().for_each(|leader| leader.peers[slot.0] = Peer::default());
+    }
+}
+
 impl Leader {
     /// Forgets the peers of an earlier term, start or membership.
     fn renew(&mut self, known: &Known, slot: Slot, status: &Status) {
@@ -151,9 +168,10 @@ impl Leader {
     fn note(&mut self, known: &Known, status: &Status) {
         let is_blocked = status.outbox_messages > 0 || status.damaged_entries > 0;
         for (slot, peer) in known.model.slots().zip(&mut self.peers) {
-            let has_log = peer.acknowledged == status.last.index;
+            let is_member = self.electorate.membership.is_member(known.model.node(slot).id);
+            let has_log = is_member && peer.acknowledged == status.last.index;
             let lacks = has_log && peer.sent < status.committed && known.is_in_core(slot);
-            let owes = lacks && !is_blocked && known.model.node(slot).id != status.id;
+            let owes = lacks && !is_blocked;
             peer.owed = owes.then(|| peer.owed.unwrap_or(known.own_time));
         }
         self.stepped = known.own_time;
