@@ -241,6 +241,8 @@ checks! {
         "A node that hears from no leader rejects the reads that wait for one within a bound."
     S73 "commit-notice"
         "A leader sends a new commit index within the commit delay to a peer that has its log."
+    S74 "takeover-log"
+        "A voter that may take over as the last survivor has every committed entry."
     L1 "progress"
         "In the stabilization phase, the core elects a leader, agrees and answers every request."
     U1 "user-model"

@@ -62,6 +62,7 @@ mod snapshot_contents;
 mod snapshot_parts;
 mod stops;
 mod taken_appends;
+mod takeovers;
 mod uncertain;
 mod vote_leases;
 mod wait_reason;
@@ -158,6 +159,7 @@ rules! {
     sent_state::SentState
     leaderless_reads::LeaderlessReads
     commit_notices::CommitNotices
+    takeovers::Takeovers
     forwarded::Forwarded
     deadlines::Deadlines
 }
