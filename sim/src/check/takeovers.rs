@@ -34,8 +34,8 @@ fn check_complete(known: &Known, message: &Message) -> CheckResult {
     }
     let Message { from, to, term, .. } = message;
     S74.violated(format!(
-        "{from} reports to {to} in term {term} that its log is complete, but it lacks the committed \
-         entry {decided}"
+        "{from} reports to {to} in term {term} that its log is complete, but it lacks the \
+         committed entry {decided}"
     ))
 }
 
