@@ -21,8 +21,8 @@ pub struct DirectoryState {
 }
 
 impl DirectoryState {
-    /// Whether the directory has everything that its node acknowledged, as far as it is known: it
-    /// is undamaged, and its node is not uncertain.
+    /// Returns true if the directory has everything that its node acknowledged, as far as is known:
+    /// it is undamaged, and its node is not uncertain.
     pub(crate) fn is_evidence(&self) -> bool {
         self.damage.is_none() && !self.opened.hard_state.is_uncertain
     }

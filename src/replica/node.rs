@@ -160,7 +160,8 @@ impl Node {
             node.inputs.push_back(raft::Input::Quarantine(true));
         }
         if !parts.is_quarantined {
-            // Alone it has no other state to rebuild from: its own is the cluster's from now on.
+            // A node that alone is a quorum leaves quarantine: no other node has a state, so from now
+            // on its own is the cluster's.
             node.storage.set_quarantined(false, &mut node.events);
         }
         if parts.is_quarantined {

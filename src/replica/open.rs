@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_the_state_machine_made_durable_is_unverified_also_without_a_snapshot() {
+    fn a_state_that_the_state_machine_made_durable_is_unverified_even_without_a_snapshot() {
         let (cluster, own) = (ClusterId(1), NodeId(1));
         let identity = Identity { cluster, node: own, incarnation: Incarnation(1) };
         let directory = tempfile::tempdir().expect("a directory");

@@ -10,7 +10,7 @@ use crate::types::{Entry, Index, Instant, Payload};
 /// thread of the consensus algorithm, which must not miss its heartbeats while clients send many
 /// reads and the state machine is many entries behind.
 const TESTED_BYTES_MAX: usize = 512 << 10;
-/// The period after which the bytes are counted anew.
+/// The period after which the bytes are counted from zero again.
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// The search for the entries that conflict with reads.

@@ -195,8 +195,8 @@ impl SnapshotTaker {
         if self.is_stale_answer() {
             return false;
         }
-        let Stage::Reading(asked) = self.stage else { return false };
-        assert!(bytes <= asked, "contract: a view read returns at most the requested bytes");
+        let Stage::Reading(requested) = self.stage else { return false };
+        assert!(bytes <= requested, "contract: a view read returns at most the requested bytes");
         self.rate.spend(now, bytes);
         self.stage = Stage::Writing;
         true

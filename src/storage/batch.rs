@@ -118,7 +118,7 @@ impl Batch {
             let count = last.0 - first.id.index.0 + 1;
             assert_eq!(count, self.entries.len() as u64, "the entries of a batch have no gap");
         }
-        assert!(self.headers.len() <= self.entries.len(), "each header is of an entry");
+        assert!(self.headers.len() <= self.entries.len(), "no header is without its entry");
         if let Some(header) = self.headers.back() {
             let entry = &self.entries[self.headers.len() - 1];
             assert_eq!(header.link.id, entry.id, "headers and entries have the same order");
@@ -131,7 +131,7 @@ impl Batch {
             assert!(self.writes.is_empty(), "no write waits for a flush that is written again");
             assert!(
                 self.hard_state.is_none() && self.install.is_none(),
-                "such a flush has entries only"
+                "a flush that is written again has entries only"
             );
         }
     }

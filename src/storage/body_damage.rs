@@ -63,7 +63,8 @@ impl BodyDamage {
             entry,
             place,
         }));
-        // If the page cannot be read, no part of it can be written alone.
+        // To write one sector of a page, the system may first read the rest of the page. So either
+        // every bad sector of a page can be written again, or none.
         let page = |offset: &u64| offset / PAGE_BYTES as u64;
         for page in bad.chunk_by(|one, next| page(one) == page(next)) {
             let sectors: Vec<SectorAssembly> =
@@ -99,7 +100,7 @@ pub(crate) fn damage_of(place: (FileName, u64), entries: &[DamagedEntry]) -> Sto
     StorageError::damage(place.0, place.1, message)
 }
 
-/// Says which entries are damaged.
+/// Returns the text that lists the damaged entries.
 fn damaged_entries(entries: &[DamagedEntry]) -> String {
     let mut ranges: Vec<(Index, Index)> = Vec::new();
     for DamagedEntry { id, .. } in entries {

@@ -167,9 +167,10 @@ pub(crate) fn read(
 /// driver may run one on a thread of its own.
 pub trait Disk {
     /// Lists the files of the node's directory with their sizes in bytes, in ascending order. Files
-    /// without a [`FileName`] do not belong to the store and are not listed. If several threads use
-    /// a directory, each through its own disk, a file that another thread creates or removes during
-    /// the call may be listed or not, and a renamed one under either name, both or none.
+    /// whose name is not a [`FileName`] do not belong to the store and are not listed. If several
+    /// threads use a directory, each through its own disk, a file that another thread creates or
+    /// removes during the call may be listed or not, and a renamed one under either name, both or
+    /// none.
     ///
     /// # Errors
     /// A [`DiskError`] if the directory cannot be read.

@@ -86,7 +86,7 @@ impl ErrorCause {
             }
             ErrorCause::Disk => "the node has stopped; check the disk, then restart the node",
             ErrorCause::Replaced => {
-                "the node has stopped and has used no other directory or file; find out who \
+                "the node has stopped and has used no other directory or file; find out what \
                  changed it, put the node's own back, then restart the node"
             }
             ErrorCause::Unreadable => {

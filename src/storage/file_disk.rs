@@ -316,7 +316,7 @@ impl Disk for FileDisk {
             Ok(files)
         };
         let files = list().map_err(|error| disk_error("list", path, &error))?;
-        // The list is that of the path.
+        // The path was listed, which may name another directory by now.
         self.check_directory()?;
         Ok(files)
     }
@@ -456,7 +456,8 @@ fn parse(text: &str) -> Option<FileName> {
     (name.to_string() == text).then_some(name)
 }
 
-/// The errors of syncing a directory in which this process creates no file.
+/// The errors of syncing the parent directory that are ignored: the process may not create names in
+/// it, so it has created none, or the file system cannot sync a directory.
 const NOT_CREATED_HERE: [io::ErrorKind; 4] = [
     io::ErrorKind::PermissionDenied,
     io::ErrorKind::ReadOnlyFilesystem,

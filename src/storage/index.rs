@@ -313,8 +313,8 @@ impl LogIndex {
                 assert_eq!(first.prev.id.index, base, "the first extent begins after the base");
                 assert_eq!(last.last, self.last.id.index, "the last extent ends with the log");
                 assert!(first.prev.id.index < last.last, "an extent has entries");
-                let behind = self.segments.back().map(|segment| segment.number);
-                assert!(behind >= Some(last.segment), "an extent begins in a known segment");
+                let last_segment = self.segments.back().map(|segment| segment.number);
+                assert!(last_segment >= Some(last.segment), "an extent begins in a known segment");
             }
             _ => assert_eq!(self.base, self.last, "a log without entries ends at its base"),
         }

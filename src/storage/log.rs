@@ -357,7 +357,7 @@ impl Log {
         self.remove_obsolete(operations);
     }
 
-    /// The size of a segment in bytes.
+    /// Returns the size of a segment in bytes.
     pub(crate) fn segment_bytes(&self, number: u64) -> u64 {
         segment_bytes(&self.sizes, &self.config, number)
     }

@@ -80,7 +80,7 @@ fn is_cut(segments: &[(u64, u64)], place: usize) -> bool {
     bytes == Some(0) || before > bytes && after > bytes
 }
 
-/// Says which entries are lost: those after `after` through `through`.
+/// Returns the text that names the lost entries: those after `after` through `through`.
 pub(crate) fn entries(after: Index, through: Option<Index>) -> String {
     let first = after.next();
     match through {

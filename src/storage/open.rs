@@ -141,7 +141,7 @@ impl Storage {
 
     /// Recovers a directory after a clean shutdown or a crash. Either everything that was reported
     /// durable is recovered; or the end of the log is lost, [`OpenedStorage::lost_end`] says so,
-    /// and the node is uncertain; or an error is returned. That holds also if files of the log are
+    /// and the node is uncertain; or an error is returned. That holds even if files of the log are
     /// missing, cut or zeroed. The exception is the last flushes after the acknowledged floor:
     /// their loss is not noticed if no header block of a flush after the first lost one is left;
     /// for the last flush, one lost sector suffices. `docs/RECOVERY.md` says which flushes can be

@@ -1,5 +1,6 @@
 //! Lets code that reads a disk synchronously run in a store that waits for completions: the code is
-//! run again from its beginning after each read, and finds the earlier ones in a cache.
+//! run again from its beginning after each read, and takes the results of earlier reads from a
+//! cache.
 
 use std::collections::BTreeMap;
 

@@ -345,7 +345,7 @@ impl<'a> Replay<'a> {
         }
         self.apply(&last, scan)?;
         self.damage.note(&last, &scan.segment, &check.bad);
-        // A flush before `log start` is dead: nothing of it is written again.
+        // A flush before `log_start` is dead: nothing of it is written again.
         if seq > self.floor.seq && seq >= self.superblock.log_start {
             let (segment, ranges) = (scan.segment.number, [(last.offset, last.end), (start, end)]);
             self.unacknowledged = Some(match check.bad.is_empty() {

@@ -111,7 +111,8 @@ impl SegmentScan {
             return Ok(None);
         }
         let bytes = self.read(disk, 0, sector)?;
-        // With this program's version the checksum matches: the version is damaged, not newer.
+        // If the checksum matches once the version is replaced by this program's, the version field
+        // is damaged, not newer.
         let is_damaged = || {
             let ours = [&bytes[..8], &VERSION.to_le_bytes(), &bytes[12..]].concat();
             self.segment.headers.state(0, &ours) == SectorState::Valid

@@ -267,8 +267,9 @@ impl SuperblockCopy {
 /// Chooses the current superblock: the one with the highest number that has two equal copies. A
 /// number with only one intact copy belongs to an interrupted update, on which nothing depended.
 ///
-/// If no two copies are equal, damage has met an interrupted update. Then the highest number is
-/// chosen if the update before it is intact, too, and the result has the error about the others.
+/// If no two copies are equal, copies were damaged in addition to an interrupted update. Then the
+/// highest number is chosen if the update before it is intact, too, and the result has the error
+/// about the other copies.
 /// A durable update is on three copies, and later ones replace it there, so at most one intact copy
 /// is older: the higher of two intact ones is not. A single intact copy may be older.
 ///

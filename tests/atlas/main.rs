@@ -92,8 +92,8 @@ fn of_entries(
         lines,
         entries,
         copies: places,
-        lives: each_has_a_copy,
-        comes_back: one_of_each,
+        must_recover: each_has_a_copy,
+        restored: one_of_each,
     }
 }
 
@@ -133,14 +133,14 @@ fn bodies(end: End) -> Atlas {
 /// Header blocks: each is rebuilt from the bodies.
 fn headers(end: End) -> Atlas {
     let atlas = of_entries("headers", end, |records, _| vec![records.header]);
-    Atlas { lives: |_| true, ..atlas }
+    Atlas { must_recover: |_| true, ..atlas }
 }
 
 /// Both records of an entry: a node that has lost them names the entry, and does not start.
 fn headers_and_bodies(end: End) -> Atlas {
     let atlas =
         of_entries("headers and bodies", end, |records, _| vec![records.header, records.body[0]]);
-    Atlas { lives: two_are_intact, comes_back: all_but_one_node, ..atlas }
+    Atlas { must_recover: two_are_intact, restored: all_but_one_node, ..atlas }
 }
 
 /// Header blocks on some nodes, bodies on the others.
@@ -148,7 +148,7 @@ fn headers_or_bodies(end: End) -> Atlas {
     let atlas = of_entries("headers or bodies", end, |records, copy| {
         vec![if (copy / 4 + copy) % 2 == 0 { records.header } else { records.body[0] }]
     });
-    Atlas { lives: |_| true, ..atlas }
+    Atlas { must_recover: |_| true, ..atlas }
 }
 
 /// The four copies of the superblock of each node.
@@ -163,8 +163,8 @@ fn superblocks(end: End) -> Atlas {
         lines,
         entries,
         copies,
-        lives: two_start,
-        comes_back: unreadable_superblocks,
+        must_recover: two_start,
+        restored: unreadable_superblocks,
     }
 }
 
@@ -189,7 +189,15 @@ fn snapshots(end: End) -> Atlas {
     };
     let copies = (0..12).map(part).collect();
     let name = "snapshots";
-    Atlas { name, disks, lines, entries, copies, lives: one_has_a_state, comes_back: newest_of_one }
+    Atlas {
+        name,
+        disks,
+        lines,
+        entries,
+        copies,
+        must_recover: one_has_a_state,
+        restored: newest_of_one,
+    }
 }
 
 /// Whether one node can restore its state: from its newest snapshot, or from the one before it and
@@ -218,12 +226,24 @@ type MakeAtlas = fn(End) -> Atlas;
 
 /// Every atlas, with the number of masks of each outcome.
 const ATLASES: [(MakeAtlas, Counts); 6] = [
-    (bodies, Counts { recovered: 2401, without_a_node: 0, waited: 1695, refused: 0 }),
-    (headers, Counts { recovered: 4096, without_a_node: 0, waited: 0, refused: 0 }),
-    (headers_or_bodies, Counts { recovered: 4096, without_a_node: 0, waited: 0, refused: 0 }),
-    (headers_and_bodies, Counts { recovered: 1, without_a_node: 45, waited: 0, refused: 4050 }),
-    (superblocks, Counts { recovered: 1331, without_a_node: 1815, waited: 0, refused: 950 }),
-    (snapshots, Counts { recovered: 3367, without_a_node: 0, waited: 729, refused: 0 }),
+    (bodies, Counts { recovered: 2401, without_a_node: 0, waited: 1695, waited_without_a_node: 0 }),
+    (headers, Counts { recovered: 4096, without_a_node: 0, waited: 0, waited_without_a_node: 0 }),
+    (
+        headers_or_bodies,
+        Counts { recovered: 4096, without_a_node: 0, waited: 0, waited_without_a_node: 0 },
+    ),
+    (
+        headers_and_bodies,
+        Counts { recovered: 1, without_a_node: 45, waited: 0, waited_without_a_node: 4050 },
+    ),
+    (
+        superblocks,
+        Counts { recovered: 1331, without_a_node: 1815, waited: 0, waited_without_a_node: 950 },
+    ),
+    (
+        snapshots,
+        Counts { recovered: 3367, without_a_node: 0, waited: 729, waited_without_a_node: 0 },
+    ),
 ];
 
 #[test]

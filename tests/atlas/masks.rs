@@ -1,4 +1,5 @@
-//! One run for each mask of damaged copies: what lives, what waits, and that nothing is lost.
+//! One run for each mask of damaged copies: which clusters recover, which wait, and that nothing is
+//! lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::cluster::{Cluster, NODES, SCRUB_PERIOD, config};
 use crate::places::{SECTOR, Sector, read};
 
 /// The time within which a cluster that can recover has repaired everything.
-const LIVES_WITHIN: Duration = Duration::from_secs(30);
+const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
 /// The time for which a cluster that cannot recover is observed: five election timeouts.
 const WAITS_FOR: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,9 +31,9 @@ pub(crate) struct Atlas {
     /// The sectors of each copy.
     pub(crate) copies: Vec<Vec<Sector>>,
     /// Whether the cluster must recover by itself.
-    pub(crate) lives: fn(Mask) -> bool,
+    pub(crate) must_recover: fn(Mask) -> bool,
     /// The copies that come back after the cluster has waited: then it must recover.
-    pub(crate) comes_back: fn(Mask) -> Mask,
+    pub(crate) restored: fn(Mask) -> Mask,
 }
 
 /// The number of masks with each outcome.
@@ -45,7 +46,7 @@ pub(crate) struct Counts {
     /// Nothing was served, until a copy came back.
     pub(crate) waited: u32,
     /// As `waited`, with at least one node that named the reason why it does not start.
-    pub(crate) refused: u32,
+    pub(crate) waited_without_a_node: u32,
 }
 
 impl Atlas {
@@ -60,16 +61,22 @@ impl Atlas {
 
     fn run_one(&self, mask: Mask, counts: &mut Counts) {
         let mut cluster = Cluster::start(self.damaged(mask));
-        let refused = (0..3).any(|node| cluster.error(node).is_some());
-        if (self.lives)(mask) {
+        let has_failed_start = (0..3).any(|node| cluster.error(node).is_some());
+        if (self.must_recover)(mask) {
             self.recovers(cluster, mask);
-            *(if refused { &mut counts.without_a_node } else { &mut counts.recovered }) += 1;
+            *(if has_failed_start { &mut counts.without_a_node } else { &mut counts.recovered }) +=
+                1;
             return;
         }
         self.waits(&mut cluster, mask);
-        *(if refused { &mut counts.refused } else { &mut counts.waited }) += 1;
-        let back = (self.comes_back)(mask);
-        assert!((self.lives)(mask & !back), "{}: the copies that come back suffice", self.at(mask));
+        *(if has_failed_start { &mut counts.waited_without_a_node } else { &mut counts.waited }) +=
+            1;
+        let back = (self.restored)(mask);
+        assert!(
+            (self.must_recover)(mask & !back),
+            "{}: the copies that come back suffice",
+            self.at(mask)
+        );
         let mut disks = stopped(cluster);
         self.undo(&mut disks, mask & back);
         self.recovers(Cluster::start(disks), mask);
@@ -134,7 +141,7 @@ impl Atlas {
     fn recovers(&self, mut cluster: Cluster, mask: Mask) -> Vec<SimDisk> {
         let (mut waited, mut is_read, before) = (Duration::ZERO, false, cluster.replies());
         while !(is_read && cluster.replies() > before && cluster.is_whole()) {
-            assert!(waited < LIVES_WITHIN, "{} does not recover: {cluster}", self.at(mask));
+            assert!(waited < RECOVERS_WITHIN, "{} does not recover: {cluster}", self.at(mask));
             cluster.advance(PAUSE);
             waited += PAUSE;
             if let Some(leader) = cluster.leader().filter(|_| cluster.replies() == before) {

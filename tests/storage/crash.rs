@@ -392,9 +392,9 @@ fn fail_everywhere(name: &str, script: &[Step], bulk_first: bool) {
             assert!(operations > 10, "{name}: only {operations} errors");
             return;
         }
-        let behind: [fn(&mut Host) -> bool; 3] =
+        let afterwards: [fn(&mut Host) -> bool; 3] =
             [|_| false, Host::step_silently, Host::step_in_part];
-        for (number, step) in behind.into_iter().enumerate() {
+        for (number, step) in afterwards.into_iter().enumerate() {
             let mut failing = run.host.clone();
             if !failing.fail() {
                 continue;

@@ -107,7 +107,7 @@ fn a_flipped_bit_damages_the_entries_of_its_sector_only() {
 }
 
 #[test]
-fn an_unwritten_sector_of_the_last_flush_is_torn_also_if_another_is_damaged() {
+fn an_unwritten_sector_of_the_last_flush_is_torn_even_if_another_is_damaged() {
     let disk = three_flushes();
     for start in [2 * MIDDLE, bodies_at(2)] {
         for sector in 0..8 {

@@ -155,7 +155,7 @@ pub(super) fn failure(disk: &SimDisk, config: &StorageConfig) -> StorageError {
 }
 
 /// Harms each log file in each way. Returns the number of harms that were named, and checks each
-/// store that opens in spite of its harm.
+/// store that opens although its log was harmed.
 fn harm_each_segment(disk: &SimDisk, mut check: impl FnMut(Host, ((u64, u64), Harm))) -> usize {
     let mut detected = 0;
     let mut disk = disk.clone();

@@ -1,4 +1,4 @@
-//! A log whose acknowledged end is lost: what is left stays, also if the start is interrupted.
+//! A log whose acknowledged end is lost: what is left stays, even if the start is interrupted.
 
 use std::collections::BTreeSet;
 

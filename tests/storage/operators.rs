@@ -1,5 +1,5 @@
-//! The catalogue of log faults with the outcome of recovery for each, and known answers of the
-//! checksum.
+//! The catalogue of log faults (it calls them operators) with the outcome of recovery for each,
+//! and known answers of the checksum.
 
 use std::collections::BTreeSet;
 

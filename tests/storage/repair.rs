@@ -266,11 +266,11 @@ fn a_start_that_does_not_accept_damaged_entries_writes_nothing() {
         disk.harm(file, sector, Harm::Flipped);
         let before = disk.disk.clone();
         let hit = sample.hit(file, sector..sector + 1);
-        let refused = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |opened| {
+        let rejected = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |opened| {
             assert_eq!(opened.damaged.len(), hit.len());
             false
         });
-        let Err(OpenError::Failed(error)) = refused else { panic!("the damage is an error") };
+        let Err(OpenError::Failed(error)) = rejected else { panic!("the damage is an error") };
         assert_eq!((error.file, error.offset), (Some(file), sector * SECTOR), "{error}");
         assert!(error.to_string().contains("damaged; nothing was changed"), "{error}");
         assert_eq!(disk.disk.pending(), []);

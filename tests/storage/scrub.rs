@@ -127,7 +127,7 @@ fn a_scrub_finds_the_bodies_that_a_file_lost_because_it_was_cut() {
 const HEADERS: (FileName, u64) = (FileName::Segment(1), 8);
 
 #[test]
-fn a_header_block_that_cannot_be_rebuilt_is_reported_once_and_hides_nothing_behind_it() {
+fn a_header_block_that_cannot_be_rebuilt_is_reported_once_and_hides_nothing_after_it() {
     let sample = large();
     let mut disk = BrokenDisk::new(&sample.disk);
     let (mut storage, _) = open(&mut disk).expect("the directory opens");

@@ -127,8 +127,8 @@ fn only_an_administrator_raises_the_version() {
         by_client.iter().map(|entry| machine.requires(entry)).collect::<Vec<_>>(),
         [None; 2]
     );
-    let refused = Outcome::Rejected(MachineRejectReason::NotAdministrator);
-    assert_eq!(outcomes(&mut machine, &by_client), [refused.clone(), refused]);
+    let rejected = Outcome::Rejected(MachineRejectReason::NotAdministrator);
+    assert_eq!(outcomes(&mut machine, &by_client), [rejected.clone(), rejected]);
     assert_eq!(machine.version(), MachineVersion::FIRST);
 }
 

@@ -24,7 +24,8 @@ impl Node {
             ReadLevel::Replica if self.raft.has_read_lease(self.now) => {
                 self.read_conflicts.last(self.now, log, &query)
             }
-            // The algorithm does not use it. If it did, the read would wait for the whole log.
+            // Without a read lease the algorithm ignores the conflict index. If it did use it, the
+            // read would wait for the whole log, which is safe.
             ReadLevel::Replica => log.last().index,
             _ => Index::ZERO,
         };

@@ -166,7 +166,7 @@ fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
 }
 
 #[test]
-fn a_snapshot_that_has_every_part_is_kept_when_its_sender_has_it_no_more() {
+fn a_snapshot_that_has_every_part_is_kept_when_its_sender_no_longer_has_it() {
     let config = config(4096);
     let (mut source, mut store) =
         (Store::open(NodeId(1), &config), Store::open(NodeId(2), &config));
@@ -196,7 +196,7 @@ fn a_snapshot_that_has_every_part_is_kept_when_its_sender_has_it_no_more() {
 }
 
 #[test]
-fn a_receiver_does_not_wait_for_a_sender_that_has_the_snapshot_no_more() {
+fn a_receiver_does_not_wait_for_a_sender_that_no_longer_has_the_snapshot() {
     let config = config(4096);
     let (mut source, mut store) =
         (Store::open(NodeId(1), &config), Store::open(NodeId(2), &config));

@@ -97,8 +97,9 @@ pub(super) fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<
 #[cfg(not(unix))]
 static POSITION: Mutex<()> = Mutex::new(());
 
-/// Drops the cached pages of a file that are on the disk, so that later reads come from there. It
-/// names the whole file, because of a range the system keeps every page that is only partly in it.
+/// Drops the cached pages of a file that are on the disk, so that later reads come from there. The
+/// call names the whole file, because for a range the system keeps pages that are only partly in
+/// the range.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(super) fn drop_cache(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)

@@ -58,8 +58,8 @@ impl HeldDirectory {
         found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_symlink())
     }
 
-    /// Returns what happened to the directory if its path names another one or none. Returns `None`
-    /// also if the path cannot be looked up for any other reason, such as a missing permission.
+    /// Returns what happened to the directory if its path names another one or none. If the path
+    /// cannot be looked up for any other reason, such as a missing permission, returns `None`.
     pub(super) fn loss(&self) -> io::Result<Option<&'static str>> {
         let own = rustix::fs::fstat(&self.own)?;
         Ok(match rustix::io::retry_on_intr(|| rustix::fs::stat(&self.path)) {

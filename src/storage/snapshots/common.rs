@@ -254,7 +254,7 @@ impl Common {
 
     /// Marks the pending operations of the work in progress as abandoned.
     pub(crate) fn abandon_work(&mut self) {
-        for operation in self.pending.values_mut().filter(|asked| asked.purpose.is_work()) {
+        for operation in self.pending.values_mut().filter(|operation| operation.purpose.is_work()) {
             operation.purpose = Purpose::Abandoned;
         }
         debug_assert!(!self.is_busy(), "abandoned work waits for no operation");

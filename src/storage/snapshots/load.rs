@@ -90,7 +90,7 @@ pub(crate) fn verify_content<D: Disk>(
         assert!(run.start == next && run.end > next, "the runs cover every chunk");
         next = run.end;
         let bytes = read(disk, file, manifest.offset(run.start), manifest.bytes(&run))?;
-        if let Some((chunk, _)) = manifest.check_run(run, &bytes).find(|(_, right)| !right) {
+        if let Some((chunk, _)) = manifest.check_run(run, &bytes).find(|(_, is_match)| !is_match) {
             return Err(chunk_damage(file, manifest, chunk));
         }
     }

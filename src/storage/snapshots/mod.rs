@@ -361,11 +361,12 @@ impl Snapshots {
         let older = std::mem::replace(&mut self.files, newer);
         self.failed_reads.retain(|last| self.files.contains_key(&last));
         let mut files: Vec<FileName> = older.into_keys().map(FileName::Snapshot).collect();
-        let at_work = self.work.as_ref().map(|work| work.last().index);
-        let useless = |index: &Index| *index <= meta.last.index && Some(*index) != at_work;
-        files.extend(self.partials.extract_if(.., |i| useless(i)).map(FileName::PartialSnapshot));
+        let in_progress = self.work.as_ref().map(|work| work.last().index);
+        let is_obsolete = |index: &Index| *index <= meta.last.index && Some(*index) != in_progress;
+        let obsolete = self.partials.extract_if(.., |index| is_obsolete(index));
+        files.extend(obsolete.map(FileName::PartialSnapshot));
         let resumable = self.resumable.take();
-        self.resumable = resumable.filter(|partial| !useless(&partial.meta().last.index));
+        self.resumable = resumable.filter(|partial| !is_obsolete(&partial.meta().last.index));
         assert!(!files.contains(&FileName::Snapshot(self.current)), "the current snapshot is kept");
         self.check();
         self.common.remove(operations, &files);
@@ -510,9 +511,10 @@ impl Snapshots {
     }
 
     fn read_for_peer(&mut self, operations: &mut Operations, manifest: Arc<Manifest>, chunk: u32) {
-        let serving: Vec<&Purpose> = (self.common.pending.values().map(|asked| &asked.purpose))
-            .filter(|purpose| matches!(purpose, Purpose::Serve(..)))
-            .collect();
+        let serving: Vec<&Purpose> =
+            (self.common.pending.values().map(|operation| &operation.purpose))
+                .filter(|purpose| matches!(purpose, Purpose::Serve(..)))
+                .collect();
         let purpose = Purpose::Serve(manifest, chunk);
         let is_read = serving.contains(&&purpose);
         if is_read || serving.len() >= self.common.config.serving_max as usize {

@@ -57,11 +57,11 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
         assert!(self.next < manifest.chunks(), "the snapshot has the next chunk");
         let one = self.next..self.next + 1;
         let bytes = read(self.disk, file, manifest.offset(one.start), manifest.bytes(&one));
-        let right = bytes.and_then(|bytes| {
-            let right = manifest.chunk_matches(one.start, &bytes);
-            if right { Ok(bytes) } else { Err(chunk_damage(file, manifest, one.start)) }
+        let chunk = bytes.and_then(|bytes| {
+            let is_match = manifest.chunk_matches(one.start, &bytes);
+            if is_match { Ok(bytes) } else { Err(chunk_damage(file, manifest, one.start)) }
         });
-        self.chunk = right.map_err(|damage| io::Error::new(io::ErrorKind::InvalidData, damage))?;
+        self.chunk = chunk.map_err(|damage| io::Error::new(io::ErrorKind::InvalidData, damage))?;
         (self.next, self.consumed) = (one.end, 0);
         Ok(())
     }

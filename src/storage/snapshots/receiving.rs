@@ -184,8 +184,8 @@ impl Receiving {
             unreachable!("chunks are verified once the manifest is known")
         };
         let manifest = Arc::clone(&chunks.manifest);
-        for (number, right) in manifest.check_run(run.clone(), &read.unwrap_or_default()) {
-            if right {
+        for (number, is_match) in manifest.check_run(run.clone(), &read.unwrap_or_default()) {
+            if is_match {
                 chunks.mark_present(number);
             }
         }
@@ -302,7 +302,7 @@ impl Chunks {
             "a chunk that is present is not written again"
         );
         debug_assert_eq!(
-            self.present.iter().filter(|had| !**had).count(),
+            self.present.iter().filter(|is_present| !**is_present).count(),
             self.missing as usize,
             "the missing chunks are counted"
         );
@@ -311,7 +311,7 @@ impl Chunks {
     fn wanted(&self, common: &Common) -> Vec<SnapshotPart> {
         self.check(common);
         let verifying =
-            common.pending.values().any(|asked| matches!(asked.purpose, Purpose::Check(_)));
+            common.pending.values().any(|operation| matches!(operation.purpose, Purpose::Check(_)));
         let room = common.config.window.saturating_sub(self.writing.len() as u32);
         let room = if verifying || !self.created { 0 } else { room as usize };
         let missing = (self.first..self.manifest.chunks())
@@ -342,11 +342,11 @@ impl Chunks {
 
     /// Marks a chunk as present in the file.
     fn mark_present(&mut self, number: u32) {
-        let had = std::mem::replace(&mut self.present[number as usize], true);
-        assert!(!had, "a chunk that is in the file is not written again");
+        let was_present = std::mem::replace(&mut self.present[number as usize], true);
+        assert!(!was_present, "a chunk that is in the file is not written again");
         assert!(self.missing > 0, "a chunk that was not present was missing");
         self.missing -= 1;
-        while self.present.get(self.first as usize).is_some_and(|had| *had) {
+        while self.present.get(self.first as usize).is_some_and(|is_present| *is_present) {
             self.first += 1;
         }
     }

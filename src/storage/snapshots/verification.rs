@@ -72,7 +72,7 @@ impl Verification {
             Piece::Header => read == Header::of(cluster, manifest).encode(),
             Piece::Manifest(range) => read == manifest.encoded()[range.clone()],
             Piece::Chunks(run) => {
-                let wrong = manifest.check_run(run.clone(), &read).find(|(_, right)| !right);
+                let wrong = manifest.check_run(run.clone(), &read).find(|(_, is_match)| !is_match);
                 if let Some((chunk, _)) = wrong {
                     return Err(chunk_damage(file, manifest, chunk));
                 }

@@ -51,9 +51,9 @@ fn an_invalid_membership_is_rejected() {
 }
 
 /// Returns the error of a manifest with these bytes at `offset`, if it is rejected.
-fn error_of_manifest_with(offset: usize, said: &[u8]) -> Option<String> {
+fn error_of_manifest_with(offset: usize, value: &[u8]) -> Option<String> {
     let mut bytes = Manifest::new(id(3), voters(1), 512, 512, &[7; 32]).encoded().to_vec();
-    bytes[offset..offset + said.len()].copy_from_slice(said);
+    bytes[offset..offset + value.len()].copy_from_slice(value);
     Manifest::decode(bytes).err().map(|error| error.message)
 }
 
@@ -86,7 +86,7 @@ fn a_manifest_of_the_wrong_size_is_rejected() {
 fn a_header_with_invalid_fields_is_rejected() {
     let manifest = Manifest::new(id(3), voters(1), 512, 512, &[7; 32]);
     let header = Header::of(CLUSTER, &manifest).encode();
-    for (offset, said, accepted) in [
+    for (offset, value, accepted) in [
         (12, 512_u32, true),
         (12, 511, false),
         (12, 1 << 20, true),
@@ -95,10 +95,10 @@ fn a_header_with_invalid_fields_is_rejected() {
         (60, 1, false),
     ] {
         let mut block = header.clone();
-        block[offset..offset + 4].copy_from_slice(&said.to_le_bytes());
+        block[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
         let sum = blake3::hash(&block[..4080]);
         block[4080..].copy_from_slice(&sum.as_bytes()[..16]);
-        assert_eq!(Header::decode(&block).is_ok(), accepted, "{said} at {offset}");
+        assert_eq!(Header::decode(&block).is_ok(), accepted, "{value} at {offset}");
     }
 }
 

@@ -293,7 +293,7 @@ fn a_scrub_reads_the_disk_rather_than_a_cache() {
 }
 
 #[test]
-fn a_scrub_goes_on_behind_snapshots_that_are_removed_meanwhile() {
+fn a_scrub_continues_after_snapshots_that_are_removed_meanwhile() {
     let (mut node, _, newer) = node_with_two();
     node.snapshots.begin_scrub(Index::ZERO);
     assert!(node.snapshots.scrub(&mut node.operations));
