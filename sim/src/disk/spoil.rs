@@ -14,7 +14,7 @@ impl SimDisk {
         let file = self.files.get_mut(&id).expect("a name has a file");
         let found = file.durable_sector(number);
         let spoiled = self.spoiled.0.get(&(id, number));
-        let earlier = spoiled.filter(|spoiled| spoiled.is_left(file, number));
+        let earlier = spoiled.filter(|spoiled| spoiled.is_unrepaired(file, number));
         let Some(before) = earlier.map(|spoiled| spoiled.before).or(found) else { return false };
         let after = match how {
             Spoiling::BitFlip(place) => found.map(|mut sector| {
@@ -35,7 +35,7 @@ impl SimDisk {
     #[must_use]
     pub fn has_spoiled(&self) -> bool {
         self.spoiled.0.iter().any(|((id, number), spoiled)| {
-            self.files.get(id).is_some_and(|file| spoiled.is_left(file, *number))
+            self.files.get(id).is_some_and(|file| spoiled.is_unrepaired(file, *number))
         })
     }
 

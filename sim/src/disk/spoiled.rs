@@ -41,7 +41,7 @@ pub(super) struct SpoiledSector {
 
 impl SpoiledSector {
     /// Returns true if nothing was written to the sector since the fault.
-    pub(super) fn is_left(&self, file: &File, number: u64) -> bool {
+    pub(super) fn is_unrepaired(&self, file: &File, number: u64) -> bool {
         let content = file.durable_sector(number);
         content == self.after && content != Some(self.before)
     }

@@ -184,7 +184,7 @@ macro_rules! numbers {
 numbers! {
     /// The number of calls before the affected one.
     After "after" "[after=N]" 0;
-    /// The number of sectors of a failed call that are done.
+    /// The number of sectors that the failed call writes or flushes before it fails.
     Sectors "sectors" "[sectors=N]" 0;
     /// The number of bytes that a full disk still accepts.
     Room "room" "[room=BYTES]" 0;

@@ -51,7 +51,7 @@ pub(super) struct RateError;
 
 impl Argument for RateError {
     type Value = i32;
-    const USAGE: &'static str = "+N|-N ppm";
+    const USAGE: &'static str = "+Nppm|-Nppm";
 
     fn read(words: &mut Words<'_>) -> Result<i32, SyntaxError> {
         let read = |word: &str| {
@@ -59,8 +59,8 @@ impl Argument for RateError {
             let in_range = |ppm: &i32| ppm.unsigned_abs() <= ClockDrift::PPM_MAX;
             signed.parse().ok().filter(in_range)
         };
-        let expected =
-            format!("a drift of up to {} millionths, like +300ppm or -300ppm", ClockDrift::PPM_MAX);
+        let most = ClockDrift::PPM_MAX;
+        let expected = format!("a drift of up to {most}ppm, like +300ppm or -300ppm");
         words.read(&expected, read)
     }
 

@@ -111,7 +111,7 @@ after_word! {
 pub(super) struct DiskDraw {
     /// The number of calls before the affected one.
     pub(super) after: u32,
-    /// The number of sectors of a failed call that are done.
+    /// The number of sectors that a failed call writes or flushes before it fails.
     pub(super) sectors: u32,
     /// The region of the disk that is damaged.
     pub(super) region: Region,

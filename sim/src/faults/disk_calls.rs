@@ -11,8 +11,8 @@ use crate::faults::selector::NodeSelector;
 use crate::faults::strike::{Lasting, Simulated, Strike};
 
 operation! {
-    /// A disk call of the node fails, once `after` other calls of this kind were made. A write or a
-    /// flush that fails has done `sectors` of its sectors.
+    /// A disk call of the node fails, once `after` other calls of this kind were made. A failed
+    /// write or flush still writes or flushes its first `sectors` sectors.
     struct FailedCall "fail" {
         /// The kind of the call.
         call: Call as Call,
@@ -20,7 +20,7 @@ operation! {
         node: NodeSelector as Node,
         /// The number of calls of the kind before the one that fails.
         after: u32 as After,
-        /// The number of sectors of the failed call that are done.
+        /// The number of sectors that the failed call writes or flushes before it fails.
         sectors: u32 as Sectors,
     }
     strike |it| Strike::Simulated(it.node, Simulated::FailedCall(it.disk_fault(), it.after));

@@ -190,9 +190,9 @@ faults! {
     FailedWrite "failed-write" Disk NOT_PRE_CANDIDATE (FailedCall::DRAW_WRITE);
     /// A read from the disk fails.
     FailedRead "failed-read" Disk NOT_PRE_CANDIDATE (FailedCall::DRAW_READ);
-    /// A node's disk has no space for new files.
+    /// A node's disk has little or no space left.
     FullDisk "full-disk" Disk NOT_PRE_CANDIDATE (FullDisk::draw);
-    /// A node's disk completes no flush and no read for many election timeouts.
+    /// A node's disk completes no call, except cached writes, for many election timeouts.
     StalledDisk "stalled-disk" Disk NOT_PRE_CANDIDATE (StalledDisk::draw);
     /// Durable data on a node's disk changes.
     BitRot "bit-rot" Disk NOT_PRE_CANDIDATE (BitRot::draw);
@@ -412,7 +412,7 @@ impl Faults {
     pub(crate) const OF_MESSAGES: Faults =
         Faults::of_rows(Some(Family::Network)).without(Faults::PLANNED);
 
-    /// Returns the set of the kinds of this family, or of those that have a draw.
+    /// Returns the set of the kinds of this family or, for `None`, of those that have a draw.
     const fn of_rows(family: Option<Family>) -> Faults {
         let (mut set, mut at) = (0, 0);
         while at < KINDS.len() {
@@ -437,7 +437,7 @@ impl Faults {
     }
 
     /// Returns the union of both sets.
-    pub(crate) const fn and(self, other: Faults) -> Faults {
+    pub(crate) const fn union(self, other: Faults) -> Faults {
         Faults(self.0 | other.0)
     }
 

@@ -1,5 +1,5 @@
-//! The effects of operations: a few kinds of changes that the owners of the simulated world, and
-//! those of real processes, carry out.
+//! The effects of operations, as data. The simulated world carries out all of them; the driver of
+//! real processes carries out those that exist on processes.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) enum Strike<'a> {
     Node(NodeSelector, NodeStrike),
     /// Changes a node of the simulator; it cannot be done to a process.
     Simulated(NodeSelector, Simulated<'a>),
-    /// Sends the scripted request that the operation is.
+    /// A client sends a request: the operation is a scripted request.
     Request,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum Simulated<'a> {
     /// The node's disk completes no call for this time, except writes of the log and of the
     /// superblock, which use the cache.
     StalledDisk(Duration),
-    /// A call of the node to its disk has this fault, after this many other calls of its kind.
+    /// A call of the node to its disk fails in this way, after this many other calls of its kind.
     FailedCall(disk::Fault, u32),
     /// Durable data on the node's disk changes now, or by a later write, unless too many nodes
     /// would lose theirs.

@@ -105,7 +105,7 @@ impl Scenario {
         // A drawn plan may have operations that come too late to do anything.
         let end = SimTime::default().after(settings.fault_phase);
         plan.ops.retain(|op| !op.when.is_never(end));
-        settings.faults = settings.faults.and(faults_of(settings, plan));
+        settings.faults = settings.faults.union(faults_of(settings, plan));
         settings.storage = rows::storage_of(settings);
     }
 

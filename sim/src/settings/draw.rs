@@ -33,7 +33,7 @@ impl Settings {
         }
         // The random strategy draws no settings, and enables every fault kind of the profile that
         // is not drawn apart.
-        let always = profile.faults.without(DRAWN_APART).and(profile.always);
+        let always = profile.faults.without(DRAWN_APART).union(profile.always);
         let every = Profile { always, ..*profile };
         Settings::draw_all(&every, &Choices::benign(), length, command_bytes)
     }
@@ -111,7 +111,7 @@ impl Settings {
 }
 
 /// The fault kinds that are not drawn like the others: options of the profile enable them.
-const DRAWN_APART: Faults = Faults::OF_MEMBERS.and(Faults::OF_IDENTITY).and(Faults::of(&[
+const DRAWN_APART: Faults = Faults::OF_MEMBERS.union(Faults::OF_IDENTITY).union(Faults::of(&[
     Fault::MachineFault,
     Fault::SpoiledBody,
     Fault::Upgrade,
@@ -125,7 +125,7 @@ fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
         .filter(|_| draw.chance(share))
         .filter(|fault| profile.faults.has(*fault))
         .collect();
-    drawn.and(profile.always)
+    drawn.union(profile.always)
 }
 
 fn draw_cluster(draw: &mut Draw<'_>, profile: &Profile) -> (u8, u8) {
@@ -155,9 +155,9 @@ fn draw_members(
         // After suspensions fewer voters have each entry, and a leader cannot know which of their
         // disks are damaged.
         let losses = [Fault::BitRot, Fault::MisdirectedWrite, Fault::LostWrite];
-        return faults.without(Faults::of(&losses)).and(Faults::OF_MEMBERS);
+        return faults.without(Faults::of(&losses)).union(Faults::OF_MEMBERS);
     }
-    faults.and(Faults::OF_MEMBERS)
+    faults.union(Faults::OF_MEMBERS)
 }
 
 /// Draws whether leaders hold leases, and the clock error: within the drift bound of the leases,

@@ -143,7 +143,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "disk",
         summary: "failing, full, stalled and corrupting disks; crashes; no network faults",
-        faults: Faults::OF_DISKS.and(Faults::of(&[Fault::Crash, Fault::Stop, Fault::SlowDisk])),
+        faults: Faults::OF_DISKS.union(Faults::of(&[Fault::Crash, Fault::Stop, Fault::SlowDisk])),
         always: Faults::of(&[Fault::Crash]),
         spoil_permille: 500,
         ..FIXED_MEMBERS
@@ -151,7 +151,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "damage",
         summary: "one disk after another loses entries; crashes, partitions, membership changes",
-        faults: CRASHES.and(Faults::of(&[
+        faults: CRASHES.union(Faults::of(&[
             Fault::SpoiledBody,
             Fault::FailedRead,
             Fault::Partition,
@@ -179,7 +179,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "snapshot",
         summary: "snapshots every few entries, slow transfers, nodes that fall behind",
-        faults: CRASHES.and(Faults::OF_DISKS).and(Faults::of(&[
+        faults: CRASHES.union(Faults::OF_DISKS).union(Faults::of(&[
             Fault::Loss,
             Fault::Duplicate,
             Fault::Delay,
@@ -202,7 +202,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "validation",
         summary: "faulty state machines, few at a time; crashes and a bad network",
-        faults: CRASHES.and(Faults::of(&[
+        faults: CRASHES.union(Faults::of(&[
             Fault::Loss,
             Fault::Duplicate,
             Fault::Delay,
@@ -217,7 +217,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "upgrade",
         summary: "builds with other rules, rolling upgrades and downgrades; crashes, a bad network",
-        faults: CRASHES.and(Faults::of(&[
+        faults: CRASHES.union(Faults::of(&[
             Fault::Loss,
             Fault::Duplicate,
             Fault::Delay,
@@ -293,7 +293,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "survivor-partitioned",
         summary: "as survivor, with partitions: runs fail with a split brain",
-        faults: NODE_FAULTS.and(Faults::of(&[Fault::Partition])),
+        faults: NODE_FAULTS.union(Faults::of(&[Fault::Partition])),
         always: Faults::of(&[Fault::Partition]),
         voters: &[3],
         learners_permille: 0,

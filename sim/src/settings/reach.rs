@@ -22,7 +22,7 @@ impl Profile {
         let changes = self.churn_permille > 0 || self.last_survivor;
         let any = |faults: Faults| Fault::ALL.iter().any(|it| faults.has(*it) && self.has(*it));
         let has_damage = any(DAMAGE);
-        let goes_down = any(Faults::of(&[Fault::Crash, Fault::Stop]).and(Faults::OF_IDENTITY))
+        let goes_down = any(Faults::of(&[Fault::Crash, Fault::Stop]).union(Faults::OF_IDENTITY))
             || any(Faults::OF_DISKS);
         match (family, rest) {
             ("fault", _) => {
@@ -31,7 +31,7 @@ impl Profile {
             }
             ("size", voters) => self.voters.iter().any(|it| it.to_string() == voters),
             ("leader", "single-voter") => self.voters.contains(&1),
-            ("crash", _) => any(Faults::of(&[Fault::Crash]).and(Faults::OF_IDENTITY)),
+            ("crash", _) => any(Faults::of(&[Fault::Crash]).union(Faults::OF_IDENTITY)),
             ("outcome", "unknown-crash" | "node-down") => goes_down,
             ("restart", "with-damaged-entries") => has_damage,
             ("restart", "rolled-back") => self.has(Fault::Rollback),

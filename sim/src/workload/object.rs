@@ -51,7 +51,7 @@ pub(crate) struct HistoryResult {
 
 trait ErasedObject: Send + Sync {
     fn boxed(&self) -> Box<dyn ErasedObject>;
-    fn invoked(&mut self, op: OpId, question: RequestBytes<'_>, is_repeated: bool);
+    fn invoked(&mut self, op: OpId, request: RequestBytes<'_>, is_repeated: bool);
     fn set_time(&mut self, time: SimTime);
     fn answered(&mut self, op: OpId, result: &[u8], freshness: Freshness) -> Result<(), String>;
     fn failed(&mut self, op: OpId) -> Result<(), String>;
@@ -128,8 +128,8 @@ impl Object {
     ) -> Object {
         Object::new(
             SelfModel::new(fresh),
-            |_, question| {
-                Some(match question {
+            |_, request| {
+                Some(match request {
                     RequestBytes::Command(command) => MachineOperation::Command(command.into()),
                     RequestBytes::Query(query) => MachineOperation::Query(query.into()),
                 })
@@ -140,8 +140,8 @@ impl Object {
 
     /// Records that an operation starts. If `is_repeated`, a reply may come after its client gave
     /// up.
-    pub(crate) fn invoked(&mut self, op: OpId, question: RequestBytes<'_>, is_repeated: bool) {
-        self.0.invoked(op, question, is_repeated);
+    pub(crate) fn invoked(&mut self, op: OpId, request: RequestBytes<'_>, is_repeated: bool) {
+        self.0.invoked(op, request, is_repeated);
     }
 
     /// Sets the time of the next events, and returns the object for them.
@@ -207,8 +207,8 @@ where
         })
     }
 
-    fn invoked(&mut self, op: OpId, question: RequestBytes<'_>, is_repeated: bool) {
-        let Some(asked) = (self.parse_operation)(&self.model, question) else { return };
+    fn invoked(&mut self, op: OpId, request: RequestBytes<'_>, is_repeated: bool) {
+        let Some(asked) = (self.parse_operation)(&self.model, request) else { return };
         let invoked = self.next_event();
         let place =
             Place(u32::try_from(self.operations.len()).expect("fewer than 2^32 operations"));

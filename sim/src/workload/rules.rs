@@ -1,5 +1,5 @@
-//! The rules by which a simulated state machine applies commands. They have versions, and each
-//! version leads to another state.
+//! The rules by which a simulated state machine applies commands. The rules have versions: state
+//! machines that follow different versions reach different states.
 
 use std::io::{self, Read};
 

@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    /// Returns the node that misses the event if its process is paused.
+    /// Returns the node that takes the event only after its pause, if its process is paused.
     fn receiver(&self, event: Event) -> Option<Place> {
         match event {
             Event::Request { slot } => {

@@ -74,8 +74,8 @@ impl Goals<'_> {
             let applied = running.worker.machine().applied().index;
             applied.0 + running.status.committed.0 + running.status.durable.0
         };
-        let ladders: u64 = self.core_nodes().filter_map(Node::running).map(far).sum();
-        ladders + self.stabilization.reads_served as u64
+        let indexes: u64 = self.core_nodes().filter_map(Node::running).map(far).sum();
+        indexes + self.stabilization.reads_served as u64
     }
 
     /// Returns true if the core's leader has the node in its membership, or if there is no leader.

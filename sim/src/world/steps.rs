@@ -193,8 +193,7 @@ impl World {
     }
 
     /// Passes an input to a node, and executes the outputs of the step. `message` is the message in
-    /// the input, if the checks are shown one. The digest and the checks
-    /// depend on the order:
+    /// the input, if the checks are shown one. The digest and the checks depend on the order:
     ///
     /// 1. the node takes the step; if it leads, the coverage marks of the step are reached;
     /// 2. the digest and the leaders over time are updated;

@@ -125,8 +125,8 @@ impl World {
             NodeStrike::Wipe(down) => self.wipe(place, down),
             NodeStrike::RollBack(age, down) => {
                 let disk = &mut cluster[place].disk;
-                // A disk that has lost the end of its log is not what the model takes it for until
-                // its node starts.
+                // Until its node starts, a disk that has lost the end of its log differs from the
+                // disk that the model of the checks assumes.
                 if disk.formatted && !disk.lost_end {
                     disk.rollback_image = Some(disk.device.durable_copy());
                     run.observe(Observation::DiskCopied { node: place.id() });

@@ -224,8 +224,8 @@ fn reads_agree(
     order: &[usize],
     read_points: &[Time],
 ) -> bool {
-    let within = |(read, event_index): (&Read<'_>, &Time)| {
-        read.span.invoked <= *event_index && *event_index < read.span.returned
+    let within = |(read, point): (&Read<'_>, &Time)| {
+        read.span.invoked <= *point && *point < read.span.returned
     };
     if !history.reads.iter().zip(read_points).all(within) {
         return false;

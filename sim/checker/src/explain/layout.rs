@@ -26,7 +26,7 @@ pub(crate) struct Layout {
     /// The client of each lane, from the top.
     pub(crate) lanes: Vec<Client>,
     /// The column of each event, in order.
-    pub(crate) event_indexes: Vec<(EventIndex, usize)>,
+    pub(crate) event_columns: Vec<(EventIndex, usize)>,
     /// The number of columns of the picture.
     pub(crate) columns: usize,
 }
@@ -64,7 +64,7 @@ pub(crate) fn layout<O, R>(
     }
     events.sort();
     let mut next = 0;
-    let mut event_indexes = Vec::new();
+    let mut event_columns = Vec::new();
     for (event_index, place, returns) in events {
         let bar = &mut bars[place];
         if returns {
@@ -73,7 +73,7 @@ pub(crate) fn layout<O, R>(
         } else {
             bar.columns.0 = next;
         }
-        event_indexes.push((event_index, next));
+        event_columns.push((event_index, next));
         next += 1;
     }
     let open = bars.iter().filter(|bar| !bar.ends).map(|bar| bar.columns.0 + room(bar.id));
@@ -81,7 +81,7 @@ pub(crate) fn layout<O, R>(
     for bar in bars.iter_mut().filter(|bar| !bar.ends) {
         bar.columns.1 = columns - 1;
     }
-    Layout { bars, lanes, event_indexes, columns }
+    Layout { bars, lanes, event_columns, columns }
 }
 
 /// The search for more operations stops once more than this number of them did not fit.

@@ -144,7 +144,7 @@ impl<M: Model> Picture<'_, M> {
         let before = |event_index: EventIndex| hidden.partition_point(|other| *other < event_index);
         let mut counted = 0;
         let mut gaps = Vec::new();
-        for (event_index, column) in &layout.event_indexes {
+        for (event_index, column) in &layout.event_columns {
             let count = before(*event_index) - counted;
             if count > 0 {
                 counted += count;

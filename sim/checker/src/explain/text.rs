@@ -29,10 +29,7 @@ pub fn describe<M: Model>(
     let listed = listed(history, counterexample, LISTED_MAX);
     let folded = counterexample.operations.len() - listed.len();
     if folded > 0 {
-        text.push_str(&format!(
-            "({folded} operations that returned earlier are not listed)
-"
-        ));
+        text.push_str(&format!("({folded} operations that returned earlier are not listed)\n"));
     }
     text.push_str(&table(model, history, &listed));
     text

@@ -139,14 +139,16 @@ impl ConflictText<'_> {
     fn reason(&self) -> String {
         match self.proof.conflict {
             Conflict::Unwritten(call) => format!("{}, which no operation wrote", self.found(call)),
-            Conflict::ReplacedTwice(one, other) => self.twice(one, other),
+            Conflict::ReplacedTwice(one, other) => self.replaced_twice(one, other),
             Conflict::Cycle(call) => {
                 format!("{}, which only its own write can have produced", self.found(call))
             }
-            Conflict::WithinChain { early, late } => self.inside(early, late),
-            Conflict::BetweenChains { one, other } => self.apart(&one, &other),
-            Conflict::DivergentReads(one, other) => self.disagree(one, other),
-            Conflict::RepeatedAppend { read, append, other } => self.reused(read, append, other),
+            Conflict::WithinChain { early, late } => self.within_chain(early, late),
+            Conflict::BetweenChains { one, other } => self.between_chains(&one, &other),
+            Conflict::DivergentReads(one, other) => self.divergent_reads(one, other),
+            Conflict::RepeatedAppend { read, append, other } => {
+                self.repeated_append(read, append, other)
+            }
             Conflict::Other => "no order explains these operations".to_owned(),
         }
     }
@@ -207,7 +209,7 @@ impl ConflictText<'_> {
         }
     }
 
-    fn disagree(&self, one: CallId, other: CallId) -> String {
+    fn divergent_reads(&self, one: CallId, other: CallId) -> String {
         format!(
             "{} and {}, but of two reads of a growing text one must be a prefix of the other",
             self.found(one),
@@ -215,7 +217,7 @@ impl ConflictText<'_> {
         )
     }
 
-    fn reused(&self, read: CallId, append: CallId, other: CallId) -> String {
+    fn repeated_append(&self, read: CallId, append: CallId, other: CallId) -> String {
         let (found, append) = (self.found(read), self.name(append));
         match other == read {
             true => format!("{found}, which contains the text of {append} too often"),
@@ -227,7 +229,7 @@ impl ConflictText<'_> {
         }
     }
 
-    fn twice(&self, one: CallId, other: CallId) -> String {
+    fn replaced_twice(&self, one: CallId, other: CallId) -> String {
         format!(
             "{} and {}, but both replaced the same value, which was written only once",
             self.left(one),
@@ -235,7 +237,7 @@ impl ConflictText<'_> {
         )
     }
 
-    fn inside(&self, early: CallId, late: CallId) -> String {
+    fn within_chain(&self, early: CallId, late: CallId) -> String {
         match (self.call(early).action, self.call(late).action) {
             (
                 Action::Read(value) | Action::FailedCasFound { found: value, .. },
@@ -257,7 +259,7 @@ impl ConflictText<'_> {
     }
 
     /// Describes two values of which neither can come first.
-    fn apart(&self, one: &Extremes, other: &Extremes) -> String {
+    fn between_chains(&self, one: &Extremes, other: &Extremes) -> String {
         let (stale, newer) = match (one.returned, other.returned) {
             (_, None) => (other, one),
             _ => (one, other),

@@ -57,7 +57,7 @@ impl Cluster {
 }
 
 impl Node {
-    /// Records the entries that the node knows, in its last step, to be damaged or repaired.
+    /// Records the entries that the node learned, in its last step, to be damaged or repaired.
     pub(crate) fn note_damage(&self, notes: &[Note], run: &mut Run) {
         for note in notes {
             match note {

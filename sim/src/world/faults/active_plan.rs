@@ -87,7 +87,8 @@ impl ActivePlan {
         self.triggers & bit(trigger) != 0
     }
 
-    /// Returns the operations that node `it` fires by the trigger `seen`, each with its delay.
+    /// Returns the operations that fire because node `it` met the trigger `seen`, each with its
+    /// delay.
     pub(crate) fn fired(
         &mut self,
         seen: Trigger,
@@ -177,7 +178,7 @@ pub(crate) enum Effect {
     PollingReads { place: Place, period: Duration, until: SimTime },
     /// A copy of a disk that will replace the disk; the node is then down for this duration.
     RollbackPending(Place, Duration),
-    /// A fault that ends without help.
+    /// A fault whose end needs no action: the node or the network ends it.
     Passing,
 }
 

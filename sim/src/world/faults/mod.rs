@@ -119,7 +119,7 @@ impl Faults {
         }
     }
 
-    /// Schedules the report that a fault has ended, which ends by itself.
+    /// Schedules the report of the end of a fault that the node or the network ends.
     fn pass(&mut self, verb: &Verb, run: &mut Run) {
         let duration = verb.duration().unwrap_or_default();
         self.plan.begin(Effect::Passing, duration, &mut run.scheduler);

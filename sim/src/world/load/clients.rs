@@ -49,7 +49,8 @@ pub(crate) struct Client {
     attempts: BTreeMap<u32, (Option<OpId>, Option<Call>)>,
     /// The number of attempts so far.
     attempts_made: u32,
-    /// The number of failures in a row; the client backs off by it.
+    /// The number of failures in a row; the more there are, the longer the client waits before it
+    /// tries again.
     pub(super) failures: u32,
     /// The number of times that the client switched to another node because it got no reply.
     pub(super) switches: u16,
@@ -137,7 +138,7 @@ impl Clients {
         }
     }
 
-    /// Returns the client that gives orders.
+    /// Returns the client that sets the bounds of sessions and the quotas.
     pub(super) fn administrator(&self) -> u16 {
         self.count + 2
     }
@@ -149,7 +150,7 @@ impl Clients {
     }
 
     /// Returns the administrator and the hostile clients.
-    pub(super) fn adversaries(&self) -> impl Iterator<Item = u16> + use<> {
+    pub(super) fn administrator_and_hostile(&self) -> impl Iterator<Item = u16> + use<> {
         self.administrator()..=self.administrator() + self.hostile
     }
 

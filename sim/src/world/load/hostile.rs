@@ -20,7 +20,11 @@ use crate::world::run::Setup;
 
 impl Load {
     /// Continues a hostile client or the administrator; returns false if the client is neither.
-    pub(super) fn continue_adversary(&mut self, client: u16, run: &mut Surroundings<'_>) -> bool {
+    pub(super) fn continue_hostile_or_administrator(
+        &mut self,
+        client: u16,
+        run: &mut Surroundings<'_>,
+    ) -> bool {
         let is_hostile = self.clients.is_hostile(client);
         if !is_hostile && client != self.clients.administrator() {
             return false;
@@ -46,7 +50,7 @@ impl Load {
 
     /// Handles the outcome of a request of a hostile client or of the administrator; returns false
     /// if the client is neither.
-    pub(super) fn adversary_replied(
+    pub(super) fn hostile_or_administrator_replied(
         &mut self,
         client: u16,
         outcome: &Outcome,
@@ -160,6 +164,7 @@ impl Load {
     }
 }
 
+/// The smallest valid bounds, which a hostile client tries to set.
 const SMALLEST: SessionBounds = SessionBounds {
     sessions_max: 1,
     sessions_per_principal_max: 1,

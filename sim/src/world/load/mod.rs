@@ -36,7 +36,7 @@ impl Load {
     }
 }
 
-/// The run around the load.
+/// The parts of the run, besides the load itself, that the load uses.
 pub(crate) struct Surroundings<'a> {
     pub(crate) setup: &'a Setup,
     pub(crate) cluster: &'a Cluster,

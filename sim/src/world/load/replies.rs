@@ -56,7 +56,7 @@ impl Load {
             return None;
         };
         self.clients[client].leader = Some(at.id());
-        if self.adversary_replied(client, outcome, run) {
+        if self.hostile_or_administrator_replied(client, outcome, run) {
             return None;
         }
         let waited = call.is_some() || op.is_some_and(|op| self.clients[client].finish(op));

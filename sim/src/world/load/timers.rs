@@ -20,7 +20,7 @@ impl Load {
             self.schedule_next_operation(client, setup, scheduler);
         }
         if setup.settings.session_bounds() != SessionBounds::DEFAULT {
-            for client in self.clients.adversaries() {
+            for client in self.clients.administrator_and_hostile() {
                 self.schedule_next_operation(client, setup, scheduler);
             }
         }
@@ -69,7 +69,7 @@ impl Load {
         if self.continue_scripted_request(client, run) {
             return;
         }
-        if self.continue_adversary(client, run) {
+        if self.continue_hostile_or_administrator(client, run) {
             if run.in_fault_phase() {
                 self.schedule_next_operation(client, run.setup, run.scheduler);
             }

@@ -25,7 +25,7 @@ impl Links {
         for from in places.clone() {
             for to in places.clone() {
                 if from != to && joined(from, to) {
-                    links = links.and(Links::one(from, to));
+                    links = links.union(Links::one(from, to));
                 }
             }
         }
@@ -33,7 +33,7 @@ impl Links {
     }
 
     /// Returns the union of both sets.
-    pub(crate) fn and(self, other: Links) -> Links {
+    pub(crate) fn union(self, other: Links) -> Links {
         Links(self.0 | other.0)
     }
 

@@ -209,11 +209,12 @@ pub(crate) fn isolate_core(
             match draw.below(3) {
                 _ if full => {}
                 0 => {
-                    blocked =
-                        blocked.and(Links::one(*place, *member)).and(Links::one(*member, *place))
+                    blocked = blocked
+                        .union(Links::one(*place, *member))
+                        .union(Links::one(*member, *place))
                 }
-                1 => blocked = blocked.and(Links::one(*place, *member)),
-                _ => blocked = blocked.and(Links::one(*member, *place)),
+                1 => blocked = blocked.union(Links::one(*place, *member)),
+                _ => blocked = blocked.union(Links::one(*member, *place)),
             }
             if !full {
                 reach.retain(|near| near != member);
@@ -222,7 +223,7 @@ pub(crate) fn isolate_core(
     }
     let outbound =
         Links::between(cluster.places(), |from, to| may_change.contains(&from) && in_core(to));
-    network.block(blocked.and(outbound));
+    network.block(blocked.union(outbound));
 }
 
 /// Returns true if the node leads or is about to, and could still change the membership: if its

@@ -51,7 +51,7 @@ impl Model for Unstreamed {
 fn unstreamed() -> Object {
     Object::new(
         Unstreamed(Kv::default()),
-        |model, question| parse_operation(&model.0, question),
+        |model, request| parse_operation(&model.0, request),
         |model, op, bytes| parse_result(&model.0, op, bytes),
     )
 }
@@ -130,9 +130,9 @@ fn events(seed: u64) -> Vec<(OpId, Event)> {
 fn show(object: &mut Object, op: OpId, event: &Event) -> Result<(), String> {
     match event {
         Event::Invoked((is_query, bytes), is_repeated) => {
-            let question =
+            let request =
                 if *is_query { RequestBytes::Query(bytes) } else { RequestBytes::Command(bytes) };
-            object.invoked(op, question, *is_repeated);
+            object.invoked(op, request, *is_repeated);
             Ok(())
         }
         Event::Returned(result) => object.answered(op, result, Freshness::Current),
