@@ -22,8 +22,8 @@ impl TypedMachine for Counters {
     type Answer = Option<u64>;
     fn apply(&mut self, _: Index, Command::Add { name, count }: Command) -> u64 {
         let counter = self.0.entry(name).or_default();
-        // The same on every node and in every build: a sum that panics would stop all nodes, again
-        // at each restart.
+        // Saturates, so that the result is the same on every node and in every build: with `+`, a
+        // debug build would panic, again at each restart, and a release build would wrap.
         *counter = counter.saturating_add(count);
         *counter
     }

@@ -1,5 +1,7 @@
-//! A state machine that changes what its command does, in a running cluster: the new rules wait
-//! until every node has them. `cargo run --features tokio --example upgrade`.
+//! A state machine that changes what its command does, in a running cluster: the new rules take
+//! effect only once the build of every node has them.
+//!
+//! `cargo run --features tokio --example upgrade`.
 
 use std::io::{self, Cursor, Read};
 use std::net::SocketAddr;
@@ -74,7 +76,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("new builds, old rules: {}", String::from_utf8_lossy(&add().await?));
 
-    // The leader has to hear from each member once before it knows what its build has.
+    // The leader has to hear from each member once before it knows which versions its build has.
     while let Err(error) = client.raise_version(version).await {
         let ClientError::Rejected(RejectCause::Node(_)) = error else { return Err(error.into()) };
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

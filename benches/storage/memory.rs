@@ -107,7 +107,7 @@ fn on_disk(path: &Path) -> u64 {
 
 /// Resets the peak of the resident size, and returns the current size in KiB.
 fn reset_peak() -> u64 {
-    // Where the system refuses, the peak is that of the process so far: never too small.
+    // If the system does not allow this, the peak is that of the process so far: never too small.
     drop(std::fs::write("/proc/self/clear_refs", "5"));
     status("VmRSS:")
 }

@@ -7,8 +7,8 @@
 (* found, and what is left out.                                               *)
 (*                                                                            *)
 (* The network has no messages as such. What a message says stays true, and   *)
-(* so it is kept as a fact in the state: who asked for votes, who granted     *)
-(* one, what a leader sent. A node may act on a fact at any later time, more  *)
+(* so it is kept as a fact in the state: which nodes asked for votes, which   *)
+(* granted one, what a leader sent. A node may act on it at any time, more    *)
 (* than once, or never. That is a network that delays, reorders, duplicates   *)
 (* and loses messages.                                                        *)
 EXTENDS Naturals, Sequences, FiniteSets, TLC

@@ -79,7 +79,7 @@ impl Cluster {
     fn insert(&mut self, node: Node) {
         let id = node.config().id;
         let replaced = self.nodes.insert(id, node);
-        assert!(replaced.is_none(), "{id} is there already");
+        assert!(replaced.is_none(), "{id} exists already");
         self.observe(id);
     }
 

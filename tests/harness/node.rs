@@ -288,7 +288,7 @@ impl Node {
         &self.recording
     }
 
-    /// Drops the next finished block, as a driver with a full queue does.
+    /// Drops every finished block, as a driver with a full queue does.
     pub(crate) fn drop_block(&mut self) {
         if let Some(core) = &mut self.core {
             core.recorder().finish_block();

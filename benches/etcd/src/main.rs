@@ -48,7 +48,7 @@ struct Args {
     /// Polling time of quorate's threads before they sleep, in microseconds
     #[arg(long, default_value_t = 0)]
     poll_micros: u64,
-    /// Use TLS between all of quorate's processes; etcd stays without
+    /// Use TLS between all of quorate's processes; etcd does not use TLS
     #[arg(long)]
     tls: bool,
 }

@@ -42,7 +42,7 @@ pub(crate) struct Checks {
     leaders: BTreeMap<u64, NodeId>,
     /// The entries that some node has applied, from index 1 on.
     committed: Vec<Committed>,
-    /// The indices of the operations that were applied.
+    /// The index at which each operation was applied, by the operation's number.
     executed: BTreeMap<u64, u64>,
     /// A hash of the log up to an entry, by the entry's index and term.
     chains: BTreeMap<(u64, u64), u64>,

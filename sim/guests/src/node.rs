@@ -13,7 +13,7 @@ use crate::machine::Machine;
 pub(crate) enum Input<M> {
     /// A tick of the node's clock.
     Tick,
-    /// A message of this node arrives.
+    /// A message from the node with this id arrives.
     Message(NodeId, M),
     /// A client asks for an operation.
     Operation(u64),

@@ -5,7 +5,7 @@
 //! whichever build wrote them. So the two builds interact only through bytes, as in a cluster that
 //! is being upgraded.
 //!
-//! The text in `build/` is compiled once for each build.
+//! The sources in `build/` are compiled once for each build.
 
 mod frame;
 pub mod mixed;

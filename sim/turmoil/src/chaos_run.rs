@@ -34,7 +34,8 @@ pub type Outcome = Result<(), Box<dyn Error>>;
 pub(crate) type LocalFuture = Pin<Box<dyn Future<Output = Outcome>>>;
 /// Starts the future of a host.
 type Start = Rc<dyn Fn(World) -> LocalFuture>;
-/// Starts a node on its disk: the node, the number of all nodes, and what is beside it.
+/// Starts a node on its disk. The pair is the id of the node and the number of nodes; the last
+/// argument starts what runs beside the node.
 type StartNode = Rc<dyn Fn(World, (u8, u8), NodeDisk, Configure, Beside) -> LocalFuture>;
 
 /// The time within which every client and the check must end once all faults are over.
@@ -130,9 +131,9 @@ impl ChaosRun {
         self
     }
 
-    /// Adds a client at a host of its own, which no fault crashes. It must end: if it lasts for the
-    /// fault phase, it looks at [`World::is_stable`]. The run fails if the client returns an error
-    /// or panics.
+    /// Adds a client at a host of its own, which no fault crashes. It must end: a client that runs
+    /// for the whole fault phase checks [`World::is_stable`] to end after it. The run fails if the
+    /// client returns an error or panics.
     #[must_use]
     pub fn client<F>(mut self, name: &str, client: impl Fn(World) -> F + 'static) -> ChaosRun
     where

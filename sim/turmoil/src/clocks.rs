@@ -1,7 +1,7 @@
 //! The clocks of nodes, which drift apart.
 //!
-//! The clock of a host cannot run slow. So while one clock is slow, all others are fast by as much,
-//! which no node can tell apart.
+//! turmoil cannot slow the clock of a host down. While one clock is to be slow, the others are fast
+//! by the same rate instead, which no node can tell from a slow clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Clocks {
         let State { nodes, paused, .. } = state;
         for (at, node) in nodes.iter_mut().enumerate() {
             let id = at as u64 + 1;
-            // A paused node could show what it gained only after the pause, in one step.
+            // The clock of a paused node would make up for the gain in one step after the pause.
             if paused.contains(&id) {
                 continue;
             }

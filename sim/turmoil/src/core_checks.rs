@@ -1,4 +1,4 @@
-//! Checks what the cores of all nodes did, by their recordings, with the rules of the simulator.
+//! Checks the recordings of all nodes' cores by the rules of the simulator.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Each node leads for a while, and then one loses what it has written since.
+    /// Each node leads for a while, and then the last leader loses its unsynced writes.
     const SCENARIO: &str = "nodes 3\nfault phase 8s\nat 2s isolate leader for 1s\n\
                             at 4s isolate leader for 1s\nat 6s crash leader for 200ms\n";
 

@@ -13,8 +13,8 @@ use crate::world::Draws;
 #[derive(Clone, Default)]
 pub(crate) struct NodeDisk {
     disk: Arc<Mutex<SimDisk>>,
-    /// The number of syncs after which every further one returns without effect; none on a disk
-    /// that keeps its promises.
+    /// The number of syncs after which every further one returns without effect; `None` on an
+    /// honest disk.
     honest_syncs: Option<Arc<AtomicU64>>,
 }
 
@@ -29,7 +29,7 @@ impl NodeDisk {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns true if the disk only says that it has done the action.
+    /// Returns true if the disk only claims to have done the action.
     fn lies(&self, action: &FileAction) -> bool {
         let is_sync = matches!(action, FileAction::Sync { .. } | FileAction::SyncDirectory);
         let Some(honest) = self.honest_syncs.as_ref().filter(|_| is_sync) else { return false };
@@ -37,8 +37,8 @@ impl NodeDisk {
         honest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err()
     }
 
-    /// Loses the unsynced writes, except those that are kept; part of them by chance. Returns the
-    /// kept and the lost ones in one line.
+    /// Keeps none, all, or a random part of the unsynced writes, and loses the others. Returns one
+    /// line that names the kept and the lost writes.
     pub(crate) fn crash(&self, keep: KeptWrites, draws: &mut Draws) -> String {
         let crash = self.lock().crash(ChangeOrder::Prefix, |_| match keep {
             KeptWrites::None => false,

@@ -15,7 +15,7 @@ use crate::chaos_run::{LocalFuture, Outcome, TICK};
 use crate::disk::NodeDisk;
 use crate::world::{CLUSTER, World, node_address};
 
-/// The interval at which a node looks whether it shall stop, or its clock is late.
+/// The interval at which a node checks whether it should stop, and whether its clock is behind.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The node beside which a service runs.

@@ -38,7 +38,7 @@ pub(crate) struct Schedule {
     ending: BTreeMap<u64, Duration>,
     /// The nodes with slow disks, with the time at which they are fast again.
     slow: BTreeMap<u64, Duration>,
-    /// The hosts that are paused, with the time at which they go on.
+    /// The hosts that are paused, with the time at which they continue.
     paused: BTreeMap<u64, Duration>,
     triggers: Triggers,
     clocks: Clocks,
@@ -91,7 +91,7 @@ impl Schedule {
         }
     }
 
-    /// Begins and ends what is due.
+    /// Carries out the operations that are due, and ends the faults whose time is over.
     pub(crate) fn step(&mut self, sim: &mut Sim<'_>, shared: &Shared, now: Duration) {
         while let Some(op) = self.ops.pop_if(|op| Duration::from_nanos(op.when.earliest().0) <= now)
         {

@@ -28,9 +28,9 @@ pub(crate) const CHECK: &str = "check";
 pub(crate) const CLUSTER: ClusterId = ClusterId(u128::from_be_bytes(*b"quorate/turmoil!"));
 /// The port at which every node listens.
 const NODE_PORT: u16 = 7000;
-/// The interval at which a task looks whether the faults are over.
+/// The interval at which a task checks whether the faults are over.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// The interval at which a host looks whether it is still paused, and a stream whether its link is
+/// The interval at which a host checks whether it is still paused, and a stream whether its link is
 /// still clogged.
 pub(crate) const HOLD_INTERVAL: Duration = Duration::from_millis(5);
 /// The longest time that a batch of a lane takes without a fault, in microseconds.
@@ -106,8 +106,9 @@ pub(crate) struct NodeState {
     pub(crate) lane_wait: Duration,
     /// The time that its clock has gained since its start.
     pub(crate) clock_gain: Duration,
-    /// The numbers of its starts and of the ends of its processes.
+    /// The number of its starts.
     pub(crate) starts: u32,
+    /// The number of its processes that have ended.
     pub(crate) ends: u32,
     /// The recording of its core, all starts one after the other.
     pub(crate) recording: Vec<u8>,
@@ -184,7 +185,7 @@ impl Shared {
         state.digest = mix(state.digest, event);
     }
 
-    /// Counts an event, which is also a line of a failure.
+    /// Counts an event, and keeps its line for the report of a failure.
     pub(crate) fn line(&self, host: &str, text: &str) {
         self.event(host, "line", text.as_bytes());
         let mut state = self.state();

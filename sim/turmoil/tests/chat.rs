@@ -14,14 +14,14 @@ use quorate_systems::common::calls::{ATTEMPT_MAX, Calls};
 use quorate_systems::common::exit::{CommandError, Exit};
 use quorate_systems::common::messaging::machine::MessageStore;
 use quorate_systems::common::messaging::message::{Mode, Query, Reply};
-use quorate_systems::common::messaging::user::{Received, User, UserMachine};
+use quorate_systems::common::messaging::user::{Received, User, UserComputer};
 use quorate_turmoil::{ChaosRun, Outcome, World, sweep};
 use tokio::time::sleep;
 
 const NODES: u8 = 3;
 /// The time limit of a command, which is the default of the chat's client.
 const COMMAND_MAX: Duration = Duration::from_secs(10);
-/// The interval at which the prompt of the chat looks for messages.
+/// The interval at which the prompt of the chat polls for messages.
 const RECEIVE_INTERVAL: Duration = Duration::from_millis(500);
 /// The time that a terminal takes to show a line.
 const TERMINAL: Duration = Duration::from_millis(200);
@@ -53,7 +53,7 @@ impl Drop for Lock {
     }
 }
 
-impl UserMachine for Process {
+impl UserComputer for Process {
     type Lock = Lock;
 
     fn read(&self, file: &str) -> Option<String> {
@@ -105,7 +105,7 @@ impl Process {
     }
 
     /// Receives messages once and shows them; with `buffers`, which is a planted bug, the terminal
-    /// shows a message after it has said that it did.
+    /// confirms a message before it shows it.
     async fn receive(&self, buffers: bool) -> Result<Received, CommandError> {
         let receiving = self.user();
         let shown = &self.computer.shown;

@@ -1,6 +1,6 @@
 //! The coordinator of `examples/systems` in chaos runs: its nodes with read leases and suspended
-//! followers, clients that write and read at every node, and workers that claim what one may own.
-//! The histories are linearizable, and everything has one owner.
+//! followers, clients that write and read at every node, and workers that claim keys which only one
+//! worker may own. The histories are linearizable, and each key has one owner.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -43,8 +43,8 @@ const ROUND: Duration = Duration::from_secs(1);
 struct Records {
     kv: Rc<Kv>,
     history: Recorder<KvOp, KvRet>,
-    /// The number of clients in the history. Each client that does not know an outcome goes on as
-    /// another one.
+    /// The number of clients in the history. A client that does not know an outcome continues as
+    /// another client.
     clients: Rc<Cell<u32>>,
     /// The last value that was written.
     values: Rc<Cell<u64>>,
@@ -56,7 +56,7 @@ struct Records {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bug {
     None,
-    /// Clients read what a node knows, up to date or not.
+    /// Clients read the state of a node, which may be stale.
     LocalReads,
     /// A worker that does not know whether its claim succeeded takes the key.
     TakesUnknown,
@@ -121,7 +121,7 @@ impl RecordedClient {
         reply
     }
 
-    /// Records the outcome, as the exit code of the command says it.
+    /// Records the outcome that the exit code of the command reports.
     fn returned(
         &mut self,
         pending: quorate_checker::history::Pending<KvOp, KvRet>,

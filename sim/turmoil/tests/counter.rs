@@ -62,8 +62,8 @@ impl Model for Specification {
 
 type History = Recorder<Operation, u64>;
 
-/// Counts and reads until all faults are over. A client whose operation has an unknown outcome goes
-/// on as another client. With `stale`, it reads whatever its node knows.
+/// Counts and reads until all faults are over. A client whose operation has an unknown outcome
+/// continues as another client. With `stale`, it reads whatever its node knows.
 async fn count(world: World, mut id: u32, history: History, stale: bool) -> Outcome {
     let client = world.client(|_| {})?;
     while !world.is_stable() {

@@ -1,4 +1,4 @@
-//! Text of other clients on a terminal.
+//! Makes the text of other clients safe to print on a terminal.
 
 /// Escapes the characters that control a terminal, end a line, or reorder the text around them.
 #[must_use]

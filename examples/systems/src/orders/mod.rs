@@ -1,4 +1,4 @@
-//! Orders of customers, each customer's numbered without gaps, in a replicated map with reads at
+//! Orders of customers, numbered without gaps for each customer, in a replicated map with reads at
 //! any node, and a benchmark of cluster sizes. `README.md` in this folder is the guide.
 
 pub mod bench;

@@ -32,7 +32,7 @@ impl<const SNAPSHOTS: bool> Log for Command<SNAPSHOTS> {
     type Snapshot = Registers;
 }
 
-/// The state that a snapshot has: the state machine's, after the commands of a part of the log.
+/// The content of a snapshot: the state machine after the first commands of the log.
 #[derive(Clone, Debug)]
 pub struct Registers(Machine);
 
@@ -52,7 +52,7 @@ impl<const SNAPSHOTS: bool> State<Command<SNAPSHOTS>> for Registers {
     }
 }
 
-/// The disk as omnipaxos sees it, and the writes that were not handed on yet.
+/// The disk as omnipaxos sees it, and the writes that were not passed to the cluster yet.
 #[derive(Clone, Default)]
 struct Shared<const SNAPSHOTS: bool>(Rc<RefCell<Journal>>);
 

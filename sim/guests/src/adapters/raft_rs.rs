@@ -1,5 +1,6 @@
-//! raft-rs 0.7 (`raft` on crates.io), with the loop of its documentation: messages, snapshot,
-//! committed entries, entries and hard state, disk, and the messages that wait for it.
+//! raft-rs 0.7 (`raft` on crates.io), driven by the loop of its documentation: send messages,
+//! install the snapshot, apply committed entries, write entries and hard state, sync the disk, and
+//! send the messages that wait for the sync.
 
 use raft::eraftpb::{ConfState, Entry as RaftEntry, HardState, Message, MessageType, Snapshot};
 use raft::storage::GetEntriesContext;

@@ -74,7 +74,7 @@ impl Guest for Tiny {
             writes: Vec::new(),
             messages: Vec::new(),
         };
-        node.wait();
+        node.restart_timer();
         node
     }
 
@@ -104,7 +104,7 @@ impl Guest for Tiny {
                     term == self.term && is_current && self.vote.is_none_or(|vote| vote == from);
                 if granted {
                     self.enter(term, Some(from));
-                    self.wait();
+                    self.restart_timer();
                 }
                 self.send(from, Body::Vote { granted });
             }
@@ -116,7 +116,7 @@ impl Guest for Tiny {
                 let last = if matched { after + entries.len() as u64 } else { self.commit };
                 if is_current {
                     self.role = Role::Follower;
-                    self.wait();
+                    self.restart_timer();
                 }
                 if matched {
                     self.commit = self.commit.max(commit.min(last));
@@ -191,8 +191,8 @@ impl Tiny {
         self.writes.push(Write::Term(term, vote));
     }
 
-    /// Waits for a leader from now on.
-    fn wait(&mut self) {
+    /// Restarts the election timer with a new timeout.
+    fn restart_timer(&mut self) {
         self.ticks = 0;
         self.timeouts += 1;
         self.timeout = self.member.election_timeout(self.timeouts);
@@ -200,7 +200,7 @@ impl Tiny {
 
     fn campaign(&mut self) {
         self.enter(self.term + 1, Some(self.member.id));
-        self.wait();
+        self.restart_timer();
         self.role = Role::Candidate { votes: BTreeSet::new() };
         let (last, last_term) = (self.last(), self.last_term());
         for peer in self.member.clone().peers() {

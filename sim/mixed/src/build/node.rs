@@ -298,8 +298,7 @@ impl Quorate {
                 if !syncs {
                     self.take_changes();
                 }
-                // The wait for the disk comes after the writes that the node then takes for
-                // durable.
+                // The sync comes after the writes that the node then regards as durable.
                 self.step(Input::Disk(Completion { id: operation.id, result }));
                 self.take_changes();
             }
@@ -429,10 +428,10 @@ impl Quorate {
                 self.accepted.insert(from, Bytes::clone(hello));
                 true
             }
-            // The connection is refused as long as the two nodes run builds without a common
+            // The connection is rejected as long as the two nodes run builds without a common
             // version of the protocol.
             Err(HelloError::Version { .. }) => false,
-            Err(error) => panic!("{} refuses {from}: {error}", self.name()),
+            Err(error) => panic!("{} rejects {from}: {error}", self.name()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The client of a user on the command line, with its state files on this machine.
+//! The client of a user on the command line, with its state files on this computer.
 
 use std::fs::{self, TryLockError};
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use crate::common::codec;
 use crate::common::connection::ClusterConnection;
 use crate::common::exit::CommandError;
 use crate::common::messaging::message::{Command, Mail, Mode, Query, Reply, Session};
-use crate::common::messaging::user::{Received, User, UserMachine, accepted};
+use crate::common::messaging::user::{Received, User, UserComputer, accepted};
 use crate::common::system::System;
 
 /// The time limit for the query of the mode.
@@ -23,12 +23,12 @@ pub struct UserClient {
     /// The connection to the cluster.
     pub connection: ClusterConnection,
     /// The user named with `--as`, or the last one to log in at this prompt; `None` for the last
-    /// one to log in on this machine.
+    /// one to log in on this computer.
     active_user: Mutex<Option<String>>,
 }
 
 impl UserClient {
-    /// Returns a client that acts for `user`, or for the last user who logged in on this machine.
+    /// Returns a client that acts for `user`, or for the last user who logged in on this computer.
     #[must_use]
     pub fn new(connection: ClusterConnection, user: Option<String>) -> UserClient {
         UserClient { connection, active_user: Mutex::new(user) }
@@ -83,7 +83,7 @@ impl UserClient {
     /// Returns the session of the active user.
     ///
     /// # Errors
-    /// No user is logged in on this machine, or not the user named with `--as`.
+    /// No user is logged in on this computer, or not the user named with `--as`.
     pub fn session(&self) -> Result<Session, CommandError> {
         let active_user = self.active_user();
         self.run(active_user.as_deref(), async |user| user.session())
@@ -94,7 +94,7 @@ impl UserClient {
     /// # Errors
     /// The command was rejected, or its outcome is unknown.
     pub fn create(&self, user: String) -> Result<Reply, CommandError> {
-        self.run(None, async |machine_user| machine_user.create(user).await)
+        self.run(None, async |creator| creator.create(user).await)
     }
 
     /// Logs a user in and makes it the active user. Returns true if that ended another session.
@@ -103,14 +103,14 @@ impl UserClient {
     /// The command was rejected, its outcome is unknown, or the state file cannot be written.
     pub fn log_in(&self, user: String) -> Result<bool, CommandError> {
         let mut active_user = self.active_user();
-        let ended_another = self.run(None, async |at_machine| at_machine.log_in(&user).await)?;
+        let ended_another = self.run(None, async |account| account.log_in(&user).await)?;
         *active_user = Some(user);
         Ok(ended_another)
     }
 
     /// Deletes the state file of a session that has ended.
     pub fn forget_session(&self, user: &str) {
-        self.run(None, async |at_machine| at_machine.forget_session(user));
+        self.run(None, async |account| account.forget_session(user));
     }
 
     /// Sends a message from the active user and returns its number.
@@ -136,10 +136,10 @@ impl UserClient {
         self.run(active_user.as_deref(), async |user| user.receive(show).await)
     }
 
-    /// Acts as the user with this name, or as the last one who logged in on this machine.
+    /// Acts as the user with this name, or as the last one who logged in on this computer.
     fn run<T>(&self, name: Option<&str>, act: impl AsyncFnOnce(User<'_, System>) -> T) -> T {
-        let machine = &self.connection.system;
-        self.connection.run(async |calls| act(User::new(calls, machine, name)).await)
+        let computer = &self.connection.system;
+        self.connection.run(async |calls| act(User::new(calls, computer, name)).await)
     }
 
     fn active_user(&self) -> MutexGuard<'_, Option<String>> {
@@ -147,8 +147,8 @@ impl UserClient {
     }
 }
 
-/// The machine of the command line, with the state files of the system.
-impl UserMachine for System {
+/// The computer of the command line, with the state files of the system.
+impl UserComputer for System {
     /// The locked file, which the operating system unlocks when the process ends.
     type Lock = fs::File;
 

@@ -11,8 +11,8 @@ use crate::common::codec;
 use crate::common::exit::{CommandError, Exit};
 use crate::common::messaging::message::{Command, Mail, Query, RejectReason, Reply, Session};
 
-/// The machine at which a user's client runs.
-pub trait UserMachine {
+/// The computer on which a user's client runs: its state files, its locks and its random numbers.
+pub trait UserComputer {
     /// A held lock, which ends when it is dropped or its process ends.
     type Lock;
 
@@ -28,7 +28,7 @@ pub trait UserMachine {
     /// Deletes a state file, if it exists.
     fn remove(&self, file: &str);
 
-    /// Takes the lock with this name, which one client at the machine holds at a time; `None` if
+    /// Takes the lock with this name, which one client on the computer holds at a time; `None` if
     /// another one holds it. Never waits.
     ///
     /// # Errors
@@ -48,17 +48,17 @@ pub struct Received {
     pub is_complete: bool,
 }
 
-/// A user at a machine.
+/// A user on a computer.
 pub struct User<'a, M> {
     calls: Calls<'a>,
-    machine: &'a M,
+    computer: &'a M,
     name: Option<&'a str>,
 }
 
-impl<'a, M: UserMachine> User<'a, M> {
-    /// Returns the user with this name, or the last one who logged in at the machine.
-    pub fn new(calls: Calls<'a>, machine: &'a M, name: Option<&'a str>) -> User<'a, M> {
-        User { calls, machine, name }
+impl<'a, M: UserComputer> User<'a, M> {
+    /// Returns the user with this name, or the last one who logged in on the computer.
+    pub fn new(calls: Calls<'a>, computer: &'a M, name: Option<&'a str>) -> User<'a, M> {
+        User { calls, computer, name }
     }
 
     /// Proposes a command and returns its reply.
@@ -83,7 +83,7 @@ impl<'a, M: UserMachine> User<'a, M> {
     /// # Errors
     /// The command was rejected, or its outcome is unknown.
     pub async fn create(&self, user: String) -> Result<Reply, CommandError> {
-        self.propose(&Command::Create { user, id: self.machine.random() }).await
+        self.propose(&Command::Create { user, id: self.computer.random() }).await
     }
 
     /// Logs a user in. Returns true if that ended another session.
@@ -91,20 +91,20 @@ impl<'a, M: UserMachine> User<'a, M> {
     /// # Errors
     /// The command was rejected, its outcome is unknown, or the state file cannot be written.
     pub async fn log_in(&self, user: &str) -> Result<bool, CommandError> {
-        let session = Session { user: user.to_owned(), token: self.machine.random() };
+        let session = Session { user: user.to_owned(), token: self.computer.random() };
         let login = Command::Login(session.clone());
         let Reply::LoggedIn { id, ended_another } = self.propose(&login).await? else {
             return Err(CommandError::unknown_reply());
         };
-        self.machine.write(&format!("session-{user}"), &format!("{} {id}", session.token))?;
-        self.machine.write("user", user)?;
+        self.computer.write(&format!("session-{user}"), &format!("{} {id}", session.token))?;
+        self.computer.write("user", user)?;
         Ok(ended_another)
     }
 
     /// Deletes the state file of a session that has ended.
     pub fn forget_session(&self, user: &str) {
         // If the file cannot be deleted, the cluster rejects the session in it.
-        self.machine.remove(&format!("session-{user}"));
+        self.computer.remove(&format!("session-{user}"));
     }
 
     /// Sends a message and returns its number.
@@ -123,7 +123,7 @@ impl<'a, M: UserMachine> User<'a, M> {
     /// `show`, stores its number in a state file, and then acknowledges it to the cluster. After a
     /// crash the unacknowledged messages are still waiting; a message is shown twice only if the
     /// crash was between `show` and the write of the state file. While another client of the user
-    /// at this machine shows messages, this one shows and acknowledges none, and does not wait.
+    /// on this computer shows messages, this one shows and acknowledges none, and does not wait.
     ///
     /// # Errors
     /// No user is logged in, the cluster does not answer, or `show` fails. Only messages that were
@@ -143,7 +143,7 @@ impl<'a, M: UserMachine> User<'a, M> {
             let Some(upto) = waiting.last().map(|mail| mail.number) else {
                 return Ok(Received { shown, is_complete: true });
             };
-            match show_unseen(self.machine, &seen_file, &waiting, &mut show)? {
+            match show_unseen(self.computer, &seen_file, &waiting, &mut show)? {
                 Some(count) => shown += count,
                 None => return Ok(Received { shown, is_complete: false }),
             }
@@ -157,7 +157,7 @@ impl<'a, M: UserMachine> User<'a, M> {
     /// Returns the session of the user.
     ///
     /// # Errors
-    /// No user is logged in at this machine, or not the one with this name.
+    /// No user is logged in on this computer, or not the one with this name.
     pub fn session(&self) -> Result<Session, CommandError> {
         Ok(self.login()?.0)
     }
@@ -166,9 +166,9 @@ impl<'a, M: UserMachine> User<'a, M> {
     fn login(&self) -> Result<(Session, u64), CommandError> {
         let not_logged_in =
             || CommandError::new(Exit::Rejected, "no user is logged in: log in first");
-        let user = self.name.map(str::to_owned).or_else(|| read_state(self.machine, "user"));
+        let user = self.name.map(str::to_owned).or_else(|| read_state(self.computer, "user"));
         let user = user.ok_or_else(not_logged_in)?;
-        let state: Option<String> = read_state(self.machine, &format!("session-{user}"));
+        let state: Option<String> = read_state(self.computer, &format!("session-{user}"));
         let numbers = || {
             let state = state?;
             let (token, id) = state.split_once(' ')?;
@@ -181,26 +181,26 @@ impl<'a, M: UserMachine> User<'a, M> {
     }
 }
 
-fn read_state<T: FromStr>(machine: &impl UserMachine, file: &str) -> Option<T> {
-    machine.read(file)?.trim().parse().ok()
+fn read_state<T: FromStr>(computer: &impl UserComputer, file: &str) -> Option<T> {
+    computer.read(file)?.trim().parse().ok()
 }
 
-/// Shows the messages that no client of the user at this machine has shown, and stores their
+/// Shows the messages that no client of the user on this computer has shown, and stores their
 /// numbers; returns how many. Returns `None` if another client is showing messages now: a client
 /// whose terminal is stopped must not stop the others.
-fn show_unseen<M: UserMachine>(
-    machine: &M,
+fn show_unseen<M: UserComputer>(
+    computer: &M,
     seen_file: &str,
     waiting: &[Mail],
     show: &mut impl FnMut(&Mail) -> io::Result<()>,
 ) -> Result<Option<u64>, CommandError> {
-    let Some(_held) = machine.try_lock(&format!("{seen_file}-lock"))? else { return Ok(None) };
+    let Some(_held) = computer.try_lock(&format!("{seen_file}-lock"))? else { return Ok(None) };
     let mut shown = 0;
     // Another client may have shown some since they were read.
-    for mail in unseen(waiting, read_state(machine, seen_file).unwrap_or(0)) {
+    for mail in unseen(waiting, read_state(computer, seen_file).unwrap_or(0)) {
         let failed = |error| CommandError::usage(format!("cannot print the message: {error}"));
         show(mail).map_err(failed)?;
-        machine.write(seen_file, &mail.number.to_string())?;
+        computer.write(seen_file, &mail.number.to_string())?;
         shown += 1;
     }
     Ok(Some(shown))
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(shown(9), [0; 0]);
     }
 
-    /// A machine in memory.
+    /// A computer whose files and locks are in memory.
     #[derive(Default)]
     struct Memory {
         files: RefCell<BTreeMap<String, String>>,
@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    impl UserMachine for Memory {
+    impl UserComputer for Memory {
         type Lock = Held;
 
         fn read(&self, file: &str) -> Option<String> {
@@ -280,25 +280,25 @@ mod tests {
 
     #[test]
     fn two_clients_at_once_show_each_message_once_and_do_not_wait() {
-        let (machine, waiting) = (Memory::default(), [mail(3), mail(5)]);
+        let (computer, waiting) = (Memory::default(), [mail(3), mail(5)]);
         let shown = RefCell::new(Vec::new());
         let mut second = |mail: &Mail| {
             shown.borrow_mut().push(("second", mail.number));
             Ok(())
         };
-        let first = show_unseen(&machine, "seen", &waiting, &mut |mail| {
+        let first = show_unseen(&computer, "seen", &waiting, &mut |mail| {
             // While the first one shows a message, the second one has read the same ones.
-            assert_eq!(show_unseen(&machine, "seen", &waiting, &mut second), Ok(None));
+            assert_eq!(show_unseen(&computer, "seen", &waiting, &mut second), Ok(None));
             shown.borrow_mut().push(("first", mail.number));
             Ok(())
         });
         assert_eq!(first, Ok(Some(2)));
-        assert_eq!(show_unseen(&machine, "seen", &waiting, &mut second), Ok(Some(0)));
+        assert_eq!(show_unseen(&computer, "seen", &waiting, &mut second), Ok(Some(0)));
         let more = [mail(3), mail(5), mail(8)];
-        assert_eq!(show_unseen(&machine, "seen", &more, &mut second), Ok(Some(1)));
+        assert_eq!(show_unseen(&computer, "seen", &more, &mut second), Ok(Some(1)));
         assert_eq!(*shown.borrow(), [("first", 3), ("first", 5), ("second", 8)]);
         let fails = &mut |_: &Mail| Err(io::ErrorKind::BrokenPipe.into());
-        assert!(show_unseen(&machine, "seen", &[mail(9)], fails).is_err());
-        assert_eq!(show_unseen(&machine, "seen", &[mail(9)], &mut second), Ok(Some(1)));
+        assert!(show_unseen(&computer, "seen", &[mail(9)], fails).is_err());
+        assert_eq!(show_unseen(&computer, "seen", &[mail(9)], &mut second), Ok(Some(1)));
     }
 }
