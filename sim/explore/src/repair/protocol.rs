@@ -237,11 +237,12 @@ impl Cluster {
             return false;
         }
         self.nodes[place].log.set(index, Slot::Intact(copy));
-        self.decide_anew(place);
+        self.reset_lacking(place);
         true
     }
 
-    fn decide_anew(&mut self, place: usize) {
+    /// Makes a leader ask all nodes again, because its highest unresolved entry may have changed.
+    fn reset_lacking(&mut self, place: usize) {
         if let Some(leader) = self.leader_mut(place) {
             leader.lacking = 0;
         }
@@ -265,7 +266,7 @@ impl Cluster {
             self.put_snapshot(of, place);
         } else if asked.log.slot(index) == Slot::Intact(id) && !is_covered {
             self.nodes[place].log.set(index, Slot::Intact(id));
-            self.decide_anew(place);
+            self.reset_lacking(place);
         } else {
             let is_other = asked.log.id(index).is_some_and(|other| other != id);
             let lacks = asked.log.slot(index) == Slot::Absent || is_other || is_covered;
@@ -298,7 +299,7 @@ impl Cluster {
         if is_volatile || self.loses_ends {
             node.shadow = before;
         }
-        self.decide_anew(place);
+        self.reset_lacking(place);
         let last = self.nodes[place].log.last();
         if let Some(leader) = self.leader_mut(place) {
             leader.counted[place] = leader.counted[place].min(last);
@@ -350,7 +351,7 @@ impl Cluster {
         entries.for_each(|(at, id)| node.log.set(at, Slot::Intact(id)));
         node.snapshot = end;
         node.commit = node.commit.max(end);
-        self.decide_anew(to);
+        self.reset_lacking(to);
     }
 
     /// A node takes a snapshot of everything that it knows to be committed.
@@ -420,7 +421,7 @@ impl Cluster {
             return false;
         };
         node.log.set(index, Slot::Faulty(id));
-        self.decide_anew(place);
+        self.reset_lacking(place);
         true
     }
 
