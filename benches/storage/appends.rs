@@ -12,7 +12,7 @@
 //! half as many entries.
 //!
 //! Two limits are printed. The *bare* one is a single thread that only writes and syncs: the limit
-//! of the disk. The *handed* one receives each flush from another thread over the same
+//! of the disk. The *relayed* one receives each flush from another thread over the same
 //! channels and replies to it: the limit of two threads and the disk. The store's part is the rest:
 //! hashes, chains, headers, checksums, and the index. Each thread polls for the other's message for
 //! a while before it sleeps, so that no wake-up delays a flush.
@@ -70,7 +70,7 @@ pub(crate) fn report(path: &Path, effort: Effort) {
     println!("(goal: 90 % of the bare limit with 64 clients of 128 bytes)");
     println!(
         "{:<30}{:>10}{:>11}{:>11}{:>11}{:>11}{:>10}",
-        "", "appends/s", "flush", "handed", "bare", "of handed", "of bare"
+        "", "appends/s", "flush", "relayed", "bare", "of relayed", "of bare"
     );
     for load in LOADS {
         row(path, load, rounds, load.flushes.div_ceil(share));
@@ -83,11 +83,11 @@ fn row(path: &Path, load: Load, rounds: usize, flushes: usize) {
     let mut subject = Subject::new(&path, load, flushes * (rounds + 1));
     let mut limit = Limit::new(&path.join("limit"), subject.segment_bytes);
     subject.run(flushes);
-    let (mut stores, mut handed, mut bares) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut stores, mut relayed, mut bares) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let (time, done) = subject.run(flushes);
         stores.push(time);
-        handed.push(limit.handed(&done));
+        relayed.push(limit.relayed(&done));
         bares.push(limit.bare(&done));
     }
     subject.worker.join();
@@ -102,9 +102,9 @@ fn row(path: &Path, load: Load, rounds: usize, flushes: usize) {
         format!("{clients} of {bytes} bytes{}", if turns == 1 { "" } else { ", in turns" }),
         (clients / turns) as f64 * 1e6 / micros(&stores),
         micros(&stores),
-        micros(&handed),
+        micros(&relayed),
         micros(&bares),
-        ratio(&handed),
+        ratio(&relayed),
         ratio(&bares),
     );
 }
@@ -226,7 +226,7 @@ impl Limit {
     }
 
     /// Repeats the operations on the worker, one flush at a time, each with a reply.
-    fn handed(&mut self, done: &[Done]) -> Duration {
+    fn relayed(&mut self, done: &[Done]) -> Duration {
         timed(|| {
             for flush in done.split_inclusive(|done| matches!(done, Done::Sync)) {
                 self.worker.requests.send(flush.to_vec()).expect("the worker waits for requests");

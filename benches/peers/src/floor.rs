@@ -1,5 +1,5 @@
-//! The work of any replication: logs with a copy of each command, the length of each log, and the
-//! median of these lengths as the commit index.
+//! A lower bound, the work of any replication: logs with a copy of each command, the length of each
+//! log, and the median of these lengths as the commit index.
 
 use std::collections::VecDeque;
 

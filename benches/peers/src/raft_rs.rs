@@ -51,7 +51,7 @@ impl Nodes {
             for at in 0..self.nodes.len() {
                 let node = &mut self.nodes[at];
                 for message in node.inbox.drain(..) {
-                    node.raft.step(message).expect("a node takes every message");
+                    node.raft.step(message).expect("a node accepts every message");
                 }
                 if !node.raft.has_ready() {
                     continue;

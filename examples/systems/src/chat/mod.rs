@@ -1,4 +1,4 @@
-//! Chat: messages between users, each delivered exactly once, also to users who were logged out.
+//! Chat: messages between users, each delivered exactly once, even to users who were logged out.
 //! A primary and two backups store them; `README.md` in this folder is the guide.
 
 pub mod chaos;
