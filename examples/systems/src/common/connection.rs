@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -63,6 +64,8 @@ pub struct ClusterConnection {
     nodes: Vec<String>,
     /// The directory of its certificates, if it uses TLS.
     certs: Option<PathBuf>,
+    /// Whether the addresses and the path of the certificates were stored.
+    is_remembered: AtomicBool,
 }
 
 impl ConnectionFlags {
@@ -115,7 +118,8 @@ impl ConnectionFlags {
         let deadline = config.deadline;
         let client = Client::new(config).map_err(CommandError::usage)?;
         let output = self.output();
-        Ok(ClusterConnection { client, system, deadline, output, nodes, certs })
+        let is_remembered = AtomicBool::new(false);
+        Ok(ClusterConnection { client, system, deadline, output, nodes, certs, is_remembered })
     }
 
     /// Returns the directory of certificates, or `None` for plaintext.
@@ -175,8 +179,12 @@ impl ClusterConnection {
     }
 
     /// Stores the addresses, and the path of the certificates, as defaults, after a node has
-    /// answered.
+    /// answered for the first time. Later answers do not store them again, because another client
+    /// may have stored the addresses of a new membership since.
     pub fn remember(&self) {
+        if self.is_remembered.swap(true, Ordering::Relaxed) {
+            return;
+        }
         self.remember_nodes(&self.nodes);
         let certs = self.certs.as_ref().and_then(|certs| fs::canonicalize(certs).ok());
         if let Some(certs) = certs.as_ref().and_then(|certs| certs.to_str()) {

@@ -1,6 +1,9 @@
 //! End-to-end tests of the courier: membership changes, TLS, forwarding and state validation.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -256,6 +259,31 @@ fn nodes_are_added_and_removed_while_clients_send() {
     cluster.wait_until_healthy();
     let received = receive(&cluster);
     assert_eq!(received, sent, "a message is lost, duplicated or out of order");
+}
+
+#[test]
+fn an_open_prompt_does_not_forget_the_addresses_of_new_nodes() {
+    let mut cluster = with_accounts(WITH_TLS);
+    let mut command = cluster.command();
+    command.args(["--nodes", &cluster.addresses(&[1, 2, 3]), "prompt"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut prompt = command.spawn().expect("the binary starts");
+    let mut typed = prompt.stdin.take().expect("the stream is piped");
+    let mut page = BufReader::new(prompt.stdout.take().expect("the stream is piped")).lines();
+    let mut list = || {
+        typed.write_all(b"list\n").expect("the prompt reads its input");
+        let mut users = page.by_ref().map(|line| line.expect("the prompt prints text"));
+        assert!(users.any(|user| user == "bob"), "the prompt does not list the users");
+    };
+    list();
+    let node = cluster.join(4);
+    cluster.run(&["add", &node]).ok();
+    list();
+    drop(typed);
+    assert!(prompt.wait().expect("the child can be waited for").success());
+    let nodes = cluster.directory(1).with_file_name("quorate-systems").join("courier.nodes");
+    let nodes = fs::read_to_string(nodes).expect("the addresses are remembered");
+    assert!(nodes.contains(&cluster.addresses(&[4])), "the new node was forgotten: {nodes}");
 }
 
 #[test]
