@@ -33,7 +33,7 @@ impl<'a> Calls<'a> {
     /// # Errors
     /// The request was rejected, or its outcome is unknown, also because its reply is not valid.
     pub async fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> Result<R, CommandError> {
-        let reply = self.client.propose(command).await?;
+        let reply = self.client.propose(checked(command)?).await?;
         (self.on_reply)();
         proposal_reply(&reply)
     }
@@ -49,6 +49,7 @@ impl<'a> Calls<'a> {
         level: ReadLevel,
         query: &[u8],
     ) -> Result<R, CommandError> {
+        let query = checked(query)?;
         let reply = match at {
             Some(address) => self.client.read_at(address, level, query).await?,
             None => self.client.read(level, query).await?,
@@ -60,6 +61,22 @@ impl<'a> Calls<'a> {
         (self.on_reply)();
         codec::decode(reply).ok_or_else(CommandError::unexpected_reply)
     }
+}
+
+/// Returns the request, or an error if it is longer than what nodes decode. Such a request would be
+/// rejected as if client and node had different versions.
+///
+/// # Errors
+/// The request is too long.
+pub fn checked(request: &[u8]) -> Result<&[u8], CommandError> {
+    if codec::is_too_long(request) {
+        let (length, max) = (request.len(), codec::ENCODED_BYTES_MAX);
+        let text = format!(
+            "the request is too long: it has {length} bytes, and at most {max} are allowed"
+        );
+        return Err(CommandError::usage(text));
+    }
+    Ok(request)
 }
 
 /// Decodes the reply to a proposal, which was executed.

@@ -26,10 +26,16 @@ pub fn encode(value: &impl Serialize) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, bounded()).expect("the value can be encoded")
 }
 
+/// Returns true if the nodes do not decode this request because of its length.
+#[must_use]
+pub fn is_too_long(request: &[u8]) -> bool {
+    request.len() > ENCODED_BYTES_MAX
+}
+
 /// Decodes a value from all of `bytes`; returns `None` if they are invalid or too many.
 #[must_use]
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    if bytes.len() > ENCODED_BYTES_MAX {
+    if is_too_long(bytes) {
         return None;
     }
     let (value, read) = bincode::serde::decode_from_slice(bytes, bounded()).ok()?;

@@ -8,6 +8,7 @@ use quorate::runtime::{ClientError, ProposalOutcome};
 use quorate::types::{Acknowledge, Freshness, Membership, NodeId, ReadLevel, Term};
 use serde_json::json;
 
+use crate::common::calls::checked;
 use crate::common::codec;
 use crate::common::connection::ConnectionFlags;
 use crate::common::exit::{CommandError, CommandResult, Exit};
@@ -113,8 +114,10 @@ pub fn run(client: &UserClient, command: ClientCommand) -> CommandResult {
 /// Sends a message that only the leader acknowledges, and prints that it may be lost.
 fn send_fast(client: &UserClient, to: String, text: String) -> CommandResult {
     let command = codec::encode(&Command::Send { session: client.session()?, to, text });
-    let outcome =
-        client.connection.client.propose_at_most_once(&command, Acknowledge::LeaderOnly)?;
+    let outcome = client
+        .connection
+        .client
+        .propose_at_most_once(checked(&command)?, Acknowledge::LeaderOnly)?;
     match outcome {
         ProposalOutcome::MayBeLost { id } => {
             client.connection.remember();

@@ -5,6 +5,7 @@ use quorate::runtime::{ClientError, ReadReply, blocking::Client};
 use quorate::types::{Freshness, ReadLevel};
 use serde_json::{Value, json};
 
+use crate::common::calls::checked;
 use crate::common::cluster_status;
 use crate::common::codec;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
@@ -185,9 +186,10 @@ fn read(
     query: &Query,
 ) -> Result<FreshReply, CommandError> {
     let query = codec::encode(query);
+    let query = checked(&query)?;
     let request = |client: &Client, level| match &flags.at {
-        Some(address) => client.read_at(address, level, &query),
-        None => client.read(level, &query),
+        Some(address) => client.read_at(address, level, query),
+        None => client.read(level, query),
     };
     let answer: ReadReply = match flags.level {
         ReadFreshness::Linearizable => request(&connection.client, ReadLevel::Linearizable),
