@@ -21,7 +21,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// No node answers, or the cluster is not bootstrapped yet.
 pub fn print_status(connection: &ClusterConnection) -> CommandResult {
     print_members(connection, |_, _, report| match report {
-        Some(report) => (is_consistent(report), node_state(report)),
+        Some(report) => (is_usable(report.verification), node_state(report)),
         None => (false, "does not answer".to_owned()),
     })
 }
@@ -90,20 +90,21 @@ fn node_state(report: &Report) -> String {
         // A candidate asks for votes; a pre-candidate asks whether the voters would grant them.
         RoleName::Candidate | RoleName::PreCandidate => "candidate, waits for a majority",
     };
-    let state = verification_text(report.verification, report.comparisons.consistent);
+    let state = verification_text(report);
     format!("{role}, term {}, applied {}{state}", status.term.0, status.applied.0)
 }
 
 /// Returns true unless the node is quarantined, states differ without a majority, or its build is
-/// too old.
-fn is_consistent(report: &Report) -> bool {
-    matches!(report.verification, StateVerification::Unverified | StateVerification::Consistent)
+/// too old. A node whose state is not usable rejects reads.
+pub(crate) fn is_usable(verification: StateVerification) -> bool {
+    matches!(verification, StateVerification::Unverified | StateVerification::Consistent)
 }
 
 /// Describes the result of the comparisons with other nodes, empty if there were none; or says that
 /// the build is too old for the log.
-fn verification_text(verification: StateVerification, agreed: u64) -> String {
-    match verification {
+pub(crate) fn verification_text(report: &Report) -> String {
+    let agreed = report.comparisons.consistent;
+    match report.verification {
         StateVerification::Consistent if agreed > 0 => {
             format!(", state agrees ({agreed} comparisons)")
         }

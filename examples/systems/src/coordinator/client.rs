@@ -46,7 +46,8 @@ pub enum ClientCommand {
         key: String,
     },
     /// Show all nodes: the coordinator, suspended nodes, and nodes that may answer reads locally;
-    /// exits with 0 if there is a coordinator, and all nodes are active and answer
+    /// exits with 0 if there is a coordinator, and all nodes are active, answer, and have a usable
+    /// state
     Status,
 }
 
