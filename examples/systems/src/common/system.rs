@@ -26,7 +26,8 @@ impl System {
     /// else those that the system's README.md uses.
     #[must_use]
     pub fn default_nodes(&self) -> Vec<String> {
-        if let Ok(nodes) = env::var(self.variable("NODES")) {
+        if let Some(nodes) = env::var(self.variable("NODES")).ok().filter(|nodes| !nodes.is_empty())
+        {
             return nodes.split(',').map(str::to_owned).collect();
         }
         let known = self.state_file("nodes").and_then(|file| fs::read_to_string(file).ok());

@@ -284,6 +284,9 @@ fn rejections_are_explained() {
     assert_eq!(cluster.run(&["list", "?n*"]).ok(), "ann\n");
     cluster.run(&["send", "eve", "x"]).fails_with(1, "user `eve` does not exist");
     cluster.run(&["send", "bob", &"x".repeat(1025)]).fails_with(1, "the text has 1025 bytes");
+    let too_long = "x".repeat(70_000);
+    cluster.run(&["send", "bob", &too_long]).fails_with(2, "the request is too long");
+    cluster.run(&["list", &too_long]).fails_with(2, "the request is too long");
     cluster.run(&["--as", "bob", "receive"]).fails_with(1, "`bob` is not logged in here");
     send(&cluster, "x").ok();
     cluster.run(&["login", "bob"]).ok();
@@ -293,6 +296,30 @@ fn rejections_are_explained() {
     assert_eq!(cluster.run(&["delete", "--discard"]).ok(), "deleted 1 waiting messages\n");
     send(&cluster, "y").fails_with(1, "user `bob` does not exist");
     cluster.run(&["receive"]).fails_with(1, "`bob` is not logged in here");
+}
+
+#[test]
+fn a_deleted_account_leaves_no_state_files() {
+    let cluster = chat();
+    send(&cluster, "x").ok();
+    assert_eq!(receive(&cluster), ["x"]);
+    cluster.run(&["delete"]).ok();
+    let state = cluster.directory(1).with_file_name("quorate-systems");
+    let files = std::fs::read_dir(state).expect("the state files have a directory");
+    let names = files.map(|file| file.expect("the directory can be read").file_name());
+    let mut names: Vec<String> = names.map(|name| name.display().to_string()).collect();
+    names.sort();
+    // The lock of a user stays, because another client may be about to take it.
+    assert_eq!(names, ["chat.nodes", "chat.receive-bob", "chat.session-ann", "chat.user"]);
+}
+
+#[test]
+fn an_empty_environment_variable_counts_as_unset() {
+    let cluster = chat();
+    let mut command = cluster.command();
+    CommandOutput::run(command.env("CHAT_NODES", "").arg("list")).prints(0, "ann");
+    let mut command = cluster.command();
+    CommandOutput::run(command.env("CHAT_USER", "").arg("receive")).prints(0, "");
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::fs::{self, TryLockError};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quorate::types::{Freshness, ReadLevel};
 
+use crate::common::calls::checked;
 use crate::common::codec;
 use crate::common::connection::ClusterConnection;
 use crate::common::exit::CommandError;
@@ -28,9 +28,12 @@ pub struct UserClient {
 }
 
 impl UserClient {
-    /// Returns a client that acts for `user`, or for the last user who logged in on this computer.
+    /// Returns a client that acts for `user`, or, if that is empty, for the last user who logged in
+    /// on this computer.
     #[must_use]
     pub fn new(connection: ClusterConnection, user: Option<String>) -> UserClient {
+        // An empty environment variable counts as unset.
+        let user = user.filter(|user| !user.is_empty());
         UserClient { connection, active_user: Mutex::new(user) }
     }
 
@@ -63,7 +66,8 @@ impl UserClient {
         query: &Query,
     ) -> Result<(Reply, Freshness), CommandError> {
         let client = self.connection.client.with_deadline(deadline);
-        let reply = client.read_at(address, level, &codec::encode(query))?;
+        let query = codec::encode(query);
+        let reply = client.read_at(address, level, checked(&query)?)?;
         Ok((accepted(self.connection.decode(&reply.answer)?)?, reply.freshness))
     }
 
@@ -106,6 +110,11 @@ impl UserClient {
         let ended_another = self.run(None, async |account| account.log_in(&user).await)?;
         *active_user = Some(user);
         Ok(ended_another)
+    }
+
+    /// Deletes the state files of an account that was deleted.
+    pub fn forget_account(&self, user: &str) {
+        self.run(None, async |account| account.forget_account(user));
     }
 
     /// Deletes the state file of a session that has ended.
@@ -159,7 +168,8 @@ impl UserComputer for System {
     fn write(&self, file: &str, text: &str) -> Result<(), CommandError> {
         let file = self.state_file(file).ok_or_else(no_home)?;
         let written = file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
-            let new: PathBuf = file.with_extension(format!("new-{}", std::process::id()));
+            let mut new = file.clone().into_os_string();
+            new.push(format!(".new-{}", std::process::id()));
             let mut open = private_file().open(&new)?;
             open.write_all(text.as_bytes())?;
             fs::rename(new, &file)

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::common::prompt::{self, MessagePrinter};
 
 /// The interval at which the prompt polls for messages.
 const RECEIVE_INTERVAL: Duration = Duration::from_millis(500);
+/// The time for which the end of a prompt waits for a poll in progress.
+const LISTENER_END_MAX: Duration = Duration::from_secs(1);
 /// How often, and at which interval, `receive` tries to print the messages while another client
 /// prints them.
 const RECEIVE_ATTEMPTS: u32 = 20;
@@ -115,19 +118,30 @@ pub fn prompt<C: Subcommand>(
     };
     let client = Arc::new(client);
     let listener = Arc::clone(&client);
-    prompt::run_with_printer(
+    // Nothing is sent. A dropped sender shows the other thread that the prompt, or the listener, has
+    // ended.
+    let (prompt_runs, prompt_ended) = mpsc::channel();
+    let (listener_runs, listener_ended) = mpsc::channel();
+    let result = prompt::run_with_printer(
         &system,
         &text,
-        |printer| drop(thread::spawn(move || listen(&listener, printer))),
+        |printer| {
+            thread::spawn(move || {
+                listen(&listener, printer, &prompt_ended);
+                drop(listener_runs);
+            });
+        },
         |command| execute(&client, command),
-    )
+    );
+    drop::<mpsc::Sender<()>>(prompt_runs);
+    // The listener may be about to print messages, or to acknowledge those that it has printed.
+    let _: Result<(), _> = listener_ended.recv_timeout(LISTENER_END_MAX);
+    result
 }
 
-/// Polls for messages while the prompt runs.
-#[expect(clippy::disallowed_methods, reason = "it polls at a fixed interval")]
-fn listen(client: &UserClient, mut printer: MessagePrinter) {
-    loop {
-        thread::sleep(RECEIVE_INTERVAL);
+/// Polls for messages until the prompt has ended.
+fn listen(client: &UserClient, mut printer: MessagePrinter, prompt_ended: &Receiver<()>) {
+    while prompt_ended.recv_timeout(RECEIVE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         // Errors are ignored here, because commands report them; the next poll retries.
         let _ = client.receive(|mail| printer(line(client.connection.output, mail) + "\n"));
     }
@@ -213,7 +227,7 @@ fn delete(client: &UserClient, discard: bool) -> CommandResult {
     let Reply::Deleted(lost) = client.propose(&Command::Delete { session, discard })? else {
         return Err(CommandError::unknown_reply());
     };
-    client.forget_session(&user);
+    client.forget_account(&user);
     match lost {
         0 => Ok(Exit::Success),
         _ => client.connection.output.print(

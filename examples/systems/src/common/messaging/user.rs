@@ -133,7 +133,7 @@ impl<'a, M: UserComputer> User<'a, M> {
         mut show: impl FnMut(&Mail) -> io::Result<()>,
     ) -> Result<Received, CommandError> {
         let (session, id) = self.login()?;
-        let seen_file = format!("seen-{}-{id:016x}", session.user);
+        let files = [format!("receive-{}", session.user), seen_file(&session.user, id)];
         let mut shown = 0;
         loop {
             let query = Query::Waiting { session: session.clone(), after: 0 };
@@ -143,7 +143,7 @@ impl<'a, M: UserComputer> User<'a, M> {
             let Some(upto) = waiting.last().map(|mail| mail.number) else {
                 return Ok(Received { shown, is_complete: true });
             };
-            match show_unseen(self.computer, &seen_file, &waiting, &mut show)? {
+            match show_unseen(self.computer, &files, &waiting, &mut show)? {
                 Some(count) => shown += count,
                 None => return Ok(Received { shown, is_complete: false }),
             }
@@ -152,6 +152,15 @@ impl<'a, M: UserComputer> User<'a, M> {
                 return Ok(Received { shown, is_complete: true });
             }
         }
+    }
+
+    /// Deletes the state files of an account that was deleted, except for the lock, which another
+    /// client may be about to take.
+    pub fn forget_account(&self, user: &str) {
+        if let Some((_, id)) = self.session_numbers(user) {
+            self.computer.remove(&seen_file(user, id));
+        }
+        self.forget_session(user);
     }
 
     /// Returns the session of the user.
@@ -168,16 +177,17 @@ impl<'a, M: UserComputer> User<'a, M> {
             || CommandError::new(Exit::Rejected, "no user is logged in: log in first");
         let user = self.name.map(str::to_owned).or_else(|| read_state(self.computer, "user"));
         let user = user.ok_or_else(not_logged_in)?;
-        let state: Option<String> = read_state(self.computer, &format!("session-{user}"));
-        let numbers = || {
-            let state = state?;
-            let (token, id) = state.split_once(' ')?;
-            Some((token.parse().ok()?, id.parse().ok()?))
-        };
-        match numbers() {
+        match self.session_numbers(&user) {
             Some((token, id)) => Ok((Session { user, token }, id)),
             None => Err(CommandError::new(Exit::Rejected, RejectReason::NotLoggedIn(user))),
         }
+    }
+
+    /// Returns the token of the user's session and the random id of its account.
+    fn session_numbers(&self, user: &str) -> Option<(u64, u64)> {
+        let state: String = read_state(self.computer, &format!("session-{user}"))?;
+        let (token, id) = state.split_once(' ')?;
+        Some((token.parse().ok()?, id.parse().ok()?))
     }
 }
 
@@ -185,19 +195,31 @@ fn read_state<T: FromStr>(computer: &impl UserComputer, file: &str) -> Option<T>
     computer.read(file)?.trim().parse().ok()
 }
 
+/// Returns the state file with the number of the last message that a client showed to the user of
+/// this account.
+fn seen_file(user: &str, id: u64) -> String {
+    format!("seen-{user}-{id:016x}")
+}
+
 /// Shows the messages that no client of the user on this computer has shown, and stores their
-/// numbers; returns how many. Returns `None` if another client is showing messages now: a client
-/// whose terminal is stopped must not stop the others.
+/// numbers; returns how many. The files are the lock and the one with the number of the last shown
+/// message. Returns `None` if another client is showing messages now: a client whose terminal is
+/// stopped must not stop the others. Shows nothing if the number could not be stored: on a full
+/// disk each attempt would show the same messages again.
 fn show_unseen<M: UserComputer>(
     computer: &M,
-    seen_file: &str,
+    [lock, seen_file]: &[String; 2],
     waiting: &[Mail],
     show: &mut impl FnMut(&Mail) -> io::Result<()>,
 ) -> Result<Option<u64>, CommandError> {
-    let Some(_held) = computer.try_lock(&format!("{seen_file}-lock"))? else { return Ok(None) };
+    let Some(_held) = computer.try_lock(lock)? else { return Ok(None) };
     let mut shown = 0;
     // Another client may have shown some since they were read.
-    for mail in unseen(waiting, read_state(computer, seen_file).unwrap_or(0)) {
+    let seen = read_state(computer, seen_file).unwrap_or(0);
+    if unseen(waiting, seen).next().is_some() {
+        computer.write(seen_file, &seen.to_string())?;
+    }
+    for mail in unseen(waiting, seen) {
         let failed = |error| CommandError::usage(format!("cannot print the message: {error}"));
         show(mail).map_err(failed)?;
         computer.write(seen_file, &mail.number.to_string())?;
@@ -221,7 +243,7 @@ fn unseen(waiting: &[Mail], seen: u64) -> impl Iterator<Item = &Mail> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::collections::{BTreeMap, BTreeSet};
     use std::rc::Rc;
 
@@ -246,6 +268,7 @@ mod tests {
     struct Memory {
         files: RefCell<BTreeMap<String, String>>,
         held: Rc<RefCell<BTreeSet<String>>>,
+        is_full: Cell<bool>,
     }
 
     struct Held(Rc<RefCell<BTreeSet<String>>>, String);
@@ -263,6 +286,9 @@ mod tests {
             self.files.borrow().get(file).cloned()
         }
         fn write(&self, file: &str, text: &str) -> Result<(), CommandError> {
+            if self.is_full.get() {
+                return Err(CommandError::usage("the disk is full"));
+            }
             self.files.borrow_mut().insert(file.to_owned(), text.to_owned());
             Ok(())
         }
@@ -279,26 +305,45 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_does_not_repeat_messages() {
+        let (computer, files) = (Memory::default(), ["lock", "seen"].map(str::to_owned));
+        let shown = RefCell::new(Vec::new());
+        let mut show = |mail: &Mail| {
+            shown.borrow_mut().push(mail.number);
+            Ok(())
+        };
+        computer.is_full.set(true);
+        for _ in 0..2 {
+            assert!(show_unseen(&computer, &files, &[mail(3)], &mut show).is_err());
+        }
+        assert_eq!(*shown.borrow(), [0; 0], "shown although its number cannot be stored");
+        computer.is_full.set(false);
+        assert_eq!(show_unseen(&computer, &files, &[mail(3)], &mut show), Ok(Some(1)));
+        assert_eq!(*shown.borrow(), [3]);
+    }
+
+    #[test]
     fn two_clients_at_once_show_each_message_once_and_do_not_wait() {
         let (computer, waiting) = (Memory::default(), [mail(3), mail(5)]);
+        let files = ["lock", "seen"].map(str::to_owned);
         let shown = RefCell::new(Vec::new());
         let mut second = |mail: &Mail| {
             shown.borrow_mut().push(("second", mail.number));
             Ok(())
         };
-        let first = show_unseen(&computer, "seen", &waiting, &mut |mail| {
+        let first = show_unseen(&computer, &files, &waiting, &mut |mail| {
             // While the first one shows a message, the second one has read the same ones.
-            assert_eq!(show_unseen(&computer, "seen", &waiting, &mut second), Ok(None));
+            assert_eq!(show_unseen(&computer, &files, &waiting, &mut second), Ok(None));
             shown.borrow_mut().push(("first", mail.number));
             Ok(())
         });
         assert_eq!(first, Ok(Some(2)));
-        assert_eq!(show_unseen(&computer, "seen", &waiting, &mut second), Ok(Some(0)));
+        assert_eq!(show_unseen(&computer, &files, &waiting, &mut second), Ok(Some(0)));
         let more = [mail(3), mail(5), mail(8)];
-        assert_eq!(show_unseen(&computer, "seen", &more, &mut second), Ok(Some(1)));
+        assert_eq!(show_unseen(&computer, &files, &more, &mut second), Ok(Some(1)));
         assert_eq!(*shown.borrow(), [("first", 3), ("first", 5), ("second", 8)]);
         let fails = &mut |_: &Mail| Err(io::ErrorKind::BrokenPipe.into());
-        assert!(show_unseen(&computer, "seen", &[mail(9)], fails).is_err());
-        assert_eq!(show_unseen(&computer, "seen", &[mail(9)], &mut second), Ok(Some(1)));
+        assert!(show_unseen(&computer, &files, &[mail(9)], fails).is_err());
+        assert_eq!(show_unseen(&computer, &files, &[mail(9)], &mut second), Ok(Some(1)));
     }
 }
