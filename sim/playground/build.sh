@@ -41,7 +41,7 @@ flags=(--remap-path-prefix="$root/=" --remap-path-prefix="${CARGO_HOME:-$HOME/.c
 CARGO_ENCODED_RUSTFLAGS="$(IFS=$'\x1f'; printf '%s' "${flags[*]}")" "${build[@]}"
 wasm="$target/$triple/playground/quorate_playground.wasm"
 
-# Base64 has no letter that ends an element of the page.
+# Base64 has no character that ends an element of the page.
 encoded() { gzip -9 -n -c "$1" | base64 | tr -d '\n'; }
 version="quorate $(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)"
 version+=", commit $(git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)"

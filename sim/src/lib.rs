@@ -23,15 +23,15 @@
 //! | mark | items | |
 //! |---|---|---|
 //! | stable | `chaos`, `cli` | a chaos run and the command line for a state machine |
-//! | stable | `workload`, `values::choice::Draw` | the operations of its clients |
-//! | stable | `observe::OpId`, `values::time::SimTime` | in a workload |
+//! | stable | `workload`, `values::choice::Draw` | a state machine and its clients' operations |
+//! | stable | `observe::OpId`, `values::time::SimTime` | values that a workload receives |
 //! | stable | `observe::outcome::Failure`, `observe::Violation` | why a run failed |
 //! | stable | `observe::outcome::Tally` | what a run did |
 //! | unstable | `observe::outcome::Tally.combinations` | the reached combinations of faults |
 //! | unstable | `observe::outcome::Tally.partly_checked` | runs that were checked in part |
 //! | unstable | `values::choice::Draw::within` | a draw from a range of settings |
 //! | unstable | `workload::ReferenceMachine::follow` | a machine against which runs are checked |
-//! | unstable | `run`, `scenario`, `settings`, `plan`, `faults` | runs of your own making |
+//! | unstable | `run`, `scenario`, `settings`, `plan`, `faults` | how to build your own runs |
 //! | unstable | `check`, `observe`, `values` | what is checked, and its parts |
 //! | unstable | `explain`, `shrink`, `picture`, `tla` | a closer look at a run |
 //! | unstable | `record`, `recordings`, `disk`, `link` | other parts of the simulator |

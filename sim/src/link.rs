@@ -62,7 +62,7 @@ impl Link {
         self.last_arrival = SimTime::default();
     }
 
-    /// Blocks the link without end, if it was exempt from faults.
+    /// Blocks the link permanently, if it was exempt from faults.
     pub(crate) fn close(&mut self) {
         self.blocks += u16::from(self.exempt);
         self.exempt = false;

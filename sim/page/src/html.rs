@@ -43,7 +43,7 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 const PART: usize = 3 << 20;
 
 /// The longest JSON of a document that every browser can decode, in bytes: a text in Chrome has at
-/// most about 2^29 characters. It has about 690,000 events.
+/// most about 2^29 characters. A document of this size has about 690,000 events.
 const JSON_BYTES_MAX: usize = (1 << 29) - 24;
 
 /// Returns true if browsers cannot show the document, because it is too long.
@@ -93,7 +93,7 @@ pub fn page(title: &str, documents: &[Document]) -> String {
     for document in documents {
         page.push_str("<script type=\"text/plain\" class=\"document\">");
         // Base64 has only letters, digits, `+`, `/` and `=`, so it cannot end an element.
-        // In parts, because where sizes have 32 bits one call encodes at most 8 MB.
+        // The bytes are encoded in parts, because on 32-bit targets one call encodes at most 8 MB.
         for part in compressed(document).chunks(PART) {
             BASE64.encode_append(part, &mut page);
         }

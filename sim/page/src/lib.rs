@@ -11,7 +11,7 @@
 //!
 //! - A stable one follows semantic versioning. Before 1.0 a minor version may change it, and the
 //!   changelog says what to do.
-//! - An unstable one may change in every minor version, also later.
+//! - An unstable one may change in every minor version, also after 1.0.
 //!
 //! | mark | items | |
 //! |---|---|---|

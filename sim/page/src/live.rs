@@ -3,7 +3,8 @@
 /// The style shared by all pages.
 pub const STYLE: &str = include_str!("../assets/style/base.css");
 
-/// Elements, words, colours, ladders and bars, in the order of their dependencies.
+/// The script parts for elements, words, colours, log indices and bars, in the order of their
+/// dependencies.
 pub const PARTS: [&str; 5] = [
     include_str!("../assets/parts/elements.js"),
     include_str!("../assets/parts/words.js"),

@@ -31,7 +31,7 @@ fn push_printable(text: &mut String, letter: char) {
     }
 }
 
-/// Escapes text for HTML elements and for attributes in `"`.
+/// Escapes text for HTML elements and for attributes in double quotes.
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::new();
     for letter in text.chars() {

@@ -1,6 +1,6 @@
 // The page of the run, which the simulator draws, in a frame of its own.
 
-// Beside the playground's own panel the run's page has less room, and the verdict stands there.
+// The playground's own panel takes some of the width, and already shows the verdict.
 const CLOSER = `<style>
 @media (min-width: 901px) { main { grid-template-columns: minmax(0, 1fr) 316px; } }
 .result.fine { display: none; }

@@ -58,7 +58,7 @@ macro_rules! examples {
     };
 }
 
-/// The scenarios of `sim/scenarios`; the first one is shown at first.
+/// The scenarios of `sim/scenarios`; the page opens with the first one.
 const EXAMPLES: [(&str, &str); 14] = examples![
     "isolated_leader",
     "split_brain",

@@ -20,7 +20,7 @@ struct Prepared {
     scenario: Scenario,
     options: RunOptions,
     title: String,
-    /// The command that runs the same.
+    /// The command line that runs the same seed or scenario.
     command: String,
 }
 
@@ -53,7 +53,7 @@ fn prepared(wanted: &Wanted) -> Result<Prepared, Box<Reply>> {
 fn of_seed(drawn: &Drawn, options: RunOptions) -> Result<Prepared, String> {
     let number: Option<u64> = drawn.seed.parse().ok();
     let seed = number.ok_or_else(|| {
-        format!("`{}` is no seed: write a whole number from 0 to {}", drawn.seed, u64::MAX)
+        format!("`{}` is not a seed: write a whole number from 0 to {}", drawn.seed, u64::MAX)
     })?;
     let profile = Profile::by_name(&drawn.profile).map_err(|error| error.to_string())?;
     let strategy = Strategy::by_name(&drawn.strategy)

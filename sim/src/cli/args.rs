@@ -104,8 +104,9 @@ pub(crate) struct RunArguments {
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) run: RunArguments,
-    /// Also measure when the failure became inevitable: repeat the run N times with new random
-    /// choices from each of several times on, and count the failures [default: off; 20 without N]
+    /// Also measure when the failure became inevitable: for each of several points in time, repeat
+    /// the run N times with new random choices from that point on, and count the failures
+    /// [default: off; 20 without N]
     #[arg(
         long,
         value_name = "N",
@@ -262,7 +263,8 @@ pub(crate) struct OutputArguments {
     /// standard error
     #[arg(long)]
     pub(crate) shrink: bool,
-    /// As --shrink, and write each shrunk run to this directory, as a scenario and as an HTML page
+    /// Shrink as with --shrink, and write each shrunk run to this directory, as a scenario and as
+    /// an HTML page
     #[arg(long, value_name = "DIR")]
     pub(crate) shrink_to: Option<PathBuf>,
 }
@@ -370,7 +372,7 @@ pub(crate) struct MutantsArguments {
     /// Print the kill table as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// The mutants that are made by rule.
+    /// The options of the mutants that `--auto` derives from the syntax tree.
     #[command(flatten)]
     pub(crate) automatic: AutoArguments,
 }
@@ -403,7 +405,8 @@ pub(crate) struct CheckArguments {
     /// Initial state of the model as JSON; overrides the one in the file
     #[arg(long, value_name = "JSON")]
     pub(crate) init: Option<String>,
-    /// Initial values of single keys as JSON pairs, [["x", 1], ["y", 2]]; other keys have `--init`
+    /// Initial values of single keys as JSON pairs, [["x", 1], ["y", 2]]; all other keys
+    /// begin with the value of --init
     #[arg(long, value_name = "JSON")]
     pub(crate) init_by_key: Option<String>,
     /// Jepsen format: treat a failed compare-and-set as a read of a different value instead of an
@@ -413,10 +416,11 @@ pub(crate) struct CheckArguments {
     /// Time limit per history
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "60s")]
     pub(crate) time: Duration,
-    /// Memory limit of the search of one key, e.g. 512M or 4G; each core searches another key
+    /// Memory limit of the search of one key, e.g. 512M or 4G; each core searches a different key
+    /// at the same time
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "4G")]
     pub(crate) memory: usize,
-    /// Print only the verdicts: minimise no counterexample
+    /// Print only the verdicts, without counterexamples
     #[arg(long, conflicts_with = "html")]
     pub(crate) verdict_only: bool,
     /// Write an HTML page that shows the counterexample of the first non-linearizable history
@@ -436,7 +440,7 @@ pub(crate) struct ViewArguments {
     pub(crate) html: PathBuf,
 }
 
-/// A command line that does not result in arguments to run.
+/// The result of a command line that runs nothing: a text to print, or a usage error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum EarlyExit {
     /// The help or version text that the user asked for.

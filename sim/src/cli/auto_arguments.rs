@@ -12,27 +12,28 @@ use crate::settings::profile::Profile;
 
 #[derive(Args, Debug)]
 pub(crate) struct AutoArguments {
-    /// Make mutants by rule from the syntax tree of the library, instead of the bugs of
-    /// sim/mutants.toml: every comparison, limit, step, condition, guard, effect and message field.
-    /// All that compile are in one build, each behind a switch. Prints how many are reached, change
-    /// a value, and are killed, by room (a module of the library) (docs/KILLS.md)
+    /// Derive mutants from the syntax tree of the library, instead of the bugs of
+    /// sim/mutants.toml: of every comparison, limit, step, condition, guard, effect and message
+    /// field. One build has all mutants that compile, each behind a switch. Print for each room (a
+    /// module of the library) how many mutants are reached, change a value, and are killed
+    /// (docs/KILLS.md)
     #[arg(long, conflicts_with_all = ["only", "sweeps", "explain", "shrink", "strategies"])]
     pub(crate) auto: bool,
-    /// Only the mutants of these rooms: quorum, log, progress, raft, machine, replica, storage,
-    /// types
+    /// Measure only the mutants of these rooms (modules of the library): quorum, log, progress,
+    /// raft, machine, replica, storage, types
     #[arg(long, value_name = "ROOM,..", value_delimiter = ',', requires = "auto")]
     pub(crate) room: Vec<String>,
     /// Measure only this many mutants of each room, drawn at random
     #[arg(long, value_name = "N", requires = "auto")]
     pub(crate) sample: Option<NonZeroUsize>,
-    /// Seed of the draw of --sample
+    /// Seed of the random choice of --sample
     #[arg(long, value_name = "SEED", default_value = "0", requires = "sample")]
     pub(crate) draw: u64,
     /// Measure only part K of N of the mutants
     #[arg(long, value_name = "K/N", value_parser = values::shard, requires = "auto")]
     pub(crate) shard: Option<Shard>,
-    /// Profiles of the seeds, in order; the later ones run only what the earlier ones did not kill
-    /// [default: `default`, then all others]
+    /// Profiles of the seeds, in order; a later profile runs only the mutants that the earlier ones
+    /// did not kill [default: `default`, then all others]
     #[arg(
         long,
         value_name = "NAME,..",

@@ -23,7 +23,7 @@ use crate::workload::AnyWorkload;
 /// The maximum number of client operations that are listed.
 const OPERATIONS_MAX: usize = 20;
 
-/// The name of the command in the replay lines; a user chooses the real one.
+/// The command in the replay lines: an example, because the user chooses the real name.
 const COMMAND: &str = "cargo run --example chaos --";
 
 /// The explanation of a failed run, and the files about it.
@@ -79,8 +79,8 @@ pub(crate) fn failed_run(workload: &AnyWorkload, seed: u64) -> FailedRun {
     let mut failed =
         FailedRun { cause, operations, scenario: shrunk.scenario.lines(), ..Default::default() };
     let folder = folder();
-    if shrink::keep(&program, &folder, &replay, &shrunk).is_ok() {
-        failed.files = shrink::kept(&folder, &replay, &shrunk).into();
+    if shrink::write_files(&program, &folder, &replay, &shrunk).is_ok() {
+        failed.files = shrink::files_of(&folder, &replay, &shrunk).into();
         let scenario = failed.files[0].display();
         failed.next = vec![
             format!("{COMMAND} --scenario {scenario} --trace"),

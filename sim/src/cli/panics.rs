@@ -48,7 +48,7 @@ pub(crate) fn run_case(case: &Case, options: &RunOptions) -> Outcome {
 }
 
 /// Calls `work` with the panic hook silenced for the panics that `work` itself catches. Any other
-/// panic is printed and continues.
+/// panic is printed and propagates.
 pub(crate) fn silenced<T>(work: impl FnOnce() -> T) -> T {
     IN_SEED.set(true);
     PANIC_LOCATION.set(None);

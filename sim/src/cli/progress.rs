@@ -151,7 +151,7 @@ pub(crate) struct SearchSpinner<'a> {
     name: &'a str,
     /// The spinner, if standard error is a terminal.
     bar: Option<ProgressBar>,
-    /// The number of lines due so far, one every 10 seconds, if standard error is no terminal.
+    /// The number of lines due so far, one every 10 seconds, if standard error is not a terminal.
     lines: AtomicU64,
 }
 

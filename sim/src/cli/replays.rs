@@ -65,10 +65,11 @@ fn inevitability(replay: &Replay, failure: &Failure, record: &Record, runs: u32)
     });
     progress.finish();
     let mut text = format!(
-        "\nruns that fail alike if everything from this time on is drawn anew:\n\n{found}\n"
+        "\nruns that fail in the same way if all random choices from this time on are redrawn:\n\n\
+         {found}\n"
     );
     let Some((open, closed)) = found.turning_point else {
-        text.push_str("it was inevitable from the start: the settings of the run decide");
+        text.push_str("it was inevitable from the start: the settings of the run alone cause it");
         return text;
     };
     let _ = writeln!(text, "it became inevitable between {open} s and {closed} s:\n");
@@ -159,7 +160,7 @@ pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit,
         console::print_line(&format!("no difference in {} events", own.len()));
         return Ok(Exit::Success);
     };
-    let mut text = format!("the runs differ from event {} on\n", place + 1);
+    let mut text = format!("the runs first differ at event {}\n", place + 1);
     let before = place.saturating_sub(BEFORE)..place;
     own[before].iter().for_each(|line| push_line(&mut text, "  both", line));
     for (name, of) in [(ours.name.clone(), &own), (name, &theirs)] {

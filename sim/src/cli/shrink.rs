@@ -86,7 +86,7 @@ pub(crate) fn first_of_each<'a>(
         let replay = Replay::of_seed(program, *seed, seed_options);
         let Replay { case, options, .. } = &replay;
         let Some((shrunk, took)) = in_limits(case, options, cores) else {
-            eprintln!("seed {seed} does not fail in one run: not shrunk");
+            eprintln!("seed {seed} passes when it is replayed: not shrunk");
             continue;
         };
         let text = format!("\nseed {seed}\n{}", result_text(&shrunk, took));
@@ -97,7 +97,7 @@ pub(crate) fn first_of_each<'a>(
         }
         if let Some(folder) = &output.shrink_to {
             // The report of the sweep is worth more than a directory.
-            if let Err(error) = keep(program, folder, &replay, &shrunk) {
+            if let Err(error) = write_files(program, folder, &replay, &shrunk) {
                 eprintln!("error: {error}");
             }
         }
@@ -115,8 +115,8 @@ pub(crate) fn in_limits(
     shrink_with_progress(case, options, jobs, RUNS_OF_SWEEP, TIME_OF_SWEEP)
 }
 
-/// Writes the shrunk run of a seed to the directory, as [`kept`] names the files.
-pub(crate) fn keep(
+/// Writes the shrunk run of a seed to the directory, as [`files_of`] names the files.
+pub(crate) fn write_files(
     program: &Program,
     folder: &Path,
     replay: &Replay,
@@ -124,14 +124,14 @@ pub(crate) fn keep(
 ) -> Result<(), CommandError> {
     let flag = "--shrink-to";
     fs::create_dir_all(folder).map_err(|error| CommandError::file(flag, folder, &error))?;
-    let [scenario, html] = kept(folder, replay, shrunk);
+    let [scenario, html] = files_of(folder, replay, shrunk);
     write(flag, &scenario, &scenario_file(shrunk, &replay.line))?;
     let title = format!("{}, profile {}", replay.name, replay.options.profile.name);
     write(flag, &html, &page(program, &title, replay, shrunk))
 }
 
 /// The files of a shrunk run: `S11-3f21-seed-7.scenario` and `.html`.
-pub(crate) fn kept(folder: &Path, replay: &Replay, shrunk: &Shrunk) -> [PathBuf; 2] {
+pub(crate) fn files_of(folder: &Path, replay: &Replay, shrunk: &Shrunk) -> [PathBuf; 2] {
     ["scenario", "html"]
         .map(|end| folder.join(format!("{}-seed-{}.{end}", shrunk.fingerprint, replay.case.seed)))
 }

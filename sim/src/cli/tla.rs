@@ -39,12 +39,13 @@ pub(crate) fn execute(program: &Program, arguments: &TraceArguments) -> Result<E
     let written = fs::write(&wanted.tla, &module.text);
     written.map_err(|error| CommandError::file("--tla", &wanted.tla, &error))?;
     let path = wanted.tla.display();
-    let end = module.left_out.map_or(String::new(), |what| format!(", which end at {what}"));
+    let end =
+        module.left_out.map_or(String::new(), |what| format!("; the trace ends early, at {what}"));
     console::print_line(&format!("wrote {} lines to {path}{end}", module.lines));
     Ok(Exit::Success)
 }
 
-/// The trace of a run. The checks are off: a run that violates one goes on.
+/// The trace of a run. The checks are off, so a run continues after a violation.
 fn of_run(case: &Case, options: RunOptions, wanted: &TraceOptions) -> TlaModule {
     let state = Arc::new(Mutex::new((SimulatedCores::default(), TlaTrace::new(true))));
     let (sink, lines) = (Arc::clone(&state), wanted.lines);

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use crate::cli::console;
 use crate::run::TraceSink;
 
-/// A trace on standard output. Of the runs that compare the outcomes of a seed, only the first is
-/// traced.
+/// A trace on standard output. If a seed is run twice to compare the outcomes, only its first run
+/// is traced.
 pub(crate) struct Trace {
     out: Arc<Mutex<BufWriter<io::Stdout>>>,
     taken: AtomicBool,

@@ -29,7 +29,7 @@ pub(crate) struct SimMachine {
     /// The number of counted entries after which the state is made durable; `None` if it lives in
     /// memory.
     checkpoint_every: Option<NonZero<u64>>,
-    /// The number of commands, orders and raises of the version applied so far.
+    /// The number of commands, administrator orders and version raises applied so far.
     count: u64,
     checkpoint: Option<MachineCheckpoint>,
     /// The fault of the next command, and a random number for its details.
@@ -142,8 +142,8 @@ impl SimMachine {
         self.checkpoint.clone()
     }
 
-    /// Counts a command, an order or a raise of the version, and makes the state durable if it is
-    /// time to.
+    /// Counts a command, an administrator order or a version raise, and makes the state durable
+    /// after every `checkpoint_every` of them.
     fn count_command(&mut self, index: Index) {
         self.last = index;
         self.count += 1;

@@ -1,4 +1,4 @@
-//! The planner of one slot of a plan: every pattern draws its operations with one.
+//! The planner of one slot of a plan, with which every pattern draws its operations.
 
 use std::time::Duration;
 

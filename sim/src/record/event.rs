@@ -79,7 +79,7 @@ pub enum EventKind {
         from: NodeId,
         /// The name of the message.
         message: &'static str,
-        /// The reason of the rejection.
+        /// The reason for the rejection.
         reason: MessageRejectReason,
     },
     /// The node's last input, or its start, changed its membership to this one.
@@ -98,7 +98,7 @@ pub enum EventKind {
     Dropped {
         /// The number of the packet.
         packet: u64,
-        /// The reason of the loss.
+        /// The reason for the loss.
         reason: LossReason,
     },
     /// A fault delivers a misrouted or replayed message to the node.
@@ -172,7 +172,7 @@ pub enum EventKind {
     Rejected {
         /// The number of the operation.
         op: OpId,
-        /// The reason of the rejection.
+        /// The reason for the rejection.
         reason: RejectReason,
     },
     /// The outcome of this operation stays unknown to its client.
@@ -238,7 +238,7 @@ pub struct Delivery {
     pub copy: Option<SimTime>,
     /// Whether the network delays the packet exceptionally.
     pub late: bool,
-    /// The reason of the loss, if the network loses the packet.
+    /// The reason for the loss, if the network loses the packet.
     pub lost: Option<LossReason>,
 }
 

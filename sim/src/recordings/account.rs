@@ -101,7 +101,7 @@ pub enum Note {
     RejectsRequest(RejectReason),
     /// The node uses another membership from here on.
     UsesMembership(Membership),
-    /// Another action that is rare, as traces print it.
+    /// Another action that is rare, in the words of the traces.
     Other(String),
 }
 

@@ -41,7 +41,7 @@ impl Skeleton {
     pub fn text(&self, lines: &[AccountLine]) -> String {
         let voters: Vec<NodeId> = self.membership.incoming().iter().copied().collect();
         let learners: Vec<NodeId> = self.membership.learners().collect();
-        // Nodes that are not members, or not any more.
+        // Nodes that never were members, or no longer are.
         let is_member = |id: &NodeId| voters.contains(id) || learners.contains(id);
         let others: BTreeSet<NodeId> =
             lines.iter().flat_map(AccountLine::nodes).filter(|id| !is_member(id)).collect();

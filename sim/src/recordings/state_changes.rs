@@ -11,7 +11,7 @@ pub struct StateChange {
     pub field: String,
     /// The value before; `None` if the state had no such field.
     pub before: Option<String>,
-    /// The value after; `None` if the state has no such field any more.
+    /// The value after; `None` if the state no longer has the field.
     pub after: Option<String>,
 }
 

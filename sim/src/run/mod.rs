@@ -242,8 +242,8 @@ fn micros(at: SimTime) -> u32 {
 }
 
 /// Runs a seed with its strategy. With [`Strategy::Guided`] a seed has many runs, whose counts are
-/// summed until one fails; the trace is that of the failing run, or else of the first. Only if it
-/// is traced, [`RunOptions::cores`] receives that run, too.
+/// summed until one fails; the trace is that of the failing run, or else of the first.
+/// [`RunOptions::cores`] receives that run only if it is also traced.
 #[must_use]
 pub fn run(seed: u64, options: &RunOptions) -> Outcome {
     if options.strategy.runs() == 1 {

@@ -1,5 +1,5 @@
-//! How inevitable a failure was: the share of runs that still fail when everything from a time on
-//! is drawn anew.
+//! How inevitable a failure was: the share of runs that still fail if all random choices from some
+//! time on are redrawn.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::run::{Case, RunOptions};
 use crate::values::digest::mix;
 use crate::values::time::SimTime;
 
-/// The number of times at which a failed run is redrawn before the search.
+/// The number of times from which a failed run is redrawn before the bisection.
 const POINTS: u64 = 12;
-/// The number of steps that search between two of them.
+/// The number of bisection steps between two of these times.
 const STEPS: u32 = 8;
 
 /// The maximum number of times from which the runs of one case are redrawn.
@@ -19,7 +19,7 @@ pub const TIMES_MAX: usize = POINTS as usize + STEPS as usize;
 /// The runs that were redrawn from one time on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redraws {
-    /// The time from which everything was drawn anew.
+    /// The time from which all random choices were redrawn.
     pub from: SimTime,
     /// The number of runs that failed as the original one did.
     pub failed: u32,

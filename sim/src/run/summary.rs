@@ -67,7 +67,7 @@ pub struct SlowestSeed {
     pub events: u64,
 }
 
-/// The median over the seeds, of each count by itself.
+/// The median of each count over the seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Medians {
     /// The median of the replies to committed client commands.

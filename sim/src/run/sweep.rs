@@ -199,11 +199,11 @@ fn difference(first: &Outcome, second: &Outcome) -> Option<String> {
     let difference = if first.digest != second.digest {
         format!("digest {:016x}, run again {:016x}", first.digest, second.digest)
     } else if first.tally != second.tally {
-        "the same digest, but other counts when run again".to_owned()
+        "the same digest, but different counts when run again".to_owned()
     } else if first.marks != second.marks {
-        "the same digest, but other coverage marks when run again".to_owned()
+        "the same digest, but different coverage marks when run again".to_owned()
     } else {
-        "the same digest, but another failure or other results when run again".to_owned()
+        "the same digest, but a different failure or different results when run again".to_owned()
     };
     Some(match &first.failure {
         Some(failure) => format!("{difference}; the first run failed with {failure:?}"),

@@ -7,8 +7,9 @@ use crate::faults::{Fault, Faults};
 use crate::settings::profile::Profile;
 use crate::values::choice::{Choices, Key, Kind};
 
-/// Draws whether the disks of nodes lose bodies of entries, one node's after the other. Not with
-/// suspensions: a leader cannot know which voters have the only intact copies.
+/// Draws whether the disks of nodes lose bodies of entries, one node's after the other. They never
+/// do in runs with suspensions, because a leader cannot know which voters have the only intact
+/// copies.
 pub(super) fn draw_spoiling(
     choices: &Choices,
     profile: &Profile,

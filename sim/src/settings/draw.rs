@@ -32,8 +32,8 @@ impl Settings {
             return Settings::draw_all(profile, choices, length, command_bytes);
         }
         // The random strategy draws no settings, and enables every fault kind of the profile that
-        // is not drawn apart.
-        let always = profile.faults.without(DRAWN_APART).union(profile.always);
+        // is not drawn separately.
+        let always = profile.faults.without(DRAWN_SEPARATELY).union(profile.always);
         let every = Profile { always, ..*profile };
         Settings::draw_all(&every, &Choices::benign(), length, command_bytes)
     }
@@ -111,17 +111,15 @@ impl Settings {
 }
 
 /// The fault kinds that are not drawn like the others: options of the profile enable them.
-const DRAWN_APART: Faults = Faults::OF_MEMBERS.union(Faults::OF_IDENTITY).union(Faults::of(&[
-    Fault::MachineFault,
-    Fault::SpoiledBody,
-    Fault::Upgrade,
-]));
+const DRAWN_SEPARATELY: Faults = Faults::OF_MEMBERS
+    .union(Faults::OF_IDENTITY)
+    .union(Faults::of(&[Fault::MachineFault, Fault::SpoiledBody, Fault::Upgrade]));
 
 fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
     let drawn: Faults = Fault::ALL
         .into_iter()
-        .filter(|fault| !DRAWN_APART.has(*fault))
+        .filter(|fault| !DRAWN_SEPARATELY.has(*fault))
         .filter(|_| draw.chance(share))
         .filter(|fault| profile.faults.has(*fault))
         .collect();

@@ -1,4 +1,5 @@
-//! The ingredients of a run: what narrow profiles have in every run, and broad ones in some.
+//! The optional ingredients of a run, such as small segments or hostile clients. Narrow profiles
+//! have one of them in every run, and broad profiles have each in some runs.
 
 use crate::faults::{Fault, Faults};
 use crate::settings::profile::Profile;

@@ -136,7 +136,7 @@ static PROFILES: [Profile; 20] = [
     },
     Profile {
         name: "wide-area",
-        summary: "as default, on a wide-area network: 4 to 500 ms latency, long runs",
+        summary: "like default, on a wide-area network: 4 to 500 ms latency, long runs",
         distance: 50,
         ..DEFAULT
     },
@@ -292,7 +292,7 @@ static PROFILES: [Profile; 20] = [
     },
     Profile {
         name: "survivor-partitioned",
-        summary: "as survivor, with partitions: runs fail with a split brain",
+        summary: "like survivor, with partitions: runs fail with a split brain",
         faults: NODE_FAULTS.union(Faults::of(&[Fault::Partition])),
         always: Faults::of(&[Fault::Partition]),
         voters: &[3],

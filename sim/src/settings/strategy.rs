@@ -59,8 +59,10 @@ impl Strategy {
                  lost disks and machine faults only if the profile always has them"
             }
             Strategy::Swarm => "each run omits some kinds of faults, and draws its options",
-            Strategy::Nemeses => "as swarm, with fault patterns that target weak points of Raft",
-            Strategy::Guided => "64 runs per seed, which continue from rare states of earlier runs",
+            Strategy::Nemeses => "like swarm, with fault patterns that target weak points of Raft",
+            Strategy::Guided => {
+                "up to 64 runs per seed, which continue from rare states of earlier runs"
+            }
         }
     }
 }

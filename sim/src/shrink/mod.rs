@@ -174,12 +174,12 @@ impl Search<'_> {
     }
 
     /// Runs candidates until one fails in the same way, makes that one the best, and returns its
-    /// position. A candidate that takes much longer than the best is given up.
+    /// position. A candidate that takes much longer than the best is abandoned.
     fn attempt(&mut self, candidates: Vec<Vec<String>>) -> Option<usize> {
         self.attempt_within(candidates, self.outcome.tally.events / 4 * 5 + 1_000)
     }
 
-    /// As [`Search::attempt`], for candidates that fail within `events_max` events.
+    /// Like [`Search::attempt`], for candidates that fail within `events_max` events.
     fn attempt_within(&mut self, candidates: Vec<Vec<String>>, events_max: u64) -> Option<usize> {
         let mut next = 0;
         while next < candidates.len() && !self.is_over() {

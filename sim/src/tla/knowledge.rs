@@ -18,7 +18,7 @@ pub(super) struct Knowledge {
     /// The end of the vote lease.
     pub(super) withheld_until: Instant,
     /// The last round of each term that the node has answered, as far as the spec keeps it.
-    pub(super) promised: BTreeMap<Term, u64>,
+    pub(super) answered: BTreeMap<Term, u64>,
     /// The rounds that the node began as the leader of a term, each with the end of its lease.
     pub(super) led: Option<(Term, Vec<(u64, Instant)>)>,
     /// The last acknowledged index and round of each peer, in the term that the node leads.
@@ -32,7 +32,7 @@ impl Knowledge {
         (self.has_stepped, self.heard, self.led) = (false, None, None);
         self.withheld_until = Instant::ZERO;
         if vote_lease.is_zero() {
-            self.promised.clear();
+            self.answered.clear();
         }
     }
 

@@ -144,11 +144,11 @@ fn on_request_vote(lines: &mut StepLines<'_>, message: &Message, last: EntryId, 
 fn on_heartbeat(lines: &mut StepLines<'_>, message: &Message, round: u64, committed: Index) {
     let (node, term) = (lines.node, message.term);
     lines.hear();
-    let promised = lines.trace.known(node).promised.entry(term).or_default();
-    if round <= *promised {
+    let answered = lines.trace.known(node).answered.entry(term).or_default();
+    if round <= *answered {
         return lines.add(Line::new("Contact", node).with("t", term.0));
     }
-    *promised = round;
+    *answered = round;
     lines.trace.round_max = lines.trace.round_max.max(round);
     let has_lease = !lines.after().vote_lease.is_zero();
     let line = Line::new("Heartbeat", node)

@@ -5,10 +5,10 @@
 
 mod cores;
 mod knowledge;
-mod leaves;
 mod line;
 mod memberships;
 mod messages;
+mod outgoing;
 mod reads;
 mod state;
 mod step_lines;

@@ -81,14 +81,14 @@ impl StepLines<'_> {
         let known = self.trace.known(node);
         let is_silent = known.heard.is_some_and(|heard| now >= heard.after(silent_after));
         let is_free = now >= known.withheld_until;
-        let promised: Vec<(Term, u64)> =
-            known.promised.iter().map(|(term, round)| (*term, *round)).collect();
+        let answered: Vec<(Term, u64)> =
+            known.answered.iter().map(|(term, round)| (*term, *round)).collect();
         if is_silent {
             self.forget();
             self.push("Forget");
         }
         if is_free {
-            for (term, round) in promised {
+            for (term, round) in answered {
                 self.end_rounds(term, round);
             }
         }

@@ -5,14 +5,15 @@ use quorate::recording::Step;
 use quorate::types::{Body, Entries, Entry, EntryId, Index, NodeId, Payload, Term};
 
 use crate::recordings::{CoreState, Event};
-use crate::tla::leaves;
 use crate::tla::line::{Line, truth, tuple};
 use crate::tla::messages::{on_message, with_last};
+use crate::tla::outgoing;
 use crate::tla::reads;
 use crate::tla::state::{TraceState, shown};
 use crate::tla::step_lines::StepLines;
 
-/// Adds the lines of a step, unless the step has something that the spec lacks: then returns that.
+/// Adds the lines of a step. If the specification lacks something that the step has, returns that
+/// instead.
 pub(super) fn lines(
     trace: &mut TraceState,
     event: &Event<'_>,
@@ -228,9 +229,10 @@ fn asked(actions: &[Action]) -> Vec<NodeId> {
     asks.collect()
 }
 
-/// Ends the step: its last line shows the state, what leaves the node, and what it writes.
+/// Ends the step: its last line shows the state, the messages that must be durable before they
+/// leave the node, and the write.
 fn show(mut lines: StepLines<'_>, event: &Event<'_>) {
-    let leaving = leaves::of(&lines.step.actions);
+    let outgoing = outgoing::texts(&lines.step.actions);
     let written = lines.write().map(|write| {
         let first = write.entries.first().map(|entry| entry.id.index.previous());
         let installed = write.install.as_ref().map_or(Index::ZERO, |meta| meta.last.index);
@@ -241,7 +243,7 @@ fn show(mut lines: StepLines<'_>, event: &Event<'_>) {
     let text = shown(lines.after(), lines.state.log);
     let changes = text != shown(lines.before, lines.state.log);
     if lines.lines.is_empty() {
-        if leaving.is_empty() && written.is_none() && !changes {
+        if outgoing.is_empty() && written.is_none() && !changes {
             return;
         }
         lines.push("Show");
@@ -251,8 +253,8 @@ fn show(mut lines: StepLines<'_>, event: &Event<'_>) {
     for (place, mut line) in lines.into_iter().enumerate() {
         if place + 1 == count {
             line.add("s", &text);
-            if !leaving.is_empty() {
-                line.add("o", tuple(leaving.iter().cloned()));
+            if !outgoing.is_empty() {
+                line.add("o", tuple(outgoing.iter().cloned()));
             }
             if let Some(written) = &written {
                 line.add("w", written);

@@ -126,7 +126,7 @@ fn a_recording_is_described_and_checked() {
     assert_eq!(code, Some(0), "{text}");
     for part in [
         "steps of 1 start, 2026-11-26 06:26:07",
-        "every action is the recorded one",
+        "every action equals the recorded one",
         "n1  leads t1 until ",
         "; it campaigned: campaign requested",
         "becomes leader: a quorum granted votes",

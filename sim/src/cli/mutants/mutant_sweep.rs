@@ -53,7 +53,7 @@ pub(crate) enum Verdict {
     /// No seed or test failed because of the bug.
     Survived,
     /// A seed failed, but not in the same way when it was run again, or only because two runs of it
-    /// differ; or a test fails without the bug, too.
+    /// differ; or a test also fails without the bug.
     Rejected,
     /// A process reached its time limit.
     Hung,

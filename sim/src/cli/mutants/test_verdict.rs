@@ -48,7 +48,7 @@ fn outcome(
             let names: Vec<String> = failed.into_iter().collect();
             Ok((Verdict::Killed, names.join(", "), Some(took)))
         }
-        TestRun::Ran { .. } => rejected("the tests fail without the bug, too"),
+        TestRun::Ran { .. } => rejected("the tests also fail without the bug"),
         TestRun::Hung => hung("without the bug"),
         TestRun::Unbuildable(errors) => Ok((Verdict::Unbuildable, errors, None)),
     }

@@ -158,7 +158,7 @@ impl Nodes {
         run(detached_command("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
     }
 
-    /// Wipes the disk of a stopped node: moves its data directory away, and forgets the copy of it.
+    /// Wipes the disk of a stopped node: moves its data directory away, and deletes its copy.
     pub(super) fn lose_disk(&mut self, id: u64) -> Result<(), String> {
         // There may be no copy.
         let _ = fs::remove_dir_all(self.copy(id));
@@ -177,11 +177,11 @@ impl Nodes {
         self.folder.join(format!("n{id}.image"))
     }
 
-    /// Copies the data directory of a node, whose process does not run meanwhile. As in the
-    /// simulator, a node has one copy: a later one replaces it.
+    /// Copies the data directory of a node while its process is paused. As in the simulator, a node
+    /// has one copy: a later one replaces it.
     pub(super) fn save_directory(&mut self, id: u64) -> Result<(), String> {
         let image = self.copy(id);
-        // An earlier copy is not needed any more.
+        // An earlier copy is no longer needed.
         let _ = fs::remove_dir_all(&image);
         let is_paused = self.paused.contains(&id);
         self.signal(id, "STOP")?;
@@ -193,7 +193,7 @@ impl Nodes {
     }
 
     /// Kills a node, and replaces its data directory with the copy. Does nothing and returns false
-    /// if there is no copy any more: the node was wiped since, or an overlapping rollback used it.
+    /// if the copy no longer exists, because the node was wiped or another rollback used it.
     pub(super) fn roll_back(&mut self, id: u64) -> Result<bool, String> {
         let copy = self.copy(id);
         if !copy.exists() {

@@ -31,7 +31,7 @@ pub(super) struct RandomFaults {
 #[derive(Debug)]
 struct FaultState {
     network: Network,
-    /// While false, every message arrives at once.
+    /// While false, every message arrives immediately.
     is_enabled: bool,
     tally: Tally,
 }

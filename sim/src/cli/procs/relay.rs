@@ -146,9 +146,9 @@ fn forward_connection(caller: &TcpStream, node: &str, faults: &RandomFaults) -> 
     })
 }
 
-/// Reads frames from the caller until it closes the connection, and queues every copy of a frame
-/// that is to arrive, with the time of its arrival: none of a lost message, two of a duplicated
-/// one. Dropping `post` ends the delivery.
+/// Reads frames from the caller until it closes the connection, and queues each frame with the time
+/// of its arrival: a lost message not at all, a duplicated message twice. Dropping `post` ends the
+/// delivery.
 fn forward_from_caller(
     mut caller: &TcpStream,
     post: SyncSender<DelayedBytes>,

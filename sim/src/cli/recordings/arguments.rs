@@ -10,18 +10,19 @@ use crate::cli::values;
 
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArguments {
-    /// Recordings: files, directories of them, or data directories of nodes that do not run; the
-    /// files of one node oldest first, if the clock of the node is not recorded (docs/RECORDING.md)
+    /// Recordings: files, directories of such files, or data directories of stopped nodes. If the
+    /// wall clock of a node is not recorded, pass its files oldest first (docs/RECORDING.md)
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// The part of the account that is printed.
     #[command(flatten)]
     pub(crate) window: WindowArguments,
-    /// Print one step: its input, its actions, and the fields of the state that it changes. With
-    /// several starts, the step with this number of each
+    /// Print the step with this number: its input, its actions, and the fields of the state that it
+    /// changes. If the node started several times, print this step of each start
     #[arg(long, value_name = "N", conflicts_with_all = ["last", "from", "to", "around"])]
     pub(crate) record: Option<u64>,
-    /// Print the first step with this event after --record, or of each start without --record
+    /// Print the first step after --record that has this event; without --record, the first such
+    /// step of each start
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["last", "from", "to", "around"])]
     pub(crate) to_next: Option<StepEvent>,
     /// Also write a scenario with the pauses, outages and silent links, as a skeleton to complete

@@ -1,13 +1,13 @@
-//! All that `cargo sim replay` finds in recordings, for its texts.
+//! The results of `cargo sim replay`, from which its text and its JSON are made.
 
 use crate::recordings::{
     AccountLine, CheckedRecordings, Leadership, Merged, NodeRecording, PlaybackError,
 };
 
-/// All that the command found.
+/// Everything that the command found in the recordings.
 pub(super) struct Found {
     pub(super) recordings: Vec<NodeRecording>,
-    /// The failures of files without a single segment.
+    /// The errors of files in which no segment could be read.
     pub(super) unread: Vec<PlaybackError>,
     pub(super) lines: Vec<AccountLine>,
     pub(super) leaders: Vec<Leadership>,

@@ -9,7 +9,7 @@ use crate::recordings::{
 };
 use crate::values::time::SimTime;
 
-/// Returns what the text has as one object, except for the time that each recording spans.
+/// Returns the content of the text as one JSON object, without the time span of each recording.
 pub(crate) fn of(found: &Found, window: &Window) -> Value {
     let lines = found.lines.iter().filter(|line| window.has(line.at, line.until));
     let has_wall_time = found.recordings.iter().all(NodeRecording::has_wall_time);

@@ -79,7 +79,9 @@ pub(crate) fn read(
     let Some(first) = found.first() else { return Ok((found, unread)) };
     if let Some(other) = found.iter().find(|other| other.cluster != first.cluster) {
         let (first, other) = (&first.sources[0], &other.sources[0]);
-        return Err(CommandError(format!("{first} and {other} are of two clusters")));
+        return Err(CommandError(format!(
+            "{first} and {other} are recordings of different clusters"
+        )));
     }
     Ok((found, unread))
 }

@@ -43,13 +43,13 @@ pub(crate) fn of(found: &Found, window: &Window) -> String {
     }
     let left = found.lines.len() - shown;
     if left > 0 {
-        let _ = writeln!(text, "{} outside of this time", quantity(left as u64, "line"));
+        let _ = writeln!(text, "{} outside this time window", quantity(left as u64, "line"));
     }
     text.push_str(&checks_text(&found.checks));
     text
 }
 
-/// The results of the checks, the violations last, where a reader looks first.
+/// The results of the checks, with the violations at the end, where they are easy to see.
 fn checks_text(checks: &[CheckedRecordings]) -> String {
     let mut text = "\nchecks\n".to_owned();
     for CheckedRecordings { check, decided, undecided, .. } in
@@ -128,7 +128,7 @@ fn recording_text(recording: &NodeRecording) -> String {
     versions.dedup();
     let _ = write!(text, ", quorate {}", versions.join(" and "));
     if recording.errors.iter().all(|error| !error.is_divergence()) {
-        text.push_str(": every action is the recorded one");
+        text.push_str(": every action equals the recorded one");
     }
     text
 }
@@ -147,12 +147,15 @@ fn order_text(merged: &Merged, nodes: usize) -> String {
     text.push('\n');
     if merged.disordered > 0 {
         let messages = quantity(merged.disordered, "message");
-        let _ = writeln!(text, "{messages} of them before the only recorded send of an equal one");
+        let _ = writeln!(
+            text,
+            "{messages} of them arrived before the only recorded send of an identical message"
+        );
     }
     for offset in &merged.clocks {
         let ClockOffset { one, other, min, max } = offset;
         if !offset.is_constant() {
-            let _ = writeln!(text, "clocks: the difference of {one}'s and {other}'s changed");
+            let _ = writeln!(text, "clocks: the difference between {one}'s and {other}'s changed");
             continue;
         }
         let _ = writeln!(
@@ -190,7 +193,7 @@ fn leader_text(clock: &Clock, leader: &Leadership) -> String {
         (None, Some(restart)) => {
             let _ = write!(text, "; its recording ends there, and it starts again at {restart}");
         }
-        (None, None) => text.push_str("; it leads where its recording ends"),
+        (None, None) => text.push_str("; it still leads when its recording ends"),
     }
     text
 }

@@ -74,7 +74,7 @@ pub(crate) fn time_of_day(unix: Duration) -> String {
     utc(unix).format("%H:%M:%S%.6f").to_string()
 }
 
-/// A time since the Unix epoch as a time of the calendar, up to the last one that it has.
+/// A time since the Unix epoch as a calendar time; the last representable one if it is later.
 fn utc(unix: Duration) -> DateTime<Utc> {
     let seconds = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
     DateTime::from_timestamp(seconds, unix.subsec_nanos()).unwrap_or(DateTime::<Utc>::MAX_UTC)

@@ -134,7 +134,8 @@ impl Report {
         is_incomplete.then(|| format!("{} after {run}", self.end_text()))
     }
 
-    /// Returns why the sweep proves nothing, with every missed mark; `None` if it does or failed.
+    /// Returns why the sweep is vacuous, with every missed mark; `None` if it is not, or if a seed
+    /// failed.
     pub(crate) fn vacuous_because(&self) -> Option<String> {
         if self.exit() != Exit::Vacuous {
             return None;
@@ -171,8 +172,8 @@ impl Report {
             SweepEnd::Range => "all seeds were run",
             SweepEnd::Time => "time limit reached",
             SweepEnd::Stable => {
-                "stable: in 500 seeds in a row, the count of no coverage mark reached a power of \
-                 two that it had not reached in an earlier seed"
+                "stable: 500 seeds in a row added no coverage: no count of a coverage mark reached \
+                 a power of two that no earlier seed had reached"
             }
             SweepEnd::Failures => "failure limit reached (--failures-max)",
             SweepEnd::Interrupted => "interrupted",

@@ -37,9 +37,9 @@ pub(crate) fn document(report: &Report) -> Result<String, CommandError> {
     document.to_string().map_err(|error| CommandError(format!("--junit: {error}")))
 }
 
-/// Returns the status of the sweep itself. An incomplete one did not pass: it is an error if the
-/// user interrupted it, and skipped if its time limit ended it, as the exit code has it. `None` for
-/// a complete one with failed seeds, which have test cases of their own.
+/// Returns the status of the sweep itself. An incomplete sweep did not pass: it is an error if the
+/// user interrupted it, and skipped if its time limit ended it, in line with the exit code. `None`
+/// for a complete sweep with failed seeds, which have test cases of their own.
 fn sweep_status(report: &Report) -> Option<TestCaseStatus> {
     match (report.incomplete_because(), report.end) {
         (Some(text), SweepEnd::Interrupted) => {

@@ -77,7 +77,7 @@ fn coverage(report: &Report) -> String {
         let profile = report.seed_options.profile;
         let required = match (profile.may_reach(mark.name), mark.required) {
             (false, _) => "not in this profile",
-            (true, true) if profile == <&Profile>::default() => "required of 1,000 seeds",
+            (true, true) if profile == <&Profile>::default() => "required from 1,000 seeds on",
             (true, _) => "optional",
         };
         let (name, seeds) = (escaped(mark.name), grouped(*seeds));

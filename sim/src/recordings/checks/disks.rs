@@ -11,7 +11,7 @@ use crate::recordings::event::CoreState;
 /// Why the durable index is not known.
 const INHERITED: &str = "writes from before the recording may be pending";
 
-/// The rule has no state of its own.
+/// The rule for acknowledgements and reported durable indices; it has no state of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disks;
 

@@ -13,10 +13,11 @@ use crate::cli::mutants::auto::fold::FoldedFile;
 use crate::cli::mutants::sources::{Sources, hash};
 use crate::cli::mutants::tree::{CompileError, SourceTree};
 
-/// The switch of the mutants, for the copy of the library.
+/// The source of the module with which the copy of the library turns one mutant on.
 const SWITCH: &str = include_str!("planted.txt");
 const LIBRARY: &str = "src/lib.rs";
-/// Every round leaves out at least one mutant. A build that needs more rounds has another error.
+/// The maximum number of rounds. Every round leaves out at least one mutant, so a build that still
+/// fails after the last round has another error.
 const ROUNDS_MAX: usize = 60;
 
 /// The copy of the sources with all mutants that compile.

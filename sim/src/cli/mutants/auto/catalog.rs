@@ -12,7 +12,7 @@ use crate::cli::mutants::sources::{Sources, hash};
 pub(crate) const ROOMS: [&str; 8] =
     ["quorum", "log", "progress", "raft", "machine", "replica", "storage", "types"];
 
-/// Files of the rooms that only check others: assertions, and the contract tests of a `Disk`.
+/// Files of the rooms that only check other code: assertions, and the contract tests of a `Disk`.
 const CHECKS: [&str; 2] = ["src/raft/invariants.rs", "src/storage/contract.rs"];
 
 /// The directories and files that decide what a mutant does in a seed.

@@ -7,7 +7,7 @@ use crate::cli::mutants::auto::catalog::AutoMutant;
 use crate::values::digest::{mix, of_bytes};
 
 /// Returns the mutants to measure. Their order is random and takes one of each room in turn, so
-/// that a stopped run is a sample of every room, too.
+/// that the results of a stopped run are a sample of every room.
 pub(crate) fn choose<'a>(
     mutants: &'a [AutoMutant],
     left_out: &BTreeSet<usize>,

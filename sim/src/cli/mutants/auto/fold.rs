@@ -1,4 +1,4 @@
-//! Folds mutants into the text of a file, each behind the switch that `planted.txt` holds.
+//! Writes the mutants of a file into its text, each behind the switch of `planted.txt`.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ pub(crate) struct Variant {
 pub(crate) enum Form {
     /// Two operands `l` and `r` are evaluated once; each variant is an expression over them.
     Operands { left: Range<usize>, right: Range<usize>, by_reference: bool, original: String },
-    /// As `Operands`, with one variant, which differs unless `r` is zero.
+    /// Like `Operands`, with one variant, which differs unless `r` is zero.
     Step { left: Range<usize>, right: Range<usize>, original: String },
     /// A literal; each variant is another one.
     Literal,
@@ -36,7 +36,7 @@ pub(crate) enum Form {
     Logic { left: Range<usize>, right: Range<usize>, is_and: bool },
     /// The original is the argument of a function of the switch.
     Argument(&'static str),
-    /// As `Argument`, for a field in shorthand.
+    /// Like `Argument`, for a field in shorthand.
     ShorthandField,
     /// A condition with a `let`, which the variant makes false.
     LetCondition,

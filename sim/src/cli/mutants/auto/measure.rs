@@ -20,10 +20,11 @@ use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::tree::copy_binary;
 use crate::cli::progress::CountProgress;
 
-/// A seed with a mutant may take this many times as long as the slowest one without.
+/// A seed with a mutant counts as hung after this many times the CPU time of the slowest seed
+/// without a mutant.
 const SLOWER_MAX: u32 = 20;
-/// The least CPU time after which a seed counts as hung.
-const CPU_MAX: Duration = Duration::from_secs(10);
+/// The smallest limit of CPU time after which a seed with a mutant counts as hung.
+const CPU_LIMIT_MIN: Duration = Duration::from_secs(10);
 /// The CPU time after which a seed without a mutant counts as hung.
 const CPU_MAX_ORIGINAL: Duration = Duration::from_secs(600);
 
@@ -230,7 +231,7 @@ impl ProbedProfile {
         let failed = plain.seeds.iter().filter(|seed| seed.failure.is_some());
         Ok(ProbedProfile {
             name: name.to_owned(),
-            cpu_max: CPU_MAX.max(slowest * SLOWER_MAX),
+            cpu_max: CPU_LIMIT_MIN.max(slowest * SLOWER_MAX),
             failing: failed.map(|seed| seed.seed).collect(),
             seen: probe.seen,
         })

@@ -35,7 +35,7 @@ pub(crate) fn other_assignment(operator: &BinOp) -> Option<&'static str> {
     }
 }
 
-/// Returns true for `+=` and its like.
+/// Returns true for `+=` and the other compound assignments.
 pub(crate) fn is_assignment(operator: &BinOp) -> bool {
     matches!(
         operator,

@@ -7,7 +7,7 @@ use crate::cli::mutants::auto::catalog::{Catalog, CatalogFile};
 use crate::cli::mutants::auto::records::{AutoRecord, Verdict};
 use crate::cli::report::page::{STYLE, escaped};
 
-/// The style of the lines, after that of all reports.
+/// The CSS of the source lines, which follows the CSS of all reports.
 const LINES: &str = "\
 body{max-width:80rem}pre{margin:0;font:13px/1.45 ui-monospace,monospace;white-space:pre-wrap}\
 summary{cursor:pointer}pre span{display:block;padding:0 .5rem;border-left:.35rem solid transparent}\
@@ -110,7 +110,7 @@ fn of_file(file: &CatalogFile, lines: &BTreeMap<usize, Line<'_>>) -> String {
 fn words(record: &AutoRecord) -> String {
     let result = match (record.verdict, &record.killer) {
         (Verdict::NotReached, _) => "not reached".to_owned(),
-        (Verdict::NotDifferent, _) => "never another value".to_owned(),
+        (Verdict::NotDifferent, _) => "never a different value".to_owned(),
         (Verdict::Alive, _) => "alive".to_owned(),
         (Verdict::Killed, None) => "killed".to_owned(),
         (Verdict::Killed, Some(killer)) => format!(

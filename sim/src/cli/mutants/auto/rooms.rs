@@ -20,17 +20,17 @@ pub(crate) struct Row {
     pub(crate) did_not_compile: usize,
     /// The number of mutants that were measured.
     pub(crate) measured: usize,
-    /// The number of those whose place seeds reached.
+    /// The number of measured mutants whose place at least one seed reached.
     pub(crate) reached: usize,
-    /// The number of those that had another value than the original.
+    /// The number of measured mutants that had a different value from the original in some seed.
     pub(crate) different: usize,
     /// The number of mutants that the first profile killed.
     pub(crate) killed_by_first_profile: usize,
     /// The number of mutants that any profile killed.
     pub(crate) killed: usize,
-    /// The number of mutants that had another value and were not killed.
+    /// The number of mutants that had a different value and were not killed.
     pub(crate) alive: usize,
-    /// The share of the killed among the different, with its 95 % interval.
+    /// The killed share of the mutants with a different value, and the bounds of its 95 % interval.
     pub(crate) killed_share: Option<[f64; 3]>,
 }
 

@@ -1,4 +1,4 @@
-//! The messages of a step whose content must be durable.
+//! The outgoing messages of a step whose content must be durable before they are sent.
 
 use quorate::raft::Action;
 use quorate::types::{AppendOutcome, Body, Message};
@@ -7,7 +7,7 @@ use crate::tla::line::{truth, tuple};
 use crate::tla::reads;
 
 /// The texts of the messages that the step sends, each once.
-pub(super) fn of(actions: &[Action]) -> Vec<String> {
+pub(super) fn texts(actions: &[Action]) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     for action in actions {
         if let Action::Send(message) = action
