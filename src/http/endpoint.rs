@@ -35,11 +35,11 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 /// The content that an endpoint serves.
 #[derive(Clone, Debug)]
 pub enum EndpointContent {
-    /// `/metrics` in the OpenMetrics text format. Three health checks, which reply 200 or 503:
-    /// `/live`, which is 200 while the node runs and its driver is not stuck; `/health`, if besides
-    /// that the node knows a leader that accepts its disk, and has applied all but the last 10,000
-    /// committed entries;
-    /// `/ready`, if besides both the node knows no `WriteObstacle`.
+    /// `/metrics` in the OpenMetrics text format, and three health checks, which reply 200 or 503.
+    /// `/live` replies 200 while the node runs and its driver is not stuck. `/health` replies 200
+    /// if `/live` does, the node knows a leader that accepts its disk, and it has applied all but
+    /// the last 10,000 committed entries. `/ready` replies 200 if `/health` does, and the node
+    /// knows no `WriteObstacle`.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
     /// latency; `/api/cluster`, its data as JSON; and the three health checks.

@@ -8,11 +8,10 @@ use serde_json::json;
 /// The maximum number of committed entries that a ready node may not have applied yet.
 const LAG_MAX: u64 = 10_000;
 
-/// The longest time since the driver of a live node was last at work, which it is at least once a
-/// second.
+/// The longest time since the driver of a live node last ran; it runs at least once a second.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// The answer to a health check of a node that is starting, of which nothing else is known yet.
+/// The body of each health check while the node is starting and has no status yet.
 pub(super) const STARTING: &str = concat!(
     r#"{"live":true,"ready":false,"takes_writes":false,"#,
     r#""obstacle":"the node is starting: it opens its data directory","#,

@@ -296,7 +296,8 @@ function plots() {
   plot('times', TIMES.map(([name, paint, of, share]) => [name, paint, timesOf(of, share)]));
 }
 
-// The roles and terms of the nodes over the window of the plots, drawn as on the page of a run.
+// The roles and terms of the nodes over the window of the plots, drawn with the same functions as
+// on the page that `cargo sim view` makes.
 const PAST = { between: 8, left: 44, axis: 20 };
 const DOWN_PIECE = { condition: DOWN, role: FOLLOWER, term: 0 };
 const paints = new Paint();
@@ -333,8 +334,8 @@ function past(nodes) {
     `Roles and terms of each node over time; now ${words.join('; ')}`);
 }
 
-// Returns the ranges of samples with the same role and term; a node without a report is down, and
-// so are all between two samples with a gap.
+// Returns the ranges of samples with the same role and term. A node without a report is shown as
+// down, and every node is shown as down between two samples with a gap.
 function piecesOf(id) {
   const pieces = [];
   history.forEach((view, from) => {

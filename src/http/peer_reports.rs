@@ -1,5 +1,5 @@
-//! The reports of the other nodes, which are requested only when a page asks for the view, as an
-//! open page does.
+//! The reports of the other nodes. They are requested only when a browser requests the view, as an
+//! open status page does each second.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Records = 3,
 }
 
-/// The first block of a segment: where the recording comes from, and how to read it.
+/// The first block of a segment: the origin of the recording, and how to read it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The layout of states and inputs.
@@ -107,7 +107,7 @@ impl BlockWriter {
         self.bytes.len()
     }
 
-    /// Appends a value. A value without an encoding leaves the block as it was.
+    /// Appends a value. After an error the block is unchanged.
     pub(super) fn value(&mut self, value: &impl Serialize) -> Result<(), EncodingError> {
         let before = self.bytes.len();
         let encoded = encode(value, self).and_then(|()| match self.bytes.len() {

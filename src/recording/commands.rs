@@ -56,7 +56,7 @@ pub(super) fn stand_in(hash: &[u8], length: usize, command: &mut Vec<u8>) {
     }
 }
 
-/// Hashes the length of a command and its ends: all of a short command.
+/// Hashes the length of a command and its two ends, which are all bytes of a short command.
 fn hash(key: u64, command: &[u8]) -> u64 {
     let mut state = mix(key, command.len() as u64);
     if command.len() <= 2 * HASHED_END_BYTES {

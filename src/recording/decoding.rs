@@ -1,6 +1,6 @@
-//! Values from their bytes in a recording. Damaged bytes give an error. No length in the bytes
-//! makes the decoder expect more items than there are bytes. The commands that stand in for
-//! recorded hashes are longer than their bytes, and have a bound of their own.
+//! Decodes values from the bytes of a recording. Damaged bytes cause an error. A claimed length
+//! never exceeds the number of bytes that are left, except that of a command whose hash was
+//! recorded: the bytes that stand in for such commands have a bound of their own.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::recording::commands::{Contents, HASH_BYTES, stand_in};
 use crate::recording::encoding::{COMMAND, EncodingError};
 
 /// The bound on the bytes of commands made from hashes, in one state or record: more than the core
-/// of a node with default bounds holds, and less than the memory of a machine that replays.
+/// of a node with default bounds holds, and little enough for the memory of a replaying machine.
 const STAND_IN_BYTES_MAX: usize = 1 << 30;
 
 /// The values in the body of a block, one after the other.

@@ -55,8 +55,7 @@ pub enum RecordingErrorReason {
         /// The first line in which the states differ: the recorded one, then the replayed one.
         lines: Box<(String, String)>,
     },
-    /// The core panicked at this input: a broken invariant, or a broken contract of
-    /// the driver.
+    /// The core panicked at this input: an invariant is broken, or the driver broke its contract.
     Panicked {
         /// The number of the record.
         record: u64,

@@ -26,8 +26,8 @@ pub(super) struct Order {
     outcome: Option<String>,
 }
 
-/// Returns true if the request, which needs this access, is an order. It is none if every client
-/// may send it.
+/// Returns true if the request, which needs this access, is an order of an administrator. A request
+/// that every client may send is none.
 pub(super) fn is_order(request: &RequestBody, access: Access) -> bool {
     match access {
         Access::Everyone | Access::Clients => false,
@@ -138,17 +138,17 @@ fn order_text(request: &RequestBody) -> String {
 
 /// Returns the text, or its first [`ORDER_BYTES_MAX`] bytes and a note that it is cut.
 fn bounded_text(text: fmt::Arguments<'_>) -> String {
-    let mut begin = Begin(String::new());
-    match begin.write_fmt(text) {
-        Ok(()) => begin.0,
-        Err(fmt::Error) => format!("{} … (cut after {} bytes)", begin.0, begin.0.len()),
+    let mut bounded = BoundedText(String::new());
+    match bounded.write_fmt(text) {
+        Ok(()) => bounded.0,
+        Err(fmt::Error) => format!("{} … (cut after {} bytes)", bounded.0, bounded.0.len()),
     }
 }
 
-/// The begin of a text. Writing fails once it has [`ORDER_BYTES_MAX`] bytes.
-struct Begin(String);
+/// A text of at most [`ORDER_BYTES_MAX`] bytes. Writing more fails, and keeps the first bytes.
+struct BoundedText(String);
 
-impl fmt::Write for Begin {
+impl fmt::Write for BoundedText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = text.floor_char_boundary(ORDER_BYTES_MAX - self.0.len());
         self.0.push_str(&text[..end]);

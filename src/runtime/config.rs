@@ -84,9 +84,9 @@ pub struct NetworkConfig {
     /// at a time therefore cannot keep a connection.
     pub frame_timeout: Duration,
     /// The slowest transfer, in KiB per second, at which a large frame of a client is still
-    /// received within its time limit. Of frames of a node with a certificate, of a member, and of
-    /// any node as long as this one knows no membership, it is 1. A TLS record, which has up to 16
-    /// KiB, has the limit of a frame of its size.
+    /// received within its time limit. The rate is 1 for frames from a node with a certificate,
+    /// from a member, and, as long as this node knows no membership, from any node. A TLS record,
+    /// which has up to 16 KiB, has the limit of a frame of its size.
     pub kib_per_second_min: u32,
     /// The time with nothing but keepalives after which a connection is closed. The next packet
     /// opens it again.
@@ -95,9 +95,10 @@ pub struct NetworkConfig {
     pub retry_min: Duration,
     /// The longest wait before a failed connection is retried. At least `retry_min`.
     pub retry_max: Duration,
-    /// The maximum number of packets that wait for one lane of one peer; of the lane of snapshots,
-    /// whose packets are large, at most 32; of the lane of entries, those with at most twice
-    /// `raft.inflight_bytes_max`. Further packets are dropped, as a network may drop them.
+    /// The maximum number of packets that wait for one lane of one peer; for the snapshot lane,
+    /// whose packets are large, at most 32. The entries in the packets that wait for the log lane
+    /// may have twice `raft.inflight_bytes_max` in all. Further packets are dropped, as a network
+    /// may drop them.
     pub packets_max: usize,
     /// The maximum number of connections that have not completed their handshake. A further
     /// connection takes the place of the oldest one from the IPv4 address, or the IPv6 /64 prefix,
@@ -131,8 +132,7 @@ pub struct ServiceConfig {
     pub requests_per_connection_max: usize,
     /// The maximum number of requests of all connections whose replies are not written yet. Further
     /// requests are rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least
-    /// this and
-    /// `requests_reserved` together.
+    /// this and `requests_reserved` together.
     pub requests_max: usize,
     /// The maximum number of requests of one origin (`NetworkConfig::connections_per_origin_max`)
     /// whose replies are not written yet, over all its connections. Further requests are rejected
@@ -169,8 +169,8 @@ pub struct ServiceConfig {
 }
 
 /// The number of equal parts into which a node that forwards divides what the leader accepts from
-/// it. One client of the node may use one of them.
-pub(super) const FORWARDED_SHARE: usize = 4;
+/// it. One client of the node may use one of these parts.
+pub(super) const FORWARDED_PARTS: usize = 4;
 
 /// The default of [`ServerConfig::requests_max`].
 const REQUESTS_MAX: usize = 4096;
@@ -439,7 +439,7 @@ impl ServerConfig {
             ("service.requests_kib_max", requests_kib_max),
             ("service.requests_kib_per_origin_max", requests_kib_per_origin_max),
         ];
-        let parts = if self.service.forwards { FORWARDED_SHARE } else { 1 };
+        let parts = if self.service.forwards { FORWARDED_PARTS } else { 1 };
         let command_kib = self.replica.raft.command_bytes_max.div_ceil(1 << 10);
         let kib = command_kib.saturating_mul(parts);
         match bounds.into_iter().find(|(_, bound)| (*bound as usize) < kib) {

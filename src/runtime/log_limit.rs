@@ -1,5 +1,5 @@
-//! A limit on the log lines that remote peers and clients cause, so that they cannot fill the disk
-//! with log output.
+//! A limit on the log lines that peers and clients cause, so that they cannot fill the disk with
+//! log output.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

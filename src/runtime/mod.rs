@@ -3,8 +3,8 @@
 //!
 //! [`Server::start`] runs one node on a directory of its own; the program around it sends requests
 //! through a [`Handle`]. The disk and the state machine have threads of their own, so that
-//! heartbeats wait for neither; `ServerConfig::inline_machine` is an exception for quick state
-//! machines.
+//! heartbeats wait for neither. With `ServerConfig::inline_machine`, for quick state machines, the
+//! driver's thread calls the state machine.
 
 mod audit;
 mod busy_poll;

@@ -1,5 +1,5 @@
-//! Questions of a node before it listens: the addresses to which it can reply before it has a
-//! membership, and whether another process of the node runs.
+//! Questions that a node asks before it listens: for the addresses of the members, to which it must
+//! reply before it has a membership, and whether another process of the node runs.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +16,8 @@ use crate::types::{Address, Membership, NodeId, Report};
 /// The time limit of a question to one peer, which may be behind a slow connection.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// The time limit of the question whether another process of the node runs, which would be near.
+/// The time limit for the report of another process of the node, which would run on this machine or
+/// near it.
 const OTHER_PROCESS_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// The time limit of a connection to the node's own address, which delays the start if the network
@@ -56,9 +57,9 @@ pub(super) async fn peer_addresses(
     addresses
 }
 
-/// Returns the address of this node in the cluster if another process of the node answers there.
-/// This one does not listen yet. It would send messages in the name of the node, and alone in its
-/// cluster it would even serve clients.
+/// Returns the address of this node in the cluster if another process of the node answers there:
+/// this process does not listen yet. If it started, both would send messages in the name of the
+/// node, and as the only voter of its cluster it would even serve clients.
 pub(super) async fn other_process(
     config: &ServerConfig,
     membership: &Membership,

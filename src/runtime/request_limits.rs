@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::machine::Proposer;
-use crate::runtime::config::{FORWARDED_SHARE, ServiceConfig};
+use crate::runtime::config::{FORWARDED_PARTS, ServiceConfig};
 use crate::runtime::origin::Origin;
 use crate::types::Entry;
 use crate::wire::{ReplyBody, ServiceRejectReason};
@@ -126,7 +126,7 @@ impl ServiceLimits {
             let requests_max =
                 if is_reserved { self.origin_reserved_max } else { self.origin_requests_max };
             let kib_max = self.origin_kib_max;
-            let of_forwarded = |max: usize| max.div_ceil(FORWARDED_SHARE);
+            let of_forwarded = |max: usize| max.div_ceil(FORWARDED_PARTS);
             let quota = || Quota::new(requests_max, kib_max);
             let own = Arc::new(Quotas([
                 quota(),

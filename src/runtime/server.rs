@@ -110,9 +110,9 @@ impl Server {
     ///
     /// Must be called within a tokio runtime that has time and IO enabled. Recovery reads the disk
     /// synchronously, and so blocks the calling thread. Without TLS a runtime of one thread has the
-    /// highest throughput, because the driver and the connections then wake no thread
-    /// for one another. With TLS use several threads, because the computation of a handshake would
-    /// delay the driver. The disk and a state machine that is not inline have threads of their own.
+    /// highest throughput, because the driver and the connections then wake no thread for one
+    /// another. With TLS use several threads, because the computation of a handshake would delay
+    /// the driver. The disk and a state machine that is not inline have threads of their own.
     ///
     /// # Errors
     /// A [`ServerError`]. The directory may have been created and formatted by then; another start

@@ -35,8 +35,8 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// Adds a tip to the error of a command line that names the nodes by the flag of other commands, if
-/// the command has a flag for them.
+/// Adds a tip to the error of a command line that passes `--members` to a command that takes
+/// `--nodes`, or `--nodes` to `serve`, which takes `--members` and `--join`.
 pub(crate) fn with_tip(
     mut error: clap::Error,
     words: impl Iterator<Item = OsString>,
@@ -71,16 +71,16 @@ Exit codes:
   1  negative result: no such key, compare failed, writes cannot succeed or a
      member does not answer (status), the quota is reached, or damage found
   2  invalid command line, configuration or file, or the output cannot be written
-  3  not executed: no node accepted it in time (unreachable, busy or
-     disk full), a signal interrupted it, or a node cannot start yet (its
-     address or directory is in use, or its disk is full); safe to retry
+  3  not executed, safe to retry: no node accepted the command in time
+     (unreachable, busy or disk full), a signal interrupted it, or a node
+     cannot start yet (its address or directory is in use, or its disk is full)
   4  unknown: the command may have been executed, or may still be executed
   5  rejected: not executed, and a retry fails again unless something changes
   6  the node stopped because of an error, which its log output names
   7  not executed: the nodes belong to another cluster than the one named
   8  not executed: only one of the client and the nodes uses TLS
-  9  not executed: a node's certificate is not valid for the client, or the
-     client's not for the nodes
+  9  not executed: the client does not accept a node's certificate, or the
+     nodes do not accept the client's
   10 not executed: the command requires an administrator's certificate
 
 Start a cluster of three nodes on this machine, each command in its own terminal:

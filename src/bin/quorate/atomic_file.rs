@@ -37,7 +37,8 @@ impl AtomicFile {
         }
         let prefix = prefix(&target)?;
         let directory = directory(&target);
-        // Elsewhere a lock would also block readers, so abandoned files have to be deleted by hand.
+        // Outside Unix a lock would also block readers. So the file is not locked there, and an
+        // operator has to delete abandoned files.
         let locks = cfg!(unix);
         if locks {
             remove_abandoned(directory, &prefix);

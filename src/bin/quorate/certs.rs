@@ -26,7 +26,7 @@ Examples:
   quorate put colour blue --certs certs --as client/app
 
 The first run creates three certificate authorities: for nodes, for clients and for administrators.
-Every run issues a new certificate for each name given, which is also how to renew one. Keep the
+Every run issues a new certificate for each name given: run it again to renew certificates. Keep the
 private keys of the authorities, *-authority.key, off the nodes: a node needs only its own two files
 and the three *-authority.pem.")]
 pub(crate) struct CertsFlags {
@@ -90,12 +90,12 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> 
 /// The file in a directory of certificates that holds the id of their cluster.
 const CLUSTER_FILE: &str = "cluster";
 
-/// Returns the cluster that the certificates name, which the directory keeps: that of the
-/// directory; of a new directory the one that was given, else a random one.
+/// Returns the cluster that the certificates name. The directory stores it; a new directory stores
+/// the given cluster, or a random one if none is given.
 ///
 /// # Errors
-/// A [`CommandError`] if the directory keeps another cluster than the one that was given, because
-/// its authorities would then issue certificates for both.
+/// A [`CommandError`] if the directory stores another cluster than the given one, because its
+/// authorities would then issue certificates for both.
 fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, CommandError> {
     let path = directory.join(CLUSTER_FILE);
     let with_path =
@@ -143,7 +143,7 @@ fn entropy() -> u128 {
 /// Returns the files of a principal in an existing directory.
 ///
 /// # Errors
-/// A text if the directory does not exist, or cannot be read.
+/// A message if the directory does not exist, or cannot be read.
 pub(crate) fn files(directory: &Path, principal: &Principal) -> Result<TlsConfig, String> {
     if !directory.is_dir() {
         let directory = directory.display();

@@ -1,4 +1,5 @@
-//! Data directories of nodes, into which no other command writes.
+//! Checks whether a path is, or is inside, the data directory of a node, where only the node
+//! writes.
 
 use std::fs;
 use std::io;
@@ -8,8 +9,8 @@ use quorate::storage::FileName;
 
 use crate::exit::CommandError;
 
-/// Fails if the path is not that of a directory, or if that cannot be found out, for example
-/// because this process has no right to.
+/// Returns an error if the path does not name a directory, or if this process cannot find out, for
+/// example for lack of permission.
 pub(crate) fn require_directory(path: &Path) -> Result<(), CommandError> {
     let found = match fs::metadata(path) {
         Ok(found) if found.is_dir() => return Ok(()),
@@ -20,7 +21,8 @@ pub(crate) fn require_directory(path: &Path) -> Result<(), CommandError> {
     Err(CommandError::invalid_input(format!("{}: {found}", path.display())))
 }
 
-/// Fails if the directory is not the data directory of a node, or if that cannot be found out.
+/// Returns an error if the path is not the data directory of a node, or if this process cannot find
+/// out.
 pub(crate) fn require_data_directory(path: &Path) -> Result<(), CommandError> {
     let found = match fs::metadata(path.join(FileName::Superblock.to_string())) {
         Ok(_) => return Ok(()),
@@ -34,8 +36,8 @@ pub(crate) fn require_data_directory(path: &Path) -> Result<(), CommandError> {
     Err(CommandError::invalid_input(format!("{}: {found}", path.display())))
 }
 
-/// Fails if the path of a file or directory that is to be created is within the data directory of a
-/// node, whose files no other program may add to or replace.
+/// Returns an error if a file or directory is about to be created inside the data directory of a
+/// node, where no other program may add or replace files.
 pub(crate) fn reject_within(path: &Path) -> Result<(), CommandError> {
     match directory_around(path) {
         None => Ok(()),

@@ -5,8 +5,9 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 /// Escapes bytes as text: printable characters unchanged, a backslash as `\\`, a tab, line feed and
-/// carriage return as `\t`, `\n` and `\r`, and every other byte as `\xff`. So is each byte of a
-/// character that reorders the text around it or ends a line on some terminals.
+/// carriage return as `\t`, `\n` and `\r`, and every other byte in hexadecimal, like `\xff`. The
+/// bytes of a character that reorders the text around it, or ends a line on some terminals, are
+/// escaped in hexadecimal, too.
 pub(crate) fn escape_text(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -16,7 +17,7 @@ pub(crate) fn escape_text(bytes: &[u8]) -> String {
                 '\t' => text += r"\t",
                 '\n' => text += r"\n",
                 '\r' => text += r"\r",
-                letter if letter.is_control() || reorders(letter) => {
+                letter if letter.is_control() || is_layout_control(letter) => {
                     text += &hex_escapes(letter.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 letter => text.push(letter),
@@ -27,8 +28,8 @@ pub(crate) fn escape_text(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns true for the marks and overrides of bidirectional text, and the separators of lines.
-fn reorders(letter: char) -> bool {
+/// Returns true for the marks and overrides of bidirectional text, and for line separators.
+fn is_layout_control(letter: char) -> bool {
     matches!(
         letter,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
@@ -38,7 +39,7 @@ fn reorders(letter: char) -> bool {
 /// Parses text that [`escape_text`] wrote.
 ///
 /// # Errors
-/// A text that quotes the invalid escape.
+/// A message that quotes the invalid escape.
 pub(crate) fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut rest = text;

@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     /// The command line, a configuration or a file is invalid, or the output cannot be written.
     InvalidInput = 2,
     /// The request was not executed: no node accepted it in time, or a signal interrupted it. Or a
-    /// node did not start for a reason that may pass without a change of its settings.
+    /// node did not start for a transient reason: a later start with the same settings may succeed.
     NotExecuted = 3,
     /// The request may have been executed, or may still be.
     Unknown = 4,

@@ -1,4 +1,4 @@
-//! Interrupts a command that creates files: on a signal it ends its work and removes the files.
+//! Interrupts a command that creates files: after a signal the command stops and removes its files.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;

@@ -22,7 +22,7 @@ Examples:
   quorate put picture - < picture.png
   quorate put --escaped 'a\\tb' '\\xff\\x00'
 
-The put is executed at most once, also across leader changes, and exactly once if the exit code is
+The put is executed at most once, even across leader changes, and exactly once if the exit code is
 0. Exit code 4: the timeout expired, and the put may have been executed, or may still be.")]
 pub(crate) struct PutFlags {
     /// Key whose value is set
@@ -87,13 +87,13 @@ impl Escaping {
 /// The consistency of a read, and the node that serves it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReadFlags {
-    /// Consistency: linearizable, lease, replica, local, or the largest staleness, like 2s
+    /// Consistency: linearizable, lease, replica, local, or a maximum staleness, like 2s
     ///
     /// `lease` and `replica` are linearizable while clocks keep the drift bound of the leases: with
     /// `lease`, a leader that holds a leader lease answers without asking other nodes; with
     /// `replica`, so does a follower that holds a read lease. The nodes of `quorate serve` hold no
-    /// leases, so there both cost as much as `linearizable`. `local` is the state of the node that
-    /// answers, of any age.
+    /// leases, so there both cost as much as `linearizable`. `local` reads the state of the node
+    /// that answers, however old it is.
     #[arg(long, value_name = "LEVEL", default_value = "linearizable")]
     level: Consistency,
     /// Read from the node at this address only

@@ -19,7 +19,7 @@ Examples:
   quorate transfer
   quorate transfer 2")]
 pub(crate) struct TransferFlags {
-    /// Id of the new leader [default: of the voters that are ready to lead, the most up-to-date]
+    /// Id of the new leader [default: the most up-to-date voter that is ready to lead]
     id: Option<u64>,
     #[command(flatten)]
     client: ClientFlags,
@@ -31,8 +31,8 @@ pub(crate) struct TransferFlags {
 Example:
   quorate snapshot 127.0.0.1:7101
 
-Waits until the snapshot is on the node's disk. Nodes take snapshots by themselves; use this before
-a backup, to include everything acknowledged so far.")]
+Waits until the snapshot is on the node's disk. Nodes take snapshots on their own; use this command
+before a backup, to include everything acknowledged so far.")]
 pub(crate) struct SnapshotFlags {
     /// Address of the node, HOST:PORT
     address: String,

@@ -141,8 +141,8 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, CommandError
 }
 
 /// Checks that the address of a node is not that of another member, except of the one that it
-/// replaces. A voter may get another address only if it answers there: otherwise a wrong id would
-/// cut off a voter that runs, and two such mistakes among three voters would end the cluster.
+/// replaces. A voter may get another address only if it answers there: otherwise a mistyped id
+/// would cut off a running voter, and two such mistakes would leave three voters without a quorum.
 async fn check_address(
     client: &Client,
     membership: &Membership,
@@ -174,8 +174,8 @@ async fn check_address(
     Ok(())
 }
 
-/// Returns true if the address of a member is this one, in whatever form it is written, or a host
-/// name of it.
+/// Returns true if the address of a member, however it is written, is `other`, or is a host name
+/// that resolves to it.
 async fn names(address: &Address, other: SocketAddr) -> bool {
     let canonical = |address: SocketAddr| (address.ip().to_canonical(), address.port());
     let found = match address.as_str().parse() {

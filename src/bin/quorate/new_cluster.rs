@@ -75,7 +75,7 @@ impl NewClusterFlags {
 }
 
 impl NewCluster {
-    /// Creates every member's directory by `make`: all of them, or none.
+    /// Creates the directories of all members, or none; `make` fills each one.
     ///
     /// # Errors
     /// The first [`CommandError`]. Everything that was created is removed, or the error names what

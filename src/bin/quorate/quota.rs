@@ -22,7 +22,7 @@ pub(crate) struct QuotaFlags {
 /// The requests about the quota. It is a part of the replicated state: every node has the same.
 #[derive(Debug, Subcommand)]
 enum Quota {
-    /// Show the quota, the use of it, and whether the alarm is on
+    /// Show the quota, how much of it is used, and whether the alarm is on
     #[command(after_help = "\
 Example:
   quorate quota show
@@ -37,8 +37,8 @@ Exit code 1: the alarm is on, and writes that grow the store are rejected.")]
 Example:
   quorate quota set 4GiB
 
-The quota is 2 GiB until it is set. Each pair counts its key, its value and 64 bytes. If the store
-exceeds the new quota, the alarm is raised. For administrators.")]
+The quota is 2 GiB until it is set. Each pair counts as the bytes of its key and value, plus 64. If
+the store exceeds the new quota, the alarm is raised. For administrators.")]
     Set {
         /// The quota: 4096, 64KiB, 16MiB, 1GiB
         bytes: Bytes,

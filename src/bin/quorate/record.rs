@@ -22,7 +22,7 @@ pub(crate) struct RecordFlags {
     /// Data directory of the node, which may be running
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Copy only the files with records of this last part of the recording, like 5min
+    /// Copy only the files with records of this last stretch of time, like 5min
     #[arg(long, value_name = "TIME")]
     last: Option<Span>,
     /// File to write; an existing file is replaced once the copy is complete
@@ -37,7 +37,7 @@ Examples:
 
 The node records only with `serve --recording-size`. Every file of the recording is copied up to its
 first damaged block. `cargo sim replay` runs in a checkout of quorate (docs/RECORDING.md). Exit code
-1: a block was damaged; the copy lacks it, and what follows it in its file.";
+1: a block was damaged; the copy lacks that block, and the rest of its file.";
 
 /// The longest time between the first record of a block and its last one, on a node that takes
 /// steps: the block delay of the recorder, and a margin for a slow machine.

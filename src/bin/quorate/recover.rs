@@ -23,7 +23,7 @@ use crate::values::Cluster;
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct RecoverFlags {
-    /// Every surviving data directory, or a copy of it; none of their nodes may be running
+    /// All surviving data directories, or copies of them; their nodes must not be running
     #[arg(required = true)]
     directories: Vec<PathBuf>,
     #[command(flatten)]

@@ -25,7 +25,7 @@ enum Sessions {
         #[command(flatten)]
         client: ClientFlags,
     },
-    /// Set bounds of the client sessions on every node; the others stay as they are
+    /// Set bounds of the client sessions on every node; a bound that is not given stays as it is
     #[command(after_help = "\
 Example:
   quorate sessions set --per-principal 256

@@ -38,7 +38,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Id of this node, from 1; never the id of another node, not even of a removed one
+    /// Id of this node, from 1; must not be the id of another node, not even of a removed one
     #[arg(long, env = "QUORATE_ID", value_name = "N")]
     id: u64,
     /// Data directory of the node, created if it is missing
@@ -56,8 +56,8 @@ settings! {
     members: Vec<NodeAddress>,
     /// Some members of a running cluster; the node waits until it is added to their cluster
     ///
-    /// At its start the node asks them for the addresses of all members. If none of them answers
-    /// then, the leader has to be one of them: the node replies only to addresses that it knows.
+    /// At its start the node asks these members for the addresses of all members. If none of them
+    /// answers, the leader has to be one of them, because the node replies only to known addresses.
     #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
     join: Vec<NodeAddress>,
     /// Address to listen on, if it is not this node's address in the membership
@@ -85,20 +85,20 @@ settings! {
     /// Heartbeat interval of a leader [default: 50ms]
     #[arg(long, env = "QUORATE_HEARTBEAT", value_name = "TIME")]
     heartbeat: Span,
-    /// Number of applied entries after which the node takes a snapshot, as it does after 256 MiB of
-    /// them [default: 1000000]
+    /// Number of applied entries after which the node takes a snapshot; it also takes one after 256
+    /// MiB of entries [default: 1000000]
     #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
     snapshot_entries: u64,
-    /// Number of entries before a snapshot that are kept for slow followers [default: 10000]
+    /// Number of log entries before a snapshot that are kept for slow followers [default: 10000]
     #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N")]
     trailing_entries: u64,
-    /// Time in which the node reads its log and its snapshots again to find damage [default: 7d]
+    /// Time in which the node reads all of its log and snapshots to find damage [default: 7d]
     #[arg(long, env = "QUORATE_SCRUB_PERIOD", value_name = "TIME")]
     scrub_period: Span,
     /// Size of a log segment file: a multiple of 4KiB, from 4140KiB to 4GiB [default: 64MiB]
     #[arg(long, env = "QUORATE_SEGMENT_SIZE", value_name = "SIZE")]
     segment_size: Bytes,
-    /// Record the inputs, without keys and values, in at most this many bytes [default: off]
+    /// Record the node's inputs, without keys and values, in at most this many bytes [default: off]
     ///
     /// The recording is in the folder `recording` of the data directory.
     #[arg(long, env = "QUORATE_RECORDING_SIZE", value_name = "SIZE")]

@@ -55,7 +55,7 @@ impl Hangups {
 /// clean shutdown.
 #[derive(Debug)]
 pub(crate) struct Starting {
-    /// The runtime with the thread that listens; `None` at the end.
+    /// The thread that listens for signals; none once this is being dropped.
     runtime: Option<Runtime>,
     tasks: JoinSet<()>,
 }
@@ -64,7 +64,7 @@ impl Starting {
     /// Starts to listen, on a thread of its own.
     pub(crate) fn listen() -> io::Result<Starting> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        // On an error it is dropped as below, too.
+        // An early return must not drop the runtime itself: see `Drop`.
         let mut starting = Starting { runtime: Some(runtime), tasks: JoinSet::new() };
         let mut signals = {
             let _within = starting.runtime().enter();
@@ -80,10 +80,10 @@ impl Starting {
     }
 
     fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("it is there until the end")
+        self.runtime.as_ref().expect("the runtime is there until the drop")
     }
 
-    /// Runs the future on that thread until the node has started.
+    /// Runs the future on the listening thread until [`Starting::end`].
     pub(crate) fn spawn_until_started(
         &mut self,
         future: impl Future<Output = ()> + Send + 'static,

@@ -22,20 +22,25 @@ use crate::values::ServerAddress;
 /// The flags of `status`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
+Examples:
   quorate status
   quorate status --changes
 
-last, durable, committed, applied, snapshot: the node's log indices. durable entries are on the
-node's own disk, committed ones on the disks of a quorum, applied ones in its state machine. lag:
-entries of the leader's log that are not known to be on the node's disk. store: the bytes that count
-against the quota. sessions: the open client sessions.
+Columns of each node:
+  last       index of the last entry in its log
+  durable    index up to which its log is on its own disk
+  committed  index up to which it knows that entries are committed
+  applied    index up to which its state machine has applied entries
+  snapshot   index of its last snapshot
+  lag        number of entries of the leader's log that are not known to be on its disk
+Below them, store is the number of bytes that count against the quota, and sessions is the number of
+open client sessions.
 
 Exit code 1: writes cannot succeed, or a member does not answer this command or its leader. Writes
 cannot succeed without a leader whose disk has space, without a quorum of voters that follow it and
-have space, without a quorum whose states agree, or while the leader commits none of the entries in
-its log, as when the disks of a quorum hang. A warning names each reason. If there are such entries,
-the command asks the leader again until it commits one, for at most 5 s.
+have space, without a quorum whose states agree, or while the leader has entries to commit and
+commits none, as when the disks of a quorum hang. A warning names each reason. If there are entries
+to commit, the command asks the leader again until it has committed one, for at most 5 s.
 
 Each node has an eighth of --timeout to answer.")]
 pub(crate) struct StatusFlags {
@@ -126,7 +131,7 @@ impl ClusterStatus {
         let client = client.with_deadline(flags.timeout.0 / TIMEOUT_SHARE);
         let mut latest = None::<Report>;
         let mut failure = None::<ClientError>;
-        // All at the same time, so that nodes that do not answer do not add up their timeouts.
+        // The requests run at the same time, so that the timeouts of silent nodes do not add up.
         let ask = |address: &str| {
             let (client, address) = (client.clone(), address.to_owned());
             tokio::spawn(async move { client.report(&address).await })
@@ -135,7 +140,8 @@ impl ClusterStatus {
         for one in asked {
             let place = |report: &Report| (report.status.term, report.status.last);
             match one.await.expect("a request does not panic") {
-                // A node that does not accept the client says more than one that is not reachable.
+                // The error of a node that rejects the client is more helpful than that of a node
+                // that is not reachable.
                 Err(_) if matches!(failure, Some(ClientError::Mismatch { .. })) => {}
                 Err(error) => failure = Some(error),
                 Ok(report) if latest.as_ref().is_some_and(|one| place(one) >= place(&report)) => {}
@@ -196,7 +202,8 @@ impl ClusterStatus {
         self.reports().filter(leads).max_by_key(|report| report.status.term)
     }
 
-    /// Returns the memory of the leader's state machine, or of any other without a leader.
+    /// Returns the usage of the leader's state machine; without a leader, that of any node that
+    /// reported.
     fn usage(&self) -> Option<&MachineUsage> {
         self.leader().or_else(|| self.reports().next()).map(|report| &report.usage)
     }

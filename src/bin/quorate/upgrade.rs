@@ -16,14 +16,14 @@ Examples:
   quorate upgrade --dry-run
   quorate upgrade
 
-Run it once every member runs the new build. The version rises with one entry of the log: all nodes
-apply what comes before by the old rules, and what comes after by the new ones. Until then each node
-can go back to the old build. Afterwards a node with the old build stops applying, logs an error,
-and keeps voting; so does one that joins with it. For administrators.
+Run it once every member runs the new build. One entry of the log raises the version: all nodes
+apply the entries before it by the old rules, and those after it by the new ones. Until then each
+node can go back to the old build. Afterwards a node with the old build stops applying, logs an
+error, and keeps voting; so does a node that joins with the old build. For administrators.
 
-Without VERSION the version rises to the highest that the builds of all members have.
+Without VERSION the version is raised to the highest that all members' builds support.
 
-Exit code 5: a member's build is too old, or has not reported its versions to the leader.")]
+Exit code 5: a member's build is too old, or it has not reported its versions to the leader.")]
 pub(crate) struct UpgradeFlags {
     /// Version of the state machine to raise to
     version: Option<u32>,

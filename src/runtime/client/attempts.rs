@@ -58,7 +58,8 @@ pub(super) struct Attempts<'a> {
     retry_wait: Duration,
     /// Whether an attempt may have been executed.
     may_have_executed: bool,
-    /// The most significant error since the last wait; the one before the wait until there is one.
+    /// The most significant error since the last wait; until there is one, the most significant
+    /// error before that wait.
     last_error: Option<AttemptError>,
     /// Whether the last error is from before the last wait.
     is_outdated: bool,

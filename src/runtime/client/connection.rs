@@ -104,7 +104,7 @@ impl Connection {
         self.0.send(request).await.map_err(|_| closed())?;
         let ended = |_| Err(ConnectionError::Lost("the connection has ended".to_owned()));
         match receiver.await.unwrap_or_else(ended) {
-            // The connection ended before it came to the request.
+            // The connection ended before it sent the request.
             Err(ConnectionError::Lost(error)) if sent.withdraw() => {
                 Err(ConnectionError::Unreachable(error))
             }

@@ -31,8 +31,8 @@ impl Nodes {
     /// number of known nodes changes.
     pub(super) fn any(&self) -> String {
         let index = self.current % self.count();
-        let learnt = || &self.learned[index - self.configured.len()];
-        self.configured.get(index).unwrap_or_else(learnt).clone()
+        let from_learned = || &self.learned[index - self.configured.len()];
+        self.configured.get(index).unwrap_or_else(from_learned).clone()
     }
 
     /// Returns the leader, or any node while it is unknown.

@@ -28,8 +28,8 @@ use crate::types::{Index, NodeId, RoleName, Term};
 #[derive(Clone)]
 pub struct Metrics(pub(super) Arc<Counts>);
 
-/// The state of a node when its driver was last at work: at most a second ago, unless the node has
-/// stopped or is stuck (see `idle`).
+/// The state of a node when its driver last ran: at most a second ago, unless the node has stopped
+/// or is stuck (see `idle`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeSummary {
     /// The id of the node.
@@ -46,8 +46,8 @@ pub struct NodeSummary {
     pub committed: Index,
     /// Whether the node has stopped permanently.
     pub stopped: bool,
-    /// The time since the node's driver was last at work, which it is at least once a second.
-    /// Several seconds mean that it is stuck, or has stopped.
+    /// The time since the node's driver last ran; it runs at least once a second. Several seconds
+    /// mean that the driver is stuck, or has stopped.
     pub idle: Duration,
     /// The reason for which no write can succeed, as far as this node knows; none if writes can.
     pub write_obstacle: Option<WriteObstacle>,
@@ -147,8 +147,7 @@ impl Metrics {
         text
     }
 
-    /// Returns the state of the node when its driver was last at work, without waiting for the
-    /// driver.
+    /// Returns the state of the node when its driver last ran, without waiting for the driver.
     #[must_use]
     pub fn summary(&self) -> NodeSummary {
         let state = &self.0.state;

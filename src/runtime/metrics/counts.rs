@@ -46,7 +46,7 @@ pub(in crate::runtime) struct Counts {
     /// start; and whether the node led at its last step.
     peers_observed_at: AtomicU64,
     was_leader: AtomicBool,
-    /// The time at which the driver was last at work, in milliseconds since the start.
+    /// The time at which the driver last ran, in milliseconds since the start.
     observed_at: AtomicU64,
     commit_progress: CommitProgress,
     unknown_disk: UnknownDisk,
@@ -178,7 +178,7 @@ impl Counts {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Returns the milliseconds since the driver was last at work.
+    /// Returns the milliseconds since the driver last ran.
     #[cfg(feature = "metrics")]
     pub(in crate::runtime) fn idle_milliseconds(&self) -> u64 {
         self.milliseconds().saturating_sub(self.observed_at.load(Relaxed))

@@ -84,7 +84,7 @@ impl Families<'_, '_> {
         self.gauge("requests_pending", help, state.requests_pending.get())?;
         let help = "1 if the disk is full and accepts no more entries";
         self.gauge("disk_full", help, state.disk_full.get())?;
-        let help = "Entries of the log that the disk lost and peers are asked for";
+        let help = "Entries of the log that the disk lost and the node asks its peers for";
         self.gauge("damaged_entries", help, state.damaged_entries.get())?;
         let help = "1 if the log may lack acknowledged entries, until a leader has checked it";
         self.gauge("log_uncertain", help, state.log_uncertain.get())?;

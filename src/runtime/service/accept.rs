@@ -24,8 +24,8 @@ use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{ClientHello, Versions};
 
-/// The maximum number of bytes of a query, or of another request that is not a proposal; if
-/// commands may be longer, requests may be, too.
+/// The maximum number of bytes of a query, or of another request that is not a proposal, unless
+/// `command_bytes_max` is higher, which then applies to all requests.
 const QUERY_BYTES_MAX: usize = 1 << 20;
 
 /// The service of a node to clients. Clones share its limits.

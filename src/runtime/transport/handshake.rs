@@ -167,9 +167,9 @@ impl TransferLimits {
         }
     }
 
-    /// Returns the limits of frames that a node of the cluster sends. A slow connection that three
-    /// lanes share is no reason to close it, so that its large frames are sent again from the
-    /// start.
+    /// Returns the limits of frames that a node of the cluster sends. The rate is the lowest,
+    /// because closing a slow link, which three lanes may share, would only make the peer send its
+    /// large frames again from the start.
     pub(in crate::runtime) fn of_node(config: &NetworkConfig) -> TransferLimits {
         TransferLimits { kib_per_second_min: 1, ..TransferLimits::of_received(config) }
     }
@@ -218,7 +218,7 @@ impl ConnectionReader {
         }
     }
 
-    /// Takes bytes that are received below TLS for a sign of life, too.
+    /// Counts bytes that are received below TLS as a sign of life, too.
     pub(in crate::runtime) fn watch_received(&mut self, received: Option<Arc<AtomicU64>>) {
         self.received = received;
     }

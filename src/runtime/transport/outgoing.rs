@@ -35,9 +35,9 @@ pub(super) struct PeerConnection {
     pub(super) counts: Arc<PeerCounts>,
 }
 
-/// The longest time for which an idle connection waits until the peer has received everything, as
-/// long as the peer sends keepalives: at 64 KiB per second, buffers of the operating system of 8
-/// MiB take 128 s. New packets of the lane wait for the next connection.
+/// The longest time for which an idle connection waits until the peer has received everything,
+/// while the peer sends keepalives: at 64 KiB per second, an operating system's buffers of 8 MiB
+/// take 128 s. New packets of the lane wait for the next connection.
 const DRAIN_MAX: Duration = Duration::from_secs(150);
 
 /// The reasons for which an outbound connection is closed without an error.

@@ -69,8 +69,8 @@ impl Measurements {
         self.totals().elapsed = span;
     }
 
-    /// Returns the exit code of the benchmark: that of its first failure if no command succeeded,
-    /// unless the outcome of any is unknown.
+    /// Returns the exit code of the benchmark: success if any command succeeded; otherwise unknown
+    /// if the outcome of any command is unknown, or else the exit code of the first failure.
     pub(super) fn exit(&self) -> Exit {
         let totals = self.totals();
         if !totals.writes.0.is_empty() || !totals.reads.0.is_empty() {

@@ -34,7 +34,7 @@ Writes keys that begin with `bench/`, and does not delete them. Every write is d
 before it is acknowledged, and every read is linearizable.")]
 pub(crate) struct BenchFlags {
     /// Number of clients, each with its own connection and one request at a time; an administrator
-    /// may have 32 connections to a node, so use the certificate of a client for more
+    /// may have only 32 connections to a node: for more clients, use the certificate of a client
     #[arg(long, value_name = "N", default_value_t = 16)]
     clients: u32,
     /// Duration of the benchmark
@@ -76,7 +76,7 @@ pub(crate) fn run(flags: &BenchFlags, json: bool) -> Result<Exit, CommandError> 
 }
 
 /// Runs every client until the time is over or a signal arrives, and waits for the pending
-/// requests. A signal during that wait ends it, and one after another signal ends the process.
+/// requests. A first signal during that wait drops the requests; a second signal ends the process.
 async fn load(flags: &BenchFlags) -> Result<Measurements, CommandError> {
     let signals = Signals::listen().map_err(|error| {
         CommandError::invalid_input(format!("cannot listen for signals: {error}"))
@@ -148,7 +148,7 @@ async fn work(
         };
         total.add(reads, started.elapsed(), done.as_ref().err());
         if done.is_err() {
-            // A failure at once, as of a rejected command, would be repeated without a pause.
+            // Otherwise a client whose commands are rejected at once would send without a pause.
             sleep(FAILURE_PAUSE).await;
         }
     }

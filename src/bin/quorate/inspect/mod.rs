@@ -36,15 +36,15 @@ Examples:
   quorate --json inspect d1
 
 Reads and verifies every sector of the log and the snapshots. Exit code 1: something is damaged; the
-file and the offset are printed. For the superblock two of its four copies suffice, and a crash can
-leave another one incomplete: such a copy, or a damaged mark of the last flush, is printed, but the
-exit code stays 0.
-Entries that are `repairable` have lost their content only: the node starts, and takes it from the
-other members. If acknowledged entries at the end of the log are `lost`, the node starts, and counts
-in no quorum until a leader has checked its log. Entries of a `torn` flush are incomplete, and a
-start drops them, because nothing shows that they were acknowledged. A part of the log that is
-`covered` cannot be read, and is not needed: the snapshot has its effect. A damaged snapshot that is
-`older` than the one that a start uses is not needed.";
+file and the offset are printed. Two of the four copies of the superblock suffice, and a crash can
+leave one incomplete: such a copy, or a damaged mark of the last flush, is printed, but the exit
+code stays 0.
+Entries that are `repairable` have lost only their content: the node starts, and gets the content
+from the other members. If acknowledged entries at the end of the log are `lost`, the node starts,
+but counts in no quorum until a leader has checked its log. Entries of a `torn` flush are
+incomplete: a start drops them, because nothing shows that they were acknowledged. A part of the log
+that is `covered` cannot be read and is not needed, because the snapshot includes its entries. A
+damaged snapshot that is `older` than the one that a start uses is not needed.";
 
 pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError> {
     let place = flags.directory.display();

@@ -70,8 +70,9 @@ impl Store {
     }
 }
 
-/// Returns the reply to a compare that found another value. A command of a few bytes can request
-/// it again and again, and every node makes and hashes the reply, so it has no long value.
+/// Returns the reply to a compare that found another value. It omits a long value, because a
+/// command of a few bytes can request the reply again and again, and every node builds and hashes
+/// it.
 fn differs(value: Option<&[u8]>) -> Reply {
     match value {
         Some(value) if value.len() > SHOWN_BYTES_MAX => {

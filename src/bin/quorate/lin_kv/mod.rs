@@ -36,11 +36,11 @@ pub(crate) struct LinKvFlags {
     /// harness such as Maelstrom
     #[arg(long, env = "QUORATE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Number of applied entries after which the node takes a snapshot, as it does after 256 MiB of
-    /// them [default: 1000000]
+    /// Number of applied entries after which the node takes a snapshot; it also takes one after 256
+    /// MiB of entries [default: 1000000]
     #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
     snapshot_entries: Option<u64>,
-    /// Number of entries before a snapshot that are kept for slow followers [default: 10000]
+    /// Number of log entries before a snapshot that are kept for slow followers [default: 10000]
     #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N")]
     trailing_entries: Option<u64>,
 }

@@ -54,8 +54,8 @@ Examples:
     quorate serve --config quorate.toml
 
 On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down cleanly. A second
-signal ends the process at once, without loss of acknowledged data. So does the first one while the
-node still opens its data directory, with exit code 0. On SIGHUP the node reloads its
+signal ends the process at once, without loss of acknowledged data. While the node still opens its
+data directory, the first signal ends it at once, with exit code 0. On SIGHUP the node reloads its
 certificates.";
 
 /// Runs the node; `matches` distinguishes the flags of the command line from variables of the
@@ -78,10 +78,11 @@ pub(crate) fn run(
 
 fn run_node(settings: &Settings, sources: &Sources) -> Result<Exit, CommandError> {
     let config = server_config::server_config(settings, sources)?;
-    // The driver and the connections share one thread: then no request between them wakes a thread,
-    // and requests that arrive together are handled together. With certificates the runtime has
-    // several threads, because the computation of a handshake must not delay the driver. With busy
-    // polling it has one in any case, because a busy-polling thread would keep waking the others.
+    // Without certificates the driver and the connections share one thread: then a request that
+    // passes between them wakes no thread, and requests that arrive together are handled together.
+    // With certificates the runtime has several threads, because the computation of a handshake
+    // must not delay the driver. With busy polling it always has one, because a busy-polling thread
+    // would keep waking the others.
     let has_handshakes = config.tls.is_some() && config.busy_poll_max.is_zero();
     let runtime = match has_handshakes {
         true => Runtime::new(),
@@ -147,8 +148,8 @@ async fn serve(
 }
 
 /// Opens the node's storage, which blocks this thread, and starts the node. Until it has started, a
-/// signal ends the process at once, without loss of acknowledged data, and the HTTP endpoints
-/// answer that it starts.
+/// signal ends the process at once, without loss of acknowledged data, and the HTTP endpoints reply
+/// that the node is starting.
 async fn start(
     config: ServerConfig,
     listeners: &[EndpointListener],
@@ -168,7 +169,7 @@ async fn start(
     Ok(started)
 }
 
-/// Whether a later start with the same settings may succeed.
+/// Returns true if a later start with the same settings may succeed.
 fn is_transient(error: &ServerError) -> bool {
     match error {
         ServerError::Disk(error) => *error == DiskError::Full || error.is_in_use(),
@@ -179,7 +180,7 @@ fn is_transient(error: &ServerError) -> bool {
     }
 }
 
-/// Returns true if another process listens at the address, or the machine does not have it, which
+/// Returns true if another process listens at the address, or the machine does not have it. Either
 /// may change: the other process may end, and networks come up late.
 fn is_address_missing_or_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
