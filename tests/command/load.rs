@@ -151,7 +151,7 @@ impl Shared {
             let timeout = ["--timeout", "3s"].map(str::to_owned);
             let output = self.ask(program, words.into_iter().chain(timeout));
             match output.code {
-                0 | 1 => self.answered.fetch_add(1, Ordering::Relaxed),
+                0 | 1 | 11 => self.answered.fetch_add(1, Ordering::Relaxed),
                 3 | 5 => {
                     pending.failed();
                     continue;

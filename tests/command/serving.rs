@@ -48,8 +48,24 @@ fn keys_are_put_compared_scanned_and_deleted() {
     assert_eq!(nodes.ask(&["scan", "--after", "a/1", "--limit", "1"]).ok(), "a/2\tnew\n");
     assert_eq!(nodes.ask(&["delete", "a/1"]).code, 0);
     assert_eq!(nodes.ask(&["delete", "a/1"]).code, 1);
+    only_a_value_is_printed_by_a_failed_compare(&nodes);
     keys_and_values_may_be_any_bytes(&nodes);
     a_result_that_cannot_be_printed_is_reported(&nodes);
+}
+
+fn only_a_value_is_printed_by_a_failed_compare(nodes: &Nodes) {
+    let compare = |key: &str| nodes.ask(&["cas", key, "--from", "other", "--to", "new"]);
+    nodes.ask(&["put", "empty", ""]).ok();
+    let empty = compare("empty");
+    assert_eq!((empty.code, empty.out.as_str()), (1, "\n"), "as `get` prints it");
+    nodes.ask(&["put", "long", &"x".repeat(5000)]).ok();
+    for (key, text) in [("none", "the key does not exist"), ("long", "the value has 5000 bytes")] {
+        let output = compare(key);
+        output.fails_with(11, text);
+        assert_eq!(output.out, "", "a script takes it for the value");
+    }
+    let json = nodes.ask(&["cas", "none", "--from", "other", "--json"]);
+    assert_eq!((json.code, json.json()["value"].clone()), (11, Value::Null));
 }
 
 fn keys_and_values_may_be_any_bytes(nodes: &Nodes) {
@@ -85,8 +101,10 @@ fn a_result_that_cannot_be_printed_is_reported(nodes: &Nodes) {
     if std::path::Path::new("/dev/full").exists() {
         let add = ["members", "add", "9=127.0.0.1:1", "--learner"];
         for change in [&["put", "z", "full"][..], &["snapshot", &at], &add] {
-            to_full_disk(change)
-                .fails_with(0, "warning: the change was made, but its result cannot be printed: ");
+            to_full_disk(change).fails_with(
+                0,
+                "warning: the command was executed, but its result cannot be printed: ",
+            );
         }
         to_full_disk(&["cas", "z", "--to", "x"]).fails_with(1, "cannot be printed");
         let dry_run = ["upgrade", "--dry-run"];

@@ -82,6 +82,8 @@ Exit codes:
   9  not executed: the client does not accept a node's certificate, or the
      nodes do not accept the client's
   10 not executed: the command requires an administrator's certificate
+  11 compare failed (cas), and no value is printed: the key does not exist, or
+     its value is long
 
 Start a cluster of three nodes on this machine, each command in its own terminal:
   quorate serve --id 1 --data-dir d1 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103

@@ -1,10 +1,12 @@
 //! Exit codes of the command, and its error type.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use serde_json::json;
+
+use crate::patient_write::write_patiently;
 
 /// The exit code of the command. The help text lists them, and scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(crate) enum Exit {
     CertificateNotAccepted = 9,
     /// The request requires an administrator's certificate. It was not executed.
     NotAllowed = 10,
+    /// A compare failed, and the current value is not printed: there is none, or it is long.
+    ValueNotPrinted = 11,
 }
 
 /// An error that ends the command: its exit code and its text.
@@ -88,5 +92,5 @@ pub(crate) fn warn(json: bool, message: impl fmt::Display) {
 
 fn write_to_stderr(line: &str) {
     // If standard error cannot be written, there is no other place to report it.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = write_patiently(&mut io::stderr(), format!("{line}\n").as_bytes());
 }

@@ -109,8 +109,9 @@ Examples:
   quorate cas lock --to me             acquire: only if there is no such key
   quorate cas lock --from me           release: deletes the key
 
-Exit code 1: the key has another value, which is printed. Of a value of more than 4 KiB only the
-size is printed, with --json as `value_bytes`.")]
+Exit code 1: the key has another value, which is printed.
+Exit code 11: the key does not exist, or has another value of more than 4 KiB. Nothing is printed on
+standard output; with --json, `value` is null, or `value_bytes` is the size of the value.")]
 pub(crate) struct CasFlags {
     /// Key whose value is replaced
     key: String,
@@ -208,18 +209,33 @@ pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, CommandError> {
     let (expected, value) = (expected.as_deref(), value.as_deref());
     let command = Command::CompareAndSet { key: &key, expected, value };
     Ok(match flags.client.run(async |client| propose(&client, command).await)? {
-        Reply::Differs(value) => {
-            let text = value.as_deref().map_or("no such key".to_owned(), escape_text);
-            let value = value.as_deref().map_or(Value::Null, json_of);
-            report_result(json, json!({ "set": false, "value": value }), &text, Exit::Negative)
+        Reply::Differs(Some(value)) => {
+            let object = json!({ "set": false, "value": json_of(&value) });
+            report_result(json, object, &format!("{}\n", escape_text(&value)), Exit::Negative)
+        }
+        Reply::Differs(None) => {
+            let object = json!({ "set": false, "value": Value::Null });
+            differs_without_value(json, object, "the key does not exist")?
         }
         Reply::DiffersFromLargeValue(bytes) => {
-            let text = format!("a value of {bytes} bytes: see `quorate get`");
             let object = json!({ "set": false, "value_bytes": bytes, "value_omitted": true });
-            report_result(json, object, &text, Exit::Negative)
+            let text = format!("the value has {bytes} bytes: print it with `quorate get`");
+            differs_without_value(json, object, &text)?
         }
         _ => report_result(json, json!({ "set": true }), "ok", Exit::Done),
     })
+}
+
+/// Reports that a compare failed, without a value on standard output. The text is an error, because
+/// a script would take a text on standard output for the value.
+fn differs_without_value(json: bool, object: Value, text: &str) -> Result<Exit, CommandError> {
+    match json {
+        true => Ok(report_result(json, object, "", Exit::ValueNotPrinted)),
+        false => {
+            let text = format!("the compare failed: {text}");
+            Err(CommandError::new(Exit::ValueNotPrinted, text))
+        }
+    }
 }
 
 pub(crate) fn delete(flags: &DeleteFlags, json: bool) -> Result<Exit, CommandError> {
@@ -323,7 +339,7 @@ pub(crate) fn wrong_state_machine() -> CommandError {
     CommandError::new(Exit::Rejected, "the nodes run another state machine than `quorate serve`")
 }
 
-/// Prints the result of a change.
+/// Prints the result of a write, as JSON or as text.
 fn report_result(json: bool, object: Value, text: &str, exit: Exit) -> Exit {
     report(json, &if json { object.to_string() } else { text.to_owned() });
     exit

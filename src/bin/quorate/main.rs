@@ -23,6 +23,7 @@ mod mark_restored;
 mod members;
 mod new_cluster;
 mod output;
+mod patient_write;
 mod pending_directories;
 mod quota;
 mod record;
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
         CliCommand::Backup(flags) => backup::run(&flags, args.json),
         CliCommand::Record(flags) => record::run(&flags, args.json),
         CliCommand::Restore(flags) => restore::run(&flags, args.json),
-        CliCommand::LinKv(flags) => lin_kv::run(&flags),
+        CliCommand::LinKv(flags) => lin_kv::run(&flags, args.json),
         CliCommand::Completions { shell } => completions::run(shell),
     };
     done.unwrap_or_else(|error| error.print(args.json)).into()

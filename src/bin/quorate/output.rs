@@ -1,15 +1,17 @@
 //! Writes to standard output.
 
-use std::io::{self, Write};
+use std::io;
 
 use crate::exit::{CommandError, warn};
+use crate::patient_write::write_patiently;
 
-/// Prints the result of a change. A failed write is only a warning, because the change was made.
+/// Prints the result of a command that may have changed something. If the result cannot be printed,
+/// that is only a warning, because the command was executed.
 pub(crate) fn report(json: bool, text: &str) {
     if let Err(error) = print(text) {
         warn(
             json,
-            format!("the change was made, but its result cannot be printed: {}", error.text),
+            format!("the command was executed, but its result cannot be printed: {}", error.text),
         );
     }
 }
@@ -23,9 +25,7 @@ pub(crate) fn print(text: &str) -> Result<(), CommandError> {
 /// Prints the bytes unchanged. A closed pipe is not an error; the function then returns false,
 /// because nothing reads what is printed later.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<bool, CommandError> {
-    let mut output = io::stdout().lock();
-    let written = output.write_all(bytes).and_then(|()| output.flush());
-    match written {
+    match write_patiently(&mut io::stdout().lock(), bytes) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => {

@@ -1,5 +1,5 @@
-//! The output of `quorate serve`: a thread of its own writes it, so that a pipe or a terminal that
-//! is not read stops no node.
+//! The output of a node. A thread of its own writes it, so that the node never waits for a pipe or
+//! terminal that is not read.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
@@ -11,13 +11,23 @@ use std::thread;
 use std::time::Duration;
 
 use quorate::runtime::AUDIT_TARGET;
+use tokio::time::Instant;
 use tracing::warn;
 
-/// The maximum number of bytes of lines that wait to be written. Further lines are left out.
+use crate::patient_write::write_patiently;
+
+/// The maximum number of bytes of lines that wait to be written. Further log lines are left out.
 const QUEUED_BYTES_MAX: usize = 1 << 20;
+
+/// The number of bytes that wait beyond [`QUEUED_BYTES_MAX`], for lines that are not log lines: the
+/// error with which a node ends, and panics.
+const RESERVED_BYTES: usize = 64 << 10;
 
 /// The time for which the end of the process waits until one more line is written.
 const STALL_MAX: Duration = Duration::from_secs(1);
+
+/// The time for which the end of the process waits until all lines are written.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
 
 /// One of the two outputs of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +36,20 @@ pub(crate) enum OutputStream {
     Error,
 }
 
+/// The lines that find room in a full queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineKind {
+    /// A line of the log, which is left out while the queue is full.
+    Log,
+    /// A line that may use [`RESERVED_BYTES`].
+    Reserved,
+}
+
 /// Waits when it is dropped, also by a panic, until all lines are written.
 #[derive(Debug)]
 pub(crate) struct FlushAtEnd(());
 
-/// Log lines, of which each is one write.
+/// Writes log lines, each in one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogWriter;
 
@@ -48,7 +67,7 @@ struct Queue {
     written: u64,
     /// Whether the thread waits for a line.
     is_idle: bool,
-    /// Whether new lines are left out, because the queue was full and is not half empty yet.
+    /// Whether the queue was full, and is not half empty yet. Log lines are then left out.
     drops_lines: bool,
     left_out: u64,
 }
@@ -69,9 +88,9 @@ pub(crate) fn start() -> io::Result<FlushAtEnd> {
     Ok(FlushAtEnd(()))
 }
 
-/// Prints a line, without waiting for it to be written.
+/// Prints a line that is not a log line, without waiting for it to be written.
 pub(crate) fn print(stream: OutputStream, line: &str) {
-    OUTPUT.push(stream, format!("{line}\n").as_bytes());
+    OUTPUT.push(stream, format!("{line}\n").as_bytes(), LineKind::Reserved);
 }
 
 /// Ends the process once its output is written.
@@ -88,7 +107,7 @@ impl Drop for FlushAtEnd {
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        OUTPUT.push(OutputStream::Error, bytes);
+        OUTPUT.push(OutputStream::Error, bytes, LineKind::Log);
         Ok(bytes.len())
     }
 
@@ -115,11 +134,15 @@ impl Output {
     }
 
     /// Queues a line, or leaves it out while the queue is full.
-    fn push(&self, stream: OutputStream, line: &[u8]) {
+    fn push(&self, stream: OutputStream, line: &[u8], kind: LineKind) {
         let mut queue = self.lock();
-        let is_full = queue.bytes > 0 && queue.bytes + line.len() > QUEUED_BYTES_MAX;
-        queue.drops_lines |= is_full;
-        if queue.drops_lines {
+        let has_room = |max: usize| queue.bytes == 0 || queue.bytes + line.len() <= max;
+        let is_left_out = match kind {
+            LineKind::Log => queue.drops_lines || !has_room(QUEUED_BYTES_MAX),
+            LineKind::Reserved => !has_room(QUEUED_BYTES_MAX + RESERVED_BYTES),
+        };
+        if is_left_out {
+            queue.drops_lines = true;
             queue.left_out += 1;
             return;
         }
@@ -135,11 +158,8 @@ impl Output {
             let (stream, line) = self.next();
             // If an output cannot be written, there is no other place to report it.
             let _ = match stream {
-                OutputStream::Standard => {
-                    let mut output = io::stdout().lock();
-                    output.write_all(&line).and_then(|()| output.flush())
-                }
-                OutputStream::Error => io::stderr().write_all(&line),
+                OutputStream::Standard => write_patiently(&mut io::stdout().lock(), &line),
+                OutputStream::Error => write_patiently(&mut io::stderr(), &line),
             };
             if let Some(lines) = self.take_left_out() {
                 // At each level of the log, because the audit log may be incomplete.
@@ -181,17 +201,20 @@ impl Output {
         Some(std::mem::take(&mut queue.left_out))
     }
 
-    /// Waits until all lines are written, as long as one is written in each [`STALL_MAX`].
+    /// Waits until all lines are written, for at most [`FLUSH_MAX`], and only as long as one is
+    /// written in each [`STALL_MAX`].
     fn flush(&self) {
+        let end = Instant::now() + FLUSH_MAX;
         let mut queue = self.lock();
         while !(queue.is_idle && queue.lines.is_empty()) {
             let written = queue.written;
             let is_stalled = |queue: &mut Queue| {
                 queue.written == written && !(queue.is_idle && queue.lines.is_empty())
             };
-            let waited = self.changed.wait_timeout_while(queue, STALL_MAX, is_stalled);
+            let wait = STALL_MAX.min(end.saturating_duration_since(Instant::now()));
+            let waited = self.changed.wait_timeout_while(queue, wait, is_stalled);
             let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            if timeout.timed_out() {
+            if timeout.timed_out() || Instant::now() >= end {
                 return;
             }
             queue = after;
@@ -206,7 +229,8 @@ mod tests {
     #[test]
     fn lines_that_find_no_room_are_counted_until_half_of_the_queue_is_written() {
         let (output, line) = (Output::new(), [b'x'; 1 << 10]);
-        let push = |count| (0..count).for_each(|_| output.push(OutputStream::Error, &line));
+        let push_one = || output.push(OutputStream::Error, &line, LineKind::Log);
+        let push = |count| (0..count).for_each(|_| push_one());
         let lines_max = QUEUED_BYTES_MAX / line.len();
         push(lines_max + 7);
         assert_eq!(output.lock().lines.len(), lines_max);
@@ -226,7 +250,8 @@ mod tests {
     fn a_line_that_is_longer_than_the_queue_is_written_alone() {
         let output = Output::new();
         for _ in 0..2 {
-            output.push(OutputStream::Standard, &vec![b'x'; QUEUED_BYTES_MAX + 1]);
+            let line = vec![b'x'; QUEUED_BYTES_MAX + 1];
+            output.push(OutputStream::Standard, &line, LineKind::Log);
         }
         output.next();
         assert_eq!(output.take_left_out(), Some(1));
@@ -236,7 +261,42 @@ mod tests {
     fn the_end_does_not_wait_for_an_output_that_is_not_read() {
         let output = Output::new();
         output.flush();
-        output.push(OutputStream::Error, b"a line that no thread writes");
+        output.push(OutputStream::Error, b"a line that no thread writes", LineKind::Log);
         output.flush();
+    }
+
+    #[test]
+    fn the_error_of_a_node_that_ends_finds_room_in_a_full_queue() {
+        let (output, line) = (Output::new(), [b'x'; 1 << 10]);
+        let push = |kind| output.push(OutputStream::Error, &line, kind);
+        (0..2 * QUEUED_BYTES_MAX / line.len()).for_each(|_| push(LineKind::Log));
+        let full = output.lock().lines.len();
+        push(LineKind::Reserved);
+        assert_eq!(output.lock().lines.len(), full + 1);
+        (0..QUEUED_BYTES_MAX / line.len()).for_each(|_| push(LineKind::Reserved));
+        assert!(
+            output.lock().bytes <= QUEUED_BYTES_MAX + RESERVED_BYTES,
+            "the reserve has a bound"
+        );
+    }
+
+    #[test]
+    fn the_end_waits_a_limited_time_for_an_output_that_is_read_slowly() {
+        static OUTPUT: Output = Output::new();
+        for _ in 0..1 << 10 {
+            OUTPUT.push(OutputStream::Error, b"line\n", LineKind::Log);
+        }
+        // Each line is written within `STALL_MAX`, and all of them within minutes.
+        thread::spawn(|| {
+            loop {
+                OUTPUT.next();
+                let waiting = OUTPUT.lock();
+                let _ = OUTPUT.changed.wait_timeout(waiting, STALL_MAX / 4);
+            }
+        });
+        let started_at = Instant::now();
+        OUTPUT.flush();
+        assert!(started_at.elapsed() < FLUSH_MAX + STALL_MAX, "{:?}", started_at.elapsed());
+        assert!(!OUTPUT.lock().lines.is_empty());
     }
 }

@@ -26,6 +26,7 @@ use crate::exit::{CommandError, Exit};
 use crate::lin_kv::messages::{Code, Message, error_body};
 use crate::lin_kv::pipe::Pipe;
 use crate::lin_kv::registers::{Operation, Registers, Request};
+use crate::service_output::{self, LogWriter, OutputStream};
 
 /// The flags of `lin-kv`. Each can also be set by an environment variable, because a test
 /// harness starts every node with the same command.
@@ -68,26 +69,30 @@ const HOPS_MAX: u64 = 8;
 /// The same id for every node, because a test harness has one cluster and one network.
 const CLUSTER: ClusterId = ClusterId(0x6c69_6e6b_7600);
 
-pub(crate) fn run(flags: &LinKvFlags) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &LinKvFlags, json: bool) -> Result<Exit, CommandError> {
     if flags.data_dir.is_none() {
         return Err(CommandError::invalid_input(
             "--data-dir (or QUORATE_DATA_DIR) is missing: name the parent directory of the nodes' \
              data directories",
         ));
     }
+    let no_threads = |error| CommandError::invalid_input(format!("cannot start threads: {error}"));
+    let _flush_at_end = service_output::start().map_err(no_threads)?;
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogWriter)
         .with_ansi(false)
         .with_max_level(LevelFilter::INFO)
         // An internal error would be printed to standard error, and a failed print panics.
         .log_internal_errors(false)
         .init();
-    let runtime = Runtime::new()
-        .map_err(|error| CommandError::invalid_input(format!("cannot start threads: {error}")))?;
+    let runtime = Runtime::new().map_err(no_threads)?;
     let ended = runtime.block_on(node(flags));
     // The thread that reads standard input may block there forever.
     runtime.shutdown_background();
-    ended
+    Ok(ended.unwrap_or_else(|error| {
+        service_output::print(OutputStream::Error, &error.line(json));
+        error.exit
+    }))
 }
 
 /// Runs one node, from its `init` to the end of standard input.

@@ -1,7 +1,7 @@
 //! JSON lines on standard input and output, which also carry the packets between nodes.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 use std::thread;
 
 use data_encoding::BASE64;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::{debug, warn};
 
 use crate::lin_kv::messages::Message;
+use crate::patient_write::write_patiently;
 
 /// The maximum number of lines that wait to be processed or written.
 const LINES_MAX: usize = 4096;
@@ -44,7 +45,7 @@ pub(super) fn write_messages() -> Sender<Message> {
         while let Some(message) = queue.blocking_recv() {
             let mut text = serde_json::to_string(&message).expect("a message is JSON");
             text.push('\n');
-            if output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_err() {
+            if write_patiently(&mut output, text.as_bytes()).is_err() {
                 // Standard output is closed: the harness has ended.
                 return;
             }
