@@ -93,6 +93,17 @@ fn the_unit_repeats_starts_for_ten_minutes() {
     assert!(unit_value("StartLimitIntervalSec") > pause * starts, "the limit is never reached");
 }
 
+/// A node whose disk fails again and again after some minutes needs an operator.
+#[test]
+fn the_unit_does_not_restart_a_node_forever_that_runs_for_minutes_before_each_failure() {
+    let (pause, starts) = (unit_value("RestartSec"), unit_value("StartLimitBurst"));
+    let run = 20 * 60;
+    assert!(
+        unit_value("StartLimitIntervalSec") > (pause + run) * starts,
+        "the limit is never reached"
+    );
+}
+
 #[test]
 fn a_node_notifies_its_service_manager() {
     let mut nodes = Nodes::unstarted(3);
