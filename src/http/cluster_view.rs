@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::runtime::{Client, Handle, LatencyHistogram, LatencyMetric, Metrics, Report};
-use crate::types::{MachineUsage, Membership, NodeId, RoleChange, StateVerification};
+use crate::types::{MachineUsage, Membership, NodeId, RoleChange};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -88,7 +88,7 @@ fn node(report: &Report) -> Value {
             "durable": status.durable.0,
             "last": status.last.index.0,
         },
-        "verification": verification_name(report.verification),
+        "verification": report.verification.name(),
         "version": report.usage.version.user,
         "disk_full": status.disk_full,
         "damaged_entries": status.damaged_entries,
@@ -121,17 +121,6 @@ fn usage(usage: &MachineUsage) -> Value {
         "replies_bytes": usage.replies_bytes,
         "quota": quota,
     })
-}
-
-/// Returns the name of the status, as the metrics label it.
-fn verification_name(verification: StateVerification) -> &'static str {
-    match verification {
-        StateVerification::Unverified => "unverified",
-        StateVerification::Consistent => "consistent",
-        StateVerification::Quarantined => "quarantined",
-        StateVerification::NoMajority => "no_majority",
-        StateVerification::TooOld => "too_old",
-    }
 }
 
 fn members(membership: &Membership) -> Value {

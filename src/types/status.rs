@@ -145,6 +145,20 @@ pub enum StateVerification {
     TooOld,
 }
 
+impl StateVerification {
+    /// Returns the name of the status in JSON, and in the metric `quorate_state_verification`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            StateVerification::Unverified => "unverified",
+            StateVerification::Consistent => "consistent",
+            StateVerification::Quarantined => "quarantined",
+            StateVerification::NoMajority => "no_majority",
+            StateVerification::TooOld => "too_old",
+        }
+    }
+}
+
 /// A past change of a node's role, of its term, or of the leader that it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]

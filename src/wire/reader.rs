@@ -361,6 +361,7 @@ mod tests {
         assert!(matches!(error, FrameError::BodyChecksum { .. }), "{error:?}");
     }
 
+    #[cfg(feature = "tokio")]
     #[test]
     fn a_request_is_dropped_wherever_it_is_incomplete() {
         let request = |number, bytes| {

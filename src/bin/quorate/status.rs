@@ -341,7 +341,7 @@ impl ClusterStatus {
                     object["disk_full"] = status.disk_full.into();
                     object["damaged_entries"] = status.damaged_entries.into();
                     object["is_uncertain"] = status.is_uncertain.into();
-                    object["verification"] = verification_name(report.verification).into();
+                    object["verification"] = report.verification.name().into();
                     object["version"] = upgrade::json_of(report.usage.version);
                     object["version_max"] = upgrade::json_of(report.version_max);
                     object["version_required"] =
@@ -402,18 +402,6 @@ fn warnings_of(report: &Report) -> Vec<String> {
         StateVerification::Unverified | StateVerification::Consistent => {}
     }
     warnings
-}
-
-/// Returns the verification of a state machine, in the words of the metric
-/// `quorate_state_verification`.
-fn verification_name(verification: StateVerification) -> &'static str {
-    match verification {
-        StateVerification::Unverified => "unverified",
-        StateVerification::Consistent => "consistent",
-        StateVerification::Quarantined => "quarantined",
-        StateVerification::NoMajority => "no_majority",
-        StateVerification::TooOld => "too_old",
-    }
 }
 
 #[cfg(test)]

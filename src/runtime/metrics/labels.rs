@@ -325,10 +325,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_and_reject_reasons_are_labelled_by_their_names() {
+    fn roles_verifications_and_reject_reasons_are_labelled_by_their_names() {
         for role in RoleName::ALL {
             assert_eq!(RoleName::NAMES[role.number()], role.to_string().replace('-', "_"));
         }
+        let verifications = [
+            StateVerification::Unverified,
+            StateVerification::Consistent,
+            StateVerification::Quarantined,
+            StateVerification::NoMajority,
+            StateVerification::TooOld,
+        ];
+        assert_eq!(StateVerification::NAMES, verifications.map(StateVerification::name));
         assert_eq!(MessageRejectReason::NAMES.len(), MessageRejectReason::ALL.len());
         for reason in MessageRejectReason::ALL {
             let name = format!("{reason:?}").to_lowercase();
