@@ -4,6 +4,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use quorate::runtime::Role;
+use quorate::runtime::certs::Directory;
+
 use crate::nodes::{Nodes, eventually};
 
 /// Returns the lines of the node's log that contain each of these parts.
@@ -44,6 +47,27 @@ fn every_order_of_an_administrator_is_logged_with_its_outcome() {
             lines(&nodes, &parts).len() == 1
         });
     }
+}
+
+#[test]
+fn a_node_with_a_status_page_logs_once_that_it_uses_revocation_lists() {
+    let mut nodes = Nodes::unstarted(1);
+    nodes.quorate(&["certs", "certs", "--nodes", "1"]).ok();
+    let certs = nodes.root().join("certs");
+    nodes.serve_after(1, "true", &["--certs", &certs.to_string_lossy(), "--ui", "0"]);
+    eventually("the node leads", || nodes.log(1).contains("role=Leader"));
+    let authority = Directory::open(&certs).and_then(|certs| certs.authority(Role::Node));
+    let list = authority.and_then(|authority| authority.revoke(&[])).expect("the keys are there");
+    std::fs::write(certs.join("revoked.pem"), list).expect("the disk has space");
+    // The client of the page reloads its certificates after the node, so it has done so once the
+    // node reloads them again.
+    for reloads in 1..=2 {
+        nodes.signal(1, "HUP");
+        eventually("the node reloads its certificates", || {
+            lines(&nodes, &["certificates reloaded"]).len() == reloads
+        });
+    }
+    assert_eq!(lines(&nodes, &["revocation lists are used from now on"]).len(), 1);
 }
 
 #[test]

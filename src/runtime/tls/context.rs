@@ -38,6 +38,9 @@ struct Shared {
     /// The node that the certificate must name; none for a client, whose certificate may name any
     /// principal.
     node: Option<(ClusterId, NodeId)>,
+    /// Whether this context logs about revocation lists. That of a client with the certificate of a
+    /// node does not, because the node logs about the same files.
+    logs_lists: bool,
     current: watch::Sender<Arc<LoadedTls>>,
     /// Held while the files are read again.
     reload_lock: Mutex<()>,
@@ -47,6 +50,7 @@ struct Shared {
 #[derive(Debug)]
 struct LoadedTls {
     cluster: ClusterId,
+    role: Role,
     verifier: Arc<Verifier>,
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
@@ -71,8 +75,10 @@ impl Tls {
     }
 
     fn load(config: TlsConfig, node: Option<(ClusterId, NodeId)>) -> Result<Tls, TlsError> {
-        let current = watch::Sender::new(Arc::new(LoadedTls::read(&config, node, false)?));
-        let shared = Shared { config, node, current, reload_lock: Mutex::new(()) };
+        let loaded = LoadedTls::read(&config, node, false)?;
+        let logs_lists = node.is_some() || loaded.role != Role::Node;
+        let current = watch::Sender::new(Arc::new(loaded));
+        let shared = Shared { config, node, logs_lists, current, reload_lock: Mutex::new(()) };
         Ok(Tls { shared: Arc::new(shared) })
     }
 
@@ -80,11 +86,11 @@ impl Tls {
     /// no longer trusted. After an error the old files stay in use. Logs whether revocation lists
     /// are used for the first time, or have to be replaced.
     pub(in crate::runtime) fn reload(&self) -> Result<(), TlsError> {
-        let Shared { config, node, current, reload_lock } = &*self.shared;
+        let Shared { config, node, logs_lists, current, reload_lock } = &*self.shared;
         let _held = reload_lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let had_lists = current.borrow().has_revocation_lists;
         let loaded = LoadedTls::read(config, *node, had_lists)?;
-        if loaded.has_revocation_lists && !had_lists {
+        if *logs_lists && loaded.has_revocation_lists && !had_lists {
             info!(file = self.revocation_file(), "revocation lists are used from now on");
         }
         current.send_replace(Arc::new(loaded));
@@ -94,6 +100,9 @@ impl Tls {
 
     /// Logs each revocation list that has expired, or expires soon.
     pub(in crate::runtime) fn warn_of_old_lists(&self) {
+        if !self.shared.logs_lists {
+            return;
+        }
         let current = Arc::clone(&self.shared.current.borrow());
         let now = UnixTime::now();
         for old in current.next_updates.iter().filter_map(|next| ListExpiry::of(*next, now)) {
@@ -180,6 +189,7 @@ impl LoadedTls {
             );
             return Err(TlsError::new(&config.certificate, message));
         }
+        let role = credentials.principal.role();
         let Credentials { cluster, certificates, key, anchors, next_updates, .. } = credentials;
         let has_revocation_lists = !anchors.revocation_lists.is_empty();
         let verifier = Verifier::new(cluster, anchors);
@@ -207,7 +217,15 @@ impl LoadedTls {
         client.resumption = Resumption::disabled();
         client.enable_sni = false;
         let (client, server) = (Arc::new(client), Arc::new(server));
-        Ok(LoadedTls { cluster, verifier, client, server, has_revocation_lists, next_updates })
+        Ok(LoadedTls {
+            cluster,
+            role,
+            verifier,
+            client,
+            server,
+            has_revocation_lists,
+            next_updates,
+        })
     }
 }
 
