@@ -181,9 +181,10 @@ impl ConnectionHandler {
                 let message = "handshakes_max is reached: a newer connection took the place";
                 Err(reject(ConnectionRejectReason::TooManyConnections, message))
             }
-            completed = timeout(self.config.handshake_timeout, self.handshake(stream, from)) => {
-                completed.unwrap_or_else(timed_out)
-            }
+            completed = timeout(
+                self.config.handshake_timeout,
+                self.handshake(stream, from, &pending_handshake),
+            ) => completed.unwrap_or_else(timed_out),
         };
         let (link, frames, caller) =
             match completed.map_err(classified).map_err(closed_in_handshake) {
@@ -244,13 +245,29 @@ impl ConnectionHandler {
         }
     }
 
+    /// Performs the TLS handshake, if the node uses TLS.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "no handshake computes"))]
+    async fn accept(
+        &self,
+        stream: RawStream,
+        pending_handshake: &PendingHandshake,
+    ) -> io::Result<Link> {
+        let links = &self.handle.registry.links;
+        #[cfg(feature = "tls")]
+        if let Security::Tls(_) = links.security {
+            return pending_handshake.in_turns(links.accept(stream)).await;
+        }
+        links.accept(stream).await
+    }
+
     /// Performs the TLS handshake and the exchange of hellos.
     async fn handshake(
         &self,
         stream: RawStream,
         from: SocketAddr,
+        pending_handshake: &PendingHandshake,
     ) -> io::Result<(Link, ConnectionReader, Caller)> {
-        let mut link = self.handle.registry.links.accept(stream).await?;
+        let mut link = self.accept(stream, pending_handshake).await?;
         let mut frames = ConnectionReader::new();
         frames.watch_received(link.received.clone());
         let first = match frames.next(&mut link.stream).await {

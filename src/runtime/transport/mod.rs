@@ -7,6 +7,8 @@
 pub(super) mod connection_registry;
 mod custom;
 pub(super) mod handshake;
+#[cfg(feature = "tls")]
+mod handshake_turns;
 mod incoming;
 mod lane;
 mod lane_queue;

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::runtime::origin::network_prefix;
+#[cfg(feature = "tls")]
+use crate::runtime::transport::handshake_turns::HandshakeTurns;
 
 /// The time for which a handshake keeps its place against others of its own address.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -23,6 +25,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub(super) struct PendingHandshakes {
     max: usize,
     places: Mutex<Places>,
+    #[cfg(feature = "tls")]
+    turns: Arc<HandshakeTurns>,
 }
 
 /// One connection in its handshake, which has its place until this is dropped or displaced.
@@ -50,7 +54,12 @@ struct Place {
 impl PendingHandshakes {
     /// Creates places for this many connections at once.
     pub(super) fn new(max: usize) -> Arc<PendingHandshakes> {
-        Arc::new(PendingHandshakes { max, places: Mutex::default() })
+        Arc::new(PendingHandshakes {
+            max,
+            places: Mutex::default(),
+            #[cfg(feature = "tls")]
+            turns: Arc::default(),
+        })
     }
 
     /// Gives a connection from this address a place; returns none if all are taken and none gives
@@ -114,6 +123,12 @@ impl PendingHandshake {
     /// Waits until a newer connection takes the place.
     pub(super) async fn displaced(&self) {
         self.displaced.notified().await;
+    }
+
+    /// Runs the TLS handshake in turns with those of other connections.
+    #[cfg(feature = "tls")]
+    pub(super) async fn in_turns<F: Future>(&self, handshake: F) -> F::Output {
+        self.pending.turns.run(self.from, handshake).await
     }
 }
 
