@@ -103,7 +103,8 @@ pub struct NetworkConfig {
     /// The maximum number of connections that have not completed their handshake. A further
     /// connection takes the place of the oldest one from the IPv4 address, or the IPv6 /64 prefix,
     /// that has the most, so that no host keeps out the others. It is rejected if it comes from
-    /// that address itself, and the oldest one has had less than 250 ms.
+    /// that address itself, and the oldest one has had less than 250 ms. With TLS, one handshake
+    /// computes at a time, and addresses take turns.
     pub handshakes_max: usize,
     /// The maximum number of open inbound connections of other nodes, and separately of clients.
     /// Further connections are rejected.
@@ -121,8 +122,8 @@ pub struct NetworkConfig {
 }
 
 /// The limits of a node's service to clients. A request beyond a limit is rejected or waits. Reads
-/// and reports have limits of their own, of the same size as those of all other requests, so that
-/// they are answered while changes wait: each limit of pending requests and of KiB therefore holds
+/// and reports count separately from all other requests, against limits of the same size, so that
+/// they are answered while changes wait. So each limit of pending requests and of KiB applies
 /// twice, except that of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
@@ -152,8 +153,8 @@ pub struct ServiceConfig {
     /// [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly) until the leader has
     /// applied it and has it on its disk.
     pub requests_kib_max: u32,
-    /// The same for the connections of one origin. It is also the limit of all administrators and
-    /// nodes together, beside `requests_kib_max`.
+    /// The same maximum for the connections of one origin. It is also the maximum for all
+    /// administrators and nodes together, whose requests do not count against `requests_kib_max`.
     pub requests_kib_per_origin_max: u32,
     /// The time without a written byte after which a connection with unwritten replies is closed.
     pub stall_max: Duration,

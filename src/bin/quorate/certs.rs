@@ -72,10 +72,7 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> 
         json,
         &match json {
             true => {
-                let one = |(principal, file): &(String, String)| {
-                    let (principal, certificate) = (principal, file);
-                    json!({ "principal": principal, "certificate": certificate })
-                };
+                let one = |(principal, file): &(String, String)| json!({ "principal": principal, "certificate": file });
                 let issued = issued.iter().map(one).collect::<Vec<_>>();
                 json!({ "cluster": cluster.to_string(), "issued": issued }).to_string()
             }

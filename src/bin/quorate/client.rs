@@ -51,8 +51,8 @@ impl ClientFlags {
     /// Creates a client that is not connected yet. Must be called within a Tokio runtime.
     pub(crate) fn client(&self) -> Result<Client, CommandError> {
         let named = self.cluster.map(|cluster| cluster.0);
-        let any = named.unwrap_or(ANY_UNNAMED_CLUSTER);
-        let mut config = ClientConfig::new(any, self.nodes.iter().map(|node| node.0.clone()));
+        let cluster = named.unwrap_or(ANY_UNNAMED_CLUSTER);
+        let mut config = ClientConfig::new(cluster, self.nodes.iter().map(|node| node.0.clone()));
         config.deadline = self.timeout.0;
         config.plaintext = self.plaintext;
         if let Some((certs, principal)) = self.certificate()? {

@@ -46,8 +46,8 @@ pub struct ClientConfig {
     /// `ServiceConfig::idle_max` of the nodes.
     pub idle_max: Duration,
     /// The first wait of a call before a retry, once every node was tried or one could not execute
-    /// the request yet; each further wait is twice as long. At random, a wait is up to half
-    /// shorter.
+    /// the request yet; each further wait is twice as long. Each wait is shortened at random by up
+    /// to a half.
     pub retry_min: Duration,
     /// The longest wait of a call before a retry. At least `retry_min`.
     pub retry_max: Duration,
