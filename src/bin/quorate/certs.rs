@@ -72,8 +72,10 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> 
         json,
         &match json {
             true => {
-                let one = |(principal, file): &(String, String)| json!({ "principal": principal, "certificate": file });
-                let issued = issued.iter().map(one).collect::<Vec<_>>();
+                let issued = issued.iter().map(
+                    |(principal, file)| json!({ "principal": principal, "certificate": file }),
+                );
+                let issued: Vec<_> = issued.collect();
                 json!({ "cluster": cluster.to_string(), "issued": issued }).to_string()
             }
             false => {
