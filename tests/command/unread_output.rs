@@ -5,6 +5,8 @@ use std::process::{Child, Command};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_setfl};
+
 use crate::cli::command;
 use crate::nodes::{Nodes, eventually, pause, serving};
 
@@ -21,6 +23,10 @@ struct Unread {
 impl Unread {
     fn start(nodes: &Nodes) -> Unread {
         let (output, pipe) = pipe().expect("a pipe can be created");
+        Unread::start_with(nodes, output, pipe)
+    }
+
+    fn start_with(nodes: &Nodes, output: PipeReader, pipe: PipeWriter) -> Unread {
         let mut filler = pipe.try_clone().expect("it is open");
         // It waits until the pipe is read or closed.
         let filling = thread::spawn(move || fill(&mut filler));
@@ -87,7 +93,19 @@ fn a_node_whose_output_is_not_read_serves_and_ends() {
 #[test]
 fn output_that_is_read_late_is_complete() {
     let nodes = Nodes::unstarted(1);
-    let mut unread = Unread::start(&nodes);
+    is_complete_although_it_is_read_late(&nodes, Unread::start(&nodes));
+}
+
+/// Another program with the same pipe, such as an event loop, may have made it non-blocking.
+#[test]
+fn output_to_a_non_blocking_pipe_is_complete() {
+    let nodes = Nodes::unstarted(1);
+    let (output, pipe) = pipe().expect("a pipe can be created");
+    fcntl_setfl(&pipe, OFlags::NONBLOCK).expect("the pipe is open");
+    is_complete_although_it_is_read_late(&nodes, Unread::start_with(&nodes, output, pipe));
+}
+
+fn is_complete_although_it_is_read_late(nodes: &Nodes, mut unread: Unread) {
     nodes.ask(&["put", "k", "v"]).ok();
     let output = unread.read();
     assert_eq!(unread.end(), Some(0));
