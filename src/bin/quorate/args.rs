@@ -99,7 +99,7 @@ pub(crate) enum CliCommand {
     Put(PutFlags),
     /// Print the value of a key
     Get(GetFlags),
-    /// Compare and set: replace the value of a key if it has the expected value
+    /// Compare and set: replace the value of a key if the key has the expected value
     Cas(CasFlags),
     /// Delete a key and its value
     Delete(DeleteFlags),

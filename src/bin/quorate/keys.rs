@@ -151,7 +151,7 @@ Examples:
   quorate scan user/ --limit 20
   quorate scan --after user/17
 
-Keys are printed in byte order, one per line, with a tab before the value. Escapes are those of
+Keys are printed in byte order, one per line, with a tab before the value. Bytes are escaped as by
 `get`, so printed keys can be passed back with --escaped. The scan reads in pages of at most 4096
 keys; each page has the requested consistency, but keys may change between two pages.")]
 pub(crate) struct ScanFlags {

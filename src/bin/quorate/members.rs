@@ -40,7 +40,7 @@ then add it:
     Add {
         /// Id and address of the new node: 4=10.0.0.4:7100
         node: NodeAddress,
-        /// Add it as a learner, which replicates the log but has no vote; demotes an existing voter
+        /// Add the node as a learner, which replicates the log without a vote; demotes a voter
         #[arg(long)]
         learner: bool,
         #[command(flatten)]
@@ -57,7 +57,7 @@ then add it:
     /// Remove a member, which may be down
     #[command(after_help = "Example:\n  quorate members remove 4")]
     Remove {
-        /// Id of the member; it must not be given to another node
+        /// Id of the member; never give this id to another node
         id: u64,
         #[command(flatten)]
         client: ClientFlags,

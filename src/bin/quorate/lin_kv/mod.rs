@@ -52,7 +52,7 @@ Reads one JSON message per line from standard input and writes one per line to s
 end of standard input.
 
 A node's data directory outlives it, so a test harness may kill and restart nodes. A new run needs
-an empty directory, because an old one holds the keys and the answers of the run before.
+an empty directory, because an old one holds the keys and the answers of the previous run.
 
 Example:
   quorate lin-kv --data-dir \"$(mktemp -d)\"";
