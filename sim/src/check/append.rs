@@ -161,9 +161,12 @@ impl Acknowledgements {
     /// Records the entries that a message of a leader covers, and an offered snapshot.
     fn note_sent(&mut self, model: &Model, from: Slot, message: &Message) {
         let to = model.slot(message.to);
-        if let Body::InstallSnapshot { meta }
-        | Body::RequestEntriesReply { snapshot: Some(meta), .. } = &message.body
-        {
+        let offered = match &message.body {
+            Body::InstallSnapshot { meta } => Some(meta),
+            Body::RequestEntriesReply { snapshot, .. } => snapshot.as_deref(),
+            _ => None,
+        };
+        if let Some(meta) = offered {
             self.offered[to.0] = self.offered[to.0].max(meta.last.index);
         }
         let last = match &message.body {
