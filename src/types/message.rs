@@ -316,7 +316,7 @@ messages! {
     14 Bootstrapped: Reply, Participation, before_first_term, after_entries;
     15 UnknownIncarnation: Request, Participation;
     16 TakeoverAllowed: LeaderOrder, Participation;
-    17 LogIsComplete: Reply, Participation;
+    17 LogIsComplete: Reply, Participation, known_disk;
     18 RequestEntries: Request, Append;
     19 RequestEntriesReply: Reply, Append, before_first_term, bulk;
     20 RequestLogEnd: Request, Participation, known_disk;
@@ -335,6 +335,9 @@ const _: () = {
         assert!(is_reply || !of.after_entries, "only a reply acknowledges entries");
         let counts = matches!(of.class, MessageClass::LeaderReply);
         assert!(of.known_disk || !counts, "a leader counts replies of known disks only");
+        let is_leaders =
+            matches!(of.class, MessageClass::LeaderRequest | MessageClass::LeaderOrder);
+        assert!(!(is_leaders && of.known_disk), "a leader's disk need not be known");
         let has_leader = !matches!(of.class, MessageClass::Request | MessageClass::Reply);
         assert!(!(has_leader && of.before_first_term), "term zero has no leader");
         let is_append = matches!(of.topic, MessageTopic::Append);
