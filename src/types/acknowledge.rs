@@ -33,11 +33,13 @@ impl Acknowledge {
     #[must_use]
     pub fn resolved(self, membership: &Membership) -> Acknowledge {
         let splits = membership.incoming().can_split() || membership.outgoing().can_split();
-        match self {
+        let resolved = match self {
             Acknowledge::Default if splits => Acknowledge::AllLive,
             Acknowledge::Default => Acknowledge::Quorum,
             chosen => chosen,
-        }
+        };
+        assert!(resolved != Acknowledge::Default, "a resolved level names its condition");
+        resolved
     }
 }
 

@@ -104,6 +104,10 @@ impl Entries {
                 if part.len() * Self::RETAINED_MAX >= all.len() =>
             {
                 let (start, end) = (start + range.start, start + range.end);
+                assert!(
+                    start + 1 < end && end <= all.len(),
+                    "a shared part has entries of its list"
+                );
                 Entries(Repr::Shared { all: Arc::clone(all), start, end })
             }
             _ => part.iter().cloned().collect(),
@@ -115,12 +119,14 @@ impl Entries {
     pub fn truncate(&mut self, len: usize) {
         if len < self.len() {
             *self = self.slice(0..len);
+            assert!(self.len() == len, "a shortened list has the first entries");
         }
     }
 
     /// Drops the first `count` entries, or all if the list has fewer.
     #[inline]
     pub fn drop_first(&mut self, count: usize) {
+        let left = self.len().saturating_sub(count);
         if let Repr::Shared { all, start, end } = &mut self.0
             && let Some(rest @ 2..) = (*end - *start).checked_sub(count)
             && rest * Self::RETAINED_MAX >= all.len()
@@ -129,20 +135,23 @@ impl Entries {
         } else {
             *self = self.slice(count.min(self.len())..self.len());
         }
+        assert!(self.len() == left, "only the first entries are dropped");
+        debug_assert!(self.retained() <= Self::RETAINED_MAX * left, "a list keeps few others");
     }
 
     /// Adds `more` at the end. The entries are copied if both lists have some.
     #[inline]
     pub fn append(&mut self, more: Entries) {
+        let len = self.len() + more.len();
         if self.is_empty() {
             *self = more;
         } else if !more.is_empty() {
             *self = core::mem::take(self).into_iter().chain(more).collect();
         }
+        assert!(self.len() == len, "no entry is lost");
     }
 
     /// The number of entries that this list keeps in memory.
-    #[cfg(test)]
     fn retained(&self) -> usize {
         match &self.0 {
             Repr::Empty => 0,

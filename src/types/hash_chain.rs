@@ -12,6 +12,8 @@ use crate::types::text::texts;
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct HashChain(pub u64);
 
+const _: () = assert!(HashChain::SPAN > 1, "a chain covers more than one entry");
+
 impl HashChain {
     /// A chain restarts at every index that is a multiple of this number. A node without earlier
     /// entries, after a restart or a snapshot install, soon computes the same chains as the others

@@ -92,7 +92,10 @@ impl Serialize for Membership {
 impl<'de> Deserialize<'de> for Membership {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Membership, D::Error> {
         let bytes = from.deserialize_bytes(BytesVisitor)?;
-        Membership::decode(bytes).ok_or_else(|| de::Error::custom("invalid membership"))
+        let membership = Membership::decode(bytes);
+        let is_valid = membership.as_ref().is_none_or(|decoded| decoded.violation().is_none());
+        assert!(is_valid, "an invalid membership does not decode");
+        membership.ok_or_else(|| de::Error::custom("invalid membership"))
     }
 }
 

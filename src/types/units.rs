@@ -26,6 +26,16 @@ const SIZES: [(&str, u64); 8] = [
     ("G", 1 << 30),
 ];
 
+const _: () = {
+    let mut place = 0;
+    while place < TIMES.len() && place < SIZES.len() {
+        assert!(TIMES[place].1 > 0, "a unit of time is not zero");
+        assert!(SIZES[place].1 > 0, "a unit of size is not zero");
+        place += 1;
+    }
+    assert!(TIMES.len() == SIZES.len(), "every unit was checked");
+};
+
 /// Parses a time: a number, which may have a fraction, and a unit, such as `200us`, `300ms`,
 /// `1.5s`, `5m`, `5min`, `12h` and `7d`. Returns none for any other text, for a fraction of a
 /// nanosecond, and for a time that is too long.
@@ -51,6 +61,7 @@ fn number_of_units(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let scale = 10u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let parts = digits(fraction)?.checked_mul(*unit)?;
     let fraction = parts.is_multiple_of(scale).then_some(parts / scale)?;
+    assert!(fraction < *unit, "a fraction is less than one unit");
     digits(whole)?.checked_mul(*unit)?.checked_add(fraction)
 }
 

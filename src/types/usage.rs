@@ -86,6 +86,16 @@ const _: () = {
     assert!(bounds.replies_bytes_max <= SessionBounds::REPLIES_BYTES_MAX, "replies fit in memory");
 };
 
+// The texts of `SessionBounds::error` name these numbers.
+const _: () = {
+    assert!(SessionBounds::SESSIONS_MAX == 1_048_576, "the text names the number of sessions");
+    assert!(SessionBounds::WINDOW_MAX == 1024, "the text names the largest window");
+    assert!(SessionBounds::REQUESTS_MAX == 16_777_216, "the text names the number of requests");
+    let session = SessionBounds::REPLIES_BYTES_PER_SESSION_MAX;
+    assert!(session == 64 << 20, "the text names the replies of a session");
+    assert!(SessionBounds::REPLIES_BYTES_MAX == 64 << 30, "the text names the replies of all");
+};
+
 impl SessionBounds {
     /// The bounds before an administrator changes them.
     pub const DEFAULT: SessionBounds = SessionBounds {

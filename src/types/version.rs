@@ -25,7 +25,9 @@ impl MachineVersion {
     #[must_use]
     pub fn max(self, other: MachineVersion) -> MachineVersion {
         let (user, library) = (self.user.max(other.user), self.library.max(other.library));
-        MachineVersion { user, library }
+        let max = MachineVersion { user, library };
+        assert!(self.is_within(max) && other.is_within(max), "the maximum lowers no part");
+        max
     }
 
     /// Returns the version with the lower rules of both, which two builds with these highest
@@ -33,7 +35,9 @@ impl MachineVersion {
     #[must_use]
     pub fn min(self, other: MachineVersion) -> MachineVersion {
         let (user, library) = (self.user.min(other.user), self.library.min(other.library));
-        MachineVersion { user, library }
+        let min = MachineVersion { user, library };
+        assert!(min.is_within(self) && min.is_within(other), "both builds have the minimum");
+        min
     }
 
     /// Returns true if a build whose highest version is `max` can apply by this version.

@@ -468,6 +468,9 @@ texts! { ConfigError:
          largest command is never accepted";
 }
 
+const _: () = assert!(Entry::OVERHEAD_BYTES == 32, "the texts of errors name the overhead");
+const _: () = assert!(Lease::DRIFT_PPM_MAX == 500_000, "the text of an error names the bound");
+
 impl core::error::Error for ConfigError {}
 
 #[cfg(test)]

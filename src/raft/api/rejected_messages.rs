@@ -9,6 +9,14 @@ use crate::raft::api::action::MessageRejectReason;
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct RejectedMessages([u64; MessageRejectReason::ALL.len()]);
 
+const _: () = {
+    let mut place = 0;
+    while place < MessageRejectReason::ALL.len() {
+        assert!(MessageRejectReason::ALL[place] as usize == place, "a reason counts at its place");
+        place += 1;
+    }
+};
+
 impl RejectedMessages {
     /// The number of messages rejected for `reason`.
     #[must_use]

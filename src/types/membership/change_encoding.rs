@@ -19,6 +19,15 @@ const INCARNATION: u8 = 6;
 const ADDRESS: u8 = 7;
 const PRIORITY: u8 = 8;
 
+const _: () = {
+    let numbers =
+        [VOTER, LEARNER, SUSPENDED, REMOVED, CASTING, NO_CASTING, INCARNATION, ADDRESS, PRIORITY];
+    let mut place = 0;
+    while place < numbers.len() {
+        assert!(numbers[place] as usize == place, "each kind of edit has a number of its own");
+        place += 1;
+    }
+};
 const _: () = assert!(
     Change::EDITS_MAX >= 4 * Membership::MEMBERS_MAX,
     "a change can set role, incarnation, address and priority of every member"
@@ -40,6 +49,7 @@ impl Change {
             encode_edit(edit, &mut bytes);
         }
         debug_assert!(Change::decode(&bytes).as_ref() == Some(self), "a change decodes");
+        assert!(bytes.len() >= self.edits.len(), "every edit has a number");
         Some(bytes)
     }
 
@@ -53,6 +63,7 @@ impl Change {
             }
             edits.push(take_edit(&mut bytes)?);
         }
+        assert!(edits.len() <= Change::EDITS_MAX, "the edits of a change are bounded");
         Some(Change { edits })
     }
 }
