@@ -1,6 +1,6 @@
 //! The node processes (`quorate serve`), their data directories and the faults applied to both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,8 +18,10 @@ pub(super) struct Nodes {
     running: BTreeMap<u64, Child>,
     /// The processes that were asked to stop with SIGTERM.
     stopping: BTreeMap<u64, Child>,
-    /// The nodes whose processes are paused.
-    paused: BTreeSet<u64>,
+    /// The nodes whose processes are paused, with the latest end of their pauses.
+    paused: BTreeMap<u64, Duration>,
+    /// The time of the next start of each node that went down.
+    starts: BTreeMap<u64, Duration>,
     binary: PathBuf,
     folder: PathBuf,
     /// The arguments common to all nodes.
@@ -61,7 +63,8 @@ impl Nodes {
         Nodes {
             running: BTreeMap::new(),
             stopping: BTreeMap::new(),
-            paused: BTreeSet::new(),
+            paused: BTreeMap::new(),
+            starts: BTreeMap::new(),
             binary: binary.to_owned(),
             folder: folder.to_owned(),
             words,
@@ -77,6 +80,9 @@ impl Nodes {
 
     /// Starts or restarts a node; does nothing if it runs.
     pub(super) fn start(&mut self, id: u64, net: &NamespaceNetwork) -> Result<(), String> {
+        if self.stopping.contains_key(&id) {
+            self.resume(id)?;
+        }
         self.await_stop(id);
         if self.running.contains_key(&id) {
             return Ok(());
@@ -140,10 +146,26 @@ impl Nodes {
         kill_and_wait(&mut child);
     }
 
-    /// Pauses the process of a node, if it runs.
-    pub(super) fn pause(&mut self, id: u64) -> Result<(), String> {
-        self.paused.insert(id);
+    /// Pauses the process of a node, if it runs, at least until `until`.
+    pub(super) fn pause(&mut self, id: u64, until: Duration) -> Result<(), String> {
+        let end = self.paused.entry(id).or_default();
+        *end = until.max(*end);
         self.signal(id, "STOP")
+    }
+
+    /// Sets the time of the next start of a node; an earlier start is too early from now on.
+    pub(super) fn postpone_start(&mut self, id: u64, at: Duration) {
+        self.starts.insert(id, at);
+    }
+
+    /// Returns true if the node stays down longer than until `now`.
+    pub(super) fn stays_down(&self, id: u64, now: Duration) -> bool {
+        self.starts.get(&id).is_some_and(|at| now < *at)
+    }
+
+    /// Returns true if a pause of the node lasts longer than until `now`.
+    pub(super) fn stays_paused(&self, id: u64, now: Duration) -> bool {
+        self.paused.get(&id).is_some_and(|until| now < *until)
     }
 
     /// Resumes the process of a node, if it runs.
@@ -152,9 +174,10 @@ impl Nodes {
         self.signal(id, "CONT")
     }
 
-    /// Sends `STOP`, `CONT` or `TERM`, if the node runs.
+    /// Sends `STOP`, `CONT` or `TERM`, if the node runs or is stopping.
     fn signal(&self, id: u64, signal: &str) -> Result<(), String> {
-        let Some(child) = self.running.get(&id) else { return Ok(()) };
+        let child = self.running.get(&id).or_else(|| self.stopping.get(&id));
+        let Some(child) = child else { return Ok(()) };
         run(detached_command("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
     }
 
@@ -183,7 +206,7 @@ impl Nodes {
         let image = self.copy(id);
         // An earlier copy is no longer needed.
         let _ = fs::remove_dir_all(&image);
-        let is_paused = self.paused.contains(&id);
+        let is_paused = self.paused.contains_key(&id);
         self.signal(id, "STOP")?;
         let copied = run(detached_command("cp").arg("-a").arg(self.directory(id)).arg(&image));
         if !is_paused {
@@ -233,20 +256,60 @@ fn run(command: &mut Command) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn overlapping_rollbacks_and_wipes_lose_no_directory() {
-        let root = tempfile::tempdir().expect("a directory");
-        let mut nodes = Nodes {
+    fn without_processes(folder: &Path) -> Nodes {
+        Nodes {
             running: BTreeMap::new(),
             stopping: BTreeMap::new(),
-            paused: BTreeSet::new(),
+            paused: BTreeMap::new(),
+            starts: BTreeMap::new(),
             binary: PathBuf::new(),
-            folder: root.path().to_owned(),
+            folder: folder.to_owned(),
             words: Vec::new(),
             bootstrap_peers: String::new(),
             voters: 1,
             lost_directories: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn a_node_stays_paused_until_its_last_pause_ends() {
+        let mut nodes = without_processes(Path::new(""));
+        let [first, second, third] = [3, 9, 6].map(Duration::from_secs);
+        for until in [first, second, third] {
+            assert_eq!(nodes.pause(1, until), Ok(()));
+        }
+        assert!(nodes.stays_paused(1, first) && nodes.stays_paused(1, third));
+        assert!(!nodes.stays_paused(1, second) && !nodes.stays_paused(2, first));
+        assert_eq!(nodes.resume(1), Ok(()));
+        assert!(!nodes.stays_paused(1, first));
+    }
+
+    #[test]
+    fn a_node_stays_down_until_its_last_start_is_due() {
+        let mut nodes = without_processes(Path::new(""));
+        let [first, second] = [10, 25].map(Duration::from_secs);
+        nodes.postpone_start(1, first);
+        nodes.postpone_start(1, second);
+        assert!(nodes.stays_down(1, first) && !nodes.stays_down(1, second));
+    }
+
+    #[test]
+    fn a_paused_process_that_is_asked_to_stop_ends_after_its_pause() {
+        let mut nodes = without_processes(Path::new(""));
+        let child = detached_command("sleep").arg("60").spawn().expect("the command exists");
+        nodes.running.insert(1, child);
+        assert_eq!(nodes.pause(1, Duration::MAX), Ok(()));
+        assert_eq!(nodes.stop(1), Ok(()));
+        assert_eq!(nodes.resume(1), Ok(()));
+        let watch = Stopwatch::start();
+        nodes.await_stop(1);
+        assert!(watch.elapsed() < STOP_MAX);
+    }
+
+    #[test]
+    fn overlapping_rollbacks_and_wipes_lose_no_directory() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut nodes = without_processes(root.path());
         let log = root.path().join("n1").join("log");
         let write = |text: &str| fs::write(&log, text).expect("the disk has space");
         let read = || fs::read_to_string(&log).expect("the directory is there");

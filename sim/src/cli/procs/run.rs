@@ -274,14 +274,14 @@ impl ScenarioRun {
                 let healed = self.net.heal(&links);
                 self.record_error(healed);
             }
+            ScheduledAction::Flap { until, is_cut: false, .. } if now >= until => {}
             ScheduledAction::Flap { links, every, until, is_cut } => {
                 let done = if is_cut { self.net.heal(&links) } else { self.net.cut(&links) };
                 self.record_error(done);
-                if now < until || !is_cut {
-                    self.schedule_at(
-                        now + every,
-                        ScheduledAction::Flap { links, every, until, is_cut: !is_cut },
-                    );
+                if now < until {
+                    let at = until.min(now + every);
+                    let is_cut = !is_cut;
+                    self.schedule_at(at, ScheduledAction::Flap { links, every, until, is_cut });
                 }
             }
             ScheduledAction::PollReads { node, every, until } => {
@@ -297,11 +297,13 @@ impl ScenarioRun {
                     );
                 }
             }
+            ScheduledAction::Resume(id) if self.nodes.stays_paused(id, now) => {}
             ScheduledAction::Resume(id) => {
                 self.log(&format!("n{id} is resumed"));
                 let resumed = self.nodes.resume(id);
                 self.record_error(resumed);
             }
+            ScheduledAction::Start(id) if self.nodes.stays_down(id, now) => {}
             ScheduledAction::Start(id) => {
                 self.log(&format!("n{id} is restarted"));
                 let started = self.nodes.start(id, &self.net);
@@ -337,8 +339,10 @@ impl ScenarioRun {
     }
 
     fn schedule_start(&mut self, id: u64, down: Duration) {
+        let at = self.clients.now() + down;
+        self.nodes.postpone_start(id, at);
         if down < UNTIL_STABILIZATION {
-            self.schedule_at(self.clients.now() + down, ScheduledAction::Start(id));
+            self.schedule_at(at, ScheduledAction::Start(id));
         }
     }
 
@@ -437,9 +441,10 @@ impl ScenarioRun {
 
     fn pause(&mut self, node: NodeSelector, duration: Duration) -> Result<(), String> {
         let Some(id) = self.running_process(node) else { return Ok(()) };
-        self.nodes.pause(id)?;
+        let until = self.clients.now() + duration;
+        self.nodes.pause(id, until)?;
         if duration < UNTIL_STABILIZATION {
-            self.schedule_at(self.clients.now() + duration, ScheduledAction::Resume(id));
+            self.schedule_at(until, ScheduledAction::Resume(id));
         }
         Ok(())
     }
