@@ -18,6 +18,8 @@ use crate::values::choice::{Overrides, purposes};
 use crate::values::time::SimTime;
 use crate::workload::kv::Kv;
 use crate::world::cluster::node::Node;
+use crate::world::cluster::processes::Exit;
+use crate::world::faults::node_faults;
 use crate::world::network::links::Links;
 use crate::world::place::Place;
 
@@ -151,7 +153,7 @@ fn a_paused_node_gets_missed_events_together_and_late() {
     let pause =
         |world: &mut World| world.cluster[follower].pause(duration, &mut world.run.scheduler);
     assert!(pause(&mut world));
-    assert!(!pause(&mut world), "it is paused already");
+    assert!(!pause(&mut world), "it is paused until then already");
     let steps =
         |world: &World| world.cluster[follower].running().map(|running| running.counts.steps);
     let (before, end) = (steps(&world), world.run.scheduler.now().after(duration));
@@ -160,6 +162,43 @@ fn a_paused_node_gets_missed_events_together_and_late() {
     assert_eq!(steps(&world), before);
     advance_until(&mut world, |world| world.run.scheduler.now() > end);
     assert!(steps(&world) > before && !world.cluster[follower].is_paused());
+}
+
+#[test]
+fn a_pause_lasts_until_the_latest_end_of_those_that_overlap() {
+    let mut world = world_of(no_fault_settings(), Vec::new());
+    let pause = |world: &mut World, millis| {
+        let duration = Duration::from_millis(millis);
+        world.cluster[Place(0)].pause(duration, &mut world.run.scheduler)
+    };
+    advance_until(&mut world, |world| world.cluster[Place(0)].running().is_some());
+    let start = world.run.scheduler.now();
+    for (millis, takes_effect) in [(600, true), (1_800, true), (1_200, false)] {
+        assert_eq!(pause(&mut world, millis), takes_effect, "{millis} ms");
+    }
+    for (millis, is_paused) in [(700, true), (1_300, true), (1_500, true), (1_900, false)] {
+        let time = start.after(Duration::from_millis(millis));
+        advance_until(&mut world, |world| world.run.scheduler.now() >= time);
+        assert_eq!(world.cluster[Place(0)].is_paused(), is_paused, "after {millis} ms");
+    }
+}
+
+#[test]
+fn a_crash_ends_a_pause_and_a_requested_stop() {
+    let mut settings = no_fault_settings();
+    settings.clocks.stop_while_paused = true;
+    let mut world = world_of(settings, Vec::new());
+    advance_until(&mut world, |world| world.cluster.leader().is_some());
+    let leader = world.cluster.leader().expect("a leader is elected");
+    let World { run, cluster, .. } = &mut world;
+    node_faults::pause(&mut cluster[leader], Duration::from_secs(9), run);
+    node_faults::stop(&mut cluster[leader], Duration::from_secs(9), run);
+    assert!(cluster[leader].clock.is_stopped());
+    world.crash(leader, Exit::crash(KeptWrites::All, Duration::from_millis(1)));
+    starts_again(&mut world, leader);
+    let node = &world.cluster[leader];
+    assert!(!node.is_paused() && !node.clock.is_stopped());
+    assert_eq!(node.stop_downtime, Duration::ZERO);
 }
 
 #[test]

@@ -27,8 +27,10 @@ pub(crate) struct Node {
     /// of the earlier start are ignored.
     pub(super) start_number: u16,
     pub(super) life: Life,
-    /// The number of pauses so far.
+    /// The number of pauses so far, including those that extended another one.
     pauses: u16,
+    /// The end of the last pause.
+    paused_until: SimTime,
     pub(crate) disk: NodeDisk,
     pub(crate) clock: Clock,
     /// The extra duration, caused by faults, of each work of the worker except queries, and of each
@@ -100,6 +102,7 @@ impl Node {
             start_number: 1,
             life: Life::default(),
             pauses: 0,
+            paused_until: SimTime::default(),
             disk: NodeDisk::default(),
             clock,
             work_delay: Duration::ZERO,
@@ -213,15 +216,19 @@ impl Node {
         true
     }
 
-    /// Pauses the process; returns false if it is down or paused already.
+    /// Pauses the process, or extends its pause. Returns false if it is down, or is paused until
+    /// the end of this pause or longer.
     pub(crate) fn pause(&mut self, duration: Duration, scheduler: &mut Scheduler) -> bool {
+        let until = scheduler.now().after(duration);
         self.life = match std::mem::take(&mut self.life) {
             Life::Running(running) => Life::Paused(running, Vec::new()),
+            life @ Life::Paused(..) if until > self.paused_until => life,
             life => {
                 self.life = life;
                 return false;
             }
         };
+        self.paused_until = until;
         self.pauses += 1;
         scheduler.after(duration, Event::Resume { place: self.place, pause: self.pauses });
         true

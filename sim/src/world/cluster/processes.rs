@@ -194,6 +194,10 @@ impl Node {
                 return None;
             }
         };
+        if self.clock.is_stopped() {
+            self.clock.resume(now);
+        }
+        self.stop_downtime = Duration::ZERO;
         if exit.cleanly {
             // The superblock written at the shutdown proves that the last flush was completed.
             self.disk.device.acknowledge_head();
