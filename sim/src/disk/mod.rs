@@ -244,6 +244,7 @@ impl SimDisk {
         let mut image = self.clone();
         image.crash(ChangeOrder::Prefix, |_| false);
         image.faults.disarm();
+        image.capacity = None;
         image
     }
 
@@ -283,6 +284,10 @@ impl SimDisk {
     /// stay.
     pub fn set_capacity(&mut self, bytes: Option<u64>) {
         self.capacity = bytes;
+    }
+
+    pub(crate) fn capacity(&self) -> Option<u64> {
+        self.capacity
     }
 
     /// Returns the number of bytes by which files may still grow; `u64::MAX` without a capacity.

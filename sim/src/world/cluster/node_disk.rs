@@ -42,7 +42,7 @@ pub(crate) struct NodeDisk {
     pub(crate) spoil_faults: u16,
     /// The value of `spoil_faults` when the process last requested a repair.
     pub(crate) spoil_faults_at_repair: u16,
-    /// The number of active faults that bound the free space of the disk.
+    /// The number of active faults that bound the free space of the disk, or of one lost since.
     pub(crate) full_disk_faults: u8,
     /// The earliest completion of the calls that begin now, except writes of the log and of the
     /// superblock. A call that began before the fault is not delayed.
@@ -113,8 +113,8 @@ impl NodeDisk {
         self.full_disk_faults += 1;
     }
 
-    /// Ends one fault that bounds the free space. The bound is removed with the last one. The fault
-    /// may have struck a disk that was lost since.
+    /// Ends one fault that bounds the free space, of this disk or of one lost since. The bound is
+    /// removed with the last fault.
     pub(super) fn end_fill(&mut self) {
         self.full_disk_faults = self.full_disk_faults.saturating_sub(1);
         if self.full_disk_faults == 0 {
@@ -144,7 +144,9 @@ impl NodeDisk {
     /// Replaces the contents of the disk with an older copy, which may be marked as uncertain.
     pub(super) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
         self.was_damaged = self.was_damaged();
+        let capacity = self.device.capacity();
         self.device = image;
+        self.device.set_capacity(capacity);
         self.rolled_back = is_marked;
         self.damaged |= !is_marked;
     }
@@ -155,7 +157,6 @@ impl NodeDisk {
         self.device.wipe();
         self.device.disarm();
         self.device.set_capacity(None);
-        self.full_disk_faults = 0;
         (self.machine_checkpoint, self.rollback_image) = (None, None);
         self.disks_lost += 1;
         (self.formatted, self.damaged) = (false, false);
@@ -205,8 +206,25 @@ mod tests {
         disk.end_fill();
         assert_eq!(disk.device.free_bytes(), 100);
         disk.wipe();
-        assert_eq!((disk.full_disk_faults, disk.device.free_bytes()), (0, u64::MAX));
+        assert_eq!(disk.device.free_bytes(), u64::MAX);
+        disk.fill(100);
         disk.end_fill();
-        assert_eq!(disk.full_disk_faults, 0);
+        assert_eq!(disk.device.free_bytes(), 100, "the end of a fault of the lost disk");
+        disk.end_fill();
+        assert_eq!(disk.device.free_bytes(), u64::MAX);
+    }
+
+    #[test]
+    fn a_rolled_back_disk_has_the_faults_of_now() {
+        let mut disk = NodeDisk::default();
+        disk.fill(100);
+        let full = disk.device.durable_copy();
+        disk.end_fill();
+        disk.roll_back(full, true);
+        assert_eq!(disk.device.free_bytes(), u64::MAX);
+        let empty = disk.device.durable_copy();
+        disk.fill(100);
+        disk.roll_back(empty, true);
+        assert_eq!(disk.device.free_bytes(), 100);
     }
 }
