@@ -118,8 +118,8 @@ pub fn prompt<C: Subcommand>(
     };
     let client = Arc::new(client);
     let listener = Arc::clone(&client);
-    // Nothing is sent. A dropped sender shows the other thread that the prompt, or the listener, has
-    // ended.
+    // Nothing is sent. A dropped sender shows the other thread that the prompt, or the listener,
+    // has ended.
     let (prompt_runs, prompt_ended) = mpsc::channel();
     let (listener_runs, listener_ended) = mpsc::channel();
     let result = prompt::run_with_printer(
