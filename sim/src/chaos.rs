@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::observe::TraceSink;
 use crate::observe::outcome::{Failure, Outcome, Tally};
+use crate::run::RunOptions;
 use crate::run::sweep::{Seeds, Sweep};
-use crate::run::{self, RunOptions};
 use crate::workload::{AnyWorkload, Workload};
 
 /// A failed chaos run: the failure, its seed, and what a person needs to find the cause.
@@ -45,7 +45,8 @@ const SEEDS_AT_ONCE: usize = 4_096;
 
 /// Runs `workload` once for each of `seeds`, on all cores, each time in a cluster with faults of
 /// its own and with every check; returns the counts of all runs together. The first failed run is
-/// shrunk and explained, which takes up to half a minute.
+/// shrunk and explained, which takes up to half a minute. With the feature `cli`, a line on standard
+/// error reports progress every 10 seconds.
 ///
 /// # Errors
 /// The chaos run that failed, with its seed: the first one in the order of `seeds`.
@@ -64,6 +65,8 @@ pub fn run(
     let workload = AnyWorkload::new(workload);
     let options = RunOptions { workload, ..RunOptions::default() };
     let mut tally = Tally::default();
+    #[cfg(feature = "cli")]
+    let mut progress = crate::cli::chaos::RunProgress::start();
     let mut seeds = seeds.into_iter();
     loop {
         let some: Vec<u64> = seeds.by_ref().take(SEEDS_AT_ONCE).collect();
@@ -83,6 +86,8 @@ pub fn run(
         };
         sweep.run_all(&mut |run| {
             tally.add(&run.outcome.tally);
+            #[cfg(feature = "cli")]
+            progress.advance(&tally);
             if let (None, Some(failure)) = (&failed, &run.outcome.failure) {
                 failed = Some((run.outcome.seed, failure.clone()));
             }
@@ -100,7 +105,7 @@ fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
 
 #[cfg(not(feature = "cli"))]
 fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
-    run::run(seed, options)
+    crate::run::run(seed, options)
 }
 
 #[cfg(feature = "cli")]
@@ -143,7 +148,7 @@ fn trace_of(seed: u64, options: &RunOptions) -> Vec<String> {
         }
     };
     let trace: TraceSink = Arc::new(sink);
-    let _ = run::run(seed, &RunOptions { trace: Some(trace), ..options.clone() });
+    let _ = run_seed(seed, &RunOptions { trace: Some(trace), ..options.clone() });
     let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut *lines).into()
 }

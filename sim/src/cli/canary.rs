@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::interrupt;
 use crate::cli::panics;
+use crate::cli::progress::CountProgress;
 use crate::cli::text::{Finding, quantity};
 use crate::run::RunOptions;
 use crate::settings::profile::Profile;
@@ -27,16 +28,16 @@ impl Canary {
     pub(crate) fn run(first: u64, options: &RunOptions) -> Canary {
         let profile = <&Profile>::default();
         let options = RunOptions { profile, canary: true, ..options.clone() };
-        for seeds in 1..=SEEDS {
-            let outcome = panics::run(first.saturating_add(seeds - 1), &options);
-            if let Some(failure) = &outcome.failure {
-                return Canary { seeds, found_by: Some(Finding::of(failure).check) };
-            }
-            if interrupt::interrupted() {
-                return Canary { seeds, found_by: None };
-            }
+        let mut progress = CountProgress::start("seeds of the canary", SEEDS as usize);
+        let mut canary = Canary { seeds: 0, found_by: None };
+        while canary.seeds < SEEDS && canary.found_by.is_none() && !interrupt::interrupted() {
+            let outcome = panics::run(first.saturating_add(canary.seeds), &options);
+            canary.seeds += 1;
+            canary.found_by = outcome.failure.as_ref().map(|failure| Finding::of(failure).check);
+            progress.advance(canary.seeds as usize, "not detected yet");
         }
-        Canary { seeds: SEEDS, found_by: None }
+        progress.finish();
+        canary
     }
 
     /// Returns the result for the summary.

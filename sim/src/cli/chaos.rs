@@ -10,6 +10,7 @@ use std::thread;
 use crate::cli::args::SeedOptions;
 use crate::cli::panics;
 use crate::cli::program::Program;
+pub(crate) use crate::cli::progress::RunProgress;
 use crate::cli::replay::Replay;
 use crate::cli::shrink;
 use crate::cli::text::quantity;

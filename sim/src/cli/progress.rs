@@ -7,7 +7,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::clock::Stopwatch;
-use crate::cli::text::{duration, grouped, rate};
+use crate::cli::text::{duration, grouped, quantity, rate};
+use crate::observe::outcome::Tally;
 use crate::run::summary::Summary;
 
 /// The interval between progress lines if standard error is not a terminal.
@@ -140,6 +141,32 @@ impl CountProgress {
     pub(crate) fn finish(self) {
         if let ProgressOutput::Bar(bar) = &self.output {
             bar.finish_and_clear();
+        }
+    }
+}
+
+/// The progress of runs in a user's test or program, which may own the terminal: a line on standard
+/// error every 10 seconds.
+pub(crate) struct RunProgress {
+    watch: Stopwatch,
+    runs: u64,
+    last: Duration,
+}
+
+impl RunProgress {
+    /// Starts at zero runs.
+    pub(crate) fn start() -> RunProgress {
+        RunProgress { watch: Stopwatch::start(), runs: 0, last: Duration::ZERO }
+    }
+
+    /// Counts a run, after which `tally` has the counts of all runs together.
+    pub(crate) fn advance(&mut self, tally: &Tally) {
+        self.runs += 1;
+        let elapsed = self.watch.elapsed();
+        if elapsed >= self.last + LINE_EVERY {
+            self.last = elapsed;
+            let (runs, elapsed) = (quantity(self.runs, "seed"), duration(elapsed));
+            eprintln!("{runs} in {elapsed}, {} simulated", duration(tally.simulated));
         }
     }
 }
