@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use quorate::raft::{Config, Lease};
+use quorate::raft::{Config, Lease, Survivor, Suspension};
 use quorate::types::{Membership, NodeId};
 
 use crate::recordings::account::{AccountLine, Note};
 use crate::recordings::event::{Event, EventKind};
 use crate::recordings::leaders::Leadership;
+use crate::settings::Settings;
 use crate::values::time::SimTime;
 
 /// Collects the configuration, the membership and the length of a scenario.
@@ -51,6 +52,10 @@ impl Skeleton {
         for (place, id) in all.iter().enumerate().filter(|(place, id)| *place as u64 + 1 != id.0) {
             let _ = writeln!(text, "# n{} was {id}.", place + 1);
         }
+        if all.len() > usize::from(Settings::NODES_MAX) {
+            let most = Settings::NODES_MAX;
+            let _ = writeln!(text, "# A scenario has at most {most} nodes: leave some out.");
+        }
         // Without a membership, the recorded nodes are about to bootstrap the cluster.
         let counts = match voters.is_empty() {
             true => [others.len(), 0, 0],
@@ -65,18 +70,7 @@ impl Skeleton {
             text.push_str("bootstrap on\n");
         }
         if let Some(config) = &self.config {
-            let Config { election_timeout_min: min, election_timeout_max: max, .. } = config;
-            let switch = |is_on| if is_on { "on" } else { "off" };
-            let _ = writeln!(text, "heartbeat {}", Millis(config.heartbeat_interval));
-            let _ = writeln!(text, "election timeout {}..{}", Millis(*min), Millis(*max));
-            let _ = writeln!(text, "pre-vote {}", switch(config.pre_vote));
-            let _ = writeln!(text, "check-quorum {}", switch(config.check_quorum));
-            let _ = writeln!(text, "stickiness {}", switch(config.stickiness));
-            let _ = writeln!(text, "casting-vote {}", switch(config.casting_vote));
-            if let Some(Lease { drift_ppm, read_leases }) = config.lease {
-                let read_leases = if read_leases { " read-leases" } else { "" };
-                let _ = writeln!(text, "lease {drift_ppm}ppm{read_leases}");
-            }
+            push_config(&mut text, config);
         }
         let _ = writeln!(text, "fault phase {}", Millis(self.end.since(SimTime(0))));
         self.push_faults(&mut text, &names, lines);
@@ -125,6 +119,29 @@ impl Skeleton {
     }
 }
 
+/// Appends the settings of the configuration that decide when nodes campaign and which of them vote.
+fn push_config(text: &mut String, config: &Config) {
+    let Config { election_timeout_min: min, election_timeout_max: max, .. } = config;
+    let switch = |is_on| if is_on { "on" } else { "off" };
+    let _ = writeln!(text, "heartbeat {}", Millis(config.heartbeat_interval));
+    let _ = writeln!(text, "election timeout {}..{}", Millis(*min), Millis(*max));
+    let _ = writeln!(text, "pre-vote {}", switch(config.pre_vote));
+    let _ = writeln!(text, "check-quorum {}", switch(config.check_quorum));
+    let _ = writeln!(text, "stickiness {}", switch(config.stickiness));
+    let _ = writeln!(text, "casting-vote {}", switch(config.casting_vote));
+    if let Some(Suspension { after, voters_min, pause }) = config.suspension {
+        let (after, pause) = (Millis(after), Millis(pause));
+        let _ = writeln!(text, "suspension after {after}, down to {voters_min}, pause {pause}");
+    }
+    if let Some(Survivor { after }) = config.survivor {
+        let _ = writeln!(text, "survivor after {}", Millis(after));
+    }
+    if let Some(Lease { drift_ppm, read_leases }) = config.lease {
+        let read_leases = if read_leases { " read-leases" } else { "" };
+        let _ = writeln!(text, "lease {drift_ppm}ppm{read_leases}");
+    }
+}
+
 fn fault(at: SimTime, verb: &str, lasts: Duration) -> String {
     format!("at {} {verb} for {}", Millis(at.since(SimTime(0))), Millis(lasts))
 }
@@ -170,6 +187,24 @@ mod tests {
              # n3 was n1.\nnodes 2\nspares 1\nfault phase 1ms\n\
              at 1ms cut n3 -> n2 for 40ms\nexpect pass\n";
         assert_eq!(skeleton.text(&lines), expected);
+    }
+
+    #[test]
+    fn the_settings_of_a_cluster_whose_voters_may_fail_are_those_of_its_configuration() {
+        let mut config = Config::new(NodeId(1));
+        let after = config.election_timeout_max * 4;
+        config.suspension = Some(Suspension { after, voters_min: 2, pause: after });
+        let suspends = Skeleton { config: Some(config.clone()), ..Skeleton::default() }.text(&[]);
+        assert!(suspends.contains("\nsuspension after 2400ms, down to 2, pause 2400ms\n"));
+        (config.suspension, config.survivor) = (None, Some(Survivor { after }));
+        let survives = Skeleton { config: Some(config), ..Skeleton::default() }.text(&[]);
+        assert!(survives.contains("\nsurvivor after 2400ms\n"), "{survives}");
+        let most = |nodes: u64| {
+            let membership = Membership::new((1..=nodes).map(NodeId));
+            Skeleton { membership, ..Skeleton::default() }.text(&[])
+        };
+        assert!(most(12).contains("# A scenario has at most 11 nodes"));
+        assert!(!most(11).contains("at most"));
     }
 
     #[test]
