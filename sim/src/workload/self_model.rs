@@ -21,31 +21,40 @@ pub(super) struct SelfModel<S, F> {
 /// A state of the machine: its snapshot, compared by two hashes of 64 bits each.
 #[derive(Clone)]
 pub(super) struct MachineState {
-    digest: [u64; 2],
+    digest: Digest,
     snapshot: Arc<[u8]>,
 }
 
-/// A state's digest, and an operation in that state.
-type StepKey = ([u64; 2], MachineOperation);
+/// Two hashes of some bytes.
+type Digest = [u64; 2];
 
 /// The result of a step, and the state after it, once a step with that result was taken.
 type StepResult = (Box<[u8]>, Option<MachineState>);
 
-/// The steps so far. A search takes the same steps again and again, and many from one state.
+/// The states so far, by their digests. A search takes the same steps again and again, and many
+/// from one state.
 struct Steps<S> {
-    /// Machines by the digests of their states.
-    machines: BTreeMap<[u64; 2], S>,
-    known: BTreeMap<StepKey, StepResult>,
-    /// The bytes of the snapshots of the known steps, each of which also has a machine.
+    states: BTreeMap<Digest, KnownState<S>>,
+    /// The bytes of the snapshots that known steps ended with.
     bytes: usize,
+    /// The memory for the next snapshot.
+    buffer: Vec<u8>,
 }
 
-/// The maximum number of bytes of snapshots that the known steps keep. Beyond that, all steps and
-/// machines are forgotten.
-const STEP_BYTES_MAX: usize = 64 << 20;
+/// A state that a search has reached.
+struct KnownState<S> {
+    /// A machine in this state.
+    machine: S,
+    /// The steps from this state so far, by the digests of the operations.
+    steps: BTreeMap<Digest, StepResult>,
+}
+
+/// The maximum number of bytes of snapshots that the known states keep. Beyond that, all states are
+/// forgotten.
+const STATE_BYTES_MAX: usize = 64 << 20;
 
 /// An operation on the state machine.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum MachineOperation {
     Command(Box<[u8]>),
     Query(Box<[u8]>),
@@ -53,17 +62,15 @@ pub(super) enum MachineOperation {
 
 impl<S: StateMachine + Clone, F: Fn() -> S> SelfModel<S, F> {
     pub(super) fn new(fresh: F) -> SelfModel<S, F> {
-        let steps = Steps { machines: BTreeMap::new(), known: BTreeMap::new(), bytes: 0 };
+        let steps = Steps { states: BTreeMap::new(), bytes: 0, buffer: Vec::new() };
         SelfModel { fresh, steps: Mutex::new(steps) }
     }
 
-    /// Returns the machine in a state, which is restored if no step ended in that state lately.
-    fn machine_in<'a>(&self, steps: &'a mut Steps<S>, state: &MachineState) -> &'a S {
-        steps.machines.entry(state.digest).or_insert_with(|| {
-            let mut machine = (self.fresh)();
-            machine.restore(&mut &state.snapshot[..]).expect("a snapshot can be restored from");
-            machine
-        })
+    /// Returns a machine in a state that no step ended in lately.
+    fn restored(&self, state: &MachineState) -> S {
+        let mut machine = (self.fresh)();
+        machine.restore(&mut &state.snapshot[..]).expect("a snapshot can be restored from");
+        machine
     }
 }
 
@@ -73,7 +80,7 @@ impl<S: StateMachine + Clone + Send, F: Fn() -> S + Sync> Model for SelfModel<S,
     type Ret = Box<[u8]>;
 
     fn init(&self) -> MachineState {
-        MachineState::of(&(self.fresh)())
+        MachineState::of(&(self.fresh)(), &mut Vec::new())
     }
 
     fn step(
@@ -84,38 +91,39 @@ impl<S: StateMachine + Clone + Send, F: Fn() -> S + Sync> Model for SelfModel<S,
     ) -> Option<MachineState> {
         let fits = |result: &[u8]| ret.is_none_or(|ret| **ret == *result);
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (state.digest, op.clone());
-        match steps.known.get(&key) {
+        let Steps { states, bytes, buffer } = &mut *steps;
+        if *bytes > STATE_BYTES_MAX {
+            states.clear();
+            *bytes = 0;
+        }
+        let known =
+            states.entry(state.digest).or_insert_with(|| KnownState::new(self.restored(state)));
+        let digest = op.digest();
+        match known.steps.get(&digest) {
             Some((result, _)) if !fits(result) => return None,
             Some((_, Some(after))) => return Some(after.clone()),
             Some((_, None)) | None => {}
         }
-        let machine = self.machine_in(&mut steps, state);
-        let (result, after) = match op {
+        match op {
             MachineOperation::Command(command) => {
-                let mut machine = machine.clone();
+                let mut machine = known.machine.clone();
                 let result = machine.apply(Index(1), command);
                 // The state after an impossible result is of no use.
-                let after = fits(&result).then(|| MachineState::of(&machine));
+                let after = fits(&result).then(|| MachineState::of(&machine, buffer));
+                known.steps.insert(digest, (result.into(), after.clone()));
                 if let Some(after) = &after {
-                    steps.bytes += after.snapshot.len();
-                    steps.machines.insert(after.digest, machine);
+                    *bytes += after.snapshot.len();
+                    states.entry(after.digest).or_insert_with(|| KnownState::new(machine));
                 }
-                (result, after)
+                after
             }
             MachineOperation::Query(query) => {
-                let result = machine.query(query);
+                let result = known.machine.query(query);
                 let after = fits(&result).then(|| state.clone());
-                (result, after)
+                known.steps.insert(digest, (result.into(), after.clone()));
+                after
             }
-        };
-        if steps.bytes > STEP_BYTES_MAX {
-            steps.known.clear();
-            steps.machines.clear();
-            steps.bytes = 0;
         }
-        steps.known.insert(key, (result.into(), after.clone()));
-        after
     }
 
     fn unhashed_bytes(&self, state: &MachineState) -> usize {
@@ -145,14 +153,39 @@ impl<S: StateMachine + Clone + Send, F: Fn() -> S + Sync> Model for SelfModel<S,
     }
 }
 
-impl MachineState {
-    fn of(machine: &impl StateMachine) -> MachineState {
-        let mut bytes = Vec::new();
-        machine.snapshot().read_to_end(&mut bytes).expect("a state in memory can be read");
-        let (words, _) = bytes.as_chunks::<8>();
-        let other = words.iter().rev().fold(0, |hash, word| mix(u64::from_le_bytes(*word), hash));
-        MachineState { digest: [of_bytes(&bytes), other], snapshot: bytes.into() }
+impl<S> KnownState<S> {
+    fn new(machine: S) -> KnownState<S> {
+        KnownState { machine, steps: BTreeMap::new() }
     }
+}
+
+impl MachineOperation {
+    fn digest(&self) -> Digest {
+        match self {
+            MachineOperation::Command(command) => digest_of(command, 0),
+            MachineOperation::Query(query) => digest_of(query, 1),
+        }
+    }
+}
+
+impl MachineState {
+    /// Returns the state that the machine is in; `buffer` is memory for its snapshot.
+    fn of(machine: &impl StateMachine, buffer: &mut Vec<u8>) -> MachineState {
+        buffer.clear();
+        machine.snapshot().read_to_end(buffer).expect("a state in memory can be read");
+        MachineState { digest: digest_of(buffer, 0), snapshot: buffer.as_slice().into() }
+    }
+}
+
+/// Returns two hashes of `bytes`, which go through them in both directions. The second one depends
+/// on `seed`, too.
+fn digest_of(bytes: &[u8], seed: u64) -> Digest {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = mix(u64::from_le_bytes(last), seed);
+    let backward = words.iter().rev().fold(last, |hash, word| mix(u64::from_le_bytes(*word), hash));
+    [of_bytes(bytes), backward]
 }
 
 impl PartialEq for MachineState {
@@ -207,6 +240,20 @@ mod tests {
             self.0 = u64::from_le_bytes(bytes);
             Ok(())
         }
+    }
+
+    #[test]
+    fn both_hashes_of_a_state_depend_on_each_of_its_bytes() {
+        let bytes = [7; 11];
+        for place in 0..bytes.len() {
+            let mut other = bytes;
+            other[place] ^= 1;
+            let [forward, backward] = digest_of(&bytes, 0);
+            let [other_forward, other_backward] = digest_of(&other, 0);
+            assert!(forward != other_forward && backward != other_backward, "byte {place}");
+        }
+        let [command, query] = [MachineOperation::Command, MachineOperation::Query];
+        assert_ne!(command([1].into()).digest(), query([1].into()).digest());
     }
 
     #[test]
