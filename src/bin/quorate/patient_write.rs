@@ -7,8 +7,8 @@ use std::time::Duration;
 /// The pause before a write is repeated that a full pipe did not accept.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Writes all bytes, and flushes them. Waits while a pipe is full, even if a program with which this
-/// process shares the pipe has made it non-blocking, so that writes to it fail instead of waiting.
+/// Writes all bytes, and flushes them. Waits while a pipe is full, even if a program with which
+/// this process shares the pipe has made it non-blocking, so that writes to it fail at once.
 pub(crate) fn write_patiently(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match output.write(bytes) {
