@@ -65,6 +65,15 @@ pub fn affects_verdict<M: Model>(model: &M, operation: &Operation<M::Op, M::Ret>
     }
 }
 
+/// Returns the operations of `history` that can affect the verdict, in the order of invocation.
+pub(crate) fn relevant_operations<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+) -> impl Iterator<Item = OpId> {
+    let operations = (0..).map(OpId).zip(history.operations());
+    operations.filter(|(_, operation)| affects_verdict(model, operation)).map(|(id, _)| id)
+}
+
 /// Searches the partitions `open` in rounds with growing budgets, so that a key that is easily
 /// rejected does not wait for a hard one. A search that lacked anything but configurations is not
 /// repeated, because it would end in the same way.

@@ -211,10 +211,7 @@ fn check_decision<M: Model>(
     let Some(verdict) = model.decide(part, &Budget::default()) else { return Ok(()) };
     compare(plain, is_good(&verdict)).map_err(|reason| (Hint::Decide, None, reason))?;
     let Verdict::NotLinearizable(counterexample) = verdict else { return Ok(()) };
-    let only = part.history().with_outcomes(|id, operation| match &operation.outcome {
-        Outcome::Returned { .. } if !counterexample.operations.contains(&id) => Outcome::Unknown,
-        other => other.clone(),
-    });
+    let only = part.history().with_known(|id| counterexample.operations.contains(&id));
     match searched(model, Subhistory::new(&only, part.ids()), TrustedHints::None) {
         Some(true) => Err((Hint::Decide, None, "the counterexample proves nothing")),
         Some(false) | None => Ok(()),

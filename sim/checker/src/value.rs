@@ -163,6 +163,18 @@ impl ValueTable {
         format!("[{}]", texts.join(", "))
     }
 
+    /// Formats the values of keys: `x = 1, y = 2`.
+    pub(crate) fn describe_pairs<'a, T: 'a>(
+        &self,
+        pairs: impl IntoIterator<Item = (&'a ValueId, &'a T)>,
+        describe: impl Fn(&T) -> String,
+    ) -> String {
+        let pair = |(key, value): (&ValueId, &'a T)| {
+            format!("{} = {}", self.describe(*key), describe(value))
+        };
+        pairs.into_iter().map(pair).collect::<Vec<_>>().join(", ")
+    }
+
     /// Returns the number of values in the table.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -14,7 +14,7 @@ use hashbrown::HashSet;
 use crate::collections::additions::{Addition, Additions, Choices, Read, Stage};
 use crate::collections::bounds;
 use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
-use crate::collections::span::{NEVER, Span, Time};
+use crate::collections::span::{NEVER, Time};
 use crate::history::OpId;
 use crate::verdict::Verdict;
 
@@ -89,7 +89,7 @@ impl Counter {
             .map(|addition| match addition.span.is_known() && known(addition.id) {
                 true => *addition,
                 false => {
-                    let span = Span { invoked: addition.span.invoked, ..Span::NEVER };
+                    let span = addition.span.unknown();
                     Addition { span, sum: None, ..*addition }
                 }
             })

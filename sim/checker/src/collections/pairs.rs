@@ -4,10 +4,11 @@
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
-use crate::collections::narrowing::{CheckResult, Violation};
+use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
 use crate::collections::span::{Span, Time};
 use crate::history::OpId;
 use crate::value::{ValueId, ValueTable};
+use crate::verdict::Verdict;
 
 /// An operation on a collection from which values are taken.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,19 @@ pub(crate) struct OpNames<'a> {
     /// The name of the removal, such as `dequeue`.
     pub(crate) take: &'static str,
     pub(crate) values: &'a ValueTable,
+}
+
+/// Decides a collection that initially contains `init`: pairs its accesses, and checks the pairs.
+pub(crate) fn decide(
+    init: &[ValueId],
+    accesses: &[Access],
+    names: &OpNames<'_>,
+    check: impl Fn(Pairs, &OpNames<'_>) -> CheckResult,
+) -> Option<Verdict> {
+    verdict(Narrowing::Singly, accesses.len(), |known| {
+        Pairs::of(init, accesses, known, names)
+            .map_or_else(|found| found, |pairs| check(pairs, names))
+    })
 }
 
 /// One value, and the operations that inserted and took it.
@@ -98,7 +112,7 @@ impl Pairs {
     /// Returns the result of the check if the accesses cannot be paired: unknown if a value is null
     /// or inserted twice, not linearizable if a take has no possible insertion, or if two takes
     /// returned the same value.
-    pub(crate) fn of(
+    fn of(
         init: &[ValueId],
         accesses: &[Access],
         known: &dyn Fn(OpId) -> bool,
@@ -191,10 +205,7 @@ impl Pairs {
 impl Access {
     /// Returns the span of the operation, with an unknown outcome unless it is `known`.
     fn span_if(&self, known: &dyn Fn(OpId) -> bool) -> Span {
-        match self.span.is_known() && known(self.id) {
-            true => self.span,
-            false => Span { invoked: self.span.invoked, ..Span::NEVER },
-        }
+        if known(self.id) { self.span } else { self.span.unknown() }
     }
 }
 

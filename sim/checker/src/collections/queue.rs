@@ -8,9 +8,9 @@
 //! whose enqueue returned first, and so on. Any other assignment can be changed into this one, and
 //! every value is then in the queue for less time.
 
-use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
+use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::nonempty::{impossible_empty_take, never_empty};
-use crate::collections::pairs::{Access, Item, OpNames, Pairs};
+use crate::collections::pairs::{self, Access, Item, OpNames, Pairs};
 use crate::collections::span::{NEVER, Span};
 use crate::history::OpId;
 use crate::value::{ValueId, ValueTable};
@@ -29,19 +29,10 @@ pub(crate) fn decide(
         take: "dequeue",
         values,
     };
-    verdict(Narrowing::Singly, accesses.len(), |known| check(init, accesses, known, &names))
+    pairs::decide(init, accesses, &names, check)
 }
 
-fn check(
-    init: &[ValueId],
-    accesses: &[Access],
-    known: &dyn Fn(OpId) -> bool,
-    names: &OpNames<'_>,
-) -> CheckResult {
-    let mut pairs = match Pairs::of(init, accesses, known, names) {
-        Ok(pairs) => pairs,
-        Err(finding) => return finding,
-    };
+fn check(mut pairs: Pairs, names: &OpNames<'_>) -> CheckResult {
     if let Some(violation) = violation(&pairs, &pairs.taken, names) {
         return CheckResult::NotLinearizable(violation);
     }

@@ -35,6 +35,11 @@ impl Span {
         Span { invoked: -2 * from_end, returned: -2 * from_end + 1 }
     }
 
+    /// Returns the same span with an unknown outcome.
+    pub(crate) fn unknown(self) -> Span {
+        Span { returned: NEVER, ..self }
+    }
+
     /// Returns true if the outcome is known.
     pub(crate) fn is_known(self) -> bool {
         self.returned < NEVER

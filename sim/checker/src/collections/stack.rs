@@ -17,9 +17,9 @@
 //! A linearization exists if no value remains. Values that stay in the stack are popped by
 //! imaginary concurrent pops after the history.
 
-use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
+use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::nonempty::{chain, impossible_empty_take, never_empty, nonempty_intervals};
-use crate::collections::pairs::{Access, Item, OpNames, Pairs};
+use crate::collections::pairs::{self, Access, Item, OpNames, Pairs};
 use crate::collections::span::{NEVER, Span, Time};
 use crate::collections::stabbing::Windows;
 use crate::history::OpId;
@@ -37,19 +37,10 @@ pub(crate) fn decide(
 ) -> Option<Verdict> {
     let names =
         OpNames { object: "stack", insert: "push", inserted: "pushed", take: "pop", values };
-    verdict(Narrowing::Singly, accesses.len(), |known| check(init, accesses, known, &names))
+    pairs::decide(init, accesses, &names, check)
 }
 
-fn check(
-    init: &[ValueId],
-    accesses: &[Access],
-    known: &dyn Fn(OpId) -> bool,
-    names: &OpNames<'_>,
-) -> CheckResult {
-    let mut pairs = match Pairs::of(init, accesses, known, names) {
-        Ok(pairs) => pairs,
-        Err(finding) => return finding,
-    };
+fn check(mut pairs: Pairs, names: &OpNames<'_>) -> CheckResult {
     pairs.left.sort_unstable_by_key(|item| item.inserted.returned);
     let (left, spare) = (pairs.left.len(), pairs.spare.len());
     if left > 0 && spare > 0 {

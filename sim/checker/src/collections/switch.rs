@@ -78,7 +78,7 @@ struct Open {
 impl SwitchOp {
     /// Returns the operation with an unknown outcome.
     pub(crate) fn unknown(self) -> SwitchOp {
-        SwitchOp { span: Span { invoked: self.span.invoked, ..Span::NEVER }, ..self }
+        SwitchOp { span: self.span.unknown(), ..self }
     }
 }
 

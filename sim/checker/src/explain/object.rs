@@ -1,5 +1,6 @@
 //! The operations of the object of a counterexample, and histories with outcomes made unknown.
 
+use crate::check::relevant_operations;
 use crate::history::{Client, EventIndex, History, OpId, Operation, Outcome};
 use crate::model::{Effect, Model};
 use crate::verdict::Counterexample;
@@ -20,17 +21,7 @@ pub(crate) fn operations<M: Model>(
     let whole = first.is_none()
         || counterexample.operations.iter().any(|id| key(id) != first)
         || history.operations().iter().any(keyless);
-    let matters = |operation: &Operation<M::Op, M::Ret>| match operation.outcome {
-        Outcome::Returned { .. } => true,
-        Outcome::Failed => false,
-        Outcome::Unknown => model.effect(&operation.op, None) != Effect::ReadOnly,
-    };
-    (0..)
-        .map(OpId)
-        .zip(history.operations())
-        .filter(|(_, operation)| matters(operation) && (whole || model.key(&operation.op) == first))
-        .map(|(id, _)| id)
-        .collect()
+    relevant_operations(model, history).filter(|id| whole || key(id) == first).collect()
 }
 
 /// Returns true if an operation may have changed the state.

@@ -60,7 +60,7 @@ fn nested<'a>(
     let at = scanner.at;
     match (scanner.peek(), scanner.ahead(1)) {
         (Some(b'"'), _) => {
-            let text = scanner.quoted(|byte| byte != b'"' && byte != b'\\', escaped)?;
+            let text = scanner.quoted(|byte| byte != b'"' && byte != b'\\', b"\"\\/'")?;
             forms.push(at, Kind::Text(text));
         }
         (Some(b'['), _) => sequence(scanner, forms, depth, b']', Kind::List)?,
@@ -170,26 +170,6 @@ fn word<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<(), Offs
 /// Returns true if a byte may be part of a symbol or a keyword.
 fn is_symbol(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b".*+!-_?$%&=<>:#/'|@".contains(&byte) || byte >= 0x80
-}
-
-/// Parses the character of an escape sequence.
-fn escaped(scanner: &mut Scanner<'_>) -> Result<char, OffsetError> {
-    let at = scanner.at;
-    let character = match scanner.peek() {
-        Some(byte @ (b'"' | b'\\' | b'/' | b'\'')) => char::from(byte),
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => {
-            scanner.at += 1;
-            return scanner.code_point();
-        }
-        _ => return Err(scanner.expected_at(at, "an escape")),
-    };
-    scanner.at += 1;
-    Ok(character)
 }
 
 #[cfg(test)]

@@ -17,6 +17,15 @@ pub(super) fn value<'a>(
     nested(scanner, forms, 0)
 }
 
+/// Skips white space. Fails with `expectation` if anything else is left.
+pub(super) fn end(scanner: &mut Scanner<'_>, expectation: &str) -> Result<(), OffsetError> {
+    scanner.skip(is_space);
+    match scanner.peek() {
+        Some(_) => Err(scanner.expected(expectation)),
+        None => Ok(()),
+    }
+}
+
 fn nested<'a>(
     scanner: &mut Scanner<'a>,
     forms: &mut Forms<'a>,
@@ -111,27 +120,7 @@ fn object<'a>(
 }
 
 fn text<'a>(scanner: &mut Scanner<'a>) -> Result<std::borrow::Cow<'a, str>, OffsetError> {
-    scanner.quoted(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\', escaped)
-}
-
-/// Parses the character of an escape sequence.
-fn escaped(scanner: &mut Scanner<'_>) -> Result<char, OffsetError> {
-    let at = scanner.at;
-    let Some(byte) = scanner.peek() else { return Err(scanner.expected("an escape")) };
-    if !byte.is_ascii() {
-        return Err(scanner.expected("an escape"));
-    }
-    scanner.at += 1;
-    Ok(match byte {
-        b'"' | b'\\' | b'/' => char::from(byte),
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => scanner.code_point()?,
-        _ => return Err(scanner.expected_at(at, "an escape")),
-    })
+    scanner.quoted(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\', b"\"\\/")
 }
 
 #[cfg(test)]

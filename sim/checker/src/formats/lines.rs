@@ -54,10 +54,7 @@ impl<'a> Header<'a> {
         let Some(root) = forms.at(0) else { return Ok(header) };
         let Some(found) = root.member("format") else { return Ok(header) };
         // Events on the line of the header would not be read.
-        scanner.skip(json::is_space);
-        if scanner.peek().is_some() {
-            return Err(scanner.expected("the end of the line"));
-        }
+        json::end(&mut scanner, "the end of the line")?;
         if found.name() != Some(format) {
             return Err(found.expected(&format!("\"{format}\"")));
         }
@@ -191,10 +188,7 @@ impl<'a> Events<'a> for Lines<'a> {
             forms.clear();
             let mut scanner = Scanner::new(self.text, start, end);
             json::value(&mut scanner, &mut forms)?;
-            scanner.skip(json::is_space);
-            if scanner.peek().is_some() {
-                return Err(scanner.expected("the end of the line"));
-            }
+            json::end(&mut scanner, "the end of the line")?;
             if let Some(root) = forms.at(0) {
                 apply_event(builder, root, self.line)?;
             }

@@ -245,11 +245,7 @@ fn load_with_init<'a>(
 fn read_option<'a>(text: &'a str, forms: &mut Forms<'a>) -> Result<(), OffsetError> {
     let mut scanner = Scanner::new(text, 0, text.len());
     json::value(&mut scanner, forms)?;
-    scanner.skip(json::is_space);
-    match scanner.peek() {
-        Some(_) => Err(scanner.expected("the end")),
-        None => Ok(()),
-    }
+    json::end(&mut scanner, "the end")
 }
 
 /// The texts that state the initial state, and so those in which its errors are.

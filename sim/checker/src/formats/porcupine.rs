@@ -105,10 +105,7 @@ impl<'a> Porcupine<'a> {
         }
         if array {
             outside.at += 1;
-            outside.skip(json::is_space);
-            if outside.peek().is_some() {
-                return Err(outside.expected("the end"));
-            }
+            json::end(&mut outside, "the end")?;
         }
         let mut records = read.records;
         if read.style == Some(Style::Operations) {

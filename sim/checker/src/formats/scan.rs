@@ -129,12 +129,12 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Parses a string in quotes, which begins at the current position. `escape` parses the
-    /// characters after a backslash.
+    /// Parses a string in quotes, which begins at the current position. After a backslash, the
+    /// characters `literal` stand for themselves.
     pub(super) fn quoted(
         &mut self,
         plain: impl Fn(u8) -> bool,
-        mut escape: impl FnMut(&mut Scanner<'a>) -> Result<char, OffsetError>,
+        literal: &[u8],
     ) -> Result<Cow<'a, str>, OffsetError> {
         let quote = self.at;
         self.at += 1;
@@ -154,7 +154,7 @@ impl<'a> Scanner<'a> {
                 Some(b'\\') => {
                     let before = self.since(start);
                     self.at += 1;
-                    let character = escape(self)?;
+                    let character = self.escaped(literal)?;
                     let text = unescaped.get_or_insert_default();
                     text.push_str(before);
                     text.push(character);
@@ -168,8 +168,27 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Parses an escape sequence after its backslash.
+    fn escaped(&mut self, literal: &[u8]) -> Result<char, OffsetError> {
+        let character = match self.peek() {
+            Some(byte) if literal.contains(&byte) => char::from(byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                return self.code_point();
+            }
+            _ => return Err(self.expected("an escape")),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
     /// Parses the character of `\uXXXX` after the `u`. A pair of surrogates is one character.
-    pub(super) fn code_point(&mut self) -> Result<char, OffsetError> {
+    fn code_point(&mut self) -> Result<char, OffsetError> {
         let at = self.at;
         let first = self.code_unit()?;
         let second = if (0xD800..0xDC00).contains(&first)

@@ -147,6 +147,19 @@ impl<O, R> History<O, R> {
         &self.operations[id.0 as usize]
     }
 
+    /// Returns the same operations, of which those that returned and are not `known` have an
+    /// unknown outcome.
+    pub(crate) fn with_known(&self, known: impl Fn(OpId) -> bool) -> History<O, R>
+    where
+        O: Clone,
+        R: Clone,
+    {
+        self.with_outcomes(|id, operation| match &operation.outcome {
+            Outcome::Returned { .. } if !known(id) => Outcome::Unknown,
+            outcome => outcome.clone(),
+        })
+    }
+
     /// Returns the same operations with the outcomes that `outcome` returns. Changing outcomes only
     /// to [`Outcome::Unknown`] keeps a linearizable history linearizable.
     ///

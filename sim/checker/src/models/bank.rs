@@ -140,18 +140,14 @@ impl Model for Bank {
     fn describe_ret(&self, _: &BankOp, ret: &BankRet) -> String {
         match ret {
             BankRet::Moved(moved) => moved.to_string(),
-            BankRet::Balances(balances) => self.balances_words(balances.iter().copied()),
+            BankRet::Balances(balances) => {
+                let pairs = balances.iter().map(|(account, balance)| (account, balance));
+                self.values.describe_pairs(pairs, i64::to_string)
+            }
         }
     }
 
     fn describe_state(&self, state: &BTreeMap<ValueId, i64>) -> String {
-        self.balances_words(state.iter().map(|(account, balance)| (*account, *balance)))
-    }
-}
-
-impl Bank {
-    fn balances_words(&self, balances: impl Iterator<Item = (ValueId, i64)>) -> String {
-        let pair = |(account, balance)| format!("{} = {balance}", self.values.describe(account));
-        balances.map(pair).collect::<Vec<_>>().join(", ")
+        self.values.describe_pairs(state, i64::to_string)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::budget::Budget;
-use crate::history::{History, OpId, Operation, Outcome, Subhistory};
+use crate::history::{History, OpId, Operation, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
 use crate::models::heap::tree_bytes;
 use crate::value::{ValueId, ValueTable};
@@ -95,12 +95,7 @@ impl<M: Model> Model for Keyed<M> {
                 kept.sort_unstable();
                 let all = part.history().operations().iter().map(unkeyed).collect();
                 let all = History::new(all).ok()?;
-                let alone = all.with_outcomes(|id, operation| match &operation.outcome {
-                    Outcome::Returned { .. } if kept.binary_search(&id).is_err() => {
-                        Outcome::Unknown
-                    }
-                    outcome => outcome.clone(),
-                });
+                let alone = all.with_known(|id| kept.binary_search(&id).is_ok());
                 let budget = Budget { stop: None, ..*budget };
                 let decide = |history: &History<M::Op, M::Ret>| {
                     self.each.decide(Subhistory::new(history, part.ids()), &budget)

@@ -9,6 +9,7 @@ use crate::model::{Effect, Model, RegisterAccess};
 use crate::models::heap::tree_bytes;
 use crate::models::initial_values::InitialValues;
 use crate::models::observable_since::{ValueWrite, observable_since};
+use crate::models::register::access_of;
 use crate::models::unknown_deadlines::{ValueUse, unknown_deadlines};
 use crate::stream::Stream;
 use crate::value::{Value, ValueId, ValueTable};
@@ -201,25 +202,7 @@ impl Model for Kv {
     }
 
     fn register_access(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<RegisterAccess> {
-        let number = |value: ValueId| u64::from(value.0);
-        match (op.call, ret) {
-            (KvCall::Get, Some(KvRet::Value(value))) => {
-                Some(RegisterAccess::ReadEqual(number(*value)))
-            }
-            (KvCall::Put(value), None | Some(KvRet::Written)) => {
-                Some(RegisterAccess::Write(number(value)))
-            }
-            (KvCall::Cas { from, to }, None | Some(KvRet::Swapped(true))) => {
-                Some(RegisterAccess::CompareAndSet { from: number(from), to: number(to) })
-            }
-            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(false))) => {
-                Some(RegisterAccess::ReadNotEqual(number(from)))
-            }
-            (KvCall::Cas { from, .. }, Some(KvRet::Value(found))) if *found != from => {
-                Some(RegisterAccess::ReadEqual(number(*found)))
-            }
-            _ => None,
-        }
+        access_of(classify(op, ret))
     }
 
     fn register_init(&self, op: &KvOp) -> u64 {
@@ -246,10 +229,7 @@ impl Model for Kv {
     }
 
     fn describe_state(&self, state: &BTreeMap<ValueId, ValueId>) -> String {
-        let pair = |(key, value): (&ValueId, &ValueId)| {
-            format!("{} = {}", self.values.describe(*key), self.values.describe(*value))
-        };
-        state.iter().map(pair).collect::<Vec<_>>().join(", ")
+        self.values.describe_pairs(state, |value| self.values.describe(*value))
     }
 }
 

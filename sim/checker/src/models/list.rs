@@ -162,10 +162,7 @@ impl Model for List {
     }
 
     fn describe_state(&self, state: &BTreeMap<ValueId, Vec<ValueId>>) -> String {
-        let pair = |(key, items): (&ValueId, &Vec<ValueId>)| {
-            format!("{} = {}", self.values.describe(*key), self.values.describe_list(items))
-        };
-        state.iter().map(pair).collect::<Vec<_>>().join(", ")
+        self.values.describe_pairs(state, |items| self.values.describe_list(items))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::budget::Budget;
 use crate::collections::narrowing::{CheckResult, Narrowing, Violation, narrowed};
-use crate::history::{OpId, Outcome, Subhistory};
+use crate::history::{OpId, Subhistory};
 use crate::model::Model;
 use crate::search::search;
 use crate::verdict::{Counterexample, Verdict};
@@ -77,10 +77,7 @@ pub(super) fn smaller<O: Clone, R: Clone>(
     let violation = Violation { kept: found.operations, reason: found.reason };
     let count = part.history().operations().len();
     narrowed(Narrowing::OldestFirst, count, violation, |known| {
-        let weaker = part.history().with_outcomes(|id, operation| match &operation.outcome {
-            Outcome::Returned { .. } if !known(id) => Outcome::Unknown,
-            outcome => outcome.clone(),
-        });
+        let weaker = part.history().with_known(known);
         let part = Subhistory::new(&weaker, part.ids());
         match decide(part).or_else(|| searched(model, part, budget, LATER_MAX)) {
             Some(Verdict::Linearizable) => CheckResult::Linearizable,

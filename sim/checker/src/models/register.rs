@@ -117,22 +117,7 @@ impl Model for Register {
         op: &RegisterOp,
         ret: Option<&RegisterRet>,
     ) -> Option<RegisterAccess> {
-        let number = |value: ValueId| u64::from(value.0);
-        match (*op, ret) {
-            (RegisterOp::Read, Some(RegisterRet::Value(value))) => {
-                Some(RegisterAccess::ReadEqual(number(*value)))
-            }
-            (RegisterOp::Write(value), None | Some(RegisterRet::Written)) => {
-                Some(RegisterAccess::Write(number(value)))
-            }
-            (RegisterOp::Cas { from, to }, None | Some(RegisterRet::Swapped(true))) => {
-                Some(RegisterAccess::CompareAndSet { from: number(from), to: number(to) })
-            }
-            (RegisterOp::Cas { from, .. }, Some(RegisterRet::Swapped(false))) => {
-                Some(RegisterAccess::ReadNotEqual(number(from)))
-            }
-            _ => None,
-        }
+        access_of(classify(op, ret))
     }
 
     fn register_init(&self, _: &RegisterOp) -> u64 {
@@ -179,4 +164,21 @@ fn classify(op: &RegisterOp, ret: Option<&RegisterRet>) -> Classification {
         }
         _ => Classification::Invalid,
     }
+}
+
+/// Returns the operation as the search of a register takes it, if it can.
+pub(super) fn access_of(classification: Classification) -> Option<RegisterAccess> {
+    let Classification::Action(action) = classification else { return None };
+    let number = |value: ValueId| u64::from(value.0);
+    Some(match action {
+        Action::Read(value) | Action::FailedCasFound { found: value, .. } => {
+            RegisterAccess::ReadEqual(number(value))
+        }
+        Action::Write(value) => RegisterAccess::Write(number(value)),
+        Action::CompareAndSet { from, to } => {
+            RegisterAccess::CompareAndSet { from: number(from), to: number(to) }
+        }
+        Action::FailedCas { from, .. } => RegisterAccess::ReadNotEqual(number(from)),
+        Action::Append(_) => return None,
+    })
 }

@@ -113,9 +113,6 @@ impl Model for Transactions {
     }
 
     fn describe_state(&self, state: &BTreeMap<ValueId, ValueId>) -> String {
-        let pair = |(key, value): (&ValueId, &ValueId)| {
-            format!("{} = {}", self.values.describe(*key), self.values.describe(*value))
-        };
-        state.iter().map(pair).collect::<Vec<_>>().join(", ")
+        self.values.describe_pairs(state, |value| self.values.describe(*value))
     }
 }

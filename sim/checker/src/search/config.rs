@@ -96,6 +96,12 @@ impl<const W: usize> Config<W> {
         self.place = if unobserved { self.place | UNOBSERVED } else { self.place & !UNOBSERVED };
     }
 
+    /// Frees a slot, whose operation has returned or no longer matters.
+    pub(super) fn free(&mut self, slot: u32) {
+        self.done.clear(slot);
+        self.used.clear(slot);
+    }
+
     /// Returns the position of the next response.
     pub(super) fn at(&self) -> u32 {
         self.place & !UNOBSERVED

@@ -84,8 +84,7 @@ impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
                 Event::Opens(_) => self.forward(event),
                 Event::Retires(_) => {
                     self.forward(event);
-                    config.done.clear(task.slot);
-                    config.used.clear(task.slot);
+                    config.free(task.slot);
                 }
                 Event::Returns(_) => {
                     self.furthest = self.furthest.max(self.cursor);

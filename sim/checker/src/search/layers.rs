@@ -3,7 +3,7 @@
 
 use crate::search::config::{Config, ConfigSet};
 use crate::search::meter::Meter;
-use crate::search::plan::{Kind, Task};
+use crate::search::plan::Kind;
 use crate::search::walk::{Space, Walk};
 use crate::verdict::Resource;
 
@@ -57,8 +57,7 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
         self.passed.clear();
         for config in self.frontier.iter() {
             let mut after = *config;
-            after.done.clear(slot);
-            after.used.clear(slot);
+            after.free(slot);
             self.passed.insert(&after, &self.walk.known_updates());
         }
         std::mem::swap(&mut self.frontier, &mut self.passed);
@@ -81,7 +80,7 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
             self.walk.apply_reads(&mut config);
             if config.done.has(task.slot) {
                 self.stack.extend(self.walk.unhidden(&config, number));
-                forget(&mut config, &task);
+                config.free(task.slot);
                 self.passed.insert(&config, &known_updates);
             } else {
                 self.stack.push(config);
@@ -100,7 +99,7 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
                 if self.stack[place].done.has(task.slot) {
                     let mut config = self.stack.swap_remove(place);
                     self.stack.extend(self.walk.unhidden(&config, number));
-                    forget(&mut config, &task);
+                    config.free(task.slot);
                     self.passed.insert(&config, &known_updates);
                 } else {
                     place += 1;
@@ -117,10 +116,4 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
         }
         Ok(())
     }
-}
-
-/// Frees the slot of `task`.
-fn forget<const W: usize>(config: &mut Config<W>, task: &Task) {
-    config.done.clear(task.slot);
-    config.used.clear(task.slot);
 }

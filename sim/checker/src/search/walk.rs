@@ -167,8 +167,7 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
     ) -> Option<Config<W>> {
         let task = &self.tasks[number as usize];
         let mut after = *config;
-        after.done.clear(task.slot);
-        after.used.clear(task.slot);
+        after.free(task.slot);
         if task.kind == Kind::BlindWrite {
             let gone = self.space.target(number);
             if gone != after.state && self.space.is_dead_end(&after, gone, now) {

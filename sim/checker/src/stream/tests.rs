@@ -7,10 +7,10 @@ use rand::RngExt;
 use super::*;
 use crate::brute_force;
 use crate::budget::Budget;
-use crate::check::check;
+use crate::check::{check, relevant_operations};
 use crate::generate::{Random, Shape, history, random};
 use crate::history::{Client, EventIndex, History, Operation, Outcome, Subhistory};
-use crate::model::{Effect, Model};
+use crate::model::Model;
 use crate::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
 
 type Made = History<RegisterOp, RegisterRet>;
@@ -114,15 +114,7 @@ fn events<O, R>(random: &mut Random, made: &History<O, R>) -> Vec<(OpId, bool)> 
 }
 
 fn holds<M: Model>(model: &M, made: &History<M::Op, M::Ret>) -> bool {
-    let is_relevant = |(id, operation): (u32, &Operation<M::Op, M::Ret>)| {
-        let is_relevant = match operation.outcome {
-            Outcome::Returned { .. } => true,
-            Outcome::Failed => false,
-            Outcome::Unknown => model.effect(&operation.op, None) != Effect::ReadOnly,
-        };
-        is_relevant.then_some(OpId(id))
-    };
-    let ids: Vec<OpId> = (0..).zip(made.operations()).filter_map(is_relevant).collect();
+    let ids: Vec<OpId> = relevant_operations(model, made).collect();
     brute_force::linearizable(model, Subhistory::new(made, &ids))
 }
 
@@ -184,10 +176,7 @@ fn run<M: Model>(
             tally.alarms += 1;
             if let Some(counterexample) = alarm.counterexample.filter(|_| is_unique) {
                 let known = &counterexample.operations;
-                let only = so_far.with_outcomes(|id, operation| match &operation.outcome {
-                    Outcome::Returned { .. } if !known.contains(&id) => Outcome::Unknown,
-                    other => other.clone(),
-                });
+                let only = so_far.with_known(|id| known.contains(&id));
                 assert!(!holds(&**model, &only), "{counterexample:?} proves nothing of {so_far:?}");
                 tally.proofs += 1;
             }
