@@ -62,7 +62,7 @@ impl Clients {
     /// Returns the id of a value in the history; the number 0 is the initial value.
     fn value(&self, number: u64) -> ValueId {
         match number {
-            0 => self.model.init,
+            0 => self.model.init.others,
             _ => self.model.values.intern(Value::Integer(number as i64)),
         }
     }
