@@ -91,7 +91,8 @@ impl Bounds {
     /// when the time counts.
     ///
     /// Each allowed election takes at most two timeouts, one until a node campaigns, one more if
-    /// that campaign fails. One round of messages is added to each timeout.
+    /// that campaign fails. One round of messages is added to each timeout. A last survivor takes
+    /// over only after the silence that counts as death.
     pub(super) fn recovery_time_max(&self, volume: Volume) -> Duration {
         let timeouts = u32::try_from(2 * self.stabilization_elections_max).unwrap_or(u32::MAX);
         let timeout = self.config.election_timeout_max + self.costs.round_trip();
@@ -99,6 +100,7 @@ impl Bounds {
             0 => Duration::ZERO,
             _ => self.replica.part_timeout * PART_TIMEOUTS_MAX,
         };
-        timeout * timeouts + repeats + self.costs.transfer_time(volume, &self.config)
+        let silence = self.config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
+        timeout * timeouts + silence + repeats + self.costs.transfer_time(volume, &self.config)
     }
 }

@@ -210,11 +210,14 @@ impl Goals<'_> {
             || self.now.since(self.stabilization.since) > self.stabilization_max()
     }
 
-    /// Returns the longest time without progress of the core.
+    /// Returns the longest time without progress of the core. A last survivor takes over only after
+    /// the silence that counts as death.
     pub(crate) fn standstill_max(&self) -> Duration {
-        let longest = self.setup.settings.config.election_timeout_max;
+        let config = &self.setup.settings.config;
+        let silence = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
         let (least, each) = STANDSTILL_TIMEOUTS;
-        longest * least.max(each * self.cluster.len() as u32) + self.snapshots_time_max()
+        let timeouts = least.max(each * self.cluster.len() as u32);
+        config.election_timeout_max * timeouts + silence + self.snapshots_time_max()
     }
 
     /// Returns the longest duration of the stabilization phase.
