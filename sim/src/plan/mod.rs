@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
-use crate::faults::{Verb, named};
+use crate::faults::{Rollback, Verb, named};
 use crate::values::time::SimTime;
 
 /// The planned operations of one run.
@@ -76,6 +76,24 @@ impl TriggerCondition {
     }
 }
 
+impl Op {
+    /// Returns true if the operation never takes effect in a fault phase that ends at `end`.
+    pub(crate) fn is_never(&self, end: SimTime) -> bool {
+        self.when.is_never(end) || self.restores_too_late(end).is_some()
+    }
+
+    /// Returns the earliest time at which a copied disk replaces the node's disk, if the fault
+    /// phase, which ends at `end`, is over by then: the copy is of no use.
+    pub(crate) fn restores_too_late(&self, end: SimTime) -> Option<SimTime> {
+        let Verb::Rollback(Rollback { age, .. }) = self.verb else { return None };
+        let copied = match self.when {
+            When::At(at) => at,
+            When::On(TriggerCondition { from, delay, .. }) => from.after(delay),
+        };
+        Some(copied.after(age)).filter(|restored| *restored >= end)
+    }
+}
+
 impl When {
     /// Returns the time before which the operation does nothing.
     #[must_use]
@@ -98,7 +116,7 @@ impl When {
     }
 
     /// Returns true if the operation never takes effect in a fault phase that ends at `end`.
-    pub(crate) fn is_never(&self, end: SimTime) -> bool {
+    fn is_never(&self, end: SimTime) -> bool {
         let is_empty = matches!(self, When::On(condition) if condition.to < condition.from);
         is_empty || self.too_late(end).is_some()
     }

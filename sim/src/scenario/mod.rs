@@ -104,7 +104,7 @@ impl Scenario {
         settings.has_lasting_faults = false;
         // A drawn plan may have operations that come too late to do anything.
         let end = SimTime::default().after(settings.fault_phase);
-        plan.ops.retain(|op| !op.when.is_never(end));
+        plan.ops.retain(|op| !op.is_never(end));
         settings.faults = settings.faults.union(faults_of(settings, plan));
         settings.storage = rows::storage_of(settings);
     }
@@ -364,10 +364,12 @@ impl Parser {
                     .filter(|given_up| *given_up > end),
                 _ => None,
             };
-            let (time, what) = match (op.when.too_late(end), given_up) {
-                (Some(due), _) => (due, "the line takes effect"),
-                (None, Some(given_up)) => (given_up, "the request is given up"),
-                (None, None) => continue,
+            let restored = op.restores_too_late(end);
+            let (time, what) = match (op.when.too_late(end), restored, given_up) {
+                (Some(due), ..) => (due, "the line takes effect"),
+                (_, Some(restored), _) => (restored, "the node gets its old disk"),
+                (_, _, Some(given_up)) => (given_up, "the request is given up"),
+                (None, None, None) => continue,
             };
             let line = text.lines().nth(number - 1).unwrap_or_default();
             let (time, end) = (time.since(SimTime::default()), case.settings.fault_phase);

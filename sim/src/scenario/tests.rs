@@ -285,6 +285,14 @@ fn syntax_errors_name_their_place_and_the_remedy() {
         ),
         ("when any restarts delay 20s, crash it", "1:25: the line takes effect at 20s"),
         (
+            "at 6s roll back n1 by 4s for 1s",
+            "1:4: the node gets its old disk at 10s at the earliest, but the fault phase ends at",
+        ),
+        (
+            "from 5s when n1 becomes leader delay 3s, roll back n1 by 2s for 1s",
+            "1:38: the node gets its old disk at 10s",
+        ),
+        (
             "expect no answer to put x=1 at 9.5s",
             "1:32: the request is given up at 10.5s at the earliest, but the fault phase ends",
         ),
@@ -357,6 +365,14 @@ fn a_run_whose_checks_end_with_a_rollback_is_counted() {
     };
     assert_eq!((partly(0).without_checks, partly(0).without_liveness), (1, 0));
     assert_eq!(partly(1).runs(), 0, "the copy is marked");
+}
+
+#[test]
+fn a_last_survivor_may_take_over_after_a_long_silence() {
+    for seed in 0..6 {
+        let text = format!("seed {seed}\nnodes 3\nfault phase 2s\nsurvivor after 30s");
+        run_text(&text).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
 }
 
 /// The lines that the reference must contain for every element of the language.
