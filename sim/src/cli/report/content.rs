@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
+use crate::cli::program::CARGO_SIM;
 use crate::cli::shrunk_record::ShrunkRecord;
 use crate::cli::text::{Finding, grouped, quantity, replay_line};
 use crate::observe::coverage::MARKS;
@@ -59,13 +60,20 @@ impl Report {
         }
     }
 
+    /// Whether marks are required of a sweep like this one if it is large enough: with the default
+    /// profile and strategy, and with the built-in store. Clients of another state machine may be
+    /// unable to reach some marks.
+    pub(crate) fn requires_marks(&self) -> bool {
+        self.program == CARGO_SIM && self.seed_options == SeedOptions::default()
+    }
+
     /// Whether the sweep is one that must reach every required mark.
     pub(crate) fn must_reach_marks(&self) -> bool {
-        self.seed_options == SeedOptions::default() && self.summary.seeds >= GATE_SEEDS
+        self.requires_marks() && self.summary.seeds >= GATE_SEEDS
     }
 
     /// Returns the marks that the sweep missed although it had to reach them; none if the sweep is
-    /// small, or has another profile or search strategy than the default.
+    /// small, or has another profile, search strategy or workload than the default.
     pub(crate) fn missed_required(&self) -> Vec<&'static str> {
         if self.must_reach_marks() { self.summary.missed_required() } else { Vec::new() }
     }

@@ -5,7 +5,6 @@ use crate::cli::report::content::Report;
 use crate::cli::report::table;
 use crate::cli::text::{Finding, grouped};
 use crate::observe::coverage::MARKS;
-use crate::settings::profile::Profile;
 
 /// The style of all reports.
 pub(crate) const STYLE: &str = "\
@@ -77,7 +76,7 @@ fn coverage(report: &Report) -> String {
         let profile = report.seed_options.profile;
         let required = match (profile.may_reach(mark.name), mark.required) {
             (false, _) => "not in this profile",
-            (true, true) if profile == <&Profile>::default() => "required from 1,000 seeds on",
+            (true, true) if report.requires_marks() => "required from 1,000 seeds on",
             (true, _) => "optional",
         };
         let (name, seeds) = (escaped(mark.name), grouped(*seeds));

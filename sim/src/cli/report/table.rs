@@ -158,7 +158,7 @@ fn coverage_rows(report: &Report, rows: &mut Vec<(&'static str, String)>) {
 /// are required.
 fn few_seeds(report: &Report, missed: usize) -> String {
     let marks = quantity(missed as u64, "mark");
-    match report.seed_options == SeedOptions::default() {
+    match report.requires_marks() {
         true => format!("{marks}; required marks are judged from {} seeds on", grouped(GATE_SEEDS)),
         false => marks,
     }
