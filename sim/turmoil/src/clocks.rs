@@ -6,20 +6,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::lasting::Lasting;
 use crate::world::State;
 
 /// The drifts of all nodes.
 #[derive(Default)]
 pub(crate) struct Clocks {
-    /// The nodes whose clocks drift, in parts per million, with the ends of their drifts.
-    drifts: BTreeMap<u64, (i32, Duration)>,
+    /// The drifts of nodes, in parts per million. Of several, the last one to begin counts.
+    drifts: Lasting<i32>,
     /// The time in nanoseconds that each node's clock has gained and does not show yet.
     gained: BTreeMap<u64, u64>,
 }
 
 impl Clocks {
     pub(crate) fn drift(&mut self, node: u64, ppm: i32, until: Duration) {
-        self.drifts.insert(node, (ppm, until));
+        self.drifts.begin(node, ppm, until);
     }
 
     /// Ends all drifts.
@@ -29,16 +30,17 @@ impl Clocks {
 
     /// Lets one millisecond pass.
     pub(crate) fn step(&mut self, state: &mut State, now: Duration) {
-        self.drifts.retain(|_, (_, until)| now < *until);
-        let slowest = self.drifts.values().map(|(ppm, _)| *ppm).min().unwrap_or(0).min(0);
+        self.drifts.end_due(now);
+        let drift = |id: u64| self.drifts.of(id).next().unwrap_or(0);
         let State { nodes, paused, .. } = state;
+        let slowest = (1..=nodes.len() as u64).map(drift).min().unwrap_or(0).min(0);
         for (at, node) in nodes.iter_mut().enumerate() {
             let id = at as u64 + 1;
             // The clock of a paused node would make up for the gain in one step after the pause.
             if paused.contains(&id) {
                 continue;
             }
-            let ppm = self.drifts.get(&id).map_or(0, |(ppm, _)| *ppm) - slowest;
+            let ppm = drift(id) - slowest;
             // A millionth of a millisecond is a nanosecond.
             let gained = self.gained.entry(id).or_default();
             *gained += u64::from(ppm.unsigned_abs());
@@ -67,5 +69,18 @@ mod tests {
         }
         let gained = state.nodes.iter().map(|node| node.clock_gain.as_millis());
         assert_eq!(gained.collect::<Vec<_>>(), [8 + 5, 0, 5 + 5]);
+    }
+
+    #[test]
+    fn the_end_of_a_drift_ends_no_other() {
+        let mut state = State { nodes: vec![NodeState::default(); 2], ..State::default() };
+        let mut clocks = Clocks::default();
+        let second = Duration::from_secs(1);
+        clocks.drift(1, 2_000, second * 3);
+        clocks.drift(1, 5_000, second);
+        for millis in 0..4_000 {
+            clocks.step(&mut state, Duration::from_millis(millis));
+        }
+        assert_eq!(state.nodes[0].clock_gain.as_millis(), 5 + 2 + 2);
     }
 }

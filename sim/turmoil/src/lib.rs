@@ -67,6 +67,7 @@ mod core_checks;
 mod disk;
 mod faults;
 mod history;
+mod lasting;
 mod node;
 mod report;
 mod schedule;

@@ -12,6 +12,7 @@ use turmoil::Sim;
 use crate::clocks::Clocks;
 use crate::disk::NodeDisk;
 use crate::faults::Faults;
+use crate::lasting::Lasting;
 use crate::triggers::Triggers;
 use crate::world::{CHECK, Draws, Shared, State};
 
@@ -36,10 +37,10 @@ pub(crate) struct Schedule {
     stopping: BTreeMap<u64, Duration>,
     /// The nodes that have shut down, with the time at which their processes end.
     ending: BTreeMap<u64, Duration>,
-    /// The nodes with slow disks, with the time at which they are fast again.
-    slow: BTreeMap<u64, Duration>,
-    /// The hosts that are paused, with the time at which they continue.
-    paused: BTreeMap<u64, Duration>,
+    /// The nodes with slow disks, with the additional times of their flushes.
+    slow: Lasting<Duration>,
+    /// The hosts that are paused.
+    paused: Lasting<()>,
     triggers: Triggers,
     clocks: Clocks,
 }
@@ -84,8 +85,8 @@ impl Schedule {
             down: BTreeMap::new(),
             stopping: BTreeMap::new(),
             ending: BTreeMap::new(),
-            slow: BTreeMap::new(),
-            paused: BTreeMap::new(),
+            slow: Lasting::default(),
+            paused: Lasting::default(),
             triggers,
             clocks: Clocks::default(),
         }
@@ -106,17 +107,17 @@ impl Schedule {
             self.down.remove(&host);
             sim.bounce(self.name(host));
         }
-        while let Some((&node, _)) = self.slow.iter().find(|(_, until)| **until <= now) {
-            self.slow.remove(&node);
-            shared.state().nodes[node as usize - 1].lane_wait = Duration::ZERO;
+        self.slow.end_due(now);
+        for (node, id) in shared.state().nodes.iter_mut().zip(1..) {
+            node.lane_wait = self.slow.of(id).sum();
         }
         self.clocks.step(&mut shared.state(), now);
         self.links.retain(|fault| now < fault.to);
         self.block_links(sim, now);
-        self.paused.retain(|_, until| now < *until);
+        self.paused.end_due(now);
         let clogs = self.links.iter().filter(|fault| fault.is_clog);
         let clogged = clogs.flat_map(|fault| fault.links.iter().copied()).collect();
-        shared.hold(self.paused.keys().copied().collect(), clogged);
+        shared.hold(self.paused.hosts().collect(), clogged);
     }
 
     /// Ends every fault; [`Schedule::step`] completes it.
@@ -125,9 +126,9 @@ impl Schedule {
         self.triggers.clear();
         self.clocks.clear();
         self.paused.clear();
+        self.slow.clear();
         self.links.clear();
-        let ends = self.down.values_mut().chain(self.slow.values_mut());
-        ends.for_each(|until| *until = now);
+        self.down.values_mut().for_each(|until| *until = now);
         self.stopping.values_mut().for_each(|down| *down = Duration::ZERO);
         shared.line("-", "all faults are over");
     }
@@ -206,13 +207,12 @@ impl Schedule {
             },
             Verb::Pause(pause) => {
                 if let Some(host) = resolve(pause.node) {
-                    self.paused.insert(host.0, now + pause.duration);
+                    self.paused.begin(host.0, (), now + pause.duration);
                 }
             }
             Verb::SlowDisk(slow) => {
                 if let Some(node) = node_of(slow.node) {
-                    shared.state().nodes[node as usize - 1].lane_wait = slow.by;
-                    self.slow.insert(node, now + slow.duration);
+                    self.slow.begin(node, slow.by, now + slow.duration);
                 }
             }
             Verb::ClockDrift(drift) => {
@@ -256,7 +256,7 @@ impl Schedule {
                 sim.repair_oneway(name.as_str(), self.name(other));
             }
         }
-        self.paused.remove(&host);
+        self.paused.end_at(host);
         let at = host as usize - 1;
         let Some(disk) = self.disks.get(at) else {
             return shared.line(&name, how);
