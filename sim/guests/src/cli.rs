@@ -120,7 +120,8 @@ fn command<G: Guest>(args: &Args) -> Result<ExitCode, String> {
             let outcome = run::<G>(&case::draw::<G>(seed, &options), &options);
             println!("digest {:016x}  {}", outcome.digest, summary(&outcome.tally));
             options.trace = None;
-            Ok(report::<G>(args, &options, &outcome))
+            report::<G>(args, &options, &outcome);
+            Ok(ExitCode::from(exit_code(&[outcome])))
         }
         None => Ok(sweep::<G>(args, &options)),
     }
@@ -150,16 +151,28 @@ fn sweep<G: Guest>(args: &Args, options: &RunOptions) -> ExitCode {
     let faults: Vec<String> =
         tally.faults.iter().map(|(fault, count)| format!("{fault} {count}")).collect();
     println!("faults: {}", faults.join(", "));
-    let mut code = ExitCode::SUCCESS;
     let mut seen = Vec::new();
-    for outcome in failed {
+    for outcome in &failed {
         let fingerprint = outcome.failure.as_ref().map(Fingerprint::of);
         if !seen.contains(&fingerprint) {
             seen.push(fingerprint);
-            code = report::<G>(args, options, &outcome);
+            report::<G>(args, options, outcome);
         }
     }
-    code
+    ExitCode::from(exit_code(&failed))
+}
+
+/// Returns the exit code of these outcomes: that of the smallest failed seed, as in `cargo sim`.
+fn exit_code(outcomes: &[Outcome]) -> u8 {
+    let failed = outcomes.iter().filter_map(|run| Some((run.seed, run.failure.as_ref()?)));
+    match failed.min_by_key(|(seed, _)| *seed) {
+        None => 0,
+        Some((_, Failure::Safety(_))) => 10,
+        Some((_, Failure::Liveness(_) | Failure::Stalled(_))) => 11,
+        Some((_, Failure::Panic(_))) => 12,
+        Some((_, Failure::Nondeterminism(_))) => 13,
+        Some((_, Failure::Simulator(_))) => 16,
+    }
 }
 
 fn summary(tally: &Tally) -> String {
@@ -175,8 +188,8 @@ fn summary(tally: &Tally) -> String {
 }
 
 /// Prints the failure of a seed in one sentence, its shrunk scenario, and how to replay both.
-fn report<G: Guest>(args: &Args, options: &RunOptions, outcome: &Outcome) -> ExitCode {
-    let Some(failure) = &outcome.failure else { return ExitCode::SUCCESS };
+fn report<G: Guest>(args: &Args, options: &RunOptions, outcome: &Outcome) {
+    let Some(failure) = &outcome.failure else { return };
     println!("\nFAIL  {failure}");
     let program = format!("cargo run --release -- {}", args.core);
     let seed = outcome.seed;
@@ -186,12 +199,6 @@ fn report<G: Guest>(args: &Args, options: &RunOptions, outcome: &Outcome) -> Exi
         && let Some(lines) = smallest::<G>(args, options, &case)
     {
         println!("{lines}\nreplay: {program} --scenario FILE --trace");
-    }
-    match failure {
-        Failure::Liveness(_) => ExitCode::from(11),
-        Failure::Panic(_) | Failure::Simulator(_) => ExitCode::from(12),
-        Failure::Nondeterminism(_) => ExitCode::from(13),
-        Failure::Safety(_) | Failure::Stalled(_) => ExitCode::from(10),
     }
 }
 
@@ -218,4 +225,28 @@ fn smallest<G: Guest>(args: &Args, options: &RunOptions, case: &Case) -> Option<
         shrunk.runs,
         lines.join("\n")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_failed_seed_decides_the_exit_code() {
+        let outcome = |seed, failure| Outcome {
+            seed,
+            digest: 0,
+            tally: Tally::default(),
+            marks: Vec::new(),
+            states: Default::default(),
+            scripted: Default::default(),
+            failure,
+        };
+        let panic = Some(Failure::Panic("it panics".to_owned()));
+        let differs = Some(Failure::Nondeterminism("it differs".to_owned()));
+        let outcomes = [outcome(5, differs.clone()), outcome(3, panic), outcome(1, None)];
+        assert_eq!(exit_code(&outcomes), 12);
+        assert_eq!(exit_code(&[outcome(7, differs)]), 13);
+        assert_eq!(exit_code(&outcomes[2..]), 0);
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Event<M> {
     Unblock { block: usize },
     Flap { block: usize },
     ClockRuns { place: usize },
-    DiskRuns { place: usize },
+    DiskRuns { place: usize, by: Duration },
     Client { client: u16 },
     Expire { operation: u64 },
     PollRead { place: usize, period: Duration, times: u32 },
@@ -142,7 +142,7 @@ impl<G: Guest> Cluster<G> {
             }
             Event::Restart { place } => self.start(place),
             Event::Resume { place, start } if self.nodes[place].runs(start) => {
-                self.nodes[place].is_paused = false;
+                self.nodes[place].end_pause();
                 self.proceed(place)
             }
             Event::Synced { .. } | Event::Resume { .. } => Ok(()),
@@ -528,5 +528,51 @@ impl<G: Guest> Cluster<G> {
         self.clients.reply(number, value);
         self.tally.operations_checked = self.clients.replies;
         self.next_operation(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_sim::run::RunOptions;
+    use quorate_sim::values::time::SimTime;
+
+    use super::*;
+    use crate::adapters::tiny::Tiny;
+    use crate::case;
+
+    #[test]
+    fn each_fault_lasts_until_its_own_end() {
+        let text = "nodes 3\n\
+                    at 1s pause n1 for 1s\n\
+                    at 1500ms pause n1 for 2s\n\
+                    at 1s clock drift n2 +300ppm for 1s\n\
+                    at 1500ms clock drift n2 -500ppm for 2s\n\
+                    at 1s slow disk n3 by 5ms for 1s\n\
+                    at 1500ms slow disk n3 by 7ms for 2s\n\
+                    at 1500ms flap n2-n3 every 1s for 500ms\n";
+        let scenario =
+            case::read::<Tiny>(text, &RunOptions::default()).expect("the scenario is valid");
+        let mut cluster = Cluster::<Tiny>::new(&scenario.case, None);
+        for place in 0..3 {
+            cluster.start(place).expect("no check fails");
+        }
+        let expected = [
+            (1_200, true, 300, 5, true),
+            (1_700, true, -500, 12, false),
+            (2_300, true, -500, 7, true),
+            (4_000, false, 0, 0, true),
+        ];
+        for (millis, paused, ppm, sync, is_open) in expected {
+            let time = SimTime::default().after(Duration::from_millis(millis));
+            while cluster.schedule.now() < time {
+                let event = cluster.schedule.next().expect("clocks tick");
+                cluster.handle(event).expect("no check fails");
+            }
+            let [first, second, third] = &cluster.nodes[..] else { panic!("three nodes") };
+            assert_eq!(first.pauses > 0, paused, "after {millis} ms");
+            assert_eq!(second.handicap.clock_ppm, ppm, "after {millis} ms");
+            assert_eq!(third.handicap.sync, Duration::from_millis(sync), "after {millis} ms");
+            assert_eq!(cluster.links[3 + 2].is_open(), is_open, "after {millis} ms");
+        }
     }
 }

@@ -38,7 +38,8 @@ pub(crate) struct Node<G: Guest> {
     pub(crate) inbox: VecDeque<Input<G::Message>>,
     /// Whether the node waits for its disk.
     pub(crate) is_syncing: bool,
-    pub(crate) is_paused: bool,
+    /// The number of pauses that have not ended.
+    pub(crate) pauses: u32,
     /// Whether an effect is being carried out, or an input taken.
     pub(crate) is_busy: bool,
     /// The status after the last input.
@@ -56,12 +57,29 @@ pub(crate) struct Node<G: Guest> {
 /// The delays and the clock error that faults give a node, and the number of its steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Handicap {
-    /// The error of its clock, in parts per million.
+    /// The error of its clock, in parts per million: that of the last drift that began.
     pub(crate) clock_ppm: i32,
-    /// The additional time of a sync.
+    /// The number of drifts of the clock that have not ended.
+    pub(crate) drifts: u32,
+    /// The additional time of a sync: the sum of those of all active faults.
     pub(crate) sync: Duration,
     /// The number of steps so far, which is part of the key of each random choice.
     pub(crate) steps: u32,
+}
+
+impl Handicap {
+    pub(crate) fn begin_drift(&mut self, ppm: i32) {
+        self.clock_ppm = ppm;
+        self.drifts += 1;
+    }
+
+    /// Ends one drift. The last one restores the exact clock.
+    pub(crate) fn end_drift(&mut self) {
+        self.drifts -= 1;
+        if self.drifts == 0 {
+            self.clock_ppm = 0;
+        }
+    }
 }
 
 impl<G: Guest> Node<G> {
@@ -75,7 +93,7 @@ impl<G: Guest> Node<G> {
             effects: VecDeque::new(),
             inbox: VecDeque::new(),
             is_syncing: false,
-            is_paused: false,
+            pauses: 0,
             is_busy: false,
             status: Status::default(),
             settled: Status::default(),
@@ -93,7 +111,12 @@ impl<G: Guest> Node<G> {
 
     /// Returns whether the node can take its next input or carry out its next effect.
     pub(crate) fn is_ready(&self) -> bool {
-        self.core.is_some() && !self.is_syncing && !self.is_paused
+        self.core.is_some() && !self.is_syncing && self.pauses == 0
+    }
+
+    /// Ends one pause; the pauses of a node are over at its restart and in the stabilization phase.
+    pub(crate) fn end_pause(&mut self) {
+        self.pauses = self.pauses.saturating_sub(1);
     }
 
     /// Loses everything but the disk, of which the first `kept` cached writes survive.

@@ -7,6 +7,7 @@ use quorate_sim::faults::{
 };
 use quorate_sim::link::Link;
 use quorate_sim::plan::Trigger;
+use quorate_sim::values::time::SimTime;
 
 use crate::checks::Checked;
 use crate::cluster::{Cluster, Event, Stabilization};
@@ -39,8 +40,8 @@ impl<G: Guest> Cluster<G> {
             Event::Delayed { op, it } => return self.strike(op, Some(it)),
             Event::Unblock { block } => return self.set_blocked(block, false),
             Event::Flap { block } => return self.flap(block),
-            Event::ClockRuns { place } => self.nodes[place].handicap.clock_ppm = 0,
-            Event::DiskRuns { place } => self.nodes[place].handicap.sync = Duration::ZERO,
+            Event::ClockRuns { place } => self.nodes[place].handicap.end_drift(),
+            Event::DiskRuns { place, by } => self.nodes[place].handicap.sync -= by,
             Event::PollRead { place, period, times } => {
                 if times > 1 {
                     let next = Event::PollRead { place, period, times: times - 1 };
@@ -95,12 +96,12 @@ impl<G: Guest> Cluster<G> {
             Verb::Crash(it) => self.end_process(place, it.keep, it.down)?,
             Verb::Stop(it) => self.end_process(place, KeptWrites::All, it.down)?,
             Verb::Pause(it) => {
-                self.nodes[place].is_paused = true;
+                self.nodes[place].pauses += 1;
                 let start = self.nodes[place].start;
                 self.until(it.duration, Event::Resume { place, start });
             }
             Verb::ClockDrift(it) => {
-                self.nodes[place].handicap.clock_ppm = it.ppm;
+                self.nodes[place].handicap.begin_drift(it.ppm);
                 self.until(it.duration, Event::ClockRuns { place });
             }
             Verb::ClockStep(it) => {
@@ -111,8 +112,8 @@ impl<G: Guest> Cluster<G> {
                 }
             }
             Verb::SlowDisk(it) => {
-                self.nodes[place].handicap.sync = it.by;
-                self.until(it.duration, Event::DiskRuns { place });
+                self.nodes[place].handicap.sync += it.by;
+                self.until(it.duration, Event::DiskRuns { place, by: it.by });
             }
             Verb::LoadSpike(LoadSpike::Commands(_, count)) => {
                 for _ in 0..count {
@@ -167,7 +168,7 @@ impl<G: Guest> Cluster<G> {
         let block = self.nemesis.remember(Block { links, flaps, is_blocked: false });
         self.set_blocked(block, true)?;
         match flaps {
-            Some((period, _)) => self.schedule.after(period, Event::Flap { block }),
+            Some((period, end)) => self.schedule_flap(block, period, end),
             None => self.until(duration, Event::Unblock { block }),
         }
         Ok(())
@@ -179,8 +180,14 @@ impl<G: Guest> Cluster<G> {
         if self.schedule.now() >= end {
             return self.set_blocked(block, false);
         }
-        self.schedule.after(period, Event::Flap { block });
+        self.schedule_flap(block, period, end);
         self.set_blocked(block, !is_blocked)
+    }
+
+    /// Schedules the next change of flapping links, at the latest at the end of the fault.
+    fn schedule_flap(&mut self, block: usize, period: Duration, end: SimTime) {
+        let next = self.schedule.now().after(period);
+        self.schedule.at(next.min(end), Event::Flap { block });
     }
 
     /// Blocks the links of an operation, or lifts that block.
@@ -235,7 +242,7 @@ impl<G: Guest> Cluster<G> {
             let node = &mut self.nodes[place];
             let steps = node.handicap.steps;
             node.handicap = Handicap { steps, ..Handicap::default() };
-            node.is_paused = false;
+            node.pauses = 0;
             node.crash_after = None;
             self.start(place)?;
         }
