@@ -26,6 +26,7 @@ pub(crate) fn copy_snapshot(
         if chunk.is_empty() {
             return import.end_snapshot(target).map_err(CopyError::Target);
         }
+        assert!(chunk.len() <= chunk_bytes as usize, "a chunk has its size at most");
         import.chunk(target, chunk).map_err(CopyError::Target)?;
     }
 }

@@ -61,9 +61,15 @@ impl DirectoryState {
         let first = (snapshot.last.index, &snapshot.membership);
         let listed = self.opened.memberships.iter().map(|(index, listed)| (*index, listed));
         let mut all: Vec<_> = [first].into_iter().chain(listed).collect();
+        assert!(
+            all.is_sorted_by_key(|(index, _)| *index),
+            "memberships are in the order of the log"
+        );
         let later = all.partition_point(|(index, _)| *index <= committed);
         let active = all.split_off(later.saturating_sub(1));
         assert!(!active.is_empty(), "a membership is active at each entry");
+        let later = &active[1..];
+        assert!(later.iter().all(|(index, _)| *index > committed), "only one is committed");
         active
     }
 

@@ -122,6 +122,12 @@ impl Plan {
             return Err(RecoveryError::SourceChanged);
         }
         let (snapshot, last) = (&found.opened.snapshot.clone(), found.opened.last.index);
+        assert_eq!(found.opened.last, self.source.last, "the whole log of the source is copied");
+        assert_ne!(
+            member.incarnation,
+            Incarnation::default(),
+            "a checked member has an incarnation"
+        );
         let identity = Identity { cluster: self.cluster, node, incarnation: member.incarnation };
         let origin = Origin { cluster: self.source.cluster, last: self.source.last };
         let mut import =

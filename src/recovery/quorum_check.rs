@@ -20,14 +20,17 @@ pub(crate) fn reject_if_quorum_available(
     let members = |selected: &dyn Fn(NodeId) -> bool| -> Vec<NodeId> {
         source.membership().ids().filter(|id| selected(*id)).collect()
     };
-    if source.memberships.iter().any(|membership| is_quorum(membership, is_alive)) {
+    // A node that has joined does not know the memberships before the one that added it.
+    let known = || source.memberships.iter().filter(|membership| !membership.is_empty());
+    if known().any(|membership| is_quorum(membership, is_alive)) {
+        assert!(!alive.is_empty(), "a quorum has nodes");
         return Err(RecoveryRejectReason::QuorumAlive(alive.to_vec()));
     }
     let is_available = |id: NodeId| is_alive(id) || source.undamaged.contains(&id);
     if is_quorum(source.membership(), is_available) {
         return Err(RecoveryRejectReason::QuorumAvailable(members(&is_available)));
     }
-    for membership in &source.memberships {
+    for membership in known() {
         if let Some(nodes) = quorum_without_later(source, states, membership, alive) {
             return Err(RecoveryRejectReason::QuorumAvailable(nodes));
         }
@@ -56,6 +59,7 @@ fn quorum_without_later(
     let mut nodes: Vec<NodeId> =
         states.iter().filter(may_start).map(|state| state.opened.identity.node).collect();
     nodes.sort_unstable();
+    assert!(nodes.windows(2).all(|pair| pair[0] < pair[1]), "each node has one directory");
     let has_later_survivors = membership.lineages() != source.membership().lineages();
     (!has_later_survivors && is_quorum(membership, |node| nodes.contains(&node))).then_some(nodes)
 }

@@ -9,7 +9,7 @@ use crate::recovery::format::BackupError;
 use crate::recovery::plan::check_membership;
 use crate::recovery::reject_reason::RecoveryRejectReason;
 use crate::storage::{ClusterId, Disk, Identity, OpenError, Origin, StorageConfig, StorageImport};
-use crate::types::{Membership, NodeId};
+use crate::types::{Incarnation, Membership, NodeId};
 
 /// The error that prevented the creation of a directory from a backup. The target may be
 /// incomplete: no node can start with it, and it must be emptied before another attempt.
@@ -52,6 +52,7 @@ pub fn restore(
     if old == cluster {
         return Err(RestoreError::Rejected(RecoveryRejectReason::SameCluster(cluster)));
     }
+    assert_ne!(member.incarnation, Incarnation::default(), "a checked member has an incarnation");
     let identity = Identity { cluster, node, incarnation: member.incarnation };
     let origin = Origin { cluster: old, last };
     let import = StorageImport::begin(target, identity, origin, last, membership, config);

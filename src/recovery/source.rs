@@ -194,6 +194,7 @@ fn may_be_committed(
     at: Index,
     membership: &Membership,
 ) -> bool {
+    assert!(at > chosen.opened.snapshot.last.index, "what a snapshot covers is committed");
     let here = undamaged(states, membership);
     let id = chosen.id_at(at).expect("the membership is in the log");
     let has = |node: NodeId| {

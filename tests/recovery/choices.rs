@@ -288,6 +288,19 @@ fn no_recovery_with_a_quorum_of_an_earlier_membership_available() {
 }
 
 #[test]
+fn a_node_that_has_joined_is_a_source_although_it_lacks_the_first_membership() {
+    // Node 4 knows no membership before the one that added it, and not that this one is committed.
+    let four = Membership::new([1, 2, 3, 4].map(NodeId));
+    let joined = state(4, &Membership::default(), &vec![(1, None), (1, Some(four))], 1);
+    let survey = survey(vec![joined]);
+    let plan =
+        |alive| Plan::new(&survey, None, alive, Consent::None, ClusterId(2), alone(1)).map(drop);
+    assert_eq!(plan(&[]), Ok(()), "a membership without voters has no quorum");
+    let unknown = Err(RecoveryRejectReason::NotSurveyed(vec![NodeId(1)]));
+    assert_eq!(plan(&[NodeId(1)]), unknown);
+}
+
+#[test]
 fn a_new_cluster_needs_a_new_id_and_new_incarnations() {
     let own = state(1, &three(), &vec![(1, None)], 1);
     let survey = survey(vec![own.clone()]);
