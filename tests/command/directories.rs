@@ -73,7 +73,7 @@ fn a_removed_lock_file_lets_no_second_node_in() {
     eventually("the node leads", || nodes.log(1).contains("role=Leader"));
     fs::remove_file(nodes.directory(1).join("lock")).expect("the file exists");
     let used = "d1: in use by another process: stop that process, or choose another directory";
-    nodes.quorate(&["inspect", "d1"]).fails_with(2, used);
+    nodes.quorate(&["inspect", "d1"]).fails_with(3, used);
     nodes.kill(1);
     nodes.quorate(&["inspect", "d1"]).ok();
 }
@@ -236,7 +236,7 @@ fn a_directory_that_is_not_a_nodes_is_rejected() {
     nodes.serve_with(1, &["--members", &members]);
     eventually("the node leads", || nodes.log(1).contains("role=Leader"));
     let used = "d1: in use by another process: stop that process, or choose another directory";
-    nodes.quorate(&["inspect", "d1"]).fails_with(2, used);
+    nodes.quorate(&["inspect", "d1"]).fails_with(3, used);
     let listen = ["--listen", "127.0.0.1:0", "--members", &members];
     let serve = [&["serve", "--id", "1", "--data-dir", "d1"], &listen[..]].concat();
     nodes.quorate(&serve).fails_with(3, used);

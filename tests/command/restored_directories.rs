@@ -29,7 +29,7 @@ fn a_node_on_an_older_copy_that_is_marked_counts_only_once_it_has_everything() {
     (5..20).for_each(|value| nodes.put(value));
     nodes.assert_has(0..20);
     let running = nodes.quorate(&["mark-restored", "d3"]);
-    running.fails_with(2, "in use by another process: stop that process");
+    running.fails_with(3, "in use by another process: stop that process");
 
     // All nodes stop, so that no leader knows what node 3 acknowledged.
     (1..=3).for_each(|id| nodes.kill(id));

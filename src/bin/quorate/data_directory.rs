@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use quorate::storage::FileName;
+use quorate::storage::{DiskError, FileName};
 
 use crate::exit::CommandError;
 
@@ -19,6 +19,13 @@ pub(crate) fn require_directory(path: &Path) -> Result<(), CommandError> {
         Err(error) => format!("cannot open the directory: {error}"),
     };
     Err(CommandError::invalid_input(format!("{}: {found}", path.display())))
+}
+
+/// Returns the error of a command that cannot open a directory. The error is transient if a
+/// running node has the directory open.
+pub(crate) fn open_error(error: &DiskError) -> CommandError {
+    let text = CommandError::invalid_input(error);
+    if error.is_in_use() { text.into_transient() } else { text }
 }
 
 /// Returns an error if the path is not the data directory of a node, or if this process cannot find

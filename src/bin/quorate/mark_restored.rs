@@ -7,7 +7,7 @@ use quorate::replica::{OpenError, make_uncertain};
 use quorate::storage::{self, FileDisk, StorageConfig};
 use serde_json::json;
 
-use crate::data_directory::require_directory;
+use crate::data_directory::{open_error, require_directory};
 use crate::exit::{CommandError, Exit};
 use crate::output::report;
 
@@ -43,11 +43,11 @@ pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, Command
     // `FileDisk::open` creates a lock file, so the identity is read first: the directory must be a
     // node's.
     let mut reader =
-        FileDisk::open_read_only(&flags.directory).map_err(CommandError::invalid_input)?;
+        FileDisk::open_read_only(&flags.directory).map_err(|error| open_error(&error))?;
     storage::Inspection::identity(&mut reader)
         .map_err(|error| failed(Exit::InvalidInput, &error))?;
     drop(reader);
-    let mut disk = FileDisk::open(&flags.directory).map_err(CommandError::invalid_input)?;
+    let mut disk = FileDisk::open(&flags.directory).map_err(|error| open_error(&error))?;
     let opened = make_uncertain(&mut disk, &StorageConfig::default()).map_err(|error| {
         let exit = match &error {
             OpenError::SoleVoter => return failed(Exit::Rejected, &SOLE_VOTER),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use quorate::storage::{FileDisk, OpenError};
 
-use crate::data_directory::require_directory;
+use crate::data_directory::{open_error, require_directory};
 use crate::exit::{CommandError, Exit};
 use crate::inspect::report::DirectoryReport;
 use crate::output::print;
@@ -38,7 +38,7 @@ Examples:
 Reads and verifies every sector of the log and the snapshots. Exit code 1: something is damaged; the
 file and the offset are printed. Two of the four copies of the superblock suffice, and a crash can
 leave one incomplete: such a copy, or a damaged mark of the last flush, is printed, but the exit
-code stays 0.
+code stays 0. Exit code 3: a running node has the directory open.
 Entries that are `repairable` have lost only their content: the node starts, and gets the content
 from the other members. If acknowledged entries at the end of the log are `lost`, the node starts,
 but counts in no quorum until a leader has checked its log. Entries of a `torn` flush are
@@ -51,8 +51,11 @@ pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError
     let invalid =
         |error: &dyn std::fmt::Display| CommandError::invalid_input(format!("{place}: {error}"));
     require_directory(&flags.directory)?;
-    let mut disk =
-        FileDisk::open_read_only(&flags.directory).map_err(CommandError::invalid_input)?;
+    let mut disk = FileDisk::open_read_only(&flags.directory).map_err(|error| {
+        let CommandError { exit, text } = open_error(&error);
+        let asks = if error.is_in_use() { "; quorate status asks a running node" } else { "" };
+        CommandError::new(exit, format!("{text}{asks}"))
+    })?;
     let mut report = match DirectoryReport::of(&mut disk) {
         Ok(report) => report,
         Err(OpenError::Failed(error)) => {

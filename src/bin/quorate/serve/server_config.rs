@@ -11,6 +11,7 @@ use quorate::storage::{ClusterId, FileDisk, FileName, Inspection, OpenError, Sto
 use quorate::types::NodeId;
 
 use crate::certs;
+use crate::data_directory::open_error;
 use crate::exit::CommandError;
 use crate::serve::new_cluster::{bootstrapped_cluster, joined_cluster};
 use crate::settings::{Settings, Sources};
@@ -182,8 +183,7 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
     let used = directory.join(FileName::Superblock.to_string()).exists();
     let disk = FileDisk::open_read_only(directory);
     let mut disk = disk.map_err(|error| match used {
-        true if error.is_in_use() => CommandError::invalid_input(error).into_transient(),
-        true => CommandError::invalid_input(error),
+        true => open_error(&error),
         false => missing(&error),
     })?;
     let found = Inspection::open(&mut disk, &StorageConfig::default());
