@@ -14,6 +14,7 @@ mod storage {
     mod corpus;
     mod covered_losses;
     mod crash;
+    mod creation;
     mod damage;
     mod formatting;
     mod golden;

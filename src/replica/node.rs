@@ -155,13 +155,15 @@ impl Node {
         if node.raft.status().is_uncertain {
             node.outputs.push(Output::StartedUncertain(parts.lost_end));
         }
+        let repaired = node.storage.repaired_sectors.take();
+        node.outputs.extend(repaired.map(Output::LogRepaired));
         node.outputs.extend(parts.covered_loss.map(Output::LogTrimmed));
         if parts.is_quarantined || parts.snapshot_damage.is_some() {
             node.inputs.push_back(raft::Input::Quarantine(true));
         }
         if !parts.is_quarantined {
-            // A node that alone is a quorum leaves quarantine: no other node has a state, so from now
-            // on its own is the cluster's.
+            // A node that alone is a quorum leaves quarantine: no other node has a state, so its
+            // own is the cluster's from now on.
             node.storage.set_quarantined(false, &mut node.events);
         }
         if parts.is_quarantined {

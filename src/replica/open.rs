@@ -216,10 +216,13 @@ impl std::error::Error for OpenError {}
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
     use crate::raft::Config;
     use crate::replica::node::disk_order_tests::Empty;
-    use crate::storage::{Completion, Event, FileName, Identity};
+    use crate::replica::output::Output;
+    use crate::storage::{Completion, Event, FileAction, FileName, Identity};
     use crate::types::{
         DamagedEntry, Entry, EntryId, HardState, Incarnation, NodeId, Payload, SnapshotMeta,
         StateVerification, Term, Write, WriteId,
@@ -261,6 +264,44 @@ mod tests {
 
     #[test]
     fn a_state_that_the_state_machine_made_durable_is_unverified_even_without_a_snapshot() {
+        let (directory, config) = directory_with_three_entries();
+        let disk = storage::FileDisk::open(directory.path()).expect("it opens");
+        for (applied, verification) in [
+            (None, StateVerification::Consistent),
+            (Some(0), StateVerification::Consistent),
+            (Some(2), StateVerification::Unverified),
+        ] {
+            let (machine, now) = (Empty::with_applied(applied.map(Index)), Instant::ZERO);
+            let opened =
+                Replica::open(&mut disk.clone(), ClusterId(1), machine, config.clone(), 0, now);
+            let node = opened.expect("the log has what was applied").node;
+            assert_eq!(node.verification(), verification, "{applied:?}");
+        }
+    }
+
+    #[test]
+    fn a_start_reports_the_sectors_that_it_repairs() {
+        let (directory, config) = directory_with_three_entries();
+        let mut disk = storage::FileDisk::open(directory.path()).expect("it opens");
+        let file = FileName::Segment(1);
+        let damage = FileAction::Write { file, offset: 100, bytes: vec![0x55; 8] };
+        disk.execute(&damage).expect("the file can be written");
+        let reports = |disk: &mut storage::FileDisk| {
+            let (machine, now) = (Empty::with_applied(None), Instant::ZERO);
+            let opened = Replica::open(disk, ClusterId(1), machine, config.clone(), 0, now);
+            let mut node = opened.expect("the bodies determine the header block").node;
+            let mut outputs = Vec::new();
+            node.start(&mut outputs);
+            outputs.retain(|output| matches!(output, Output::LogRepaired(_)));
+            outputs
+        };
+        let damage = StorageError::damage(file, 0, "the sector is damaged");
+        assert_eq!(reports(&mut disk), [Output::LogRepaired(damage)]);
+        assert_eq!(reports(&mut disk), [], "the sector is intact again");
+    }
+
+    /// Returns the directory of a node with three entries, and the configuration of the node.
+    fn directory_with_three_entries() -> (TempDir, ReplicaConfig) {
         let (cluster, own) = (ClusterId(1), NodeId(1));
         let identity = Identity { cluster, node: own, incarnation: Incarnation(1) };
         let directory = tempfile::tempdir().expect("a directory");
@@ -278,6 +319,7 @@ mod tests {
         let mut events = Vec::new();
         storage.start(&mut events);
         storage.persist(write, &mut events);
+        storage.close(&mut events);
         while !events.is_empty() {
             for event in std::mem::take(&mut events) {
                 let Event::Disk(operation) = event else { continue };
@@ -287,16 +329,7 @@ mod tests {
             }
         }
         drop(storage);
-        for (applied, verification) in [
-            (None, StateVerification::Consistent),
-            (Some(0), StateVerification::Consistent),
-            (Some(2), StateVerification::Unverified),
-        ] {
-            let (machine, now) = (Empty::with_applied(applied.map(Index)), Instant::ZERO);
-            let opened = Replica::open(&mut disk.clone(), cluster, machine, config.clone(), 0, now);
-            let node = opened.expect("the log has what was applied").node;
-            assert_eq!(node.verification(), verification, "{applied:?}");
-        }
+        (directory, config)
     }
 
     /// Returns the state of a new directory of the only voter.

@@ -181,6 +181,9 @@ pub enum Output {
     /// error is about the last flushes of the log or the last update of the superblock, if this
     /// start found that they may be lost.
     StartedUncertain(Option<StorageError>),
+    /// Sectors of the log were damaged, and the start has written them again: other sectors
+    /// determine their content. The error is about the first one.
+    LogRepaired(StorageError),
     /// A part of the log cannot be read, and the start removed it: the snapshot covers its entries.
     LogTrimmed(StorageError),
     /// The node started without a state, because no snapshot on its disk can be read: it applies

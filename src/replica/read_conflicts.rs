@@ -45,6 +45,7 @@ impl ReadConflicts {
         }
         let mut test = None;
         for entry in log.in_memory_after(log.applied()).rev() {
+            assert!(entry.id.index > log.applied(), "no read waits for an applied entry");
             if !self.spend(entry.bytes()) {
                 return entry.id.index;
             }
@@ -68,6 +69,7 @@ impl ReadConflicts {
     fn spend(&mut self, bytes: usize) -> bool {
         let left = self.bytes_left.checked_sub(bytes);
         self.bytes_left = left.unwrap_or(0);
+        assert!(self.bytes_left <= TESTED_BYTES_MAX, "the tests of a period are bounded");
         left.is_some()
     }
 }

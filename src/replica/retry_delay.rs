@@ -23,6 +23,7 @@ impl RetryDelay {
     pub(crate) fn next(&mut self) -> Duration {
         let delay = self.first.saturating_mul(self.factor);
         self.factor = (self.factor * 2).min(RetryDelay::FACTOR_MAX);
+        assert!(self.factor.is_power_of_two(), "the delay doubles");
         delay
     }
 

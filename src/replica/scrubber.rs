@@ -9,6 +9,10 @@ use crate::types::Instant;
 /// The bytes after which a read ends; its last flush may exceed them.
 const PIECE_BYTES: u64 = 1 << 20;
 
+/// The longest pause between a start and the first read. A node that never runs for long would
+/// otherwise read nothing.
+const FIRST_PAUSE_MAX: Duration = Duration::from_secs(3600);
+
 /// Reads one piece at a time, and spreads the pieces of a pass evenly over its period.
 #[derive(Clone, Debug)]
 pub(crate) struct Scrubber {
@@ -22,9 +26,9 @@ pub(crate) struct Scrubber {
 
 impl Scrubber {
     /// Returns a scrubber whose first pass begins at `now`. The first read follows after the same
-    /// pause as between two reads.
+    /// pause as between two reads, but after at most an hour.
     pub(crate) fn new(period: Duration, now: Instant, storage: &Storage) -> Scrubber {
-        let due = now.after(pause(period, PIECE_BYTES, storage));
+        let due = now.after(pause(period, PIECE_BYTES, storage).min(FIRST_PAUSE_MAX));
         Scrubber { period, due, is_reading: false, counts: (0, 0) }
     }
 
@@ -69,4 +73,26 @@ fn pause(period: Duration, bytes: u64, storage: &Storage) -> Duration {
     let total = u128::from(storage.durable_bytes().max(bytes));
     let nanos = period.as_nanos() * u128::from(bytes) / total;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(period)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{ClusterId, FileDisk, Identity, StorageConfig};
+    use crate::types::{Incarnation, Membership, NodeId};
+
+    #[test]
+    fn a_node_that_runs_for_hours_reads_something() {
+        let (cluster, node, incarnation) = (ClusterId(1), NodeId(1), Incarnation(1));
+        let (identity, config) =
+            (Identity { cluster, node, incarnation }, StorageConfig::default());
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut disk = FileDisk::open(directory.path()).expect("it opens");
+        Storage::format(&mut disk, identity, &Membership::new([node]), &config).expect("new");
+        let (storage, _) = Storage::open(&mut disk, cluster, node, &config).expect("ready");
+        let first_read = |period| Scrubber::new(period, Instant::ZERO, &storage).deadline();
+        let (week, minute) = (Duration::from_secs(7 * 24 * 3600), Duration::from_secs(60));
+        assert_eq!(first_read(week), Instant::ZERO.after(FIRST_PAUSE_MAX));
+        assert_eq!(first_read(minute), Instant::ZERO.after(minute), "one piece is a whole pass");
+    }
 }

@@ -126,7 +126,9 @@ impl Snapshots {
             self.damaged_since = None;
             return;
         }
+        assert!(damaged > Some(log.snapshot().index), "the snapshot covers what is before it");
         let since = *self.damaged_since.get_or_insert(now);
+        assert!(since <= now, "the time never goes back");
         if now >= since.after(self.repair_patience) {
             self.damaged_since = Some(now);
             self.taker.demand_if_idle();
@@ -156,6 +158,7 @@ impl Snapshots {
             && let Some((root, parts)) = storage.parts_to_request()
             && let Some((to, parts)) = self.receiver.request(now, root, parts)
         {
+            assert!(!parts.is_empty(), "a request names parts");
             for part in parts {
                 let body = SnapshotTransferBody::Request(part);
                 let transfer = SnapshotTransfer { from: self.id, to, root, body };

@@ -537,6 +537,10 @@ fn log_damage_found(output: &Output) {
         Output::SnapshotNotReceived { last, reason } => {
             warn!(%last, %reason, "a snapshot of the leader cannot be received: this node lags");
         }
+        Output::LogRepaired(damage) => warn!(
+            damage = damage.without_advice(),
+            "a part of the log was damaged and was written again: nothing is lost; check the disk"
+        ),
         Output::LogTrimmed(damage) => warn!(
             damage = damage.without_advice(),
             "a part of the log is damaged and was removed: the snapshot covers its entries"

@@ -217,6 +217,7 @@ impl Storage {
         }
         storage.log.sizes = segments.into_iter().collect();
         unwritten.patches.extend(patched.into_patches());
+        storage.repaired_sectors = unwritten.damage();
         unwritten.write(disk, identity)?;
         if is_cut {
             storage.lower_floor(disk, log_start, committed)?;

@@ -5,12 +5,28 @@
 use crate::storage::repair::ScrubOutcome;
 use crate::storage::scrub::ScrubPlace;
 use crate::storage::sector::PAGE_BYTES;
+use crate::storage::snapshots::scrubbing::SnapshotScrubPlace;
 use crate::storage::store::{Event, Storage};
 use crate::storage::superblock::SavedScrubPlace;
 use crate::types::Index;
 
-/// The segment in the superblock that stands for the snapshots after the log.
-const SNAPSHOTS: u64 = u64::MAX;
+/// The bytes of a scrub after which its place is stored even if nothing else updates the
+/// superblock. A node that is killed reads at most about as much again.
+const UNSAVED_BYTES_MAX: u64 = 4 << 20;
+
+impl SavedScrubPlace {
+    /// Returns the encoding of a place within the snapshots.
+    fn of_snapshots(place: SnapshotScrubPlace) -> SavedScrubPlace {
+        SavedScrubPlace { segment: u64::MAX - u64::from(place.chunk), offset: place.last.0 }
+    }
+
+    /// Returns the place within the snapshots that this is the encoding of; `None` if it is in the
+    /// log.
+    fn snapshots(self) -> Option<SnapshotScrubPlace> {
+        let chunk = u32::try_from(u64::MAX - self.segment).ok()?;
+        Some(SnapshotScrubPlace { last: Index(self.offset), chunk })
+    }
+}
 
 impl Storage {
     /// Handles the end of a scrub of the superblock and the log: requests that damaged copies of
@@ -24,32 +40,42 @@ impl Storage {
         }
         events.extend((!damaged.is_empty()).then_some(Event::Damaged(damaged)));
         if log_ended {
-            self.snapshots.begin_scrub(Index::ZERO);
+            self.snapshots.begin_scrub(SnapshotScrubPlace::default());
         }
-        events.push(Event::Scrubbed { bytes, pass_ended: false });
+        self.report_scrubbed(bytes, events);
     }
 
-    /// Stores the place of the scrub with the next update of the superblock.
+    /// Reports the end of a scrub that was not the last one of its pass.
+    pub(crate) fn report_scrubbed(&mut self, bytes: u64, events: &mut Vec<Event>) {
+        events.push(Event::Scrubbed { bytes, pass_ended: false });
+        self.unsaved_scrub_bytes += bytes;
+    }
+
+    /// Stores the place of the scrub with the next update of the superblock, and requests one if
+    /// none has stored the place for long.
     pub(crate) fn save_scrub_place(&mut self) {
-        let place = match (self.snapshots.scrubbed_through(), self.log.repairs.scrub_place()) {
-            (Some(through), _) => SavedScrubPlace { segment: SNAPSHOTS, offset: through.0 },
+        let place = match (self.snapshots.scrub_place(), self.log.repairs.scrub_place()) {
+            (Some(place), _) => SavedScrubPlace::of_snapshots(place),
             (None, ScrubPlace::Superblock) => SavedScrubPlace::default(),
             (None, ScrubPlace::Flush { segment, offset }) => SavedScrubPlace { segment, offset },
         };
         self.updater.note(|superblock| superblock.scrub = place);
+        // A closed store requests nothing any more.
+        if self.unsaved_scrub_bytes >= UNSAVED_BYTES_MAX && !self.updater.target().clean {
+            self.unsaved_scrub_bytes = 0;
+            self.updater.request(|_| {});
+        }
     }
 
     /// Continues the scrub at the place that the superblock has.
     pub(crate) fn resume_scrub(&mut self) {
-        match self.updater.durable().scrub {
-            SavedScrubPlace { segment: 0, .. } => {}
-            SavedScrubPlace { segment: SNAPSHOTS, offset } => {
-                self.snapshots.begin_scrub(Index(offset));
-            }
-            SavedScrubPlace { segment, offset } => {
-                let offset = offset - offset % PAGE_BYTES as u64;
-                self.log.repairs.resume_scrub(ScrubPlace::Flush { segment, offset });
-            }
+        let saved = self.updater.durable().scrub;
+        if let Some(place) = saved.snapshots() {
+            return self.snapshots.begin_scrub(place);
+        }
+        if saved.segment > 0 {
+            let offset = saved.offset - saved.offset % PAGE_BYTES as u64;
+            self.log.repairs.resume_scrub(ScrubPlace::Flush { segment: saved.segment, offset });
         }
     }
 }

@@ -29,6 +29,16 @@ impl UnwrittenContent {
         UnwrittenContent { patches: recovered.damage.known.clone(), flush }
     }
 
+    /// Returns an error at the first damaged sector whose content is known, if there is one.
+    pub(crate) fn damage(&self) -> Option<StorageError> {
+        let ((file, offset), _) = self.patches.first_key_value()?;
+        let message = match self.patches.len() {
+            1 => "the sector is damaged".to_owned(),
+            count => format!("the sector and {} others are damaged", count - 1),
+        };
+        Some(StorageError::damage(*file, *offset, message))
+    }
+
     /// Writes and syncs the content, in place. Sectors that are damaged and not known stay as they
     /// are.
     ///

@@ -47,6 +47,10 @@ pub struct Storage {
     pub(crate) failed: bool,
     /// Segments found at the opening that hold no flush of the log.
     pub(crate) unused_segments: Vec<u64>,
+    /// The bytes scrubbed since the place of the scrub was last stored for its own sake.
+    pub(crate) unsaved_scrub_bytes: u64,
+    /// The damaged sectors of the log that the opening has written again.
+    pub(crate) repaired_sectors: Option<StorageError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +138,8 @@ impl Storage {
             closing: Closing::No,
             failed: false,
             unused_segments: Vec::new(),
+            unsaved_scrub_bytes: 0,
+            repaired_sectors: None,
         }
     }
 
@@ -259,7 +265,7 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Reads durable data again, from the place at which the last scrub ended, also after a
+    /// Reads durable data again, from the place at which the last scrub ended, even after a
     /// restart: each update of the superblock stores the place. A pass reads the copies of the
     /// superblock, then the log, then the kept snapshots. In the log a call reads flush by flush
     /// until it has read `bytes_max` bytes or more; of a snapshot it reads one piece of at most 1
@@ -500,8 +506,9 @@ impl Storage {
             self.snapshots.set_current(&mut self.operations, current);
         }
         events.extend(self.snapshots.take_events().map(Event::Snapshot));
-        let scrubbed = self.snapshots.take_scrubbed();
-        events.extend(scrubbed.map(|bytes| Event::Scrubbed { bytes, pass_ended: false }));
+        if let Some(bytes) = self.snapshots.take_scrubbed() {
+            self.report_scrubbed(bytes, events);
+        }
         self.save_scrub_place();
         self.advance_closing(events);
         self.updater.advance(self.log.acknowledged(), &mut self.operations);

@@ -84,10 +84,11 @@ pub(crate) struct Superblock {
 /// no harm: the scrub continues after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SavedScrubPlace {
-    /// The segment of the next flush; 0 for a new pass, `u64::MAX` for the snapshots after the log.
+    /// The segment of the next flush; 0 for a new pass. For the snapshots after the log,
+    /// `u64::MAX` minus the next chunk to read, at most `u32::MAX`.
     pub(crate) segment: u64,
-    /// The offset of the flush in the segment, or the last index of the snapshot that was read
-    /// last.
+    /// The offset of the flush in the segment, or the last index of the snapshot with that chunk.
+    /// For chunk 0 it is that of the snapshot that was read last: the next one follows.
     pub(crate) offset: u64,
 }
 

@@ -110,6 +110,14 @@ pub(super) fn open(disk: &mut BrokenDisk) -> Result<(Storage, OpenedStorage), Op
     Storage::open(disk, CLUSTER, NODE, &config())
 }
 
+/// Opens and starts a store on a copy of the disk, which must open.
+pub(super) fn started(disk: &SimDisk) -> (Storage, BrokenDisk) {
+    let mut disk = BrokenDisk::new(disk);
+    let (mut storage, _) = open(&mut disk).expect("the directory opens");
+    act(&mut storage, &mut disk, Storage::start);
+    (storage, disk)
+}
+
 /// Calls a store, and executes its operations in their order. Returns the other events.
 pub(super) fn act(
     storage: &mut Storage,

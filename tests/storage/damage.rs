@@ -189,10 +189,7 @@ fn a_flush_that_another_followed_is_never_dropped() {
     assert_eq!(location_of(&open_error(&hole)).0, SEGMENT);
     // A third segment is in use, and an earlier one is lost.
     let mut host = Host::fresh();
-    for id in 1..=12 {
-        host.persist(write(id, 0, id..=id));
-        host.settle();
-    }
+    host.flush_each(1..=12);
     let mut disk = host.crash(&BTreeSet::new());
     for file in [FileName::Segment(1), FileName::Segment(2)] {
         let mut lost = disk.clone();
@@ -369,10 +366,7 @@ fn a_failed_write_or_sync_stops_the_store() {
             let mut host = Host::fresh();
             host.settle();
             host.disk.arm(fault, after);
-            for id in 1..=4 {
-                host.persist(write(id, 0, id..=id));
-                host.settle();
-            }
+            host.flush_each(1..=4);
             let reported = host.persisted();
             let failed = |event: &&Event| matches!(event, Event::Failed(_));
             assert_eq!(host.events.iter().filter(failed).count(), 1, "{:?}", host.events);

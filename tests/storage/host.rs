@@ -149,15 +149,40 @@ impl Host {
         host
     }
 
+    /// Makes entries of term 0 durable, each in a flush of its own.
+    pub(crate) fn flush_each(&mut self, indices: std::ops::RangeInclusive<u64>) {
+        for index in indices {
+            self.persist(write(index, 0, index..=index));
+            self.settle();
+        }
+    }
+
+    /// Makes `meta` the current snapshot.
+    pub(crate) fn set_snapshot(&mut self, meta: &SnapshotMeta) {
+        self.act(|storage, events| storage.set_snapshot(meta.clone(), events));
+        self.settle();
+    }
+
     /// Takes a snapshot that ends at `index`, and makes it the current one.
     pub(crate) fn take_snapshot(&mut self, index: u64) -> SnapshotMeta {
+        self.take_snapshot_of(index, [vec![7; 100]])
+    }
+
+    /// Takes a snapshot with these chunks that ends at `index`, and makes it the current one.
+    pub(crate) fn take_snapshot_of(
+        &mut self,
+        index: u64,
+        chunks: impl IntoIterator<Item = Vec<u8>>,
+    ) -> SnapshotMeta {
         let last = EntryId::new(Term(1), Index(index));
         let mut begun = false;
         self.act(|storage, events| begun = storage.take_snapshot(last, membership(), events));
         assert!(begun);
         self.settle();
-        self.act(|storage, events| storage.write_snapshot(vec![7; 100], events));
-        self.settle();
+        for chunk in chunks {
+            self.act(|storage, events| storage.write_snapshot(chunk, events));
+            self.settle();
+        }
         self.act(Storage::end_snapshot);
         self.settle();
         let taken = self.events.iter().rev().find_map(|event| match event {
@@ -165,9 +190,34 @@ impl Host {
             _ => None,
         });
         let meta = taken.unwrap_or_else(|| panic!("the snapshot was not taken: {:?}", self.events));
-        self.act(|storage, events| storage.set_snapshot(meta.clone(), events));
-        self.settle();
+        self.set_snapshot(&meta);
         meta
+    }
+
+    /// Compacts a copy of the store after each number of further steps, and calls `check` with the
+    /// copy once it has executed its operations. Returns the number of copies.
+    pub(crate) fn compact_at_each_step(
+        &mut self,
+        through: Index,
+        mut check: impl FnMut(Host),
+    ) -> usize {
+        for copies in 1.. {
+            let mut compacted = self.clone();
+            compacted.act(|storage, events| storage.compact(through, events));
+            compacted.settle();
+            compacted.assert_not_failed();
+            check(compacted);
+            if !self.step() {
+                return copies;
+            }
+        }
+        unreachable!("the steps end")
+    }
+
+    /// Panics if the store has failed.
+    pub(crate) fn assert_not_failed(&self) {
+        let failed = self.events.iter().find(|event| matches!(event, Event::Failed(_)));
+        assert_eq!(failed, None, "the disk works");
     }
 
     /// Calls the store, and sorts its events.

@@ -261,10 +261,7 @@ proptest! {
 pub(super) fn flushes(config: &StorageConfig, count: u64) -> Host {
     let (mut host, _) = Host::open_with(formatted(), config).expect("a formatted directory opens");
     host.act(Storage::start);
-    for index in 1..=count {
-        host.persist(write(index, 0, index..=index));
-        host.settle();
-    }
+    host.flush_each(1..=count);
     host
 }
 
@@ -492,10 +489,7 @@ fn files_of_a_smaller_configured_size_are_not_taken_for_cut() {
     };
     let (mut host, _) = Host::open_with(host.disk, &smaller).expect("it opens");
     host.act(Storage::start);
-    for index in 7..=12 {
-        host.persist(write(index, 0, index..=index));
-        host.settle();
-    }
+    host.flush_each(7..=12);
     let mut found = 0;
     for segment in segments(&mut host.disk) {
         let mut disk = host.disk.clone();

@@ -9,7 +9,7 @@ use quorate_sim::disk::ChangeOrder;
 
 use super::broken::{
     BrokenDisk, HARMS, Harm, SECTOR, act, fetch_all, hits, large, open, read, repair,
-    repair_or_lack, restarted, truncated,
+    repair_or_lack, restarted, started, truncated,
 };
 use super::host::{CLUSTER, Host, NODE, bare, config, hard_state, snapshot, write};
 
@@ -214,9 +214,7 @@ fn a_shared_sector_needs_no_content_of_compacted_entries() {
     for (file, sector) in hits(&sample, 2) {
         let hit = sample.hit(file, sector..sector + 1);
         let compacted = *hit.first().expect("entries share the sector");
-        let mut disk = BrokenDisk::new(&sample.disk);
-        let (mut storage, _) = open(&mut disk).expect("the directory opens");
-        act(&mut storage, &mut disk, Storage::start);
+        let (mut storage, mut disk) = started(&sample.disk);
         let meta = snapshot(compacted.term.0, compacted.index.0);
         act(&mut storage, &mut disk, |storage, events| storage.set_snapshot(meta, events));
         act(&mut storage, &mut disk, |storage, events| storage.compact(compacted.index, events));
@@ -298,8 +296,7 @@ fn the_first_header_block_after_a_compaction_is_rebuilt() {
             host.settle();
         }
         let meta = snapshot(term(covered), covered);
-        host.act(|storage, events| storage.set_snapshot(meta, events));
-        host.settle();
+        host.set_snapshot(&meta);
         host.act(|storage, events| storage.compact(Index(4), events));
         host.settle();
         let log = host.log();

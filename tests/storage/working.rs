@@ -74,16 +74,12 @@ fn a_directory_is_formatted_only_once() {
 #[test]
 fn segments_covered_by_the_snapshot_are_removed() {
     let mut host = Host::fresh();
-    for id in 1..=30 {
-        host.persist(write(id, 0, id..=id));
-        host.settle();
-    }
+    host.flush_each(1..=30);
     host.act(|storage, events| storage.compact(Index(30), events));
     host.settle();
     assert_eq!(host.storage.base().index, Index(0), "no snapshot covers them");
     let meta = snapshot(0, 20);
-    host.act(|storage, events| storage.set_snapshot(meta.clone(), events));
-    host.settle();
+    host.set_snapshot(&meta);
     assert_eq!(host.events.last(), Some(&Event::SnapshotRecorded(meta.clone())));
     host.act(|storage, events| storage.compact(Index(18), events));
     host.settle();
@@ -99,13 +95,7 @@ fn segments_covered_by_the_snapshot_are_removed() {
 #[test]
 fn a_failed_removal_leaves_no_gap() {
     for fault in [Fault::RemoveFails, Fault::SyncDirectoryFails] {
-        let mut host = Host::fresh();
-        for id in 1..=60 {
-            host.persist(write(id, 0, id..=id));
-            host.settle();
-        }
-        host.act(|storage, events| storage.set_snapshot(snapshot(0, 60), events));
-        host.settle();
+        let mut host = with_sixty();
         host.disk.arm(fault, 0);
         host.act(|storage, events| storage.compact(Index(58), events));
         // Requested operations are executed although the store has failed meanwhile.
@@ -156,10 +146,7 @@ fn a_disk_found_full_at_opening_is_reported_by_start() {
     let (mut host, _) = Host::open_with(formatted(), &config).expect("the directory opens");
     host.act(Storage::start);
     host.settle();
-    for index in 1..=2 {
-        host.persist(write(index, 0, index..=index));
-        host.settle();
-    }
+    host.flush_each(1..=2);
     let mut disk = host.crash(&BTreeSet::new());
     let used: u64 = disk.list().expect("it lists").iter().map(|(_, bytes)| bytes).sum();
     disk.set_capacity(Some(used));
@@ -220,27 +207,22 @@ fn the_commit_index_in_the_superblock_never_falls() {
     }
 }
 
+/// Returns a store with sixty flushes, which the current snapshot covers.
+fn with_sixty() -> Host {
+    let mut host = Host::fresh();
+    host.flush_each(1..=60);
+    host.set_snapshot(&snapshot(0, 60));
+    host
+}
+
 /// Returns the events that follow this request if the log is compacted after each number of steps.
 fn compacted_meanwhile(request: impl Fn(&mut Storage, &mut Vec<Event>)) -> Vec<Vec<Event>> {
-    let mut host = Host::fresh();
-    for id in 1..=60 {
-        host.persist(write(id, 0, id..=id));
-        host.settle();
-    }
-    host.act(|storage, events| storage.set_snapshot(snapshot(0, 60), events));
-    host.settle();
+    let mut host = with_sixty();
     host.events.clear();
     host.act(request);
     let mut all = Vec::new();
-    loop {
-        let mut compacted = host.clone();
-        compacted.act(|storage, events| storage.compact(Index(58), events));
-        compacted.settle();
-        all.push(compacted.events);
-        if !host.step() {
-            return all;
-        }
-    }
+    host.compact_at_each_step(Index(58), |compacted| all.push(compacted.events));
+    all
 }
 
 #[test]
@@ -260,30 +242,13 @@ fn a_segment_is_not_removed_while_it_is_read() {
 
 #[test]
 fn a_segment_is_not_removed_while_it_is_repaired() {
-    let mut host = Host::fresh();
-    for id in 1..=60 {
-        host.persist(write(id, 0, id..=id));
-        host.settle();
-    }
-    host.act(|storage, events| storage.set_snapshot(snapshot(0, 60), events));
-    host.settle();
+    let mut host = with_sixty();
     let body = config().segment_bytes - 4096;
     assert!(host.disk.flip_bits(FileName::Segment(1), body + 20, 1));
     host.act(|storage, events| storage.repair(vec![entry(0, 1)], events));
     // Removals overtake the writes of the repair.
     host.bulk_first = true;
-    let mut steps = 0;
-    loop {
-        let mut compacted = host.clone();
-        compacted.act(|storage, events| storage.compact(Index(58), events));
-        compacted.settle();
-        let failed = |event: &&Event| matches!(event, Event::Failed(_));
-        assert_eq!(compacted.events.iter().find(failed), None, "after {steps} steps");
-        steps += 1;
-        if !host.step() {
-            break;
-        }
-    }
+    let steps = host.compact_at_each_step(Index(58), drop);
     assert!(steps > 3, "a repair reads, writes and reads again");
     assert!(host.events.contains(&Event::Repaired(vec![entry(0, 1).id])), "{:?}", host.events);
 }

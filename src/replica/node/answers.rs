@@ -29,6 +29,7 @@ impl Node {
             ReadLevel::Replica => log.last().index,
             _ => Index::ZERO,
         };
+        assert!(conflict <= log.last().index, "a read waits for entries of the log");
         self.requests.read(tag, query);
         self.inputs.push_back(raft::Input::Read { tag, level, conflict });
     }

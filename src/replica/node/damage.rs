@@ -11,6 +11,7 @@ impl Node {
     /// repair of later entries needs sectors that hold bytes of both. The store must then record
     /// that the content of the compacted ones is not needed, because no peer is asked for it.
     pub(super) fn on_damaged(&mut self, entries: Vec<DamagedEntry>) {
+        assert!(!entries.is_empty(), "damage names entries");
         let base = self.raft.log().base().index;
         if entries.iter().any(|damaged| damaged.id.index <= base) {
             self.storage.compact(base, &mut self.events);

@@ -9,7 +9,7 @@ mod load;
 mod open;
 mod reader;
 mod receiving;
-mod scrubbing;
+pub(crate) mod scrubbing;
 mod taking;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use crate::storage::snapshots::finishing::Finishing;
 use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::load::chunk_damage;
 use crate::storage::snapshots::receiving::Receiving;
-use crate::storage::snapshots::scrubbing::Scrubbing;
+use crate::storage::snapshots::scrubbing::{Scrubbing, SnapshotScrubPlace};
 use crate::storage::snapshots::taking::Taking;
 use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, SnapshotPart};
 
@@ -300,16 +300,14 @@ impl Snapshots {
         }
     }
 
-    /// Begins a pass that reads the kept snapshots after the one that ends at `through` again.
-    pub(crate) fn begin_scrub(&mut self, through: Index) {
-        let newest = self.files.last_key_value().map_or(Index::ZERO, |(last, _)| *last);
-        self.scrubbing = Some(Scrubbing::new(through.min(newest), newest));
+    /// Begins a pass that reads the kept snapshots again, or continues one at `place`.
+    pub(crate) fn begin_scrub(&mut self, place: SnapshotScrubPlace) {
+        self.scrubbing = Some(Scrubbing::new(place, &self.files));
     }
 
-    /// Returns the last index of the snapshot after which the pass under way continues after a
-    /// restart.
-    pub(crate) fn scrubbed_through(&self) -> Option<Index> {
-        self.scrubbing.as_ref().map(Scrubbing::through)
+    /// Returns the place at which the pass under way continues after a restart.
+    pub(crate) fn scrub_place(&self) -> Option<SnapshotScrubPlace> {
+        self.scrubbing.as_ref().map(Scrubbing::restart_place)
     }
 
     /// Returns true during a pass that reads the kept snapshots again.

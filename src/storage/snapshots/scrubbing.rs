@@ -10,13 +10,23 @@ use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::verification::Verification;
 use crate::types::Index;
 
+/// The place at which a pass through the kept snapshots continues after a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SnapshotScrubPlace {
+    /// The last index of a snapshot.
+    pub(crate) last: Index,
+    /// The next chunk of it to read; 0 if the pass continues with the snapshot after it.
+    pub(crate) chunk: u32,
+}
+
 /// A pass through the snapshots that are kept when it begins, the oldest first. Later ones were
 /// read back when they were written.
 #[derive(Clone, Debug)]
 pub(crate) struct Scrubbing {
     /// The last index of the snapshot that is being read, or was read last.
     last: Index,
-    /// The last index of the snapshot that was read whole, or was found damaged, last.
+    /// The last index of the snapshot that was read whole, or was found damaged, last. Not used
+    /// while a pass that continues after a restart reads the rest of its first snapshot.
     through: Index,
     /// The last index of the newest snapshot of the pass.
     end: Index,
@@ -26,14 +36,24 @@ pub(crate) struct Scrubbing {
 }
 
 impl Scrubbing {
-    /// Begins a pass through the snapshots after `through`, up to the one that ends at `end`.
-    pub(crate) fn new(through: Index, end: Index) -> Scrubbing {
-        Scrubbing { last: through, through, end, under_way: None, read_bytes: None }
+    /// Begins or continues a pass at `place`. A snapshot that is not kept any more is skipped.
+    pub(crate) fn new(
+        place: SnapshotScrubPlace,
+        files: &BTreeMap<Index, Option<Arc<Manifest>>>,
+    ) -> Scrubbing {
+        let end = files.last_key_value().map_or(Index::ZERO, |(last, _)| *last);
+        let last = place.last.min(end);
+        let begun = files.get(&place.last).and_then(Option::as_ref).filter(|_| place.chunk > 0);
+        let under_way = begun.map(|manifest| Verification::at(Arc::clone(manifest), place.chunk));
+        Scrubbing { last, through: last, end, under_way, read_bytes: None }
     }
 
-    /// Returns the last index of the snapshot after which the pass continues after a restart.
-    pub(crate) fn through(&self) -> Index {
-        self.through
+    /// Returns the place at which the pass continues after a restart.
+    pub(crate) fn restart_place(&self) -> SnapshotScrubPlace {
+        match self.under_way.as_ref().map(Verification::next_chunk) {
+            Some(chunk) if chunk > 0 => SnapshotScrubPlace { last: self.last, chunk },
+            _ => SnapshotScrubPlace { last: self.through, chunk: 0 },
+        }
     }
 
     /// Returns the verification whose next piece is to be read, or `None` at the end of the pass. A
@@ -82,7 +102,7 @@ impl Scrubbing {
         self.read_bytes = Some(verification.piece().2 as u64);
         let damage = verification.on_read(cluster, read).err()?;
         let damaged = Arc::clone(verification.manifest());
-        self.under_way = None;
+        (self.under_way, self.through) = (None, self.last);
         Some((damaged, damage))
     }
 }

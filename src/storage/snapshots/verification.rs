@@ -31,6 +31,21 @@ impl Verification {
         Verification { manifest, next: Piece::Header }
     }
 
+    /// Returns a verification that begins at this chunk, or after the last one.
+    pub(crate) fn at(manifest: Arc<Manifest>, chunk: u32) -> Verification {
+        let next = Piece::from(&manifest, chunk);
+        Verification { manifest, next }
+    }
+
+    /// Returns the first chunk that was not compared; after the last one, the number of chunks.
+    pub(crate) fn next_chunk(&self) -> u32 {
+        match &self.next {
+            Piece::Header => 0,
+            Piece::Chunks(run) => run.start,
+            Piece::Manifest(_) => self.manifest.chunks(),
+        }
+    }
+
     pub(crate) fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
@@ -92,15 +107,26 @@ impl Verification {
     }
 
     fn following(&self) -> Piece {
-        let manifest = &self.manifest;
-        let (chunk, byte) = match &self.next {
-            Piece::Header => (0, 0),
-            Piece::Chunks(run) => (run.end, 0),
-            Piece::Manifest(range) => (manifest.chunks(), range.end),
-        };
+        match &self.next {
+            Piece::Header => Piece::from(&self.manifest, 0),
+            Piece::Chunks(run) => Piece::from(&self.manifest, run.end),
+            Piece::Manifest(range) => Piece::of_manifest(&self.manifest, range.end),
+        }
+    }
+}
+
+impl Piece {
+    /// Returns the piece that begins with this chunk, or the first piece of the manifest if there
+    /// is no such chunk.
+    fn from(manifest: &Manifest, chunk: u32) -> Piece {
         if chunk < manifest.chunks() {
             return Piece::Chunks(manifest.run(chunk));
         }
+        Piece::of_manifest(manifest, 0)
+    }
+
+    /// Returns the piece of the manifest that begins at this byte.
+    fn of_manifest(manifest: &Manifest, byte: usize) -> Piece {
         let end = byte.saturating_add(RUN_BYTES as usize).min(manifest.encoded().len());
         Piece::Manifest(byte..end)
     }

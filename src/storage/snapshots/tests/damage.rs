@@ -295,7 +295,7 @@ fn a_scrub_reads_the_disk_rather_than_a_cache() {
 #[test]
 fn a_scrub_continues_after_snapshots_that_are_removed_meanwhile() {
     let (mut node, _, newer) = node_with_two();
-    node.snapshots.begin_scrub(Index::ZERO);
+    node.snapshots.begin_scrub(SnapshotScrubPlace::default());
     assert!(node.snapshots.scrub(&mut node.operations));
     assert!(node.settle());
     node.take_current(id(30), &content(900, 3));
@@ -314,7 +314,7 @@ fn a_scrub_continues_after_snapshots_that_are_removed_meanwhile() {
 #[test]
 fn a_scrub_ends_although_snapshots_are_taken_all_the_time() {
     let (mut node, ..) = node_with_two();
-    node.snapshots.begin_scrub(Index::ZERO);
+    node.snapshots.begin_scrub(SnapshotScrubPlace::default());
     let mut pieces = 0;
     while node.snapshots.scrub(&mut node.operations) {
         pieces += 1;

@@ -7,6 +7,7 @@ use crate::storage::disk::{Disk, DiskError, FileAction, FileName, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
 use crate::storage::operations::{Operations, Owner};
+use crate::storage::snapshots::scrubbing::SnapshotScrubPlace;
 use crate::storage::snapshots::{SnapshotConfig, SnapshotEvent, SnapshotReader, Snapshots};
 use crate::types::{EntryId, Index, Membership, NodeId, Root, SnapshotMeta, SnapshotPart, Term};
 
@@ -260,7 +261,7 @@ impl Node {
     /// Reads all kept snapshots again. Returns the number of bytes, and the events.
     pub(super) fn scrubbed(&mut self) -> (u64, Vec<SnapshotEvent>) {
         let mut bytes = 0;
-        self.snapshots.begin_scrub(Index::ZERO);
+        self.snapshots.begin_scrub(SnapshotScrubPlace::default());
         while self.snapshots.scrub(&mut self.operations) {
             assert!(self.settle());
             bytes += self.snapshots.take_scrubbed().expect("a piece was read");
