@@ -211,13 +211,16 @@ impl Goals<'_> {
     }
 
     /// Returns the longest time without progress of the core. A last survivor takes over only after
-    /// the silence that counts as death.
+    /// the silence that counts as death. A leader suspends a silent voter only after its silence,
+    /// and a pause since the last suspension.
     pub(crate) fn standstill_max(&self) -> Duration {
         let config = &self.setup.settings.config;
-        let silence = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
+        let death = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
+        let suspension = config.suspension.map_or(Duration::ZERO, |of| of.after + of.pause);
         let (least, each) = STANDSTILL_TIMEOUTS;
         let timeouts = least.max(each * self.cluster.len() as u32);
-        config.election_timeout_max * timeouts + silence + self.snapshots_time_max()
+        let elections = config.election_timeout_max * timeouts;
+        elections.max(suspension) + death + self.snapshots_time_max()
     }
 
     /// Returns the longest duration of the stabilization phase.

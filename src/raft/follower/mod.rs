@@ -91,9 +91,11 @@ impl Follower {
         self.read_lease.is_valid(now)
     }
 
-    /// Restarts the election timeout, because this node granted its vote.
+    /// Restarts the election timeout, because this node granted its vote. Reads do not wait longer
+    /// because of that.
     pub(crate) fn defer_own_election(&mut self, common: &mut Common) {
         self.deadline = common.election_deadline();
+        self.reject_overdue_reads(common);
     }
 
     /// Whether a leader was heard from so recently that no other node should be elected (thesis
@@ -440,7 +442,7 @@ impl Follower {
 
     /// Rejects the reads that have waited for the leader's reply longer than the longest election
     /// timeout: the leader's messages arrive here, but this node's messages may not reach the
-    /// leader.
+    /// leader. Or there is no leader, because candidates fail, and this node votes for each of them.
     fn reject_overdue_reads(&mut self, common: &mut Common) {
         let wait_max = common.config().election_timeout_max;
         while let Some(tag) = self.reads.pop_older(common.now(), wait_max) {
