@@ -20,17 +20,13 @@ pub(super) struct Acknowledgements {
     /// For each leader and peer, the latest term in which the leader sent the peer entries or
     /// offered it a snapshot, and the highest index that these messages covered.
     sent: Vec<(Term, Index)>,
-    /// For each node, the end of the latest snapshot that any node offered to it, in any term. Its
-    /// entries are committed.
-    offered: Vec<Index>,
 }
 
 impl Rule for Acknowledgements {
     fn new(known: &Known) -> Acknowledgements {
         let nodes = known.model.nodes.len();
         let sent = vec![(Term::ZERO, Index::ZERO); nodes * nodes];
-        let acked = vec![Vec::new(); nodes * nodes];
-        Acknowledgements { nodes, acked, sent, offered: vec![Index::ZERO; nodes] }
+        Acknowledgements { nodes, acked: vec![Vec::new(); nodes * nodes], sent }
     }
 
     /// Checks the log that a node reports after an input.
@@ -110,7 +106,7 @@ impl Rule for Acknowledgements {
         let matched = message.body.acknowledged();
         if matched > Index::ZERO {
             check_acknowledged(model, from, message, matched)?;
-            self.check_sent(known, from, message, matched)?;
+            self.check_sent(model, from, message, matched)?;
             let acked = &mut self.acked[model.slot(message.to).0 * self.nodes + from.0];
             let disk = message.incarnation;
             match acked.iter_mut().find(|(incarnation, ..)| *incarnation == disk) {
@@ -122,7 +118,7 @@ impl Rule for Acknowledgements {
         }
         let Body::HeartbeatReply { verified, .. } = message.body else { return Ok(()) };
         check_verified(model, from, message, verified)?;
-        self.check_sent(known, from, message, verified)
+        self.check_sent(model, from, message, verified)
     }
 
     /// Checks that a leader counts a peer's log as matched only up to the index that the peer
@@ -158,17 +154,8 @@ impl Rule for Acknowledgements {
 }
 
 impl Acknowledgements {
-    /// Records the entries that a message of a leader covers, and an offered snapshot.
+    /// Records the entries that a message of a leader covers.
     fn note_sent(&mut self, model: &Model, from: Slot, message: &Message) {
-        let to = model.slot(message.to);
-        let offered = match &message.body {
-            Body::InstallSnapshot { meta } => Some(meta),
-            Body::RequestEntriesReply { snapshot, .. } => snapshot.as_deref(),
-            _ => None,
-        };
-        if let Some(meta) = offered {
-            self.offered[to.0] = self.offered[to.0].max(meta.last.index);
-        }
         let last = match &message.body {
             Body::AppendEntries { prev, entries, .. } => {
                 entries.last().map_or(prev.index, |entry| entry.id.index)
@@ -176,28 +163,24 @@ impl Acknowledgements {
             Body::InstallSnapshot { meta } => meta.last.index,
             _ => return,
         };
-        let sent = &mut self.sent[from.0 * self.nodes + to.0];
+        let sent = &mut self.sent[from.0 * self.nodes + model.slot(message.to).0];
         *sent = (message.term, last).max(*sent);
     }
 
     /// Checks that the leader has sent the entries that a node acknowledges to it: the node cannot
-    /// know that the rest of its log equals the leader's. It knows this of the entries in its own
-    /// snapshot, or in one that was offered to it, because they are committed.
+    /// know that the rest of its log equals the leader's. It knows so of the entries in its own
+    /// snapshot, because they are committed.
     fn check_sent(
         &self,
-        known: &Known,
+        model: &Model,
         from: Slot,
         message: &Message,
         matched: Index,
     ) -> CheckResult {
-        let (model, id, to, term) = (&known.model, message.from, message.to, message.term);
+        let (id, to, term) = (message.from, message.to, message.term);
         let (sent_in, last) = self.sent[model.slot(to).0 * self.nodes + from.0];
         let own = model.node(from).status.map_or(Index::ZERO, |status| status.snapshot);
-        let own = own.max(self.offered[from.0]);
-        let last = if sent_in == term { last } else { Index::ZERO };
-        // Forged events may leave out the leader's messages.
-        let is_exempt = sent_in > term || sent_in < term && !known.shows_messages;
-        if is_exempt || matched <= last.max(own) {
+        if sent_in != term || matched <= last.max(own) {
             return Ok(());
         }
         S51.violated(format!(

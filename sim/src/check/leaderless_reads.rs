@@ -1,10 +1,10 @@
-//! Reads at a node without a leader (S72): a node that campaigns keeps no read that waits for a
+//! Reads at a node without a leader (S75): a node that campaigns keeps no read that waits for a
 //! leader, and a follower rejects these reads once its election timeout has passed.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Instant, MessageClass, MessageKind};
 
-use crate::check::finding::{CheckResult, S72};
+use crate::check::finding::{CheckResult, S75};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
 
@@ -39,7 +39,7 @@ impl Rule for LeaderlessReads {
         // A read with a known read index waits for the state machine, which needs no leader.
         let waits_for_leader = reads_waiting > 0 && status.applied == status.committed;
         if waits_for_leader && matches!(role, RoleName::PreCandidate | RoleName::Candidate) {
-            return S72.violated(format!(
+            return S75.violated(format!(
                 "{id} is a {role} in term {term} and has applied every committed entry, but keeps \
                  reads waiting for a leader ({reads_waiting})"
             ));
@@ -57,7 +57,7 @@ impl Rule for LeaderlessReads {
         }
         let silence =
             node.renewed.map_or(known.own_time.since(since), |at| known.own_time.since(at));
-        S72.violated(format!(
+        S75.violated(format!(
             "{id} is a follower in term {term} that has heard from no leader and given no vote for \
              {silence:?}, but keeps reads waiting ({reads_waiting}); the longest election timeout \
              is {:?}",

@@ -16,7 +16,6 @@ mod bounds;
 mod campaigns;
 mod client;
 mod commit;
-mod commit_notices;
 mod comparisons;
 mod core_activity;
 mod costs;
@@ -158,7 +157,6 @@ rules! {
     reported_state::ReportedState
     sent_state::SentState
     leaderless_reads::LeaderlessReads
-    commit_notices::CommitNotices
     takeovers::Takeovers
     forwarded::Forwarded
     deadlines::Deadlines

@@ -1,9 +1,9 @@
-//! Takeover by the last survivor (S74, docs/SURVIVOR.md): a voter that may continue alone has every
+//! Takeover by the last survivor (S76, docs/SURVIVOR.md): a voter that may continue alone has every
 //! committed entry.
 
 use quorate::types::{Body, EntryId, Index, Message};
 
-use crate::check::finding::{CheckResult, S74};
+use crate::check::finding::{CheckResult, S76};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
 
@@ -33,7 +33,7 @@ fn check_complete(known: &Known, message: &Message) -> CheckResult {
         return Ok(());
     }
     let Message { from, to, term, .. } = message;
-    S74.violated(format!(
+    S76.violated(format!(
         "{from} reports to {to} in term {term} that its log is complete, but it lacks the \
          committed entry {decided}"
     ))
@@ -49,7 +49,7 @@ fn check_allowed(known: &Known, message: &Message) -> CheckResult {
         return Ok(());
     }
     let Message { from, to, term, .. } = message;
-    S74.violated(format!(
+    S76.violated(format!(
         "{from} leads term {term} and allows {to} to take over as the last survivor, but {to}'s \
          disk lacks the committed entry {decided}"
     ))

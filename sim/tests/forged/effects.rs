@@ -1,4 +1,4 @@
-//! Forged effects of messages on the nodes that take them: S62 to S73.
+//! Forged effects of messages on the nodes that take them: S62 to S71, and S75.
 
 use std::time::Duration;
 
@@ -57,18 +57,6 @@ fn confirmed() -> Stage {
     }
     stage.advances_time(Duration::from_millis(50));
     round(&mut stage, 2, 1);
-    stage
-}
-
-/// As [`led`] in the stabilization phase, and node 1 has committed its log in its last step.
-fn newly_committed() -> Stage {
-    let mut stage = led();
-    stage.stabilizes(&[1, 2, 3]);
-    stage.advances_time(Duration::from_secs(1));
-    stage.receives(1, 2, 1, accepted(2));
-    stage.steps(1);
-    stage.receives(1, 3, 1, accepted(2));
-    stage.commits(1, 2);
     stage
 }
 
@@ -386,7 +374,7 @@ crate::forgeries! {
         replies_to_pre_vote(stage, true);
     }
 
-    S72 a_pre_candidate_keeps_a_read_that_waits_for_the_lost_leader on heard
+    S75 a_pre_candidate_keeps_a_read_that_waits_for_the_lost_leader on heard
     "n3 is a pre-candidate in term t1 and has applied every committed entry, but keeps reads \
      waiting for a leader (1)"
     |stage| {
@@ -395,22 +383,14 @@ crate::forgeries! {
         asks_for_pre_votes(stage, 3);
     }
 
-    S72 a_follower_keeps_a_read_without_a_leader on heard
+    S75 a_follower_keeps_a_read_without_a_leader on heard
     "n2 is a follower in term t1 that has heard from no leader and given no vote for 20.0005s, but \
-     keeps reads waiting (1); the longest election timeout is 500ms"
+     keeps reads waiting (1); the longest election timeout is 600ms"
     |stage| {
         stage.changes_status(2, |status| status.reads_waiting = 1);
         for _ in 0..2 {
             stage.advances_time(Duration::from_secs(10));
             stage.steps(2);
         }
-    }
-
-    S73 a_leader_does_not_send_a_new_commit_index on newly_committed
-    "n1 leads term t1 and has committed index 2, but has sent n2, which has its whole log, only \
-     commit index 0 for 0ns; the commit delay is 0ns"
-    |stage| {
-        stage.sends_at_once(1, 3, 1, Body::Heartbeat(Heartbeat::new(1, Index(2))));
-        stage.steps(1);
     }
 }

@@ -1,4 +1,4 @@
-//! Forged memberships: S2, S12, S22, S23, S74, L6 and L11; and honest membership changes.
+//! Forged memberships: S2, S12, S22, S23, S76, L6 and L11; and honest membership changes.
 
 use std::time::Duration;
 
@@ -51,14 +51,14 @@ fn led_with(membership: Membership) -> Stage {
 }
 
 crate::forgeries! {
-    S74 a_node_with_an_empty_disk_reports_a_complete_log on survivors
+    S76 a_node_with_an_empty_disk_reports_a_complete_log on survivors
     "n3 reports to n2 in term t0 that its log is complete, but it lacks the committed entry 1@t1"
     |stage| {
         stage.wipes(3);
         stage.sends_in_step(3, 2, 0, Body::LogIsComplete);
     }
 
-    S74 a_leader_allows_a_node_without_its_log_to_take_over on survivors_and_a_learner
+    S76 a_leader_allows_a_node_without_its_log_to_take_over on survivors_and_a_learner
     "n1 leads term t1 and allows n4 to take over as the last survivor, but n4's disk lacks the \
      committed entry 1@t1"
     |stage| stage.sends_in_step(1, 4, 1, Body::TakeoverAllowed)
