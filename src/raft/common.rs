@@ -370,6 +370,13 @@ impl Common {
     }
 
     /// Panics if a part of the state contradicts itself or another one.
+    /// Panics if a read waits for an index that is not committed here, although no leader is known.
+    pub(crate) fn assert_reads_are_committed(&self) {
+        let last = self.reads.last_index();
+        let committed = self.log().committed();
+        assert!(last.is_none_or(|last| last <= committed), "no read waits for a lost leader");
+    }
+
     pub(crate) fn assert_invariants(&self) {
         self.journal.assert_invariants();
         self.ballot.assert_invariants(self.log());

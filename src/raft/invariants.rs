@@ -10,8 +10,11 @@ impl Raft {
         common.assert_invariants();
         match &self.role {
             Role::Follower(follower) => follower.assert_invariants(common),
-            Role::PreCandidate(_) => {}
-            Role::Candidate(candidate) => candidate.assert_invariants(common),
+            Role::PreCandidate(_) => common.assert_reads_are_committed(),
+            Role::Candidate(candidate) => {
+                candidate.assert_invariants(common);
+                common.assert_reads_are_committed();
+            }
             Role::Leader(leader) => leader.assert_invariants(common),
         }
     }

@@ -33,7 +33,7 @@ use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
     Body, Comparisons, HashChain, Index, Instant, MachineUsage, MachineVersion, Message, Packet,
-    Payload, PeerStatus, StateVerification, Status,
+    Payload, PeerStatus, RoleName, StateVerification, Status,
 };
 
 /// A node without its state machine, and without a clock, network or threads.
@@ -327,6 +327,12 @@ impl Node {
             assert!(self.requests.len() == 0, "a node that stops has no request left");
             return;
         }
+        let leads = self.raft.status().role == RoleName::Leader;
+        assert!(leads || !self.requests.has_proposed(), "only a leader has proposals to commit");
+        let waits = |index| self.raft.waits_for_all_live(index);
+        assert!(self.requests.early_indices().all(waits), "an early outcome is of a proposal");
+        let is_recorded = self.storage.is_quarantined();
+        assert!(!is_recorded || !self.validation.is_usable(), "only a quarantine is recorded");
         let log = self.raft.log();
         let applies = log.applying() > log.applied();
         assert!(self.task != Task::Applying || applies, "the worker has what the log passed on");

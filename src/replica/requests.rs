@@ -131,6 +131,16 @@ impl Requests {
     }
 
     /// Panics if a request has two states, or is counted at another index than its entry's.
+    /// Whether a proposal, a membership change or a transfer has no outcome in the log yet.
+    pub(crate) fn has_proposed(&self) -> bool {
+        !self.proposed.is_empty()
+    }
+
+    /// The indices of the outcomes that wait for their proposals.
+    pub(crate) fn early_indices(&self) -> impl Iterator<Item = Index> {
+        self.early_outcomes.keys().copied()
+    }
+
     pub(crate) fn assert_invariants(&self) {
         debug_assert!(
             self.proposed.iter().all(|tag| !self.reads.contains_key(tag)),

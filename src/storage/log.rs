@@ -423,6 +423,15 @@ impl Log {
     }
 
     /// Panics if the parts of the log contradict one another.
+    /// Whether the log uses the segment, or has still to remove it.
+    pub(crate) fn uses(&self, number: u64) -> bool {
+        self.removing.is_some()
+            || self.obsolete.contains(&number)
+            || self.segment.is_some_and(|segment| segment.number == number)
+            || self.index.segments().any(|used| used == number)
+            || self.spare_segments.has_segment(number)
+    }
+
     fn check(&self) {
         let mut next = self.acknowledged.next();
         if let Some(Writing { batch, stage, link }) = &self.writing {

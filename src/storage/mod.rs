@@ -45,6 +45,7 @@ mod superblock_updater;
 #[cfg(test)]
 mod tests;
 mod torn_flush;
+mod used_files;
 
 pub use config::StorageConfig;
 pub use contract::check_disk;

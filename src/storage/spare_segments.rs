@@ -73,6 +73,11 @@ impl SpareSegments {
         assert!(!(removed && creates), "a segment that exists is not discarded");
     }
 
+    /// Whether the segment is a spare one, or the next one to create.
+    pub(crate) fn has_segment(&self, number: u64) -> bool {
+        number >= self.next || self.segments.contains(&number)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.segments.len()
     }

@@ -2,9 +2,15 @@
 //! candidate that no rule excludes (S64), for none while it hears its leader (S65, thesis §4.2.3),
 //! and campaigns only after its election timeout (S66, Raft §5.2).
 
-use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, EntryId, Instant, Message, MessageClass, MessageKind, NodeId, Term};
+use std::sync::Arc;
+use std::time::Duration;
 
+use quorate::raft::{Config, RoleName, Status};
+use quorate::types::{
+    Body, EntryId, Instant, Membership, Message, MessageClass, MessageKind, NodeId, Term,
+};
+
+use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, S64, S65, S66};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
@@ -13,7 +19,9 @@ use crate::check::rule::Rule;
 #[derive(Clone, Debug)]
 pub(super) struct ElectionTimeouts {
     nodes: Vec<Node>,
-    /// The message that the next step takes, if it is a leader's request or a vote request.
+    /// For each node, its membership after its last step.
+    electorates: Vec<Arc<Electorate>>,
+    /// The message that the next step takes, if it is a request that matters here.
     request: Option<Request>,
 }
 
@@ -28,7 +36,9 @@ struct Node {
     led: Option<Instant>,
     /// When it last heard from a leader, voted for another node or changed its role.
     waits_since: Option<Instant>,
-    /// The request for a pre-vote that its last step took, and whether it must grant it.
+    /// By how much the voters of a higher priority delayed its election then.
+    handicap: Duration,
+    /// Its decision about the pre-vote that its last step was asked for.
     pre_vote: Option<PreVote>,
 }
 
@@ -71,7 +81,9 @@ enum VoteKind {
 
 impl Rule for ElectionTimeouts {
     fn new(known: &Known) -> ElectionTimeouts {
-        ElectionTimeouts { nodes: vec![Node::default(); known.model.nodes.len()], request: None }
+        let nodes = vec![Node::default(); known.model.nodes.len()];
+        let electorates = known.model.slots().map(|slot| Arc::clone(known.model.electorate(slot)));
+        ElectionTimeouts { nodes, electorates: electorates.collect(), request: None }
     }
 
     fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
@@ -101,7 +113,10 @@ impl Rule for ElectionTimeouts {
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let request = self.request.take().filter(|_| known.message.is_some());
         let Some(before) = known.status_before(status) else { return Ok(()) };
-        let node = &mut self.nodes[known.model.slot(status.id).0];
+        let slot = known.model.slot(status.id);
+        let electorate = known.model.electorate(slot);
+        let earlier = std::mem::replace(&mut self.electorates[slot.0], Arc::clone(electorate));
+        let node = &mut self.nodes[slot.0];
         node.pre_vote = None;
         node.first_step.get_or_insert(known.own_time);
         let is_doubtful = matches!(request, Some(Request::Leader { may_be_rejected: true, .. }));
@@ -114,7 +129,13 @@ impl Rule for ElectionTimeouts {
         if let Some(Request::Vote(vote)) = request {
             node.check_vote(known, &before, status, vote)?;
         }
-        node.note(known, &before, status, request);
+        if node.note(known, &before, status, request) {
+            // A step that changes the membership may have drawn the timeout before or after.
+            let config = &known.bounds.config;
+            let delays =
+                [&earlier, electorate].map(|by| handicap(config, status.id, &by.membership));
+            node.handicap = delays[0].min(delays[1]);
+        }
         Ok(())
     }
 
@@ -225,7 +246,7 @@ impl Node {
             _ => false,
         };
         let is_asked = known.message.is_some_and(|message| message.kind == MessageKind::TimeoutNow);
-        let timeout_min = known.bounds.config.election_timeout_min;
+        let timeout_min = known.bounds.config.election_timeout_min + self.handicap;
         let since = self.waits_since.filter(|at| known.own_time < at.after(timeout_min));
         let Some(since) = since.filter(|_| campaigns && !is_asked && !known.is_fault_input) else {
             return Ok(());
@@ -240,8 +261,14 @@ impl Node {
         ))
     }
 
-    /// Notes what the step changes.
-    fn note(&mut self, known: &Known, before: &Status, status: &Status, request: Option<Request>) {
+    /// Notes what the step changes, and returns whether it restarts the election timeout.
+    fn note(
+        &mut self,
+        known: &Known,
+        before: &Status,
+        status: &Status,
+        request: Option<Request>,
+    ) -> bool {
         let now = Some(known.own_time);
         let is_heard = match request {
             Some(Request::Leader { from, term, may_be_rejected: false }) => {
@@ -256,13 +283,24 @@ impl Node {
             && (status.term, status.vote) != (before.term, before.vote);
         let is_new_role = status.role != before.role;
         let campaigns_again = status.role == RoleName::Candidate && status.term > before.term;
-        if is_heard || votes || is_new_role || campaigns_again {
+        let restarts = is_heard || votes || is_new_role || campaigns_again;
+        if restarts {
             self.waits_since = now;
         }
         if [before.role, status.role].contains(&RoleName::Leader) {
             self.led = now;
         }
+        restarts
     }
+}
+
+/// By how much the voters of a higher priority delay the node's election at least.
+fn handicap(config: &Config, id: NodeId, membership: &Membership) -> Duration {
+    let own = membership.priority(id);
+    let voters: Vec<NodeId> = membership.voters().collect();
+    let higher = voters.iter().filter(|voter| membership.priority(**voter) > own).count();
+    let span = config.election_timeout_max - config.election_timeout_min;
+    span * u32::try_from(higher).unwrap_or(0) / u32::try_from(voters.len().max(1)).unwrap_or(1)
 }
 
 /// Whether the node may vote for a candidate whose log ends with `last`, as far as the logs decide:

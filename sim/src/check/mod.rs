@@ -23,6 +23,7 @@ mod counted_replies;
 mod damage;
 mod deadlines;
 mod decided;
+mod departed_peers;
 mod divergences;
 mod election;
 mod election_timeouts;
@@ -51,6 +52,7 @@ mod own_snapshots;
 mod peers;
 mod prompt_commits;
 mod quorum_contact;
+mod read_requests;
 mod received_entries;
 mod reported_state;
 mod rule;
@@ -59,6 +61,7 @@ mod session_model;
 mod shadow;
 mod snapshot_contents;
 mod snapshot_parts;
+mod spread_commits;
 mod stops;
 mod taken_appends;
 mod takeovers;
@@ -156,6 +159,9 @@ rules! {
     quorum_contact::QuorumContact
     reported_state::ReportedState
     sent_state::SentState
+    spread_commits::SpreadCommits
+    departed_peers::DepartedPeers
+    read_requests::ReadRequests
     leaderless_reads::LeaderlessReads
     takeovers::Takeovers
     forwarded::Forwarded

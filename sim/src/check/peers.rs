@@ -46,7 +46,9 @@ struct View {
     is_streaming: bool,
     /// Whether the peer had no space or was uncertain in this term.
     is_irregular: bool,
-    /// The last round that the leader sent to the peer, and the one when it last sent entries.
+    /// The last commit index that the leader sent to the peer.
+    committed: Index,
+    /// The last round that the leader sent to the peer, and the one when it last sent an append.
     round: u64,
     sent_in: u64,
     /// The highest round that the peer answered, and the highest index that it acknowledged.
@@ -131,18 +133,26 @@ impl Rule for Peers {
         match &message.body {
             Body::Heartbeat(heartbeat) => {
                 view.begin(heartbeat.round);
+                view.committed = view.committed.max(heartbeat.committed);
                 Ok(())
             }
-            Body::AppendEntries { entries, .. } => match (entries.first(), entries.last()) {
-                (Some(first), Some(last)) => {
-                    let (first, last) = (first.id.index, last.id.index);
-                    // A lagging driver sends messages that the leader decided to send before the
-                    // last replies arrived.
-                    view.is_streaming &= !is_late;
-                    view.check_sent(message, first, last)
+            Body::AppendEntries { entries, committed, .. } => {
+                let before = std::mem::replace(&mut view.committed, *committed);
+                match (entries.first(), entries.last()) {
+                    (Some(first), Some(last)) => {
+                        let (first, last) = (first.id.index, last.id.index);
+                        // A lagging driver sends messages that the leader decided to send
+                        // before the last replies arrived.
+                        view.is_streaming &= !is_late;
+                        view.check_sent(message, first, last)
+                    }
+                    _ if is_late || *committed > before => {
+                        view.sent_in = view.round;
+                        Ok(())
+                    }
+                    _ => view.check_probe(message),
                 }
-                _ => Ok(()),
-            },
+            }
             Body::HeartbeatReply { round, ready, durable, .. } => {
                 view.answered = view.answered.max(*round);
                 view.is_irregular |= ready.is_uncertain;
@@ -258,6 +268,24 @@ impl View {
         S42.violated(format!(
             "{from} reports to {to} in round {round} of term {term} that its log is durable up to \
              index {durable}, but had acknowledged index {before} before that round"
+        ))
+    }
+
+    /// Checks an append without entries and without a new commit index, by which the leader asks
+    /// whether the peer's log matches: it needs a reply to a round that it began after the append
+    /// before, and that shows that the append was lost.
+    fn check_probe(&mut self, message: &Message) -> CheckResult {
+        let is_justified = !self.is_streaming || self.answered > self.sent_in;
+        let sent_in = std::mem::replace(&mut self.sent_in, self.round);
+        if is_justified {
+            return Ok(());
+        }
+        let Message { from, to, term, .. } = message;
+        S41.violated(format!(
+            "{from} leads term {term} and sends {to} an append without entries and without a new \
+             commit index: its append before is of round {sent_in}, and {to} has answered only \
+             round {}",
+            self.answered
         ))
     }
 

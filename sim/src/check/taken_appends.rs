@@ -206,6 +206,18 @@ fn check_rejection(node: &Node, taken: &Request, outcome: AppendOutcome) -> Chec
                  {hint}, which is not in its log"
             ))
         }
+        AppendOutcome::Rejected { prev, hint }
+            if prev == sent.index && hint != EntryId::ZERO && hint.index < sent.index =>
+        {
+            let next = node.memory.log.id_at(hint.index.next());
+            match next.filter(|next| next.term <= sent.term) {
+                Some(next) => S63.violated(format!(
+                    "{id} rejects the entries that {from} sent it after {sent} with a hint at \
+                     entry {hint}, although its log may match up to the next entry {next}"
+                )),
+                None => Ok(()),
+            }
+        }
         AppendOutcome::NoSpace { .. } if node.status.is_some_and(|status| !status.disk_full) => S63
             .violated(format!(
                 "{id} rejects the entries that {from} sent it after {sent} for lack of space, but \

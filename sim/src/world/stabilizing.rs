@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use quorate::storage::Disk;
 use quorate::types::NodeId;
 
-use crate::check::L1;
+use crate::check::{L1, S17};
 use crate::faults::{AdminRequest, KeptWrites};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::settings::Settings;
 use crate::values::duration_range::DurationRange;
+use crate::values::time::SimTime;
 use crate::world::World;
 use crate::world::cluster::processes::Exit;
 use crate::world::goals::{Goals, Help};
@@ -185,8 +187,25 @@ impl World {
             running.note_comparisons(&mut self.run.observer);
             running.show_machine(now, &mut self.run.observer);
         }
+        if self.stabilization.is_some() && self.run.observer.has_checks() {
+            self.check_files(now);
+        }
         self.run.observe(Observation::Ended);
         self.ended = true;
+    }
+
+    /// Checks that the directories of the running nodes have only files that their stores use.
+    fn check_files(&mut self, now: SimTime) {
+        for place in self.cluster.places() {
+            let Ok(files) = self.cluster[place].disk.device.list() else { continue };
+            let Some(running) = self.cluster[place].running() else { continue };
+            let (id, storage) = (running.status.id, running.node.storage());
+            let Some((file, _)) = files.into_iter().find(|(file, _)| !storage.uses(*file)) else {
+                continue;
+            };
+            let saw = format!("{id} has the file {file} on its disk, which its store does not use");
+            return self.run.observer.fail(S17.violation_at(saw, now));
+        }
     }
 }
 

@@ -213,6 +213,15 @@ crate::forgeries! {
         rejects(stage, AppendOutcome::Rejected { prev: Index(4), hint: id(3, 1) });
     }
 
+    S63 a_follower_hints_at_an_entry_before_the_last_one_that_may_match on led
+    "n2 rejects the entries that n1 sent it after 4@t1 with a hint at entry 1@t1, although its log \
+     may match up to the next entry 2@t1"
+    |stage| {
+        stage.receives(2, 1, 1, entries(id(4, 1), 5, 0));
+        stage.changes_status(2, |status| status.leader = Some(NodeId(1)));
+        rejects(stage, AppendOutcome::Rejected { prev: Index(4), hint: id(1, 1) });
+    }
+
     S63 a_follower_rejects_entries_for_lack_of_space_that_it_has on led
     "n2 rejects the entries that n1 sent it after 2@t1 for lack of space, but its disk is not full"
     |stage| {

@@ -271,6 +271,15 @@ crate::forgeries! {
      ones in round 2, and n2 has answered only round 1"
     |stage| stage.appends(2, 2)
 
+    S41 a_peer_is_probed_without_a_reply_to_a_later_round on streaming
+    "n1 leads term t1 and sends n2 an append without entries and without a new commit index: its \
+     append before is of round 2, and n2 has answered only round 1"
+    |stage| {
+        let (prev, committed) = (id(3, 1), Index(1));
+        let body = Body::AppendEntries { prev, entries: [].into(), committed };
+        stage.sends_in_step(1, 2, 1, body);
+    }
+
     S42 a_peers_disk_has_less_than_the_peer_acknowledged on streaming
     "n2 reports to n1 in round 2 of term t1 that its log is durable up to index 0, but had \
      acknowledged index 1 before that round"

@@ -13,6 +13,7 @@ mod identity;
 mod leader;
 mod log;
 mod membership;
+mod pace;
 mod received;
 mod rest;
 mod stage;
@@ -105,6 +106,7 @@ fn every_check_has_a_forgery() {
         upkeep::FORGERIES,
         received::FORGERIES,
         effects::FORGERIES,
+        pace::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
     // The world checks progress by itself, so no event stream can violate it.

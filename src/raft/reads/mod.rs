@@ -115,6 +115,11 @@ impl Reads {
         self.answered_round.record_if_new(term, round)
     }
 
+    /// The last index that a read waits for; `None` if no read waits.
+    pub(crate) fn last_index(&self) -> Option<Index> {
+        self.waiting.back().map(|read| read.index)
+    }
+
     /// Panics unless every read waits for an index that is not applied, in the order of indices.
     pub(crate) fn assert_invariants(&self, applied: Index, now: Instant) {
         let order = self.waiting.iter().is_sorted_by_key(|read| read.index);

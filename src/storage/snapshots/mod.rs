@@ -335,6 +335,13 @@ impl Snapshots {
         self.scrubbing.as_mut()?.read_bytes.take()
     }
 
+    /// Whether the file is one of a snapshot, or a file has still to be removed.
+    pub(crate) fn uses(&self, file: FileName) -> bool {
+        let is_known = self.files.keys().any(|last| file == FileName::Snapshot(*last))
+            || self.partials.iter().any(|last| file == FileName::PartialSnapshot(*last));
+        is_known || !self.common.pending.is_empty()
+    }
+
     /// Returns the sizes of the kept snapshots together, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.files.values().flatten().map(|manifest| manifest.file_bytes()).sum()

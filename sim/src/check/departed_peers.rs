@@ -1,0 +1,98 @@
+//! Removed nodes (S73): a leader sends a node that it has removed its log and heartbeats for twice
+//! the longest election timeout, so that the node learns of its removal, and no longer.
+
+use std::sync::Arc;
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Body, Instant, Message, Term};
+
+use crate::check::electorate::Electorate;
+use crate::check::finding::{CheckResult, S73};
+use crate::check::known::Known;
+use crate::check::rule::Rule;
+
+/// The number of heartbeats that may follow after the time is over: after a pause, a leader may
+/// begin rounds for its reads before it handles its timer.
+const LATE_MAX: u32 = 4;
+
+/// For each node, the nodes that it removed as the leader of its term.
+#[derive(Clone, Debug)]
+pub(super) struct DepartedPeers {
+    leaders: Vec<Leader>,
+}
+
+#[derive(Clone, Debug)]
+struct Leader {
+    term: Term,
+    start: u64,
+    electorate: Arc<Electorate>,
+    /// The time of the last step, by the leader's clock.
+    stepped: Instant,
+    departed: Vec<Departed>,
+}
+
+/// When a node ceased to be a member, and the number of heartbeats that it got too late.
+#[derive(Clone, Copy, Debug, Default)]
+struct Departed {
+    since: Option<Instant>,
+    late: u32,
+}
+
+impl Rule for DepartedPeers {
+    fn new(known: &Known) -> DepartedPeers {
+        let nodes = known.model.nodes.len();
+        let leader = |slot| Leader {
+            term: Term::ZERO,
+            start: 0,
+            electorate: Arc::clone(known.model.electorate(slot)),
+            stepped: Instant::ZERO,
+            departed: vec![Departed::default(); nodes],
+        };
+        DepartedPeers { leaders: known.model.slots().map(leader).collect() }
+    }
+
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        let (start, electorate) = (known.model.node(slot).starts, known.model.electorate(slot));
+        let leader = &mut self.leaders[slot.0];
+        let leads = status.role == RoleName::Leader;
+        if !leads || (leader.term, leader.start) != (status.term, start) {
+            (leader.term, leader.start) = (status.term, start);
+            leader.departed.fill(Departed::default());
+        } else if !Arc::ptr_eq(&leader.electorate, electorate) {
+            for (other, departed) in known.model.slots().zip(&mut leader.departed) {
+                let id = known.model.node(other).id;
+                let was_member = leader.electorate.membership.is_member(id);
+                if electorate.membership.is_member(id) {
+                    *departed = Departed::default();
+                } else if was_member {
+                    departed.since = Some(known.own_time);
+                }
+            }
+        }
+        leader.electorate = Arc::clone(electorate);
+        leader.stepped = known.own_time;
+        Ok(())
+    }
+
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let Body::Heartbeat(_) = message.body else { return Ok(()) };
+        let (slot, to) = (known.model.slot(message.from), known.model.slot(message.to));
+        let leader = &mut self.leaders[slot.0];
+        let departed = &mut leader.departed[to.0];
+        let Some(since) = departed.since.filter(|_| leader.term == message.term) else {
+            return Ok(());
+        };
+        let timeout = known.bounds.config.election_timeout_max;
+        let is_late = leader.stepped >= since.after(timeout.saturating_mul(2));
+        departed.late += u32::from(is_late && known.is_prompt(slot));
+        if departed.late <= LATE_MAX {
+            return Ok(());
+        }
+        let Message { from, to, term, .. } = message;
+        S73.violated(format!(
+            "{from} leads term {term} and still sends heartbeats to {to}, which ceased to be a \
+             member more than two election timeouts before"
+        ))
+    }
+}

@@ -1,0 +1,124 @@
+//! The spread of commit indices (S72): a leader that has no entry to send to a peer sends it a new
+//! commit index in a message of its own, once the commit delay has passed.
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{AppendOutcome, Body, Index, Instant, Message, NodeId, Term};
+
+use crate::check::finding::{CheckResult, S72};
+use crate::check::known::Known;
+use crate::check::rule::Rule;
+
+/// For each node, the commit indices that it sent as the leader of its term.
+#[derive(Clone, Debug)]
+pub(super) struct SpreadCommits {
+    leaders: Vec<Leader>,
+}
+
+#[derive(Clone, Debug)]
+struct Leader {
+    term: Term,
+    start: u64,
+    /// The end of the log, the commit index, and the number of messages that waited for the disk,
+    /// after the last step.
+    last: Index,
+    committed: Index,
+    held: usize,
+    /// The times of the last step and of the one before, by the leader's clock.
+    stepped: Instant,
+    before: Instant,
+    peers: Vec<Peer>,
+}
+
+/// What a leader has sent to a peer, and what the peer has acknowledged.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peer {
+    matched: Index,
+    sent: Index,
+    /// The step after which the peer had the whole log and lacked a commit index, with that index.
+    lacks: Option<(Instant, Index)>,
+    /// Whether the peer had no space or was uncertain in this term.
+    is_irregular: bool,
+}
+
+impl Rule for SpreadCommits {
+    fn new(known: &Known) -> SpreadCommits {
+        let leader = Leader {
+            term: Term::ZERO,
+            start: 0,
+            last: Index::ZERO,
+            committed: Index::ZERO,
+            held: 0,
+            stepped: Instant::ZERO,
+            before: Instant::ZERO,
+            peers: vec![Peer::default(); known.model.nodes.len()],
+        };
+        SpreadCommits { leaders: vec![leader; known.model.nodes.len()] }
+    }
+
+    /// Notes which peers lacked a commit index after the messages of the step before.
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        let start = known.model.node(slot).starts;
+        let leader = &mut self.leaders[slot.0];
+        if status.role != RoleName::Leader || (leader.term, leader.start) != (status.term, start) {
+            (leader.term, leader.start) = (status.term, start);
+            leader.peers.fill(Peer::default());
+        } else {
+            let (last, committed, at) = (leader.last, leader.committed, leader.stepped);
+            for peer in &mut leader.peers {
+                let is_idle = peer.matched == last && leader.held == 0;
+                let lacks = is_idle && peer.sent < committed && !peer.is_irregular;
+                peer.lacks = peer.lacks.or(Some((at, committed))).filter(|_| lacks);
+            }
+        }
+        (leader.last, leader.committed) = (status.last.index, status.committed);
+        leader.held = status.outbox_messages;
+        (leader.before, leader.stepped) = (leader.stepped, known.own_time);
+        Ok(())
+    }
+
+    fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
+        let (slot, peer) = (known.model.slot(id), known.model.slot(peer));
+        self.leaders[slot.0].peers[peer.0].matched = to;
+        Ok(())
+    }
+
+    /// Notes replies that make a leader probe the peer, from any node and in any term.
+    fn delivered(&mut self, known: &Known, id: NodeId, message: &Message) -> CheckResult {
+        let is_irregular = match message.body {
+            Body::AppendEntriesReply(outcome) => {
+                matches!(outcome, AppendOutcome::NoSpace { .. } | AppendOutcome::Stored { .. })
+            }
+            Body::HeartbeatReply { ready, .. } => ready.is_uncertain,
+            _ => return Ok(()),
+        };
+        let (slot, from) = (known.model.slot(id), known.model.slot(message.from));
+        self.leaders[slot.0].peers[from.0].is_irregular |= is_irregular;
+        Ok(())
+    }
+
+    fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
+        let committed = match &message.body {
+            Body::AppendEntries { committed, .. } => *committed,
+            Body::Heartbeat(heartbeat) => heartbeat.committed,
+            _ => return Ok(()),
+        };
+        let (slot, to) = (known.model.slot(message.from), known.model.slot(message.to));
+        let leader = &mut self.leaders[slot.0];
+        if leader.term != message.term {
+            return Ok(());
+        }
+        let delay = known.bounds.config.commit_delay;
+        let before = leader.before;
+        let peer = &mut leader.peers[to.0];
+        peer.sent = peer.sent.max(committed);
+        let is_shown = known.shows_messages && known.is_prompt(slot);
+        let late = peer.lacks.take().filter(|(since, _)| is_shown && before >= since.after(delay));
+        let Some((_, lacked)) = late else { return Ok(()) };
+        let Message { from, to, term, .. } = message;
+        S72.violated(format!(
+            "{from} leads term {term} and has not sent commit index {lacked} to {to}, which has \
+             its log, within the commit delay of {delay:?}"
+        ))
+    }
+}

@@ -1,0 +1,16 @@
+//! The files that a store uses, for checks that it leaves no others behind.
+
+use crate::storage::{FileName, Storage};
+
+impl Storage {
+    /// Whether the store uses the file, or has still to remove it. The store may answer true for
+    /// every file of a kind while it removes one of them.
+    #[must_use]
+    pub fn uses(&self, file: FileName) -> bool {
+        match file {
+            FileName::Superblock => true,
+            FileName::Segment(number) => self.log.uses(number),
+            FileName::Snapshot(_) | FileName::PartialSnapshot(_) => self.snapshots.uses(file),
+        }
+    }
+}
