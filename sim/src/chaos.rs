@@ -45,8 +45,8 @@ const SEEDS_AT_ONCE: usize = 4_096;
 
 /// Runs `workload` once for each of `seeds`, on all cores, each time in a cluster with faults of
 /// its own and with every check; returns the counts of all runs together. The first failed run is
-/// shrunk and explained, which takes up to half a minute. With the feature `cli`, a line on standard
-/// error reports progress every 10 seconds.
+/// shrunk and explained, which takes up to half a minute. With the feature `cli`, a line on
+/// standard error reports progress every 10 seconds.
 ///
 /// # Errors
 /// The chaos run that failed, with its seed: the first one in the order of `seeds`.

@@ -23,8 +23,11 @@ struct Leader {
     last: Index,
     committed: Index,
     held: usize,
-    /// The times of the last step and of the one before, by the leader's clock.
+    /// The time of the last step, by the leader's clock, and whether it certainly was one of the
+    /// Raft core: a step that only concerns the disk or the state machine sends nothing.
     stepped: Instant,
+    is_core_step: bool,
+    /// The time of the last step of the core before that.
     before: Instant,
     peers: Vec<Peer>,
 }
@@ -49,6 +52,7 @@ impl Rule for SpreadCommits {
             committed: Index::ZERO,
             held: 0,
             stepped: Instant::ZERO,
+            is_core_step: false,
             before: Instant::ZERO,
             peers: vec![Peer::default(); known.model.nodes.len()],
         };
@@ -73,7 +77,11 @@ impl Rule for SpreadCommits {
         }
         (leader.last, leader.committed) = (status.last.index, status.committed);
         leader.held = status.outbox_messages;
-        (leader.before, leader.stepped) = (leader.stepped, known.own_time);
+        if leader.is_core_step {
+            leader.before = leader.stepped;
+        }
+        leader.is_core_step = known.changes_status || known.message.is_some();
+        leader.stepped = known.own_time;
         Ok(())
     }
 

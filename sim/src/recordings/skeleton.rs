@@ -119,7 +119,8 @@ impl Skeleton {
     }
 }
 
-/// Appends the settings of the configuration that decide when nodes campaign and which of them vote.
+/// Appends the settings of the configuration that decide when nodes campaign and which of them
+/// vote.
 fn push_config(text: &mut String, config: &Config) {
     let Config { election_timeout_min: min, election_timeout_max: max, .. } = config;
     let switch = |is_on| if is_on { "on" } else { "off" };

@@ -1,5 +1,5 @@
-//! Complete runs, and what is made of them: sweeps, recordings, scenarios, explanations, pictures and
-//! TLA+ traces. One binary, so that these tests run concurrently.
+//! Complete runs, and what is made of them: sweeps, recordings, scenarios, explanations, pictures
+//! and TLA+ traces. One binary, so that these tests run concurrently.
 
 mod chaos;
 mod engine;

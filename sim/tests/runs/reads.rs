@@ -1,6 +1,7 @@
 //! Reads that depend on clocks: within the drift bound of leases they are linearizable, which
 //! every sweep checks; beyond the bound they are not, and a check detects it.
 
+use quorate_sim::observe::Violation;
 use quorate_sim::observe::outcome::Failure;
 use quorate_sim::run::{RunOptions, run};
 use quorate_sim::settings::profile::Profile;
@@ -19,8 +20,9 @@ fn failures(profile: &str, seeds: std::ops::Range<u64>) -> Vec<(u64, Failure)> {
 fn stale_reads_are_detected_beyond_the_drift_bound() {
     let failures = failures("clock", 382..406);
     let beyond = |(_, failure): &&(u64, Failure)| {
-        matches!(failure, Failure::Safety(violation) if matches!(violation.id, "S20" | "S21" | "S55")
-            && violation.finding.contains("exceeded the drift bound of the leases"))
+        let Failure::Safety(Violation { id, finding, .. }) = failure else { return false };
+        matches!(*id, "S20" | "S21" | "S55")
+            && finding.contains("exceeded the drift bound of the leases")
     };
     assert!(failures.iter().any(|failure| beyond(&failure)), "{failures:?}");
     let other: Vec<_> = failures.iter().filter(|failure| !beyond(failure)).collect();
