@@ -105,7 +105,8 @@ fn run(disk: &mut CutDisk, mut reported: Reported) -> (Reported, Option<OpenErro
 }
 
 /// Cuts a run off after each of its steps. Of the changes that are not durable then, keeps none,
-/// all, each prefix and each single one. The next run has to succeed. Returns the number of crashes.
+/// all, each prefix and each single one. The next run has to succeed. Returns the number of
+/// crashes.
 fn cut_everywhere(disk: &SimDisk, before: Reported) -> usize {
     let mut crashes = 0;
     for steps in 0.. {

@@ -12,6 +12,7 @@ use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
 use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
+use crate::cli::exit::EXIT_CODES;
 use crate::cli::recordings::arguments::ReplayArguments;
 use crate::cli::trace_options::TraceOptions;
 use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
@@ -19,16 +20,6 @@ use crate::record::EventId;
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
 use crate::values::time::SimTime;
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 success · 2 usage error, or a file cannot be read or written · 10 safety violation \
-or non-linearizable history · 11 liveness violation · 12 panic, or `procs` had an unexpected error \
-· 13 nondeterministic run or recording · 14 a sweep missed a required coverage mark (a rare \
-situation that it must reach), a planted bug was not detected, a scenario's expectation was not \
-met, or `diff`, or `replay` of another version's recording, found a difference · 15 a history \
-check ran out of time or memory · 16 the simulator itself panicked · 130 interrupted.
-Several failing seeds: the code of the smallest seed. Several histories: the first of 130, 10, 2, \
-15 that applies. Several recordings: the first of 10, 12, 13, 14, 2.";
 
 /// Runs simulated Raft clusters with injected faults, one or more runs per seed, and checks every
 /// step

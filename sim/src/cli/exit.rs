@@ -7,6 +7,17 @@ use std::process::ExitCode;
 
 use crate::observe::outcome::Failure;
 
+/// The last section of `--help`; scripts depend on these codes.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes: 0 success · 2 usage error, or a file cannot be read or written · 10 safety violation \
+or non-linearizable history · 11 liveness violation · 12 panic, or `procs` had an unexpected error \
+· 13 nondeterministic run or recording · 14 a sweep missed a required coverage mark (a rare \
+situation that it must reach), a planted bug was not detected, a scenario's expectation was not \
+met, or `diff`, or `replay` of another version's recording, found a difference · 15 a history \
+check ran out of time or memory · 16 the simulator itself panicked · 130 interrupted.
+Several failing seeds: the code of the smallest seed. Several histories: the first of 130, 10, 2, \
+15 that applies. Several recordings: the first of 10, 12, 13, 14, 2.";
+
 /// The exit codes of `cargo sim`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {

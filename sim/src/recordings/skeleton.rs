@@ -11,7 +11,6 @@ use quorate::types::{Membership, NodeId};
 use crate::recordings::account::{AccountLine, Note};
 use crate::recordings::event::{Event, EventKind};
 use crate::recordings::leaders::Leadership;
-use crate::settings::Settings;
 use crate::values::time::SimTime;
 
 /// Collects the configuration, the membership and the length of a scenario.
@@ -37,9 +36,10 @@ impl Skeleton {
         }
     }
 
-    /// Returns the text of the scenario.
+    /// Returns the text of the scenario. If it has more than `nodes_max` nodes, which no scenario
+    /// can have, a comment says so.
     #[must_use]
-    pub fn text(&self, lines: &[AccountLine]) -> String {
+    pub fn text(&self, lines: &[AccountLine], nodes_max: u8) -> String {
         let voters: Vec<NodeId> = self.membership.incoming().iter().copied().collect();
         let learners: Vec<NodeId> = self.membership.learners().collect();
         // Nodes that never were members, or no longer are.
@@ -52,9 +52,8 @@ impl Skeleton {
         for (place, id) in all.iter().enumerate().filter(|(place, id)| *place as u64 + 1 != id.0) {
             let _ = writeln!(text, "# n{} was {id}.", place + 1);
         }
-        if all.len() > usize::from(Settings::NODES_MAX) {
-            let most = Settings::NODES_MAX;
-            let _ = writeln!(text, "# A scenario has at most {most} nodes: leave some out.");
+        if all.len() > usize::from(nodes_max) {
+            let _ = writeln!(text, "# A scenario has at most {nodes_max} nodes: leave some out.");
         }
         // Without a membership, the recorded nodes are about to bootstrap the cluster.
         let counts = match voters.is_empty() {
@@ -187,7 +186,7 @@ mod tests {
         let expected = "# A skeleton from recordings of 3 nodes.\n# n1 was n2.\n# n2 was n5.\n\
              # n3 was n1.\nnodes 2\nspares 1\nfault phase 1ms\n\
              at 1ms cut n3 -> n2 for 40ms\nexpect pass\n";
-        assert_eq!(skeleton.text(&lines), expected);
+        assert_eq!(skeleton.text(&lines, 11), expected);
     }
 
     #[test]
@@ -195,14 +194,15 @@ mod tests {
         let mut config = Config::new(NodeId(1));
         let after = config.election_timeout_max * 4;
         config.suspension = Some(Suspension { after, voters_min: 2, pause: after });
-        let suspends = Skeleton { config: Some(config.clone()), ..Skeleton::default() }.text(&[]);
+        let suspends =
+            Skeleton { config: Some(config.clone()), ..Skeleton::default() }.text(&[], 11);
         assert!(suspends.contains("\nsuspension after 2400ms, down to 2, pause 2400ms\n"));
         (config.suspension, config.survivor) = (None, Some(Survivor { after }));
-        let survives = Skeleton { config: Some(config), ..Skeleton::default() }.text(&[]);
+        let survives = Skeleton { config: Some(config), ..Skeleton::default() }.text(&[], 11);
         assert!(survives.contains("\nsurvivor after 2400ms\n"), "{survives}");
         let most = |nodes: u64| {
             let membership = Membership::new((1..=nodes).map(NodeId));
-            Skeleton { membership, ..Skeleton::default() }.text(&[])
+            Skeleton { membership, ..Skeleton::default() }.text(&[], 11)
         };
         assert!(most(12).contains("# A scenario has at most 11 nodes"));
         assert!(!most(11).contains("at most"));
@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn nodes_without_a_membership_bootstrap_the_cluster() {
-        let text = Skeleton::default().text(&[line(1, 1, Note::Starts), line(2, 2, Note::Starts)]);
+        let text =
+            Skeleton::default().text(&[line(1, 1, Note::Starts), line(2, 2, Note::Starts)], 11);
         assert!(text.contains("nodes 2\nbootstrap on\n"), "{text}");
     }
 
@@ -220,7 +221,7 @@ mod tests {
         let notes = [Note::Ends, begins, Note::Ends, Note::Starts];
         let lines: Vec<AccountLine> =
             (1..).zip(notes).map(|(at, note)| line(at * 10, 1, note)).collect();
-        let text = Skeleton::default().text(&lines);
+        let text = Skeleton::default().text(&lines, 11);
         let crashes = "at 10ms crash n1 for 10ms\nat 30ms crash n1 for 10ms\n";
         assert!(text.contains(crashes), "{text}");
     }

@@ -24,6 +24,7 @@ use crate::recordings::{
     Account, Leadership, NodeRecording, PlaybackError, RecordingChecks, Skeleton, Source, by_node,
     merge, survey,
 };
+use crate::settings::Settings;
 
 pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError> {
     panics::silence_in_seeds();
@@ -48,7 +49,7 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError>
     let lines = account.lines().to_vec();
     let window = Window::new(&arguments.window, &merged, &lines)?;
     if let Some(file) = &arguments.scenario {
-        let written = fs::write(file, skeleton.text(&lines));
+        let written = fs::write(file, skeleton.text(&lines, Settings::NODES_MAX));
         written.map_err(|error| CommandError::file("--scenario", file, &error))?;
     }
     let (leaders, checks) = (Leadership::all(&lines), checks.finish(&merged));
