@@ -7,6 +7,7 @@ use quorate::types::Term;
 use quorate_sim::recordings::{Account, Leadership, Note, Skeleton, merge};
 use quorate_sim::run::RunOptions;
 use quorate_sim::scenario::Scenario;
+use quorate_sim::settings::Settings;
 
 use crate::checks::surveyed;
 use crate::harness::{Cluster, ONE, THREE, TWO};
@@ -42,7 +43,7 @@ fn an_account_names_leaders_silent_links_and_pauses_and_becomes_a_scenario() {
     assert!(silent.note.to_string().starts_with("heard nothing from n1 since 1."), "{silent:?}");
     let paused = |note: &Note| matches!(note, Note::TookNoStep { .. });
     assert!(account.lines().iter().any(|line| line.node == TWO && paused(&line.note)));
-    let text = skeleton.text(account.lines());
+    let text = skeleton.text(account.lines(), Settings::NODES_MAX);
     for part in ["nodes 3\n", "at 1ms campaign n1\n", " cut n1 -> n3 for ", " pause n2 for 3"] {
         assert!(text.contains(part), "{part}: {text}");
     }
