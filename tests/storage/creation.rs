@@ -62,7 +62,7 @@ fn cut_off() -> DiskError {
     DiskError::Failed("the power has failed".to_owned())
 }
 
-/// What a node had reported before it ended.
+/// The hard state and the end of the log that a node had reported before it ended.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reported {
     hard_state: HardState,

@@ -32,7 +32,7 @@ struct Leader {
     peers: Vec<Peer>,
 }
 
-/// What a leader has sent to a peer, and what the peer has acknowledged.
+/// A peer of a leader: the commit index sent to it, and the index that it has acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 struct Peer {
     matched: Index,

@@ -343,15 +343,6 @@ crate::forgeries! {
         stage.acknowledges(2, 1, 1, 4);
     }
 
-    S51 a_node_acknowledges_entries_to_a_leader_that_sent_none on led
-    "n2 acknowledges index 1 to n1 in term t1, but n1 has sent it only the entries up to index 0 \
-     in that term"
-    |stage| {
-        stage.receives(2, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
-        stage.changes_status(2, |status| status.leader = Some(NodeId(1)));
-        stage.acknowledges(2, 1, 1, 1);
-    }
-
     S54 a_leader_answers_a_read_after_an_earlier_round on led
     "n1 leads term t1 and answers a read that was invoked after its heartbeat round 1, but only n1 \
      have replied to a later one, which is not a quorum of {n1 n2 n3 n4 n5}"
