@@ -66,14 +66,10 @@ impl Damaged {
         self.0.retain(|index, _| *index > base);
     }
 
-    /// Panics unless every damaged entry is durable and after the `snapshot`, which covers the
-    /// others.
-    pub(crate) fn assert_invariants(&self, snapshot: Index, durable: Index) {
+    /// Panics unless every damaged entry is in the log, which begins after `base`, and is durable.
+    pub(crate) fn assert_invariants(&self, base: Index, durable: Index) {
         let (first, last) = (self.0.keys().next(), self.0.keys().next_back());
-        assert!(
-            first.is_none_or(|first| *first > snapshot),
-            "no damage is covered by the snapshot"
-        );
+        assert!(first.is_none_or(|first| *first > base), "the log has its damage");
         assert!(last.is_none_or(|last| *last <= durable), "only durable entries are damaged");
     }
 }

@@ -591,7 +591,7 @@ impl Log {
         assert!(self.durable <= last, "durable entries are in the log");
         assert!(snapshot <= self.committed, "a snapshot covers committed entries only");
         assert!(self.tail.first() > self.base().index, "the tail is after the base");
-        self.damaged.assert_invariants(snapshot, self.durable);
+        self.damaged.assert_invariants(self.base().index, self.durable);
         self.memberships.assert_invariants(snapshot, last);
         let kept = self.durable.max(self.base().index);
         assert!(self.tail.first() <= kept.next(), "entries that are not durable are in memory");

@@ -369,7 +369,6 @@ impl Common {
         journal.evict(config.tail_bytes_max);
     }
 
-    /// Panics if a part of the state contradicts itself or another one.
     /// Panics if a read waits for an index that is not committed here, although no leader is known.
     pub(crate) fn assert_reads_are_committed(&self) {
         let last = self.reads.last_index();
@@ -377,6 +376,7 @@ impl Common {
         assert!(last.is_none_or(|last| last <= committed), "no read waits for a lost leader");
     }
 
+    /// Panics if a part of the state contradicts itself or another one.
     pub(crate) fn assert_invariants(&self) {
         self.journal.assert_invariants();
         self.ballot.assert_invariants(self.log());

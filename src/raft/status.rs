@@ -65,7 +65,7 @@ impl Raft {
     }
 
     /// Whether a read at the level `Replica` would be answered at `now` under a read lease, from
-    /// the node's own state: only then does `Input::Read` need the index of the last conflict.
+    /// the node's own state: only then does `Input::Read` need the index in `conflict`.
     pub(crate) fn has_read_lease(&self, now: Instant) -> bool {
         match &self.role {
             Role::Follower(follower) => follower.has_read_lease(now),

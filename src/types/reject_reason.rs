@@ -38,10 +38,10 @@ pub enum RejectReason {
     ChangeCancelled,
     /// The leader is transferring its leadership: retry at the next leader.
     Transferring,
-    /// The named node is not a voter to which this leader could transfer the leadership.
+    /// The named node is not another voter, or no node is named and there is no other voter.
     NoTransferTarget,
     /// The target did not take over the leadership in time: this node still leads. If it has asked
-    /// the target already, that may still win an election.
+    /// the target already, the target may still win an election.
     TransferAborted,
     /// This node's state is not known to be consistent with a majority: retry at another node.
     Unverified,
@@ -65,7 +65,7 @@ pub enum RejectReason {
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum MachineRejectReason {
-    /// Only an administrator may give the order.
+    /// Only an administrator may give the command.
     NotAdministrator,
     /// All sessions are taken, and the principal has none.
     Sessions {
@@ -107,7 +107,7 @@ texts! { RejectReason:
     Self::NoChangeToCancel => "no membership change can be cancelled";
     Self::ChangeCancelled => "the membership change was cancelled";
     Self::Transferring => "the leader is transferring its leadership";
-    Self::NoTransferTarget => "there is no voter to transfer the leadership to";
+    Self::NoTransferTarget => "the leadership can be transferred only to another voter";
     Self::TransferAborted => "the target did not take over the leadership in time";
     Self::Unverified => "the node's state is not verified";
     Self::BuildTooOld { node, version_max } =>
@@ -119,7 +119,7 @@ texts! { RejectReason:
 }
 
 texts! { MachineRejectReason:
-    Self::NotAdministrator => "the order requires an administrator";
+    Self::NotAdministrator => "the command requires an administrator";
     Self::Sessions { max } =>
         "the cluster has the maximum number of client sessions (sessions_max = {max}): an \
          administrator must raise it, or lower the share of one principal";

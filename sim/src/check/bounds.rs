@@ -85,10 +85,10 @@ impl Bounds {
         }
     }
 
-    /// The longest time in which the core elects a leader and then transfers `volume`. It bounds
-    /// the answer to a request (L2), the catch-up of a core node (L5), the time without a leader
-    /// after a transfer (L10), and each step of a membership change (L11). Each check says from
-    /// when the time counts.
+    /// The longest time in which the core elects a leader and then sends, writes and applies
+    /// `volume`. It bounds the answer to a request (L2), the catch-up of a core node (L5), the time
+    /// without a leader after a leadership transfer (L10), and each step of a membership change
+    /// (L11). Each check says from when the time counts.
     ///
     /// Each allowed election takes at most two timeouts, one until a node campaigns, one more if
     /// that campaign fails. One round of messages is added to each timeout. A last survivor takes

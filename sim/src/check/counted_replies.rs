@@ -69,9 +69,9 @@ impl Rule for CountedReplies {
             }
             _ => return Ok(()),
         };
-        let is_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
+        let may_be_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
         if message.to == node {
-            grants.add(election, from, granted, is_rejected);
+            grants.add(election, from, granted, may_be_rejected);
         }
         Ok(())
     }
@@ -151,9 +151,9 @@ impl Rule for CountedReplies {
 }
 
 impl Grants {
-    /// Adds a reply, of which only the first one of each node counts. `is_rejected` says that the
-    /// receiver may reject the message.
-    fn add(&mut self, term: Term, from: Slot, granted: bool, is_rejected: bool) {
+    /// Adds a reply, of which only the first one of each node counts. `may_be_rejected` says that
+    /// the receiver may reject the message.
+    fn add(&mut self, term: Term, from: Slot, granted: bool, may_be_rejected: bool) {
         if self.term != term {
             *self = Grants { term, ..Grants::default() };
         }
@@ -162,7 +162,7 @@ impl Grants {
         }
         if !granted && !self.counted.contains(from) {
             self.rejected.insert(from);
-        } else if granted && !is_rejected && !self.rejected.contains(from) {
+        } else if granted && !may_be_rejected && !self.rejected.contains(from) {
             self.counted.insert(from);
         }
     }

@@ -43,7 +43,8 @@ struct Stabilization {
     /// For each leader, the time until which it counts a voter outside the core as live although
     /// that voter lacks a committed entry.
     held_back: BTreeMap<Slot, SimTime>,
-    /// The time until which a core node needed a snapshot. Bounds without snapshots count from it.
+    /// The time until which a core node needed a snapshot. A deadline that allows no time for
+    /// snapshots counts from it at the earliest.
     lagged_until: SimTime,
     /// The lowest applied index of any core node, taken when the phase starts and whenever a core
     /// node starts later.

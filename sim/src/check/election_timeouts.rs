@@ -38,7 +38,7 @@ struct Node {
     waits_since: Option<Instant>,
     /// By how much the voters of a higher priority delayed its election then.
     handicap: Duration,
-    /// Its decision about the pre-vote that its last step was asked for.
+    /// Its decision about the pre-vote that the request in its last step asked for.
     pre_vote: Option<PreVote>,
 }
 
@@ -166,7 +166,7 @@ impl Rule for ElectionTimeouts {
 }
 
 impl Node {
-    /// Checks the vote that the step was asked for.
+    /// Checks the vote that the request in this step asked for.
     fn check_vote(
         &mut self,
         known: &Known,

@@ -245,8 +245,6 @@ checks! {
         "A follower requests a read index again only after a reply or a heartbeat interval."
     S75 "leaderless-reads"
         "A node that hears from no leader rejects the reads that wait for one within a bound."
-    S76 "takeover-log"
-        "A voter that may take over as the last survivor has every committed entry."
     L1 "progress"
         "In the stabilization phase, the core elects a leader, agrees and answers every request."
     U1 "user-model"

@@ -64,7 +64,6 @@ mod snapshot_parts;
 mod spread_commits;
 mod stops;
 mod taken_appends;
-mod takeovers;
 mod uncertain;
 mod vote_leases;
 mod wait_reason;
@@ -163,7 +162,6 @@ rules! {
     departed_peers::DepartedPeers
     read_requests::ReadRequests
     leaderless_reads::LeaderlessReads
-    takeovers::Takeovers
     forwarded::Forwarded
     deadlines::Deadlines
 }

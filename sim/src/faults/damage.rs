@@ -33,8 +33,9 @@ operation! {
 }
 
 operation! {
-    /// Spoils bodies of entries on the node's disk, which other nodes can repair. The line does
-    /// nothing unless each set of voters has three or more and each other voter has an intact disk.
+    /// Damages bodies of entries on the node's disk, which other nodes can repair: flips bits of
+    /// sectors, zeroes them or makes them unreadable. The line does nothing unless each set of
+    /// voters has three or more and each other voter has an intact disk.
     struct SpoiledBody "spoil" {
         /// The node whose disk changes.
         node: NodeSelector as Node,

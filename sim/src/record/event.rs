@@ -204,7 +204,7 @@ pub enum InputKind {
     Disk,
     /// The node's state machine has finished a request.
     Worker,
-    /// The node receives a part of a frozen view of its state machine.
+    /// The node's worker has frozen a view of its state, has read a part of it, or has failed to.
     View,
     /// Commands of clients, by the tags of their requests.
     Propose(Vec<Tag>),

@@ -68,7 +68,7 @@ impl StepLines<'_> {
         self.trace.known(self.node).hear(now, vote_lease, is_sticky);
     }
 
-    /// The node follows no leader, for another reason than the time.
+    /// Records that the node hears no leader from now on. Adds no line.
     pub(super) fn forget(&mut self) {
         self.trace.known(self.node).heard = None;
     }

@@ -1,9 +1,9 @@
-//! Forged memberships: S2, S12, S22, S23, S76, L6 and L11; and honest membership changes.
+//! Forged memberships: S2, S12, S22, S23, L6 and L11; and honest membership changes.
 
 use std::time::Duration;
 
 use quorate::raft::RoleName;
-use quorate::types::{Body, Change, Lineage, Membership, NodeId};
+use quorate::types::{Change, Lineage, Membership, NodeId};
 
 use crate::stage::{Stage, change, id, noop};
 
@@ -27,15 +27,7 @@ fn split() -> Stage {
 
 /// As [`led`], with nodes that may continue without the others.
 fn survivors() -> Stage {
-    survivors_on(Stage::of_survivors())
-}
-
-/// As [`survivors`], with node 4 as a learner, which has no entry.
-fn survivors_and_a_learner() -> Stage {
-    survivors_on(Stage::of_survivors_and_a_learner())
-}
-
-fn survivors_on(mut stage: Stage) -> Stage {
+    let mut stage = Stage::of_survivors();
     stage.wins(1, 1, &[2, 3]);
     stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
     stage.commits(1, 1);
@@ -51,18 +43,6 @@ fn led_with(membership: Membership) -> Stage {
 }
 
 crate::forgeries! {
-    S76 a_node_with_an_empty_disk_reports_a_complete_log on survivors
-    "n3 reports to n2 in term t0 that its log is complete, but it lacks the committed entry 1@t1"
-    |stage| {
-        stage.wipes(3);
-        stage.sends_in_step(3, 2, 0, Body::LogIsComplete);
-    }
-
-    S76 a_leader_allows_a_node_without_its_log_to_take_over on survivors_and_a_learner
-    "n1 leads term t1 and allows n4 to take over as the last survivor, but n4's disk lacks the \
-     committed entry 1@t1"
-    |stage| stage.sends_in_step(1, 4, 1, Body::TakeoverAllowed)
-
     L11 a_new_voter_that_keeps_up_gets_no_vote on led
     "n1 leads term t1 and has appended no step after the membership {n1 n2 n3} target {n1 n2 n3 \
      n4} learners {n4} at index 2 within 9.773s after 1.006600 s"

@@ -190,16 +190,6 @@ impl Stage {
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), survive)
     }
 
-    /// As [`Stage::of_survivors`], with node 4 as a learner.
-    pub(crate) fn of_survivors_and_a_learner() -> Stage {
-        let voters = Membership::new([1, 2, 3].map(NodeId));
-        let survive = |bounds: &mut Bounds| {
-            bounds.config.survivor = Some(Survivor { after: Duration::from_secs(4) });
-        };
-        let membership = voters.with_learners([NodeId(4)]);
-        Stage::in_world(&[1, 2, 3, 4].map(NodeId), membership, Echo::default(), survive)
-    }
-
     /// As [`Stage::new`], with nodes that take a snapshot of every entry, keep no older entries,
     /// and compare their states every second.
     pub(crate) fn of_frequent_snapshots() -> Stage {

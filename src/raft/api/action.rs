@@ -228,7 +228,8 @@ pub enum MessageRejectReason {
     /// The entries or the snapshot contradict a committed entry, or an entry that the same leader
     /// sent before: the sender is faulty, or the logs have diverged (`Config::survivor`).
     ConflictsWithCommitted => "conflicts with committed",
-    /// The sender claims the leadership of a term that has a leader: the sender is faulty.
+    /// The sender claims the leadership of a term that has a leader: the sender is faulty, or two
+    /// survivors lead the same term (`Config::survivor`).
     SecondLeader => "second leader",
     /// The sender acknowledges entries or a heartbeat round that this leader never sent: the sender
     /// is faulty.
@@ -236,7 +237,7 @@ pub enum MessageRejectReason {
     /// A forwarded read came before an entry of the leader's term was committed, or while too many
     /// reads wait; or an uncertain node asked for the end of the log while the leader appends no
     /// entry. The follower asks again.
-    ReadNotReady => "read not ready",
+    ReadNotReady => "not ready",
     /// Too many messages wait for the disk.
     OutboxFull => "outbox full",
     /// This node's disk has no space for the entries.

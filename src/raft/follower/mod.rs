@@ -257,7 +257,7 @@ impl Follower {
         uncertain::request(common, from);
     }
 
-    /// Makes this node uncertain, because its leader found that its disk was rolled back.
+    /// Makes this node uncertain, because its leader found that this node's disk was rolled back.
     pub(crate) fn on_log_rolled_back(&mut self, common: &mut Common, from: NodeId) {
         if self.leader != Some(from) {
             return common.reject_message(from, "LogRolledBack", MessageRejectReason::WrongRole);

@@ -172,9 +172,9 @@ impl ChangeInProgress {
 
     /// Whether the joint step may follow the staged membership: every new voter keeps up and was
     /// heard from recently, and the nodes whose replies count are a quorum of the joint membership.
-    /// Without that quorum an uncertain voter would never become certain, because it needs the
-    /// quorum of the others, and the joint membership needs the uncertain voter. A voter that has
-    /// not replied in this term may be uncertain.
+    /// Without that quorum the change could wait forever: an uncertain voter becomes certain only
+    /// with a quorum of the others, and that quorum would need the uncertain voter. A voter that
+    /// has not replied in this term may be uncertain.
     fn may_enter_joint(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
         let membership = common.log().membership();
         let mut target = staged.target().iter();

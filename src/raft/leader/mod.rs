@@ -229,8 +229,8 @@ impl Leader {
         }
     }
 
-    /// Whether half of the incoming voters or more have an entry after the commit index, so that
-    /// they may be a quorum. This cheap test runs after every step.
+    /// Whether at least half as many nodes as there are incoming voters have an entry after the
+    /// commit index, so they may be a quorum. Others than voters count, too: the test is cheap.
     #[inline]
     fn may_commit(&self, common: &Common) -> bool {
         let (log, voters) = (common.log(), common.log().membership().incoming().len());

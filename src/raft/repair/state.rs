@@ -17,10 +17,10 @@ pub(crate) struct Repair {
     pub(super) asked: Option<NodeId>,
     /// The number of requests so far for the entries after `through`.
     pub(super) requests: usize,
-    /// The next request follows the last one after two to the power of this many intervals.
+    /// The wait after the next request is two to the power of this many intervals.
     pub(super) doublings: u32,
     /// The number of times in a row that members were asked for all damaged entries and replied,
-    /// and no entry was repaired: at least so many doublings follow.
+    /// and no entry was repaired: `doublings` is at least this number.
     pub(super) rounds: u32,
     /// Whether a member has replied since the requests began at the first damaged entry.
     pub(super) is_answered: bool,
@@ -37,7 +37,7 @@ pub(crate) struct Repair {
     pub(super) is_writing: bool,
     /// The last entry of the snapshot that the disk was last asked to adopt.
     pub(super) adopting: Option<EntryId>,
-    /// The content under way, if it is a membership that this node does not know.
+    /// The content that is being written, if it is a membership that this node does not know.
     pub(super) membership: Option<(Index, Membership)>,
     /// The time since which an entry after the commit index is damaged, so this node could
     /// neither commit nor send it as a leader.
@@ -79,8 +79,8 @@ impl Repair {
         (self.due, self.is_memory_next, self.blocked_since) = (Instant::ZERO, true, None);
     }
 
-    /// Records that an entry was repaired, or that another one is damaged: the next requests follow
-    /// one another without doublings.
+    /// Records that an entry was repaired, or that another one is damaged: `doublings` and `rounds`
+    /// begin again at zero.
     pub(super) fn progressed(&mut self) {
         (self.doublings, self.rounds, self.is_answered) = (0, 0, false);
     }

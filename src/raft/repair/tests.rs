@@ -1,4 +1,5 @@
-//! Steps of a repair that no spec shows, because the disk of a spec never rejects correct contents.
+//! Steps of a repair that no script in tests/specs shows, because the disk of a script never
+//! rejects correct contents.
 
 use alloc::vec;
 use alloc::vec::Vec;

@@ -184,7 +184,7 @@ impl RejectCause {
                 RejectReason::MembershipChangeInFlight => {
                     "wait until the change is complete, or cancel it"
                 }
-                RejectReason::NoTransferTarget => "name a voter that is up to date",
+                RejectReason::NoTransferTarget => "name another voter",
                 RejectReason::TransferAborted => "check that the target keeps up, and repeat",
                 _ => return None,
             },

@@ -86,8 +86,8 @@ fn recv_vote_request() {
         file.run(&[], |case| {
             let Case { pre, log: terms, term, vote, request, expect } = decoded(case);
             if pre && vote.is_some_and(|vote| vote != request.frm) {
-                // A pre-vote asks for the next term, in which no vote is given yet. The table has
-                // etcd's pre-vote of a node that is a term behind its own request.
+                // etcd's table has pre-votes for the voter's own term, in which it has voted. A
+                // pre-vote here is for the next term, in which the voter has given no vote yet.
                 return Verdict::Skipped("a pre-vote is about the term after the vote".into());
             }
             let restored = stored(voters(3), term, vote.map(NodeId), 0, log(&terms));
