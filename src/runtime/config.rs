@@ -103,8 +103,8 @@ pub struct NetworkConfig {
     /// The maximum number of connections that have not completed their handshake. A further
     /// connection takes the place of the oldest one from the IPv4 address, or the IPv6 /64 prefix,
     /// that has the most, so that no host keeps out the others. It is rejected if it comes from
-    /// that address itself, and the oldest one has had less than 250 ms. With TLS, one handshake
-    /// computes at a time, and addresses take turns.
+    /// that address itself, and the oldest one has had less than 250 ms. With TLS, the node
+    /// does the cryptography of one handshake at a time, and addresses take turns.
     pub handshakes_max: usize,
     /// The maximum number of open inbound connections of other nodes, and separately of clients.
     /// Further connections are rejected.

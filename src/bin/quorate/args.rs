@@ -73,8 +73,8 @@ Exit codes:
   2  invalid command line, configuration or file, or the output cannot be written
   3  not executed, safe to retry: no node accepted the command in time
      (unreachable, busy or disk full), a signal interrupted it, a running node
-     has the data directory open, or a node cannot start yet (its address or
-     directory is in use, or its disk is full)
+     has the data directory open (inspect, mark-restored), or a node cannot
+     start yet (its address or directory is in use, or its disk is full)
   4  unknown: the command may have been executed, or may still be executed
   5  rejected: not executed, and a retry fails again unless something changes
   6  the node stopped because of an error, which its log output names

@@ -1,9 +1,10 @@
 //! The turns of TLS handshakes. A handshake takes CPU time before the remote has proved its
 //! identity: a key exchange and a signature, and the verification of the chain that it presents.
 //!
-//! One handshake of the node computes at a time, so that unauthenticated remotes use at most one
-//! core, and other tasks run between two handshakes. Addresses take turns: a handshake waits for at
-//! most one computation of each other address, however many connections that address opens.
+//! The node does the cryptography of one handshake at a time, so that unauthenticated remotes use
+//! at most one core, and other tasks run between two handshakes. Addresses take turns: a handshake
+//! waits for at most one computation of each other address, however many connections that address
+//! opens.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -45,7 +46,7 @@ impl HandshakeTurns {
             let turn = self.acquire(from).await;
             let polled = poll_fn(|context| Poll::Ready(handshake.as_mut().poll(context))).await;
             // The turn ends in a task of its own. On a runtime of one thread, all tasks that are
-            // ready, such as the driver, then run before the next handshake computes.
+            // ready, such as the driver, then run before the next handshake does.
             tokio::spawn(async move { drop(turn) });
             if let Poll::Ready(output) = polled {
                 return output;
@@ -68,8 +69,11 @@ impl HandshakeTurns {
         }
         let (sender, receiver) = oneshot::channel();
         let of_address = queue.waiting.entry(from).or_default();
+        let is_first = of_address.is_empty();
+        // Handshakes that ended while they waited need no turn.
+        of_address.retain(|waiting| !waiting.is_closed());
         of_address.push_back(sender);
-        if of_address.len() == 1 {
+        if is_first {
             queue.order.push_back(from);
         }
         Some(receiver)
@@ -167,6 +171,18 @@ mod tests {
         };
         let (received, ()) = tokio::join!(slow, other);
         assert_eq!(received, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn handshakes_that_have_ended_do_not_stay_in_the_queue() {
+        let turns = Arc::<HandshakeTurns>::default();
+        let _turn = turns.acquire(address(1)).await;
+        for _ in 0..1000 {
+            drop(turns.request(address(1)));
+        }
+        let _waiting = turns.request(address(1));
+        let queue = turns.lock();
+        assert_eq!((queue.waiting[&address(1)].len(), queue.order.len()), (1, 1));
     }
 
     #[tokio::test]
