@@ -130,7 +130,6 @@ impl Requests {
         core::mem::replace(&mut self.committed, later).into_values().map(|(tag, _)| tag)
     }
 
-    /// Panics if a request has two states, or is counted at another index than its entry's.
     /// Whether a proposal, a membership change or a transfer has no outcome in the log yet.
     pub(crate) fn has_proposed(&self) -> bool {
         !self.proposed.is_empty()
@@ -141,6 +140,7 @@ impl Requests {
         self.early_outcomes.keys().copied()
     }
 
+    /// Panics if a request has two states, or is counted at another index than its entry's.
     pub(crate) fn assert_invariants(&self) {
         debug_assert!(
             self.proposed.iter().all(|tag| !self.reads.contains_key(tag)),

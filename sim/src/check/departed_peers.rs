@@ -1,5 +1,5 @@
-//! Removed nodes (S73): a leader sends a node that it has removed its log and heartbeats for twice
-//! the longest election timeout, so that the node learns of its removal, and no longer.
+//! Removed nodes (S73): for twice the longest election timeout after it removed a node, a leader
+//! still sends that node its log and heartbeats, so that the node learns of its removal.
 
 use std::sync::Arc;
 
@@ -83,8 +83,10 @@ impl Rule for DepartedPeers {
         let Some(since) = departed.since.filter(|_| leader.term == message.term) else {
             return Ok(());
         };
-        let timeout = known.bounds.config.election_timeout_max;
-        let is_late = leader.stepped >= since.after(timeout.saturating_mul(2));
+        // The leader drops the peer when it handles its next timer.
+        let config = &known.bounds.config;
+        let span = config.election_timeout_max.saturating_mul(2) + config.heartbeat_interval;
+        let is_late = leader.stepped >= since.after(span);
         departed.late += u32::from(is_late && known.is_prompt(slot));
         if departed.late <= LATE_MAX {
             return Ok(());

@@ -92,7 +92,10 @@ fn check_named_by_voter(
 ) -> CheckResult {
     let before = known.status_before(status).filter(|before| before.id == status.id);
     let has_led = before.is_none_or(|before| before.role == RoleName::Leader);
-    if named == status.committed || has_led || !known.is_prompt(slot) {
+    // The reply to a request of an earlier term names none, because the candidate ignores it.
+    let is_stale = named == Index::ZERO
+        && matches!(message.body, Body::RequestVoteReply { granted: false, .. });
+    if named == status.committed || is_stale || has_led || !known.is_prompt(slot) {
         return Ok(());
     }
     let (Message { from, to, term, body, .. }, committed) = (message, status.committed);

@@ -69,7 +69,13 @@ impl Rule for SpreadCommits {
             leader.peers.fill(Peer::default());
         } else {
             let (last, committed, at) = (leader.last, leader.committed, leader.stepped);
-            for peer in &mut leader.peers {
+            let members = &known.model.electorate(slot).membership;
+            for (other, peer) in known.model.slots().zip(&mut leader.peers) {
+                // The leader forgets what it knew of a node that is no member any more.
+                if !members.is_member(known.model.node(other).id) {
+                    *peer = Peer { is_irregular: peer.is_irregular, ..Peer::default() };
+                    continue;
+                }
                 let is_idle = peer.matched == last && leader.held == 0;
                 let lacks = is_idle && peer.sent < committed && !peer.is_irregular;
                 peer.lacks = peer.lacks.or(Some((at, committed))).filter(|_| lacks);

@@ -49,7 +49,7 @@ fn lower() -> Stage {
 }
 
 /// Node 1 sends the node the heartbeat of a round in its next step.
-fn beats(stage: &mut Stage, node: u64, round: u64, committed: u64) {
+fn sends_heartbeat(stage: &mut Stage, node: u64, round: u64, committed: u64) {
     let heartbeat = Heartbeat::new(round, Index(committed));
     stage.sends_in_step(1, node, 1, Body::Heartbeat(heartbeat));
 }
@@ -72,7 +72,7 @@ fn a_commit_index_is_sent_in_the_step_that_commits_and_not_again() {
     let mut stage = committed();
     stage.sends_at_once(1, 2, 1, Body::Heartbeat(Heartbeat::new(1, Index(2))));
     stage.advances_time(Duration::from_secs(1));
-    beats(&mut stage, 2, 2, 2);
+    sends_heartbeat(&mut stage, 2, 2, 2);
     assert_eq!(stage.violation(), None);
 }
 
@@ -80,7 +80,7 @@ fn a_commit_index_is_sent_in_the_step_that_commits_and_not_again() {
 fn a_removed_node_gets_heartbeats_for_a_while() {
     let mut stage = removed();
     for round in 1..=9 {
-        beats(&mut stage, 6, round, 1);
+        sends_heartbeat(&mut stage, 6, round, 1);
     }
     assert_eq!(stage.violation(), None);
 }
@@ -115,16 +115,16 @@ crate::forgeries! {
      delay of 0ns"
     |stage| {
         stage.advances_time(Duration::from_millis(40));
-        beats(stage, 2, 1, 2);
+        sends_heartbeat(stage, 2, 1, 2);
     }
 
     S73 a_removed_node_gets_heartbeats_for_ever on removed
     "n1 leads term t1 and still sends heartbeats to n6, which ceased to be a member more than two \
      election timeouts before"
     |stage| {
-        stage.advances_time(Duration::from_millis(1200));
+        stage.advances_time(Duration::from_millis(1300));
         for round in 1..=5 {
-            beats(stage, 6, round, 1);
+            sends_heartbeat(stage, 6, round, 1);
         }
     }
 

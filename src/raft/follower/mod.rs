@@ -442,7 +442,8 @@ impl Follower {
 
     /// Rejects the reads that have waited for the leader's reply longer than the longest election
     /// timeout: the leader's messages arrive here, but this node's messages may not reach the
-    /// leader. Or there is no leader: candidates fail, and this node votes for each of them.
+    /// leader; or there is no leader, and the votes that this node gives to failing candidates
+    /// restart its election timeout.
     fn reject_overdue_reads(&mut self, common: &mut Common) {
         let wait_max = common.config().election_timeout_max;
         while let Some(tag) = self.reads.pop_older(common.now(), wait_max) {
