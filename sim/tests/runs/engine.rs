@@ -63,12 +63,12 @@ fn checks_and_traces_change_nothing() {
 #[test]
 fn a_small_sweep_passes_and_is_not_empty() {
     let outcomes: Vec<Outcome> = (100..130).map(default_run).collect();
-    let streamed = MARKS.iter().position(|mark| mark.name == "history/streamed");
-    let streamed = streamed.expect("the mark exists");
+    let decided = MARKS.iter().position(|mark| mark.name == "history/decided");
+    let decided = decided.expect("the mark exists");
     for outcome in &outcomes {
         assert_eq!(outcome.failure, None, "seed {}", outcome.seed);
         assert_eq!(outcome.marks.len(), MARKS.len());
-        assert_eq!(outcome.marks[streamed], 1, "the history of seed {} is checked", outcome.seed);
+        assert_eq!(outcome.marks[decided], 1, "the history of seed {} is checked", outcome.seed);
     }
     let median = |value: fn(&Outcome) -> u64| {
         let mut values: Vec<u64> = outcomes.iter().map(value).collect();
