@@ -229,6 +229,8 @@ fn a_crashed_follower_is_suspended_and_readmitted_with_fresh_data() {
             has(key).as_deref() == Some("while it was down")
         });
     }
+    // A node with a new disk answers reads itself once an entry is committed after its first read.
+    put(&client, "key", "after both");
     wait_for_read_leases(&cluster);
 }
 
