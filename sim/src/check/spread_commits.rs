@@ -71,9 +71,9 @@ impl Rule for SpreadCommits {
             let (last, committed, at) = (leader.last, leader.committed, leader.stepped);
             let members = &known.model.electorate(slot).membership;
             for (other, peer) in known.model.slots().zip(&mut leader.peers) {
-                // The leader forgets what it knew of a node that is no member any more.
+                // The leader may forget a node that is no member any more.
                 if !members.is_member(known.model.node(other).id) {
-                    *peer = Peer { is_irregular: peer.is_irregular, ..Peer::default() };
+                    peer.lacks = None;
                     continue;
                 }
                 let is_idle = peer.matched == last && leader.held == 0;
