@@ -20,9 +20,8 @@ pub(super) struct HeartbeatPace {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Leader {
-    /// The number of steps that the node took, and the time of the last one.
+    /// The number of steps that the node took.
     steps: u64,
-    stepped: SimTime,
     term: Term,
     last: Option<Round>,
     /// The number of rounds up to the last one that each began too early.
@@ -45,7 +44,6 @@ impl Rule for HeartbeatPace {
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let leader = &mut self.leaders[known.model.slot(status.id).0];
         leader.steps += 1;
-        leader.stepped = known.now;
         Ok(())
     }
 
@@ -65,7 +63,7 @@ impl Rule for HeartbeatPace {
             return Ok(());
         }
         // A lagging driver sends late, and messages that waited for the disk leave in one step.
-        let is_prompt = leader.stepped == now && before.step < round.step;
+        let is_prompt = !known.is_late && before.step < round.step;
         let is_paced = now.since(before.begun) >= known.bounds.heartbeat_interval / 2;
         let is_wanted = heartbeat.confirmed >= before.number;
         leader.early = if !is_prompt || is_paced || is_wanted { 0 } else { leader.early + 1 };

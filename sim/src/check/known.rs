@@ -19,8 +19,8 @@ use crate::machine::taint::Taint;
 use crate::observe::Observation::{
     self, Applied, ClockBoundExceeded, Crashed, Delivered, DiskCopied, DiskFailed, Durable,
     EntriesDamaged, EntriesRepaired, FaultInput, Idle, MachineFault, ProposeInvoked, ReadInvoked,
-    ReadServed, Rejected, Replied, Restored, RolledBack, SnapshotFrozen, SnapshotTaken, Stabilized,
-    Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
+    ReadServed, Rejected, Replied, Restored, RolledBack, Sent, SnapshotFrozen, SnapshotTaken,
+    Stabilized, Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
 };
 use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
@@ -47,6 +47,8 @@ pub(super) struct TakenMessage {
 pub(super) struct Known {
     /// The time of the observation that is checked.
     pub(super) now: SimTime,
+    /// Whether the message that is sent now was decided in an earlier step than the sender's last.
+    pub(super) is_late: bool,
     /// For a step: whether it changes the node's status. Other observations leave the value as it
     /// is.
     pub(super) changes_status: bool,
@@ -127,6 +129,7 @@ impl Known {
     ) -> Known {
         Known {
             now: SimTime::default(),
+            is_late: false,
             changes_status: false,
             before: None,
             own_time: Instant::ZERO,
@@ -158,6 +161,7 @@ impl Known {
     #[inline]
     pub(super) fn begin(&mut self, now: SimTime, seen: &mut Observation<'_>) -> CheckResult<bool> {
         self.now = now;
+        self.is_late = matches!(*seen, Sent { is_late: true, .. });
         match *seen {
             Delivered { node, message } => {
                 self.next_message = Some(TakenMessage::new(&self.model, node, message));
@@ -264,7 +268,6 @@ impl Known {
     /// commits further.
     fn stepped(&mut self, status: &Status, membership: &Membership) -> CheckResult {
         let slot = self.model.slot(status.id);
-        self.model.nodes[slot.0].stepped_at = self.now;
         if self.changes_status {
             if status.committed > self.model.committed.last() {
                 extend_committed(&mut self.model, slot, status.committed, membership)?;
@@ -310,16 +313,10 @@ impl Known {
         status.role == RoleName::Leader && !self.before.is_some_and(led)
     }
 
-    /// Whether a message that the node sends now comes from an earlier step: a lagging driver sends
-    /// it late.
-    pub(super) fn is_late(&self, slot: Slot) -> bool {
-        self.model.node(slot).stepped_at != self.now
-    }
-
     /// Whether a message that the node sends now was decided in its last step: the message is not
     /// late, and did not wait for a write.
     pub(super) fn is_prompt(&self, slot: Slot) -> bool {
-        !self.is_late(slot) && self.model.node(slot).persisted_at != self.now
+        !self.is_late && self.model.node(slot).persisted_at != self.now
     }
 
     /// The status before the last step, whether that step changed it or not.

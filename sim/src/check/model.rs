@@ -61,8 +61,7 @@ pub(super) struct Node {
     /// The commit index that the last durable write with entries carried; a lower bound for the
     /// commit index after a restart.
     pub(super) commit_hint: Index,
-    /// The time of the node's last step, and of the last completion of a write.
-    pub(super) stepped_at: SimTime,
+    /// The time of the last completion of a write.
     pub(super) persisted_at: SimTime,
 }
 
@@ -129,7 +128,6 @@ impl Node {
             failed: false,
             starts: 0,
             commit_hint: Index::ZERO,
-            stepped_at: SimTime::default(),
             persisted_at: SimTime::default(),
         }
     }

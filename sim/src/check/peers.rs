@@ -122,7 +122,7 @@ impl Rule for Peers {
             MessageClass::LeaderReply => (to, from),
             _ => return Ok(()),
         };
-        let is_late = known.is_late(from);
+        let is_late = known.is_late;
         if matches!(message.body, Body::InstallSnapshot { .. }) && !is_late {
             return self.check_offer(known, message, leader, peer);
         }

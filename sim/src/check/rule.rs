@@ -175,7 +175,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         PeerMatched { node, peer, matched } => rules.peer_matched(known, node, peer, matched),
         AllLiveAcknowledged { node, id, live } => rules.durable_on_all_live(known, node, id, live),
         Submitted { node, write } => rules.submitted(known, node, write),
-        Sent { message } => rules.sent(known, message),
+        Sent { message, .. } => rules.sent(known, message),
         TransferSent { transfer } => rules.transfer_sent(known, transfer),
         ComparisonSent { comparison } => rules.comparison_sent(known, comparison),
         EntriesRepaired { node, missing, .. } => rules.entries_repaired(known, node, missing),

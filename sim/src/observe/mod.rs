@@ -217,6 +217,9 @@ pub enum Observation<'a> {
     Sent {
         /// The message, with its sender and receiver.
         message: &'a Message,
+        /// Whether an earlier step than the last one decided to send it: a lagging driver sends
+        /// late.
+        is_late: bool,
     },
     /// A node sent a message of a snapshot transfer to the network.
     TransferSent {

@@ -88,7 +88,7 @@ impl World {
             ProcessEvent::ViewDone => self.view_done(place),
             ProcessEvent::ExecuteOutput => {
                 if let Some(output) = node.next_output(run) {
-                    self.execute_output(place, output);
+                    self.execute_output(place, output, true);
                 }
             }
         }

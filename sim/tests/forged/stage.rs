@@ -482,7 +482,7 @@ impl Stage {
         let incarnation = self.disk_of(from);
         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
         let message = Message { from, incarnation, to, term, body };
-        self.observes(Observation::Sent { message: &message });
+        self.observes(Observation::Sent { message: &message, is_late: true });
     }
 
     /// The node takes an input, and sends a message in the same step.
@@ -496,8 +496,10 @@ impl Stage {
         let incarnation = self.disk_of(from);
         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
         let message = Message { from, incarnation, to, term, body };
-        self.violation =
-            self.checks.observe(self.now, Observation::Sent { message: &message }).err();
+        self.violation = self
+            .checks
+            .observe(self.now, Observation::Sent { message: &message, is_late: false })
+            .err();
     }
 
     /// The node takes a message in its next step.
