@@ -11,8 +11,8 @@ use crate::check::finding::{CheckResult, S73};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
 
-/// The number of heartbeats that may follow after the time is over: after a pause, a leader may
-/// begin rounds for its reads before it handles its timer.
+/// The number of heartbeat intervals with heartbeats that may follow after the time is over: after
+/// each pause, a leader may begin many rounds for its reads before it handles its timer.
 const LATE_MAX: u32 = 4;
 
 /// For each node, the nodes that it removed as the leader of its term.
@@ -31,11 +31,14 @@ struct Leader {
     departed: Vec<Departed>,
 }
 
-/// When a node ceased to be a member, and the number of heartbeats that it got too late.
+/// A node that ceased to be a member, if it did.
 #[derive(Clone, Copy, Debug, Default)]
 struct Departed {
     since: Option<Instant>,
+    /// The number of heartbeat intervals with heartbeats that came too late, and the end of the last
+    /// one.
     late: u32,
+    late_until: Instant,
 }
 
 impl Rule for DepartedPeers {
@@ -86,8 +89,11 @@ impl Rule for DepartedPeers {
         // The leader drops the peer when it handles its next timer.
         let config = &known.bounds.config;
         let span = config.election_timeout_max.saturating_mul(2) + config.heartbeat_interval;
-        let is_late = leader.stepped >= since.after(span);
-        departed.late += u32::from(is_late && known.is_prompt(slot));
+        let is_late = leader.stepped >= since.after(span).max(departed.late_until);
+        if is_late && known.is_prompt(slot) {
+            departed.late += 1;
+            departed.late_until = leader.stepped.after(config.heartbeat_interval);
+        }
         if departed.late <= LATE_MAX {
             return Ok(());
         }

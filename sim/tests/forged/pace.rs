@@ -124,6 +124,7 @@ crate::forgeries! {
     |stage| {
         stage.advances_time(Duration::from_millis(1300));
         for round in 1..=5 {
+            stage.advances_time(Duration::from_millis(50));
             sends_heartbeat(stage, 6, round, 1);
         }
     }
