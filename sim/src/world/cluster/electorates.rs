@@ -103,7 +103,7 @@ impl Cluster {
     }
 
     /// Returns true if the node has the disk that the membership names.
-    fn has_named_disk(&self, membership: &Membership, id: NodeId) -> bool {
+    pub(crate) fn has_named_disk(&self, membership: &Membership, id: NodeId) -> bool {
         let Some(place) = self.place(id) else { return false };
         let incarnation = self[place].disk.incarnation(id);
         membership.member(id).is_none_or(|member| member.accepts_incarnation(incarnation))

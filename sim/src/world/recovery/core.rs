@@ -125,7 +125,12 @@ fn bootstrap_peers_for(core: &[Place], setup: &Setup, cluster: &Cluster) -> Vec<
     let peers = setup.settings.membership();
     let voters = peers.voters().filter_map(|id| cluster.place(id));
     if cluster.is_not_bootstrapped() {
-        return voters.collect();
+        // A peer that is about to bootstrap the cluster may have chosen a disk that is lost since.
+        let chosen = |place: &Place| {
+            let mut memberships = cluster.nodes().map(Node::membership);
+            memberships.all(|membership| cluster.has_named_disk(membership, place.id()))
+        };
+        return voters.filter(chosen).collect();
     }
     if core.iter().any(is_bootstrapped) {
         return Vec::new();
