@@ -307,6 +307,24 @@ const SEEDS: &[Seed] = &[
         bug: "L8 counted the time in which a node was the only voter, with no other to compare its \
                  state with",
     },
+    Seed {
+        profile: "default",
+        seed: 4_005_653,
+        bug: "a check took a message of a lagging driver for one that the last step sent, because \
+                 the disk had finished an operation at that instant: S72",
+    },
+    Seed {
+        profile: "default",
+        seed: 4_008_264,
+        bug: "the simulator expected progress of a bootstrap peer that lost the disk which another \
+                 peer had chosen, but not written yet",
+    },
+    Seed {
+        profile: "damage",
+        seed: 4_110_125,
+        bug: "S73 counted each heartbeat round that a leader begins for its reads after a pause, \
+                 before it handles its timer",
+    },
 ];
 
 #[test]
