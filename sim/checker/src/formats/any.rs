@@ -2,13 +2,14 @@
 
 use crate::budget::Budget;
 use crate::check::check;
+use crate::explain;
 use crate::formats::notation::Notation;
 use crate::history::{History, OpId};
 use crate::model::Model;
 use crate::models::{
     Bank, Counter, Keyed, Kv, List, Lock, Queue, Register, Set, Stack, Transactions,
 };
-use crate::verdict::Verdict;
+use crate::verdict::{Counterexample, Verdict};
 
 /// A history and the model of its object.
 #[derive(Clone, Debug)]
@@ -112,6 +113,36 @@ impl Visitor for Check<'_, '_> {
     }
 }
 
+struct Minimise<'b, 'a>(&'b Counterexample, &'b Budget<'a>);
+
+impl Visitor for Minimise<'_, '_> {
+    type Out = Counterexample;
+
+    fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> Counterexample {
+        explain::minimise(model, history, self.0, self.1)
+    }
+}
+
+struct Lanes<'a>(&'a Counterexample);
+
+impl Visitor for Lanes<'_> {
+    type Out = String;
+
+    fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> String {
+        explain::lanes(model, history, self.0)
+    }
+}
+
+struct Page<'a>(&'a Counterexample);
+
+impl Visitor for Page<'_> {
+    type Out = String;
+
+    fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> String {
+        explain::page(model, history, self.0)
+    }
+}
+
 struct Count;
 
 impl Visitor for Count {
@@ -144,6 +175,24 @@ impl AnyHistory {
     #[must_use]
     pub fn check(&self, budget: &Budget<'_>) -> Verdict {
         self.visit(Check(budget))
+    }
+
+    /// Returns a minimal part of `counterexample`, as [`explain::minimise`] does.
+    #[must_use]
+    pub fn minimise(&self, counterexample: &Counterexample, budget: &Budget<'_>) -> Counterexample {
+        self.visit(Minimise(counterexample, budget))
+    }
+
+    /// Draws `counterexample` as text, as [`explain::lanes`] does.
+    #[must_use]
+    pub fn lanes(&self, counterexample: &Counterexample) -> String {
+        self.visit(Lanes(counterexample))
+    }
+
+    /// Renders `counterexample` as a page, as [`explain::page`] does.
+    #[must_use]
+    pub fn page(&self, counterexample: &Counterexample) -> String {
+        self.visit(Page(counterexample))
     }
 
     /// Returns the number of operations and the number of keys. Operations without a key share one.

@@ -11,10 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use quorate_checker::budget::Budget;
-use quorate_checker::explain;
-use quorate_checker::formats::{self, Options, ReadError, Visitor};
-use quorate_checker::history::History;
-use quorate_checker::model::Model;
+use quorate_checker::formats::{self, AnyHistory, Options, ReadError};
 use quorate_checker::verdict::Verdict;
 
 use crate::cli::args::CheckArguments;
@@ -86,8 +83,7 @@ fn check_file(path: &Path, name: &str, arguments: &CheckArguments, page: bool) -
         Ok(loaded) => {
             interrupt::set_polled(true);
             let watch = Stopwatch::start();
-            let checker = Checker { name, arguments, watch, page };
-            let (outcome, verdict_after) = loaded.history.visit(checker);
+            let (outcome, verdict_after) = decide(&loaded.history, name, &watch, arguments, page);
             interrupt::set_polled(false);
             let evidence = watch.elapsed().saturating_sub(verdict_after);
             let times = Times { verdict: verdict_after, evidence };
@@ -96,58 +92,51 @@ fn check_file(path: &Path, name: &str, arguments: &CheckArguments, page: bool) -
     }
 }
 
-/// Checks a history, and minimises and draws the counterexample if it is not linearizable.
-struct Checker<'a> {
-    name: &'a str,
-    arguments: &'a CheckArguments,
-    watch: Stopwatch,
+/// Checks a history, and minimises and draws the counterexample if it is not linearizable. Returns
+/// the outcome, and the time until the verdict.
+fn decide(
+    history: &AnyHistory,
+    name: &str,
+    watch: &Stopwatch,
+    arguments: &CheckArguments,
     page: bool,
-}
-
-impl Visitor for Checker<'_> {
-    /// The outcome, and the time until the verdict.
-    type Out = (HistoryOutcome, Duration);
-
-    fn visit<M: Model>(self, model: &M, history: &History<M::Op, M::Ret>) -> Self::Out {
-        let spinner = SearchSpinner::start(self.name);
-        let until = |limit: Duration| {
-            let (watch, spinner) = (self.watch, &spinner);
-            move || {
-                spinner.tick();
-                interrupt::interrupted() || watch.elapsed() >= limit
-            }
-        };
-        let stop = until(self.arguments.time);
-        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
-        let budget = Budget {
-            bytes_max: self.arguments.memory,
-            configurations_max: u64::MAX,
-            threads,
-            stop: Some(&stop),
-        };
-        let verdict = quorate_checker::check::check(model, history, &budget);
-        let verdict_after = self.watch.elapsed();
-        let counterexample = match verdict {
-            Verdict::Linearizable => return (HistoryOutcome::Linearizable, verdict_after),
-            Verdict::Unknown(_) if interrupt::interrupted() => {
-                return (HistoryOutcome::Interrupted, verdict_after);
-            }
-            Verdict::Unknown(exhausted) => {
-                return (HistoryOutcome::LimitReached(exhausted), verdict_after);
-            }
-            Verdict::NotLinearizable(_) if self.arguments.verdict_only => {
-                let (counterexample, lanes, page) = (None, String::new(), None);
-                let outcome = HistoryOutcome::NotLinearizable { counterexample, lanes, page };
-                return (outcome, verdict_after);
-            }
-            Verdict::NotLinearizable(counterexample) => counterexample,
-        };
-        let stop = until(self.watch.elapsed() + MINIMISE_FOR);
-        let budget = Budget { configurations_max: 100_000_000, stop: Some(&stop), ..budget };
-        let counterexample = explain::minimise(model, history, &counterexample, &budget);
-        let lanes = explain::lanes(model, history, &counterexample);
-        let page = self.page.then(|| explain::page(model, history, &counterexample));
-        let counterexample = Some(counterexample);
-        (HistoryOutcome::NotLinearizable { counterexample, lanes, page }, verdict_after)
-    }
+) -> (HistoryOutcome, Duration) {
+    let spinner = SearchSpinner::start(name);
+    let until = |limit: Duration| {
+        let spinner = &spinner;
+        move || {
+            spinner.tick();
+            interrupt::interrupted() || watch.elapsed() >= limit
+        }
+    };
+    let stop = until(arguments.time);
+    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
+    let budget = Budget {
+        bytes_max: arguments.memory,
+        configurations_max: u64::MAX,
+        threads,
+        stop: Some(&stop),
+    };
+    let verdict = history.check(&budget);
+    let verdict_after = watch.elapsed();
+    let outcome = match verdict {
+        Verdict::Linearizable => HistoryOutcome::Linearizable,
+        Verdict::Unknown(_) if interrupt::interrupted() => HistoryOutcome::Interrupted,
+        Verdict::Unknown(exhausted) => HistoryOutcome::LimitReached(exhausted),
+        Verdict::NotLinearizable(_) if arguments.verdict_only => HistoryOutcome::NotLinearizable {
+            counterexample: None,
+            lanes: String::new(),
+            page: None,
+        },
+        Verdict::NotLinearizable(counterexample) => {
+            let stop = until(watch.elapsed() + MINIMISE_FOR);
+            let budget = Budget { configurations_max: 100_000_000, stop: Some(&stop), ..budget };
+            let counterexample = history.minimise(&counterexample, &budget);
+            let lanes = history.lanes(&counterexample);
+            let page = page.then(|| history.page(&counterexample));
+            let counterexample = Some(counterexample);
+            HistoryOutcome::NotLinearizable { counterexample, lanes, page }
+        }
+    };
+    (outcome, verdict_after)
 }
