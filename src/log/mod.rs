@@ -174,7 +174,7 @@ impl Log {
     }
 
     /// Whether a damaged entry after the snapshot is a membership that this node does not know, so
-    /// that the active membership may be another one than [`Log::membership`].
+    /// that the active membership may differ from [`Log::membership`].
     #[must_use]
     pub fn has_unknown_membership(&self) -> bool {
         self.damaged.has_unknown_membership()
@@ -276,7 +276,7 @@ impl Log {
         self.term_at(id.index) == Some(id.term)
     }
 
-    /// Whether the log has another entry than `id`, a committed one, at the index of `id`.
+    /// Whether the log has a committed entry other than `id` at the index of `id`.
     #[must_use]
     pub fn contradicts(&self, id: EntryId) -> bool {
         (self.base().index..=self.committed).contains(&id.index) && !self.has(id)

@@ -40,7 +40,7 @@ pub enum RestoreError {
     NotASnapshot,
     /// The snapshot has an unsupported version. The machine is unchanged.
     Version(u32),
-    /// The snapshot ends at another entry than requested. The machine is unchanged.
+    /// The snapshot does not end at the requested entry. The machine is unchanged.
     OtherEntry {
         /// The last entry that the snapshot should cover.
         expected: EntryId,

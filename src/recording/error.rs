@@ -36,7 +36,7 @@ pub enum RecordingErrorReason {
         /// The format of the recording.
         found: u64,
     },
-    /// States and inputs have another layout than those of this program.
+    /// States and inputs have a different layout than those of this program.
     OtherLayout {
         /// The layout of the recording.
         found: u64,

@@ -81,8 +81,8 @@ impl<R: Read> Replay<R> {
     }
 
     /// The core after the last step, or at the checkpoint that was read after it. `None` before the
-    /// first checkpoint, after a gap until the next checkpoint, and after an error that leaves
-    /// another state than the recorded one.
+    /// first checkpoint, after a gap until the next checkpoint, and after an error that leaves a
+    /// state other than the recorded one.
     pub fn raft(&self) -> Option<&Raft> {
         self.raft.as_ref()
     }

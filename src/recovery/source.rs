@@ -132,8 +132,8 @@ impl RecoverySource {
     }
 }
 
-/// Returns the nodes with undamaged directories. A directory of another incarnation than the
-/// membership names does not count, because it is not the member's.
+/// Returns the nodes with undamaged directories. A directory whose incarnation is not the one that
+/// the membership names does not count, because it is not the member's.
 pub(super) fn undamaged(states: &[&DirectoryState], membership: &Membership) -> Vec<NodeId> {
     let is_undamaged = |state: &&&DirectoryState| {
         let identity = state.opened.identity;

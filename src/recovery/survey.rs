@@ -129,7 +129,7 @@ impl SurveyedDirectory {
         if named
             .is_some_and(|named| named != Incarnation::default() && named != identity.incarnation)
         {
-            remarks.push("has another incarnation than the member in its log".to_owned());
+            remarks.push("has a different incarnation than the member in its log".to_owned());
         }
         remarks
     }

@@ -224,7 +224,7 @@ pub enum ComparisonResult {
         /// The last applied index of the compared states.
         index: Index,
     },
-    /// An alarm: a majority of the voters has another digest than this node. This node applies
+    /// An alarm: a majority of the voters has a different digest than this node. This node applies
     /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
     Diverged {
         /// The last applied index of the compared states.

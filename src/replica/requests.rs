@@ -140,7 +140,7 @@ impl Requests {
         self.early_outcomes.keys().copied()
     }
 
-    /// Panics if a request has two states, or is counted at another index than its entry's.
+    /// Panics if a request has two states, or is counted at an index other than its entry's.
     pub(crate) fn assert_invariants(&self) {
         debug_assert!(
             self.proposed.iter().all(|tag| !self.reads.contains_key(tag)),

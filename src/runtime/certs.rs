@@ -62,7 +62,7 @@ pub enum CertsError {
     /// A certificate could not be generated, or a key or certificate could not be parsed.
     #[error("cannot make the certificate: {0}")]
     Generation(String),
-    /// The requested principal has another role than the authority.
+    /// The requested principal has a different role than the authority.
     #[error("the {authority} authority cannot issue a {requested} certificate")]
     RoleMismatch {
         /// The role of the authority.
@@ -140,7 +140,7 @@ impl Authority {
     /// expired already.
     ///
     /// # Errors
-    /// [`CertsError::RoleMismatch`] if the principal has another role than the authority;
+    /// [`CertsError::RoleMismatch`] if the principal has a different role than the authority;
     /// [`CertsError::TooLong`] if there are too many days; [`CertsError::Generation`] otherwise,
     /// most often because the authority's key does not match its certificate.
     pub fn issue(

@@ -99,7 +99,7 @@ impl Principal {
     }
 
     /// Returns the client of that name; none if the name is empty, longer than
-    /// [`PRINCIPAL_NAME_BYTES_MAX`], or has other characters than ASCII letters and digits, `-`,
+    /// [`PRINCIPAL_NAME_BYTES_MAX`], or has characters other than ASCII letters and digits, `-`,
     /// `_` and `.`.
     #[must_use]
     pub fn client(name: &str) -> Option<Principal> {

@@ -44,10 +44,10 @@ pub enum ConnectionRejectReason {
     OtherCluster,
     /// The role of the remote's certificate does not permit the connection.
     RoleNotAllowed,
-    /// The remote is another node than the one that its certificate names or that was called, or
+    /// The remote is not the node that its certificate names or that was called, or
     /// has the id of this node.
     IdentityMismatch,
-    /// The remote is another process of a node than the one that answers at the node's address.
+    /// The remote is a process of a node, but not the one that answers at the node's address.
     TwoProcesses,
     /// The hello is invalid for another reason.
     InvalidHello,

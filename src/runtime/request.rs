@@ -366,7 +366,7 @@ pub(super) fn reject_reply(
     ReplyBody::Rejected { reason, leader }
 }
 
-/// The typed result of a request; the reply itself if it is of another kind than the result.
+/// The typed result of a request; the reply itself if it is of a different kind than the result.
 pub(super) type TypedReply<T> = Result<T, ReplyBody>;
 
 pub(super) fn proposal_outcome(reply: ReplyBody) -> TypedReply<ProposalOutcome> {

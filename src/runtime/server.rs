@@ -222,7 +222,7 @@ impl Server {
         opened.run(inbound, Box::new(peers), registry, address, serve)
     }
 
-    /// Starts a node with another transport than TCP sockets. The node does not serve clients. The
+    /// Starts a node with a transport other than TCP sockets. The node does not serve clients. The
     /// fields `directory`, `listen`, `peers`, `network`, `service`, `files_reserved`,
     /// `recording_bytes`, `plaintext` and `tls` of the configuration are not used, but must pass
     /// [`ServerConfig::check`]. The transport delivers the packets that it receives for this node

@@ -122,7 +122,7 @@ pub enum DiskError {
     Full,
     /// Any other error; the text is for an operator, and names the file and the cause.
     Failed(String),
-    /// The path names another directory than the one that was opened, or a file of the directory
+    /// The path no longer names the directory that was opened, or a file of the directory
     /// was replaced, cut, moved or removed by another process. A later start would not find
     /// everything that was synced. The text is for an operator, and names the directory or file.
     Replaced(String),

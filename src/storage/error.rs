@@ -57,7 +57,7 @@ pub enum OpenError {
     NotFormatted,
     /// The directory to format is not empty: it already has this file.
     NotEmpty(FileName),
-    /// A file belongs to another cluster, node or incarnation, is another segment than its name
+    /// A file belongs to another cluster, node or incarnation, is not the segment that its name
     /// says, or has another version.
     Mismatch {
         /// The file with the mismatch.

@@ -266,7 +266,7 @@ impl FileDisk {
         }
     }
 
-    /// Fails if the name is that of another file than this one, or the file has fewer bytes.
+    /// Fails if the name is not that of this file, or the file has fewer bytes.
     fn check_file(&self, name: FileName, file: &File, bytes: u64) -> Result<(), DiskError> {
         let loss = self.directory.held.loss_of_file(&name.to_string(), file, bytes);
         match loss.map_err(|error| self.error("look up", name, &error))? {

@@ -81,7 +81,7 @@ pub struct Comparisons {
     /// Comparisons in which some results differed, and too few voters knew theirs to find out which
     /// nodes diverged; or in which no majority had the same results.
     pub inconclusive: u64,
-    /// Comparisons in which a majority had other results than this node.
+    /// Comparisons in which a majority had different results than this node.
     pub diverged: u64,
     /// Appends whose `prev` entry's hash chain was compared with the log's.
     pub chains: u64,

@@ -3,7 +3,7 @@
 use crate::types::text::texts;
 
 /// The version of the rules by which commands are applied. All nodes follow the version that the
-/// log has reached, so that none applies a command by other rules than another node.
+/// log has reached, so that no two nodes apply a command by different rules.
 ///
 /// A *build* of the program that runs a node has rules up to a highest version of each part. It can
 /// apply by every version up to that one.

@@ -42,7 +42,7 @@ pub enum FrameError {
         found: u8,
     },
     /// The kind is not allowed here: a connection starts with one hello, and continues with the
-    /// kinds that belong to it. Or the bytes are of another kind than the one to decode.
+    /// kinds that belong to it. Or the bytes are of a different kind than the one to decode.
     UnexpectedKind {
         /// The kind of the frame that was found.
         found: Kind,

@@ -1,4 +1,4 @@
-//! Clients that are configured for other nodes than the ones that they reach: each mistake has its
+//! Clients that are configured for different nodes than those that they reach: each mistake has its
 //! own exit code, and is named at once.
 
 use crate::addresses::free_address;

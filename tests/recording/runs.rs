@@ -187,7 +187,7 @@ fn a_lost_block_is_a_break_and_no_error() {
     assert_eq!(steps(&parts[place..]).next().map(|step| step.record), Some(header.first_record));
 }
 
-/// A recording whose first proposal has another tag than the one that was stepped.
+/// A recording whose first proposal has a different tag than the one that was stepped.
 #[test]
 fn a_step_with_other_actions_is_named() {
     let mut cluster = Cluster::new(3);

@@ -61,7 +61,7 @@
 //! | stable | `history`, `stream`, `formats` | histories, complete or not, in files |
 //! | stable | `model`, `models`, `value` | sequential specifications |
 //! | unstable | `explain`, `search`, `generate` | a closer look |
-//! | unstable | `order`, `relaxed` | other conditions than linearizability |
+//! | unstable | `order`, `relaxed` | conditions other than linearizability |
 //! | internal | `brute_force` | the slow checker without optimizations |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -151,7 +151,7 @@ pub enum Effect {
 pub enum RegisterAccess {
     /// The operation observed that the register has this value.
     ReadEqual(u64),
-    /// The operation observed that the register has another value than this.
+    /// The operation observed that the register does not have this value.
     ReadNotEqual(u64),
     /// The operation sets the register to this value.
     Write(u64),

@@ -10,8 +10,8 @@ use quorate::recording::{Header, RecordingError, RecordingErrorReason, Replay, R
 use crate::recordings::source::Source;
 
 /// The replay of a recording in several files. Damage ends a file, and the next one is replayed; a
-/// step with other actions than the recorded ones ends the replay. Steps that an earlier file has,
-/// too, are passed over.
+/// step whose actions differ from the recorded ones ends the replay. Steps that an earlier file
+/// also has are skipped.
 pub struct Playback<'a> {
     sources: slice::Iter<'a, Source>,
     current: Option<&'a Source>,

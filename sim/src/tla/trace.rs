@@ -179,7 +179,7 @@ impl TlaTrace {
             (state.status.is_uncertain, "is uncertain"),
             (state.log.damaged_entries() > 0, "has damaged entries"),
             (state.config.survivor.is_some(), "may become a last survivor"),
-            (known != options, "has other options than the other nodes"),
+            (known != options, "has options that differ from those of the other nodes"),
         ];
         found.into_iter().find(|(is_found, _)| *is_found).map(|(_, what)| what.to_owned())
     }

@@ -78,7 +78,7 @@ Exit codes:
   4  unknown: the command may have been executed, or may still be executed
   5  rejected: not executed, and a retry fails again unless something changes
   6  the node stopped because of an error, which its log output names
-  7  not executed: the nodes belong to another cluster than the one named
+  7  not executed: the nodes do not belong to the cluster that was named
   8  not executed: only one of the client and the nodes uses TLS
   9  not executed: the client does not accept a node's certificate, or the
      nodes do not accept the client's

@@ -93,7 +93,7 @@ const CLUSTER_FILE: &str = "cluster";
 /// the given cluster, or a random one if none is given.
 ///
 /// # Errors
-/// A [`CommandError`] if the directory stores another cluster than the given one, because its
+/// A [`CommandError`] if the directory stores a cluster other than the given one, because its
 /// authorities would then issue certificates for both.
 fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, CommandError> {
     let path = directory.join(CLUSTER_FILE);

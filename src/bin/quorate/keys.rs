@@ -336,7 +336,7 @@ pub(crate) fn no_space(quota: u64) -> CommandError {
 }
 
 pub(crate) fn wrong_state_machine() -> CommandError {
-    CommandError::new(Exit::Rejected, "the nodes run another state machine than `quorate serve`")
+    CommandError::new(Exit::Rejected, "the nodes do not run the state machine of `quorate serve`")
 }
 
 /// Prints the result of a write, as JSON or as text.

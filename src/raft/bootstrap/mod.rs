@@ -45,7 +45,7 @@ pub(crate) enum ProbeOutcome {
     Recorded,
     /// The peer's list names other bootstrap peers, or the sender is none of them.
     OtherBootstrapPeers,
-    /// The probe comes from another disk than the peer's earlier probes.
+    /// The probe comes from a different disk than the peer's earlier probes.
     UnknownIncarnation,
 }
 

@@ -7,8 +7,8 @@ use crate::raft::common::Common;
 use crate::raft::leader::peers::Peers;
 use crate::types::{Body, Incarnation, Member, Membership, Message};
 
-/// Whether the message shows that the peer has another disk than before, where `round` is the last
-/// heartbeat round sent. The view of the peer is then reset.
+/// Whether the message shows that the peer has a different disk than before, where `round` is the
+/// last heartbeat round sent. The view of the peer is then reset.
 #[inline]
 pub(crate) fn is_replaced(
     common: &Common,
@@ -24,7 +24,7 @@ pub(crate) fn is_replaced(
 }
 
 /// Whether replies of the peer's disk are handled, where `round` is the last heartbeat round sent.
-/// A message of another disk than the known one is rejected. One from a disk that was rolled back
+/// A message from a disk other than the known one is rejected. One from a disk that was rolled back
 /// to an older image is rejected too, and the peer is sent [`Body::LogRolledBack`], until the peer
 /// reports that it is uncertain.
 #[inline]

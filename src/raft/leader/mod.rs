@@ -230,7 +230,7 @@ impl Leader {
     }
 
     /// Whether at least half as many nodes as there are incoming voters have an entry after the
-    /// commit index, so they may be a quorum. Others than voters count, too: the test is cheap.
+    /// commit index, so they may be a quorum. For speed, nodes that are not voters count, too.
     #[inline]
     fn may_commit(&self, common: &Common) -> bool {
         let (log, voters) = (common.log(), common.log().membership().incoming().len());

@@ -113,11 +113,8 @@ pub enum AttemptError {
     /// The client could not open a session before the deadline.
     #[error("the client could not open a session")]
     NoSession,
-    /// The reply is of another kind than the request: the versions of node and client differ.
-    #[error(
-        "the reply is of another kind than the request: check the versions of node and \
-        client"
-    )]
+    /// The reply does not match the request: the versions of node and client differ.
+    #[error("the reply does not match the request: check the versions of node and client")]
     UnexpectedReply,
     /// The attempt was rejected, but the call does not end with [`ClientError::Rejected`]: an
     /// attempt may have been executed, or the rejection was temporary.
@@ -129,7 +126,7 @@ pub enum AttemptError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The node belongs to another cluster than the one that the client expects.
+    /// The node does not belong to the cluster that the client expects.
     Cluster,
     /// Only one of the two uses TLS.
     Encryption,

@@ -367,7 +367,7 @@ impl ConnectionHandler {
                     return Err(reject(ConnectionRejectReason::Idle, message));
                 }
                 _ => {
-                    let message = "a node sent a frame of another kind than packet or keepalive";
+                    let message = "a node sent a frame that is neither a packet nor a keepalive";
                     return Err(reject(ConnectionRejectReason::InvalidFrame, message));
                 }
             }

@@ -23,7 +23,7 @@ pub(crate) fn find_violation<'a>(
         let found = total(&mut balances.iter().map(|(_, balance)| *balance));
         let owes = balances.iter().find(|(_, balance)| *balance < 0 && !overdraft_possible);
         let reason = if !accounts.eq(init.keys()) {
-            format!("{read} other accounts than the bank has")
+            format!("{read} accounts other than those of the bank")
         } else if found != conserved {
             format!("{read} a total of {found}, although the total is always {conserved}")
         } else {

@@ -1,5 +1,5 @@
 //! Finds transactions that no registers allow: a read of a value that no transaction had begun to
-//! write, or of another value than the transaction observed or wrote just before.
+//! write, or of a different value than the transaction observed or wrote just before.
 
 use std::collections::BTreeMap;
 

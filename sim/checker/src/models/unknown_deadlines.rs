@@ -16,7 +16,7 @@ const SEARCH_BYTES_MAX: usize = 64 << 20;
 pub(super) enum ValueUse {
     /// The operation found this value.
     Observed(ValueId),
-    /// The operation found another value than it expected.
+    /// The operation found a different value than it expected.
     Differs,
     /// The outcome is unknown. The operation may have written `written`, over `expected` or any
     /// value.
@@ -47,7 +47,7 @@ struct UnknownWrites {
 
 impl UnknownWrites {
     /// Collects `uses`, each with the event of its response. Returns `None` if one of them found
-    /// another value than expected.
+    /// a different value than expected.
     fn new(uses: impl Iterator<Item = (ValueUse, EventIndex)>) -> Option<UnknownWrites> {
         let mut writes = UnknownWrites::default();
         for (place, (value_use, at)) in uses.enumerate() {

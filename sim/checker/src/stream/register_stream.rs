@@ -208,7 +208,7 @@ impl RegisterStream {
         Ok(())
     }
 
-    /// Records that the compare-and-set `id` found another value than `from` and did not write
+    /// Records that the compare-and-set `id` found a value other than `from` and did not write
     /// `to`.
     pub(crate) fn failed_cas(
         &mut self,

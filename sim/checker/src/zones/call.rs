@@ -28,7 +28,7 @@ pub(crate) enum Action {
     Append(ValueId),
     /// The operation changed `from` to `to`; if its outcome is unknown, only if it found `from`.
     CompareAndSet { from: ValueId, to: ValueId },
-    /// The operation found another value than `from`, and did not change it to `to`.
+    /// The operation found a value other than `from`, and did not change it to `to`.
     FailedCas { from: ValueId, to: ValueId },
     /// The operation found the value `found` instead of `from`, and did not change it to `to`.
     FailedCasFound { from: ValueId, to: ValueId, found: ValueId },

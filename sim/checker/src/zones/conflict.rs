@@ -43,7 +43,7 @@ pub(crate) enum Conflict {
     /// Two reads of a growing text of which neither is a prefix of the other.
     DivergentReads(CallId, CallId),
     /// The text of `append` is in the value that the call `read` observed: more often than it was
-    /// appended, if `other` is `read`, and otherwise after another text than in the value that
+    /// appended, if `other` is `read`, and otherwise after a different text than in the value that
     /// `other` observed.
     RepeatedAppend { read: CallId, append: CallId, other: CallId },
     /// A reason that involves more calls.

@@ -51,7 +51,7 @@ pub enum Reply<'a> {
     Value(&'a [u8]),
     /// The write was executed.
     Done,
-    /// The key has another value than the expected one, so nothing was written.
+    /// The key does not have the expected value, so nothing was written.
     Different(Option<&'a [u8]>),
     /// The value would become too long, so nothing was written.
     TooLong,

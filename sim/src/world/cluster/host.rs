@@ -388,7 +388,7 @@ fn is_copy(offset: u64) -> bool {
 }
 
 /// Returns true if the state of the disk is unknown after the operation: a write or a flush failed,
-/// for another reason than a full disk.
+/// for a reason other than a full disk.
 fn leaves_disk_unknown(action: &FileAction, result: &Result<Vec<u8>, DiskError>) -> bool {
     let writes = matches!(action, FileAction::Write { .. } | FileAction::Sync { .. });
     writes && result.as_ref().is_err_and(|error| *error != DiskError::Full)

@@ -97,8 +97,8 @@ impl NodeDisk {
         !self.may_lack_data() && !self.rolled_back
     }
 
-    /// Returns true if durable data is lost, or a fault that waits for a write will lose some, in
-    /// another way than by a rollback that makes the node uncertain.
+    /// Returns true if durable data is lost, or a fault that waits for a write will lose some,
+    /// other than by a rollback that makes the node uncertain.
     pub(crate) fn may_lack_data(&self) -> bool {
         self.is_or_will_be_damaged() || self.device.has_spoiled()
     }

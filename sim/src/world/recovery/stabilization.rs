@@ -43,8 +43,8 @@ impl Stabilization {
         self.core.iter().any(|place| place.id() == id)
     }
 
-    /// Records the progress of the prober. An answer of another node than the next one was
-    /// requested before the prober started again, or before that node was removed.
+    /// Records the progress of the prober. An answer from a node other than the next one was
+    /// requested before the prober restarted, or before that node was removed.
     pub(crate) fn note_probe(&mut self, probed: Probed) {
         match probed {
             Probed::Command => self.probed = true,

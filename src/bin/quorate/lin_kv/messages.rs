@@ -24,7 +24,7 @@ pub(super) enum Code {
     Malformed = 12,
     /// There is no such key.
     NoKey = 20,
-    /// The key has another value than the compare expected.
+    /// The key does not have the value that the compare expected.
     Mismatch = 22,
 }
 

@@ -105,7 +105,7 @@ fn events(seed: u64) -> Vec<(OpId, Event)> {
         let later = EventIndex(begun.0 + draw.below(20) as u32);
         match &operation.outcome {
             Outcome::Returned { at, ret } => {
-                // A put with another reply than `Done` would defer the check of its key to the end.
+                // A put with a reply other than `Done` would defer the check of its key to the end.
                 let decoded = Operation::decode(&operation.op.1);
                 let is_put = matches!(decoded, Some(Operation::Put { .. }));
                 let result = match draw.chance(wrong_permille) && !is_put && !results.is_empty() {
