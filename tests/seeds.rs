@@ -242,7 +242,7 @@ const SEEDS: &[Seed] = &[
     Seed {
         profile: "damage",
         seed: 64839,
-        bug: "an own snapshot was never taken once another one was being received in vain",
+        bug: "a node took no snapshot of its own while it waited for one that no node sent",
     },
     Seed {
         profile: "default",

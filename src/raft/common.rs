@@ -199,8 +199,8 @@ impl Common {
     }
 
     /// Records, with `Config::survivor`, that a member was heard from. A message of a disk that the
-    /// membership does not name is no sign of life: acknowledgements of that disk do not count, so
-    /// the member is treated as dead.
+    /// membership does not name is not a sign of life: acknowledgements of that disk do not count,
+    /// so the member is treated as dead.
     #[inline]
     pub(crate) fn record_contact(&mut self, message: &Message) {
         if !self.survival.is_on() {

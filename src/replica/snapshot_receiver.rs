@@ -142,8 +142,8 @@ impl SnapshotReceiver {
         rate_limiter::duration(bytes, self.bytes_per_second)
     }
 
-    /// Returns true if an own snapshot that ends at `last` may be taken in place of the one being
-    /// received: it does not end earlier, or no parts arrive any more.
+    /// Returns true if the node may take a snapshot of its own state that ends at `last` in place
+    /// of the one being received: it does not end earlier, or no parts arrive any more.
     pub(crate) fn gives_way_to(&self, last: Index, now: Instant) -> bool {
         let ends_later = |received: EntryId| last >= received.index;
         self.last().is_some_and(ends_later) || self.is_stalled(now)
@@ -229,7 +229,8 @@ impl SnapshotReceiver {
     }
 
     /// Ends the transfer, and starts none for `retry_after`: because the snapshot cannot be stored,
-    /// so that a full disk is not filled again at once, or because an own one is written instead.
+    /// so that a full disk is not filled again at once, or because the node writes a snapshot of
+    /// its own instead.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.end();
         self.not_before = now.after(self.retry_after);

@@ -403,17 +403,17 @@ mod tests {
     }
 
     #[test]
-    fn another_snapshot_ends_an_own_one_only_if_it_is_recorded_in_its_place() {
+    fn another_snapshot_ends_the_one_being_taken_only_if_it_is_recorded_in_its_place() {
         let mut taker = taker();
         taker.demand();
         assert!(taker.start(false));
         freeze(&mut taker);
-        assert!(!taker.set_last(Index(8)), "an adopted snapshot is not an own one");
+        assert!(!taker.set_last(Index(8)), "an adopted snapshot is not the node's own");
         taker.want(500);
         taker.written(Index(9));
         taker.demand();
         assert!(!taker.set_last(Index(8)));
-        assert!(!taker.start(false), "the own snapshot is not recorded yet");
+        assert!(!taker.start(false), "the node's own snapshot is not recorded yet");
         assert!(!taker.set_last(Index(10)), "the store ignores the earlier one");
         assert!(taker.start(false));
         freeze(&mut taker);

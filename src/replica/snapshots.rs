@@ -35,7 +35,7 @@ pub(crate) struct Snapshots {
     pub(crate) counts: SnapshotCounts,
     /// The reason for which the last snapshot was not received, until one is.
     not_received: Option<Discriminant<AbandonReason>>,
-    /// The reason for which the last snapshot of the own state was not taken, until one is.
+    /// The reason for which the last snapshot of the node's own state was not taken, until one is.
     not_taken: Option<Discriminant<AbandonReason>>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum SnapshotProgress {
     Damaged(StorageError),
     /// The snapshot of a peer that ends here cannot be received.
     NotReceived(EntryId, AbandonReason),
-    /// A snapshot of the own state machine cannot be taken.
+    /// A snapshot of the node's own state machine cannot be taken.
     NotTaken(AbandonReason),
 }
 
@@ -189,7 +189,7 @@ impl Snapshots {
         let Some(membership) = membership else { return self.taker.end() };
         if self.receiver.gives_way_to(last.index, now) {
             storage.abandon_snapshot(events);
-            // Another offer must not replace the own snapshot at once.
+            // Another offer must not replace the node's own snapshot at once.
             self.receiver.failed(now);
         }
         if storage.take_snapshot(last, membership.clone(), events) {
@@ -239,8 +239,8 @@ impl Snapshots {
         self.not_taken(AbandonReason::Unreadable)
     }
 
-    /// Counts a failed snapshot of the own state; returns the step that reports the reason, unless
-    /// the failure before had the same one.
+    /// Counts a failed snapshot of the node's own state; returns the step that reports the reason,
+    /// unless the previous failure had the same one.
     fn not_taken(&mut self, reason: AbandonReason) -> Option<SnapshotProgress> {
         self.counts.take_failed += 1;
         let is_new = is_new_reason(&mut self.not_taken, &reason);
@@ -264,7 +264,7 @@ impl Snapshots {
         self.counts.taken += u64::from(self.taker.set_last(meta.last.index));
         let base = previous.min(Index(meta.last.index.0.saturating_sub(self.trailing)));
         assert!(base <= meta.last.index, "only covered entries are compacted");
-        assert!(base <= previous, "the log reaches back to the snapshot before");
+        assert!(base <= previous, "the log reaches back to the previous snapshot");
         base
     }
 

@@ -9,7 +9,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// A timer for deadlines that mostly move into the future. It stays registered with the runtime
-/// between two waits: registering a timer anew for each request would take longer than many other
+/// between two waits: registering a new timer for each request would take longer than many other
 /// steps of the request.
 #[derive(Default)]
 pub(super) struct MovingDeadline {

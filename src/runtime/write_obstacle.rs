@@ -30,7 +30,8 @@ pub enum WriteObstacle {
     /// The node leads, and its disk is full.
     #[strum(to_string = "the disk of the leader is full: transfer the leadership, or free space")]
     DiskFull,
-    /// The node leads, and the voters that answer it and have space on their disks are no quorum.
+    /// The node leads, and the voters that answer it and have space on their disks are not a
+    /// quorum.
     #[strum(to_string = "no quorum of the voters answers and has free space")]
     NoQuorumWithSpace,
     /// The log has entries to commit, and none was committed for over 5 seconds; the disks of a

@@ -110,7 +110,7 @@ fn replay(
         }
     }
     // A segment whose only flush is torn counts as unused: the flush may be a rewrite, and its
-    // first copy is in the segment before.
+    // first copy is in the previous segment.
     let (spare, stray) = loop {
         let behind = used.last().map_or(0, |(number, _, _)| *number);
         let later = unused.partition_point(|(number, _)| *number <= behind);

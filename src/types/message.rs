@@ -54,8 +54,8 @@ pub enum Body {
         /// The last entry of the candidate's log.
         last: EntryId,
         /// Whether the leader itself started this election with [`Body::TimeoutNow`]. Even a
-        /// receiver that heard from a leader lately, or that withholds its vote, may then grant it
-        /// (thesis §4.2.3).
+        /// receiver that recently heard from a leader, or that withholds its vote, may then grant
+        /// it (thesis §4.2.3).
         transfer: bool,
     },
     /// The reply to a [`Body::RequestVote`] of the same term.

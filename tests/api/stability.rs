@@ -68,7 +68,7 @@ impl Stability {
 }
 
 /// An error for each stable item whose line names a type that is not stable. A name that a stable
-/// type has, too, is no error.
+/// type has, too, is not an error.
 fn shown_by_stable(marked: &[(&str, &Line)]) -> Vec<String> {
     let mut marks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (mark, line) in marked {

@@ -14,7 +14,7 @@ mod fixture_text;
 
 use fixture_text::{line_of, value_in};
 
-/// The variable that makes a test write its file anew.
+/// The variable that makes a test rewrite its file.
 const UPDATE: &str = "UPDATE_FORMATS";
 
 /// The line of a file whose bytes no release has written yet.
@@ -104,7 +104,7 @@ impl Fixtures {
             }
             false => {
                 "No release has written this version, so it may change. If you mean the \
-                      change, write the files anew"
+                      change, rewrite the files"
             }
         };
         assert!(

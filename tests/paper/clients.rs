@@ -71,7 +71,7 @@ fn a_read_waits_for_a_heartbeat_round_with_a_majority() {
     cluster.deliver_kinds(&[MessageKind::Heartbeat]);
     assert_eq!(cluster.node(ONE).read_index(tag), None);
     cluster.deliver_where(|message| message.from == TWO);
-    assert_eq!(cluster.node(ONE).read_index(tag), None, "two of five are no majority");
+    assert_eq!(cluster.node(ONE).read_index(tag), None, "two of five are not a majority");
     cluster.deliver_where(|message| message.from == THREE);
     assert_eq!(cluster.node(ONE).read_index(tag), Some(1));
 }

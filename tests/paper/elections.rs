@@ -164,7 +164,7 @@ fn a_candidates_own_vote_counts_once_it_is_durable() {
     node.input(Input::Campaign);
     assert_eq!(node.take_sent(), [], "no request leaves before");
     node.deliver_message(TWO, 1, vote_reply(true));
-    assert_eq!(node.role(), RoleName::Candidate, "one of three is no majority");
+    assert_eq!(node.role(), RoleName::Candidate, "one of three is not a majority");
     node.flush_one();
     assert_eq!(node.role(), RoleName::Leader);
 }
@@ -218,9 +218,9 @@ fn a_split_vote_ends_in_a_new_election_of_a_later_term() {
     assert_eq!(cluster.node(ONE).term(), 2);
 }
 
-/// §5.2: "election timeouts are chosen randomly from a fixed interval", anew for each election.
+/// §5.2: "election timeouts are chosen randomly from a fixed interval", again for each election.
 #[test]
-fn election_timeouts_are_drawn_anew_from_the_whole_interval() {
+fn each_election_timeout_is_drawn_from_the_whole_interval() {
     let mut node = fresh(3);
     let (min, max) = (node.config().election_timeout_min, node.config().election_timeout_max);
     let mut drawn = BTreeSet::new();

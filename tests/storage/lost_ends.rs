@@ -127,7 +127,7 @@ fn a_torn_flush_is_missed_if_a_sector_of_the_next_one_is_left() {
     zero(&mut disk, FileName::Segment(1), long().segment_bytes - 4 * PAGE, 512);
     zero_flushes(&mut disk, (3, 3), (false, true));
     assert_eq!(last_and_damaged(&disk), (Index(3), vec![Index(3)]));
-    // Without that part, nothing shows that the flush before was ever complete.
+    // Without that part, nothing shows that the previous flush was ever complete.
     zero_flushes(&mut disk, (4, 4), (false, true));
     assert_eq!(last_and_damaged(&disk), (Index(2), Vec::new()));
 }

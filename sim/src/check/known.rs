@@ -34,8 +34,8 @@ pub(super) struct TakenMessage {
     pub(super) kind: MessageKind,
     /// The index that the sender acknowledges to its leader; 0 if it acknowledges nothing.
     pub(super) acknowledged: Index,
-    /// Whether the receiver may reject the message without a look at its term: it has no membership
-    /// yet, or does not count the sender's disk.
+    /// Whether the receiver may reject the message without looking at its term: it has no
+    /// membership yet, or does not count the sender's disk.
     pub(super) may_be_rejected: bool,
     /// Whether the receiver may ignore the message and its term: it may reject it, or may withhold
     /// its vote.

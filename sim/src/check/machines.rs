@@ -168,7 +168,7 @@ impl Rule for Machines {
         }
         let is_sound = !known.taint.has(node);
         self.frozen += u64::from(is_sound);
-        // The last shadow machine may still be applying entries, or wait in vain for one that no
+        // The last shadow machine may still be applying entries, or wait forever for one that no
         // node applies again.
         if is_sound && self.frozen % SHADOW_INTERVAL == 1 {
             self.shadow = Some(Shadow::restore(known, node, last, bytes)?);

@@ -209,7 +209,7 @@ impl Peers {
 
     /// Checks that the leader's log lacks an entry that the peer needs, or has one whose content is
     /// damaged. A peer without a matched index is not checked, because it may need the first
-    /// membership, which is no entry.
+    /// membership, which is not an entry.
     fn check_offer(
         &mut self,
         known: &Known,
@@ -272,8 +272,8 @@ impl View {
     }
 
     /// Checks an append without entries and without a new commit index, by which the leader asks
-    /// whether the peer's log matches: it needs a reply to a round that it began after the append
-    /// before, and that shows that the append was lost.
+    /// whether the peer's log matches: it needs a reply to a round that it began after the previous
+    /// append, because such a reply shows that the append was lost.
     fn check_probe(&mut self, message: &Message) -> CheckResult {
         let is_justified = !self.is_streaming || self.answered > self.sent_in;
         let sent_in = std::mem::replace(&mut self.sent_in, self.round);
@@ -283,7 +283,7 @@ impl View {
         let Message { from, to, term, .. } = message;
         S41.violated(format!(
             "{from} leads term {term} and sends {to} an append without entries and without a new \
-             commit index: its append before is of round {sent_in}, and {to} has answered only \
+             commit index: its previous append is of round {sent_in}, and {to} has answered only \
              round {}",
             self.answered
         ))

@@ -32,7 +32,7 @@ impl Rule for ReportedState {
         Ok(())
     }
 
-    /// Checks the status of the step before, whose writes have been shown.
+    /// Checks the status of the previous step, whose writes the checks have seen.
     fn before_status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
         let node = known.model.node(slot);

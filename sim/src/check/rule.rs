@@ -37,7 +37,7 @@ pub(super) struct Answer<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Every event that a rule can look at, with its data, as one method each.
+/// Every event that a rule can handle, with its data, as one method each.
 macro_rules! events {
     ($for_each:ident $rules:tt) => {
         $for_each! { $rules
@@ -100,7 +100,7 @@ macro_rules! events {
     };
 }
 
-/// The methods of a rule that looks at nothing.
+/// The default methods of a rule, which ignore each event.
 macro_rules! ignored {
     ({} $($event:ident($($name:ident: $data:ty),*))*) => {
         $(fn $event(&mut self, _: &Known $(, _: $data)*) -> CheckResult {
@@ -128,7 +128,7 @@ macro_rules! passed_to_each {
 }
 
 /// The code of one or more checks. It reads the knowledge of all checks, and its own state. A rule
-/// has a method for each event that it looks at, and ignores the others.
+/// has a method for each event that it handles, and ignores the others.
 pub(super) trait Rule: Clone + Debug {
     fn new(known: &Known) -> Self;
 
@@ -155,7 +155,7 @@ pub(super) fn before(rules: &mut impl Rule, known: &Known, of: &Observation<'_>)
     }
 }
 
-/// Passes an observation on when the knowledge contains it.
+/// Passes an observation on once the knowledge contains it.
 #[inline]
 pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) -> CheckResult {
     match *of {

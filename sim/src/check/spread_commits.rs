@@ -59,7 +59,7 @@ impl Rule for SpreadCommits {
         SpreadCommits { leaders: vec![leader; known.model.nodes.len()] }
     }
 
-    /// Notes which peers lacked a commit index after the messages of the step before.
+    /// Notes which peers lacked a commit index after the messages of the previous step.
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
         let start = known.model.node(slot).starts;
@@ -71,7 +71,7 @@ impl Rule for SpreadCommits {
             let (last, committed, at) = (leader.last, leader.committed, leader.stepped);
             let members = &known.model.electorate(slot).membership;
             for (other, peer) in known.model.slots().zip(&mut leader.peers) {
-                // The leader may forget a node that is no member any more.
+                // The leader may forget a node that is no longer a member.
                 if !members.is_member(known.model.node(other).id) {
                     peer.lacks = None;
                     continue;

@@ -85,7 +85,8 @@ fn of_node(
             (None, true) => "probing".to_owned(),
             (None, false) => format!("replicating, {inflight_entries} entries in flight"),
         };
-        let unheard = if suspected { ", suspected because it has not replied lately" } else { "" };
+        let unheard =
+            if suspected { ", suspected because it has not replied recently" } else { "" };
         writeln!(text, "    peer {id}  matched {matched}, {how}{unheard}")?;
     }
     Ok(())

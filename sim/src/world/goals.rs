@@ -144,7 +144,7 @@ impl Goals<'_> {
             return Some(format!("a membership change is in progress: {membership}"));
         }
         if !voters.contains(&id) {
-            return Some(format!("{id} leads but is no voter of {membership}"));
+            return Some(format!("{id} leads but is not a voter of {membership}"));
         }
         if config.casting_vote && voters.can_split() && voters.casting() != Some(id) {
             return Some(format!("{id} has not taken over the casting vote in {membership}"));

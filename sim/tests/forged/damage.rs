@@ -75,5 +75,5 @@ fn entries_that_are_covered_replaced_or_truncated_are_not_damaged() {
     restarted.crashes(2);
     restarted.starts(2);
     restarted.second_acknowledges(3);
-    assert_eq!(restarted.violation(), None, "a start says anew which entries are damaged");
+    assert_eq!(restarted.violation(), None, "a start reports again which entries are damaged");
 }

@@ -273,7 +273,7 @@ crate::forgeries! {
 
     S41 a_peer_is_probed_without_a_reply_to_a_later_round on streaming
     "n1 leads term t1 and sends n2 an append without entries and without a new commit index: its \
-     append before is of round 2, and n2 has answered only round 1"
+     previous append is of round 2, and n2 has answered only round 1"
     |stage| {
         let (prev, committed) = (id(3, 1), Index(1));
         let body = Body::AppendEntries { prev, entries: [].into(), committed };

@@ -112,7 +112,7 @@ fn a_later_term_is_adopted_and_an_earlier_message_changes_nothing() {
     stage.steps(2);
     stage.receives_for(2, 3, 1, 9, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
     stage.steps(2);
-    // A node that has heard from a leader lately may ignore a candidate.
+    // A node that has recently heard from a leader may ignore a candidate.
     stage.changes_status(3, |status| status.leader = Some(NodeId(1)));
     stage.receives(3, 4, 2, Body::RequestVote { last: id(2, 1), transfer: false });
     stage.steps(3);

@@ -187,8 +187,8 @@ pub enum ConfigError {
     ElectionTimeoutTooLong(Duration),
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
-    /// `bootstrap_peers` lacks this node as a voter, has a member that is no voter, is invalid, is
-    /// staged or joint.
+    /// `bootstrap_peers` lacks this node as a voter, has a member that is not a voter, is invalid,
+    /// is staged or joint.
     InvalidBootstrapPeers,
     /// `bootstrap_peers` has an address with white space or a control character, at the named node.
     /// A node that has a membership already ignores the list, and starts.

@@ -92,7 +92,7 @@ impl Ballot {
     /// Whether a heartbeat with the commit index `committed` may give the node a read lease, or
     /// show how fresh its state is: the node is certain, entered its current term after its start
     /// and after it became certain, and has answered the heartbeat's round with no other disk.
-    /// Otherwise it may have answered the round before. When the leader echoes the earlier reply,
+    /// Otherwise it may already have answered this round. If the leader echoes that earlier reply,
     /// the node would count from its later reply to the same round, and so for too long.
     pub(crate) fn may_count_round(&self, committed: Index) -> bool {
         let is_only_answer = match self.lost_disk {

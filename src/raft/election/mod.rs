@@ -203,7 +203,10 @@ impl Candidate {
     pub(crate) fn assert_invariants(&self, common: &Common) {
         assert!(common.ballot.vote() == Some(common.id()), "a candidate votes for itself");
         let counted = self.tally.granted().contains(&common.id());
-        assert!(counted == self.own_vote.is_none(), "an own vote counts once it is durable");
+        assert!(
+            counted == self.own_vote.is_none(),
+            "a candidate's own vote counts once it is durable"
+        );
     }
 }
 

@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(lease.bound(&peers, Instant(49)), Some(Index(2)));
         assert_eq!(lease.bound(&peers, Instant(50)), Some(Index(3)));
         peers.remove(|id| id == NodeId(3));
-        assert_eq!(lease.bound(&peers, Instant(59)), Some(Index(0)), "no peer any more");
+        assert_eq!(lease.bound(&peers, Instant(59)), Some(Index(0)), "no longer a peer");
         assert_eq!(lease.bound(&peers, Instant(60)), None);
     }
 

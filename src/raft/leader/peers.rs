@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(reached(&peers, 7), (7, 0));
         assert_eq!(reached(&peers, 12), (9, 0));
         peers.remove(|id| id == NodeId(3));
-        assert_eq!(reached(&peers, 7), (0, 0), "a voter that is no peer has reached nothing");
+        assert_eq!(reached(&peers, 7), (0, 0), "a voter that is not a peer has reached nothing");
         assert!(peers.get(NodeId(3)).is_none());
     }
 }

@@ -204,7 +204,7 @@ pub(crate) fn better_leader(common: &Common, peers: &Peers, any_priority: bool) 
     peers.voters(membership).filter(is_eligible).max_by_key(rank).map(|(id, _)| id)
 }
 
-/// Whether the peer was heard from lately, may lead, receives entries and has disk space.
+/// Whether the peer was heard from recently, may lead, receives entries and has disk space.
 fn may_take_leadership(common: &Common, peer: &Progress) -> bool {
     let fresh_until =
         peer.last_contact().after(common.config().heartbeat_interval.saturating_mul(2));

@@ -90,7 +90,8 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 
 /// Requests damaged entries from the next member. Once it has asked as many times as there are
 /// members, it asks for the next entries, because there may be no member left that has the first.
-/// After the last ones it begins again, and asks half as often if members have replied in vain.
+/// After the last ones it begins again, and asks half as often if members have replied without the
+/// contents.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     let (now, interval) = (common.now(), common.config().heartbeat_interval);
     // The next step if there is no member to ask.

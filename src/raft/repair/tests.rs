@@ -122,9 +122,9 @@ fn requests_without_a_reply_become_rarer() {
     assert!(raft.deadline() <= now.after(interval), "a reply arrived");
 }
 
-/// Answers each of the next requests in vain, and returns the times between them in heartbeat
-/// intervals.
-fn waits_between_vain_requests(raft: &mut Raft, count: usize) -> Vec<u128> {
+/// Answers each of the next requests without any entry, and returns the times between them in
+/// heartbeat intervals.
+fn waits_between_failed_requests(raft: &mut Raft, count: usize) -> Vec<u128> {
     let interval = Config::new(NodeId(1)).heartbeat_interval.as_nanos();
     let (mut waits, mut before) = (Vec::new(), None);
     while waits.len() < count {
@@ -142,7 +142,7 @@ fn waits_between_vain_requests(raft: &mut Raft, count: usize) -> Vec<u128> {
 fn an_entry_that_no_member_has_is_requested_less_and_less_often() {
     let mut raft = damaged_node(false);
     step(&mut raft, Instant::ZERO, reply(2, Vec::new(), None));
-    let waits = waits_between_vain_requests(&mut raft, 10);
+    let waits = waits_between_failed_requests(&mut raft, 10);
     assert_eq!(waits, [1, 2, 2, 4, 4, 8, 8, 16, 16, 16]);
     // A repaired entry shows that the rest may be found, too.
     let entry = Entry { id: id(3), payload: Payload::Noop };
@@ -150,13 +150,13 @@ fn an_entry_that_no_member_has_is_requested_less_and_less_often() {
     assert_eq!(step(&mut raft, now, reply(2, vec![entry], None)), ["Repair"]);
     assert_eq!(step(&mut raft, now, Input::Repaired(vec![id(3)])), ["RequestEntries"]);
     step(&mut raft, now, reply(2, Vec::new(), None));
-    assert_eq!(waits_between_vain_requests(&mut raft, 3), [1, 2, 2]);
+    assert_eq!(waits_between_failed_requests(&mut raft, 3), [1, 2, 2]);
     // So does another damaged one.
     let now = raft.deadline();
     assert_eq!(step(&mut raft, now, damaged(2)), [""; 0], "a request was sent just now");
     step(&mut raft, now, reply(2, Vec::new(), None));
     assert!(raft.deadline() <= now.after(Config::new(NodeId(1)).heartbeat_interval));
-    assert_eq!(waits_between_vain_requests(&mut raft, 3), [1, 1, 1]);
+    assert_eq!(waits_between_failed_requests(&mut raft, 3), [1, 1, 1]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_second_snapshot_waits_until_the_first_one_is_adopted() {
 }
 
 #[test]
-fn an_own_snapshot_may_be_recorded_before_or_in_place_of_an_adopted_one() {
+fn a_snapshot_of_its_own_may_be_recorded_before_or_in_place_of_an_adopted_one() {
     let now = Instant::ZERO;
     for own in [2, 9] {
         let mut raft = node(&[1, 2, 3], 9);

@@ -113,7 +113,7 @@ fn a_snapshot_above_the_limits_of_this_node_is_reported_and_tried_again_later() 
     assert!(failed.iter().all(|(reported, receives, _)| reported.is_none() && !receives));
 }
 
-/// Begins to take a snapshot of the own state, up to the first bytes of its view.
+/// Begins to take a snapshot of the node's own state, up to the first bytes of its view.
 fn begin(snapshots: &mut Snapshots, store: &mut Store, now: Instant) {
     let last = EntryId::new(Term(1), Index(9));
     snapshots.demand();

@@ -60,7 +60,7 @@ fn a_comparison_is_evaluated_again_after_a_change_of_the_membership() {
     let four = Membership::new((1..=4).map(NodeId));
     assert_eq!(advance(&mut validation, &four), None, "the node requests digests");
     validation.on_reply(NodeId(2), 8, Index(9), digest(1, 0));
-    assert_eq!(advance(&mut validation, &four), None, "two of four are no majority");
+    assert_eq!(advance(&mut validation, &four), None, "two of four are not a majority");
     let three = Membership::new((1..=3).map(NodeId));
     assert_eq!(advance(&mut validation, &three), CONSISTENT, "two of three are one");
 }

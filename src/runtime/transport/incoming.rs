@@ -376,7 +376,7 @@ impl ConnectionHandler {
 
     /// Returns the limits of the frames of a peer. A certificate shows that it belongs to the
     /// cluster, although a node that lags may not know it as a member yet, such as a leader that
-    /// was added since. Without one, a node that is no member, by the membership that this node
+    /// was added since. Without one, a node that is not a member, by the membership that this node
     /// knows, may not be slower than a client: it may have any id, and each incomplete frame takes
     /// memory.
     fn limits_of(&self, peer: PeerCaller) -> TransferLimits {

@@ -81,7 +81,7 @@ impl UnknownWrites {
 /// Returns the deadline of each operation of `part`, all of one key: see
 /// [`crate::model::Model::unknown_deadlines`].
 ///
-/// A written text stays part of the value until the value is written anew. If an operation took
+/// A written text stays part of the value until the value is written again. If an operation took
 /// effect, and no later operation observed or expected a value that contains its text, then the
 /// same order without the operation explains all responses too, because nothing between it and the
 /// next write observed it. An operation that expected such a value does not count if its own

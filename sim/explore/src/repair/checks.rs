@@ -104,7 +104,7 @@ fn check_commit_indices(cluster: &Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// No un-ack: the nodes that could vote for a log without a committed entry are no quorum.
+/// No un-ack: the nodes that could vote for a log without a committed entry are not a quorum.
 fn check_acknowledgements(cluster: &Cluster) -> Result<(), String> {
     for index in indices() {
         let Some((id, _)) = cluster.history.committed[usize::from(index) - 1] else { break };

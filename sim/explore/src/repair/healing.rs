@@ -75,7 +75,10 @@ fn elect_any(cluster: &Cluster, held: u8, depth: u32) -> Result<u32, String> {
         next.elect(place, voters(place));
         let led = lead(&next, place, held, depth)?;
         if led > depth && any_clean {
-            return Err(format!("n{} leads in vain, though an intact node could", place + 1));
+            return Err(format!(
+                "n{} leads without making progress, although an intact node could",
+                place + 1
+            ));
         }
         most = most.max(Some(led));
     }

@@ -165,8 +165,8 @@ class Page {
         { class: 'link' }), ` ${text}`])));
   }
 
-  turnTo(pane, anew) {
-    if (pane === this.pane && !anew) return;
+  turnTo(pane, force) {
+    if (pane === this.pane && !force) return;
     this.pane = pane;
     this.build();
     this.show();

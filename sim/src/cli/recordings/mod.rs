@@ -92,8 +92,8 @@ fn sources(path: &Path) -> Result<Vec<Source>, CommandError> {
 }
 
 /// The exit code: that of a divergence if there is one, else that of a file that cannot be read. A
-/// file may end in half a block because its node was killed or still runs; that is no error unless
-/// the command line names the file.
+/// file may end in half a block because its node was killed or still runs; that is not an error
+/// unless the command line names the file.
 pub(crate) fn exit_of(
     files: &[PathBuf],
     recordings: &[NodeRecording],

@@ -23,7 +23,7 @@ pub struct CheckedRecordings {
 }
 
 impl CheckedRecordings {
-    /// Whether the recordings have a fact that the check looks at.
+    /// Whether the recordings have a fact that the check uses.
     #[must_use]
     pub fn is_seen(&self) -> bool {
         self.decided > 0 || !self.undecided.is_empty() || self.violation.is_some()

@@ -169,9 +169,9 @@ impl Leadership {
         own: Instant,
         timeout: Duration,
     ) -> impl Iterator<Item = NodeId> {
-        let lately =
+        let is_recent =
             move |(in_term, at): (Term, Instant)| in_term == term && own < at.after(timeout);
-        self.heard.iter().filter(move |(_, heard)| lately(**heard)).map(|(peer, _)| *peer)
+        self.heard.iter().filter(move |(_, heard)| is_recent(**heard)).map(|(peer, _)| *peer)
     }
 
     /// Records whether the node may take over: a leader may, and so may a voter that its leader
