@@ -28,7 +28,7 @@ struct Share {
     by_nonce: BTreeMap<Nonce, SessionId>,
     /// The same sessions by the entry that last used them; each entry uses at most one.
     by_use: BTreeMap<Index, SessionId>,
-    /// Those of them with stored bytes of replies.
+    /// The sessions with stored bytes of replies.
     with_replies: BTreeMap<Index, SessionId>,
     stored: Stored,
 }

@@ -40,7 +40,7 @@ pub enum Consent {
     /// not surveyed.
     #[default]
     None,
-    /// Consent to two clusters. The old cluster may run beside the new one: each serves its own
+    /// Consent to two clusters. The old cluster may run alongside the new one: each serves its own
     /// clients, neither learns which commands the other acknowledges, and they can never be merged.
     TwoClusters,
 }

@@ -110,8 +110,8 @@ pub struct NetworkConfig {
     /// Further connections are rejected.
     pub connections_max: usize,
     /// The maximum number of open connections of administrators, and of nodes that request reports
-    /// or forward proposals. Clients cannot take these places, and one administrator or node at
-    /// most half of them, or two. Only certificates prove a role.
+    /// or forward proposals. Clients cannot take these connections, and one administrator or node
+    /// at most half of them, or two. Only certificates prove a role.
     pub connections_reserved: usize,
     /// The maximum number of open inbound connections of one origin: the principal that a
     /// certificate names; of connections without certificate one IPv4 address, or one IPv6 /64
@@ -471,7 +471,7 @@ impl ServerConfig {
 /// The least size of a recording, in bytes.
 const RECORDING_BYTES_MIN: u64 = 1 << 20;
 
-/// The room for the fields of a message beside its entries, in bytes.
+/// The room for the fields of a message other than its entries, in bytes.
 const MESSAGE_FIELDS_BYTES: usize = 1 << 10;
 
 /// Returns the name of a duration of more than a year, if there is one. The end of such a time

@@ -11,11 +11,11 @@ use crate::runtime::origin::Origin;
 use crate::types::Entry;
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
-/// The maximum number of bytes that a request has beside its command or query.
+/// The maximum number of bytes that a request has in addition to its command or query.
 pub(in crate::runtime) const REQUEST_OVERHEAD_BYTES: usize = 1 << 10;
 
-/// The maximum number of bytes that the leader holds for a command beside the command itself: the
-/// name of its client, and the entry around it.
+/// The maximum number of bytes that the leader holds for a command in addition to the command
+/// itself: the name of its client, and the entry around it.
 const COMMAND_OVERHEAD_BYTES: usize = Proposer::BYTES_MAX + Entry::OVERHEAD_BYTES;
 
 /// The maximum number of bytes of a reply to a proposal that is sent without permits. The limits of

@@ -381,7 +381,7 @@ where
         self
     }
 
-    /// Runs the node, and beside it the future that `serve` returns, until the node stops.
+    /// Runs the node, and alongside it the future that `serve` returns, until the node stops.
     fn run<L>(
         self,
         inbound: Inbound,
@@ -443,8 +443,8 @@ where
     }
 }
 
-/// Runs the driver, and beside it the listener `serve`, until the driver has ended, all clients are
-/// disconnected, and the directory is unlocked.
+/// Runs the driver, and alongside it the listener `serve`, until the driver has ended, all clients
+/// are disconnected, and the directory is unlocked.
 async fn run_with_listener(
     driver: Driver,
     service: &Service,

@@ -45,7 +45,8 @@ impl Default for StorageConfig {
 }
 
 impl StorageConfig {
-    /// The bytes that one entry adds to a flush beside its command: its header, once in each zone.
+    /// The bytes that one entry adds to a flush in addition to its command: its header, once in
+    /// each zone.
     pub const ENTRY_BYTES: usize = 2 * RECORD_BYTES;
 
     /// Returns the size of the smallest segment that holds a flush of `flush_bytes_max` bytes. It

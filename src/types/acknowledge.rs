@@ -6,7 +6,7 @@ use crate::types::membership::Membership;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Acknowledge {
-    /// As [`Acknowledge::Quorum`] if the number of voters is odd, and as
+    /// Like [`Acknowledge::Quorum`] if the number of voters is odd, and like
     /// [`Acknowledge::AllLive`] if it is even, in the membership that is active when the leader
     /// takes the proposal: with two voters, a committed entry may be on one disk alone.
     #[default]

@@ -42,7 +42,7 @@ impl Heartbeat {
     }
 }
 
-/// The state that a follower reports to its leader beside its log.
+/// The state that a follower reports to its leader in addition to its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Readiness {

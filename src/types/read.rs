@@ -19,7 +19,7 @@ pub enum ReadLevel {
     /// Linearizable as long as clocks keep the bound of `Config::lease`: a leader that holds its
     /// leader lease answers without a heartbeat round.
     Lease,
-    /// As [`ReadLevel::Lease`], also on followers that hold a read lease.
+    /// Like [`ReadLevel::Lease`], but also on followers that hold a read lease.
     Replica,
     /// The answer has every write that was complete this long before the read was requested.
     Bounded(#[cfg_attr(feature = "std", serde(with = "crate::types::serial::Nanos"))] Duration),

@@ -11,7 +11,7 @@ use crate::wire::kind::Kind;
 /// The bincode configuration: little-endian integers of fixed size, and at most `MAX` bytes.
 type Bounded<const MAX: usize> = Configuration<LittleEndian, Fixint, Limit<MAX>>;
 
-/// The bytes to reserve for a frame, beside its entries or snapshot bytes.
+/// The bytes to reserve for a frame, in addition to its entries or snapshot bytes.
 const PLAIN_BYTES: usize = FRAME_HEADER_BYTES + 128;
 
 /// Appends the packet's frame to `into`. It copies the bytes of entries once.

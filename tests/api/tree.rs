@@ -14,7 +14,7 @@ pub(crate) struct Tree {
     front_page: String,
 }
 
-/// A module, in a file of its own or not.
+/// A module, which may be inline or in a file of its own.
 pub(crate) struct Module {
     pub(crate) parent: Option<usize>,
     pub(crate) children: BTreeMap<String, Child>,
@@ -30,7 +30,7 @@ pub(crate) struct Child {
     pub(crate) features: Vec<String>,
 }
 
-/// One name that a `use` brings into a module.
+/// One name that a `use` brings into scope in a module.
 pub(crate) struct Import {
     /// The name, or `*` for all of the module at the path.
     pub(crate) name: String,
@@ -49,7 +49,7 @@ impl Tree {
         tree
     }
 
-    /// The text at the front of the library's documentation, as it stands in its root.
+    /// The text of the library's front page: the documentation comments of its root.
     pub(crate) fn front_page(&self) -> String {
         self.front_page.clone()
     }
@@ -134,7 +134,7 @@ impl Module {
     }
 }
 
-/// Appends each name that a `use` brings, with its path.
+/// Appends each name that a `use` brings into scope, with its path.
 fn leaves(tree: &UseTree, prefix: &mut Vec<String>, into: &mut Vec<(String, Vec<String>)>) {
     match tree {
         UseTree::Path(path) => {

@@ -41,11 +41,11 @@ pub(crate) struct Atlas {
 pub(crate) struct Counts {
     /// Everything was served, and every copy is intact again.
     pub(crate) recovered: u32,
-    /// As `recovered`, but with a node that named the reason why it does not start.
+    /// Like `recovered`, but with a node that named the reason why it does not start.
     pub(crate) without_a_node: u32,
     /// Nothing was served, until a copy came back.
     pub(crate) waited: u32,
-    /// As `waited`, with at least one node that named the reason why it does not start.
+    /// Like `waited`, with at least one node that named the reason why it does not start.
     pub(crate) waited_without_a_node: u32,
 }
 

@@ -439,7 +439,7 @@ fn damaged_entries_that_the_snapshot_covers_lose_nothing() {
         let mut source = OnlyRead(rotten.clone());
         plan.create_directory(&mut source, NODE, &mut target, &small()).expect("there is room");
         assert_eq!(all(&mut target).1, recovered((COVERED + 1..=LAST).map(entry)));
-        // Beside damage after the snapshot, the log is salvaged up to that damage.
+        // If there is also damage after the snapshot, the log is salvaged up to that damage.
         for later in used(3) {
             let mut once = disk.clone();
             for disk in [&mut once, &mut rotten] {

@@ -89,7 +89,7 @@ pub(crate) fn spoken_words(text: &str) -> String {
     spoken
 }
 
-/// The positions at which `phrase` stands as whole words: `a::b` is not found in `xa::b`.
+/// The positions at which `phrase` occurs as whole words: `a::b` is not found in `xa::b`.
 pub(crate) fn phrases<'a>(text: &'a str, phrase: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.match_indices(phrase).map(|(at, _)| at).filter(move |&at| {
         let (before, after) = (&text[..at], &text[at + phrase.len()..]);

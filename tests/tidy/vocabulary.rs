@@ -49,10 +49,10 @@ const REPLACED: [(&str, &str); 36] = [
 /// Beginnings of a documentation comment that put a relative clause in the subject's place.
 const OPENINGS: [&str; 6] = ["What ", "Who ", "Whoever ", "Whose ", "Whatever ", "How far "];
 
-/// The fewest words with which documentation can say more than the name it stands above.
+/// The fewest words with which documentation can say more than the name of its item.
 const DOCUMENTATION_WORDS_MIN: usize = 4;
 
-/// The kinds of text files beside sources that people read, and the folders that hold them.
+/// The kinds of text files other than sources that people read, and the folders that hold them.
 const TEXT_EXTENSIONS: [&str; 7] = ["md", "txt", "scenario", "toml", "js", "css", "html"];
 const TEXT_FOLDERS: [&str; 7] =
     ["docs", "examples", "sim", "tests/specs", "benches", "src", "fuzz"];

@@ -96,7 +96,7 @@ pub struct Bounds {
     pub in_flight: usize,
 }
 
-/// The minimum election timeout. Heartbeats take no time beside it.
+/// The minimum election timeout. Heartbeats take a negligible part of it.
 pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(4);
 /// The interval between two heartbeats.
 pub(crate) const HEARTBEAT: Duration = Duration::from_micros(1);

@@ -67,7 +67,7 @@ impl<G: Guest> Cluster<G> {
         Ok(())
     }
 
-    /// Checks for progress in the stabilization phase, and asks every node again.
+    /// Checks for progress in the stabilization phase, and sends every node another probe.
     pub(crate) fn probe(&mut self) -> Checked {
         let Some(phase) = &self.stabilization else { return Ok(()) };
         let replied = |number: &u64| {

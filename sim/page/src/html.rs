@@ -39,7 +39,7 @@ const SCRIPT: [&str; 19] = [
 /// The content security policy: the page loads nothing and sends nothing.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'";
 
-/// The bytes that are encoded at once: a multiple of three, so no padding stands between parts.
+/// The bytes that are encoded at once: a multiple of three, so there is no padding between parts.
 const PART: usize = 3 << 20;
 
 /// The longest JSON of a document that every browser can decode, in bytes: a text in Chrome has at

@@ -28,7 +28,8 @@ struct Requests {
     /// The replies that the node took from the leader of its term, each with the time of the
     /// request.
     replies: VecDeque<(SimTime, Index)>,
-    /// The latest sending time of a request that, or whose reply, is no longer remembered.
+    /// The latest time at which a request was sent that is no longer remembered, or whose reply is
+    /// not.
     forgotten: Option<SimTime>,
     /// When the node last led. As the leader it took the read index of its pending reads from its
     /// own commit index, and not from a reply.

@@ -1,5 +1,6 @@
 //! Removed nodes (S73): for twice the longest election timeout after it removed a node, a leader
-//! still sends that node its log and heartbeats, so that the node learns of its removal.
+//! may still send that node its log and heartbeats, so that the node learns of its removal, but no
+//! longer than that.
 
 use std::sync::Arc;
 

@@ -36,7 +36,7 @@ struct Node {
     led: Option<Instant>,
     /// When it last heard from a leader, voted for another node or changed its role.
     waits_since: Option<Instant>,
-    /// By how much the voters of a higher priority delayed its election then.
+    /// The delay that voters of a higher priority added to its election timeout then.
     handicap: Duration,
     /// Its decision about the pre-vote that the request in its last step asked for.
     pre_vote: Option<PreVote>,
@@ -215,7 +215,8 @@ impl Node {
         self.hears_since(known, before, self.heard)
     }
 
-    /// As [`Node::hears`], but a message that no node sent or that the node may reject counts, too.
+    /// Like [`Node::hears`], but a message that no node sent or that the node may reject counts,
+    /// too.
     fn may_hear(&self, known: &Known, before: &Status) -> bool {
         self.hears_since(known, before, self.heard.max(self.maybe_heard))
     }
@@ -294,7 +295,7 @@ impl Node {
     }
 }
 
-/// By how much the voters of a higher priority delay the node's election at least.
+/// Returns the delay that voters of a higher priority add to the node's election timeout at least.
 fn handicap(config: &Config, id: NodeId, membership: &Membership) -> Duration {
     let own = membership.priority(id);
     let voters: Vec<NodeId> = membership.voters().collect();

@@ -238,7 +238,7 @@ checks! {
     S71 "sent-state"
         "A message names only entries, a commit index and a log end that its sender has."
     S72 "spread-commit"
-        "A leader sends a new commit index to each peer that has its log within the commit delay."
+        "Within the commit delay, a leader sends a new commit index to each peer that has its log."
     S73 "departed-peer"
         "A leader sends heartbeats to a removed node for a bounded time only."
     S74 "shared-read-request"

@@ -24,7 +24,7 @@ struct Leader {
     steps: u64,
     term: Term,
     last: Option<Round>,
-    /// The number of rounds up to the last one that each began too early.
+    /// The number of consecutive rounds, the last one included, that began too early.
     early: u32,
 }
 

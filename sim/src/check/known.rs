@@ -347,7 +347,7 @@ impl Known {
     }
 
     /// If a clock has exceeded the drift bound of the leases, adds this cause to a finding about
-    /// leases or about the reads that rely on them. S57 makes no finding then.
+    /// leases or about the reads that rely on them. S57 reports nothing then.
     pub(super) fn add_clock_cause(&self, finding: Finding) -> Finding {
         match self.clock_fault {
             Some((node, at)) if [&S20, &S21, &S55].into_iter().any(|it| finding.is(it)) => finding

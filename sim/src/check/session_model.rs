@@ -17,7 +17,7 @@ pub(super) struct SessionModel {
     sessions: BTreeMap<SessionId, ModelSession>,
 }
 
-/// The contents of a snapshot beside the user's state and the replies.
+/// The contents of a snapshot except for the user's state and the replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Summary {
     /// The last entry whose command the user's state machine executed.

@@ -1,4 +1,4 @@
-//! The contents of snapshots beside the user's state: S53. The bytes are decoded here by their
+//! The contents of snapshots except for the user's state: S53. The bytes are decoded here by their
 //! specification (docs/FORMAT.md), and compared with a model of the sessions, so that a mistake in
 //! the library shows even if all nodes make it.
 

@@ -1,5 +1,5 @@
-//! Nodes that fail to start, stop, or rest at the end of a run: S27, S34, and the part of S17 about
-//! nodes at rest.
+//! Nodes that fail to start, stop, or are idle at the end of a run: S27, S34, and the part of S17
+//! about idle nodes.
 
 use quorate::types::NodeId;
 

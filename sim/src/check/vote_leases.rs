@@ -45,7 +45,7 @@ impl Rule for VoteLeases {
         Ok(())
     }
 
-    /// Nor does an older copy of a disk.
+    /// An older copy of a disk does not know a vote lease that the node granted later.
     fn rolled_back(&mut self, known: &Known, node: NodeId) -> CheckResult {
         self.nodes[known.model.slot(node).0].withheld_until = SimTime::default();
         Ok(())

@@ -50,7 +50,7 @@ pub(super) fn explain_uncertain(history: &History<'_>, draft: &mut Draft) {
             && matches!(message.body, Body::RequestLogEnd { .. })
         {
             let (to, term) = (message.to, message.term);
-            let sentence = format!("{node} asks {to} in term {term} for the end of its log");
+            let sentence = format!("{node} asks {to} in term {term} for the end of {to}'s log");
             draft.fact(id, event.at, sentence);
         }
         if let Some((_, message)) = history.message_of(id)

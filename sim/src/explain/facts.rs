@@ -280,7 +280,7 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
             EventKind::Started { .. } => match history.state_after(id) {
                 Some(now) => format!(
                     "{node} starts{} in term {} with {} and commit index {}",
-                    if now.is_uncertain { " uncertain" } else { "" },
+                    if now.is_uncertain { " as an uncertain node" } else { "" },
                     now.term,
                     phrases::log_up_to(now.last),
                     now.committed

@@ -303,9 +303,10 @@ impl<'a> History<'a> {
         let grant = |(id, _): (EventId, &Event)| {
             let (_, message) = self.message_of(id)?;
             let granted = matches!(message.body, Body::RequestVoteReply { granted: true, .. });
-            let stands = |now: &Status| now.term == term && now.role == RoleName::Candidate;
+            let is_candidate = |now: &Status| now.term == term && now.role == RoleName::Candidate;
             let is_stale = granted && message.term < term;
-            let counts = is_stale && self.state_before(id).is_some_and(stands) && !self.rejects(id);
+            let counts =
+                is_stale && self.state_before(id).is_some_and(is_candidate) && !self.rejects(id);
             counts.then_some((id, message.from, message.term))
         };
         self.events_of(candidate).filter_map(grant).collect()

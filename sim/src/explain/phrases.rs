@@ -23,13 +23,13 @@ pub(super) fn message(message: &Message) -> String {
         }
         Body::PreVoteReply { next_term, granted, .. } => {
             let verb = if *granted { "grants" } else { "rejects" };
-            format!("{from}'s PreVoteReply that {verb} term {next_term}")
+            format!("{from}'s PreVoteReply that {verb} a pre-vote for term {next_term}")
         }
         Body::RequestVote { last, .. } => {
             format!("{from}'s RequestVote in term {term} with {}", log_up_to(*last))
         }
         Body::RequestVoteReply { granted, .. } => {
-            let answer = if *granted { "grants its vote" } else { "rejects the vote" };
+            let answer = if *granted { "grants its vote" } else { "rejects the request" };
             format!("{from}'s RequestVoteReply that {answer} in term {term}")
         }
         Body::AppendEntries { prev, entries, committed } => {

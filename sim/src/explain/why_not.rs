@@ -77,12 +77,12 @@ fn obstacle(history: &History<'_>, node: NodeId, id: EventId) -> Option<String> 
         EventKind::Dropped { reason, .. } => {
             let message = history.event(event.cause?).message()?;
             let (from, to, name) = (message.from, message.to, message.body.name());
-            let canvass = is_vote_request(name) || is_vote_reply(name);
+            let is_about_votes = is_vote_request(name) || is_vote_reply(name);
             let why = match reason {
                 LossReason::Down => "the receiver was down".to_owned(),
                 other => other.to_string(),
             };
-            (canvass && (from == node || to == node))
+            (is_about_votes && (from == node || to == node))
                 .then(|| format!("{from}'s {name} did not reach {to}: {why}"))
         }
         EventKind::Crashed { .. } if own => Some(format!("{node} crashed")),

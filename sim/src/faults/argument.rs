@@ -128,7 +128,7 @@ macro_rules! after_word {
 pub(super) use after_word;
 
 after_word! {
-    /// By how much a fault changes a time.
+    /// The duration by which a fault changes a time.
     By "by" Span "by DURATION";
     /// The node that a stranded node is still connected with.
     Ally "with" Node "with NODE";

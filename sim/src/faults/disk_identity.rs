@@ -23,9 +23,9 @@ operation! {
 
 operation! {
     /// Copies the node's disk; after the first duration the node crashes, and after the second one
-    /// it restarts on the copy. In three of four runs the copies are marked, or only the log is
-    /// restored: then the node is uncertain until a leader has confirmed its log. In the others the
-    /// run checks no safety from then on.
+    /// it restarts on the copy. In three of four runs the copies are marked as restored, or only
+    /// the log is rolled back: then the node is uncertain until a leader has confirmed its log. In
+    /// the others the run checks no safety from then on.
     struct Rollback "roll back" {
         /// The node whose disk is rolled back.
         node: NodeSelector as Node,

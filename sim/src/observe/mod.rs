@@ -200,7 +200,7 @@ pub enum Observation<'a> {
         node: NodeId,
         /// The entries that the node regards as intact again.
         entries: &'a [EntryId],
-        /// Those of them that the node's disk does not hold.
+        /// The entries of this list that the node's disk does not hold.
         missing: &'a [EntryId],
     },
     /// A node decided to acknowledge its log up to an index. A driver that lags may send the

@@ -13,7 +13,7 @@ pub type CommandText<'a> = &'a dyn Fn(&[u8]) -> String;
 /// The maximum number of characters of a command on the page.
 const COMMAND_MAX: usize = 60;
 
-/// Describes a node's status beside its role, term and log indices.
+/// Describes a node's status except for its role, term and log indices.
 pub(crate) fn detail(status: &Status) -> String {
     let mut parts = Vec::new();
     if let Some(vote) = status.vote {

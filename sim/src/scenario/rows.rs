@@ -181,8 +181,8 @@ rows! {
     "snapshot rate" count (snapshot_bytes_per_second, 1, u64::MAX)
         "Bytes of a snapshot that a node writes, or sends, per second.";
     "retry" count (repeats.retry_percent, 1, 10_000)
-        "Shortest time before a node asks again for a part of a snapshot, or for space on a full \
-         disk, in percent of the longest election timeout.";
+        "Shortest time before a node requests a part of a snapshot again, or tries a full disk \
+         again, in percent of the longest election timeout.";
     "snapshot parts" count (repeats.parts_inflight_max, 1, 1_000)
         "Maximum number of parts of a snapshot that a node asks for at once.";
     "scrub period" time (repeats.scrub_period)

@@ -302,7 +302,7 @@ static PROFILES: [Profile; 20] = [
     },
     Profile {
         name: "hostile-clients",
-        summary: "clients that lie in every field of their requests, beside honest ones",
+        summary: "clients that lie in every field of their requests, alongside honest ones",
         frequent_snapshots_permille: 1000,
         hostile_clients_permille: 1000,
         ..FIXED_MEMBERS

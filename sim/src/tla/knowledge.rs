@@ -1,4 +1,4 @@
-//! The knowledge about one node beside its state, by the node's own clock.
+//! The knowledge about one node that is not part of its state, by the node's own clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

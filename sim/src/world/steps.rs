@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// Finishes the first work of a worker, and passes the result to the node.
+    /// Finishes the first queued job of a node's worker, and passes the result to the node.
     pub(super) fn work_done(&mut self, place: Place) {
         let Some(done) = self.cluster[place].execute_work(&mut self.run) else {
             return;
@@ -103,7 +103,7 @@ impl World {
         self.step(place, Input::WorkDone(done));
     }
 
-    /// Finishes the request of a node for its worker's frozen view.
+    /// Finishes a node's request that its worker freeze a view of the state machine.
     pub(super) fn view_done(&mut self, place: Place) {
         let Some(input) = self.cluster[place].finish_view(&mut self.run) else {
             return;
@@ -197,9 +197,9 @@ impl World {
     ///
     /// 1. the node takes the step; if it leads, the coverage marks of the step are reached;
     /// 2. the digest and the leaders over time are updated;
-    /// 3. the message that the node took is shown, if it took one;
-    /// 4. writes that have become durable are shown, and entries that are damaged or repaired;
-    /// 5. the step itself is shown, after the durable writes that allowed it;
+    /// 3. the message that the node took is shown to the checks, if it took one;
+    /// 4. so are the writes that have become durable, and the entries that are damaged or repaired;
+    /// 5. so is the step itself, after the durable writes that allowed it;
     /// 6. a change of the membership is noted, after the checks have seen its step;
     /// 7. the step ends as in [`World::end_step`].
     fn take_step(&mut self, place: Place, input: Input, message: Option<&Message>) {
@@ -245,10 +245,11 @@ impl World {
 
     /// Ends a step of a node:
     ///
-    /// 1. its notes, such as submitted writes, are shown before the outputs that depend on them;
+    /// 1. its notes, such as submitted writes, are shown to the checks before the outputs that
+    ///    depend on them;
     /// 2. its next wake-up is scheduled;
     /// 3. its outputs are executed one by one, and the node may crash between two;
-    /// 4. its abstract state after that is shown.
+    /// 4. its abstract state after that is shown to the checks.
     fn end_step(&mut self, place: Place, before: &Status, results: &mut StepResults) {
         self.cluster[place].take_notes(&mut results.notes, &mut self.run);
         self.cluster[place].schedule_wake(&mut self.run.scheduler);

@@ -18,7 +18,8 @@ fn led() -> Stage {
     stage
 }
 
-/// As [`led`], and the command of operation 0 is committed at index 2 and applied on node 1.
+/// Like [`led`]; in addition, the command of operation 0 is committed at index 2 and applied on
+/// node 1.
 fn written() -> Stage {
     let mut stage = led();
     stage.proposes();
@@ -28,8 +29,8 @@ fn written() -> Stage {
     stage
 }
 
-/// As [`led`], and entry 2 opens a session. Operation 0 is the first command of that session and is
-/// executed at index 3.
+/// Like [`led`]; in addition, entry 2 opens a session. Operation 0 is the first command of that
+/// session and is executed at index 3.
 fn in_session() -> Stage {
     let mut stage = led();
     stage.requests(2, 1);
@@ -39,7 +40,7 @@ fn in_session() -> Stage {
     stage
 }
 
-/// As [`in_session`], and the command is committed again at index 4.
+/// Like [`in_session`]; in addition, the command is committed again at index 4.
 fn repeated() -> Stage {
     let mut stage = in_session();
     stage.confirms(OpId(0), id(3, 1));

@@ -31,7 +31,8 @@ fn lagging() -> Stage {
     stage
 }
 
-/// As [`lagging`], and one more entry is committed, which node 4 lacks although it replies.
+/// Like [`lagging`]; in addition, one more entry is committed, which node 4 lacks although it
+/// replies.
 fn held_back() -> Stage {
     let mut stage = level();
     stage.all_hold(&[1, 2, 3], &[noop(2, 1)]);
@@ -45,7 +46,7 @@ fn held_back() -> Stage {
     stage
 }
 
-/// As [`lagging`], but node 3 has caught up.
+/// Like [`lagging`], but node 3 has caught up.
 fn level() -> Stage {
     let mut stage = lagging();
     stage.all_hold(&[3], &[noop(1, 1)]);

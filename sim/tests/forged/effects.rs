@@ -10,14 +10,15 @@ use quorate::types::{
 use crate::received::{candidate, entries, led, pre_candidate, pre_vote, vote};
 use crate::stage::{Stage, id, noop};
 
-/// As [`led`], and nodes 2 and 3 have heard from their leader.
+/// Like [`led`]; in addition, nodes 2 and 3 have heard from their leader.
 fn heard() -> Stage {
     let mut stage = led();
     [2, 3].into_iter().for_each(|node| hears(&mut stage, node));
     stage
 }
 
-/// As [`led`], and node 2 has a third entry, of term 1, which node 4, the leader of term 2, lacks.
+/// Like [`led`]; in addition, node 2 has a third entry, of term 1, which node 4, the leader of term
+/// 2, lacks.
 fn diverged() -> Stage {
     let mut stage = led();
     stage.holds(2, &[noop(3, 1)]);
@@ -35,7 +36,7 @@ fn diverged() -> Stage {
     stage
 }
 
-/// As [`led`], where node 1 has its own two entries in memory, and is still to commit them.
+/// Like [`led`], where node 1 has its own two entries in memory, and is still to commit them.
 fn uncommitted() -> Stage {
     let mut stage = led();
     [2, 3].into_iter().for_each(|peer| stage.acknowledges(peer, 1, 1, 2));
@@ -44,8 +45,8 @@ fn uncommitted() -> Stage {
     stage
 }
 
-/// As [`led`], and node 1 has committed its log and begun two rounds, the first of which nodes 2
-/// and 3 have answered.
+/// Like [`led`]; in addition, node 1 has committed its log and begun two rounds, the first of which
+/// nodes 2 and 3 have answered.
 fn confirmed() -> Stage {
     let mut stage = uncommitted();
     stage.receives(1, 3, 1, accepted(2));

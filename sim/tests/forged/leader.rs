@@ -13,7 +13,7 @@ fn led() -> Stage {
     led_on(Stage::new())
 }
 
-/// As [`led`], with leases.
+/// Like [`led`], with leases.
 fn leased() -> Stage {
     led_on(Stage::of_leases())
 }
@@ -25,8 +25,8 @@ fn led_on(mut stage: Stage) -> Stage {
     stage
 }
 
-/// As [`led`], and node 2 has acknowledged the first entry and answered round 1; then node 1 has
-/// begun round 2 and sent entries 2 and 3.
+/// Like [`led`]; in addition, node 2 has acknowledged the first entry and answered round 1; then
+/// node 1 has begun round 2 and sent entries 2 and 3.
 fn streaming() -> Stage {
     let mut stage = led();
     stage.beats(1, 1);

@@ -52,7 +52,7 @@ impl Forgery {
         assert_eq!(
             (violation.id, violation.finding.as_str()),
             (self.check, self.finding),
-            "the wrong check fired, or with another finding"
+            "the wrong check fired, or the right one with a different finding"
         );
     }
 }

@@ -25,7 +25,7 @@ fn split() -> Stage {
     led_with(of(&[1, 2, 3, 4]).with_casting(NodeId(4)))
 }
 
-/// As [`led`], with nodes that may continue without the others.
+/// Like [`led`], with nodes that may continue without the others.
 fn survivors() -> Stage {
     let mut stage = Stage::of_survivors();
     stage.wins(1, 1, &[2, 3]);

@@ -9,7 +9,7 @@ use quorate::types::{AppendOutcome, Body, Heartbeat, Index, Member, Membership, 
 use crate::received::led;
 use crate::stage::{Stage, change, noop};
 
-/// As [`led`], and node 1 counts the log of node 2 as matched, and has committed it.
+/// Like [`led`]; in addition, node 1 counts the log of node 2 as matched, and has committed it.
 fn committed() -> Stage {
     let mut stage = led();
     stage.receives(2, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));

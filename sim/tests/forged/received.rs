@@ -18,7 +18,7 @@ fn led_on(mut stage: Stage) -> Stage {
     stage
 }
 
-/// As [`led`], and node 2 took the first entry in a message of node 1; its reply waits.
+/// Like [`led`]; in addition, node 2 took the first entry in a message of node 1; its reply waits.
 fn brought() -> Stage {
     let mut stage = led();
     stage.receives(2, 1, 1, entries(EntryId::ZERO, 1, 0));
@@ -43,14 +43,14 @@ pub(crate) fn candidate() -> Stage {
     stage
 }
 
-/// As [`led`], and node 3 asks for pre-votes for term 2.
+/// Like [`led`]; in addition, node 3 asks for pre-votes for term 2.
 pub(crate) fn pre_candidate() -> Stage {
     let mut stage = led();
     stage.changes_status(3, |status| (status.role, status.leader) = (RoleName::PreCandidate, None));
     stage
 }
 
-/// As [`led`], and node 2 has applied both entries.
+/// Like [`led`]; in addition, node 2 has applied both entries.
 fn applied() -> Stage {
     let mut stage = led();
     [1, 2].into_iter().for_each(|node| {

@@ -148,32 +148,32 @@ impl Stage {
         Stage::with_workload(membership, Echo::default())
     }
 
-    /// As [`Stage::with`], with clients of `workload`.
+    /// Like [`Stage::with`], with clients of `workload`.
     pub(crate) fn with_workload(membership: Membership, workload: Echo) -> Stage {
         let nodes: Vec<NodeId> = membership.ids().collect();
         Stage::in_world(&nodes, membership, workload, |_| {})
     }
 
-    /// As [`Stage::with`], in a world of six nodes, some of which may not be members.
+    /// Like [`Stage::with`], in a world of six nodes, some of which may not be members.
     pub(crate) fn of_six(membership: Membership) -> Stage {
         Stage::in_world(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default(), |_| {})
     }
 
-    /// As [`Stage::new`], with state machines that keep durable state of their own.
+    /// Like [`Stage::new`], with state machines that keep durable state of their own.
     pub(crate) fn of_durable_machines() -> Stage {
         let nodes = [1, 2, 3, 4, 5].map(NodeId);
         let durable = |bounds: &mut Bounds| bounds.machine_is_durable = true;
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), durable)
     }
 
-    /// As [`Stage::new`], with candidates that ask for pre-votes.
+    /// Like [`Stage::new`], with candidates that ask for pre-votes.
     pub(crate) fn of_pre_votes() -> Stage {
         let nodes = [1, 2, 3, 4, 5].map(NodeId);
         let asks = |bounds: &mut Bounds| bounds.config.pre_vote = true;
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), asks)
     }
 
-    /// As [`Stage::new`], with leaders that hold leases, on clocks that run at the right rate.
+    /// Like [`Stage::new`], with leaders that hold leases, on clocks that run at the right rate.
     pub(crate) fn of_leases() -> Stage {
         let nodes = [1, 2, 3, 4, 5].map(NodeId);
         let lease = Lease { drift_ppm: 0, read_leases: false };
@@ -190,13 +190,13 @@ impl Stage {
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), survive)
     }
 
-    /// As [`Stage::new`], with nodes that take a snapshot of every entry, keep no older entries,
+    /// Like [`Stage::new`], with nodes that take a snapshot of every entry, keep no older entries,
     /// and compare their states every second.
     pub(crate) fn of_frequent_snapshots() -> Stage {
         Stage::of_frequent_snapshots_by(false)
     }
 
-    /// As [`Stage::of_frequent_snapshots`]; the state machines may be durable themselves.
+    /// Like [`Stage::of_frequent_snapshots`]; the state machines may be durable themselves.
     pub(crate) fn of_frequent_snapshots_by(durable_machines: bool) -> Stage {
         let nodes = [1, 2, 3, 4, 5].map(NodeId);
         let often = |bounds: &mut Bounds| {

@@ -27,7 +27,7 @@ fn applied() -> Stage {
     applied_by(Echo::default())
 }
 
-/// As [`applied`], and two more entries that open a session and use it.
+/// Like [`applied`]; in addition, two more entries that open a session and use it.
 fn in_session() -> Stage {
     let mut stage = applied();
     stage.requests(3, 1);
@@ -51,7 +51,7 @@ fn durable() -> Stage {
     committed_by_others(Stage::of_durable_machines())
 }
 
-/// As [`durable`], with state machines in memory.
+/// Like [`durable`], with state machines in memory.
 fn in_memory() -> Stage {
     committed_by_others(Stage::new())
 }

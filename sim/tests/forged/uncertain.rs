@@ -239,8 +239,8 @@ crate::forgeries! {
     }
 }
 
-/// As [`rolled_back`]; node 3 has asked for the end of the log, and a quorum without it has a later
-/// entry.
+/// Like [`rolled_back`]; node 3 has asked for the end of the log, and a quorum without it has a
+/// later entry.
 fn asked_of_four() -> Stage {
     let mut stage = rolled_back();
     stage.enters(4, 1);

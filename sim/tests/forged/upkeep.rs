@@ -15,7 +15,7 @@ use crate::stage::{Stage, id, noop};
 /// A time that is longer than every bound of the clusters below.
 const LONG: Duration = Duration::from_secs(60);
 
-/// As [`applied`], with state machines that are durable themselves.
+/// Like [`applied`], with state machines that are durable themselves.
 fn of_durable_machines() -> Stage {
     applied_on(Stage::of_frequent_snapshots_by(true))
 }
@@ -36,7 +36,7 @@ fn applied_on(mut stage: Stage) -> Stage {
     stage
 }
 
-/// As [`applied`], in the stabilization phase, with one part of a snapshot sent on request.
+/// Like [`applied`], in the stabilization phase, with one part of a snapshot sent on request.
 fn transferred() -> Stage {
     let mut stage = applied();
     stage.stabilizes(&[1, 2, 3]);

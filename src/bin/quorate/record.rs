@@ -22,7 +22,8 @@ pub(crate) struct RecordFlags {
     /// Data directory of the node, which may be running
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Copy only the files with records of this last stretch of time, like 5min
+    /// Copy only the files with records from this much time before the end of the recording, like
+    /// 5min
     #[arg(long, value_name = "TIME")]
     last: Option<Span>,
     /// File to write; an existing file is replaced once the copy is complete

@@ -221,7 +221,8 @@ pub enum MessageRejectReason {
     /// The message is for another role or state than the node's, for example a `TimeoutNow` that a
     /// candidate receives.
     WrongRole => "wrong role",
-    /// The reply belongs to an earlier campaign, append, round or start of this node.
+    /// The reply belongs to an earlier campaign, append, round or start of this node, comes from a
+    /// peer whose acknowledgements do not count, or has nothing that this node still needs.
     StaleReply => "stale reply",
     /// The log has no entry with the previous index and term (Raft §5.3).
     PrevMismatch => "no such previous entry",

@@ -141,7 +141,8 @@ pub enum Consumer {
 }
 
 impl Consumer {
-    /// Whether the two are the same but for the entries. At most one fetch of each is pending.
+    /// Whether both fetches are for the same component, whatever entries they request. At most one
+    /// fetch for a component is pending.
     pub(crate) fn is_same(self, other: Consumer) -> bool {
         match (self, other) {
             (Consumer::Repair { peer: one, .. }, Consumer::Repair { peer: other, .. }) => {

@@ -12,7 +12,10 @@ pub struct RejectedMessages([u64; MessageRejectReason::ALL.len()]);
 const _: () = {
     let mut place = 0;
     while place < MessageRejectReason::ALL.len() {
-        assert!(MessageRejectReason::ALL[place] as usize == place, "a reason counts at its place");
+        assert!(
+            MessageRejectReason::ALL[place] as usize == place,
+            "a reason is counted at its own position"
+        );
         place += 1;
     }
 };

@@ -12,7 +12,7 @@ use core::time::Duration;
 use crate::quorum::{Tally, VoteResult};
 use crate::types::{Instant, Membership, NodeId};
 
-/// Which other nodes are alive as far as this node knows, and whether it may take over.
+/// The last contacts with other nodes, and whether this node may take over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Survival {

@@ -85,7 +85,8 @@ impl Repair {
         (self.doublings, self.rounds, self.is_answered) = (0, 0, false);
     }
 
-    /// Records a reply. Without a repaired entry the requests stay as rare as the rounds demand.
+    /// Records a reply. The wait between two requests falls to the one that `rounds` sets, and no
+    /// further until an entry is repaired.
     pub(super) fn answered(&mut self) {
         (self.doublings, self.is_answered) = (self.rounds, true);
     }
@@ -142,7 +143,7 @@ impl Repair {
         let has_damage = log.damaged_entries() > 0;
         assert!(has_damage || self.blocked_since.is_none(), "only damage blocks a leader");
         assert!(self.is_writing || self.membership.is_none(), "contents are kept during a write");
-        assert!(self.rounds <= self.doublings, "the requests are as rare as the rounds demand");
+        assert!(self.rounds <= self.doublings, "the wait is at least the one that the rounds set");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The lanes: slow work runs beside the driver, in order within each lane. The log lane executes
+//! The lanes: slow work runs outside the driver, in order within each lane. The log lane executes
 //! the disk operations that delay acknowledgements: writes of the superblock and of entries. The
 //! bulk lane executes all others, such as reads, snapshots and the creation of segments, and reads
 //! snapshot views. The machine lane calls the state machine, and reads the snapshots that this

@@ -23,7 +23,7 @@ use crate::wire::{ReplyBody, ServiceRejectReason};
 pub(in crate::runtime) const LOG_POINTS: [&str; 6] =
     ["base", "snapshot", "applied", "committed", "durable", "last"];
 
-/// The lanes beside the driver, by their numbers.
+/// The lanes outside the driver, by their numbers.
 pub(in crate::runtime) const LANES: [&str; 3] = ["log", "bulk", "machine"];
 
 /// The shortest interval at which a leader's view of its peers is recorded, in milliseconds.
@@ -120,7 +120,7 @@ pub(in crate::runtime) struct RequestCounts {
     pub(in crate::runtime) rejected_by_service: CountersByLabel<ServiceRejectReason>,
 }
 
-/// The work of the lanes beside the driver.
+/// The work of the lanes outside the driver.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct DiskCounts {
     /// The jobs in each lane, including the running one.

@@ -151,8 +151,8 @@ fn reject_reason(error: &HelloError) -> ConnectionRejectReason {
 pub(in crate::runtime) struct TransferLimits {
     /// The time without a transferred byte.
     pub(in crate::runtime) silence_max: Duration,
-    /// The time for one frame, or one batch of them, beside the time that its size takes; none if
-    /// only silence is limited.
+    /// The time for one frame, or one batch of them, in addition to the time that its size takes;
+    /// none if only silence is limited.
     pub(in crate::runtime) frame_timeout: Option<Duration>,
     pub(in crate::runtime) kib_per_second_min: u32,
 }

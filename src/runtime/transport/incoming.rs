@@ -104,7 +104,7 @@ impl Listener {
             };
             let (stream, from) = accept_next(|| self.0.accept(), pause).await;
             if !leaves_room(&stream, handler.files_reserved) {
-                let message = "the limit of open files leaves no room beside files_reserved";
+                let message = "the limit of open files leaves no room beyond files_reserved";
                 handler.reject(from, &reject(ConnectionRejectReason::TooManyConnections, message));
                 continue;
             }
@@ -149,7 +149,7 @@ async fn log_old_revocation_lists(tls: &Tls) -> Infallible {
     }
 }
 
-/// Returns true if `reserved` more files can be opened beside this connection.
+/// Returns true if `reserved` more files can be opened in addition to this connection.
 fn leaves_room(stream: &RawStream, reserved: usize) -> bool {
     match stream {
         RawStream::System(tcp) => open_files::leaves_room(tcp, reserved),

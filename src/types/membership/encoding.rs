@@ -120,7 +120,7 @@ impl Membership {
 }
 
 impl Parts {
-    /// Drops the oldest lineages that do not fit beside the members within
+    /// Drops the oldest lineages that do not fit together with the members within
     /// [`Membership::BYTES_MAX`].
     pub(super) fn fit_lineages(&mut self) {
         let over = bytes(&self.members, &self.lineages).saturating_sub(Membership::BYTES_MAX);

@@ -13,8 +13,8 @@ use crate::types::text::debug_as_display;
 ///
 /// While its voters change, a membership is *joint* (Raft §6): the incoming and the outgoing voters
 /// must each agree by themselves. Before that, while some of the target voters lack the log, it is
-/// *staged*: the target voters are listed beside the incoming ones, and the new ones are learners.
-/// A clone shares its storage. The default has no members.
+/// *staged*: the target voters are listed in addition to the incoming ones, and the new ones are
+/// learners. A clone shares its storage. The default has no members.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Membership(pub(super) Arc<Parts>);
 

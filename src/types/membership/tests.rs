@@ -389,7 +389,7 @@ fn the_oldest_lineages_are_dropped() {
     assert_eq!(indices, (5..=20).collect::<Vec<u64>>());
     assert_eq!(Membership::decode(&many.encode()), Some(many));
 
-    // Members take precedence: lineages that do not fit beside them are dropped.
+    // Members take precedence: lineages that do not fit together with them are dropped.
     let most = Membership::MEMBERS_MAX as u64;
     let largest = of(&[1]).with_learners((2..=most).map(NodeId));
     let room = Membership::BYTES_MAX - largest.bytes();

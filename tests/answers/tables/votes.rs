@@ -241,7 +241,7 @@ fn log_up_to_date() {
             let term = own.max(last_term) + 1;
             let sent = node.receive(TWO, term, Body::RequestVote { last, transfer: false });
             assert_eq!(granted(&sent), Some(expect));
-            assert_eq!(last >= node.last(), expect, "the ids compare alike");
+            assert_eq!(last >= node.last(), expect, "the ids compare in the same way");
             Verdict::Passed
         });
     }

@@ -9,7 +9,7 @@ use quorate::storage::ClusterId;
 
 use crate::common::system::System;
 
-/// The constants of the courier.
+/// The name, the cluster id and the default addresses of the system.
 pub const SYSTEM: System = System {
     name: "courier",
     cluster: ClusterId(u128::from_be_bytes(*b"quorate/couriers")),

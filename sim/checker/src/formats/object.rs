@@ -12,7 +12,7 @@ pub enum Object {
     Kv,
     /// Several registers, read and written in transactions: `txn`.
     MultiRegister,
-    /// As `MultiRegister`, but a read of null shows that the key was not written, as in Elle.
+    /// Like `MultiRegister`, but a read of null shows that the key was not written, as in Elle.
     RwRegister,
     /// Append-only lists: `append`, `read`.
     List,

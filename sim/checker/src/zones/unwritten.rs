@@ -18,7 +18,7 @@ type Texts<'a> = HashMap<Cow<'a, str>, Time, FixedState>;
 
 /// The values that a register with appends may have.
 struct Sources<'a> {
-    /// The values that were written or present initially, and when first.
+    /// The values that were written or present initially, each with the time at which it first was.
     values: HashMap<ValueId, Time, FixedState>,
     /// The texts of these values, and the appended texts.
     first: Texts<'a>,

@@ -27,7 +27,7 @@ pub(crate) enum Start {
     /// All logs are empty, and no node leads.
     Empty,
     /// All nodes have four committed entries, and n1 leads. The first event damages any of the
-    /// entries, and may start all nodes again.
+    /// entries, and may restart all nodes.
     Atlas,
     /// Of five nodes, n1 leads and has sent one entry to n2 only.
     OneFollower,
@@ -68,7 +68,8 @@ const NOTHING: Bounds = Bounds {
 };
 
 impl Scope {
-    /// The number of nodes that keep their places. The places of the others are interchangeable.
+    /// The number of nodes that the symmetry reduction must not permute, because they differ in the
+    /// start state.
     pub(crate) fn fixed_places(&self) -> usize {
         match self.start {
             Start::Empty | Start::Atlas => 0,

@@ -14,7 +14,7 @@ pub(crate) struct ReplayArguments {
     /// wall clock of a node is not recorded, pass its files oldest first (docs/RECORDING.md)
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// The part of the account that is printed.
+    /// The time window of the events that are printed.
     #[command(flatten)]
     pub(crate) window: WindowArguments,
     /// Print the step with this number: its input, its actions, and the fields of the state that it

@@ -40,7 +40,7 @@ impl Stage {
         self.is_elected(node, term, voters, true);
     }
 
-    /// As [`Stage::wins`], but no request for votes is observed, so that the voters' logs may end
+    /// Like [`Stage::wins`], but no request for votes is observed, so that the voters' logs may end
     /// later than the node's.
     pub(crate) fn wins_unasked(&mut self, node: u64, term: u64, voters: &[u64]) {
         self.is_elected(node, term, voters, false);

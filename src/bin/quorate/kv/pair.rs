@@ -1,7 +1,7 @@
 //! The size of a key and its value in the store.
 
-/// The bytes that each pair counts against the quota beside its key and value, because the map
-/// stores more than the two.
+/// The bytes that each pair counts against the quota in addition to its key and value, because the
+/// map stores more than the two.
 const PAIR_BYTES: u64 = 64;
 
 /// Returns the bytes that a pair counts against the quota.
