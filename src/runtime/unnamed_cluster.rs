@@ -12,7 +12,7 @@ const MARK: u128 = 0x756e_6e61 << 96;
 const MARK_BITS: u128 = 0xffff_ffff << 96;
 
 /// In a `ClientConfig` and in a client's hello: any cluster without a name. A client keeps to the
-/// first one that it meets. A cluster with a name rejects this id.
+/// first one that it reaches. A cluster with a name rejects this id.
 pub const ANY_UNNAMED_CLUSTER: ClusterId = ClusterId(0);
 
 /// Returns the id of a cluster without a name that these initial members bootstrap. Every member

@@ -16,8 +16,8 @@ pub enum ReadLevel {
     /// Linearizable on any node, without clock assumptions: the leader confirms with a quorum that
     /// it still leads (thesis §6.4).
     Linearizable,
-    /// Linearizable as long as clocks keep the bound of `Config::lease`: a leader that holds its
-    /// leader lease answers without a heartbeat round.
+    /// Linearizable as long as clocks stay within the drift bound of `Config::lease`: a leader that
+    /// holds its leader lease answers without a heartbeat round.
     Lease,
     /// Like [`ReadLevel::Lease`], but also on followers that hold a read lease.
     Replica,

@@ -40,7 +40,7 @@ fn two_clusters_without_names_have_two_ids() {
     let listen = nodes.address(4).to_string();
     let words = ["serve", "--id", "4", "--data-dir", "d4", "--listen", &listen, "--join", &join];
     nodes.quorate(&words).fails_with(2, "list members of one cluster");
-    // A client keeps to the first cluster that it meets.
+    // A client uses only the first cluster that it reaches.
     let both = format!("{},{}", nodes.address(1), nodes.address(2));
     let other = nodes.address(2).to_string();
     let read = ["get", "k", "--nodes", &nodes.address(1).to_string()];

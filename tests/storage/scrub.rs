@@ -1,4 +1,4 @@
-//! Damage that a running node meets: header blocks are rebuilt when a read needs them, and a scrub
+//! Damage that a running node finds: header blocks are rebuilt when a read needs them, and a scrub
 //! finds what no read has met.
 
 use std::collections::BTreeSet;

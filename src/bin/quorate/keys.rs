@@ -89,11 +89,11 @@ impl Escaping {
 pub(crate) struct ReadFlags {
     /// Consistency: linearizable, lease, replica, local, or a maximum staleness, like 2s
     ///
-    /// `lease` and `replica` are linearizable while clocks keep the drift bound of the leases: with
-    /// `lease`, a leader that holds a leader lease answers without asking other nodes; with
-    /// `replica`, so does a follower that holds a read lease. The nodes of `quorate serve` hold no
-    /// leases, so there both cost as much as `linearizable`. `local` reads the state of the node
-    /// that answers, however old it is.
+    /// `lease` and `replica` are linearizable while clocks stay within the drift bound of the
+    /// leases: with `lease`, a leader that holds a leader lease answers without asking other nodes;
+    /// with `replica`, so does a follower that holds a read lease. The nodes of `quorate serve`
+    /// hold no leases, so there both cost as much as `linearizable`. `local` reads the state of the
+    /// node that answers, however old it is.
     #[arg(long, value_name = "LEVEL", default_value = "linearizable")]
     level: Consistency,
     /// Read from the node at this address only

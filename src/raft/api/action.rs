@@ -21,7 +21,7 @@ use crate::types::{
 /// |---|---|
 /// | [`Action::Persist`] | `Input::Persisted` |
 /// | [`Action::Apply`], [`Action::Restore`] | `Input::Applied` |
-/// | [`Action::Fetch`] | `Input::Damaged` if damage was met, then `Input::Fetched` |
+/// | [`Action::Fetch`] | `Input::Damaged` if the read found damage, then `Input::Fetched` |
 /// | [`Action::Repair`] | `Input::Repaired` |
 /// | [`Action::ReceiveSnapshot`] | `Input::SnapshotReceived` |
 /// | [`Action::AdoptSnapshot`] | `Input::SnapshotTaken` |

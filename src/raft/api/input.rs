@@ -31,8 +31,8 @@ pub enum Input {
         /// The entries that the disk returned: a prefix of the requested range.
         entries: Entries,
     },
-    /// The disk cannot return the contents of these entries any more. A read that met them reports
-    /// them before its [`Input::Fetched`].
+    /// The disk cannot return the contents of these entries any more. A read that finds them
+    /// damaged reports them before its [`Input::Fetched`].
     Damaged(Vec<DamagedEntry>),
     /// The write of an `Action::Repair` has ended: these entries, of that action or of an earlier
     /// one, are intact and durable now.

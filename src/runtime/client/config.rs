@@ -16,7 +16,7 @@ use crate::types::Acknowledge;
 pub struct ClientConfig {
     /// The id of the cluster. Nodes of other clusters are rejected. With
     /// [`ANY_UNNAMED_CLUSTER`](crate::runtime::ANY_UNNAMED_CLUSTER) the client keeps to the first
-    /// cluster without a name that it meets.
+    /// cluster without a name that it reaches.
     pub cluster: ClusterId,
     /// The addresses of nodes, each as `host:port`, resolved at each connection. Some nodes are
     /// enough: the client learns the others from the membership.

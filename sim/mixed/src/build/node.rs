@@ -328,7 +328,7 @@ impl Quorate {
         }
     }
 
-    /// Panics if the output is an alarm: no node meets damage or another state in these clusters.
+    /// Panics if the output is an alarm: no node finds damage or another state in these clusters.
     fn report(&self, output: &Output) {
         let is_alarm = matches!(
             output,
