@@ -166,7 +166,7 @@ impl<'a> Request<'a> {
     /// Encodes the request as a command of the log, on behalf of `proposer`.
     ///
     /// # Panics
-    /// As [`Request::encode`].
+    /// Under the same conditions as [`Request::encode`].
     #[must_use]
     pub fn encode_for(&self, proposer: Proposer<'_>) -> Command {
         proposer.stamp(&self.encode())
@@ -181,7 +181,7 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the version that a command of the log raises the rules to; `None` for any other
-    /// command, and if the proposer is no administrator. It is cheap for other commands.
+    /// command, and if the proposer is not an administrator. It is cheap for other commands.
     #[must_use]
     pub fn raised_version(command: &[u8]) -> Option<MachineVersion> {
         let (_, request) = command.split_last_chunk::<RAISE_BYTES>()?;

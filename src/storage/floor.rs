@@ -81,7 +81,7 @@ impl Floor {
     }
 }
 
-/// Returns the offsets of the marks that cannot be read or are damaged. Zeros are no mark.
+/// Returns the offsets of the marks that cannot be read or are damaged. Zeros are not a mark.
 pub(crate) fn damaged_marks(disk: &mut impl Disk, identity: &Identity) -> Vec<u64> {
     let is_valid = |bytes: &[u8]| is_zero(bytes) || decode(bytes, identity).is_some();
     let offsets = (0..MARKS).map(offset_of);

@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn a_foreign_snapshot_is_an_error() {
         let mut machine = Typed(Map::default());
-        let error = machine.restore(&mut &[1, 2, 3][..]).expect_err("these bytes are no map");
+        let error = machine.restore(&mut &[1, 2, 3][..]).expect_err("these bytes are not a map");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         assert!(error.to_string().contains("not a state of this type"), "{error}");
     }

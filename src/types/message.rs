@@ -213,7 +213,7 @@ pub enum MembershipSource {
     Reply,
     /// The log, which has an entry whose membership names the receiver's disk.
     Log,
-    /// A snapshot: the first membership is no log entry, and the sender no longer has it.
+    /// A snapshot: the first membership is not a log entry, and the sender no longer has it.
     Snapshot,
 }
 

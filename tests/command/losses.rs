@@ -104,7 +104,7 @@ fn a_killed_node_does_not_start_without_its_acknowledged_log_files() {
         &format!("error: zero: {} at 0: no intact flush is here", named(last)),
     );
 
-    // A file of the log under the name of another one is no copy of that one.
+    // A file of the log under the name of another one is not a copy of that one.
     copy(&nodes, "twice", |copy| {
         fs::copy(segment(copy, 1), segment(copy, last + 9)).expect("the disk has space");
     });

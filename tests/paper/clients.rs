@@ -195,7 +195,7 @@ fn every_request_ends_in_exactly_one_outcome() {
                 | Action::Rejected { tag, .. }
                 | Action::Unknown { tag, .. }
                 | Action::ReadReady { tag, .. } => tag,
-                other => panic!("{other:?} is no outcome"),
+                other => panic!("{other:?} is not an outcome"),
             });
         }
     }

@@ -14,7 +14,7 @@ use super::script::{Script, ScriptError};
 pub(crate) enum Outcome {
     /// The script printed the expected output.
     AsExpected,
-    /// The script printed other output; the text shows the first difference.
+    /// The script printed different output; the text shows the first difference.
     Differs(String),
     /// The script could not be parsed or carried out, or it violated a safety property.
     Broken(String),

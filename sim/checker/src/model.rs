@@ -138,7 +138,7 @@ pub trait Model: Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// No effect in any state in which the operation is legal. An operation that happens to leave
-    /// the current state as it is does not qualify: a write of the current value is no read.
+    /// the current state as it is does not qualify: a write of the current value is not a read.
     ReadOnly,
     /// Legal in every state, and the state after it does not depend on the state before it.
     BlindWrite,

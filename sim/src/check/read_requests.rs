@@ -70,7 +70,7 @@ impl Rule for ReadRequests {
         }
         S74.violated(format!(
             "{} requests a read index from {to} again within {interval:?}, although it has no \
-             reply to the request before",
+             reply to the previous request",
             message.from
         ))
     }

@@ -192,7 +192,7 @@ type Edit = fn(Change, NodeId) -> Change;
 const SIGNS: [(char, Edit); 4] =
     [('+', Change::voter), ('?', Change::learner), ('~', Change::suspend), ('-', Change::remove)];
 
-/// Returns the change with one more edit, or `None` if the word is no edit.
+/// Returns the change with one more edit, or `None` if the word is not an edit.
 fn edited(change: Change, word: &str) -> Option<Change> {
     if let Some(holder) = word.strip_prefix("casting=") {
         let no_holder = holder == "none";

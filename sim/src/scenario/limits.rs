@@ -133,7 +133,7 @@ fn load_problem(settings: &Settings) -> Option<String> {
 }
 
 /// Returns why a correct cluster might not detect the machine fault of an operation, and the
-/// setting to change; `None` if it can, or if the operation is no machine fault.
+/// setting to change; `None` if it can, or if the operation is not a machine fault.
 pub(super) fn undetectable_reason(settings: &Settings, op: &Op) -> Option<String> {
     let Verb::FaultyMachine(machine) = &op.verb else { return None };
     let entries = settings.validation.entries;

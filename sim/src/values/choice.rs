@@ -99,7 +99,7 @@ pub enum Kind {
     Ingredient,
     /// The build that a node runs from one of its starts on, in a cluster of several builds.
     Build,
-    /// The time of a disk call that is no flush.
+    /// The time of a disk call other than a flush.
     CallTime,
     /// Whether a client resends the unanswered requests of its session before its next operation.
     Resend,

@@ -130,8 +130,8 @@ crate::forgeries! {
     }
 
     S74 a_read_requests_its_own_read_index on committed
-    "n2 requests a read index from n1 again within 50ms, although it has no reply to the request \
-     before"
+    "n2 requests a read index from n1 again within 50ms, although it has no reply to the \
+     previous request"
     |stage| {
         requests_read(stage, 1);
         requests_read(stage, 2);

@@ -15,7 +15,7 @@ use crate::types::Acknowledge;
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// The id of the cluster. Nodes of other clusters are rejected. With
-    /// [`ANY_UNNAMED_CLUSTER`](crate::runtime::ANY_UNNAMED_CLUSTER) the client keeps to the first
+    /// [`ANY_UNNAMED_CLUSTER`](crate::runtime::ANY_UNNAMED_CLUSTER) the client uses only the first
     /// cluster without a name that it reaches.
     pub cluster: ClusterId,
     /// The addresses of nodes, each as `host:port`, resolved at each connection. Some nodes are

@@ -182,7 +182,7 @@ fn watch<T: Send + 'static>(
 
 #[cfg(feature = "metrics")]
 impl NetworkCounts {
-    /// Returns every peer that has metrics of its own and is no removed member.
+    /// Returns every peer that has metrics of its own and is not a removed member.
     pub(in crate::runtime) fn peers(&self) -> Vec<(NodeId, Arc<PeerCounts>)> {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = peers.by_id.iter().filter(|(id, _)| !is_removed(&peers.members, **id));

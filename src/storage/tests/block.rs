@@ -144,7 +144,7 @@ fn a_body_that_does_not_match_its_header_is_rejected() {
     assert_eq!(
         Record { kind: 3, ..record }.entry(&body),
         None,
-        "a command is no membership although its digest matches"
+        "a command is not a membership although its digest matches"
     );
 }
 

@@ -330,7 +330,7 @@ impl ChangeSequence {
                 assert_eq!(
                     joint.incoming(),
                     now.incoming(),
-                    "an unchanged casting vote is no change"
+                    "an unchanged casting vote is not a change"
                 );
                 all.push(joint);
                 continue;

@@ -15,7 +15,7 @@ use crate::formats::scan::Scanner;
 pub(super) struct Header<'a> {
     /// The forms of the line; `init` is one of them.
     pub(super) forms: Forms<'a>,
-    /// The byte offset after the line, or 0 if it is no header.
+    /// The byte offset after the line, or 0 if it is not a header.
     pub(super) end: usize,
     /// The number of lines up to that offset.
     pub(super) lines: u32,
@@ -43,8 +43,8 @@ impl<'a> Header<'a> {
         let Some((start, end)) = lines.next_line()? else { return Ok(header) };
         let mut forms = Forms::default();
         let mut scanner = Scanner::new(text, start, end);
-        // A line that is no JSON object is no header; its error is reported when it is parsed as an
-        // event.
+        // A line that is not a JSON object is not a header; its error is reported when it is parsed
+        // as an event.
         if text.as_bytes().get(start) != Some(&b'{') {
             return Ok(header);
         }

@@ -64,7 +64,7 @@ pub(super) struct RegisterTasks {
 
 impl RegisterTasks {
     /// Creates the tasks of `part` as they were after the event `last`: operations that return
-    /// later have an unknown outcome. Returns `None` if `part` is no register.
+    /// later have an unknown outcome. Returns `None` if `part` is not a register.
     pub(super) fn new<M: Model>(
         model: &M,
         part: Subhistory<'_, M::Op, M::Ret>,

@@ -427,7 +427,7 @@ fn lines_texts_and_depth_are_bounded() {
     let deep = error(&deep, &Options::default());
     assert!(deep.message.contains("more than 64"), "{deep}");
     let bytes = formats::parse(b"{\"a\":\n\"\xff\"}", &Options::default());
-    let error = bytes.expect_err("it is no text");
+    let error = bytes.expect_err("it is not text");
     assert_eq!((error.line, error.column), (2, 2), "{error}");
 }
 

@@ -1,4 +1,4 @@
-//! The part of an account that is printed.
+//! Selects the part of an account that is printed.
 
 use std::time::Duration;
 

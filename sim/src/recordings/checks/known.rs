@@ -123,7 +123,7 @@ impl Known {
         votes
     }
 
-    /// Records an action, after the rules have looked at it.
+    /// Records an action, after the rules have checked it.
     pub(super) fn carry_out(&mut self, id: NodeId, action: &Action) {
         let node = self.of_mut(id);
         match action {

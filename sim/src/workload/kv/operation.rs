@@ -57,7 +57,7 @@ pub enum Reply<'a> {
     TooLong,
     /// The write would exceed the quota of the store, or its alarm is on, so nothing was written.
     NoSpace,
-    /// The bytes are no operation, or a write sent as a query, so nothing was written.
+    /// The bytes are not an operation, or a write sent as a query, so nothing was written.
     Malformed,
 }
 

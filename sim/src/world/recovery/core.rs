@@ -119,7 +119,7 @@ fn draw_quorum(
 /// Returns the bootstrap peers that must be repaired so that the cluster is bootstrapped, or so
 /// that the rest of `core` learns that it is.
 fn bootstrap_peers_for(core: &[Place], setup: &Setup, cluster: &Cluster) -> Vec<Place> {
-    // A node that is no bootstrap peer may have no membership either.
+    // A node that is not a bootstrap peer may have no membership either.
     let is_bootstrapped =
         |place: &Place| cluster[*place].bootstrapped && !cluster[*place].membership().is_empty();
     let peers = setup.settings.membership();
