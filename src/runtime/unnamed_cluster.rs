@@ -11,7 +11,7 @@ const MARK: u128 = 0x756e_6e61 << 96;
 /// The bits that [`MARK`] may set.
 const MARK_BITS: u128 = 0xffff_ffff << 96;
 
-/// In a `ClientConfig` and in a client's hello: any cluster without a name. A client keeps to the
+/// In a `ClientConfig` and in a client's hello: any cluster without a name. A client uses only the
 /// first one that it reaches. A cluster with a name rejects this id.
 pub const ANY_UNNAMED_CLUSTER: ClusterId = ClusterId(0);
 

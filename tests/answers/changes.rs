@@ -1,6 +1,6 @@
 //! Cases of membership changes: generated ones, and etcd's own tables.
 //!
-//! Where the designs differ, the case goes on from the result that etcd expects:
+//! Where the designs differ, the case continues from the result that etcd expects:
 //! - Every change of voters here is joint, so etcd's operation `simple` is not run: the case goes
 //!   on from the membership that etcd expects after it.
 //! - A change that leaves the voters as they are needs no joint membership, so it is complete

@@ -212,7 +212,7 @@ fn a_rolling_upgrade_changes_the_rules_and_stops_a_build_that_is_too_old() {
     let read = counters.client(&[3]).read_at(&own, ReadLevel::Local, b"");
     assert!(read.is_err(), "{read:?}");
 
-    // The newer build goes on where the old one stopped, also after another kill.
+    // The newer build continues where the old one stopped, also after another kill.
     counters.serve(2, 1);
     counters.install(3, 1);
     counters.install(3, 1);

@@ -201,7 +201,7 @@ fn an_offered_snapshot_restarts_the_election_timeout() {
     assert_eq!(server.0.status().leader, Some(TWO));
 }
 
-/// §7: a leader with a compacted log goes on as before: it commits the entries of a majority.
+/// §7: a leader with a compacted log continues as before: it commits the entries of a majority.
 #[test]
 fn a_leader_with_a_compacted_log_commits_entries() {
     let mut server = Server::start(&[1, 1, 1]);

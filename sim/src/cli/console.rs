@@ -22,7 +22,7 @@ pub(crate) fn flush(out: &mut impl Write) {
 }
 
 /// Ends the process with an error if standard output fails, for example because the disk is full. A
-/// closed pipe is not an error, as in `cargo sim --seed 7 --trace | head`: the command goes on
+/// closed pipe is not an error, as in `cargo sim --seed 7 --trace | head`: the command continues
 /// without a reader, so that its exit code is the same.
 fn check(result: io::Result<()>) {
     let Err(error) = result else { return };

@@ -221,7 +221,7 @@ spots! {
     HostileExpired "hostile/session-expired" false
     /// The client history is found linearizable without knowledge of the log.
     HistoryDecided "history/decided" true
-    /// A part of the client history is checked while the run goes on.
+    /// A part of the client history is checked during the run.
     HistoryStreamed "history/streamed" true
     /// The check of the client history exceeds its budget.
     HistoryUndecided "history/undecided" false

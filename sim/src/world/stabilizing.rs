@@ -161,7 +161,7 @@ impl World {
     }
 
     /// Ends the run after its last checks. A node may have found damage a moment ago, for example
-    /// in a scrub: while a node has damaged entries, the run goes on until the goals are reached
+    /// in a scrub: while a node has damaged entries, the run continues until the goals are reached
     /// again, or it took too long.
     pub(super) fn end(&mut self) {
         let now = self.run.scheduler.now();

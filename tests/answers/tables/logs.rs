@@ -156,7 +156,7 @@ fn find_match_point(ours: &[u64], theirs: &[u64]) -> Vec<u64> {
     rejected
 }
 
-/// Generates two logs that can occur together: after a common prefix, ours goes on in even terms
+/// Generates two logs that can occur together: after a common prefix, ours continues in even terms
 /// and theirs in odd ones; ours may first go on in the last common term.
 fn two_logs() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
     let runs = || vec((1_u64..4, 1_usize..6), 0..6);

@@ -69,7 +69,7 @@ fn the_smallest_failed_seed_decides_the_exit_code() {
     let of = |failure: Failure| report(vec![None, Some(failure), Some(safety())], 1).exit();
     assert_eq!(of(safety()), Exit::Safety);
     assert_eq!(of(liveness), Exit::Liveness);
-    assert_eq!(of(Failure::Stalled("events beget events".to_owned())), Exit::Liveness);
+    assert_eq!(of(Failure::Stalled("events cause further events".to_owned())), Exit::Liveness);
     assert_eq!(of(Failure::Panic("text".to_owned())), Exit::Panic);
     assert_eq!(of(Failure::Nondeterminism("text".to_owned())), Exit::Nondeterminism);
     assert_eq!(report(vec![None], 1).exit(), Exit::Success);

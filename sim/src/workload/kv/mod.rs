@@ -2,7 +2,7 @@
 //! values that identify the operation that wrote them.
 //!
 //! Every second key is simple: it has no deletes and appends, so each of its values is written
-//! once, and its history can be checked while the run goes on.
+//! once, and its history can be checked during the run.
 
 mod model;
 mod object;
