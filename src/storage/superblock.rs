@@ -269,10 +269,12 @@ impl SuperblockCopy {
 /// number with only one intact copy belongs to an interrupted update, on which nothing depended.
 ///
 /// If no two copies are equal, copies were damaged in addition to an interrupted update. Then the
-/// highest number is chosen if the update before it is intact, too, and the result has the error
+/// highest number is chosen if the previous update is intact, too, and the result has the error
 /// about the other copies.
-/// A durable update is on three copies, and later ones replace it there, so at most one intact copy
-/// is older: the higher of two intact ones is not. A single intact copy may be older.
+///
+/// A durable update is on three copies, so at most one intact copy is older than the last durable
+/// update, and of two intact copies the one with the higher number is not. A single intact copy may
+/// be older.
 ///
 /// # Errors
 /// An [`OpenError`] if there is none, or if the copies contradict each other.
