@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::http::peer_reports::PeerReports;
 
-/// The time limit for the report of this node, which is missing in the view if the node is stuck.
+/// The time limit for the report of this node, which is missing from the view if the node is stuck.
 const OWN_REPORT_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The view of the cluster from one node.

@@ -44,7 +44,7 @@ pub enum SessionEvent {
     /// client sends no more copies of them, but a copy in flight may still be executed.
     Ended(Vec<Sequence>),
     /// The outcome changes nothing: the call has ended already or is of another session, or a later
-    /// copy of it may have another outcome.
+    /// copy of it may have a different outcome.
     Ignored,
 }
 

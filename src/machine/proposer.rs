@@ -9,8 +9,8 @@ use crate::types::Command;
 /// connection. It is a part of the log, so that every node decides by the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Proposer<'a> {
-    /// A client without a name: one on a plaintext connection, or the program around the node. It
-    /// has the rights of an administrator.
+    /// A client without a name: one on a plaintext connection, or the program that runs the node.
+    /// It has the rights of an administrator.
     Unnamed,
     /// The client with this name.
     Client(&'a str),

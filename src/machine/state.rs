@@ -174,9 +174,9 @@ pub trait StateMachine {
     }
 
     /// Restores the state like [`StateMachine::restore`], from bytes that a state machine at
-    /// `version` wrote, and follows that version from then on. It may be lower than the version
-    /// before. A state machine with more than one version must implement this method: by default it
-    /// fails for every version above 0.
+    /// `version` wrote, and follows that version from then on. It may be lower than the previous
+    /// version. A state machine with more than one version must implement this method: by default
+    /// it fails for every version above 0.
     ///
     /// # Errors
     /// Those of [`StateMachine::restore`].

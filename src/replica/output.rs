@@ -128,7 +128,7 @@ pub enum Output {
     /// rolled back. The node is uncertain, and counts in no quorum until a leader has checked its
     /// log.
     LogUncertain {
-        /// The leader that missed the entries.
+        /// The leader that found that the entries are missing.
         from: NodeId,
     },
     /// The node was uncertain, and is certain again: its log has every entry that it may have

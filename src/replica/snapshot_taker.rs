@@ -204,8 +204,8 @@ impl SnapshotTaker {
 
     /// Sets the last index of the current snapshot, taken or received. If a taken snapshot waits to
     /// be recorded and does not end later, the taking ends with this: it was recorded, or the store
-    /// ignores it. A failed snapshot is not retried if `last` is later than the current one before.
-    /// Returns true if the current snapshot is the taken one.
+    /// ignores it. If `last` is later than that of the previous snapshot, a failed snapshot is not
+    /// retried. Returns true if the current snapshot is the taken one.
     pub(crate) fn set_last(&mut self, last: Index) -> bool {
         let recorded = match self.stage {
             Stage::Recording(own) if own <= last => Some(own),

@@ -35,7 +35,7 @@ pub struct ServerConfig {
     pub service: ServiceConfig,
     /// The number of file descriptors that are reserved for everything but the inbound connections
     /// that `network` permits: for the disk, three outbound connections to each peer, and all that
-    /// the program around the node opens. No connection is accepted that would take one of them.
+    /// the program that runs the node opens. No connection is accepted that would take one of them.
     pub files_reserved: usize,
     /// The maximum number of bytes of the recording of the node's inputs, in the folder `recording`
     /// of its directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several
@@ -164,8 +164,8 @@ pub struct ServiceConfig {
     /// closed, and for the client to read them.
     pub drain_max: Duration,
     /// Whether a node that does not lead forwards a client's proposal to the leader and returns the
-    /// reply, for clients that cannot reach every node. Otherwise it redirects the client, and so
-    /// it does if the leader has another value.
+    /// reply, for clients that cannot reach every node. Otherwise it redirects the client; also if
+    /// this setting of the leader differs.
     pub forwards: bool,
 }
 

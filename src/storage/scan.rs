@@ -18,7 +18,7 @@ const _: () = assert!(
 );
 
 /// The size of the first read of a header zone, in bytes. Each further piece is twice as large as
-/// the one before, so that a search for the first flush alone does not read bodies.
+/// the previous one, so that a search for the first flush alone does not read bodies.
 const FIRST_PIECE_BYTES: u64 = PAGE_BYTES as u64;
 
 /// One segment, and the piece of it that was read last.

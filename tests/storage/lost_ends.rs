@@ -118,9 +118,9 @@ fn an_interrupted_start_without_the_end_of_the_log_finds_the_loss_again_or_has_r
 }
 
 #[test]
-fn a_torn_flush_is_missed_if_a_sector_of_the_next_one_is_left() {
+fn a_torn_flush_is_known_to_be_lost_if_a_sector_of_the_next_one_is_left() {
     // A power failure has lost the marks, all of the last flush except for a part of its bodies,
-    // and bodies of the one before, which was acknowledged before the last one began.
+    // and bodies of the previous one, which was acknowledged before the last one began.
     let mut disk = flushes(&long(), 4).disk.durable_copy();
     (1..=2).for_each(|seq| zero(&mut disk, FileName::Superblock, mark_at(seq), PAGE));
     zero_flushes(&mut disk, (4, 4), (true, false));
@@ -133,9 +133,9 @@ fn a_torn_flush_is_missed_if_a_sector_of_the_next_one_is_left() {
 }
 
 #[test]
-fn a_torn_flush_is_missed_if_a_later_file_has_the_headers_of_the_next_one() {
+fn a_torn_flush_is_known_to_be_lost_if_a_later_file_has_the_headers_of_the_next_one() {
     // A power failure has lost the update of the superblock, the marks, and the bodies of the last
-    // flush, the first of its file, and of the one before.
+    // flush, the first of its file, and of the previous one.
     let mut before = flushes(&long(), 32).disk.durable_copy();
     let mut disk = flushes(&long(), 33).disk.durable_copy();
     assert!(read(&mut disk, FileName::Segment(2), 0, PAGE).iter().any(|byte| *byte != 0));

@@ -146,7 +146,7 @@ fn a_node_with_an_older_build_than_a_snapshot_does_not_restore_it() {
     let installed = cluster.node(id).status().snapshot;
     assert!(installed > cluster.node(id).status().applied, "a snapshot replaced its log");
     assert_too_old(&mut cluster, id);
-    // It gets the next snapshot, too, although it has not restored the one before.
+    // It gets the next snapshot, too, although it has not restored the previous one.
     cluster.partition(id);
     propose(&mut cluster, 9);
     cluster.heal();

@@ -296,7 +296,7 @@ impl Heartbeats {
         known.model.slots().filter(has_replied).collect()
     }
 
-    /// Whether the nodes are a quorum for the leader, with its last membership or the one before.
+    /// Whether the nodes are a quorum for the leader, with its last membership or the previous one.
     fn decide(&self, leader: Slot, nodes: Nodes) -> bool {
         let decides = |by: &Arc<Electorate>| by.decision(nodes) == Decision::Quorum;
         self.electorates[leader.0].iter().any(decides)

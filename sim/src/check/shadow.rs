@@ -1,5 +1,5 @@
 //! A shadow machine: a state machine that the checks restore from a node's snapshot, and that then
-//! applies the log for a while. This file has the part of S26 about state that a snapshot misses.
+//! applies the log for a while. This file has the part of S26 about state that a snapshot lacks.
 
 use quorate::machine::{Machine, Outcome};
 use quorate::types::{Entry, EntryId, NodeId};

@@ -139,8 +139,8 @@ fn serves_stale_read(
         });
         return draft.cause(format!(
             "{node}{acting_as} answers read {number} with its state after index {applied}, but \
-             operation {}, completed at index {} before the read began, is missing in that state: \
-             the answer is stale although its stated freshness is `{freshness}`",
+             operation {}, completed at index {} before the read began, is missing from that \
+             state: the answer is stale although its stated freshness is `{freshness}`",
             other.0, executed
         ));
     }

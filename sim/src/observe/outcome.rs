@@ -163,7 +163,7 @@ pub enum Failure {
     /// The simulator itself panicked: it has a bug, or a node did something that it assumes to be
     /// impossible.
     Simulator(String),
-    /// The second run of the seed had another outcome.
+    /// The second run of the seed had a different outcome.
     Nondeterminism(String),
     /// Simulated time stopped advancing, or nearly stopped, because events trigger one another
     /// without end.

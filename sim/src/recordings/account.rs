@@ -83,7 +83,7 @@ pub enum Note {
     },
     /// The commit index advanced.
     Commits {
-        /// The commit index before.
+        /// The previous commit index.
         from: Index,
         /// The commit index after.
         to: Index,

@@ -136,7 +136,7 @@ impl ReferenceMachine {
         workload.check_answer(query, answer).map_err(ReferenceMismatch::Workload)?;
         if self.machine.query(query) != answer {
             let applied = self.applied();
-            let wrong = format!("the same state at {applied} gives another answer");
+            let wrong = format!("the same state at {applied} gives a different answer");
             return Err(ReferenceMismatch::Diverged(wrong));
         }
         Ok(())

@@ -237,7 +237,7 @@ impl Stage {
         self.now = self.now.after(span);
     }
 
-    /// Passes an observation to the checks, 100 microseconds after the one before.
+    /// Passes an observation to the checks, 100 microseconds after the previous one.
     pub(crate) fn observes(&mut self, seen: Observation<'_>) {
         assert_eq!(self.violation, None, "the stage continued after a violation");
         self.advances_time(STEP);

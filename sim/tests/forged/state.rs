@@ -169,7 +169,7 @@ crate::forgeries! {
     |stage| stage.inspects(1, |look| other(&mut look.digest))
 
     S26 a_query_has_a_wrong_answer on applied
-    "the same state at 2@t1 gives another answer"
+    "the same state at 2@t1 gives a different answer"
     |stage| {
         let op = stage.reads();
         stage.serves_with(op, 1, 2, |_, answer| answer[0] = 7);

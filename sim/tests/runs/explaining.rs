@@ -393,7 +393,7 @@ fn a_read_misses_no_command_that_was_executed_before_its_last_attempt() {
     stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(2));
     stage.reads(entry(1, 2), ReadLevel::Linearizable, Freshness::Linearizable, Index(1));
     let explanation = stage.explained("S20");
-    assert!(!explanation.cause.contains("is missing in that state"), "{}", text(&explanation));
+    assert!(!explanation.cause.contains("is missing from that state"), "{}", text(&explanation));
 }
 
 #[test]

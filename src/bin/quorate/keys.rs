@@ -109,9 +109,9 @@ Examples:
   quorate cas lock --to me             acquire: only if there is no such key
   quorate cas lock --from me           release: deletes the key
 
-Exit code 1: the key has another value, which is printed.
-Exit code 11: the key does not exist, or has another value of more than 4 KiB. Nothing is printed on
-standard output; with --json, `value` is null, or `value_bytes` is the size of the value.")]
+Exit code 1: the key has a different value, which is printed.
+Exit code 11: the key does not exist, or has a different value of more than 4 KiB. Nothing is
+printed on standard output; with --json, `value` is null, or `value_bytes` is the size of the value.")]
 pub(crate) struct CasFlags {
     /// Key whose value is replaced
     key: String,

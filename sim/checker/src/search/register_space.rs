@@ -16,7 +16,7 @@ const ANY: u32 = 0;
 /// One value of the register, and the slots of the pending tasks that concern it.
 #[derive(Clone, Copy, Debug)]
 struct ValueSlots<const W: usize> {
-    /// Pending reads of this value, and reads that found another value.
+    /// Pending reads of this value, and reads that found a different value.
     equal_reads: Bits<W>,
     differs: Bits<W>,
     /// Pending writes of this value, and swaps to it.
@@ -42,13 +42,13 @@ pub(super) struct RegisterSpace<const W: usize> {
     values: Vec<ValueSlots<W>>,
     accesses: Vec<RegisterAccess>,
     init: u32,
-    /// The slots of all pending reads of a value, of reads that found another value, of writes, and
-    /// of swaps with a known outcome.
+    /// The slots of all pending reads of a value, of reads that found a different value, of writes,
+    /// and of swaps with a known outcome.
     equal_reads: Bits<W>,
     differs: Bits<W>,
     writes: Bits<W>,
     swaps: Bits<W>,
-    /// The last invocation of a read that found another value.
+    /// The last invocation of a read that found a different value.
     differs_last: EventIndex,
     /// The value of each pending read, by slot.
     read_values: Vec<u32>,

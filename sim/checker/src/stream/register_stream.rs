@@ -24,7 +24,7 @@ pub(crate) struct Event {
 pub(crate) enum Violation {
     /// The observed value was never written, or it was overwritten before.
     ValueAbsent,
-    /// The observed value can come neither before nor after another value.
+    /// The observed value can come neither before nor after a different value.
     ZoneConflict,
     /// Another reason, for which the remembered operations may not suffice as a counterexample.
     Unexplained,

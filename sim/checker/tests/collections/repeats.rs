@@ -116,7 +116,7 @@ fn a_text_that_was_never_appended_is_found_beside_repeated_ones() {
     assert_eq!(violation(&kv, &timed(&first, &late)).operations, [OpId(17)]);
 }
 
-/// Returns [`values`] in another order.
+/// Returns [`values`] in a different order.
 fn shuffled() -> Vec<ValueId> {
     let values = values();
     (0..values.len()).map(|place| values[place * 7 % values.len()]).collect()

@@ -144,7 +144,7 @@ fn a_wrong_reply_answer_or_state_is_reported() {
     store.apply(Index(2), &put);
     assert_eq!(kv.check_state(&store), Ok(()), "the same state after other commands");
     store.apply(Index(3), &Operation::Append { key: b"k", value: b"v" }.encode());
-    assert!(kv.check_state(&store).is_err(), "another value");
+    assert!(kv.check_state(&store).is_err(), "a different value");
     let error = kv.check_reply(&put, &Reply::TooLong.encode()).expect_err("nothing is too long");
     assert!(error.contains("Put") && error.contains("TooLong") && error.contains("Done"));
 }

@@ -70,7 +70,7 @@ impl Store {
     }
 }
 
-/// Returns the reply to a compare that found another value. It omits a long value, because a
+/// Returns the reply to a compare that found a different value. It omits a long value, because a
 /// command of a few bytes can request the reply again and again, and every node builds and hashes
 /// it.
 fn differs(value: Option<&[u8]>) -> Reply {

@@ -23,7 +23,7 @@ struct Line<'a> {
 
 impl Line<'_> {
     /// Returns the class of the line: `alive` if a mutant is, then `killed`, then `idle` for
-    /// mutants that no seed reached with another value.
+    /// mutants that no seed reached with a different value.
     fn class(&self) -> &'static str {
         let has = |verdict| self.records.iter().any(|record| record.verdict == verdict);
         if has(Verdict::Alive) {
@@ -51,7 +51,7 @@ pub(crate) fn document(
          </head>\n<body>\n<h1>Lines that no check protects</h1>\n\
          <p>{} of {} mutants were measured; {} do not compile. A line with a red bar has a mutant \
          that changed a value and that no check noticed. Green: every mutant that changed a value \
-         was killed. Grey: no seed reached a mutant with another value.</p>\n",
+         was killed. Grey: no seed reached a mutant with a different value.</p>\n",
         measured.len(),
         catalog.mutants.len(),
         left_out.len(),

@@ -60,7 +60,8 @@ pub(crate) enum Verdict {
     NotReached,
     /// Seeds reached its place, always with the value of the original.
     NotDifferent,
-    /// Seeds reached its place with another value, and none failed that passes without the mutant.
+    /// Seeds reached its place with a different value, and none failed that passes without the
+    /// mutant.
     Alive,
     /// A seed failed that passes without the mutant.
     Killed,

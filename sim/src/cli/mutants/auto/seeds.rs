@@ -24,7 +24,7 @@ pub(crate) struct SeedRunner<'a> {
 pub(crate) struct SeedResults {
     /// The seeds in ascending order; only the last may have failed.
     pub(crate) seeds: Vec<SeedRecord>,
-    /// By mutant, the first seed that reached its place, and the first with another value.
+    /// By mutant, the first seed that reached its place, and the first with a different value.
     pub(crate) seen: BTreeMap<usize, Seen>,
 }
 
@@ -109,7 +109,7 @@ fn unfinished(seed: u64, kind: &str, cpu_max: Duration) -> SeedRecord {
 impl SeedResults {
     /// Adds the output of a process that began with the seed `first`: for each seed, a line `seen
     /// NUMBER BITS` for each mutant whose place this seed was the first to reach, or to reach with
-    /// another value, and then `seed {…}`.
+    /// a different value, and then `seed {…}`.
     fn read(&mut self, text: &str, first: u64) -> Result<(), CommandError> {
         let mut seed = first;
         for line in text.lines() {

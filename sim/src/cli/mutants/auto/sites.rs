@@ -322,7 +322,7 @@ impl Finder<'_> {
                 None => Form::ShorthandField,
             };
             let of = &self.text[one.path.span().byte_range()];
-            let variants = vec![(String::new(), format!("`{of}.{member}` has another value"))];
+            let variants = vec![(String::new(), format!("`{of}.{member}` has a different value"))];
             self.add(field.span(), range, "field", form, variants);
         }
     }
