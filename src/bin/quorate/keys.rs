@@ -111,7 +111,8 @@ Examples:
 
 Exit code 1: the key has a different value, which is printed.
 Exit code 11: the key does not exist, or has a different value of more than 4 KiB. Nothing is
-printed on standard output; with --json, `value` is null, or `value_bytes` is the size of the value.")]
+printed on standard output; with --json, `value` is null, or `value_bytes` is the size of the
+value.")]
 pub(crate) struct CasFlags {
     /// Key whose value is replaced
     key: String,
