@@ -292,7 +292,7 @@ pub(super) fn zero_flushes(
 }
 
 #[test]
-fn the_last_flushes_are_missed_after_a_kill_even_if_nothing_of_them_is_left() {
+fn the_last_flushes_are_known_to_be_lost_after_a_kill_even_if_nothing_of_them_is_left() {
     let host = flushes(&long(), 20);
     for lost in 1..=20 {
         let first = 21 - lost;

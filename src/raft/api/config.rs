@@ -50,7 +50,7 @@ pub struct Config {
     pub stickiness: bool,
     /// Whether the leader of an even number of voters takes the casting vote, by a membership
     /// change in the log. Half of the voters are then a quorum if they include its holder: when the
-    /// network splits the voters in halves, the leader's half can still commit and elect.
+    /// network splits the voters into halves, the leader's half can still commit and elect.
     pub casting_vote: bool,
     /// The rules by which a leader suspends silent voters, and readmits them once they are back;
     /// `None` turns this off. A suspended voter is a learner meanwhile.

@@ -47,7 +47,7 @@ impl Voters {
         self.casting
     }
 
-    /// Returns true if the number of voters is even and not 0, so they can split in halves.
+    /// Returns true if the number of voters is even and not 0, so they can split into halves.
     #[must_use]
     #[inline]
     pub fn can_split(&self) -> bool {
