@@ -134,7 +134,7 @@ impl Module {
     }
 }
 
-/// Appends each name that a `use` brings into scope, with its path.
+/// Appends each name that a `use` brings, with its path.
 fn leaves(tree: &UseTree, prefix: &mut Vec<String>, into: &mut Vec<(String, Vec<String>)>) {
     match tree {
         UseTree::Path(path) => {

@@ -1,5 +1,5 @@
-//! State comparison between nodes: the replies are correct, and comparisons take place. This file
-//! has the part of S31 about replies, and L8.
+//! State comparison between nodes: the replies are true, and comparisons take place. This file has
+//! the part of S31 about replies, and L8.
 
 use std::time::Duration;
 
