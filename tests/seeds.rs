@@ -320,6 +320,11 @@ const SEEDS: &[Seed] = &[
                  peer had chosen, but not written yet",
     },
     Seed {
+        profile: "default",
+        seed: 4_012_493,
+        bug: "S75 expected a node that was shutting down to handle its election timeout",
+    },
+    Seed {
         profile: "damage",
         seed: 4_110_125,
         bug: "S73 counted each heartbeat round that a leader begins for its reads after a pause, \

@@ -306,12 +306,15 @@ impl Running {
         }
     }
 
-    /// Passes the last step to the checks. If its input was a reply, `replying` is the sender.
+    /// Passes the last step to the checks, unless the node is stopping, when its Raft core takes
+    /// none. If the input was a reply, `replying` is the sender.
     pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
         let (node, raft) = (self.status.id, self.node.raft());
         let (status, membership) = (&self.status, raft.membership());
         let own_time = self.stepped_at;
-        run.observe(Observation::Stepped { node, own_time, status, membership });
+        if self.node.deadline() < Instant::NEVER || status != before {
+            run.observe(Observation::Stepped { node, own_time, status, membership });
+        }
         if let Some(peer) = replying
             && let Some(matched) = raft.matched(peer)
         {
