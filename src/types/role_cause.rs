@@ -23,7 +23,7 @@ pub enum RoleCause {
     /// A quorum has voted for the node.
     VotesGranted,
     /// So many voters rejected the vote request that the node cannot win.
-    VotesRefused,
+    VotesRejected,
     /// A voter knows committed entries that the node lacks, so another node must be elected.
     LacksCommitted,
     /// A message of this leader has arrived.
@@ -60,7 +60,7 @@ impl fmt::Display for RoleCause {
             RoleCause::LeadershipTransfer { from } => write!(f, "leadership transfer of {from}"),
             RoleCause::PreVotesGranted => f.write_str("a quorum granted pre-votes"),
             RoleCause::VotesGranted => f.write_str("a quorum granted votes"),
-            RoleCause::VotesRefused => f.write_str("too many votes refused"),
+            RoleCause::VotesRejected => f.write_str("too many votes rejected"),
             RoleCause::LacksCommitted => f.write_str("lacks committed entries"),
             RoleCause::LeaderFound { from } => write!(f, "{from} leads"),
             RoleCause::LaterTerm { from } => write!(f, "{from} is in a later term"),

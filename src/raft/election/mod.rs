@@ -72,7 +72,7 @@ impl PreCandidate {
         let complete_log_granted = self.tally.granted().iter().any(|id| *id != common.id());
         match vote_result(common, &self.tally, complete_log_granted) {
             VoteResult::Won => Transition::StartElection(RoleCause::PreVotesGranted),
-            VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRefused),
+            VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRejected),
             VoteResult::Pending => Transition::Stay,
         }
     }
@@ -141,7 +141,7 @@ impl Candidate {
     fn transition(&self, common: &Common) -> Transition {
         match vote_result(common, &self.tally, self.complete_log_granted) {
             VoteResult::Won => Transition::BecomeLeader,
-            VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRefused),
+            VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRejected),
             VoteResult::Pending => Transition::Stay,
         }
     }

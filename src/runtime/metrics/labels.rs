@@ -258,7 +258,7 @@ label_tables! {
         "leadership_transfer": RoleCause::LeadershipTransfer { .. },
         "pre_votes_granted": RoleCause::PreVotesGranted,
         "votes_granted": RoleCause::VotesGranted,
-        "votes_refused": RoleCause::VotesRefused,
+        "votes_rejected": RoleCause::VotesRejected,
         "lacks_committed": RoleCause::LacksCommitted,
         "leader_found": RoleCause::LeaderFound { .. },
         "later_term": RoleCause::LaterTerm { .. },
