@@ -243,7 +243,8 @@ pub enum ComparisonResult {
     },
 }
 
-/// One piece of work for the worker, in the order of the outputs.
+/// One piece of work for the worker, in the order of the outputs. Only a [`Work::Query`] may be
+/// executed later than a [`Work::Apply`] or a query that follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Applies a batch of committed entries.

@@ -304,7 +304,8 @@ impl Driver {
         if let Output::Work(Work::Restore(_) | Work::Rebuild(_)) = &output {
             self.counts.events.snapshots.add(&SnapshotStep::Installed, 1);
         }
-        let Some(output) = self.lanes.take(output) else { return };
+        let pending = &self.pending;
+        let Some(output) = self.lanes.take(output, |tag| pending.origin_of(tag)) else { return };
         let Some(output) = self.pending.complete(output, &self.node, &self.counts) else { return };
         match output {
             Output::Send(packet) => self.transport.send(packet),

@@ -15,6 +15,11 @@ pub(super) enum Origin {
     Address(IpAddr),
 }
 
+/// The number of an origin, which it has as long as it is connected. Requests that no remote sent
+/// have the default number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OriginNumber(pub(super) u64);
+
 impl Origin {
     pub(super) fn new(principal: Option<&Principal>, from: IpAddr) -> Origin {
         match principal {

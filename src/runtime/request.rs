@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::machine::{self, Outcome, SessionId};
 use crate::replica::{Input, Node, Output};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
+use crate::runtime::origin::OriginNumber;
 use crate::runtime::request_limits::{KibPermits, LimitPermits};
 use crate::types::{
     EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, RoleName, Tag,
@@ -287,6 +288,14 @@ impl PendingRequests {
         self.last = tag.0;
         self.by_tag.insert(tag, PendingRequest { metric, since, reply });
         Ok(input)
+    }
+
+    /// Returns the origin of a pending request.
+    pub(super) fn origin_of(&self, tag: Tag) -> OriginNumber {
+        match self.by_tag.get(&tag).map(|request| &request.reply) {
+            Some(ReplySender(Some(ReplyReceiver::Queue { permits, .. }))) => permits.origin(),
+            _ => OriginNumber::default(),
+        }
     }
 
     /// Sends the reply if the output ends a request; returns any other output.

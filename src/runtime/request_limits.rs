@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::machine::Proposer;
 use crate::runtime::config::{FORWARDED_PARTS, ServiceConfig};
-use crate::runtime::origin::Origin;
+use crate::runtime::origin::{Origin, OriginNumber};
 use crate::types::Entry;
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
@@ -37,7 +37,12 @@ pub(in crate::runtime) struct ServiceLimits {
 
 /// The limits of each origin that is connected, and whether they are those in the reserve, which
 /// are apart from those among clients.
-type OriginQuotas = BTreeMap<(Origin, bool), Weak<Quotas>>;
+#[derive(Default)]
+struct OriginQuotas {
+    by_origin: BTreeMap<(Origin, bool), Weak<Quotas>>,
+    /// The number of the last origin that connected.
+    last: OriginNumber,
+}
 
 /// The shares of a limit, each with permits of its own: requests of one share do not use up
 /// another.
@@ -53,9 +58,12 @@ pub(in crate::runtime) enum Share {
     Forwarded,
 }
 
-/// One limit, by [`Share`].
+/// One limit, by [`Share`], and the number of the origin if it is that of one origin.
 #[derive(Debug)]
-struct Quotas([Quota; 3]);
+struct Quotas {
+    shares: [Quota; 3],
+    origin: OriginNumber,
+}
 
 /// One share of a limit of pending requests, and of the KiB of requests and replies.
 #[derive(Debug)]
@@ -102,7 +110,8 @@ impl ServiceLimits {
         let forwarded = || Quota::new(config.requests_per_origin_max, origin_kib_max);
         let shared = |requests_max, kib_max| {
             let quota = || Quota::new(requests_max, kib_max);
-            Arc::new(Quotas([quota(), quota(), forwarded()]))
+            let (shares, origin) = ([quota(), quota(), forwarded()], OriginNumber::default());
+            Arc::new(Quotas { shares, origin })
         };
         ServiceLimits {
             clients: shared(config.requests_max, all_kib_max),
@@ -121,19 +130,18 @@ impl ServiceLimits {
         let is_reserved = origin.is_reserved() && !forwards;
         let shared = if is_reserved { &self.reserved } else { &self.clients };
         let key = (origin.clone(), is_reserved);
-        let own = origins.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            origins.retain(|_, quotas| quotas.strong_count() > 0);
+        let own = origins.by_origin.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+            origins.by_origin.retain(|_, quotas| quotas.strong_count() > 0);
+            origins.last.0 += 1;
             let requests_max =
                 if is_reserved { self.origin_reserved_max } else { self.origin_requests_max };
             let kib_max = self.origin_kib_max;
             let of_forwarded = |max: usize| max.div_ceil(FORWARDED_PARTS);
             let quota = || Quota::new(requests_max, kib_max);
-            let own = Arc::new(Quotas([
-                quota(),
-                quota(),
-                Quota::new(of_forwarded(requests_max), of_forwarded(kib_max)),
-            ]));
-            origins.insert(key, Arc::downgrade(&own));
+            let forwarded = Quota::new(of_forwarded(requests_max), of_forwarded(kib_max));
+            let (shares, origin) = ([quota(), quota(), forwarded], origins.last);
+            let own = Arc::new(Quotas { shares, origin });
+            origins.by_origin.insert(key, Arc::downgrade(&own));
             own
         });
         ClientLimits(Arc::new([own, Arc::clone(shared)]))
@@ -239,7 +247,7 @@ impl ClientLimits {
     }
 
     fn quotas(&self, share: Share) -> [&Quota; 2] {
-        self.0.each_ref().map(|quotas| &quotas.0[share as usize])
+        self.0.each_ref().map(|quotas| &quotas.shares[share as usize])
     }
 }
 
@@ -275,6 +283,12 @@ impl LimitPermits {
         // A reply larger than the whole limit may be sent if no other reply is unwritten.
         let kib = bytes.div_ceil(1 << 10).min(self.kib.limits.kib_max(self.kib.share));
         if self.kib.take(kib) { body } else { replacement }
+    }
+
+    /// Returns the number of the origin of the request.
+    pub(in crate::runtime) fn origin(&self) -> OriginNumber {
+        let [own, _] = &*self.kib.limits.0;
+        own.origin
     }
 
     /// Returns the permits for the KiB, which then count until the caller drops them, also after

@@ -1,6 +1,5 @@
 //! Runs the jobs of a lane, on the calling thread.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::machine::FrozenView;
 use crate::replica::{Input, WorkResult};
+use crate::runtime::lanes::job_queue::{Job, JobQueue};
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::DiskError;
 
@@ -45,17 +45,14 @@ impl Event {
     }
 }
 
-/// A job, with a stopwatch that was started when the job was queued.
-pub(super) type Job<T> = (T, Stopwatch);
-
 /// The function that executes one job of a lane, and returns its event.
 type Work<T> = Box<dyn FnMut(T, Stopwatch) -> Event + Send>;
 
-/// Executes jobs. The order of the fields matters: `queue`, whose work holds the open directory,
+/// Executes jobs. The order of the fields matters: `executor`, whose work holds the open directory,
 /// must be dropped before `events`, because the server reports the node as stopped, and its
 /// directory as unlocked, once the last sender is gone.
 pub(super) struct JobRunner<T> {
-    queue: Arc<Mutex<JobQueue<T>>>,
+    executor: Arc<Mutex<Executor<T>>>,
     events: UnboundedSender<Vec<Event>>,
     counts: Arc<Counts>,
     pub(super) name: &'static str,
@@ -64,17 +61,17 @@ pub(super) struct JobRunner<T> {
 }
 
 /// The jobs that are not executed yet, and the work that executes them.
-struct JobQueue<T> {
+struct Executor<T> {
     /// The work; `None` once it has panicked.
     work: Option<Work<T>>,
-    jobs: VecDeque<Job<T>>,
+    jobs: JobQueue<T>,
     is_paused: bool,
 }
 
 impl<T> Clone for JobRunner<T> {
     fn clone(&self) -> JobRunner<T> {
         JobRunner {
-            queue: Arc::clone(&self.queue),
+            executor: Arc::clone(&self.executor),
             events: self.events.clone(),
             counts: Arc::clone(&self.counts),
             name: self.name,
@@ -92,8 +89,8 @@ impl<T> JobRunner<T> {
         work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> JobRunner<T> {
         let work: Option<Work<T>> = Some(Box::new(work));
-        let queue = JobQueue { work, jobs: VecDeque::new(), is_paused: false };
-        JobRunner { queue: Arc::new(Mutex::new(queue)), events, counts, name, number }
+        let executor = Executor { work, jobs: JobQueue::new(), is_paused: false };
+        JobRunner { executor: Arc::new(Mutex::new(executor)), events, counts, name, number }
     }
 
     /// Counts one more queued job.
@@ -105,17 +102,17 @@ impl<T> JobRunner<T> {
     /// keeps them until it is resumed. Returns false if the work has panicked or the receiver is
     /// gone.
     pub(super) fn run(&self, more: &mut Vec<Job<T>>) -> bool {
-        let mut queue = self.lock();
-        let JobQueue { work: Some(work), jobs, is_paused } = &mut *queue else { return false };
+        let mut executor = self.lock();
+        let Executor { work: Some(work), jobs, is_paused } = &mut *executor else { return false };
         let count = more.len();
-        jobs.extend(more.drain(..));
+        more.drain(..).for_each(|job| jobs.push(job));
         if *is_paused {
             return true;
         }
         let (mut events, mut bytes) = (Vec::with_capacity(count), 0);
         let finished = catch_unwind(AssertUnwindSafe(|| {
             while bytes < ANSWERS_BYTES_MAX
-                && let Some((job, queued_at)) = jobs.pop_front()
+                && let Some(Job { job, queued_at, .. }) = jobs.pop()
             {
                 let event = work(job, queued_at);
                 bytes += event.answer_bytes();
@@ -124,7 +121,7 @@ impl<T> JobRunner<T> {
             }
         }));
         if finished.is_err() {
-            queue.work = None;
+            executor.work = None;
             // The events of earlier jobs are sent before it, because a failure among them may have
             // caused the panic.
             events.push(Event::Panicked(self.name));
@@ -132,7 +129,7 @@ impl<T> JobRunner<T> {
             *is_paused = true;
             events.push(Event::Paused);
         }
-        self.events.send(events).is_ok() && queue.work.is_some()
+        self.events.send(events).is_ok() && executor.work.is_some()
     }
 
     /// Ends a pause; the next call of [`JobRunner::run`] continues.
@@ -140,12 +137,12 @@ impl<T> JobRunner<T> {
         self.lock().is_paused = false;
     }
 
-    fn lock(&self) -> MutexGuard<'_, JobQueue<T>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Executor<T>> {
+        self.executor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn work_weak(&self) -> std::sync::Weak<impl Sized + use<T>> {
-        Arc::downgrade(&self.queue)
+        Arc::downgrade(&self.executor)
     }
 }

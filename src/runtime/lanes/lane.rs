@@ -7,12 +7,13 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::environment::Environment;
-use crate::runtime::lanes::job_runner::{Event, Job, JobRunner};
+use crate::runtime::lanes::job_queue::{Job, JobOrder};
+use crate::runtime::lanes::job_runner::{Event, JobRunner};
 use crate::runtime::lanes::task::LaneTask;
 use crate::runtime::lanes::thread::LaneThread;
 use crate::runtime::metrics::{Counts, Stopwatch};
 
-/// Executes jobs of one kind, one after the other.
+/// Executes jobs of one kind, one at a time.
 pub(super) struct Lane<T> {
     /// The jobs of the next batch. Batching saves wake-ups: waking a thread takes longer than many
     /// jobs.
@@ -59,16 +60,16 @@ impl LaneStart {
 
 impl<T: Send + 'static> Lane<T> {
     /// Queues a job until [`Lane::submit`], which runs it on the lane's thread.
-    pub(super) fn queue(&mut self, job: T) {
+    pub(super) fn queue(&mut self, job: T, order: JobOrder) {
         self.slow = true;
-        self.queue_quick(job);
+        self.queue_quick(job, order);
     }
 
     /// Queues a job that takes less time than waking a thread, and so may run on the caller's
     /// thread.
-    pub(super) fn queue_quick(&mut self, job: T) {
+    pub(super) fn queue_quick(&mut self, job: T, order: JobOrder) {
         self.runner.count_queued();
-        self.queued.push((job, Stopwatch::start()));
+        self.queued.push(Job { job, queued_at: Stopwatch::start(), order });
     }
 
     /// Executes the queued jobs: on the thread if one is slow or the thread is busy, else at once.
@@ -112,6 +113,7 @@ mod tests {
 
     use super::*;
     use crate::replica::{Input, WorkResult};
+    use crate::runtime::origin::OriginNumber;
     use crate::storage::ClusterId;
     use crate::types::{Index, NodeId, Tag};
 
@@ -144,15 +146,15 @@ mod tests {
         let (mut lane, mut events_received) = lane();
         let (thread_sender, threads) = mpsc::channel();
         let here = thread::current().id();
-        lane.queue_quick((None, thread_sender.clone()));
+        lane.queue_quick((None, thread_sender.clone()), JobOrder::InOrder);
         lane.submit();
         assert_eq!(threads.try_recv(), Ok(here));
         assert_eq!(events_received.try_recv().expect("the events are sent").len(), 1);
 
         let (release, gate) = mpsc::channel();
-        lane.queue((Some(gate), thread_sender.clone()));
+        lane.queue((Some(gate), thread_sender.clone()), JobOrder::InOrder);
         lane.submit();
-        lane.queue_quick((None, thread_sender.clone()));
+        lane.queue_quick((None, thread_sender.clone()), JobOrder::InOrder);
         lane.submit();
         assert!(threads.try_recv().is_err(), "the quick job waits behind the slow one");
         release.send(()).expect("the job waits");
@@ -166,8 +168,8 @@ mod tests {
     fn quick_jobs_run_on_the_lanes_thread_together_with_a_slow_one() {
         let (mut lane, mut events_received) = lane();
         let (thread_sender, threads) = mpsc::channel();
-        lane.queue_quick((None, thread_sender.clone()));
-        lane.queue((None, thread_sender.clone()));
+        lane.queue_quick((None, thread_sender.clone()), JobOrder::InOrder);
+        lane.queue((None, thread_sender.clone()), JobOrder::InOrder);
         lane.submit();
         assert_eq!(events_received.blocking_recv().expect("the events are sent").len(), 2);
         assert!(threads.try_iter().all(|id| id != thread::current().id()));
@@ -179,7 +181,7 @@ mod tests {
         let (thread_sender, threads) = mpsc::channel();
         drop(threads);
         for _ in 0..2 {
-            lane.queue_quick((None, thread_sender.clone()));
+            lane.queue_quick((None, thread_sender.clone()), JobOrder::InOrder);
             lane.submit();
         }
         let events = events_received.try_recv().expect("the events are sent");
@@ -193,7 +195,7 @@ mod tests {
         let (thread_sender, _threads) = mpsc::channel();
         let (closed, _) = mpsc::channel();
         for sender in [thread_sender, closed] {
-            lane.queue_quick((None, sender));
+            lane.queue_quick((None, sender), JobOrder::InOrder);
         }
         lane.submit();
         let events = events_received.try_recv().expect("the events are sent");
@@ -207,9 +209,9 @@ mod tests {
             let (applied, answer) = (Index(1), vec![7; 1 << 20]);
             Event::Input(Input::WorkDone(WorkResult::Answered { tag: Tag(tag), applied, answer }))
         });
-        (0..JOBS / 2).for_each(|tag| lane.queue_quick(tag));
+        (0..JOBS / 2).for_each(|tag| lane.queue_quick(tag, JobOrder::InOrder));
         lane.submit();
-        (JOBS / 2..JOBS).for_each(|tag| lane.queue(tag));
+        (JOBS / 2..JOBS).for_each(|tag| lane.queue(tag, JobOrder::InOrder));
         lane.submit();
         let mut answered = 0;
         while answered < JOBS {
@@ -227,6 +229,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_command_and_another_clients_query_pass_the_queries_of_one_client() {
+        const COMMAND: u64 = 1000;
+        const OTHER: u64 = 2000;
+        let (mut lane, mut events_received) = lane_of(|tag, _| {
+            let (applied, answer) = (Index(1), vec![7; 1 << 20]);
+            Event::Input(Input::WorkDone(WorkResult::Answered { tag: Tag(tag), applied, answer }))
+        });
+        let mut tags_of_next_batch = || -> Vec<u64> {
+            let batch = events_received.blocking_recv().expect("the events are sent");
+            let tag = |event| match event {
+                Event::Input(Input::WorkDone(WorkResult::Answered { tag, .. })) => Some(tag.0),
+                _ => None,
+            };
+            batch.into_iter().filter_map(tag).collect()
+        };
+        let one = JobOrder::InTurn(OriginNumber(1));
+        (0..100).for_each(|tag| lane.queue(tag, one));
+        lane.submit();
+        assert_eq!(tags_of_next_batch(), [0, 1, 2, 3], "the lane pauses");
+        lane.queue_quick(OTHER, JobOrder::InTurn(OriginNumber(2)));
+        lane.queue_quick(COMMAND, JobOrder::InOrder);
+        lane.submit();
+        lane.resume();
+        assert_eq!(tags_of_next_batch(), [COMMAND, 4, OTHER, 5]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The lanes: slow work runs outside the driver, in order within each lane. The log lane executes
+//! The lanes: slow work runs outside the driver, within each lane in the order of a `JobQueue`. The log lane executes
 //! the disk operations that delay acknowledgements: writes of the superblock and of entries. The
 //! bulk lane executes all others, such as reads, snapshots and the creation of segments, and reads
 //! snapshot views. The machine lane calls the state machine, and reads the snapshots that this
@@ -7,6 +7,7 @@
 //! With `ServerConfig::inline_machine`, quick calls of the state machine run on the driver's
 //! thread, unless earlier ones are queued.
 
+mod job_queue;
 mod job_runner;
 mod lane;
 mod task;
@@ -19,12 +20,15 @@ use tracing::{debug, warn};
 
 use crate::machine::{FrozenView, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
+use crate::runtime::lanes::job_queue::JobOrder;
 pub(super) use crate::runtime::lanes::job_runner::Event;
 use crate::runtime::lanes::job_runner::ViewToken;
 use crate::runtime::lanes::lane::Lane;
 pub(super) use crate::runtime::lanes::lane::LaneStart;
 use crate::runtime::metrics::{Counts, Stopwatch};
+use crate::runtime::origin::OriginNumber;
 use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
+use crate::types::Tag;
 
 /// A job of the bulk lane: a disk operation, the check that the directory is still at its path, or
 /// holding or reading a frozen view.
@@ -104,21 +108,36 @@ impl Lanes {
     }
 
     /// Queues the work of the output until [`Lanes::submit`]; returns an output that is not work
-    /// for a lane.
-    pub(super) fn take(&mut self, output: Output) -> Option<Output> {
+    /// for a lane. `origin_of` returns the origin of a query by its tag.
+    pub(super) fn take(
+        &mut self,
+        output: Output,
+        origin_of: impl Fn(Tag) -> OriginNumber,
+    ) -> Option<Output> {
         match output {
             Output::Disk(operation) => match operation.lane {
-                DiskLane::Log => self.log.queue(operation),
-                DiskLane::Bulk => self.bulk.queue(BulkJob::Disk(operation)),
+                DiskLane::Log => self.log.queue(operation, JobOrder::InOrder),
+                DiskLane::Bulk => self.queue_bulk(BulkJob::Disk(operation)),
             },
-            Output::Work(work) if self.is_quick(&work) => {
-                self.machine.queue_quick(MachineJob::Work(work));
+            Output::Work(work) => {
+                // A query may see later commands than those before it, but no earlier state, which
+                // a restore may bring.
+                let order = match &work {
+                    Work::Apply(_) => JobOrder::InOrder,
+                    Work::Query { tag, .. } => JobOrder::InTurn(origin_of(*tag)),
+                    Work::Restore(_) | Work::Rebuild(_) => JobOrder::Barrier,
+                };
+                if self.is_quick(&work) {
+                    self.machine.queue_quick(MachineJob::Work(work), order);
+                } else {
+                    self.machine.queue(MachineJob::Work(work), order);
+                }
             }
-            Output::Work(work) => self.machine.queue(MachineJob::Work(work)),
             Output::FreezeView => {
-                self.machine.queue(MachineJob::Freeze(Arc::clone(&self.views)));
+                let freeze = MachineJob::Freeze(Arc::clone(&self.views));
+                self.machine.queue(freeze, JobOrder::InOrder);
             }
-            Output::ReadView { bytes } => self.bulk.queue(BulkJob::ReadView(bytes)),
+            Output::ReadView { bytes } => self.queue_bulk(BulkJob::ReadView(bytes)),
             other => return Some(other),
         }
         None
@@ -136,15 +155,19 @@ impl Lanes {
     /// Passes a frozen view, or none if freezing failed, to the bulk lane. That lane also reads the
     /// views, so that the node gets the answers in the order of its requests.
     pub(super) fn hold_view(&mut self, view: Option<FrozenView>, token: ViewToken) {
-        self.bulk.queue(BulkJob::HoldView(view, token));
+        self.queue_bulk(BulkJob::HoldView(view, token));
         self.bulk.submit();
     }
 
     /// Checks that the directory and its files are still at their paths, after the earlier bulk
     /// operations; [`Event::Verified`] has the result.
     pub(super) fn verify_disk(&mut self) {
-        self.bulk.queue(BulkJob::Verify);
+        self.queue_bulk(BulkJob::Verify);
         self.bulk.submit();
+    }
+
+    fn queue_bulk(&mut self, job: BulkJob) {
+        self.bulk.queue(job, JobOrder::InOrder);
     }
 
     /// Lets the machine lane continue after [`Event::Paused`].
@@ -249,8 +272,9 @@ mod tests {
             let id = EntryId::new(Term(1), Index(index));
             Work::Apply([Entry { id, payload: Payload::Noop }].into())
         };
+        let origin_of = |_| OriginNumber::default();
         assert!(lanes.is_quick(&apply(1)));
-        assert!(lanes.take(Output::FreezeView).is_none());
+        assert!(lanes.take(Output::FreezeView, origin_of).is_none());
         lanes.submit();
         for index in 1..=2 {
             assert!(!lanes.is_quick(&apply(index)), "command {index} may copy the state");
@@ -260,7 +284,7 @@ mod tests {
         assert!(matches!(next(), Event::Input(Input::ViewFrozen(_))));
         assert!(!lanes.is_quick(&apply(3)));
         loop {
-            assert!(lanes.take(Output::ReadView { bytes: 1 << 20 }).is_none());
+            assert!(lanes.take(Output::ReadView { bytes: 1 << 20 }, origin_of).is_none());
             lanes.bulk.submit();
             match next() {
                 Event::Input(Input::ViewRead(bytes)) if !bytes.is_empty() => {}

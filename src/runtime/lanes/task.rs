@@ -8,7 +8,8 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use crate::runtime::environment::Simulation;
-use crate::runtime::lanes::job_runner::{Job, JobRunner};
+use crate::runtime::lanes::job_queue::Job;
+use crate::runtime::lanes::job_runner::JobRunner;
 
 /// A task that executes batches of jobs in their order, each after a wait of
 /// `Simulation::lane_wait`. It ends once this is dropped and every batch is executed.

@@ -9,7 +9,8 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tracing::Span;
 
 use crate::runtime::busy_poll::BusyPoll;
-use crate::runtime::lanes::job_runner::{Job, JobRunner};
+use crate::runtime::lanes::job_queue::Job;
+use crate::runtime::lanes::job_runner::JobRunner;
 
 /// A thread that executes batches of jobs in their order.
 pub(super) struct LaneThread<T> {
