@@ -144,9 +144,9 @@ impl Common {
     }
 
     /// Whether the node is fit to lead: its disk completes writes, its state machine is not known
-    /// to have diverged, its log is certain and has no damage that keeps a leader from committing
-    /// entries or counting votes. Otherwise it could not commit entries, or could answer reads with
-    /// a wrong state.
+    /// to have diverged, and its log is certain and has no damage that keeps a leader from
+    /// committing entries or counting votes. Otherwise it could not commit entries, or could answer
+    /// reads with a wrong state.
     fn may_lead(&self) -> bool {
         let is_healthy = !self.disk_is_stuck() && !self.health.quarantined;
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()

@@ -14,7 +14,7 @@ type Bounded<const MAX: usize> = Configuration<LittleEndian, Fixint, Limit<MAX>>
 /// The bytes to reserve for a frame, in addition to its entries or snapshot bytes.
 const PLAIN_BYTES: usize = FRAME_HEADER_BYTES + 128;
 
-/// Appends the packet's frame to `into`. It copies the bytes of entries once.
+/// Appends the packet's frame to `into`, and copies the bytes of entries only once.
 ///
 /// # Errors
 /// A [`WireError`] if the packet exceeds the bounds that [`decode`] enforces; `into` is then

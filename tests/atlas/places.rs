@@ -1,4 +1,4 @@
-//! The sectors of a directory that hold the copies of an entry, or of something else.
+//! The sectors of a data directory that hold the records of each entry.
 
 use std::collections::BTreeMap;
 

@@ -88,12 +88,12 @@ fn an_identity_without_certificates_is_rejected() {
 fn the_flags_of_nodes_and_members_are_distinguished() {
     let nodes = Nodes::none(0);
     let members = ["get", "k", "--members", "1=127.0.0.1:7101"];
-    nodes.quorate(&members).fails_with(2, "the addresses of nodes by '--nodes HOST:PORT,…'");
+    nodes.quorate(&members).fails_with(2, "the addresses of nodes with '--nodes HOST:PORT,…'");
     let with_id = ["get", "k", "--nodes", "1=127.0.0.1:7101"];
     nodes.quorate(&with_id).fails_with(2, "takes only its address, 127.0.0.1:7101");
     let serve = ["serve", "--id", "1", "--data-dir", "d1"];
     let by_nodes = [&serve[..], &["--nodes", "127.0.0.1:7101"]].concat();
-    nodes.quorate(&by_nodes).fails_with(2, "with their ids by '--members ID=ADDRESS,…'");
+    nodes.quorate(&by_nodes).fails_with(2, "and their ids with '--members ID=ADDRESS,…'");
     let without_id = [&serve[..], &["--members", "127.0.0.1:7101"]].concat();
     nodes.quorate(&without_id).fails_with(2, "has no id of a node: write ID=ADDRESS:PORT");
     let certs = ["certs", "certs", "--nodes", "127.0.0.1:7101"];

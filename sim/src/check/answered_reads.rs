@@ -28,8 +28,8 @@ struct Requests {
     /// The replies that the node took from the leader of its term, each with the time of the
     /// request.
     replies: VecDeque<(SimTime, Index)>,
-    /// The latest time at which a request was sent that is no longer remembered, or whose reply is
-    /// not.
+    /// The latest time at which a forgotten request was sent: one that is no longer remembered, or
+    /// whose reply is not.
     forgotten: Option<SimTime>,
     /// When the node last led. As the leader it took the read index of its pending reads from its
     /// own commit index, and not from a reply.

@@ -168,8 +168,8 @@ impl Acknowledgements {
     }
 
     /// Checks that the leader has sent the entries that a node acknowledges to it: the node cannot
-    /// know that the rest of its log equals the leader's. It knows so of the entries in its own
-    /// snapshot, because they are committed.
+    /// know that the rest of its log equals the leader's. It knows this about the entries in
+    /// its own snapshot, because they are committed.
     fn check_sent(
         &self,
         model: &Model,

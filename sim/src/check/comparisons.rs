@@ -144,7 +144,7 @@ fn compares(known: &Known, slot: Slot) -> bool {
 
 /// The longest time until a node that applies entries has compared its state: two periods, because
 /// the first may end just before an entry is applied, and the time of the comparison itself. Clocks
-/// run at most twice as slow as real time.
+/// run at least half as fast as real time.
 fn comparison_time_max(config: &ReplicaConfig) -> Duration {
     (config.validation_period * 2 + config.validation_timeout * 2) * 2
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quorate::raft::Config;
 
-/// The longest time after which a node requests a part of a snapshot again, in part timeouts,
-/// unless parts take longer than that.
+/// The longest time after which a node requests a part of a snapshot again, as a multiple of
+/// `ReplicaConfig::part_timeout`, unless parts take longer than that.
 pub(crate) const PART_TIMEOUTS_MAX: u32 = 32;
 
 /// The longest durations in a run without faults.

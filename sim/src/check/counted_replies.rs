@@ -151,8 +151,8 @@ impl Rule for CountedReplies {
 }
 
 impl Grants {
-    /// Adds a reply, of which only the first one of each node counts. `may_be_rejected` says that
-    /// the receiver may reject the message.
+    /// Adds a reply. Only the first reply of each node decides about `counted` and `rejected`.
+    /// `may_be_rejected` says that the receiver may reject the message.
     fn add(&mut self, term: Term, from: Slot, granted: bool, may_be_rejected: bool) {
         if self.term != term {
             *self = Grants { term, ..Grants::default() };

@@ -244,7 +244,7 @@ checks! {
     S74 "shared-read-request"
         "A follower requests a read index again only after a reply or a heartbeat interval."
     S75 "leaderless-reads"
-        "A node that hears from no leader rejects the reads that wait for one within a bound."
+        "A node that hears from no leader rejects, within a bound, the reads that wait for one."
     L1 "progress"
         "In the stabilization phase, the core elects a leader, agrees and answers every request."
     U1 "user-model"

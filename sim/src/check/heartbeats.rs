@@ -26,8 +26,8 @@ const FORWARDED_MAX: usize = 32;
 pub(super) struct Heartbeats {
     rounds: Vec<Rounds>,
     /// For each leader and peer, the latest term in which the leader took a reply of the peer, and
-    /// the highest round of that term in these replies. Where the run does not show the messages
-    /// that nodes take, the replies that the peer has sent.
+    /// the highest round of that term in these replies. If the run does not show the messages that
+    /// nodes take, the replies that the peer has sent count instead.
     answered: Vec<(Term, u64)>,
     /// For each node, the voters that it counts, and those that it counted before.
     electorates: Vec<[Arc<Electorate>; 2]>,

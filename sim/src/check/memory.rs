@@ -48,7 +48,7 @@ impl Rule for EntriesInMemory {
         let log = &model.of(status.id).memory.log;
         let kept = &mut self.kept[model.slot(status.id).0];
         if status.last != log.last_id() {
-            // The model does not have the entries yet that a lagging driver submits to the disk
+            // The model does not yet have the entries that a lagging driver submits to the disk
             // later.
             *kept = None;
             return Ok(());

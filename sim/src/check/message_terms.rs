@@ -75,8 +75,8 @@ fn is_without_effect(message: &TakenMessage, before: &Status) -> bool {
     message.to != before.id || message.kind == MessageKind::PreVote || is_earlier
 }
 
-/// Whether nodes handle the message whatever its term is. They adopt a later term only from a
-/// `PreVoteReply`.
+/// Whether nodes handle the message whatever its term is. Of these messages, only a `PreVoteReply`
+/// makes a node adopt its later term.
 fn is_valid_in_any_term(kind: MessageKind) -> bool {
     matches!(
         kind,

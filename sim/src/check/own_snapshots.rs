@@ -167,7 +167,8 @@ impl Rule for OwnSnapshots {
             }
         }
         let Some(since) = progress.overdue else { return Ok(()) };
-        // A node waits for a source three times the time in which a source can serve every node.
+        // A node may wait for a source for up to three times the time in which a source can serve
+        // every node.
         let snapshots = 2 + 3 * known.model.nodes.len() as u64;
         let volume =
             Volume { snapshot_bytes: snapshots * self.snapshot_bytes, ..Volume::default() };

@@ -129,7 +129,7 @@ impl SessionModel {
         self.sessions.insert(id, session);
     }
 
-    /// Whether a request in a session is executed.
+    /// Records a request in a session, and returns whether its command is executed.
     fn executes(
         &mut self,
         at: Index,

@@ -54,7 +54,7 @@ pub(crate) enum Command {
     MutantSeeds(MutantSeedsArguments),
     /// Merges the --json summaries of a sweep that was run in parts with --shard
     Merge(MergeArguments),
-    /// Shrinks a failing run to the shortest scenario that fails in the same way
+    /// Shrinks a failing run to a short scenario that fails in the same way
     Shrink(ShrinkArguments),
     /// Runs a scenario on real processes with real faults; requires root and `ip` of iproute2
     #[cfg(unix)]
@@ -337,9 +337,9 @@ pub(crate) struct MutantsArguments {
     /// Search strategy of the sweeps
     #[arg(long, value_name = "NAME", value_parser = values::strategy(), default_value = "nemeses")]
     pub(crate) strategy: Strategy,
-    /// Number of seeds per sweep after which the mutant counts as survived; a seed of the strategy
-    /// `guided` counts as 64, because it has up to 64 runs [default: 10000; with --auto 50 of each
-    /// profile]
+    /// Number of seeds per sweep after which the mutant counts as not detected; a seed of the
+    /// strategy `guided` counts as 64, because it has up to 64 runs [default: 10000; with --auto 50
+    /// of each profile]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<NonZeroU64>,
     /// Number of sweeps per mutant; sweep K of them begins at seed (K - 1) x 1,000,000
@@ -386,7 +386,8 @@ pub(crate) struct MutantSeedsArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArguments {
-    /// History files as JSON lines, in Jepsen's or in Porcupine's format, or gzipped; `-` is stdin
+    /// History files as JSON lines, in Jepsen's or in Porcupine's format, or gzipped copies of
+    /// these; `-` is stdin
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Model to check against: register, kv, multi-register, rw-register, list, mutex, set,

@@ -12,11 +12,11 @@ use crate::settings::profile::Profile;
 
 #[derive(Args, Debug)]
 pub(crate) struct AutoArguments {
-    /// Derive mutants from the syntax tree of the library, instead of the bugs of
-    /// sim/mutants.toml: of every comparison, limit, step, condition, guard, effect and message
-    /// field. One build has all mutants that compile, each behind a switch. Print for each room (a
-    /// module of the library) how many mutants are reached, change a value, and are killed
-    /// (docs/KILLS.md)
+    /// Derive mutants from the syntax tree of the library, and do not use the bugs of
+    /// sim/mutants.toml: change comparisons, literals, arithmetic, method calls, logic, conditions,
+    /// guards, statements and struct fields. One build has all mutants that compile, each behind a
+    /// switch. Print for each room (a module of the library) how many mutants are reached, change a
+    /// value, and are killed (docs/KILLS.md)
     #[arg(long, conflicts_with_all = ["only", "sweeps", "explain", "shrink", "strategies"])]
     pub(crate) auto: bool,
     /// Measure only the mutants of these rooms (modules of the library): quorum, log, progress,

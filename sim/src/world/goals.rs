@@ -241,8 +241,8 @@ impl Goals<'_> {
 
     /// Returns the longest time that the largest snapshot of the core takes to reach every other
     /// node, if a later one may replace it on the way. Before that, a node may wait for a source
-    /// that is gone, three times the time in which a source can serve every node. Lost requests for
-    /// parts are repeated after [`PART_TIMEOUTS_MAX`] part timeouts at the latest.
+    /// that is gone: for up to three times the time in which a source can serve every node. Lost
+    /// requests for parts are repeated after [`PART_TIMEOUTS_MAX`] part timeouts at the latest.
     fn snapshots_time_max(&self) -> Duration {
         let bytes = |running: &Running| running.node.storage().snapshot().bytes;
         let largest = self.core_nodes().filter_map(Node::running).map(bytes).max().unwrap_or(0);

@@ -167,7 +167,7 @@ fn one_step_is_shown_with_what_it_changes() {
 }
 
 #[test]
-fn a_bad_recording_is_one_line_and_what_is_before_it_is_shown() {
+fn the_error_of_a_bad_recording_is_one_line_and_the_steps_before_it_are_shown() {
     let root = tempfile::tempdir().expect("a directory");
     let good = Node::alone();
     let mut damaged = good.clone();
@@ -271,7 +271,7 @@ fn a_half_written_block_in_a_ring_is_no_failure() {
 }
 
 #[test]
-fn a_bad_recording_is_no_trace_and_overwrites_no_file() {
+fn no_trace_is_written_of_a_bad_recording() {
     let root = tempfile::tempdir().expect("a directory");
     let trace = |recording: &Path| {
         let tla = written(&root, "trace.tla", b"an earlier trace");

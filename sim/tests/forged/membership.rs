@@ -48,7 +48,7 @@ crate::forgeries! {
      n4} learners {n4} at index 2 within 9.773s after 1.006600 s"
     |stage| {
         let staged = of(&[1, 2, 3]).changed(&Change::new().voter(NodeId(4)));
-        let staged = staged.expect("there is a 4");
+        let staged = staged.expect("node 4 can be added");
         stage.enters(4, 1);
         stage.holds(4, &[noop(1, 1)]);
         stage.all_hold(&[1, 2, 3, 4], &[change(2, 1, &staged)]);
@@ -91,7 +91,7 @@ crate::forgeries! {
      the new voter n4 ends at index 0, before that membership at index 2"
     |stage| {
         let staged = of(&[1, 2, 3]).changed(&Change::new().voter(NodeId(4)));
-        let staged = staged.expect("there is a 4");
+        let staged = staged.expect("node 4 can be added");
         stage.all_hold(&[1, 2], &[change(2, 1, &staged)]);
         stage.commits(1, 2);
         stage.takes(1, &[change(3, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
@@ -136,7 +136,7 @@ crate::forgeries! {
      {n1 n2 n5} from {n1 n2 n3}, which is not a single step of joint consensus"
     |stage| {
         let staged = of(&[1, 2, 3]).changed(&Change::new().voter(NodeId(4)));
-        let staged = staged.expect("there is a 4");
+        let staged = staged.expect("node 4 can be added");
         stage.all_hold(&[1, 2], &[change(2, 1, &staged)]);
         stage.commits(1, 2);
         stage.takes(1, &[change(3, 1, &with(&[1, 2, 5], &[1, 2, 3]))]);
@@ -294,10 +294,10 @@ fn half_of_an_even_set_with_the_casting_vote_is_accepted() {
 #[test]
 fn a_suspended_voter_may_have_caught_up_before_it_is_readmitted() {
     let mut stage = led();
-    let staged = of(&[1, 2, 3]).changed(&Change::new().suspend(NodeId(3))).expect("n3 votes");
+    let staged = of(&[1, 2, 3]).changed(&Change::new().suspend(NodeId(3))).expect("n3 is a voter");
     let joint = staged.enter_joint(None);
     let suspended = joint.leave_joint();
-    let readmitted = suspended.changed(&Change::new().voter(NodeId(3))).expect("n3 learns");
+    let readmitted = suspended.changed(&Change::new().voter(NodeId(3))).expect("n3 is a learner");
     for (membership, index) in [&staged, &joint, &suspended].into_iter().zip(2..) {
         stage.all_hold(&[1, 2, 3], &[change(index, 1, membership)]);
         stage.commits(1, index);

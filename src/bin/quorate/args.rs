@@ -49,11 +49,11 @@ pub(crate) fn with_tip(
     };
     let tip = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(flag)) if flag == "--members" && takes("nodes") => {
-            "this command takes the addresses of nodes by '--nodes HOST:PORT,…'; '--members' is \
+            "this command takes the addresses of nodes with '--nodes HOST:PORT,…'; '--members' is \
              for a new cluster"
         }
         Some(ContextValue::String(flag)) if flag == "--nodes" && takes("join") => {
-            "this command takes the nodes with their ids by '--members ID=ADDRESS,…', or by \
+            "this command takes the nodes and their ids with '--members ID=ADDRESS,…', or with \
              '--join' if the cluster exists"
         }
         _ => return error,

@@ -125,8 +125,8 @@ impl MemberStatus {
 
 impl ClusterStatus {
     /// Requests a report from each node of `--nodes`. Takes the membership from the report with the
-    /// latest term, and of several from the one whose log ends last. Then requests a report
-    /// from each of its members.
+    /// latest term or, if several have that term, from the one whose log ends last. Then requests a
+    /// report from each of its members.
     async fn collect(client: &Client, flags: &ClientFlags) -> Result<ClusterStatus, CommandError> {
         let client = client.with_deadline(flags.timeout.0 / TIMEOUT_SHARE);
         let mut latest = None::<Report>;

@@ -23,9 +23,8 @@ pub struct Config {
     /// plus the time of a slow flush. A candidate campaigns again if the votes have not arrived
     /// within its timeout, and a new voter must receive and acknowledge the entries of its last
     /// catch-up round within `election_timeout_min`. With leases, a shorter value takes full effect
-    /// only once up to twice the earlier one has passed since the start (more if
-    /// `Lease::drift_ppm` is large), because the node may have granted a vote lease of the earlier
-    /// length.
+    /// within twice the earlier one after the start (later if `Lease::drift_ppm` is large), because
+    /// the node may have granted a vote lease of the earlier length.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
@@ -187,8 +186,8 @@ pub enum ConfigError {
     ElectionTimeoutTooLong(Duration),
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
-    /// `bootstrap_peers` lacks this node as a voter, has a member that is not a voter, is invalid,
-    /// is staged or joint.
+    /// `bootstrap_peers` lacks this node as a voter, has a member that is not a voter, or is an
+    /// invalid, a staged or a joint membership.
     InvalidBootstrapPeers,
     /// `bootstrap_peers` has an address with white space or a control character, at the named node.
     /// A node that has a membership already ignores the list, and starts.

@@ -39,8 +39,8 @@ pub(crate) struct Ballot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 enum LostDisk {
-    /// The node started with a membership or an entry, or it bootstrapped with this disk. A disk
-    /// that it lost before an earlier start counts only by the term in which it started.
+    /// The node started with a membership or an entry, or it bootstrapped with this disk. For a
+    /// disk that it lost before an earlier start, only `started_in` is checked.
     None,
     /// The node started with an empty disk, and no leader has sent it a read index since.
     Possible,

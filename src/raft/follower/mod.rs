@@ -29,9 +29,9 @@ pub(crate) struct Follower {
     last_contact: Instant,
     deadline: Instant,
     /// The last index up to which the log is known to match this leader's, durable or not: only
-    /// entries accepted from this leader in this term count, and those that a snapshot covers. A
-    /// pre-candidacy in between does not lower it: the leader counts what the node acknowledged
-    /// before, and a read lease relies on it.
+    /// entries accepted from this leader in this term count, and those that a snapshot covers.
+    /// Without `Config::survivor`, a pre-candidacy in between does not lower it: the leader counts
+    /// what the node acknowledged before, and a read lease relies on it.
     verified: Index,
     reads: ForwardedReads,
     read_lease: ReadLease,

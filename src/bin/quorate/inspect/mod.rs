@@ -53,8 +53,8 @@ pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError
     require_directory(&flags.directory)?;
     let mut disk = FileDisk::open_read_only(&flags.directory).map_err(|error| {
         let CommandError { exit, text } = open_error(&error);
-        let asks = if error.is_in_use() { "; quorate status asks a running node" } else { "" };
-        CommandError::new(exit, format!("{text}{asks}"))
+        let hint = if error.is_in_use() { "; `quorate status` shows a running node" } else { "" };
+        CommandError::new(exit, format!("{text}{hint}"))
     })?;
     let mut report = match DirectoryReport::of(&mut disk) {
         Ok(report) => report,
