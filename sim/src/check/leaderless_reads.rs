@@ -67,8 +67,8 @@ impl Rule for LeaderlessReads {
 }
 
 impl Node {
-    /// Whether the longest election timeout has passed. A node waits for at most twice that time,
-    /// while other voters have a higher priority.
+    /// Notes a step that may restart the election timeout, and returns whether the longest one has
+    /// passed. A node waits for at most twice that time, while other voters have a higher priority.
     fn is_timeout_over(&mut self, known: &Known, status: &Status) -> bool {
         let before = known.status_before(status);
         let has_new_role = before.is_none_or(|before| before.role != status.role);

@@ -337,9 +337,9 @@ pub(crate) struct MutantsArguments {
     /// Search strategy of the sweeps
     #[arg(long, value_name = "NAME", value_parser = values::strategy(), default_value = "nemeses")]
     pub(crate) strategy: Strategy,
-    /// Number of seeds per sweep after which the mutant counts as not detected; a seed of the
-    /// strategy `guided` counts as 64, because it has up to 64 runs [default: 10000; with --auto 50
-    /// of each profile]
+    /// Number of seeds per sweep that a mutant must pass to survive; a seed of the strategy
+    /// `guided` counts as 64, because it has up to 64 runs [default: 10000; with --auto 50 of each
+    /// profile]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<NonZeroU64>,
     /// Number of sweeps per mutant; sweep K of them begins at seed (K - 1) x 1,000,000

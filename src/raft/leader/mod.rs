@@ -366,7 +366,7 @@ impl Leader {
         });
     }
 
-    /// Whether the message comes from a disk whose replies count.
+    /// Whether the message is handled, and not rejected because of the disk that it comes from.
     #[inline]
     pub(crate) fn accepts_disk_of(&mut self, common: &mut Common, message: &Message) -> bool {
         if !message.body.requires_known_disk() {

@@ -25,7 +25,7 @@ pub(crate) struct MutantSweep {
     pub(crate) edits: String,
     /// The number of the sweep, from 0. Its first seed is this number times [`SWEEP_STRIDE`].
     pub(crate) number: u64,
-    /// The number of seeds after which the mutant counts as not detected.
+    /// The number of seeds that a mutant must pass to survive.
     pub(crate) seeds_max: u64,
     /// The name of the search strategy.
     pub(crate) strategy: String,
