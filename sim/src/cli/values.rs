@@ -103,14 +103,14 @@ pub(crate) fn strategy() -> impl TypedValueParser<Value = Strategy> {
         .map(|name| Strategy::by_name(&name).expect("the parser accepts only known names"))
 }
 
-/// Parses a simulated time in seconds, as traces print it: `1.9s`, `1.901233`. The result is the
-/// last nanosecond of this microsecond: traces print whole ones, and an end includes its events.
+/// Parses a simulated time in seconds, as traces print it: `1.9s`, `1.901233`. The result is 999 ns
+/// later, because traces print whole microseconds, and the end of a window includes the events of
+/// its microsecond.
 pub(crate) fn sim_time(text: &str) -> Result<SimTime, String> {
     sim_time_from(text).map(|from| from.after(Duration::from_nanos(999)))
 }
 
-/// Parses the start of a time window, as [`sim_time`] parses its end: the first nanosecond of the
-/// microsecond.
+/// Parses the start of a time window, as [`sim_time`] parses its end, but adds nothing.
 pub(crate) fn sim_time_from(text: &str) -> Result<SimTime, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simulated_time_includes_its_last_microsecond() {
+    fn a_simulated_time_includes_its_whole_microsecond() {
         assert_eq!(sim_time("1.9s"), Ok(SimTime(1_900_000_999)));
         assert_eq!(sim_time("1.901233"), Ok(SimTime(1_901_233_999)));
         assert_eq!(sim_time("4s"), Ok(SimTime(4_000_000_999)));
