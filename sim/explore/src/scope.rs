@@ -72,8 +72,8 @@ pub enum Start {
 pub struct Bounds {
     /// The highest term that a node may reach.
     pub term: u64,
-    /// Election timeouts of nodes that do not lead. With last survivors, where timeouts are no
-    /// choice, starts of nodes that were down.
+    /// Election timeouts of nodes that do not lead. With last survivors, for which the clock
+    /// alone decides about timeouts, starts of nodes that were down.
     pub timeouts: u8,
     /// Heartbeats of leaders, beyond those after an election and, with last survivors, those that
     /// are due. `None` drops all heartbeats.

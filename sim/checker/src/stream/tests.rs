@@ -96,7 +96,8 @@ fn with_slow_writes(random: &mut Random, made: &Made) -> Made {
     History::new(operations).expect("a later response keeps a history well-formed")
 }
 
-/// Returns the events in order, each with whether it ends its operation or invokes it.
+/// Returns the events in order, each with a flag: true if it ends its operation, false if it
+/// invokes it.
 fn events<O, R>(random: &mut Random, made: &History<O, R>) -> Vec<(OpId, bool)> {
     let mut events: Vec<(EventIndex, bool, OpId)> = Vec::new();
     for (id, operation) in (0..).map(OpId).zip(made.operations()) {
@@ -131,7 +132,7 @@ fn prefix<O: Clone, R: Clone>(made: &History<O, R>, events: &[(OpId, bool)]) -> 
 
 #[derive(Debug, Default)]
 struct Tally {
-    /// The number of streams that raised no alarm, rightly.
+    /// The number of streams that correctly raised no alarm.
     silent: u32,
     /// The number of silent streams that decided their history.
     decided: u32,
