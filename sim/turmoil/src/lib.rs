@@ -57,7 +57,7 @@
 
 #[cfg(not(tokio_unstable))]
 compile_error!(
-    "compile with `--cfg tokio_unstable`, for example by `rustflags` in `.cargo/config.toml`: \
+    "compile with `--cfg tokio_unstable`, for example with `rustflags` in `.cargo/config.toml`: \
      without it tokio draws numbers that no seed determines, in `select!` and in channels"
 );
 
