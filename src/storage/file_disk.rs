@@ -19,6 +19,8 @@ mod held_directory;
 const LOCK: &str = "lock";
 const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds its files itself: \
                              replace the link by the file that it names";
+const NOT_REGULAR: &str = "it is not a regular file, as those of a node are: put the node's own \
+                           file back, or remove this one";
 /// The maximum number of files that are kept open, unless more of them have unsynced writes.
 const OPEN_MAX: usize = 64;
 
@@ -302,8 +304,9 @@ impl Disk for FileDisk {
                 let entry = entry?;
                 let Some(name) = entry.file_name().to_str().and_then(parse) else { continue };
                 match entry.metadata() {
-                    Ok(metadata) if metadata.is_symlink() => {
-                        let message = format!("{}: {SYMBOLIC_LINK}", entry.path().display());
+                    Ok(metadata) if !metadata.is_file() => {
+                        let what = if metadata.is_symlink() { SYMBOLIC_LINK } else { NOT_REGULAR };
+                        let message = format!("{}: {what}", entry.path().display());
                         return Err(io::Error::other(message));
                     }
                     Ok(metadata) => files.push((name, metadata.len())),

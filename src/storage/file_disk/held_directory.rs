@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
+use crate::storage::file_disk::NOT_REGULAR;
+
 /// An open directory, and the path by which it was opened.
 #[derive(Debug)]
 pub(super) struct HeldDirectory {
@@ -35,6 +37,10 @@ impl HeldDirectory {
     }
 
     fn open_with(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        // To open a named pipe would wait for its other end.
+        if self.kind(name).is_some_and(|kind| !kind.is_file() && !kind.is_symlink()) {
+            return Err(io::Error::other(NOT_REGULAR));
+        }
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || rustix::fs::openat(&self.own, name, flags, Mode::RUSR | Mode::WUSR);
         Ok(File::from(rustix::io::retry_on_intr(open)?))
@@ -54,8 +60,13 @@ impl HeldDirectory {
 
     /// Returns true if the name is that of a symbolic link.
     pub(super) fn is_link(&self, name: &str) -> bool {
-        let found = rustix::fs::statat(&self.own, name, AtFlags::SYMLINK_NOFOLLOW);
-        found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_symlink())
+        self.kind(name).is_some_and(FileType::is_symlink)
+    }
+
+    /// Returns what the name is that of; `None` if that cannot be looked up.
+    fn kind(&self, name: &str) -> Option<FileType> {
+        let found = rustix::fs::statat(&self.own, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(FileType::from_raw_mode(found.st_mode))
     }
 
     /// Returns what happened to the directory if its path names another one or none. If the path

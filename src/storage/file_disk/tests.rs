@@ -121,6 +121,37 @@ fn a_symbolic_link_is_named_as_one() {
     assert_eq!(fs::read(&elsewhere).unwrap(), b"of another program");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_special_file_is_named_and_never_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("node");
+    drop(FileDisk::open(&path).unwrap());
+    let make = |name: &str, program: &str| {
+        let made = std::process::Command::new(program).arg(path.join(name)).status();
+        assert!(made.unwrap().success(), "`{program}` is installed");
+    };
+    let names = [LOCK, "superblock", "log-0000000000000001", "snapshot-0000000000000001.part"];
+    for name in names {
+        for program in ["mkfifo", "mkdir"] {
+            let _ = fs::remove_file(path.join(name));
+            make(name, program);
+            for opened in [FileDisk::open(&path), FileDisk::open_read_only(&path)] {
+                let error = text(opened.unwrap_err());
+                assert!(error.contains(&format!("{name}: it is not a regular file")), "{error}");
+            }
+            let removed = fs::remove_file(path.join(name));
+            removed.or_else(|_| fs::remove_dir(path.join(name))).unwrap();
+        }
+    }
+    let mut disk = FileDisk::open(&path).unwrap();
+    let file = FileName::Segment(7);
+    make(&file.to_string(), "mkfifo");
+    let read = FileAction::Read { file, offset: 0, bytes: 1 };
+    let error = text(disk.execute(&read).unwrap_err());
+    assert!(error.contains("it is not a regular file"), "{error}");
+}
+
 #[test]
 fn opening_read_only_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
