@@ -146,7 +146,10 @@ impl fmt::Display for Survey {
             .into_iter()
             .chain(self.directories.iter().map(SurveyedDirectory::row))
             .collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+        // The widths of format strings are numbers of 16 bits.
+        let most = usize::from(u16::MAX);
+        let width =
+            |column: usize| rows.iter().map(|row| row[column].chars().count().min(most)).max();
         for row in &rows {
             let (last, cells) = row.split_last().expect("a table has columns");
             for (column, cell) in cells.iter().enumerate() {

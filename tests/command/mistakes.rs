@@ -144,6 +144,21 @@ fn certs_removes_the_file_of_a_killed_run() {
 }
 
 #[test]
+fn an_address_without_a_port_is_an_error_at_once() {
+    let nodes = Nodes::none(0);
+    for words in [&["snapshot", "localhost"][..], &["get", "k", "--at", "localhost"]] {
+        nodes.quorate(&[words, &TIMEOUT].concat()).fails_with(2, "`localhost` is not HOST:PORT");
+    }
+}
+
+#[test]
+fn a_survey_of_a_directory_with_a_very_long_name_ends_with_an_error() {
+    let long = "d".repeat(usize::from(u16::MAX) + 1);
+    let text = "no directory of the cluster can be read";
+    Nodes::none(0).quorate(&["recover", &long]).fails_with(2, text);
+}
+
+#[test]
 fn a_value_that_no_node_accepts_is_not_read_into_memory() {
     let file = tempfile::tempfile().expect("a temporary file can be created");
     file.set_len(5 << 30).expect("the file has no content");

@@ -12,7 +12,7 @@ use crate::escape::{self, escape_text, json_of};
 use crate::exit::{CommandError, Exit};
 use crate::kv::{Answer, Command, Pair, Query, Reply};
 use crate::output::{print, print_bytes, report};
-use crate::values::Consistency;
+use crate::values::{Consistency, ServerAddress};
 
 /// The flags of `put`.
 #[derive(Args, Debug)]
@@ -98,7 +98,7 @@ pub(crate) struct ReadFlags {
     level: Consistency,
     /// Read from the node at this address only
     #[arg(long, value_name = "ADDRESS")]
-    at: Option<String>,
+    at: Option<ServerAddress>,
 }
 
 /// The flags of `cas`.
@@ -320,7 +320,7 @@ async fn run_query(
 ) -> Result<Answer, CommandError> {
     let (level, query): (ReadLevel, _) = (flags.level.0, query.encode());
     let answered = match &flags.at {
-        Some(address) => client.read_at(address, level, &query).await?,
+        Some(ServerAddress(address)) => client.read_at(address, level, &query).await?,
         None => client.read(level, &query).await?,
     };
     Answer::decode(&answered.answer).ok_or_else(wrong_state_machine)

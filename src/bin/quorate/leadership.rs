@@ -11,6 +11,7 @@ use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
 use crate::kv::Query;
 use crate::output::report;
+use crate::values::ServerAddress;
 
 /// The flags of `transfer`.
 #[derive(Args, Debug)]
@@ -35,7 +36,7 @@ Waits until the snapshot is on the node's disk. Nodes take snapshots on their ow
 before a backup, to include everything acknowledged so far.")]
 pub(crate) struct SnapshotFlags {
     /// Address of the node, HOST:PORT
-    address: String,
+    address: ServerAddress,
     #[command(flatten)]
     client: ClientFlags,
 }
@@ -72,7 +73,7 @@ pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> Result<Exit, Comman
 }
 
 pub(crate) fn snapshot(flags: &SnapshotFlags, json: bool) -> Result<Exit, CommandError> {
-    let address = &flags.address;
+    let ServerAddress(address) = &flags.address;
     let taken = flags.client.run(async |client| {
         // The snapshot must cover everything acknowledged before, so a slow node catches up first.
         let query = Query::Get { key: b"" }.encode();

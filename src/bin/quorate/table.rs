@@ -16,7 +16,8 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| {
             let cells = self.0.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+            // The widths of format strings are numbers of 16 bits.
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default().min(u16::MAX.into())
         };
         for row in &self.0 {
             let mut line = String::new();
