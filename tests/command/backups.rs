@@ -56,6 +56,19 @@ fn a_backup_is_restored_while_the_old_cluster_runs() {
 }
 
 #[test]
+fn a_backup_that_cannot_be_written_names_its_own_file() {
+    let mut nodes = Nodes::start(1);
+    nodes.ask(&["put", "k", &"v".repeat(100_000)]).ok();
+    nodes.ask(&["snapshot", &nodes.address(1).to_string()]).ok();
+    nodes.kill(1);
+    let limited = "trap '' XFSZ; ulimit -f 8; exec \"$0\" backup d1 file";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", limited]).arg(command().get_program()).current_dir(nodes.root());
+    CommandOutput::run(&mut shell).fails_with(2, "/.file.");
+    assert!(!nodes.root().join("file").exists(), "no incomplete backup is left");
+}
+
+#[test]
 fn no_command_writes_into_the_data_directory_of_a_node() {
     let nodes = Nodes::start(1);
     nodes.ask(&["put", "k", "v"]).ok();

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -50,6 +50,23 @@ const QUARANTINED: &str = "the node is in quarantine: its state machine diverged
     majority, so its snapshot may be wrong. Back up the directory of another node; or start this \
     node, wait until it has rebuilt its state from another one (see `quorate status`), and back \
     it up then";
+
+/// Names the backup file in the errors of its writes, because others are about the data directory.
+#[derive(Debug)]
+struct NamedWrites<'a>(&'a AtomicFile);
+
+impl Write for NamedWrites<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("write {}: {error}", self.0.path().display()))
+        };
+        self.0.file().write(bytes).map_err(named)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A backup whose file is completely written.
 #[derive(Debug)]
@@ -174,7 +191,7 @@ fn write_from(
     let mut file = output.file();
     // Discards the content of a failed attempt.
     let written = file.set_len(0).and_then(|()| io::Seek::rewind(&mut file)).and_then(|()| {
-        let mut file = BufWriter::new(file);
+        let mut file = BufWriter::new(NamedWrites(output));
         backup(&head, &mut content, &mut file)?;
         file.into_inner().map_err(io::IntoInnerError::into_error).map(drop)
     });
