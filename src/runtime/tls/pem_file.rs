@@ -13,7 +13,13 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub(super) fn pem_items<T: PemObject>(file: &Path, kind: &str) -> Result<Vec<T>, TlsError> {
     let unreadable =
         |error: std::io::Error| TlsError::new(file, format_args!("cannot read the file: {error}"));
-    let size = std::fs::metadata(file).map_err(unreadable)?.len();
+    let found = std::fs::metadata(file).map_err(unreadable)?;
+    // To open a named pipe would wait for its other end, in a reload together with the whole node,
+    // and a device may have no end.
+    if !found.is_file() {
+        return Err(TlsError::new(file, format_args!("it is not a regular file")));
+    }
+    let size = found.len();
     if size > FILE_BYTES_MAX {
         let message = format_args!(
             "the file has {size} bytes, which is too large for PEM: at most {FILE_BYTES_MAX} are \
@@ -29,4 +35,24 @@ pub(super) fn pem_items<T: PemObject>(file: &Path, kind: &str) -> Result<Vec<T>,
         return Err(TlsError::new(file, format_args!("the file contains no {kind} in PEM format")));
     }
     Ok(items)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustls::pki_types::CertificateDer;
+
+    use super::*;
+
+    #[test]
+    fn a_named_pipe_or_a_device_is_not_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pipe = directory.path().join("revoked.pem");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("`mkfifo` is installed").success());
+        for file in [&*pipe, Path::new("/dev/zero"), directory.path()] {
+            let read = pem_items::<CertificateDer<'static>>(file, "certificate");
+            let text = read.expect_err("it is no file").to_string();
+            assert!(text.contains("it is not a regular file"), "{text}");
+        }
+    }
 }
