@@ -63,9 +63,11 @@ impl Common {
         let bootstrap_peers = config.bootstrap_peers.as_ref().filter(|_| has_no_log);
         let bootstrap = bootstrap_peers.map(|peers| Bootstrap::new(peers, own, now));
         let drift_ppm = config.lease.map_or(Lease::DRIFT_PPM_MAX, |lease| lease.drift_ppm);
+        let member = log.membership_at(log.committed()).and_then(|known| known.member(config.id));
+        let is_named = member.is_some_and(|member| member.incarnation == incarnation);
         Common {
             now,
-            ballot: Ballot::new(hard_state, has_no_log, drift_ppm, now),
+            ballot: Ballot::new(hard_state, is_named, drift_ppm, now),
             journal: Journal::new(log, restored.snapshot),
             apply: Apply::new(restored.machine.version_max),
             reads,
@@ -91,6 +93,7 @@ impl Common {
             && now >= self.now.after(self.config.election_timeout_max)
         {
             self.timing.delay_suspension(now.after(rules.after));
+            assert!(!self.timing.may_suspend(now), "a node's own gap is no silence of a voter");
         }
         let paused = self.survival.advance_clock(self.now, now);
         self.now = now;
@@ -160,11 +163,20 @@ impl Common {
         log.first_damaged_after(log.committed()).is_some() || log.has_unknown_membership()
     }
 
+    /// Whether a heartbeat with the commit index `committed` may give the node a read lease, or
+    /// show how fresh its state is.
+    pub(crate) fn may_count_round(&self, committed: Index) -> bool {
+        let may_count = self.ballot.may_count_round(committed);
+        let became_certain = self.health.log_end.became_certain_in(self.term());
+        assert!(!may_count || !became_certain, "a node may have lost answers in that term");
+        may_count
+    }
+
     /// Returns the node's report about itself, which every heartbeat reply carries.
     pub(crate) fn readiness(&self) -> Readiness {
         let read_leases = self.config.lease.is_some_and(|lease| lease.read_leases);
         let is_uncertain = self.ballot.is_uncertain();
-        let may_count = self.ballot.may_count_round(self.log().committed());
+        let may_count = self.may_count_round(self.log().committed());
         let wants_read_lease = read_leases && may_count && !self.health.quarantined;
         let version_max = self.apply.version_max();
         Readiness { wants_read_lease, is_uncertain, version_max, may_lead: self.may_lead() }
@@ -190,10 +202,15 @@ impl Common {
         }
     }
 
+    /// Whether this node is an incoming voter of the active membership with its present disk.
+    pub(crate) fn is_incoming_voter(&self) -> bool {
+        self.members.is_incoming_voter(self.id(), self.log().membership())
+    }
+
     /// Allows this node, which was just elected and has every committed entry, to take over later
     /// as the last survivor, if it is an incoming voter (docs/SURVIVOR.md).
     pub(crate) fn allow_own_takeover(&mut self) {
-        if self.log().membership().incoming().contains(&self.id()) {
+        if self.is_incoming_voter() {
             self.survival.allow_takeover();
         }
     }
@@ -348,7 +365,7 @@ impl Common {
         if membership != self.members.reported() {
             self.output.push(Action::ActiveMembershipChanged(membership.clone()));
         }
-        if !membership.incoming().contains(&self.config.id) {
+        if !self.members.is_incoming_voter(self.config.id, membership) {
             self.survival.forbid_takeover();
         }
         self.survival.retain_members(membership);
@@ -385,6 +402,8 @@ impl Common {
         self.reads.assert_invariants(self.log().applied(), self.now);
         self.members.assert_invariants(self.log().membership());
         self.survival.assert_invariants(self.now);
+        let may_take_over = self.survival.may_take_over();
+        assert!(!may_take_over || self.is_incoming_voter(), "only a voter takes over");
         self.output.assert_invariants();
     }
 }
@@ -431,5 +450,45 @@ impl Common {
         if let Some(bootstrap) = self.members.bootstrap_mut() {
             each(bootstrap.instant());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::types::{HardState, Incarnation, Member, Membership, SnapshotMeta};
+
+    /// Whether node 1, which starts in term 1 on the disk 7, counts rounds of term 2. The first
+    /// membership names the disk `first`, and the second one, in the only entry, the disk `second`.
+    fn counts_rounds(first: u128, second: u128, committed: u64) -> bool {
+        let own = NodeId(1);
+        let naming = |incarnation| {
+            let member = Member { incarnation: Incarnation(incarnation), ..Member::new(own) };
+            Membership::new([1, 2, 3].map(NodeId)).with_member(member)
+        };
+        let id = EntryId::new(Term(1), Index(1));
+        let entry = Entry { id, payload: Payload::Membership(naming(second)) };
+        let snapshot = SnapshotMeta::empty(EntryId::ZERO, naming(first));
+        let state = HardState::new(Term(1), None);
+        let restored = Restored {
+            incarnation: Incarnation(7),
+            ..Restored::with_log(state, Index(committed), snapshot, Vec::from([entry]))
+        };
+        let log = Log::new(&restored).expect("the log is consistent");
+        let mut common = Common::new(Config::new(own), restored, log, 1, Instant::ZERO);
+        common.ballot.enter_term(Term(2), &mut common.journal);
+        common.may_count_round(Index(9))
+    }
+
+    #[test]
+    fn a_node_counts_rounds_at_once_only_if_a_committed_membership_names_its_disk() {
+        assert!(counts_rounds(7, 7, 0));
+        assert!(counts_rounds(7, 0, 0), "the last committed membership names it");
+        assert!(counts_rounds(6, 7, 1));
+        assert!(!counts_rounds(6, 7, 0), "a leader of an earlier term may have appended the entry");
+        assert!(!counts_rounds(0, 0, 1), "the disk may have replaced another one");
+        assert!(!counts_rounds(6, 6, 1));
     }
 }

@@ -39,10 +39,12 @@ pub(crate) struct Ballot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 enum LostDisk {
-    /// The node started with a membership or an entry, or it bootstrapped with this disk. For a
-    /// disk that it lost before an earlier start, only `started_in` is checked.
+    /// A committed membership names this disk, at the start or by the bootstrap since. Each leader
+    /// of a later term than that of the start has that membership in its log, so it was elected
+    /// after a disk that the node lost had answered for the last time.
     None,
-    /// The node started with an empty disk, and no leader has sent it a read index since.
+    /// No committed membership named this disk at the start, and no leader has sent the node a read
+    /// index since.
     Possible,
     /// The leader of `term` had committed the log through `committed` when it received a read index
     /// request of this start.
@@ -51,10 +53,11 @@ enum LostDisk {
 
 impl Ballot {
     /// Returns the ballot of a node that starts with `hard_state`, on a disk that may have replaced
-    /// another one if it `is_empty`. Clock rates are off by at most `drift_ppm` parts per million.
+    /// another one unless it `is_named` by a membership that the node knows to be committed. Clock
+    /// rates are off by at most `drift_ppm` parts per million.
     pub(crate) fn new(
         hard_state: HardState,
-        is_empty: bool,
+        is_named: bool,
         drift_ppm: u32,
         now: Instant,
     ) -> Ballot {
@@ -68,7 +71,7 @@ impl Ballot {
             earlier_leases_until,
             requested_lease: Duration::ZERO,
             started_in,
-            lost_disk: if is_empty { LostDisk::Possible } else { LostDisk::None },
+            lost_disk: if is_named { LostDisk::None } else { LostDisk::Possible },
             named_committed: Index::ZERO,
         }
     }
@@ -324,7 +327,7 @@ mod tests {
 
     fn started(state: HardState) -> (Ballot, Journal) {
         let log = Log::new(&Restored::default()).expect("an empty log is consistent");
-        let ballot = Ballot::new(state, false, 0, Instant(100));
+        let ballot = Ballot::new(state, true, 0, Instant(100));
         (ballot, Journal::new(log, SnapshotMeta::default()))
     }
 
@@ -352,7 +355,7 @@ mod tests {
     fn a_new_disk_counts_only_heartbeats_that_follow_its_request() {
         let log = Log::new(&Restored::default()).expect("an empty log is consistent");
         let mut journal = Journal::new(log, SnapshotMeta::default());
-        let mut ballot = Ballot::new(HardState::default(), true, 0, Instant::ZERO);
+        let mut ballot = Ballot::new(HardState::default(), false, 0, Instant::ZERO);
         ballot.enter_term(Term(3), &mut journal);
         let mut bootstrapped = ballot.clone();
         assert!(!ballot.may_count_round(Index(9)), "a lost disk may have answered it");
@@ -385,7 +388,7 @@ mod tests {
         let vote_lease = Duration::from_nanos(100);
         let state = HardState { vote_lease, ..HardState::default() };
         // The clock of the node may be three times as fast as that of the leader.
-        let ballot = Ballot::new(state, false, 500_000, Instant(1000));
+        let ballot = Ballot::new(state, true, 500_000, Instant(1000));
         assert!(ballot.withholds_vote(Instant(1299)) && !ballot.withholds_vote(Instant(1300)));
     }
 

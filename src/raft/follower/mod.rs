@@ -236,7 +236,7 @@ impl Follower {
         let has_all = self.verified >= heartbeat.committed;
         let read_lease = if has_all { heartbeat.read_lease } else { Duration::ZERO };
         let heartbeat = &Heartbeat { read_lease, ..*heartbeat };
-        if common.ballot.may_count_round(heartbeat.committed)
+        if common.may_count_round(heartbeat.committed)
             && let Some(bound) = self.read_lease.on_heartbeat(heartbeat, is_new, common.now())
         {
             common.reads.learn_freshness(bound);
@@ -276,10 +276,10 @@ impl Follower {
     }
 
     /// Allows this node to take over as the last survivor: from now on the leader commits no entry
-    /// that this node's disk lacks.
+    /// that this node's disk lacks. The message may be a late one for a disk that the node has
+    /// lost, so the membership must name the present disk.
     pub(crate) fn on_takeover_allowed(&self, common: &mut Common, from: NodeId) {
-        let is_voter = common.log().membership().incoming().contains(&common.id());
-        let may_count = is_voter && !common.ballot.is_uncertain();
+        let may_count = common.is_incoming_voter() && !common.ballot.is_uncertain();
         if self.leader == Some(from) && may_count && common.survival.is_on() {
             common.survival.allow_takeover();
         } else {

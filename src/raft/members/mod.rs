@@ -4,7 +4,7 @@
 pub(crate) mod survival;
 
 use crate::raft::bootstrap::Bootstrap;
-use crate::types::{Incarnation, Instant, Membership};
+use crate::types::{Incarnation, Instant, Membership, NodeId};
 
 /// The node's own identity, and the membership as far as the driver knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +33,13 @@ impl Members {
 
     pub(crate) fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// Whether the node `own` is an incoming voter of the membership with its present disk.
+    pub(crate) fn is_incoming_voter(&self, own: NodeId, membership: &Membership) -> bool {
+        let member = membership.member(own);
+        membership.incoming().contains(&own)
+            && member.is_some_and(|member| member.accepts_incarnation(self.incarnation))
     }
 
     pub(crate) fn bootstrap(&self) -> Option<&Bootstrap> {

@@ -34,7 +34,7 @@ impl LogEndRequest {
     }
 
     /// Whether the node has become certain in `term`.
-    pub(super) fn became_certain_in(&self, term: Term) -> bool {
+    pub(crate) fn became_certain_in(&self, term: Term) -> bool {
         self.certain_since == Some(term)
     }
 
