@@ -48,6 +48,7 @@ impl Raft {
     }
 
     /// Returns the time of the last step.
+    #[cfg(feature = "std")]
     pub(crate) fn now(&self) -> Instant {
         self.common.now()
     }
@@ -66,6 +67,7 @@ impl Raft {
 
     /// Whether a read at the level `Replica` would be answered at `now` under a read lease, from
     /// the node's own state: only then does `Input::Read` need the index in `conflict`.
+    #[cfg(feature = "std")]
     pub(crate) fn has_read_lease(&self, now: Instant) -> bool {
         match &self.role {
             Role::Follower(follower) => follower.has_read_lease(now),
