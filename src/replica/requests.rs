@@ -81,7 +81,9 @@ impl Requests {
 
     fn take_early(&mut self, index: Index) -> Option<Option<Outcome>> {
         let early = self.early_outcomes.remove(&index)?;
-        self.early_bytes -= early.as_ref().map_or(0, Outcome::reply_bytes);
+        let bytes = early.as_ref().map_or(0, Outcome::reply_bytes);
+        assert!(bytes <= self.early_bytes, "the bytes of each reply that waits are counted");
+        self.early_bytes -= bytes;
         Some(early)
     }
 
@@ -118,7 +120,8 @@ impl Requests {
             let bytes = self.early_bytes + outcome.reply_bytes();
             let fits = bytes <= EARLY_BYTES_MAX;
             self.early_bytes = if fits { bytes } else { self.early_bytes };
-            self.early_outcomes.insert(index, fits.then_some(outcome));
+            let other = self.early_outcomes.insert(index, fits.then_some(outcome));
+            assert!(other.is_none(), "an entry is applied once");
         }
         None
     }

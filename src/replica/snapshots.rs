@@ -185,6 +185,7 @@ impl Snapshots {
         events: &mut Vec<Event>,
     ) {
         let Some(last) = self.taker.write(log.durable()) else { return };
+        assert!(last.index <= log.durable(), "a snapshot covers durable entries only");
         let membership = log.membership_at(last.index).filter(|found| !found.is_empty());
         let Some(membership) = membership else { return self.taker.end() };
         if self.receiver.gives_way_to(last.index, now) {

@@ -97,6 +97,14 @@ impl Entries {
         if part.len() == self.len() {
             return self.clone();
         }
+        let slice = self.part(part, &range);
+        assert!(slice.len() == range.len(), "a part has the entries at its positions");
+        slice
+    }
+
+    /// Returns the entries at the positions in `range`, which are `part`, and not all.
+    #[inline]
+    fn part(&self, part: &[Entry], range: &Range<usize>) -> Entries {
         match (&self.0, part) {
             (_, []) => Entries::new(),
             (_, [entry]) => Entries::from(entry.clone()),
@@ -149,6 +157,7 @@ impl Entries {
             *self = core::mem::take(self).into_iter().chain(more).collect();
         }
         assert!(self.len() == len, "no entry is lost");
+        debug_assert!(self.retained() <= Self::RETAINED_MAX * len, "a list keeps few others");
     }
 
     /// The number of entries that this list keeps in memory.

@@ -116,7 +116,7 @@ impl ChangeInProgress {
         changed: Membership,
     ) -> Membership {
         let is_ready = changed.is_staged() && self.may_enter_joint(common, peers, &changed);
-        if is_ready { joint_after(common, peers, &changed) } else { changed }
+        if is_ready { enter_joint(common, peers, &changed) } else { changed }
     }
 
     /// Whether no change is under way, no request waits, and no node is to become a voter.
@@ -149,7 +149,7 @@ impl ChangeInProgress {
             let next = membership.leave_joint();
             may_decide_alone(common, peers, &next).then_some(next)
         } else if self.may_enter_joint(common, peers, membership) {
-            Some(joint_after(common, peers, membership))
+            Some(enter_joint(common, peers, membership))
         } else {
             None
         }
@@ -228,12 +228,16 @@ impl ChangeInProgress {
         let (own, now) = (common.id(), common.now());
         // The entry just appended is the first one that a new peer is sent.
         let last = common.log().membership_index().previous();
+        let before = common.log().membership_at(last);
         for id in membership.ids().filter(|id| *id != own) {
             let departed = self.departing.remove(&id);
             // A member that was removed and is back may have another disk.
             if departed.is_some() || peers.get(id).is_none() {
                 peers.reset(id, last, now);
             }
+            let was_member = before.is_none_or(|before| before.is_member(id));
+            let matched = peers.get(id).map(Progress::matched);
+            assert!(was_member || matched == Some(Index::ZERO), "a new member has matched nothing");
         }
         let until = now.after(common.config().election_timeout_max.saturating_mul(2));
         for (id, _) in peers.iter().filter(|(id, _)| !membership.is_member(*id)) {
@@ -322,6 +326,21 @@ fn joint_after(common: &Common, peers: &Peers, staged: &Membership) -> Membershi
     assert!(staged.is_staged(), "a joint membership follows a staged one");
     let next = staged.enter_joint(casting_vote_holder(common));
     disks::with_known_incarnations(common, peers, next)
+}
+
+/// Returns the joint membership with which a change continues, or the settled one if the change
+/// changes nothing. A joint membership cannot be cancelled, so nodes that have replied to this
+/// leader, and are certain, must be a quorum of it.
+fn enter_joint(common: &Common, peers: &Peers, staged: &Membership) -> Membership {
+    let next = joint_after(common, peers, staged);
+    let has_replied = |peer: &Progress| peer.acked_round() > 0 || peer.matched() > Index::ZERO;
+    let can_commit = |id: NodeId| match peers.get(id) {
+        Some(peer) => peer.counts() && has_replied(peer),
+        None => id == common.id(),
+    };
+    assert!(is_quorum(&next, can_commit), "a quorum of the joint membership has replied");
+    assert!(!next.is_staged(), "the new voters have caught up");
+    next
 }
 
 fn is_membership_committed(common: &Common) -> bool {

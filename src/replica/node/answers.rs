@@ -40,6 +40,7 @@ impl Node {
             self.requests.end(tag);
             return self.reject_unverified(tag);
         }
+        assert!(index <= self.raft.log().applied(), "a read waits until its index is applied");
         let query = self.requests.ready(tag, index, freshness);
         self.outputs.push(Output::Work(Work::Query { tag, query }));
     }
@@ -50,12 +51,14 @@ impl Node {
         if !self.may_serve_reads() {
             return self.reject_unverified(tag);
         }
+        assert!(index <= applied, "an answer has the effects of every entry up to its read index");
         self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
     }
 
     /// Handles the commit of a proposal. A state machine that is not usable does not apply it, so
     /// its outcome is unknown on this node.
     pub(super) fn on_committed(&mut self, tag: Tag, id: EntryId) {
+        assert!(id.index <= self.raft.log().committed(), "a committed proposal stays in the log");
         if self.validation.is_usable() {
             self.outputs.extend(self.requests.committed(tag, id));
         } else {

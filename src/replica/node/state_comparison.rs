@@ -67,6 +67,7 @@ impl Node {
                 self.storage.set_quarantined(true, &mut self.events);
             }
             self.quarantine();
+            assert!(!self.may_serve_reads(), "a diverged state machine answers no reads");
         }
     }
 
@@ -91,6 +92,7 @@ impl Node {
     pub(super) fn on_restored(&mut self, last: Index, state_digest: StateDigest) {
         let restores = matches!(self.task, Task::Restoring | Task::Rebuilding);
         assert!(restores, "contract: only a requested restore ends");
+        assert!(last <= self.raft.log().snapshot().index, "a snapshot of the log was restored");
         let rebuilt = core::mem::replace(&mut self.task, Task::Idle) == Task::Rebuilding;
         if rebuilt {
             self.outputs.push(Output::StateCompared(ComparisonResult::Rebuilt { index: last }));

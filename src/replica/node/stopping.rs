@@ -9,6 +9,7 @@ use crate::types::RejectReason;
 impl Node {
     /// Rejects requests with [`RejectReason::Stopped`], and ignores all other inputs.
     pub(super) fn reject_stopped(&mut self, input: Input) {
+        assert!(self.stage != Stage::Running, "a running node handles its inputs");
         let stopped = |tag| Output::Rejected { tag, reason: RejectReason::Stopped };
         match input {
             Input::Propose(proposals) => {
@@ -36,5 +37,6 @@ impl Node {
         self.outputs.extend(proposals.into_iter().map(|tag| Output::Unknown { tag }));
         let stopped = |tag| Output::Rejected { tag, reason: RejectReason::Stopped };
         self.outputs.extend(reads.into_iter().map(stopped));
+        assert!(self.requests.len() == 0, "every pending request has ended");
     }
 }

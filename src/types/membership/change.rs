@@ -186,7 +186,9 @@ impl Membership {
         let Parts { members, incoming, .. } = &mut parts;
         let voters = members.iter_mut().filter(|member| incoming.contains(&member.id));
         voters.for_each(|member| member.pending = PendingTransition::None);
-        self.followed_by(parts)
+        let next = self.followed_by(parts);
+        assert_eq!(next.incoming(), self.incoming(), "a cancelled change keeps the voters");
+        next
     }
 
     /// Returns the joint membership that follows this staged one (Raft §6). If the target voters
@@ -209,7 +211,10 @@ impl Membership {
         }
         parts.outgoing = core::mem::replace(&mut parts.incoming, incoming);
         assert!(parts.target.is_empty(), "a joint membership is not staged");
-        self.followed_by(parts)
+        let next = self.followed_by(parts);
+        assert_eq!(**next.incoming(), **self.target(), "the target voters are the incoming ones");
+        assert_eq!(next.outgoing(), self.incoming(), "the voters before must agree, too");
+        next
     }
 
     /// Returns the membership with these parts: the next step of the change in flight.
@@ -271,7 +276,9 @@ impl Membership {
         debug_assert!(!decides(&parts.incoming), "no silent node keeps its vote");
         debug_assert!(!decides(&parts.outgoing), "no silent node keeps its old vote");
         debug_assert!(!decides(&parts.target), "no silent node gets a vote");
-        self.followed_by(parts)
+        let next = self.followed_by(parts);
+        assert!(next.unpins_lost_votes_of(self), "a voter that died may return with another disk");
+        next
     }
 
     /// Returns the membership that follows this joint one: the incoming voters decide alone (Raft
@@ -285,7 +292,17 @@ impl Membership {
         let lost = |id: &NodeId| outgoing.contains(id) && !incoming.contains(id);
         let without_vote = members.iter_mut().filter(|member| lost(&member.id));
         without_vote.for_each(|member| member.incarnation = Incarnation::default());
-        self.followed_by(parts)
+        let next = self.followed_by(parts);
+        assert!(next.unpins_lost_votes_of(self), "a former voter may have another disk");
+        next
+    }
+
+    /// Whether this membership accepts any incarnation of the members that voted in the one
+    /// `before` and do not vote any more.
+    fn unpins_lost_votes_of(&self, before: &Membership) -> bool {
+        let has_lost_vote = |id: NodeId| before.is_voter(id) && !self.is_voter(id);
+        let is_pinned = |member: &Member| member.incarnation != Incarnation::default();
+        !self.members().iter().any(|member| has_lost_vote(member.id) && is_pinned(member))
     }
 }
 
