@@ -7,7 +7,7 @@ use quorate::storage::{
     Completion, Disk, DiskError, Event, FetchId, FileAction, FileName, SnapshotEvent, Storage,
 };
 use quorate::types::{EntryId, Index, Term, Write, WriteId};
-use quorate_sim::disk::SimDisk;
+use quorate_sim::disk::{ChangeOrder, SimDisk};
 
 use super::broken::{
     BrokenDisk, HARMS, Harm, PAGE, SECTOR, act, fetch_all, large, open, overwrite, read, repair,
@@ -307,6 +307,65 @@ fn a_pass_continues_after_a_restart() {
         // The next pass is a whole one again.
         assert_eq!(scrub_all(&mut storage, &mut disk).1, whole, "after {parts} parts");
     }
+}
+
+/// The chunks of the snapshot of [`with_large_snapshot`]; each is one piece of a scrub.
+const CHUNKS: u64 = 12;
+const CHUNK: usize = 1 << 20;
+
+/// Returns a disk with a large snapshot.
+fn with_large_snapshot() -> SimDisk {
+    let mut host = Host::with_nine();
+    let meta = host.take_snapshot_of(9, (0..CHUNKS).map(|byte| vec![byte as u8; CHUNK]));
+    assert_eq!(meta.bytes, CHUNKS * CHUNK as u64);
+    host.disk
+}
+
+/// Scrubs this many pieces after each start, until damage to the last chunk is found, which the disk
+/// has only after the start. `end` ends the node. Returns the number of starts.
+fn starts_until_damage(
+    disk: &SimDisk,
+    pieces: usize,
+    end: impl Fn(&mut Storage, &mut BrokenDisk),
+) -> usize {
+    let is_damage = |event: &Event| matches!(event, Event::Snapshot(SnapshotEvent::Damaged(_)));
+    let mut disk = disk.clone();
+    for starts in 1..20 {
+        let (mut storage, mut running) = started(&disk);
+        let flip = |disk: &mut BrokenDisk| {
+            let last_chunk = CHUNKS * CHUNK as u64;
+            assert!(disk.disk.flip_bits(FileName::Snapshot(Index(9)), last_chunk, 1));
+        };
+        flip(&mut running);
+        for _ in 0..pieces {
+            let scrub = |storage: &mut Storage, events: &mut _| storage.scrub(CHUNK as u64, events);
+            if act(&mut storage, &mut running, scrub).iter().any(is_damage) {
+                return starts;
+            }
+        }
+        end(&mut storage, &mut running);
+        flip(&mut running);
+        disk = running.disk;
+    }
+    panic!("the scrub does not reach the last chunk");
+}
+
+#[test]
+fn a_pass_through_a_large_snapshot_ends_although_the_node_restarts_often() {
+    let disk = with_large_snapshot();
+    let starts = starts_until_damage(&disk, 3, |storage, disk| {
+        assert_eq!(act(storage, disk, Storage::close), [Event::Closed]);
+    });
+    assert!((5..10).contains(&starts), "{starts}");
+}
+
+#[test]
+fn a_pass_through_a_large_snapshot_ends_although_the_node_is_killed_often() {
+    let disk = with_large_snapshot();
+    let starts = starts_until_damage(&disk, 6, |_, disk| {
+        disk.disk.crash(ChangeOrder::PerFile, |_| false);
+    });
+    assert!((3..7).contains(&starts), "{starts}");
 }
 
 #[test]
