@@ -41,6 +41,13 @@
 
 extern crate alloc;
 
+// The name by which the files below `tests/` import this library.
+#[cfg(test)]
+extern crate self as quorate;
+
+#[cfg(test)]
+#[path = "../tests/common/draw.rs"]
+mod draw;
 #[cfg(test)]
 #[path = "../tests/common/fixtures.rs"]
 mod fixtures;

@@ -1,11 +1,16 @@
 //! Tests of the layout of recorded values, and of reading them back.
 
+#[allow(dead_code, reason = "a recording has no packets and no requests of clients")]
+#[path = "../../tests/wire/drawn.rs"]
+mod drawn;
+
 use std::fmt::Debug;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::draw::Draw;
 use crate::fixtures::Fixtures;
 use crate::raft::{Config, Consumer, Input, Lease, Raft, Survivor, Suspension};
 use crate::recording::block::{BlockWriter, FRAME_BYTES, Header, Kind, LAYOUT};
@@ -13,8 +18,8 @@ use crate::recording::commands::{CommandHasher, Contents};
 use crate::recording::decoding::Decoder;
 use crate::types::{
     Acknowledge, Body, Change, Command, DamagedEntry, Entry, EntryId, Incarnation, Index, Instant,
-    Membership, Message, NodeId, Payload, Proposal, ReadLevel, Restored, SnapshotMeta, Tag, Term,
-    WriteId,
+    Membership, Message, MessageKind, NodeId, Payload, Proposal, ReadLevel, Restored, SnapshotMeta,
+    Tag, Term, WriteId,
 };
 
 fn body(value: &impl Serialize, contents: Contents) -> Vec<u8> {
@@ -141,6 +146,13 @@ fn the_fixtures_of_recordings_are_written_and_read() {
         fixtures.value(&format!("input-{number}"), &round_trip(input), |kept| {
             assert_eq!(decoded::<Input>(kept), *input);
         });
+    }
+    let mut draw = Draw(1);
+    for kind in MessageKind::ALL {
+        for number in 0..8 {
+            let input = Input::Message(drawn::message(&mut draw, *kind));
+            fixtures.hash(&format!("{}-drawn-{number}", kind.name()), &round_trip(&input));
+        }
     }
     for (number, state) in states().iter().enumerate() {
         fixtures.hash(&format!("state-{number}"), &round_trip(state));

@@ -1,5 +1,7 @@
 //! Formats that are text: the principals of certificates, scenarios and histories.
 
+use std::collections::BTreeMap;
+
 use quorate::runtime::Principal;
 use quorate::storage::ClusterId;
 use quorate::types::NodeId;
@@ -9,6 +11,7 @@ use quorate_sim::plan::Trigger;
 use quorate_sim::run::RunOptions;
 use quorate_sim::scenario::{ROWS, Scenario};
 
+use crate::draw::Draw;
 use crate::fixtures::Fixtures;
 
 #[test]
@@ -188,6 +191,51 @@ const HISTORIES: [(&str, &str, &[&str]); 11] = [
     ),
 ];
 
+/// The number of drawn histories of each model.
+const DRAWN_HISTORIES: u64 = 16;
+
+/// Draws events of four clients at a time after a header: operations of the model, with other
+/// numbers, of which some fail, some have an unknown outcome and some do not end.
+fn drawn_history(draw: &mut Draw, header: &str, operations: &[&str]) -> String {
+    let mut text = header.to_owned();
+    let mut processes = [0, 1, 2, 3];
+    let (mut id, mut next_process) = (0, 4);
+    let mut pending: BTreeMap<usize, (u64, String)> = BTreeMap::new();
+    // The accounts of a bank are those of its header.
+    let tens_max = if header.contains("bank") { 1 } else { 50 };
+    for _ in 0..draw.below(60) {
+        let place = draw.below(4) as usize;
+        let process = processes[place];
+        let Some((id, result)) = pending.remove(&place) else {
+            let operation = operations[draw.below(operations.len() as u64) as usize];
+            let operation = with_tens(operation, draw.below(tens_max));
+            let (call, result) = operation.split_once('|').unwrap_or((&operation, ""));
+            text += &format!("{{\"type\":\"invoke\",\"id\":{id},\"process\":{process},{call}}}\n");
+            pending.insert(place, (id, result.to_owned()));
+            id += 1;
+            continue;
+        };
+        let kind = ["ok", "ok", "ok", "fail", "info"][draw.below(5) as usize];
+        let result = match (kind, &*result) {
+            ("ok", "") | ("fail" | "info", _) => String::new(),
+            _ => format!(",\"result\":{result}"),
+        };
+        text += &format!("{{\"type\":\"{kind}\",\"id\":{id},\"process\":{process}{result}}}\n");
+        if kind == "info" {
+            processes[place] = next_process;
+            next_process += 1;
+        }
+    }
+    text
+}
+
+/// Puts the same tens before each digit of a text.
+fn with_tens(text: &str, tens: u64) -> String {
+    let digit =
+        |it: char| if it.is_ascii_digit() && tens > 0 { format!("{tens}{it}") } else { it.into() };
+    text.chars().map(digit).collect()
+}
+
 #[test]
 fn the_fixtures_of_histories_are_written_and_read() {
     let parsed = |text: &str| {
@@ -199,11 +247,12 @@ fn the_fixtures_of_histories_are_written_and_read() {
         write(&mut bytes, "sample", &parsed(text).history).expect("memory has room");
         String::from_utf8(bytes).expect("a history is text")
     };
-    let mut fixtures = Fixtures::of("history", 1);
+    let (mut fixtures, mut draw) = (Fixtures::of("history", 1), Draw(1));
     for (model, header, operations) in HISTORIES {
         assert!(Object::by_name(model).is_ok(), "{model}");
         let header = format!("{{\"format\":\"history/1\",\"model\":\"{model}\",{header}}}\n");
-        let mut text = header.replace(",}", "}");
+        let header = header.replace(",}", "}");
+        let mut text = header.clone();
         for (id, operation) in operations.iter().enumerate() {
             let (call, result) = operation.split_once('|').unwrap_or((operation, ""));
             text += &format!("{{\"type\":\"invoke\",\"id\":{id},\"process\":0,{call}}}\n");
@@ -218,6 +267,11 @@ fn the_fixtures_of_histories_are_written_and_read() {
             assert_eq!(written(kept), written(&text), "{kept}");
             assert_eq!(parsed(kept).history.counts(), parsed(&text).history.counts());
         });
+        for number in 0..DRAWN_HISTORIES {
+            let drawn = written(&drawn_history(&mut draw, &header, operations));
+            assert_eq!(written(&drawn), drawn);
+            fixtures.hash(&format!("{model}-drawn-{number}"), drawn.as_bytes());
+        }
     }
     fixtures.finish();
 }
