@@ -1,6 +1,7 @@
 //! A custom driver for the core and the store, without tokio: three nodes in one process,
 //! each with a directory. It lists every action of the core and every event of the store, so it
-//! stops compiling if a new version adds one. `cargo run --example own_driver`
+//! stops compiling if a new version adds one. The store needs the feature `unstable`.
+//! `cargo run --example own_driver`
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;

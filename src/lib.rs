@@ -16,6 +16,8 @@
 //! - An internal one may change in every version. It is public because the simulator and the model
 //!   checker are other crates.
 //!
+//! The unstable and the internal items are public only with the feature `unstable`.
+//!
 //! | mark | items | |
 //! |---|---|---|
 //! | stable | `runtime`, `http` | nodes and clients on tokio |
@@ -37,9 +39,22 @@
 //! | internal | `log`, `progress`, `quorum` | the parts of the core |
 //! | internal | `raft::Raft::log` | the log of the core |
 #![cfg_attr(not(feature = "std"), no_std)]
+// Without the feature, the unstable items are private, and not all of them are used.
+#![cfg_attr(not(feature = "unstable"), allow(dead_code, unreachable_pub, unused_imports))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
+
+/// Re-exports unstable items: public with the feature `unstable`, otherwise for this crate only.
+#[cfg(feature = "std")]
+macro_rules! unstable_use {
+    ($($tree:tt)*) => {
+        #[cfg(feature = "unstable")]
+        pub use {$($tree)*};
+        #[cfg(not(feature = "unstable"))]
+        pub(crate) use {$($tree)*};
+    };
+}
 
 // The name by which the files below `tests/` import this library.
 #[cfg(test)]
@@ -53,16 +68,33 @@ mod draw;
 mod fixtures;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "unstable")]
 pub mod log;
+#[cfg(not(feature = "unstable"))]
+mod log;
 #[cfg(feature = "std")]
 pub mod machine;
+#[cfg(feature = "unstable")]
 pub mod progress;
+#[cfg(not(feature = "unstable"))]
+mod progress;
+#[cfg(feature = "unstable")]
 pub mod quorum;
+#[cfg(not(feature = "unstable"))]
+mod quorum;
 pub mod raft;
 #[cfg(feature = "std")]
+#[cfg(feature = "unstable")]
 pub mod recording;
 #[cfg(feature = "std")]
+#[cfg(not(feature = "unstable"))]
+mod recording;
+#[cfg(feature = "std")]
+#[cfg(feature = "unstable")]
 pub mod recovery;
+#[cfg(feature = "std")]
+#[cfg(not(feature = "unstable"))]
+mod recovery;
 #[cfg(feature = "std")]
 pub mod replica;
 #[cfg(feature = "tokio")]

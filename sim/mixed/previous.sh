@@ -21,6 +21,8 @@ sed -i \
     -e '/^\[\[test\]\]/,/^$/d' \
     -e '/^\[\[bench\]\]/,/^$/d' \
     previous/Cargo.toml
+# A commit before the feature `unstable` has everything public.
+grep -q '^unstable = ' previous/Cargo.toml || sed -i 's/^\[features\]$/&\nunstable = []/' previous/Cargo.toml
 # The library includes its README as documentation.
 : > previous/README.md
 if [ -n "$patch" ]; then

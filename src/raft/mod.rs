@@ -185,12 +185,6 @@ impl Raft {
         self.common.output.rejected_messages()
     }
 
-    /// The node's log and its indices.
-    #[must_use]
-    pub fn log(&self) -> &Log {
-        self.common.log()
-    }
-
     #[inline]
     fn leader(&self) -> Option<NodeId> {
         match &self.role {

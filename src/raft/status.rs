@@ -1,8 +1,9 @@
-//! The status of a node and of its peers, for operators and metrics.
+//! The status of a node and of its peers, for operators and metrics, and its log.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::log::Log;
 use crate::progress::{Mode, Progress};
 use crate::raft::leader::proposals::suspects;
 use crate::raft::{Config, Raft, Role};
@@ -13,6 +14,18 @@ impl Raft {
     #[must_use]
     pub fn config(&self) -> &Config {
         self.common.config()
+    }
+
+    /// The node's log and its indices.
+    #[cfg(feature = "unstable")]
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        self.common.log()
+    }
+
+    #[cfg(not(feature = "unstable"))]
+    pub(crate) fn log(&self) -> &Log {
+        self.common.log()
     }
 
     /// Returns the node's state as of the last step.

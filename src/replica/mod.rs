@@ -27,11 +27,13 @@ mod validation;
 mod worker;
 
 pub use config::{ReplicaConfig, ReplicaConfigError};
-pub use input::{Input, WorkResult};
-pub use node::Node;
-pub use open::{OpenError, Replica, can_be_repaired, make_uncertain};
-pub use output::{ComparisonResult, Note, NoteFilter, Output, Work};
-pub use snapshots::SnapshotCounts;
-pub use worker::Worker;
 
-pub use crate::types::StateVerification;
+unstable_use! {
+    crate::types::StateVerification,
+    input::{Input, WorkResult},
+    node::Node,
+    open::{OpenError, Replica, can_be_repaired, make_uncertain},
+    output::{ComparisonResult, Note, NoteFilter, Output, Work},
+    snapshots::SnapshotCounts,
+    worker::Worker,
+}

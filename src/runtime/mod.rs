@@ -52,7 +52,6 @@ pub use config::{NetworkConfig, ServerConfig, ServiceConfig};
 pub use config_error::ServerConfigError;
 #[cfg(feature = "http")]
 pub(crate) use environment::{Listener, RawStream, is_of_connection};
-pub use environment::{Simulated, SimulatedListener, Simulation, Socket};
 pub use handle::{Handle, Leadership};
 #[cfg(feature = "metrics")]
 pub use metrics::{
@@ -64,8 +63,12 @@ pub use request::{ProposalOutcome, ReadReply, RequestError};
 pub use server::{Server, ServerError};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
-pub use transport::{PacketInbox, Transport};
 pub use unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster, unnamed_cluster};
 pub use write_obstacle::WriteObstacle;
 
 pub use crate::types::Report;
+
+unstable_use! {
+    environment::{Simulated, SimulatedListener, Simulation, Socket},
+    transport::{PacketInbox, Transport},
+}

@@ -148,6 +148,7 @@ impl Server {
     ///
     /// # Errors
     /// A [`ServerError`].
+    #[cfg(feature = "unstable")]
     pub async fn start_simulated<M, D>(
         disk: D,
         config: ServerConfig,
@@ -230,6 +231,7 @@ impl Server {
     ///
     /// # Errors
     /// A [`ServerError`].
+    #[cfg(feature = "unstable")]
     pub fn start_with_transport<M, D>(
         disk: D,
         config: ServerConfig,

@@ -48,16 +48,22 @@ mod torn_flush;
 mod used_files;
 
 pub use config::StorageConfig;
-pub use contract::check_disk;
-pub use disk::{Completion, Disk, DiskError, FileAction, FileName, Lane, Operation, OperationId};
+pub use disk::{Disk, DiskError, FileAction, FileName};
 pub use error::{ErrorCause, OpenError, StorageError};
-pub use file_disk::FileDisk;
-pub use identity::{ClusterId, Identity, Origin};
-pub use import::StorageImport;
-pub use inspection::Inspection;
-pub use open::OpenedStorage;
-pub use reader::FetchId;
+pub use identity::ClusterId;
+pub use snapshots::SnapshotConfig;
 pub(crate) use snapshots::snapshot_root;
-pub use snapshots::{AbandonReason, PartOutcome, SnapshotConfig, SnapshotEvent, SnapshotReader};
-pub use store::{Event, Storage};
-pub use torn_flush::TornFlush;
+
+unstable_use! {
+    contract::check_disk,
+    disk::{Completion, Lane, Operation, OperationId},
+    file_disk::FileDisk,
+    identity::{Identity, Origin},
+    import::StorageImport,
+    inspection::Inspection,
+    open::OpenedStorage,
+    reader::FetchId,
+    snapshots::{AbandonReason, PartOutcome, SnapshotEvent, SnapshotReader},
+    store::{Event, Storage},
+    torn_flush::TornFlush,
+}

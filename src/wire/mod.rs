@@ -33,13 +33,17 @@ mod hello;
 mod kind;
 mod reader;
 
-pub use client::{
-    ClientHello, ClientHelloError, ClientReply, ClientRequest, LeaderHint, ReplyBody, RequestBody,
-    ServiceRejectReason,
-};
-pub use codec::{decode, decode_value, encode, encode_keepalive, encode_value};
-pub use error::{FrameError, WireError};
-pub use frame::FRAME_HEADER_BYTES;
-pub use hello::{AcceptedHello, ExpectedPeer, Hello, HelloError, Versions};
-pub use kind::{Kind, WIRE_VERSION};
-pub use reader::{Frame, FrameReader};
+pub use client::ServiceRejectReason;
+
+unstable_use! {
+    client::{
+        ClientHello, ClientHelloError, ClientReply, ClientRequest, LeaderHint, ReplyBody,
+        RequestBody,
+    },
+    codec::{decode, decode_value, encode, encode_keepalive, encode_value},
+    error::{FrameError, WireError},
+    frame::FRAME_HEADER_BYTES,
+    hello::{AcceptedHello, ExpectedPeer, Hello, HelloError, Versions},
+    kind::{Kind, WIRE_VERSION},
+    reader::{Frame, FrameReader},
+}

@@ -8,7 +8,7 @@ use syn::{
 };
 
 use crate::resolve::{Target, has_word, name_of};
-use crate::tree::{Module, Tree, features, is_for_tests, is_public};
+use crate::tree::{Module, Tree, UNSTABLE, features, is_left_out, is_public};
 
 /// An item: its path, and the rest of its line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,8 @@ pub(crate) struct Lines {
     pub(crate) all: BTreeSet<Line>,
     /// The public paths that lead to no item.
     pub(crate) unresolved: Vec<String>,
+    /// The paths that are public only with the feature `unstable`.
+    pub(crate) gated: BTreeSet<String>,
     /// The path of each item that has its lines.
     paths: BTreeMap<Target, String>,
 }
@@ -38,8 +40,8 @@ enum Pass {
 
 impl Lines {
     pub(crate) fn of(tree: &Tree) -> Lines {
-        let (all, paths) = (BTreeSet::new(), BTreeMap::new());
-        let mut lines = Lines { all, unresolved: Vec::new(), paths };
+        let (all, gated, paths) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        let mut lines = Lines { all, unresolved: Vec::new(), gated, paths };
         // An item has its lines where its module is public, not where another one repeats it.
         for pass in [Pass::Modules, Pass::Repeats] {
             lines.module(tree, 0, &tree.name, &[], pass);
@@ -65,6 +67,7 @@ impl Lines {
             }
             match tree.resolve(module, &import.path) {
                 Some((at, name)) if tree.modules[at].children.contains_key(&name) => {
+                    self.note_gate(&path, &features);
                     self.add(&path, format!("mod{}", suffix(&features)));
                     self.module(
                         tree,
@@ -81,6 +84,7 @@ impl Lines {
         for (name, child) in it.children.iter().filter(|(_, child)| child.is_public) {
             let features = [features, &child.features].concat();
             let path = format!("{path}::{name}");
+            self.note_gate(&path, &features);
             self.add(&path, format!("mod{}", suffix(&features)));
             self.module(tree, child.module, &path, &features, pass);
         }
@@ -90,8 +94,15 @@ impl Lines {
         self.all.insert(Line { path: path.to_owned(), text });
     }
 
+    fn note_gate(&mut self, path: &str, features: &[String]) {
+        if features.iter().any(|feature| feature == UNSTABLE) {
+            self.gated.insert(path.to_owned());
+        }
+    }
+
     /// Adds an item that is public at a path.
     fn target(&mut self, tree: &Tree, target: Target, path: String, features: &[String]) {
+        self.note_gate(&path, features);
         if let Some(other) = self.paths.get(&target) {
             let text = format!("use {other}{}", suffix(features));
             return self.add(&path, text);
@@ -133,7 +144,9 @@ impl Lines {
 
     fn item(&mut self, module: &Module, item: &Item, path: &str, outer: &[String]) {
         let attributes = attributes_of(item);
-        let suffix = suffix(&[outer, &features(attributes)].concat());
+        let features = [outer, &features(attributes)].concat();
+        self.note_gate(path, &features);
+        let suffix = suffix(&features);
         let derived = derived(module, attributes);
         let generics = |generics: &Generics| generics_of(module, generics);
         match item {
@@ -198,7 +211,7 @@ impl Lines {
                 let target = self_path(&item.self_ty).and_then(|path| tree.resolve(place, &path));
                 let path = target.and_then(|target| self.paths.get(&target)).cloned();
                 if let Some(path) = path
-                    && !is_for_tests(&item.attrs)
+                    && !is_left_out(&item.attrs)
                 {
                     self.implementation(module, item, &path);
                 }
@@ -225,9 +238,11 @@ impl Lines {
                 }
                 _ => continue,
             };
-            if is_public(visibility) && !is_for_tests(attributes) {
-                let suffix = suffix(&[&outer[..], &features(attributes)].concat());
-                self.add(&format!("{path}::{name}"), text + &suffix);
+            if is_public(visibility) && !is_left_out(attributes) {
+                let (path, features) =
+                    (format!("{path}::{name}"), [&outer[..], &features(attributes)].concat());
+                self.note_gate(&path, &features);
+                self.add(&path, text + &suffix(&features));
             }
         }
     }
@@ -245,7 +260,7 @@ fn public_name(item: &Item) -> Option<String> {
         Item::Type(item) => &item.vis,
         _ => return None,
     };
-    (is_public(visibility) && !is_for_tests(attributes_of(item))).then(|| name_of(item))?
+    (is_public(visibility) && !is_left_out(attributes_of(item))).then(|| name_of(item))?
 }
 
 fn attributes_of(item: &Item) -> &[Attribute] {
@@ -266,8 +281,10 @@ fn features_text(attributes: &[Attribute]) -> String {
     suffix(&features(attributes))
 }
 
+/// The features of an item, without `unstable`, which its mark says.
 fn suffix(features: &[String]) -> String {
-    let features: BTreeSet<&str> = features.iter().map(String::as_str).collect();
+    let names = features.iter().map(String::as_str).filter(|name| *name != UNSTABLE);
+    let features: BTreeSet<&str> = names.collect();
     let names: Vec<&str> = features.into_iter().collect();
     if names.is_empty() { String::new() } else { format!(" [{}]", names.join(", ")) }
 }

@@ -24,7 +24,7 @@ fn check(name: &str, root: &str) {
     let tree = Tree::read(name, &workspace.join(root));
     let stability = Stability::read(&tree.front_page());
     let lines = Lines::of(&tree);
-    let (marked, mut errors) = stability.marked(&lines.all, &tree);
+    let (marked, mut errors) = stability.marked(&lines, &tree);
     errors.extend(lines.unresolved.iter().map(|path| format!("{path} leads to no item")));
     assert!(errors.is_empty(), "{root}:\n  {}", errors.join("\n  "));
     let file = format!("tests/data/api/{name}.txt");

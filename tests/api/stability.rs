@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lines::Line;
-use crate::tree::Tree;
+use crate::lines::{Line, Lines};
+use crate::tree::{Tree, UNSTABLE};
 
 /// The marks of a library, by the path of a module or an item.
 pub(crate) struct Stability {
@@ -11,6 +11,10 @@ pub(crate) struct Stability {
 }
 
 const MARKS: [&str; 3] = ["stable", "unstable", "internal"];
+
+/// The library whose unstable and internal items need the feature `unstable`. The others are tools:
+/// an item of theirs that changes breaks the tests of a program, not the program.
+const GATED: &str = "quorate";
 
 impl Stability {
     /// Reads the table: a path in brackets or backticks, then its mark.
@@ -33,12 +37,13 @@ impl Stability {
     }
 
     /// Returns the lines with their marks, and an error for each item without a mark, each mark
-    /// without an item, and each stable item that shows a type that is not stable.
-    pub(crate) fn marked(&self, lines: &BTreeSet<Line>, tree: &Tree) -> (Vec<String>, Vec<String>) {
+    /// without an item, each stable item that shows a type that is not stable, and each item that
+    /// needs the feature `unstable` or not, against its mark.
+    pub(crate) fn marked(&self, lines: &Lines, tree: &Tree) -> (Vec<String>, Vec<String>) {
         let mut errors = Vec::new();
         let mut used: BTreeSet<&str> = BTreeSet::new();
         let mut marked: Vec<(&str, &Line)> = Vec::new();
-        for line in lines {
+        for line in &lines.all {
             match self.mark_of(&line.path, &tree.name) {
                 Some((path, mark)) => {
                     used.insert(path);
@@ -52,6 +57,9 @@ impl Stability {
         let unused = self.marks.keys().filter(|path| !used.contains(path.as_str()));
         errors.extend(unused.map(|path| format!("no item is at `{path}`, which has a mark")));
         errors.extend(shown_by_stable(&marked));
+        if tree.name == GATED {
+            errors.extend(wrongly_gated(&marked, &lines.gated));
+        }
         let texts = marked.iter().map(|(mark, line)| format!("{mark} {} {}", line.path, line.text));
         (texts.collect(), errors)
     }
@@ -65,6 +73,38 @@ impl Stability {
         });
         closest.map(|(path, mark)| (path.as_str(), mark.as_str()))
     }
+}
+
+/// An error for each item that is public without the feature `unstable` although its mark is not
+/// stable, and for each stable item that needs the feature. A module that contains stable items
+/// needs no feature.
+fn wrongly_gated(marked: &[(&str, &Line)], gated: &BTreeSet<String>) -> Vec<String> {
+    let stable = || marked.iter().filter(|(mark, _)| *mark == "stable").map(|(_, line)| &line.path);
+    let contains_stable = |path: &str| {
+        let inside = format!("{path}::");
+        stable().any(|other| other.starts_with(&inside))
+    };
+    let mut errors = Vec::new();
+    for (mark, line) in marked {
+        let is_gated = around(&line.path).any(|path| gated.contains(path));
+        if *mark == "stable" && is_gated {
+            errors.push(format!("the stable `{}` needs the feature `{UNSTABLE}`", line.path));
+        }
+        let is_open_module = || line.text.starts_with("mod") && contains_stable(&line.path);
+        if *mark != "stable" && !is_gated && !is_open_module() {
+            errors.push(format!(
+                "the {mark} `{}` is public without the feature `{UNSTABLE}`",
+                line.path
+            ));
+        }
+    }
+    errors
+}
+
+/// The path itself, and those of the items and modules around it.
+fn around(path: &str) -> impl Iterator<Item = &str> {
+    let ends = path.match_indices(['.', ':']).map(|(end, _)| end).chain([path.len()]);
+    ends.map(|end| &path[..end])
 }
 
 /// An error for each stable item whose line names a type that is not stable. A name that a stable
@@ -121,6 +161,20 @@ fn a_stable_item_must_not_show_an_unstable_type() {
     assert_eq!(shown_by_stable(&[("stable", &inner), ("stable", &shown)]).len(), 0);
     let other = line("a::g", "fn<M: Model>(it: M::Inner) -> impl Future<Inner = u8>");
     assert_eq!(shown_by_stable(&[("internal", &inner), ("stable", &other)]).len(), 0);
+}
+
+#[test]
+fn only_a_stable_item_is_public_without_the_feature() {
+    let line = |path: &str, text: &str| Line { path: path.to_owned(), text: text.to_owned() };
+    let (module, shown, hidden) = (line("a", "mod"), line("a::S", "struct"), line("a::f", "fn()"));
+    let field = line("a::f.field", "field: u8");
+    let gated = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect();
+    let marked = [("unstable", &module), ("stable", &shown), ("internal", &hidden)];
+    assert_eq!(wrongly_gated(&marked, &gated(&["a::f"])).len(), 0);
+    assert_eq!(wrongly_gated(&marked, &gated(&[])).len(), 1, "no feature for an internal item");
+    assert_eq!(wrongly_gated(&marked, &gated(&["a"])).len(), 1, "a feature for a stable item");
+    assert_eq!(wrongly_gated(&[("unstable", &module)], &gated(&[])).len(), 1, "an open module");
+    assert_eq!(wrongly_gated(&[("internal", &field)], &gated(&["a::f"])).len(), 0, "an inner item");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, Item, Lit, Meta, UseTree, Visibility};
+use syn::{Attribute, Expr, Item, ItemMacro, Lit, Meta, UseTree, Visibility};
+
+/// The feature without which unstable and internal items are not public.
+pub(crate) const UNSTABLE: &str = "unstable";
 
 /// A library: its modules, the root first.
 pub(crate) struct Tree {
@@ -80,7 +83,7 @@ impl Tree {
             items.into_iter().partition(|item| matches!(item, Item::Mod(_)));
         for item in modules {
             let Item::Mod(item) = item else { continue };
-            if is_for_tests(&item.attrs) {
+            if is_left_out(&item.attrs) {
                 continue;
             }
             let name = item.ident.to_string();
@@ -100,18 +103,14 @@ impl Tree {
             self.modules[place].children.insert(name, Child { module, is_public, features });
         }
         for item in &items {
-            let Item::Use(it) = item else { continue };
-            let (public, features) = (is_public(&it.vis), features(&it.attrs));
-            if !is_for_tests(&it.attrs) {
-                let mut found = Vec::new();
-                leaves(&it.tree, &mut Vec::new(), &mut found);
-                self.modules[place].imports.extend(found.into_iter().map(|(name, path)| Import {
-                    name,
-                    path,
-                    is_public: public,
-                    features: features.clone(),
-                }));
-            }
+            let imports = match item {
+                Item::Use(it) if !is_left_out(&it.attrs) => {
+                    imports_of(&it.tree, is_public(&it.vis), &features(&it.attrs))
+                }
+                Item::Macro(it) if it.mac.path.is_ident("unstable_use") => unstable_imports(it),
+                _ => continue,
+            };
+            self.modules[place].imports.extend(imports);
         }
         self.modules[place].items = items;
         place
@@ -132,6 +131,24 @@ impl Module {
             .iter()
             .fold(line, |line, (from, to)| line.replace(from, to))
     }
+}
+
+/// The names that a `use` brings.
+fn imports_of(tree: &UseTree, is_public: bool, features: &[String]) -> Vec<Import> {
+    let mut found = Vec::new();
+    leaves(tree, &mut Vec::new(), &mut found);
+    let imports = found.into_iter().map(|(name, path)| {
+        let features = features.to_vec();
+        Import { name, path, is_public, features }
+    });
+    imports.collect()
+}
+
+/// The names that `unstable_use!` makes public.
+fn unstable_imports(item: &ItemMacro) -> Vec<Import> {
+    let group = format!("{{{}}}", item.mac.tokens);
+    let tree: UseTree = syn::parse_str(&group).expect("the macro takes what a `use` takes");
+    imports_of(&tree, true, &[UNSTABLE.to_owned()])
 }
 
 /// Appends each name that a `use` brings, with its path.
@@ -165,9 +182,11 @@ pub(crate) fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// Whether an item exists in tests only.
-pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
-    conditions(attributes).any(|condition| ["test", "doctest", "madsim"].contains(&&*condition))
+/// Whether an item exists only in tests, or only without the feature `unstable`.
+pub(crate) fn is_left_out(attributes: &[Attribute]) -> bool {
+    let is_stable_only = format!("not(feature=\"{UNSTABLE}\")");
+    let left_out = ["test", "doctest", "madsim", &is_stable_only];
+    conditions(attributes).any(|condition| left_out.contains(&&*condition.replace(' ', "")))
 }
 
 /// The features without which an item does not exist.

@@ -56,6 +56,7 @@ impl Client {
     ///
     /// # Errors
     /// A [`ClientConfigError`].
+    #[cfg(feature = "unstable")]
     pub fn simulated(
         config: ClientConfig,
         simulation: Arc<dyn Simulation>,
