@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Instant, Message, Term};
+use quorate::raft::Status;
+use quorate::types::{Body, Instant, Message};
 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, S73};
 use crate::check::known::Known;
+use crate::check::leader_terms::LeaderTerms;
 use crate::check::rule::Rule;
 
 /// The number of heartbeat intervals with heartbeats that may follow after the time is over: after
@@ -19,16 +20,12 @@ const LATE_MAX: u32 = 4;
 /// For each node, the nodes that it removed as the leader of its term.
 #[derive(Clone, Debug)]
 pub(super) struct DepartedPeers {
-    leaders: Vec<Leader>,
+    leaders: LeaderTerms<Leader>,
 }
 
 #[derive(Clone, Debug)]
 struct Leader {
-    term: Term,
-    start: u64,
     electorate: Arc<Electorate>,
-    /// The time of the last step, by the leader's clock.
-    stepped: Instant,
     departed: Vec<Departed>,
 }
 
@@ -45,23 +42,19 @@ struct Departed {
 impl Rule for DepartedPeers {
     fn new(known: &Known) -> DepartedPeers {
         let nodes = known.model.nodes.len();
-        let leader = |slot| Leader {
-            term: Term::ZERO,
-            start: 0,
+        let none = |slot| Leader {
             electorate: Arc::clone(known.model.electorate(slot)),
-            stepped: Instant::ZERO,
             departed: vec![Departed::default(); nodes],
         };
-        DepartedPeers { leaders: known.model.slots().map(leader).collect() }
+        DepartedPeers { leaders: LeaderTerms::new(known, none) }
     }
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
-        let (start, electorate) = (known.model.node(slot).starts, known.model.electorate(slot));
-        let leader = &mut self.leaders[slot.0];
-        let leads = status.role == RoleName::Leader;
-        if !leads || (leader.term, leader.start) != (status.term, start) {
-            (leader.term, leader.start) = (status.term, start);
+        let electorate = known.model.electorate(slot);
+        let is_same = self.leaders.step(known, status).is_some();
+        let leader = self.leaders.notes(slot);
+        if !is_same {
             leader.departed.fill(Departed::default());
         } else if !Arc::ptr_eq(&leader.electorate, electorate) {
             for (other, departed) in known.model.slots().zip(&mut leader.departed) {
@@ -75,25 +68,23 @@ impl Rule for DepartedPeers {
             }
         }
         leader.electorate = Arc::clone(electorate);
-        leader.stepped = known.own_time;
         Ok(())
     }
 
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let Body::Heartbeat(_) = message.body else { return Ok(()) };
         let (slot, to) = (known.model.slot(message.from), known.model.slot(message.to));
-        let leader = &mut self.leaders[slot.0];
+        let leader = self.leaders.leading(slot, message.term);
+        let Some((leader, stepped)) = leader else { return Ok(()) };
         let departed = &mut leader.departed[to.0];
-        let Some(since) = departed.since.filter(|_| leader.term == message.term) else {
-            return Ok(());
-        };
+        let Some(since) = departed.since else { return Ok(()) };
         // The leader drops the peer when it handles its next timer.
         let config = &known.bounds.config;
         let span = config.election_timeout_max.saturating_mul(2) + config.heartbeat_interval;
-        let is_late = leader.stepped >= since.after(span).max(departed.late_until);
+        let is_late = stepped >= since.after(span).max(departed.late_until);
         if is_late && known.is_prompt(slot) {
             departed.late += 1;
-            departed.late_until = leader.stepped.after(config.heartbeat_interval);
+            departed.late_until = stepped.after(config.heartbeat_interval);
         }
         if departed.late <= LATE_MAX {
             return Ok(());

@@ -36,6 +36,7 @@ mod heartbeat_pace;
 mod heartbeats;
 mod history;
 mod known;
+mod leader_terms;
 mod leaderless_reads;
 mod leadership_transfers;
 mod leases;

@@ -4,25 +4,24 @@
 use std::sync::Arc;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Incarnation, Index, Message, NodeId, Term};
+use quorate::types::{Body, Incarnation, Index, Message, NodeId};
 
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S67};
 use crate::check::known::Known;
+use crate::check::leader_terms::LeaderTerms;
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 
 /// For each node, the acknowledgements that its peers have sent to it as the leader.
 #[derive(Clone, Debug)]
 pub(super) struct PromptCommits {
-    leaders: Vec<Leader>,
+    leaders: LeaderTerms<Leader>,
 }
 
 /// The acknowledgements that a leader has taken in its term with its present membership.
 #[derive(Clone, Debug)]
 struct Leader {
-    term: Term,
-    start: u64,
     electorate: Arc<Electorate>,
     peers: Vec<Peer>,
 }
@@ -39,12 +38,10 @@ struct Peer {
 impl Rule for PromptCommits {
     fn new(known: &Known) -> PromptCommits {
         let none = |slot| Leader {
-            term: Term::ZERO,
-            start: 0,
             electorate: Arc::clone(known.model.electorate(slot)),
             peers: vec![Peer::default(); known.model.nodes.len()],
         };
-        PromptCommits { leaders: known.model.slots().map(none).collect() }
+        PromptCommits { leaders: LeaderTerms::new(known, none) }
     }
 
     fn delivered(&mut self, known: &Known, id: NodeId, message: &Message) -> CheckResult {
@@ -53,8 +50,8 @@ impl Rule for PromptCommits {
         if !model.node(slot).leads(message.term) || message.to != id || is_rejected {
             return Ok(());
         }
-        let (from, leader) = (model.slot(message.from), self.leader(known, slot, message.term));
-        let peer = &mut leader.peers[from.0];
+        let Some((leader, _)) = self.leaders.leading(slot, message.term) else { return Ok(()) };
+        let peer = &mut leader.peers[model.slot(message.from).0];
         let acknowledged = message.body.acknowledged();
         if let Body::HeartbeatReply { durable, ready, .. } = message.body {
             peer.is_doubtful |= ready.is_uncertain || durable < peer.acknowledged;
@@ -68,16 +65,20 @@ impl Rule for PromptCommits {
     }
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
-        // Holders of read leases must have the entries, too, and in last-survivor mode every voter.
         let Status { id, role, term, committed, .. } = *status;
+        let slot = known.model.slot(id);
+        let is_same = self.leaders.step(known, status).is_some();
+        let leader = self.leaders.notes(slot);
+        if role == RoleName::Leader {
+            leader.follow(known.model.electorate(slot), is_same);
+        }
+        // Holders of read leases must have the entries, too, and in last-survivor mode every voter.
         let has_read_leases = known.bounds.config.lease.is_some_and(|lease| lease.read_leases);
         let is_exempt = has_read_leases || known.model.last_survivor_enabled;
         let is_behind = role == RoleName::Leader && committed < status.last.index;
         if !known.shows_messages || is_exempt || !is_behind || status.damaged_entries > 0 {
             return Ok(());
         }
-        let slot = known.model.slot(id);
-        let leader = self.leader(known, slot, term);
         if known.is_fault_input {
             // The message may have named another disk of any peer.
             leader.peers.iter_mut().for_each(|peer| peer.is_doubtful = true);
@@ -95,27 +96,21 @@ impl Rule for PromptCommits {
     }
 }
 
-impl PromptCommits {
-    /// The acknowledgements to the leader of this term. A new membership may make the leader forget
-    /// those of a node that was not a member for a time.
-    fn leader(&mut self, known: &Known, slot: Slot, term: Term) -> &mut Leader {
-        let (start, now) = (known.model.node(slot).starts, known.model.electorate(slot));
-        let leader = &mut self.leaders[slot.0];
-        let is_same = (leader.term, leader.start) == (term, start);
-        if !is_same || !Arc::ptr_eq(&leader.electorate, now) {
-            (leader.term, leader.start) = (term, start);
-            leader.electorate = Arc::clone(now);
-            for peer in &mut leader.peers {
-                let is_doubtful = peer.is_doubtful && is_same;
-                *peer =
-                    Peer { is_doubtful, disk: peer.disk.filter(|_| is_same), ..Peer::default() };
-            }
-        }
-        leader
-    }
-}
-
 impl Leader {
+    /// Takes note of a step, with the membership after it. A new membership may make the leader
+    /// forget the acknowledgements of a node that was not a member for a time. Unless the term
+    /// `is_same` as before the step, there are none.
+    fn follow(&mut self, now: &Arc<Electorate>, is_same: bool) {
+        if is_same && Arc::ptr_eq(&self.electorate, now) {
+            return;
+        }
+        self.electorate = Arc::clone(now);
+        for peer in &mut self.peers {
+            let is_doubtful = peer.is_doubtful && is_same;
+            *peer = Peer { is_doubtful, disk: peer.disk.filter(|_| is_same), ..Peer::default() };
+        }
+    }
+
     /// The last index after the commit index that a quorum has reached; `None` if there is none.
     fn quorum_reached(&self, own: Slot, status: &Status) -> Option<Index> {
         let reached = |slot: Slot| match self.peers[slot.0] {

@@ -1,33 +1,31 @@
 //! The spread of commit indices (S72): a leader that has no entry to send to a peer sends it a new
 //! commit index in a message of its own, once the commit delay has passed.
 
-use quorate::raft::{RoleName, Status};
-use quorate::types::{AppendOutcome, Body, Index, Instant, Message, NodeId, Term};
+use quorate::raft::Status;
+use quorate::types::{AppendOutcome, Body, Index, Instant, Message, NodeId};
 
 use crate::check::finding::{CheckResult, S72};
 use crate::check::known::Known;
+use crate::check::leader_terms::LeaderTerms;
 use crate::check::rule::Rule;
 
 /// For each node, the commit indices that it sent as the leader of its term.
 #[derive(Clone, Debug)]
 pub(super) struct SpreadCommits {
-    leaders: Vec<Leader>,
+    leaders: LeaderTerms<Leader>,
 }
 
 #[derive(Clone, Debug)]
 struct Leader {
-    term: Term,
-    start: u64,
     /// The end of the log, the commit index, and the number of messages that waited for the disk,
     /// after the last step.
     last: Index,
     committed: Index,
     held: usize,
-    /// The time of the last step, by the leader's clock, and whether it certainly was one of the
-    /// Raft core: a step that only concerns the disk or the state machine sends nothing.
-    stepped: Instant,
+    /// Whether the last step certainly was one of the Raft core: a step that only concerns the disk
+    /// or the state machine sends nothing.
     is_core_step: bool,
-    /// The time of the last step of the core before that.
+    /// The time of the last step of the core before that, by the leader's clock.
     before: Instant,
     peers: Vec<Peer>,
 }
@@ -45,30 +43,24 @@ struct Peer {
 
 impl Rule for SpreadCommits {
     fn new(known: &Known) -> SpreadCommits {
-        let leader = Leader {
-            term: Term::ZERO,
-            start: 0,
+        let none = |_| Leader {
             last: Index::ZERO,
             committed: Index::ZERO,
             held: 0,
-            stepped: Instant::ZERO,
             is_core_step: false,
             before: Instant::ZERO,
             peers: vec![Peer::default(); known.model.nodes.len()],
         };
-        SpreadCommits { leaders: vec![leader; known.model.nodes.len()] }
+        SpreadCommits { leaders: LeaderTerms::new(known, none) }
     }
 
     /// Notes which peers lacked a commit index after the messages of the previous step.
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
-        let start = known.model.node(slot).starts;
-        let leader = &mut self.leaders[slot.0];
-        if status.role != RoleName::Leader || (leader.term, leader.start) != (status.term, start) {
-            (leader.term, leader.start) = (status.term, start);
-            leader.peers.fill(Peer::default());
-        } else {
-            let (last, committed, at) = (leader.last, leader.committed, leader.stepped);
+        let stepped = self.leaders.step(known, status);
+        let leader = self.leaders.notes(slot);
+        if let Some(at) = stepped {
+            let (last, committed) = (leader.last, leader.committed);
             let members = &known.model.electorate(slot).membership;
             for (other, peer) in known.model.slots().zip(&mut leader.peers) {
                 // The leader may forget a node that is no longer a member.
@@ -80,20 +72,21 @@ impl Rule for SpreadCommits {
                 let lacks = is_idle && peer.sent < committed && !peer.is_irregular;
                 peer.lacks = peer.lacks.or(Some((at, committed))).filter(|_| lacks);
             }
+        } else {
+            leader.peers.fill(Peer::default());
         }
         (leader.last, leader.committed) = (status.last.index, status.committed);
         leader.held = status.outbox_messages;
-        if leader.is_core_step {
-            leader.before = leader.stepped;
+        if let Some(at) = stepped.filter(|_| leader.is_core_step) {
+            leader.before = at;
         }
         leader.is_core_step = known.changes_status || known.message.is_some();
-        leader.stepped = known.own_time;
         Ok(())
     }
 
     fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
         let (slot, peer) = (known.model.slot(id), known.model.slot(peer));
-        self.leaders[slot.0].peers[peer.0].matched = to;
+        self.leaders.notes(slot).peers[peer.0].matched = to;
         Ok(())
     }
 
@@ -107,7 +100,7 @@ impl Rule for SpreadCommits {
             _ => return Ok(()),
         };
         let (slot, from) = (known.model.slot(id), known.model.slot(message.from));
-        self.leaders[slot.0].peers[from.0].is_irregular |= is_irregular;
+        self.leaders.notes(slot).peers[from.0].is_irregular |= is_irregular;
         Ok(())
     }
 
@@ -118,10 +111,7 @@ impl Rule for SpreadCommits {
             _ => return Ok(()),
         };
         let (slot, to) = (known.model.slot(message.from), known.model.slot(message.to));
-        let leader = &mut self.leaders[slot.0];
-        if leader.term != message.term {
-            return Ok(());
-        }
+        let Some((leader, _)) = self.leaders.leading(slot, message.term) else { return Ok(()) };
         let delay = known.bounds.config.commit_delay;
         let before = leader.before;
         let peer = &mut leader.peers[to.0];

@@ -1,0 +1,62 @@
+//! The term that each node leads, with the notes of a rule about the node as the leader of that
+//! term. A node leads a term in one start only, so the notes end with the term or with the start.
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Instant, Term};
+
+use crate::check::known::Known;
+use crate::check::nodes::Slot;
+
+/// For each node, the term that it leads, and the notes of a rule.
+#[derive(Clone, Debug)]
+pub(super) struct LeaderTerms<T> {
+    nodes: Vec<LeaderTerm<T>>,
+}
+
+#[derive(Clone, Debug)]
+struct LeaderTerm<T> {
+    /// The term that the node leads; zero if it does not lead.
+    term: Term,
+    /// The number of the node's start.
+    start: u64,
+    /// The time of the node's last step, by its own clock.
+    stepped: Instant,
+    notes: T,
+}
+
+impl<T> LeaderTerms<T> {
+    /// Creates the notes of nodes that do not lead.
+    pub(super) fn new(known: &Known, notes: impl Fn(Slot) -> T) -> LeaderTerms<T> {
+        let node = |slot| LeaderTerm {
+            term: Term::ZERO,
+            start: 0,
+            stepped: Instant::ZERO,
+            notes: notes(slot),
+        };
+        LeaderTerms { nodes: known.model.slots().map(node).collect() }
+    }
+
+    /// Takes note of a step. If the node led its term before the step and still leads it, returns
+    /// the time of the step before, by the node's clock. Otherwise the notes are of no use.
+    pub(super) fn step(&mut self, known: &Known, status: &Status) -> Option<Instant> {
+        let slot = known.model.slot(status.id);
+        let leads = status.role == RoleName::Leader;
+        let now = (if leads { status.term } else { Term::ZERO }, known.model.node(slot).starts);
+        let node = &mut self.nodes[slot.0];
+        let continues = leads && (node.term, node.start) == now;
+        let before = std::mem::replace(&mut node.stepped, known.own_time);
+        (node.term, node.start) = now;
+        continues.then_some(before)
+    }
+
+    /// The notes about the node.
+    pub(super) fn notes(&mut self, slot: Slot) -> &mut T {
+        &mut self.nodes[slot.0].notes
+    }
+
+    /// The notes about the node and the time of its last step, if it leads `term`.
+    pub(super) fn leading(&mut self, slot: Slot, term: Term) -> Option<(&mut T, Instant)> {
+        let node = &mut self.nodes[slot.0];
+        (node.term == term).then_some((&mut node.notes, node.stepped))
+    }
+}
