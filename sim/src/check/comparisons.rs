@@ -1,6 +1,7 @@
-//! State comparison between nodes: the replies are true, and comparisons take place. This file has
-//! the part of S31 about replies, and L8.
+//! State comparison between nodes: the replies are true, comparisons take place, and a diverged
+//! node asks each voter for a snapshot. This file has the part of S31 about replies, S77 and L8.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::machine::Digest;
@@ -8,7 +9,8 @@ use quorate::raft::Status;
 use quorate::replica::{ComparisonResult, ReplicaConfig};
 use quorate::types::{Comparison, ComparisonBody, Hash128, Index, NodeId};
 
-use crate::check::finding::{CheckResult, L8, S31};
+use crate::check::electorate::Electorate;
+use crate::check::finding::{CheckResult, L8, S31, S77};
 use crate::check::known::Known;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
@@ -33,6 +35,9 @@ struct Machine {
     compared: Index,
     /// The time from which the node has something new to compare.
     due_since: Option<SimTime>,
+    /// The voter from which the node last requested a snapshot since it began to rebuild its state,
+    /// and the voters at that time.
+    asked: Option<(NodeId, Arc<Electorate>)>,
 }
 
 /// The number of multiples of the interval whose digests a node keeps
@@ -69,6 +74,7 @@ impl Rule for Comparisons {
         let machine = &mut self.nodes[known.model.slot(node).0];
         machine.compared = machine.applied;
         machine.due_since = None;
+        machine.asked = None;
         Ok(())
     }
 
@@ -83,6 +89,9 @@ impl Rule for Comparisons {
     /// Checks a reply: the digest at a multiple of the interval, or at one of the last indices, is
     /// known, and is that of the state at this index.
     fn comparison_sent(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
+        if let ComparisonBody::WantSnapshot { .. } = comparison.body {
+            return self.check_turn(known, comparison);
+        }
         let ComparisonBody::Reply { index, state_digest, .. } = comparison.body else {
             return Ok(());
         };
@@ -127,6 +136,34 @@ impl Rule for Comparisons {
         L8.violated(format!(
             "{id} has not compared its state within {bound:?} after {since} s: it has applied \
              index {applied}, and had applied index {compared} at its last comparison"
+        ))
+    }
+}
+
+impl Comparisons {
+    /// Checks a request for a snapshot to rebuild from. A voter may have none to offer, or may be
+    /// down or diverged itself, so each request goes to the next of the other voters
+    /// (`Validation::want_snapshot`): two in a row go to different ones, if there are two.
+    fn check_turn(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
+        let (id, to) = (comparison.from, comparison.to);
+        let slot = known.model.slot(id);
+        let machine = &mut self.nodes[slot.0];
+        if known.is_late {
+            machine.asked = None;
+            return Ok(());
+        }
+        let voters = known.model.electorate(slot);
+        let before = machine.asked.replace((to, Arc::clone(voters)));
+        let is_same =
+            |(other, by): (NodeId, Arc<Electorate>)| other == to && Arc::ptr_eq(&by, voters);
+        let others = voters.membership.voters().filter(|voter| *voter != id).count();
+        if others < 2 || !before.is_some_and(is_same) {
+            return Ok(());
+        }
+        S77.violated(format!(
+            "{id} requests a snapshot for the rebuild of its state from {to} twice in a row, \
+             although {} has other voters",
+            voters.membership
         ))
     }
 }

@@ -2,10 +2,12 @@
 //! pre-votes, grow only by replies of its term that it took (S60). A candidate wins as soon as its
 //! votes are a quorum (S68).
 
+use std::sync::Arc;
+
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Index, Instant, Message, NodeId, Term};
 
-use crate::check::electorate::Decision;
+use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S60, S68};
 use crate::check::known::Known;
 use crate::check::nodes::{Nodes, Slot};
@@ -17,6 +19,8 @@ pub(super) struct CountedReplies {
     /// For each leader and peer, the index up to which the leader last counted the peer's log as
     /// matched, with the leader's term and the number of its start.
     matched: Vec<(Term, u64, Index)>,
+    /// For each node, the membership that it used after its last step.
+    used: Vec<Arc<Electorate>>,
     /// For each node, the votes of its last candidacy, and the pre-votes of its last campaign.
     votes: Vec<Grants>,
     pre_votes: Vec<Grants>,
@@ -40,7 +44,9 @@ impl Rule for CountedReplies {
         let none = vec![Grants::default(); nodes];
         let matched = vec![(Term::ZERO, 0, Index::ZERO); nodes * nodes];
         let begun = vec![None; nodes];
-        CountedReplies { matched, votes: none.clone(), pre_votes: none, begun }
+        let used = |slot| Arc::clone(known.model.electorate(slot));
+        let used = known.model.slots().map(used).collect();
+        CountedReplies { matched, used, votes: none.clone(), pre_votes: none, begun }
     }
 
     fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
@@ -78,6 +84,7 @@ impl Rule for CountedReplies {
 
     /// Checks that a node whose campaign a quorum supports does not wait any longer.
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.forget_returned(known, known.model.slot(status.id));
         let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
         if !campaigns || !known.shows_messages || known.model.last_survivor_enabled {
             return Ok(());
@@ -147,6 +154,25 @@ impl Rule for CountedReplies {
              {known_before}",
             reply.acknowledged
         ))
+    }
+}
+
+impl CountedReplies {
+    /// Forgets the matched indices of the nodes that were no members before the step and are now: a
+    /// member that was removed and is back may have another disk, which has acknowledged nothing
+    /// (`ChangeInProgress::update_peers`).
+    fn forget_returned(&mut self, known: &Known, slot: Slot) {
+        let now = known.model.electorate(slot);
+        if Arc::ptr_eq(&self.used[slot.0], now) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.used[slot.0], Arc::clone(now));
+        let nodes = &known.model.nodes;
+        for (other, node) in nodes.iter().enumerate() {
+            if now.membership.is_member(node.id) && !before.membership.is_member(node.id) {
+                self.matched[slot.0 * nodes.len() + other].2 = Index::ZERO;
+            }
+        }
     }
 }
 

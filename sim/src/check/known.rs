@@ -1,7 +1,7 @@
 //! The knowledge of the checks about a run: everything that more than one of them reads. It is
 //! updated here and nowhere else, once for each observation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::machine::{Digest, Outcome};
 use quorate::raft::{RoleName, Status};
@@ -18,9 +18,9 @@ use crate::check::operations::{OpOutcome, Operations, Read};
 use crate::machine::taint::Taint;
 use crate::observe::Observation::{
     self, Applied, ClockBoundExceeded, Crashed, Delivered, DiskCopied, DiskFailed, Durable,
-    EntriesDamaged, EntriesRepaired, FaultInput, Idle, MachineFault, ProposeInvoked, ReadInvoked,
-    ReadServed, Rejected, Replied, Restored, RolledBack, Sent, SnapshotFrozen, SnapshotTaken,
-    Stabilized, Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
+    EntriesDamaged, EntriesRepaired, FaultInput, Idle, MachineFault, OutputDelayed, ProposeInvoked,
+    ReadInvoked, ReadServed, Rejected, Replied, Restored, RolledBack, SnapshotFrozen,
+    SnapshotTaken, Stabilized, Started, StateCompared, Stepped, Submitted, Unknown, Wiped,
 };
 use crate::values::time::SimTime;
 use crate::workload::AnyWorkload;
@@ -47,7 +47,7 @@ pub(super) struct TakenMessage {
 pub(super) struct Known {
     /// The time of the observation that is checked.
     pub(super) now: SimTime,
-    /// Whether the message that is sent now was decided in an earlier step than the sender's last.
+    /// Whether the output that is observed now is one of an earlier step than the node's last.
     pub(super) is_late: bool,
     /// For a step: whether it changes the node's status. Other observations leave the value as it
     /// is.
@@ -78,6 +78,9 @@ pub(super) struct Known {
     pub(super) taint: Taint,
     /// The nodes that have quarantined their state and must not answer clients.
     pub(super) quarantined: BTreeSet<NodeId>,
+    /// The nodes that have not found their state consistent since they restored it; for each,
+    /// whether a comparison since then has found other states and no majority.
+    unverified: BTreeMap<NodeId, bool>,
     /// The nodes whose state machines do not know the replies to all commands that they applied.
     forgetful: BTreeSet<NodeId>,
     /// The core of the stabilization phase, once it began.
@@ -146,6 +149,7 @@ impl Known {
             expected: Expected::new(workload),
             taint: Taint::default(),
             quarantined: BTreeSet::new(),
+            unverified: BTreeMap::new(),
             forgetful: BTreeSet::new(),
             core: None,
             idle_core: None,
@@ -161,14 +165,15 @@ impl Known {
     #[inline]
     pub(super) fn begin(&mut self, now: SimTime, seen: &mut Observation<'_>) -> CheckResult<bool> {
         self.now = now;
-        self.is_late = matches!(*seen, Sent { is_late: true, .. });
         match *seen {
             Delivered { node, message } => {
                 self.next_message = Some(TakenMessage::new(&self.model, node, message));
                 self.shows_messages = true;
             }
             FaultInput { node } => self.fault_input_next = Some(node),
+            OutputDelayed { .. } => self.is_late = true,
             Stepped { node, own_time, status, .. } => {
+                self.is_late = false;
                 self.changes_status = self.model.of(node).status.as_ref() != Some(status);
                 self.own_time = own_time;
                 self.is_fault_input = self.fault_input_next.take() == Some(node);
@@ -182,6 +187,9 @@ impl Known {
         if self.quarantined.contains(&node) {
             return S31
                 .violated(format!("{node} answers a client although its state is quarantined"));
+        }
+        if matches!(seen, ReadServed { .. }) {
+            self.check_verified(node)?;
         }
         if !self.taint.has(node) {
             return Ok(true);
@@ -208,6 +216,10 @@ impl Known {
                     true => _ = self.quarantined.insert(node),
                     false => _ = self.quarantined.remove(&node),
                 }
+                match status.applied {
+                    Index::ZERO => _ = self.unverified.remove(&node),
+                    _ => _ = self.unverified.insert(node, false),
+                }
                 self.note_states(node, &[state]);
             }
             Stepped { status, membership, .. } => self.stepped(status, membership)?,
@@ -233,6 +245,7 @@ impl Known {
             }
             Restored { node, index, state } => {
                 self.taint.restored(node, index);
+                self.unverified.insert(node, false);
                 self.note_states(node, &[state]);
             }
             MachineFault { node } => self.taint.add_fault(node),
@@ -282,8 +295,32 @@ impl Known {
         Ok(())
     }
 
-    /// Records the result of comparing a node's state with other nodes.
+    /// Checks a read that the node answers. A node that has not found its state consistent, and has
+    /// found a different one, does not know which of them is wrong: it answers no read until a
+    /// comparison decides (`Validation::may_serve_reads`), unless it is the only voter.
+    fn check_verified(&self, node: NodeId) -> CheckResult {
+        let slot = self.model.slot(node);
+        let mut voters = self.model.electorate(slot).membership.voters();
+        let is_undecided = self.unverified.get(&node) == Some(&true);
+        if !is_undecided || voters.all(|voter| voter == node) {
+            return Ok(());
+        }
+        S31.violated(format!(
+            "{node} answers a read, although a comparison found other states and no majority, and \
+             none since then found its state consistent"
+        ))
+    }
+
+    /// Records the result of comparing a node's state with other nodes. A lagging driver may report
+    /// it once the node has restored another state.
     fn compared(&mut self, node: NodeId, result: Found) {
+        match result {
+            Found::Consistent { .. } => _ = self.unverified.remove(&node),
+            Found::Inconclusive { .. } if !self.is_late => {
+                self.unverified.entry(node).and_modify(|is_undecided| *is_undecided = true);
+            }
+            _ => {}
+        }
         match result {
             Found::Diverged { .. } | Found::NoMajority { .. } => _ = self.quarantined.insert(node),
             Found::Rebuilt { .. } => _ = self.quarantined.remove(&node),

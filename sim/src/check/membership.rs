@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{
-    Body, EntryId, Index, Member, Membership, MembershipSource, Message, NodeId, Write,
+    Body, EntryId, Incarnation, Index, Member, Membership, MembershipSource, Message, NodeId, Write,
 };
 
 use crate::check::electorate::Electorate;
@@ -86,6 +86,7 @@ impl Rule for MembershipSteps {
                 ));
             }
             check_follows(id, *at, before, after)?;
+            check_unpinned(id, *at, [&before.membership, &after.membership])?;
             check_caught_up(known, id, *before_at, [&before.membership, &after.membership])?;
         }
         Ok(())
@@ -168,6 +169,25 @@ fn check_follows(
         ));
     }
     Ok(())
+}
+
+/// Checks that a member that loses its vote when a joint membership is left is accepted with any
+/// disk from then on: only a vote depends on the disk that cast it, and a member that returns with
+/// another disk would be rejected for ever (`Membership::leave_joint`).
+fn check_unpinned(id: NodeId, at: Index, [joint, left]: [&Membership; 2]) -> CheckResult {
+    if joint.outgoing().is_empty() || !left.outgoing().is_empty() {
+        return Ok(());
+    }
+    let has_lost_vote = |member: &&Member| {
+        joint.outgoing().contains(&member.id) && !joint.incoming().contains(&member.id)
+    };
+    let mut without_vote = left.members().iter().filter(has_lost_vote);
+    let pinned = without_vote.find(|member| member.incarnation != Incarnation::default());
+    let Some(Member { id: member, incarnation, .. }) = pinned else { return Ok(()) };
+    S22.violated(format!(
+        "{id} changes its membership at index {at} from {joint} to {left}, but still accepts \
+         {member}, which has lost its vote, with disk {incarnation} only"
+    ))
 }
 
 /// Checks that a leader makes a staged membership, at index `at`, joint only once each new voter

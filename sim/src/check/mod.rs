@@ -11,6 +11,7 @@
 mod answered_reads;
 mod append;
 mod apply;
+mod bootstrap_probes;
 mod bounded;
 mod bounds;
 mod campaigns;
@@ -39,6 +40,7 @@ mod known;
 mod leader_terms;
 mod leaderless_reads;
 mod leadership_transfers;
+mod lease_requests;
 mod leases;
 mod log;
 mod machines;
@@ -163,6 +165,8 @@ rules! {
     departed_peers::DepartedPeers
     read_requests::ReadRequests
     leaderless_reads::LeaderlessReads
+    bootstrap_probes::BootstrapProbes
+    lease_requests::LeaseRequests
     forwarded::Forwarded
     deadlines::Deadlines
 }

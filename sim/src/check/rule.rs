@@ -16,11 +16,11 @@ use crate::check::known::Known;
 use crate::observe::Observation::{
     self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, ComparisonSent, Crashed,
     Delivered, DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, FaultInput,
-    Idle, LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, PeerMatched,
-    ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered, RequestForAllLive,
-    RequestReceived, Restored, RolledBack, Sent, SnapshotDamaged, SnapshotFrozen, SnapshotTaken,
-    Stabilized, StartFailed, Started, StateCompared, Stepped, Stopped, Submitted, TransferSent,
-    Unknown, Wiped,
+    Idle, LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, OutputDelayed,
+    PeerMatched, ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered,
+    RequestForAllLive, RequestReceived, Restored, RolledBack, Sent, SnapshotDamaged,
+    SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started, StateCompared, Stepped,
+    Stopped, Submitted, TransferSent, Unknown, Wiped,
 };
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;
@@ -175,7 +175,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         PeerMatched { node, peer, matched } => rules.peer_matched(known, node, peer, matched),
         AllLiveAcknowledged { node, id, live } => rules.durable_on_all_live(known, node, id, live),
         Submitted { node, write } => rules.submitted(known, node, write),
-        Sent { message, .. } => rules.sent(known, message),
+        Sent { message } => rules.sent(known, message),
         TransferSent { transfer } => rules.transfer_sent(known, transfer),
         ComparisonSent { comparison } => rules.comparison_sent(known, comparison),
         EntriesRepaired { node, missing, .. } => rules.entries_repaired(known, node, missing),
@@ -219,6 +219,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         | EntriesDamaged { .. }
         | MachineFault { .. }
         | FaultInput { .. }
+        | OutputDelayed { .. }
         | DiskFailed { .. }
         | ClockBoundExceeded { .. } => Ok(()),
     }

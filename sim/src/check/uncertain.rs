@@ -88,6 +88,7 @@ impl Rule for Uncertain {
             Body::RequestLogEnd { start_id } => self.note_request(model, from, message, start_id),
             Body::LogEnd { start_id, last } => {
                 self.check_log_end(model, from, message, start_id, last)?;
+                check_whole_log(known, from, message, last)?;
             }
             _ => {}
         }
@@ -142,6 +143,24 @@ fn forbidden_effect(message: &Message) -> Option<String> {
     }
 }
 
+/// Checks that a leader names the end of its whole log, and not of a part of it: acknowledgements
+/// that the uncertain node sent before may still arrive, and commit any entry of that log. The log
+/// may have grown in the step that sends the reply.
+fn check_whole_log(known: &Known, from: Slot, message: &Message, named: Index) -> CheckResult {
+    let (node, term) = (known.model.node(from), message.term);
+    let status = node.status.filter(|_| node.leads(term) && known.is_prompt(from));
+    let before = status.and_then(|status| known.status_before(&status));
+    let led = |it: &Status| it.id == node.id && it.role == RoleName::Leader && it.term == term;
+    let Some(before) = before.filter(|before| led(before) && before.last.index > named) else {
+        return Ok(());
+    };
+    let (Message { from, to, .. }, last) = (message, before.last.index);
+    S38.violated(format!(
+        "{from} confirms the end of the log to {to} in term {term} as index {named}, but its own \
+         log ended at index {last}"
+    ))
+}
+
 impl Uncertain {
     fn note_request(&mut self, model: &Model, from: Slot, message: &Message, start_id: u64) {
         let (term, leader) = (message.term, model.slot(message.to));
@@ -191,6 +210,12 @@ impl Uncertain {
                 "{id} confirms the end of the log to {asking} in term {term}, but no entry that it \
                  appended since {asking}'s request is durable on a quorum of {} without {asking}",
                 electorate.membership
+            ));
+        }
+        if last < next {
+            return S38.violated(format!(
+                "{id} confirms the end of the log to {asking} as index {last}, but it appended \
+                 entry {next} since {asking}'s request"
             ));
         }
         let Some(last) = leader.memory.log.id_at(last) else {

@@ -1,13 +1,16 @@
 //! Vote leases: a node that granted one enters no later term for a vote request, nor to campaign,
-//! before it ends (S55).
+//! before it ends. A node that granted read leases as a leader votes for no other node before the
+//! last of them ends, because the quorum of voters on which their holders rely may need its own
+//! vote, which it withholds until then (`Leader::resign`): S55.
 
 use std::time::Duration;
 
 use quorate::raft::{Lease, RoleName, Status};
-use quorate::types::{Body, Message, NodeId, Term};
+use quorate::types::{Body, Incarnation, Instant, Message, MessageClass, NodeId, Term};
 
 use crate::check::finding::{CheckResult, S55};
 use crate::check::known::Known;
+use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
@@ -17,6 +20,13 @@ pub(super) struct VoteLeases {
     nodes: Vec<Node>,
     /// For each leader, the last term in which it requested vote leases, and their length.
     requested: Vec<(Term, Duration)>,
+    /// For each node, the read leases that it granted as a leader since its start.
+    granted: Vec<ReadLeases>,
+    /// The sender of the reply that the next step takes, with its disk, if the step is one of its
+    /// leader.
+    heard: Option<(Slot, Incarnation)>,
+    /// Whether the next step takes a request for a vote that the present leader asked for.
+    is_transfer: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,13 +40,44 @@ struct Node {
     asked: Term,
 }
 
+/// The read leases that a leader granted, by its own clock.
+#[derive(Clone, Debug)]
+struct ReadLeases {
+    /// When the last of them ends, at the earliest.
+    until: Instant,
+    peers: Vec<Holder>,
+}
+
+/// A peer that may hold a read lease.
+#[derive(Clone, Copy, Debug, Default)]
+struct Holder {
+    /// When the leader last took a reply of the peer. The read leases granted after that count from
+    /// there.
+    heard: Instant,
+    /// The disk that the peer replied from.
+    disk: Option<Incarnation>,
+    /// Whether the peer has replied from two disks: the leader rejects replies of one of them.
+    is_doubtful: bool,
+}
+
 impl Rule for VoteLeases {
     fn new(known: &Known) -> VoteLeases {
         let nodes = known.model.nodes.len();
+        let none = ReadLeases { until: Instant::ZERO, peers: vec![Holder::default(); nodes] };
         VoteLeases {
             nodes: vec![Node::default(); nodes],
             requested: vec![(Term::ZERO, Duration::ZERO); nodes],
+            granted: vec![none; nodes],
+            heard: None,
+            is_transfer: false,
         }
+    }
+
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let granted = &mut self.granted[known.model.slot(status.id).0];
+        granted.until = Instant::ZERO;
+        granted.peers.fill(Holder::default());
+        Ok(())
     }
 
     /// A new disk does not know the vote lease that the lost one had granted.
@@ -66,6 +107,9 @@ impl Rule for VoteLeases {
         match &message.body {
             Body::Heartbeat(heartbeat) if !heartbeat.vote_lease.is_zero() => {
                 self.requested[from.0] = (term, heartbeat.vote_lease);
+                if known.is_prompt(from) {
+                    self.granted[from.0].grant(to, heartbeat.read_lease);
+                }
             }
             Body::HeartbeatReply { round: 1.., .. } if known.is_prompt(from) => {
                 self.note_lease(known, message);
@@ -75,8 +119,29 @@ impl Rule for VoteLeases {
         Ok(())
     }
 
-    /// Checks a step in which the node enters a later term (thesis §6.4.1).
+    fn delivered(&mut self, known: &Known, id: NodeId, message: &Message) -> CheckResult {
+        let model = &known.model;
+        let is_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
+        let is_reply = message.body.class() == MessageClass::LeaderReply && message.to == id;
+        let counts = is_reply && !is_rejected && model.of(id).leads(message.term);
+        self.heard = counts.then(|| (model.slot(message.from), message.incarnation));
+        self.is_transfer = matches!(message.body, Body::RequestVote { transfer: true, .. });
+        Ok(())
+    }
+
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.is_transfer = false;
+        if let Some((from, disk)) = self.heard.take().filter(|_| known.message.is_some()) {
+            let granted = &mut self.granted[known.model.slot(status.id).0];
+            granted.peers[from.0].hear(disk, known.own_time);
+        }
+        Ok(())
+    }
+
+    /// Checks a step in which the node votes for another one, or enters a later term (thesis
+    /// §6.4.1).
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.check_vote(known, status)?;
         let Status { id, term, role, vote, .. } = *status;
         let enters = known.before.is_some_and(|before| before.term < term);
         let node = self.nodes[known.model.slot(id).0];
@@ -96,6 +161,23 @@ impl Rule for VoteLeases {
 }
 
 impl VoteLeases {
+    /// Checks that a node that votes for another one holds no voter back for its read leases. In a
+    /// transfer it may vote: the leader that asked for the election was elected without its vote.
+    fn check_vote(&self, known: &Known, status: &Status) -> CheckResult {
+        let (id, term) = (status.id, status.term);
+        let until = self.granted[known.model.slot(id).0].until;
+        let before = known.before.map(|before| (before.term, before.vote));
+        let is_new = before.is_some_and(|before| before != (term, status.vote));
+        let is_exempt = self.is_transfer || known.is_fault_input || known.exceeds_clock_bound();
+        let other = status.vote.filter(|vote| *vote != id && is_new && !is_exempt);
+        let Some(other) = other.filter(|_| known.own_time < until) else { return Ok(()) };
+        S55.violated(format!(
+            "{id} votes for {other} in term {term}, but a read lease that it granted as a leader \
+             lasts for another {:?} at least",
+            until.since(known.own_time)
+        ))
+    }
+
     /// Records that the node which replies to a heartbeat has renewed its vote lease. Its clock may
     /// be too fast by the bound of the leases.
     fn note_lease(&mut self, known: &Known, message: &Message) {
@@ -109,5 +191,24 @@ impl VoteLeases {
         let shortened = on_fast_clock.saturating_sub(Duration::from_micros(1));
         let node = &mut self.nodes[known.model.slot(message.from).0];
         node.withheld_until = node.withheld_until.max(known.now.after(shortened));
+    }
+}
+
+impl ReadLeases {
+    /// Records that the peer gets a read lease of this length, or none if it is zero.
+    fn grant(&mut self, to: Slot, length: Duration) {
+        let Holder { heard, is_doubtful, .. } = self.peers[to.0];
+        if !length.is_zero() && heard > Instant::ZERO && !is_doubtful {
+            self.until = self.until.max(heard.after(length));
+        }
+    }
+}
+
+impl Holder {
+    /// Records that the leader takes a reply of the peer.
+    fn hear(&mut self, disk: Incarnation, now: Instant) {
+        let before = self.disk.replace(disk);
+        self.is_doubtful |= before.is_some_and(|before| before != disk);
+        self.heard = now;
     }
 }

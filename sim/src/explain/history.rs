@@ -326,7 +326,7 @@ impl<'a> History<'a> {
 fn operation(payload: &Payload) -> Option<OpId> {
     match PayloadOrigin::of(payload) {
         PayloadOrigin::Command { op, .. } => Some(op),
-        PayloadOrigin::NoOperation | PayloadOrigin::Unmarked => None,
+        PayloadOrigin::NoOperation | PayloadOrigin::Order | PayloadOrigin::Unmarked => None,
     }
 }
 

@@ -213,13 +213,16 @@ pub enum Observation<'a> {
         /// The last acknowledged index.
         matched: Index,
     },
+    /// What follows, up to the next step of any node, is an output of an earlier step than the
+    /// node's last one: its driver lags.
+    OutputDelayed {
+        /// The node with the lagging driver.
+        node: NodeId,
+    },
     /// A node sent a message to the network.
     Sent {
         /// The message, with its sender and receiver.
         message: &'a Message,
-        /// Whether an earlier step than the last one decided to send it: a lagging driver sends
-        /// late.
-        is_late: bool,
     },
     /// A node sent a message of a snapshot transfer to the network.
     TransferSent {

@@ -53,7 +53,7 @@ impl FaultCombinations {
                 self.note(Phase::Repair, node, lacks);
                 self.note_leader(node, status.role == RoleName::Leader);
             }
-            Observation::Sent { message, .. } => match message.body {
+            Observation::Sent { message } => match message.body {
                 Body::TimeoutNow => self.transfer_until = now.after(self.soon / 2),
                 Body::InstallSnapshot { .. } => self.note(Phase::Install, message.to, true),
                 Body::InstallSnapshotReply { .. } => {

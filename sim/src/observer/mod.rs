@@ -178,7 +178,7 @@ impl Observer {
 
     fn count(&mut self, observation: &Observation<'_>) {
         match observation {
-            Observation::Sent { message, .. } => {
+            Observation::Sent { message } => {
                 self.tally.messages += 1;
                 if let Body::AppendEntries { entries, .. } = &message.body {
                     self.reach_batch(entries);

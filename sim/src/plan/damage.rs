@@ -1,7 +1,9 @@
 //! Draws the loss of entries: on one node after another, each of which must be repaired before the
 //! next one is struck.
 
-use crate::faults::{Crash, Fault, KeptWrites, LoadSpike, NodeSelector, SlowApply, SpoiledBody};
+use crate::faults::{
+    Crash, Fault, KeptWrites, LoadSpike, LostWrite, NodeSelector, SlowApply, SpoiledBody,
+};
 use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
 
@@ -56,6 +58,22 @@ pub(super) fn spoil_slow_node(planner: &mut Planner<'_>) {
     }
     let (keep, down) = (KeptWrites::All, planner.settings.latency.max);
     planner.push(at.after(duration * 3 / 4), Crash { node, keep, down });
+}
+
+/// A node loses entries and restarts, so that it notices it. Its disk then loses one of the next
+/// writes, mostly one by which the node repairs its log.
+pub(super) fn lost_write_of_repair(planner: &mut Planner<'_>) {
+    let (at, node) = (planner.any_moment(), planner.draw.node());
+    planner.push(at, SpoiledBody { node: NodeSelector::Node(node) });
+    let (keep, down) = (KeptWrites::All, planner.settings.latency.max);
+    let crash = Crash { node: NodeSelector::Node(node), keep, down };
+    planner.push(at.after(planner.settings.latency.max), crash);
+    let to = at.after(planner.settings.config.election_timeout_max * 4);
+    let delay = planner.settings.latency.max * *planner.draw.pick(&[1, 2, 4, 8]);
+    let restarts = TriggerCondition::next(Trigger::Restarts, at, to);
+    let after = *planner.draw.pick(&[0, 0, 1, 2]);
+    let lost = LostWrite { node: NodeSelector::It, after };
+    planner.push_on(TriggerCondition { node: Some(node), delay, ..restarts }, lost);
 }
 
 /// A node that is down loses entries.

@@ -10,7 +10,7 @@ use crate::faults::{Campaign, Crash, Fault, Faults, KeptWrites, NodeSelector, Re
 use crate::plan::planner::{Planner, planned_faults};
 use crate::plan::{
     Op, Plan, Trigger, TriggerCondition, When, combined, damage, elections, leases, members,
-    returns, upgrades,
+    returns, snapshots, upgrades,
 };
 use crate::settings::Settings;
 use crate::settings::strategy::Strategy;
@@ -131,6 +131,11 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
     let lags = often && has(Fault::Partition) && has(Fault::SlowApply);
     vec![
         (Hard(members::membership_churn), 12, has(Fault::Change)),
+        (
+            Hard(members::cancel_at_isolated_leader),
+            3,
+            has(Fault::Change) && has(Fault::Partition) && can_be_outvoted,
+        ),
         (Single(Fault::MachineFault), 12, has(Fault::MachineFault)),
         (Hard(upgrades::rolling_upgrade), 30, has(Fault::Upgrade)),
         (
@@ -153,9 +158,20 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
             has(Fault::Bridge) && has(Fault::LoadSpike) && can_be_outvoted,
         ),
         (Hard(returns::repeated_snapshot_install), 3, lags && can_be_outvoted),
+        (Hard(snapshots::unreadable_source), 2, often && has(Fault::FailedRead)),
+        (
+            Hard(snapshots::full_disk_during_snapshot),
+            2,
+            often && has(Fault::FullDisk) && has(Fault::SlowApply),
+        ),
         (Hard(damage::spoil_in_turn), 8, has(Fault::SpoiledBody)),
         (Hard(damage::spoil_at_role_change), 4, has(Fault::SpoiledBody)),
         (Hard(damage::spoil_while_down), 4, has(Fault::SpoiledBody)),
+        (
+            Hard(damage::lost_write_of_repair),
+            4,
+            has(Fault::SpoiledBody) && has(Fault::LostWrite) && has(Fault::Crash),
+        ),
         (
             Hard(damage::spoil_slow_node),
             4,

@@ -47,6 +47,21 @@ pub(super) fn membership_churn(planner: &mut Planner<'_>) {
     planner.push(next, verb);
 }
 
+/// A node that is to become a voter is isolated, so that its change stays in flight. The leader is
+/// isolated, too, and asked to cancel the change: it steps down before it can commit that.
+pub(super) fn cancel_at_isolated_leader(planner: &mut Planner<'_>) {
+    let timeout = planner.settings.config.election_timeout_max;
+    let (at, spare) = (planner.any_moment(), NodeId(planner.settings.nodes().into()));
+    planner.push(at, Partition::Isolate(NodeSelector::Node(spare), timeout * 4));
+    let change = MembershipChange::Change(NodeSelector::Leader, Change::new().voter(spare));
+    planner.push(at, change);
+    let delay = planner.settings.latency.max * planner.draw.between(2, 10) as u32;
+    let staged = TriggerCondition::next(Trigger::ChangesMembership, at, at.after(timeout));
+    let staged = TriggerCondition { delay, ..staged };
+    planner.push_on(staged, Partition::Isolate(NodeSelector::It, timeout * 2));
+    planner.push_on(staged, MembershipChange::Cancel(NodeSelector::It));
+}
+
 /// Draws a membership change for the leader.
 fn leader_change(planner: &mut Planner<'_>) -> Verb {
     let change = MembershipChange::draw_edits(&mut planner.draw);

@@ -11,6 +11,7 @@ mod leases;
 mod members;
 mod planner;
 mod returns;
+mod snapshots;
 mod text;
 mod upgrades;
 

@@ -318,7 +318,7 @@ impl Recorder {
                 let submission = done.filter(|(done, _)| done.id == write.id).map(|(_, id)| id);
                 self.record_event(now, Some(node), submission, EventKind::Durable(write.id));
             }
-            Observation::Sent { message, .. } => {
+            Observation::Sent { message } => {
                 let step = self.track(message.from).step;
                 let (from, to, message) = (message.from, message.to, message.clone());
                 let sent = Sent { to, message: Some(message), text: String::new(), delivery: None };

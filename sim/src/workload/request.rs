@@ -12,10 +12,11 @@ pub struct OpId(pub u64);
 /// The client operation that an entry's payload belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PayloadOrigin {
-    /// No operation: an empty entry, a membership, the registration of a session, an order or
-    /// bounds of the administrator, a raise of the version, or the malformed bytes of a hostile
-    /// client.
+    /// No operation: an empty entry, a membership, the registration of a session, bounds of the
+    /// administrator, or the malformed bytes of a hostile client.
     NoOperation,
+    /// An order of the administrator or a raise of the version, which may change any answer.
+    Order,
     /// The command of an operation.
     Command {
         /// The operation of the command.
@@ -68,12 +69,10 @@ impl PayloadOrigin {
             Some(Request::InSession { session, sequence, command, .. }) => {
                 (command, Some((session, sequence)))
             }
-            Some(
-                Request::Register { .. }
-                | Request::SetBounds(_)
-                | Request::Order(_)
-                | Request::RaiseVersion(_),
-            ) => return PayloadOrigin::NoOperation,
+            Some(Request::Order(_) | Request::RaiseVersion(_)) => return PayloadOrigin::Order,
+            Some(Request::Register { .. } | Request::SetBounds(_)) => {
+                return PayloadOrigin::NoOperation;
+            }
             None if Principal::is_hostile(proposer) => return PayloadOrigin::NoOperation,
             None => return PayloadOrigin::Unmarked,
         };
@@ -102,6 +101,8 @@ mod tests {
             PayloadOrigin::of(&plain),
             PayloadOrigin::Command { op: OpId(7), session: None }
         );
+        let order = Payload::Command(Request::Order(b"o").encode_for(Proposer::Unnamed));
+        assert_eq!(PayloadOrigin::of(&order), PayloadOrigin::Order);
         assert_eq!(PayloadOrigin::of(&Payload::Noop), PayloadOrigin::NoOperation);
         assert_eq!(
             PayloadOrigin::of(&Payload::Command(Command::from("?"))),

@@ -88,7 +88,8 @@ impl World {
             ProcessEvent::ViewDone => self.view_done(place),
             ProcessEvent::ExecuteOutput => {
                 if let Some(output) = node.next_output(run) {
-                    self.execute_output(place, output, true);
+                    run.observe(Observation::OutputDelayed { node: place.id() });
+                    self.execute_output(place, output);
                 }
             }
         }

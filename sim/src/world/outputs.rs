@@ -72,14 +72,14 @@ impl World {
             if self.cluster[place].start() != start {
                 return;
             }
-            self.execute_output(place, output, false);
+            self.execute_output(place, output);
         }
     }
 
-    /// Executes one output of a running node; late if its driver lags.
-    pub(super) fn execute_output(&mut self, place: Place, output: Output, is_late: bool) {
+    /// Executes one output of a running node.
+    pub(super) fn execute_output(&mut self, place: Place, output: Output) {
         match output {
-            Output::Send(packet) => self.send(place, packet, is_late),
+            Output::Send(packet) => self.send(place, packet),
             Output::Disk(operation) => {
                 if is_log_write(&operation) && self.fire_trigger(Trigger::AboutToWrite, place, None)
                 {
@@ -162,12 +162,12 @@ impl World {
         self.end_process(place, Exit::crash(KeptWrites::All, down));
     }
 
-    fn send(&mut self, place: Place, packet: Packet, is_late: bool) {
+    fn send(&mut self, place: Place, packet: Packet) {
         let World { run, cluster, network, load, .. } = self;
         let (now, Some(to)) = (run.scheduler.now(), cluster.place(packet.to())) else { return };
         let trigger = match &packet {
             Packet::Message(message) | Packet::Chained(message, _) => {
-                run.observe(Observation::Sent { message, is_late });
+                run.observe(Observation::Sent { message });
                 let number = digest_number(&message.body);
                 run.scheduler.fold(number << 32 ^ message.to.0 << 24 ^ message.term.0);
                 trigger_of(message)

@@ -6,7 +6,7 @@ use quorate::machine::{Digest, Outcome};
 use quorate::types::{Body, Freshness, Index, NodeId, ReadLevel};
 use quorate_sim::observe::{Executed, Observation, OpId};
 
-use crate::stage::{Stage, command, id, noop, register, request};
+use crate::stage::{Stage, command, id, noop, order, register, request};
 
 /// Node 1 leads term 1; its first entry is committed on nodes 1, 2 and 3 and applied on node 1.
 fn led() -> Stage {
@@ -323,6 +323,16 @@ crate::forgeries! {
         let op = stage.reads_at_level(ReadLevel::Local);
         stage.serves_as(op, 3, 0, Freshness::Unknown);
         let op = stage.reads_at_level(ReadLevel::Lease);
+        stage.serves(op, 3, 0);
+    }
+
+    S21 a_replica_read_misses_an_order on led
+    "n3 serves read 0 (by replica) after it applied only index 0, but index 2 was committed before \
+     the read began and the command at index 2 may change the answer"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[order(2, 1)]);
+        stage.commits(1, 2);
+        let op = stage.reads_at_level(ReadLevel::Replica);
         stage.serves(op, 3, 0);
     }
 

@@ -1,4 +1,4 @@
-//! Forged acknowledgements and repairs of damaged entries: S35 and S36.
+//! Forged acknowledgements, commits and repairs of damaged entries: S35 and S36.
 
 use quorate::types::{Index, NodeId, Term};
 use quorate_sim::observe::Observation;
@@ -13,6 +13,20 @@ fn damaged() -> Stage {
     stage.commits(1, 3);
     let (node, entries) = (NodeId(2), &[id(2, 1)][..]);
     stage.observes(Observation::EntriesDamaged { node, entries });
+    stage
+}
+
+/// Node 1 leads term 1 and has lost the content of the second of four entries. The last two are not
+/// committed, and node 2 has them.
+fn damaged_leader() -> Stage {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1), noop(2, 1)]);
+    stage.commits(1, 2);
+    stage.all_hold(&[1, 2], &[noop(3, 1), noop(4, 1)]);
+    let (node, entries) = (NodeId(1), &[id(2, 1)][..]);
+    stage.observes(Observation::EntriesDamaged { node, entries });
+    stage.changes_status(1, |status| status.damaged_entries = 1);
     stage
 }
 
@@ -51,6 +65,18 @@ crate::forgeries! {
         let (node, entries) = (NodeId(2), &[id(2, 1)][..]);
         stage.observes(Observation::EntriesDamaged { node, entries });
         stage.second_acknowledges(3);
+    }
+
+    S35 a_leader_counts_its_damaged_entries on damaged_leader
+    "n1 leads term t1 and commits index 4, but knows that its disk has lost entry 2, and no quorum \
+     of {n1 n2 n3 n4 n5} without n1 has entry 4@t1"
+    |stage| {
+        stage.holds(3, &[noop(3, 1)]);
+        stage.enters(4, 1);
+        stage.holds(4, &[noop(1, 1), noop(2, 1), noop(3, 1)]);
+        stage.commits(1, 3);
+        stage.holds(3, &[noop(4, 1)]);
+        stage.commits(1, 4);
     }
 
     S36 a_repaired_entry_is_not_on_the_disk on damaged

@@ -1,7 +1,7 @@
-//! Forged disks: S24, and the part of S22 about the first membership; and honest disks.
+//! Forged disks: S24, S76, and the part of S22 about the first membership; and honest disks.
 
 use quorate::types::{
-    Body, EntryId, Incarnation, Index, Member, Membership, MembershipSource, NodeId,
+    Body, BootstrapPeer, EntryId, Incarnation, Index, Member, Membership, MembershipSource, NodeId,
 };
 
 use crate::stage::{Stage, noop};
@@ -95,6 +95,28 @@ crate::forgeries! {
         stage.bootstraps(1, &three_with(2));
         stage.sends(1, 2, 0, bootstrapped(three_with(2)));
     }
+
+    S76 a_bootstrap_peer_accepts_a_second_disk on not_bootstrapped
+    "n1 names disk 00000000000000000000000000000066 of n2 in a bootstrap probe, but it named disk \
+     00000000000000000000000000000002 in the same attempt"
+    |stage| [2, 102].into_iter().for_each(|second| probes(stage, 7, second))
+}
+
+/// Node 1 sends node 3 a bootstrap probe with the disk of node 2, and the start id of its attempt.
+fn probes(stage: &mut Stage, start_id: u64, second: u128) {
+    let own = BootstrapPeer { id: NodeId(1), incarnation: Incarnation(1), start_id };
+    let second = BootstrapPeer { id: NodeId(2), incarnation: Incarnation(second), start_id: 5 };
+    let seen = vec![own, second, BootstrapPeer::unknown(NodeId(3))];
+    stage.sends(1, 3, 0, Body::BootstrapProbe { seen });
+}
+
+#[test]
+fn a_new_attempt_to_bootstrap_may_name_another_disk() {
+    let mut stage = Stage::not_bootstrapped();
+    for (start_id, second) in [(7, 0), (7, 2), (8, 0), (8, 102)] {
+        probes(&mut stage, start_id, second);
+    }
+    assert_eq!(stage.violation(), None);
 }
 
 fn not_bootstrapped() -> Stage {

@@ -1,4 +1,4 @@
-//! Forged leaders: S40 to S42, S45 to S48, S51, S54, S55, L7 and L10.
+//! Forged leaders: S40 to S42, S45 to S48, S51, S54, S55, S78, L7 and L10.
 
 use std::time::Duration;
 
@@ -68,6 +68,24 @@ impl Stage {
         self.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
         self.steps(2);
         self.answers_round_in_step(1);
+    }
+
+    /// Nodes 2 and 3 answer a round of node 1 in term 1, which then grants node 3 a read lease.
+    fn grants_read_lease(&mut self, read_lease: Duration) {
+        let vote_lease = Duration::from_millis(300);
+        let first = Heartbeat { vote_lease, ..Heartbeat::new(1, Index(1)) };
+        self.sends_in_step(1, 2, 1, Body::Heartbeat(first));
+        let (round, verified, matched, durable) = (1, Index(1), Index(1), Index(1));
+        let ready = Readiness::default();
+        let reply = Body::HeartbeatReply { round, verified, matched, durable, ready };
+        [2, 3].into_iter().for_each(|node| self.sends(node, 1, 1, reply.clone()));
+        for node in [2, 3] {
+            self.receives(1, node, 1, reply.clone());
+            self.steps(1);
+        }
+        let next = Heartbeat::new(2, Index(1));
+        let next = Heartbeat { vote_lease, read_lease, confirmed: 1, ..next };
+        self.sends_at_once(1, 3, 1, Body::Heartbeat(next));
     }
 
     /// Node 2 answers a round of node 1 in the step that received it.
@@ -222,6 +240,15 @@ fn a_vote_lease_ends_by_itself_or_by_a_transfer() {
     transferred.requests_vote(true);
     transferred.enters(2, 2);
     assert_eq!(transferred.violation(), None);
+}
+
+#[test]
+fn a_former_leader_votes_once_its_read_leases_have_ended() {
+    let mut stage = leased();
+    stage.grants_read_lease(Duration::from_millis(200));
+    stage.advances_time(Duration::from_millis(200));
+    stage.enters(1, 2);
+    assert_eq!(stage.violation(), None);
 }
 
 #[test]
@@ -390,6 +417,29 @@ crate::forgeries! {
         stage.observes(Observation::ClockBoundExceeded { node: NodeId(2) });
         stage.requests_vote(false);
         stage.changes_status(2, |status| status.term = Term(2));
+    }
+
+    S55 a_former_leader_votes_before_its_read_leases_end on leased
+    "n1 votes for n4 in term t2, but a read lease that it granted as a leader lasts for another \
+     199.9ms at least"
+    |stage| {
+        stage.grants_read_lease(Duration::from_millis(200));
+        stage.changes_status(1, |status| {
+            (status.term, status.vote) = (Term(2), Some(NodeId(4)));
+            (status.role, status.leader) = (RoleName::Follower, None);
+        });
+    }
+
+    S78 a_node_asks_for_a_read_lease_in_the_term_of_its_start on leased
+    "n2 asks n1 for a read lease in term t1, but started, or became uncertain or certain, in term \
+     t1"
+    |stage| {
+        stage.crashes(2);
+        stage.starts(2);
+        let (round, verified, matched, durable) = (1, Index(1), Index(1), Index(1));
+        let ready = Readiness { wants_read_lease: true, ..Readiness::default() };
+        let reply = Body::HeartbeatReply { round, verified, matched, durable, ready };
+        stage.sends_in_step(2, 1, 1, reply);
     }
 
     L7 a_round_is_not_confirmed on led

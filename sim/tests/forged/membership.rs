@@ -1,9 +1,11 @@
-//! Forged memberships: S2, S12, S22, S23, L6 and L11; and honest membership changes.
+//! Forged memberships: S2, S12, S22, S23, S60, L6 and L11; and honest membership changes.
 
 use std::time::Duration;
 
 use quorate::raft::RoleName;
-use quorate::types::{Change, Lineage, Membership, NodeId};
+use quorate::types::{
+    Body, Change, Incarnation, Index, Lineage, Member, Membership, NodeId, Readiness,
+};
 
 use crate::stage::{Stage, change, id, noop};
 
@@ -18,6 +20,11 @@ fn with(voters: &[u64], before: &[u64]) -> Membership {
 /// Three voters among six nodes; node 1 leads term 1, and its first entry is committed.
 fn led() -> Stage {
     led_with(of(&[1, 2, 3]))
+}
+
+/// As [`led`], with node 6 as a learner.
+fn with_learner() -> Stage {
+    led_with(of(&[1, 2, 3]).with_learners([NodeId(6)]))
 }
 
 /// Four voters, of which node 4 has the casting vote; node 1 leads.
@@ -57,6 +64,25 @@ crate::forgeries! {
         stage.steps(1);
         stage.advances_time(Duration::from_secs(60));
         stage.steps(1);
+    }
+
+    S60 a_leader_remembers_the_log_of_a_member_that_returns on with_learner
+    "n1 leads term t1 and counts n6's log as matched up to index 1 after a HeartbeatReply of term \
+     t1, which acknowledges index 0; before it counted index 0"
+    |stage| {
+        stage.enters(6, 1);
+        stage.holds(6, &[noop(1, 1)]);
+        stage.acknowledges(6, 1, 1, 1);
+        stage.counts_as_matched(1, 6, 1);
+        stage.all_hold(&[1, 2, 3], &[change(2, 1, &of(&[1, 2, 3]))]);
+        stage.commits(1, 2);
+        stage.all_hold(&[1, 2, 3], &[change(3, 1, &of(&[1, 2, 3]).with_learners([NodeId(6)]))]);
+        let (round, verified, matched, durable) = (1, Index::ZERO, Index::ZERO, Index(1));
+        let ready = Readiness::default();
+        let reply = Body::HeartbeatReply { round, verified, matched, durable, ready };
+        stage.receives(1, 6, 1, reply);
+        stage.steps(1);
+        stage.counts_as_matched(1, 6, 1);
     }
 
     S22 a_node_uses_an_older_membership on led
@@ -129,6 +155,19 @@ crate::forgeries! {
         stage.all_hold(&[1, 2, 3], &[change(2, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
         stage.commits(1, 2);
         stage.takes(1, &[change(3, 1, &of(&[1, 2, 4]))]);
+    }
+
+    S22 a_node_without_a_vote_is_accepted_with_one_disk_only on led
+    "n1 changes its membership at index 3 from {n2 n3 n4} from {n1 n2 n3} to {n2 n3 n4} learners \
+     {n1}, but still accepts n1, which has lost its vote, with disk \
+     00000000000000000000000000000001 only"
+    |stage| {
+        let first = Member { incarnation: Incarnation(1), ..Member::new(NodeId(1)) };
+        let joint = with(&[2, 3, 4], &[1, 2, 3]).with_member(first.clone());
+        stage.all_hold(&[1, 2, 3], &[change(2, 1, &joint)]);
+        stage.commits(1, 2);
+        let left = of(&[2, 3, 4]).with_learners([NodeId(1)]).with_member(first);
+        stage.takes(1, &[change(3, 1, &left)]);
     }
 
     S22 a_staged_change_admits_other_voters on led

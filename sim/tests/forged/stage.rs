@@ -83,6 +83,12 @@ pub(crate) fn register(index: u64, term: u64) -> Entry {
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
+/// The entry `index@term` with an order of an administrator.
+pub(crate) fn order(index: u64, term: u64) -> Entry {
+    let command = Request::Order(b"x").encode_for(Proposer::Admin("a"));
+    Entry { id: id(index, term), payload: Payload::Command(command) }
+}
+
 /// The entry `index@term` with bounds that exclude every session of [`register`].
 pub(crate) fn narrow_window(index: u64, term: u64) -> Entry {
     let bounds = SessionBounds { window_max: 1, ..SessionBounds::DEFAULT };
@@ -239,8 +245,23 @@ impl Stage {
 
     /// Passes an observation to the checks, 100 microseconds after the previous one.
     pub(crate) fn observes(&mut self, seen: Observation<'_>) {
-        assert_eq!(self.violation, None, "the stage continued after a violation");
         self.advances_time(STEP);
+        let sender = match &seen {
+            Observation::Sent { message } => Some(message.from),
+            Observation::ComparisonSent { comparison } => Some(comparison.from),
+            Observation::StateCompared { node, .. } => Some(*node),
+            _ => None,
+        };
+        if let Some(node) = sender {
+            self.observes_at_once(Observation::OutputDelayed { node });
+        }
+        assert_eq!(self.violation, None, "the stage continued after a violation");
+        self.violation = self.checks.observe(self.now, seen).err();
+    }
+
+    /// Passes an observation to the checks, at the time of the one before.
+    pub(crate) fn observes_at_once(&mut self, seen: Observation<'_>) {
+        assert_eq!(self.violation, None, "the stage continued after a violation");
         self.violation = self.checks.observe(self.now, seen).err();
     }
 
@@ -482,7 +503,7 @@ impl Stage {
         let incarnation = self.disk_of(from);
         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
         let message = Message { from, incarnation, to, term, body };
-        self.observes(Observation::Sent { message: &message, is_late: true });
+        self.observes(Observation::Sent { message: &message });
     }
 
     /// The node takes an input, and sends a message in the same step.
@@ -496,10 +517,7 @@ impl Stage {
         let incarnation = self.disk_of(from);
         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
         let message = Message { from, incarnation, to, term, body };
-        self.violation = self
-            .checks
-            .observe(self.now, Observation::Sent { message: &message, is_late: false })
-            .err();
+        self.observes_at_once(Observation::Sent { message: &message });
     }
 
     /// The node takes a message in its next step.

@@ -1,8 +1,8 @@
-//! Forged results of comparing states: S31.
+//! Forged results of comparing states: S31 and S77.
 
 use quorate::machine::Digest;
 use quorate::replica::ComparisonResult;
-use quorate::types::{Index, Membership, NodeId};
+use quorate::types::{Comparison, ComparisonBody, Index, Membership, NodeId};
 use quorate_sim::observe::Observation;
 
 use crate::stage::{Stage, command, id, noop};
@@ -30,6 +30,14 @@ fn slips(stage: &mut Stage, node: u64) {
 /// The node reports this result of comparing its state.
 fn finds(stage: &mut Stage, node: u64, result: ComparisonResult) {
     stage.observes(Observation::StateCompared { node: NodeId(node), result });
+}
+
+/// Node 2 requests a snapshot from a voter, in its next step.
+fn wants_snapshot(stage: &mut Stage, voter: u64) {
+    let (from, to) = (NodeId(2), NodeId(voter));
+    let comparison = Comparison { from, to, body: ComparisonBody::WantSnapshot { after: INDEX } };
+    stage.steps(2);
+    stage.observes_at_once(Observation::ComparisonSent { comparison: &comparison });
 }
 
 /// Node 2's state machine processes a command wrongly, and its results show it.
@@ -65,6 +73,32 @@ crate::forgeries! {
         finds(stage, 2, ComparisonResult::Consistent { index: Index(1) });
         finds(stage, 2, ComparisonResult::Unavailable { index: INDEX });
         finds(stage, 2, ComparisonResult::Consistent { index: INDEX });
+    }
+
+    S31 an_undecided_node_answers_a_read on applied
+    "n1 answers a read, although a comparison found other states and no majority, and none since \
+     then found its state consistent"
+    |stage| {
+        stage.restores(1, 1);
+        let op = stage.reads();
+        stage.serves(op, 1, 2);
+        is_wrong(stage);
+        stage.steps(1);
+        let (node, result) = (NodeId(1), ComparisonResult::Inconclusive { index: INDEX });
+        stage.observes_at_once(Observation::StateCompared { node, result });
+        let op = stage.reads();
+        stage.serves(op, 1, 2);
+    }
+
+    S77 a_rebuild_asks_the_same_voter_again on applied
+    "n2 requests a snapshot for the rebuild of its state from n1 twice in a row, although {n1 n2 \
+     n3} has other voters"
+    |stage| {
+        is_wrong(stage);
+        finds(stage, 2, ComparisonResult::Diverged { index: INDEX });
+        for voter in [1, 3, 1, 1] {
+            wants_snapshot(stage, voter);
+        }
     }
 
     S31 a_quarantined_node_answers_a_read on applied

@@ -189,6 +189,17 @@ crate::forgeries! {
         stage.replies_end(1, 3, 1, 3);
     }
 
+    S38 a_leader_confirms_less_than_it_appended on asked_of_four
+    "n1 confirms the end of the log to n3 as index 2, but it appended entry 3 since n3's request"
+    |stage| stage.replies_end(1, 3, 1, 2)
+
+    S38 a_leader_confirms_a_part_of_its_log on asked_of_four
+    "n1 confirms the end of the log to n3 in term t1 as index 3, but its own log ended at index 4"
+    |stage| {
+        stage.holds(1, &[noop(4, 1)]);
+        stage.sends_in_step(1, 3, 1, Body::LogEnd { start_id: 7, last: Index(3) });
+    }
+
     S38 a_leader_confirms_more_than_its_log on asked_of_four
     "n1 confirms the end of the log to n3 as index 9, but its own log ends at index 3"
     |stage| stage.replies_end(1, 3, 1, 9)

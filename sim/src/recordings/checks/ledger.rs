@@ -97,7 +97,9 @@ fn beyond_recordings(check: &Check) -> Option<&'static str> {
         "S29" | "S30" | "S33" | "S35" | "S39" | "S40" | "S41" | "S42" | "S44" | "S46" | "S47"
         | "S48" | "S49" | "S50" | "S51" | "S52" | "S54" | "S55" | "S56" | "S57" | "S58" | "S59"
         | "S60" | "S61" | "S62" | "S63" | "S64" | "S65" | "S66" | "S67" | "S68" | "S69" | "S70"
-        | "S71" | "S72" | "S73" | "S74" | "S75" => "only the simulator checks it",
+        | "S71" | "S72" | "S73" | "S74" | "S75" | "S76" | "S77" | "S78" => {
+            "only the simulator checks it"
+        }
         "S34" => "recordings have no stops",
         _ => return None,
     })

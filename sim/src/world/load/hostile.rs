@@ -72,16 +72,20 @@ impl Load {
         true
     }
 
-    /// Returns the next order of the administrator: first the bounds of the run, then quotas and
-    /// the end of alarms if clients are hostile.
+    /// Returns the next order of the administrator: first the bounds of the run; then quotas and the
+    /// end of alarms if clients are hostile, and orders without an effect if followers may hold read
+    /// leases, because their reads wait for every order.
     fn order(&mut self, draw: &mut Draw<'_>, setup: &Setup) -> Option<Vec<u8>> {
         if !self.clients.are_bounds_set {
             return Some(Request::SetBounds(setup.settings.session_bounds()).encode().to_vec());
         }
-        if setup.settings.hostile_clients == 0 || draw.chance(900) {
+        let has_read_leases = setup.settings.config.lease.is_some_and(|lease| lease.read_leases);
+        let is_hostile = setup.settings.hostile_clients > 0;
+        if !(is_hostile || has_read_leases) || draw.chance(900) {
             return None;
         }
         let order = match draw.below(4) {
+            _ if !is_hostile => QuotaOrder::ClearAlarm,
             0 => QuotaOrder::SetBytes(draw.between(100, 2_000)),
             1 => QuotaOrder::SetBytes(1 << 30),
             _ => QuotaOrder::ClearAlarm,
