@@ -10,7 +10,7 @@ use crate::values::time::SimTime;
 const MILLION: u64 = 1_000_000;
 
 /// A node's clock, as a line through a known point of true time and own time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Clock {
     true_origin: SimTime,
     own_origin: Instant,
@@ -18,8 +18,9 @@ pub(crate) struct Clock {
     rate: u64,
     /// The rate without a fault.
     base_rate: u64,
-    /// The number of drifts that have not ended. The rate is that of the last one that began.
-    drifts: u16,
+    /// The drifts that have not ended, in parts per million, in the order of their beginnings. The
+    /// rate is that of the last one.
+    drifts: Vec<i32>,
     is_stopped: bool,
 }
 
@@ -30,7 +31,7 @@ impl Clock {
         let own_origin = Instant::ZERO.after(offset);
         let rate = rate(ppm);
         let (true_origin, base_rate) = (SimTime::default(), rate);
-        Clock { true_origin, own_origin, rate, base_rate, drifts: 0, is_stopped: false }
+        Clock { true_origin, own_origin, rate, base_rate, drifts: Vec::new(), is_stopped: false }
     }
 
     /// Returns the reading of the clock at the true time `now`.
@@ -59,15 +60,18 @@ impl Clock {
     pub(crate) fn drift(&mut self, now: SimTime, ppm: i32) {
         self.rebase(now);
         self.rate = rate(ppm);
-        self.drifts += 1;
+        self.drifts.push(ppm);
     }
 
-    /// Ends one drift. The last one restores the rate without faults, from `now` on.
-    pub(crate) fn end_drift(&mut self, now: SimTime) {
-        self.drifts = self.drifts.saturating_sub(1);
-        if self.drifts == 0 {
+    /// Ends a drift by `ppm`. From `now` on the clock has the rate of the last of the other drifts
+    /// that began, or without one the rate without faults. Of equal drifts the first one ends.
+    pub(crate) fn end_drift(&mut self, now: SimTime, ppm: i32) {
+        let Some(place) = self.drifts.iter().position(|drift| *drift == ppm) else { return };
+        self.drifts.remove(place);
+        let rate = self.drifts.last().map_or(self.base_rate, |ppm| rate(*ppm));
+        if rate != self.rate {
             self.rebase(now);
-            self.rate = self.base_rate;
+            self.rate = rate;
         }
     }
 
@@ -91,7 +95,8 @@ impl Clock {
     /// Ends all drifts, from `now` on, and lets a stopped clock run again.
     pub(crate) fn recover(&mut self, now: SimTime) {
         self.resume(now);
-        (self.rate, self.drifts) = (self.base_rate, 0);
+        self.rate = self.base_rate;
+        self.drifts.clear();
     }
 
     /// Steps the clock forward.
@@ -164,13 +169,27 @@ mod tests {
         let mut clock = Clock::new(Duration::ZERO, 0);
         clock.drift(second(0), 10_000);
         clock.drift(second(0), 20_000);
-        clock.end_drift(second(0));
+        clock.end_drift(second(0), 10_000);
         assert_eq!(clock.read(second(1)), Instant(1_020_000_000));
         clock.stop(second(1));
-        clock.end_drift(second(1));
+        clock.end_drift(second(1), 20_000);
         assert_eq!(clock.read(second(2)), Instant(1_020_000_000));
         clock.resume(second(2));
         assert_eq!(clock.read(second(3)), Instant(2_020_000_000));
+    }
+
+    #[test]
+    fn an_earlier_drift_counts_again_once_a_later_one_has_ended() {
+        let second = |number: u64| SimTime(number * 1_000_000_000);
+        let mut clock = Clock::new(Duration::ZERO, 0);
+        clock.drift(second(0), 10_000);
+        clock.drift(second(0), 20_000);
+        clock.end_drift(second(1), 20_000);
+        assert_eq!(clock.read(second(2)), Instant(1_020_000_000 + 1_010_000_000));
+        clock.end_drift(second(2), 10_000);
+        assert_eq!(clock.read(second(3)), Instant(1_020_000_000 + 1_010_000_000 + 1_000_000_000));
+        clock.end_drift(second(3), 10_000);
+        assert_eq!(clock.read(second(4)).0 - clock.read(second(3)).0, 1_000_000_000);
     }
 
     #[test]

@@ -178,7 +178,9 @@ impl Node {
     /// Ends the effect of a lasting fault.
     pub(crate) fn end_fault(&mut self, fault: Lasting, scheduler: &mut Scheduler) {
         match fault {
-            Lasting::ClockDrift(_) => self.change_clock(scheduler, Clock::end_drift),
+            Lasting::ClockDrift(ppm) => {
+                self.change_clock(scheduler, |clock, now| clock.end_drift(now, ppm));
+            }
             Lasting::SlowFlushes(by) => self.disk.flush_delay -= by,
             Lasting::SlowBatches(by) => self.work_delay -= by,
             Lasting::FullDisk(_) => self.disk.end_fill(),
