@@ -233,8 +233,8 @@ impl Known {
             EntriesRepaired { node, entries, .. } => model.repair(model.slot(node), entries),
             Crashed { node } => model.crash(model.slot(node)),
             Wiped { node, incarnation } => model.wipe(model.slot(node), incarnation),
-            DiskCopied { node } => model.copy_disk(model.slot(node)),
-            RolledBack { node } => model.roll_back(model.slot(node)),
+            DiskCopied { node, copy } => model.copy_disk(model.slot(node), copy),
+            RolledBack { node, copy } => model.roll_back(model.slot(node), copy),
             DiskFailed { node } => model.disk_failed(model.slot(node)),
             Applied { node, entries, executed, states } => {
                 self.expected.follow(entries)?;

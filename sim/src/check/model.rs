@@ -40,8 +40,8 @@ pub(super) struct Node {
     /// The logs of this disk before each truncation. If the disk loses its last flushes, one of
     /// these may be its log again.
     truncated: Vec<Log>,
-    /// The copy of the disk that a rollback restores.
-    copy: Option<Box<DiskCopy>>,
+    /// The copies of the disk that rollbacks restore, by their numbers.
+    copies: BTreeMap<u16, DiskCopy>,
     /// The incarnation of the node's current disk.
     incarnation: Incarnation,
     /// The disks that the node lost.
@@ -119,7 +119,7 @@ impl Node {
             disk: Image::new(Arc::clone(first)),
             counted: None,
             truncated: Vec::new(),
-            copy: None,
+            copies: BTreeMap::new(),
             incarnation: Incarnation(id.0.into()),
             lost: Vec::new(),
             damaged: BTreeMap::new(),
@@ -399,17 +399,18 @@ impl Model {
     }
 
     /// Keeps a copy of the durable contents of the node's disk, and of the pending writes.
-    pub(super) fn copy_disk(&mut self, slot: Slot) {
+    pub(super) fn copy_disk(&mut self, slot: Slot, copy: u16) {
         let node = &mut self.nodes[slot.0];
         let (disk, pending) = (node.disk.clone(), node.pending.clone());
-        node.copy = Some(Box::new(DiskCopy { disk, pending, commit_hint: node.commit_hint }));
+        let commit_hint = node.commit_hint;
+        node.copies.insert(copy, DiskCopy { disk, pending, commit_hint });
     }
 
-    /// Replaces the disk of a node that is down with its last copy, marked as uncertain.
-    pub(super) fn roll_back(&mut self, slot: Slot) {
+    /// Replaces the disk of a node that is down with a copy, marked as uncertain.
+    pub(super) fn roll_back(&mut self, slot: Slot, copy: u16) {
         let node = &mut self.nodes[slot.0];
-        let copy = node.copy.take().expect("the disk was copied before it is rolled back");
-        let DiskCopy { mut disk, mut pending, commit_hint } = *copy;
+        let copy = node.copies.remove(&copy).expect("the disk is copied before it is rolled back");
+        let DiskCopy { mut disk, mut pending, commit_hint } = copy;
         disk.hard_state.is_uncertain = true;
         for hard_state in pending.iter_mut().filter_map(|write| write.hard_state.as_mut()) {
             hard_state.is_uncertain = true;
@@ -450,7 +451,7 @@ impl Model {
         let disk = std::mem::replace(&mut node.disk, Image::new(no_members));
         node.lost.push(LostDisk { incarnation: before, disk, counted: node.counted.take() });
         node.truncated.clear();
-        node.copy = None;
+        node.copies.clear();
         node.memory = node.disk.clone();
         (node.synced, node.commit_hint) = (Index::ZERO, Index::ZERO);
         node.pending.clear();

@@ -168,7 +168,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         Stopped { node, justified, reason } => rules.stopped(known, node, justified, reason),
         Crashed { node } => rules.crashed(known, node),
         Wiped { node, .. } => rules.wiped(known, node),
-        RolledBack { node } => rules.rolled_back(known, node),
+        RolledBack { node, .. } => rules.rolled_back(known, node),
         Delivered { node, message } => rules.delivered(known, node, message),
         Stepped { status, .. } => stepped(rules, known, status),
         MembershipChangeCommitted { node, id } => rules.membership_changed(known, node, id),

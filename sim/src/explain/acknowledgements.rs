@@ -160,7 +160,7 @@ fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let Some(now) = history.state_after(history.failing) else { return };
     facts::node_faults(history, draft, node, before_last_crash(history, node));
     let is_this_disk = |(_, event): &(EventId, &Event)| {
-        !matches!(event.kind, EventKind::RolledBack | EventKind::Wiped)
+        !matches!(event.kind, EventKind::RolledBack { .. } | EventKind::Wiped)
     };
     let mut of_this_disk = history.events_of(node).rev().take_while(is_this_disk);
     let durable = of_this_disk.find_map(|(id, event)| match &event.kind {

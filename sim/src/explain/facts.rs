@@ -272,7 +272,7 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
                 )
             }
             EventKind::Wiped => format!("{node} loses its disk and gets an empty one"),
-            EventKind::RolledBack => {
+            EventKind::RolledBack { .. } => {
                 format!("{node} gets back an older copy of its disk, and is uncertain")
             }
             EventKind::Paused => format!("{node} is paused"),

@@ -200,7 +200,7 @@ impl<'a> History<'a> {
     pub(super) fn logs(&self, node: NodeId, at: EventId) -> Logs {
         let mut logs = Logs::default();
         let mut pending: Vec<&Write> = Vec::new();
-        let mut copy = (Logs::default(), Vec::new());
+        let mut copies = BTreeMap::new();
         let events = self.record.through(at).filter(|(_, event)| event.node == Some(node));
         for (id, event) in events {
             match &event.kind {
@@ -226,8 +226,12 @@ impl<'a> History<'a> {
                     logs = Logs::default();
                     pending.clear();
                 }
-                EventKind::DiskCopied => copy = (logs.clone(), pending.clone()),
-                EventKind::RolledBack => (logs, pending) = std::mem::take(&mut copy),
+                EventKind::DiskCopied { copy } => {
+                    _ = copies.insert(*copy, (logs.clone(), pending.clone()));
+                }
+                EventKind::RolledBack { copy } => {
+                    (logs, pending) = copies.remove(copy).unwrap_or_default();
+                }
                 _ => {}
             }
         }

@@ -131,7 +131,7 @@ fn other_votes(history: &History<'_>, node: NodeId, term: Term, than: NodeId) ->
     let rolled_back = history
         .events_of(node)
         .rev()
-        .find(|(_, event)| matches!(event.kind, EventKind::RolledBack));
+        .find(|(_, event)| matches!(event.kind, EventKind::RolledBack { .. }));
     let since = rolled_back.map_or(EventId(0), |(id, _)| id);
     let sent = history.events_of(node).filter(|(id, _)| *id > since).filter_map(|(_, event)| {
         let message = event.message().filter(|message| message.from == node)?;

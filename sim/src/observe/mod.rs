@@ -115,12 +115,16 @@ pub enum Observation<'a> {
     DiskCopied {
         /// The node with the copied disk.
         node: NodeId,
+        /// The number of the copy, among those of the node.
+        copy: u16,
     },
-    /// A node that is down gets back the last copy of its disk, marked as uncertain: what became
-    /// durable since the copy is lost.
+    /// A node that is down gets back a copy of its disk, marked as uncertain: what became durable
+    /// since the copy is lost.
     RolledBack {
         /// The node that lost the later contents of its disk.
         node: NodeId,
+        /// The number of the copy, among those of the node.
+        copy: u16,
     },
     /// A node took a message that a node had sent. The step with this message is the next one that
     /// is shown. Messages that no node sent are shown as [`Observation::FaultInput`].

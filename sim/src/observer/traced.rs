@@ -12,9 +12,9 @@ pub(super) fn event(observation: &Observation<'_>) -> Option<String> {
         Observation::Wiped { node, incarnation } => {
             format!("{node} gets an empty disk, incarnation {incarnation}")
         }
-        Observation::DiskCopied { node } => format!("{node} has its disk copied"),
-        Observation::RolledBack { node } => {
-            format!("{node} gets back the last copy of its disk, marked as uncertain")
+        Observation::DiskCopied { node, .. } => format!("{node} has its disk copied"),
+        Observation::RolledBack { node, .. } => {
+            format!("{node} gets back a copy of its disk, marked as uncertain")
         }
         Observation::Durable { node, write } => {
             format!("{node} disk: write {} is durable", write.id)

@@ -29,8 +29,8 @@ struct NodeLogs {
     disk: Log,
     /// The changes of the pending writes.
     pending: Vec<Change>,
-    /// The log and the pending changes when the disk was last copied.
-    copy: Option<Box<(Log, Vec<Change>)>>,
+    /// The log and the pending changes at each copy of the disk, by its number.
+    copies: BTreeMap<u16, (Log, Vec<Change>)>,
 }
 
 /// The logs of all nodes.
@@ -99,13 +99,12 @@ impl<'a> Logs<'a> {
                 *logs = NodeLogs::default();
                 Some(LogChange { keep: 0, entries: Vec::new() })
             }
-            EventKind::DiskCopied => {
-                logs.copy = Some(Box::new((logs.disk.clone(), logs.pending.clone())));
+            EventKind::DiskCopied { copy } => {
+                logs.copies.insert(*copy, (logs.disk.clone(), logs.pending.clone()));
                 None
             }
-            EventKind::RolledBack => {
-                let (disk, pending) = *logs.copy.take()?;
-                (logs.disk, logs.pending) = (disk, pending);
+            EventKind::RolledBack { copy } => {
+                (logs.disk, logs.pending) = logs.copies.remove(copy)?;
                 logs.start()
             }
             EventKind::Started { kept, .. } => {

@@ -269,7 +269,7 @@ fn page_kind(kind: &EventKind) -> Kind {
     match kind {
         EventKind::Started { .. } | EventKind::NotStarted(_) => Kind::Start,
         EventKind::Stopped(_) | EventKind::Crashed { .. } => Kind::Crash,
-        EventKind::Wiped | EventKind::RolledBack => Kind::Crash,
+        EventKind::Wiped | EventKind::RolledBack { .. } => Kind::Crash,
         EventKind::Paused => Kind::Pause,
         EventKind::Resumed => Kind::Resume,
         EventKind::TookInput(input) => match input {
@@ -285,7 +285,7 @@ fn page_kind(kind: &EventKind) -> Kind {
         | EventKind::Injected { .. } => Kind::Message,
         EventKind::Sent(_) => Kind::Send,
         EventKind::Submitted(_)
-        | EventKind::DiskCopied
+        | EventKind::DiskCopied { .. }
         | EventKind::DiskOperation(_)
         | EventKind::Durable(_)
         | EventKind::DiskFailed(_) => Kind::Disk,

@@ -62,9 +62,15 @@ pub enum EventKind {
     /// The node, which is down, loses its disk.
     Wiped,
     /// The durable contents of the node's disk are copied.
-    DiskCopied,
-    /// The node, which is down, gets back the last copy of its disk, marked as uncertain.
-    RolledBack,
+    DiskCopied {
+        /// The number of the copy, among those of the node.
+        copy: u16,
+    },
+    /// The node, which is down, gets back a copy of its disk, marked as uncertain.
+    RolledBack {
+        /// The number of the copy, among those of the node.
+        copy: u16,
+    },
     /// The node is paused from now on.
     Paused,
     /// The node continues after a pause.

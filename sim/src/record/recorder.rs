@@ -62,8 +62,8 @@ struct NodeTrack {
     /// The pending writes with their submissions; while the node is down, the writes that its disk
     /// may have kept.
     writes: VecDeque<(Write, EventId)>,
-    /// The pending writes when the node's disk was last copied.
-    copied_writes: VecDeque<(Write, EventId)>,
+    /// The pending writes at each copy of the node's disk, by its number.
+    copied_writes: BTreeMap<u16, VecDeque<(Write, EventId)>>,
     crash_counts: (usize, usize),
 }
 
@@ -298,11 +298,11 @@ impl Recorder {
             }
             Observation::Crashed { node } => self.crashed(now, node),
             Observation::Wiped { node, .. } => self.disk_event(now, node, EventKind::Wiped),
-            Observation::DiskCopied { node } => {
-                self.disk_event(now, node, EventKind::DiskCopied);
+            Observation::DiskCopied { node, copy } => {
+                self.disk_event(now, node, EventKind::DiskCopied { copy });
             }
-            Observation::RolledBack { node } => {
-                self.disk_event(now, node, EventKind::RolledBack);
+            Observation::RolledBack { node, copy } => {
+                self.disk_event(now, node, EventKind::RolledBack { copy });
             }
             Observation::Stepped { node, membership, .. } => {
                 self.membership_adopted(now, node, membership)
@@ -379,10 +379,12 @@ impl Recorder {
     fn disk_event(&mut self, now: SimTime, node: NodeId, kind: EventKind) {
         let track = self.track(node);
         match kind {
-            EventKind::DiskCopied => track.copied_writes = track.writes.clone(),
-            EventKind::RolledBack => {
+            EventKind::DiskCopied { copy } => {
+                _ = track.copied_writes.insert(copy, track.writes.clone());
+            }
+            EventKind::RolledBack { copy } => {
                 let lost = std::mem::take(&mut track.writes);
-                track.writes = std::mem::take(&mut track.copied_writes);
+                track.writes = track.copied_writes.remove(&copy).unwrap_or_default();
                 let last = track.writes.back().map(|(write, _)| write.id);
                 track.writes.extend(lost.into_iter().filter(|(write, _)| Some(write.id) > last));
             }

@@ -32,9 +32,9 @@ impl fmt::Display for EventKind {
                 )
             }
             EventKind::Wiped => f.write_str("loses its disk and gets an empty one"),
-            EventKind::DiskCopied => f.write_str("has its disk copied"),
-            EventKind::RolledBack => {
-                f.write_str("gets back the last copy of its disk, marked as uncertain")
+            EventKind::DiskCopied { .. } => f.write_str("has its disk copied"),
+            EventKind::RolledBack { .. } => {
+                f.write_str("gets back a copy of its disk, marked as uncertain")
             }
             EventKind::Paused => f.write_str("is paused"),
             EventKind::Resumed => f.write_str("continues"),

@@ -368,6 +368,19 @@ fn a_run_whose_checks_end_with_a_rollback_is_counted() {
 }
 
 #[test]
+fn every_rollback_strikes_although_another_one_is_pending() {
+    // The second copy replaces the disk after the first one, and then before it.
+    for (seed, age) in (0..6).flat_map(|seed| [(seed, "2500ms"), (seed, "800ms")]) {
+        let text = format!(
+            "seed {seed}\nfault phase 6s\nat 1s roll back n1 by 2s for 200ms\n\
+             at 1500ms roll back n1 by {age} for 200ms\n\
+             choose Boot/0.0/0/1 = 1\nexpect rollback >= 2"
+        );
+        run_text(&text).unwrap_or_else(|error| panic!("seed {seed}, {age}: {error}"));
+    }
+}
+
+#[test]
 fn a_last_survivor_may_take_over_after_a_long_silence() {
     for seed in 0..6 {
         let text = format!("seed {seed}\nnodes 3\nfault phase 2s\nsurvivor after 30s");

@@ -128,9 +128,9 @@ impl World {
                 // Until its node starts, a disk that has lost the end of its log differs from the
                 // disk that the model of the checks assumes.
                 if disk.formatted && !disk.lost_end {
-                    disk.rollback_image = Some(disk.device.durable_copy());
-                    run.observe(Observation::DiskCopied { node: place.id() });
-                    let pending = Effect::RollbackPending(place, down);
+                    let copy = disk.copy_for_rollback();
+                    run.observe(Observation::DiskCopied { node: place.id(), copy });
+                    let pending = Effect::RollbackPending(place, copy, down);
                     faults.plan.begin(pending, age, &mut run.scheduler);
                 }
             }
@@ -155,7 +155,7 @@ impl World {
             Effect::Blocked(links) => network.unblock(links),
             Effect::Flapping { .. } | Effect::PollingReads { .. } | Effect::Passing => {}
             Effect::OnNode(place, fault) => cluster[place].end_fault(fault, &mut run.scheduler),
-            Effect::RollbackPending(place, down) => self.roll_back(place, down),
+            Effect::RollbackPending(place, copy, down) => self.roll_back(place, copy, down),
         }
     }
 
@@ -237,9 +237,9 @@ impl World {
     /// start detects, or the copy is marked as uncertain. In the third case the node counts in
     /// quorums until a leader finds the loss, if one does, so safety no longer holds from the
     /// rollback on.
-    fn roll_back(&mut self, place: Place, down: Duration) {
+    fn roll_back(&mut self, place: Place, copy: u16, down: Duration) {
         let node = &self.cluster[place];
-        if node.disk.rollback_image.is_none() {
+        if !node.disk.has_copy(copy) {
             return;
         }
         let Setup { settings, choices, .. } = &self.run.setup;
@@ -250,8 +250,10 @@ impl World {
         let loses_end = is_noticed && choices.choose(node.start().key(Kind::Boot, 1), 3) == 0;
         self.run.observer.fault(Fault::Rollback, node.role());
         self.take_down(place, down);
-        // A fault that this triggers may have taken a later copy, or wiped the disk.
-        let Some(image) = self.cluster[place].disk.rollback_image.take() else { return };
+        // A fault that this triggers may have wiped the disk.
+        let Some((image, is_of_this_disk)) = self.cluster[place].disk.take_copy(copy) else {
+            return;
+        };
         let mut marked = image.clone();
         // A damaged copy cannot be marked.
         let is_marked = match make_uncertain(&mut marked, &storage) {
@@ -263,7 +265,7 @@ impl World {
         // A durable state of the state machine that is ahead of the log would prevent the start
         // (docs/OPERATIONS.md).
         self.cluster[place].disk.machine_checkpoint = None;
-        if loses_end && self.cluster[place].lose_end(&image, &storage) {
+        if loses_end && is_of_this_disk && self.cluster[place].lose_end(&image, &storage) {
             return;
         }
         if !is_marked {
@@ -271,7 +273,7 @@ impl World {
         }
         self.cluster[place].roll_back(if is_marked { marked } else { image }, is_marked);
         if is_marked {
-            self.run.observe(Observation::RolledBack { node: place.id() });
+            self.run.observe(Observation::RolledBack { node: place.id(), copy });
         }
     }
 

@@ -1,6 +1,7 @@
 //! The disk of a node: the contents of its directory, the faults that slow, fill or damage it, and
 //! its replacement by an older copy or an empty disk.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::storage::{Disk, Storage, StorageConfig};
@@ -22,8 +23,12 @@ pub(crate) struct NodeDisk {
     pub(crate) formatted: bool,
     /// The number of disks that the node has lost.
     pub(crate) disks_lost: u16,
-    /// An older copy of the disk, which will replace it.
-    pub(crate) rollback_image: Option<SimDisk>,
+    /// Older copies of the disk, each of which will replace it, by their numbers.
+    rollback_copies: BTreeMap<u16, RollbackCopy>,
+    /// The number of copies so far.
+    copies_made: u16,
+    /// The number of copies so far that replaced the disk or its log.
+    copies_restored: u16,
     /// Whether a damage fault has changed durable data, or a rollback without a mark has. Lost
     /// writes and spoiled sectors do not count.
     damaged: bool,
@@ -49,6 +54,14 @@ pub(crate) struct NodeDisk {
     pub(crate) stalled_until: SimTime,
     /// The extra duration of a flush caused by faults.
     pub(crate) flush_delay: Duration,
+}
+
+/// A copy of a disk for a rollback.
+#[derive(Clone, Debug)]
+struct RollbackCopy {
+    image: SimDisk,
+    /// The value of `copies_restored` at the time of the copy.
+    copies_restored: u16,
 }
 
 impl NodeDisk {
@@ -127,6 +140,27 @@ impl NodeDisk {
         self.stalled_until.since(now.min(self.stalled_until))
     }
 
+    /// Makes a copy of the durable contents for a rollback, and returns its number.
+    pub(crate) fn copy_for_rollback(&mut self) -> u16 {
+        self.copies_made += 1;
+        let (image, copies_restored) = (self.device.durable_copy(), self.copies_restored);
+        self.rollback_copies.insert(self.copies_made, RollbackCopy { image, copies_restored });
+        self.copies_made
+    }
+
+    /// Returns true if a copy waits for its rollback: neither was the disk lost since, nor has the
+    /// rollback struck.
+    pub(crate) fn has_copy(&self, copy: u16) -> bool {
+        self.rollback_copies.contains_key(&copy)
+    }
+
+    /// Takes a copy for its rollback. Returns it, and whether the disk has had no other copy's
+    /// contents since, so that its log goes on from that of the copy.
+    pub(crate) fn take_copy(&mut self, copy: u16) -> Option<(SimDisk, bool)> {
+        let RollbackCopy { image, copies_restored } = self.rollback_copies.remove(&copy)?;
+        Some((image, copies_restored == self.copies_restored))
+    }
+
     /// Replaces the log with that of an older copy of the disk, if the store then finds that the
     /// end of the log is lost. Returns true if so.
     pub(super) fn lose_end(&mut self, image: &SimDisk, id: NodeId, config: &StorageConfig) -> bool {
@@ -137,6 +171,7 @@ impl NodeDisk {
         if is_found {
             self.device = device;
             (self.rolled_back, self.lost_end) = (true, true);
+            self.copies_restored += 1;
         }
         is_found
     }
@@ -147,8 +182,9 @@ impl NodeDisk {
         let capacity = self.device.capacity();
         self.device = image;
         self.device.set_capacity(capacity);
-        self.rolled_back = is_marked;
+        (self.rolled_back, self.lost_end) = (is_marked, false);
         self.damaged |= !is_marked;
+        self.copies_restored += 1;
     }
 
     /// Replaces the disk with an empty one.
@@ -157,7 +193,8 @@ impl NodeDisk {
         self.device.wipe();
         self.device.disarm();
         self.device.set_capacity(None);
-        (self.machine_checkpoint, self.rollback_image) = (None, None);
+        self.machine_checkpoint = None;
+        self.rollback_copies.clear();
         self.disks_lost += 1;
         (self.formatted, self.damaged) = (false, false);
         (self.rolled_back, self.lost_end) = (false, false);
@@ -212,6 +249,22 @@ mod tests {
         assert_eq!(disk.device.free_bytes(), 100, "the end of a fault of the lost disk");
         disk.end_fill();
         assert_eq!(disk.device.free_bytes(), u64::MAX);
+    }
+
+    #[test]
+    fn every_rollback_has_its_own_copy_until_the_disk_is_lost() {
+        let mut disk = NodeDisk::default();
+        let copies = [(); 4].map(|()| disk.copy_for_rollback());
+        let (image, is_of_this_disk) = disk.take_copy(copies[1]).expect("it was made");
+        assert!(is_of_this_disk && disk.take_copy(copies[1]).is_none());
+        disk.roll_back(image, true);
+        assert_eq!(
+            disk.take_copy(copies[0]).map(|(_, is_of_this_disk)| is_of_this_disk),
+            Some(false)
+        );
+        assert!(disk.has_copy(copies[2]));
+        disk.wipe();
+        assert!(!disk.has_copy(copies[2]) && disk.take_copy(copies[3]).is_none());
     }
 
     #[test]

@@ -176,8 +176,9 @@ pub(crate) enum Effect {
     OnNode(Place, Lasting),
     /// A node at which a client reads repeatedly.
     PollingReads { place: Place, period: Duration, until: SimTime },
-    /// A copy of a disk that will replace the disk; the node is then down for this duration.
-    RollbackPending(Place, Duration),
+    /// A copy of a disk, by its number, that will replace the disk; the node is then down for this
+    /// duration.
+    RollbackPending(Place, u16, Duration),
     /// A fault whose end needs no action: the node or the network ends it.
     Passing,
 }
@@ -191,7 +192,7 @@ impl Effect {
             }
             Effect::OnNode(affected, _)
             | Effect::PollingReads { place: affected, .. }
-            | Effect::RollbackPending(affected, _) => affected == place,
+            | Effect::RollbackPending(affected, ..) => affected == place,
             Effect::Passing => false,
         }
     }

@@ -44,14 +44,14 @@ impl Stage {
 
     /// The world copies what is durable on the node's disk.
     pub(crate) fn copies_disk(&mut self, node: u64) {
-        self.observes(Observation::DiskCopied { node: NodeId(node) });
+        self.observes(Observation::DiskCopied { node: NodeId(node), copy: 1 });
     }
 
     /// The node crashes and starts, uncertain, from the last copy of its disk, which has this
     /// content.
     pub(crate) fn rolls_back_to(&mut self, node: u64, hard_state: HardState, log: &[Entry]) {
         self.crashes(node);
-        self.observes(Observation::RolledBack { node: NodeId(node) });
+        self.observes(Observation::RolledBack { node: NodeId(node), copy: 1 });
         let hard_state = HardState { is_uncertain: true, ..hard_state };
         self.starts_from(node, hard_state, 0, log);
         self.steps(node);
