@@ -29,6 +29,12 @@ impl<T> Slots<T> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    /// Returns the number of values.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// Removes the value from its slot.
     pub(crate) fn take(&mut self, slot: u32) -> Option<T> {
         let value = self.slots.get_mut(slot as usize)?.take()?;

@@ -10,7 +10,7 @@ use crate::observe::coverage::Spot;
 use crate::plan::{Trigger, When};
 use crate::values::choice::{Key, Kind};
 use crate::world::World;
-use crate::world::cluster::processes::Exit;
+use crate::world::cluster::processes::{Exit, LeftBehind};
 use crate::world::faults::active_plan::DelayedOp;
 use crate::world::faults::active_plan::Effect;
 use crate::world::faults::active_plan::Targets;
@@ -188,7 +188,9 @@ impl World {
     }
 
     fn end_without_triggers(&mut self, place: Place, exit: Exit) -> bool {
-        let Some(unanswered) = self.cluster[place].end(exit, &mut self.run) else { return false };
+        let Some(left) = self.cluster[place].end(exit, &mut self.run) else { return false };
+        let LeftBehind { unanswered, missed } = left;
+        missed.into_iter().for_each(|event| self.free_slot(event));
         self.load.scripted.note_leader(self.cluster.leader(), self.run.scheduler.now());
         self.run.observer.reach_if(!unanswered.is_empty(), Spot::UnknownByCrash);
         for tag in unanswered {
@@ -199,6 +201,15 @@ impl World {
             }
         }
         true
+    }
+
+    /// Frees the slot of a message or a request that no process takes.
+    fn free_slot(&mut self, event: Event) {
+        match event {
+            Event::Arrive { slot, .. } => _ = self.network.in_flight.take(slot),
+            Event::Request { slot } => _ = self.load.clients.requests.take(slot),
+            _ => {}
+        }
     }
 
     /// A node loses its disk and restarts on an empty one after `down`, if the cluster survives

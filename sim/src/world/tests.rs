@@ -157,7 +157,7 @@ fn a_paused_node_gets_missed_events_together_and_late() {
     let steps =
         |world: &World| world.cluster[follower].running().map(|running| running.counts.steps);
     let (before, end) = (steps(&world), world.run.scheduler.now().after(duration));
-    let deferred = |world: &World| world.cluster[follower].deferred();
+    let deferred = |world: &World| world.cluster[follower].deferred().len();
     advance_until(&mut world, |world| deferred(world) > 1);
     assert_eq!(steps(&world), before);
     advance_until(&mut world, |world| world.run.scheduler.now() > end);
@@ -199,6 +199,36 @@ fn a_crash_ends_a_pause_and_a_requested_stop() {
     let node = &world.cluster[leader];
     assert!(!node.is_paused() && !node.clock.is_stopped());
     assert_eq!(node.stop_downtime, Duration::ZERO);
+}
+
+#[test]
+fn a_crash_frees_the_slots_of_what_a_paused_node_has_not_taken() {
+    let mut world = world_of(no_fault_settings(), Vec::new());
+    advance_until(&mut world, |world| world.cluster.leader().is_some());
+    let leader = world.cluster.leader().expect("a leader is elected");
+    assert!(world.cluster[leader].pause(Duration::from_secs(9), &mut world.run.scheduler));
+    let request_slots = |world: &World| -> Vec<u32> {
+        let slot = |event: &Event| match event {
+            Event::Request { slot } => Some(*slot),
+            _ => None,
+        };
+        world.cluster[leader].deferred().iter().filter_map(slot).collect()
+    };
+    let messages = |world: &World| {
+        let missed = world.cluster[leader].deferred().iter();
+        missed.filter(|event| matches!(event, Event::Arrive { .. })).count()
+    };
+    advance_until(&mut world, |world| request_slots(world).len() > 1 && messages(world) > 1);
+    let (slots, messages) = (request_slots(&world), messages(&world));
+    let tag =
+        |world: &World, slot: u32| world.load.clients.requests.get(slot).map(|request| request.tag);
+    let tags: Vec<_> = slots.iter().map(|slot| tag(&world, *slot)).collect();
+    let in_flight = world.network.in_flight.len();
+    world.crash(leader, Exit::crash(KeptWrites::All, Duration::from_millis(1)));
+    assert_eq!(world.network.in_flight.len(), in_flight - messages);
+    for (slot, missed) in slots.into_iter().zip(tags) {
+        assert!(missed.is_some() && tag(&world, slot) != missed, "slot {slot} is not free");
+    }
 }
 
 #[test]

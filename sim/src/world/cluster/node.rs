@@ -202,12 +202,12 @@ impl Node {
         matches!(self.life, Life::Paused(..))
     }
 
-    /// Returns the number of deferred events.
+    /// Returns the deferred events.
     #[cfg(test)]
-    pub(crate) fn deferred(&self) -> usize {
+    pub(crate) fn deferred(&self) -> &[Event] {
         match &self.life {
-            Life::Paused(_, deferred) => deferred.len(),
-            Life::Running(_) | Life::Down(_) | Life::StartRefused(_) => 0,
+            Life::Paused(_, deferred) => deferred,
+            Life::Running(_) | Life::Down(_) | Life::StartRefused(_) => &[],
         }
     }
 

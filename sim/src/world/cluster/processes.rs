@@ -49,6 +49,14 @@ impl Exit {
     }
 }
 
+/// What a process leaves behind at its end.
+pub(crate) struct LeftBehind {
+    /// The requests that it has not answered.
+    pub(crate) unanswered: Vec<Tag>,
+    /// The events that it has not taken, because it was paused.
+    pub(crate) missed: Vec<Event>,
+}
+
 impl Cluster {
     /// Starts a node that is down. Returns true if it runs now: it may refuse to start.
     pub(crate) fn start(&mut self, start: Start, run: &mut Run) -> bool {
@@ -183,12 +191,13 @@ impl Node {
     }
 
     /// Ends the process of the node, which loses its memory, and schedules the next start. Returns
-    /// the requests that the process has not answered, or `None` if the node is down.
-    pub(crate) fn end(&mut self, exit: Exit, run: &mut Run) -> Option<Vec<Tag>> {
+    /// what the process left behind, or `None` if the node is down.
+    pub(crate) fn end(&mut self, exit: Exit, run: &mut Run) -> Option<LeftBehind> {
         let (now, place) = (run.scheduler.now(), self.place);
         let last = LastExit { at: now, cleanly: exit.cleanly };
-        let running = match std::mem::replace(&mut self.life, Life::Down(last)) {
-            Life::Running(running) | Life::Paused(running, _) => running,
+        let (running, missed) = match std::mem::replace(&mut self.life, Life::Down(last)) {
+            Life::Running(running) => (running, Vec::new()),
+            Life::Paused(running, deferred) => (running, deferred),
             life => {
                 self.life = life;
                 return None;
@@ -212,7 +221,7 @@ impl Node {
         self.postpone_start(exit.down, &mut run.scheduler);
         run.scheduler
             .count(EventKind::Crash, u64::from(place.0) << 32 ^ (not_durable - kept) as u64);
-        Some(running.requests.unanswered)
+        Some(LeftBehind { unanswered: running.requests.unanswered, missed })
     }
 
     /// Returns true if faults justify that the process stops with this failure; `may_have_diverged`
