@@ -49,6 +49,8 @@ pub struct Bounds {
     pub drift_ppm: u32,
     /// Whether the state machines keep durable state of their own.
     pub machine_is_durable: bool,
+    /// The time for which a node's driver gathers proposals before the node takes them.
+    pub gather: Duration,
 }
 
 /// Whether the options prevent removed and half-isolated nodes from starting elections without end
@@ -82,6 +84,7 @@ impl Bounds {
             replica: ReplicaConfig::new(config.clone()),
             drift_ppm: 0,
             machine_is_durable: false,
+            gather: Duration::ZERO,
         }
     }
 

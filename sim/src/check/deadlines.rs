@@ -171,6 +171,8 @@ impl Deadlines {
             stabilization.next = stabilization.lagged_until;
             earliest = SimTime::default();
         }
+        // A request counts from its receipt by the driver, which may keep it for a while.
+        let bound_of_request = bound + known.bounds.gather;
         for (tag, PendingRequest { slot, at, for_all_live }) in &self.requests {
             if !known.is_in_core(*slot) {
                 continue;
@@ -178,13 +180,14 @@ impl Deadlines {
             let held_back = stabilization.held_back.get(slot).filter(|_| *for_all_live);
             let since = stabilization.since.max(*at).max(held_back.copied().unwrap_or_default());
             let since = earliest.max(since);
-            if now.since(since) >= bound {
+            if now.since(since) >= bound_of_request {
                 let (id, waits) = (model.node(*slot).id, describe_wait(known, *slot));
                 return L2.violated(format!(
-                    "{id} has not answered request {tag} within {bound:?} after {since} s: {waits}"
+                    "{id} has not answered request {tag} within {bound_of_request:?} after {since} \
+                     s: {waits}"
                 ));
             }
-            stabilization.next = stabilization.next.min(since.after(bound));
+            stabilization.next = stabilization.next.min(since.after(bound_of_request));
         }
         for (slot, (since, target)) in &mut stabilization.behind {
             let id = model.node(*slot).id;

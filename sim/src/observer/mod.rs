@@ -83,6 +83,7 @@ impl Observer {
         let bounds = Bounds {
             drift_ppm,
             machine_is_durable: settings.machine_checkpoint_every.is_some(),
+            gather: settings.gather,
             replica: settings.replica(NodeId(1)),
             ..Bounds::of(&settings.config, settings.costs())
         };

@@ -381,6 +381,14 @@ fn every_rollback_strikes_although_another_one_is_pending() {
 }
 
 #[test]
+fn drivers_may_gather_proposals_for_a_long_time() {
+    for seed in 0..6 {
+        let text = format!("seed {seed}\nnodes 3\nfault phase 2s\ngather 20s\nrequest timeout 60s");
+        run_text(&text).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}
+
+#[test]
 fn a_last_survivor_may_take_over_after_a_long_silence() {
     for seed in 0..6 {
         let text = format!("seed {seed}\nnodes 3\nfault phase 2s\nsurvivor after 30s");
