@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::cli::clock::{self, Stopwatch};
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, Exit};
 
 /// The environment variable that names the active bug of a combined build.
 pub(crate) const ACTIVE_BUG_VARIABLE: &str = "PLANTED_BUG";
@@ -49,20 +49,33 @@ pub(crate) fn run_cargo(cargo: &mut Command) -> Result<Output, CommandError> {
     output.map_err(|error| CommandError(format!("mutants: cargo cannot be run: {error}")))
 }
 
+/// The end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessEnd {
+    /// It ended with exit code 0.
+    Succeeded,
+    /// It ended with the exit code of a usage error: it refused to do anything.
+    Refused,
+    /// It ended with another exit code, or by a signal.
+    Failed,
+    /// It reached the time limit.
+    TimeLimit,
+}
+
 /// Runs a command. Returns whether it succeeded and its standard output, or `None` if it reached
 /// the time limit.
 pub(crate) fn run_with_timeout(
     command: &mut Command,
 ) -> Result<Option<(bool, String)>, CommandError> {
-    let (ended, text) = run_until_timeout(command)?;
-    Ok(ended.map(|succeeded| (succeeded, text)))
+    let (end, text) = run_until_timeout(command)?;
+    let ended = end != ProcessEnd::TimeLimit;
+    Ok(ended.then_some((end == ProcessEnd::Succeeded, text)))
 }
 
-/// Runs a command. Returns whether it succeeded, or `None` if it reached the time limit, and its
-/// standard output until then.
+/// Runs a command. Returns its end, and its standard output until then.
 pub(crate) fn run_until_timeout(
     command: &mut Command,
-) -> Result<(Option<bool>, String), CommandError> {
+) -> Result<(ProcessEnd, String), CommandError> {
     let program = command.get_program().to_owned();
     let failed = |error| CommandError::file("mutants", Path::new(&program), &error);
     let mut child = command
@@ -80,11 +93,16 @@ pub(crate) fn run_until_timeout(
     let watch = Stopwatch::start();
     let ended = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
-            break Some(status.success());
+            let is_refusal = status.code() == Some(Exit::Usage as i32);
+            break match status.success() {
+                true => ProcessEnd::Succeeded,
+                false if is_refusal => ProcessEnd::Refused,
+                false => ProcessEnd::Failed,
+            };
         }
         if watch.elapsed() > PROCESS_TIME_MAX {
             child.kill().and_then(|()| child.wait()).map_err(failed)?;
-            break None;
+            break ProcessEnd::TimeLimit;
         }
         clock::sleep(Duration::from_millis(5));
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::auto::worker::{SeedFailure, SeedRecord};
-use crate::cli::mutants::programs::{MutantBinary, run_until_timeout};
+use crate::cli::mutants::programs::{MutantBinary, ProcessEnd, run_until_timeout};
 
 /// A command that runs seeds of one profile.
 #[derive(Clone, Copy)]
@@ -56,37 +56,41 @@ impl SeedRunner<'_> {
     }
 }
 
-/// Runs the seeds with `process`, which returns whether a process succeeded, or `None` if it
-/// reached the time limit, and its output. The limit is for one process, not for one seed: the
-/// seeds that it leaves are run by another one. A seed is a hang if a process that began with it
-/// reached the limit.
+/// Runs the seeds with `process`, which returns the end of a process and its output. The time limit
+/// is for one process, not for one seed: the seeds that it leaves are run by another one. A seed is
+/// a hang if a process that began with it reached the limit.
 fn run_in_processes(
     seeds: Range<u64>,
     cpu_max: Duration,
-    mut process: impl FnMut(Range<u64>) -> Result<(Option<bool>, String), CommandError>,
+    mut process: impl FnMut(Range<u64>) -> Result<(ProcessEnd, String), CommandError>,
 ) -> Result<SeedResults, CommandError> {
     let mut results = SeedResults::default();
     let mut next = seeds.start;
     while next < seeds.end {
         let first = next;
-        let (ended, text) = process(first..seeds.end)?;
+        let (end, text) = process(first..seeds.end)?;
+        let is_stopped = end == ProcessEnd::TimeLimit;
         // A process that was killed may have written a part of a line.
-        let whole =
-            if ended.is_some() { text.len() } else { text.rfind('\n').map_or(0, |at| at + 1) };
+        let whole = if is_stopped { text.rfind('\n').map_or(0, |at| at + 1) } else { text.len() };
         results.read(&text[..whole], first)?;
         let last = results.seeds.last();
         if last.is_some_and(|last| last.failure.is_some()) {
             break;
         }
         next = last.map_or(first, |last| last.seed + 1);
-        let is_hang = text.lines().last() == Some("hang") || (ended.is_none() && next == first);
-        if next == seeds.end || (ended.is_none() && !is_hang) {
+        let is_hang = text.lines().last() == Some("hang") || (is_stopped && next == first);
+        if next == seeds.end || (is_stopped && !is_hang) {
             continue;
         }
-        if ended == Some(true) {
+        // A refusal, for example of an unknown mutant, says nothing about the mutant.
+        let reason = match end {
+            ProcessEnd::Succeeded => Some(format!("no result of {next}")),
+            ProcessEnd::Refused => Some("the command refuses to run them (exit code 2)".to_owned()),
+            ProcessEnd::Failed | ProcessEnd::TimeLimit => None,
+        };
+        if let Some(reason) = reason {
             let Range { end, .. } = seeds;
-            let error = format!("mutants: seeds {first}..{end}: no result of {next}");
-            return Err(CommandError(error));
+            return Err(CommandError(format!("mutants: seeds {first}..{end}: {reason}")));
         }
         let kind = if is_hang { "hang" } else { "abort" };
         results.seeds.push(unfinished(next, kind, cpu_max));
@@ -149,7 +153,7 @@ mod tests {
 
     /// Runs seeds 0 to 4 with processes that end in these ways; returns the first seeds of the
     /// processes, and the kind of failure of each seed.
-    fn ran(outputs: &[(Option<bool>, String)]) -> (Vec<u64>, Vec<Option<String>>, SeedResults) {
+    fn ran(outputs: &[(ProcessEnd, String)]) -> (Vec<u64>, Vec<Option<String>>, SeedResults) {
         let mut outputs = outputs.iter().cloned();
         let mut starts = Vec::new();
         let results = run_in_processes(0..4, Duration::from_secs(9), |part| {
@@ -164,19 +168,30 @@ mod tests {
     #[test]
     fn the_seeds_that_a_stopped_process_leaves_are_run_by_another() {
         let passes = |number| seed(number, "null");
-        let stopped = (None, format!("seen 4 1\n{}{}seed {{\"se", passes(0), passes(1)));
-        let rest = (Some(true), format!("seen 4 3\n{}{}", passes(2), passes(3)));
+        let stopped =
+            (ProcessEnd::TimeLimit, format!("seen 4 1\n{}{}seed {{\"se", passes(0), passes(1)));
+        let rest = (ProcessEnd::Succeeded, format!("seen 4 3\n{}{}", passes(2), passes(3)));
         let (starts, kinds, results) = ran(&[stopped.clone(), rest]);
         assert_eq!((starts, kinds), (vec![0, 2], vec![None; 4]), "slow is not a hang");
         assert_eq!(results.seen[&4], Seen { reached: Some(0), different: Some(2) });
 
         let hang = Some("hang".to_owned());
-        let (starts, kinds, _) = ran(&[stopped, (None, String::new())]);
+        let (starts, kinds, _) = ran(&[stopped, (ProcessEnd::TimeLimit, String::new())]);
         assert_eq!((starts, kinds), (vec![0, 2], vec![None, None, hang.clone()]));
-        let (_, kinds, _) = ran(&[(Some(false), format!("{}hang\n", passes(0)))]);
+        let (_, kinds, _) = ran(&[(ProcessEnd::Failed, format!("{}hang\n", passes(0)))]);
         assert_eq!(kinds, [None, hang]);
-        let (_, kinds, _) = ran(&[(Some(false), passes(0))]);
+        let (_, kinds, _) = ran(&[(ProcessEnd::Failed, passes(0))]);
         assert_eq!(kinds, [None, Some("abort".to_owned())]);
+    }
+
+    #[test]
+    fn a_refusal_is_no_failure_of_a_mutant() {
+        let ran =
+            |end| run_in_processes(0..4, Duration::from_secs(9), |_| Ok((end, String::new())));
+        let error = ran(ProcessEnd::Refused).expect_err("the process refuses the seeds").0;
+        assert_eq!(error, "mutants: seeds 0..4: the command refuses to run them (exit code 2)");
+        let failed = ran(ProcessEnd::Failed).expect("a mutant may abort the process");
+        assert_eq!(failed.seeds.len(), 1);
     }
 
     #[test]
