@@ -53,7 +53,8 @@ pub(crate) fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
 /// and its page to `chaos/` in the target directory. If it cannot write them, it returns the rest;
 /// if the seed passes this time, it returns nothing.
 pub(crate) fn failed_run(workload: &AnyWorkload, seed: u64) -> FailedRun {
-    let program = Program { name: COMMAND.to_owned(), workload: workload.clone() };
+    let program =
+        Program { name: COMMAND.to_owned(), workload: workload.clone(), is_builtin: false };
     let replay = Replay::of_seed(&program, seed, SeedOptions::default());
     let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let Some((shrunk, _)) = shrink::in_limits(&replay.case, &replay.options, jobs) else {

@@ -142,6 +142,7 @@ fn restored(program: &Program, part: SweepRecord) -> Result<Report, String> {
     let shrunk = failures.filter_map(|failure| Some((failure.seed, failure.shrunk?)));
     Ok(Report {
         program: program.name.clone(),
+        is_builtin: program.is_builtin,
         seed_options: SeedOptions {
             profile: Profile::by_name(&part.profile).map_err(|error| error.to_string())?,
             strategy: Strategy::by_name(&part.strategy).ok_or("unknown search strategy")?,

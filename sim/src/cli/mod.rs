@@ -49,7 +49,8 @@ use crate::workload::{AnyWorkload, Workload};
 #[must_use]
 pub fn main() -> ExitCode {
     let workload = RunOptions::default().workload;
-    run(Program { name: CARGO_SIM.to_owned(), workload }, env::args_os().skip(1))
+    let program = Program { name: CARGO_SIM.to_owned(), workload, is_builtin: true };
+    run(program, env::args_os().skip(1))
 }
 
 /// Runs the command line `words` over the state machine of `workload`; `name` is the command name
@@ -68,7 +69,8 @@ pub fn main_over(
     workload: impl Workload,
     words: impl IntoIterator<Item = OsString>,
 ) -> ExitCode {
-    run(Program { name: name.to_owned(), workload: AnyWorkload::new(workload) }, words)
+    let workload = AnyWorkload::new(workload);
+    run(Program { name: name.to_owned(), workload, is_builtin: false }, words)
 }
 
 fn run(program: Program, words: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -19,6 +19,8 @@ pub(crate) struct Program {
     pub(crate) name: String,
     /// The replicated state machine and the operations of its clients.
     pub(crate) workload: AnyWorkload,
+    /// Whether the workload is the built-in key-value store of `cargo sim`, and not a user's.
+    pub(crate) is_builtin: bool,
 }
 
 impl Program {
@@ -41,12 +43,29 @@ impl Program {
 
     /// Returns an error if `feature`, which supports only the built-in store, is used with another.
     pub(crate) fn require_builtin_workload(&self, feature: &str) -> Result<(), CommandError> {
-        match self.name == CARGO_SIM {
+        match self.is_builtin {
             true => Ok(()),
             false => Err(CommandError(format!(
                 "{feature} is supported only by `{CARGO_SIM}`, not by `{}`",
                 self.name
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_a_user_is_none_of_the_built_in_store_whatever_its_name() {
+        let workload = RunOptions::default().workload;
+        let of = |is_builtin| Program {
+            name: CARGO_SIM.to_owned(),
+            workload: workload.clone(),
+            is_builtin,
+        };
+        assert!(of(true).require_builtin_workload("procs").is_ok());
+        assert!(of(false).require_builtin_workload("procs").is_err());
     }
 }

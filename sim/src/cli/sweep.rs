@@ -87,6 +87,7 @@ pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<E
     };
     let report = Report {
         program: program.name.clone(),
+        is_builtin: program.is_builtin,
         seed_options,
         seeds,
         parts: None,

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
-use crate::cli::program::CARGO_SIM;
 use crate::cli::shrunk_record::ShrunkRecord;
 use crate::cli::text::{Finding, grouped, quantity, replay_line};
 use crate::observe::coverage::MARKS;
@@ -25,6 +24,8 @@ const CANARY_MISSED: &str = "no check detected the planted bug (canary)";
 pub(crate) struct Report {
     /// The command name that replay lines begin with, `cargo sim`.
     pub(crate) program: String,
+    /// Whether the command runs the built-in key-value store.
+    pub(crate) is_builtin: bool,
     /// The profile and the search strategy of all seeds.
     pub(crate) seed_options: SeedOptions,
     /// The requested seeds, or the part of them that was run.
@@ -64,7 +65,7 @@ impl Report {
     /// profile and strategy, and with the built-in store. Clients of another state machine may be
     /// unable to reach some marks.
     pub(crate) fn requires_marks(&self) -> bool {
-        self.program == CARGO_SIM && self.seed_options == SeedOptions::default()
+        self.is_builtin && self.seed_options == SeedOptions::default()
     }
 
     /// Whether the sweep is one that must reach every required mark.
