@@ -34,6 +34,8 @@ use std::time::Duration;
 
 use quorate::raft::RoleName;
 
+use crate::disk::SimDisk;
+use crate::values::choice::{Choices, Kind, Overrides};
 use crate::values::words::{SyntaxError, Words};
 
 pub use argument::UNTIL_STABILIZATION;
@@ -353,6 +355,20 @@ impl Verb {
         match self.strike() {
             Strike::Links(fault, select) => Some((fault, select(resolve)?)),
             Strike::Node(..) | Strike::Simulated(..) | Strike::Request => None,
+        }
+    }
+
+    /// Damages a disk as the operation does at once, with choices that `seed` determines. Returns
+    /// false if it is not such an operation, or the disk has nothing to damage.
+    pub fn damage(&self, disk: &mut SimDisk, seed: u64) -> bool {
+        let choices = Choices::new(seed, Overrides::new());
+        let mut draw = choices.draw(Kind::Damage.key());
+        match self.strike() {
+            Strike::Simulated(_, Simulated::Damage(damage)) => {
+                damage(disk, &mut draw) == Damage::Done
+            }
+            Strike::Simulated(_, Simulated::Spoil(spoil)) => spoil(disk, &mut draw),
+            _ => false,
         }
     }
 

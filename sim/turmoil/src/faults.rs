@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 use quorate_sim::faults::{
-    ClockDrift, ClockStep, Clog, Crash, Flap, KeptWrites, NodeSelector, OneWay, Partition, Pause,
-    SlowDisk, Stop, Verb,
+    ClockDrift, ClockStep, Clog, Crash, Flap, FullDisk, KeptWrites, NodeSelector, OneWay,
+    Partition, Pause, SlowDisk, SpoiledBody, Stop, Verb,
 };
 use quorate_sim::plan::{Op, Trigger, TriggerCondition, When};
 use quorate_sim::run::RunOptions;
@@ -61,6 +61,9 @@ impl Faults {
         let count = draws.between(3, 9);
         let mut ops: Vec<Op> =
             (0..count).map(|_| draw_op(&mut draws, hosts, drift_max_ppm)).collect();
+        if draws.below(3) == 0 {
+            ops.push(draw_disk_op(&mut draws, hosts.0));
+        }
         ops.sort_by_key(|op| op.when.earliest());
         let latency = DurationRange::micros(1_000, latency_max);
         Faults { hosts, fault_phase: FAULT_PHASE, latency, loss_permille, ops }
@@ -140,12 +143,15 @@ fn missing(op: &Op) -> Option<String> {
         | Verb::Clog(_)
         | Verb::Pause(_)
         | Verb::SlowDisk(_)
+        | Verb::FullDisk(_)
+        | Verb::BitRot(_)
+        | Verb::SpoiledBody(_)
         | Verb::ClockDrift(_)
         | Verb::ClockStep(_) => return None,
         Verb::ScriptedRequest(_) => "the clients are the user's own",
         _ => {
             "only crash, stop, pause, isolate, split, block, cut, strand, only, flap, clog, slow \
-             disk, clock drift and clock step do"
+             disk, fill disk, corrupt, spoil, clock drift and clock step do"
         }
     };
     Some(reason.to_owned())
@@ -176,6 +182,25 @@ fn draw_op(draws: &mut Draws, hosts: (u8, u8), drift_max_ppm: Option<u32>) -> Op
         _ => NodeSelector::Node(NodeId(draws.between(1, hosts.0.into()))),
     };
     Op { when, verb: draw_verb(draws, node, hosts, drift_max_ppm) }
+}
+
+/// Draws a fault of the disk of one of the nodes, from which a node recovers by itself.
+fn draw_disk_op(draws: &mut Draws, nodes: u8) -> Op {
+    let phase = FAULT_PHASE.as_millis() as u64;
+    let at = SimTime::default().after(Duration::from_millis(draws.between(500, phase - 2_000)));
+    let node = match draws.below(3) {
+        0 => NodeSelector::Leader,
+        _ => NodeSelector::Node(NodeId(draws.between(1, nodes.into()))),
+    };
+    let verb = match draws.below(2) {
+        0 => {
+            let room = *draws.pick(&[0, 512, 4_096]);
+            let duration = Duration::from_millis(draws.between(500, 8_000));
+            Verb::FullDisk(FullDisk { node, room, duration })
+        }
+        _ => Verb::SpoiledBody(SpoiledBody { node }),
+    };
+    Op { when: When::At(at), verb }
 }
 
 /// Draws what an operation does to `node`.

@@ -1,13 +1,16 @@
 //! A node of quorate as a host, with the user's service beside it.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
-use quorate::runtime::{Handle, Server, ServerConfig};
+use quorate::replica::OpenError;
+use quorate::runtime::{Handle, Server, ServerConfig, ServerError};
+use quorate::storage::ErrorCause;
 use quorate::types::NodeId;
 use tokio::time::{Instant, advance, sleep};
 
@@ -52,10 +55,17 @@ where
     config.replica.storage.segment_bytes = 16 << 20;
     config.replica.storage.spare_segments = 1;
     configure(&mut config);
-    let started = Server::start_simulated(disk, config, machine, Arc::new(world.clone())).await;
-    let mut server = started?;
-    let handle = server.handle();
     let at = usize::from(id) - 1;
+    let simulation = Arc::new(world.clone());
+    let mut server = match Server::start_simulated(disk.clone(), config, machine, simulation).await
+    {
+        Ok(server) => server,
+        Err(error) if disk.was_faulty() && is_about_disk(&error) => {
+            return failed(&world, at, &error).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let handle = server.handle();
     world.shared().line(world.host(), "started");
     {
         let mut state = world.shared().state();
@@ -89,6 +99,12 @@ where
     tokio::select! {
         biased;
         end = server.stopped() => {
+            if let Err(error) = &end
+                && disk.was_faulty()
+                && matches!(error.cause, ErrorCause::Damage | ErrorCause::Disk)
+            {
+                return failed(&world, at, error).await;
+            }
             let reason = end.map_or_else(|error| error.to_string(), |()| "closed".to_owned());
             return Err(format!("{} has stopped: {reason}", world.host()).into());
         }
@@ -98,5 +114,18 @@ where
     server.shutdown().await?;
     world.shared().line(world.host(), "stopped");
     world.shared().state().nodes[at].has_stopped = true;
+    pending().await
+}
+
+/// Returns true if a fault of the disk may be the cause of the error.
+fn is_about_disk(error: &ServerError) -> bool {
+    matches!(error, ServerError::Disk(_) | ServerError::Open(OpenError::Storage(_)))
+}
+
+/// Reports that the node cannot go on with its disk. The schedule of the faults ends the process
+/// and starts it again, as a supervisor does.
+async fn failed(world: &World, at: usize, error: &dyn Display) -> Outcome {
+    world.shared().line(world.host(), &format!("fails because of its disk: {error}"));
+    world.shared().state().nodes[at].has_failed = true;
     pending().await
 }

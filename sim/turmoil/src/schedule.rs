@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::raft::RoleName;
 use quorate::types::NodeId;
-use quorate_sim::faults::{KeptWrites, LinkFault, NodeSelector, Verb};
+use quorate_sim::faults::{BitRot, KeptWrites, LinkFault, NodeSelector, SpoiledBody, Verb};
 use quorate_sim::plan::{Op, When};
 use turmoil::Sim;
 
@@ -14,8 +14,10 @@ use crate::disk::NodeDisk;
 use crate::faults::Faults;
 use crate::lasting::Lasting;
 use crate::triggers::Triggers;
-use crate::world::{CHECK, Draws, Shared, State};
+use crate::world::{CHECK, Draws, NodeState, Shared, State};
 
+/// The time after which the supervisor of a node starts it again.
+const RESTART: Duration = Duration::from_secs(2);
 /// The time for which the host of a node that has shut down still sends segments.
 const LAST_SEGMENTS: Duration = Duration::from_millis(200);
 
@@ -39,6 +41,8 @@ pub(crate) struct Schedule {
     ending: BTreeMap<u64, Duration>,
     /// The nodes with slow disks, with the additional times of their flushes.
     slow: Lasting<Duration>,
+    /// The nodes with full disks.
+    full: Lasting<()>,
     /// The hosts that are paused.
     paused: Lasting<()>,
     triggers: Triggers,
@@ -86,6 +90,7 @@ impl Schedule {
             stopping: BTreeMap::new(),
             ending: BTreeMap::new(),
             slow: Lasting::default(),
+            full: Lasting::default(),
             paused: Lasting::default(),
             triggers,
             clocks: Clocks::default(),
@@ -103,10 +108,13 @@ impl Schedule {
             self.strike(&verb, Some(node), sim, shared, now);
         }
         self.finish_stops(sim, shared, now);
+        self.end_failed(sim, shared, now);
         while let Some((&host, _)) = self.down.iter().find(|(_, until)| **until <= now) {
             self.down.remove(&host);
             sim.bounce(self.name(host));
         }
+        self.full.end_due(now);
+        self.empty_disks();
         self.slow.end_due(now);
         for (node, id) in shared.state().nodes.iter_mut().zip(1..) {
             node.lane_wait = self.slow.of(id).sum();
@@ -127,6 +135,7 @@ impl Schedule {
         self.clocks.clear();
         self.paused.clear();
         self.slow.clear();
+        self.full.clear();
         self.links.clear();
         self.down.values_mut().for_each(|until| *until = now);
         self.stopping.values_mut().for_each(|down| *down = Duration::ZERO);
@@ -215,6 +224,17 @@ impl Schedule {
                     self.slow.begin(node, slow.by, now + slow.duration);
                 }
             }
+            Verb::BitRot(BitRot { node, .. }) | Verb::SpoiledBody(SpoiledBody { node }) => {
+                if let Some(node) = node_of(*node) {
+                    self.damage(node, verb, shared);
+                }
+            }
+            Verb::FullDisk(full) => {
+                if let Some(node) = node_of(full.node) {
+                    self.disks[node as usize - 1].fill(full.room);
+                    self.full.begin(node, (), now + full.duration);
+                }
+            }
             Verb::ClockDrift(drift) => {
                 if let Some(node) = node_of(drift.node) {
                     self.clocks.drift(node, drift.ppm, now + drift.duration);
@@ -226,6 +246,40 @@ impl Schedule {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Damages the disk of a node, if enough other nodes have intact disks: all of them for damage
+    /// that they must repair, or else a majority of all nodes.
+    fn damage(&mut self, node: u64, verb: &Verb, shared: &Shared) {
+        let others = self.disks.iter().zip(1..).filter(|(_, id)| *id != node);
+        let damaged = others.filter(|(disk, _)| !disk.is_intact()).count();
+        let nodes = self.disks.len();
+        let may_strike = match verb {
+            Verb::SpoiledBody(_) => damaged == 0 && nodes >= 3,
+            _ => (damaged + 1) * 2 < nodes,
+        };
+        let seed = self.draws.next();
+        if !may_strike || !self.disks[node as usize - 1].damage(verb, seed) {
+            shared.line("-", "nothing on the disk is damaged");
+        }
+    }
+
+    /// Removes the bounds of the disks that are no longer full.
+    fn empty_disks(&self) {
+        let full: BTreeSet<u64> = self.full.hosts().collect();
+        for (disk, _) in self.disks.iter().zip(1..).filter(|(_, id)| !full.contains(id)) {
+            disk.empty();
+        }
+    }
+
+    /// Ends the processes of nodes that have failed because of their disks.
+    fn end_failed(&mut self, sim: &mut Sim<'_>, shared: &Shared, now: Duration) {
+        let failed = |(node, id): (&NodeState, u64)| node.has_failed.then_some(id);
+        let failed: Vec<u64> = shared.state().nodes.iter().zip(1..).filter_map(failed).collect();
+        for node in failed {
+            self.crash(node, KeptWrites::All, "ended", sim, shared);
+            self.down.insert(node, now + RESTART);
         }
     }
 
@@ -266,7 +320,8 @@ impl Schedule {
         self.ending.remove(&host);
         let mut state = shared.state();
         let node = &mut state.nodes[at];
-        (node.handle, node.stop_requested, node.has_stopped) = (None, false, false);
+        (node.handle, node.stop_requested) = (None, false);
+        (node.has_stopped, node.has_failed) = (false, false);
         node.clock_gain = Duration::ZERO;
         node.ends += 1;
         drop(state);

@@ -102,6 +102,8 @@ pub(crate) struct NodeState {
     pub(crate) handle: Option<Handle>,
     pub(crate) stop_requested: bool,
     pub(crate) has_stopped: bool,
+    /// Whether the process cannot go on because of its disk.
+    pub(crate) has_failed: bool,
     /// The additional time of each batch of its lanes.
     pub(crate) lane_wait: Duration,
     /// The time that its clock has gained since its start.

@@ -199,6 +199,41 @@ fn a_trigger_fires_at_its_event() {
 }
 
 #[test]
+fn a_node_that_must_store_a_snapshot_on_a_full_disk_goes_on() {
+    let lines = lines(
+        "nodes 3\nlatency 1ms..5ms\nfault phase 9s\nat 2s fill disk n1 for 5s\n\
+         at 2s fill disk n2 room=512 for 5s\nat 4s crash n1 for 500ms\n\
+         at 8s isolate leader for 500ms\n",
+    );
+    assert!(lines.iter().any(|line| line.1.contains("fill disk n1")), "{lines:?}");
+    let starts = lines.iter().filter(|line| line.1 == "n1  started");
+    assert!(starts.count() > 1, "{lines:?}");
+}
+
+#[test]
+fn a_node_with_a_spoiled_disk_is_repaired_by_the_others() {
+    let lines = lines(
+        "nodes 3\nlatency 1ms..5ms\nfault phase 9s\nat 3s spoil n1\n\
+         at 4s crash n1 for 500ms\nat 7s isolate n2 for 1s\n",
+    );
+    let is_damaged = |line: &(Duration, String)| line.1.contains("nothing on the disk");
+    assert!(!lines.iter().any(is_damaged), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.1.contains("fails because")), "{lines:?}");
+    let starts = lines.iter().filter(|line| line.1 == "n1  started");
+    assert_eq!(starts.count(), 2, "{lines:?}");
+}
+
+#[test]
+fn only_a_minority_of_the_disks_is_corrupt() {
+    let lines = lines(
+        "nodes 3\nlatency 1ms..5ms\nfault phase 9s\nat 3s corrupt headers n1\n\
+         at 3s corrupt superblock n1\nat 3s corrupt headers n2\nat 4s crash n1 for 500ms\n",
+    );
+    let spared = lines.iter().filter(|line| line.1.contains("nothing on the disk is damaged"));
+    assert_eq!(spared.count(), 1, "that of n2: {lines:?}");
+}
+
+#[test]
 fn clocks_drift_apart() {
     let scenario = "nodes 3\nfault phase 6s\nat 1s clock drift n1 +50000ppm for 4s\n\
                     at 1s clock drift n2 -20000ppm for 4s\n";
