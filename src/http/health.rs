@@ -14,7 +14,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// The body of each health check while the node is starting and has no status yet.
 pub(super) const STARTING: &str = concat!(
     r#"{"live":true,"ready":false,"takes_writes":false,"#,
-    r#""obstacle":"the node is starting: it opens its data directory","#,
+    r#""obstacle":"the node is starting: it opens its data directory, or asks other members","#,
     r#""node":null,"role":null,"term":null,"leader":null,"#,
     r#""committed":null,"applied":null,"lag":null}"#,
 );

@@ -72,13 +72,18 @@ fn a_node_without_a_leader_is_live_but_not_ready() {
     assert_eq!(get(metrics, "/live").status, 200);
 }
 
-/// Starts a node whose start takes seconds, because a member that it asks does not answer. Returns
-/// the address of its metrics.
-fn start_slowly(nodes: &mut Nodes, silent: &TcpListener) -> SocketAddr {
+/// The obstacle that a node reports while it starts.
+const STARTING: &str = "the node is starting: it opens its data directory, or asks other members";
+
+/// Starts a node of the cluster with this name, whose start takes seconds, because a member that it
+/// asks does not answer. Without a name it takes as long as no member answers. Returns the address
+/// of its metrics.
+fn start_slowly(nodes: &mut Nodes, silent: &TcpListener, cluster: Option<&str>) -> SocketAddr {
     let metrics = free_address();
     let join = format!("1={}", silent.local_addr().expect("it is bound"));
     let (listen, at) = (nodes.address(4).to_string(), metrics.to_string());
-    let start = ["--cluster", "orders", "--listen", &listen, "--join", &join, "--metrics", &at];
+    let mut start = vec!["--listen", &listen, "--join", &join, "--metrics", &at];
+    start.extend(cluster.into_iter().flat_map(|name| ["--cluster", name]));
     nodes.serve_with(4, &start);
     eventually("the port is open", || TcpStream::connect(metrics).is_ok());
     metrics
@@ -89,15 +94,14 @@ fn a_node_that_starts_is_live_and_says_why_it_is_not_ready() {
     let mut nodes = Nodes::none(4);
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     eventually("the start lasts as long as the requests", || {
-        let metrics = start_slowly(&mut nodes, &silent);
+        let metrics = start_slowly(&mut nodes, &silent, Some("orders"));
         let replies = ["/live", "/ready", "/health"].map(|path| get(metrics, path));
         let other = get(metrics, "/metrics").status;
         let has_started = nodes.log(4).contains(" is listening on ");
         if !has_started {
             for (reply, status) in replies.into_iter().zip([200, 503, 503]) {
                 assert_eq!(reply.status, status, "{reply:?}");
-                let starting = "the node is starting: it opens its data directory";
-                assert_eq!(reply.json()["obstacle"], starting);
+                assert_eq!(reply.json()["obstacle"], STARTING);
             }
             assert_eq!(other, 503);
             address(&nodes, 4, "metrics");
@@ -114,10 +118,39 @@ fn a_node_that_starts_is_live_and_says_why_it_is_not_ready() {
 fn a_node_that_is_stopped_while_it_starts_ends_cleanly() {
     let mut nodes = Nodes::none(4);
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    start_slowly(&mut nodes, &silent);
+    start_slowly(&mut nodes, &silent, Some("orders"));
     nodes.signal(4, "TERM");
     assert!(nodes.ended(4).success(), "{}", nodes.log(4));
     assert!(nodes.log(4).contains("the node ends before it has started"), "{}", nodes.log(4));
+}
+
+#[test]
+fn a_node_that_does_not_know_its_cluster_yet_is_live() {
+    let mut nodes = Nodes::none(4);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let metrics = start_slowly(&mut nodes, &silent, None);
+    let asks = "the node asks them for the id of their cluster";
+    eventually("no member answers", || nodes.log(4).contains(asks));
+    for (path, status) in [("/live", 200), ("/ready", 503), ("/metrics", 503)] {
+        assert_eq!(get(metrics, path).status, status, "{path}");
+    }
+    assert_eq!(get(metrics, "/ready").json()["obstacle"], STARTING);
+    nodes.signal(4, "TERM");
+    assert!(nodes.ended(4).success(), "{}", nodes.log(4));
+}
+
+/// A member that is not reachable at first may answer later: the node then starts without a restart.
+#[test]
+fn a_node_starts_once_a_member_names_the_cluster() {
+    let mut nodes = Nodes::none(2);
+    let (members, listen) = (nodes.listed(&[1]), nodes.address(2).to_string());
+    nodes.serve_with(2, &["--listen", &listen, "--join", &members, "--metrics", "0", "--ui", "0"]);
+    eventually("no member answers", || nodes.log(2).contains("no member of --join answers yet"));
+    nodes.serve_with(1, &["--members", &members]);
+    let metrics = address(&nodes, 2, "metrics");
+    assert_eq!(get(metrics, "/ready").json()["node"], 2);
+    let named = |id| nodes.log(id).split_once("of cluster ").map(|(_, rest)| rest[..32].to_owned());
+    assert_eq!(named(1), named(2));
 }
 
 #[test]

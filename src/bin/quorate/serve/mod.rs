@@ -11,9 +11,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args};
 use quorate::http::{Endpoint, EndpointContent};
 use quorate::replica::OpenError;
-use quorate::runtime::{
-    AUDIT_TARGET, Client, ClientConfig, Handle, Server, ServerConfig, ServerError,
-};
+use quorate::runtime::{AUDIT_TARGET, Client, ClientConfig, Handle, Server, ServerError};
 use quorate::storage::{self, DiskError};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -23,6 +21,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::exit::{CommandError, Exit};
 use crate::kv::Store;
+use crate::serve::server_config::NodePlan;
 use crate::service_manager;
 use crate::service_output::{self, LogWriter, OutputStream};
 use crate::settings::{Level, Settings, Sources};
@@ -54,8 +53,8 @@ Examples:
     quorate serve --config quorate.toml
 
 On SIGTERM or Ctrl-C a leader transfers its leadership, and the node shuts down cleanly. A second
-signal ends the process at once, without loss of acknowledged data. While the node still opens its
-data directory, the first signal ends it at once, with exit code 0. On SIGHUP the node reloads its
+signal ends the process at once, without loss of acknowledged data. While the node is starting, the
+first signal ends it at once, with exit code 0. On SIGHUP the node reloads its
 certificates.";
 
 /// Runs the node; `matches` distinguishes the flags of the command line from variables of the
@@ -77,18 +76,18 @@ pub(crate) fn run(
 }
 
 fn run_node(settings: &Settings, sources: &Sources) -> Result<Exit, CommandError> {
-    let config = server_config::server_config(settings, sources)?;
+    let plan = server_config::node_plan(settings, sources)?;
     // Without certificates the driver and the connections share one thread: then a request that
     // passes between them wakes no thread, and requests that arrive together are handled together.
     // With certificates the runtime has several threads, because the computation of a handshake
     // must not delay the driver. With busy polling it always has one, because a busy-polling thread
     // would keep waking the others.
-    let has_handshakes = config.tls.is_some() && config.busy_poll_max.is_zero();
+    let has_handshakes = plan.config.tls.is_some() && plan.config.busy_poll_max.is_zero();
     let runtime = match has_handshakes {
         true => Runtime::new(),
         false => Builder::new_current_thread().enable_all().build(),
     };
-    runtime.map_err(no_threads)?.block_on(serve(config, settings, sources))
+    runtime.map_err(no_threads)?.block_on(serve(plan, settings, sources))
 }
 
 fn no_threads(error: io::Error) -> CommandError {
@@ -96,7 +95,7 @@ fn no_threads(error: io::Error) -> CommandError {
 }
 
 async fn serve(
-    config: ServerConfig,
+    plan: NodePlan,
     settings: &Settings,
     sources: &Sources,
 ) -> Result<Exit, CommandError> {
@@ -104,13 +103,21 @@ async fn serve(
         CommandError::invalid_input(format!("cannot listen for signals: {error}"))
     })?;
     let hangups = signals::Hangups::listen();
-    let (id, cluster, uses_tls) = (config.replica.raft.id, config.cluster, config.tls.is_some());
+    let NodePlan { mut config, ask_for_cluster } = plan;
+    let (id, uses_tls) = (config.replica.raft.id, config.tls.is_some());
+    // Before the start: a node whose endpoints cannot listen does not start.
+    let listeners = endpoint_listeners(settings, sources)?;
+    let starting = begin_start(&listeners)?;
+    if !ask_for_cluster.is_empty() {
+        config.cluster = new_cluster::ask_for_cluster(&ask_for_cluster, settings, sources).await?;
+    }
+    let cluster = config.cluster;
     let client = settings.ui.map(|_| Client::new(ClientConfig::of_node(&config))).transpose();
     let client = client.map_err(CommandError::invalid_input)?;
     let directory = config.directory.clone();
-    // Before the start: a node whose endpoints cannot listen does not start.
-    let listeners = endpoint_listeners(settings, sources)?;
-    let server = start(config, &listeners).await?;
+    // This opens the node's storage, which blocks the thread.
+    let server = Server::start(config, Store::default()).await;
+    starting.end().await;
     let mut server = server.map_err(|error| match error {
         ServerError::Open(OpenError::Storage(storage::OpenError::Failed(damage))) => {
             server_config::damaged(&directory, &damage)
@@ -147,13 +154,9 @@ async fn serve(
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 
-/// Opens the node's storage, which blocks this thread, and starts the node. Until it has started, a
-/// signal ends the process at once, without loss of acknowledged data, and the HTTP endpoints reply
-/// that the node is starting.
-async fn start(
-    config: ServerConfig,
-    listeners: &[EndpointListener],
-) -> Result<Result<Server, ServerError>, CommandError> {
+/// Begins the start of the node. Until [`signals::Starting::end`], a signal ends the process at
+/// once, without loss of acknowledged data, and the HTTP endpoints reply that the node is starting.
+fn begin_start(listeners: &[EndpointListener]) -> Result<signals::Starting, CommandError> {
     let mut starting = signals::Starting::listen().map_err(|error| {
         CommandError::invalid_input(format!("cannot listen for signals: {error}"))
     })?;
@@ -164,9 +167,7 @@ async fn start(
             let _ = Endpoint::run_before_start(listener).await;
         });
     }
-    let started = Server::start(config, Store::default()).await;
-    starting.end().await;
-    Ok(started)
+    Ok(starting)
 }
 
 /// Returns true if a later start with the same settings may succeed.

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate::runtime::blocking::Client;
 use quorate::runtime::{
-    ANY_UNNAMED_CLUSTER, ClientConfig, ClientError, Principal, is_unnamed_cluster, unnamed_cluster,
+    ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError, Principal, is_unnamed_cluster,
+    unnamed_cluster,
 };
 use quorate::storage::ClusterId;
 use quorate::types::NodeId;
+use tokio::time::sleep;
 use tracing::info;
 
 use crate::certs;
@@ -34,36 +35,44 @@ pub(super) fn bootstrapped_cluster(
     Ok(certified_cluster(id, settings, sources)?.unwrap_or_else(derived))
 }
 
-/// Returns the cluster that the certificate names; without certificates, the one that the members
-/// of a running cluster answer.
-pub(super) fn joined_cluster(
+/// Returns the cluster that the certificate names; none without certificates, because the members of
+/// the running cluster then have to be asked for it.
+///
+/// # Errors
+/// A [`CommandError`] also if the node may not ask them in plaintext.
+pub(super) fn cluster_to_join(
     members: &[(NodeId, SocketAddr)],
     id: NodeId,
     settings: &Settings,
     sources: &Sources,
-) -> Result<ClusterId, CommandError> {
-    if let Some(certified) = certified_cluster(id, settings, sources)? {
-        return Ok(certified);
-    }
-    let plaintext = settings.plaintext.unwrap_or(false);
+) -> Result<Option<ClusterId>, CommandError> {
+    let certified = certified_cluster(id, settings, sources)?;
+    let is_allowed = certified.is_some() || settings.plaintext.unwrap_or(false);
     let remote = members.iter().find(|(_, address)| !address.ip().is_loopback());
-    if let Some((_, address)) = remote.filter(|_| !plaintext) {
+    if let Some((_, address)) = remote.filter(|_| !is_allowed) {
         let message = format!("{address} is beyond loopback: use --certs, or allow --plaintext");
         return Err(sources.error("join", message));
     }
+    Ok(certified)
+}
+
+/// Asks the members of a running cluster for its id, in plaintext, until one of them answers.
+///
+/// # Errors
+/// A [`CommandError`] if the node cannot join the cluster of the members that answer.
+pub(super) async fn ask_for_cluster(
+    members: &[(NodeId, SocketAddr)],
+    settings: &Settings,
+    sources: &Sources,
+) -> Result<ClusterId, CommandError> {
+    let plaintext = settings.plaintext.unwrap_or(false);
     loop {
-        let answered = answered_cluster(members, plaintext, sources)?;
-        if let Some(cluster) = answered {
+        if let Some(cluster) = answered_cluster(members, plaintext, sources).await? {
             return Ok(cluster);
         }
         info!("no member of --join answers yet; the node asks them for the id of their cluster");
-        pause();
+        sleep(ROUND_PAUSE).await;
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the node has no runtime before it starts")]
-fn pause() {
-    std::thread::sleep(ROUND_PAUSE);
 }
 
 fn certified_cluster(
@@ -84,7 +93,7 @@ fn certified_cluster(
 /// # Errors
 /// A [`CommandError`] if a later round would fail, too: the members that answer belong to several
 /// clusters or to one with a name, or no member that is reachable accepts this node.
-fn answered_cluster(
+async fn answered_cluster(
     members: &[(NodeId, SocketAddr)],
     plaintext: bool,
     sources: &Sources,
@@ -97,7 +106,7 @@ fn answered_cluster(
         (config.plaintext, config.deadline) = (plaintext, QUESTION_TIME_MAX);
         let client = Client::new(config).map_err(|error| sources.error("join", error))?;
         // The hello names the cluster; the report itself is not needed.
-        let report = client.report(&address);
+        let report = client.report(&address).await;
         let Some(cluster) = client.cluster() else {
             if let Err(ClientError::Mismatch { error, .. }) = report {
                 mismatch.get_or_insert_with(|| format!("{member} at {address}: {error}"));

@@ -6,22 +6,35 @@ use std::path::Path;
 use quorate::http::Endpoint;
 use quorate::raft::ConfigError;
 use quorate::replica::{ReplicaConfigError, can_be_repaired};
-use quorate::runtime::{Principal, ServerConfig, ServerConfigError};
+use quorate::runtime::{ANY_UNNAMED_CLUSTER, Principal, ServerConfig, ServerConfigError};
 use quorate::storage::{ClusterId, FileDisk, FileName, Inspection, OpenError, StorageConfig};
 use quorate::types::NodeId;
 
 use crate::certs;
 use crate::data_directory::open_error;
 use crate::exit::CommandError;
-use crate::serve::new_cluster::{bootstrapped_cluster, joined_cluster};
+use crate::serve::new_cluster::{bootstrapped_cluster, cluster_to_join};
 use crate::settings::{Settings, Sources};
 use crate::values::NodeAddress;
 
-pub(super) fn server_config(
-    settings: &Settings,
-    sources: &Sources,
-) -> Result<ServerConfig, CommandError> {
-    let mut config = bootstrap_join_or_restart(settings, sources)?;
+/// The configuration of a node, and what has to be known before its start.
+pub(super) struct NodePlan {
+    pub(super) config: ServerConfig,
+    /// The members to ask for the id of their cluster, which `config` lacks until then; none if the
+    /// id is known.
+    pub(super) ask_for_cluster: Vec<(NodeId, SocketAddr)>,
+}
+
+impl From<ServerConfig> for NodePlan {
+    fn from(config: ServerConfig) -> NodePlan {
+        NodePlan { config, ask_for_cluster: Vec::new() }
+    }
+}
+
+/// Returns the plan of the node; no setting is wrong.
+pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePlan, CommandError> {
+    let mut plan = bootstrap_join_or_restart(settings, sources)?;
+    let config = &mut plan.config;
     config.plaintext = settings.plaintext.unwrap_or(false);
     config.inline_machine = true;
     config.busy_poll_max = settings.busy_poll_max.map_or(config.busy_poll_max, |span| span.0);
@@ -61,14 +74,14 @@ pub(super) fn server_config(
         found => error(setting_of_replica(&found, settings), &found),
     })?;
     config.check().map_err(|found| error(setting_of(&found), &found))?;
-    Ok(config)
+    Ok(plan)
 }
 
 /// Returns the configuration of a bootstrap peer, of a node that joins, or of one that restarts.
 fn bootstrap_join_or_restart(
     settings: &Settings,
     sources: &Sources,
-) -> Result<ServerConfig, CommandError> {
+) -> Result<NodePlan, CommandError> {
     let directory = settings.data_dir.as_deref().ok_or_else(|| {
         CommandError::invalid_input(
             "--data-dir (or QUORATE_DATA_DIR) is missing: name the directory of the node's log",
@@ -93,16 +106,19 @@ fn bootstrap_join_or_restart(
         let mut config = ServerConfig::new(directory, cluster, required()?, members)
             .map_err(|error| sources.error("members", error))?;
         config.listen = settings.listen.unwrap_or(config.listen);
-        return Ok(config);
+        return Ok(config.into());
     }
     if let Some(listed) = &settings.join {
         let id = required()?;
         let (listen, peers) = joining(settings, sources, id, listed)?;
-        let joined = || joined_cluster(&peers, id, settings, sources);
-        let cluster = cluster.map_or_else(joined, Ok)?;
-        return Ok(ServerConfig::joining(directory, cluster, id, listen, peers));
+        let certified = || cluster_to_join(&peers, id, settings, sources);
+        let cluster = cluster.map_or_else(certified, |cluster| Ok(Some(cluster)))?;
+        let ask_for_cluster = if cluster.is_some() { Vec::new() } else { peers.clone() };
+        let cluster = cluster.unwrap_or(ANY_UNNAMED_CLUSTER);
+        let config = ServerConfig::joining(directory, cluster, id, listen, peers);
+        return Ok(NodePlan { config, ask_for_cluster });
     }
-    restart(settings, directory)
+    restart(settings, directory).map(NodePlan::from)
 }
 
 /// Returns the ids of the node and its cluster, as far as they are known. A data directory in use
