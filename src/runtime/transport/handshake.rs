@@ -198,8 +198,8 @@ pub(in crate::runtime) struct ConnectionReader {
     /// The range of the buffered bytes that were received and not yet parsed.
     start: usize,
     end: usize,
-    /// Whether no byte was received yet.
-    is_new: bool,
+    /// The first bytes of the connection, as many as show whether the remote uses TLS.
+    first: Vec<u8>,
     /// The bytes that were received below TLS; none without TLS.
     received: Option<Arc<AtomicU64>>,
 }
@@ -213,7 +213,7 @@ impl ConnectionReader {
             buffer: vec![0; READ_BYTES],
             start: 0,
             end: 0,
-            is_new: true,
+            first: Vec::new(),
             received: None,
         }
     }
@@ -353,7 +353,10 @@ impl ConnectionReader {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         (self.start, self.end) = (0, count);
-        if std::mem::take(&mut self.is_new) && is_tls(&self.buffer[..count]) {
+        // They may arrive one at a time.
+        let missing = TLS_SIGN_BYTES - self.first.len();
+        self.first.extend(self.buffer[..count].iter().take(missing));
+        if missing > 0 && is_tls(&self.first) {
             let message = "the remote uses TLS, but this end does not: both need certificates, or \
                            neither";
             return Err(reject(ConnectionRejectReason::UnexpectedTls, message));
@@ -380,6 +383,9 @@ pub(super) const NO_TLS_ALERT: [u8; 7] = [ALERT, 3, 3, 0, 2, 2, 10];
 /// The first byte of TLS records: of an alert, and of a message of the handshake (RFC 8446 §5.1).
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
+
+/// The number of bytes that show whether a connection uses TLS.
+const TLS_SIGN_BYTES: usize = 2;
 
 /// Returns true if a connection that begins with these bytes uses TLS. No frame begins like this.
 fn is_tls(bytes: &[u8]) -> bool {
@@ -496,4 +502,23 @@ fn frame_error(error: &WireError) -> io::Error {
         _ => ConnectionRejectReason::InvalidFrame,
     };
     reject(reject_reason, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tls_is_recognized_in_reads_of_any_size() {
+        for begin in [&NO_TLS_ALERT[..], &[HANDSHAKE, 3, 1, 2, 0]] {
+            for first in 1..begin.len() {
+                let (now, later) = begin.split_at(first);
+                let read = ConnectionReader::new().next(&mut now.chain(later)).await;
+                let error = read.expect_err("it is not a frame");
+                let reason = ConnectionRejectReason::of(&error);
+                assert_eq!(reason, Some(ConnectionRejectReason::UnexpectedTls), "{first}: {error}");
+            }
+        }
+        assert!(!is_tls(&[HANDSHAKE, b'R']), "the next byte decides");
+    }
 }
