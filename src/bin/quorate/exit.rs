@@ -1,12 +1,11 @@
 //! Exit codes of the command, and its error type.
 
 use std::fmt;
-use std::io;
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::patient_write::write_patiently;
+use crate::patient_write::write_to_stderr;
 
 /// The exit code of the command. The help text lists them, and scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +68,7 @@ impl CommandError {
 
     /// Prints the error to standard error, and returns its exit code.
     pub(crate) fn print(&self, json: bool) -> Exit {
-        write_to_stderr(&self.line(json));
+        write_to_stderr(&format!("{}\n", self.line(json)));
         self.exit
     }
 
@@ -85,12 +84,7 @@ impl CommandError {
 /// Prints a warning about a command that succeeded.
 pub(crate) fn warn(json: bool, message: impl fmt::Display) {
     write_to_stderr(&match json {
-        true => json!({ "warning": message.to_string() }).to_string(),
-        false => format!("warning: {message}"),
+        true => format!("{}\n", json!({ "warning": message.to_string() })),
+        false => format!("warning: {message}\n"),
     });
-}
-
-fn write_to_stderr(line: &str) {
-    // If standard error cannot be written, there is no other place to report it.
-    let _ = write_patiently(&mut io::stderr(), format!("{line}\n").as_bytes());
 }

@@ -1,4 +1,5 @@
 //! The command `quorate`: a durable key-value node, its client and its administration tools.
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic if the write fails")]
 
 mod args;
 mod atomic_file;

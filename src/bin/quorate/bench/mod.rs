@@ -20,6 +20,7 @@ use crate::exit::{CommandError, Exit};
 use crate::keys::propose;
 use crate::kv::{Command, Query};
 use crate::output::print;
+use crate::patient_write::write_to_stderr;
 use crate::signals::Signals;
 use crate::values::{Bytes, Span};
 
@@ -96,7 +97,8 @@ async fn load(flags: &BenchFlags) -> Result<Measurements, CommandError> {
         loop {
             tick.tick().await;
             if stderr().is_terminal() {
-                eprint!("\r{:>4} s  {}   ", started.elapsed().as_secs(), total.progress());
+                let seconds = started.elapsed().as_secs();
+                write_to_stderr(&format!("\r{seconds:>4} s  {}   ", total.progress()));
             }
         }
     };
@@ -112,7 +114,7 @@ async fn load(flags: &BenchFlags) -> Result<Measurements, CommandError> {
         _ = &mut signal, if !is_interrupted => clients.shutdown().await,
     }
     if stderr().is_terminal() {
-        eprintln!();
+        write_to_stderr("\n");
     }
     Ok(Arc::into_inner(total).expect("every client has ended"))
 }
