@@ -33,6 +33,7 @@ mod request;
 mod request_limits;
 mod role_history;
 mod server;
+mod server_error;
 mod service;
 mod tasks;
 #[cfg(feature = "tls")]
@@ -60,7 +61,8 @@ pub use metrics::{
 pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
 pub use rejected_connections::ConnectionRejectReason;
 pub use request::{ProposalOutcome, ReadReply, RequestError};
-pub use server::{Server, ServerError};
+pub use server::Server;
+pub use server_error::ServerError;
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
 pub use unnamed_cluster::{ANY_UNNAMED_CLUSTER, is_unnamed_cluster, unnamed_cluster};

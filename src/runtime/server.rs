@@ -17,7 +17,6 @@ use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::client::Forwarder;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::ServerConfig;
-use crate::runtime::config_error::ServerConfigError;
 use crate::runtime::driver::{Driver, DriverParts, Queues, panic_failure};
 use crate::runtime::environment::{Environment, Simulation};
 use crate::runtime::handle::Handle;
@@ -27,17 +26,18 @@ use crate::runtime::open_files;
 use crate::runtime::peer_addresses::{other_process, peer_addresses};
 use crate::runtime::recording::{RecordingLane, RecordingRing, recorder_config};
 use crate::runtime::request::DriverRequest;
+use crate::runtime::server_error::ServerError;
 use crate::runtime::service::{Executor, Service};
 use crate::runtime::tasks::Tasks;
 #[cfg(feature = "tls")]
-use crate::runtime::tls::{Tls, TlsError};
+use crate::runtime::tls::Tls;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::link::{Links, Security};
 use crate::runtime::transport::{
     ConnectionHandler, Handshake, InboundQueues, Listener, PacketInbox, Peers, Transport,
 };
-use crate::storage::{self, Disk, DiskError, FileDisk, Identity, Storage, StorageError};
-use crate::types::{Address, Incarnation, Membership, NodeId, Packet};
+use crate::storage::{self, Disk, FileDisk, Identity, Storage, StorageError};
+use crate::types::{Incarnation, Membership, Packet};
 
 /// The maximum number of inbound packets in each queue for the node. A connection is not read while
 /// the queue for its next packet is full.
@@ -52,56 +52,6 @@ pub struct Server {
     /// How the node stopped, once it has.
     stopped: watch::Receiver<Option<Result<(), StorageError>>>,
     _tasks: Tasks,
-}
-
-/// The reasons for which a server does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// The configuration is invalid.
-    #[error("{0}")]
-    Config(ServerConfigError),
-    /// The directory cannot be opened or locked.
-    #[error("{0}")]
-    Disk(DiskError),
-    /// The node cannot recover from the contents of the disk.
-    #[error("{0}")]
-    Open(OpenError),
-    /// A TLS file of the configuration cannot be used.
-    #[cfg(feature = "tls")]
-    #[error("{0}")]
-    Tls(TlsError),
-    /// The server cannot listen at the address.
-    #[error("cannot listen at {0}: {1}")]
-    Listen(SocketAddr, io::Error),
-    /// Another process answers for this node at the node's address in the cluster, on the original
-    /// or a copy of the directory.
-    #[error(
-        "another process of {node} runs already, and answers at {address}, the address of {node} \
-         in the cluster: stop that process first, because two processes of one node must not run; \
-         a further node needs an id and an empty directory of its own"
-    )]
-    RunsAlready {
-        /// The node of both.
-        node: NodeId,
-        /// The address at which the other process answers.
-        address: Address,
-    },
-    /// This process may not open as many files as the configuration permits.
-    #[error(
-        "the node may need {needed} open files, but this process may open {limit}: raise the limit \
-         (ulimit -Hn, or LimitNOFILE of the service) to {needed}, or lower \
-         connections_max"
-    )]
-    OpenFiles {
-        /// The number of open files that the configuration permits.
-        needed: u64,
-        /// The hard limit, or the current limit if the operating system refuses to raise it.
-        limit: u64,
-    },
-    /// The operating system cannot start a thread.
-    #[error("cannot start a thread: {0}")]
-    Threads(io::Error),
 }
 
 impl Server {

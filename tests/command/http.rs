@@ -56,7 +56,7 @@ fn a_node_whose_endpoint_cannot_listen_does_not_start() {
     let serve = ["serve", "--id", "1", "--data-dir", "d1", "--members", &members];
     for flag in ["--metrics", "--ui"] {
         let output = nodes.quorate(&[&serve[..], &[flag, &address]].concat());
-        output.fails_with(3, &format!("{flag}: cannot listen on {address}: "));
+        output.fails_with(3, &format!("{flag}: cannot listen at {address}: "));
         assert!(!nodes.directory(1).exists(), "the node was not started");
     }
 }

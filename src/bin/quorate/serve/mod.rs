@@ -12,7 +12,7 @@ use clap::{ArgMatches, Args};
 use quorate::http::{Endpoint, EndpointContent};
 use quorate::replica::OpenError;
 use quorate::runtime::{AUDIT_TARGET, Client, ClientConfig, Handle, Server, ServerError};
-use quorate::storage::{self, DiskError};
+use quorate::storage;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{error, info, level_filters::LevelFilter, warn};
@@ -123,7 +123,7 @@ async fn serve(
             server_config::damaged(&directory, &damage)
         }
         error @ ServerError::OpenFiles { .. } => sources.error("connections_max", error),
-        error if is_transient(&error) => CommandError::invalid_input(error).into_transient(),
+        error if error.is_transient() => CommandError::invalid_input(error).into_transient(),
         error => CommandError::invalid_input(error),
     })?;
     let listening = format!("{id} of cluster {cluster} is listening on {}", server.address());
@@ -170,23 +170,6 @@ fn begin_start(listeners: &[EndpointListener]) -> Result<signals::Starting, Comm
     Ok(starting)
 }
 
-/// Returns true if a later start with the same settings may succeed.
-fn is_transient(error: &ServerError) -> bool {
-    match error {
-        ServerError::Disk(error) => *error == DiskError::Full || error.is_in_use(),
-        ServerError::Open(OpenError::Storage(error)) => *error == storage::OpenError::Full,
-        ServerError::Listen(_, error) => is_address_missing_or_taken(error),
-        ServerError::Threads(_) => true,
-        _ => false,
-    }
-}
-
-/// Returns true if another process listens at the address, or the machine does not have it. Either
-/// may change: the other process may end, and networks come up late.
-fn is_address_missing_or_taken(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
-}
-
 /// Logs each task of the set that panics, and never returns.
 async fn log_panics<T: 'static>(tasks: &mut JoinSet<T>, name: &str) -> Infallible {
     while let Some(ended) = tasks.join_next().await {
@@ -209,8 +192,9 @@ fn endpoint_listeners(
     for (field, address) in [("metrics", settings.metrics), ("ui", settings.ui)] {
         let Some(ListenAddress(address)) = address else { continue };
         let listener = TcpListener::bind(address).map_err(|error| {
-            let failed = sources.error(field, format!("cannot listen on {address}: {error}"));
-            if is_address_missing_or_taken(&error) { failed.into_transient() } else { failed }
+            let error = ServerError::Listen(address, error);
+            let named = sources.error(field, &error);
+            if error.is_transient() { named.into_transient() } else { named }
         })?;
         listeners.push((field, listener));
     }
@@ -255,38 +239,5 @@ fn filter(level: Level) -> LevelFilter {
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use quorate::types::{Address, NodeId};
-
-    use super::*;
-
-    #[test]
-    fn a_start_may_succeed_later_unless_an_operator_has_to_change_something() {
-        let address = ([127, 0, 0, 1], 1).into();
-        let listen = |kind: io::ErrorKind| ServerError::Listen(address, kind.into());
-        let open = |error| ServerError::Open(OpenError::Storage(error));
-        for error in [
-            listen(io::ErrorKind::AddrInUse),
-            listen(io::ErrorKind::AddrNotAvailable),
-            ServerError::Threads(io::ErrorKind::WouldBlock.into()),
-            ServerError::Disk(DiskError::Full),
-            open(storage::OpenError::Full),
-        ] {
-            assert!(is_transient(&error), "{error}");
-        }
-        for error in [
-            listen(io::ErrorKind::PermissionDenied),
-            // This directory is most likely a copy, which must not start when the other ends.
-            ServerError::RunsAlready { node: NodeId(1), address: Address::default() },
-            ServerError::Disk(DiskError::Failed("d1: cannot open".to_owned())),
-            ServerError::OpenFiles { needed: 2, limit: 1 },
-            open(storage::OpenError::NotFormatted),
-        ] {
-            assert!(!is_transient(&error), "{error}");
-        }
     }
 }
