@@ -3,6 +3,7 @@
 //!
 //! Without the feature `commands` there are only the parts of the chat and the coordinator that
 //! need no command line; `sim/turmoil` runs them.
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic if the write fails")]
 
 pub mod common;
 

@@ -1,10 +1,12 @@
 //! The command `cargo chaos NAME`: the command line of the simulator, over the state machine of one
 //! of the example systems.
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic if the write fails")]
 
 use std::env;
 use std::process::ExitCode;
 
 use quorate_sim::cli::main_over;
+use quorate_systems::common::exit::{CommandError, report};
 use quorate_systems::{chat, coordinator, courier, directory, orders};
 
 fn main() -> ExitCode {
@@ -23,11 +25,10 @@ fn main() -> ExitCode {
         }
         Some("orders") => main_over("cargo chaos orders", orders::chaos::Clients::default(), words),
         _ => {
-            eprintln!("error: unknown system: use chat, coordinator, courier, directory or orders");
-            eprintln!("followed by the arguments of `cargo sim`, for example");
-            eprintln!("  cargo chaos directory --seeds 0..200");
-            eprintln!("  cargo chaos directory --help");
-            ExitCode::from(2)
+            let text = "unknown system: use chat, coordinator, courier, directory or orders, and \
+                        then the arguments of `cargo sim`, e.g. `cargo chaos directory --seeds \
+                        0..200`, or `cargo chaos directory --help`";
+            report(Err(CommandError::usage(text))).into()
         }
     }
 }

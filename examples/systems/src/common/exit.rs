@@ -1,6 +1,7 @@
 //! Exit codes of the commands, and errors that are printed as one line.
 
 use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use quorate::runtime::{ClientError, Mismatch, RejectCause};
@@ -14,7 +15,9 @@ Exit codes:
   0  success
   1  rejected by the state machine; the message says why. Or `status` found the cluster unhealthy
   2  usage error, or a file cannot be read or written
-  3  unavailable: no node answered in time; nothing happened, and a retry is safe
+  3  unavailable: no node answered in time; nothing happened, and a retry is safe. Or a node cannot
+     start yet: its address or directory is in use, the machine does not have the address, the disk
+     is full, or no thread can be started
   4  unknown outcome: the request may have been executed, or may still be
   5  rejected by the cluster: nothing happened, and a retry does not help without a change
   6  the node stopped because of an error: see the last line on its standard error
@@ -32,7 +35,8 @@ pub enum Exit {
     Rejected = 1,
     /// The command line is invalid, or a file cannot be read or written.
     Usage = 2,
-    /// The request was not executed in time, and will not be: it is safe to retry.
+    /// The request was not executed in time, and will not be: it is safe to retry. Or a node did
+    /// not start for a transient reason.
     Unavailable = 3,
     /// The outcome of the request is unknown.
     Unknown = 4,
@@ -96,9 +100,19 @@ impl CommandError {
 #[must_use]
 pub fn report(result: CommandResult) -> Exit {
     result.unwrap_or_else(|error| {
-        eprintln!("error: {}", printable(&error.text));
+        print_note(format_args!("error: {}", error.text));
         error.exit
     })
+}
+
+/// Prints a line to standard error, in which the characters that control a terminal are escaped.
+pub fn print_note(line: impl fmt::Display) {
+    print_to_stderr(&format!("{}\n", printable(&line.to_string())));
+}
+
+/// Prints the text unchanged to standard error. If that fails, there is no other place to report it.
+pub fn print_to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 impl From<Exit> for ExitCode {

@@ -36,12 +36,21 @@ impl Output {
     /// # Errors
     /// Standard output fails otherwise.
     pub fn print(self, text: impl fmt::Display, object: Value) -> CommandResult {
-        match print_line(&self.line(text, object)) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(CommandError::usage(format!("cannot print: {error}")))
-            }
-            _ => Ok(Exit::Success),
+        print_text(&self.line(text, object))
+    }
+}
+
+/// Prints and flushes the lines of a text. It is not an error if nothing reads standard output any
+/// more.
+///
+/// # Errors
+/// Standard output fails otherwise.
+pub fn print_text(text: &str) -> CommandResult {
+    match print_line(text.trim_end_matches('\n')) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::usage(format!("cannot print: {error}")))
         }
+        _ => Ok(Exit::Success),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use quorate::http::{Endpoint, EndpointContent};
 use quorate::machine::StateMachine;
-use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
+use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig, ServerError};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -24,7 +24,7 @@ pub(super) async fn run_node(
     let others = others.map_err(CommandError::usage)?;
     // Before the start: a node whose status page cannot listen does not start.
     let listener = ui.map(page_listener).transpose()?;
-    let mut server = Server::start(config, machine).await.map_err(CommandError::usage)?;
+    let mut server = Server::start(config, machine).await.map_err(|error| start_error(&error))?;
     info!(%id, address = %server.address(), "serving; Ctrl-C shuts the node down");
     let mut page = match listener {
         Some(listener) => page(listener, server.handle(), others.clone())?,
@@ -51,9 +51,18 @@ async fn log_panics<T: 'static>(tasks: &mut JoinSet<T>, name: &str) -> Infallibl
     std::future::pending().await
 }
 
+/// Returns the error of a node that does not start; its exit code says whether a later start may
+/// succeed.
+fn start_error(error: &ServerError) -> CommandError {
+    let exit = if error.is_transient() { Exit::Unavailable } else { Exit::Usage };
+    CommandError::new(exit, error)
+}
+
 fn page_listener(address: SocketAddr) -> Result<TcpListener, CommandError> {
-    TcpListener::bind(address)
-        .map_err(|error| CommandError::usage(format!("--ui: cannot listen at {address}: {error}")))
+    TcpListener::bind(address).map_err(|error| {
+        let error = start_error(&ServerError::Listen(address, error));
+        CommandError { text: format!("--ui: {}", error.text), ..error }
+    })
 }
 
 /// Serves the status page until the returned set is dropped.

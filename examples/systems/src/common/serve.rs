@@ -12,7 +12,7 @@ use quorate::types::NodeId;
 use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
 
-use crate::common::exit::{CommandError, CommandResult};
+use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::run_node;
 use crate::common::system::System;
 
@@ -120,11 +120,15 @@ impl ServeFlags {
         config: ServerConfig,
         machine: impl StateMachine + Send + 'static,
     ) -> CommandResult {
-        let logging = tracing_subscriber::fmt().with_writer(std::io::stderr);
+        // By default the subscriber reports a line that it cannot write with `eprintln!`, which
+        // panics: on a full disk, or after the end of the program that reads a pipe.
+        let logging =
+            tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false);
         logging.with_max_level(self.log).with_target(false).init();
         let runtime = Runtime::new();
-        let runtime = runtime
-            .map_err(|error| CommandError::usage(format!("cannot start threads: {error}")))?;
+        let runtime = runtime.map_err(|error| {
+            CommandError::new(Exit::Unavailable, format!("cannot start threads: {error}"))
+        })?;
         runtime.block_on(run_node::run_node(config, machine, self.ui))
     }
 }

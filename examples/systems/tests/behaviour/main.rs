@@ -21,4 +21,5 @@ mod coordinator;
 mod courier;
 mod directory;
 mod json;
+mod nodes;
 mod orders;

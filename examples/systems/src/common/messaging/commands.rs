@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::common::cluster_status;
-use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::exit::{CommandError, CommandResult, Exit, print_note};
 use crate::common::messaging::client::UserClient;
 use crate::common::messaging::message::{Command, Mail, Mode, Query, Reply};
 use crate::common::output::{Output, print_line};
@@ -108,11 +108,13 @@ pub fn prompt<C: Subcommand>(
     let text = match client.mode() {
         Ok(Mode::Majority) => format!("{}> ", system.name),
         Ok(Mode::Survivor) => {
-            eprintln!("{NOT_SAFE}: in a partition both sides continue, and messages are lost");
+            print_note(format_args!(
+                "{NOT_SAFE}: in a partition both sides continue, and messages are lost"
+            ));
             format!("{} ({NOT_SAFE})> ", system.name)
         }
         Err(error) => {
-            eprintln!("the mode of the nodes is unknown: {}", error.text);
+            print_note(format_args!("the mode of the nodes is unknown: {}", error.text));
             format!("{} (mode unknown)> ", system.name)
         }
     };
@@ -143,8 +145,9 @@ pub fn prompt<C: Subcommand>(
 fn listen(client: &UserClient, mut printer: MessagePrinter, prompt_ended: &Receiver<()>) {
     while prompt_ended.recv_timeout(RECEIVE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         // Errors are ignored here, because commands report them; the next poll retries.
-        let _ = client.receive(|mail| printer(line(client.connection.output, mail) + "\n"));
+        let _ = client.receive(|mail| printer.print(line(client.connection.output, mail) + "\n"));
     }
+    printer.print_unconfirmed();
 }
 
 /// A subcommand that prints state without changing it.

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::exit::{CommandError, CommandResult, print_note};
 use crate::common::local_cluster::{LocalCluster, stop_flag_on_signal};
+use crate::common::output::print_text;
 use crate::coordinator::SYSTEM;
 use crate::coordinator::bench::measured::{Load, LoadResult};
 use crate::coordinator::bench::readers::Readers;
@@ -62,9 +63,8 @@ pub fn run(flags: &Flags) -> CommandResult {
         let path = flags.out.join(name);
         fs::write(&path, text).map_err(|error| failed(&path, &error))?;
     }
-    print!("{text}");
-    eprintln!("written: table.md and table.json in {}", flags.out.display());
-    Ok(Exit::Success)
+    print_note(format_args!("written: table.md and table.json in {}", flags.out.display()));
+    print_text(&text)
 }
 
 /// Measures one cluster with each load in turn.

@@ -12,7 +12,7 @@ use quorate::runtime::blocking::Client;
 use quorate::types::ReadLevel;
 
 use crate::common::codec;
-use crate::common::exit::{CommandError, Exit};
+use crate::common::exit::{CommandError, Exit, print_to_stderr};
 use crate::common::latencies::Latencies;
 use crate::common::local_cluster::{LocalCluster, POLL_INTERVAL};
 use crate::orders::bench::cpu;
@@ -132,13 +132,13 @@ impl Load<'_> {
 
     fn print_progress(&self, placed: u64) {
         if stderr().is_terminal() {
-            eprint!("\r{}: {placed} of {} orders  ", self.name, self.orders);
+            print_to_stderr(&format!("\r{}: {placed} of {} orders  ", self.name, self.orders));
         }
     }
 
     fn clear_progress(&self) {
         if stderr().is_terminal() {
-            eprint!("\r\x1b[K");
+            print_to_stderr("\r\x1b[K");
         }
     }
 

@@ -13,8 +13,9 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::exit::{CommandError, CommandResult, print_note};
 use crate::common::local_cluster::{LocalCluster, stop_flag_on_signal};
+use crate::common::output::print_text;
 use crate::orders::SYSTEM;
 use crate::orders::bench::load::Load;
 use crate::orders::bench::measured::{Setup, SetupResult};
@@ -73,9 +74,9 @@ pub fn run(flags: &Flags) -> CommandResult {
     }
     let plot = out("plot.svg");
     plot::write(&plot, &measured).map_err(|error| failed(&plot, &error))?;
-    print!("{text}");
-    eprintln!("written: table.md, table.json and plot.svg in {}", flags.out.display());
-    Ok(Exit::Success)
+    let out = flags.out.display();
+    print_note(format_args!("written: table.md, table.json and plot.svg in {out}"));
+    print_text(&text)
 }
 
 /// Measures all setups in turn, repeatedly, so that other load on the machine affects all of them.
@@ -94,7 +95,7 @@ fn measure(flags: &Flags, stop: &AtomicBool) -> Result<Vec<SetupResult>, Command
             let nodes = LocalCluster::start(SYSTEM, setup.nodes, one_by_one, scratch)?;
             let load = Load { orders: flags.orders, threads: flags.threads, name: &name, stop };
             let run = load.run(&nodes, &mut measured.latencies)?;
-            eprintln!("{name}: {:.0} orders a second", run.per_second());
+            print_note(format_args!("{name}: {:.0} orders a second", run.per_second()));
             measured.runs.push(run);
         }
     }
