@@ -19,12 +19,15 @@ const HISTORY_MAX: usize = 1000;
 /// Changes nothing on a terminal whose cursor is at the beginning of a line: up, and down again.
 const UP_AND_DOWN: &str = "\x1b[1A\n";
 
+/// Prints one text.
+type Print = Box<dyn FnMut(&str) -> io::Result<()> + Send>;
+
 /// Prints text above the input line, even while the user types.
 pub struct MessagePrinter {
     /// Prints a text, or, while the prompt reads a line on a terminal, puts it into a queue with
     /// room for one text, which the prompt prints. Fails if the prompt has ended. `None` if standard
     /// output is not a terminal.
-    terminal: Option<Box<dyn FnMut(&str) -> io::Result<()> + Send>>,
+    terminal: Option<Print>,
     out: Box<dyn io::Write + Send>,
     /// The number of lines that the prompt has read.
     lines: Arc<AtomicU64>,
@@ -134,7 +137,7 @@ fn prepare(editor: &mut DefaultEditor, history: Option<&std::path::Path>) -> Rea
 
 /// Returns the printer of the editor on a terminal, and standard output otherwise.
 fn message_printer(editor: &mut DefaultEditor, lines: Arc<AtomicU64>) -> MessagePrinter {
-    let mut terminal = None::<Box<dyn FnMut(&str) -> io::Result<()> + Send>>;
+    let mut terminal = None::<Print>;
     if let Ok(mut printer) = editor.create_external_printer() {
         terminal = Some(Box::new(move |text: &str| {
             printer.print(text.to_owned()).map_err(io::Error::other)
