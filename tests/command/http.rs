@@ -139,7 +139,8 @@ fn a_node_that_does_not_know_its_cluster_yet_is_live() {
     assert!(nodes.ended(4).success(), "{}", nodes.log(4));
 }
 
-/// A member that is not reachable at first may answer later: the node then starts without a restart.
+/// A member that is not reachable at first may answer later: the node then starts without a
+/// restart.
 #[test]
 fn a_node_starts_once_a_member_names_the_cluster() {
     let mut nodes = Nodes::none(2);

@@ -61,7 +61,8 @@ fn wait_for_room(_: &impl Output) -> io::Result<()> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::io::{PipeWriter, Read, pipe};
     use std::os::fd::BorrowedFd;

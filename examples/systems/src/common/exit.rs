@@ -110,7 +110,8 @@ pub fn print_note(line: impl fmt::Display) {
     print_to_stderr(&format!("{}\n", printable(&line.to_string())));
 }
 
-/// Prints the text unchanged to standard error. If that fails, there is no other place to report it.
+/// Prints the text unchanged to standard error. If that fails, there is no other place to report
+/// it.
 pub fn print_to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

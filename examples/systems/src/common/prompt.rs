@@ -36,8 +36,8 @@ pub struct MessagePrinter {
 }
 
 impl MessagePrinter {
-    /// Prints the text, and returns once it is printed, or, if the prompt has read a line meanwhile,
-    /// once it is printed or in the queue.
+    /// Prints the text, and returns once it is printed, or, if the prompt has read a line
+    /// meanwhile, once it is printed or in the queue.
     ///
     /// # Errors
     /// The text cannot be printed.
@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    /// What was printed without the queue.
+    /// The bytes that were printed without the queue.
     #[derive(Clone, Default)]
     struct Printed(Arc<Mutex<Vec<u8>>>);
 

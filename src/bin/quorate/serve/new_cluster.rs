@@ -35,8 +35,8 @@ pub(super) fn bootstrapped_cluster(
     Ok(certified_cluster(id, settings, sources)?.unwrap_or_else(derived))
 }
 
-/// Returns the cluster that the certificate names; none without certificates, because the members of
-/// the running cluster then have to be asked for it.
+/// Returns the cluster that the certificate names; none without certificates, because the members
+/// of the running cluster then have to be asked for it.
 ///
 /// # Errors
 /// A [`CommandError`] also if the node may not ask them in plaintext.
