@@ -131,6 +131,7 @@ fn order_text(request: &RequestBody) -> String {
         RequestBody::TransferLeadership(None) => "transfer the leadership".to_owned(),
         RequestBody::Campaign => "start an election".to_owned(),
         RequestBody::TakeSnapshot => "take a snapshot".to_owned(),
+        RequestBody::ReadRecording { file, .. } => format!("read the recording from file {file}"),
         RequestBody::Read { .. } => "read".to_owned(),
         RequestBody::Report => "report".to_owned(),
     }
@@ -174,7 +175,8 @@ fn outcome_text(reply: &ReplyBody) -> String {
         | ReplyBody::OutsideWindow { .. }
         | ReplyBody::Malformed { .. }
         | ReplyBody::Answered { .. }
-        | ReplyBody::Report(_) => "answered".to_owned(),
+        | ReplyBody::Report(_)
+        | ReplyBody::RecordingPart { .. } => "answered".to_owned(),
     }
 }
 

@@ -28,6 +28,7 @@ mod origin;
 mod peer_addresses;
 mod principal;
 mod recording;
+mod recording_reader;
 mod rejected_connections;
 mod request;
 mod request_limits;
@@ -60,7 +61,7 @@ pub use metrics::{
 };
 pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
 pub use rejected_connections::ConnectionRejectReason;
-pub use request::{ProposalOutcome, ReadReply, RequestError};
+pub use request::{ProposalOutcome, ReadReply, RecordingPart, RequestError};
 pub use server::Server;
 pub use server_error::ServerError;
 #[cfg(feature = "tls")]

@@ -165,6 +165,10 @@ pub(super) struct RecordingRing {
 }
 
 impl RecordingRing {
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Opens the ring in `directory`, which is created if it is missing.
     pub(super) fn open(directory: PathBuf, bytes_max: u64) -> io::Result<RecordingRing> {
         create_directory(&directory)?;
@@ -226,7 +230,8 @@ impl RecordingRing {
     }
 }
 
-fn file_name(number: u64) -> String {
+/// Returns the name of a file of the ring.
+pub(super) fn file_name(number: u64) -> String {
     format!("{number:010}.{EXTENSION}")
 }
 
@@ -241,7 +246,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
 }
 
 /// The number of a file of the ring; none for any other file.
-fn number_of(path: &Path) -> Option<u64> {
+pub(super) fn number_of(path: &Path) -> Option<u64> {
     let number = path.file_stem()?.to_str()?.parse().ok()?;
     let name = file_name(number);
     path.file_name().filter(|found| **found == *name).map(|_| number)

@@ -68,6 +68,19 @@ pub struct ReadReply {
     pub applied: Index,
 }
 
+/// A part of a file of a node's recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingPart {
+    /// The number of the file, from 1. The files of a recording have consecutive numbers.
+    pub file: u64,
+    /// The offset of the first byte in the file.
+    pub offset: u64,
+    /// The number of the newest file of the recording.
+    pub newest: u64,
+    /// The bytes from there on; empty at the end of the file.
+    pub bytes: Vec<u8>,
+}
+
 /// The properties of one request by which all layers between a client and the node treat it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
@@ -125,6 +138,7 @@ impl Operation {
             RequestBody::TransferLeadership(_) => (Admins, Change, 0, Metric::None),
             RequestBody::Campaign => (Admins, Start, 0, Metric::None),
             RequestBody::TakeSnapshot => (Admins, Start, 0, Metric::None),
+            RequestBody::ReadRecording { .. } => (Admins, Read, 0, Metric::None),
         };
         Operation { access, effect, bytes, metric }
     }
@@ -284,6 +298,7 @@ impl PendingRequests {
                 return Ok(Input::TakeSnapshot);
             }
             RequestBody::Report => return Err(reply),
+            RequestBody::ReadRecording { .. } => panic!("contract: the service reads recordings"),
         };
         self.last = tag.0;
         self.by_tag.insert(tag, PendingRequest { metric, since, reply });
@@ -411,6 +426,15 @@ pub(super) fn membership_change(reply: ReplyBody) -> TypedReply<EntryId> {
 
 pub(super) fn leadership_transfer(reply: ReplyBody) -> TypedReply<()> {
     if reply == ReplyBody::LeadershipTransferred { Ok(()) } else { Err(reply) }
+}
+
+pub(super) fn recording_part(reply: ReplyBody) -> TypedReply<RecordingPart> {
+    match reply {
+        ReplyBody::RecordingPart { file, offset, newest, bytes } => {
+            Ok(RecordingPart { file, offset, newest, bytes })
+        }
+        other => Err(other),
+    }
 }
 
 pub(super) fn started(reply: ReplyBody) -> TypedReply<()> {

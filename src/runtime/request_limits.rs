@@ -252,8 +252,8 @@ impl ClientLimits {
 }
 
 impl LimitPermits {
-    /// Exchanges the KiB of the request for those of its reply, if that is an answer to a read or a
-    /// long reply to a proposal. Beyond the limits, an answer is replaced by a rejection, because a
+    /// Exchanges the KiB of the request for those of its reply, if that is an answer to a read, a
+    /// part of a recording or a long reply to a proposal. Beyond the limits, an answer is replaced by a rejection, because a
     /// read can be repeated, and the reply to a proposal by an unknown outcome, because a client
     /// with a session gets it when it asks again.
     pub(in crate::runtime) fn exchange_for_reply(&mut self, body: ReplyBody) -> ReplyBody {
@@ -261,6 +261,9 @@ impl LimitPermits {
             ReplyBody::Answered { answer, .. } => {
                 let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
                 (answer.len(), overloaded)
+            }
+            ReplyBody::RecordingPart { bytes, .. } => {
+                (bytes.len(), ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded))
             }
             ReplyBody::Replied { reply, .. } if reply.len() > SHORT_REPLY => {
                 (reply.len(), ReplyBody::Unknown)

@@ -24,6 +24,7 @@ use crate::runtime::metrics::Counts;
 use crate::runtime::open_files;
 use crate::runtime::peer_addresses::{other_process, peer_addresses};
 use crate::runtime::recording::{RecordingLane, RecordingRing, recorder_config};
+use crate::runtime::recording_reader::RecordingReader;
 use crate::runtime::request::DriverRequest;
 use crate::runtime::server_error::ServerError;
 use crate::runtime::service::{Executor, Service};
@@ -355,6 +356,7 @@ where
         let lanes = Lanes::start(&disk, worker, config.inline_machine, &lane);
         let lanes = lanes.map_err(ServerError::Threads)?;
         let LaneStart { environment, events: lane_events, counts, .. } = lane;
+        let reader = recording.as_ref().map(|ring| RecordingReader::of(ring.directory()));
         let recording = match recording {
             Some(ring) => RecordingLane::start(ring, Arc::clone(&counts), lane_events.clone()),
             None => Ok(RecordingLane::without_files(&environment, Arc::clone(&counts))),
@@ -380,7 +382,8 @@ where
             busy_poll,
         };
         let (driver, handle) = Driver::new(parts, registry);
-        let executor = Executor { handle: handle.clone(), forwarder: Some(forwarder) };
+        let (forwarder, recording) = (Some(forwarder), reader.map(Arc::new));
+        let executor = Executor { handle: handle.clone(), forwarder, recording };
         let command_bytes_max = config.replica.raft.command_bytes_max;
         let service = Service::new(cluster, id, network, limits, command_bytes_max, executor);
         let serve = serve(handle.clone(), service.clone());

@@ -17,6 +17,11 @@ const RECORDED: [&str; 2] = ["--recording-size", "16MiB"];
 fn recorded(nodes: &Nodes, id: u64) -> NodeRecording {
     let (data, file) = (format!("d{id}"), format!("n{id}.qrec"));
     nodes.quorate(&["record", "--data-dir", &data, &file]).ok();
+    replayed(nodes, &file)
+}
+
+/// Replays a copy of a recording.
+fn replayed(nodes: &Nodes, file: &str) -> NodeRecording {
     let sources = Source::find(&nodes.root().join(file)).expect("it was written");
     let recording = survey(sources).unwrap_or_else(|error| panic!("{error}"));
     assert!(recording.errors.is_empty(), "{:?}", recording.errors);
@@ -60,6 +65,92 @@ fn the_recordings_of_killed_and_running_nodes_say_who_led_and_contradict_no_chec
 }
 
 #[test]
+fn an_administrator_copies_the_recordings_of_all_members_over_the_network() {
+    let mut nodes = Nodes::unstarted(3);
+    let members = nodes.listed(&[1, 2, 3]);
+    nodes.bootstrap_with(3, &["--members", &members, RECORDED[0], RECORDED[1]]);
+    let load = Load::start(&nodes, 5);
+    load.answered(40);
+    let paused = nodes.leader();
+    nodes.signal(paused, "STOP");
+    load.answered(40);
+    // The two that answer are copied, and the other one is named.
+    let next = [1, 2, 3].into_iter().find(|id| *id != paused).expect("there are three");
+    let at = nodes.address(next).to_string();
+    let words = ["record", "--out", "partly", "--timeout", "2s", "--nodes", &at];
+    let partly = nodes.quorate(&words);
+    partly.fails_with(1, &format!("the recording of n{paused} is not copied: "));
+    let written = |id| nodes.root().join(format!("partly/n{id}.qrec")).exists();
+    assert_eq!([1, 2, 3].map(written), [1, 2, 3].map(|id| id != paused), "{partly:?}");
+    nodes.signal(paused, "CONT");
+    load.answered(40);
+    let copied = nodes.ask(&["record", "--out", "all", "--json"]);
+    assert_eq!(copied.code, 0, "{copied:?}");
+    let copied = copied.json();
+    let copied = copied["nodes"].as_array().expect("a list of nodes");
+    let ids: Vec<_> = copied.iter().map(|of| of["node"].clone()).collect();
+    assert_eq!(ids, [1, 2, 3]);
+    let recordings = [1, 2, 3].map(|id| replayed(&nodes, &format!("all/n{id}.qrec")));
+    let mut checks = RecordingChecks::new(&[1, 2, 3].map(NodeId));
+    let mut account = Account::default();
+    let merged = merge(&recordings, |event| {
+        account.observe(event);
+        checks.observe(event);
+    });
+    assert_eq!(merged.disordered, 0, "{merged:?}");
+    for checked in checks.finish(&merged) {
+        assert_eq!(checked.violation, None);
+    }
+    let leaders = Leadership::all(account.lines());
+    assert!(leaders.iter().any(|leads| leads.node == NodeId(paused)), "{leaders:?}");
+    assert!(leaders.iter().any(|leads| leads.node != NodeId(paused)), "{leaders:?}");
+    for id in [1, 2, 3] {
+        let log = nodes.log(id);
+        let orders: Vec<&str> =
+            log.lines().filter(|line| line.contains("quorate::audit")).collect();
+        let begun = orders.iter().filter(|line| line.contains("read the recording from file 0"));
+        assert!(begun.count() >= 1, "{orders:?}");
+        // One line for each file that is read, and not for each part.
+        assert!(orders.len() < 20, "{orders:?}");
+    }
+}
+
+#[test]
+fn only_an_administrator_reads_a_recording_over_the_network() {
+    let mut nodes = Nodes::unstarted(1);
+    nodes.quorate(&["certs", "certs", "--nodes", "1", "--admins", "ops", "--clients", "app"]).ok();
+    let certs = nodes.root().join("certs").to_string_lossy().into_owned();
+    nodes.serve_after(1, "true", &["--certs", &certs, RECORDED[0], RECORDED[1]]);
+    let ask = |words: &[&str], principal| {
+        nodes.ask(&[words, &["--certs", &certs, "--as", principal]].concat())
+    };
+    ask(&["put", "k", "v"], "client/app").ok();
+    let words = ["record", "--out", "out"];
+    ask(&words, "client/app").fails_with(10, "the recording of n1 is not copied: ");
+    assert!(!nodes.root().join("out/n1.qrec").exists());
+    ask(&words, "admin/ops").ok();
+    assert!(!replayed(&nodes, "out/n1.qrec").starts.is_empty());
+    ask(&["record", "--out", "out", "--members", "2"], "admin/ops")
+        .fails_with(2, "n2 is not a member");
+    ask(&["record", "--out", "d1/out"], "admin/ops").fails_with(2, "is the data directory");
+    let log = nodes.log(1);
+    let line =
+        |parts: &[&str]| log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    let order = "order=\"read the recording from file 0\"";
+    assert!(line(&["principal=admin ops", order, "outcome=\"answered\""]), "{log}");
+    assert!(line(&["principal=client app", order, "outcome=\"rejected: "]), "{log}");
+}
+
+#[test]
+fn a_member_without_a_recording_is_named() {
+    let nodes = Nodes::start(1);
+    nodes.ask(&["put", "k", "v"]).ok();
+    let output = nodes.ask(&["record", "--out", "out"]);
+    output.fails_with(5, "the recording of n1 is not copied: ");
+    output.fails_with(5, "the node has no recording that can be read");
+}
+
+#[test]
 fn a_node_without_a_recording_is_named() {
     let nodes = Nodes::start(1);
     let words = ["record", "--data-dir", "d1", "n1.qrec"];
@@ -84,18 +175,13 @@ fn damage_is_named_and_the_other_files_are_copied() {
     assert_eq!((&copied["files"], &copied["files_found"]), (&2.into(), &2.into()));
     let last = nodes.quorate(&[&whole[..], &["--last", "1d"]].concat()).json();
     assert_eq!(last["files"], 2, "both files are of the last day");
+    let early = nodes.quorate(&[&whole[..], &["--around", "1970-01-01T00:00:00"]].concat());
+    assert_eq!(early.json()["files"], 1, "the first file may begin at any time: {early:?}");
     let mut bytes = std::fs::read(&first).expect("it is recorded");
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&first, bytes).expect("the disk has space");
     nodes.quorate(&whole).fails_with(1, "0000000001.qrec: offset ");
-    let recording = survey_of(&nodes);
-    assert!(recording.errors.is_empty(), "{:?}", recording.errors);
+    let recording = replayed(&nodes, "n1.qrec");
     assert!(!recording.starts.is_empty(), "the second file is whole");
-}
-
-/// Replays the last copy of the recording of n1.
-fn survey_of(nodes: &Nodes) -> NodeRecording {
-    let sources = Source::find(&nodes.root().join("n1.qrec")).expect("it was written");
-    survey(sources).unwrap_or_else(|error| panic!("{error}"))
 }

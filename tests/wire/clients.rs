@@ -59,6 +59,7 @@ fn number_of_request(body: &RequestBody) -> u32 {
         RequestBody::Campaign => 6,
         RequestBody::TakeSnapshot => 7,
         RequestBody::ProposeFor { .. } => 8,
+        RequestBody::ReadRecording { .. } => 9,
     }
 }
 
@@ -80,6 +81,7 @@ fn number_of_reply(body: &ReplyBody) -> u32 {
         ReplyBody::Unknown => 12,
         ReplyBody::ServiceRejected(_) => 13,
         ReplyBody::MachineRejected { .. } => 14,
+        ReplyBody::RecordingPart { .. } => 15,
     }
 }
 
@@ -101,6 +103,7 @@ fn requests() -> Vec<Named<ClientRequest>> {
     let propose =
         |acknowledge| RequestBody::Propose { acknowledge, command: Command::from("set x 1") };
     let read = |level| RequestBody::Read { level, query: b"x".to_vec() };
+    let (acknowledge, command) = (Acknowledge::Quorum, Command::from("set x 1"));
     let proposals = acknowledges().map(|acknowledge| ("Propose", propose(acknowledge)));
     let reads = levels().map(|level| ("Read", read(level)));
     let others = [
@@ -111,13 +114,8 @@ fn requests() -> Vec<Named<ClientRequest>> {
         ("TransferLeadership-named", RequestBody::TransferLeadership(Some(NodeId(2)))),
         ("Campaign", RequestBody::Campaign),
         ("TakeSnapshot", RequestBody::TakeSnapshot),
-        (
-            "ProposeFor",
-            RequestBody::ProposeFor {
-                acknowledge: Acknowledge::Quorum,
-                command: Command::from("set x 1"),
-            },
-        ),
+        ("ProposeFor", RequestBody::ProposeFor { acknowledge, command }),
+        ("ReadRecording", RequestBody::ReadRecording { file: 3, offset: 0x0004_0000 }),
     ];
     let all = proposals.into_iter().chain(reads).chain(others);
     all.zip(0x0102_0304_0506_0708..)
@@ -288,6 +286,9 @@ fn replies() -> Vec<Named<ClientReply>> {
         machine_reasons
             .map(|reason| ("MachineRejected", ReplyBody::MachineRejected { id: id(), reason })),
     );
+    bodies.push(rejected(ServiceRejectReason::NoRecording));
+    let (file, offset, bytes) = (3, 0x0004_0000, b"QRec".to_vec());
+    bodies.push(("RecordingPart", ReplyBody::RecordingPart { file, offset, newest: 4, bytes }));
     let reply = |((name, body), number)| (name, ClientReply { number, body });
     bodies.into_iter().zip(0x0102_0304_0506_0708..).map(reply).collect()
 }
@@ -502,6 +503,7 @@ fn any_request() -> impl Strategy<Value = ClientRequest> {
         prop::option::of(any::<u64>().prop_map(NodeId)).prop_map(RequestBody::TransferLeadership),
         Just(RequestBody::Campaign),
         Just(RequestBody::TakeSnapshot),
+        any::<(u64, u64)>().prop_map(|(file, offset)| RequestBody::ReadRecording { file, offset }),
     ];
     (any::<u64>(), body).prop_map(|(number, body)| ClientRequest { number, body })
 }

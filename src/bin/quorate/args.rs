@@ -132,7 +132,7 @@ pub(crate) enum CliCommand {
     Recover(RecoverFlags),
     /// Back up the last snapshot of a data directory to a file
     Backup(BackupFlags),
-    /// Copy the recording of a data directory to a file, for `cargo sim replay`
+    /// Copy the recordings of nodes to files, for `cargo sim replay`
     Record(RecordFlags),
     /// Verify a backup, and create a new cluster from it
     Restore(RestoreFlags),

@@ -381,7 +381,8 @@ impl Attempts<'_> {
             | ReplyBody::Answered { .. }
             | ReplyBody::LeadershipTransferred
             | ReplyBody::Started
-            | ReplyBody::Report(_) => Ok(NextStep::Done(reply)),
+            | ReplyBody::Report(_)
+            | ReplyBody::RecordingPart { .. } => Ok(NextStep::Done(reply)),
         }
     }
 }

@@ -12,7 +12,9 @@ use crate::runtime::client::config::{ClientConfig, ClientConfigError};
 use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::client::session::Session;
 use crate::runtime::environment::{Environment, Simulation};
-use crate::runtime::request::{self, Effect, Operation, ProposalOutcome, ReadReply, TypedReply};
+use crate::runtime::request::{
+    self, Effect, Operation, ProposalOutcome, ReadReply, RecordingPart, TypedReply,
+};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
 use crate::runtime::transport::link::Links;
@@ -285,6 +287,25 @@ impl Client {
     /// A [`ClientError`].
     pub async fn snapshot(&self, address: &str) -> Result<(), ClientError> {
         self.call(Route::At(address), RequestBody::TakeSnapshot, request::started).await
+    }
+
+    /// Returns a part of the recording of the node at `address`: of the file with this number, from
+    /// this offset on. If the node has removed the file, returns the beginning of the next one; file
+    /// 0 is before all others. The node reads its files off its own threads, and limits how many
+    /// bytes it sends in a second. For administrators.
+    ///
+    /// # Errors
+    /// A [`ClientError`]; [`ClientError::Rejected`] with
+    /// [`ServiceRejectReason::NoRecording`](crate::wire::ServiceRejectReason::NoRecording) if there
+    /// is no recording that can be read.
+    pub async fn recording_part(
+        &self,
+        address: &str,
+        file: u64,
+        offset: u64,
+    ) -> Result<RecordingPart, ClientError> {
+        let body = RequestBody::ReadRecording { file, offset };
+        self.call(Route::At(address), body, request::recording_part).await
     }
 
     /// Reads the files of `ClientConfig::tls` again, synchronously. New connections use the new

@@ -155,7 +155,8 @@ impl ProposalEnd {
             | ReplyBody::MembershipChangeCommitted { .. }
             | ReplyBody::LeadershipTransferred
             | ReplyBody::Started
-            | ReplyBody::Report(_) => ProposalEnd::Done,
+            | ReplyBody::Report(_)
+            | ReplyBody::RecordingPart { .. } => ProposalEnd::Done,
         }
     }
 }
@@ -243,6 +244,7 @@ label_tables! {
         "not_allowed": ServiceRejectReason::NotAllowed,
         "answer_too_large": ServiceRejectReason::AnswerTooLarge,
         "overloaded": ServiceRejectReason::Overloaded,
+        "no_recording": ServiceRejectReason::NoRecording,
     }
     ComparisonResult {
         "consistent": ComparisonResult::Consistent { .. },

@@ -1,13 +1,14 @@
 //! The connection of one client: reads requests and writes replies concurrently.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 use crate::runtime::audit::{Order, is_order, rejected_order, unread_request};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
@@ -17,14 +18,17 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::request::{Access, DriverRequest, Effect, NodeRequest, Operation, QueuedReply};
 use crate::runtime::request_limits::{ClientLimits, LimitPermits, Share};
 use crate::runtime::service::pending::{PendingRequest, PendingRequests};
-use crate::runtime::service::requests::{Caller, Executor, leader_to_forward_to, too_large_reply};
+use crate::runtime::service::requests::{
+    Caller, Executor, leader_to_forward_to, recording_reply, too_large_reply,
+};
 use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, clear_batch, write_all_within,
 };
 use crate::runtime::transport::link::Stream;
 use crate::types::RejectReason;
 use crate::wire::{
-    ClientReply, ClientRequest, Frame, ReplyBody, ServiceRejectReason, encode_keepalive,
+    ClientReply, ClientRequest, Frame, ReplyBody, RequestBody, ServiceRejectReason,
+    encode_keepalive,
 };
 
 /// The longest request, in bytes, that counts against the limits only once it has arrived. Each
@@ -197,7 +201,8 @@ impl Connection {
             false => Err(ServiceRejectReason::NotAllowed),
         };
         let body = if is_allowed { rights.stamp(body) } else { body };
-        let is_order = is_order(&body, access);
+        let continues = is_allowed && self.continues_recording(&body);
+        let is_order = is_order(&body, access) && !continues;
         slot.forget();
         let mut pending = PendingRequest { number, effect, order: None, forwarded: None };
         let permits = match permits {
@@ -213,10 +218,40 @@ impl Connection {
         pending.order = is_order.then(|| Box::new(Order::new(&body, origin, *from)));
         pending.forwarded = self.executor.forwarder_of(&body).map(|_| body.clone());
         let slot = self.pending().insert(pending);
+        if let RequestBody::ReadRecording { file, offset } = body {
+            return self.read_recording(file, offset, slot, permits);
+        }
         let request = NodeRequest::queued(body, metric, slot, permits, self.replies.clone());
         // If the node has stopped, the request is dropped here, and its `ReplySender` queues a
         // reply without a body.
         drop(self.executor.handle.requests.send(DriverRequest::Execute(request)).await);
+    }
+
+    /// Returns true if the client reads on in a file of the recording, of which the audit log has a
+    /// line already.
+    fn continues_recording(&self, body: &RequestBody) -> bool {
+        match (body, &self.executor.recording) {
+            (RequestBody::ReadRecording { file, offset }, Some(recording)) => {
+                recording.continues(&self.caller.origin, *file, *offset)
+            }
+            _ => false,
+        }
+    }
+
+    /// Replies with a part of the recording, once the node may send the next one.
+    fn read_recording(&self, file: u64, offset: u64, slot: usize, mut permits: LimitPermits) {
+        let recording = self.executor.recording.clone();
+        let registry = Arc::clone(&self.executor.handle.registry);
+        let replies = self.replies.clone();
+        let reading = async move {
+            let since = Stopwatch::start();
+            let reply = recording_reply(recording.as_deref(), file, offset).await;
+            let reply = permits.exchange_for_reply(reply);
+            registry.counts.request_ended(RequestMetric::None, since, &reply);
+            // A connection that has ended needs no reply.
+            drop(replies.send(QueuedReply { slot, reply: Some(reply), permits: Some(permits) }));
+        };
+        tokio::spawn(reading.in_current_span());
     }
 
     /// Replies to a request that does not reach the node, and counts it.

@@ -1,13 +1,15 @@
 //! Executes the requests of clients, within their rights.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::machine::Proposer;
 use crate::runtime::client::Forwarder;
 use crate::runtime::handle::Handle;
 use crate::runtime::origin::Origin;
 use crate::runtime::principal::{Principal, Role};
-use crate::runtime::request::{Access, Effect};
+use crate::runtime::recording_reader::RecordingReader;
+use crate::runtime::request::{Access, Effect, RecordingPart};
 use crate::types::RejectReason;
 use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
 
@@ -37,6 +39,8 @@ pub(in crate::runtime) struct Executor {
     pub(in crate::runtime) handle: Handle,
     /// The forwarder to the leader, if proposals are forwarded.
     pub(in crate::runtime) forwarder: Option<Forwarder>,
+    /// The reader of the node's recording, if it has one.
+    pub(in crate::runtime) recording: Option<Arc<RecordingReader>>,
 }
 
 impl Rights {
@@ -96,6 +100,24 @@ pub(super) fn leader_to_forward_to(reply: &ReplyBody) -> Option<&LeaderHint> {
             (!leader.address.as_str().is_empty()).then_some(leader)
         }
         _ => None,
+    }
+}
+
+/// Returns the part of the recording with this file and offset; a rejection if there is none.
+pub(super) async fn recording_reply(
+    recording: Option<&RecordingReader>,
+    file: u64,
+    offset: u64,
+) -> ReplyBody {
+    let part = match recording {
+        Some(recording) => recording.part(file, offset).await,
+        None => None,
+    };
+    match part {
+        Some(RecordingPart { file, offset, newest, bytes }) => {
+            ReplyBody::RecordingPart { file, offset, newest, bytes }
+        }
+        None => ReplyBody::ServiceRejected(ServiceRejectReason::NoRecording),
     }
 }
 

@@ -94,7 +94,7 @@ impl TestConnection {
         config: ServiceConfig,
         limits: &ServiceLimits,
     ) -> TestConnection {
-        let executor = Executor { handle, forwarder: None };
+        let executor = Executor { handle, forwarder: None, recording: None };
         TestConnection::open_for(origin(1), executor, rights, network, config, limits).await
     }
 
@@ -338,7 +338,7 @@ async fn a_client_waits_for_its_own_forwarded_proposals_only() {
     let config = ServiceConfig { requests_per_origin_max: 8, ..ServiceConfig::default() };
     let network = NetworkConfig::default();
     let forwarder = Forwarder::new(ClusterId(7), Links::for_test(), &network, &config);
-    let executor = Executor { handle, forwarder: Some(forwarder) };
+    let executor = Executor { handle, forwarder: Some(forwarder), recording: None };
     let limits = ServiceLimits::new(&config);
     let open = |last| {
         let (network, config) = (network.clone(), config.clone());
@@ -451,7 +451,7 @@ async fn requests_of_administrators_that_are_not_read_are_in_the_audit_log() {
     ] {
         let (handle, _requests) = Handle::for_test();
         let rights = Rights { principal: principal.clone(), forwards: false };
-        let executor = Executor { handle: handle.clone(), forwarder: None };
+        let executor = Executor { handle: handle.clone(), forwarder: None, recording: None };
         let (network, limits) = (NetworkConfig::default(), ServiceLimits::new(&config));
         let origin = Origin::new(principal.as_ref(), [127, 0, 0, 1].into());
         let connection =

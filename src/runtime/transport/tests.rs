@@ -94,7 +94,7 @@ fn entries() -> Body {
 fn handler(handle: Handle, queues: InboundQueues) -> Arc<ConnectionHandler> {
     let config = NetworkConfig::default();
     let (cluster, node) = (ClusterId(7), NodeId(1));
-    let executor = Executor { handle: handle.clone(), forwarder: None };
+    let executor = Executor { handle: handle.clone(), forwarder: None, recording: None };
     let limits = ServiceConfig::default();
     let service = Service::new(cluster, node, config.clone(), limits, 1 << 20, executor);
     let handshake =

@@ -107,6 +107,18 @@ pub enum ReplyBody {
         /// The reason for the rejection, with the bound that the command exceeds, if any.
         reason: MachineRejectReason,
     },
+    /// A part of the node's recording.
+    RecordingPart {
+        /// The number of the file.
+        file: u64,
+        /// The offset of the first byte in the file.
+        offset: u64,
+        /// The number of the newest file.
+        newest: u64,
+        /// The bytes from there on, as many as a part has; none at the end of the file.
+        #[serde(with = "Bytes")]
+        bytes: Vec<u8>,
+    },
 }
 
 /// The leader, as a node knows it.
@@ -129,6 +141,8 @@ pub enum ServiceRejectReason {
     AnswerTooLarge,
     /// The node has the maximum number of pending requests: retry later.
     Overloaded,
+    /// The node has no recording that can be read.
+    NoRecording,
 }
 
 impl ClientReply {
@@ -165,4 +179,5 @@ texts! { ServiceRejectReason:
     Self::NotAllowed => "the request requires an administrator";
     Self::AnswerTooLarge => "the answer exceeds the maximum size of a reply: request less";
     Self::Overloaded => "the node has too many pending requests: retry later";
+    Self::NoRecording => "the node has no recording that can be read";
 }

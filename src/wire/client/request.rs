@@ -59,6 +59,13 @@ pub enum RequestBody {
         /// `machine::Proposer::stamp`.
         command: Command,
     },
+    /// Reads a part of the node's recording. For administrators.
+    ReadRecording {
+        /// The number of the file; if it was removed, the next file is read from its beginning.
+        file: u64,
+        /// The offset of the first byte in that file.
+        offset: u64,
+    },
 }
 
 impl ClientRequest {

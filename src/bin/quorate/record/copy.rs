@@ -1,0 +1,144 @@
+//! A copy of a recording: its files, up to the damage of each.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use quorate::recording::{EXTENSION, IntactPart, RecordingErrorReason};
+use serde_json::{Value, json};
+
+use crate::atomic_file::AtomicFile;
+use crate::data_directory::reject_within;
+use crate::exit::CommandError;
+use crate::record::selection::Selection;
+
+/// The open files of a recording, oldest first.
+#[derive(Default)]
+pub(super) struct Recording {
+    files: Vec<OpenFile>,
+}
+
+/// A written copy.
+pub(super) struct Copied {
+    path: PathBuf,
+    files: usize,
+    files_found: usize,
+    bytes: u64,
+    /// A line for each damaged file.
+    pub(super) damaged: Vec<String>,
+}
+
+/// One open file of the recording. The node may remove it meanwhile, and append to it.
+struct OpenFile {
+    name: String,
+    file: File,
+    intact: IntactPart,
+}
+
+impl Recording {
+    /// Opens the files in this directory, and reads what is intact. All of them are open before the
+    /// first is read, because a running node removes the oldest.
+    pub(super) fn open(directory: &Path) -> io::Result<Recording> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+                paths.push(path);
+            }
+        }
+        paths.sort_unstable();
+        let mut opened = Vec::new();
+        for path in paths {
+            match File::open(&path) {
+                Ok(file) => opened.push((path, file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut recording = Recording::default();
+        for (path, file) in opened {
+            recording.add(path.display().to_string(), file)?;
+        }
+        Ok(recording)
+    }
+
+    /// Adds the next file, and reads what is intact.
+    pub(super) fn add(&mut self, name: String, mut file: File) -> io::Result<()> {
+        file.rewind()?;
+        let intact = IntactPart::of(BufReader::new(&file));
+        self.files.push(OpenFile { name, file, intact });
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Writes the intact parts of the chosen files to one file, which may not be within the data
+    /// directory of a node.
+    pub(super) fn write(
+        mut self,
+        path: &Path,
+        selection: &Selection,
+    ) -> Result<Copied, CommandError> {
+        reject_within(path)?;
+        let files_found = self.files.len();
+        let ends: Vec<Option<Duration>> = self.files.iter().map(OpenFile::end).collect();
+        let mut chosen = selection.of(&ends).into_iter();
+        self.files.retain(|_| chosen.next() == Some(true));
+        if self.files.is_empty() {
+            return Err(CommandError::invalid_input(format!(
+                "{}: the recording has no records of this time",
+                path.display()
+            )));
+        }
+        let written = self.write_files(path);
+        let bytes = written
+            .map_err(|error| CommandError::invalid_input(format!("{}: {error}", path.display())))?;
+        let (path, files) = (path.to_owned(), self.files.len());
+        let damaged = self.files.iter().filter_map(OpenFile::damage).collect();
+        Ok(Copied { path, files, files_found, bytes, damaged })
+    }
+
+    fn write_files(&mut self, path: &Path) -> io::Result<u64> {
+        let output = AtomicFile::create(path)?;
+        let mut bytes = 0;
+        for OpenFile { file, intact, .. } in &mut self.files {
+            file.rewind()?;
+            bytes += io::copy(&mut file.take(intact.bytes), &mut output.file())?;
+        }
+        output.commit()?;
+        Ok(bytes)
+    }
+}
+
+impl Copied {
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "file": self.path.to_string_lossy(), "files": self.files,
+            "files_found": self.files_found, "bytes": self.bytes, "damaged": self.damaged,
+        })
+    }
+
+    pub(super) fn text(&self) -> String {
+        let Copied { path, files, files_found, bytes, .. } = self;
+        format!("{}: {files} of {files_found} files, {bytes} bytes", path.display())
+    }
+}
+
+impl OpenFile {
+    /// The time of the file's last block since the Unix epoch, if the recording has the wall time.
+    fn end(&self) -> Option<Duration> {
+        let unix_time = self.intact.header.as_ref()?.unix_time?;
+        Some(unix_time.saturating_add(Duration::from_nanos(self.intact.last?.0)))
+    }
+
+    /// The damage that ends the intact part. The last block of a killed or running node may be
+    /// incomplete, which is not damage.
+    fn damage(&self) -> Option<String> {
+        let error = self.intact.error.as_ref()?;
+        let is_cut = matches!(error.reason, RecordingErrorReason::Cut { .. });
+        (!is_cut).then(|| format!("{}: {error}", self.name))
+    }
+}

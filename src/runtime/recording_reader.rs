@@ -1,0 +1,165 @@
+//! Reads the recording of a running node for its administrators, part by part, from the files, so
+//! that the node is not delayed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex as SyncMutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use crate::runtime::origin::Origin;
+use crate::runtime::recording::{file_name, number_of};
+use crate::runtime::request::RecordingPart;
+
+/// The maximum size of a part, in bytes.
+const PART_BYTES: u64 = 256 << 10;
+
+/// The number of bytes that the node sends in a second, to all administrators together.
+const BYTES_PER_SECOND: u64 = 16 << 20;
+
+/// The longest pause between two parts of one reading. A part after a longer one has a line of its
+/// own in the audit log.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// The reader of a recording. The thread that writes the files does not know of it.
+#[derive(Debug)]
+pub(super) struct RecordingReader {
+    directory: PathBuf,
+    /// The time before which no further part is read.
+    next_at: Mutex<Instant>,
+    /// The last part that was requested: by whom, of which file, and when.
+    last: SyncMutex<Option<(Origin, u64, Instant)>>,
+}
+
+impl RecordingReader {
+    /// Returns a reader of the files in this directory.
+    pub(super) fn of(directory: &Path) -> RecordingReader {
+        RecordingReader {
+            directory: directory.to_owned(),
+            next_at: Mutex::new(Instant::now()),
+            last: SyncMutex::default(),
+        }
+    }
+
+    /// Notes that a part is requested. Returns true if the same remote has just requested another
+    /// part of the file, and reads on.
+    pub(super) fn continues(&self, origin: &Origin, file: u64, offset: u64) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.replace((origin.clone(), file, Instant::now()));
+        before.is_some_and(|(by, of, at)| {
+            offset > 0 && by == *origin && of == file && at.elapsed() <= PAUSE_MAX
+        })
+    }
+
+    /// Returns the part from this file and offset on, after a pause if the parts before it were
+    /// large; none if there is no recording, or it cannot be read. One part is read at a time.
+    pub(super) async fn part(&self, file: u64, offset: u64) -> Option<RecordingPart> {
+        let mut next_at = self.next_at.lock().await;
+        sleep_until(*next_at).await;
+        let directory = self.directory.clone();
+        let read = spawn_blocking(move || read_part(&directory, file, offset)).await;
+        let part =
+            read.map_err(io::Error::other).and_then(|part| part).unwrap_or_else(|error| {
+                let directory = self.directory.display();
+                warn!(%directory, %error, "an administrator cannot read the recording");
+                None
+            })?;
+        let bytes = part.bytes.len() as u64;
+        *next_at = Instant::now() + Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND);
+        Some(part)
+    }
+}
+
+/// Reads a part of the file, or of the next one if the node has removed it; none if there is no
+/// file.
+fn read_part(directory: &Path, file: u64, offset: u64) -> io::Result<Option<RecordingPart>> {
+    let mut numbers = BTreeSet::new();
+    for entry in fs::read_dir(directory)? {
+        numbers.extend(number_of(&entry?.path()));
+    }
+    let Some(newest) = numbers.last().copied() else { return Ok(None) };
+    for number in numbers.range(file..).copied() {
+        let offset = if number == file { offset } else { 0 };
+        let mut open = match File::open(directory.join(file_name(number))) {
+            // The node has removed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            open => open?,
+        };
+        open.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        open.take(PART_BYTES).read_to_end(&mut bytes)?;
+        return Ok(Some(RecordingPart { file: number, offset, newest, bytes }));
+    }
+    Ok(Some(RecordingPart { file, offset, newest, bytes: Vec::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a directory with these files of a ring, which have these sizes.
+    fn ring(files: &[(u64, u64)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("there is room");
+        for (number, bytes) in files {
+            let path = root.path().join(file_name(*number));
+            fs::write(path, vec![*number as u8; *bytes as usize]).expect("there is room");
+        }
+        fs::write(root.path().join("notes"), "of an operator").expect("there is room");
+        root
+    }
+
+    #[test]
+    fn the_parts_of_a_ring_are_its_files_although_the_oldest_are_removed_meanwhile() {
+        let root = ring(&[(3, PART_BYTES + 7), (4, 5), (5, 1)]);
+        let part = |file, offset| {
+            let part = read_part(root.path(), file, offset).expect("it can be read");
+            let RecordingPart { file, offset, newest, bytes } = part.expect("there are files");
+            assert_eq!(newest, 5);
+            assert!(bytes.iter().all(|byte| u64::from(*byte) == file));
+            (file, offset, bytes.len() as u64)
+        };
+        assert_eq!(part(0, 9), (3, 0, PART_BYTES), "the oldest file, from its beginning");
+        assert_eq!(part(3, PART_BYTES), (3, PART_BYTES, 7));
+        assert_eq!(part(3, PART_BYTES + 7), (3, PART_BYTES + 7, 0), "the end of the file");
+        fs::remove_file(root.path().join(file_name(3))).expect("it is there");
+        assert_eq!(part(3, PART_BYTES), (4, 0, 5));
+        assert_eq!(part(5, 1 << 40), (5, 1 << 40, 0), "beyond the end");
+        assert_eq!(part(6, 0), (6, 0, 0));
+        let empty = ring(&[]);
+        assert_eq!(read_part(empty.path(), 0, 0).expect("it can be read"), None);
+        assert!(read_part(&empty.path().join("none"), 0, 0).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_are_paced_for_all_remotes_together() {
+        let root = ring(&[(1, 4 * PART_BYTES)]);
+        let reader = RecordingReader::of(root.path());
+        let begun_at = Instant::now();
+        for part in 0..4 {
+            let read = tokio::join!(reader.part(1, part * PART_BYTES), reader.part(1, 0));
+            assert!(read.0.is_some() && read.1.is_some());
+        }
+        let paced = Duration::from_nanos(7 * PART_BYTES * 1_000_000_000 / BYTES_PER_SECOND);
+        assert!(begun_at.elapsed() >= paced, "{:?}", begun_at.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_reading_of_a_file_begins_once() {
+        let origin = |last| Origin::new(None, [127, 0, 0, last].into());
+        let reader = RecordingReader::of(Path::new("none"));
+        assert!(!reader.continues(&origin(1), 3, 0), "the first part");
+        assert!(reader.continues(&origin(1), 3, PART_BYTES));
+        assert!(!reader.continues(&origin(1), 4, 0), "the next file");
+        assert!(!reader.continues(&origin(1), 4, 0), "the same part again");
+        assert!(!reader.continues(&origin(2), 4, 7), "another remote");
+        tokio::time::advance(PAUSE_MAX * 2).await;
+        assert!(!reader.continues(&origin(2), 4, 8), "after a long pause");
+        assert!(reader.continues(&origin(2), 4, 9));
+    }
+}
