@@ -33,7 +33,7 @@ pub(super) struct RecordingReader {
     directory: PathBuf,
     /// The time before which no further part is read.
     next_at: Mutex<Instant>,
-    /// The last part that was requested: by whom, of which file, and when.
+    /// The last part that was requested: the remote, the file and the time.
     last: SyncMutex<Option<(Origin, u64, Instant)>>,
 }
 

@@ -66,7 +66,7 @@ impl<S: StateMachine + Clone, F: Fn() -> S> SelfModel<S, F> {
         SelfModel { fresh, steps: Mutex::new(steps) }
     }
 
-    /// Returns a machine in a state that no step ended in lately.
+    /// Returns a machine in a state in which no recent step ended.
     fn restored(&self, state: &MachineState) -> S {
         let mut machine = (self.fresh)();
         machine.restore(&mut &state.snapshot[..]).expect("a snapshot can be restored from");

@@ -290,9 +290,9 @@ impl Client {
     }
 
     /// Returns a part of the recording of the node at `address`: of the file with this number, from
-    /// this offset on. If the node has removed the file, returns the beginning of the next one; file
-    /// 0 is before all others. The node reads its files off its own threads, and limits how many
-    /// bytes it sends in a second. For administrators.
+    /// this offset on. If the node has removed the file, returns the beginning of the next one;
+    /// file 0 is before all others. The node reads its files on a thread apart from its own, and
+    /// limits how many bytes it sends in a second. For administrators.
     ///
     /// # Errors
     /// A [`ClientError`]; [`ClientError::Rejected`] with

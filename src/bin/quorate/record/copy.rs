@@ -19,7 +19,7 @@ pub(super) struct Recording {
     files: Vec<OpenFile>,
 }
 
-/// A written copy.
+/// The copy that was written, and what the recording had.
 pub(super) struct Copied {
     path: PathBuf,
     files: usize,

@@ -1,5 +1,5 @@
-//! `quorate record`: copies the recordings of nodes to files, even while the nodes run: that of a data
-//! directory, or over the network those of a cluster.
+//! `quorate record`: copies the recordings of nodes to files, even while the nodes run: that of a
+//! data directory, or over the network those of a cluster.
 
 mod copy;
 mod remote;
