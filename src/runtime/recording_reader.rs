@@ -1,7 +1,7 @@
 //! Reads the recording of a running node for its administrators, part by part, from the files, so
 //! that the node is not delayed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ const PART_BYTES: u64 = 256 << 10;
 /// The number of bytes that the node sends in a second, to all administrators together.
 const BYTES_PER_SECOND: u64 = 16 << 20;
 
-/// The longest pause between two parts of one reading. A part after a longer one has a line of its
-/// own in the audit log.
+/// The longest pause between two parts of one reading. A part after a longer pause has a line
+/// of its own in the audit log.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The reader of a recording. The thread that writes the files does not know of it.
@@ -33,8 +33,8 @@ pub(super) struct RecordingReader {
     directory: PathBuf,
     /// The time before which no further part is read.
     next_at: Mutex<Instant>,
-    /// The last part that was requested: the remote, the file and the time.
-    last: SyncMutex<Option<(Origin, u64, Instant)>>,
+    /// The last part that each remote requested: the file and the time.
+    last: SyncMutex<BTreeMap<Origin, (u64, Instant)>>,
 }
 
 impl RecordingReader {
@@ -51,10 +51,9 @@ impl RecordingReader {
     /// part of the file, and reads on.
     pub(super) fn continues(&self, origin: &Origin, file: u64, offset: u64) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.replace((origin.clone(), file, Instant::now()));
-        before.is_some_and(|(by, of, at)| {
-            offset > 0 && by == *origin && of == file && at.elapsed() <= PAUSE_MAX
-        })
+        last.retain(|_, (_, at)| at.elapsed() <= PAUSE_MAX);
+        let before = last.insert(origin.clone(), (file, Instant::now()));
+        offset > 0 && before.is_some_and(|(of, _)| of == file)
     }
 
     /// Returns the part from this file and offset on, after a pause if the parts before it were
@@ -86,7 +85,12 @@ fn read_part(directory: &Path, file: u64, offset: u64) -> io::Result<Option<Reco
     let Some(newest) = numbers.last().copied() else { return Ok(None) };
     for number in numbers.range(file..).copied() {
         let offset = if number == file { offset } else { 0 };
-        let mut open = match File::open(directory.join(file_name(number))) {
+        let path = directory.join(file_name(number));
+        // To open a named pipe would wait for its other end.
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other(format!("{}: not a regular file", path.display())));
+        }
+        let mut open = match File::open(&path) {
             // The node has removed it meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             open => open?,

@@ -128,6 +128,10 @@ pub enum DiskError {
     Replaced(String),
 }
 
+/// The error of a name in a data directory that is neither a regular file nor a symbolic link.
+pub(super) const NOT_REGULAR: &str = "it is not a regular file, as those of a node are: put the \
+                                      node's own file back, or remove this one";
+
 /// The end of the text of an error about a directory that another process has open.
 pub(crate) const IN_USE: &str =
     "in use by another process: stop that process, or choose another directory";

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::storage::disk::{Disk, DiskError, FileAction, FileName, IN_USE};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName, IN_USE, NOT_REGULAR};
 use crate::storage::file_disk::file_io::{drop_cache, read_at, write_at, write_zeros};
 use crate::storage::file_disk::held_directory::HeldDirectory;
 use crate::types::Index;
@@ -19,8 +19,6 @@ mod held_directory;
 const LOCK: &str = "lock";
 const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds its files itself: \
                              replace the link by the file that it names";
-const NOT_REGULAR: &str = "it is not a regular file, as those of a node are: put the node's own \
-                           file back, or remove this one";
 /// The maximum number of files that are kept open, unless more of them have unsynced writes.
 const OPEN_MAX: usize = 64;
 

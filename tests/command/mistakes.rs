@@ -152,6 +152,15 @@ fn an_address_without_a_port_is_an_error_at_once() {
 }
 
 #[test]
+fn a_member_is_not_added_at_an_address_that_no_other_node_can_reach() {
+    let nodes = Nodes::start(1);
+    for address in ["0.0.0.0:7104", "[::]:7104", "127.0.0.1:0", "224.0.0.1:7104"] {
+        let added = nodes.ask(&["members", "add", &format!("4={address}")]);
+        added.fails_with(2, &format!("no other node can reach {address}"));
+    }
+}
+
+#[test]
 fn a_survey_of_a_directory_with_a_very_long_name_ends_with_an_error() {
     let long = "d".repeat(usize::from(u16::MAX) + 1);
     let text = "no directory of the cluster can be read";

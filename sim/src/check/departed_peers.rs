@@ -33,8 +33,8 @@ struct Leader {
 #[derive(Clone, Copy, Debug, Default)]
 struct Departed {
     since: Option<Instant>,
-    /// The number of heartbeat intervals with heartbeats that came too late, and the end of the last
-    /// one.
+    /// The number of heartbeat intervals with heartbeats that came too late, and the end of the
+    /// last one.
     late: u32,
     late_until: Instant,
 }

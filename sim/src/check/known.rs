@@ -211,15 +211,7 @@ impl Known {
                     model.lose_commit_hint(model.slot(node), status.committed);
                 }
                 model.set_membership(model.slot(node), membership);
-                self.taint.started(node, status.snapshot);
-                match quarantined {
-                    true => _ = self.quarantined.insert(node),
-                    false => _ = self.quarantined.remove(&node),
-                }
-                match status.applied {
-                    Index::ZERO => _ = self.unverified.remove(&node),
-                    _ => _ = self.unverified.insert(node, false),
-                }
+                self.started(node, status, quarantined);
                 self.note_states(node, &[state]);
             }
             Stepped { status, membership, .. } => self.stepped(status, membership)?,
@@ -275,6 +267,19 @@ impl Known {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Records how far the state machine of a node that starts can be relied on.
+    fn started(&mut self, node: NodeId, status: &Status, quarantined: bool) {
+        self.taint.started(node, status.snapshot);
+        match quarantined {
+            true => _ = self.quarantined.insert(node),
+            false => _ = self.quarantined.remove(&node),
+        }
+        match status.applied {
+            Index::ZERO => _ = self.unverified.remove(&node),
+            _ => _ = self.unverified.insert(node, false),
+        }
     }
 
     /// Records a node's status and membership after an input. Extends the committed log if the node

@@ -79,8 +79,7 @@ pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<E
         progress.advance(&summary);
     });
     trace.iter().for_each(Trace::flush);
-    let elapsed = progress.finish();
-    let seed_options = arguments.seed_options;
+    let (elapsed, seed_options) = (progress.finish(), arguments.seed_options);
     let shrunk = match arguments.output.shrinks() {
         true => shrink::first_of_each(program, &summary.failed, seed_options, &arguments.output),
         false => BTreeMap::new(),

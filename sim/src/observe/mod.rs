@@ -217,8 +217,8 @@ pub enum Observation<'a> {
         /// The last acknowledged index.
         matched: Index,
     },
-    /// What follows, up to the next step of any node, is an output of an earlier step than the
-    /// node's last one: its driver lags.
+    /// The outputs that follow, up to the next step of any node, are those of an earlier step than
+    /// the node's last one, because its driver lags.
     OutputDelayed {
         /// The node with the lagging driver.
         node: NodeId,

@@ -151,6 +151,14 @@ async fn check_address(
 ) -> Result<(), CommandError> {
     let (id, address) = (node.id, address_of(node));
     let rejected = |text: String| Err(CommandError::new(Exit::Rejected, text));
+    let ip = node.address.ip().to_canonical();
+    if node.address.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
+        return Err(CommandError::invalid_input(format!(
+            "no other node can reach {}: give the address and the port at which the others reach \
+             node {id}",
+            node.address
+        )));
+    }
     let others = membership.members().iter();
     for other in others.filter(|other| other.id != id && Some(other.id) != removed) {
         if names(&other.address, node.address).await {

@@ -38,8 +38,8 @@ struct Late {
 pub(crate) struct LagLimits {
     /// The longest time by which a disk may lag behind the disks of a quorum without being late.
     pub(crate) tolerance: Duration,
-    /// How long a disk must be late before another node should lead. A longer pause between two writes
-    /// makes the earlier measurements void.
+    /// How long a disk must be late before another node should lead. A longer pause between two
+    /// writes makes the earlier measurements void.
     pub(crate) span: Duration,
 }
 

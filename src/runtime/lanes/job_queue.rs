@@ -15,8 +15,8 @@ pub(super) struct Job<T> {
 /// When a job is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JobOrder {
-    /// After the jobs with an order that were queued before it, and before every job that takes
-    /// turns, even if that was queued earlier.
+    /// After the earlier jobs in order and barriers, and before every job that takes turns, even if
+    /// that was queued earlier.
     InOrder,
     /// After every job that was queued before it, and before every one that is queued later.
     Barrier,

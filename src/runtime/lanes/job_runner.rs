@@ -7,13 +7,17 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::machine::FrozenView;
 use crate::replica::{Input, WorkResult};
-use crate::runtime::lanes::job_queue::{Job, JobQueue};
+use crate::runtime::lanes::job_queue::{Job, JobOrder, JobQueue};
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::DiskError;
 
 /// The bytes of answers after which a lane pauses until the driver has handled them. A short query
 /// may have a long answer, and thousands may be queued.
 const ANSWERS_BYTES_MAX: usize = 4 << 20;
+
+/// The number of jobs in turn after which a lane pauses, so that commands that were queued meanwhile
+/// are executed before the rest.
+const TURNS_MAX: usize = 512;
 
 /// Held as long as a frozen view exists. Until then a command may have to copy the state that the
 /// view shares.
@@ -27,7 +31,7 @@ pub(in crate::runtime) enum Event {
     View(Option<FrozenView>, ViewToken),
     /// The directory was compared with its path; an error if the node must stop.
     Verified(Result<(), DiskError>),
-    /// The machine lane waits to be resumed, because its answers so far are long. The events before
+    /// The machine lane waits to be resumed, because its answers so far are long or many. The events before
     /// this one are those of the executed jobs.
     Paused,
     /// The named lane panicked. The job that panicked and all later ones of the lane have no
@@ -109,11 +113,13 @@ impl<T> JobRunner<T> {
         if *is_paused {
             return true;
         }
-        let (mut events, mut bytes) = (Vec::with_capacity(count), 0);
+        let (mut events, mut bytes, mut turns) = (Vec::with_capacity(count), 0, 0);
         let finished = catch_unwind(AssertUnwindSafe(|| {
             while bytes < ANSWERS_BYTES_MAX
-                && let Some(Job { job, queued_at, .. }) = jobs.pop()
+                && turns < TURNS_MAX
+                && let Some(Job { job, queued_at, order }) = jobs.pop()
             {
+                turns += usize::from(matches!(order, JobOrder::InTurn(_)));
                 let event = work(job, queued_at);
                 bytes += event.answer_bytes();
                 events.push(event);

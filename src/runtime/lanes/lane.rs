@@ -259,6 +259,40 @@ mod tests {
     }
 
     #[test]
+    fn the_queries_of_later_batches_take_turns_too() {
+        const COMMAND: u64 = 1000;
+        const OTHER: u64 = 2000;
+        let (release, gate) = mpsc::channel();
+        let (mut lane, mut events_received) = lane_of(move |tag, _| {
+            if tag == 0 {
+                gate.recv().expect("the test releases it");
+            }
+            let (applied, answer) = (Index(1), Vec::new());
+            Event::Input(Input::WorkDone(WorkResult::Answered { tag: Tag(tag), applied, answer }))
+        });
+        for tag in 0..100 {
+            lane.queue(tag, JobOrder::InTurn(OriginNumber(1)));
+            lane.submit();
+        }
+        lane.queue(OTHER, JobOrder::InTurn(OriginNumber(2)));
+        lane.submit();
+        lane.queue(COMMAND, JobOrder::InOrder);
+        lane.submit();
+        release.send(()).expect("the job waits");
+        let mut tags = Vec::new();
+        while tags.len() < 102 {
+            let batch = events_received.blocking_recv().expect("the events are sent");
+            tags.extend(batch.into_iter().filter_map(|event| match event {
+                Event::Input(Input::WorkDone(WorkResult::Answered { tag, .. })) => Some(tag.0),
+                _ => None,
+            }));
+        }
+        let place = |of| tags.iter().position(|tag| *tag == of);
+        assert!(place(COMMAND) < place(99), "a command comes before queries");
+        assert!(place(OTHER) < place(99), "the other client has its turn");
+    }
+
+    #[test]
     fn the_work_is_dropped_before_the_last_sender() {
         let (lane, mut events_received) = lane();
         let work = lane.runner.work_weak();

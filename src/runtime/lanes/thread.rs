@@ -12,7 +12,7 @@ use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::lanes::job_queue::Job;
 use crate::runtime::lanes::job_runner::JobRunner;
 
-/// A thread that executes batches of jobs in their order.
+/// A thread that executes batches of jobs, together if several are queued.
 pub(super) struct LaneThread<T> {
     /// None only while the thread is being stopped.
     jobs: Option<Sender<Vec<Job<T>>>>,
@@ -30,10 +30,16 @@ impl<T: Send + 'static> LaneThread<T> {
         let thread = thread::Builder::new().name(runner.name.to_owned()).spawn(move || {
             let _within = span.entered();
             while let Some(mut batch) = next_batch(&jobs, busy_poll) {
+                let mut batches = 1;
+                // Jobs of the later batches may come before those of this one.
+                while let Ok(more) = jobs.try_recv() {
+                    batch.extend(more);
+                    batches += 1;
+                }
                 if !runner.run(&mut batch) {
                     break;
                 }
-                unfinished.fetch_sub(1, Ordering::Release);
+                unfinished.fetch_sub(batches, Ordering::Release);
             }
         })?;
         Ok(LaneThread { jobs: Some(sender), thread: thread.thread().clone(), unfinished_batches })

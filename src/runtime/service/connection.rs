@@ -201,7 +201,7 @@ impl Connection {
             false => Err(ServiceRejectReason::NotAllowed),
         };
         let body = if is_allowed { rights.stamp(body) } else { body };
-        let continues = is_allowed && self.continues_recording(&body);
+        let continues = permits.is_ok() && self.continues_recording(&body);
         let is_order = is_order(&body, access) && !continues;
         slot.forget();
         let mut pending = PendingRequest { number, effect, order: None, forwarded: None };

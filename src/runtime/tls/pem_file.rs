@@ -37,7 +37,8 @@ pub(super) fn pem_items<T: PemObject>(file: &Path, kind: &str) -> Result<Vec<T>,
     Ok(items)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use rustls::pki_types::CertificateDer;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
-use crate::storage::file_disk::NOT_REGULAR;
+use crate::storage::disk::NOT_REGULAR;
 
 /// An open directory, and the path by which it was opened.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl HeldDirectory {
         self.kind(name).is_some_and(FileType::is_symlink)
     }
 
-    /// Returns what the name is that of; `None` if that cannot be looked up.
+    /// Returns the type of the file with this name; `None` if there is none.
     fn kind(&self, name: &str) -> Option<FileType> {
         let found = rustix::fs::statat(&self.own, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(FileType::from_raw_mode(found.st_mode))

@@ -49,7 +49,7 @@ impl Exit {
     }
 }
 
-/// What a process leaves behind at its end.
+/// The requests and messages of a process that outlive it.
 pub(crate) struct LeftBehind {
     /// The requests that it has not answered.
     pub(crate) unanswered: Vec<Tag>,

@@ -72,9 +72,9 @@ impl Load {
         true
     }
 
-    /// Returns the next order of the administrator: first the bounds of the run; then quotas and the
-    /// end of alarms if clients are hostile, and orders without an effect if followers may hold read
-    /// leases, because their reads wait for every order.
+    /// Returns the next order of the administrator: first the bounds of the run; then quotas and
+    /// the end of alarms if clients are hostile, and orders without an effect if followers may hold
+    /// read leases, because their reads wait for every order.
     fn order(&mut self, draw: &mut Draw<'_>, setup: &Setup) -> Option<Vec<u8>> {
         if !self.clients.are_bounds_set {
             return Some(Request::SetBounds(setup.settings.session_bounds()).encode().to_vec());

@@ -50,6 +50,10 @@ impl Recording {
         paths.sort_unstable();
         let mut opened = Vec::new();
         for path in paths {
+            // To open a named pipe would wait for its other end.
+            if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+                return Err(io::Error::other(format!("{}: not a regular file", path.display())));
+            }
             match File::open(&path) {
                 Ok(file) => opened.push((path, file)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

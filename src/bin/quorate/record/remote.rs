@@ -90,8 +90,8 @@ async fn fetch(client: &Client, member: &Member, out: &Path) -> Result<Recording
         let Some((_, into)) = &mut current else { return Ok(recording) };
         into.write_all(&bytes).map_err(written)?;
         (file, offset) = match bytes.len() as u64 {
-            0 => (number + 1, 0),
-            count => (number, part.offset + count),
+            0 => (number.saturating_add(1), 0),
+            count => (number, part.offset.saturating_add(count)),
         };
         if file > end {
             finish_file(&mut recording, current.take(), member).map_err(written)?;

@@ -145,10 +145,8 @@ pub fn prompt<C: Subcommand>(
 fn listen(client: &UserClient, mut printer: MessagePrinter, prompt_ended: &Receiver<()>) {
     while prompt_ended.recv_timeout(RECEIVE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         // Errors are ignored here, because commands report them; the next poll retries.
-        let _ =
-            client.receive(|mail| printer.print(&(line(client.connection.output, mail) + "\n")));
+        let _ = client.receive(|mail| printer(line(client.connection.output, mail) + "\n"));
     }
-    printer.print_unconfirmed();
 }
 
 /// A subcommand that prints state without changing it.
