@@ -15,8 +15,8 @@ use crate::storage::DiskError;
 /// may have a long answer, and thousands may be queued.
 const ANSWERS_BYTES_MAX: usize = 4 << 20;
 
-/// The number of jobs in turn after which a lane pauses, so that commands that were queued meanwhile
-/// are executed before the rest.
+/// The number of jobs in turn after which a lane pauses, so that commands that were queued
+/// meanwhile are executed before the rest.
 const TURNS_MAX: usize = 512;
 
 /// Held as long as a frozen view exists. Until then a command may have to copy the state that the
@@ -31,8 +31,8 @@ pub(in crate::runtime) enum Event {
     View(Option<FrozenView>, ViewToken),
     /// The directory was compared with its path; an error if the node must stop.
     Verified(Result<(), DiskError>),
-    /// The machine lane waits to be resumed, because its answers so far are long or many. The events before
-    /// this one are those of the executed jobs.
+    /// The machine lane waits to be resumed, because its answers so far are long or many. The
+    /// events before this one are those of the executed jobs.
     Paused,
     /// The named lane panicked. The job that panicked and all later ones of the lane have no
     /// events.
