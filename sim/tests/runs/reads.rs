@@ -18,7 +18,7 @@ fn failures(profile: &str, seeds: std::ops::Range<u64>) -> Vec<(u64, Failure)> {
 
 #[test]
 fn stale_reads_are_detected_beyond_the_drift_bound() {
-    let failures = failures("clock", 382..406);
+    let failures = failures("clock", 60..84);
     let beyond = |(_, failure): &&(u64, Failure)| {
         let Failure::Safety(Violation { id, finding, .. }) = failure else { return false };
         matches!(*id, "S20" | "S21" | "S55")
