@@ -188,7 +188,8 @@ impl Known {
             return S31
                 .violated(format!("{node} answers a client although its state is quarantined"));
         }
-        if matches!(seen, ReadServed { .. }) {
+        // A lagging driver answers late: the node may have been the only voter before.
+        if matches!(seen, ReadServed { .. }) && !self.is_late {
             self.check_verified(node)?;
         }
         if !self.taint.has(node) {

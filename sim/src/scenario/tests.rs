@@ -386,6 +386,18 @@ fn drivers_may_gather_proposals_for_a_long_time() {
         let text = format!("seed {seed}\nnodes 3\nfault phase 2s\ngather 20s\nrequest timeout 60s");
         run_text(&text).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
+    let twice = "nodes 3\ngather 30s\nrequest timeout 300s\nfault phase 3s\n\
+                 at 2.9s crash leader for 100ms";
+    run_text(twice).expect("a follower gathers before it rejects, and then the leader gathers");
+}
+
+#[test]
+fn a_lagging_driver_may_answer_for_the_only_voter_after_another_was_added() {
+    let text = "seed 2\nnodes 3\nspares 1\nclients 12\nthink time 1ms\nreads 900 in 1000\n\
+                snapshot entries 20\nvalidation entries 16\nlag 300 in 1000\nfault phase 10s\n\
+                at 1.5s isolate n3 for 8s\nat 1.7s machine fault n2 skipped command\n\
+                at 2.5s crash n1 for 60ms\nat 4s change leader -n2 -n3\nat 6s change leader +n4";
+    run_text(text).expect("it was the only voter when it decided to answer");
 }
 
 #[test]

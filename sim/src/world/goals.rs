@@ -212,7 +212,8 @@ impl Goals<'_> {
 
     /// Returns the longest time without progress of the core. A last survivor takes over only after
     /// the silence that counts as death. A leader suspends a silent voter only after its silence,
-    /// and a pause since the last suspension. A driver may gather proposals for a while.
+    /// and a pause since the last suspension. The driver of a follower may gather proposals for a
+    /// while before it rejects them, and so may the leader's before it takes them.
     pub(crate) fn standstill_max(&self) -> Duration {
         let config = &self.setup.settings.config;
         let death = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
@@ -220,7 +221,7 @@ impl Goals<'_> {
         let (least, each) = STANDSTILL_TIMEOUTS;
         let timeouts = least.max(each * self.cluster.len() as u32);
         let elections = config.election_timeout_max * timeouts;
-        let gather = self.setup.settings.gather;
+        let gather = self.setup.settings.gather * 2;
         elections.max(suspension) + death + gather + self.snapshots_time_max()
     }
 
