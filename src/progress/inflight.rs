@@ -72,6 +72,11 @@ impl Inflight {
         (entries, bytes)
     }
 
+    /// The index of the last entry in flight.
+    pub(super) fn last(&self) -> Option<Index> {
+        self.messages.back().map(|sent| sent.last)
+    }
+
     /// Closes the window until a message is acknowledged or lost, because the next entry does not
     /// fit. Without this, an entry that is not in memory would be fetched again and again.
     pub fn close(&mut self) {
@@ -82,7 +87,8 @@ impl Inflight {
     /// Adds a sent message whose last entry is at `last`.
     #[inline]
     pub fn push(&mut self, last: Index, entries: usize, bytes: usize) {
-        assert!(self.messages.back().is_none_or(|sent| sent.last < last), "sent in order");
+        assert!(entries > 0, "a message without entries is not in flight");
+        assert!(self.last().is_none_or(|sent| sent < last), "sent in order");
         self.messages.push_back(Sent { last, entries, bytes });
         self.entries += entries;
         self.bytes += bytes;

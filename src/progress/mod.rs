@@ -439,6 +439,8 @@ impl Progress {
         }
         let streams = self.mode == Mode::Replicate;
         assert!(streams || self.inflight.messages() == 0, "entries are in flight in a stream only");
+        let sent = self.inflight.last();
+        assert!(sent.is_none_or(|sent| sent < self.next), "the next entry follows those in flight");
         let probes = matches!(self.mode, Mode::Probe { .. });
         assert!(probes || !self.disk_full, "a peer without space is probed");
         assert!(self.matched_at_grant <= self.matched, "the matched index of a disk only rises");

@@ -172,6 +172,7 @@ impl Membership {
         parts.fit_lineages();
         let changed = Membership::from_parts(parts);
         assert!(!changed.is_joint(), "a change begins with its target voters");
+        assert!(changed.target() != changed.incoming(), "a staged change changes voters");
         assert_eq!(changed.incoming(), self.incoming(), "the voters decide until they are joint");
         assert_eq!(changed.outgoing(), self.outgoing(), "no voter leaves before that");
         changed.violation().map_or(Ok(changed), Err)
@@ -225,6 +226,7 @@ impl Membership {
             "each step of a change of a valid membership is valid"
         );
         assert_eq!(next.lineages(), self.lineages(), "a step of a change keeps the lineages");
+        assert!(!next.is_joint() || !next.is_staged(), "new voters catch up before the joint step");
         let stay = next.ids().all(|id| self.is_member(id));
         debug_assert!(stay, "a step of a change adds no member");
         next
