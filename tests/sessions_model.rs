@@ -20,7 +20,7 @@ use quorate::types::{
     Command, Entry, EntryId, Index, MachineVersion, Payload, SessionBounds, Term,
 };
 
-use crate::model::{Model, reply_of, reply_to_order, request_of};
+use crate::model::{Model, reply_of, reply_to_admin, request_of};
 
 /// A state machine that keeps every command. The reply is the number of earlier commands, followed
 /// by the command; from version 1 on, both follow the version.
@@ -43,8 +43,8 @@ impl StateMachine for Ledger {
         reply
     }
 
-    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
-        reply_to_order(&self.apply(index, order))
+    fn administer(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        reply_to_admin(&self.apply(index, command))
     }
 
     fn query(&self, _: &[u8]) -> Vec<u8> {
@@ -104,9 +104,9 @@ enum Operation {
     Noop,
     InvalidCommand(Vec<u8>),
     Plain(u8),
-    Order {
+    Admin {
         by: usize,
-        order: Vec<u8>,
+        command: Vec<u8>,
     },
     RaiseVersion {
         by: usize,
@@ -188,7 +188,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => any::<u8>().prop_map(Operation::Plain),
         1 => set_bounds(),
         1 => (0..PROPOSERS.len(), vec(any::<u8>(), 0..12))
-            .prop_map(|(by, order)| Operation::Order { by, order }),
+            .prop_map(|(by, command)| Operation::Admin { by, command }),
         1 => (0..PROPOSERS.len(), 0..=VERSION_MAX)
             .prop_map(|(by, version)| Operation::RaiseVersion { by, version }),
         4 => (0..PROPOSERS.len(), 0u8..6, limits())
@@ -212,7 +212,7 @@ fn payload(operation: &Operation, log: &[Entry]) -> Option<Payload> {
         Operation::Noop => return Some(Payload::Noop),
         Operation::InvalidCommand(bytes) => Command::from(bytes.clone()),
         Operation::Plain(byte) => Request::Plain(&[*byte]).encode_for(Proposer::Unnamed),
-        Operation::Order { by, order } => Request::Order(order).encode_for(PROPOSERS[*by]),
+        Operation::Admin { by, command } => Request::Admin(command).encode_for(PROPOSERS[*by]),
         Operation::SetBounds { by, bounds } => {
             Request::SetBounds(*bounds).encode_for(PROPOSERS[*by])
         }

@@ -22,7 +22,7 @@ pub use client::{Call, ClientSession, SessionEvent};
 pub use digest::Digest;
 pub use outcome::Outcome;
 pub use proposer::Proposer;
-pub use quota::{Quota, QuotaOrder};
+pub use quota::{Quota, QuotaCommand};
 pub use request::{Nonce, Request, Sequence, SessionId, SessionLimits};
 pub use snapshot::{FrozenView, RestoreError};
 pub use state::{ConflictTest, StateMachine};
@@ -53,7 +53,7 @@ pub struct Machine<M> {
     version: MachineVersion,
     /// The last applied entry.
     applied: EntryId,
-    /// The last entry whose command, order or raise of its version the user's state machine
+    /// The last entry whose command, admin command or raise of its version the user's state machine
     /// executed.
     executed: Index,
     /// The index that the user's state machine had applied at the start or the last restore. It has
@@ -268,7 +268,9 @@ impl<M: StateMachine> Machine<M> {
         }
         match request {
             Request::Plain(command) => self.execute(index, command, M::apply).map(Outcome::Reply),
-            Request::Order(order) => self.execute(index, order, M::administer).map(Outcome::Reply),
+            Request::Admin(command) => {
+                self.execute(index, command, M::administer).map(Outcome::Reply)
+            }
             Request::SetBounds(bounds) => {
                 self.sessions.set_bounds(bounds);
                 Some(Outcome::Reply(Arc::default()))
@@ -312,8 +314,8 @@ impl<M: StateMachine> Machine<M> {
         Outcome::Reply(Arc::default())
     }
 
-    /// Lets the user's state machine execute a command or an order. Returns `None` if it did so
-    /// before this start.
+    /// Lets the user's state machine execute a command or an admin command. Returns `None` if it
+    /// did so before this start.
     fn execute(
         &mut self,
         index: Index,

@@ -36,7 +36,7 @@ impl<'a> Proposer<'a> {
         fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     }
 
-    /// Returns true if the proposer may give orders, set bounds and raise the version.
+    /// Returns true if the proposer may send admin commands, set bounds and raise the version.
     #[must_use]
     pub fn is_administrator(&self) -> bool {
         match self {

@@ -13,9 +13,9 @@ pub struct Quota {
     usage: QuotaUsage,
 }
 
-/// An administrator's order about a quota.
+/// An administrator's command about a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuotaOrder {
+pub enum QuotaCommand {
     /// Sets the quota, in bytes. Raises the alarm if the state exceeds it.
     SetBytes(u64),
     /// Clears the alarm, unless the state exceeds the quota.
@@ -56,18 +56,18 @@ impl Quota {
         assert!(alarm || used_bytes <= bytes_max, "a state beyond its quota raises the alarm");
     }
 
-    /// Executes an order. Returns false if it is declined: the state still exceeds the quota.
-    pub fn execute(&mut self, order: QuotaOrder) -> bool {
+    /// Executes a command. Returns false if it is declined: the state still exceeds the quota.
+    pub fn execute(&mut self, command: QuotaCommand) -> bool {
         self.check();
         let usage = &mut self.usage;
         let exceeds = |usage: &QuotaUsage| usage.used_bytes > usage.bytes_max;
-        match order {
-            QuotaOrder::SetBytes(bytes_max) => {
+        match command {
+            QuotaCommand::SetBytes(bytes_max) => {
                 usage.bytes_max = bytes_max;
                 usage.alarm |= exceeds(usage);
                 true
             }
-            QuotaOrder::ClearAlarm => {
+            QuotaCommand::ClearAlarm => {
                 usage.alarm = exceeds(usage);
                 !usage.alarm
             }
@@ -113,24 +113,24 @@ impl Default for Quota {
     }
 }
 
-impl QuotaOrder {
-    /// Encodes the order into the bytes of a [`Request::Order`](crate::machine::Request::Order).
+impl QuotaCommand {
+    /// Encodes the command into the bytes of a [`Request::Admin`](crate::machine::Request::Admin).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            QuotaOrder::SetBytes(bytes) => [&[SET_BYTES][..], &bytes.to_le_bytes()].concat(),
-            QuotaOrder::ClearAlarm => vec![CLEAR_ALARM],
+            QuotaCommand::SetBytes(bytes) => [&[SET_BYTES][..], &bytes.to_le_bytes()].concat(),
+            QuotaCommand::ClearAlarm => vec![CLEAR_ALARM],
         }
     }
 
-    /// Decodes an order; `None` for other bytes.
+    /// Decodes a command; `None` for other bytes.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<QuotaOrder> {
+    pub fn decode(bytes: &[u8]) -> Option<QuotaCommand> {
         match bytes {
             [SET_BYTES, bytes @ ..] => {
-                Some(QuotaOrder::SetBytes(u64::from_le_bytes(bytes.try_into().ok()?)))
+                Some(QuotaCommand::SetBytes(u64::from_le_bytes(bytes.try_into().ok()?)))
             }
-            [CLEAR_ALARM] => Some(QuotaOrder::ClearAlarm),
+            [CLEAR_ALARM] => Some(QuotaCommand::ClearAlarm),
             _ => None,
         }
     }
@@ -142,7 +142,7 @@ mod tests {
 
     fn quota(bytes_max: u64) -> Quota {
         let mut quota = Quota::default();
-        assert!(quota.execute(QuotaOrder::SetBytes(bytes_max)));
+        assert!(quota.execute(QuotaCommand::SetBytes(bytes_max)));
         quota
     }
 
@@ -153,7 +153,7 @@ mod tests {
         assert!(!quota.admit(0, 3), "11 bytes");
         assert!(!quota.admit(0, 1), "9 bytes would fit, but the alarm is on");
         assert!(quota.admit(8, 8) && quota.admit(8, 5), "replacing and shrinking work");
-        assert!(quota.execute(QuotaOrder::ClearAlarm));
+        assert!(quota.execute(QuotaCommand::ClearAlarm));
         assert!(quota.admit(0, 5) && quota.usage().used_bytes == 10);
     }
 
@@ -161,14 +161,14 @@ mod tests {
     fn the_alarm_stays_while_the_state_exceeds_the_quota() {
         let mut quota = quota(10);
         assert!(quota.admit(0, 8));
-        assert!(quota.execute(QuotaOrder::SetBytes(5)) && quota.usage().alarm);
-        assert!(!quota.execute(QuotaOrder::ClearAlarm));
-        assert!(quota.admit(4, 0) && quota.execute(QuotaOrder::ClearAlarm));
+        assert!(quota.execute(QuotaCommand::SetBytes(5)) && quota.usage().alarm);
+        assert!(!quota.execute(QuotaCommand::ClearAlarm));
+        assert!(quota.admit(4, 0) && quota.execute(QuotaCommand::ClearAlarm));
         assert!(!quota.admit(0, u64::MAX), "no overflow");
     }
 
     #[test]
-    fn encoded_quotas_and_orders_decode_to_themselves() {
+    fn encoded_quotas_and_commands_decode_to_themselves() {
         let mut quota = quota(10);
         assert!(quota.admit(0, 8) && !quota.admit(0, 3));
         assert_eq!(Quota::decode(&quota.encode(), 8), Some(quota));
@@ -177,11 +177,11 @@ mod tests {
         assert_eq!(Quota::decode(&odd, 8), None);
         odd[8] = 0;
         assert_eq!(Quota::decode(&odd, 11), None, "more than the quota without an alarm");
-        for order in [QuotaOrder::SetBytes(7), QuotaOrder::ClearAlarm] {
-            assert_eq!(QuotaOrder::decode(&order.encode()), Some(order));
+        for command in [QuotaCommand::SetBytes(7), QuotaCommand::ClearAlarm] {
+            assert_eq!(QuotaCommand::decode(&command.encode()), Some(command));
         }
         for odd in [&b""[..], b"\x01\0", b"\x02\0", b"\x03"] {
-            assert_eq!(QuotaOrder::decode(odd), None);
+            assert_eq!(QuotaCommand::decode(odd), None);
         }
     }
 }

@@ -58,8 +58,8 @@ pub enum Request<'a> {
     /// Sets the bounds of all sessions; those beyond the new bounds expire, the least recently used
     /// ones first. For administrators.
     SetBounds(SessionBounds),
-    /// Gives an order to the user's state machine. For administrators.
-    Order(&'a [u8]),
+    /// Executes an administrator's command in the user's state machine. For administrators.
+    Admin(&'a [u8]),
     /// Raises the version of the rules by which later commands are applied. A part that is not
     /// higher than before stays. For administrators.
     RaiseVersion(MachineVersion),
@@ -70,7 +70,7 @@ const PLAIN: u8 = 0;
 const REGISTER: u8 = 1;
 const IN_SESSION: u8 = 2;
 const SET_BOUNDS: u8 = 3;
-const ORDER: u8 = 4;
+const ADMIN: u8 = 4;
 const RAISE_VERSION: u8 = 5;
 
 /// The size of an encoded raise of the version, in bytes.
@@ -149,9 +149,9 @@ impl<'a> Request<'a> {
                 bytes.extend([VERSION, SET_BOUNDS]);
                 bytes.extend(encode_bounds(bounds));
             }
-            Request::Order(order) => {
-                bytes.extend([VERSION, ORDER]);
-                bytes.extend(*order);
+            Request::Admin(command) => {
+                bytes.extend([VERSION, ADMIN]);
+                bytes.extend(*command);
             }
             Request::RaiseVersion(version) => {
                 bytes.extend([VERSION, RAISE_VERSION]);
@@ -205,7 +205,7 @@ impl<'a> Request<'a> {
             (VERSION, REGISTER) => decode_register(rest)?,
             (VERSION, IN_SESSION) => decode_in_session(rest)?,
             (VERSION, SET_BOUNDS) => Request::SetBounds(decode_bounds(rest.try_into().ok()?)),
-            (VERSION, ORDER) => Request::Order(rest),
+            (VERSION, ADMIN) => Request::Admin(rest),
             (VERSION, RAISE_VERSION) => {
                 Request::RaiseVersion(decode_version(rest.try_into().ok()?))
             }
@@ -218,14 +218,14 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn is_for_administrators(&self) -> bool {
         match self {
-            Request::SetBounds(_) | Request::Order(_) | Request::RaiseVersion(_) => true,
+            Request::SetBounds(_) | Request::Admin(_) | Request::RaiseVersion(_) => true,
             Request::Plain(_) | Request::Register { .. } | Request::InSession { .. } => false,
         }
     }
 
     fn is_valid(&self) -> bool {
         match self {
-            Request::Plain(_) | Request::Order(_) | Request::RaiseVersion(_) => true,
+            Request::Plain(_) | Request::Admin(_) | Request::RaiseVersion(_) => true,
             Request::SetBounds(bounds) => bounds.error().is_none(),
             Request::Register { limits, .. } => limits.is_valid(),
             Request::InSession { sequence, acknowledged, .. } => {
@@ -236,7 +236,7 @@ impl<'a> Request<'a> {
 
     fn encoded_bytes(&self) -> usize {
         match self {
-            Request::Plain(command) | Request::Order(command) => 2 + command.len(),
+            Request::Plain(command) | Request::Admin(command) => 2 + command.len(),
             Request::Register { .. } => 26,
             Request::SetBounds(_) => 2 + BOUNDS_BYTES,
             Request::RaiseVersion(_) => RAISE_BYTES,
@@ -374,7 +374,7 @@ mod tests {
                 b"\x02\x03\0\0\x01\0\0\x10\0\0\0\x04\0\0\0\0\x01\0\0\0\x04\0\0\0\x40\0\
                   \0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\0",
             ),
-            (Request::Order(b"grow"), b"\x02\x04grow"),
+            (Request::Admin(b"grow"), b"\x02\x04grow"),
             (Request::RaiseVersion(version), b"\x02\x05\x01\x02\0\0\x03\0\0\0"),
         ];
         for (request, bytes) in golden {

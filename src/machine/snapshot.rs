@@ -66,7 +66,7 @@ pub enum RestoreError {
 pub(crate) struct Header {
     /// The last entry that the state covers.
     pub(crate) last: EntryId,
-    /// The last entry whose command, order or raise of its version the user's state machine
+    /// The last entry whose command, admin command or raise of its version the user's state machine
     /// executed.
     pub(crate) executed: Index,
     /// The rolling hash over all applied entries and their outcomes, if it is known.

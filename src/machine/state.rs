@@ -73,11 +73,11 @@ pub trait StateMachine {
     /// reply. `index` increases from call to call, with gaps.
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8>;
 
-    /// Executes an order of an administrator and returns the reply, by the rules of
-    /// [`StateMachine::apply`]. The machine rejects orders of other clients before. By default the
-    /// state machine ignores orders.
-    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
-        let _ = (index, order);
+    /// Executes an administrator's command and returns the reply, by the rules of
+    /// [`StateMachine::apply`]. [`Machine`](crate::machine::Machine) has already rejected those of
+    /// other clients. By default the state machine ignores the command.
+    fn administer(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        let _ = (index, command);
         Vec::new()
     }
 
@@ -157,9 +157,9 @@ pub trait StateMachine {
     /// node can go back to the old build; afterwards, a node with the old build stops applying,
     /// logs an error, and keeps voting. `docs/OPERATIONS.md` has the steps.
     ///
-    /// The effect and the reply of a command or of an order follow the version, and so do the bytes
-    /// of a snapshot. A build at an old version writes snapshots that the old build can read.
-    /// Queries need not follow it.
+    /// The effect and the reply of a command or of an admin command follow the version, and so do
+    /// the bytes of a snapshot. A build at an old version writes snapshots that the old build can
+    /// read. Queries need not follow it.
     fn version_max(&self) -> u32 {
         0
     }
@@ -195,10 +195,10 @@ pub trait StateMachine {
         ConflictTest::default()
     }
 
-    /// Returns the index of the last applied command, order or raise of the version, for a state
-    /// machine with durable state of its own; 0 before the first one. Commands at or before that
-    /// index are not applied to it again, and each command waits for the disk of this node's log,
-    /// so that a crash leaves no state ahead of the log. A state machine in memory keeps the
+    /// Returns the index of the last applied command, admin command or raise of the version, for a
+    /// state machine with durable state of its own; 0 before the first one. Commands at or before
+    /// that index are not applied to it again, and each command waits for the disk of this node's
+    /// log, so that a crash leaves no state ahead of the log. A state machine in memory keeps the
     /// default of `None`, and gets every command as soon as it is committed.
     fn applied(&self) -> Option<Index> {
         None

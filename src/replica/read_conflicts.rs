@@ -80,8 +80,8 @@ fn conflict(entry: &Entry) -> Conflict<'_> {
         Some(Request::Plain(command) | Request::InSession { command, .. }) => {
             Conflict::Tested(command)
         }
-        // The test knows neither orders nor what a new version does to the state.
-        Some(Request::Order(_) | Request::RaiseVersion(_)) => Conflict::Yes,
+        // The test knows neither admin commands nor what a new version does to the state.
+        Some(Request::Admin(_) | Request::RaiseVersion(_)) => Conflict::Yes,
         Some(Request::Register { .. } | Request::SetBounds(_)) | None => Conflict::No,
     }
 }

@@ -1,5 +1,5 @@
-//! The audit log: every order of an administrator that the service to clients receives, with its
-//! outcome. Lines about orders that the service rejects are limited in number.
+//! The audit log: every request of an administrator that the service to clients receives, with its
+//! outcome. Lines about requests that the service rejects are limited in number.
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
@@ -15,25 +15,26 @@ use crate::wire::{ReplyBody, RequestBody, ServiceRejectReason};
 /// The tracing target of the audit log. `docs/SECURITY.md` lists the fields of its lines.
 pub const AUDIT_TARGET: &str = "quorate::audit";
 
-/// The longest text of an order in a line, in bytes: a membership change may have a thousand edits.
-const ORDER_BYTES_MAX: usize = 1 << 10;
+/// The longest text of a request in a line, in bytes: a membership change may have a thousand
+/// edits.
+const REQUEST_BYTES_MAX: usize = 1 << 10;
 
-/// An order that was received. Its outcome is logged once it is known, or when this is dropped.
-pub(super) struct Order {
+/// A request of an administrator. Its outcome is logged once it is known, or when this is dropped.
+pub(super) struct AdminRequest {
     principal: String,
     from: SocketAddr,
-    order: String,
+    request: String,
     outcome: Option<String>,
 }
 
-/// Returns true if the request, which needs this access, is an order of an administrator. A request
-/// that every client may send is none.
-pub(super) fn is_order(request: &RequestBody, access: Access) -> bool {
+/// Returns true if the request, which needs this access, is one that only an administrator may
+/// send.
+pub(super) fn is_admin_request(request: &RequestBody, access: Access) -> bool {
     match access {
         Access::Everyone | Access::Clients => false,
-        // The node that forwards a proposal has checked the rights of its client, but the request
-        // does not say whether the proposal is an order.
-        Access::Forwarded => machine_order(request).is_some(),
+        // The node that forwards a proposal has checked the rights of its client. Only the command
+        // shows whether the proposal needs those of an administrator.
+        Access::Forwarded => machine_request(request).is_some(),
         Access::Admins => true,
     }
 }
@@ -47,63 +48,63 @@ pub(super) fn unread_request(origin: &Origin) -> &'static str {
     }
 }
 
-/// Returns the kind of the line about an order of this remote that is rejected for `reason`, by
-/// which the number of such lines is limited: clients without rights hide no line about an order of
-/// an administrator, or about one that was rejected for another reason.
-pub(super) fn rejected_order(origin: &Origin, reason: ServiceRejectReason) -> &'static str {
+/// Returns the kind of the line about a request of this remote that is rejected for `reason`, by
+/// which the number of such lines is limited: clients without rights hide no line about a request
+/// of an administrator, or about one that was rejected for another reason.
+pub(super) fn rejected_request(origin: &Origin, reason: ServiceRejectReason) -> &'static str {
     let role = match origin {
         Origin::Principal(principal) => Some(principal.role()),
         Origin::Address(_) => None,
     };
     match (role, reason) {
-        (Some(Role::Admin), ServiceRejectReason::NotAllowed) => "admin_order_not_allowed",
-        (Some(Role::Admin), _) => "admin_order_overloaded",
-        (Some(Role::Client), ServiceRejectReason::NotAllowed) => "client_order_not_allowed",
-        (Some(Role::Client), _) => "client_order_overloaded",
-        (Some(Role::Node), ServiceRejectReason::NotAllowed) => "node_order_not_allowed",
-        (Some(Role::Node), _) => "node_order_overloaded",
-        (None, ServiceRejectReason::NotAllowed) => "plaintext_order_not_allowed",
-        (None, _) => "plaintext_order_overloaded",
+        (Some(Role::Admin), ServiceRejectReason::NotAllowed) => "admin_request_not_allowed",
+        (Some(Role::Admin), _) => "admin_request_overloaded",
+        (Some(Role::Client), ServiceRejectReason::NotAllowed) => "client_request_not_allowed",
+        (Some(Role::Client), _) => "client_request_overloaded",
+        (Some(Role::Node), ServiceRejectReason::NotAllowed) => "node_request_not_allowed",
+        (Some(Role::Node), _) => "node_request_overloaded",
+        (None, ServiceRejectReason::NotAllowed) => "plaintext_request_not_allowed",
+        (None, _) => "plaintext_request_overloaded",
     }
 }
 
-impl Order {
-    /// Returns the order in a request of this remote. The line about it is written when it ends.
-    pub(super) fn new(request: &RequestBody, origin: &Origin, from: SocketAddr) -> Order {
-        Order::with_text(order_text(request), origin, from)
+impl AdminRequest {
+    /// Begins the line about a request of this remote; it is written when this ends.
+    pub(super) fn new(request: &RequestBody, origin: &Origin, from: SocketAddr) -> AdminRequest {
+        AdminRequest::with_text(request_text(request), origin, from)
     }
 
     /// Returns a request of a remote with the rights of an administrator whose content was not
-    /// read, because it is too long or a limit was reached. It may have been an order.
-    pub(super) fn unread(origin: &Origin, from: SocketAddr) -> Order {
-        Order::with_text("not known: the request was not read".to_owned(), origin, from)
+    /// read, because it is too long or a limit was reached. It may have been an admin request.
+    pub(super) fn unread(origin: &Origin, from: SocketAddr) -> AdminRequest {
+        AdminRequest::with_text("not known: the request was not read".to_owned(), origin, from)
     }
 
-    fn with_text(order: String, origin: &Origin, from: SocketAddr) -> Order {
+    fn with_text(request: String, origin: &Origin, from: SocketAddr) -> AdminRequest {
         let principal = match origin {
             Origin::Principal(principal) => principal.to_string(),
             Origin::Address(_) => "none (no certificate)".to_owned(),
         };
-        Order { principal, from, order, outcome: None }
+        AdminRequest { principal, from, request, outcome: None }
     }
 
-    /// Logs the reply as the outcome of the order.
+    /// Logs the reply as the outcome of the request.
     pub(super) fn end(mut self, reply: &ReplyBody) {
         self.outcome = Some(outcome_text(reply));
     }
 }
 
-impl Drop for Order {
+impl Drop for AdminRequest {
     fn drop(&mut self) {
-        let Order { principal, from, order, outcome } = self;
+        let AdminRequest { principal, from, request, outcome } = self;
         let lost = "not known: the connection ended before the reply, or the node stopped";
         let outcome = outcome.as_deref().unwrap_or(lost);
-        info!(target: AUDIT_TARGET, %principal, address = %from, order, outcome, "order");
+        info!(target: AUDIT_TARGET, %principal, address = %from, request, outcome, "admin request");
     }
 }
 
-/// Returns the text of an order to the state machine, which only an administrator may give.
-fn machine_order(request: &RequestBody) -> Option<&'static str> {
+/// Returns the text of a request to the state machine that only an administrator may send.
+fn machine_request(request: &RequestBody) -> Option<&'static str> {
     let request = match request {
         // A proposal that is rejected here does not name its proposer yet.
         RequestBody::Propose { command, .. } => Request::decode(command)?,
@@ -112,16 +113,16 @@ fn machine_order(request: &RequestBody) -> Option<&'static str> {
     };
     match request {
         Request::SetBounds(_) => Some("set the bounds of sessions"),
-        Request::Order(_) => Some("give an order to the state machine"),
+        Request::Admin(_) => Some("send an admin command to the state machine"),
         Request::RaiseVersion(_) => Some("raise the version of the state machine"),
         Request::Plain(_) | Request::Register { .. } | Request::InSession { .. } => None,
     }
 }
 
-fn order_text(request: &RequestBody) -> String {
+fn request_text(request: &RequestBody) -> String {
     match request {
         RequestBody::Propose { .. } | RequestBody::ProposeFor { .. } => {
-            machine_order(request).unwrap_or("propose a command").to_owned()
+            machine_request(request).unwrap_or("propose a command").to_owned()
         }
         RequestBody::ChangeMembership(change) => {
             bounded_text(format_args!("change the membership: {change}"))
@@ -137,7 +138,7 @@ fn order_text(request: &RequestBody) -> String {
     }
 }
 
-/// Returns the text, or its first [`ORDER_BYTES_MAX`] bytes and a note that it is cut.
+/// Returns the text, or its first [`REQUEST_BYTES_MAX`] bytes and a note that it is cut.
 fn bounded_text(text: fmt::Arguments<'_>) -> String {
     let mut bounded = BoundedText(String::new());
     match bounded.write_fmt(text) {
@@ -146,12 +147,12 @@ fn bounded_text(text: fmt::Arguments<'_>) -> String {
     }
 }
 
-/// A text of at most [`ORDER_BYTES_MAX`] bytes. Writing more fails, and keeps the first bytes.
+/// A text of at most [`REQUEST_BYTES_MAX`] bytes. Writing more fails, and keeps the first bytes.
 struct BoundedText(String);
 
 impl fmt::Write for BoundedText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = text.floor_char_boundary(ORDER_BYTES_MAX - self.0.len());
+        let end = text.floor_char_boundary(REQUEST_BYTES_MAX - self.0.len());
         self.0.push_str(&text[..end]);
         if end < text.len() { Err(fmt::Error) } else { Ok(()) }
     }
@@ -160,7 +161,7 @@ impl fmt::Write for BoundedText {
 fn outcome_text(reply: &ReplyBody) -> String {
     match reply {
         ReplyBody::MembershipChangeCommitted { id } => format!("done: committed at {id}"),
-        // The reply is the state machine's, which may have declined the order.
+        // The reply is the state machine's, which may have declined the command.
         ReplyBody::Replied { id, .. } => format!("applied at {id}"),
         ReplyBody::LeadershipTransferred => "done".to_owned(),
         ReplyBody::Started => "started".to_owned(),
@@ -192,51 +193,51 @@ mod tests {
     };
 
     #[test]
-    fn an_order_to_the_state_machine_is_named_before_and_after_it_is_accepted() {
+    fn a_request_to_the_state_machine_is_named_before_and_after_it_is_accepted() {
         let version = MachineVersion::FIRST;
         for (request, text) in [
             (Request::SetBounds(SessionBounds::DEFAULT), "set the bounds of sessions"),
-            (Request::Order(b"order"), "give an order to the state machine"),
+            (Request::Admin(b"order"), "send an admin command to the state machine"),
             (Request::RaiseVersion(version), "raise the version of the state machine"),
             (Request::Plain(b"command"), "propose a command"),
         ] {
             let acknowledge = Acknowledge::Quorum;
             let refused = RequestBody::Propose { acknowledge, command: request.encode() };
-            assert_eq!(order_text(&refused), text);
+            assert_eq!(request_text(&refused), text);
             let command = request.encode_for(Proposer::Admin("ops"));
             let accepted = RequestBody::ProposeFor { acknowledge, command };
-            assert_eq!(order_text(&accepted), text);
+            assert_eq!(request_text(&accepted), text);
         }
     }
 
     #[test]
-    fn the_lines_about_rejected_orders_are_limited_by_role_and_reason() {
+    fn the_lines_about_rejected_requests_are_limited_by_role_and_reason() {
         let (client, admin) = (Principal::client("app"), Principal::admin("ops"));
         let named = [client, admin, Some(Principal::Node(NodeId(2)))];
         let origins = named.into_iter().flatten().map(Origin::Principal);
         let origins = origins.chain([Origin::new(None, [127, 0, 0, 1].into())]);
         let reasons = [ServiceRejectReason::NotAllowed, ServiceRejectReason::Overloaded];
         let kinds: BTreeSet<&str> = origins
-            .flat_map(|origin| reasons.map(|reason| rejected_order(&origin, reason)))
+            .flat_map(|origin| reasons.map(|reason| rejected_request(&origin, reason)))
             .collect();
         assert_eq!(kinds.len(), 8, "{kinds:?}");
     }
 
     #[test]
-    fn a_long_order_is_cut() {
+    fn a_long_request_is_cut() {
         let address = Address::new(&"ä".repeat(127)).expect("it is short");
         let change = (1..=1000)
             .fold(Change::new(), |change, id| change.address(NodeId(id), address.clone()));
-        let text = order_text(&RequestBody::ChangeMembership(change));
+        let text = request_text(&RequestBody::ChangeMembership(change));
         assert!(text.starts_with("change the membership: n1@ä"), "{text}");
         assert!(text.ends_with("ä … (cut after 1024 bytes)"), "{text}");
-        assert!(text.len() < ORDER_BYTES_MAX + 64, "{}", text.len());
+        assert!(text.len() < REQUEST_BYTES_MAX + 64, "{}", text.len());
         let short = RequestBody::ChangeMembership(Change::new().remove(NodeId(2)));
-        assert_eq!(order_text(&short), "change the membership: -n2");
+        assert_eq!(request_text(&short), "change the membership: -n2");
     }
 
     #[test]
-    fn the_outcome_says_only_what_is_known_of_an_order() {
+    fn the_outcome_says_only_what_is_known_of_a_request() {
         let id = EntryId::new(Term(1), Index(7));
         let applied = ReplyBody::Replied { id, reply: [].into() };
         assert_eq!(outcome_text(&applied), format!("applied at {id}"));

@@ -148,8 +148,8 @@ impl Operation {
 /// is committed, and ends in `Outcome::Malformed`.
 fn access_of(request: &[u8]) -> Access {
     let request = machine::Request::decode(request);
-    let is_order = request.is_some_and(|request| request.is_for_administrators());
-    if is_order { Access::Admins } else { Access::Clients }
+    let needs_admin = request.is_some_and(|request| request.is_for_administrators());
+    if needs_admin { Access::Admins } else { Access::Clients }
 }
 
 /// One item in the driver's queue.

@@ -368,8 +368,8 @@ mod tests {
             );
             let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
             let admin = limits.of(&admin, false);
-            let order = admin.acquire(Share::Changes, 0);
-            assert!(order.is_some(), "an administrator has room");
+            let request = admin.acquire(Share::Changes, 0);
+            assert!(request.is_some(), "an administrator has room");
             drop((held, others));
             assert!(first.acquire(Share::Changes, bytes).is_some(), "the limits are free again");
         }
@@ -416,12 +416,12 @@ mod tests {
         let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(Share::Changes, 0)).collect();
         assert_eq!(held.len(), 5, "a node has the share of one client");
         let other = Principal::admin("dev").expect("it is valid");
-        let orders_of = |principal| {
+        let requests_of = |principal| {
             let admin = limits.of(&Origin::Principal(principal), false);
             (0..10).filter_map(|_| admin.acquire(Share::Changes, 0)).collect::<Vec<_>>()
         };
-        let orders = [orders_of(admin), orders_of(other)];
-        assert_eq!(orders.map(|orders| orders.len()), [2, 2], "each has half of the reserve");
+        let requests = [requests_of(admin), requests_of(other)];
+        assert_eq!(requests.map(|requests| requests.len()), [2, 2], "each has half of the reserve");
     }
 
     #[test]

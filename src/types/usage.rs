@@ -4,7 +4,7 @@
 use crate::types::version::MachineVersion;
 
 /// The bounds of the sessions, requests and replies that every node stores for clients. They are
-/// replicated: the defaults hold from the first entry of the log, and an administrator's order in
+/// replicated: the defaults hold from the first entry of the log, and an administrator's request in
 /// the log changes them, so that all nodes decide alike.
 ///
 /// A *principal* is the name that a client's certificate proves. All clients without TLS are one

@@ -17,7 +17,7 @@ fn lines(nodes: &Nodes, parts: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn every_order_of_an_administrator_is_logged_with_its_outcome() {
+fn every_request_of_an_administrator_is_logged_with_its_outcome() {
     let mut nodes = Nodes::unstarted(1);
     nodes.quorate(&["certs", "certs", "--nodes", "1", "--admins", "ops", "--clients", "app"]).ok();
     let certs = nodes.root().join("certs").to_string_lossy().into_owned();
@@ -34,8 +34,8 @@ fn every_order_of_an_administrator_is_logged_with_its_outcome() {
     assert_eq!(nodes.ask(&client).code, 10);
     let of_ops = "principal=admin ops address=127.0.0.1:";
     for parts in [
-        [of_ops, "order=\"take a snapshot\" outcome=\"started\""],
-        [of_ops, "order=\"cancel the membership change\" outcome=\"done: committed at "],
+        [of_ops, "request=\"take a snapshot\" outcome=\"started\""],
+        [of_ops, "request=\"cancel the membership change\" outcome=\"done: committed at "],
         [
             of_ops,
             "outcome=\"not known: the connection ended before the reply, or the node stopped\"",

@@ -106,12 +106,12 @@ fn an_administrator_copies_the_recordings_of_all_members_over_the_network() {
     assert!(leaders.iter().any(|leads| leads.node != NodeId(paused)), "{leaders:?}");
     for id in [1, 2, 3] {
         let log = nodes.log(id);
-        let orders: Vec<&str> =
+        let requests: Vec<&str> =
             log.lines().filter(|line| line.contains("quorate::audit")).collect();
-        let begun = orders.iter().filter(|line| line.contains("read the recording from file 0"));
-        assert!(begun.count() >= 1, "{orders:?}");
+        let begun = requests.iter().filter(|line| line.contains("read the recording from file 0"));
+        assert!(begun.count() >= 1, "{requests:?}");
         // One line for each file that is read, and not for each part.
-        assert!(orders.len() < 20, "{orders:?}");
+        assert!(requests.len() < 20, "{requests:?}");
     }
 }
 
@@ -136,9 +136,9 @@ fn only_an_administrator_reads_a_recording_over_the_network() {
     let log = nodes.log(1);
     let line =
         |parts: &[&str]| log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
-    let order = "order=\"read the recording from file 0\"";
-    assert!(line(&["principal=admin ops", order, "outcome=\"answered\""]), "{log}");
-    assert!(line(&["principal=client app", order, "outcome=\"rejected: "]), "{log}");
+    let request = "request=\"read the recording from file 0\"";
+    assert!(line(&["principal=admin ops", request, "outcome=\"answered\""]), "{log}");
+    assert!(line(&["principal=client app", request, "outcome=\"rejected: "]), "{log}");
 }
 
 #[test]

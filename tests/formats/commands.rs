@@ -1,9 +1,10 @@
-//! Requests, their proposers and orders, as the log has them, and the snapshot of a machine.
+//! Requests, their proposers and admin commands, as the log has them, and the snapshot of a
+//! machine.
 
 use std::io::{self, Cursor, Read};
 
 use quorate::machine::{
-    Machine, Nonce, Proposer, Quota, QuotaOrder, Request, Sequence, SessionId, SessionLimits,
+    Machine, Nonce, Proposer, Quota, QuotaCommand, Request, Sequence, SessionId, SessionLimits,
     StateMachine,
 };
 use quorate::types::{Entry, EntryId, Index, MachineVersion, Payload, SessionBounds, Term};
@@ -24,7 +25,7 @@ fn requests() -> Vec<(&'static str, Request<'static>)> {
         ("register", Request::Register { nonce, limits }),
         ("in-session", in_session),
         ("set-bounds", Request::SetBounds(SessionBounds::DEFAULT)),
-        ("order", Request::Order(b"order")),
+        ("admin", Request::Admin(b"order")),
         ("raise-version", Request::RaiseVersion(MachineVersion { user: 258, library: 1 })),
     ]
 }
@@ -48,10 +49,10 @@ fn the_fixtures_of_commands_are_written_and_read() {
             });
         }
     }
-    for order in [QuotaOrder::SetBytes(1 << 30), QuotaOrder::ClearAlarm] {
-        let name = format!("order-of-{} bytes", order.encode().len()).replace(' ', "-");
-        fixtures.value(&name, &order.encode(), |kept| {
-            assert_eq!(QuotaOrder::decode(kept), Some(order));
+    for command in [QuotaCommand::SetBytes(1 << 30), QuotaCommand::ClearAlarm] {
+        let name = format!("quota-command-of-{} bytes", command.encode().len()).replace(' ', "-");
+        fixtures.value(&name, &command.encode(), |kept| {
+            assert_eq!(QuotaCommand::decode(kept), Some(command));
         });
     }
     fixtures.value("quota", &Quota::default().encode(), |kept| {

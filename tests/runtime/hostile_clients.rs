@@ -133,7 +133,7 @@ mod with_certificates {
     }
 
     #[tokio::test]
-    async fn a_client_cannot_forge_its_name_or_give_orders() {
+    async fn a_client_cannot_forge_its_name_or_send_admin_commands() {
         let cluster = Cluster::start_with_tls(1).await;
         let mut mallory = client(&cluster, NodeId(1), "mallory").await;
         let stamped = Request::Plain(b"evil").encode_for(Proposer::Admin("ops"));
@@ -145,7 +145,7 @@ mod with_certificates {
         assert!(matches!(mallory.send(inside).await, ReplyBody::Malformed { .. }));
         let bounds = Request::SetBounds(SessionBounds::DEFAULT);
         assert_eq!(mallory.propose(bounds).await, not_allowed);
-        assert_eq!(mallory.propose(Request::Order(b"order")).await, not_allowed);
+        assert_eq!(mallory.propose(Request::Admin(b"order")).await, not_allowed);
         assert_eq!(cluster.read(NodeId(1)).await, "");
     }
 

@@ -13,9 +13,9 @@ pub(crate) fn reply_of(version: u32, before: usize, command: &[u8]) -> Vec<u8> {
     [version.as_bytes(), before.to_string().as_bytes(), command].concat()
 }
 
-/// Returns the reply to an order, from the reply to a command with the same bytes.
-pub(crate) fn reply_to_order(reply: &[u8]) -> Vec<u8> {
-    [b"order:", reply].concat()
+/// Returns the reply to an admin command, from the reply to a command with the same bytes.
+pub(crate) fn reply_to_admin(reply: &[u8]) -> Vec<u8> {
+    [b"admin:", reply].concat()
 }
 
 pub(crate) fn request_of(entry: &Entry) -> Option<Request<'_>> {
@@ -67,14 +67,14 @@ impl<'a> Model<'a> {
             let outcome = match request_of(entry) {
                 None if entry.payload == Payload::Noop => continue,
                 None => Outcome::Malformed,
-                Some(Request::SetBounds(_) | Request::Order(_) | Request::RaiseVersion(_))
+                Some(Request::SetBounds(_) | Request::Admin(_) | Request::RaiseVersion(_))
                     if !by.is_administrator() =>
                 {
                     Outcome::Rejected(MachineRejectReason::NotAdministrator)
                 }
                 Some(Request::RaiseVersion(version)) => model.raise_version(version),
                 Some(Request::SetBounds(bounds)) => model.set_bounds(bounds),
-                Some(Request::Order(order)) => model.order(order),
+                Some(Request::Admin(command)) => model.admin(command),
                 Some(Request::Plain(command)) => model.execute(None, command),
                 Some(Request::Register { nonce, limits }) => {
                     model.register(index, by, nonce, limits)
@@ -100,8 +100,8 @@ impl<'a> Model<'a> {
         Outcome::Reply(Arc::from(reply))
     }
 
-    fn order(&mut self, order: &[u8]) -> Outcome {
-        let reply = reply_to_order(&reply_of(self.version, self.executed.len(), order));
+    fn admin(&mut self, command: &[u8]) -> Outcome {
+        let reply = reply_to_admin(&reply_of(self.version, self.executed.len(), command));
         self.executed.push((None, reply.clone()));
         Outcome::Reply(Arc::from(reply))
     }

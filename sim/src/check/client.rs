@@ -136,7 +136,7 @@ impl Rule for Clients {
                     operation.filter(|op| op.proposal == Some(session)).map(|known| (op, known))
                 }
                 Some(PayloadOrigin::Unmarked) => None,
-                Some(PayloadOrigin::NoOperation | PayloadOrigin::Order) | None => continue,
+                Some(PayloadOrigin::NoOperation | PayloadOrigin::Admin) | None => continue,
             };
             let Some((op, operation)) = proposed else {
                 return S19.violated(format!(

@@ -80,15 +80,15 @@ impl Rule for Leases {
 
 impl Leases {
     /// Whether the entry at `index` may change the answer to the read. The workload's test does not
-    /// know orders, nor what a new version of the rules does to the state, so every read waits for
-    /// them (`replica::read_conflicts`).
+    /// know admin commands, nor what a new version of the rules does to the state, so every read
+    /// waits for them (`replica::read_conflicts`).
     fn conflicts(&self, known: &Known, read: &Read, index: Index) -> bool {
         match known.model.origin_at(index) {
             PayloadOrigin::Command { op, .. } => {
                 let command = self.commands.get(&op);
                 command.is_none_or(|command| self.test.may_change(&read.query, command))
             }
-            PayloadOrigin::Order => true,
+            PayloadOrigin::Admin => true,
             PayloadOrigin::NoOperation | PayloadOrigin::Unmarked => false,
         }
     }

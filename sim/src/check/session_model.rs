@@ -85,7 +85,7 @@ impl SessionModel {
 
     fn request(&mut self, at: Index, proposer: Proposer<'_>, request: Request<'_>) {
         match request {
-            Request::Plain(_) | Request::Order(_) => self.summary.executed = at,
+            Request::Plain(_) | Request::Admin(_) => self.summary.executed = at,
             Request::SetBounds(bounds) => self.set_bounds(bounds),
             Request::RaiseVersion(version) => {
                 let before = self.summary.version;

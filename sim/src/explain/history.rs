@@ -330,7 +330,7 @@ impl<'a> History<'a> {
 fn operation(payload: &Payload) -> Option<OpId> {
     match PayloadOrigin::of(payload) {
         PayloadOrigin::Command { op, .. } => Some(op),
-        PayloadOrigin::NoOperation | PayloadOrigin::Order | PayloadOrigin::Unmarked => None,
+        PayloadOrigin::NoOperation | PayloadOrigin::Admin | PayloadOrigin::Unmarked => None,
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct SimMachine {
     /// The number of counted entries after which the state is made durable; `None` if it lives in
     /// memory.
     checkpoint_every: Option<NonZero<u64>>,
-    /// The number of commands, administrator orders and version raises applied so far.
+    /// The number of commands, admin commands and version raises applied so far.
     count: u64,
     checkpoint: Option<MachineCheckpoint>,
     /// The fault of the next command, and a random number for its details.
@@ -142,7 +142,7 @@ impl SimMachine {
         self.checkpoint.clone()
     }
 
-    /// Counts a command, an administrator order or a version raise, and makes the state durable
+    /// Counts a command, an admin command or a version raise, and makes the state durable
     /// after every `checkpoint_every` of them.
     fn count_command(&mut self, index: Index) {
         self.last = index;
@@ -189,8 +189,8 @@ impl StateMachine for SimMachine {
         reply
     }
 
-    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
-        let reply = self.machine.administer(index, order);
+    fn administer(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        let reply = self.machine.administer(index, command);
         self.count_command(index);
         reply
     }

@@ -326,7 +326,7 @@ spots! {
     ChainUnavailable "validation/chain-unavailable" true
     /// The operator has raised the version of the rules.
     VersionRaised "version/raised" false
-    /// A leader rejects an order to raise the version, because a member's build may not have it.
+    /// A leader rejects a request to raise the version, because a member's build may not have it.
     RaiseRefused "version/raise-refused" false
     /// A node finds that its build is too old for its log or for a snapshot.
     BuildTooOld "version/build-too-old" false

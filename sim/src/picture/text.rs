@@ -64,7 +64,7 @@ pub(crate) fn entry(entry: &Entry, format: CommandText<'_>) -> String {
             Some(Request::Register { .. }) => "open a session".to_owned(),
             Some(Request::SetBounds(_)) => "set the bounds of sessions".to_owned(),
             Some(Request::RaiseVersion(version)) => format!("raise the version to {version}"),
-            Some(Request::Order(order)) => format!("order {}", shortened(&printable(order))),
+            Some(Request::Admin(command)) => format!("admin {}", shortened(&printable(command))),
             Some(Request::Plain(command) | Request::InSession { command, .. }) => {
                 command_text(command, format)
             }

@@ -89,7 +89,7 @@ macro_rules! rows {
 
 /// The largest bound in bytes, entries or messages.
 const BOUND_MAX: u64 = 1 << 32;
-/// The least bound of commands, in bytes: the orders of the administrator with which a run starts
+/// The least bound of commands, in bytes: the requests of the administrator with which a run starts
 /// are not longer.
 const LEAST_COMMAND_BYTES_MAX: u64 = 100;
 

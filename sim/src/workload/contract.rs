@@ -73,8 +73,8 @@ pub trait Workload: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the reply.
-    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String> {
-        let _ = (order, reply);
+    fn check_admin_command(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
+        let _ = (command, reply);
         Ok(())
     }
 

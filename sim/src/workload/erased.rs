@@ -28,7 +28,7 @@ trait ErasedWorkload: Send + Sync {
     fn is_kv(&self) -> bool;
     fn object(&self) -> Option<Object>;
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String>;
-    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String>;
+    fn check_admin_command(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String>;
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String>;
     fn check_state(&self, machine: &AnyMachine) -> Result<(), String>;
 }
@@ -81,8 +81,8 @@ impl Workload for AnyWorkload {
         self.0.check_reply(command, reply)
     }
 
-    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String> {
-        self.0.check_order(order, reply)
+    fn check_admin_command(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
+        self.0.check_admin_command(command, reply)
     }
 
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
@@ -133,8 +133,8 @@ impl<W: Workload> ErasedWorkload for W {
         Workload::check_reply(self, command, reply)
     }
 
-    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String> {
-        Workload::check_order(self, order, reply)
+    fn check_admin_command(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
+        Workload::check_admin_command(self, command, reply)
     }
 
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
@@ -162,8 +162,8 @@ impl StateMachine for AnyMachine {
         self.0.apply(index, command)
     }
 
-    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
-        self.0.administer(index, order)
+    fn administer(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        self.0.administer(index, command)
     }
 
     fn quota(&self) -> Option<QuotaUsage> {

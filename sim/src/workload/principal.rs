@@ -10,7 +10,7 @@ pub(crate) enum Principal {
     Honest(u16),
     /// A client that lies in every field of its requests.
     Hostile(u16),
-    /// The administrator, who gives orders.
+    /// The administrator, who sends admin commands.
     Administrator,
 }
 

@@ -200,9 +200,9 @@ impl StateMachine for CheckedMachine {
         reply
     }
 
-    fn administer(&mut self, index: Index, order: &[u8]) -> Vec<u8> {
-        let reply = self.machine.administer(index, order);
-        let wrong = self.workload.check_order(order, &reply).err();
+    fn administer(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        let reply = self.machine.administer(index, command);
+        let wrong = self.workload.check_admin_command(command, &reply).err();
         self.wrong = self.wrong.take().or(wrong);
         reply
     }

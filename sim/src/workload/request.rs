@@ -15,8 +15,8 @@ pub(crate) enum PayloadOrigin {
     /// No operation: an empty entry, a membership, the registration of a session, bounds of the
     /// administrator, or the malformed bytes of a hostile client.
     NoOperation,
-    /// An order of the administrator or a raise of the version, which may change any answer.
-    Order,
+    /// An admin command or a raise of the version, which may change any answer.
+    Admin,
     /// The command of an operation.
     Command {
         /// The operation of the command.
@@ -69,7 +69,7 @@ impl PayloadOrigin {
             Some(Request::InSession { session, sequence, command, .. }) => {
                 (command, Some((session, sequence)))
             }
-            Some(Request::Order(_) | Request::RaiseVersion(_)) => return PayloadOrigin::Order,
+            Some(Request::Admin(_) | Request::RaiseVersion(_)) => return PayloadOrigin::Admin,
             Some(Request::Register { .. } | Request::SetBounds(_)) => {
                 return PayloadOrigin::NoOperation;
             }
@@ -101,8 +101,8 @@ mod tests {
             PayloadOrigin::of(&plain),
             PayloadOrigin::Command { op: OpId(7), session: None }
         );
-        let order = Payload::Command(Request::Order(b"o").encode_for(Proposer::Unnamed));
-        assert_eq!(PayloadOrigin::of(&order), PayloadOrigin::Order);
+        let admin = Payload::Command(Request::Admin(b"o").encode_for(Proposer::Unnamed));
+        assert_eq!(PayloadOrigin::of(&admin), PayloadOrigin::Admin);
         assert_eq!(PayloadOrigin::of(&Payload::Noop), PayloadOrigin::NoOperation);
         assert_eq!(
             PayloadOrigin::of(&Payload::Command(Command::from("?"))),

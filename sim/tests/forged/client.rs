@@ -6,7 +6,7 @@ use quorate::machine::{Digest, Outcome};
 use quorate::types::{Body, Freshness, Index, NodeId, ReadLevel};
 use quorate_sim::observe::{Executed, Observation, OpId};
 
-use crate::stage::{Stage, command, id, noop, order, register, request};
+use crate::stage::{Stage, admin, command, id, noop, register, request};
 
 /// Node 1 leads term 1; its first entry is committed on nodes 1, 2 and 3 and applied on node 1.
 fn led() -> Stage {
@@ -330,7 +330,7 @@ crate::forgeries! {
     "n3 serves read 0 (by replica) after it applied only index 0, but index 2 was committed before \
      the read began and the command at index 2 may change the answer"
     |stage| {
-        stage.all_hold(&[1, 2, 3], &[order(2, 1)]);
+        stage.all_hold(&[1, 2, 3], &[admin(2, 1)]);
         stage.commits(1, 2);
         let op = stage.reads_at_level(ReadLevel::Replica);
         stage.serves(op, 3, 0);

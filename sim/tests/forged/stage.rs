@@ -83,9 +83,9 @@ pub(crate) fn register(index: u64, term: u64) -> Entry {
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
-/// The entry `index@term` with an order of an administrator.
-pub(crate) fn order(index: u64, term: u64) -> Entry {
-    let command = Request::Order(b"x").encode_for(Proposer::Admin("a"));
+/// The entry `index@term` with an admin command.
+pub(crate) fn admin(index: u64, term: u64) -> Entry {
+    let command = Request::Admin(b"x").encode_for(Proposer::Admin("a"));
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 

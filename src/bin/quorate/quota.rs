@@ -1,7 +1,7 @@
 //! `quorate quota`: shows and sets the quota of the store, and clears its alarm.
 
 use clap::{Args, Subcommand};
-use quorate::machine::QuotaOrder;
+use quorate::machine::QuotaCommand;
 use quorate::types::QuotaUsage;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::values::Bytes;
 #[derive(Args, Debug)]
 pub(crate) struct QuotaFlags {
     #[command(subcommand)]
-    order: Quota,
+    request: Quota,
 }
 
 /// The requests about the quota. It is a part of the replicated state: every node has the same.
@@ -58,16 +58,16 @@ Exit code 1: the store still exceeds its quota, and the alarm stays on. For admi
 }
 
 pub(crate) fn run(flags: &QuotaFlags, json: bool) -> Result<Exit, CommandError> {
-    match &flags.order {
+    match &flags.request {
         Quota::Show { client } => show(client, json),
         Quota::Set { bytes, client } => {
-            give(client, QuotaOrder::SetBytes(bytes.0))?;
+            administer(client, QuotaCommand::SetBytes(bytes.0))?;
             let text = format!("the quota is {} bytes", bytes.0);
             report(json, &if json { json!({ "quota": bytes.0 }).to_string() } else { text });
             Ok(Exit::Done)
         }
         Quota::Clear { client } => {
-            let cleared = give(client, QuotaOrder::ClearAlarm)?;
+            let cleared = administer(client, QuotaCommand::ClearAlarm)?;
             let text = match (json, cleared) {
                 (true, cleared) => json!({ "cleared": cleared }).to_string(),
                 (false, true) => "the alarm is off".to_owned(),
@@ -82,9 +82,9 @@ pub(crate) fn run(flags: &QuotaFlags, json: bool) -> Result<Exit, CommandError> 
     }
 }
 
-/// Gives the order, and returns whether it was carried out.
-fn give(client: &ClientFlags, order: QuotaOrder) -> Result<bool, CommandError> {
-    let reply = client.run(async |client| Ok(client.order(&order.encode()).await?))?;
+/// Sends the command, and returns whether the store carried it out.
+fn administer(client: &ClientFlags, command: QuotaCommand) -> Result<bool, CommandError> {
+    let reply = client.run(async |client| Ok(client.administer(&command.encode()).await?))?;
     match Reply::decode(&reply) {
         Some(Reply::Done(_)) => Ok(true),
         Some(Reply::NoSpace(_)) => Ok(false),

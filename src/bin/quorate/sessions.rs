@@ -13,7 +13,7 @@ use crate::values::Bytes;
 #[derive(Args, Debug)]
 pub(crate) struct SessionsFlags {
     #[command(subcommand)]
-    order: Sessions,
+    request: Sessions,
 }
 
 /// The requests about the bounds, which are a part of the replicated state.
@@ -70,7 +70,7 @@ struct BoundsFlags {
 }
 
 pub(crate) fn run(flags: &SessionsFlags, json: bool) -> Result<Exit, CommandError> {
-    match &flags.order {
+    match &flags.request {
         Sessions::Show { client } => {
             let usage = client.run(async |client| Ok(client.report_of_leader().await?.usage))?;
             print(&if json { json_of(&usage).to_string() } else { text_of(&usage) })?;

@@ -1,4 +1,4 @@
-//! Attacks of one principal on the sessions of another, and orders of clients that are not
+//! Attacks of one principal on the sessions of another, and admin commands of clients that are not
 //! administrators.
 
 use super::*;
@@ -88,16 +88,16 @@ fn a_principal_is_rejected_when_others_have_all_sessions() {
 }
 
 #[test]
-fn only_administrators_give_orders_and_set_bounds() {
-    let orders = [Request::Order(b"order"), Request::SetBounds(SessionBounds::DEFAULT)];
-    for order in orders {
-        let (machine, outcomes) = outcomes(&[(MALLORY, order)]);
+fn only_administrators_send_admin_commands_and_set_bounds() {
+    let requests = [Request::Admin(b"order"), Request::SetBounds(SessionBounds::DEFAULT)];
+    for request in requests {
+        let (machine, outcomes) = outcomes(&[(MALLORY, request)]);
         let rejected = Outcome::Rejected(MachineRejectReason::NotAdministrator);
-        assert_eq!(outcomes, [rejected], "{order:?}");
+        assert_eq!(outcomes, [rejected], "{request:?}");
         assert_eq!(*machine.sessions.bounds(), BOUNDS);
         for proposer in [Proposer::Admin("ops"), Proposer::Unnamed] {
-            let (_, outcomes) = super::owners::outcomes(&[(proposer, order)]);
-            assert!(matches!(outcomes[..], [Outcome::Reply(_)]), "{order:?}");
+            let (_, outcomes) = super::owners::outcomes(&[(proposer, request)]);
+            assert!(matches!(outcomes[..], [Outcome::Reply(_)]), "{request:?}");
         }
     }
 }
@@ -115,7 +115,7 @@ fn an_owner_survives_a_snapshot() {
 
 #[test]
 fn the_stamp_of_a_client_is_not_taken_from_its_bytes() {
-    let forged = Request::Order(b"order").encode_for(Proposer::Admin("ops"));
+    let forged = Request::Admin(b"order").encode_for(Proposer::Admin("ops"));
     let mut machine = empty();
     let outcomes = machine.apply(&[entry(1, Payload::Command(MALLORY.stamp(&forged)))]);
     assert_eq!(outcomes, [(Index(1), Outcome::Malformed)]);

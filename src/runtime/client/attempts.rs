@@ -443,12 +443,12 @@ mod tests {
         let refused = || ConnectionError::Unreachable("connection refused".to_owned());
         let mismatch = || ConnectionError::Mismatch(Mismatch::Certificate, "untrusted".to_owned());
         let lost = || ConnectionError::Lost("end of file".to_owned());
-        let orders = [
+        let rounds = [
             [mismatch(), refused(), refused()],
             [refused(), mismatch(), refused()],
             [refused(), refused(), mismatch()],
         ];
-        for errors in orders {
+        for errors in rounds {
             let error = error_of_round(errors);
             assert!(
                 matches!(&error, Some(ClientError::Mismatch { error, .. }) if error == "untrusted"),

@@ -97,12 +97,12 @@ impl Client {
         self.thread.wait(self.inner.propose_at_most_once(command, acknowledge))
     }
 
-    /// Blocking form of [`Client::order`](crate::runtime::Client::order).
+    /// Blocking form of [`Client::administer`](crate::runtime::Client::administer).
     ///
     /// # Errors
     /// A [`ClientError`].
-    pub fn order(&self, order: &[u8]) -> Result<Arc<[u8]>, ClientError> {
-        self.thread.wait(self.inner.order(order))
+    pub fn administer(&self, command: &[u8]) -> Result<Arc<[u8]>, ClientError> {
+        self.thread.wait(self.inner.administer(command))
     }
 
     /// Blocking form of

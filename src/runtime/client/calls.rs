@@ -122,13 +122,13 @@ impl Client {
         self.propose_request(&Request::Plain(command), acknowledge).await
     }
 
-    /// Gives an order to the state machine, at most once, and returns its reply. For
-    /// administrators.
+    /// Sends an admin command to the state machine, which executes it at most once, and returns
+    /// the reply. For administrators.
     ///
     /// # Errors
     /// Those of [`Client::propose_at_most_once`].
-    pub async fn order(&self, order: &[u8]) -> Result<Arc<[u8]>, ClientError> {
-        let outcome = self.propose_request(&Request::Order(order), Acknowledge::Default).await?;
+    pub async fn administer(&self, command: &[u8]) -> Result<Arc<[u8]>, ClientError> {
+        let outcome = self.propose_request(&Request::Admin(command), Acknowledge::Default).await?;
         outcome.reply().cloned().ok_or(ClientError::Unknown(AttemptError::UnexpectedReply))
     }
 

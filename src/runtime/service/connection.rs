@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use crate::runtime::audit::{Order, is_order, rejected_order, unread_request};
+use crate::runtime::audit::{AdminRequest, is_admin_request, rejected_request, unread_request};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::moving_deadline::MovingDeadline;
@@ -155,7 +155,7 @@ impl Connection {
                     let pending = PendingRequest {
                         number,
                         effect: Effect::Read,
-                        order: None,
+                        audited: None,
                         forwarded: None,
                     };
                     let reason = RejectReason::TooLarge;
@@ -202,20 +202,21 @@ impl Connection {
         };
         let body = if is_allowed { rights.stamp(body) } else { body };
         let continues = permits.is_ok() && self.continues_recording(&body);
-        let is_order = is_order(&body, access) && !continues;
+        let is_admin_request = is_admin_request(&body, access) && !continues;
         slot.forget();
-        let mut pending = PendingRequest { number, effect, order: None, forwarded: None };
+        let mut pending = PendingRequest { number, effect, audited: None, forwarded: None };
         let permits = match permits {
             Ok(permits) => permits,
             Err(reason) => {
                 let rejected = ReplyBody::ServiceRejected(reason);
-                if is_order && self.may_log_rejected(reason) {
-                    Order::new(&body, origin, *from).end(&rejected);
+                if is_admin_request && self.may_log_rejected(reason) {
+                    AdminRequest::new(&body, origin, *from).end(&rejected);
                 }
                 return self.reject(pending, metric, rejected);
             }
         };
-        pending.order = is_order.then(|| Box::new(Order::new(&body, origin, *from)));
+        pending.audited =
+            is_admin_request.then(|| Box::new(AdminRequest::new(&body, origin, *from)));
         pending.forwarded = self.executor.forwarder_of(&body).map(|_| body.clone());
         let slot = self.pending().insert(pending);
         if let RequestBody::ReadRecording { file, offset } = body {
@@ -271,28 +272,28 @@ impl Connection {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns true if one more line about an order that this connection rejected may be logged.
-    /// Their number is limited, because clients without the rights of an administrator can cause
-    /// them.
+    /// Returns true if one more line about an admin request that this connection rejects may be
+    /// logged. Their number is limited, because clients without the rights of an administrator can
+    /// cause them.
     fn may_log_rejected(&self, reason: ServiceRejectReason) -> bool {
-        let kind = rejected_order(&self.caller.origin, reason);
+        let kind = rejected_request(&self.caller.origin, reason);
         self.executor.handle.registry.log_limit.admit(kind)
     }
 
-    /// Logs a request whose content was not read, if it may have been an order. Their number is
-    /// limited, because the requests of a program with the rights of an administrator may all be
-    /// too long.
+    /// Logs a request whose content was not read, if it may have been an admin request. Their
+    /// number is limited, because the requests of a program with the rights of an administrator may
+    /// all be too long.
     fn log_unread(&self, rejected: &ReplyBody) {
         let Caller { origin, from, rights } = &self.caller;
         let registry = &self.executor.handle.registry;
         if rights.allow(Access::Admins) && registry.log_limit.admit(unread_request(origin)) {
-            Order::unread(origin, *from).end(rejected);
+            AdminRequest::unread(origin, *from).end(rejected);
         }
     }
 
     /// Replies to requests until a write fails. Replies are taken from the queue as soon as they
     /// arrive, even while a write waits for a client that reads nothing, because only then are
-    /// proposals forwarded, and orders logged with their outcome.
+    /// proposals forwarded, and admin requests logged with their outcome.
     async fn reply(
         &self,
         write: impl AsyncWrite + Unpin,
@@ -388,10 +389,10 @@ impl Connection {
             body = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
             self.counts().request_ended(RequestMetric::None, Stopwatch::start(), &body);
         }
-        let PendingRequest { number, order, .. } = pending.remove(slot);
+        let PendingRequest { number, audited, .. } = pending.remove(slot);
         drop(pending);
-        if let Some(order) = order {
-            order.end(&body);
+        if let Some(request) = audited {
+            request.end(&body);
         }
         Some(Outgoing { reply: ClientReply { number, body }, permits })
     }

@@ -1,6 +1,6 @@
 //! The requests of one connection whose replies are not written yet.
 
-use crate::runtime::audit::Order;
+use crate::runtime::audit::AdminRequest;
 use crate::runtime::request::Effect;
 use crate::wire::RequestBody;
 
@@ -9,13 +9,13 @@ pub(super) struct PendingRequest {
     /// The number of the request, which its reply repeats.
     pub(super) number: u64,
     pub(super) effect: Effect,
-    pub(super) order: Option<Box<Order>>,
+    pub(super) audited: Option<Box<AdminRequest>>,
     /// The request itself, if this node may have to forward it to the leader.
     pub(super) forwarded: Option<RequestBody>,
 }
 
 /// The pending requests of one connection, in numbered slots. The window of the connection bounds
-/// their number. Dropping them ends their orders.
+/// their number. Dropping them ends their audit log lines.
 #[derive(Default)]
 pub(super) struct PendingRequests {
     slots: Vec<Option<PendingRequest>>,

@@ -171,7 +171,7 @@ fn propose(bytes: usize) -> RequestBody {
 fn all_requests() -> [RequestBody; 10] {
     [
         propose(1),
-        order(),
+        admin_command(),
         read(),
         RequestBody::Report,
         RequestBody::ChangeMembership(Change::new().remove(NodeId(2))),
@@ -183,8 +183,8 @@ fn all_requests() -> [RequestBody; 10] {
     ]
 }
 
-fn order() -> RequestBody {
-    let command = Request::Order(b"order").encode();
+fn admin_command() -> RequestBody {
+    let command = Request::Admin(b"order").encode();
     RequestBody::Propose { acknowledge: Acknowledge::Quorum, command }
 }
 

@@ -134,8 +134,8 @@ impl Workload for Kv {
         check_equal(command, reply, &expected)
     }
 
-    fn check_order(&mut self, order: &[u8], reply: &[u8]) -> Result<(), String> {
-        check_equal(order, reply, &self.model.administer(order))
+    fn check_admin_command(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
+        check_equal(command, reply, &self.model.administer(command))
     }
 
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {

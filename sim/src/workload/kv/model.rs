@@ -1,6 +1,6 @@
 //! A simple model of the store: a list of keys and values.
 
-use quorate::machine::{Quota, QuotaOrder};
+use quorate::machine::{Quota, QuotaCommand};
 
 use crate::workload::kv::operation::{Operation, Reply};
 
@@ -57,16 +57,16 @@ impl Model {
         Reply::Done.encode()
     }
 
-    /// Executes an order, and returns the expected reply.
-    pub(super) fn administer(&mut self, order: &[u8]) -> Vec<u8> {
-        match QuotaOrder::decode(order) {
+    /// Executes an admin command, and returns the expected reply.
+    pub(super) fn administer(&mut self, command: &[u8]) -> Vec<u8> {
+        match QuotaCommand::decode(command) {
             None => Reply::Malformed.encode(),
-            Some(QuotaOrder::SetBytes(bytes)) => {
+            Some(QuotaCommand::SetBytes(bytes)) => {
                 self.bytes_max = Some(bytes);
                 self.alarm |= bytes_of(&self.pairs) > bytes;
                 Reply::Done.encode()
             }
-            Some(QuotaOrder::ClearAlarm) => {
+            Some(QuotaCommand::ClearAlarm) => {
                 self.alarm = bytes_of(&self.pairs) > self.bytes_max();
                 if self.alarm { Reply::NoSpace.encode() } else { Reply::Done.encode() }
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use quorate::machine::{ConflictTest, Quota, QuotaOrder, StateMachine};
+use quorate::machine::{ConflictTest, Quota, QuotaCommand, StateMachine};
 use quorate::types::{Index, QuotaUsage};
 
 use crate::workload::kv::operation::{Operation, Reply};
@@ -76,9 +76,9 @@ impl StateMachine for Store {
         }
     }
 
-    fn administer(&mut self, _: Index, order: &[u8]) -> Vec<u8> {
-        let Some(order) = QuotaOrder::decode(order) else { return Reply::Malformed.encode() };
-        let reply = if self.quota.execute(order) { Reply::Done } else { Reply::NoSpace };
+    fn administer(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+        let Some(command) = QuotaCommand::decode(command) else { return Reply::Malformed.encode() };
+        let reply = if self.quota.execute(command) { Reply::Done } else { Reply::NoSpace };
         reply.encode()
     }
 

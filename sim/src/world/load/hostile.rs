@@ -5,7 +5,7 @@
 //! as operations with an unknown outcome, which may have been executed.
 
 use quorate::machine::{
-    Nonce, Outcome, Proposer, QuotaOrder, Request, Sequence, SessionId, SessionLimits,
+    Nonce, Outcome, Proposer, QuotaCommand, Request, Sequence, SessionId, SessionLimits,
 };
 use quorate::types::{Acknowledge, Index, SessionBounds};
 
@@ -37,7 +37,7 @@ impl Load {
         let mut draw = run.setup.choices.draw(key);
         let request = match is_hostile {
             true => Some(self.forge(client, op, &mut draw, run.setup)),
-            false => self.order(&mut draw, run.setup),
+            false => self.admin_command(&mut draw, run.setup),
         };
         if let Some(request) = request {
             if is_hostile {
@@ -73,9 +73,9 @@ impl Load {
     }
 
     /// Returns the next order of the administrator: first the bounds of the run; then quotas and
-    /// the end of alarms if clients are hostile, and orders without an effect if followers may hold
-    /// read leases, because their reads wait for every order.
-    fn order(&mut self, draw: &mut Draw<'_>, setup: &Setup) -> Option<Vec<u8>> {
+    /// the end of alarms if clients are hostile, and admin commands without an effect if followers
+    /// may hold read leases, because their reads wait for every admin command.
+    fn admin_command(&mut self, draw: &mut Draw<'_>, setup: &Setup) -> Option<Vec<u8>> {
         if !self.clients.are_bounds_set {
             return Some(Request::SetBounds(setup.settings.session_bounds()).encode().to_vec());
         }
@@ -84,13 +84,13 @@ impl Load {
         if !(is_hostile || has_read_leases) || draw.chance(900) {
             return None;
         }
-        let order = match draw.below(4) {
-            _ if !is_hostile => QuotaOrder::ClearAlarm,
-            0 => QuotaOrder::SetBytes(draw.between(100, 2_000)),
-            1 => QuotaOrder::SetBytes(1 << 30),
-            _ => QuotaOrder::ClearAlarm,
+        let command = match draw.below(4) {
+            _ if !is_hostile => QuotaCommand::ClearAlarm,
+            0 => QuotaCommand::SetBytes(draw.between(100, 2_000)),
+            1 => QuotaCommand::SetBytes(1 << 30),
+            _ => QuotaCommand::ClearAlarm,
         };
-        Some(Request::Order(&order.encode()).encode().to_vec())
+        Some(Request::Admin(&command.encode()).encode().to_vec())
     }
 
     /// Returns the bytes of a forged request.
@@ -124,7 +124,7 @@ impl Load {
                 None => Request::Plain(command),
             },
             7 => Request::SetBounds(SMALLEST),
-            8 => return Request::Order(&QuotaOrder::SetBytes(0).encode()).encode().to_vec(),
+            8 => return Request::Admin(&QuotaCommand::SetBytes(0).encode()).encode().to_vec(),
             _ => {
                 let stamped = Request::Plain(command).encode_for(Proposer::Admin("a"));
                 return stamped[..draw.between(1, stamped.len() as u64) as usize].to_vec();

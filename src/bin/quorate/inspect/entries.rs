@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use quorate::machine::{Proposer, QuotaOrder, Request};
+use quorate::machine::{Proposer, QuotaCommand, Request};
 use quorate::storage::{FileDisk, Inspection};
 use quorate::types::{Entry, EntryId, Index, Payload};
 use serde_json::{Value, json};
@@ -84,10 +84,10 @@ fn describe_request(bytes: &[u8]) -> String {
         }
         Request::SetBounds(_) => "bounds of the client sessions".to_owned(),
         Request::RaiseVersion(version) => format!("raise the version to {version}"),
-        Request::Order(order) => match QuotaOrder::decode(order) {
-            Some(QuotaOrder::SetBytes(bytes)) => format!("quota of {bytes} bytes"),
-            Some(QuotaOrder::ClearAlarm) => "clear the alarm of the quota".to_owned(),
-            None => format!("{} bytes, an order to another state machine", order.len()),
+        Request::Admin(command) => match QuotaCommand::decode(command) {
+            Some(QuotaCommand::SetBytes(bytes)) => format!("quota of {bytes} bytes"),
+            Some(QuotaCommand::ClearAlarm) => "clear the alarm of the quota".to_owned(),
+            None => format!("{} bytes, an admin command of another state machine", command.len()),
         },
     };
     match proposer {

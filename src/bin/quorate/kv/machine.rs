@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use quorate::machine::{ConflictTest, Quota, QuotaOrder, StateMachine};
+use quorate::machine::{ConflictTest, Quota, QuotaCommand, StateMachine};
 use quorate::types::{Index, QuotaUsage};
 
 use crate::kv::messages::{Answer, Command, Pair, Query, Reply, SHOWN_BYTES_MAX};
@@ -90,10 +90,10 @@ impl StateMachine for Store {
         }
     }
 
-    fn administer(&mut self, _: Index, order: &[u8]) -> Vec<u8> {
-        let reply = match QuotaOrder::decode(order) {
+    fn administer(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+        let reply = match QuotaCommand::decode(command) {
             None => Reply::Invalid,
-            Some(order) if self.quota.execute(order) => Reply::Done(None),
+            Some(command) if self.quota.execute(command) => Reply::Done(None),
             Some(_) => Reply::NoSpace(self.quota.usage().bytes_max),
         };
         reply.encode()
@@ -223,15 +223,15 @@ mod tests {
         assert_ne!(other.map, store.map);
     }
 
-    fn order(store: &mut Store, order: QuotaOrder) -> Reply {
-        Reply::decode(&store.administer(Index(1), &order.encode())).expect("a valid reply")
+    fn administer(store: &mut Store, command: QuotaCommand) -> Reply {
+        Reply::decode(&store.administer(Index(1), &command.encode())).expect("a valid reply")
     }
 
     #[test]
     fn beyond_the_quota_the_store_is_read_only_until_an_operator_made_room() {
         let mut store = Store::default();
         let max = 2 * bytes_of(b"a", b"1");
-        assert_eq!(order(&mut store, QuotaOrder::SetBytes(max)), Reply::Done(None));
+        assert_eq!(administer(&mut store, QuotaCommand::SetBytes(max)), Reply::Done(None));
         let put = |key, value| Command::Put { key, value };
         assert_eq!(apply(&mut store, put(b"a", b"1")), Reply::Done(None));
         assert_eq!(apply(&mut store, put(b"b", b"12")), Reply::NoSpace(max));
@@ -246,7 +246,7 @@ mod tests {
         for store in [&mut store, &mut restored] {
             let deleted = apply(store, Command::Delete { key: b"a" });
             assert_eq!(deleted, Reply::Done(Some(b"2".to_vec())));
-            assert_eq!(order(store, QuotaOrder::ClearAlarm), Reply::Done(None));
+            assert_eq!(administer(store, QuotaCommand::ClearAlarm), Reply::Done(None));
             assert_eq!(apply(store, put(b"b", b"12")), Reply::Done(None));
         }
     }
@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn the_alarm_stays_while_the_quota_is_exceeded() {
         let mut store = filled();
-        order(&mut store, QuotaOrder::SetBytes(1));
-        assert_eq!(order(&mut store, QuotaOrder::ClearAlarm), Reply::NoSpace(1));
+        administer(&mut store, QuotaCommand::SetBytes(1));
+        assert_eq!(administer(&mut store, QuotaCommand::ClearAlarm), Reply::NoSpace(1));
         assert_eq!(Reply::decode(&store.administer(Index(1), b"other")), Some(Reply::Invalid));
     }
 

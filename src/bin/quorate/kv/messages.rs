@@ -20,10 +20,10 @@ pub(crate) enum Command<'a> {
 /// The length of the longest value in the reply to a compare that failed, in bytes.
 pub(crate) const SHOWN_BYTES_MAX: usize = 4 << 10;
 
-/// The reply to a command, or to an order about the quota.
+/// The reply to a command, or to an admin command about the quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// The command or order was executed; holds the value that the key of a command had before.
+    /// The command was executed; holds the value that the key of a command had before.
     Done(Option<Vec<u8>>),
     /// The compare failed and nothing was changed; holds the current value of the key, which has at
     /// most [`SHOWN_BYTES_MAX`] bytes.
@@ -32,9 +32,9 @@ pub(crate) enum Reply {
     /// bytes, and is not in the reply.
     DiffersFromLargeValue(u64),
     /// The write would have exceeded the quota of this many bytes, or the alarm is on. Nothing was
-    /// changed. After an order: the store exceeds the quota, so the alarm stays on.
+    /// changed. After an admin command: the store exceeds the quota, so the alarm stays on.
     NoSpace(u64),
-    /// The bytes are neither a command nor an order. Nothing was executed.
+    /// The bytes are neither a command nor an admin command. Nothing was executed.
     Invalid,
 }
 
