@@ -165,9 +165,8 @@ pub(super) fn reject_reason(reason: MessageRejectReason) -> &'static str {
             "it leads, or heard from a leader within the election timeout"
         }
         MessageRejectReason::VoteWithheld => "it withholds its vote under a vote lease",
-        MessageRejectReason::NotVoter => {
-            "its membership does not contain the sender, or gives the sender no vote"
-        }
+        MessageRejectReason::NotMember => "its membership does not contain the sender",
+        MessageRejectReason::NotVoter => "its membership gives the sender no vote",
         MessageRejectReason::StaleTerm => "it is in a later term",
         MessageRejectReason::NoMembership => "it has no membership yet",
         MessageRejectReason::StaleReply => "the message replies to an older request",
@@ -184,7 +183,7 @@ pub(super) fn reject_reason(reason: MessageRejectReason) -> &'static str {
         MessageRejectReason::LogUncertain => "its own log may lack acknowledged entries",
         MessageRejectReason::OutboxFull => "too many messages wait for its disk",
         MessageRejectReason::DiskFull => "its disk is full",
-        MessageRejectReason::ReadNotReady => {
+        MessageRejectReason::LeaderNotReady => {
             "it cannot confirm a read index or the end of its log yet"
         }
         MessageRejectReason::OtherBootstrapPeers => "the sender has other bootstrap peers",

@@ -203,8 +203,10 @@ pub enum MessageRejectReason {
     /// The message breaks the protocol: for example, a term or an index is out of order or out of
     /// bounds, or a membership is invalid.
     Malformed => "malformed",
-    /// The sender is not a member, or the message is a vote and the sender is not a voter.
-    NotVoter => "not a member or voter",
+    /// The sender is not a member.
+    NotMember => "not a member",
+    /// The message is about a vote, and the sender is not a voter.
+    NotVoter => "not a voter",
     /// The message is of an earlier term.
     StaleTerm => "stale term",
     /// A node asked for a vote or a pre-vote, but this node leads, or has heard from a leader
@@ -235,10 +237,10 @@ pub enum MessageRejectReason {
     /// The sender acknowledges entries or a heartbeat round that this leader never sent: the sender
     /// is faulty.
     ImpossibleMatch => "impossible match",
-    /// A forwarded read came before an entry of the leader's term was committed, or while too many
-    /// reads wait; or an uncertain node asked for the end of the log while the leader appends no
-    /// entry. The follower asks again.
-    ReadNotReady => "not ready",
+    /// A follower forwarded a read before this leader had committed an entry of its term, or while
+    /// too many reads wait; or an uncertain node asked for the end of the log while this leader
+    /// appends no entry. The sender asks again.
+    LeaderNotReady => "leader is not ready",
     /// Too many messages wait for the disk.
     OutboxFull => "outbox full",
     /// This node's disk has no space for the entries.

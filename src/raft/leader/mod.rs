@@ -174,7 +174,7 @@ impl Leader {
         }
         match self.on_append_noop(common) {
             Some(entry) => self.log_ends.push(from, start_id, entry),
-            None => common.reject_message(from, name, MessageRejectReason::ReadNotReady),
+            None => common.reject_message(from, name, MessageRejectReason::LeaderNotReady),
         }
     }
 
@@ -412,7 +412,7 @@ impl Leader {
             return;
         }
         if self.reads_are_full(common) || !self.has_committed_in_term(common) {
-            return common.reject_message(from, "ReadIndex", MessageRejectReason::ReadNotReady);
+            return common.reject_message(from, "ReadIndex", MessageRejectReason::LeaderNotReady);
         }
         self.queue_read(common, reader);
     }

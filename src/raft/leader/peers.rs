@@ -48,7 +48,7 @@ impl Peers {
                 Some(progress)
             }
             None => {
-                common.reject_message(from, message, MessageRejectReason::NotVoter);
+                common.reject_message(from, message, MessageRejectReason::NotMember);
                 None
             }
         }

@@ -13,7 +13,7 @@ use crate::types::{Body, Entries, EntryId, Index, NodeId};
 /// it.
 pub(crate) fn on_request(common: &mut Common, from: NodeId, first: EntryId, last: Index) {
     if !common.log().membership().is_member(from) {
-        let reason = MessageRejectReason::NotVoter;
+        let reason = MessageRejectReason::NotMember;
         return common.reject_message(from, "RequestEntries", reason);
     }
     let (log, config) = (common.log(), common.config());

@@ -200,6 +200,7 @@ label_tables! {
     MessageRejectReason {
         "misaddressed": MessageRejectReason::Misaddressed,
         "malformed": MessageRejectReason::Malformed,
+        "not_member": MessageRejectReason::NotMember,
         "not_voter": MessageRejectReason::NotVoter,
         "stale_term": MessageRejectReason::StaleTerm,
         "leader_heard": MessageRejectReason::LeaderHeard,
@@ -213,7 +214,7 @@ label_tables! {
         "conflicts_with_committed": MessageRejectReason::ConflictsWithCommitted,
         "second_leader": MessageRejectReason::SecondLeader,
         "impossible_match": MessageRejectReason::ImpossibleMatch,
-        "read_not_ready": MessageRejectReason::ReadNotReady,
+        "leader_not_ready": MessageRejectReason::LeaderNotReady,
         "outbox_full": MessageRejectReason::OutboxFull,
         "disk_full": MessageRejectReason::DiskFull,
         "no_membership": MessageRejectReason::NoMembership,
