@@ -37,7 +37,7 @@ pub(crate) enum Exit {
     /// A required coverage mark was not reached, a planted bug was not detected, an expectation of
     /// a scenario was not met, the runs that `diff` compares differ, or the replay of a recording
     /// of another version differs from the recording.
-    Vacuous = 14,
+    ExpectationNotMet = 14,
     /// A history check reached its time or memory limit before it had a result.
     LimitReached = 15,
     /// The simulator itself panicked: it has a bug, or a node did something that it assumes to be

@@ -176,7 +176,7 @@ pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit,
         let state = explain::cluster_state(&run.record(until), None);
         console::print_line(&format!("\n{}, {}", run.name, state.trim_end()));
     }
-    Ok(Exit::Vacuous)
+    Ok(Exit::ExpectationNotMet)
 }
 
 fn push_line(text: &mut String, margin: &str, line: &str) {

@@ -43,7 +43,7 @@ pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> Result<Ex
     for unmet in &unmet {
         console::print_line(&format!("FAIL  {}: {unmet}", file.display()));
     }
-    Ok(first.failure.as_ref().map_or(Exit::Vacuous, Exit::of))
+    Ok(first.failure.as_ref().map_or(Exit::ExpectationNotMet, Exit::of))
 }
 
 /// Reads the scenario in a file.

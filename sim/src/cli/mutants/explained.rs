@@ -75,7 +75,7 @@ pub(crate) fn execute(
         }
     }
     console::print_line(&format!("{same} explanations equal their files, {different} differ"));
-    Ok(if different == 0 { Exit::Success } else { Exit::Vacuous })
+    Ok(if different == 0 { Exit::Success } else { Exit::ExpectationNotMet })
 }
 
 fn path(sources: &Path, id: &str) -> PathBuf {

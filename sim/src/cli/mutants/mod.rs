@@ -92,5 +92,5 @@ pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError
         errors.iter().for_each(|error| eprintln!("  {error}"));
         all_killed &= errors.is_empty();
     }
-    Ok(if all_killed { Exit::Success } else { Exit::Vacuous })
+    Ok(if all_killed { Exit::Success } else { Exit::ExpectationNotMet })
 }

@@ -24,7 +24,7 @@ pub(super) fn report(scenario: &Scenario, skipped: &[usize], result: &RunResult)
                 console::print_line(&format!(
                     "FAIL  line {line}: expected `{expected}`, observed: {observed}"
                 ));
-                exit = Exit::Vacuous;
+                exit = Exit::ExpectationNotMet;
             }
         }
     }

@@ -55,8 +55,8 @@ impl Report {
         match summary.failed.first() {
             Some(failed) => Exit::of(&failed.failure),
             None if self.end == SweepEnd::Interrupted => Exit::Interrupted,
-            None if self.canary_undetected() => Exit::Vacuous,
-            None if !self.missed_required().is_empty() => Exit::Vacuous,
+            None if self.canary_undetected() => Exit::ExpectationNotMet,
+            None if !self.missed_required().is_empty() => Exit::ExpectationNotMet,
             None => Exit::Success,
         }
     }
@@ -115,10 +115,12 @@ impl Report {
                 let count = self.summary.failed.len();
                 format!("FAILED: {count} seeds, the smallest is seed {}", first.seed)
             }
-            (Exit::Vacuous, []) if self.canary_undetected() => format!("VACUOUS: {CANARY_MISSED}"),
-            (Exit::Vacuous, []) => {
+            (Exit::ExpectationNotMet, []) if self.canary_undetected() => {
+                format!("INCONCLUSIVE: {CANARY_MISSED}")
+            }
+            (Exit::ExpectationNotMet, []) => {
                 let missed = self.missed_required().len();
-                format!("VACUOUS: {missed} required coverage marks were not reached")
+                format!("INCONCLUSIVE: {missed} required coverage marks were not reached")
             }
             (_, []) => match self.incomplete_because() {
                 Some(incomplete) => format!("passed so far: {incomplete}"),
@@ -143,10 +145,10 @@ impl Report {
         is_incomplete.then(|| format!("{} after {run}", self.end_text()))
     }
 
-    /// Returns why the sweep is vacuous, with every missed mark; `None` if it is not, or if a seed
+    /// Returns why the sweep is inconclusive, with every missed mark; `None` if it is not, or if a seed
     /// failed.
-    pub(crate) fn vacuous_because(&self) -> Option<String> {
-        if self.exit() != Exit::Vacuous {
+    pub(crate) fn inconclusive_because(&self) -> Option<String> {
+        if self.exit() != Exit::ExpectationNotMet {
             return None;
         }
         let missed = self.missed_required().join(", ");

@@ -17,7 +17,7 @@ pub(crate) fn annotations(report: &Report) -> Vec<String> {
         let place = place.unwrap_or_default();
         lines.push(format!("::error {place}title={}::{}", property(&name), data(&text)));
     }
-    if let Some(text) = report.vacuous_because() {
+    if let Some(text) = report.inconclusive_because() {
         lines.push(format!("::error title=coverage::{}", data(&text)));
     }
     lines

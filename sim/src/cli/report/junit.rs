@@ -25,10 +25,10 @@ pub(crate) fn document(report: &Report) -> Result<String, CommandError> {
         suite.add_test_case(case(&report.subject(), status, report.elapsed));
     }
     if report.replayed_seed.is_none() {
-        let vacuous = report
-            .vacuous_because()
+        let inconclusive = report
+            .inconclusive_because()
             .map(|text| status(TestCaseStatus::non_success(NonSuccessKind::Failure), &text));
-        let coverage = vacuous.unwrap_or_else(TestCaseStatus::success);
+        let coverage = inconclusive.unwrap_or_else(TestCaseStatus::success);
         suite.add_test_case(case("coverage", coverage, Duration::ZERO));
     }
     let mut document = quick_junit::Report::new("quorate");

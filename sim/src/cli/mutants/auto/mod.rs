@@ -80,7 +80,7 @@ pub(crate) fn execute(
     let is_alive = measured.iter().any(|record| record.verdict == Verdict::Alive);
     Ok(match interrupt::interrupted() {
         true => Exit::Interrupted,
-        false if is_alive => Exit::Vacuous,
+        false if is_alive => Exit::ExpectationNotMet,
         false => Exit::Success,
     })
 }
