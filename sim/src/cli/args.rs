@@ -502,7 +502,7 @@ mod tests {
         assert_eq!(sweep.seed_options.profile.name, "no-faults");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --sweeps 1").is_ok());
         let automatic =
-            "--auto --room log,raft --sample 5 --draw 3 --shard 1/2 --profile disk,five";
+            "--auto --module log,raft --sample 5 --draw 3 --shard 1/2 --profile disk,five";
         assert!(read(&format!("mutants {automatic} --seeds 9 --html a.html --json")).is_ok());
         assert!(read("explain --seed 7 --profile disk").is_ok());
         assert!(read("at --seed 7 --time 1.9s --node n3").is_ok());
@@ -555,7 +555,7 @@ mod tests {
             ("replay a --last 5m --from 1s", "--from"),
             ("mutants --sweeps 0", "--sweeps"),
             ("mutants --explain --strategy swarm", "--strategy"),
-            ("mutants --room log", "--auto"),
+            ("mutants --module log", "--auto"),
             ("mutants --auto --draw 3", "--sample"),
             ("mutants --auto --only EL01", "--only"),
             ("mutants --auto --profile no-such", "no-such"),

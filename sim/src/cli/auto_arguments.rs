@@ -15,15 +15,15 @@ pub(crate) struct AutoArguments {
     /// Derive mutants from the syntax tree of the library, and do not use the bugs of
     /// sim/mutants.toml: change comparisons, literals, arithmetic, method calls, logic, conditions,
     /// guards, statements and struct fields. One build has all mutants that compile, each behind a
-    /// switch. Print for each room (a module of the library) how many mutants are reached, change a
-    /// value, and are killed (docs/KILLS.md)
+    /// switch. Print for each module of the library how many mutants are reached, change a value,
+    /// and are killed (docs/KILLS.md)
     #[arg(long, conflicts_with_all = ["only", "sweeps", "explain", "shrink", "strategies"])]
     pub(crate) auto: bool,
-    /// Measure only the mutants of these rooms (modules of the library): quorum, log, progress,
+    /// Measure only the mutants of these modules of the library: quorum, log, progress,
     /// raft, machine, replica, storage, types
-    #[arg(long, value_name = "ROOM,..", value_delimiter = ',', requires = "auto")]
-    pub(crate) room: Vec<String>,
-    /// Measure only this many mutants of each room, drawn at random
+    #[arg(long, value_name = "MODULE,..", value_delimiter = ',', requires = "auto")]
+    pub(crate) module: Vec<String>,
+    /// Measure only this many mutants of each module, drawn at random
     #[arg(long, value_name = "N", requires = "auto")]
     pub(crate) sample: Option<NonZeroUsize>,
     /// Seed of the random choice of --sample

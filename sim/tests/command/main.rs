@@ -75,7 +75,7 @@ fn every_usage_error_is_one_line_that_names_the_word() {
         ("bench --repetitions 0", "--repetitions"),
         ("why-not --seed 1 --leader n1 --from 9s --to 3s", "--from 9.0"),
         ("mutants --only NO01", "NO01"),
-        ("mutants --auto --room attic", "attic"),
+        ("mutants --auto --module attic", "attic"),
         ("mutants --sweeps x", "'x'"),
         ("mutants --sweeps 99999999999999", "--sweeps 99999999999999"),
         ("mutants --seeds 18446744073709551615", "18446744073709551615 seeds"),

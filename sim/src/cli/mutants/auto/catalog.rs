@@ -1,4 +1,4 @@
-//! All mutants of the *rooms*: the modules of the library that decide something.
+//! All mutants of the modules of the library that decide something.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,12 @@ use crate::cli::mutants::auto::fold::{self, FoldedFile};
 use crate::cli::mutants::auto::sites::{self, Change, FileMutants};
 use crate::cli::mutants::sources::{Sources, hash};
 
-/// The rooms: the modules of the library whose code is mutated.
-pub(crate) const ROOMS: [&str; 8] =
+/// The modules of the library whose code is mutated.
+pub(crate) const MODULES: [&str; 8] =
     ["quorum", "log", "progress", "raft", "machine", "replica", "storage", "types"];
 
-/// Files of the rooms that only check other code: assertions, and the contract tests of a `Disk`.
+/// Files of these modules that only check other code: assertions, and the contract tests of a
+/// `Disk`.
 const CHECKS: [&str; 2] = ["src/raft/invariants.rs", "src/storage/contract.rs"];
 
 /// The directories and files that decide what a mutant does in a seed.
@@ -23,7 +24,8 @@ const DECISIVE: [&str; 4] = ["src", "sim/src", "sim/checker/src", "Cargo.lock"];
 pub(crate) struct AutoMutant {
     /// The number that turns it on, from 1.
     pub(crate) number: usize,
-    pub(crate) room: &'static str,
+    /// The module of the library, one of [`MODULES`].
+    pub(crate) module: &'static str,
     pub(crate) file: PathBuf,
     pub(crate) change: Change,
 }
@@ -36,7 +38,7 @@ impl AutoMutant {
     }
 }
 
-/// A file of a room.
+/// A file of one of the [`MODULES`].
 pub(crate) struct CatalogFile {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
@@ -45,7 +47,7 @@ pub(crate) struct CatalogFile {
     first: usize,
 }
 
-/// The mutants of all rooms.
+/// The mutants of all [`MODULES`].
 pub(crate) struct Catalog {
     pub(crate) files: Vec<CatalogFile>,
     /// The mutants in the order of their numbers.
@@ -56,17 +58,18 @@ impl Catalog {
     /// Finds the mutants of the sources.
     pub(crate) fn read(sources: &Sources) -> Result<Catalog, CommandError> {
         let mut catalog = Catalog { files: Vec::new(), mutants: Vec::new() };
-        for room in ROOMS {
-            catalog.add_module(sources, room, Path::new("src"), room)?;
+        for module in MODULES {
+            catalog.add_module(sources, module, Path::new("src"), module)?;
         }
         Ok(catalog)
     }
 
-    /// Adds the module `name` of the directory `folder`, and the modules that it declares.
+    /// Adds the module `name` of the directory `folder`, a part of the module `of` of the library,
+    /// and the modules that it declares.
     fn add_module(
         &mut self,
         sources: &Sources,
-        room: &'static str,
+        of: &'static str,
         folder: &Path,
         name: &str,
     ) -> Result<(), CommandError> {
@@ -88,13 +91,13 @@ impl Catalog {
         let numbered = found.changes.iter().enumerate();
         self.mutants.extend(numbered.map(|(at, change)| AutoMutant {
             number: first + at,
-            room,
+            module: of,
             file: path.clone(),
             change: change.clone(),
         }));
         let modules = found.modules.clone();
         self.files.push(CatalogFile { path, text, found, first });
-        modules.iter().try_for_each(|module| self.add_module(sources, room, &inner, module))
+        modules.iter().try_for_each(|module| self.add_module(sources, of, &inner, module))
     }
 
     /// Returns the files with the mutants for which `is_in` is true.

@@ -1,4 +1,5 @@
-//! Selects the mutants to measure: those of some rooms, a random sample of each, one part of them.
+//! Selects the mutants to measure: those of some modules, a random sample of each, one part of
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +7,17 @@ use crate::cli::auto_arguments::AutoArguments;
 use crate::cli::mutants::auto::catalog::AutoMutant;
 use crate::values::digest::{mix, of_bytes};
 
-/// Returns the mutants to measure. Their order is random and takes one of each room in turn, so
-/// that the results of a stopped run are a sample of every room.
+/// Returns the mutants to measure. Their order is random and takes one of each module in turn, so
+/// that the results of a stopped run are a sample of every module.
 pub(crate) fn choose<'a>(
     mutants: &'a [AutoMutant],
     left_out: &BTreeSet<usize>,
     arguments: &AutoArguments,
 ) -> Vec<&'a AutoMutant> {
     let wanted = |mutant: &&AutoMutant| {
-        let in_room = arguments.room.is_empty()
-            || arguments.room.iter().any(|room| room.as_str() == mutant.room);
-        in_room && !left_out.contains(&mutant.number)
+        let in_module = arguments.module.is_empty()
+            || arguments.module.iter().any(|module| module.as_str() == mutant.module);
+        in_module && !left_out.contains(&mutant.number)
     };
     let mut drawn: Vec<(u64, &AutoMutant)> = mutants
         .iter()
@@ -24,11 +25,11 @@ pub(crate) fn choose<'a>(
         .map(|mutant| (mix(arguments.draw, of_bytes(mutant.id().as_bytes())), mutant))
         .collect();
     drawn.sort_unstable_by_key(|(rank, mutant)| (*rank, mutant.number));
-    let mut of_room: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut of_module: BTreeMap<&str, usize> = BTreeMap::new();
     let mut in_turn: Vec<(usize, &AutoMutant)> = drawn
         .into_iter()
         .map(|(_, mutant)| {
-            let count = of_room.entry(mutant.room).or_default();
+            let count = of_module.entry(mutant.module).or_default();
             *count += 1;
             (*count, mutant)
         })
@@ -52,10 +53,10 @@ mod tests {
     use crate::cli::values::Shard;
 
     fn mutants() -> Vec<AutoMutant> {
-        let room = |number: usize| if number <= 5 { "log" } else { "raft" };
+        let module = |number: usize| if number <= 5 { "log" } else { "raft" };
         let mutant = |number: usize| AutoMutant {
             number,
-            room: room(number),
+            module: module(number),
             file: "src/x.rs".into(),
             change: Change {
                 kind: "literal",
@@ -71,7 +72,7 @@ mod tests {
     fn arguments(sample: usize, shard: Option<Shard>) -> AutoArguments {
         AutoArguments {
             auto: true,
-            room: Vec::new(),
+            module: Vec::new(),
             sample: NonZeroUsize::new(sample),
             draw: 7,
             shard,
@@ -82,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_takes_one_of_each_room_in_turn() {
+    fn a_sample_takes_one_of_each_module_in_turn() {
         let (mutants, left_out) = (mutants(), BTreeSet::from([3]));
         let chosen = choose(&mutants, &left_out, &arguments(9, None));
-        let rooms = |room: &str| chosen.iter().filter(|one| one.room == room).count();
-        assert_eq!((rooms("log"), rooms("raft")), (4, 9), "one of the log is left out");
-        assert!(chosen[..8].chunks(2).all(|turn| turn[0].room != turn[1].room));
+        let count = |module: &str| chosen.iter().filter(|one| one.module == module).count();
+        assert_eq!((count("log"), count("raft")), (4, 9), "one of the log is left out");
+        assert!(chosen[..8].chunks(2).all(|turn| turn[0].module != turn[1].module));
         let numbers = |chosen: Vec<&AutoMutant>| -> Vec<usize> {
             chosen.into_iter().map(|mutant| mutant.number).collect()
         };

@@ -148,7 +148,7 @@ impl<'a> Measurement<'a> {
         let record = AutoRecord {
             id: mutant.id(),
             number: mutant.number,
-            room: mutant.room.to_owned(),
+            module: mutant.module.to_owned(),
             file: mutant.file.display().to_string(),
             line: change.line,
             column: change.column,

@@ -6,11 +6,11 @@ mod catalog;
 mod draw;
 mod fold;
 mod measure;
+mod modules;
 mod operators;
 mod page;
 mod parallel;
 mod records;
-mod rooms;
 mod seeds;
 mod sites;
 #[cfg(test)]
@@ -24,7 +24,7 @@ use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::interrupt;
 use crate::cli::mutants::auto::build::AutoBuild;
-use crate::cli::mutants::auto::catalog::{Catalog, ROOMS};
+use crate::cli::mutants::auto::catalog::{Catalog, MODULES};
 use crate::cli::mutants::auto::records::{Header, Records, Verdict};
 use crate::cli::mutants::builds;
 use crate::cli::mutants::sources::Sources;
@@ -39,15 +39,19 @@ pub(crate) fn run_seeds(
     worker::execute(program, arguments)
 }
 
-/// Measures the mutants and prints the table of the rooms.
+/// Measures the mutants and prints the table of the modules.
 pub(crate) fn execute(
     arguments: &MutantsArguments,
     sources: &Sources,
 ) -> Result<Exit, CommandError> {
     let automatic = &arguments.automatic;
-    if let Some(unknown) = automatic.room.iter().find(|room| !ROOMS.contains(&room.as_str())) {
-        let known = ROOMS.join(", ");
-        return Err(CommandError(format!("--room: unknown room `{unknown}`; rooms: {known}")));
+    if let Some(unknown) =
+        automatic.module.iter().find(|module| !MODULES.contains(&module.as_str()))
+    {
+        let known = MODULES.join(", ");
+        return Err(CommandError(format!(
+            "--module: unknown module `{unknown}`; known modules: {known}"
+        )));
     }
     let header = Header {
         sources: catalog::fingerprint(sources),
@@ -72,10 +76,10 @@ pub(crate) fn execute(
         let text = page::document(&catalog, &build.left_out, &measured);
         fs::write(page, text).map_err(|error| CommandError::file("--html", page, &error))?;
     }
-    let rows = rooms::rows(&catalog, &build.left_out, &measured, &automatic.room);
+    let rows = modules::rows(&catalog, &build.left_out, &measured, &automatic.module);
     console::print_line(&match arguments.json {
-        true => rooms::json(&rows, &measured),
-        false => rooms::table(&rows, &measured, &header),
+        true => modules::json(&rows, &measured),
+        false => modules::table(&rows, &measured, &header),
     });
     let is_alive = measured.iter().any(|record| record.verdict == Verdict::Alive);
     Ok(match interrupt::interrupted() {

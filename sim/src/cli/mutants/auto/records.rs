@@ -39,7 +39,7 @@ pub(crate) struct AutoRecord {
     pub(crate) id: String,
     /// The value of `PLANTED_BUG` that turns it on in the build of these sources.
     pub(crate) number: usize,
-    pub(crate) room: String,
+    pub(crate) module: String,
     pub(crate) file: String,
     pub(crate) line: usize,
     pub(crate) column: usize,
@@ -156,7 +156,7 @@ mod tests {
 
     fn record(id: &str) -> AutoRecord {
         serde_json::from_value(serde_json::json!({
-            "id": id, "number": 1, "room": "log", "file": "src/log/mod.rs", "line": 3, "column": 5,
+            "id": id, "number": 1, "module": "log", "file": "src/log/mod.rs", "line": 3, "column": 5,
             "function": "last", "kind": "comparison", "change": "",
             "verdict": "killed",
             "killer": {

@@ -1,20 +1,20 @@
-//! The table of the rooms: how many mutants seeds reach, and how many they kill.
+//! The table of the modules of the library: how many mutants seeds reach, and how many they kill.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::cli::mutants::auto::catalog::{AutoMutant, Catalog, ROOMS};
+use crate::cli::mutants::auto::catalog::{AutoMutant, Catalog, MODULES};
 use crate::cli::mutants::auto::records::{AutoRecord, Header, Verdict};
 use crate::cli::text::grouped;
 
 /// The standard normal deviate of a 95 % interval.
 const DEVIATE: f64 = 1.96;
 
-/// The counts of one room, or of all.
+/// The counts of one module, or of all.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Row {
-    pub(crate) room: String,
+    pub(crate) module: String,
     /// The number of mutants that the rules make.
     pub(crate) generated: usize,
     pub(crate) did_not_compile: usize,
@@ -34,35 +34,40 @@ pub(crate) struct Row {
     pub(crate) killed_share: Option<[f64; 3]>,
 }
 
-/// Returns the counts of each room, and the sums as the last row.
+/// Returns the counts of each module, and the sums as the last row.
 pub(crate) fn rows(
     catalog: &Catalog,
     left_out: &BTreeSet<usize>,
     measured: &[AutoRecord],
     only: &[String],
 ) -> Vec<Row> {
-    let wanted = |room: &&str| only.is_empty() || only.iter().any(|one| one == room);
-    let rooms: Vec<&str> = ROOMS.into_iter().filter(wanted).collect();
-    let mut rows: Vec<Row> = rooms
+    let wanted = |module: &&str| only.is_empty() || only.iter().any(|one| one == module);
+    let modules: Vec<&str> = MODULES.into_iter().filter(wanted).collect();
+    let mut rows: Vec<Row> = modules
         .iter()
-        .map(|room| {
-            let mutants = catalog.mutants.iter().filter(|mutant| mutant.room == *room);
-            row(room, mutants, left_out, measured.iter().filter(|record| record.room == *room))
+        .map(|module| {
+            let mutants = catalog.mutants.iter().filter(|mutant| mutant.module == *module);
+            row(
+                module,
+                mutants,
+                left_out,
+                measured.iter().filter(|record| record.module == *module),
+            )
         })
         .collect();
-    let all = catalog.mutants.iter().filter(|mutant| rooms.contains(&mutant.room));
+    let all = catalog.mutants.iter().filter(|mutant| modules.contains(&mutant.module));
     rows.push(row("all", all, left_out, measured.iter()));
     rows
 }
 
 fn row<'a>(
-    room: &str,
+    module: &str,
     mutants: impl Iterator<Item = &'a AutoMutant> + Clone,
     left_out: &BTreeSet<usize>,
     measured: impl Iterator<Item = &'a AutoRecord>,
 ) -> Row {
     let mut row = Row {
-        room: room.to_owned(),
+        module: module.to_owned(),
         generated: mutants.clone().count(),
         did_not_compile: mutants.filter(|mutant| left_out.contains(&mutant.number)).count(),
         ..Row::default()
@@ -110,7 +115,7 @@ pub(crate) fn table(rows: &[Row], measured: &[AutoRecord], header: &Header) -> S
         ),
         String::new(),
         format!(
-            "| room | generated | did not compile | measured | reached | different | killed by \
+            "| module | generated | did not compile | measured | reached | different | killed by \
              {first} | killed | alive | killed of different |"
         ),
         "|---|---|---|---|---|---|---|---|---|---|".to_owned(),
@@ -131,7 +136,7 @@ pub(crate) fn table(rows: &[Row], measured: &[AutoRecord], header: &Header) -> S
             row.alive,
         ];
         let counts = counts.map(|count| grouped(count as u64)).join(" | ");
-        format!("| {} | {counts} | {share} |", row.room)
+        format!("| {} | {counts} | {share} |", row.module)
     }));
     lines.extend(killers(measured));
     let alive = living(measured);
@@ -171,7 +176,7 @@ fn living(measured: &[AutoRecord]) -> Vec<&AutoRecord> {
 
 /// Returns the rows and all records as JSON.
 pub(crate) fn json(rows: &[Row], measured: &[AutoRecord]) -> String {
-    let all = serde_json::json!({ "rooms": rows, "mutants": measured });
+    let all = serde_json::json!({ "modules": rows, "mutants": measured });
     serde_json::to_string_pretty(&all).expect("a record is always valid JSON")
 }
 
