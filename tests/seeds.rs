@@ -25,7 +25,7 @@ const SEEDS: &[Seed] = &[
     Seed {
         profile: "damage",
         seed: 3_207_021,
-        bug: "the simulator took a repair for the last flush of the log, and spoiled that flush: \
+        bug: "the simulator took a repair for the last flush of the log, and damaged that flush: \
                  sim/src/disk/log_head.rs",
     },
     Seed {

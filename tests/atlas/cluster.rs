@@ -12,7 +12,7 @@ use quorate::storage::{ClusterId, Completion, Disk, Identity};
 use quorate::types::{
     Acknowledge, Freshness, Incarnation, Index, Instant, Membership, NodeId, ReadLevel, Tag,
 };
-use quorate_sim::disk::{SimDisk, Spoiling};
+use quorate_sim::disk::{SectorDamage, SimDisk};
 
 use crate::places::Sector;
 
@@ -157,11 +157,11 @@ impl Cluster {
         self.advance(Duration::from_secs(1));
     }
 
-    /// Spoils a sector of a running node, so that its next read from the disk finds the damage.
-    pub(crate) fn spoil(&mut self, node: usize, (file, sector): Sector, how: Spoiling) {
+    /// Damages a sector of a running node, so that its next read from the disk finds the damage.
+    pub(crate) fn damage_sector(&mut self, node: usize, (file, sector): Sector, how: SectorDamage) {
         let disk = &mut self.hosts[node].disk;
         disk.forget_cache();
-        assert!(disk.spoil(file, sector, how), "{file} has the sector");
+        assert!(disk.damage_sector(file, sector, how), "{file} has the sector");
     }
 
     /// Returns the leader of the highest term.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate::storage::{Disk, FileAction, Inspection};
 use quorate::types::{Entry, Freshness, Index, ReadLevel};
-use quorate_sim::disk::{ChangeOrder, SimDisk, Spoiling};
+use quorate_sim::disk::{ChangeOrder, SectorDamage, SimDisk};
 
 use crate::cluster::{Cluster, NODES, SCRUB_PERIOD, config};
 use crate::places::{SECTOR, Sector, read};
@@ -93,7 +93,7 @@ impl Atlas {
             cluster.propose(leader, &"filler ".repeat(300));
             cluster.advance(Duration::from_secs(1));
             for (copy, place) in self.selected(*mask) {
-                cluster.spoil(copy / 4, place, Spoiling::BitFlip(31 + 5 * copy));
+                cluster.damage_sector(copy / 4, place, SectorDamage::BitFlip(31 + 5 * copy));
             }
             cluster.advance(SCRUB_PERIOD * 2);
             let taken = cluster.snapshots_taken();
@@ -119,8 +119,8 @@ impl Atlas {
     fn damaged(&self, mask: Mask) -> Vec<SimDisk> {
         let mut disks = self.disks.clone();
         for (copy, (file, sector)) in self.selected(mask) {
-            let how = Spoiling::BitFlip(31 + 5 * copy);
-            assert!(disks[copy / 4].spoil(file, sector, how), "{file} has the sector");
+            let how = SectorDamage::BitFlip(31 + 5 * copy);
+            assert!(disks[copy / 4].damage_sector(file, sector, how), "{file} has the sector");
         }
         disks
     }

@@ -320,7 +320,7 @@ impl File {
 
     /// Replaces a sector on the disk, or makes it unreadable. Returns false if there is no such
     /// sector.
-    pub(super) fn spoil(&mut self, number: u64, content: Option<&Sector>) -> bool {
+    pub(super) fn damage_sector(&mut self, number: u64, content: Option<&Sector>) -> bool {
         let offset = number * SECTOR_BYTES as u64;
         if offset >= self.durable_bytes {
             return false;

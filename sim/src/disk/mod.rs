@@ -22,6 +22,8 @@
 //! ```
 
 mod crash;
+mod damage;
+mod damaged_sectors;
 mod directory;
 mod fault;
 mod file;
@@ -29,8 +31,6 @@ mod log_head;
 #[cfg(test)]
 mod model;
 mod packed;
-mod spoil;
-mod spoiled;
 #[cfg(test)]
 mod tests;
 
@@ -38,17 +38,17 @@ use std::collections::BTreeMap;
 
 use quorate::storage::{Disk, DiskError, FileAction, FileName};
 
+use crate::disk::damaged_sectors::DamagedSectors;
 use crate::disk::directory::{Directory, FileId};
 use crate::disk::fault::Faults;
 use crate::disk::file::File;
 use crate::disk::log_head::LogHead;
-use crate::disk::spoiled::SpoiledSectors;
 
 pub use crate::disk::crash::{Crash, Pending};
+pub use crate::disk::damaged_sectors::SectorDamage;
 pub use crate::disk::directory::{Change, ChangeOrder};
 pub use crate::disk::fault::Fault;
 pub use crate::disk::packed::SECTOR_BYTES;
-pub use crate::disk::spoiled::Spoiling;
 
 /// A node's simulated disk.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ pub struct SimDisk {
     capacity: Option<u64>,
     faults: Faults,
     head: LogHead,
-    spoiled: SpoiledSectors,
+    damaged: DamagedSectors,
     lies_about_flushes: bool,
     /// Whether the disk has not stored a write, or has stored it at another place, without an
     /// error.
@@ -259,7 +259,7 @@ impl SimDisk {
                 None => self.directory.change(Change::Remove(name), id),
                 Some(before) => _ = self.files.insert(id, older.file(before).clone()),
             }
-            self.spoiled.restore(id, &older.spoiled, older.directory.find(name));
+            self.damaged.restore(id, &older.damaged, older.directory.find(name));
         }
         self.directory.sync(true);
         self.drop_unnamed();
@@ -276,7 +276,7 @@ impl SimDisk {
         self.files.clear();
         self.directory = Directory::default();
         self.head = LogHead::default();
-        self.spoiled = SpoiledSectors::default();
+        self.damaged = DamagedSectors::default();
         self.has_lost_write = false;
     }
 

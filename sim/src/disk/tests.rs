@@ -3,7 +3,7 @@
 use quorate::storage::{Disk, DiskError, FileAction, FileName, check_disk};
 use quorate::types::Index;
 
-use super::{Change, ChangeOrder, Fault, Pending, SECTOR_BYTES, SimDisk, Spoiling};
+use super::{Change, ChangeOrder, Fault, Pending, SECTOR_BYTES, SectorDamage, SimDisk};
 
 const A: FileName = FileName::Segment(1);
 const B: FileName = FileName::Segment(2);
@@ -398,51 +398,56 @@ fn a_crash_prints_its_losses() {
 }
 
 #[test]
-fn a_spoiled_sector_stays_spoiled_until_it_is_written_again() {
+fn a_damaged_sector_stays_damaged_until_it_is_written_again() {
     let file = FileName::Segment(1);
     let write = |bytes: &[u8]| FileAction::Write { file, offset: 512, bytes: bytes.to_vec() };
     let read = FileAction::Read { file, offset: 0, bytes: 1024 };
-    for how in [Spoiling::BitFlip(7), Spoiling::Zeros, Spoiling::Unreadable] {
+    for how in [SectorDamage::BitFlip(7), SectorDamage::Zeros, SectorDamage::Unreadable] {
         let mut disk = SimDisk::default();
         disk.apply(&FileAction::Create { file, bytes: 4096 }).unwrap();
         disk.apply(&FileAction::SyncDirectory).unwrap();
         disk.apply(&write(&[7; 512])).unwrap();
         disk.apply(&FileAction::Sync { file }).unwrap();
-        assert!(!disk.spoil(file, 8, how), "the file has eight sectors");
-        assert!(!disk.has_spoiled());
-        assert!(disk.spoil(file, 1, how));
+        assert!(!disk.damage_sector(file, 8, how), "the file has eight sectors");
+        assert!(!disk.has_damaged_sectors());
+        assert!(disk.damage_sector(file, 1, how));
         let found = disk.apply(&read);
-        assert_eq!(found.is_err(), how == Spoiling::Unreadable, "{how:?}");
+        assert_eq!(found.is_err(), how == SectorDamage::Unreadable, "{how:?}");
         assert!(found.is_err() || found != Ok([[0; 512], [7; 512]].concat()), "{how:?}");
         disk.apply(&write(&[7; 512])).unwrap();
-        assert!(disk.has_spoiled(), "{how:?}: the write is not durable yet");
+        assert!(disk.has_damaged_sectors(), "{how:?}: the write is not durable yet");
         let mut lost = disk.clone();
         lost.crash(ChangeOrder::Prefix, |_| false);
-        assert!(lost.has_spoiled(), "{how:?}");
+        assert!(lost.has_damaged_sectors(), "{how:?}");
         assert_eq!(disk.apply(&read), Ok([[0; 512], [7; 512]].concat()), "{how:?}: cached");
         disk.apply(&FileAction::Sync { file }).unwrap();
-        assert!(!disk.has_spoiled(), "{how:?}");
+        assert!(!disk.has_damaged_sectors(), "{how:?}");
         let mut copy = disk.durable_copy();
         assert_eq!(copy.apply(&read), Ok([[0; 512], [7; 512]].concat()), "{how:?}");
     }
 }
 
 #[test]
-fn a_sector_can_be_spoiled_several_times() {
+fn a_sector_can_be_damaged_several_times() {
     let file = FileName::Segment(1);
-    let ways = [Spoiling::BitFlip(7), Spoiling::Unreadable, Spoiling::Zeros, Spoiling::BitFlip(8)];
+    let ways = [
+        SectorDamage::BitFlip(7),
+        SectorDamage::Unreadable,
+        SectorDamage::Zeros,
+        SectorDamage::BitFlip(8),
+    ];
     let mut disk = SimDisk::default();
     disk.apply(&FileAction::Create { file, bytes: 4096 }).unwrap();
     disk.apply(&FileAction::SyncDirectory).unwrap();
     for how in ways {
-        assert!(disk.spoil(file, 3, how));
-        assert!(disk.has_spoiled(), "{how:?}");
+        assert!(disk.damage_sector(file, 3, how));
+        assert!(disk.has_damaged_sectors(), "{how:?}");
     }
-    assert!(disk.spoil(file, 4, Spoiling::BitFlip(5)));
-    assert!(disk.spoil(file, 4, Spoiling::BitFlip(5)), "the bit flips back");
+    assert!(disk.damage_sector(file, 4, SectorDamage::BitFlip(5)));
+    assert!(disk.damage_sector(file, 4, SectorDamage::BitFlip(5)), "the bit flips back");
     disk.apply(&FileAction::Write { file, offset: 3 * 512, bytes: vec![0; 512] }).unwrap();
     disk.apply(&FileAction::Sync { file }).unwrap();
-    assert!(!disk.has_spoiled());
+    assert!(!disk.has_damaged_sectors());
 }
 
 #[test]
@@ -456,27 +461,27 @@ fn a_repair_does_not_move_the_end_of_the_log() {
     }
     assert!(disk.is_at_head(A, 8) && disk.is_at_head(A, 55), "the last flush");
     assert!(!disk.is_at_head(A, 56), "an earlier flush");
-    assert!(disk.spoil(A, 57, Spoiling::Zeros));
+    assert!(disk.damage_sector(A, 57, SectorDamage::Zeros));
     apply_all(&mut disk, &[fill(A, 57, 1, 2), FileAction::Sync { file: A }]);
     assert!(disk.is_at_head(A, 8) && disk.is_at_head(A, 55), "the last flush is still the last");
     assert!(!disk.is_at_head(A, 57), "the repaired sector");
 }
 
 #[test]
-fn a_removed_file_has_no_spoiled_sectors() {
+fn a_removed_file_has_no_damaged_sectors() {
     let file = FileName::Segment(1);
     let mut disk = SimDisk::default();
     disk.apply(&FileAction::Create { file, bytes: 4096 }).unwrap();
     disk.apply(&FileAction::SyncDirectory).unwrap();
-    assert!(disk.spoil(file, 0, Spoiling::Unreadable));
+    assert!(disk.damage_sector(file, 0, SectorDamage::Unreadable));
     disk.apply(&FileAction::Remove { file }).unwrap();
-    assert!(disk.has_spoiled(), "a crash may bring the file back");
+    assert!(disk.has_damaged_sectors(), "a crash may bring the file back");
     disk.apply(&FileAction::SyncDirectory).unwrap();
-    assert!(!disk.has_spoiled());
+    assert!(!disk.has_damaged_sectors());
 }
 
 #[test]
-fn an_older_log_brings_its_spoiled_sectors_back() {
+fn an_older_log_brings_its_damaged_sectors_back() {
     let file = FileName::Segment(1);
     let mut disk = SimDisk::default();
     for action in [
@@ -487,7 +492,7 @@ fn an_older_log_brings_its_spoiled_sectors_back() {
     ] {
         disk.apply(&action).unwrap();
     }
-    assert!(disk.spoil(file, 0, Spoiling::Zeros));
+    assert!(disk.damage_sector(file, 0, SectorDamage::Zeros));
     let older = disk.durable_copy();
     for action in [
         FileAction::Write { file, offset: 0, bytes: vec![7; SECTOR_BYTES] },
@@ -495,8 +500,8 @@ fn an_older_log_brings_its_spoiled_sectors_back() {
     ] {
         disk.apply(&action).unwrap();
     }
-    disk.forget_spoiled();
-    assert!(!disk.has_spoiled());
+    disk.forget_damaged_sectors();
+    assert!(!disk.has_damaged_sectors());
     disk.restore_log(&older);
-    assert!(disk.has_spoiled());
+    assert!(disk.has_damaged_sectors());
 }

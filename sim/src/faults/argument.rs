@@ -187,7 +187,7 @@ numbers! {
     /// The number of sectors that the failed call writes or flushes before it fails.
     Sectors "sectors" "[sectors=N]" 0;
     /// The number of bytes that a full disk still accepts.
-    Room "room" "[room=BYTES]" 0;
+    Free "free" "[free=BYTES]" 0;
 }
 
 /// A number of messages or commands, from 1 to 10,000.

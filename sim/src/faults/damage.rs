@@ -3,7 +3,7 @@
 use quorate::storage::{Disk, FileName};
 
 use crate::disk;
-use crate::disk::{SECTOR_BYTES, SimDisk, Spoiling};
+use crate::disk::{SECTOR_BYTES, SectorDamage, SimDisk};
 use crate::faults::argument::{After, Node, after_word, named};
 use crate::faults::fault_draw::FaultDraw;
 use crate::faults::operation::operation;
@@ -36,17 +36,17 @@ operation! {
     /// Damages bodies of entries on the node's disk, which other nodes can repair: flips bits of
     /// sectors, zeroes them or makes them unreadable. The line does nothing unless each set of
     /// voters has three or more and each other voter has an intact disk.
-    struct SpoiledBody "spoil" {
+    struct DamagedBody "damage entries" {
         /// The node whose disk changes.
         node: NodeSelector as Node,
     }
-    draw |_, node, _| SpoiledBody { node };
-    strike |it| Strike::Simulated(it.node, Simulated::Spoil(Box::new(|disk, draw| {
-        let spoiled = spoil_bodies(disk, draw);
+    draw |_, node, _| DamagedBody { node };
+    strike |it| Strike::Simulated(it.node, Simulated::DamageEntries(Box::new(|disk, draw| {
+        let damaged = damage_bodies(disk, draw);
         if draw.chance(500) {
             disk.forget_cache();
         }
-        spoiled
+        damaged
     })));
 }
 
@@ -107,8 +107,8 @@ after_word! {
     Target "to" Region "to REGION";
 }
 
-/// The choices that every disk fault except `spoil` draws first, whether its kind uses them or not:
-/// a run then makes the same choices afterwards for each of these kinds.
+/// The choices that every disk fault except `damage entries` draws first, whether its kind uses
+/// them or not: a run then makes the same choices afterwards for each of these kinds.
 pub(super) struct DiskDraw {
     /// The number of calls before the affected one.
     pub(super) after: u32,
@@ -139,18 +139,18 @@ fn corrupt_region(disk: &mut SimDisk, region: Region, draw: &mut Draw<'_>) -> bo
     rotten
 }
 
-/// Spoils up to three sectors of bodies that were flushed before the end of the log; returns false
+/// Damages up to three sectors of bodies that were flushed before the end of the log; returns false
 /// if there are none.
-fn spoil_bodies(disk: &mut SimDisk, draw: &mut Draw<'_>) -> bool {
-    let mut spoiled = false;
+fn damage_bodies(disk: &mut SimDisk, draw: &mut Draw<'_>) -> bool {
+    let mut damaged = false;
     for _ in 0..draw.between(1, 3) {
-        let flipped = Spoiling::BitFlip(draw.below(SECTOR_BYTES as u64) as usize);
-        let how = *draw.pick(&[flipped, Spoiling::Zeros, Spoiling::Unreadable]);
+        let flipped = SectorDamage::BitFlip(draw.below(SECTOR_BYTES as u64) as usize);
+        let how = *draw.pick(&[flipped, SectorDamage::Zeros, SectorDamage::Unreadable]);
         if let Some((file, offset)) = target(disk, Region::Bodies, false, draw) {
-            spoiled |= disk.spoil(file, offset / SECTOR_BYTES as u64, how);
+            damaged |= disk.damage_sector(file, offset / SECTOR_BYTES as u64, how);
         }
     }
-    spoiled
+    damaged
 }
 
 /// Draws a sector of a region. A sector at the end of the log may be drawn only if `at_head` is

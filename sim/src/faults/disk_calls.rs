@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::disk;
-use crate::faults::argument::{After, For, Node, Room, Sectors, named};
+use crate::faults::argument::{After, For, Free, Node, Sectors, named};
 use crate::faults::damage::DiskDraw;
 use crate::faults::fault_draw::{Drawn, FaultDraw};
 use crate::faults::operation::operation;
@@ -32,17 +32,17 @@ operation! {
         /// The node whose disk is full.
         node: NodeSelector as Node,
         /// The number of bytes that the disk still accepts.
-        room: u32 as Room,
+        free: u32 as Free,
         /// How long the disk stays full.
         duration: Duration as For,
     }
     draw |draw, node, duration| {
         DiskDraw::of(draw);
         let segment = draw.scale.segment_bytes;
-        let room = *draw.pick(&[0, 0, 512, 4096, segment / 2, segment - 1]);
-        FullDisk { node, room, duration: duration * 4 }
+        let free = *draw.pick(&[0, 0, 512, 4096, segment / 2, segment - 1]);
+        FullDisk { node, free, duration: duration * 4 }
     };
-    strike |it| Strike::Simulated(it.node, Simulated::Lasting(Lasting::FullDisk(it.room)));
+    strike |it| Strike::Simulated(it.node, Simulated::Lasting(Lasting::FullDisk(it.free)));
 }
 
 operation! {

@@ -44,7 +44,7 @@ pub use bridge::Bridge;
 pub use campaign::Campaign;
 pub use clock::{ClockDrift, ClockStep};
 pub use crash::{Crash, Pause, Stop};
-pub use damage::{BitRot, LostWrite, MisdirectedWrite, Region, SpoiledBody};
+pub use damage::{BitRot, DamagedBody, LostWrite, MisdirectedWrite, Region};
 pub use disk_calls::{Call, FailedCall, FullDisk, StalledDisk};
 pub use disk_identity::{Rollback, Wipe};
 use fault_draw::Drawn;
@@ -63,8 +63,8 @@ pub use scripted_request::{ExpectedAnswer, ScriptedOperation, ScriptedOutcome, S
 pub use selector::NodeSelector;
 pub use slowness::{SlowApply, SlowDisk};
 pub(crate) use strike::{
-    AdminRequest, Damage, DamageDisk, Lasting, LinkSelector, NodeStrike, Resolve, SelectLinks,
-    Simulated, SpoilDisk, Strike,
+    AdminRequest, Damage, DamageDisk, DamageEntries, Lasting, LinkSelector, NodeStrike, Resolve,
+    SelectLinks, Simulated, Strike,
 };
 pub use strike::{KeptWrites, LinkFault, MachineFault};
 pub use upgrade::Upgrade;
@@ -216,7 +216,7 @@ faults! {
     /// A node's state machine makes an error.
     MachineFault "machine-fault" Node NO_ROLE (FaultyMachine::draw);
     /// The disk of one node at a time loses bodies of entries that other nodes have.
-    SpoiledBody "spoiled-body" Disk FOLLOWER_AND_LEADER (SpoiledBody::draw);
+    DamagedBody "damaged-body" Disk FOLLOWER_AND_LEADER (DamagedBody::draw);
     /// A node gets another build of its state machine, or the operator raises the version of the
     /// rules by which all nodes apply commands.
     Upgrade "upgrade" Node NO_ROLE (Upgrade::draw);
@@ -281,7 +281,7 @@ verbs! {
     ClockDrift ClockStep SlowDisk SlowApply Campaign LoadSpike
     FailedCall(fault_of_call) FullDisk StalledDisk BitRot MisdirectedWrite LostWrite
     MembershipChange(|_| Fault::Change) Transfer FaultyMachine(|_| Fault::MachineFault)
-    SpoiledBody Upgrade
+    DamagedBody Upgrade
 }
 
 fn fault_of_call(failed: &FailedCall) -> Fault {
@@ -367,7 +367,7 @@ impl Verb {
             Strike::Simulated(_, Simulated::Damage(damage)) => {
                 damage(disk, &mut draw) == Damage::Done
             }
-            Strike::Simulated(_, Simulated::Spoil(spoil)) => spoil(disk, &mut draw),
+            Strike::Simulated(_, Simulated::DamageEntries(damage)) => damage(disk, &mut draw),
             _ => false,
         }
     }
@@ -529,10 +529,10 @@ mod tests {
         "load spike leader count=30",
         "poll reads n1 every 5ms for 90ms",
         "fail directory flush n1 after=1 sectors=2",
-        "fill disk n1 room=512 for 90ms",
+        "fill disk n1 free=512 for 90ms",
         "stall disk n1 for 90ms",
         "corrupt headers n1",
-        "spoil n1",
+        "damage entries n1",
         "misdirect write n1 to bodies after=1",
         "lose write n1 after=1",
         "change leader +n4 ?n5 ~n3 -n2 n1!200 n1@host-1 casting=n4",

@@ -89,7 +89,7 @@ pub(crate) enum Simulated<'a> {
     Damage(DamageDisk<'a>),
     /// Data that other nodes can repair changes on the node's disk, if every other voter has an
     /// intact disk.
-    Spoil(SpoilDisk<'a>),
+    DamageEntries(DamageEntries<'a>),
     /// The node changes in this way for the duration of the operation.
     Lasting(Lasting),
 }
@@ -134,7 +134,7 @@ pub(crate) type DamageDisk<'a> = Box<dyn Fn(&mut SimDisk, &mut Draw<'_>) -> Dama
 
 /// Changes data on a disk that other nodes have, with the given choices; returns false if there are
 /// none.
-pub(crate) type SpoilDisk<'a> = Box<dyn Fn(&mut SimDisk, &mut Draw<'_>) -> bool + 'a>;
+pub(crate) type DamageEntries<'a> = Box<dyn Fn(&mut SimDisk, &mut Draw<'_>) -> bool + 'a>;
 
 /// The damage that a fault has done to a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +201,7 @@ impl Simulated<'_> {
             Simulated::StalledDisk(_)
             | Simulated::FailedCall(..)
             | Simulated::Damage(_)
-            | Simulated::Spoil(_)
+            | Simulated::DamageEntries(_)
             | Simulated::Lasting(Lasting::SlowFlushes(_) | Lasting::FullDisk(_)) => DISK,
         }
     }

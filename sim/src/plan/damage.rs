@@ -2,19 +2,19 @@
 //! next one is struck.
 
 use crate::faults::{
-    Crash, Fault, KeptWrites, LoadSpike, LostWrite, NodeSelector, SlowApply, SpoiledBody,
+    Crash, DamagedBody, Fault, KeptWrites, LoadSpike, LostWrite, NodeSelector, SlowApply,
 };
 use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
 
 /// One node after another loses entries, and most of them restart then, so that they notice it.
-pub(super) fn spoil_in_turn(planner: &mut Planner<'_>) {
+pub(super) fn damage_in_turn(planner: &mut Planner<'_>) {
     let apart = planner.settings.config.election_timeout_max * planner.draw.between(2, 12) as u32;
     let mut at = planner.any_moment();
     for _ in 0..planner.draw.between(2, 5) {
         let any_node = planner.draw.any_node();
         let node = *planner.draw.pick(&[any_node, NodeSelector::Leader]);
-        planner.push(at, SpoiledBody { node });
+        planner.push(at, DamagedBody { node });
         if planner.draw.chance(700) {
             let (keep, down) = (KeptWrites::Part, planner.draw.downtime());
             let delay = planner.delay();
@@ -25,7 +25,7 @@ pub(super) fn spoil_in_turn(planner: &mut Planner<'_>) {
 }
 
 /// A node loses entries right when its role changes, it restarts, or it commits.
-pub(super) fn spoil_at_role_change(planner: &mut Planner<'_>) {
+pub(super) fn damage_at_role_change(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::BecomesLeader,
         Trigger::BecomesCandidate,
@@ -38,17 +38,17 @@ pub(super) fn spoil_at_role_change(planner: &mut Planner<'_>) {
     let nth = planner.draw.between(1, 4) as u32;
     let any_time = planner.any_time(trigger);
     let target = *planner.draw.pick(&[NodeSelector::It, NodeSelector::It, NodeSelector::Leader]);
-    planner.push_on(TriggerCondition { nth, times, ..any_time }, SpoiledBody { node: target });
+    planner.push_on(TriggerCondition { nth, times, ..any_time }, DamagedBody { node: target });
 }
 
 /// A node that applies slowly loses entries and does not notice it, while the others take snapshots
 /// of them and compact their logs. When it restarts, only a snapshot can replace the entries.
-pub(super) fn spoil_slow_node(planner: &mut Planner<'_>) {
+pub(super) fn damage_slow_node(planner: &mut Planner<'_>) {
     let timeout = planner.settings.config.election_timeout_max;
     let (at, node) = (planner.any_moment(), NodeSelector::Node(planner.draw.node()));
     let (by, duration) = (timeout * 4, timeout * planner.draw.between(6, 12) as u32);
     planner.push(at, SlowApply { node, by, duration });
-    planner.push(at.after(timeout), SpoiledBody { node });
+    planner.push(at.after(timeout), DamagedBody { node });
     if planner.settings.faults.has(Fault::LoadSpike) {
         for place in 0..4 {
             let count = LoadSpike::draw_count(&mut planner.draw);
@@ -64,7 +64,7 @@ pub(super) fn spoil_slow_node(planner: &mut Planner<'_>) {
 /// writes, mostly one by which the node repairs its log.
 pub(super) fn lost_write_of_repair(planner: &mut Planner<'_>) {
     let (at, node) = (planner.any_moment(), planner.draw.node());
-    planner.push(at, SpoiledBody { node: NodeSelector::Node(node) });
+    planner.push(at, DamagedBody { node: NodeSelector::Node(node) });
     let (keep, down) = (KeptWrites::All, planner.settings.latency.max);
     let crash = Crash { node: NodeSelector::Node(node), keep, down };
     planner.push(at.after(planner.settings.latency.max), crash);
@@ -77,9 +77,9 @@ pub(super) fn lost_write_of_repair(planner: &mut Planner<'_>) {
 }
 
 /// A node that is down loses entries.
-pub(super) fn spoil_while_down(planner: &mut Planner<'_>) {
+pub(super) fn damage_while_down(planner: &mut Planner<'_>) {
     let falls = planner.any_time(Trigger::GoesDown);
     let nth = planner.draw.between(1, 3) as u32;
-    let verb = planner.verb(Fault::SpoiledBody, NodeSelector::It);
+    let verb = planner.verb(Fault::DamagedBody, NodeSelector::It);
     planner.push_on(TriggerCondition { nth, ..falls }, verb);
 }

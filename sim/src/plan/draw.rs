@@ -164,18 +164,18 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
             2,
             often && has(Fault::FullDisk) && has(Fault::SlowApply),
         ),
-        (Hard(damage::spoil_in_turn), 8, has(Fault::SpoiledBody)),
-        (Hard(damage::spoil_at_role_change), 4, has(Fault::SpoiledBody)),
-        (Hard(damage::spoil_while_down), 4, has(Fault::SpoiledBody)),
+        (Hard(damage::damage_in_turn), 8, has(Fault::DamagedBody)),
+        (Hard(damage::damage_at_role_change), 4, has(Fault::DamagedBody)),
+        (Hard(damage::damage_while_down), 4, has(Fault::DamagedBody)),
         (
             Hard(damage::lost_write_of_repair),
             4,
-            has(Fault::SpoiledBody) && has(Fault::LostWrite) && has(Fault::Crash),
+            has(Fault::DamagedBody) && has(Fault::LostWrite) && has(Fault::Crash),
         ),
         (
-            Hard(damage::spoil_slow_node),
+            Hard(damage::damage_slow_node),
             4,
-            has(Fault::SpoiledBody) && has(Fault::SlowApply) && has(Fault::Crash),
+            has(Fault::DamagedBody) && has(Fault::SlowApply) && has(Fault::Crash),
         ),
     ]
 }

@@ -25,7 +25,7 @@ pub(super) fn full_disk_during_snapshot(planner: &mut Planner<'_>) {
     let (by, duration) = (planner.draw.extra_time(), planner.draw.fault_duration());
     planner.push_on(takes, SlowApply { node: NodeSelector::It, by, duration });
     let nth = planner.draw.between(1, 4) as u32;
-    let room = *planner.draw.pick(&[0, 512, 4096]);
+    let free = *planner.draw.pick(&[0, 512, 4096]);
     let writes = TriggerCondition { trigger: Trigger::WritesSnapshot, nth, ..takes };
-    planner.push_on(writes, FullDisk { node: NodeSelector::It, room, duration });
+    planner.push_on(writes, FullDisk { node: NodeSelector::It, free, duration });
 }

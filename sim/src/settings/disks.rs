@@ -10,16 +10,16 @@ use crate::values::choice::{Choices, Key, Kind};
 /// Draws whether the disks of nodes lose bodies of entries, one node's after the other. They never
 /// do in runs with suspensions, because a leader cannot know which voters have the only intact
 /// copies.
-pub(super) fn draw_spoiling(
+pub(super) fn draw_entry_damage(
     choices: &Choices,
     profile: &Profile,
     mut faults: Faults,
     config: &Config,
 ) -> Faults {
     let mut draw = choices.draw(Key { counter: 100, ..Kind::Disks.key() });
-    let may = profile.faults.has(Fault::SpoiledBody) && config.suspension.is_none();
-    if may && draw.chance(profile.spoil_permille) {
-        faults.insert(Fault::SpoiledBody);
+    let may = profile.faults.has(Fault::DamagedBody) && config.suspension.is_none();
+    if may && draw.chance(profile.entry_damage_permille) {
+        faults.insert(Fault::DamagedBody);
     }
     faults
 }

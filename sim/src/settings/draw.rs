@@ -59,7 +59,7 @@ impl Settings {
         let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);
         let (bootstraps, faults) = draw_disk_loss(choices, profile, faults);
-        let faults = disks::draw_spoiling(choices, profile, faults, &config);
+        let faults = disks::draw_entry_damage(choices, profile, faults, &config);
         let (spares, priorities) = draw_spares(choices, faults, voters + learners);
         let mut storage = draw_storage(&mut draw, &config);
         disks::draw_small_segments(choices, ingredients.has_small_segments, &mut storage);
@@ -113,7 +113,7 @@ impl Settings {
 /// The fault kinds that are not drawn like the others: options of the profile enable them.
 const DRAWN_SEPARATELY: Faults = Faults::OF_MEMBERS
     .union(Faults::OF_IDENTITY)
-    .union(Faults::of(&[Fault::MachineFault, Fault::SpoiledBody, Fault::Upgrade]));
+    .union(Faults::of(&[Fault::MachineFault, Fault::DamagedBody, Fault::Upgrade]));
 
 fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);

@@ -37,7 +37,7 @@ pub struct Profile {
     pub(crate) rollback_permille: u64,
     /// The number of runs in 1,000 in which the disks of nodes lose bodies of entries, one node's
     /// after the other, if the profile has this kind of fault.
-    pub(crate) spoil_permille: u64,
+    pub(crate) entry_damage_permille: u64,
     /// The number of runs in 1,000 in which the segments of the log are as small as possible.
     pub(crate) small_segments_permille: u64,
     /// The number of runs in 1,000 in which nodes take a snapshot every few entries, and transfer
@@ -86,7 +86,7 @@ const DEFAULT: Profile = Profile {
     bootstrap_permille: 200,
     wipe_permille: 150,
     rollback_permille: 60,
-    spoil_permille: 250,
+    entry_damage_permille: 250,
     small_segments_permille: 250,
     frequent_snapshots_permille: 200,
     lasting_permille: 80,
@@ -145,14 +145,14 @@ static PROFILES: [Profile; 20] = [
         summary: "failing, full, stalled and corrupting disks; crashes; no network faults",
         faults: Faults::OF_DISKS.union(Faults::of(&[Fault::Crash, Fault::Stop, Fault::SlowDisk])),
         always: Faults::of(&[Fault::Crash]),
-        spoil_permille: 500,
+        entry_damage_permille: 500,
         ..FIXED_MEMBERS
     },
     Profile {
         name: "damage",
         summary: "one disk after another loses entries; crashes, partitions, membership changes",
         faults: CRASHES.union(Faults::of(&[
-            Fault::SpoiledBody,
+            Fault::DamagedBody,
             Fault::FailedRead,
             Fault::Partition,
             Fault::OneWay,
@@ -165,7 +165,7 @@ static PROFILES: [Profile; 20] = [
         churn_permille: 400,
         suspension_permille: 0,
         wipe_permille: 0,
-        spoil_permille: 1000,
+        entry_damage_permille: 1000,
         small_segments_permille: 1000,
         ..NARROW
     },

@@ -5,7 +5,7 @@ use crate::settings::profile::Profile;
 
 /// Faults that change what a disk holds.
 const DAMAGE: Faults = Faults::of(&[
-    Fault::SpoiledBody,
+    Fault::DamagedBody,
     Fault::BitRot,
     Fault::LostWrite,
     Fault::MisdirectedWrite,
@@ -75,7 +75,7 @@ impl Profile {
             Fault::Change | Fault::Transfer => self.churn_permille > 0,
             Fault::Wipe => self.wipe_permille > 0,
             Fault::Rollback => self.rollback_permille > 0,
-            Fault::SpoiledBody => is_listed && self.spoil_permille > 0,
+            Fault::DamagedBody => is_listed && self.entry_damage_permille > 0,
             _ => is_listed,
         }
     }

@@ -58,11 +58,12 @@ impl NodeDisk {
         crash.to_string()
     }
 
-    /// Damages the disk as `corrupt` or `spoil` does. Returns false if it has nothing to damage.
+    /// Damages the disk as `corrupt` or `damage entries` does. Returns false if it has nothing to
+    /// damage.
     pub(crate) fn damage(&self, verb: &Verb, seed: u64) -> bool {
         let mut device = self.lock();
         let has_struck = verb.damage(&mut device.disk, seed);
-        device.is_damaged |= has_struck && !matches!(verb, Verb::SpoiledBody(_));
+        device.is_damaged |= has_struck && !matches!(verb, Verb::DamagedBody(_));
         device.was_faulty |= has_struck;
         has_struck
     }
@@ -70,7 +71,7 @@ impl NodeDisk {
     /// Returns true if the disk has all data that the node has made durable.
     pub(crate) fn is_intact(&self) -> bool {
         let device = self.lock();
-        !device.is_damaged && !device.disk.has_spoiled()
+        !device.is_damaged && !device.disk.has_damaged_sectors()
     }
 
     /// Leaves the disk only `room` more bytes, or fewer if it has fewer already.

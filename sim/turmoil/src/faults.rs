@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::types::NodeId;
 use quorate_sim::faults::{
     ClockDrift, ClockStep, Clog, Crash, Flap, FullDisk, KeptWrites, NodeSelector, OneWay,
-    Partition, Pause, SlowDisk, SpoiledBody, Stop, Verb,
+    Partition, Pause, SlowDisk, DamagedBody, Stop, Verb,
 };
 use quorate_sim::plan::{Op, Trigger, TriggerCondition, When};
 use quorate_sim::run::RunOptions;
@@ -145,13 +145,13 @@ fn missing(op: &Op) -> Option<String> {
         | Verb::SlowDisk(_)
         | Verb::FullDisk(_)
         | Verb::BitRot(_)
-        | Verb::SpoiledBody(_)
+        | Verb::DamagedBody(_)
         | Verb::ClockDrift(_)
         | Verb::ClockStep(_) => return None,
         Verb::ScriptedRequest(_) => "the clients are the user's own",
         _ => {
             "only crash, stop, pause, isolate, split, block, cut, strand, only, flap, clog, slow \
-             disk, fill disk, corrupt, spoil, clock drift and clock step do"
+             disk, fill disk, corrupt, damage entries, clock drift and clock step do"
         }
     };
     Some(reason.to_owned())
@@ -194,11 +194,11 @@ fn draw_disk_op(draws: &mut Draws, nodes: u8) -> Op {
     };
     let verb = match draws.below(2) {
         0 => {
-            let room = *draws.pick(&[0, 512, 4_096]);
+            let free = *draws.pick(&[0, 512, 4_096]);
             let duration = Duration::from_millis(draws.between(500, 8_000));
-            Verb::FullDisk(FullDisk { node, room, duration })
+            Verb::FullDisk(FullDisk { node, free, duration })
         }
-        _ => Verb::SpoiledBody(SpoiledBody { node }),
+        _ => Verb::DamagedBody(DamagedBody { node }),
     };
     Op { when: When::At(at), verb }
 }

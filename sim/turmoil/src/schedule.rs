@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::raft::RoleName;
 use quorate::types::NodeId;
-use quorate_sim::faults::{BitRot, KeptWrites, LinkFault, NodeSelector, SpoiledBody, Verb};
+use quorate_sim::faults::{BitRot, KeptWrites, LinkFault, NodeSelector, DamagedBody, Verb};
 use quorate_sim::plan::{Op, When};
 use turmoil::Sim;
 
@@ -224,14 +224,14 @@ impl Schedule {
                     self.slow.begin(node, slow.by, now + slow.duration);
                 }
             }
-            Verb::BitRot(BitRot { node, .. }) | Verb::SpoiledBody(SpoiledBody { node }) => {
+            Verb::BitRot(BitRot { node, .. }) | Verb::DamagedBody(DamagedBody { node }) => {
                 if let Some(node) = node_of(*node) {
                     self.damage(node, verb, shared);
                 }
             }
             Verb::FullDisk(full) => {
                 if let Some(node) = node_of(full.node) {
-                    self.disks[node as usize - 1].fill(full.room);
+                    self.disks[node as usize - 1].fill(full.free);
                     self.full.begin(node, (), now + full.duration);
                 }
             }
@@ -256,7 +256,7 @@ impl Schedule {
         let damaged = others.filter(|(disk, _)| !disk.is_intact()).count();
         let nodes = self.disks.len();
         let may_strike = match verb {
-            Verb::SpoiledBody(_) => damaged == 0 && nodes >= 3,
+            Verb::DamagedBody(_) => damaged == 0 && nodes >= 3,
             _ => (damaged + 1) * 2 < nodes,
         };
         let seed = self.draws.next();

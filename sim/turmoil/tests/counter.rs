@@ -202,7 +202,7 @@ fn a_trigger_fires_at_its_event() {
 fn a_node_that_must_store_a_snapshot_on_a_full_disk_goes_on() {
     let lines = lines(
         "nodes 3\nlatency 1ms..5ms\nfault phase 9s\nat 2s fill disk n1 for 5s\n\
-         at 2s fill disk n2 room=512 for 5s\nat 4s crash n1 for 500ms\n\
+         at 2s fill disk n2 free=512 for 5s\nat 4s crash n1 for 500ms\n\
          at 8s isolate leader for 500ms\n",
     );
     assert!(lines.iter().any(|line| line.1.contains("fill disk n1")), "{lines:?}");
@@ -211,9 +211,9 @@ fn a_node_that_must_store_a_snapshot_on_a_full_disk_goes_on() {
 }
 
 #[test]
-fn a_node_with_a_spoiled_disk_is_repaired_by_the_others() {
+fn a_node_with_a_damaged_disk_is_repaired_by_the_others() {
     let lines = lines(
-        "nodes 3\nlatency 1ms..5ms\nfault phase 9s\nat 3s spoil n1\n\
+        "nodes 3\nlatency 1ms..5ms\nfault phase 9s\nat 3s damage entries n1\n\
          at 4s crash n1 for 500ms\nat 7s isolate n2 for 1s\n",
     );
     let is_damaged = |line: &(Duration, String)| line.1.contains("nothing on the disk");

@@ -12,8 +12,8 @@ use crate::world::cluster::node::{LoggedMembership, Node};
 use crate::world::place::Place;
 use crate::world::run::Run;
 
-/// The smallest number of voters with which one can be spoiled: the others are a majority.
-const SPOILED_VOTERS_MIN: usize = 3;
+/// The smallest number of voters with which one may lose data: the others are a majority.
+const REPAIRABLE_VOTERS_MIN: usize = 3;
 
 impl Cluster {
     /// Records the membership changes of a node's last step. Returns false if afterwards a set of
@@ -154,26 +154,27 @@ impl Cluster {
         let survives = |membership: &Membership| self.survives(membership, Some(place));
         !self.is_not_bootstrapped()
             && self.electorates().all(survives)
-            && !self.is_other_spoiled(place)
+            && !self.is_other_unrepaired(place)
     }
 
-    /// Returns true if a fault may spoil data of the node that other nodes can repair: no node
+    /// Returns true if a fault may damage data of the node that other nodes can repair: no node
     /// alone can commit entries, and every other voter has an intact disk, so each entry that
     /// may be committed has an intact copy (docs/REPAIR.md, A2).
-    pub(crate) fn may_spoil(&self, place: Place) -> bool {
+    pub(crate) fn may_damage_entries(&self, place: Place) -> bool {
         let is_intact = |membership: &Membership, id: NodeId| {
             self.place(id) == Some(place) || self.is_reliable(membership, id)
         };
         let allows = |membership: &Membership| {
             let mut sets = sets(membership);
             sets.all(|set| {
-                set.len() >= SPOILED_VOTERS_MIN && set.iter().all(|id| is_intact(membership, *id))
+                set.len() >= REPAIRABLE_VOTERS_MIN
+                    && set.iter().all(|id| is_intact(membership, *id))
             })
         };
         !self.is_not_bootstrapped()
             && !self[place].disk.is_or_will_be_damaged()
             && self.electorates().all(allows)
-            && !self.is_other_spoiled(place)
+            && !self.is_other_unrepaired(place)
     }
 
     /// Returns true if the node has the disk that every membership that may decide names, and has
@@ -181,14 +182,14 @@ impl Cluster {
     pub(crate) fn is_repairable(&self, place: Place) -> bool {
         let disk = &self[place].disk;
         let is_named = |membership: &Membership| self.has_named_disk(membership, place.id());
-        disk.device.has_spoiled()
+        disk.device.has_damaged_sectors()
             && !disk.is_or_will_be_damaged()
             && self.electorates().all(is_named)
     }
 
     /// Returns true if another node has lost data that is not repaired yet.
-    fn is_other_spoiled(&self, place: Place) -> bool {
-        self.nodes().any(|node| node.place != place && node.disk.device.has_spoiled())
+    fn is_other_unrepaired(&self, place: Place) -> bool {
+        self.nodes().any(|node| node.place != place && node.disk.device.has_damaged_sectors())
     }
 
     /// Returns true if the other nodes can make every node with a rolled-back disk certain again:

@@ -30,7 +30,7 @@ pub(crate) struct NodeDisk {
     /// The number of copies so far that replaced the disk or its log.
     copies_restored: u16,
     /// Whether a damage fault has changed durable data, or a rollback without a mark has. Lost
-    /// writes and spoiled sectors do not count.
+    /// writes and damage that other nodes can repair do not count.
     damaged: bool,
     /// Whether the disk or its log was replaced by an older copy that makes the node uncertain, and
     /// the node has not become certain since.
@@ -38,15 +38,15 @@ pub(crate) struct NodeDisk {
     /// Whether only the log was replaced by an older one, and the node has not started since.
     pub(crate) lost_end: bool,
     /// Whether a damage fault has struck the node, on this disk or on one lost since. Rollbacks,
-    /// spoiled sectors and writes that this disk has lost do not count.
+    /// damage that other nodes can repair and writes that this disk has lost do not count.
     was_damaged: bool,
     /// The number of damage faults so far, including those that found nothing to damage.
     pub(crate) damage_faults: u16,
-    /// The number of faults so far that try to spoil sectors which other nodes can repair; some
+    /// The number of faults so far that try to damage sectors which other nodes can repair; some
     /// find no such sector.
-    pub(crate) spoil_faults: u16,
-    /// The value of `spoil_faults` when the process last requested a repair.
-    pub(crate) spoil_faults_at_repair: u16,
+    pub(crate) entry_damage_faults: u16,
+    /// The value of `entry_damage_faults` when the process last requested a repair.
+    pub(crate) entry_damage_faults_at_repair: u16,
     /// The number of active faults that bound the free space of the disk, or of one lost since.
     pub(crate) full_disk_faults: u8,
     /// The earliest completion of the calls that begin now, except writes of the log and of the
@@ -76,10 +76,10 @@ impl NodeDisk {
         self.damage_faults
     }
 
-    /// Counts a fault that tries to spoil sectors, and returns its number.
-    pub(crate) fn count_spoil_fault(&mut self) -> u16 {
-        self.spoil_faults += 1;
-        self.spoil_faults
+    /// Counts a fault that tries to damage such sectors, and returns its number.
+    pub(crate) fn count_entry_damage_fault(&mut self) -> u16 {
+        self.entry_damage_faults += 1;
+        self.entry_damage_faults
     }
 
     /// Records that a fault has changed durable data.
@@ -89,7 +89,7 @@ impl NodeDisk {
 
     /// Returns true if a damage fault, or a rollback without a mark, may have destroyed durable
     /// data, so that the node may refuse to start. A fault that waits for a write of the node
-    /// counts from that write on. Spoiled sectors do not count.
+    /// counts from that write on. Damage that other nodes can repair does not count.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged || self.device.has_lost_write()
     }
@@ -113,7 +113,7 @@ impl NodeDisk {
     /// Returns true if durable data is lost, or a fault that waits for a write will lose some,
     /// other than by a rollback that makes the node uncertain.
     pub(crate) fn may_lack_data(&self) -> bool {
-        self.is_or_will_be_damaged() || self.device.has_spoiled()
+        self.is_or_will_be_damaged() || self.device.has_damaged_sectors()
     }
 
     /// Leaves the disk only `room` more bytes.

@@ -104,7 +104,7 @@ impl Node {
                         Action::LogCertain => run.observer.reach(Spot::CertainAgain),
                         Action::AdoptSnapshot(_) => run.observer.reach(Spot::SnapshotAdopted),
                         Action::Repair(_) => {
-                            self.disk.spoil_faults_at_repair = self.disk.spoil_faults
+                            self.disk.entry_damage_faults_at_repair = self.disk.entry_damage_faults
                         }
                         Action::Persist(write) => self.note_submitted(write, run),
                         Action::Committed { tag, id } => {
@@ -147,7 +147,7 @@ impl Node {
     /// of the repair, or other damage, may be the reason.
     fn missing(&self, entries: &[EntryId], run: &Run) -> Vec<EntryId> {
         let disk = &self.disk;
-        if disk.is_damaged() || disk.spoil_faults != disk.spoil_faults_at_repair {
+        if disk.is_damaged() || disk.entry_damage_faults != disk.entry_damage_faults_at_repair {
             return Vec::new();
         }
         let (mut copy, config) = (disk.device.durable_copy(), &run.setup.settings.storage);

@@ -67,7 +67,7 @@ impl Cluster {
             return false;
         }
         let disk = &node.disk;
-        let damaged = disk.is_damaged() || disk.device.has_spoiled() || disk.lost_end;
+        let damaged = disk.is_damaged() || disk.device.has_damaged_sectors() || disk.lost_end;
         let mut replica = match node.open(&run.setup, now) {
             Ok(replica) => replica,
             Err(error) => {
@@ -121,8 +121,8 @@ impl Node {
         // The opened superblock proves that the last flush was completed.
         disk.device.acknowledge_head();
         if replica.node.raft().log().damaged_entries() == 0 {
-            // A start reads every entry of the log, so the spoiled sectors hold none of them.
-            disk.device.forget_spoiled();
+            // A start reads every entry of the log, so the damaged sectors hold none of them.
+            disk.device.forget_damaged_sectors();
         }
         Ok(replica)
     }
@@ -147,7 +147,7 @@ impl Node {
         let is_about_certainty = *error == OpenError::SoleVoter;
         let has_no_leader = self.disk.rolled_back
             && (is_about_certainty || is_about_loss)
-            && (self.disk.device.has_spoiled() || self.is_sole_quorum(&run.setup));
+            && (self.disk.device.has_damaged_sectors() || self.is_sole_quorum(&run.setup));
         let (damaged, reason) = (self.disk.is_damaged() || has_no_leader, &error.to_string()[..]);
         run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
     }

@@ -84,7 +84,7 @@ impl Faults {
     ) {
         let may_damage = match strike {
             Simulated::Damage(_) => cluster.may_damage(place),
-            Simulated::Spoil(_) => cluster.may_spoil(place),
+            Simulated::DamageEntries(_) => cluster.may_damage_entries(place),
             _ => false,
         };
         let node = &mut cluster[place];
@@ -106,7 +106,7 @@ impl Faults {
             | Simulated::StalledDisk(_)
             | Simulated::FailedCall(..)
             | Simulated::Damage(_)
-            | Simulated::Spoil(_) => {
+            | Simulated::DamageEntries(_) => {
                 if node_faults::strike(node, strike, may_damage, run)
                     && let Some(fault) = verb.fault()
                 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faults::{Damage, DamageDisk, Fault, Lasting, Simulated, SpoilDisk};
+use crate::faults::{Damage, DamageDisk, DamageEntries, Fault, Lasting, Simulated};
 use crate::observe::Observation;
 use crate::values::choice::{Key, Kind};
 use crate::world::cluster::node::Node;
@@ -11,7 +11,7 @@ use crate::world::scheduler::Event;
 
 /// Lets a fault that does not last strike a node; returns true if it has struck. `may_damage` says
 /// whether the node may lose durable data: for damage, whether a majority of every set of voters
-/// keeps an intact disk; for spoiled data, whether every other voter has one.
+/// keeps an intact disk; for damage that other nodes can repair, whether every other voter has one.
 pub(crate) fn strike(
     node: &mut Node,
     strike: &Simulated<'_>,
@@ -40,12 +40,14 @@ pub(crate) fn strike(
         Simulated::Damage(damage) if has_files && may_damage => {
             return damage_disk(node, damage, run) == Damage::Done;
         }
-        Simulated::Spoil(spoil) if has_files && may_damage => return spoil_disk(node, spoil, run),
+        Simulated::DamageEntries(damage) if has_files && may_damage => {
+            return damage_entries(node, damage, run);
+        }
         Simulated::Campaign
         | Simulated::StalledDisk(_)
         | Simulated::FailedCall(..)
         | Simulated::Damage(_)
-        | Simulated::Spoil(_) => return false,
+        | Simulated::DamageEntries(_) => return false,
         // These faults last, or concern more than the node.
         Simulated::Misroute(_)
         | Simulated::Replay(_)
@@ -106,11 +108,11 @@ fn damage_disk(node: &mut Node, damage: &DamageDisk<'_>, run: &Run) -> Damage {
     damaged
 }
 
-/// Counts a fault that spoils data which other nodes can repair, and lets it strike.
-fn spoil_disk(node: &mut Node, spoil: &SpoilDisk<'_>, run: &Run) -> bool {
-    let peer = node.disk.count_spoil_fault();
+/// Counts a fault that damages data which other nodes can repair, and lets it strike.
+fn damage_entries(node: &mut Node, damage: &DamageEntries<'_>, run: &Run) -> bool {
+    let peer = node.disk.count_entry_damage_fault();
     let key = Key { node: node.place.0 + 1, peer, counter: 100, ..Kind::Damage.key() };
-    spoil(&mut node.disk.device, &mut run.setup.choices.draw(key))
+    damage(&mut node.disk.device, &mut run.setup.choices.draw(key))
 }
 
 /// Records a clock error in parts per million that exceeds the bound of the leases.

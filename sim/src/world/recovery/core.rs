@@ -149,7 +149,7 @@ pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observ
         membership.is_member(id) && !membership.is_voter(id)
     };
     let is_uncertain = |place: &Place| cluster[*place].disk.rolled_back;
-    let is_spoiled = |place: &Place| cluster[*place].disk.device.has_spoiled();
+    let has_damage = |place: &Place| cluster[*place].disk.device.has_damaged_sectors();
     let voters = membership.incoming();
     let voters_in = voters.iter().filter_map(|id| cluster.place(*id));
     let voters_in = voters_in.filter(|place| core.contains(place)).count();
@@ -161,7 +161,7 @@ pub(crate) fn mark_core(core: &[Place], cluster: &Cluster, observer: &mut Observ
         (2 * voters_in == voters.len() && !voters.is_empty(), Spot::CoreIsHalf),
         (cluster.is_not_bootstrapped(), Spot::NotBootstrapped),
         (outside().any(non_member), Spot::NonMemberUp),
-        (core.iter().any(is_spoiled), Spot::DamagedInCore),
+        (core.iter().any(has_damage), Spot::DamagedInCore),
         (core.iter().any(is_uncertain), Spot::UncertainInCore),
     ]);
 }

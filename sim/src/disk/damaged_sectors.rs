@@ -6,9 +6,9 @@ use crate::disk::directory::FileId;
 use crate::disk::file::File;
 use crate::disk::packed::Sector;
 
-/// The change of a spoiled sector.
+/// The change of a damaged sector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoiling {
+pub enum SectorDamage {
     /// A bit of the byte at this position flips.
     BitFlip(usize),
     /// The sector is full of zeros.
@@ -17,29 +17,29 @@ pub enum Spoiling {
     Unreadable,
 }
 
-/// The spoiled sectors, by file and number.
+/// The damaged sectors, by file and number.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SpoiledSectors(pub(super) BTreeMap<(FileId, u64), SpoiledSector>);
+pub(super) struct DamagedSectors(pub(super) BTreeMap<(FileId, u64), DamagedSector>);
 
-impl SpoiledSectors {
-    /// Replaces the spoiled sectors of a file with those of an `older` file; of none if it is
+impl DamagedSectors {
+    /// Replaces the damaged sectors of a file with those of an `older` file; of none if it is
     /// `None`.
-    pub(super) fn restore(&mut self, id: FileId, from: &SpoiledSectors, older: Option<FileId>) {
+    pub(super) fn restore(&mut self, id: FileId, from: &DamagedSectors, older: Option<FileId>) {
         self.0.retain(|(of, _), _| *of != id);
-        let spoiled = from.0.iter().filter(|((of, _), _)| Some(*of) == older);
-        self.0.extend(spoiled.map(|((_, number), sector)| ((id, *number), sector.clone())));
+        let damaged = from.0.iter().filter(|((of, _), _)| Some(*of) == older);
+        self.0.extend(damaged.map(|((_, number), sector)| ((id, *number), sector.clone())));
     }
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct SpoiledSector {
+pub(super) struct DamagedSector {
     /// The content before the fault.
     pub(super) before: Sector,
     /// The content after the fault; `None` if the sector cannot be read.
     pub(super) after: Option<Sector>,
 }
 
-impl SpoiledSector {
+impl DamagedSector {
     /// Returns true if nothing was written to the sector since the fault.
     pub(super) fn is_unrepaired(&self, file: &File, number: u64) -> bool {
         let content = file.durable_sector(number);
