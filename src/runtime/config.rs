@@ -269,7 +269,7 @@ impl ServerConfig {
     ) -> Result<ServerConfig, ServerConfigError> {
         let members: Vec<(NodeId, SocketAddr)> = members.into_iter().collect();
         let own = members.iter().find(|(member, _)| *member == id);
-        let listen = own.ok_or(ServerConfigError::NotAMember(id))?.1;
+        let listen = own.ok_or(ServerConfigError::NotMember(id))?.1;
         let mut bootstrap_peers = Membership::new(members.iter().map(|(member, _)| *member));
         for (position, (member, address)) in members.iter().enumerate() {
             if members[..position].iter().any(|(other, _)| other == member) {

@@ -11,7 +11,7 @@ use crate::types::NodeId;
 pub enum ServerConfigError {
     /// The node is not among the members that bootstrap the cluster.
     #[error("{0} is not in the member list: add it with its own address")]
-    NotAMember(NodeId),
+    NotMember(NodeId),
     /// The member is listed twice.
     #[error("{0} is listed twice in the member list: remove one of the two")]
     DuplicateMember(NodeId),

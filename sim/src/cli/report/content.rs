@@ -145,8 +145,8 @@ impl Report {
         is_incomplete.then(|| format!("{} after {run}", self.end_text()))
     }
 
-    /// Returns why the sweep is inconclusive, with every missed mark; `None` if it is not, or if a seed
-    /// failed.
+    /// Returns why the sweep is inconclusive, with every missed mark; `None` if it is not, or if a
+    /// seed failed.
     pub(crate) fn inconclusive_because(&self) -> Option<String> {
         if self.exit() != Exit::ExpectationNotMet {
             return None;

@@ -232,7 +232,7 @@ pub(super) fn damaged(directory: &Path, damage: &dyn std::fmt::Display) -> Comma
 /// Returns the setting that causes the error; `None` if no setting can.
 fn setting_of(error: &ServerConfigError) -> Option<&'static str> {
     match error {
-        ServerConfigError::NotAMember(_) => Some("id"),
+        ServerConfigError::NotMember(_) => Some("id"),
         ServerConfigError::DuplicateMember(_) => Some("members"),
         ServerConfigError::PlaintextNotAllowed(_) => Some("listen"),
         ServerConfigError::FixedElectionTimeout(_) => Some("election_timeout"),

@@ -156,7 +156,8 @@ mod tests {
 
     fn record(id: &str) -> AutoRecord {
         serde_json::from_value(serde_json::json!({
-            "id": id, "number": 1, "module": "log", "file": "src/log/mod.rs", "line": 3, "column": 5,
+            "id": id, "number": 1, "module": "log", "file": "src/log/mod.rs", "line": 3,
+            "column": 5,
             "function": "last", "kind": "comparison", "change": "",
             "verdict": "killed",
             "killer": {
