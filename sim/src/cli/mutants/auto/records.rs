@@ -157,8 +157,7 @@ mod tests {
     fn record(id: &str) -> AutoRecord {
         serde_json::from_value(serde_json::json!({
             "id": id, "number": 1, "module": "log", "file": "src/log/mod.rs", "line": 3,
-            "column": 5,
-            "function": "last", "kind": "comparison", "change": "",
+            "column": 5, "function": "last", "kind": "comparison", "change": "",
             "verdict": "killed",
             "killer": {
                 "profile": "default", "seed": 4, "after_seeds": 5, "is_first": true,
