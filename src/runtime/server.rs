@@ -11,7 +11,7 @@ use tracing::{error, info, info_span, warn};
 
 use crate::machine::StateMachine;
 use crate::recording::FOLDER;
-use crate::replica::{Node, OpenError, Replica, Worker};
+use crate::replica::{Node, OpenError, Replica};
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::client::Forwarder;
 use crate::runtime::clock::Clock;
@@ -19,7 +19,7 @@ use crate::runtime::config::ServerConfig;
 use crate::runtime::driver::{Driver, DriverParts, Queues, panic_failure};
 use crate::runtime::environment::{Environment, Simulation};
 use crate::runtime::handle::Handle;
-use crate::runtime::lanes::{Event, LaneStart, Lanes};
+use crate::runtime::lanes::{Event, LaneStart, LaneWork, Lanes};
 use crate::runtime::metrics::Counts;
 use crate::runtime::open_files;
 use crate::runtime::peer_addresses::{other_process, peer_addresses};
@@ -117,11 +117,7 @@ impl Server {
     }
 
     /// Starts an opened node, with a listener for other nodes and clients.
-    async fn serve<M, D>(opened: OpenedNode<M, D>) -> Result<Server, ServerError>
-    where
-        M: StateMachine + Send + 'static,
-        D: Disk + Clone + Send + 'static,
-    {
+    async fn serve(opened: OpenedNode) -> Result<Server, ServerError> {
         let inbound = Inbound::new(&opened.counts);
         let OpenedNode { config, handshake, counts, environment, .. } = &opened;
         let (handshake, listen, network) = (*handshake, config.listen, config.network.clone());
@@ -260,11 +256,11 @@ fn security(config: &ServerConfig) -> Result<Security, ServerError> {
 }
 
 /// A node that was opened and does not run yet.
-struct OpenedNode<M, D> {
+struct OpenedNode {
     config: ServerConfig,
-    disk: D,
     node: Node,
-    worker: Worker<M>,
+    /// The work of the lanes, which have the disk and the state machine.
+    work: LaneWork,
     clock: Clock,
     environment: Environment,
     handshake: Handshake,
@@ -273,17 +269,17 @@ struct OpenedNode<M, D> {
     recording: Option<RecordingRing>,
 }
 
-impl<M, D> OpenedNode<M, D>
-where
-    M: StateMachine + Send + 'static,
-    D: Disk + Clone + Send + 'static,
-{
-    fn open(
+impl OpenedNode {
+    fn open<M, D>(
         mut disk: D,
         config: ServerConfig,
         machine: M,
         environment: Environment,
-    ) -> Result<Self, ServerError> {
+    ) -> Result<OpenedNode, ServerError>
+    where
+        M: StateMachine + Send + 'static,
+        D: Disk + Clone + Send + 'static,
+    {
         config.check().map_err(ServerError::Config)?;
         let clock = Clock::start(&environment);
         format_if_empty(&mut disk, &config, Incarnation(environment.entropy()))?;
@@ -302,11 +298,11 @@ where
             start_id,
         };
         let counts = Arc::new(Counts::new(identity.node, cluster));
+        let work = LaneWork::new(disk, worker, &counts);
         Ok(OpenedNode {
             config,
-            disk,
             node,
-            worker,
+            work,
             clock,
             environment,
             handshake,
@@ -317,7 +313,7 @@ where
 
     /// Records the inputs of the node in its directory, if `recording_bytes` is not zero. If the
     /// recording cannot be opened, the node runs without it.
-    fn recorded(mut self) -> Self {
+    fn recorded(mut self) -> OpenedNode {
         let bytes = self.config.recording_bytes;
         if bytes == 0 {
             return self;
@@ -345,7 +341,7 @@ where
     where
         L: Future<Output = Infallible> + Send + 'static,
     {
-        let OpenedNode { config, disk, node, worker, clock, handshake, counts, .. } = self;
+        let OpenedNode { config, node, work, clock, handshake, counts, .. } = self;
         let (environment, recording) = (self.environment, self.recording);
         // Every log line of the node carries its id, on whichever thread it is written.
         let span = info_span!("node", id = %handshake.node, cluster = %handshake.cluster);
@@ -353,7 +349,7 @@ where
         let (lane_events, lane_event_queue) = mpsc::unbounded_channel();
         let busy_poll = BusyPoll::new(&environment, config.busy_poll_max);
         let lane = LaneStart { environment, busy_poll, events: lane_events, counts };
-        let lanes = Lanes::start(&disk, worker, config.inline_machine, &lane);
+        let lanes = Lanes::start(work, config.inline_machine, &lane);
         let lanes = lanes.map_err(ServerError::Threads)?;
         let LaneStart { environment, events: lane_events, counts, .. } = lane;
         let reader = recording.as_ref().map(|ring| RecordingReader::of(ring.directory()));
@@ -362,7 +358,7 @@ where
             None => Ok(RecordingLane::without_files(&environment, Arc::clone(&counts))),
         };
         let recording = recording.map_err(ServerError::Threads)?;
-        drop((lane_events, disk));
+        drop(lane_events);
         if let Some(bootstrap_peers) = &config.replica.raft.bootstrap_peers {
             transport.update_membership(bootstrap_peers);
         }

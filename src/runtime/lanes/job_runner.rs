@@ -50,7 +50,7 @@ impl Event {
 }
 
 /// The function that executes one job of a lane, and returns its event.
-type Work<T> = Box<dyn FnMut(T, Stopwatch) -> Event + Send>;
+pub(super) type Execute<T> = Box<dyn FnMut(T, Stopwatch) -> Event + Send>;
 
 /// Executes jobs. The order of the fields matters: `executor`, whose work holds the open directory,
 /// must be dropped before `events`, because the server reports the node as stopped, and its
@@ -67,7 +67,7 @@ pub(super) struct JobRunner<T> {
 /// The jobs that are not executed yet, and the work that executes them.
 struct Executor<T> {
     /// The work; `None` once it has panicked.
-    work: Option<Work<T>>,
+    work: Option<Execute<T>>,
     jobs: JobQueue<T>,
     is_paused: bool,
 }
@@ -90,10 +90,9 @@ impl<T> JobRunner<T> {
         number: usize,
         events: UnboundedSender<Vec<Event>>,
         counts: Arc<Counts>,
-        work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
+        work: Execute<T>,
     ) -> JobRunner<T> {
-        let work: Option<Work<T>> = Some(Box::new(work));
-        let executor = Executor { work, jobs: JobQueue::new(), is_paused: false };
+        let executor = Executor { work: Some(work), jobs: JobQueue::new(), is_paused: false };
         JobRunner { executor: Arc::new(Mutex::new(executor)), events, counts, name, number }
     }
 

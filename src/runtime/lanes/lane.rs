@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::environment::Environment;
 use crate::runtime::lanes::job_queue::{Job, JobOrder};
-use crate::runtime::lanes::job_runner::{Event, JobRunner};
+use crate::runtime::lanes::job_runner::{Event, Execute, JobRunner};
 use crate::runtime::lanes::task::LaneTask;
 use crate::runtime::lanes::thread::LaneThread;
 use crate::runtime::metrics::{Counts, Stopwatch};
@@ -44,7 +44,7 @@ impl LaneStart {
         &self,
         name: &'static str,
         number: usize,
-        work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
+        work: Execute<T>,
     ) -> io::Result<Lane<T>> {
         let (events, counts) = (self.events.clone(), Arc::clone(&self.counts));
         let runner = JobRunner::new(name, number, events, counts, work);
@@ -128,7 +128,7 @@ mod tests {
         let environment = Environment::System;
         let busy_poll = BusyPoll::new(&environment, Duration::ZERO);
         let start = LaneStart { environment, busy_poll, events, counts };
-        (start.lane("lane", 0, work).expect("the thread starts"), events_received)
+        (start.lane("lane", 0, Box::new(work)).expect("the thread starts"), events_received)
     }
 
     fn lane() -> (Lane<TestJob>, UnboundedReceiver<Vec<Event>>) {

@@ -22,7 +22,7 @@ use crate::machine::{FrozenView, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
 use crate::runtime::lanes::job_queue::JobOrder;
 pub(super) use crate::runtime::lanes::job_runner::Event;
-use crate::runtime::lanes::job_runner::ViewToken;
+use crate::runtime::lanes::job_runner::{Execute, ViewToken};
 use crate::runtime::lanes::lane::Lane;
 pub(super) use crate::runtime::lanes::lane::LaneStart;
 use crate::runtime::metrics::{Counts, Stopwatch};
@@ -57,28 +57,28 @@ pub(super) struct Lanes {
     views: ViewToken,
 }
 
-impl Lanes {
-    /// Starts the lanes, which send their events to `start.events`. Each lane drops its clone of
-    /// that sender when it ends, after its disk. With `inline`, quick commands and queries run on
-    /// the driver's thread where no earlier job is queued.
-    pub(super) fn start<M, D>(
-        disk: &D,
-        mut worker: Worker<M>,
-        inline: bool,
-        start: &LaneStart,
-    ) -> io::Result<Lanes>
+/// The functions that execute the jobs of the lanes. They hide the types of the disk and the state
+/// machine, so that the code that runs a node is compiled once, and not for each state machine.
+pub(super) struct LaneWork {
+    log: Execute<Operation>,
+    bulk: Execute<BulkJob>,
+    machine: Execute<MachineJob>,
+}
+
+impl LaneWork {
+    /// Returns the functions for this disk, of which each lane gets a clone, and this worker.
+    pub(super) fn new<M, D>(disk: D, mut worker: Worker<M>, counts: &Arc<Counts>) -> LaneWork
     where
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        let counts = &start.counts;
         let (mut log_disk, log_counts) = (disk.clone(), Arc::clone(counts));
-        let log = start.lane("quorate-log", 0, move |operation, queued_at| {
+        let log = move |operation: Operation, queued_at| {
             Event::Input(execute_operation(&mut log_disk, &operation, queued_at, &log_counts))
-        })?;
+        };
         let (mut bulk_disk, bulk_counts) = (disk.clone(), Arc::clone(counts));
         let mut view = None::<(FrozenView, ViewToken)>;
-        let bulk = start.lane("quorate-bulk", 1, move |job, queued_at| {
+        let bulk = move |job, queued_at| {
             Event::Input(match job {
                 BulkJob::Verify => return Event::Verified(bulk_disk.verify()),
                 BulkJob::Disk(operation) => {
@@ -91,9 +91,9 @@ impl Lanes {
                 }
                 BulkJob::ReadView(bytes) => read_view(&mut view, bytes),
             })
-        })?;
-        let (mut machine_disk, machine_counts) = (disk.clone(), Arc::clone(counts));
-        let machine = start.lane("quorate-machine", 2, move |job, queued_at| match job {
+        };
+        let (mut machine_disk, machine_counts) = (disk, Arc::clone(counts));
+        let machine = move |job, queued_at| match job {
             MachineJob::Work(work) => {
                 let applies = matches!(work, Work::Apply(_));
                 let done = worker.execute(work, &mut machine_disk);
@@ -103,7 +103,19 @@ impl Lanes {
                 Event::Input(Input::WorkDone(done))
             }
             MachineJob::Freeze(token) => Event::View(worker.freeze(), token),
-        })?;
+        };
+        LaneWork { log: Box::new(log), bulk: Box::new(bulk), machine: Box::new(machine) }
+    }
+}
+
+impl Lanes {
+    /// Starts the lanes, which send their events to `start.events`. Each lane drops its clone of
+    /// that sender when it ends, after its disk. With `inline`, quick commands and queries run on
+    /// the driver's thread where no earlier job is queued.
+    pub(super) fn start(work: LaneWork, inline: bool, start: &LaneStart) -> io::Result<Lanes> {
+        let log = start.lane("quorate-log", 0, work.log)?;
+        let bulk = start.lane("quorate-bulk", 1, work.bulk)?;
+        let machine = start.lane("quorate-machine", 2, work.machine)?;
         Ok(Lanes { log, bulk, machine, inline, views: Arc::default() })
     }
 
@@ -184,7 +196,7 @@ impl Lanes {
 }
 
 fn execute_operation(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     operation: &Operation,
     queued_at: Stopwatch,
     counts: &Counts,
@@ -264,8 +276,9 @@ mod tests {
         let (events, mut events_received) = tokio::sync::mpsc::unbounded_channel();
         let environment = Environment::System;
         let busy_poll = BusyPoll::new(&environment, Duration::ZERO);
+        let work = LaneWork::new(disk, worker, &counts);
         let start = LaneStart { environment, busy_poll, events, counts };
-        let lanes = Lanes::start(&disk, worker, true, &start);
+        let lanes = Lanes::start(work, true, &start);
         let mut lanes = lanes.expect("the threads start");
         let mut next = || events_received.blocking_recv().expect("the events are sent").remove(0);
         let apply = |index| {
