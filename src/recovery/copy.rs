@@ -16,7 +16,7 @@ pub(crate) enum CopyError {
 /// Copies the content up to its end, with one chunk in memory at a time.
 pub(crate) fn copy_snapshot(
     import: &mut StorageImport,
-    target: &mut impl Disk,
+    target: &mut dyn Disk,
     config: &StorageConfig,
     content: &mut dyn Read,
 ) -> Result<(), CopyError> {

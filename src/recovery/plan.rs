@@ -110,9 +110,9 @@ impl Plan {
     /// before another attempt.
     pub fn create_directory(
         &self,
-        source: &mut impl Disk,
+        source: &mut dyn Disk,
         node: NodeId,
-        target: &mut impl Disk,
+        target: &mut dyn Disk,
         config: &StorageConfig,
     ) -> Result<(), RecoveryError> {
         let member = self.membership.member(node).ok_or(RecoveryError::NotMember(node))?;

@@ -42,7 +42,7 @@ pub fn restore(
     cluster: ClusterId,
     membership: &Membership,
     node: NodeId,
-    target: &mut impl Disk,
+    target: &mut dyn Disk,
     config: &StorageConfig,
 ) -> Result<(), RestoreError> {
     let member = membership.member(node).ok_or(RestoreError::NotMember(node))?;

@@ -39,7 +39,7 @@ impl Survey {
     pub fn inspect(
         &mut self,
         place: impl Into<String>,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         config: &StorageConfig,
     ) {
         let found = Inspection::open(disk, config).and_then(Inspection::with_snapshot);

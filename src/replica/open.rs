@@ -58,7 +58,7 @@ impl<M: StateMachine> Replica<M> {
     /// [`OpenError::Config`], or [`OpenError::Storage`] if the directory is not empty, or the disk
     /// is full or failed.
     pub fn create(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         identity: Identity,
         membership: &Membership,
         config: &ReplicaConfig,
@@ -74,7 +74,7 @@ impl<M: StateMachine> Replica<M> {
     /// # Errors
     /// An [`OpenError`] that names the error and its place. No entry, vote or snapshot is lost.
     pub fn open(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         cluster: ClusterId,
         machine: M,
         config: ReplicaConfig,
@@ -83,7 +83,7 @@ impl<M: StateMachine> Replica<M> {
     ) -> Result<Replica<M>, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let id = config.raft.id;
-        let opened = Storage::open_if(disk, cluster, id, &config.storage, can_be_repaired);
+        let opened = Storage::open_if(disk, cluster, id, &config.storage, &mut can_be_repaired);
         let (storage, opened) = opened.map_err(OpenError::Storage)?;
         check_certainty(&opened)?;
         let digest_interval = config.validate_states.then_some(config.validation_entries);
@@ -162,7 +162,7 @@ pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
 /// [`OpenError::SoleVoter`] if the node alone is a quorum; nothing was changed then. Otherwise
 /// those of [`Storage::make_uncertain`].
 pub fn make_uncertain(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     config: &StorageConfig,
 ) -> Result<OpenedStorage, OpenError> {
     let found = Inspection::open(disk, config).map_err(OpenError::Storage)?;

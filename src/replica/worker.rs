@@ -37,7 +37,7 @@ impl<M: StateMachine> Worker<M> {
     }
 
     /// Executes the next piece of work. A restore reads its snapshot from `disk`, and blocks on it.
-    pub fn execute(&mut self, work: Work, disk: &mut impl Disk) -> WorkResult {
+    pub fn execute(&mut self, work: Work, disk: &mut dyn Disk) -> WorkResult {
         match work {
             Work::Apply(entries) => self.apply(entries),
             Work::Query { tag, query } => {
@@ -78,7 +78,7 @@ impl<M: StateMachine> Worker<M> {
         WorkResult::Applied { last, outcomes, state_digests, usage, requires, rest }
     }
 
-    fn restore_from(&mut self, meta: &SnapshotMeta, disk: &mut impl Disk) -> WorkResult {
+    fn restore_from(&mut self, meta: &SnapshotMeta, disk: &mut dyn Disk) -> WorkResult {
         match self.restore(meta, disk) {
             Ok(()) => {
                 assert_eq!(self.machine.applied(), meta.last, "the state is that of the snapshot");
@@ -120,7 +120,7 @@ impl<M: StateMachine> Worker<M> {
     pub(crate) fn restore(
         &mut self,
         meta: &SnapshotMeta,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
     ) -> Result<(), WorkerError> {
         let mut reader = SnapshotReader::open(disk, self.cluster, meta)?;
         self.machine.restore(meta.last, &mut reader).map_err(|error| match error {

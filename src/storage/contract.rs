@@ -28,7 +28,7 @@ pub fn check_disk<D: Disk>(mut make: impl FnMut() -> D) {
     random_actions_match_a_map(&mut make());
 }
 
-fn created_files_are_zeros(disk: &mut impl Disk) {
+fn created_files_are_zeros(disk: &mut dyn Disk) {
     assert_eq!(disk.list(), Ok(Vec::new()), "a new directory is empty");
     done(disk, FileAction::Create { file: A, bytes: 3 << 20 });
     done(disk, FileAction::SyncDirectory);
@@ -41,7 +41,7 @@ fn created_files_are_zeros(disk: &mut impl Disk) {
     assert_eq!(disk.list(), Ok(vec![(A, 0)]), "a file may be empty");
 }
 
-fn writes_are_read_at_their_offset(disk: &mut impl Disk) {
+fn writes_are_read_at_their_offset(disk: &mut dyn Disk) {
     done(disk, FileAction::Create { file: A, bytes: 8 });
     write(disk, A, 2, b"abc");
     assert_eq!(read(disk, A, 0, 8), b"\0\0abc\0\0\0", "a write goes to its offset only");
@@ -57,7 +57,7 @@ fn writes_are_read_at_their_offset(disk: &mut impl Disk) {
     assert_eq!(read(disk, A, 2, 3), b"abc", "a sync does not change the content");
 }
 
-fn reads_end_at_the_end_of_the_file(disk: &mut impl Disk) {
+fn reads_end_at_the_end_of_the_file(disk: &mut dyn Disk) {
     done(disk, FileAction::Create { file: A, bytes: 4 });
     write(disk, A, 0, b"abcd");
     assert_eq!(read(disk, A, 1, 100), b"bcd", "a read across the end returns the bytes before it");
@@ -71,7 +71,7 @@ fn reads_end_at_the_end_of_the_file(disk: &mut impl Disk) {
     );
 }
 
-fn renames_and_removals_free_names(disk: &mut impl Disk) {
+fn renames_and_removals_free_names(disk: &mut dyn Disk) {
     for (file, bytes) in [(B, b"bbb"), (C, b"ccc"), (A, b"aaa")] {
         done(disk, FileAction::Create { file, bytes: 3 });
         write(disk, file, 0, bytes);
@@ -94,7 +94,7 @@ fn renames_and_removals_free_names(disk: &mut impl Disk) {
     assert_eq!(disk.list(), Ok(vec![(A, 3)]), "removed files are gone; removing is idempotent");
 }
 
-fn a_missing_file_is_an_error(disk: &mut impl Disk) {
+fn a_missing_file_is_an_error(disk: &mut dyn Disk) {
     let bytes = vec![1];
     let actions = [
         FileAction::Write { file: B, offset: 0, bytes },
@@ -110,7 +110,7 @@ fn a_missing_file_is_an_error(disk: &mut impl Disk) {
     assert_eq!(disk.list(), Ok(Vec::new()), "a failed action creates no file");
 }
 
-fn large_writes_are_whole(disk: &mut impl Disk) {
+fn large_writes_are_whole(disk: &mut dyn Disk) {
     let bytes: Vec<u8> = (0..3_000_001_u32).map(|n| (n % 251) as u8).collect();
     done(disk, FileAction::Create { file: B, bytes: 4096 });
     write(disk, B, 4096, &bytes);
@@ -120,7 +120,7 @@ fn large_writes_are_whole(disk: &mut impl Disk) {
 }
 
 /// Executes a long sequence of actions, drawn from a fixed seed.
-fn random_actions_match_a_map(disk: &mut impl Disk) {
+fn random_actions_match_a_map(disk: &mut dyn Disk) {
     let mut model: BTreeMap<FileName, Vec<u8>> = BTreeMap::new();
     let mut state = 1_u64;
     let mut draw = |below: u64| {
@@ -188,16 +188,16 @@ fn on_map(model: &mut BTreeMap<FileName, Vec<u8>>, action: &FileAction) -> Optio
     Some(Vec::new())
 }
 
-fn done(disk: &mut impl Disk, action: FileAction) {
+fn done(disk: &mut dyn Disk, action: FileAction) {
     let result = disk.execute(&action);
     assert_eq!(result, Ok(Vec::new()), "{action:?} succeeds and returns no bytes");
 }
 
-fn write(disk: &mut impl Disk, file: FileName, offset: u64, bytes: &[u8]) {
+fn write(disk: &mut dyn Disk, file: FileName, offset: u64, bytes: &[u8]) {
     done(disk, FileAction::Write { file, offset, bytes: bytes.to_vec() });
 }
 
-fn read(disk: &mut impl Disk, file: FileName, offset: u64, bytes: usize) -> Vec<u8> {
+fn read(disk: &mut dyn Disk, file: FileName, offset: u64, bytes: usize) -> Vec<u8> {
     let result = disk.execute(&FileAction::Read { file, offset, bytes });
     result.unwrap_or_else(|error| panic!("reading {file} at {offset}: {error}"))
 }

@@ -28,7 +28,7 @@ impl Directory {
     /// [`OpenError::NotFormatted`] without a superblock; another [`OpenError`] if no copy of it can
     /// be used, copies contradict each other, the directory cannot be listed, or a segment number
     /// is out of range.
-    pub(crate) fn read(disk: &mut impl Disk) -> Result<Directory, OpenError> {
+    pub(crate) fn read(disk: &mut dyn Disk) -> Result<Directory, OpenError> {
         let files = list(disk)?;
         if !files.iter().any(|(file, _)| *file == FileName::Superblock) {
             return Err(OpenError::NotFormatted);
@@ -64,7 +64,7 @@ impl Directory {
 
     /// Returns the copies of the superblock that are not the current one, and the marks of the
     /// acknowledged floor that are damaged. A start needs none of them.
-    pub(crate) fn superblock_faults(&self, disk: &mut impl Disk) -> Vec<StorageError> {
+    pub(crate) fn superblock_faults(&self, disk: &mut dyn Disk) -> Vec<StorageError> {
         let fault = |offset, message| StorageError::damage(FileName::Superblock, offset, message);
         let copies = self.copies.iter().enumerate().filter_map(|(number, copy)| {
             let message = match copy {
@@ -86,11 +86,11 @@ impl Directory {
 ///
 /// # Errors
 /// An [`OpenError`] if a copy cannot be read.
-pub(crate) fn read_copies(disk: &mut impl Disk) -> Result<Vec<SuperblockCopy>, OpenError> {
+pub(crate) fn read_copies(disk: &mut dyn Disk) -> Result<Vec<SuperblockCopy>, OpenError> {
     read_each_copy(disk).into_iter().collect()
 }
 
-fn read_each_copy(disk: &mut impl Disk) -> Vec<Result<SuperblockCopy, OpenError>> {
+fn read_each_copy(disk: &mut dyn Disk) -> Vec<Result<SuperblockCopy, OpenError>> {
     let read_copy = |copy: usize| {
         let offset = copy as u64 * COPY_STRIDE;
         let file = FileName::Superblock;
@@ -102,7 +102,7 @@ fn read_each_copy(disk: &mut impl Disk) -> Vec<Result<SuperblockCopy, OpenError>
     (0..COPIES).map(read_copy).collect()
 }
 
-pub(crate) fn list(disk: &mut impl Disk) -> Result<Vec<(FileName, u64)>, OpenError> {
+pub(crate) fn list(disk: &mut dyn Disk) -> Result<Vec<(FileName, u64)>, OpenError> {
     disk.list().map_err(|error| StorageError::disk(None, 0, &error).into())
 }
 

@@ -151,7 +151,7 @@ const READ_ATTEMPTS_MAX: usize = 3;
 /// Reads `bytes` bytes of the file at `offset`. A read that fails is repeated, because the failure
 /// of a single read may pass, and a start treats bytes that it cannot read as damaged.
 pub(crate) fn read(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     file: FileName,
     offset: u64,
     bytes: usize,

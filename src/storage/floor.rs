@@ -45,7 +45,7 @@ impl Floor {
     /// Reads the marks, and returns the highest floor that they or the superblock record. A mark
     /// that is damaged or cannot be read is ignored, because the flush that it names may be
     /// complete without it.
-    pub(crate) fn read(disk: &mut impl Disk, superblock: &Superblock) -> Floor {
+    pub(crate) fn read(disk: &mut dyn Disk, superblock: &Superblock) -> Floor {
         let mut floor = Floor { seq: superblock.ack_floor, place: None };
         for offset in (0..MARKS).map(offset_of) {
             let bytes = read_mark(disk, offset).unwrap_or_default();
@@ -82,13 +82,13 @@ impl Floor {
 }
 
 /// Returns the offsets of the marks that cannot be read or are damaged. Zeros are not a mark.
-pub(crate) fn damaged_marks(disk: &mut impl Disk, identity: &Identity) -> Vec<u64> {
+pub(crate) fn damaged_marks(disk: &mut dyn Disk, identity: &Identity) -> Vec<u64> {
     let is_valid = |bytes: &[u8]| is_zero(bytes) || decode(bytes, identity).is_some();
     let offsets = (0..MARKS).map(offset_of);
     offsets.filter(|offset| !read_mark(disk, *offset).is_ok_and(|bytes| is_valid(&bytes))).collect()
 }
 
-fn read_mark(disk: &mut impl Disk, offset: u64) -> Result<Vec<u8>, DiskError> {
+fn read_mark(disk: &mut dyn Disk, offset: u64) -> Result<Vec<u8>, DiskError> {
     read(disk, FileName::Superblock, offset, SECTOR_BYTES)
 }
 

@@ -40,7 +40,7 @@ impl StorageImport {
     /// An [`OpenError`] if the directory is not empty, the configuration is out of its bounds, the
     /// file system is full, or the disk failed.
     pub fn begin(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         identity: Identity,
         origin: Origin,
         last: EntryId,
@@ -82,7 +82,7 @@ impl StorageImport {
     ///
     /// # Panics
     /// If the chunk has the wrong size, or no snapshot is expected.
-    pub fn chunk(&mut self, disk: &mut impl Disk, bytes: Vec<u8>) -> Result<(), OpenError> {
+    pub fn chunk(&mut self, disk: &mut dyn Disk, bytes: Vec<u8>) -> Result<(), OpenError> {
         self.run(disk, |storage, events| storage.write_snapshot(bytes, events))
     }
 
@@ -94,7 +94,7 @@ impl StorageImport {
     ///
     /// # Panics
     /// If no snapshot is expected.
-    pub fn end_snapshot(&mut self, disk: &mut impl Disk) -> Result<(), OpenError> {
+    pub fn end_snapshot(&mut self, disk: &mut dyn Disk) -> Result<(), OpenError> {
         self.run(disk, Storage::end_snapshot)?;
         let taken = self.superblock.snapshot.last.index > Index::ZERO;
         assert!(taken, "the end completes the snapshot, or returns an error");
@@ -109,7 +109,7 @@ impl StorageImport {
     ///
     /// # Panics
     /// If the entries do not follow the last one, or a membership among them is invalid.
-    pub fn append(&mut self, disk: &mut impl Disk, entries: Vec<Entry>) -> Result<(), OpenError> {
+    pub fn append(&mut self, disk: &mut dyn Disk, entries: Vec<Entry>) -> Result<(), OpenError> {
         let too_large = |entry: &Entry| match &entry.payload {
             Payload::Command(command) => command.len() > self.command_bytes_max,
             Payload::Noop | Payload::Membership(_) => false,
@@ -138,7 +138,7 @@ impl StorageImport {
     /// # Panics
     /// If the snapshot was not ended, an append failed, or `term` is before the term of the last
     /// entry.
-    pub fn finish(mut self, disk: &mut impl Disk, term: Term) -> Result<(), OpenError> {
+    pub fn finish(mut self, disk: &mut dyn Disk, term: Term) -> Result<(), OpenError> {
         let last = self.storage.last();
         assert!(term >= last.term, "contract: no entry is of a later term");
         let base = self.storage.base();
@@ -153,7 +153,7 @@ impl StorageImport {
     /// Calls the store, and executes its operations until none is left.
     fn run(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         call: impl FnOnce(&mut Storage, &mut Vec<Event>),
     ) -> Result<(), OpenError> {
         let mut events = Vec::new();

@@ -74,13 +74,13 @@ impl Inspection {
     /// An [`OpenError`] if the configuration is out of its bounds, the directory is not formatted,
     /// its superblock is damaged, a file belongs to another node or has a newer version, or the
     /// disk failed.
-    pub fn open(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
+    pub fn open(disk: &mut dyn Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         let found = Inspection::read(disk, config).map_err(OpenError::of_inspection)?;
         let damage = found.damage.map(StorageError::of_inspection);
         Ok(Inspection { damage, ..found })
     }
 
-    fn read(disk: &mut impl Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
+    fn read(disk: &mut dyn Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
         let superblock_faults = directory.superblock_faults(disk);
@@ -153,7 +153,7 @@ impl Inspection {
     /// A [`StorageError`] if the directory cannot be listed.
     pub fn damaged_older_snapshots(
         &self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
     ) -> Result<Vec<StorageError>, StorageError> {
         let OpenedStorage { identity, snapshot, .. } = &self.opened;
         damaged_before(disk, identity.cluster, snapshot.last.index)
@@ -164,7 +164,7 @@ impl Inspection {
     /// # Errors
     /// An [`OpenError`] if the directory is not formatted, its superblock is damaged or of a newer
     /// version, or the disk failed.
-    pub fn identity(disk: &mut impl Disk) -> Result<Identity, OpenError> {
+    pub fn identity(disk: &mut dyn Disk) -> Result<Identity, OpenError> {
         let directory = Directory::read(disk).map_err(OpenError::of_inspection)?;
         Ok(directory.superblock.identity)
     }
@@ -180,7 +180,7 @@ impl Inspection {
     /// If the log does not hold the first entry.
     pub fn entries(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         first: Index,
         last: Index,
     ) -> Result<Vec<Entry>, OpenError> {
@@ -195,7 +195,7 @@ impl Recovered {
     /// Describes the content that is certain in a damaged directory, and adds the damaged sectors
     /// of the log that are known again. The snapshot to start from covers some of the damage.
     fn salvaged(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         directory: &Directory,
         config: &StorageConfig,
         known: &mut Patches,
@@ -215,7 +215,7 @@ impl Recovered {
 
     /// Describes the content of a directory with this log.
     fn of(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         directory: &Directory,
         config: &StorageConfig,
         recovered: RecoveredLog,

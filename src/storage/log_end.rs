@@ -43,7 +43,7 @@ pub(crate) fn is_acknowledged(
 /// segment are ignored. A segment here begins with no flush, or with its only one, which is torn;
 /// so a header block further back in it means damage.
 pub(crate) fn scan_trailing_segments(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     identity: Identity,
     segments: &[(u64, u64)],
     segment_bytes: u64,
@@ -75,7 +75,7 @@ pub(crate) fn scan_trailing_segments(
 
 /// Returns true if a segment's first flush is its only one, is torn, and was not acknowledged.
 pub(crate) fn is_single_torn_flush(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     floor: Floor,
     scan: &mut SegmentScan,
     later: StrayWrites,
@@ -92,7 +92,7 @@ pub(crate) fn is_single_torn_flush(
 
 /// Returns true if a segment has one flush, and some of its bodies were never written.
 pub(crate) fn is_single_unfinished_flush(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     scan: &mut SegmentScan,
 ) -> Result<bool, OpenError> {
     let Some(found) = scan.block(disk, 0)? else { return Ok(false) };

@@ -123,7 +123,7 @@ impl Storage {
     /// An [`OpenError`] if the directory is not empty, the configuration is out of its bounds, or
     /// the disk failed.
     pub fn format(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         identity: Identity,
         membership: &Membership,
         config: &StorageConfig,
@@ -160,12 +160,12 @@ impl Storage {
     /// the disk is full or failed. The text names the file and the offset of damage, and the
     /// entries that are lost with a flush before the end of the log.
     pub fn open(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         cluster: ClusterId,
         node: NodeId,
         config: &StorageConfig,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
-        Storage::open_if(disk, cluster, node, config, |_| true)
+        Storage::open_if(disk, cluster, node, config, &mut |_| true)
     }
 
     /// Like [`Storage::open`], but calls `accepts` with the content of a directory that has damaged
@@ -176,11 +176,11 @@ impl Storage {
     /// Those of [`Storage::open`], and [`OpenedStorage::damage`],
     /// [`OpenedStorage::snapshot_damage`] or [`OpenedStorage::lost_end`] if it is not accepted.
     pub fn open_if(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         cluster: ClusterId,
         node: NodeId,
         config: &StorageConfig,
-        accepts: impl FnOnce(&OpenedStorage) -> bool,
+        accepts: &mut dyn FnMut(&OpenedStorage) -> bool,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
         config.check().map_err(OpenError::Config)?;
         let directory = Directory::read(disk)?;
@@ -236,7 +236,7 @@ impl Storage {
     ///
     /// # Errors
     /// Those of [`Storage::open`].
-    pub fn make_uncertain(disk: &mut impl Disk, config: &StorageConfig) -> Result<(), OpenError> {
+    pub fn make_uncertain(disk: &mut dyn Disk, config: &StorageConfig) -> Result<(), OpenError> {
         let identity = Directory::read(disk)?.superblock.identity;
         let (mut storage, _) = Storage::open(disk, identity.cluster, identity.node, config)?;
         storage.updater.request(|superblock| superblock.hard_state.is_uncertain = true);
@@ -245,7 +245,7 @@ impl Storage {
 
     /// Returns the store of a recovered log, and its content. Nothing is written.
     fn prepare(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         config: &StorageConfig,
         updater: SuperblockUpdater,
         found: OpenedSnapshots,
@@ -291,7 +291,7 @@ impl Storage {
     /// does not replace, and `committed` the commit index of what is left.
     fn lower_floor(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         log_start: FlushSeq,
         committed: Index,
     ) -> Result<(), OpenError> {
@@ -314,7 +314,7 @@ impl Storage {
     /// `rewritten` is the entry before that flush, and the commit index.
     fn begin(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         rewritten: Option<(EntryId, Index)>,
     ) -> Result<(), OpenError> {
         if let Some((prev, committed)) = rewritten {
@@ -329,7 +329,7 @@ impl Storage {
 
     /// Records that this snapshot is the current one in place of a later one that cannot be read:
     /// the log reaches back to it, and the next snapshot may end before the unreadable one.
-    fn fall_back(&mut self, disk: &mut impl Disk, older: &SnapshotMeta) -> Result<(), OpenError> {
+    fn fall_back(&mut self, disk: &mut dyn Disk, older: &SnapshotMeta) -> Result<(), OpenError> {
         self.updater.request(|superblock| {
             let unreadable = std::mem::replace(&mut superblock.snapshot, older.clone());
             superblock.committed = superblock.committed.max(unreadable.last.index);
@@ -344,7 +344,7 @@ impl Storage {
     /// log has memberships.
     pub(crate) fn describe(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         committed: Index,
         runs: Vec<EntryId>,
         memberships_at: Vec<Index>,
@@ -388,7 +388,7 @@ impl Storage {
     /// Writes the last flush again, in a new segment, because a readable flush may not be durable.
     fn rewrite_last_flush(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         entries: Vec<Entry>,
         committed: Index,
     ) -> Result<(), OpenError> {
@@ -411,7 +411,7 @@ impl Storage {
     /// Reads all entries from `first` through `last`.
     fn fetch_all(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         first: Index,
         last: Index,
     ) -> Result<Vec<Entry>, OpenError> {
@@ -432,7 +432,7 @@ impl Storage {
     /// Reads entries from `first` on and none after `last`; returns none if the log lacks `first`.
     pub(crate) fn fetch_some(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         first: Index,
         last: Index,
     ) -> Result<Vec<Entry>, OpenError> {
@@ -458,7 +458,7 @@ impl Storage {
     }
 
     /// Takes every step that is possible, and executes the operations until none is left.
-    fn run(&mut self, disk: &mut impl Disk) -> Result<(), OpenError> {
+    fn run(&mut self, disk: &mut dyn Disk) -> Result<(), OpenError> {
         let mut events = Vec::new();
         self.advance(&mut events);
         self.carry_out(disk, events).map(drop)
@@ -468,7 +468,7 @@ impl Storage {
     /// events.
     pub(crate) fn carry_out(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         mut events: Vec<Event>,
     ) -> Result<Vec<Event>, OpenError> {
         let mut others = Vec::new();
@@ -505,7 +505,7 @@ pub(crate) fn loss_without_snapshot<'a>(
 
 /// Writes the first superblock of a directory; from then on the directory can be opened.
 pub(crate) fn write_first_superblock(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     superblock: &Superblock,
 ) -> Result<(), OpenError> {
     for action in first_actions(superblock) {

@@ -8,25 +8,24 @@ use crate::storage::error::StorageError;
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, unreadable_sector};
 
 /// A disk on which every sector of a segment can be read.
-#[derive(Debug)]
-pub(crate) struct PatchedDisk<'a, D> {
-    disk: &'a mut D,
+pub(crate) struct PatchedDisk<'a> {
+    disk: &'a mut dyn Disk,
     /// The content of damaged sectors that is known again, by file and offset.
     patches: BTreeMap<(FileName, u64), Vec<u8>>,
     /// The first error of a read, which is the cause of some damage.
     failure: Option<StorageError>,
 }
 
-impl<'a, D: Disk> PatchedDisk<'a, D> {
-    pub(crate) fn new(disk: &'a mut D) -> PatchedDisk<'a, D> {
+impl<'a> PatchedDisk<'a> {
+    pub(crate) fn new(disk: &'a mut dyn Disk) -> PatchedDisk<'a> {
         PatchedDisk { disk, patches: BTreeMap::new(), failure: None }
     }
 
     /// Begins with patches that an earlier recovery of the same disk made.
     pub(crate) fn with_patches(
-        disk: &'a mut D,
+        disk: &'a mut dyn Disk,
         patches: BTreeMap<(FileName, u64), Vec<u8>>,
-    ) -> PatchedDisk<'a, D> {
+    ) -> PatchedDisk<'a> {
         PatchedDisk { disk, patches, failure: None }
     }
 
@@ -73,7 +72,7 @@ impl<'a, D: Disk> PatchedDisk<'a, D> {
     }
 }
 
-impl<D: Disk> Disk for PatchedDisk<'_, D> {
+impl Disk for PatchedDisk<'_> {
     fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
         self.disk.list()
     }

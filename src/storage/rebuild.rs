@@ -22,10 +22,7 @@ const HEADERS_MAX: u64 = (1 << 20) + PAGE;
 
 /// Finds header blocks that are damaged, and patches their damaged sectors. Returns true if it has
 /// patched one. A block with sectors of zeros is rebuilt only if its flush was certainly durable.
-pub(crate) fn rebuild_headers<D: Disk>(
-    disk: &mut PatchedDisk<'_, D>,
-    directory: &Directory,
-) -> bool {
+pub(crate) fn rebuild_headers(disk: &mut PatchedDisk<'_>, directory: &Directory) -> bool {
     let mut rebuilding = Rebuilding {
         directory,
         links: Vec::new(),
@@ -40,8 +37,8 @@ pub(crate) fn rebuild_headers<D: Disk>(
 
 /// Patches the damaged sectors of the header blocks in one segment of a running node, whose durable
 /// flushes the index knows.
-pub(crate) fn rebuild_segment<D: Disk>(
-    disk: &mut PatchedDisk<'_, D>,
+pub(crate) fn rebuild_segment(
+    disk: &mut PatchedDisk<'_>,
     directory: &Directory,
     index: &LogIndex,
     segment: u64,
@@ -95,7 +92,7 @@ struct Zone {
 
 impl Zone {
     fn read(
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         scan: &SegmentScan,
         codec: SectorCodec,
         range: (u64, u64),
@@ -128,7 +125,7 @@ impl Rebuilding<'_> {
     /// Walks through the header blocks of a segment, and rebuilds those that are damaged. A start
     /// ends at the first that cannot be rebuilt, because the log ends there or is rejected. A
     /// running node continues after it with the next block that can be read.
-    fn segment<D: Disk>(&mut self, disk: &mut PatchedDisk<'_, D>, place: usize) -> bool {
+    fn segment(&mut self, disk: &mut PatchedDisk<'_>, place: usize) -> bool {
         let (number, bytes) = self.directory.segments[place];
         let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, bytes);
         let (mut scan, mut patched) = (new_scan(), false);
@@ -163,7 +160,7 @@ impl Rebuilding<'_> {
 
     /// Returns the next block that can be read after the one at `offset`, which cannot, among
     /// those that the index of a running node knows.
-    fn next_known(&self, disk: &mut impl Disk, segment: u64, offset: u64) -> Option<HeaderBlock> {
+    fn next_known(&self, disk: &mut dyn Disk, segment: u64, offset: u64) -> Option<HeaderBlock> {
         let (end, _) = self.end;
         let identity = self.directory.superblock.identity;
         let known = (end < u64::MAX).then(|| SegmentScan::new(identity, segment, end));
@@ -172,7 +169,7 @@ impl Rebuilding<'_> {
 
     /// Rebuilds the header block in a gap, and patches its damaged sectors; None if the bodies do
     /// not prove its content, or if its flush may never have been complete.
-    fn rebuild<D: Disk>(&self, disk: &mut PatchedDisk<'_, D>, gap: Gap) -> Option<HeaderBlock> {
+    fn rebuild(&self, disk: &mut PatchedDisk<'_>, gap: Gap) -> Option<HeaderBlock> {
         let (number, bytes) = self.directory.segments[gap.place];
         let identity = self.directory.superblock.identity;
         let mut scan = SegmentScan::new(identity, number, bytes);
@@ -245,9 +242,9 @@ impl Rebuilding<'_> {
     /// Returns the block and the headers of a flush whose bodies are in this file range. `known` is
     /// the fixed part of the block, if it is intact; without it, the number of the flush is not
     /// known yet, but perhaps that it `is_dead`.
-    fn flush_in<D: Disk>(
+    fn flush_in(
         &self,
-        disk: &mut PatchedDisk<'_, D>,
+        disk: &mut PatchedDisk<'_>,
         scan: &SegmentScan,
         headers: &Zone,
         range: (u64, u64),
@@ -309,7 +306,7 @@ impl Rebuilding<'_> {
 
     /// Finds the entry before this one by its chain: in any header block that is readable, or at
     /// the beginning of the log.
-    fn link_before(&self, disk: &mut impl Disk, first: &Record) -> Option<Link> {
+    fn link_before(&self, disk: &mut dyn Disk, first: &Record) -> Option<Link> {
         let is_before =
             |link: &Link| link.chain == first.chain && link.id.index.next() == first.id.index;
         let anchor = Link::anchor(self.directory.superblock.snapshot.last);
@@ -344,7 +341,7 @@ impl Rebuilding<'_> {
     /// and after its last entry.
     fn base_before(
         &self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         scan: &SegmentScan,
         first: &Record,
         is_dead: bool,
@@ -372,7 +369,7 @@ impl Rebuilding<'_> {
     /// segment.
     fn seq_of(
         &self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         gap: Gap,
         block: &Block,
         records: &[Record],
@@ -409,7 +406,7 @@ impl Rebuilding<'_> {
     }
 
     /// Returns the number of the first flush in the segments after this one.
-    fn first_after(&self, disk: &mut impl Disk, gap: Gap) -> Option<FlushSeq> {
+    fn first_after(&self, disk: &mut dyn Disk, gap: Gap) -> Option<FlushSeq> {
         let identity = self.directory.superblock.identity;
         self.directory.segments[gap.place + 1..].iter().find_map(|(number, bytes)| {
             let mut scan = SegmentScan::new(identity, *number, *bytes);
@@ -418,7 +415,7 @@ impl Rebuilding<'_> {
     }
 
     /// Returns true if the flush was certainly durable: the floor or a later flush shows it.
-    fn is_proven(&self, disk: &mut impl Disk, gap: Gap, seq: FlushSeq) -> bool {
+    fn is_proven(&self, disk: &mut dyn Disk, gap: Gap, seq: FlushSeq) -> bool {
         let later = self.first_after(disk, gap);
         seq <= self.directory.floor.seq || later.is_some_and(|later| later > seq)
     }

@@ -70,8 +70,8 @@ pub(crate) enum UnacknowledgedFlush {
 
 /// Recovers the log of a directory. Every flush through the floor must be there, except for the
 /// last ones, and for those whose entries the current snapshot covers. Their loss is in the result.
-pub(crate) fn recover<D: Disk>(
-    disk: &mut PatchedDisk<'_, D>,
+pub(crate) fn recover(
+    disk: &mut PatchedDisk<'_>,
     directory: &Directory,
     segment_bytes: u64,
     tail_bytes_max: usize,
@@ -95,7 +95,7 @@ pub(crate) fn recover<D: Disk>(
 }
 
 fn replay(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     directory: &Directory,
     segment_bytes: u64,
     tail_bytes_max: usize,
@@ -220,7 +220,7 @@ impl<'a> Replay<'a> {
     /// Replays a segment after which another one begins, with the block `next`.
     fn segment(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         scan: &mut SegmentScan,
         next: &Block,
         segments: &[(u64, u64)],
@@ -289,7 +289,7 @@ impl<'a> Replay<'a> {
     /// Checks the bodies of the flushes before `until` in a segment, which were acknowledged.
     fn check_zone(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         scan: &mut SegmentScan,
         zone: Option<(u64, u64)>,
         until: FlushSeq,
@@ -310,7 +310,7 @@ impl<'a> Replay<'a> {
     /// it.
     fn last_segment(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         scan: &mut SegmentScan,
         later: StrayWrites,
     ) -> Result<(), OpenError> {

@@ -511,7 +511,7 @@ impl Repair {
 /// Finds the sectors to write for an entry; None if the log does not have this entry, its header
 /// block cannot be read, or the content is not what was written.
 fn plan(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     index: &LogIndex,
     identity: Identity,
     entry: &Entry,
@@ -544,7 +544,7 @@ fn plan(
 }
 
 /// Returns true if the log has this entry, and its body is as it was written.
-fn is_intact(disk: &mut impl Disk, index: &LogIndex, identity: Identity, id: EntryId) -> bool {
+fn is_intact(disk: &mut dyn Disk, index: &LogIndex, identity: Identity, id: EntryId) -> bool {
     let Some(located) = locate(disk, index, identity, id) else { return false };
     let LocatedEntry { segment, found, place, start, sectors } = located;
     let Ok(payload) = segment.bodies.unframe(start, &sectors) else { return false };
@@ -556,7 +556,7 @@ fn is_intact(disk: &mut impl Disk, index: &LogIndex, identity: Identity, id: Ent
 /// Finds an entry of the log, and reads the sectors of its body; None if the log does not have it,
 /// or a header block up to its own cannot be read.
 fn locate(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     index: &LogIndex,
     identity: Identity,
     id: EntryId,

@@ -16,7 +16,7 @@ use crate::types::Index;
 /// the result is an earlier state of the log and may lack acknowledged entries. If the log does not
 /// contain the current snapshot, only the snapshot is certain.
 pub(crate) fn salvage(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     superblock: &Superblock,
     segments: &[(u64, u64)],
     covered: Index,
@@ -44,7 +44,7 @@ pub(crate) fn salvage(
 
 /// Applies the complete flushes of a segment before `until`; returns false if one does not follow.
 fn replay_complete(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     scan: &mut SegmentScan,
     until: FlushSeq,
     covered: Index,
@@ -68,7 +68,7 @@ fn replay_complete(
 /// Returns the file range of a flush's bodies, and their bad sectors, if no entry after `covered`
 /// has lost its content.
 fn complete_bodies(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     scan: &SegmentScan,
     found: &HeaderBlock,
     before: Option<u64>,

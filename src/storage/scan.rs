@@ -89,7 +89,7 @@ impl SegmentScan {
     }
 
     /// Reads `bytes` bytes at `offset`.
-    fn read(&self, disk: &mut impl Disk, offset: u64, bytes: u64) -> Result<Vec<u8>, OpenError> {
+    fn read(&self, disk: &mut dyn Disk, offset: u64, bytes: u64) -> Result<Vec<u8>, OpenError> {
         let file = self.file();
         let length = at_most(bytes, PIECE_BYTES).expect("a piece is bounded");
         let read = disk.execute(&FileAction::Read { file, offset, bytes: length });
@@ -105,7 +105,7 @@ impl SegmentScan {
     /// # Errors
     /// An [`OpenError`] if the segment belongs to another node, has a newer version, cannot be
     /// read, or has a first header block that contradicts itself.
-    pub(crate) fn first_block(&mut self, disk: &mut impl Disk) -> Result<Option<Block>, OpenError> {
+    pub(crate) fn first_block(&mut self, disk: &mut dyn Disk) -> Result<Option<Block>, OpenError> {
         let sector = SECTOR_BYTES as u64;
         if self.bytes < sector {
             return Ok(None);
@@ -144,7 +144,7 @@ impl SegmentScan {
     /// content contradicts itself.
     pub(crate) fn block(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         offset: u64,
     ) -> Result<Option<HeaderBlock>, OpenError> {
         assert!(offset.is_multiple_of(PAGE_BYTES as u64), "a header block begins with a page");
@@ -170,7 +170,7 @@ impl SegmentScan {
     }
 
     /// Returns the first header block that can be read after the one at `offset`, which cannot.
-    pub(crate) fn block_after(&mut self, disk: &mut impl Disk, offset: u64) -> Option<HeaderBlock> {
+    pub(crate) fn block_after(&mut self, disk: &mut dyn Disk, offset: u64) -> Option<HeaderBlock> {
         let offsets = (offset..self.bytes).step_by(PAGE_BYTES).skip(1);
         offsets.into_iter().find_map(|offset| self.block(disk, offset).ok().flatten())
     }
@@ -178,7 +178,7 @@ impl SegmentScan {
     /// Returns `bytes` bytes at `offset`, from the piece or a new read; None beyond the file's end.
     fn bytes_at(
         &mut self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         offset: u64,
         bytes: u64,
     ) -> Result<Option<&[u8]>, OpenError> {
@@ -202,7 +202,7 @@ impl SegmentScan {
     /// An [`OpenError`] if the segment cannot be read, or ends before `end`.
     pub(crate) fn check_bodies(
         &self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         start: u64,
         end: u64,
     ) -> Result<BodyCheck, OpenError> {
@@ -224,7 +224,7 @@ impl SegmentScan {
     ///
     /// # Errors
     /// An [`OpenError`] if the segment cannot be read.
-    pub(crate) fn is_empty(&self, disk: &mut impl Disk) -> Result<bool, OpenError> {
+    pub(crate) fn is_empty(&self, disk: &mut dyn Disk) -> Result<bool, OpenError> {
         let mut empty = true;
         self.for_each_sector(disk, 0, self.bytes, |_, _, sector| {
             empty &= is_zero(sector);
@@ -241,7 +241,7 @@ impl SegmentScan {
     /// acknowledged.
     pub(crate) fn stray_writes(
         &self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         start: u64,
         end: u64,
     ) -> Result<StrayWrites, OpenError> {
@@ -280,12 +280,7 @@ impl SegmentScan {
     /// Returns true unless the space between `start` and `end` certainly holds no complete flush. A
     /// complete flush has written the first sector, which is of its header block, and the last one,
     /// which is of its bodies; and if its header block says where it is, every sector of it.
-    fn may_hold_flush(
-        &self,
-        disk: &mut impl Disk,
-        start: u64,
-        end: u64,
-    ) -> Result<bool, OpenError> {
+    fn may_hold_flush(&self, disk: &mut dyn Disk, start: u64, end: u64) -> Result<bool, OpenError> {
         let (sector, mut is_written) = (SECTOR_BYTES as u64, true);
         if end - start < 2 * sector {
             return Ok(true);
@@ -316,7 +311,7 @@ impl SegmentScan {
     /// damaged.
     fn for_each_sector(
         &self,
-        disk: &mut impl Disk,
+        disk: &mut dyn Disk,
         start: u64,
         end: u64,
         mut each: impl FnMut(&SegmentScan, u64, &[u8]) -> Result<(), OpenError>,

@@ -40,7 +40,7 @@ pub(crate) enum Scrubbed {
 /// Reads the copies or the flush at `place`. `durable` is the superblock that its copies should
 /// hold.
 pub(crate) fn scrub(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     index: &LogIndex,
     identity: Identity,
     durable: &Superblock,
@@ -90,7 +90,7 @@ pub(crate) fn scrub(
 /// Returns the errors about the header blocks of a segment that cannot be read, each with the
 /// entries that the blocks there may have held.
 pub(crate) fn damaged_headers(
-    disk: &mut impl Disk,
+    disk: &mut dyn Disk,
     index: &LogIndex,
     identity: Identity,
     segment: u64,
@@ -122,7 +122,7 @@ pub(crate) fn damaged_headers(
 
 /// Returns whether each copy is intact: it holds `durable`, or a newer superblock that is being
 /// written.
-fn copies(disk: &mut impl Disk, durable: &Superblock) -> [bool; COPIES] {
+fn copies(disk: &mut dyn Disk, durable: &Superblock) -> [bool; COPIES] {
     let expected = durable.encode().bytes;
     std::array::from_fn(|copy| {
         let offset = copy as u64 * COPY_STRIDE;

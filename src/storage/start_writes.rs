@@ -44,7 +44,7 @@ impl UnwrittenContent {
     ///
     /// # Errors
     /// An [`OpenError`] if the disk failed.
-    pub(crate) fn write(self, disk: &mut impl Disk, identity: Identity) -> Result<(), OpenError> {
+    pub(crate) fn write(self, disk: &mut dyn Disk, identity: Identity) -> Result<(), OpenError> {
         let mut sectors = self.patches;
         if let Some((number, [headers, bodies])) = self.flush {
             let segment = NodeSegment::new(identity, number);

@@ -199,7 +199,7 @@ fn without_an_intact_snapshot_the_node_needs_one_from_a_peer() {
     drop(node);
     damage(&file(&path, 8));
     let mut disk = FileDisk::open(&path).expect("it exists");
-    let opened = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |opened| {
+    let opened = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), &mut |opened| {
         assert_eq!((opened.snapshot.last, opened.last), (id(8), id(10)));
         false
     });

@@ -215,7 +215,7 @@ fn of_two_updates_on_one_copy_each_the_later_is_used_and_the_node_is_uncertain()
         // A node that alone is a quorum rejects it, and nothing is changed.
         let (cluster, node) = (identity().cluster, identity().node);
         let mut alone = start.clone();
-        let rejected = Storage::open_if(&mut alone, cluster, node, &config(), |_| false);
+        let rejected = Storage::open_if(&mut alone, cluster, node, &config(), &mut |_| false);
         let error = rejected.expect_err("it is not accepted").to_string();
         assert!(error.starts_with(&lost), "{error}");
         for copy in 0..4 {

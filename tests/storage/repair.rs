@@ -264,7 +264,7 @@ fn a_start_that_does_not_accept_damaged_entries_writes_nothing() {
         disk.harm(file, sector, Harm::Flipped);
         let before = disk.disk.clone();
         let hit = sample.hit(file, sector..sector + 1);
-        let rejected = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |opened| {
+        let rejected = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), &mut |opened| {
             assert_eq!(opened.damaged.len(), hit.len());
             false
         });
@@ -277,7 +277,7 @@ fn a_start_that_does_not_accept_damaged_entries_writes_nothing() {
         }
     }
     let mut disk = BrokenDisk::new(&sample.disk);
-    let intact = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), |_| false);
+    let intact = Storage::open_if(&mut disk, CLUSTER, NODE, &config(), &mut |_| false);
     assert!(intact.is_ok(), "an intact directory is not questioned");
 }
 

@@ -10,8 +10,8 @@ use crate::storage::snapshots::format::{
 use crate::types::{EntryId, Index, Root, SnapshotMeta};
 
 /// Reads `bytes` bytes of a file at `offset`; bytes that cannot be read are reported as damage.
-pub(crate) fn read<D: Disk>(
-    disk: &mut D,
+pub(crate) fn read(
+    disk: &mut dyn Disk,
     file: FileName,
     offset: u64,
     bytes: u64,
@@ -32,8 +32,8 @@ pub(crate) fn read<D: Disk>(
 ///
 /// # Errors
 /// The damage of that file.
-pub(crate) fn last_entry_of_snapshot<D: Disk>(
-    disk: &mut D,
+pub(crate) fn last_entry_of_snapshot(
+    disk: &mut dyn Disk,
     cluster: ClusterId,
     index: Index,
 ) -> Result<Option<EntryId>, StorageError> {
@@ -47,8 +47,8 @@ pub(crate) fn last_entry_of_snapshot<D: Disk>(
 
 /// Reads the manifest of a file of `size` bytes, and checks it against the file's header. Does not
 /// verify the content.
-pub(crate) fn read_manifest<D: Disk>(
-    disk: &mut D,
+pub(crate) fn read_manifest(
+    disk: &mut dyn Disk,
     cluster: ClusterId,
     file: FileName,
     size: u64,
@@ -79,8 +79,8 @@ pub(crate) fn read_manifest<D: Disk>(
 }
 
 /// Verifies the file's content against the manifest.
-pub(crate) fn verify_content<D: Disk>(
-    disk: &mut D,
+pub(crate) fn verify_content(
+    disk: &mut dyn Disk,
     file: FileName,
     manifest: &Manifest,
 ) -> Result<(), StorageError> {
@@ -102,8 +102,8 @@ pub(crate) fn verify_content<D: Disk>(
 ///
 /// # Errors
 /// A [`StorageError`] if the directory cannot be listed.
-pub(crate) fn damaged_before<D: Disk>(
-    disk: &mut D,
+pub(crate) fn damaged_before(
+    disk: &mut dyn Disk,
     cluster: ClusterId,
     index: Index,
 ) -> Result<Vec<StorageError>, StorageError> {
@@ -123,8 +123,8 @@ pub(crate) fn chunk_damage(file: FileName, manifest: &Manifest, chunk: u32) -> S
 }
 
 /// Reads the manifest of the snapshot that `meta` names from its file.
-pub(crate) fn load_manifest<D: Disk>(
-    disk: &mut D,
+pub(crate) fn load_manifest(
+    disk: &mut dyn Disk,
     cluster: ClusterId,
     files: &[(FileName, u64)],
     meta: &SnapshotMeta,

@@ -96,8 +96,8 @@ impl Snapshots {
     ///
     /// # Errors
     /// The error of the disk, if it cannot list its files.
-    pub(crate) fn open<D: Disk>(
-        disk: &mut D,
+    pub(crate) fn open(
+        disk: &mut dyn Disk,
         cluster: ClusterId,
         current: &SnapshotMeta,
         base: Index,

@@ -28,8 +28,8 @@ pub(crate) struct SnapshotScan {
 /// Scans every file and changes none. The snapshot that the superblock names is read in full. If it
 /// is damaged, the start is the newest older snapshot that is intact and to which the log, which
 /// begins after `base`, reaches back. Otherwise only the manifest of the next older one is read.
-pub(crate) fn scan<D: Disk>(
-    disk: &mut D,
+pub(crate) fn scan(
+    disk: &mut dyn Disk,
     cluster: ClusterId,
     current: &SnapshotMeta,
     base: Index,
@@ -87,8 +87,8 @@ pub(crate) fn scan<D: Disk>(
     Ok(found)
 }
 
-fn load_whole<D: Disk>(
-    disk: &mut D,
+fn load_whole(
+    disk: &mut dyn Disk,
     cluster: ClusterId,
     list: &[(FileName, u64)],
     meta: &SnapshotMeta,

@@ -1,7 +1,7 @@
 //! Reads the content of a snapshot as a stream, and verifies every chunk before returning its
 //! bytes.
 
-use std::io;
+use std::{fmt, io};
 
 use crate::storage::disk::{Disk, FileName};
 use crate::storage::error::StorageError;
@@ -16,9 +16,8 @@ use crate::types::{Root, SnapshotMeta};
 /// It holds one chunk and the manifest in memory. Damage, and a chunk that cannot be read, is an
 /// error of kind [`io::ErrorKind::InvalidData`] that names file and offset; the bytes returned
 /// before the error are correct.
-#[derive(Debug)]
-pub struct SnapshotReader<'d, D: Disk> {
-    disk: &'d mut D,
+pub struct SnapshotReader<'d> {
+    disk: &'d mut dyn Disk,
     /// The manifest; None for the empty state, which has no file.
     manifest: Option<Manifest>,
     /// The number of the next chunk to read.
@@ -28,17 +27,17 @@ pub struct SnapshotReader<'d, D: Disk> {
     consumed: usize,
 }
 
-impl<'d, D: Disk> SnapshotReader<'d, D> {
+impl<'d> SnapshotReader<'d> {
     /// Opens the snapshot that `meta` names, in the cluster `cluster`.
     ///
     /// # Errors
     /// A [`StorageError`] if the directory cannot be read, the file is missing or of another
     /// snapshot, or its header or manifest is damaged.
     pub fn open(
-        disk: &'d mut D,
+        disk: &'d mut dyn Disk,
         cluster: ClusterId,
         meta: &SnapshotMeta,
-    ) -> Result<SnapshotReader<'d, D>, StorageError> {
+    ) -> Result<SnapshotReader<'d>, StorageError> {
         let mut manifest = None;
         if meta.root != Root::default() {
             let files = disk.list().map_err(|error| StorageError::disk(None, 0, &error))?;
@@ -67,7 +66,14 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
     }
 }
 
-impl<D: Disk> io::Read for SnapshotReader<'_, D> {
+impl fmt::Debug for SnapshotReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SnapshotReader { manifest, next, .. } = self;
+        f.debug_struct("SnapshotReader").field("manifest", manifest).field("next", next).finish()
+    }
+}
+
+impl io::Read for SnapshotReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         assert!(self.consumed <= self.chunk.len(), "only bytes of the chunk were returned");
         if self.consumed == self.chunk.len() {
