@@ -163,6 +163,15 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, TypedError> {
     bounded(value).map_err(TypedError::Unencodable)
 }
 
+/// Decodes a command or a query, as a node does: for programs that get its bytes, such as the checks
+/// and the descriptions of a simulated workload.
+///
+/// # Errors
+/// [`TypedError::Undecodable`].
+pub fn decode_request<T: DeserializeOwned>(request: &[u8]) -> Result<T, TypedError> {
+    decode_value::<T, VALUE_BYTES_MAX>(request).map_err(|_| TypedError::Undecodable)
+}
+
 /// Decodes the reply to a command, or the answer to a query.
 ///
 /// # Errors
@@ -218,10 +227,7 @@ fn result_of<T: DeserializeOwned, R: Serialize>(
     request: &[u8],
     execute: impl FnOnce(T) -> R,
 ) -> Vec<u8> {
-    let result = match decode_value::<T, VALUE_BYTES_MAX>(request) {
-        Ok(request) => Ok(execute(request)),
-        Err(_) => Err(TypedError::Undecodable),
-    };
+    let result = decode_request(request).map(execute);
     bounded(&result).unwrap_or_else(|_| {
         let result = Err::<(), _>(TypedError::UnencodableResult);
         bounded(&result).expect("the number of a variant is small")
@@ -254,7 +260,7 @@ mod tests {
     #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
     struct Map(BTreeMap<String, u64>);
 
-    #[derive(Serialize, Deserialize)]
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
     enum Command {
         Put(String, u64),
         Remove(String),
@@ -323,8 +329,11 @@ mod tests {
         for command in [&valid[..valid.len() - 1], &unknown_variant, &with_more, &[]] {
             let reply = decode_reply::<Option<u64>>(&machine.apply(Index(2), command));
             assert_eq!(reply, Err(TypedError::Undecodable), "{command:?}");
+            let decoded = decode_request::<Command>(command);
+            assert_eq!(decoded, Err(TypedError::Undecodable), "{command:?}");
         }
         assert_eq!(machine, before);
+        assert_eq!(decode_request(&valid), Ok(Command::Put("b".to_owned(), 2)));
         let reply = machine.apply(Index(2), &valid);
         let reply = decode_reply::<BTreeMap<String, String>>(&reply);
         assert!(matches!(reply, Err(TypedError::UndecodableResult(_))), "{reply:?}");
