@@ -1,5 +1,5 @@
-//! A user of the published packages: a state machine that survives a chaos run, and three nodes in
-//! one process that serve it to a client. `.ci/packages` builds it against the packaged files.
+//! A user of the published packages: a state machine, and three nodes in one process that serve it
+//! to a client. `.ci/packages` builds it against the packaged files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
@@ -9,8 +9,6 @@ use quorate::machine::StateMachine;
 use quorate::runtime::{Client, ClientConfig, Server, ServerConfig};
 use quorate::storage::ClusterId;
 use quorate::types::{Index, NodeId, ReadLevel};
-use quorate_sim::chaos;
-use quorate_sim::workload::kv::Kv;
 
 const CLUSTER: ClusterId = ClusterId(7);
 
@@ -41,10 +39,6 @@ impl StateMachine for Sum {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let tally = chaos::run(Kv::new(8, 24), 0..4).expect("no run fails");
-    assert!(tally.commands_committed > 0);
-    println!("4 chaos runs: {} commands committed", tally.commands_committed);
-
     let folder = tempfile::tempdir()?;
     let mut members: BTreeMap<NodeId, SocketAddr> = BTreeMap::new();
     for id in 1..=3 {
