@@ -1,5 +1,6 @@
 //! Three whole nodes in one process, each with its own directory: they append lines, stop, start
-//! again from their disks, and still have the lines. The driver is `Cluster::settle`.
+//! again from their disks, and still have the lines. The driver is `Cluster::settle`. Whole nodes
+//! need the feature `unstable`.
 
 mod driver;
 
