@@ -16,7 +16,9 @@
 //! - An internal one may change in every version. It is public because the simulator and the model
 //!   checker are other crates.
 //!
-//! The unstable and the internal items are public only with the feature `unstable`.
+//! The unstable and the internal items are public only with the feature `unstable`. Without it, the
+//! compiler calls such an item private, or does not find it. The simulator turns the feature on: a
+//! test that depends on `quorate-sim` can use items that are private in `cargo build`.
 //!
 //! | mark | items | |
 //! |---|---|---|
