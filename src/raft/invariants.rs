@@ -3,6 +3,24 @@
 use crate::raft::{Raft, Role};
 
 impl Raft {
+    /// Returns the numbers of proposals and other requests, and of reads, for which this node owes
+    /// an action: `Committed`, `ReadReady`, `Rejected` or another one with their tags.
+    #[cfg(feature = "std")]
+    pub(crate) fn pending_requests(&self) -> (usize, usize) {
+        let (proposed, reads) = match &self.role {
+            Role::Follower(follower) => (0, follower.reads_waiting()),
+            Role::PreCandidate(_) | Role::Candidate(_) => (0, 0),
+            Role::Leader(leader) => leader.pending_requests(),
+        };
+        (proposed, reads + self.common.reads.len())
+    }
+
+    /// Whether this node waits for the end of a repair that it requested.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_repairing(&self) -> bool {
+        self.common.health.repair.is_writing()
+    }
+
     /// Panics if the node's state contradicts itself. [`Raft::step`] calls it in builds with debug
     /// assertions; the simulator calls it in every build.
     pub fn assert_invariants(&self) {

@@ -5,6 +5,7 @@ mod answers;
 mod damage;
 #[cfg(test)]
 pub(in crate::replica) mod disk_order_tests;
+mod invariants;
 mod notes;
 mod recording;
 mod snapshots;
@@ -307,36 +308,6 @@ impl Node {
     #[must_use]
     pub fn requests_pending(&self) -> usize {
         self.requests.len()
-    }
-
-    /// Checks the invariants of the node; for tests and the simulator.
-    ///
-    /// # Panics
-    /// If an invariant is violated.
-    pub fn assert_invariants(&self) {
-        self.raft.assert_invariants();
-        assert!(self.actions.is_empty(), "a step carries out all actions");
-        assert!(self.events.is_empty(), "a step handles all events of the store");
-        assert!(self.inputs.is_empty(), "a step passes all inputs to the algorithm");
-        assert!(self.outputs.is_empty(), "a step returns all outputs");
-        let last = self.fetches.last_key_value();
-        assert!(last.is_none_or(|(id, _)| *id <= self.last_fetch), "fetches are numbered in order");
-        self.requests.assert_invariants();
-        self.validation.assert_invariants();
-        if self.stage != Stage::Running {
-            assert!(self.requests.len() == 0, "a node that stops has no request left");
-            return;
-        }
-        let leads = self.raft.status().role == RoleName::Leader;
-        assert!(leads || !self.requests.has_proposed(), "only a leader has proposals to commit");
-        let waits = |index| self.raft.waits_for_all_live(index);
-        assert!(self.requests.early_indices().all(waits), "an early outcome is of a proposal");
-        let is_recorded = self.storage.is_quarantined();
-        assert!(!is_recorded || !self.validation.is_usable(), "only a quarantine is recorded");
-        let log = self.raft.log();
-        let applies = log.applying() > log.applied();
-        assert!(self.task != Task::Applying || applies, "the worker has what the log passed on");
-        self.hash_chains.assert_invariants(log.last());
     }
 
     fn receive(&mut self, input: Input) {

@@ -138,6 +138,21 @@ impl Requests {
         !self.proposed.is_empty()
     }
 
+    /// The number of requests to the leader that have no outcome in the log yet.
+    pub(crate) fn proposed_count(&self) -> usize {
+        self.proposed.len()
+    }
+
+    /// The number of reads whose query did not go to the state machine yet.
+    pub(crate) fn waiting_reads(&self) -> usize {
+        self.reads.values().filter(|read| matches!(read, Read::Pending(_))).count()
+    }
+
+    /// The index of the first committed proposal whose entry is not applied here yet.
+    pub(crate) fn first_committed(&self) -> Option<Index> {
+        self.committed.keys().next().copied()
+    }
+
     /// The indices of the outcomes that wait for their proposals.
     pub(crate) fn early_indices(&self) -> impl Iterator<Item = Index> {
         self.early_outcomes.keys().copied()

@@ -42,6 +42,11 @@ impl Scrubber {
         if self.is_reading { Instant::NEVER } else { self.due }
     }
 
+    /// Whether a read is under way.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.is_reading
+    }
+
     /// Begins a read if one is due.
     pub(crate) fn advance(&mut self, now: Instant, storage: &mut Storage, events: &mut Vec<Event>) {
         if self.deadline() <= now {

@@ -169,6 +169,19 @@ impl Repairs {
         }
     }
 
+    /// Returns whether a request to write contents, and one to scrub, has not ended.
+    pub(crate) fn pending(&self) -> [bool; 2] {
+        let running = self.running.as_ref().filter(|repair| repair.headers.is_none());
+        let runs = running.map(|repair| repair.scrub.is_some());
+        let scrubs = |request: &Request| match request {
+            Request::Entries(..) => Some(false),
+            Request::Scrub(_) => Some(true),
+            Request::Headers(_) => None,
+        };
+        let has = |kind| runs == kind || self.waiting.iter().any(|it| scrubs(it) == kind);
+        [false, true].map(|is_scrub| has(Some(is_scrub)))
+    }
+
     /// Returns true while a repair reads or writes segments, which must not be removed then.
     pub(crate) fn is_running(&self) -> bool {
         self.running.is_some()

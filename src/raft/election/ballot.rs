@@ -209,6 +209,11 @@ impl Ballot {
         self.withheld_until = self.withheld_until.max(until);
     }
 
+    /// The instant until which the node withholds its vote.
+    pub(crate) fn withheld_until(&self) -> Instant {
+        self.withheld_until
+    }
+
     /// Whether a leader relies on this node to give no vote now.
     pub(crate) fn withholds_vote(&self, now: Instant) -> bool {
         now < self.withheld_until

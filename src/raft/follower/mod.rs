@@ -475,6 +475,8 @@ impl Follower {
         assert!(self.verified <= common.log().last().index, "verified entries exist");
         assert!(self.leader != Some(common.id()), "no node follows itself");
         assert!(self.last_contact <= common.now(), "no leader was heard from in the future");
+        let has_read_lease = self.read_lease.is_valid(common.now());
+        assert!(!(has_read_lease && common.ballot.is_uncertain()), "no uncertain node has a lease");
     }
 }
 

@@ -208,6 +208,8 @@ impl ChangeInProgress {
             !membership.is_voter(id) && (membership.target().contains(&id) || is_suspended(id))
         };
         self.catching_up.retain(|id, _| is_new_voter(*id));
+        let are_new = self.catching_up.keys().all(|id| is_new_voter(*id));
+        assert!(are_new, "the catch-up of an earlier change does not count");
         let (now, last) = (common.now(), common.log().last().index);
         let bound = common.config().election_timeout_min;
         for (id, progress) in peers.iter().filter(|(id, _)| is_new_voter(*id)) {
@@ -253,6 +255,12 @@ impl ChangeInProgress {
     pub(crate) fn drop_departed(&mut self, peers: &mut Peers, now: Instant) {
         peers.remove(|id| self.departing.get(&id).is_some_and(|until| *until <= now));
         self.departing.retain(|_, until| *until > now);
+    }
+
+    /// The number of requests that wait for a change, or for its cancellation.
+    #[cfg(feature = "std")]
+    pub(crate) fn requests(&self) -> usize {
+        usize::from(self.tag.is_some()) + usize::from(self.cancelled_tag.is_some())
     }
 
     /// Reports the outcome of the change under way as unknown, because this node stops leading.

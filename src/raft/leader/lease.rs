@@ -133,6 +133,11 @@ impl LeaderLease {
         self.read_leases.values().max().copied()
     }
 
+    /// Whether every read lease has ended by this instant.
+    pub(crate) fn read_leases_end_by(&self, until: Instant) -> bool {
+        self.read_leases.values().all(|end| *end <= until)
+    }
+
     /// The last index that every holder of a read lease has; `None` without a holder. A holder that
     /// is no longer a peer counts as having nothing.
     #[inline]

@@ -9,6 +9,7 @@ mod disk_lag;
 mod disks;
 #[cfg(feature = "explore")]
 mod explore;
+mod invariants;
 mod lease;
 mod log_ends;
 mod maintenance;
@@ -213,6 +214,7 @@ impl Leader {
         if index <= common.log().committed() || common.log().term_at(index) != Some(common.term()) {
             return;
         }
+        self.assert_quorum_has(common, index);
         common.journal.commit(index);
         assert!(index <= common.log().last().index, "only existing entries are committed");
         self.on_committed(common);
@@ -561,6 +563,8 @@ impl Leader {
         if let Some(until) = self.lease.read_leases_end() {
             common.ballot.withhold_vote_until(until);
         }
+        let is_withheld = self.lease.read_leases_end_by(common.ballot.withheld_until());
+        assert!(is_withheld, "no read lease outlives the vote that its holder relies on");
         while let Some(proposal) = self.proposals.pop() {
             let id = EntryId::new(common.term(), proposal.index);
             common.output.push(Action::Unknown { tag: proposal.tag, id });
@@ -575,26 +579,5 @@ impl Leader {
         }
         assert!(self.reads.len() == 0, "every read is rejected");
         assert!(!self.transfers.is_active(), "no transfer is left");
-    }
-
-    pub(crate) fn assert_invariants(&self, common: &Common) {
-        let (last, now) = (common.log().last(), common.now());
-        assert!(last.term == common.term(), "a leader's log ends in its term");
-        let term = common.log().term_at(self.term_start);
-        assert!(term.is_none_or(|term| term == common.term()), "its first entry is of its term");
-        self.peers.assert_invariants(common.id(), last);
-        for (_, progress) in self.peers.iter() {
-            replication::assert_within_window(common, progress);
-            assert!(progress.acked_round() <= self.round, "only sent rounds are answered");
-            assert!(progress.last_contact() <= now, "no peer was heard from in the future");
-        }
-        self.lease.assert_invariants(self.round, now);
-        self.change.assert_invariants(common, &self.peers);
-        self.transfers.assert_invariants(common.id());
-        self.unapplied.assert_invariants(common.log());
-        let all_live_max = common.config().all_live_max;
-        self.proposals.assert_invariants(common.log().committed(), last.index, all_live_max);
-        self.reads.assert_invariants(self.round);
-        self.log_ends.assert_invariants(last.index);
     }
 }

@@ -45,6 +45,12 @@ impl Proposals {
         self.by_all_live.len()
     }
 
+    /// The number of proposals without an outcome.
+    #[cfg(feature = "std")]
+    pub(crate) fn len(&self) -> usize {
+        self.by_quorum.len() + self.by_all_live.len()
+    }
+
     /// Whether the proposal at `index` waits for every live voter.
     pub(crate) fn waits_for_all_live(&self, index: Index) -> bool {
         self.by_all_live.binary_search_by_key(&index, |proposal| proposal.index).is_ok()

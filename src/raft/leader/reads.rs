@@ -41,6 +41,13 @@ impl LeaderReads {
         self.early.len() + self.waiting.len()
     }
 
+    /// The number of reads of this node's users.
+    #[cfg(feature = "std")]
+    pub(crate) fn own(&self) -> usize {
+        let is_own = |read: &&LeaderRead| matches!(read.reader, Reader::Own(_));
+        self.early.len() + self.waiting.iter().filter(is_own).count()
+    }
+
     /// Whether a read waits for a heartbeat round.
     pub(crate) fn wait_for_round(&self) -> bool {
         !self.waiting.is_empty()

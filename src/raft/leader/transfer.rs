@@ -39,6 +39,12 @@ impl Transfers {
         self.current.is_some() || self.hand_over_at.is_some()
     }
 
+    /// Whether a user's request waits for the transfer under way.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_request(&self) -> bool {
+        self.current.is_some_and(|transfer| transfer.tag.is_some())
+    }
+
     /// The time at which this leader tries again to hand over, because its read leases have ended
     /// by then; `Instant::NEVER` if it does not wait for that.
     pub(crate) fn hand_over_at(&self) -> Instant {

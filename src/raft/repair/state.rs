@@ -114,6 +114,12 @@ impl Repair {
         self.doublings = (self.doublings + 1).min(DOUBLINGS_MAX);
     }
 
+    /// Whether a write of contents is under way.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_writing(&self) -> bool {
+        self.is_writing
+    }
+
     /// Makes the next request ask for entries after `last`.
     pub(super) fn request_after(&mut self, last: Index) {
         (self.through, self.requests) = (last, 0);
@@ -144,6 +150,8 @@ impl Repair {
         assert!(has_damage || self.blocked_since.is_none(), "only damage blocks a leader");
         assert!(self.is_writing || self.membership.is_none(), "contents are kept during a write");
         assert!(self.rounds <= self.doublings, "the wait is at least the one that the rounds set");
+        let is_committed = self.adopting.is_none_or(|last| last.index <= log.committed());
+        assert!(is_committed, "the entries that a snapshot replaces are not truncated meanwhile");
     }
 }
 

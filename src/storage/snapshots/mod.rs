@@ -47,7 +47,7 @@ pub use receiving::PartOutcome;
 /// that, no file is removed because it is damaged or unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
-    common: Common,
+    pub(crate) common: Common,
     /// Every snapshot file, by its last index; with its manifest if the file may be served.
     files: BTreeMap<Index, Option<Arc<Manifest>>>,
     /// The last index of each partial snapshot.
