@@ -15,15 +15,15 @@ pub struct ReplicaConfig {
     pub raft: Config,
     /// The bounds of the log store.
     pub storage: StorageConfig,
-    /// The number of entries applied since the last snapshot began after which the node takes one.
+    /// The node takes a snapshot once it has applied this many entries since the last one began.
     /// While the node sends a snapshot to a peer, this and `snapshot_bytes` are doubled.
     pub snapshot_entries: u64,
-    /// The size of the entries applied since the last snapshot began, in bytes, after which the
-    /// node takes one.
+    /// The node takes a snapshot once it has applied this many bytes of entries since the last one
+    /// began.
     pub snapshot_bytes: u64,
-    /// The number of covered entries that the log keeps at the end of a snapshot, for peers that
-    /// lag. The log also keeps all entries after the snapshot before that one, which are usually
-    /// more: the node needs them if the current snapshot gets damaged.
+    /// How many of the entries that the current snapshot covers stay in the log, for peers that
+    /// lag. The log also keeps all entries after the previous snapshot, which are usually more: the
+    /// node needs them if the current snapshot is damaged.
     pub trailing_entries: u64,
     /// The maximum rate of writing a snapshot, and separately of sending snapshots, in bytes per
     /// second.
@@ -39,8 +39,8 @@ pub struct ReplicaConfig {
     /// that it could not read or write; the delay doubles with each failure, up to 16 times the
     /// first one.
     pub space_retry: Duration,
-    /// The period in which the node reads everything durable again, to find damage and have it
-    /// repaired while other nodes have what was lost. The reads are spread evenly over the period.
+    /// The period in which the node reads everything durable again, so that it finds damage while
+    /// other nodes still have what was lost. The reads are spread evenly over the period.
     pub scrub_period: Duration,
     /// The number of applied entries after which a node compares its results with other nodes'. The
     /// node keeps the digests of the last `validation_entries` indices, and of the last 4,096

@@ -50,7 +50,7 @@ pub enum Input {
         /// The edits of the membership.
         change: Change,
     },
-    /// An operator cancels a change while target voters still lack the log. The outcomes are those
+    /// An operator cancels a change whose new voters are still catching up. The outcomes are those
     /// of `Input::ChangeMembership`.
     CancelMembershipChange {
         /// Identifies the request in its outcome; no other pending request has it.

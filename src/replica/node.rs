@@ -222,8 +222,8 @@ impl Node {
 
     /// Sets the filter for the [`Note`]s that the node records for traces and checks. Without a
     /// filter it records none.
-    pub fn record_notes(&mut self, watch: Option<NoteFilter>) {
-        self.notes.filter = watch;
+    pub fn record_notes(&mut self, filter: Option<NoteFilter>) {
+        self.notes.filter = filter;
     }
 
     /// Appends the notes since the last call to `notes`. Call it after each step.

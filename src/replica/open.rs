@@ -72,7 +72,7 @@ impl<M: StateMachine> Replica<M> {
     /// between starts of the node. The call reads the disk and blocks until recovery is complete.
     ///
     /// # Errors
-    /// An [`OpenError`] that names the error and its place. No entry, vote or snapshot is lost.
+    /// An [`OpenError`], which names the place on the disk. No entry, vote or snapshot is lost.
     pub fn open(
         disk: &mut dyn Disk,
         cluster: ClusterId,
@@ -145,7 +145,8 @@ impl<M: StateMachine> Replica<M> {
 }
 
 /// Returns false if the node of this directory needs a damaged entry, a snapshot or the end of its
-/// log, and no other node has to have it: the node alone is a quorum. It is not started then.
+/// log, and no other node need have it, because the node alone is a quorum. Such a node is not
+/// started.
 #[must_use]
 pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
     let is_needed = opened.snapshot_damage.is_some()

@@ -121,8 +121,8 @@ pub enum Output {
     /// its disk: suspend or remove the voter, and add it again.
     DamagedHeaders(StorageError),
     /// One of the four copies of the superblock did not hold what was written to it. The other
-    /// copies suffice, and it is written again; a copy that stays damaged is reported with every
-    /// update.
+    /// copies suffice, and the node writes the damaged one again; a copy that stays damaged is
+    /// reported with every update.
     DamagedSuperblock(StorageError),
     /// The log of this node lacks entries that the node acknowledged to the leader: its disk was
     /// rolled back. The node is uncertain, and counts in no quorum until a leader has checked its
@@ -161,8 +161,8 @@ pub enum Output {
     StateCompared(ComparisonResult),
     /// The node stopped because of an error. It does nothing more before a restart.
     Stopped(StorageError),
-    /// A snapshot on the disk cannot be read any more. The node takes another one; if it is not the
-    /// current one, once the node has applied an entry after the current one.
+    /// A snapshot on the disk cannot be read any more. The node takes another one: at once if this
+    /// is the current one, and otherwise once it has applied an entry after the current one.
     KeptSnapshotDamaged(StorageError),
     /// A snapshot of this node's state machine has failed. The node takes another one later; until
     /// one succeeds, its log is not compacted and grows. Not emitted again while the
@@ -190,11 +190,11 @@ pub enum Output {
     /// nothing and serves no reads until it has rebuilt its state from another node's snapshot.
     SnapshotDamaged(StorageError),
     /// The node started in quarantine, because its state was found to have diverged before and was
-    /// not rebuilt since: it applies nothing and serves no reads until it has rebuilt its state
-    /// from another node's snapshot.
+    /// not rebuilt since: the node applies nothing and serves no reads until it has rebuilt its
+    /// state from another node's snapshot.
     StartedQuarantined,
-    /// The log has reached a version of the rules that this node's build does not have: it applies
-    /// nothing and serves no reads until it runs a newer build.
+    /// The log has reached a version of the rules that this node's build does not have: the node
+    /// applies nothing and serves no reads until it runs a newer build.
     BuildTooOld {
         /// The version that the log has reached.
         required: MachineVersion,

@@ -6,9 +6,9 @@ use crate::log::Log;
 use crate::machine::{ConflictTest, Request};
 use crate::types::{Entry, Index, Instant, Payload};
 
-/// The bytes of queries and entries that are tested in each [`PERIOD`]. The tests run on the
-/// thread of the consensus algorithm, which must not miss its heartbeats while clients send many
-/// reads and the state machine is many entries behind.
+/// The maximum number of bytes of queries and entries that are tested in each [`PERIOD`]. The tests
+/// run on the thread of the consensus algorithm, which must not miss its heartbeats while clients
+/// send many reads and the state machine is many entries behind.
 const TESTED_BYTES_MAX: usize = 512 << 10;
 /// The period after which the bytes are counted from zero again.
 const PERIOD: Duration = Duration::from_millis(10);

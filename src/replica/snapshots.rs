@@ -118,8 +118,8 @@ impl Snapshots {
     }
 
     /// Demands a snapshot if an entry that the state machine has applied stays damaged: maybe no
-    /// member has the content any more, and the state has its effect. Until the entry is repaired
-    /// or a snapshot covers it, this node acknowledges none after it.
+    /// member has the content any more, but this node's state has its effect. Until the entry is
+    /// repaired or a snapshot covers it, this node acknowledges none after it.
     pub(crate) fn cover_damage(&mut self, now: Instant, log: &Log) {
         let damaged = log.first_damaged_after(log.snapshot().index);
         if damaged.is_none_or(|index| index > log.applied()) {

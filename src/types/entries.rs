@@ -16,7 +16,7 @@ use crate::types::entry::Entry;
 /// list copy no entry. A single entry is stored in place, so that it needs no allocation besides
 /// that of its command.
 ///
-/// A part keeps the whole list in memory from which it was taken. A list therefore never keeps more
+/// A part keeps the whole list from which it was taken in memory. A list therefore never keeps more
 /// than eight times as many entries as it has ([`Entries::RETAINED_MAX`]): a smaller part is a
 /// copy, which shares the commands. The bound is one of entries, not of their bytes: a few small
 /// entries may keep as many bytes as one input, or one message, can have.

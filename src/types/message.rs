@@ -82,7 +82,8 @@ pub enum Body {
     },
     /// The reply to a [`Body::AppendEntries`].
     AppendEntriesReply(AppendOutcome),
-    /// The leader is alive. It also starts a round that confirms the leadership (thesis §6.4).
+    /// Shows that the leader is alive. A heartbeat also begins a round that confirms the leadership
+    /// (thesis §6.4).
     Heartbeat(Heartbeat),
     /// The reply to a [`Body::Heartbeat`].
     HeartbeatReply {
@@ -311,17 +312,17 @@ messages! {
      9 ReadIndexReply: Reply, Read;
     10 InstallSnapshot: LeaderRequest, Snapshot;
     11 InstallSnapshotReply: LeaderReply, Snapshot, known_disk, after_entries;
-    12 TimeoutNow: LeaderOrder, Election;
+    12 TimeoutNow: LeaderNotice, Election;
     13 BootstrapProbe: Request, Participation, before_first_term;
     14 Bootstrapped: Reply, Participation, before_first_term, after_entries;
     15 UnknownIncarnation: Request, Participation;
-    16 TakeoverAllowed: LeaderOrder, Participation;
+    16 TakeoverAllowed: LeaderNotice, Participation;
     17 LogIsComplete: Reply, Participation, known_disk;
     18 RequestEntries: Request, Append;
     19 RequestEntriesReply: Reply, Append, before_first_term, bulk;
     20 RequestLogEnd: Request, Participation, known_disk;
     21 LogEnd: Reply, Participation;
-    22 LogRolledBack: LeaderOrder, Participation;
+    22 LogRolledBack: LeaderNotice, Participation;
 }
 
 // The properties of the messages agree with one another.
@@ -336,7 +337,7 @@ const _: () = {
         let counts = matches!(of.class, MessageClass::LeaderReply);
         assert!(of.known_disk || !counts, "a leader counts replies of known disks only");
         let is_leaders =
-            matches!(of.class, MessageClass::LeaderRequest | MessageClass::LeaderOrder);
+            matches!(of.class, MessageClass::LeaderRequest | MessageClass::LeaderNotice);
         assert!(!(is_leaders && of.known_disk), "a leader's disk need not be known");
         let has_leader = !matches!(of.class, MessageClass::Request | MessageClass::Reply);
         assert!(!(has_leader && of.before_first_term), "term zero has no leader");
@@ -353,8 +354,8 @@ pub enum MessageClass {
     LeaderRequest,
     /// The reply to a [`MessageClass::LeaderRequest`].
     LeaderReply,
-    /// Only the leader of the message's term sends it, and no reply exists.
-    LeaderOrder,
+    /// Only the leader of the message's term sends it, and it has no reply.
+    LeaderNotice,
     /// A request or a notice of any node.
     Request,
     /// A reply to any other message.
@@ -426,7 +427,7 @@ impl Body {
     pub fn is_reply(&self) -> bool {
         match self.class() {
             MessageClass::LeaderReply | MessageClass::Reply => true,
-            MessageClass::LeaderRequest | MessageClass::LeaderOrder | MessageClass::Request => {
+            MessageClass::LeaderRequest | MessageClass::LeaderNotice | MessageClass::Request => {
                 false
             }
         }

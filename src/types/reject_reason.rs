@@ -65,7 +65,7 @@ pub enum RejectReason {
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum MachineRejectReason {
-    /// Only an administrator may give the command.
+    /// Only an administrator may send the command.
     NotAdministrator,
     /// All sessions are taken, and the principal has none.
     Sessions {
@@ -126,9 +126,10 @@ texts! { MachineRejectReason:
     Self::Window { max } =>
         "the session's window exceeds window_max = {max}: use a smaller window";
     Self::RepliesBytesPerSession { max } =>
-        "the session's replies exceed replies_bytes_per_session_max = {max}: ask for less";
+        "the session asks for more than replies_bytes_per_session_max = {max}: ask for less";
     Self::Requests { max } =>
         "the client sessions store the maximum number of requests (requests_max = {max}): retry \
          later, or an administrator must raise it";
-    Self::VersionNotHigher { current } => "the version is {current} already, and is only raised";
+    Self::VersionNotHigher { current } =>
+        "the version is already {current}, and can only be raised";
 }

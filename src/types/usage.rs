@@ -1,5 +1,5 @@
-//! The memory of a state machine and its client sessions: the bounds that every node keeps, and the
-//! use of a node.
+//! The memory that a state machine and its client sessions may use, by bounds that every node
+//! keeps, and what a node uses.
 
 use crate::types::version::MachineVersion;
 

@@ -222,7 +222,7 @@ impl ElectionState {
             MessageClass::LeaderReply | MessageClass::Reply => {
                 is_earlier || (is_current && gave_vote)
             }
-            MessageClass::LeaderOrder => is_earlier && message.body == Body::TimeoutNow,
+            MessageClass::LeaderNotice => is_earlier && message.body == Body::TimeoutNow,
             MessageClass::LeaderRequest | MessageClass::Request => false,
         }
     }

@@ -13,8 +13,8 @@ use crate::check::known::Known;
 use crate::check::leader_terms::LeaderTerms;
 use crate::check::rule::Rule;
 
-/// The number of heartbeat intervals with heartbeats that may follow after the time is over: after
-/// each pause, a leader may begin many rounds for its reads before it handles its timer.
+/// In how many heartbeat intervals a leader may still send heartbeats to a departed node after the
+/// bound: after each pause, it may begin many rounds for its reads before it handles its timer.
 const LATE_MAX: u32 = 4;
 
 /// For each node, the nodes that it removed as the leader of its term.
@@ -33,8 +33,8 @@ struct Leader {
 #[derive(Clone, Copy, Debug, Default)]
 struct Departed {
     since: Option<Instant>,
-    /// The number of heartbeat intervals with heartbeats that came too late, and the end of the
-    /// last one.
+    /// In how many heartbeat intervals it was sent heartbeats after the bound, and the end of the
+    /// last such interval.
     late: u32,
     late_until: Instant,
 }

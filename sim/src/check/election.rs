@@ -143,7 +143,7 @@ impl Rule for Election {
             check_knows_membership(model, from, message)?;
         }
         match message.body.class() {
-            MessageClass::LeaderRequest | MessageClass::LeaderOrder => {
+            MessageClass::LeaderRequest | MessageClass::LeaderNotice => {
                 self.check_leader_message(model, from, message.term)
             }
             MessageClass::LeaderReply | MessageClass::Reply => {

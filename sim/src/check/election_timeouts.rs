@@ -53,7 +53,7 @@ struct PreVote {
 #[derive(Clone, Copy, Debug)]
 enum Request {
     /// A request of the leader of a term. A node may reject some requests whatever they contain;
-    /// others count as heard from the leader.
+    /// with any other one, the node has heard from the leader.
     Leader {
         from: NodeId,
         term: Term,

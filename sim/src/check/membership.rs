@@ -173,7 +173,7 @@ fn check_follows(
 
 /// Checks that a member that loses its vote when a joint membership is left is accepted with any
 /// disk from then on: only a vote depends on the disk that cast it, and a member that returns with
-/// another disk would be rejected for ever (`Membership::leave_joint`).
+/// another disk would be rejected forever (`Membership::leave_joint`).
 fn check_unpinned(id: NodeId, at: Index, [joint, left]: [&Membership; 2]) -> CheckResult {
     if joint.outgoing().is_empty() || !left.outgoing().is_empty() {
         return Ok(());

@@ -136,7 +136,7 @@ fn forbidden_effect(message: &Message) -> Option<String> {
         Body::HeartbeatReply { ready, .. } if ready.wants_read_lease => {
             Some("wants a read lease in its reply".to_owned())
         }
-        _ if matches!(class, MessageClass::LeaderRequest | MessageClass::LeaderOrder) => {
+        _ if matches!(class, MessageClass::LeaderRequest | MessageClass::LeaderNotice) => {
             Some(format!("sends {}", message.body.name()))
         }
         _ => None,

@@ -44,7 +44,7 @@ pub(super) fn blocked_link(history: &History<'_>, draft: &mut Draft, pair: [Node
             EventKind::PlanOpEnded(op) => {
                 open.remove(op);
             }
-            // Later messages are blocked or not by the stabilization phase.
+            // From here on, the stabilization phase decides which links are blocked.
             EventKind::Stabilized(_) => break,
             EventKind::Dropped { reason: LossReason::Blocked, .. } => {
                 let from = event.cause.and_then(|cause| history.event(cause).node);

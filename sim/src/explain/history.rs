@@ -23,7 +23,7 @@ pub(super) struct History<'a> {
 /// The outcome of one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
-    /// The write is durable since this event.
+    /// The write became durable in this event.
     Durable(EventId),
     /// The write is lost: the node crashed in the first event and, if it has restarted, did so in
     /// the second.

@@ -50,7 +50,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     draft.cause(missing_progress(&nodes, finding));
 }
 
-/// Explains the request that the node must have answered by now, if the finding is about one. A
+/// Explains the request that the node should have answered by now, if the finding is about one. A
 /// change of the node's role or term since the request counts as the cause.
 fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let mut open = BTreeMap::new();
@@ -179,8 +179,8 @@ fn rejections(history: &History<'_>, draft: &mut Draft, node: NodeId, since: Eve
     }
 }
 
-/// Adds the last reply to a node since event `since` that its source does not have the snapshot, if
-/// there are three or more.
+/// Adds the last reply since event `since` in which a source of the node's snapshot said that it
+/// does not have the snapshot, if there are three or more.
 fn missing_snapshots(history: &History<'_>, draft: &mut Draft, node: NodeId, since: EventId) {
     let replies = history.all().filter_map(|(id, event)| match &event.kind {
         EventKind::Sent(sent) if id > since && sent.to == node => {
@@ -199,7 +199,7 @@ fn missing_snapshots(history: &History<'_>, draft: &mut Draft, node: NodeId, sin
     }
 }
 
-/// The description of a packet with `SnapshotTransferBody::Gone`.
+/// The start of the description of a packet with `SnapshotTransferBody::Gone`.
 const GONE: &str = "gone of ";
 
 /// Describes the progress that the core nodes wait for: first that of the node which the finding

@@ -23,7 +23,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
                 grants_pre_vote(history, draft, [from, to], *next_term);
             }
             (Body::RequestVote { .. }, _) => requests_votes(history, draft, from, term),
-            (_, MessageClass::LeaderRequest | MessageClass::LeaderOrder) => {
+            (_, MessageClass::LeaderRequest | MessageClass::LeaderNotice) => {
                 sends_as_leader(history, draft, from, term);
             }
             _ => facts::causal_steps(history, draft, id, 3),
@@ -181,8 +181,8 @@ fn sends_as_leader(history: &History<'_>, draft: &mut Draft, node: NodeId, term:
     }
 }
 
-/// Explains a wrong election: a second leader, or votes that are not a quorum. Of two leaders of a
-/// term, it compares the votes and not the memberships.
+/// Explains a wrong election: a second leader, or votes that are not a quorum. For two leaders of
+/// one term, it compares their votes, not their memberships.
 fn wins_election(history: &History<'_>, draft: &mut Draft, leader: NodeId, term: Term) {
     let elections = history.elections();
     let rival = elections.iter().find(|(_, node, won)| *won == term && *node != leader);

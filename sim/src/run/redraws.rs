@@ -40,7 +40,7 @@ pub struct Inevitability {
 
 impl Redraws {
     /// Whether at least 95 % of the runs failed.
-    fn are_doomed(&self) -> bool {
+    fn is_doomed(&self) -> bool {
         self.failed * 20 >= self.runs * 19
     }
 }
@@ -70,14 +70,14 @@ impl Case {
         };
         let at = |point: u64| SimTime(failed_at.0 / POINTS * point);
         let mut curve: Vec<Redraws> = (0..POINTS).map(at).map(&mut redraw).collect();
-        let doomed = curve.iter().rev().take_while(|point| point.are_doomed()).count();
+        let doomed = curve.iter().rev().take_while(|point| point.is_doomed()).count();
         let first = curve.len() - doomed;
         let turning_point = first.checked_sub(1).map(|last_open| {
             let until = curve.get(first).map_or(failed_at, |point| point.from);
             let (mut open, mut closed) = (curve[last_open].from, until);
             for _ in 0..STEPS {
                 let middle = redraw(SimTime(open.0.midpoint(closed.0)));
-                if middle.are_doomed() {
+                if middle.is_doomed() {
                     closed = middle.from;
                 } else {
                     open = middle.from;
@@ -120,7 +120,7 @@ mod tests {
         assert!(found.curve.is_sorted_by_key(|point| point.from));
         if let Some((open, closed)) = found.turning_point {
             assert!(open < closed && closed <= violation.at);
-            assert!(found.curve.iter().any(|point| point.from == open && !point.are_doomed()));
+            assert!(found.curve.iter().any(|point| point.from == open && !point.is_doomed()));
         }
     }
 }

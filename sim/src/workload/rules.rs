@@ -17,7 +17,7 @@ pub(crate) struct Rules {
 impl Rules {
     /// Follows a higher version from the next command on.
     pub(crate) fn set_version(&mut self, version: u32) {
-        assert!(self.version < version, "the version is only raised");
+        assert!(self.version < version, "the version can only be raised");
         self.version = version;
     }
 

@@ -199,13 +199,13 @@ impl Goals<'_> {
     }
 
     /// Returns true if the core has reached every goal.
-    pub(crate) fn are_reached(&self) -> bool {
+    pub(crate) fn is_reached(&self) -> bool {
         let Stabilization { core, probed, reads_served, .. } = self.stabilization;
         *probed && *reads_served == core.len() && self.missing_progress().is_none()
     }
 
     /// Returns true if the core has made no progress for too long, or takes too long altogether.
-    pub(crate) fn are_overdue(&self) -> bool {
+    pub(crate) fn is_overdue(&self) -> bool {
         self.now.since(self.stabilization.progress_at) > self.standstill_max()
             || self.now.since(self.stabilization.since) > self.stabilization_max()
     }

@@ -132,11 +132,11 @@ impl World {
         let is_settled = now > stabilization.last_message_arrival
             && now > stabilization.leader_lagged_at.after(remembers_slow_disk);
         let goals = self.goals(&stabilization);
-        let reached = goals.are_reached();
+        let reached = goals.is_reached();
         if reached && is_settled {
             self.run.observe(Observation::Idle);
             self.run.scheduler.after(IDLE.0.max(heartbeat_interval * IDLE.1), Event::End);
-        } else if !reached && goals.are_overdue() {
+        } else if !reached && goals.is_overdue() {
             self.run.observer.fail(goals.stall_report(&self.network));
         } else {
             self.run.scheduler.after(heartbeat_interval, Event::CheckProgress);

@@ -23,8 +23,8 @@ pub struct Config {
     /// plus the time of a slow flush. A candidate campaigns again if the votes have not arrived
     /// within its timeout, and a new voter must receive and acknowledge the entries of its last
     /// catch-up round within `election_timeout_min`. With leases, a shorter value takes full effect
-    /// within twice the earlier one after the start (later if `Lease::drift_ppm` is large), because
-    /// the node may have granted a vote lease of the earlier length.
+    /// only once twice the earlier one has passed since the start (later if `Lease::drift_ppm` is
+    /// large), because the node may have granted a vote lease of the earlier length.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
@@ -128,8 +128,8 @@ pub struct Suspension {
 /// In return, three nodes survive any two crashes, one after the other or both at once: the last
 /// one continues, and no committed entry is lost. The price: every entry waits for *every* voter's
 /// disk, so after any crash nothing is committed for [`Survivor::after`]. Nodes that all start
-/// at the same time, as after a power cut, elect no leader before every voter is up. After a
-/// takeover by the last survivor, it is the only voter.
+/// at the same time, as after a power cut, elect no leader before every voter is up. Once the last
+/// survivor has taken over, it is the only voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Survivor {

@@ -147,7 +147,7 @@ impl Ballot {
         self.named_committed.max(log.committed())
     }
 
-    /// Changes the hard state, and adds it to the next write: every change passes here.
+    /// Changes the hard state, and adds it to the next write. Every change is made here.
     fn set(&mut self, hard_state: HardState, journal: &mut Journal) {
         let before = self.hard_state;
         assert!(hard_state.term >= before.term, "a term only increases");

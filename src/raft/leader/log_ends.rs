@@ -38,7 +38,7 @@ impl LogEnds {
         self.waiting.push(Waiting { id, start_id, entry });
     }
 
-    pub(super) fn are_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 

@@ -49,8 +49,8 @@ pub(crate) struct Leader {
     /// The index of the empty entry that began this leader's term.
     term_start: Index,
     peers: Peers,
-    /// The time of the next heartbeat round of the timer. Rounds for reads do not delay it, because
-    /// reads could otherwise keep the leader from everything that it does with the timer.
+    /// The time at which the timer begins the next heartbeat round. Rounds for reads do not delay
+    /// it, because the leader does other work at this time, which reads could otherwise prevent.
     heartbeat_due: Instant,
     /// The latest time to send a new commit index in a message of its own; `None` if no peer needs
     /// that.
@@ -524,11 +524,11 @@ impl Leader {
         if !replication::is_complete(common, &self.peers) {
             self.commit_due = replication::replicate(common, &mut self.peers, due);
         }
-        if !self.log_ends.are_empty() {
+        if !self.log_ends.is_empty() {
             let reached = self.certain_matched(common);
             self.log_ends.answer(common, reached);
         }
-        if self.reads.wait_for_round() {
+        if self.reads.awaits_round() {
             self.advance_reads(common);
         }
         let lost_vote = self.has_committed_in_term(common) && change::has_lost_vote(common);
@@ -543,7 +543,7 @@ impl Leader {
     fn advance_reads(&mut self, common: &mut Common) {
         let confirmed = self.confirmed_round(common);
         reads::answer_reads(common, &mut self.reads, confirmed);
-        if confirmed == self.round && self.reads.wait_for_round() {
+        if confirmed == self.round && self.reads.awaits_round() {
             self.send_heartbeats(common);
             let confirmed = self.confirmed_round(common);
             reads::answer_reads(common, &mut self.reads, confirmed);

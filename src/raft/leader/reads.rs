@@ -49,7 +49,7 @@ impl LeaderReads {
     }
 
     /// Whether a read waits for a heartbeat round.
-    pub(crate) fn wait_for_round(&self) -> bool {
+    pub(crate) fn awaits_round(&self) -> bool {
         !self.waiting.is_empty()
     }
 

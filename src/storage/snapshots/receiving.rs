@@ -213,7 +213,7 @@ impl Pieces {
     }
 
     /// Returns the size of the whole manifest that the next piece, or an earlier one, states; None
-    /// if the piece itself does not have the size that it has to have then.
+    /// if the size of the piece contradicts that.
     fn manifest_bytes(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Option<u64> {
         let (piece, whole) = self.sizes(meta, bytes)?;
         let left = whole - self.bytes.len() as u64;

@@ -94,7 +94,7 @@ impl Terms {
 
     /// A message that only a leader sends names the leader of its term.
     fn message(&mut self, ledger: &mut Ledger, message: &Message) {
-        if let MessageClass::LeaderRequest | MessageClass::LeaderOrder = message.body.class() {
+        if let MessageClass::LeaderRequest | MessageClass::LeaderNotice = message.body.class() {
             self.leads(ledger, message.from, message.term);
         }
     }
