@@ -50,7 +50,7 @@ Examples:
 
 A node records only with `serve --recording-size`. Every file of the recording is copied up to its
 first damaged block. `cargo sim replay` runs in a checkout of quorate (docs/RECORDING.md). Exit code
-1: a block was damaged, and the copy lacks that block, and the rest of its file; or the recording of
+1: a block was damaged, so the copy lacks this block and the rest of its file; or the recording of
 one of the members could not be copied.";
 
 pub(crate) fn run(flags: &RecordFlags, json: bool) -> Result<Exit, CommandError> {
