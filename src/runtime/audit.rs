@@ -197,7 +197,7 @@ mod tests {
         let version = MachineVersion::FIRST;
         for (request, text) in [
             (Request::SetBounds(SessionBounds::DEFAULT), "set the bounds of sessions"),
-            (Request::Admin(b"order"), "send an admin command to the state machine"),
+            (Request::Admin(b"command"), "send an admin command to the state machine"),
             (Request::RaiseVersion(version), "raise the version of the state machine"),
             (Request::Plain(b"command"), "propose a command"),
         ] {

@@ -20,8 +20,8 @@ pub(crate) struct Loss {
     pub(crate) through: Option<Index>,
     /// The segment of the flush before the missing ones, and the offset at which its header block
     /// ends; zeros if there is none.
-    pub(crate) behind: (u64, u64),
-    /// The missing flushes were in the segment of `behind`, or in a later segment before this one.
+    pub(crate) before: (u64, u64),
+    /// The missing flushes were in the segment of `before`, or in a later segment before this one.
     pub(crate) until: u64,
 }
 
@@ -50,8 +50,8 @@ impl Loss {
     /// Returns the file and the offset at which the missing flushes began, as far as the files
     /// show, and what is wrong there.
     fn place(&self, segments: &[(u64, u64)]) -> (Option<FileName>, u64, String) {
-        let (behind, offset) = self.behind;
-        for number in behind + 1..self.until {
+        let (before, offset) = self.before;
+        for number in before + 1..self.until {
             let file = Some(FileName::Segment(number));
             match segments.binary_search_by_key(&number, |(number, _)| *number) {
                 Err(_) => return (file, 0, "the file is missing".to_owned()),
@@ -63,10 +63,10 @@ impl Loss {
             }
         }
         let empty = "no intact flush is here".to_owned();
-        match (behind, self.until > behind + 1) {
-            (_, true) => (Some(FileName::Segment(behind + 1)), 0, empty),
+        match (before, self.until > before + 1) {
+            (_, true) => (Some(FileName::Segment(before + 1)), 0, empty),
             (0, false) => (None, 0, "no log file has a flush".to_owned()),
-            (_, false) => (Some(FileName::Segment(behind)), offset, empty),
+            (_, false) => (Some(FileName::Segment(before)), offset, empty),
         }
     }
 }

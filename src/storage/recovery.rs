@@ -253,7 +253,7 @@ impl<'a> Replay<'a> {
                 last: FlushSeq(until.0 - 1),
                 after: self.index.last().id.index,
                 through: Some(next.prev.id.index),
-                behind: (scan.segment.number, offset),
+                before: (scan.segment.number, offset),
                 until: next.segment,
             };
             if next.prev.id.index > self.superblock.snapshot.last.index {

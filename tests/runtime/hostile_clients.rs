@@ -145,7 +145,7 @@ mod with_certificates {
         assert!(matches!(mallory.send(inside).await, ReplyBody::Malformed { .. }));
         let bounds = Request::SetBounds(SessionBounds::DEFAULT);
         assert_eq!(mallory.propose(bounds).await, not_allowed);
-        assert_eq!(mallory.propose(Request::Admin(b"order")).await, not_allowed);
+        assert_eq!(mallory.propose(Request::Admin(b"command")).await, not_allowed);
         assert_eq!(cluster.read(NodeId(1)).await, "");
     }
 

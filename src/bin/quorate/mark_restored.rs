@@ -27,9 +27,9 @@ Run this before the node starts on the older copy:
 
 The copy lacks the entries that the node acknowledged after the copy was made. The mark is durable:
 the node starts uncertain. It counts in no quorum until a leader has checked its log, and takes the
-missing entries from the other members. Without the mark its vote may elect a leader that lacks
-acknowledged entries. If a majority of the nodes start on older copies, acknowledged entries may be
-lost, with or without marks.
+missing entries from the other members. Without the mark the node's vote may help to elect a leader
+that lacks acknowledged entries. If a majority of the nodes start on older copies, acknowledged
+entries may be lost, with or without marks.
 
 Exit code 5: in the copy the node alone is a quorum (it is the only voter, or the one of two voters
 that has the casting vote), so no other member can check its log.";

@@ -89,7 +89,7 @@ fn a_principal_is_rejected_when_others_have_all_sessions() {
 
 #[test]
 fn only_administrators_send_admin_commands_and_set_bounds() {
-    let requests = [Request::Admin(b"order"), Request::SetBounds(SessionBounds::DEFAULT)];
+    let requests = [Request::Admin(b"command"), Request::SetBounds(SessionBounds::DEFAULT)];
     for request in requests {
         let (machine, outcomes) = outcomes(&[(MALLORY, request)]);
         let rejected = Outcome::Rejected(MachineRejectReason::NotAdministrator);
@@ -115,7 +115,7 @@ fn an_owner_survives_a_snapshot() {
 
 #[test]
 fn the_stamp_of_a_client_is_not_taken_from_its_bytes() {
-    let forged = Request::Admin(b"order").encode_for(Proposer::Admin("ops"));
+    let forged = Request::Admin(b"command").encode_for(Proposer::Admin("ops"));
     let mut machine = empty();
     let outcomes = machine.apply(&[entry(1, Payload::Command(MALLORY.stamp(&forged)))]);
     assert_eq!(outcomes, [(Index(1), Outcome::Malformed)]);

@@ -184,7 +184,7 @@ fn all_requests() -> [RequestBody; 10] {
 }
 
 fn admin_command() -> RequestBody {
-    let command = Request::Admin(b"order").encode();
+    let command = Request::Admin(b"command").encode();
     RequestBody::Propose { acknowledge: Acknowledge::Quorum, command }
 }
 

@@ -67,7 +67,7 @@ impl Faults {
             LinkFault::Flap(_) => {}
             LinkFault::Clog => {
                 network.clog(links, until.min(run.setup.fault_phase_end()));
-                self.pass(verb, run);
+                self.begin_passing(verb, run);
             }
         }
     }
@@ -112,15 +112,15 @@ impl Faults {
                 {
                     run.observer.fault(fault, node.role());
                     if matches!(strike, Simulated::StalledDisk(_)) {
-                        self.pass(verb, run);
+                        self.begin_passing(verb, run);
                     }
                 }
             }
         }
     }
 
-    /// Schedules the report of the end of a fault that the node or the network ends.
-    fn pass(&mut self, verb: &Verb, run: &mut Run) {
+    /// Records a fault that the node or the network ends, and schedules the report of its end.
+    fn begin_passing(&mut self, verb: &Verb, run: &mut Run) {
         let duration = verb.duration().unwrap_or_default();
         self.plan.begin(Effect::Passing, duration, &mut run.scheduler);
     }
