@@ -32,7 +32,7 @@ pub enum ConnectionRejectReason {
     /// The certificate has expired, or is not valid yet.
     CertificateExpired,
     /// No trusted authority of the certificate's role issued it, it was revoked, or it breaks
-    /// another rule, such as that of its key usage.
+    /// another rule, such as the one about key usage.
     CertificateUntrusted,
     /// The remote rejected the certificate of this end.
     CertificateRejected,

@@ -61,7 +61,7 @@ pub(crate) struct Handicap {
     pub(crate) clock_ppm: i32,
     /// The number of drifts of the clock that have not ended.
     pub(crate) drifts: u32,
-    /// The additional time of a sync: the sum of those of all active faults.
+    /// The additional time of a sync, summed over all active faults.
     pub(crate) sync: Duration,
     /// The number of steps so far, which is part of the key of each random choice.
     pub(crate) steps: u32,

@@ -201,8 +201,8 @@ fn summarize(repetitions: usize, measurements: &Measurements) -> BenchResult {
     }
 }
 
-/// Returns the cost of an event of the long runs in thousandths of that of the usual runs. Each
-/// argument is a CPU time and a number of events.
+/// Returns what an event of the long runs costs, in thousandths of what one of the usual runs does.
+/// Each argument is a CPU time and a number of events.
 fn ratio(usual: (Duration, u64), long: (Duration, u64)) -> u64 {
     let spent = |(cpu, _): (Duration, u64), (_, by)| cpu.as_nanos() * u128::from(by);
     let permille = (spent(long, usual) * 1000).checked_div(spent(usual, long));

@@ -104,8 +104,8 @@ impl ClientConfig {
         .with_intervals_of(&node.network, &node.service)
     }
 
-    /// Returns the configuration with the keepalives of a node, and with an idle time that is less
-    /// than that of its service. It suits other nodes only if they have the same intervals.
+    /// Returns the configuration with the keepalives of a node, and with a shorter idle time than
+    /// its service has. It suits other nodes only if they have the same intervals.
     pub(super) fn with_intervals_of(
         self,
         network: &NetworkConfig,

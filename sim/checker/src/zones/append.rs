@@ -42,9 +42,7 @@ fn decide_unambiguous(calls: &[Call], init: ValueId, data: &[Value]) -> ZoneResu
     match conflict {
         Some(_) if texts.is_ambiguous() => ZoneResult::Ambiguous,
         Some(conflict) => ZoneResult::NotLinearizable(texts.violation(calls, conflict)),
-        None if !texts.repeats.are_ambiguous() || texts.has_assignment() => {
-            ZoneResult::Linearizable
-        }
+        None if !texts.repeats.is_ambiguous() || texts.has_assignment() => ZoneResult::Linearizable,
         None => ZoneResult::Ambiguous,
     }
 }

@@ -66,7 +66,7 @@ impl Repeats {
     }
 
     /// Returns true if the place of some append is not known.
-    pub(crate) fn are_ambiguous(&self) -> bool {
+    pub(crate) fn is_ambiguous(&self) -> bool {
         self.groups.iter().any(Group::is_ambiguous)
     }
 
