@@ -48,6 +48,7 @@
 extern crate alloc;
 
 /// Re-exports unstable items: public with the feature `unstable`, otherwise for this crate only.
+/// The compiler shows a line, with its comment, to a program that needs the feature and lacks it.
 #[cfg(feature = "std")]
 macro_rules! unstable_use {
     ($($tree:tt)*) => {
@@ -73,30 +74,30 @@ pub mod http;
 #[cfg(feature = "unstable")]
 pub mod log;
 #[cfg(not(feature = "unstable"))]
-mod log;
+mod log; // feature `unstable`
 #[cfg(feature = "std")]
 pub mod machine;
 #[cfg(feature = "unstable")]
 pub mod progress;
 #[cfg(not(feature = "unstable"))]
-mod progress;
+mod progress; // feature `unstable`
 #[cfg(feature = "unstable")]
 pub mod quorum;
 #[cfg(not(feature = "unstable"))]
-mod quorum;
+mod quorum; // feature `unstable`
 pub mod raft;
 #[cfg(feature = "std")]
 #[cfg(feature = "unstable")]
 pub mod recording;
 #[cfg(feature = "std")]
 #[cfg(not(feature = "unstable"))]
-mod recording;
+mod recording; // feature `unstable`
 #[cfg(feature = "std")]
 #[cfg(feature = "unstable")]
 pub mod recovery;
 #[cfg(feature = "std")]
 #[cfg(not(feature = "unstable"))]
-mod recovery;
+mod recovery; // feature `unstable`
 #[cfg(feature = "std")]
 pub mod replica;
 #[cfg(feature = "tokio")]

@@ -29,11 +29,11 @@ mod worker;
 pub use config::{ReplicaConfig, ReplicaConfigError};
 
 unstable_use! {
-    crate::types::StateVerification,
-    input::{Input, WorkResult},
-    node::Node,
-    open::{OpenError, Replica, can_be_repaired, make_uncertain},
-    output::{ComparisonResult, Note, NoteFilter, Output, Work},
-    snapshots::SnapshotCounts,
-    worker::Worker,
+    crate::types::StateVerification, // feature `unstable`
+    input::{Input, WorkResult}, // feature `unstable`
+    node::Node, // feature `unstable`
+    open::{OpenError, Replica, can_be_repaired, make_uncertain}, // feature `unstable`
+    output::{ComparisonResult, Note, NoteFilter, Output, Work}, // feature `unstable`
+    snapshots::SnapshotCounts, // feature `unstable`
+    worker::Worker, // feature `unstable`
 }

@@ -72,6 +72,6 @@ pub use write_obstacle::WriteObstacle;
 pub use crate::types::Report;
 
 unstable_use! {
-    environment::{Simulated, SimulatedListener, Simulation, Socket},
-    transport::{PacketInbox, Transport},
+    environment::{Simulated, SimulatedListener, Simulation, Socket}, // feature `unstable`
+    transport::{PacketInbox, Transport}, // feature `unstable`
 }

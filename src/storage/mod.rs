@@ -55,15 +55,15 @@ pub use snapshots::SnapshotConfig;
 pub(crate) use snapshots::snapshot_root;
 
 unstable_use! {
-    contract::check_disk,
-    disk::{Completion, Lane, Operation, OperationId},
-    file_disk::FileDisk,
-    identity::{Identity, Origin},
-    import::StorageImport,
-    inspection::Inspection,
-    open::OpenedStorage,
-    reader::FetchId,
-    snapshots::{AbandonReason, PartOutcome, SnapshotEvent, SnapshotReader},
-    store::{Event, Storage},
-    torn_flush::TornFlush,
+    contract::check_disk, // feature `unstable`
+    disk::{Completion, Lane, Operation, OperationId}, // feature `unstable`
+    file_disk::FileDisk, // feature `unstable`
+    identity::{Identity, Origin}, // feature `unstable`
+    import::StorageImport, // feature `unstable`
+    inspection::Inspection, // feature `unstable`
+    open::OpenedStorage, // feature `unstable`
+    reader::FetchId, // feature `unstable`
+    snapshots::{AbandonReason, PartOutcome, SnapshotEvent, SnapshotReader}, // feature `unstable`
+    store::{Event, Storage}, // feature `unstable`
+    torn_flush::TornFlush, // feature `unstable`
 }

@@ -163,8 +163,8 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, TypedError> {
     bounded(value).map_err(TypedError::Unencodable)
 }
 
-/// Decodes a command or a query, as a node does: for programs that get its bytes, such as the checks
-/// and the descriptions of a simulated workload.
+/// Decodes a command or a query, as a node does: for programs that get the bytes, such as the
+/// checks and the descriptions of a simulated workload.
 ///
 /// # Errors
 /// [`TypedError::Undecodable`].

@@ -36,14 +36,12 @@ mod reader;
 pub use client::ServiceRejectReason;
 
 unstable_use! {
-    client::{
-        ClientHello, ClientHelloError, ClientReply, ClientRequest, LeaderHint, ReplyBody,
-        RequestBody,
-    },
-    codec::{decode, decode_value, encode, encode_keepalive, encode_value},
-    error::{FrameError, WireError},
-    frame::FRAME_HEADER_BYTES,
-    hello::{AcceptedHello, ExpectedPeer, Hello, HelloError, Versions},
-    kind::{Kind, WIRE_VERSION},
-    reader::{Frame, FrameReader},
+    client::{ClientHello, ClientHelloError, ClientReply}, // feature `unstable`
+    client::{ClientRequest, LeaderHint, ReplyBody, RequestBody}, // feature `unstable`
+    codec::{decode, decode_value, encode, encode_keepalive, encode_value}, // feature `unstable`
+    error::{FrameError, WireError}, // feature `unstable`
+    frame::FRAME_HEADER_BYTES, // feature `unstable`
+    hello::{AcceptedHello, ExpectedPeer, Hello, HelloError, Versions}, // feature `unstable`
+    kind::{Kind, WIRE_VERSION}, // feature `unstable`
+    reader::{Frame, FrameReader}, // feature `unstable`
 }
