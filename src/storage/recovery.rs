@@ -474,8 +474,8 @@ impl<'a> Replay<'a> {
             return None;
         }
         let listed = segments.first().map(|(number, _)| *number);
-        let behind = match (self.index.end_of_headers(), floor.place) {
-            (Some(behind), _) => behind,
+        let before = match (self.index.end_of_headers(), floor.place) {
+            (Some(before), _) => before,
             // Earlier segments may have been compacted.
             (None, Some((segment, _))) => {
                 (listed.unwrap_or(segment).min(segment).saturating_sub(1), 0)
@@ -483,14 +483,14 @@ impl<'a> Replay<'a> {
             (None, None) => (0, 0),
         };
         // Without a place, the best guess is a number that is missing between two files.
-        let later = segments.iter().map(|(number, _)| *number).find(|number| *number > behind.0);
+        let later = segments.iter().map(|(number, _)| *number).find(|number| *number > before.0);
         let until = match floor.place {
             Some((segment, _)) => segment + 1,
-            None => later.unwrap_or(behind.0 + 1),
+            None => later.unwrap_or(before.0 + 1),
         };
         let through = floor.place.filter(|_| first <= floor.seq).map(|(_, last)| last);
         let after = self.index.last().id.index;
-        Some(Loss { first, last: floor.seq, after, through, behind, until })
+        Some(Loss { first, last: floor.seq, after, through, before, until })
     }
 
     /// Returns the log, unless it contradicts the snapshot.
