@@ -34,7 +34,7 @@ use crate::replica::validation::Validation;
 use crate::storage::{Event, FetchId, Storage, StorageError};
 use crate::types::{
     Body, Comparisons, HashChain, Index, Instant, MachineUsage, MachineVersion, Message, Packet,
-    Payload, PeerStatus, RoleName, StateVerification, Status,
+    Payload, PeerStatus, StateVerification, Status,
 };
 
 /// A node without its state machine, and without a clock, network or threads.

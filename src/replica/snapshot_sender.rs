@@ -72,6 +72,11 @@ impl SnapshotSender {
         self.reading.take().expect("one part is read at a time")
     }
 
+    /// Returns true if a part is being read from the disk.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
     /// Returns true if there are requests, or if the last one is so recent that the part may be
     /// under way and the peer will request more.
     pub(crate) fn is_busy(&self, now: Instant) -> bool {

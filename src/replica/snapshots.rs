@@ -102,6 +102,21 @@ impl Snapshots {
         taker.min(receiver).min(self.sender.deadline())
     }
 
+    /// Panics if the node waits for a snapshot that the store neither takes nor receives, or for a
+    /// part that it does not read. `in_progress` is the last entry of the snapshot that the store
+    /// works on, and whether it receives it.
+    pub(crate) fn assert_in_progress(
+        &self,
+        in_progress: Option<(EntryId, bool)>,
+        reads_part: bool,
+    ) {
+        let takes = in_progress.is_some_and(|(_, is_received)| !is_received);
+        assert!(takes || !self.taker.is_writing(), "the store takes the snapshot");
+        let received = self.receiver.last().map(|last| (last, true));
+        assert!(received.is_none() || received == in_progress, "the store receives the snapshot");
+        assert!(reads_part || !self.sender.is_reading(), "the store reads the part for a peer");
+    }
+
     /// Counts entries that go to the state machine, towards the next snapshot. If a kept snapshot
     /// is damaged and none is being received, demands another one. Unless it replaces the current
     /// snapshot, it has to end later, and may have waited for these entries.

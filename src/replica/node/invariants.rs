@@ -54,7 +54,9 @@ impl Node {
     fn assert_store_is_busy(&self) {
         let [is_repairing, scrubs_log] = self.storage.log.repairs.pending();
         assert!(self.raft.is_repairing() == is_repairing, "a repair ends once");
-        let is_scrubbing = scrubs_log || self.storage.snapshots.common.reads_for_scrub();
+        let snapshots = &self.storage.snapshots;
+        let is_scrubbing = scrubs_log || snapshots.reads_for_scrub();
         assert!(self.scrubber.is_reading() == is_scrubbing, "a read of the scrubber ends once");
+        self.snapshots.assert_in_progress(snapshots.in_progress(), snapshots.reads_for_peer());
     }
 }

@@ -229,3 +229,17 @@ fn a_receiver_does_not_wait_for_a_sender_that_no_longer_has_the_snapshot() {
     assert_eq!(gone(&mut store, &mut snapshots, 1), None);
     assert_eq!(offer(&mut store, &mut snapshots, 3, &later), Some(later.root), "at once");
 }
+
+#[test]
+fn a_part_that_cannot_be_read_does_not_block_the_next() {
+    let mut snapshots = Snapshots::new(&config(4096), Index::ZERO);
+    let (now, root, part) = (Instant::ZERO, Root([3; 32]), SnapshotPart::Chunk(0));
+    for by in [1, 3].map(NodeId) {
+        snapshots.sender.enqueue(now, PartRequest { by, root, part });
+    }
+    let unreadable = SnapshotEvent::PartUnreadable { root, part };
+    for by in [1, 3].map(NodeId) {
+        assert_eq!(snapshots.sender.start(now), Some(PartRequest { by, root, part }));
+        assert!(snapshots.on_event(now, unreadable.clone(), 512).is_none(), "the peer asks again");
+    }
+}

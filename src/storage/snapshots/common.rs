@@ -247,12 +247,6 @@ impl Common {
         self.request(operations, Purpose::Check(run), read);
     }
 
-    /// Returns true if a piece of a kept snapshot is being read to find damage.
-    pub(crate) fn reads_for_scrub(&self) -> bool {
-        let is_scrub = |operation: &PendingOperation| matches!(operation.purpose, Purpose::Scrub);
-        self.pending.values().any(is_scrub)
-    }
-
     /// Returns true if an operation of the work in progress is pending.
     pub(crate) fn is_busy(&self) -> bool {
         self.pending.values().any(|operation| operation.purpose.is_work())

@@ -7,6 +7,7 @@ mod finishing;
 mod format;
 mod load;
 mod open;
+mod progress;
 mod reader;
 mod receiving;
 pub(crate) mod scrubbing;
@@ -47,7 +48,7 @@ pub use receiving::PartOutcome;
 /// that, no file is removed because it is damaged or unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
-    pub(crate) common: Common,
+    common: Common,
     /// Every snapshot file, by its last index; with its manifest if the file may be served.
     files: BTreeMap<Index, Option<Arc<Manifest>>>,
     /// The last index of each partial snapshot.
