@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, EntryId, Message, NodeId, Term};
+use quorate::types::{Body, EntryId, Index, Message, NodeId, Term};
 
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S49, S50};
@@ -22,6 +22,18 @@ pub(super) struct Campaigns {
     /// For each node, the term of its last candidacy, and the membership that it used when the
     /// candidacy began.
     candidacies: Vec<Option<(Term, Arc<Electorate>)>>,
+    /// For each node, the highest commit index that a leader has named to it since its start.
+    named: Vec<Index>,
+    /// The message of a leader that the next step takes, with the commit index that it names.
+    taken: Option<Named>,
+}
+
+/// A commit index that a leader names.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    by: NodeId,
+    term: Term,
+    committed: Index,
 }
 
 /// The campaign of one node in one term.
@@ -40,7 +52,36 @@ impl Rule for Campaigns {
             campaigns: BTreeMap::new(),
             asked: BTreeSet::new(),
             candidacies: vec![None; known.model.nodes.len()],
+            named: vec![Index::ZERO; known.model.nodes.len()],
+            taken: None,
         }
+    }
+
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.named[known.model.slot(status.id).0] = Index::ZERO;
+        Ok(())
+    }
+
+    fn delivered(&mut self, known: &Known, node: NodeId, message: &Message) -> CheckResult {
+        let committed = match &message.body {
+            Body::AppendEntries { committed, .. } => Some(*committed),
+            Body::Heartbeat(heartbeat) => Some(heartbeat.committed),
+            _ => None,
+        };
+        let is_rejected = known.next_message.is_none_or(|message| message.may_be_rejected);
+        let committed = committed.filter(|_| message.to == node && !is_rejected);
+        let (by, term) = (message.from, message.term);
+        self.taken = committed.map(|committed| Named { by, term, committed });
+        Ok(())
+    }
+
+    fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let follows = |it: &Named| (Some(it.by), it.term) == (status.leader, status.term);
+        if let Some(taken) = self.taken.take().filter(follows).filter(|_| known.message.is_some()) {
+            let named = &mut self.named[known.model.slot(status.id).0];
+            *named = taken.committed.max(*named);
+        }
+        Ok(())
     }
 
     /// Notes a candidacy that begins, and checks a vote that the node gives: the candidate's log
@@ -58,11 +99,16 @@ impl Rule for Campaigns {
         let Some(vote) = status.vote.filter(|vote| *vote != id) else { return Ok(()) };
         let is_new = known.before.is_some_and(|it| (it.term, it.vote) != (term, Some(vote)));
         let requested = self.campaigns.get(&(known.model.slot(vote), term));
-        let Some(ends) =
-            requested.and_then(|it| it.vote_last).filter(|ends| is_new && *ends < last)
-        else {
+        let Some(ends) = requested.and_then(|it| it.vote_last).filter(|_| is_new) else {
             return Ok(());
         };
+        if ends >= last {
+            return self.check_has_named(
+                slot,
+                ends,
+                &format!("{id} votes in term {term} for {vote}"),
+            );
+        }
         S50.violated(format!(
             "{id} votes in term {term} for {vote}, whose log ends with entry {ends}, but its own \
              log ends with entry {last}"
@@ -97,6 +143,19 @@ impl Rule for Campaigns {
 }
 
 impl Campaigns {
+    /// Checks that a candidate's log does not end before a commit index that a leader has named to
+    /// the voter: every node that may be elected has the entries up to there (Raft §5.4.3).
+    fn check_has_named(&self, slot: Slot, ends: EntryId, does: &str) -> CheckResult {
+        let named = self.named[slot.0];
+        if ends.index >= named {
+            return Ok(());
+        }
+        S50.violated(format!(
+            "{does}, whose log ends with entry {ends}, but a leader has named index {named} as \
+             committed"
+        ))
+    }
+
     /// Checks that a leader asked the node to campaign, if the node claims so, or else that a
     /// quorum granted it a pre-vote (thesis §3.10, §9.6).
     fn check_campaign(
@@ -152,9 +211,11 @@ impl Campaigns {
         let status = known.model.node(slot).status.filter(|_| known.is_prompt(slot));
         let Some(Status { last, .. }) = status else { return Ok(()) };
         let requested = self.campaigns.get(&(known.model.slot(to), next_term));
-        let Some(ends) = requested.map(|it| it.pre_vote_last).filter(|ends| *ends < last) else {
-            return Ok(());
-        };
+        let Some(ends) = requested.map(|it| it.pre_vote_last) else { return Ok(()) };
+        if ends >= last {
+            let does = format!("{from} grants a pre-vote for term {next_term} to {to}");
+            return self.check_has_named(slot, ends, &does);
+        }
         S50.violated(format!(
             "{from} grants a pre-vote for term {next_term} to {to}, whose log ends with entry \
              {ends}, but its own log ends with entry {last}"

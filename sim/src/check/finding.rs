@@ -194,7 +194,7 @@ checks! {
     S49 "justified-campaign"
         "A node requests votes only after a quorum's pre-votes, or at its leader's request."
     S50 "eligible-candidate"
-        "A node votes only for candidates with a later term and a log that is not behind its own."
+        "A node votes only for candidates of a later term that have all that it knows to exist."
     S51 "sent-entries"
         "A node acknowledges to a leader only entries that this leader sent it."
     S52 "transfer-target"

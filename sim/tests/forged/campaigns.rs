@@ -1,6 +1,6 @@
 //! Forged campaigns: S49, S50 and S52.
 
-use quorate::types::{Body, EntryId, Index, NodeId, Term};
+use quorate::types::{Body, EntryId, Heartbeat, Index, NodeId, Term};
 
 use crate::stage::{Stage, id, noop, voted};
 
@@ -30,6 +30,14 @@ fn votes_for_itself(stage: &mut Stage, node: u64, term: u64) {
     stage.changes_status(node, |status| (status.term, status.vote) = (Term(term), None));
     stage.submits(node, Some(voted(term, node)), &[]);
     stage.flushes(node);
+}
+
+/// Node 1 names a commit index to node 3, which follows it.
+fn names_committed(stage: &mut Stage, index: u64) {
+    let heartbeat = Body::Heartbeat(Heartbeat::new(1, Index(index)));
+    stage.changes_status(3, |status| status.leader = Some(NodeId(1)));
+    stage.receives(3, 1, 1, heartbeat);
+    stage.steps(3);
 }
 
 #[test]
@@ -86,6 +94,27 @@ crate::forgeries! {
         stage.sends(4, 5, 0, Body::PreVote { next_term: Term(1), last: EntryId::ZERO });
         let (next_term, granted, committed) = (Term(1), true, Index::ZERO);
         stage.sends_in_step(5, 4, 1, Body::PreVoteReply { next_term, granted, committed });
+    }
+
+    S50 a_vote_goes_to_a_log_without_a_committed_entry on led
+    "n3 votes in term t2 for n2, whose log ends with entry 2@t1, but a leader has named index 3 as \
+     committed"
+    |stage| {
+        names_committed(stage, 3);
+        stage.sends(1, 2, 1, Body::TimeoutNow);
+        votes_for_itself(stage, 2, 2);
+        stage.sends(2, 3, 2, Body::RequestVote { last: id(2, 1), transfer: true });
+        stage.changes_status(3, |status| {
+            (status.term, status.vote) = (Term(2), Some(NodeId(2)));
+        });
+    }
+
+    S50 a_pre_vote_goes_to_a_log_without_a_committed_entry on led
+    "n3 grants a pre-vote for term t2 to n2, whose log ends with entry 2@t1, but a leader has named \
+     index 3 as committed"
+    |stage| {
+        names_committed(stage, 3);
+        pre_votes(stage, 2, 2, &[3]);
     }
 
     S52 a_leader_asks_a_node_without_its_last_entry on led
