@@ -198,7 +198,7 @@ checks! {
     S51 "sent-entries"
         "A node acknowledges to a leader only entries that this leader sent it."
     S52 "transfer-target"
-        "A leader asks only a node with its whole log to campaign, except when it steps down."
+        "A leader asks only a node that could win and lead to campaign, except when it steps down."
     S53 "snapshot-contents"
         "The sessions and the versions in a snapshot are those that result from the log."
     S54 "read-round"

@@ -1,8 +1,10 @@
-//! Leadership transfers: the target has the whole log (S52), and in the stabilization phase a core
+//! Leadership transfers: the target has the whole log and may lead (S52), and in the stabilization phase a core
 //! node leads again in time (L10).
 
+use std::collections::BTreeMap;
+
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Message, Term};
+use quorate::types::{Body, Incarnation, Message, NodeId, Term};
 
 use crate::check::costs::Volume;
 use crate::check::finding::{CheckResult, L10, S52};
@@ -12,10 +14,28 @@ use crate::check::rule::Rule;
 use crate::check::wait_reason::describe_core;
 use crate::values::time::SimTime;
 
-/// The last `TimeoutNow` within the core, until a core node certainly leads again.
+/// The last `TimeoutNow` within the core, until a core node certainly leads again; and what each
+/// peer has reported to the leaders about itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LeadershipTransfers {
     begun: Option<LeadershipTransfer>,
+    /// By leader and peer.
+    reports: BTreeMap<(Slot, Slot), Report>,
+    /// The reply to a heartbeat that the next step takes.
+    taken: Option<(Slot, Slot, Report)>,
+}
+
+/// The report of a node about itself, in the latest reply to a heartbeat that its leader has taken.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    /// The leader's term and start, and its round.
+    term: Term,
+    start: u64,
+    round: u64,
+    disk: Incarnation,
+    may_lead: bool,
+    /// Whether the leader may have rejected the reply.
+    is_doubtful: bool,
 }
 
 /// A leader of `term` asked another node to campaign.
@@ -38,10 +58,27 @@ impl Rule for LeadershipTransfers {
         if slots.into_iter().all(|slot| known.is_in_core(slot)) {
             self.begun = Some(LeadershipTransfer { term: message.term, at: known.now });
         }
-        check_target(known, slots, message)
+        check_target(known, slots, message)?;
+        self.check_may_lead(known, slots, message)
+    }
+
+    fn delivered(&mut self, known: &Known, id: NodeId, message: &Message) -> CheckResult {
+        let Body::HeartbeatReply { round, ready, .. } = message.body else { return Ok(()) };
+        let [slot, from] = [id, message.from].map(|id| known.model.slot(id));
+        let leader = known.model.node(slot);
+        let is_doubtful = known.next_message.is_none_or(|message| message.may_be_rejected);
+        let (term, start, disk) = (message.term, leader.starts, message.incarnation);
+        let report = Report { term, start, round, disk, may_lead: ready.may_lead, is_doubtful };
+        let counts = leader.leads(term) && message.to == id;
+        self.taken = counts.then_some((slot, from, report));
+        Ok(())
     }
 
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
+        if let Some((slot, from, report)) = self.taken.take().filter(|_| known.message.is_some()) {
+            let known = self.reports.entry((slot, from)).or_insert(report);
+            known.follow(report);
+        }
         let Some(LeadershipTransfer { term, at }) = self.begun else { return Ok(()) };
         // If the transfer fails, the leader continues to lead; it aborts the transfer after a
         // timeout.
@@ -64,6 +101,43 @@ impl Rule for LeadershipTransfers {
              campaign at {at} s: {}",
             describe_core(known)
         ))
+    }
+}
+
+impl LeadershipTransfers {
+    /// Checks that the target has not reported that it may not lead: it rejects the request, and
+    /// the leader has given up its lease for it. A leader that steps down asks the best target.
+    fn check_may_lead(
+        &self,
+        known: &Known,
+        [from, to]: [Slot; 2],
+        message: &Message,
+    ) -> CheckResult {
+        let (leader, term) = (known.model.node(from), message.term);
+        let Some(report) = self.reports.get(&(from, to)) else { return Ok(()) };
+        let is_of_term = (report.term, report.start) == (term, leader.starts);
+        let leads = leader.leads(term) && known.is_prompt(from);
+        if !leads || !is_of_term || report.may_lead || report.is_doubtful {
+            return Ok(());
+        }
+        S52.violated(format!(
+            "{} leads term {term} and asks {} to campaign, which has reported in round {} that it \
+             may not lead",
+            message.from, message.to, report.round
+        ))
+    }
+}
+
+impl Report {
+    /// Replaces this report by a later one. Of two disks, the leader rejects the replies of one.
+    fn follow(&mut self, later: Report) {
+        if (self.term, self.start) != (later.term, later.start) {
+            *self = later;
+        } else if later.round >= self.round {
+            let is_doubtful = self.is_doubtful || self.disk != later.disk;
+            let may_lead = later.may_lead || later.round == self.round && self.may_lead;
+            *self = Report { is_doubtful: is_doubtful || later.is_doubtful, may_lead, ..later };
+        }
     }
 }
 

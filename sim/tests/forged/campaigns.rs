@@ -1,6 +1,6 @@
 //! Forged campaigns: S49, S50 and S52.
 
-use quorate::types::{Body, EntryId, Heartbeat, Index, NodeId, Term};
+use quorate::types::{Body, EntryId, Heartbeat, Index, NodeId, Readiness, Term};
 
 use crate::stage::{Stage, id, noop, voted};
 
@@ -38,6 +38,26 @@ fn names_committed(stage: &mut Stage, index: u64) {
     stage.changes_status(3, |status| status.leader = Some(NodeId(1)));
     stage.receives(3, 1, 1, heartbeat);
     stage.steps(3);
+}
+
+/// Node 2 reports to its leader, node 1, whether it may lead.
+fn reports(stage: &mut Stage, round: u64, may_lead: bool) {
+    let (verified, matched, durable) = (Index(2), Index(2), Index(2));
+    let ready = Readiness { may_lead, ..Readiness::default() };
+    stage.receives(1, 2, 1, Body::HeartbeatReply { round, verified, matched, durable, ready });
+    stage.steps(1);
+}
+
+#[test]
+fn a_node_that_may_lead_again_is_asked_and_a_whole_log_gets_a_vote() {
+    let mut stage = led();
+    reports(&mut stage, 1, false);
+    reports(&mut stage, 2, true);
+    reports(&mut stage, 1, false);
+    stage.sends_in_step(1, 2, 1, Body::TimeoutNow);
+    names_committed(&mut stage, 2);
+    pre_votes(&mut stage, 2, 2, &[3]);
+    assert_eq!(stage.violation(), None);
 }
 
 #[test]
@@ -115,6 +135,16 @@ crate::forgeries! {
     |stage| {
         names_committed(stage, 3);
         pre_votes(stage, 2, 2, &[3]);
+    }
+
+    S52 a_leader_asks_a_node_that_may_not_lead on led
+    "n1 leads term t1 and asks n2 to campaign, which has reported in round 2 that it may not lead"
+    |stage| {
+        reports(stage, 1, true);
+        stage.sends_in_step(1, 2, 1, Body::TimeoutNow);
+        reports(stage, 2, false);
+        reports(stage, 1, true);
+        stage.sends_in_step(1, 2, 1, Body::TimeoutNow);
     }
 
     S52 a_leader_asks_a_node_without_its_last_entry on led
