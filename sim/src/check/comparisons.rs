@@ -1,5 +1,6 @@
 //! State comparison between nodes: the replies are true, comparisons take place, and a diverged
-//! node asks each voter for a snapshot. This file has the part of S31 about replies, S77 and L8.
+//! node asks each voter for a snapshot, which comes from a state that is not known to be wrong. This
+//! file has the parts of S31 about replies and offers, S77 and L8.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use quorate::machine::Digest;
 use quorate::raft::Status;
 use quorate::replica::{ComparisonResult, ReplicaConfig};
-use quorate::types::{Comparison, ComparisonBody, Hash128, Index, NodeId};
+use quorate::types::{Comparison, ComparisonBody, Hash128, Index, NodeId, SnapshotMeta};
 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{CheckResult, L8, S31, S77};
@@ -20,6 +21,9 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug)]
 pub(super) struct Comparisons {
     nodes: Vec<Machine>,
+    /// For each node, the last index of the latest snapshot that it had at its start, or has
+    /// recorded since.
+    recorded: Vec<Index>,
     is_stable: bool,
 }
 
@@ -46,7 +50,20 @@ const MULTIPLES: u64 = 4096;
 
 impl Rule for Comparisons {
     fn new(known: &Known) -> Comparisons {
-        Comparisons { nodes: vec![Machine::default(); known.model.nodes.len()], is_stable: false }
+        let nodes = known.model.nodes.len();
+        let recorded = vec![Index::ZERO; nodes];
+        Comparisons { nodes: vec![Machine::default(); nodes], recorded, is_stable: false }
+    }
+
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.recorded[known.model.slot(status.id).0] = status.snapshot;
+        Ok(())
+    }
+
+    fn snapshot_taken(&mut self, known: &Known, node: NodeId, meta: &SnapshotMeta) -> CheckResult {
+        let recorded = &mut self.recorded[known.model.slot(node).0];
+        *recorded = meta.last.index.max(*recorded);
+        Ok(())
     }
 
     fn machine_started(&mut self, known: &Known, node: NodeId, index: Index) -> CheckResult {
@@ -89,11 +106,14 @@ impl Rule for Comparisons {
     /// Checks a reply: the digest at a multiple of the interval, or at one of the last indices, is
     /// known, and is that of the state at this index.
     fn comparison_sent(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
-        if let ComparisonBody::WantSnapshot { .. } = comparison.body {
-            return self.check_turn(known, comparison);
-        }
-        let ComparisonBody::Reply { index, state_digest, .. } = comparison.body else {
-            return Ok(());
+        let (index, state_digest) = match comparison.body {
+            ComparisonBody::WantSnapshot { after } => {
+                self.check_newer(known, comparison, after)?;
+                return self.check_turn(known, comparison);
+            }
+            ComparisonBody::OfferSnapshot { .. } => return check_offer(known, comparison),
+            ComparisonBody::Reply { index, state_digest, .. } => (index, state_digest),
+            ComparisonBody::Request { .. } => return Ok(()),
         };
         let (id, interval) = (comparison.from, known.bounds.replica.validation_entries);
         let machine = &self.nodes[known.model.slot(id).0];
@@ -141,6 +161,20 @@ impl Rule for Comparisons {
 }
 
 impl Comparisons {
+    /// Checks that the requested snapshot is newer than the node's own: another one does not
+    /// replace it (`Validation::may_rebuild_from`).
+    fn check_newer(&self, known: &Known, comparison: &Comparison, after: Index) -> CheckResult {
+        let (id, to) = (comparison.from, comparison.to);
+        let own = self.recorded[known.model.slot(id).0];
+        if known.is_late || after >= own {
+            return Ok(());
+        }
+        S77.violated(format!(
+            "{id} requests a snapshot from {to} for the rebuild of its state that ends after index \
+             {after}, but its own one ends at index {own}"
+        ))
+    }
+
     /// Checks a request for a snapshot to rebuild from. A voter may have none to offer, or may be
     /// down or diverged itself, so each request goes to the next of the other voters
     /// (`Validation::want_snapshot`): two in a row go to different ones, if there are two.
@@ -166,6 +200,22 @@ impl Comparisons {
             voters.membership
         ))
     }
+}
+
+/// Checks the offer of a snapshot to a node that rebuilds its state: the state of the node that
+/// offers it is not known to be wrong, and was compared since its start, or the node has waited for
+/// that.
+fn check_offer(known: &Known, comparison: &Comparison) -> CheckResult {
+    let (id, to) = (comparison.from, comparison.to);
+    if known.is_late {
+        return Ok(());
+    }
+    if known.quarantined.contains(&id) {
+        return S31.violated(format!(
+            "{id} offers its state to {to} for a rebuild, although it is quarantined"
+        ));
+    }
+    known.check_verified(id, &format!("offers its state to {to} for a rebuild"))
 }
 
 /// Whether the node must compare its state: it is a member in the core, it is not quarantined, and

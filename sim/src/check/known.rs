@@ -78,9 +78,8 @@ pub(super) struct Known {
     pub(super) taint: Taint,
     /// The nodes that have quarantined their state and must not answer clients.
     pub(super) quarantined: BTreeSet<NodeId>,
-    /// The nodes that have not found their state consistent since they restored it; for each,
-    /// whether a comparison since then has found other states and no majority.
-    unverified: BTreeMap<NodeId, bool>,
+    /// The nodes that have not found their state consistent since they restored it.
+    unverified: BTreeMap<NodeId, Unverified>,
     /// The nodes whose state machines do not know the replies to all commands that they applied.
     forgetful: BTreeSet<NodeId>,
     /// The core of the stabilization phase, once it began.
@@ -92,6 +91,21 @@ pub(super) struct Known {
     /// The first clock that exceeded the drift bound of the leases, and the time.
     clock_fault: Option<(NodeId, SimTime)>,
 }
+
+/// A state that its node has not found consistent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unverified {
+    /// The last entry of the snapshot that the state comes from.
+    index: Index,
+    /// Since when the node knows that it has the state, by its clock; `None` before that.
+    since: Option<Instant>,
+    /// Whether a comparison since then has found other states and no majority.
+    is_undecided: bool,
+}
+
+/// The number of comparison timeouts for which a node with an unverified state answers no read,
+/// and offers it to no other node (`Validation::may_serve_reads`).
+const UNVERIFIED_TIMEOUTS: u32 = 8;
 
 impl TakenMessage {
     fn new(model: &Model, node: NodeId, message: &Message) -> TakenMessage {
@@ -190,7 +204,7 @@ impl Known {
         }
         // A lagging driver answers late: the node may have been the only voter before.
         if matches!(seen, ReadServed { .. }) && !self.is_late {
-            self.check_verified(node)?;
+            self.check_verified(node, "answers a read")?;
         }
         if !self.taint.has(node) {
             return Ok(true);
@@ -206,13 +220,13 @@ impl Known {
     pub(super) fn update(&mut self, observation: &Observation<'_>) -> CheckResult {
         let (now, model, operations) = (self.now, &mut self.model, &mut self.operations);
         match *observation {
-            Started { node, membership, status, log, state, damaged, quarantined } => {
+            Started { node, membership, status, log, state, damaged, quarantined, own_time } => {
                 model.start(model.slot(node), status, log, damaged)?;
                 if damaged {
                     model.lose_commit_hint(model.slot(node), status.committed);
                 }
                 model.set_membership(model.slot(node), membership);
-                self.started(node, status, quarantined);
+                self.started(status, quarantined, own_time);
                 self.note_states(node, &[state]);
             }
             Stepped { status, membership, .. } => self.stepped(status, membership)?,
@@ -238,7 +252,7 @@ impl Known {
             }
             Restored { node, index, state } => {
                 self.taint.restored(node, index);
-                self.unverified.insert(node, false);
+                self.unverified.insert(node, Unverified { index, ..Unverified::default() });
                 self.note_states(node, &[state]);
             }
             MachineFault { node } => self.taint.add_fault(node),
@@ -271,7 +285,8 @@ impl Known {
     }
 
     /// Records how far the state machine of a node that starts can be relied on.
-    fn started(&mut self, node: NodeId, status: &Status, quarantined: bool) {
+    fn started(&mut self, status: &Status, quarantined: bool, own_time: Instant) {
+        let node = status.id;
         self.taint.started(node, status.snapshot);
         match quarantined {
             true => _ = self.quarantined.insert(node),
@@ -279,7 +294,10 @@ impl Known {
         }
         match status.applied {
             Index::ZERO => _ = self.unverified.remove(&node),
-            _ => _ = self.unverified.insert(node, false),
+            index => {
+                let restored = Unverified { index, since: Some(own_time), is_undecided: false };
+                self.unverified.insert(node, restored);
+            }
         }
     }
 
@@ -298,22 +316,38 @@ impl Known {
             self.before = node.status.replace(*status).or(node.started_as);
         }
         self.model.set_membership(slot, membership);
+        let state = self.unverified.get_mut(&status.id);
+        if let Some(state) = state.filter(|state| status.applied >= state.index) {
+            state.since.get_or_insert(self.own_time);
+        }
         Ok(())
     }
 
-    /// Checks a read that the node answers. A node that has not found its state consistent, and has
-    /// found a different one, does not know which of them is wrong: it answers no read until a
-    /// comparison decides (`Validation::may_serve_reads`), unless it is the only voter.
-    fn check_verified(&self, node: NodeId) -> CheckResult {
+    /// Checks a read that the node answers, or an offer of its state to a node that rebuilds its
+    /// own. A node that has not found its state consistent, and has found a different one, does not
+    /// know which of them is wrong: it answers no read until a comparison decides
+    /// (`Validation::may_serve_reads`), unless it is the only voter. Without any result, it waits
+    /// for a bounded time.
+    pub(super) fn check_verified(&self, node: NodeId, does: &str) -> CheckResult {
         let slot = self.model.slot(node);
         let mut voters = self.model.electorate(slot).membership.voters();
-        let is_undecided = self.unverified.get(&node) == Some(&true);
-        if !is_undecided || voters.all(|voter| voter == node) {
+        let Some(state) = self.unverified.get(&node) else { return Ok(()) };
+        if voters.all(|voter| voter == node) {
+            return Ok(());
+        }
+        if state.is_undecided {
+            return S31.violated(format!(
+                "{node} {does}, although a comparison found other states and no majority, and none \
+                 since then found its state consistent"
+            ));
+        }
+        let wait = self.bounds.replica.validation_timeout.saturating_mul(UNVERIFIED_TIMEOUTS);
+        if state.since.is_none_or(|since| self.own_time >= since.after(wait)) {
             return Ok(());
         }
         S31.violated(format!(
-            "{node} answers a read, although a comparison found other states and no majority, and \
-             none since then found its state consistent"
+            "{node} {does}, although it has not compared its state since it restored it, nor waited \
+             for {wait:?}"
         ))
     }
 
@@ -323,7 +357,7 @@ impl Known {
         match result {
             Found::Consistent { .. } => _ = self.unverified.remove(&node),
             Found::Inconclusive { .. } if !self.is_late => {
-                self.unverified.entry(node).and_modify(|is_undecided| *is_undecided = true);
+                self.unverified.entry(node).and_modify(|state| state.is_undecided = true);
             }
             _ => {}
         }

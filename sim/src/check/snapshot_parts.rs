@@ -1,13 +1,15 @@
-//! The parts of snapshots on the network: their sizes (the part of S29 about them), and that each
-//! is sent only on request (S43).
+//! The parts of snapshots on the network: their sizes (the part of S29 about them), that each is
+//! sent only on request (S43), and that none comes from a quarantined state (the part of S31).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate::raft::Status;
+use quorate::replica::ComparisonResult;
 use quorate::types::{NodeId, Root, SnapshotPart, SnapshotTransfer, SnapshotTransferBody};
 
 use crate::check::bounds::Bounds;
-use crate::check::finding::{CheckResult, S29, S43};
+use crate::check::finding::{CheckResult, S29, S31, S43};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
@@ -16,6 +18,8 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug, Default)]
 pub(super) struct SnapshotParts {
     parts: BTreeMap<(NodeId, NodeId, Root, SnapshotPart), Part>,
+    /// The nodes that have quarantined their state, each with the time since then.
+    quarantined: BTreeMap<NodeId, SimTime>,
     is_stable: bool,
 }
 
@@ -33,6 +37,16 @@ struct Part {
 impl Rule for SnapshotParts {
     fn new(_: &Known) -> SnapshotParts {
         SnapshotParts::default()
+    }
+
+    fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
+        self.note_quarantine(known, status.id);
+        Ok(())
+    }
+
+    fn state_compared(&mut self, known: &Known, node: NodeId, _: ComparisonResult) -> CheckResult {
+        self.note_quarantine(known, node);
+        Ok(())
     }
 
     /// From now on the network neither loses nor repeats messages within the core.
@@ -67,6 +81,13 @@ impl Rule for SnapshotParts {
                 "{from} sends {part} of a snapshot to {to}, which has not requested it"
             ));
         };
+        // A part that was requested before may have been read from the disk when it began.
+        if let Some(since) = self.quarantined.get(from).filter(|since| requested > **since) {
+            return S31.violated(format!(
+                "{from} sends {to} {part} of a snapshot, although its state is quarantined since \
+                 {since} s, and {to} requested it at {requested} s"
+            ));
+        }
         let slots = [known.model.slot(*from), known.model.slot(*to)];
         let is_stable = self.is_stable && slots.into_iter().all(|slot| known.is_in_core(slot));
         let is_checked = is_stable && !seen.is_old;
@@ -81,6 +102,16 @@ impl Rule for SnapshotParts {
             "{from} sends {to} again {part} of a snapshot, which it had sent at {before} s, but \
              {to} last requested it at {requested} s"
         ))
+    }
+}
+
+impl SnapshotParts {
+    /// Records whether the node has quarantined its state.
+    fn note_quarantine(&mut self, known: &Known, node: NodeId) {
+        match known.quarantined.contains(&node) {
+            true => _ = self.quarantined.entry(node).or_insert(known.now),
+            false => _ = self.quarantined.remove(&node),
+        }
     }
 }
 

@@ -78,6 +78,8 @@ pub enum Observation<'a> {
         /// Whether the node starts in quarantine, because its state was found to have diverged
         /// before.
         quarantined: bool,
+        /// The time of the start, by the node's clock.
+        own_time: Instant,
     },
     /// A node failed to start.
     StartFailed {

@@ -329,7 +329,7 @@ impl Stage {
         let status = actor.status;
         let membership = snapshot.membership;
         let (node, membership, status, log) = (NodeId(node), &membership, &status, &log);
-        let quarantined = false;
+        let (quarantined, own_time) = (false, self.own_time());
         self.observes(Observation::Started {
             node,
             membership,
@@ -338,6 +338,7 @@ impl Stage {
             state,
             damaged,
             quarantined,
+            own_time,
         });
     }
 

@@ -1,13 +1,20 @@
-//! Forged results of comparing states: S31 and S77.
+//! Forged results of comparing states, and snapshots of such states: S31 and S77.
+
+use std::time::Duration;
 
 use quorate::machine::Digest;
 use quorate::replica::ComparisonResult;
-use quorate::types::{Comparison, ComparisonBody, Index, Membership, NodeId};
+use quorate::types::{
+    Comparison, ComparisonBody, Index, Membership, NodeId, Root, SnapshotPart, SnapshotTransfer,
+    SnapshotTransferBody,
+};
 use quorate_sim::observe::Observation;
 
 use crate::stage::{Stage, command, id, noop};
 
 const INDEX: Index = Index(2);
+/// A time that is longer than the wait of an unverified node.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Node 1 leads term 1 and has committed and applied two entries, the second with the command of
 /// operation 0; node 2 has committed them.
@@ -34,10 +41,37 @@ fn finds(stage: &mut Stage, node: u64, result: ComparisonResult) {
 
 /// Node 2 requests a snapshot from a voter, in its next step.
 fn wants_snapshot(stage: &mut Stage, voter: u64) {
-    let (from, to) = (NodeId(2), NodeId(voter));
-    let comparison = Comparison { from, to, body: ComparisonBody::WantSnapshot { after: INDEX } };
-    stage.steps(2);
+    says(stage, 2, voter, ComparisonBody::WantSnapshot { after: INDEX });
+}
+
+/// Node 1 offers its state to node 3, in its next step.
+fn offers_snapshot(stage: &mut Stage) {
+    let meta = stage.snapshot(id(2, 1), 1);
+    says(stage, 1, 3, ComparisonBody::OfferSnapshot { meta });
+}
+
+/// A node sends another one a message about comparisons, in its next step.
+fn says(stage: &mut Stage, from: u64, to: u64, body: ComparisonBody) {
+    let comparison = Comparison { from: NodeId(from), to: NodeId(to), body };
+    stage.steps(from);
     stage.observes_at_once(Observation::ComparisonSent { comparison: &comparison });
+}
+
+/// Node 3 requests a part of a snapshot from node 2, which sends it at once.
+fn transfers_part(stage: &mut Stage) {
+    let (part, root) = (SnapshotPart::Chunk(0), Root([7; 32]));
+    let bytes = SnapshotTransferBody::Bytes(part, vec![0; 10].into());
+    let messages = [(3, 2, SnapshotTransferBody::Request(part)), (2, 3, bytes)];
+    for (from, to, body) in messages {
+        let transfer = SnapshotTransfer { from: NodeId(from), to: NodeId(to), root, body };
+        stage.observes(Observation::TransferSent { transfer: &transfer });
+    }
+}
+
+/// The node has restored a state, and takes a step that knows this.
+fn restores(stage: &mut Stage, node: u64) {
+    stage.restores(node, 1);
+    stage.steps(node);
 }
 
 /// Node 2's state machine processes a command wrongly, and its results show it.
@@ -79,7 +113,9 @@ crate::forgeries! {
     "n1 answers a read, although a comparison found other states and no majority, and none since \
      then found its state consistent"
     |stage| {
-        stage.restores(1, 1);
+        restores(stage, 1);
+        stage.advances_time(LONG);
+        stage.steps(1);
         let op = stage.reads();
         stage.serves(op, 1, 2);
         is_wrong(stage);
@@ -88,6 +124,53 @@ crate::forgeries! {
         stage.observes_at_once(Observation::StateCompared { node, result });
         let op = stage.reads();
         stage.serves(op, 1, 2);
+    }
+
+    S31 a_node_answers_a_read_before_it_has_compared_its_state on applied
+    "n1 answers a read, although it has not compared its state since it restored it, nor waited \
+     for WAIT"
+    |stage| {
+        restores(stage, 1);
+        let op = stage.reads();
+        stage.serves(op, 1, 2);
+    }
+
+    S31 a_node_offers_its_state_before_it_has_compared_it on applied
+    "n1 offers its state to n3 for a rebuild, although it has not compared its state since it \
+     restored it, nor waited for WAIT"
+    |stage| {
+        offers_snapshot(stage);
+        restores(stage, 1);
+        offers_snapshot(stage);
+    }
+
+    S31 a_quarantined_node_offers_its_state on applied
+    "n1 offers its state to n3 for a rebuild, although it is quarantined"
+    |stage| {
+        slips(stage, 1);
+        finds(stage, 1, ComparisonResult::Diverged { index: INDEX });
+        offers_snapshot(stage);
+    }
+
+    S31 a_quarantined_node_sends_a_part_of_its_snapshot on applied
+    "n2 sends n3 chunk 0 of a snapshot, although its state is quarantined since TIME s, and n3 \
+     requested it at TIME s"
+    |stage| {
+        transfers_part(stage);
+        is_wrong(stage);
+        finds(stage, 2, ComparisonResult::Diverged { index: INDEX });
+        transfers_part(stage);
+    }
+
+    S77 a_rebuild_requests_a_snapshot_that_does_not_replace_its_own on applied
+    "n2 requests a snapshot from n1 for the rebuild of its state that ends after index 0, but its \
+     own one ends at index 2"
+    |stage| {
+        is_wrong(stage);
+        stage.has_snapshot(2, id(2, 1), 1);
+        finds(stage, 2, ComparisonResult::Diverged { index: INDEX });
+        wants_snapshot(stage, 3);
+        says(stage, 2, 1, ComparisonBody::WantSnapshot { after: Index::ZERO });
     }
 
     S77 a_rebuild_asks_the_same_voter_again on applied
@@ -167,4 +250,19 @@ fn a_detected_and_rebuilt_divergence_is_accepted() {
     let op = stage.reads();
     stage.serves(op, 2, 2);
     assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_restored_state_is_served_once_it_was_compared_or_after_the_wait() {
+    let mut stage = applied();
+    restores(&mut stage, 1);
+    let mut compared = stage.clone();
+    finds(&mut compared, 1, ComparisonResult::Consistent { index: INDEX });
+    stage.advances_time(LONG);
+    for stage in [&mut stage, &mut compared] {
+        offers_snapshot(stage);
+        let op = stage.reads();
+        stage.serves(op, 1, 2);
+        assert_eq!(stage.violation(), None);
+    }
 }

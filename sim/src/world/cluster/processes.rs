@@ -174,6 +174,7 @@ impl Node {
             damaged: damaged || self.disk.is_damaged(),
             quarantined: running.node.verification() == StateVerification::Quarantined
                 && running.node.storage().is_quarantined(),
+            own_time: self.clock.read(now),
         };
         observer.observe(now, seen);
         observer.core_starts(now, self.place.id(), running.node.raft());
