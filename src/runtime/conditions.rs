@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Condition {
     NoLeader,
+    Removed,
     PeerSilent(NodeId),
     DiskFull,
     PeerDiskFull(NodeId),
@@ -33,6 +34,9 @@ enum Condition {
 pub(super) struct Conditions {
     present: BTreeMap<Condition, Presence>,
     read_at: Option<Instant>,
+    /// Whether the node has been a member since its start. A node that waits to be added, and one
+    /// that starts after its removal, look alike.
+    was_member: bool,
 }
 
 /// The time since which a condition is present.
@@ -57,12 +61,22 @@ impl Conditions {
         }
         self.read_at = Some(now);
         let leads = node.status().role == RoleName::Leader;
-        for line in self.update(now, leads, &of(node)) {
+        let mut present = of(node);
+        if self.is_removed(node.raft().log().membership().is_member(node.status().id)) {
+            present.push(Condition::Removed);
+        }
+        for line in self.update(now, leads, &present) {
             match line {
                 Line::Begins(condition) => warn!("{condition}"),
                 Line::Ends(condition) => info!("over: {condition}"),
             }
         }
+    }
+
+    /// Whether the node was a member, and is none now.
+    fn is_removed(&mut self, is_member: bool) -> bool {
+        self.was_member |= is_member;
+        self.was_member && !is_member
     }
 
     /// Takes over the conditions that are present at `now`, and returns the lines to log. A node
@@ -132,6 +146,9 @@ impl fmt::Display for Condition {
                 "no leader: this node accepts no writes; a quorum of the voters must run and reach \
                  one another",
             ),
+            Condition::Removed => f.write_str(
+                "this node was removed from the cluster: stop it, unless it is to be added again",
+            ),
             Condition::PeerSilent(peer) => write!(
                 f,
                 "{peer} does not answer its leader: start it, check the network, or replace it"
@@ -182,6 +199,14 @@ mod tests {
         assert_eq!(update(10, &[full]), [Line::Ends(silent)]);
         assert_eq!(update(11, &[silent, full]), []);
         assert_eq!(update(12, &[full]), [], "a condition that was not logged ends without a line");
+    }
+
+    #[test]
+    fn a_node_that_waits_to_be_added_was_not_removed() {
+        let mut conditions = Conditions::default();
+        let removed: Vec<bool> =
+            [false, true, false, true].map(|is_member| conditions.is_removed(is_member)).into();
+        assert_eq!(removed, [false, false, true, false]);
     }
 
     #[test]

@@ -33,6 +33,22 @@ fn a_dead_peer_and_the_loss_of_the_quorum_are_logged_once() {
 }
 
 #[test]
+fn a_removed_node_says_so_while_it_runs_and_when_it_is_started_again() {
+    let mut nodes = Nodes::start(3);
+    eventually("a cluster", || nodes.ask(&["status"]).code == 0);
+    nodes.ask(&["members", "remove", "3"]).ok();
+    let removed = "this node was removed from the cluster: stop it";
+    eventually("the node logs it", || lines(&nodes, 3, " WARN ", removed) == 1);
+    assert_eq!(lines(&nodes, 1, " WARN ", removed), 0);
+    nodes.signal(3, "TERM");
+    nodes.ended(3);
+    let directory = nodes.directory(3).to_string_lossy().into_owned();
+    let started = nodes.quorate(&["serve", "--data-dir", &directory]);
+    started.fails_with(2, "n3 is not a member of its cluster, {n1");
+    started.fails_with(2, "it was removed, or has not been added yet");
+}
+
+#[test]
 fn a_peer_that_is_configured_differently_is_a_warning() {
     let mut nodes = Nodes::none(2);
     nodes.quorate(&["certs", "certs", "--nodes", "1"]).ok();

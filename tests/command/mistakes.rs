@@ -152,6 +152,20 @@ fn an_address_without_a_port_is_an_error_at_once() {
 }
 
 #[test]
+fn addresses_in_other_notations_are_errors_that_show_the_right_one() {
+    let nodes = Nodes::none(0);
+    let url = nodes.quorate(&["get", "k", "--nodes", "http://localhost:7101"]);
+    url.fails_with(2, "`http://localhost:7101` is a URL or a path: write HOST:PORT");
+    let serve = |member: &str| {
+        nodes.quorate(&["serve", "--id", "1", "--data-dir", "d1", "--members", member])
+    };
+    serve("1=localhost:7101").fails_with(2, "the address must be an IP address and a port");
+    let text = "plaintext connections at 192.0.2.1:7101, beyond loopback, are not allowed: use TLS \
+                (--certs), listen on a loopback address, or allow them (--plaintext)";
+    serve("1=192.0.2.1:7101").fails_with(2, text);
+}
+
+#[test]
 fn a_member_is_not_added_at_an_address_that_no_other_node_can_reach() {
     let nodes = Nodes::start(1);
     for address in ["0.0.0.0:7104", "[::]:7104", "127.0.0.1:0", "224.0.0.1:7104"] {

@@ -38,7 +38,9 @@ fn keys_are_put_compared_scanned_and_deleted() {
     assert_eq!(nodes.ask(&["get", "a/1"]).ok(), "one\n");
     assert_eq!(nodes.ask(&["get", "a/1", "--raw", "--level", "local"]).ok(), "one");
     assert_eq!(nodes.ask(&["get", "b", "--json"]).json()["value"], Value::Null);
-    assert_eq!(nodes.ask(&["get", "b"]).code, 1);
+    let missing = nodes.ask(&["get", "b"]);
+    assert_eq!((missing.out.as_str(), missing.err.as_str()), ("", "error: no such key\n"));
+    missing.fails_with(1, "no such key");
     let output = nodes.ask(&["cas", "a/1", "--from", "two", "--to", "three"]);
     assert_eq!((output.code, output.out.as_str()), (1, "one\n"));
     assert_eq!(nodes.ask(&["cas", "a/1", "--from", "one", "--to", "two"]).ok(), "ok\n");

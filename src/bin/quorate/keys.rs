@@ -48,7 +48,7 @@ one form: \\\\ for a backslash, \\t, \\n and \\r, and \\xff for any other byte.
 --escaped reads keys and values in this form.
 --json prints a string, or {\"base64\": \"…\"} for bytes that are not UTF-8.
 
-Exit code 1: no such key.")]
+Exit code 1: no such key. Nothing is printed on standard output; with --json, `value` is null.")]
 pub(crate) struct GetFlags {
     /// Key whose value is printed
     key: String,
@@ -103,6 +103,7 @@ pub(crate) struct ReadFlags {
 
 /// The flags of `cas`.
 #[derive(Args, Debug)]
+#[command(override_usage = "quorate cas [OPTIONS] <KEY> [--from <VALUE>] [--to <VALUE>]")]
 #[command(after_help = "\
 Examples:
   quorate cas colour --from blue --to red
@@ -257,7 +258,7 @@ pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, CommandError> {
         (value, true) => {
             json!({ "value": value.as_deref().map_or(Value::Null, json_of) }).to_string()
         }
-        (None, false) => String::new(),
+        (None, false) => return Err(CommandError::new(Exit::Negative, "no such key")),
         (Some(value), false) if flags.raw => {
             return print_bytes(value).map(|_| Exit::Done);
         }

@@ -103,6 +103,11 @@ impl FromStr for ServerAddress {
                  takes only its address, {address}"
             ));
         }
+        if text.contains('/') {
+            return Err(format!(
+                "`{text}` is a URL or a path: write HOST:PORT, like 127.0.0.1:7101"
+            ));
+        }
         match text.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                 Ok(ServerAddress(text.to_owned()))
@@ -121,8 +126,9 @@ impl FromStr for NodeAddress {
         })?;
         let id = parse_node_id(id)?;
         let address = address.trim().parse();
-        let address =
-            address.map_err(|_| format!("`{text}`: the address must be like 127.0.0.1:7101"))?;
+        let address = address.map_err(|_| {
+            format!("`{text}`: the address must be an IP address and a port, like 127.0.0.1:7101")
+        })?;
         Ok(NodeAddress { id, address })
     }
 }

@@ -157,15 +157,15 @@ impl DirectoryReport {
         if let Some(error) = &opened.covered_loss {
             writeln!(
                 f,
-                "covered: {}; the snapshot has their effect, and a start removes this part of the \
-                 log",
+                "covered: {}; the snapshot has the effect of all that is lost, and a start removes \
+                 this part of the log",
                 error.without_advice()
             )?;
         }
         if let Some(error) = &opened.damage {
             let source = match &self.repairable {
-                Some(_) => "the other members have them, and the node takes them from there",
-                None => "the snapshot has their effect, and a start does not need them",
+                Some(_) => "the node takes what is damaged from the other members",
+                None => "the snapshot has the effect of what is damaged, and no start needs it",
             };
             writeln!(f, "repairable: {}; {source}", error.without_advice())?;
         }

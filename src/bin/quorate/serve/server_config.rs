@@ -73,7 +73,13 @@ pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePl
         }
         found => error(setting_of_replica(&found, settings), &found),
     })?;
-    config.check().map_err(|found| error(setting_of(&found), &found))?;
+    config.check().map_err(|found| match found {
+        ServerConfigError::PlaintextNotAllowed(address) => CommandError::invalid_input(format!(
+            "plaintext connections at {address}, beyond loopback, are not allowed: use TLS \
+             (--certs), listen on a loopback address, or allow them (--plaintext)"
+        )),
+        found => error(setting_of(&found), &found),
+    })?;
     Ok(plan)
 }
 
@@ -214,8 +220,14 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
         (Some(damage), _) => return Err(damaged(directory, &damage)),
     };
     let id = opened.identity.node;
-    let own =
-        opened.membership().member(id).and_then(|member| member.address.as_str().parse().ok());
+    let membership = opened.membership();
+    if settings.listen.is_none() && !membership.is_empty() && membership.member(id).is_none() {
+        return Err(CommandError::invalid_input(format!(
+            "{at}: {id} is not a member of its cluster, {membership}: it was removed, or has not \
+             been added yet; to start it before it is added, give --join and --listen"
+        )));
+    }
+    let own = membership.member(id).and_then(|member| member.address.as_str().parse().ok());
     let listen: SocketAddr = settings
         .listen
         .or(own)
@@ -234,7 +246,6 @@ fn setting_of(error: &ServerConfigError) -> Option<&'static str> {
     match error {
         ServerConfigError::NotMember(_) => Some("id"),
         ServerConfigError::DuplicateMember(_) => Some("members"),
-        ServerConfigError::PlaintextNotAllowed(_) => Some("listen"),
         ServerConfigError::FixedElectionTimeout(_) => Some("election_timeout"),
         ServerConfigError::Zero("connections_max") => Some("connections_max"),
         ServerConfigError::RecordingTooSmall(_) => Some("recording_size"),
