@@ -121,11 +121,16 @@ impl Versions {
         if lines.is_empty() {
             return Ok(());
         }
-        let text = format!(
-            "the version stays {}, although a member's build has {highest}: {}",
-            self.current,
-            lines.join(", ")
-        );
+        let (current, lines) = (self.current, lines.join(", "));
+        let text = match highest.is_within(current) {
+            true => format!(
+                "the version stays {current}, the highest that is known: start each of these \
+                 members, or remove it, and retry: {lines}"
+            ),
+            false => format!(
+                "the version stays {current}, although a member's build has {highest}: {lines}"
+            ),
+        };
         Err(CommandError::new(Exit::Rejected, text))
     }
 
@@ -171,5 +176,21 @@ mod tests {
         assert_eq!(common(0, &[Some(3), Some(2), None]), version(2));
         assert_eq!(common(2, &[Some(3), Some(1)]), version(2));
         assert_eq!(common(1, &[None]), version(1));
+    }
+
+    #[test]
+    fn a_member_that_keeps_the_version_is_named_with_what_to_do() {
+        let version = |user| MachineVersion { user, library: 1 };
+        let error = |members: [Option<u32>; 2]| {
+            let members = (1..).map(NodeId).zip(members.map(|user| user.map(version)));
+            let versions = Versions { current: version(0), members: members.collect() };
+            versions.check_same_build().err().map(|error| error.text)
+        };
+        assert_eq!(error([Some(0), Some(0)]), None);
+        let text = error([Some(0), None]).expect("n2 is down");
+        assert!(text.contains("the highest that is known: start each of these members"), "{text}");
+        assert!(text.ends_with("n2: not known to the leader"), "{text}");
+        let text = error([Some(1), Some(0)]).expect("n2 has an older build");
+        assert!(text.contains("although a member's build has 1 (library 1): n2: "), "{text}");
     }
 }
