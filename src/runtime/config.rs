@@ -42,8 +42,11 @@ pub struct ServerConfig {
     /// times as large as a recorded state, which may take a quarter of `raft.tail_bytes_max`, and
     /// at least 1 MiB.
     pub recording_bytes: u64,
-    /// The maximum number of requests of the program and of clients in the driver's queue. Until it
-    /// has room, further callers wait, and so do the connections of clients with a further request.
+    /// The maximum number of requests of the program, and of clients that the driver has not
+    /// received, in the driver's queue. Until it has room, further callers wait, and so do the
+    /// connections of clients with a further request. The driver executes the requests of
+    /// different origins (`NetworkConfig::connections_per_origin_max`) in turns; the program has
+    /// turns as one origin has.
     pub requests_max: usize,
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine

@@ -21,6 +21,7 @@ use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
 use crate::runtime::recording::RecordingLane;
 use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
+use crate::runtime::request_queue::RequestQueue;
 use crate::runtime::role_history::RoleHistory;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::{InboundQueues, Transport};
@@ -69,7 +70,7 @@ pub(super) struct Queues {
     pub(super) lane_events: UnboundedReceiver<Vec<Event>>,
     pub(super) urgent: Receiver<Packet>,
     pub(super) bulk: Receiver<Packet>,
-    pub(super) requests: Receiver<DriverRequest>,
+    pub(super) requests: RequestQueue,
     pub(super) request_sender: Sender<DriverRequest>,
     pub(super) _inbound: InboundQueues,
 }
@@ -181,8 +182,8 @@ impl Driver {
         }
     }
 
-    /// Waits for the next item of a queue; returns none at the node's deadline, or after
-    /// [`WAIT_MAX`].
+    /// Waits for the next item of a queue; returns none if that is a request, at the node's
+    /// deadline, or after [`WAIT_MAX`].
     async fn wait(&mut self) -> Option<Received> {
         let wait = self.node.deadline().since(self.clock.now()).min(WAIT_MAX);
         let queues = &mut self.queues;
@@ -191,7 +192,7 @@ impl Driver {
             packet = queues.urgent.recv() => packet.map(Received::Packet),
             events = queues.lane_events.recv() => events.map(Received::LaneEvents),
             packet = queues.bulk.recv() => packet.map(Received::Packet),
-            request = queues.requests.recv() => request.map(Received::Request),
+            () = queues.requests.wait() => None,
             never = self.busy_poll.keep_awake() => never,
             () = sleep(wait) => None,
         }
@@ -199,11 +200,9 @@ impl Driver {
 
     /// Takes items from each queue, at most [`BATCH`] from one, so that no queue starves another.
     fn drain_queues(&mut self, first: Option<Received>) {
-        let mut request = None;
         match first {
             Some(Received::Packet(packet)) => self.step(Input::Packet(packet)),
             Some(Received::LaneEvents(events)) => self.handle_lane_events(events),
-            Some(Received::Request(first)) => request = Some(first),
             None => {}
         }
         for _ in 0..BATCH {
@@ -218,18 +217,16 @@ impl Driver {
             let Ok(packet) = self.queues.bulk.try_recv() else { break };
             self.step(Input::Packet(packet));
         }
-        self.drain_requests(request);
+        self.drain_requests();
     }
 
-    /// Takes requests, at most [`BATCH`]. Their proposals share one log write, and one message to
-    /// each peer.
-    fn drain_requests(&mut self, mut first: Option<DriverRequest>) {
+    /// Takes requests, at most [`BATCH`], in the turns of their origins. Their proposals share one
+    /// log write, and one message to each peer.
+    fn drain_requests(&mut self) {
+        self.queues.requests.receive();
         let mut proposals = Vec::new();
         for _ in 0..BATCH {
-            let Some(request) = first.take().or_else(|| self.queues.requests.try_recv().ok())
-            else {
-                break;
-            };
+            let Some(request) = self.queues.requests.pop() else { break };
             let request = match request {
                 DriverRequest::Execute(request) => request,
                 DriverRequest::Close => {
@@ -430,10 +427,9 @@ pub(super) fn panic_failure(lane: &str) -> StorageError {
     }
 }
 
-/// One item received from a queue.
+/// One item received from a queue other than that of requests.
 enum Received {
     Packet(Packet),
-    Request(DriverRequest),
     LaneEvents(Vec<Event>),
 }
 

@@ -32,6 +32,7 @@ mod recording_reader;
 mod rejected_connections;
 mod request;
 mod request_limits;
+mod request_queue;
 mod role_history;
 mod server;
 mod server_error;
@@ -40,6 +41,7 @@ mod tasks;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod turn_queue;
 mod unnamed_cluster;
 mod write_obstacle;
 

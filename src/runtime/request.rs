@@ -160,6 +160,16 @@ pub(super) enum DriverRequest {
     Close,
 }
 
+impl DriverRequest {
+    /// Returns the number of the origin of the request.
+    pub(super) fn origin(&self) -> OriginNumber {
+        match self {
+            DriverRequest::Execute(request) => request.reply.origin(),
+            DriverRequest::Close => OriginNumber::default(),
+        }
+    }
+}
+
 /// One request to the node, with the sender for its reply.
 #[derive(Debug)]
 pub(super) struct NodeRequest {
@@ -219,6 +229,14 @@ impl ReplySender {
     /// the limits is replaced here by a short one, so that no queue holds more.
     pub(super) fn send(self, reply: ReplyBody) {
         self.send_and_count(reply, |_| ());
+    }
+
+    /// Returns the number of the origin of the request.
+    fn origin(&self) -> OriginNumber {
+        match &self.0 {
+            Some(ReplyReceiver::Queue { permits, .. }) => permits.origin(),
+            Some(ReplyReceiver::Caller(_)) | None => OriginNumber::default(),
+        }
     }
 
     /// Returns the permits for the KiB of the request; none if it has no permits.
@@ -307,10 +325,7 @@ impl PendingRequests {
 
     /// Returns the origin of a pending request.
     pub(super) fn origin_of(&self, tag: Tag) -> OriginNumber {
-        match self.by_tag.get(&tag).map(|request| &request.reply) {
-            Some(ReplySender(Some(ReplyReceiver::Queue { permits, .. }))) => permits.origin(),
-            _ => OriginNumber::default(),
-        }
+        self.by_tag.get(&tag).map(|request| request.reply.origin()).unwrap_or_default()
     }
 
     /// Sends the reply if the output ends a request; returns any other output.

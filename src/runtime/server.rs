@@ -26,6 +26,7 @@ use crate::runtime::peer_addresses::{other_process, peer_addresses};
 use crate::runtime::recording::{RecordingLane, RecordingRing, recorder_config};
 use crate::runtime::recording_reader::RecordingReader;
 use crate::runtime::request::DriverRequest;
+use crate::runtime::request_queue::RequestQueue;
 use crate::runtime::server_error::ServerError;
 use crate::runtime::service::{Executor, Service};
 use crate::runtime::tasks::Tasks;
@@ -463,10 +464,9 @@ impl Inbound {
         self,
         lane_events: UnboundedReceiver<Vec<Event>>,
         requests_max: usize,
-        counts: &Counts,
+        counts: &Arc<Counts>,
     ) -> Queues {
-        let (request_sender, requests) = mpsc::channel(requests_max);
-        counts.network.watch("requests", &request_sender);
+        let (request_sender, requests) = RequestQueue::new(requests_max, counts);
         let Inbound { senders, urgent, bulk } = self;
         Queues { lane_events, urgent, bulk, requests, request_sender, _inbound: senders }
     }

@@ -80,7 +80,7 @@ mod with_certificates {
     use tokio_rustls::client::TlsStream;
 
     use super::*;
-    use crate::cluster::{Lines, eventually};
+    use crate::cluster::{Lines, TEST_TIMEOUT, eventually};
     use crate::tls::connect;
 
     type TlsClient = Attacker<TlsStream<TcpStream>>;
@@ -172,6 +172,44 @@ mod with_certificates {
         assert!(is_expired(&stolen), "{stolen:?}");
         let mut alice = client(&cluster, leader, "alice").await;
         assert_eq!(text_of(alice.propose(in_session(session, 1, b"good")).await), "1");
+    }
+
+    #[tokio::test]
+    async fn a_client_has_its_turn_during_a_flood_of_another() {
+        let read = |bytes: usize| {
+            let query = bytes.to_string().into_bytes();
+            RequestBody::Read { level: ReadLevel::Linearizable, query }
+        };
+        let mut cluster = Cluster::unstarted_with_tls(1);
+        let mut config = cluster.config(NodeId(1));
+        config.service.requests_kib_per_origin_max = 4 << 10;
+        // Only the end of the test ends the connection that reads no answer.
+        config.service.stall_max = TEST_TIMEOUT;
+        let window = config.service.requests_per_connection_max as u64;
+        let server = Server::start(config, Large).await.expect("the directory is new");
+        cluster.servers.insert(NodeId(1), server);
+        let mut alice = client(&cluster, NodeId(1), "alice").await;
+        let mut mallory = client(&cluster, NodeId(1), "mallory").await;
+        let mut flood = Vec::new();
+        // More than the system's buffers of the connection and the limit hold.
+        for number in 0..window {
+            let body = read(100_000);
+            ClientRequest { number, body }.encode(&mut flood).expect("it is short");
+        }
+        mallory.raw.write(&flood).await;
+        let mut again = client(&cluster, NodeId(1), "mallory").await;
+        eventually("unread answers use up the limit of their client", async || {
+            let reply = again.send(read(100_000)).await;
+            reply == ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded)
+        })
+        .await;
+        for bytes in 1..20 {
+            let reply = alice.send(read(bytes)).await;
+            let ReplyBody::Answered { answer, .. } = reply else { panic!("{reply:?}") };
+            assert_eq!(answer, vec![0; bytes]);
+            let reply = alice.propose(Request::Plain(bytes.to_string().as_bytes())).await;
+            assert!(matches!(reply, ReplyBody::Replied { .. }), "{reply:?}");
+        }
     }
 
     #[tokio::test]

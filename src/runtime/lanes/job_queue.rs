@@ -1,9 +1,10 @@
 //! The order in which a lane executes its jobs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::runtime::metrics::Stopwatch;
 use crate::runtime::origin::OriginNumber;
+use crate::runtime::turn_queue::TurnQueue;
 
 /// A job, and the stopwatch that was started when it was queued.
 pub(super) struct Job<T> {
@@ -20,63 +21,41 @@ pub(super) enum JobOrder {
     InOrder,
     /// After every job that was queued before it, and before every one that is queued later.
     Barrier,
-    /// After the jobs that were queued before it by the same origin. Origins take turns, so that
-    /// thousands of queries of one client do not delay one of another client.
+    /// After the jobs that were queued before it by the same origin. Origins take turns.
     InTurn(OriginNumber),
 }
 
 /// The jobs of a lane that are not executed yet.
 pub(super) struct JobQueue<T> {
     in_order: VecDeque<Job<T>>,
-    /// The jobs that take turns, by origin. An origin without jobs has no entry.
-    by_origin: BTreeMap<OriginNumber, VecDeque<Job<T>>>,
-    /// The origins with jobs, in the order of their turns.
-    turns: VecDeque<OriginNumber>,
+    in_turn: TurnQueue<Job<T>>,
 }
 
 impl<T> JobQueue<T> {
     pub(super) fn new() -> JobQueue<T> {
-        JobQueue { in_order: VecDeque::new(), by_origin: BTreeMap::new(), turns: VecDeque::new() }
+        JobQueue { in_order: VecDeque::new(), in_turn: TurnQueue::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.in_order.is_empty() && self.turns.is_empty()
+        self.in_order.is_empty() && self.in_turn.is_empty()
     }
 
     pub(super) fn push(&mut self, job: Job<T>) {
         match job.order {
             JobOrder::InOrder => self.in_order.push_back(job),
             JobOrder::Barrier => {
-                while let Some(earlier) = self.pop_in_turn() {
+                while let Some(earlier) = self.in_turn.pop() {
                     self.in_order.push_back(earlier);
                 }
                 self.in_order.push_back(job);
             }
-            JobOrder::InTurn(origin) => {
-                let jobs = self.by_origin.entry(origin).or_default();
-                if jobs.is_empty() {
-                    self.turns.push_back(origin);
-                }
-                jobs.push_back(job);
-            }
+            JobOrder::InTurn(origin) => self.in_turn.push(origin, job),
         }
     }
 
     /// Removes and returns the next job to execute.
     pub(super) fn pop(&mut self) -> Option<Job<T>> {
-        self.in_order.pop_front().or_else(|| self.pop_in_turn())
-    }
-
-    fn pop_in_turn(&mut self) -> Option<Job<T>> {
-        let origin = self.turns.pop_front()?;
-        let jobs = self.by_origin.get_mut(&origin).expect("an origin with a turn has jobs");
-        let job = jobs.pop_front().expect("an origin with a turn has jobs");
-        if jobs.is_empty() {
-            self.by_origin.remove(&origin);
-        } else {
-            self.turns.push_back(origin);
-        }
-        Some(job)
+        self.in_order.pop_front().or_else(|| self.in_turn.pop())
     }
 }
 

@@ -15,5 +15,5 @@ mod value;
 pub use api::{Bucket, LatencyHistogram, LatencyMetric, Metrics, NodeSummary, PeerLink, Totals};
 pub(super) use counts::Counts;
 pub(super) use labels::{DropReason, RequestMetric, SnapshotStep};
-pub(super) use network::{OpenConnection, PeerCounts};
+pub(super) use network::{OpenConnection, PeerCounts, REQUESTS};
 pub(super) use value::Stopwatch;

@@ -21,6 +21,9 @@ pub(in crate::runtime) const PEER_LANES: [&str; 3] = ["control", "log", "snapsho
 /// The kinds of callers, by their numbers.
 pub(in crate::runtime) const CALLERS: [&str; 2] = ["node", "client"];
 
+/// The name of the queue of requests.
+pub(in crate::runtime) const REQUESTS: &str = "requests";
+
 /// The metrics of the network of one node.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct NetworkCounts {
@@ -32,6 +35,8 @@ pub(in crate::runtime) struct NetworkCounts {
     pub(in crate::runtime) accepted: [Counter; CALLERS.len()],
     pub(in crate::runtime) open: [Gauge; CALLERS.len()],
     pub(in crate::runtime) rejected_connections: Arc<RejectedConnections>,
+    /// The requests that the driver has received, and that wait for the turns of their origins.
+    pub(in crate::runtime) requests_in_turn: Gauge,
     peers: Mutex<RecordedPeers>,
     queues: Mutex<Vec<WatchedQueue>>,
 }
@@ -191,7 +196,12 @@ impl NetworkCounts {
 
     /// Returns the length of each watched queue.
     pub(in crate::runtime) fn waiting(&self) -> Vec<(&'static str, usize)> {
-        waiting(&self.queues)
+        let mut waiting = waiting(&self.queues);
+        let requests = waiting.iter_mut().find(|(name, _)| *name == REQUESTS);
+        if let Some((_, requests)) = requests {
+            *requests += self.requests_in_turn.get() as usize;
+        }
+        waiting
     }
 }
 

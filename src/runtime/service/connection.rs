@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
@@ -212,7 +213,10 @@ impl Connection {
                 if is_admin_request && self.may_log_rejected(reason) {
                     AdminRequest::new(&body, origin, *from).end(&rejected);
                 }
-                return self.reject(pending, metric, rejected);
+                self.reject(pending, metric, rejected);
+                // A rejected request does not wait for the node. On many connections of one client
+                // thousands of them would delay the requests of others on this thread.
+                return yield_now().await;
             }
         };
         pending.audited =
