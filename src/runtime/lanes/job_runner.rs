@@ -11,8 +11,9 @@ use crate::runtime::lanes::job_queue::{Job, JobOrder, JobQueue};
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::DiskError;
 
-/// The bytes of answers after which a lane pauses until the driver has handled them. A short query
-/// may have a long answer, and thousands may be queued.
+/// The bytes of answers after which a lane pauses until the driver has handled them, over any
+/// number of runs: the driver's thread may run thousands of queries one by one before it handles
+/// the first answer. A short query may have a long answer.
 const ANSWERS_BYTES_MAX: usize = 4 << 20;
 
 /// The number of jobs in turn after which a lane pauses, so that commands that were queued
@@ -31,8 +32,8 @@ pub(in crate::runtime) enum Event {
     View(Option<FrozenView>, ViewToken),
     /// The directory was compared with its path; an error if the node must stop.
     Verified(Result<(), DiskError>),
-    /// The machine lane waits to be resumed, because its answers so far are long or many. The
-    /// events before this one are those of the executed jobs.
+    /// The machine lane waits to be resumed, because its answers since the last pause are long or
+    /// many. The events before this one are those of the executed jobs.
     Paused,
     /// The named lane panicked. The job that panicked and all later ones of the lane have no
     /// events.
@@ -70,6 +71,20 @@ struct Executor<T> {
     work: Option<Execute<T>>,
     jobs: JobQueue<T>,
     is_paused: bool,
+    since_pause: Executed,
+}
+
+/// What a lane has executed since its last pause.
+#[derive(Default)]
+struct Executed {
+    answers_bytes: usize,
+    turns: usize,
+}
+
+impl Executed {
+    fn needs_pause(&self) -> bool {
+        self.answers_bytes >= ANSWERS_BYTES_MAX || self.turns >= TURNS_MAX
+    }
 }
 
 impl<T> Clone for JobRunner<T> {
@@ -92,7 +107,9 @@ impl<T> JobRunner<T> {
         counts: Arc<Counts>,
         work: Execute<T>,
     ) -> JobRunner<T> {
-        let executor = Executor { work: Some(work), jobs: JobQueue::new(), is_paused: false };
+        let since_pause = Executed::default();
+        let (jobs, work) = (JobQueue::new(), Some(work));
+        let executor = Executor { work, jobs, is_paused: false, since_pause };
         JobRunner { executor: Arc::new(Mutex::new(executor)), events, counts, name, number }
     }
 
@@ -106,21 +123,22 @@ impl<T> JobRunner<T> {
     /// gone.
     pub(super) fn run(&self, more: &mut Vec<Job<T>>) -> bool {
         let mut executor = self.lock();
-        let Executor { work: Some(work), jobs, is_paused } = &mut *executor else { return false };
+        let Executor { work: Some(work), jobs, is_paused, since_pause } = &mut *executor else {
+            return false;
+        };
         let count = more.len();
         more.drain(..).for_each(|job| jobs.push(job));
         if *is_paused {
             return true;
         }
-        let (mut events, mut bytes, mut turns) = (Vec::with_capacity(count), 0, 0);
+        let mut events = Vec::with_capacity(count);
         let finished = catch_unwind(AssertUnwindSafe(|| {
-            while bytes < ANSWERS_BYTES_MAX
-                && turns < TURNS_MAX
+            while !since_pause.needs_pause()
                 && let Some(Job { job, queued_at, order }) = jobs.pop()
             {
-                turns += usize::from(matches!(order, JobOrder::InTurn(_)));
+                since_pause.turns += usize::from(matches!(order, JobOrder::InTurn(_)));
                 let event = work(job, queued_at);
-                bytes += event.answer_bytes();
+                since_pause.answers_bytes += event.answer_bytes();
                 events.push(event);
                 self.counts.disk.depths[self.number].decrement();
             }
@@ -130,16 +148,18 @@ impl<T> JobRunner<T> {
             // The events of earlier jobs are sent before it, because a failure among them may have
             // caused the panic.
             events.push(Event::Panicked(self.name));
-        } else if !jobs.is_empty() {
+        } else if since_pause.needs_pause() {
             *is_paused = true;
             events.push(Event::Paused);
         }
         self.events.send(events).is_ok() && executor.work.is_some()
     }
 
-    /// Ends a pause; the next call of [`JobRunner::run`] continues.
-    pub(super) fn resume(&self) {
-        self.lock().is_paused = false;
+    /// Ends a pause; the next call of [`JobRunner::run`] continues. Returns true if there are jobs.
+    pub(super) fn resume(&self) -> bool {
+        let mut executor = self.lock();
+        (executor.is_paused, executor.since_pause) = (false, Executed::default());
+        !executor.jobs.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Executor<T>> {

@@ -93,9 +93,12 @@ impl<T: Send + 'static> Lane<T> {
         let _ = self.runner.run(&mut self.queued);
     }
 
-    /// Executes the jobs that a pause left, because the driver has handled the events before it.
+    /// Ends a pause, because the driver has handled the events before it, and executes the jobs
+    /// that the pause left.
     pub(super) fn resume(&mut self) {
-        self.runner.resume();
+        if !self.runner.resume() {
+            return;
+        }
         match &self.executor {
             ThreadOrTask::Thread(thread) => thread.send(Vec::new()),
             ThreadOrTask::Task(task) => task.send(Vec::new()),
@@ -230,6 +233,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_lane_pauses_for_the_long_answers_of_many_submits() {
+        let (mut lane, mut events_received) = lane_of(|tag, _| {
+            let (applied, answer) = (Index(1), vec![7; 1 << 20]);
+            Event::Input(Input::WorkDone(WorkResult::Answered { tag: Tag(tag), applied, answer }))
+        });
+        for tag in 0..100 {
+            lane.queue_quick(tag, JobOrder::InTurn(OriginNumber(1)));
+            lane.submit();
+        }
+        let mut events = Vec::new();
+        while let Ok(batch) = events_received.try_recv() {
+            events.extend(batch);
+        }
+        assert_eq!(events.len(), 5, "four answers, and the pause");
+        assert!(matches!(events[4], Event::Paused));
+        lane.resume();
+        let next = events_received.blocking_recv().expect("the events are sent");
+        assert_eq!(next.len(), 5, "the thread continues");
     }
 
     #[test]
