@@ -184,9 +184,10 @@ impl Handle {
         self.registry.connections()
     }
 
-    /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, synchronously. New
-    /// connections use the new files; open connections end if their peer is no longer trusted.
-    /// Does nothing on a server without TLS.
+    /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, synchronously: if their
+    /// file system hangs, so does the calling thread, which must not be one that runs the node's
+    /// tasks. New connections use the new files; open connections end if their peer is no longer
+    /// trusted. Does nothing on a server without TLS.
     ///
     /// # Errors
     /// A [`TlsError`] that names the file; the old files stay in use.

@@ -42,6 +42,8 @@ mod status;
 mod table;
 mod upgrade;
 mod values;
+#[cfg(unix)]
+mod work_thread;
 
 use std::process::ExitCode;
 

@@ -2,11 +2,17 @@
 
 use std::ffi::OsStr;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use tracing::warn;
 
 /// The variable with the socket of the service manager, if that expects notifications.
 const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
+
+/// The time for which a notification waits for a service manager that receives nothing.
+#[cfg(target_os = "linux")]
+const SEND_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Sends a state, such as `READY=1`, to the service manager that has started this process, if it
 /// expects notifications (sd_notify(3)).
@@ -28,7 +34,9 @@ fn send(socket: &OsStr, state: &str) -> io::Result<()> {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(socket)?,
     };
-    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address)?;
+    let sender = UnixDatagram::unbound()?;
+    sender.set_write_timeout(Some(SEND_TIME_MAX))?;
+    sender.send_to_addr(state.as_bytes(), &address)?;
     Ok(())
 }
 

@@ -7,9 +7,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::info;
+#[cfg(unix)]
+use tracing::warn;
 
 use crate::service_manager;
 use crate::service_output;
+#[cfg(unix)]
+use crate::work_thread::{Requested, WorkThread};
 
 /// Listens for Ctrl-C, and for SIGTERM on Unix.
 #[derive(Debug)]
@@ -34,20 +38,38 @@ impl Hangups {
         Hangups()
     }
 
-    /// Calls `work` at each SIGHUP, until the returned set is dropped.
-    pub(crate) fn spawn_for_each(self, work: impl Fn() + Send + 'static) -> JoinSet<()> {
+    /// Reloads certificates at each SIGHUP, until the returned set is dropped. `reload` is called
+    /// on a thread of its own, because it reads files, and the file system may hang.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    #[cfg(unix)]
+    pub(crate) fn spawn_reloads(
+        self,
+        reload: impl Fn() + Send + 'static,
+    ) -> io::Result<JoinSet<()>> {
         let mut listening = JoinSet::new();
-        #[cfg(unix)]
-        if let Some(mut hangup) = self.0 {
-            listening.spawn(async move {
-                while hangup.recv().await.is_some() {
-                    work();
+        let Some(mut hangup) = self.0 else { return Ok(listening) };
+        let thread = WorkThread::start("reload", reload)?;
+        listening.spawn(async move {
+            while hangup.recv().await.is_some() {
+                match thread.request() {
+                    Requested::Begins => {}
+                    Requested::Waits => warn!(
+                        "SIGHUP: the certificates are still being read after an earlier SIGHUP, \
+                         and are read once more after that; does their file system answer?"
+                    ),
+                    Requested::Ended => panic!("the thread that reads the certificates panicked"),
                 }
-            });
-        }
-        #[cfg(not(unix))]
-        drop(work);
-        listening
+            }
+        });
+        Ok(listening)
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unnecessary_wraps, reason = "other systems start a thread")]
+    pub(crate) fn spawn_reloads(self, _: impl Fn() + Send + 'static) -> io::Result<JoinSet<()>> {
+        Ok(JoinSet::new())
     }
 }
 
@@ -112,8 +134,10 @@ const INTERRUPTED: i32 = 130;
 
 #[cfg(unix)]
 impl Signals {
-    /// Starts to listen: from now on neither SIGTERM nor Ctrl-C ends the process by default.
+    /// Starts to listen: from now on neither SIGTERM nor Ctrl-C ends the process by default. Nor
+    /// does SIGXFSZ, so that a write beyond the limit of file sizes returns an error instead.
     pub(crate) fn listen() -> io::Result<Signals> {
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         let terminate = signal(SignalKind::terminate())?;
         Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())? })
     }

@@ -87,7 +87,11 @@ fn run_node(settings: &Settings, sources: &Sources) -> Result<Exit, CommandError
         true => Runtime::new(),
         false => Builder::new_current_thread().enable_all().build(),
     };
-    runtime.map_err(no_threads)?.block_on(serve(plan, settings, sources))
+    let runtime = runtime.map_err(no_threads)?;
+    let done = runtime.block_on(serve(plan, settings, sources));
+    // The process ends without waiting for look-ups of host names.
+    runtime.shutdown_background();
+    done
 }
 
 fn no_threads(error: io::Error) -> CommandError {
@@ -122,6 +126,9 @@ async fn serve(
         ServerError::Open(OpenError::Storage(storage::OpenError::Failed(damage))) => {
             server_config::damaged(&directory, &damage)
         }
+        ServerError::Open(OpenError::Storage(error @ storage::OpenError::NoSuperblock(_))) => {
+            CommandError::invalid_input(format!("{}: {error}", directory.display()))
+        }
         error @ ServerError::OpenFiles { .. } => sources.error("connections_max", error),
         error if error.is_transient() => CommandError::invalid_input(error).into_transient(),
         error => CommandError::invalid_input(error),
@@ -132,7 +139,7 @@ async fn serve(
     // A node is ready without a leader: the others may wait for this one to start.
     service_manager::notify(&format!("READY=1\nSTATUS={listening}"));
     let handle = server.handle();
-    let mut reloads = hangups.spawn_for_each(move || match handle.reload_tls() {
+    let reloads = hangups.spawn_reloads(move || match handle.reload_tls() {
         Ok(()) if !uses_tls => info!("SIGHUP ignored: the node uses no certificates"),
         Ok(()) => {
             info!("certificates reloaded");
@@ -142,6 +149,7 @@ async fn serve(
         }
         Err(error) => warn!(%error, "certificates not reloaded; the old ones stay in use"),
     });
+    let mut reloads = reloads.map_err(no_threads)?;
     let signal = signals.wait();
     let failed = |failure| CommandError::new(Exit::NodeStopped, failure);
     tokio::select! {
