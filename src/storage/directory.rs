@@ -25,13 +25,14 @@ impl Directory {
     /// Reads the superblock and the acknowledged floor, and lists the segments.
     ///
     /// # Errors
-    /// [`OpenError::NotFormatted`] without a superblock; another [`OpenError`] if no copy of it can
+    /// [`OpenError::NotFormatted`] or [`OpenError::NoSuperblock`] without a superblock; another [`OpenError`] if no copy of it can
     /// be used, copies contradict each other, the directory cannot be listed, or a segment number
     /// is out of range.
     pub(crate) fn read(disk: &mut dyn Disk) -> Result<Directory, OpenError> {
         let files = list(disk)?;
         if !files.iter().any(|(file, _)| *file == FileName::Superblock) {
-            return Err(OpenError::NotFormatted);
+            let other = files.first().map(|(file, _)| OpenError::NoSuperblock(*file));
+            return Err(other.unwrap_or(OpenError::NotFormatted));
         }
         let reads = read_each_copy(disk);
         let failure = reads.iter().find_map(|read| read.as_ref().err().cloned());

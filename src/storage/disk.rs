@@ -250,7 +250,9 @@ impl fmt::Debug for FileAction {
 impl fmt::Display for DiskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DiskError::Full => f.write_str("the file system is full"),
+            DiskError::Full => {
+                f.write_str("the file system is full, or the quota of this user on it is used up")
+            }
             DiskError::Failed(text) | DiskError::Replaced(text) => f.write_str(text),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::storage::disk::{DiskError, FileName};
+use crate::storage::remedy::has_remedy;
 use crate::types::{EntryId, Index, NodeId};
 
 /// An error of a node's disk, files, log, threads or state machine. It stops the node or prevents
@@ -31,6 +32,9 @@ pub enum ErrorCause {
     /// A disk operation of a starting or running node failed, or the superblock that was read back
     /// differs from the one that was written.
     Disk,
+    /// A disk operation of a starting or running node failed for a reason that is not the disk's,
+    /// such as a limit of the process or a missing permission. The message says what to do.
+    Environment,
     /// While the node ran, another process put another directory or file in place of one of the
     /// node's, or cut, moved or removed it.
     Replaced,
@@ -53,8 +57,11 @@ pub enum OpenError {
     /// A value of the configuration is out of its bounds, or too small for the data on the disk or
     /// in an import; the text names the field.
     Config(&'static str),
-    /// The directory has no superblock.
+    /// The directory has neither a superblock nor another file of a node.
     NotFormatted,
+    /// The directory has this file of a node, but no superblock: an import into it was interrupted,
+    /// or its superblock was removed.
+    NoSuperblock(FileName),
     /// The directory to format is not empty: it already has this file.
     NotEmpty(FileName),
     /// A file belongs to another cluster, node or incarnation, is not the segment that its name
@@ -85,6 +92,7 @@ impl ErrorCause {
                  cluster and add it again with an empty directory"
             }
             ErrorCause::Disk => "the node has stopped; check the disk, then restart the node",
+            ErrorCause::Environment => "the node has stopped; after that, restart the node",
             ErrorCause::Replaced => {
                 "the node has stopped and has used no other directory or file; find out what \
                  changed it, put the node's own back, then restart the node"
@@ -149,7 +157,8 @@ impl StorageError {
             Some(_) => error.to_string(),
             None => format!("the directory: {error}"),
         };
-        StorageError { file, offset, message, cause: ErrorCause::Disk }
+        let cause = if has_remedy(&message) { ErrorCause::Environment } else { ErrorCause::Disk };
+        StorageError { file, offset, message, cause }
     }
 }
 
@@ -158,7 +167,7 @@ impl StorageError {
     /// say that a node has stopped.
     pub(crate) fn of_inspection(self) -> StorageError {
         match self.cause {
-            ErrorCause::Disk | ErrorCause::Replaced => {
+            ErrorCause::Disk | ErrorCause::Environment | ErrorCause::Replaced => {
                 StorageError { cause: ErrorCause::Unreadable, ..self }
             }
             _ => self,
@@ -221,6 +230,14 @@ impl fmt::Display for OpenError {
             OpenError::NotFormatted => {
                 f.write_str("the directory is not formatted: it has no superblock")
             }
+            OpenError::NoSuperblock(file) => write!(
+                f,
+                "{file}: the directory has this file of a node, but no superblock; if `quorate \
+                 restore` or `quorate recover` was interrupted here, the directory is incomplete: \
+                 remove it, and run that command again; otherwise the superblock was removed: \
+                 restore it from a copy and run `quorate mark-restored`, or remove the node from \
+                 the cluster and add it again with an empty directory"
+            ),
             OpenError::NotEmpty(file) => {
                 write!(f, "{file}: the directory already has this file; use an empty directory")
             }
@@ -228,9 +245,10 @@ impl fmt::Display for OpenError {
                 write!(f, "{file}: {field} is {found}, expected {expected}")
             }
             OpenError::Failed(failure) => failure.fmt(f),
-            OpenError::Full => {
-                f.write_str("the file system is full: free space for a log segment, then restart")
-            }
+            OpenError::Full => f.write_str(
+                "the file system is full, or the quota of this user on it is used up: free \
+                     space for a log segment, then try again",
+            ),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName, IN_USE, NOT_REGULAR};
 use crate::storage::file_disk::file_io::{drop_cache, read_at, write_at, write_zeros};
 use crate::storage::file_disk::held_directory::HeldDirectory;
+use crate::storage::remedy::remedy_of;
 use crate::types::Index;
 
 mod file_io;
@@ -431,11 +432,15 @@ fn open_error(held: &HeldDirectory, name: &str, error: &io::Error) -> DiskError 
     disk_error("open", &path, error)
 }
 
-/// Returns the error of a file operation, with the text of the operating system.
+/// Returns the error of a file operation, with the text of the operating system, and what an
+/// operator does about it unless the cause is the disk.
 fn disk_error(operation: &str, path: &Path, error: &io::Error) -> DiskError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
-        _ => DiskError::Failed(format!("{operation} {}: {error}", path.display())),
+        _ => {
+            let remedy = remedy_of(error).map_or(String::new(), |remedy| format!("; {remedy}"));
+            DiskError::Failed(format!("{operation} {}: {error}{remedy}", path.display()))
+        }
     }
 }
 

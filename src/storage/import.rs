@@ -22,7 +22,8 @@ use crate::types::{
 /// An empty directory that is being filled: first with the snapshot, chunk by chunk, then with the
 /// entries after it; [`StorageImport::finish`] makes it the directory of a node. After an import
 /// that failed, or was interrupted by a crash, the directory must be emptied before another
-/// attempt. It cannot be opened, unless everything in it was durable already.
+/// attempt. It cannot be opened ([`OpenError::NoSuperblock`]), unless everything in it was durable
+/// already.
 #[derive(Clone, Debug)]
 pub struct StorageImport {
     superblock: Superblock,

@@ -28,6 +28,7 @@ mod read_cache;
 mod reader;
 mod rebuild;
 mod recovery;
+mod remedy;
 mod repair;
 mod salvage;
 mod scan;

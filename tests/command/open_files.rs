@@ -1,7 +1,9 @@
-//! The limit of open files: connections never keep the log of a node from opening its files.
+//! The limits of open files and of their sizes: connections never keep the log of a node from
+//! opening its files, and a node that exceeds a limit names it.
 
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::nodes::{Nodes, eventually};
 use crate::skip::skipped;
@@ -61,4 +63,37 @@ fn a_flood_of_connections_leaves_files_for_the_log() {
     });
     drop(held);
     nodes.ask(&["put", "k", "w"]).ok();
+}
+
+/// Waits until the node has ended by itself, without a signal, and checks its last lines.
+fn ends_with(nodes: &mut Nodes, part: &str) {
+    let code = nodes.ended(1).code();
+    let log = nodes.log(1);
+    assert!(matches!(code, Some(2 | 6)), "{code:?}: {log}");
+    assert!(log.contains(part) && !log.contains("check the disk"), "{log}");
+}
+
+#[test]
+fn a_node_that_may_open_no_file_names_the_limit() {
+    let mut nodes = Nodes::start(1);
+    nodes.ask(&["put", "k", "v"]).ok();
+    let client = nodes.blocking_client(1).with_deadline(Duration::from_secs(1));
+    client.propose(b"connected").expect("the node leads");
+    let lowered = Command::new("prlimit")
+        .args([format!("--pid={}", nodes.pid(1)), "--nofile=8:8".to_owned()])
+        .status();
+    if !lowered.is_ok_and(|status| status.success()) {
+        return skipped("prlimit", "the command prlimit is not installed");
+    }
+    // The next snapshot needs a file.
+    while client.propose(b"entry").is_ok() {}
+    ends_with(&mut nodes, "LimitNOFILE");
+}
+
+#[test]
+fn a_node_whose_files_may_not_grow_names_the_limit() {
+    let mut nodes = Nodes::unstarted(1);
+    // Enough for the superblock, and not for a segment.
+    nodes.serve_after(1, "ulimit -f 20000", &[]);
+    ends_with(&mut nodes, "ulimit -f");
 }

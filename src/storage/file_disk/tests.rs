@@ -382,3 +382,37 @@ fn a_full_disk_is_distinguished_from_other_errors() {
     };
     assert!(text.starts_with("write a: "), "{text}");
 }
+
+#[cfg(unix)]
+#[test]
+fn the_advice_about_an_error_names_what_to_change() {
+    use crate::storage::error::StorageError;
+    use rustix::io::Errno;
+
+    let of = |errno: Errno| {
+        let error = io::Error::from_raw_os_error(errno.raw_os_error());
+        disk_error("write", Path::new("d1/log-0000000000000001"), &error)
+    };
+    assert_eq!([Errno::NOSPC, Errno::DQUOT].map(of), [DiskError::Full, DiskError::Full]);
+    assert!(text(DiskError::Full).contains("quota"));
+    for (errno, part) in [
+        (Errno::MFILE, "LimitNOFILE"),
+        (Errno::NFILE, "fs.file-max"),
+        (Errno::FBIG, "ulimit -f"),
+        (Errno::ROFS, "mounted for reading only"),
+        (Errno::ACCESS, "permission"),
+        (Errno::PERM, "permission"),
+        (Errno::STALE, "file server"),
+        (Errno::NOMEM, "memory"),
+        (Errno::IO, "check the disk, then restart"),
+    ] {
+        for file in [Some(FileName::Segment(1)), None] {
+            let error = StorageError::disk(file, 0, &of(errno));
+            let text = error.to_string();
+            assert!(text.contains(part) && text.contains("os error"), "{text}");
+            assert_eq!(text.contains("check the disk"), errno == Errno::IO, "{text}");
+            let inspected = error.of_inspection().to_string();
+            assert!(inspected.ends_with("try again"), "{inspected}");
+        }
+    }
+}

@@ -246,7 +246,8 @@ impl Node {
         match failure.cause {
             ErrorCause::DivergedLog => may_have_diverged,
             ErrorCause::Damage | ErrorCause::Disk => failed || damaged,
-            ErrorCause::Replaced
+            ErrorCause::Environment
+            | ErrorCause::Replaced
             | ErrorCause::Unreadable
             | ErrorCause::Bound
             | ErrorCause::Panic => false,
