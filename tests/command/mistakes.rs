@@ -1,6 +1,8 @@
 //! Clients that are configured for different nodes than those that they reach: each mistake has its
 //! own exit code, and is named at once.
 
+use std::process::Command;
+
 use crate::addresses::free_address;
 use crate::cli::{CommandOutput, command};
 use crate::nodes::Nodes;
@@ -188,4 +190,16 @@ fn a_value_that_no_node_accepts_is_not_read_into_memory() {
     let mut put = command();
     let put = put.args(["put", "k", "-", "--nodes", "127.0.0.1:1"]).stdin(file);
     CommandOutput::run(put).fails_with(2, "standard input has more than");
+}
+
+#[test]
+fn a_value_from_a_standard_input_that_is_closed_is_rejected() {
+    let nodes = Nodes::start(1);
+    let put = |input: &str| {
+        let script = format!("exec \"$0\" put k - --nodes {} {input}", nodes.nodes());
+        CommandOutput::run(Command::new("sh").args(["-c", &script]).arg(command().get_program()))
+    };
+    put("<&-").fails_with(2, "standard input is closed");
+    put("< /dev/null").ok();
+    nodes.ask(&["get", "k"]).prints(0, "\n");
 }

@@ -84,13 +84,15 @@ impl AtomicFile {
     }
 }
 
+/// Makes the name of a file or directory durable.
 #[cfg(unix)]
-fn sync_directory_of(target: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory_of(target: &Path) -> io::Result<()> {
     File::open(directory(target))?.sync_all()
 }
 
+/// Does nothing, because this system cannot sync a directory.
 #[cfg(not(unix))]
-fn sync_directory_of(_: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory_of(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -195,12 +195,38 @@ pub(crate) fn put(flags: &PutFlags, json: bool) -> Result<Exit, CommandError> {
                  of this size"
             )));
         }
+        if value.is_empty() && is_stdin_closed() {
+            return Err(CommandError::invalid_input(
+                "standard input is closed: pass the value there, such as with `< FILE`",
+            ));
+        }
     } else {
         value = flags.escaping.bytes(&flags.value)?;
     }
     let command = Command::Put { key: &key, value: &value };
     flags.client.run(async |client| propose(&client, command).await)?;
     Ok(report_result(json, json!({ "put": json_of(&key) }), "ok", Exit::Done))
+}
+
+/// Returns true if this process was started without a standard input. The runtime of Rust has then
+/// opened `/dev/null` in its place, for reading and writing; a shell opens it for reading only.
+#[cfg(unix)]
+fn is_stdin_closed() -> bool {
+    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, stat};
+
+    let stdin = io::stdin();
+    let (Ok(flags), Ok(found), Ok(null)) = (fcntl_getfl(&stdin), fstat(&stdin), stat("/dev/null"))
+    else {
+        return false;
+    };
+    let is_device = FileType::from_raw_mode(found.st_mode).is_char_device();
+    is_device && found.st_rdev == null.st_rdev && flags.contains(OFlags::RDWR)
+}
+
+/// Returns false, because this system does not show it.
+#[cfg(not(unix))]
+fn is_stdin_closed() -> bool {
+    false
 }
 
 pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, CommandError> {

@@ -86,9 +86,7 @@ impl NewCluster {
         mut make: impl FnMut(NodeId, &mut Interruptible<'_, FileDisk>) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
         reject_within(&self.out.join("1"))?;
-        for id in self.membership.ids() {
-            self.expect_empty(id, &[])?;
-        }
+        self.membership.ids().try_for_each(|id| self.expect_empty(id))?;
         let mut pending = PendingDirectories::default();
         for id in self.membership.ids() {
             let directory = self.directory(id);
@@ -96,13 +94,17 @@ impl NewCluster {
                 text: format!("{}: {}", directory.display(), error.text),
                 ..error
             };
-            let made =
-                pending.create(&directory).map_err(CommandError::invalid_input).and_then(|disk| {
-                    // Another process may have created files here since the first check.
-                    self.expect_empty(id, &[LOCK])?;
-                    pending.own_content(&directory);
-                    make(id, &mut Interruptible(interrupt, disk)).map_err(with_path)
-                });
+            let made = pending.create(&directory).and_then(|disk| {
+                if !self.is_empty(id, &[LOCK]) {
+                    return Err(CommandError::invalid_input(format!(
+                        "{}: another process has just created files in the directory: choose \
+                         another --out",
+                        directory.display()
+                    )));
+                }
+                pending.own_content(&directory);
+                make(id, &mut Interruptible(interrupt, disk)).map_err(with_path)
+            });
             if let Err(error) = made {
                 return Err(pending.roll_back(error));
             }
@@ -110,18 +112,22 @@ impl NewCluster {
         Ok(())
     }
 
-    /// Checks that the member's directory holds no file except those in `known`.
-    fn expect_empty(&self, id: NodeId, known: &[&str]) -> Result<(), CommandError> {
-        let directory = self.directory(id);
-        let Ok(mut entries) = directory.read_dir() else { return Ok(()) };
+    /// Returns true if the member's directory holds no file except those in `known`.
+    fn is_empty(&self, id: NodeId, known: &[&str]) -> bool {
+        let Ok(mut entries) = self.directory(id).read_dir() else { return true };
         let is_known = |name: OsString| known.iter().any(|known| name == **known);
-        if entries.all(|entry| entry.is_ok_and(|entry| is_known(entry.file_name()))) {
+        entries.all(|entry| entry.is_ok_and(|entry| is_known(entry.file_name())))
+    }
+
+    /// Checks that the member's directory is empty or missing.
+    fn expect_empty(&self, id: NodeId) -> Result<(), CommandError> {
+        if self.is_empty(id, &[]) {
             return Ok(());
         }
         Err(CommandError::invalid_input(format!(
             "{}: the directory is not empty: choose another --out, or, if an interrupted run left \
              it behind, remove it and try again",
-            directory.display()
+            self.directory(id).display()
         )))
     }
 

@@ -4,8 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use quorate::storage::{DiskError, FileDisk};
+use quorate::storage::FileDisk;
 
+use crate::atomic_file::sync_directory_of;
+use crate::data_directory::open_error;
 use crate::exit::CommandError;
 
 /// The directories of a command that is still running.
@@ -18,13 +20,28 @@ pub(crate) struct PendingDirectories {
 }
 
 impl PendingDirectories {
-    /// Opens the directory, and creates it if it is missing.
-    pub(crate) fn create(&mut self, directory: &Path) -> Result<FileDisk, DiskError> {
+    /// Opens the directory, and creates it if it is missing, together with those above it.
+    pub(crate) fn create(&mut self, directory: &Path) -> Result<FileDisk, CommandError> {
         let missing = directory.ancestors().take_while(|path| !path.as_os_str().is_empty());
         let mut missing: Vec<_> = missing.take_while(|path| !path.exists()).collect();
         missing.reverse();
-        self.created.extend(missing.into_iter().map(Path::to_owned));
-        FileDisk::open(directory)
+        for path in missing {
+            self.create_one(path, path == directory).map_err(|error| {
+                CommandError::invalid_input(format!("create {}: {error}", path.display()))
+            })?;
+        }
+        FileDisk::open(directory).map_err(|error| open_error(&error))
+    }
+
+    /// Creates one directory durably. If another process creates it at the same time, it belongs
+    /// to that process.
+    fn create_one(&mut self, path: &Path, is_private: bool) -> io::Result<()> {
+        match builder(is_private).create(path) {
+            Ok(()) => self.created.push(path.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        sync_directory_of(path)
     }
 
     /// Declares that the content of the open directory belongs to this command.
@@ -42,7 +59,7 @@ impl PendingDirectories {
         }
         let mut kept: Vec<&PathBuf> = Vec::new();
         for directory in self.created.iter().rev() {
-            // A directory that another process has put a file into stays.
+            // A directory that another process has put files into stays.
             let removed = fs::remove_dir(directory);
             let remains = removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
             let mut named = left.iter().chain(&kept);
@@ -62,10 +79,26 @@ impl PendingDirectories {
             text += &format!("; remove these directories and try again: {}", list(&left));
         }
         if !kept.is_empty() {
-            text += &format!("; created, and could not be removed: {}", list(&kept));
+            text += &format!(
+                "; created, and left there, because they are not empty or cannot be removed: {}",
+                list(&kept)
+            );
         }
         CommandError { text, ..error }
     }
+}
+
+/// Returns the builder of a directory, which is for its owner alone if it is private.
+fn builder(is_private: bool) -> fs::DirBuilder {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have permissions"))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    if is_private {
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    }
+    #[cfg(not(unix))]
+    let _ = is_private;
+    builder
 }
 
 fn empty(directory: &Path) -> io::Result<()> {
@@ -106,11 +139,33 @@ mod tests {
         fs::create_dir(own.join("lost+found")).expect("the disk has space");
         let text = pending.roll_back(CommandError::invalid_input("no")).text;
         let left = format!(
-            "no; remove these directories and try again: {}; created, and could not be removed: {}",
+            "no; remove these directories and try again: {}; created, and left there, because \
+             they are not empty or cannot be removed: {}",
             own.display(),
             other.display()
         );
         assert_eq!(text, left);
         assert!(other.join("lock").exists());
+    }
+
+    #[test]
+    fn a_rollback_leaves_alone_what_another_process_has_created() {
+        let root = tempfile::tempdir().expect("a temporary file can be created");
+        let directory = root.path().join("out/1");
+        // Two commands have found that nothing is there; the other one is faster.
+        let (mut other, mut pending) =
+            (PendingDirectories::default(), PendingDirectories::default());
+        let out = root.path().join("out");
+        other.create_one(&out, false).expect("the disk has space");
+        pending.create_one(&out, false).expect("it is there");
+        let disk = other.create(&directory).expect("the disk has space");
+        pending.create_one(&directory, true).expect("it is there");
+        let used = pending.create(&directory).expect_err("the other command has it open");
+        assert_eq!(used.exit, crate::exit::Exit::NotExecuted);
+        let text = pending.roll_back(used).text;
+        assert!(text.contains("in use by another process"), "{text}");
+        assert!(text.ends_with("; nothing was created"), "{text}");
+        drop(disk);
+        assert!(directory.join("lock").exists(), "it is the other command's");
     }
 }
