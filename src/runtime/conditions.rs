@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A condition that needs an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Condition {
+    NotBootstrapped,
     NoLeader,
     Removed,
     PeerSilent(NodeId),
@@ -106,6 +107,10 @@ impl Conditions {
 fn of(node: &Node) -> Vec<Condition> {
     let status = node.status();
     let mut present = Vec::new();
+    let is_bootstrapping = node.raft().config().bootstrap_peers.is_some();
+    if is_bootstrapping && node.raft().log().membership().is_empty() {
+        present.push(Condition::NotBootstrapped);
+    }
     // A node that is not a voter may rightly know no leader, such as one that waits to be added.
     if status.leader.is_none() && node.raft().log().membership().is_voter(status.id) {
         present.push(Condition::NoLeader);
@@ -145,6 +150,10 @@ impl fmt::Display for Condition {
             Condition::NoLeader => f.write_str(
                 "no leader: this node accepts no writes; a quorum of the voters must run and reach \
                  one another",
+            ),
+            Condition::NotBootstrapped => f.write_str(
+                "the cluster is not bootstrapped yet: all of its initial members must run and \
+                 reach one another once",
             ),
             Condition::Removed => f.write_str(
                 "this node was removed from the cluster: stop it, unless it is to be added again",

@@ -220,9 +220,10 @@ texts! { Versions:
 
 texts! { HelloError:
     Self::Cluster { expected, found } =>
-        "the peer belongs to cluster {found:032x}, but this node to {expected:032x}; if one was \
-         recovered or restored from the other, stop the older one's node, empty its directory \
-         and add it again";
+        "the peer belongs to cluster {found:032x}, but this node to {expected:032x}; if both are \
+         new, they were started with different names of the cluster or different initial members; \
+         if one was recovered or restored from the other, stop the older one's node, empty its \
+         directory and add it again";
     Self::Predecessor { expected, found } =>
         "the peer's cluster {found:032x} was recovered or restored into this node's, \
          {expected:032x}: stop the peer, empty its directory and add it again";

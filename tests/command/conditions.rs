@@ -33,6 +33,20 @@ fn a_dead_peer_and_the_loss_of_the_quorum_are_logged_once() {
 }
 
 #[test]
+fn a_node_that_waits_for_its_bootstrap_peers_says_so() {
+    let mut nodes = Nodes::none(2);
+    let members = nodes.listed(&[1, 2]);
+    nodes.serve_with(1, &["--members", &members]);
+    let text = "the cluster is not bootstrapped yet: all of its initial members must run";
+    eventually("the node logs it", || lines(&nodes, 1, " WARN ", text) == 1);
+    let status = nodes.quorate(&["status", "--nodes", &nodes.address(1).to_string()]);
+    assert!(status.out.contains("no node that answers knows the members"), "{status:?}");
+    assert_eq!(status.code, 1);
+    nodes.serve_with(2, &["--members", &members]);
+    eventually("it is over", || lines(&nodes, 1, " INFO ", &format!("over: {text}")) == 1);
+}
+
+#[test]
 fn a_removed_node_says_so_while_it_runs_and_when_it_is_started_again() {
     let mut nodes = Nodes::start(3);
     eventually("a cluster", || nodes.ask(&["status"]).code == 0);

@@ -252,7 +252,16 @@ impl ClusterStatus {
 
     /// Returns the reasons for which no write can succeed.
     fn write_obstacles(&self) -> Vec<String> {
-        let Some(leader) = self.leader() else { return vec!["there is no leader".to_owned()] };
+        let Some(leader) = self.leader() else {
+            let why = match self.membership.is_empty() {
+                true => {
+                    ", and no node that answers knows the members: all initial members of a new \
+                     cluster must run and reach one another once"
+                }
+                false => "",
+            };
+            return vec![format!("there is no leader{why}")];
+        };
         let mut obstacles = Vec::new();
         match WriteObstacle::of_report(leader) {
             Some(WriteObstacle::NoQuorumWithSpace) | None => {}
