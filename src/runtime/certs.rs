@@ -30,10 +30,13 @@ use rcgen::{
 
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::tls::{TlsConfig, check_issued, serial};
-use crate::storage::ClusterId;
+use crate::storage::{ClusterId, open_regular_file, read_bounded_text};
 
 /// The validity of an authority's certificate, in days.
 pub const AUTHORITY_DAYS: u32 = 3650;
+
+/// The maximum size of the file of a certificate or a key that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The time by which certificates are backdated, because the clocks of machines differ.
 const BACKDATED_BY: Duration = Duration::from_secs(3600);
@@ -366,7 +369,8 @@ fn now() -> Duration {
 }
 
 fn read(path: &Path) -> Result<String, CertsError> {
-    fs::read_to_string(path).map_err(|error| CertsError::File(path.to_owned(), error))
+    let text = open_regular_file(path).and_then(|file| read_bounded_text(file, FILE_BYTES_MAX));
+    text.map_err(|error| CertsError::File(path.to_owned(), error))
 }
 
 /// Replaces the file atomically: a concurrent reader reads the old contents or the new. The file

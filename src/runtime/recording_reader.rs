@@ -2,7 +2,7 @@
 //! that the node is not delayed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex as SyncMutex, PoisonError};
@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::runtime::origin::Origin;
 use crate::runtime::recording::{file_name, number_of};
 use crate::runtime::request::RecordingPart;
+use crate::storage::open_own_file;
 
 /// The maximum size of a part, in bytes.
 const PART_BYTES: u64 = 256 << 10;
@@ -86,14 +87,10 @@ fn read_part(directory: &Path, file: u64, offset: u64) -> io::Result<Option<Reco
     for number in numbers.range(file..).copied() {
         let offset = if number == file { offset } else { 0 };
         let path = directory.join(file_name(number));
-        // To open a named pipe would wait for its other end.
-        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
-            return Err(io::Error::other(format!("{}: not a regular file", path.display())));
-        }
-        let mut open = match File::open(&path) {
+        let mut open = match open_own_file(&path) {
             // The node has removed it meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            open => open?,
+            open => open.map_err(|error| with_path(&path, &error))?,
         };
         open.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
@@ -101,6 +98,10 @@ fn read_part(directory: &Path, file: u64, offset: u64) -> io::Result<Option<Reco
         return Ok(Some(RecordingPart { file: number, offset, newest, bytes }));
     }
     Ok(Some(RecordingPart { file, offset, newest, bytes: Vec::new() }))
+}
+
+fn with_path(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -138,6 +139,16 @@ mod tests {
         let empty = ring(&[]);
         assert_eq!(read_part(empty.path(), 0, 0).expect("it can be read"), None);
         assert!(read_part(&empty.path().join("none"), 0, 0).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_place_of_a_file_is_not_read() {
+        let root = ring(&[(3, 5)]);
+        let secret = root.path().join("notes");
+        std::os::unix::fs::symlink(secret, root.path().join(file_name(4))).expect("there is room");
+        let error = read_part(root.path(), 4, 0).expect_err("it is a link").to_string();
+        assert!(error.ends_with(".qrec: it is not a regular file"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

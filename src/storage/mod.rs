@@ -28,6 +28,7 @@ mod read_cache;
 mod reader;
 mod rebuild;
 mod recovery;
+mod regular_file;
 mod remedy;
 mod repair;
 mod salvage;
@@ -64,6 +65,8 @@ unstable_use! {
     inspection::Inspection, // feature `unstable`
     open::OpenedStorage, // feature `unstable`
     reader::FetchId, // feature `unstable`
+    regular_file::{open_own_file, open_regular_file}, // feature `unstable`
+    regular_file::{read_bounded, read_bounded_text}, // feature `unstable`
     snapshots::{AbandonReason, PartOutcome, SnapshotEvent, SnapshotReader}, // feature `unstable`
     store::{Event, Storage}, // feature `unstable`
     torn_flush::TornFlush, // feature `unstable`

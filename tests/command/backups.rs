@@ -69,6 +69,14 @@ fn a_backup_that_cannot_be_written_names_its_own_file() {
 }
 
 #[test]
+fn a_cluster_is_restored_from_a_regular_file_only() {
+    let nodes = Nodes::none(0);
+    nodes.quorate(&["restore", "/dev/zero"]).fails_with(1, "not a backup");
+    let words = ["restore", "/dev/zero", "--members", "2=127.0.0.1:1", "--out", "new"];
+    nodes.quorate(&words).fails_with(2, "/dev/zero: it is not a regular file");
+}
+
+#[test]
 fn no_command_writes_into_the_data_directory_of_a_node() {
     let nodes = Nodes::start(1);
     nodes.ask(&["put", "k", "v"]).ok();

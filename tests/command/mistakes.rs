@@ -146,6 +146,22 @@ fn certs_removes_the_file_of_a_killed_run() {
 }
 
 #[test]
+fn certs_reads_no_device_in_place_of_its_files() {
+    let nodes = Nodes::none(0);
+    let directory = nodes.root().join("certs");
+    std::fs::create_dir(&directory).expect("the disk has space");
+    let (words, cluster) = (["certs", "certs", "--nodes", "1"], directory.join("cluster"));
+    std::os::unix::fs::symlink("/dev/zero", &cluster).expect("the disk has space");
+    nodes.quorate(&words).fails_with(2, "cluster: it is not a regular file");
+    std::fs::remove_file(&cluster).expect("it exists");
+    nodes.quorate(&words).ok();
+    let key = directory.join("node-authority.key");
+    std::fs::remove_file(&key).expect("it exists");
+    std::os::unix::fs::symlink("/dev/zero", &key).expect("the disk has space");
+    nodes.quorate(&words).fails_with(2, "it is not a regular file");
+}
+
+#[test]
 fn an_address_without_a_port_is_an_error_at_once() {
     let nodes = Nodes::none(0);
     for words in [&["snapshot", "localhost"][..], &["get", "k", "--at", "localhost"]] {

@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use quorate::storage::open_own_file;
 use tempfile::{Builder, NamedTempFile};
 
 /// The suffix of the name of a temporary file.
@@ -148,12 +149,10 @@ fn remove_abandoned(directory: &Path, prefix: &OsString) {
         let middle = middle.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
         let unique =
             |middle: &[u8]| middle.len() == UNIQUE && middle.iter().all(u8::is_ascii_alphanumeric);
-        // To open a named pipe would wait for its other end.
-        let is_regular = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if !is_regular || !middle.is_some_and(unique) {
+        if !middle.is_some_and(unique) {
             continue;
         }
-        if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+        if open_own_file(&entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             // A failure only wastes space.
             let _ = fs::remove_file(entry.path());
         }

@@ -1,14 +1,13 @@
 //! `quorate certs`: creates the certificate authorities of a cluster, and issues certificates.
 
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use quorate::runtime::certs::Directory;
 use quorate::runtime::{Principal, TlsConfig};
-use quorate::storage::ClusterId;
+use quorate::storage::{ClusterId, open_regular_file, read_bounded_text};
 use quorate::types::NodeId;
 use serde_json::json;
 
@@ -89,6 +88,9 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> 
 /// The file in a directory of certificates that holds the id of their cluster.
 const CLUSTER_FILE: &str = "cluster";
 
+/// The maximum size of that file, in bytes: that of a name or an id.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
 /// Returns the cluster that the certificates name. The directory stores it; a new directory stores
 /// the given cluster, or a random one if none is given.
 ///
@@ -100,7 +102,8 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, Com
     let with_path =
         |error: &dyn Display| CommandError::invalid_input(format!("{}: {error}", path.display()));
     let kept = loop {
-        match fs::read_to_string(&path) {
+        let read = |file| read_bounded_text(file, FILE_BYTES_MAX);
+        match open_regular_file(&path).and_then(read) {
             Ok(text) => {
                 let parsed: Result<Cluster, String> = text.trim().parse();
                 break parsed.map_err(|error| with_path(&error))?.0;

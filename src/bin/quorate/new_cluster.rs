@@ -42,6 +42,11 @@ pub(crate) struct NewCluster {
 }
 
 impl NewClusterFlags {
+    /// Returns true if the flags name a new cluster.
+    pub(crate) fn name_one(&self) -> bool {
+        self.out.is_some()
+    }
+
     /// Returns the new cluster, or None if the flags name none.
     ///
     /// # Errors

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use quorate::recovery::{Backup, RestoreError, restore};
-use quorate::storage::StorageConfig;
+use quorate::storage::{StorageConfig, open_regular_file};
 use serde_json::json;
 
 use crate::exit::{CommandError, Exit};
@@ -42,7 +42,10 @@ pub(crate) fn run(flags: &RestoreFlags, json: bool) -> Result<Exit, CommandError
             format!("{place}: {error}"),
         )
     };
-    let open = || File::open(&flags.file).map(BufReader::new).map_err(with_path);
+    // The backup is read again for each member, which a pipe does not permit.
+    let open_file: fn(&Path) -> io::Result<File> =
+        if flags.new.name_one() { open_regular_file } else { |path| File::open(path) };
+    let open = || open_file(&flags.file).map(BufReader::new).map_err(with_path);
     let mut file = open()?;
     let backup = Backup::open(&mut file).map_err(with_path)?;
     let (cluster, last) = (backup.head().cluster, backup.head().last);

@@ -6,8 +6,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use quorate::storage::{Disk, DiskError, FileAction, FileName};
+use quorate::storage::{Disk, DiskError, FileAction, FileName, open_own_file, read_bounded};
 use quorate::types::Index;
+
+/// The maximum size of a superblock that is read, in bytes: more than any one has.
+const SUPERBLOCK_MAX: u64 = 16 << 20;
 
 /// The superblock and the open snapshot files of a running node.
 #[derive(Debug)]
@@ -20,13 +23,16 @@ impl RunningNodeFiles {
     /// Opens the superblock and all complete snapshots. The node may replace the snapshot that the
     /// superblock names before it is opened; a second attempt then finds the newer snapshot.
     pub(crate) fn open(directory: &Path) -> io::Result<RunningNodeFiles> {
-        let superblock = fs::read(directory.join(FileName::Superblock.to_string()))?;
+        let open = |name: FileName| open_own_file(&directory.join(name.to_string()));
+        let superblock =
+            open(FileName::Superblock).and_then(|file| read_bounded(file, SUPERBLOCK_MAX));
+        let superblock = superblock.map_err(|error| with_name(FileName::Superblock, &error))?;
         let mut snapshots = BTreeMap::new();
         for entry in fs::read_dir(directory)? {
             let Some(name) = entry?.file_name().to_str().and_then(snapshot) else { continue };
-            let file = match File::open(directory.join(name.to_string())) {
+            let file = match open(name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                file => file?,
+                file => file.map_err(|error| with_name(name, &error))?,
             };
             let bytes = file.metadata()?.len();
             snapshots.insert(name, (file, bytes));
@@ -68,9 +74,35 @@ impl Disk for RunningNodeFiles {
     }
 }
 
+fn with_name(name: FileName, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{name}: {error}"))
+}
+
 /// Parses the file name of a complete snapshot; returns None for any other file.
 fn snapshot(text: &str) -> Option<FileName> {
     let number = u64::from_str_radix(text.strip_prefix("snapshot-")?, 16).ok()?;
     let name = FileName::Snapshot(Index(number));
     (name.to_string() == text).then_some(name)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_in_place_of_a_file_is_named_and_not_read() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = |name: FileName| root.path().join(name.to_string());
+        let (superblock, snapshot) = (FileName::Superblock, FileName::Snapshot(Index(7)));
+        fs::write(path(superblock), "of a node").expect("the disk has space");
+        assert!(RunningNodeFiles::open(root.path()).is_ok());
+        for name in [snapshot, superblock] {
+            let _ = fs::remove_file(path(name));
+            symlink("/dev/zero", path(name)).expect("the disk has space");
+            let error = RunningNodeFiles::open(root.path()).expect_err("it is a link").to_string();
+            assert_eq!(error, format!("{name}: it is not a regular file"));
+        }
+    }
 }

@@ -2,16 +2,21 @@
 //! precedence; errors name the place of the setting.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
+use quorate::storage::read_bounded_text;
 use serde::Deserialize;
 use toml::de::DeTable;
 
 use crate::exit::CommandError;
 use crate::values::{Bytes, Cluster, ListenAddress, NodeAddress, Span};
+
+/// The maximum size of the configuration file, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 macro_rules! settings {
     ($($(#[$attribute:meta])* $field:ident: $kind:ty,)*) => {
@@ -165,7 +170,9 @@ impl Settings {
         file: Option<&Path>,
     ) -> Result<(Settings, Sources), CommandError> {
         let Some(path) = file else { return Ok((self, Sources::default())) };
-        let text = std::fs::read_to_string(path)
+        // A pipe is read as well, such as that of a shell's `<(…)`.
+        let text = File::open(path).and_then(|file| read_bounded_text(file, FILE_BYTES_MAX));
+        let text = text
             .map_err(|error| CommandError::invalid_input(format!("{}: {error}", path.display())))?;
         let wrong = |error: toml::de::Error| {
             let line = error.span().map_or(1, |span| line_of(&text, span.start));
@@ -278,6 +285,20 @@ mod tests {
             let error = read(text).expect_err(text);
             assert!(error.starts_with(expected), "got\n{error}\nexpected\n{expected}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_without_an_end_is_an_error_and_a_pipe_is_read() {
+        let error = Settings::default().with_file(Some(Path::new("/dev/zero")));
+        let text = error.expect_err("it has no end").text;
+        assert_eq!(text, "/dev/zero: it has more than 1048576 bytes, and only so many are read");
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        std::io::Write::write_all(&mut writer, b"id = 7\n").expect("the pipe has room");
+        drop(writer);
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        let (settings, _) = Settings::default().with_file(Some(Path::new(&path))).expect("valid");
+        assert_eq!(settings.id, Some(7));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use rustls::pki_types::pem::{self, PemObject};
 
 use crate::runtime::tls::config::TlsError;
+use crate::storage::{open_regular_file, read_bounded};
 
 /// The largest TLS file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -13,21 +14,9 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub(super) fn pem_items<T: PemObject>(file: &Path, kind: &str) -> Result<Vec<T>, TlsError> {
     let unreadable =
         |error: std::io::Error| TlsError::new(file, format_args!("cannot read the file: {error}"));
-    let found = std::fs::metadata(file).map_err(unreadable)?;
-    // To open a named pipe would wait for its other end, in a reload together with the whole node,
-    // and a device may have no end.
-    if !found.is_file() {
-        return Err(TlsError::new(file, format_args!("it is not a regular file")));
-    }
-    let size = found.len();
-    if size > FILE_BYTES_MAX {
-        let message = format_args!(
-            "the file has {size} bytes, which is too large for PEM: at most {FILE_BYTES_MAX} are \
-             read"
-        );
-        return Err(TlsError::new(file, message));
-    }
-    let text = std::fs::read(file).map_err(unreadable)?;
+    // In a reload, a wait for the other end of a named pipe would stop the whole node.
+    let text = open_regular_file(file).and_then(|open| read_bounded(open, FILE_BYTES_MAX));
+    let text = text.map_err(unreadable)?;
     let items: Result<Vec<T>, pem::Error> = T::pem_slice_iter(&text).collect();
     let items = items
         .map_err(|error| TlsError::new(file, format_args!("the file is not valid PEM: {error}")))?;
@@ -55,5 +44,14 @@ mod tests {
             let text = read.expect_err("it is no file").to_string();
             assert!(text.contains("it is not a regular file"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_for_pem_is_not_read() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(FILE_BYTES_MAX + 1).expect("it has no blocks");
+        let read = pem_items::<CertificateDer<'static>>(file.path(), "certificate");
+        let text = read.expect_err("it is too large").to_string();
+        assert!(text.contains("it has more than 4194304 bytes"), "{text}");
     }
 }
