@@ -53,7 +53,7 @@ impl<R: Read> BlockReader<R> {
 
     fn read_block(&mut self) -> Result<Option<ReadBlock>, RecordingErrorReason> {
         let mut bytes = Vec::new();
-        self.read_up_to(FRAME_BYTES, &mut bytes)?;
+        self.read_up_to(FRAME_BYTES as u64, &mut bytes)?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -67,11 +67,11 @@ impl<R: Read> BlockReader<R> {
         }
         let field = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes);
         let (length, expected) = (field(8).expect("four bytes"), field(12).expect("four bytes"));
-        let length = usize::try_from(length).map_err(|_| RecordingErrorReason::Damaged)?;
+        let whole = FRAME_BYTES as u64 + u64::from(length);
         // Memory is allocated for what the file has, not for the length that the frame claims.
-        self.read_up_to(FRAME_BYTES + length, &mut bytes)?;
-        if bytes.len() < FRAME_BYTES + length {
-            let missing = (FRAME_BYTES + length - bytes.len()) as u64;
+        self.read_up_to(whole, &mut bytes)?;
+        let missing = whole.saturating_sub(bytes.len() as u64);
+        if missing > 0 {
             return Err(RecordingErrorReason::Cut { missing });
         }
         if checksum(&bytes) != expected || bytes[5..8] != [0; 3] {
@@ -89,12 +89,9 @@ impl<R: Read> BlockReader<R> {
     }
 
     /// Reads until `bytes` has `length` bytes, or the file ends.
-    fn read_up_to(
-        &mut self,
-        length: usize,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), RecordingErrorReason> {
-        let missing = (length - bytes.len()) as u64;
+    fn read_up_to(&mut self, length: u64, bytes: &mut Vec<u8>) -> Result<(), RecordingErrorReason> {
+        // A length of 32 bits and a frame exceed the `usize` of some systems.
+        let missing = length.saturating_sub(bytes.len() as u64);
         match self.input.by_ref().take(missing).read_to_end(bytes) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(()),

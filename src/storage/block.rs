@@ -165,7 +165,8 @@ impl Record {
         bytes
     }
 
-    /// Decodes a header from its bytes; None if its kind is unknown, or has no body of this size.
+    /// Decodes a header from its bytes; None if its kind is unknown, or has no body of this size, or
+    /// if the size of header and body exceeds 32 bits.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         let reader = &mut Reader::new(bytes);
         let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
@@ -174,7 +175,8 @@ impl Record {
         let known = match kind {
             KIND_NOOP => body_bytes == 0,
             KIND_MEMBERSHIP => body_bytes as usize <= Membership::BYTES_MAX,
-            _ => kind == KIND_COMMAND,
+            // Otherwise `Record::bytes` would overflow on systems of 32 bits.
+            _ => kind == KIND_COMMAND && body_bytes <= u32::MAX - RECORD_BYTES as u32,
         };
         known.then_some(Record { id, kind, body_bytes, body, chain })
     }

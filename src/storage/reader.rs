@@ -380,7 +380,8 @@ impl BodySelection {
                 true => (start, end),
                 false => (self.range.0.min(start), self.range.1.max(end)),
             };
-            let bytes = self.bytes + Entry::OVERHEAD_BYTES + record.body_bytes as usize;
+            let bytes = Entry::OVERHEAD_BYTES + record.body_bytes as usize;
+            let bytes = self.bytes.saturating_add(bytes);
             let fits = bytes <= bytes_max && wider.1 - wider.0 <= range_max;
             if record.id.index > read.last || !(fits || self.places.is_empty()) {
                 self.full = true;

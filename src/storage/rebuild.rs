@@ -111,9 +111,10 @@ impl Zone {
 
     /// Returns `bytes` bytes of the payload, unless a sector that holds some of them is not valid.
     fn bytes(&self, place: usize, bytes: usize) -> Option<&[u8]> {
-        let sectors = place / PAYLOAD_BYTES..(place + bytes).div_ceil(PAYLOAD_BYTES);
+        let end = place.checked_add(bytes)?;
+        let sectors = place / PAYLOAD_BYTES..end.div_ceil(PAYLOAD_BYTES);
         let is_valid = self.states.get(sectors)?.iter().all(|state| *state == SectorState::Valid);
-        is_valid.then(|| &self.payload[place..place + bytes])
+        is_valid.then(|| &self.payload[place..end])
     }
 
     fn record(&self, place: usize) -> Option<Record> {
@@ -275,7 +276,7 @@ impl Rebuilding<'_> {
                     && record.chain == link.chain
             };
             let Some(record) = record.filter(follows) else { break };
-            position += record.bytes();
+            position = position.checked_add(record.bytes())?;
             link = record.link();
             records.push(record);
         }

@@ -117,6 +117,18 @@ fn an_entry_of_unknown_kind_or_invalid_size_is_rejected() {
 }
 
 #[test]
+fn a_body_whose_size_with_its_header_exceeds_32_bits_is_rejected() {
+    let (_, record) = sample();
+    let mut bytes = record.encode();
+    bytes[16..20].copy_from_slice(&2_u32.to_le_bytes());
+    let most = u32::MAX - RECORD_BYTES as u32;
+    for (body_bytes, accepted) in [(7, true), (most, true), (most + 1, false), (u32::MAX, false)] {
+        bytes[20..24].copy_from_slice(&body_bytes.to_le_bytes());
+        assert_eq!(Record::decode(&bytes).is_some(), accepted, "{body_bytes}");
+    }
+}
+
+#[test]
 fn a_body_that_does_not_match_its_header_is_rejected() {
     let membership = Membership::new([1, 2].map(NodeId)).with_casting(NodeId(2));
     let id = EntryId::new(Term(2), Index(5));
