@@ -1,13 +1,13 @@
 //! The intact part of a file of a recording, and its length.
 
 use std::io::Read;
+use std::time::Duration;
 
 use crate::recording::block::{Header, Kind};
 use crate::recording::commands::Contents;
 use crate::recording::decoding::Decoder;
 use crate::recording::error::RecordingError;
 use crate::recording::reader::BlockReader;
-use crate::types::Instant;
 
 /// The folder of the recording in the data directory of a node.
 pub const FOLDER: &str = "recording";
@@ -21,12 +21,15 @@ pub const EXTENSION: &str = "qrec";
 pub struct IntactPart {
     /// The number of bytes up to the end of the last intact block.
     pub bytes: u64,
-    /// The header of the last segment.
-    pub header: Option<Header>,
-    /// The time of the first record in the last intact block of records, on the node's own clock.
-    pub last: Option<Instant>,
+    /// The time of the first record since the Unix epoch, if the recording has the wall time.
+    pub begin: Option<Duration>,
+    /// The time of the first record in the last intact block of records since the Unix epoch, if
+    /// the recording has the wall time.
+    pub last_block: Option<Duration>,
     /// The reason why the intact part ends before the file does.
     pub error: Option<RecordingError>,
+    /// The header of the last segment.
+    header: Option<Header>,
 }
 
 impl IntactPart {
@@ -47,7 +50,11 @@ impl IntactPart {
                             }
                         },
                         Kind::Checkpoint => {}
-                        Kind::Records => intact.last = first_time(block.body()).or(intact.last),
+                        Kind::Records => {
+                            let time = intact.unix_time(block.body());
+                            intact.begin = intact.begin.or(time);
+                            intact.last_block = time.or(intact.last_block);
+                        }
                     }
                     intact.bytes = block.offset + block.bytes.len() as u64;
                 }
@@ -55,11 +62,12 @@ impl IntactPart {
         };
         intact
     }
-}
 
-/// The time of the first record of a block.
-fn first_time(body: &[u8]) -> Option<Instant> {
-    let mut decoder = Decoder::new(body, Contents::Kept);
-    decoder.number().ok()?;
-    decoder.number().ok().map(Instant)
+    /// The time of the first record of a block of the last segment since the Unix epoch.
+    fn unix_time(&self, body: &[u8]) -> Option<Duration> {
+        let mut decoder = Decoder::new(body, Contents::Kept);
+        decoder.number().ok()?;
+        let since_start = Duration::from_nanos(decoder.number().ok()?);
+        Some(self.header.as_ref()?.unix_time?.saturating_add(since_start))
+    }
 }

@@ -3,20 +3,21 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use quorate::recording::{EXTENSION, IntactPart, RecordingErrorReason};
+use quorate::storage::open_own_file;
 use serde_json::{Value, json};
 
 use crate::atomic_file::AtomicFile;
 use crate::data_directory::reject_within;
 use crate::exit::CommandError;
-use crate::record::selection::Selection;
+use crate::record::selection::{FileTimes, Selection};
 
 /// The open files of a recording, oldest first.
-#[derive(Default)]
 pub(super) struct Recording {
     files: Vec<OpenFile>,
+    /// The number of files that the recording has, with those that were not opened.
+    files_found: usize,
 }
 
 /// The copy that was written, and what the recording had.
@@ -30,7 +31,7 @@ pub(super) struct Copied {
 }
 
 /// One open file of the recording. The node may remove it meanwhile, and append to it.
-struct OpenFile {
+pub(super) struct OpenFile {
     name: String,
     file: File,
     intact: IntactPart,
@@ -50,29 +51,24 @@ impl Recording {
         paths.sort_unstable();
         let mut opened = Vec::new();
         for path in paths {
-            // To open a named pipe would wait for its other end.
-            if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
-                return Err(io::Error::other(format!("{}: not a regular file", path.display())));
-            }
-            match File::open(&path) {
+            match open_own_file(&path) {
                 Ok(file) => opened.push((path, file)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let text = format!("{}: {error}", path.display());
+                    return Err(io::Error::new(error.kind(), text));
+                }
             }
         }
-        let mut recording = Recording::default();
-        for (path, file) in opened {
-            recording.add(path.display().to_string(), file)?;
-        }
-        Ok(recording)
+        let files_found = opened.len();
+        let open = |(path, file): (PathBuf, File)| OpenFile::new(path.display().to_string(), file);
+        let files = opened.into_iter().map(open).collect::<io::Result<_>>()?;
+        Ok(Recording { files, files_found })
     }
 
-    /// Adds the next file, and reads what is intact.
-    pub(super) fn add(&mut self, name: String, mut file: File) -> io::Result<()> {
-        file.rewind()?;
-        let intact = IntactPart::of(BufReader::new(&file));
-        self.files.push(OpenFile { name, file, intact });
-        Ok(())
+    /// Returns a recording of `files_found` files, of which these were read.
+    pub(super) fn of(files: Vec<OpenFile>, files_found: usize) -> Recording {
+        Recording { files, files_found }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -87,9 +83,8 @@ impl Recording {
         selection: &Selection,
     ) -> Result<Copied, CommandError> {
         reject_within(path)?;
-        let files_found = self.files.len();
-        let ends: Vec<Option<Duration>> = self.files.iter().map(OpenFile::end).collect();
-        let mut chosen = selection.of(&ends).into_iter();
+        let times: Vec<FileTimes> = self.files.iter().map(OpenFile::times).collect();
+        let mut chosen = selection.of(&times).into_iter();
         self.files.retain(|_| chosen.next() == Some(true));
         if self.files.is_empty() {
             return Err(CommandError::invalid_input(format!(
@@ -100,7 +95,7 @@ impl Recording {
         let written = self.write_files(path);
         let bytes = written
             .map_err(|error| CommandError::invalid_input(format!("{}: {error}", path.display())))?;
-        let (path, files) = (path.to_owned(), self.files.len());
+        let (path, files, files_found) = (path.to_owned(), self.files.len(), self.files_found);
         let damaged = self.files.iter().filter_map(OpenFile::damage).collect();
         Ok(Copied { path, files, files_found, bytes, damaged })
     }
@@ -132,10 +127,15 @@ impl Copied {
 }
 
 impl OpenFile {
-    /// The time of the file's last block since the Unix epoch, if the recording has the wall time.
-    fn end(&self) -> Option<Duration> {
-        let unix_time = self.intact.header.as_ref()?.unix_time?;
-        Some(unix_time.saturating_add(Duration::from_nanos(self.intact.last?.0)))
+    /// Reads what is intact of the file, which has this name in messages.
+    pub(super) fn new(name: String, mut file: File) -> io::Result<OpenFile> {
+        file.rewind()?;
+        let intact = IntactPart::of(BufReader::new(&file));
+        Ok(OpenFile { name, file, intact })
+    }
+
+    pub(super) fn times(&self) -> FileTimes {
+        FileTimes { begin: self.intact.begin, last_block: self.intact.last_block }
     }
 
     /// The damage that ends the intact part. The last block of a killed or running node may be

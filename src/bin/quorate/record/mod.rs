@@ -3,6 +3,7 @@
 
 mod copy;
 mod remote;
+mod remote_files;
 mod selection;
 
 use std::io;

@@ -1,10 +1,9 @@
 //! The recordings of a cluster's members, read over the network.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use quorate::runtime::{Client, RecordingPart};
 use quorate::types::{Member, Membership, NodeId};
 use serde_json::{Value, json};
 
@@ -12,7 +11,8 @@ use crate::client::ClientFlags;
 use crate::data_directory::reject_within;
 use crate::exit::{CommandError, Exit, warn};
 use crate::output::report;
-use crate::record::copy::{Copied, Recording};
+use crate::record::copy::Copied;
+use crate::record::remote_files::RemoteFiles;
 use crate::record::selection::Selection;
 
 /// The outcome for one member.
@@ -36,7 +36,11 @@ pub(super) fn run(
         let mut outcomes = Vec::new();
         for member in members {
             let file = out.join(format!("{}.qrec", member.id));
-            let copied = match fetch(&client, member, out).await {
+            let address = member.address.as_str();
+            let part = async |file, offset| {
+                client.recording_part(address, file, offset).await.map_err(CommandError::from)
+            };
+            let copied = match RemoteFiles::new(part, member.id, out).read(selection).await {
                 Ok(recording) => recording.write(&file, selection),
                 Err(error) => Err(error),
             };
@@ -62,51 +66,6 @@ fn chosen<'a>(membership: &'a Membership, ids: &[u64]) -> Result<Vec<&'a Member>
         membership.member(NodeId(*id)).ok_or_else(unknown)
     };
     ids.iter().map(member).collect()
-}
-
-/// Reads the recording of the member, up to the file that is the newest at the beginning, into
-/// files without a name in the directory `out`.
-async fn fetch(client: &Client, member: &Member, out: &Path) -> Result<Recording, CommandError> {
-    let written =
-        |error: io::Error| CommandError::invalid_input(format!("{}: {error}", out.display()));
-    let mut recording = Recording::default();
-    let mut current = None::<(u64, File)>;
-    let (mut file, mut offset, mut end) = (0, 0, None);
-    loop {
-        let part = client.recording_part(member.address.as_str(), file, offset).await?;
-        let end = *end.get_or_insert(part.newest);
-        let is_next = part.offset == if part.file == file { offset } else { 0 };
-        if part.file < file || !is_next {
-            let text = "the node has sent another part of its recording than the requested one";
-            return Err(CommandError::new(Exit::Unknown, text));
-        }
-        let RecordingPart { file: number, bytes, .. } = part;
-        if current.as_ref().is_none_or(|(of, _)| *of != number) {
-            finish_file(&mut recording, current.take(), member).map_err(written)?;
-            if number <= end {
-                current = Some((number, tempfile::tempfile_in(out).map_err(written)?));
-            }
-        }
-        let Some((_, into)) = &mut current else { return Ok(recording) };
-        into.write_all(&bytes).map_err(written)?;
-        (file, offset) = match bytes.len() as u64 {
-            0 => (number.saturating_add(1), 0),
-            count => (number, part.offset.saturating_add(count)),
-        };
-        if file > end {
-            finish_file(&mut recording, current.take(), member).map_err(written)?;
-            return Ok(recording);
-        }
-    }
-}
-
-fn finish_file(
-    recording: &mut Recording,
-    file: Option<(u64, File)>,
-    member: &Member,
-) -> io::Result<()> {
-    let Some((number, file)) = file else { return Ok(()) };
-    recording.add(format!("file {number} of the recording of {}", member.id), file)
 }
 
 /// Prints the outcomes. Fails if no recording was copied.

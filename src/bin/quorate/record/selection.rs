@@ -37,12 +37,30 @@ enum UtcTime {
     SinceMidnight(Duration),
 }
 
+/// The times of a file's records since the Unix epoch, as far as they are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FileTimes {
+    /// The time of the first record.
+    pub(super) begin: Option<Duration>,
+    /// The time of the first record of the last block.
+    pub(super) last_block: Option<Duration>,
+}
+
+/// The range of times of which all records are copied, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimeRange {
+    from: Duration,
+    to: Duration,
+}
+
 impl Selection {
-    /// Returns for each file whether it is copied. A file is given by the time of its last block
-    /// since the Unix epoch; one without a time is copied.
-    pub(super) fn of(&self, ends: &[Option<Duration>]) -> Vec<bool> {
-        // The clock may have been set back, so an earlier file has a later time.
-        let end = ends.iter().rev().find_map(|end| *end).unwrap_or_default();
+    /// Returns true if the whole recording is copied.
+    pub(super) fn is_everything(&self) -> bool {
+        self.last.is_none() && self.around.is_none()
+    }
+
+    /// Returns the range of times to copy from a recording whose last block is from `end`.
+    pub(super) fn range(&self, end: Duration) -> TimeRange {
         let (from, to) = match (self.last, self.around) {
             (Some(Span(last)), _) => (end.saturating_sub(last), Duration::MAX),
             (None, Some(around)) => {
@@ -51,14 +69,35 @@ impl Selection {
             }
             (None, None) => (Duration::ZERO, Duration::MAX),
         };
-        let mut before = None::<Duration>;
-        let is_chosen = |end: &Option<Duration>| {
-            let Some(end) = *end else { return true };
-            // A file begins after the last one has ended, unless the clock was set back.
-            let begin = before.replace(end).filter(|before| *before <= end);
-            end.saturating_add(BLOCK_TIME) >= from && begin.is_none_or(|begin| begin <= to)
-        };
-        ends.iter().map(is_chosen).collect()
+        TimeRange { from, to }
+    }
+
+    /// Returns for each file of a recording, oldest first, whether it is copied.
+    pub(super) fn of(&self, files: &[FileTimes]) -> Vec<bool> {
+        // The clock may have been set back, so an earlier file has a later time.
+        let end = files.iter().rev().find_map(|file| file.last_block).unwrap_or_default();
+        let range = self.range(end);
+        files.iter().map(|file| range.may_have(*file)).collect()
+    }
+}
+
+impl TimeRange {
+    /// Returns true if the file may have records of the range.
+    fn may_have(self, file: FileTimes) -> bool {
+        let ends_before = |last_block: Duration| last_block.saturating_add(BLOCK_TIME) < self.from;
+        !file.last_block.is_some_and(ends_before) && file.begin.is_none_or(|begin| begin <= self.to)
+    }
+
+    /// Returns true if a file whose first or second block begins at this time has no records of the
+    /// range.
+    pub(super) fn ends_before(self, begin: Duration) -> bool {
+        begin > self.to.saturating_add(BLOCK_TIME)
+    }
+
+    /// Returns true if the files before one that begins at this time have no records of the range,
+    /// unless the clock was set back.
+    pub(super) fn begins_after(self, begin: Duration) -> bool {
+        begin <= self.from
     }
 }
 
@@ -127,56 +166,73 @@ fn days_of_month(year: u64, month: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    /// Returns the ends of the files that are chosen, in seconds.
-    fn chosen(selection: Selection, ends: &[Option<u64>]) -> Vec<Option<u64>> {
-        let times: Vec<Option<Duration>> =
-            ends.iter().map(|end| end.map(Duration::from_secs)).collect();
+    /// The first and the last second of a file.
+    type Seconds = Option<(u64, u64)>;
+
+    /// Returns the files that are chosen.
+    fn chosen(selection: Selection, files: &[Seconds]) -> Vec<Seconds> {
+        let times = |file: &Seconds| FileTimes {
+            begin: file.map(|(begin, _)| Duration::from_secs(begin)),
+            last_block: file.map(|(_, last)| Duration::from_secs(last)),
+        };
+        let times: Vec<FileTimes> = files.iter().map(times).collect();
         let chosen = selection.of(&times);
-        ends.iter().zip(chosen).filter_map(|(end, chosen)| chosen.then_some(*end)).collect()
+        files.iter().zip(chosen).filter_map(|(file, chosen)| chosen.then_some(*file)).collect()
     }
 
-    fn last(seconds: u64) -> Selection {
+    pub(in crate::record) fn last(seconds: u64) -> Selection {
         Selection { last: Some(Span(Duration::from_secs(seconds))), around: None }
     }
 
-    fn around(text: &str) -> Selection {
+    pub(in crate::record) fn around(text: &str) -> Selection {
         Selection { last: None, around: Some(text.parse().expect("a time")) }
     }
 
     #[test]
     fn only_files_with_the_last_time_are_chosen() {
-        let block = BLOCK_TIME.as_secs();
-        let (early, end) = (1000, 2000);
-        let first = Some(end - 60 - block);
-        let ends = [Some(early), first.map(|first| first - 1), first, None, Some(end)];
-        assert_eq!(chosen(last(60), &ends), [first, None, Some(end)]);
-        assert_eq!(chosen(last(end), &ends), ends, "all of it");
-        assert_eq!(chosen(Selection::default(), &ends), ends, "all of it");
-        let set_back = [Some(end + 500), Some(early), Some(end)];
-        assert_eq!(
-            chosen(last(60), &set_back),
-            [Some(end + 500), Some(end)],
-            "the last file ends it"
-        );
+        let first = 2000 - 60 - BLOCK_TIME.as_secs();
+        let ends = [Some((900, 1000)), Some((1000, first - 1)), Some((first - 1, first))];
+        let files = [&ends[..], &[None, Some((first, 2000))]].concat();
+        assert_eq!(chosen(last(60), &files), files[2..]);
+        assert_eq!(chosen(last(2000), &files), files, "all of it");
+        assert_eq!(chosen(Selection::default(), &files), files, "all of it");
+        assert!(Selection::default().is_everything() && !last(60).is_everything());
+        let set_back = [Some((2400, 2500)), Some((900, 1000)), Some((1000, 2000))];
+        let late = [set_back[0], set_back[2]];
+        assert_eq!(chosen(last(60), &set_back), late, "the last file ends the recording");
     }
 
     #[test]
     fn only_files_with_records_around_a_time_are_chosen() {
         // 2026-11-26T00:00:00.
         let day: u64 = 1_795_651_200;
-        let at = |seconds: u64| Some(day + seconds);
-        let ends = [at(100), at(200), at(300), at(400), at(500), None];
-        let middle = [at(200), at(300), at(400), None];
-        assert_eq!(chosen(around("2026-11-26T00:04:10"), &ends), middle);
-        assert_eq!(chosen(around("00:04:10"), &ends), middle);
-        assert_eq!(chosen(around("2026-11-27T00:04:10Z"), &ends), [None], "after its end");
-        assert_eq!(chosen(around("23:59:59"), &ends), [at(100), None], "on the day before");
-        assert_eq!(chosen(around("1970-01-01T00:00:00"), &ends), [at(100), None]);
-        let set_back = [at(900), at(250)];
-        assert_eq!(chosen(around("00:04:10"), &set_back), set_back);
+        let at = |begin: u64, last: u64| Some((day + begin, day + last));
+        let files = [at(5, 100), at(100, 200), at(200, 300), at(300, 400), at(400, 500), None];
+        let middle = [files[1], files[2], files[3], None];
+        assert_eq!(chosen(around("2026-11-26T00:04:10"), &files), middle);
+        assert_eq!(chosen(around("00:04:10"), &files), middle);
+        assert_eq!(chosen(around("2026-11-27T00:04:10Z"), &files), [None], "after its end");
+        assert_eq!(chosen(around("23:59:59"), &files), [files[0], None], "on the day before");
+        assert_eq!(chosen(around("1970-01-01T00:00:00"), &files), [None], "before its beginning");
+        let set_back = [at(900, 1000), at(240, 250)];
+        assert_eq!(chosen(around("00:04:10"), &set_back), set_back[1..]);
+    }
+
+    #[test]
+    fn a_range_says_which_files_need_not_be_read() {
+        let seconds = Duration::from_secs;
+        let range = last(60).range(seconds(2000));
+        assert!(range.begins_after(seconds(1940)) && !range.begins_after(seconds(1941)));
+        assert!(!range.ends_before(seconds(9000)));
+        let range = around("1970-01-01T00:33:20").range(seconds(9000));
+        let block = BLOCK_TIME.as_secs();
+        assert!(range.begins_after(seconds(1940)) && !range.begins_after(seconds(1941)));
+        assert!(
+            range.ends_before(seconds(2061 + block)) && !range.ends_before(seconds(2060 + block))
+        );
     }
 
     #[test]
