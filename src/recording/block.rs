@@ -99,6 +99,11 @@ impl BlockWriter {
         BlockWriter { bytes: vec![0; FRAME_BYTES], contents, commands }
     }
 
+    /// Makes room for this many bytes.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.len() == FRAME_BYTES
     }

@@ -162,6 +162,8 @@ impl Recorder {
 
     fn begin_segment(&mut self, raft: &Raft) -> Result<(), EncodingError> {
         let mut block = BlockWriter::new(self.config.contents, self.commands);
+        // As large as the last one, with some room.
+        block.reserve(self.checkpoint_bytes + self.checkpoint_bytes / 8);
         block.value(raft)?;
         let checkpoint = block.take(Kind::Checkpoint);
         block.number(FORMAT);

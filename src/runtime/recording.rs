@@ -154,10 +154,16 @@ fn write_blocks(mut ring: RecordingRing, blocks: &Receiver<Block>, counts: &Coun
 }
 
 /// A ring of files, each with one segment. The oldest are removed so that all together have a
-/// bounded size.
+/// bounded size. The ring does not grow while its file system has less free space than that size,
+/// so that a log that grows finds this space.
 pub(super) struct RecordingRing {
     directory: PathBuf,
     bytes_max: u64,
+    /// The size that the ring may have at present: `bytes_max`, or the size that it had when the
+    /// free space was found to be low.
+    bytes_now_max: u64,
+    /// Returns the free space of the directory's file system, in bytes, if it can be found out.
+    free_bytes: Box<dyn Fn(&Path) -> Option<u64> + Send>,
     /// The number and the size of each file, in ascending order.
     files: VecDeque<(u64, u64)>,
     /// The file of the current segment, the last one.
@@ -181,7 +187,14 @@ impl RecordingRing {
         }
         files.sort_unstable();
         info!(directory = %directory.display(), bytes_max, "recording");
-        Ok(RecordingRing { directory, bytes_max, files: files.into(), current: None })
+        Ok(RecordingRing {
+            directory,
+            bytes_max,
+            bytes_now_max: bytes_max,
+            free_bytes: Box::new(free_bytes),
+            files: files.into(),
+            current: None,
+        })
     }
 
     fn write(&mut self, block: &Block) -> io::Result<()> {
@@ -189,8 +202,7 @@ impl RecordingRing {
             self.begin_file()?;
         }
         let bytes = block.bytes().len() as u64;
-        let all = |files: &VecDeque<(u64, u64)>| files.iter().map(|(_, bytes)| bytes).sum::<u64>();
-        while self.files.len() > 1 && all(&self.files) + bytes > self.bytes_max {
+        while self.files.len() > 1 && self.bytes() + bytes > self.bytes_now_max {
             let (oldest, _) = self.files.pop_front().expect("there is more than one");
             match fs::remove_file(self.path(oldest)) {
                 // An operator may have moved the file away.
@@ -198,7 +210,7 @@ impl RecordingRing {
                 removed => removed?,
             }
         }
-        if all(&self.files) + bytes > self.bytes_max {
+        if self.bytes() + bytes > self.bytes_now_max {
             let text = "the state and the inputs of one segment exceed the recording's size";
             return Err(io::Error::other(text));
         }
@@ -214,7 +226,13 @@ impl RecordingRing {
         Ok(())
     }
 
+    /// The size of all files.
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|(_, bytes)| bytes).sum()
+    }
+
     fn begin_file(&mut self) -> io::Result<()> {
+        self.limit_growth()?;
         let number = self.files.back().map_or(1, |(last, _)| last + 1);
         let mut options = File::options();
         options.write(true).create_new(true);
@@ -225,9 +243,38 @@ impl RecordingRing {
         Ok(())
     }
 
+    /// Stops the growth of the ring while its file system has little free space.
+    ///
+    /// # Errors
+    /// An [`io::Error`] if the ring would then have no room for two segments; its files are kept.
+    fn limit_growth(&mut self) -> io::Result<()> {
+        let is_low = (self.free_bytes)(&self.directory).is_some_and(|free| free < self.bytes_max);
+        if !is_low {
+            self.bytes_now_max = self.bytes_max;
+        } else if self.bytes_now_max == self.bytes_max {
+            self.bytes_now_max = self.bytes().min(self.bytes_max);
+        }
+        if self.bytes_now_max < 2 * self.bytes_max / SEGMENTS {
+            let text = format!("its file system has less than {} bytes free", self.bytes_max);
+            return Err(io::Error::other(text));
+        }
+        Ok(())
+    }
+
     fn path(&self, number: u64) -> PathBuf {
         self.directory.join(file_name(number))
     }
+}
+
+#[cfg(unix)]
+fn free_bytes(directory: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(directory).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
 }
 
 /// Returns the name of a file of the ring.
@@ -254,6 +301,8 @@ pub(super) fn number_of(path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
     use crate::raft::{Config, Input, Raft};
     use crate::recording::{FOLDER, Replay, Replayed};
@@ -319,6 +368,53 @@ mod tests {
             segments += usize::from(matches!(part, Replayed::Segment { .. }));
         }
         assert!(segments > 4, "{segments} segments");
+    }
+
+    #[test]
+    fn a_ring_does_not_grow_into_the_last_free_space() {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = root.path().join(FOLDER);
+        let free = Arc::new(AtomicU64::new(BYTES_MAX));
+        let open = |directory: &Path| {
+            let mut ring = RecordingRing::open(directory.to_owned(), BYTES_MAX)?;
+            let free = Arc::clone(&free);
+            ring.free_bytes = Box::new(move |_| Some(free.load(Ordering::Relaxed)));
+            Ok::<_, io::Error>(ring)
+        };
+        let (mut node, mut ring) = (Node::new(), open(&directory).expect("it opens"));
+        // Returns the largest size until the ring is larger than `bytes`.
+        let mut run = |bytes: u64| {
+            let mut largest = 0;
+            for _ in 0..5_000 {
+                node.step();
+                while let Some(block) = node.recorder.next_block() {
+                    ring.write(&block).expect("there is room");
+                }
+                largest = largest.max(content(&directory).len() as u64);
+                if largest > bytes {
+                    break;
+                }
+            }
+            largest
+        };
+        let found = run(BYTES_MAX / 2);
+        free.store(BYTES_MAX - 1, Ordering::Relaxed);
+        let kept = run(BYTES_MAX);
+        assert!(kept < found + BYTES_MAX / 4, "{found} bytes, and then {kept}");
+        assert!(!directory.join(file_name(1)).exists(), "it still records");
+        free.store(BYTES_MAX, Ordering::Relaxed);
+        let grown = run(BYTES_MAX * 7 / 8);
+        assert!(grown > BYTES_MAX * 7 / 8, "{grown} bytes");
+
+        free.store(0, Ordering::Relaxed);
+        let empty = root.path().join("empty");
+        let mut ring = open(&empty).expect("it opens");
+        let mut node = Node::new();
+        node.step();
+        let block = node.recorder.next_block().expect("a segment begins");
+        let error = ring.write(&block).expect_err("there is no space").to_string();
+        assert_eq!(error, "its file system has less than 16384 bytes free");
+        assert_eq!(fs::read_dir(&empty).expect("it exists").count(), 0);
     }
 
     #[test]
