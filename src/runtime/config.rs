@@ -38,9 +38,10 @@ pub struct ServerConfig {
     /// the program that runs the node opens. No connection is accepted that would take one of them.
     pub files_reserved: usize,
     /// The maximum number of bytes of the recording of the node's inputs, in the folder `recording`
-    /// of its directory (`docs/RECORDING.md`); zero, the default, records nothing. Make it several
-    /// times as large as a recorded state, which may take a quarter of `raft.tail_bytes_max`, and
-    /// at least 1 MiB.
+    /// of its directory (`docs/RECORDING.md`); zero, the default, records nothing, because a
+    /// library should not write files that its user did not ask for. `quorate serve` has 64 MiB.
+    /// Make it several times as large as a recorded state, which may take a quarter of
+    /// `raft.tail_bytes_max`, and at least 1 MiB.
     pub recording_bytes: u64,
     /// The maximum number of requests of the program, and of clients that the driver has not
     /// received, in the driver's queue. Until it has room, further callers wait, and so do the

@@ -103,9 +103,11 @@ settings! {
     /// Size of a log segment file: a multiple of 4KiB, from 4140KiB to 4GiB [default: 64MiB]
     #[arg(long, env = "QUORATE_SEGMENT_SIZE", value_name = "SIZE")]
     segment_size: Bytes,
-    /// Record the node's inputs, without keys and values, in at most this many bytes [default: off]
+    /// Size of the recording of the node's inputs, without keys and values; 0 for none [default:
+    /// 64MiB]
     ///
-    /// The recording is in the folder `recording` of the data directory.
+    /// The recording is in the folder `recording` of the data directory. It shows afterwards why
+    /// the leader changed, and `quorate record` copies it.
     #[arg(long, env = "QUORATE_RECORDING_SIZE", value_name = "SIZE")]
     recording_size: Bytes,
     /// Number of empty log segments created in advance [default: 3]

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use clap::Args;
 use quorate::machine::StateMachine;
 use quorate::runtime::{Principal, ServerConfig};
-use quorate::types::NodeId;
+use quorate::types::{NodeId, parse_bytes};
 use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
 
@@ -60,6 +60,10 @@ pub struct ServeFlags {
     /// It has no access control
     #[arg(long, value_name = "ADDRESS")]
     pub ui: Option<SocketAddr>,
+    /// Size of the recording of the node's inputs, without their content, in its data directory; 0
+    /// for none
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
+    pub recording_size: u64,
     /// Log level on standard error: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log: LevelFilter,
@@ -90,6 +94,7 @@ impl ServeFlags {
             }
             None => None,
         };
+        config.recording_bytes = self.recording_size;
         // Entries are small, so small segments and one spare segment are enough.
         let storage = &mut config.replica.storage;
         (storage.segment_bytes, storage.spare_segments) = (SEGMENT_BYTES, 1);
@@ -150,6 +155,10 @@ impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.id.0, self.address)
     }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    parse_bytes(text).ok_or_else(|| format!("`{text}` is not a size like 64MiB"))
 }
 
 #[cfg(test)]

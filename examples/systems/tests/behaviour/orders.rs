@@ -175,6 +175,9 @@ fn every_log_has_one_entry_per_order() {
             bytes.windows(19).filter(|window| window == b"the-one-that-counts").count()
         };
         assert_eq!(files.map(count).sum::<usize>(), 20, "in the directory of node {id}");
+        let recording = fs::read(cluster.directory(id).join("recording/0000000001.qrec"));
+        let recording = recording.expect("the node records its inputs");
+        assert!(!recording.windows(19).any(|window| window == b"the-one-that-counts"));
     }
 }
 

@@ -49,10 +49,11 @@ Examples:
   quorate record --out recordings --nodes 10.0.0.1:7101,10.0.0.2:7101
   cargo sim replay n1.qrec n2.qrec n3.qrec
 
-A node records only with `serve --recording-size`. Every file of the recording is copied up to its
-first damaged block. `cargo sim replay` runs in a checkout of quorate (docs/RECORDING.md). Exit code
-1: a block was damaged, so the copy lacks this block and the rest of its file; or the recording of
-one of the members could not be copied.";
+Every file of the recording is copied up to its first damaged block. With --out, --last and --around,
+only the files that are copied are transferred. A node with `serve --recording-size 0`, or whose
+recording has ended because its disk was full, has none. `cargo sim replay` runs in a checkout of
+quorate (docs/RECORDING.md). Exit code 1: a block was damaged, so the copy lacks this block and the
+rest of its file; or the recording of one of the members could not be copied.";
 
 pub(crate) fn run(flags: &RecordFlags, json: bool) -> Result<Exit, CommandError> {
     let selection = &flags.selection;
@@ -74,7 +75,7 @@ fn copy_directory(
     let place = directory.display();
     let invalid = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => CommandError::invalid_input(format!(
-            "{place}: no recording, which a node has with `serve --recording-size 64MiB`"
+            "{place}: no recording, which a node has unless `serve` has `--recording-size 0`"
         )),
         _ => CommandError::invalid_input(format!("{place}: {error}")),
     };

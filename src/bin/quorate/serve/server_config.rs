@@ -17,6 +17,9 @@ use crate::serve::new_cluster::{bootstrapped_cluster, cluster_to_join};
 use crate::settings::{Settings, Sources};
 use crate::values::NodeAddress;
 
+/// The size of the recording by default, in bytes.
+const RECORDING_BYTES: u64 = 64 << 20;
+
 /// The configuration of a node, and what has to be known before its start.
 pub(super) struct NodePlan {
     pub(super) config: ServerConfig,
@@ -43,7 +46,7 @@ pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePl
         let files = certs::files(certs, &node).map_err(|error| sources.error("certs", error))?;
         config.tls = Some(files);
     }
-    config.recording_bytes = settings.recording_size.map_or(0, |size| size.0);
+    config.recording_bytes = settings.recording_size.map_or(RECORDING_BYTES, |size| size.0);
     let endpoints = usize::from(settings.metrics.is_some()) + usize::from(settings.ui.is_some());
     config.files_reserved += endpoints * Endpoint::CONNECTIONS_MAX;
     let network = &mut config.network;
