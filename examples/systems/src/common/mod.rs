@@ -15,6 +15,8 @@ pub mod latencies;
 pub mod local_cluster;
 #[cfg(feature = "commands")]
 pub mod members;
+#[cfg(feature = "commands")]
+pub mod message_printer;
 pub mod messaging;
 #[cfg(feature = "commands")]
 pub mod output;

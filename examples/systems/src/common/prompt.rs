@@ -1,7 +1,7 @@
 //! An interactive prompt with history and help; each line is a subcommand of the command line.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 
 use clap::{Command, Subcommand};
 use rustyline::config::Configurer;
@@ -9,13 +9,11 @@ use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter, Result as Read};
 
 use crate::common::exit::{CommandError, CommandResult, Exit, print_note, report};
+use crate::common::message_printer::{MessagePrinter, Print, PromptProgress};
 use crate::common::system::System;
 
 /// The number of history lines that are kept.
 const HISTORY_MAX: usize = 1000;
-
-/// Prints text above the input line, even while the user types.
-pub type MessagePrinter = Box<dyn FnMut(String) -> io::Result<()> + Send>;
 
 /// Reads and runs commands until the end of the input (Ctrl-D), `quit` or `exit`. Lines that begin
 /// with `#` are ignored. Returns the exit code of the last command, for scripts.
@@ -30,7 +28,7 @@ pub fn run<C: Subcommand>(
 }
 
 /// Does the same as [`run`], with another prompt text. `begin` receives a printer for messages that
-/// arrive while the prompt waits.
+/// arrive meanwhile. The printer prints its last messages after the end of this function.
 ///
 /// # Errors
 /// The terminal cannot be read.
@@ -40,15 +38,29 @@ pub fn run_with_printer<C: Subcommand>(
     begin: impl FnOnce(MessagePrinter),
     mut execute: impl FnMut(C) -> CommandResult,
 ) -> CommandResult {
+    let progress = PromptProgress::default();
+    // A printer that waits for the editor sees that it is dropped.
+    let result = run_lines(system, prompt, &progress, begin, &mut execute);
+    progress.end();
+    result
+}
+
+fn run_lines<C: Subcommand>(
+    system: &System,
+    prompt: &str,
+    progress: &PromptProgress,
+    begin: impl FnOnce(MessagePrinter),
+    execute: &mut impl FnMut(C) -> CommandResult,
+) -> CommandResult {
     let failed = |error: ReadlineError| CommandError::usage(format!("cannot read input: {error}"));
     let mut editor = DefaultEditor::new().map_err(failed)?;
     let history = system.state_file("history");
     prepare(&mut editor, history.as_deref()).map_err(failed)?;
     print_note("`help` lists the commands, `quit` or Ctrl-D ends the prompt.");
-    begin(message_printer(&mut editor));
+    begin(message_printer(&mut editor, progress));
     let mut last = Exit::Success;
     loop {
-        let line = match editor.readline(prompt) {
+        let line = match progress.reading(|| editor.readline(prompt)) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
@@ -66,7 +78,7 @@ pub fn run_with_printer<C: Subcommand>(
         if let Some(history) = &history {
             let _ = editor.save_history(history);
         }
-        last = run_line(system, line, &mut execute);
+        last = run_line(system, line, execute);
     }
     Ok(last)
 }
@@ -81,16 +93,13 @@ fn prepare(editor: &mut DefaultEditor, history: Option<&std::path::Path>) -> Rea
     Ok(())
 }
 
-/// Returns the printer of the editor on a terminal, and standard output otherwise.
-fn message_printer(editor: &mut DefaultEditor) -> MessagePrinter {
-    match editor.create_external_printer() {
-        Ok(mut printer) => Box::new(move |text| printer.print(text).map_err(io::Error::other)),
-        Err(_) => Box::new(|text| {
-            let mut out = io::stdout().lock();
-            out.write_all(text.as_bytes())?;
-            out.flush()
-        }),
-    }
+/// Returns the printer of the editor on a terminal, and of standard output otherwise.
+fn message_printer(editor: &mut DefaultEditor, progress: &PromptProgress) -> MessagePrinter {
+    let printer = editor.create_external_printer().ok();
+    let print = printer.map(|mut printer| -> Print {
+        Box::new(move |text| printer.print(text.to_owned()).map_err(io::Error::other))
+    });
+    MessagePrinter::new(print, progress.clone())
 }
 
 /// Returns the clap command of one prompt line, with the subcommands of the command line.

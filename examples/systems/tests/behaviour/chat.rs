@@ -314,6 +314,24 @@ fn a_deleted_account_leaves_no_state_files() {
 }
 
 #[test]
+fn a_prompt_does_not_follow_the_logins_of_other_clients() {
+    let cluster = chat();
+    let mut command = cluster.command();
+    command.args(["--nodes", &cluster.addresses(&[1, 2, 3]), "prompt"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut prompt = command.spawn().expect("the binary starts");
+    let mut typed = prompt.stdin.take().expect("the stream is piped");
+    typed.write_all(b"dump\n").expect("the prompt reads its input");
+    let mut page = BufReader::new(prompt.stdout.take().expect("the stream is piped")).lines();
+    assert!(page.next().is_some_and(|line| line.is_ok_and(|line| line.starts_with("ann: "))));
+    cluster.run(&["login", "bob"]).ok();
+    typed.write_all(b"send bob hello\n").expect("the prompt reads its input");
+    drop(typed);
+    assert!(prompt.wait().expect("the child can be waited for").success());
+    assert_eq!(cluster.run(&["receive"]).ok(), "1 ann to bob: hello\n");
+}
+
+#[test]
 fn an_empty_environment_variable_counts_as_unset() {
     let cluster = chat();
     let mut command = cluster.command();

@@ -23,3 +23,4 @@ mod directory;
 mod json;
 mod nodes;
 mod orders;
+mod terminal;

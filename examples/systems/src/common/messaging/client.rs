@@ -2,7 +2,7 @@
 
 use std::fs::{self, TryLockError};
 use std::io::{self, Write as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quorate::types::{Freshness, ReadLevel};
@@ -17,14 +17,52 @@ use crate::common::system::System;
 
 /// The time limit for the query of the mode.
 const MODE_MAX: Duration = Duration::from_secs(2);
+/// The time for which a command of a prompt waits until the messages that its user has just seen are
+/// acknowledged.
+const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(1);
 
 /// A client, and the user it acts for.
 pub struct UserClient {
     /// The connection to the cluster.
     pub connection: ClusterConnection,
     /// The user named with `--as`, or the last one to log in at this prompt; `None` for the last
-    /// one to log in on this computer.
+    /// one to log in on this computer. Not locked during a call of the cluster.
     active_user: Mutex<Option<String>>,
+    unacknowledged: Unacknowledged,
+}
+
+/// The number of calls that have shown messages and not acknowledged them yet.
+#[derive(Default)]
+struct Unacknowledged {
+    calls: Mutex<u32>,
+    ended: Condvar,
+}
+
+/// A call that has shown messages, until it ends.
+struct Showing<'a>(&'a Unacknowledged);
+
+impl Unacknowledged {
+    fn begin(&self) -> Showing<'_> {
+        *self.lock() += 1;
+        Showing(self)
+    }
+
+    /// Waits until no such call is left, for this time at most.
+    fn wait(&self, max: Duration) {
+        let waited = self.ended.wait_timeout_while(self.lock(), max, |calls| *calls > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u32> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Showing<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.ended.notify_all();
+    }
 }
 
 impl UserClient {
@@ -34,7 +72,16 @@ impl UserClient {
     pub fn new(connection: ClusterConnection, user: Option<String>) -> UserClient {
         // An empty environment variable counts as unset.
         let user = user.filter(|user| !user.is_empty());
-        UserClient { connection, active_user: Mutex::new(user) }
+        let unacknowledged = Unacknowledged::default();
+        UserClient { connection, active_user: Mutex::new(user), unacknowledged }
+    }
+
+    /// Makes the last user who logged in on this computer the active one, unless there is one
+    /// already: a prompt does not follow the logins of other clients.
+    pub fn keep_active_user(&self) {
+        if let Some(last) = self.run(None, async |user| user.active_name()) {
+            self.lock().get_or_insert(last);
+        }
     }
 
     /// Proposes a command and returns its reply.
@@ -84,13 +131,15 @@ impl UserClient {
         }
     }
 
-    /// Returns the session of the active user.
+    /// Returns the session of the active user. If another thread has shown messages and is about to
+    /// acknowledge them, waits for that for a while: they are no longer waiting for the user who has
+    /// seen them.
     ///
     /// # Errors
     /// No user is logged in on this computer, or not the user named with `--as`.
     pub fn session(&self) -> Result<Session, CommandError> {
-        let active_user = self.active_user();
-        self.run(active_user.as_deref(), async |user| user.session())
+        self.unacknowledged.wait(ACKNOWLEDGE_MAX);
+        self.run(self.active_user().as_deref(), async |user| user.session())
     }
 
     /// Creates an account.
@@ -106,9 +155,8 @@ impl UserClient {
     /// # Errors
     /// The command was rejected, its outcome is unknown, or the state file cannot be written.
     pub fn log_in(&self, user: String) -> Result<bool, CommandError> {
-        let mut active_user = self.active_user();
         let ended_another = self.run(None, async |account| account.log_in(&user).await)?;
-        *active_user = Some(user);
+        *self.lock() = Some(user);
         Ok(ended_another)
     }
 
@@ -127,8 +175,7 @@ impl UserClient {
     /// # Errors
     /// No user is logged in, the message was rejected, or its outcome is unknown.
     pub fn send(&self, to: String, text: String) -> Result<u64, CommandError> {
-        let active_user = self.active_user().clone();
-        self.run(active_user.as_deref(), async |user| user.send(to, text).await)
+        self.run(self.active_user().as_deref(), async |user| user.send(to, text).await)
     }
 
     /// Receives the waiting messages of the active user, as [`User::receive`] does.
@@ -138,11 +185,14 @@ impl UserClient {
     /// shown are acknowledged.
     pub fn receive(
         &self,
-        show: impl FnMut(&Mail) -> io::Result<()>,
+        mut show: impl FnMut(&Mail) -> io::Result<()>,
     ) -> Result<Received, CommandError> {
-        // The lock serializes this with the background thread of the prompt.
-        let active_user = self.active_user();
-        self.run(active_user.as_deref(), async |user| user.receive(show).await)
+        let mut showing = None;
+        let mut show = |mail: &Mail| {
+            showing.get_or_insert_with(|| self.unacknowledged.begin());
+            show(mail)
+        };
+        self.run(self.active_user().as_deref(), async |user| user.receive(&mut show).await)
     }
 
     /// Acts as the user with this name, or as the last one who logged in on this computer.
@@ -151,7 +201,12 @@ impl UserClient {
         self.connection.run(async |calls| act(User::new(calls, computer, name)).await)
     }
 
-    fn active_user(&self) -> MutexGuard<'_, Option<String>> {
+    /// Returns a copy, so that no thread waits for the reply to a call of another one.
+    fn active_user(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
         self.active_user.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -215,4 +270,59 @@ fn private_file() -> fs::OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use clap::Parser;
+    use quorate::storage::ClusterId;
+
+    use super::*;
+    use crate::common::connection::ConnectionFlags;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: ConnectionFlags,
+    }
+
+    const SYSTEM: System =
+        System { name: "test", cluster: ClusterId(1), nodes: &[], tls_by_default: false };
+
+    #[test]
+    fn a_call_does_not_wait_for_the_reply_to_another_thread() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = silent.local_addr().expect("it is bound").to_string();
+        let line = Line::parse_from(["test", "--plaintext", "--nodes", &address]);
+        let connection = line.flags.connect(SYSTEM, |_| {}).expect("the flags are valid");
+        let client = Arc::new(UserClient::new(connection, Some("ann".to_owned())));
+        let waiting = Arc::clone(&client);
+        thread::spawn(move || waiting.log_in("ann".to_owned()));
+        let _connected = silent.accept().expect("the client connects");
+        let (sender, session) = channel();
+        thread::spawn(move || sender.send(client.session()));
+        let session = session.recv_timeout(MODE_MAX).expect("it waits for no node");
+        assert!(session.is_err(), "no user is logged in");
+    }
+
+    #[test]
+    fn a_command_waits_for_an_acknowledgement_and_not_without_end() {
+        let unacknowledged = Arc::new(Unacknowledged::default());
+        unacknowledged.wait(Duration::MAX);
+        let showing = unacknowledged.begin();
+        unacknowledged.wait(Duration::from_millis(1));
+        let (waiting, (sender, ended)) = (Arc::clone(&unacknowledged), channel());
+        thread::spawn(move || {
+            waiting.wait(Duration::from_secs(3600));
+            sender.send(()).expect("the test waits");
+        });
+        assert!(ended.recv_timeout(Duration::from_millis(50)).is_err(), "it does not wait");
+        drop(showing);
+        ended.recv_timeout(Duration::from_secs(60)).expect("the acknowledgement ends the wait");
+    }
 }

@@ -11,14 +11,16 @@ use serde_json::json;
 
 use crate::common::cluster_status;
 use crate::common::exit::{CommandError, CommandResult, Exit, print_note};
+use crate::common::message_printer::MessagePrinter;
 use crate::common::messaging::client::UserClient;
 use crate::common::messaging::message::{Command, Mail, Mode, Query, Reply};
 use crate::common::output::{Output, print_line};
-use crate::common::prompt::{self, MessagePrinter};
+use crate::common::prompt;
 
 /// The interval at which the prompt polls for messages.
 const RECEIVE_INTERVAL: Duration = Duration::from_millis(500);
-/// The time for which the end of a prompt waits for a poll in progress.
+/// The time for which the end of a prompt waits until the messages that it has received are printed
+/// and acknowledged.
 const LISTENER_END_MAX: Duration = Duration::from_secs(1);
 /// How often, and at which interval, `receive` tries to print the messages while another client
 /// prints them.
@@ -105,6 +107,7 @@ pub fn prompt<C: Subcommand>(
     execute: impl Fn(&UserClient, C) -> CommandResult,
 ) -> CommandResult {
     let system = client.connection.system;
+    client.keep_active_user();
     let text = match client.mode() {
         Ok(Mode::Majority) => format!("{}> ", system.name),
         Ok(Mode::Survivor) => {
@@ -145,7 +148,8 @@ pub fn prompt<C: Subcommand>(
 fn listen(client: &UserClient, mut printer: MessagePrinter, prompt_ended: &Receiver<()>) {
     while prompt_ended.recv_timeout(RECEIVE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         // Errors are ignored here, because commands report them; the next poll retries.
-        let _ = client.receive(|mail| printer(line(client.connection.output, mail) + "\n"));
+        let _ =
+            client.receive(|mail| printer.print(&(line(client.connection.output, mail) + "\n")));
     }
 }
 

@@ -171,12 +171,16 @@ impl<'a, M: UserComputer> User<'a, M> {
         Ok(self.login()?.0)
     }
 
+    /// Returns the name of the user; `None` if no user has logged in on the computer.
+    pub fn active_name(&self) -> Option<String> {
+        self.name.map(str::to_owned).or_else(|| read_state(self.computer, "user"))
+    }
+
     /// Returns the session of the user and the random id of its account.
     fn login(&self) -> Result<(Session, u64), CommandError> {
         let not_logged_in =
             || CommandError::new(Exit::Rejected, "no user is logged in: log in first");
-        let user = self.name.map(str::to_owned).or_else(|| read_state(self.computer, "user"));
-        let user = user.ok_or_else(not_logged_in)?;
+        let user = self.active_name().ok_or_else(not_logged_in)?;
         match self.session_numbers(&user) {
             Some((token, id)) => Ok((Session { user, token }, id)),
             None => Err(CommandError::new(Exit::Rejected, RejectReason::NotLoggedIn(user))),

@@ -1,0 +1,254 @@
+//! Prints messages above the input line of a prompt, even while the user types.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Changes nothing on a terminal whose cursor is at the beginning of a line that is not the first
+/// one: up, and down again.
+const UP_AND_DOWN: &str = "\x1b[1A\n";
+/// A bound of the time between a change of the terminal's mode by the line editor and the note of it
+/// in [`PromptProgress`].
+const MODE_CHANGE_MAX: Duration = Duration::from_millis(2);
+/// The interval at which a printer checks whether the prompt reads a line again.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The progress of a prompt that has ended.
+const ENDED: u64 = u64::MAX;
+
+/// Prints one text.
+pub type Print = Box<dyn FnMut(&str) -> io::Result<()> + Send>;
+
+/// Whether a prompt reads a line, runs one, or has ended. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct PromptProgress {
+    /// The number of reads that began and that ended; odd during a read.
+    changes: Arc<AtomicU64>,
+}
+
+impl PromptProgress {
+    /// Runs `read`, which reads one line.
+    pub fn reading<T>(&self, read: impl FnOnce() -> T) -> T {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        let line = read();
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        line
+    }
+
+    /// Notes that the prompt reads no more lines.
+    pub fn end(&self) {
+        self.changes.store(ENDED, Ordering::SeqCst);
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+}
+
+/// Prints messages above the input line of a prompt. It belongs to a thread of its own: while the
+/// user searches the history, a message waits for the end of the search, or of the prompt.
+pub struct MessagePrinter {
+    /// Prints a text, or puts it into a queue of the line editor if that reads a line. The queue has
+    /// room for one text, the editor prints it unless a search of the history is open, and fails
+    /// once the editor is dropped. `None` if the input or the output is not a terminal.
+    editor: Option<Print>,
+    out: Box<dyn io::Write + Send>,
+    prompt: PromptProgress,
+}
+
+impl MessagePrinter {
+    /// Returns the printer of a prompt with this line editor, if it has a terminal.
+    pub fn new(editor: Option<Print>, prompt: PromptProgress) -> MessagePrinter {
+        MessagePrinter { editor, out: Box::new(io::stdout()), prompt }
+    }
+
+    /// Prints a text that ends with a newline, and returns once it is printed, so that the caller
+    /// may acknowledge it. A text that the editor prints at the moment at which the prompt ends may
+    /// be printed twice.
+    ///
+    /// # Errors
+    /// The text cannot be printed.
+    pub fn print(&mut self, text: &str) -> io::Result<()> {
+        let Some(editor) = &mut self.editor else { return write(&mut self.out, text) };
+        let mut is_handed_over = false;
+        loop {
+            let before = self.prompt.changes();
+            let is_reading = before != ENDED && !before.is_multiple_of(2);
+            match (is_reading, is_handed_over) {
+                (true, false) => {}
+                // The editor may not have taken the terminal yet.
+                (true, true) => pause(MODE_CHANGE_MAX),
+                (false, true) if before != ENDED => {
+                    // The text is printed, or in the queue until the next line is read.
+                    pause(POLL_INTERVAL);
+                    continue;
+                }
+                (false, _) => return write(&mut self.out, text),
+            }
+            let handed_over = if is_handed_over { Ok(()) } else { editor(text) };
+            is_handed_over = true;
+            // The queue has room for the second text once the first one has left it.
+            if handed_over.and_then(|()| editor(UP_AND_DOWN)).is_err() {
+                return write(&mut self.out, text);
+            }
+            // If the line has ended meanwhile, the second text did not go through the queue.
+            pause(MODE_CHANGE_MAX);
+            if self.prompt.changes() == before {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn write(out: &mut impl io::Write, text: &str) -> io::Result<()> {
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+#[expect(clippy::disallowed_methods, reason = "it waits for the user of the prompt")]
+fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel, sync_channel};
+
+    use super::*;
+
+    /// A text that was printed by the editor or without it.
+    #[derive(Clone, Default)]
+    struct Printed(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Printed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Printed {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("no panic").clone()).expect("it is text")
+        }
+    }
+
+    /// Returns the printer of a prompt with a terminal, and the queue of its editor.
+    fn queueing(prompt: &PromptProgress, out: &Printed) -> (MessagePrinter, Receiver<String>) {
+        let (sender, queue) = sync_channel(1);
+        let (mut direct, mode) = (out.clone(), prompt.clone());
+        let editor = move |text: &str| match mode.changes() % 2 == 1 && mode.changes() != ENDED {
+            true => sender.send(text.to_owned()).map_err(io::Error::other),
+            false => write(&mut direct, text),
+        };
+        let printer = MessagePrinter {
+            editor: Some(Box::new(editor)),
+            out: Box::new(out.clone()),
+            prompt: prompt.clone(),
+        };
+        (printer, queue)
+    }
+
+    /// Prints texts in a thread of their own; the receiver has the number of each printed one.
+    fn printing(mut printer: MessagePrinter, texts: &'static [&str]) -> Receiver<usize> {
+        let (sender, printed) = channel();
+        thread::spawn(move || {
+            for (number, text) in texts.iter().enumerate() {
+                printer.print(text).expect("it can be printed");
+                // The test may have ended.
+                let _ = sender.send(number);
+            }
+        });
+        printed
+    }
+
+    /// Far longer than what a test waits for takes.
+    const TEST_MAX: Duration = Duration::from_secs(60);
+    /// The time after which a text counts as not printed.
+    const SHORT: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn a_message_counts_as_printed_once_the_editor_has_taken_it() {
+        let (prompt, out) = (PromptProgress::default(), Printed::default());
+        let (printer, queue) = queueing(&prompt, &out);
+        prompt.reading(|| {
+            let printed = printing(printer, &["one\n", "two\n"]);
+            assert!(printed.recv_timeout(SHORT).is_err(), "the editor has not printed it yet");
+            for (number, text) in ["one\n", "two\n"].into_iter().enumerate() {
+                assert_eq!(queue.recv_timeout(TEST_MAX).as_deref(), Ok(text));
+                assert_eq!(queue.recv_timeout(TEST_MAX).as_deref(), Ok(UP_AND_DOWN));
+                assert_eq!(printed.recv_timeout(TEST_MAX), Ok(number));
+            }
+        });
+        assert_eq!(out.text(), "");
+    }
+
+    #[test]
+    fn a_message_that_arrives_while_a_command_runs_is_printed_without_the_editor() {
+        let (prompt, out) = (PromptProgress::default(), Printed::default());
+        let (printer, queue) = queueing(&prompt, &out);
+        let printed = printing(printer, &["one\n"]);
+        assert_eq!(printed.recv_timeout(TEST_MAX), Ok(0));
+        assert_eq!(out.text(), "one\n");
+        assert!(queue.try_recv().is_err());
+    }
+
+    #[test]
+    fn messages_in_the_queue_of_a_prompt_that_ends_are_printed_in_order() {
+        let (prompt, out) = (PromptProgress::default(), Printed::default());
+        let (printer, queue) = queueing(&prompt, &out);
+        let printed = prompt.reading(|| {
+            let printed = printing(printer, &["one\n", "two\n"]);
+            assert!(printed.recv_timeout(SHORT).is_err(), "a search of the history is open");
+            printed
+        });
+        prompt.end();
+        drop(queue);
+        assert_eq!([0, 1].map(|_| printed.recv_timeout(TEST_MAX)), [Ok(0), Ok(1)]);
+        assert_eq!(out.text(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_message_in_the_queue_during_a_command_is_printed_by_the_next_read() {
+        let (prompt, out) = (PromptProgress::default(), Printed::default());
+        let (printer, queue) = queueing(&prompt, &out);
+        let printed = prompt.reading(|| {
+            let printed = printing(printer, &["one\n"]);
+            assert!(printed.recv_timeout(SHORT).is_err(), "a search of the history is open");
+            printed
+        });
+        assert!(printed.recv_timeout(SHORT).is_err(), "a command runs");
+        let mut texts = Vec::new();
+        let is_printed = prompt.reading(|| {
+            (0..1_000).any(|_| {
+                texts.extend(queue.try_iter());
+                printed.recv_timeout(POLL_INTERVAL) == Ok(0)
+            })
+        });
+        assert!(is_printed);
+        texts.retain(|text| text != UP_AND_DOWN);
+        assert_eq!((texts, out.text()), (vec!["one\n".to_owned()], String::new()));
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_printed_is_an_error() {
+        struct Full;
+        impl io::Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut printer = MessagePrinter::new(None, PromptProgress::default());
+        printer.out = Box::new(Full);
+        assert!(printer.print("one\n").is_err());
+    }
+}
