@@ -22,9 +22,12 @@ struct Args {
     connection: ConnectionFlags,
     /// Origin of the requests, shown to other users, by convention name@host; by default the user
     /// name without a host
-    #[arg(long, global = true, value_name = "NAME", env = "USER", default_value = "unknown")]
+    #[arg(long, global = true, value_name = "NAME", env = "USER", default_value = UNKNOWN)]
     origin: String,
 }
+
+/// The origin of a user without a name.
+const UNKNOWN: &str = "unknown";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -56,14 +59,16 @@ Example: four nodes on this machine, one command in each of four terminals, with
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // An empty environment variable counts as unset.
+    let origin = if args.origin.is_empty() { UNKNOWN } else { args.origin.as_str() };
     let result = match args.command {
         Command::Certs(flags) => tls::certs(&SYSTEM, &flags, args.connection.output()),
         Command::Serve(flags) => server::serve(&flags),
         Command::Client(command) => {
-            connect(&args.connection).and_then(|connection| run(&connection, &args.origin, command))
+            connect(&args.connection).and_then(|connection| run(&connection, origin, command))
         }
         Command::Prompt => connect(&args.connection).and_then(|connection| {
-            prompt::run(&SYSTEM, |command| run(&connection, &args.origin, command))
+            prompt::run(&SYSTEM, |command| run(&connection, origin, command))
         }),
     };
     report(result).into()

@@ -18,7 +18,8 @@ Exit codes:
   3  unavailable: no node answered in time; nothing happened, and a retry is safe. Or a node cannot
      start yet: its address or directory is in use, the machine does not have the address, the disk
      is full, or no thread can be started
-  4  unknown outcome: the request may have been executed, or may still be
+  4  unknown outcome: the request may have been executed, or may still be. Or it was executed, and
+     its result cannot be printed
   5  rejected by the cluster: nothing happened, and a retry does not help without a change
   6  the node stopped because of an error: see the last line on its standard error
   7  the nodes belong to another cluster; nothing happened
@@ -38,7 +39,7 @@ pub enum Exit {
     /// The request was not executed in time, and will not be: it is safe to retry. Or a node did
     /// not start for a transient reason.
     Unavailable = 3,
-    /// The outcome of the request is unknown.
+    /// The outcome of the request is unknown, or cannot be printed.
     Unknown = 4,
     /// The cluster rejected the request, which was not executed.
     ClusterRejected = 5,

@@ -57,7 +57,7 @@ pub fn change(connection: &ClusterConnection, command: &MemberCommand) -> Comman
         });
         let members: Vec<_> = members.collect();
         let object = json!({ "members": members, "membership": membership.to_string() });
-        connection.output.print(format_args!("members: {membership}"), object)?;
+        connection.output.print_result(format_args!("members: {membership}"), object)?;
     }
     Ok(Exit::Success)
 }

@@ -38,6 +38,24 @@ impl Output {
     pub fn print(self, text: impl fmt::Display, object: Value) -> CommandResult {
         print_text(&self.line(text, object))
     }
+
+    /// Prints the result of a request that was executed, as [`Output::print`] does. Returns false
+    /// if nothing reads standard output any more.
+    ///
+    /// # Errors
+    /// Standard output fails otherwise. The exit code is that of an unknown outcome, because a
+    /// script must not repeat the request.
+    pub fn print_result(
+        self,
+        text: impl fmt::Display,
+        object: Value,
+    ) -> Result<bool, CommandError> {
+        let is_read = print_if_read(&self.line(text, object));
+        is_read.map_err(|error| {
+            let text = format!("the request was executed, but its result is lost: {}", error.text);
+            CommandError::new(Exit::Unknown, text)
+        })
+    }
 }
 
 /// Prints and flushes the lines of a text. It is not an error if nothing reads standard output any
@@ -46,11 +64,15 @@ impl Output {
 /// # Errors
 /// Standard output fails otherwise.
 pub fn print_text(text: &str) -> CommandResult {
-    match print_line(text.trim_end_matches('\n')) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CommandError::usage(format!("cannot print: {error}")))
-        }
-        _ => Ok(Exit::Success),
+    print_if_read(text.trim_end_matches('\n')).map(|_| Exit::Success)
+}
+
+/// Prints and flushes a line. Returns false if nothing reads standard output any more.
+fn print_if_read(line: &str) -> Result<bool, CommandError> {
+    match print_line(line) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CommandError::usage(format!("cannot print: {error}"))),
     }
 }
 

@@ -86,30 +86,37 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
     }
 }
 
+/// Proposes a command and prints its result; a rejection is an error.
 fn propose(connection: &ClusterConnection, command: &Command) -> CommandResult {
-    let reply = connection.run(async |calls| Keys::new(calls).propose(command).await)?;
-    print_reply(connection.output, reply)
+    match connection.run(async |calls| Keys::new(calls).propose(command).await)? {
+        Reply::Put => {}
+        Reply::Deleted(value) => {
+            connection.output.print_result(&value, json!({ "value": value }))?;
+        }
+        Reply::Rejected(reason) => return Err(CommandError::new(Exit::Rejected, reason)),
+        Reply::Value(_) | Reply::Pairs(_) => return Err(CommandError::unknown_reply()),
+    }
+    Ok(Exit::Success)
 }
 
 /// Reads from one node, which answers locally if it has a lease.
 fn get(connection: &ClusterConnection, flags: &ReadFlags, key: String) -> CommandResult {
     let (at, query) = (flags.at.as_deref(), Query::Get(key));
     let reply = connection.run(async |calls| Keys::new(calls).read(at, &query).await)?;
-    print_reply(connection.output, reply)
+    print_answer(connection.output, reply)
 }
 
 fn list(connection: &ClusterConnection, flags: &ReadFlags) -> CommandResult {
-    let print = |page| print_reply(connection.output, page).map(drop);
+    let print = |page| print_answer(connection.output, page).map(drop);
     let at = flags.at.as_deref();
     connection.run(async |calls| Keys::new(calls).pages(at, print).await)?;
     Ok(Exit::Success)
 }
 
-/// Prints a reply; a rejection is an error.
-fn print_reply(output: Output, reply: Reply) -> CommandResult {
+/// Prints the answer to a query; a rejection is an error.
+fn print_answer(output: Output, reply: Reply) -> CommandResult {
     match reply {
-        Reply::Put => {}
-        Reply::Value(value) | Reply::Deleted(value) => {
+        Reply::Value(value) => {
             output.print(&value, json!({ "value": value }))?;
         }
         Reply::Pairs(page) => {
@@ -119,6 +126,7 @@ fn print_reply(output: Output, reply: Reply) -> CommandResult {
             }
         }
         Reply::Rejected(reason) => return Err(CommandError::new(Exit::Rejected, reason)),
+        Reply::Put | Reply::Deleted(_) => return Err(CommandError::unexpected_reply()),
     }
     Ok(Exit::Success)
 }

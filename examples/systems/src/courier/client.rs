@@ -127,7 +127,8 @@ fn send_fast(client: &UserClient, to: String, text: String) -> CommandResult {
             };
             let object = json!({ "accepted_by": leader, "term": id.term.0, "may_be_lost": true });
             let text = format!("accepted by {leader}; may still be lost");
-            client.connection.output.print(text, object)
+            client.connection.output.print_result(text, object)?;
+            Ok(Exit::Success)
         }
         ProposalOutcome::Done { .. } => Err(CommandError::unknown_reply()),
     }

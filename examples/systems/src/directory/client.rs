@@ -62,17 +62,22 @@ pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand)
         ClientCommand::Lookup { users } => {
             let request = Request::GetUserAddress(users).encode(origin);
             let reply = connection.read(None, ReadLevel::Linearizable, &request)?;
-            print_reply(connection.output, reply)
+            print_addresses(connection.output, reply)
         }
         ClientCommand::Connect { user, address } => {
-            propose(connection, origin, &Request::ConnectUser(user, address))
+            propose(connection, origin, &Request::ConnectUser(user, address))?;
+            Ok(Exit::Success)
         }
         ClientCommand::Disconnect { user } => {
-            propose(connection, origin, &Request::DisconnectUser(user))
+            propose(connection, origin, &Request::DisconnectUser(user))?;
+            Ok(Exit::Success)
         }
         ClientCommand::Next { count } => {
             for _ in 0..count {
-                propose(connection, origin, &Request::GetSequenceNumber)?;
+                // A number that nothing reads would be wasted.
+                if !propose(connection, origin, &Request::GetSequenceNumber)? {
+                    break;
+                }
             }
             Ok(Exit::Success)
         }
@@ -80,31 +85,43 @@ pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand)
     }
 }
 
-fn propose(connection: &ClusterConnection, origin: &str, request: &Request) -> CommandResult {
-    print_reply(connection.output, connection.propose(&request.encode(origin))?)
+/// Proposes a request and prints its result; a rejection is an error. Returns false if nothing reads
+/// standard output any more.
+fn propose(
+    connection: &ClusterConnection,
+    origin: &str,
+    request: &Request,
+) -> Result<bool, CommandError> {
+    match connection.propose(&request.encode(origin))? {
+        Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
+        Reply::Connected => Ok(true),
+        Reply::Disconnected(address) => {
+            let object = json!({ "was_at": address });
+            connection.output.print_result(format_args!("was at {address}"), object)
+        }
+        Reply::Sequence(number) => {
+            connection.output.print_result(number, json!({ "number": number }))
+        }
+        Reply::Addresses(_) => Err(CommandError::unknown_reply()),
+    }
 }
 
-/// Prints a reply; a rejection is an error.
-fn print_reply(output: Output, reply: Reply) -> CommandResult {
-    match reply {
-        Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
-        Reply::Connected => Ok(Exit::Success),
-        Reply::Disconnected(address) => {
-            output.print(format_args!("was at {address}"), json!({ "was_at": address }))
+/// Prints the answer to a lookup; an unknown user is an error.
+fn print_addresses(output: Output, reply: Reply) -> CommandResult {
+    let addresses = match reply {
+        Reply::Addresses(addresses) => addresses,
+        Reply::Rejected(reason) => return Err(CommandError::new(Exit::Rejected, reason)),
+        _ => return Err(CommandError::unexpected_reply()),
+    };
+    for (user, address) in &addresses {
+        let shown = address.map_or("-".to_owned(), |address| address.to_string());
+        let object = json!({ "user": user, "address": address });
+        output.print(format_args!("{user} {shown}"), object)?;
+    }
+    match addresses.into_iter().find(|(_, address)| address.is_none()) {
+        Some((unknown, _)) => {
+            Err(CommandError::new(Exit::Rejected, RejectReason::UnknownUser(unknown)))
         }
-        Reply::Sequence(number) => output.print(number, json!({ "number": number })),
-        Reply::Addresses(addresses) => {
-            for (user, address) in &addresses {
-                let shown = address.map_or("-".to_owned(), |address| address.to_string());
-                let object = json!({ "user": user, "address": address });
-                output.print(format_args!("{user} {shown}"), object)?;
-            }
-            match addresses.into_iter().find(|(_, address)| address.is_none()) {
-                Some((unknown, _)) => {
-                    Err(CommandError::new(Exit::Rejected, RejectReason::UnknownUser(unknown)))
-                }
-                None => Ok(Exit::Success),
-            }
-        }
+        None => Ok(Exit::Success),
     }
 }

@@ -115,7 +115,10 @@ pub fn run(connection: &ClusterConnection, command: ClientCommand) -> CommandRes
 
 fn place(connection: &ClusterConnection, order: &Order) -> CommandResult {
     match connection.propose(&codec::encode(order))? {
-        Reply::Placed(record) => connection.output.print(&record, json!(record)),
+        Reply::Placed(record) => {
+            connection.output.print_result(&record, json!(record))?;
+            Ok(Exit::Success)
+        }
         Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
         _ => Err(CommandError::unknown_reply()),
     }

@@ -23,4 +23,5 @@ mod directory;
 mod json;
 mod nodes;
 mod orders;
+mod output;
 mod terminal;

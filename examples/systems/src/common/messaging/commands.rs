@@ -95,7 +95,8 @@ fn receive(client: &UserClient) -> CommandResult {
 /// The message was rejected, or its outcome is unknown.
 pub fn send(client: &UserClient, to: String, text: String) -> CommandResult {
     let number = client.send(to, text)?;
-    client.connection.output.print(number, json!({ "number": number }))
+    client.connection.output.print_result(number, json!({ "number": number }))?;
+    Ok(Exit::Success)
 }
 
 /// Runs the prompt, which prints messages as they arrive and warns in survivor mode.
@@ -234,19 +235,18 @@ fn delete(client: &UserClient, discard: bool) -> CommandResult {
         return Err(CommandError::unknown_reply());
     };
     client.forget_account(&user);
-    match lost {
-        0 => Ok(Exit::Success),
-        _ => client.connection.output.print(
-            format_args!("deleted {lost} waiting messages"),
-            json!({ "deleted_waiting_messages": lost }),
-        ),
+    if lost > 0 {
+        let object = json!({ "deleted_waiting_messages": lost });
+        let text = format_args!("deleted {lost} waiting messages");
+        client.connection.output.print_result(text, object)?;
     }
+    Ok(Exit::Success)
 }
 
 fn log_in(client: &UserClient, user: String) -> CommandResult {
     if client.log_in(user)? {
         let object = json!({ "ended_session_elsewhere": true });
-        client.connection.output.print("ended a session elsewhere", object)?;
+        client.connection.output.print_result("ended a session elsewhere", object)?;
     }
     Ok(Exit::Success)
 }
