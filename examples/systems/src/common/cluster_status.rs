@@ -41,7 +41,7 @@ pub fn print_members(
     // The casting vote decides an even split once its membership change is complete.
     let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
     let casting = agreed.and_then(|membership| membership.incoming().casting());
-    let client = connection.client.with_deadline(ANSWER_MAX);
+    let client = connection.client.with_deadline(ANSWER_MAX.min(connection.deadline));
     for member in report.membership.members() {
         let address = member.address.as_str();
         let member_report = client.report(address).ok();
@@ -72,7 +72,8 @@ pub fn print_members(
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
 fn report(connection: &ClusterConnection) -> Result<Report, CommandError> {
-    let of_leader = connection.client.with_deadline(ANSWER_MAX).report_of_leader();
+    let answer_max = ANSWER_MAX.min(connection.deadline);
+    let of_leader = connection.client.with_deadline(answer_max).report_of_leader();
     let report = of_leader.or_else(|_| connection.client.report_of_any())?;
     connection.remember();
     if report.membership.is_empty() {

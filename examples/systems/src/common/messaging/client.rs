@@ -123,7 +123,7 @@ impl UserClient {
     /// # Errors
     /// No node answers in time.
     pub fn mode(&self) -> Result<Mode, CommandError> {
-        let client = self.connection.client.with_deadline(MODE_MAX);
+        let client = self.connection.client.with_deadline(MODE_MAX.min(self.connection.deadline));
         let reply = client.read(ReadLevel::Local, &codec::encode(&Query::Mode))?;
         match accepted(self.connection.decode(&reply.answer)?)? {
             Reply::Mode(mode) => Ok(mode),
