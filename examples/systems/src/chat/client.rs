@@ -4,7 +4,7 @@ use clap::Subcommand;
 use quorate::types::ReadLevel;
 
 use crate::chat::SYSTEM;
-use crate::common::connection::ConnectionFlags;
+use crate::common::connection::{ConnectionFlags, node_address};
 use crate::common::exit::{CommandError, CommandResult};
 use crate::common::messaging::client::UserClient;
 use crate::common::messaging::commands::{self, View};
@@ -36,6 +36,7 @@ pub enum ClientCommand {
     /// Print every account: login state, the number of each waiting message, history length
     Dump {
         /// Address of a node to read from; the answer may be stale
+        #[arg(value_parser = node_address)]
         node: Option<String>,
     },
     /// Show all nodes, the primary and the mode; exits with 0 if there is a primary, all nodes

@@ -27,7 +27,13 @@ pub struct ConnectionFlags {
     ///
     /// Default: the environment variable NAME_NODES (e.g. DIRECTORY_NODES), then the remembered
     /// addresses, then the addresses that the system's README.md uses.
-    #[arg(long, global = true, value_name = "ADDRESS", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        value_parser = node_address
+    )]
     nodes: Vec<String>,
     /// Time limit for an answer
     #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = time)]
@@ -48,6 +54,18 @@ pub struct ConnectionFlags {
     /// Print each line of a client command as a JSON object; errors stay text on standard error
     #[arg(long, global = true)]
     json: bool,
+}
+
+/// Parses the address of a node: a host, and the port at which the node listens.
+///
+/// # Errors
+/// The text has another form.
+pub fn node_address(text: &str) -> Result<String, String> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    match text.trim().rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && is_port(port) => Ok(text.trim().to_owned()),
+        _ => Err(format!("`{text}` is not an address like 127.0.0.1:7400")),
+    }
 }
 
 /// A client of a system, with the addresses that it remembers.
@@ -212,5 +230,21 @@ impl ClusterConnection {
         // If the file cannot be written, the user has to pass the flags next time.
         let _ = file.parent().map(fs::create_dir_all);
         let _ = fs::write(file, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for address in ["127.0.0.1:7400", "node-1.example:1", "[::1]:7400"] {
+            assert_eq!(node_address(&format!(" {address}")).as_deref(), Ok(address));
+        }
+        for text in ["", "n1", "host", "host:", ":7400", "host:http", "host:0", "host:70000"] {
+            let error = node_address(text).expect_err(text);
+            assert!(error.contains(&format!("`{text}`")), "{error}");
+        }
     }
 }

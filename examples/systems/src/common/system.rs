@@ -28,7 +28,8 @@ impl System {
     pub fn default_nodes(&self) -> Vec<String> {
         if let Some(nodes) = env::var(self.variable("NODES")).ok().filter(|nodes| !nodes.is_empty())
         {
-            return nodes.split(',').map(str::to_owned).collect();
+            let nodes = nodes.split(',').map(str::trim).filter(|node| !node.is_empty());
+            return nodes.map(str::to_owned).collect();
         }
         let known = self.state_file("nodes").and_then(|file| fs::read_to_string(file).ok());
         let known: Vec<String> = known.unwrap_or_default().lines().map(str::to_owned).collect();

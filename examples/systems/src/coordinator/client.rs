@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::common::connection::{ClusterConnection, ConnectionFlags};
+use crate::common::connection::{ClusterConnection, ConnectionFlags, node_address};
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::output::Output;
 use crate::coordinator::keys::{self, Keys};
@@ -55,7 +55,7 @@ pub enum ClientCommand {
 #[derive(Args, Clone, Debug)]
 pub struct ReadFlags {
     /// Read from this node only
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = node_address)]
     at: Option<String>,
 }
 

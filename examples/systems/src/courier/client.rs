@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::common::calls::checked;
 use crate::common::codec;
-use crate::common::connection::ConnectionFlags;
+use crate::common::connection::{ConnectionFlags, node_address};
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::messaging::client::UserClient;
 use crate::common::messaging::commands::{self, View};
@@ -198,7 +198,8 @@ fn age(node: &str, freshness: Freshness) -> String {
 /// Returns the address of a node that is given by id or address.
 fn address_of(client: &UserClient, node: &str) -> Result<String, CommandError> {
     if node.contains(':') {
-        return Ok(node.to_owned());
+        let invalid = |error| CommandError::usage(format!("--at: {error}"));
+        return node_address(node).map_err(invalid);
     }
     let id = node.trim_start_matches('n').parse().map(NodeId);
     let id = id.map_err(|_| {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::common::calls::checked;
 use crate::common::cluster_status;
 use crate::common::codec;
-use crate::common::connection::{ClusterConnection, ConnectionFlags};
+use crate::common::connection::{ClusterConnection, ConnectionFlags, node_address};
 use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::output::Output;
 use crate::orders::SYSTEM;
@@ -62,7 +62,7 @@ pub enum ClientCommand {
 #[derive(Args, Clone, Debug)]
 pub struct ReadFlags {
     /// Read from this node only
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = node_address)]
     at: Option<String>,
     /// Freshness of the answer
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "any")]

@@ -49,6 +49,17 @@ fn numbers_that_nothing_reads_are_not_drawn() {
 }
 
 #[test]
+fn what_is_not_an_address_is_a_usage_error() {
+    let cluster = Cluster::start(env!("CARGO_BIN_EXE_orders"), 1);
+    let error = "`n1` is not an address like 127.0.0.1:7400";
+    cluster.run(&["list", "--at", "n1"]).fails_with(2, error);
+    cluster.run(&["list", "--nodes", "n1"]).fails_with(2, error);
+    let mut list = cluster.command();
+    let nodes = format!(" {}, ", cluster.addresses(&[1]));
+    CommandOutput::run(list.env("ORDERS_NODES", nodes).arg("list")).ok();
+}
+
+#[test]
 fn a_user_without_a_name_has_an_origin() {
     let cluster = Cluster::start(env!("CARGO_BIN_EXE_directory"), 1);
     let mut connect = command(&cluster, &["connect", "ann", "10.0.0.1:1"]);
