@@ -66,21 +66,42 @@ fn run_lines<C: Subcommand>(
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(failed(error)),
         };
-        let line = line.trim();
-        match line {
-            "" => continue,
-            "quit" | "exit" => break,
-            _ if line.starts_with('#') => continue,
-            _ => {}
+        for line in command_lines(&line) {
+            match line.as_str() {
+                "" => continue,
+                "quit" | "exit" => return Ok(last),
+                _ if line.starts_with('#') => continue,
+                _ => {}
+            }
+            // The history is optional.
+            let _ = editor.add_history_entry(line.as_str());
+            if let Some(history) = &history {
+                let _ = editor.save_history(history);
+            }
+            last = run_line(system, &line, execute);
         }
-        // The history is optional.
-        let _ = editor.add_history_entry(line);
-        if let Some(history) = &history {
-            let _ = editor.save_history(history);
-        }
-        last = run_line(system, line, execute);
     }
     Ok(last)
+}
+
+/// Returns the commands of a line: one, or those of a pasted text of several lines. A command goes
+/// on in the next line of the text if a line ends inside quotes or after a backslash.
+fn command_lines(text: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    let mut command = String::new();
+    for line in text.lines() {
+        command += line;
+        if shlex::split(&command).is_some() {
+            commands.push(command.trim().to_owned());
+            command.clear();
+        } else {
+            command.push('\n');
+        }
+    }
+    if !command.is_empty() {
+        commands.push(command.trim().to_owned());
+    }
+    commands
 }
 
 fn prepare(editor: &mut DefaultEditor, history: Option<&std::path::Path>) -> Read<()> {
@@ -132,5 +153,19 @@ fn run_line<C: Subcommand>(
             let _ = error.print();
             if error.use_stderr() { Exit::Usage } else { Exit::Success }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_text_has_a_command_in_each_line() {
+        assert_eq!(command_lines(" list "), ["list"]);
+        assert_eq!(command_lines("send bob hi\n\nlist\n"), ["send bob hi", "", "list"]);
+        assert_eq!(command_lines("send bob 'a\nb'\nlist"), ["send bob 'a\nb'", "list"]);
+        assert_eq!(command_lines("list\nsend bob 'a"), ["list", "send bob 'a"]);
+        assert_eq!(command_lines(""), [""; 0]);
     }
 }
