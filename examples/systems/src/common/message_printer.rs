@@ -9,8 +9,8 @@ use std::time::Duration;
 /// Changes nothing on a terminal whose cursor is at the beginning of a line that is not the first
 /// one: up, and down again.
 const UP_AND_DOWN: &str = "\x1b[1A\n";
-/// A bound of the time between a change of the terminal's mode by the line editor and the note of it
-/// in [`PromptProgress`].
+/// A bound of the time between a change of the terminal's mode by the line editor and the note of
+/// it in [`PromptProgress`].
 const MODE_CHANGE_MAX: Duration = Duration::from_millis(2);
 /// The interval at which a printer checks whether the prompt reads a line again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -49,8 +49,8 @@ impl PromptProgress {
 /// Prints messages above the input line of a prompt. It belongs to a thread of its own: while the
 /// user searches the history, a message waits for the end of the search, or of the prompt.
 pub struct MessagePrinter {
-    /// Prints a text, or puts it into a queue of the line editor if that reads a line. The queue has
-    /// room for one text, the editor prints it unless a search of the history is open, and fails
+    /// Prints a text, or puts it into a queue of the line editor if that reads a line. The queue
+    /// has room for one text, which the editor prints unless a search of the history is open. Fails
     /// once the editor is dropped. `None` if the input or the output is not a terminal.
     editor: Option<Print>,
     out: Box<dyn io::Write + Send>,

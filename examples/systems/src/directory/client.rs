@@ -85,8 +85,8 @@ pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand)
     }
 }
 
-/// Proposes a request and prints its result; a rejection is an error. Returns false if nothing reads
-/// standard output any more.
+/// Proposes a request and prints its result; a rejection is an error. Returns false if nothing
+/// reads standard output any more.
 fn propose(
     connection: &ClusterConnection,
     origin: &str,

@@ -17,8 +17,8 @@ use crate::common::system::System;
 
 /// The time limit for the query of the mode.
 const MODE_MAX: Duration = Duration::from_secs(2);
-/// The time for which a command of a prompt waits until the messages that its user has just seen are
-/// acknowledged.
+/// The time for which a command of a prompt waits until the messages that its user has just seen
+/// are acknowledged.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(1);
 
 /// A client, and the user it acts for.
@@ -132,8 +132,8 @@ impl UserClient {
     }
 
     /// Returns the session of the active user. If another thread has shown messages and is about to
-    /// acknowledge them, waits for that for a while: they are no longer waiting for the user who has
-    /// seen them.
+    /// acknowledge them, waits for that for a while: they no longer wait for the user who has seen
+    /// them.
     ///
     /// # Errors
     /// No user is logged in on this computer, or not the user named with `--as`.
