@@ -17,7 +17,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The progress of a prompt that has ended.
 const ENDED: u64 = u64::MAX;
 
-/// Prints one text.
+/// Prints a text that ends with a newline, or passes it to the line editor.
 pub type Print = Box<dyn FnMut(&str) -> io::Result<()> + Send>;
 
 /// Whether a prompt reads a line, runs one, or has ended. Clones share it.
