@@ -16,7 +16,7 @@ use crate::common::calls::{ATTEMPT_MAX, Calls};
 use crate::common::codec;
 use crate::common::exit::CommandError;
 use crate::common::output::Output;
-use crate::common::system::System;
+use crate::common::system::{System, replace_file};
 use crate::common::time::time;
 use crate::common::tls::{default_principal, parse_client_or_admin};
 
@@ -228,14 +228,29 @@ impl ClusterConnection {
             return;
         }
         // If the file cannot be written, the user has to pass the flags next time.
-        let _ = file.parent().map(fs::create_dir_all);
-        let _ = fs::write(file, text);
+        let _ = replace_file(&file, text);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_file_is_replaced_as_a_whole_or_not_at_all() {
+        let root = tempfile::tempdir().expect("there is room");
+        let file = root.path().join("a/b/any.nodes");
+        let text = || fs::read_to_string(&file).expect("it was written");
+        replace_file(&file, "old").expect("there is room");
+        assert_eq!(text(), "old");
+        let next = file.with_file_name(format!("any.nodes.new-{}", std::process::id()));
+        fs::create_dir(&next).expect("there is room");
+        replace_file(&file, "new").expect_err("its place is taken");
+        assert_eq!(text(), "old");
+        fs::remove_dir(next).expect("it is empty");
+        replace_file(&file, "new").expect("there is room");
+        assert_eq!(text(), "new");
+    }
 
     #[test]
     fn an_address_has_a_host_and_a_port() {

@@ -3,7 +3,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use quorate::storage::ClusterId;
 
@@ -55,4 +56,27 @@ impl System {
         let folder = state.or_else(home)?.join("quorate-systems");
         Some(folder.join(format!("{}.{extension}", self.name)))
     }
+}
+
+/// Replaces a state file as a whole, so that another client reads the earlier text or this one.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn replace_file(file: &Path, text: &str) -> io::Result<()> {
+    file.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let mut new = file.as_os_str().to_owned();
+    new.push(format!(".new-{}", std::process::id()));
+    private_file().open(&new)?.write_all(text.as_bytes())?;
+    fs::rename(new, file)
+}
+
+/// Returns options for a file that only its owner may read, because the token of a session
+/// authenticates its user.
+#[must_use]
+pub fn private_file() -> fs::OpenOptions {
+    let mut options = fs::File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }

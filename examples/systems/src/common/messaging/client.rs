@@ -1,7 +1,7 @@
 //! The client of a user on the command line, with its state files on this computer.
 
 use std::fs::{self, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::common::connection::ClusterConnection;
 use crate::common::exit::CommandError;
 use crate::common::messaging::message::{Command, Mail, Mode, Query, Reply, Session};
 use crate::common::messaging::user::{Received, User, UserComputer, accepted};
-use crate::common::system::System;
+use crate::common::system::{System, private_file, replace_file};
 
 /// The time limit for the query of the mode.
 const MODE_MAX: Duration = Duration::from_secs(2);
@@ -222,13 +222,7 @@ impl UserComputer for System {
 
     fn write(&self, file: &str, text: &str) -> Result<(), CommandError> {
         let file = self.state_file(file).ok_or_else(no_home)?;
-        let written = file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
-            let mut new = file.clone().into_os_string();
-            new.push(format!(".new-{}", std::process::id()));
-            let mut open = private_file().open(&new)?;
-            open.write_all(text.as_bytes())?;
-            fs::rename(new, &file)
-        });
+        let written = replace_file(&file, text);
         written.map_err(|error| CommandError::usage(format!("{}: {error}", file.display())))
     }
 
@@ -260,16 +254,6 @@ impl UserComputer for System {
 
 fn no_home() -> CommandError {
     CommandError::usage("no directory for state files: set HOME or XDG_STATE_HOME")
-}
-
-/// Returns options for a file that only its owner may read, because the token authenticates its
-/// user.
-fn private_file() -> fs::OpenOptions {
-    let mut options = fs::File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }
 
 #[cfg(test)]
