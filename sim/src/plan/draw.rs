@@ -247,10 +247,10 @@ fn campaign_during_file_work(planner: &mut Planner<'_>) {
 
 /// A node's disk is corrupted while the node is down.
 fn bit_rot_while_down(planner: &mut Planner<'_>) {
-    let falls = planner.any_time(Trigger::GoesDown);
+    let goes_down = planner.any_time(Trigger::GoesDown);
     let nth = planner.draw.between(1, 3) as u32;
     let verb = planner.verb(Fault::BitRot, NodeSelector::It);
-    planner.push_on(TriggerCondition { nth, ..falls }, verb);
+    planner.push_on(TriggerCondition { nth, ..goes_down }, verb);
 }
 
 /// A disk fault strikes a node right when it writes, votes, acknowledges, restarts or changes its

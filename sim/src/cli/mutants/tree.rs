@@ -51,7 +51,7 @@ impl SourceTree {
         Ok(tree)
     }
 
-    /// Returns the same copy as one of generated code: its warnings are allowed, and it needs a
+    /// Returns the same copy for generated code: its warnings are allowed, and it needs a
     /// build directory of its own because its compiler flags differ.
     pub(crate) fn generated(self, build: &str) -> SourceTree {
         SourceTree { build: self.build.with_file_name(build), flags: "-Awarnings", ..self }
