@@ -1,5 +1,5 @@
-//! A user of the published simulator: chaos runs of a state machine. `.ci/packages` builds it against
-//! the packaged files.
+//! A user of the published simulator: chaos runs of a state machine. `.ci/packages` builds it
+//! against the packaged files.
 
 use quorate_sim::chaos;
 use quorate_sim::workload::kv::Kv;

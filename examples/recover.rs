@@ -1,6 +1,6 @@
 //! Two of three nodes are lost. Their cluster is inspected, a new cluster continues from the
-//! surviving directory, and the other two join with empty disks (`docs/RECOVERY.md`). Whole nodes and
-//! their recovery need the feature `unstable`.
+//! surviving directory, and the other two join with empty disks (`docs/RECOVERY.md`). Whole nodes
+//! and their recovery need the feature `unstable`.
 
 mod driver;
 #[path = "driver/operator.rs"]

@@ -25,9 +25,9 @@ impl Directory {
     /// Reads the superblock and the acknowledged floor, and lists the segments.
     ///
     /// # Errors
-    /// [`OpenError::NotFormatted`] or [`OpenError::NoSuperblock`] without a superblock; another [`OpenError`] if no copy of it can
-    /// be used, copies contradict each other, the directory cannot be listed, or a segment number
-    /// is out of range.
+    /// [`OpenError::NotFormatted`] or [`OpenError::NoSuperblock`] without a superblock; another
+    /// [`OpenError`] if no copy of it can be used, copies contradict each other, the directory
+    /// cannot be listed, or a segment number is out of range.
     pub(crate) fn read(disk: &mut dyn Disk) -> Result<Directory, OpenError> {
         let files = list(disk)?;
         if !files.iter().any(|(file, _)| *file == FileName::Superblock) {

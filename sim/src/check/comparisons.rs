@@ -1,6 +1,6 @@
 //! State comparison between nodes: the replies are true, comparisons take place, and a diverged
-//! node asks each voter for a snapshot, which comes from a state that is not known to be wrong. This
-//! file has the parts of S31 about replies and offers, S77 and L8.
+//! node asks each voter for a snapshot, which comes from a state that is not known to be wrong.
+//! This file has the parts of S31 about replies and offers, S77 and L8.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -346,8 +346,8 @@ impl Known {
             return Ok(());
         }
         S31.violated(format!(
-            "{node} {does}, although it has not compared its state since it restored it, nor waited \
-             for {wait:?}"
+            "{node} {does}, although it has not compared its state since it restored it, nor \
+             waited for {wait:?}"
         ))
     }
 

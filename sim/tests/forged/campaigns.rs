@@ -130,8 +130,8 @@ crate::forgeries! {
     }
 
     S50 a_pre_vote_goes_to_a_log_without_a_committed_entry on led
-    "n3 grants a pre-vote for term t2 to n2, whose log ends with entry 2@t1, but a leader has named \
-     index 3 as committed"
+    "n3 grants a pre-vote for term t2 to n2, whose log ends with entry 2@t1, but a leader has \
+     named index 3 as committed"
     |stage| {
         names_committed(stage, 3);
         pre_votes(stage, 2, 2, &[3]);
