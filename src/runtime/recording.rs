@@ -153,6 +153,9 @@ fn write_blocks(mut ring: RecordingRing, blocks: &Receiver<Block>, counts: &Coun
     }
 }
 
+/// Returns the free space of the directory's file system, in bytes, if it can be found out.
+type FreeBytes = Box<dyn Fn(&Path) -> Option<u64> + Send>;
+
 /// A ring of files, each with one segment. The oldest are removed so that all together have a
 /// bounded size. The ring does not grow while its file system has less free space than that size,
 /// so that a log that grows finds this space.
@@ -162,8 +165,7 @@ pub(super) struct RecordingRing {
     /// The size that the ring may have at present: `bytes_max`, or the size that it had when the
     /// free space was found to be low.
     bytes_now_max: u64,
-    /// Returns the free space of the directory's file system, in bytes, if it can be found out.
-    free_bytes: Box<dyn Fn(&Path) -> Option<u64> + Send>,
+    free_bytes: FreeBytes,
     /// The number and the size of each file, in ascending order.
     files: VecDeque<(u64, u64)>,
     /// The file of the current segment, the last one.

@@ -51,9 +51,9 @@ Examples:
 
 Every file of the recording is copied up to its first damaged block. With --out, --last and
 --around, only the files that are copied are transferred. A node with `serve --recording-size 0`, or
-whose recording has ended because its disk was full, has none. `cargo sim replay` runs in a checkout of
-quorate (docs/RECORDING.md). Exit code 1: a block was damaged, so the copy lacks this block and the
-rest of its file; or the recording of one of the members could not be copied.";
+whose recording has ended because its disk was full, has none. `cargo sim replay` runs in a checkout
+of quorate (docs/RECORDING.md). Exit code 1: a block was damaged, so the copy lacks this block and
+the rest of its file; or the recording of one of the members could not be copied.";
 
 pub(crate) fn run(flags: &RecordFlags, json: bool) -> Result<Exit, CommandError> {
     let selection = &flags.selection;
