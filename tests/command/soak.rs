@@ -263,8 +263,8 @@ impl Service {
     }
 }
 
-/// What the floods may hold in a node at one time and not at another, in KiB: the answers to one
-/// client, as such and encoded.
+/// The memory that the floods may take in a node at one time and not at another, in KiB: the
+/// answers to one client, as such and encoded.
 const ANSWERS_KIB: u64 = 64 << 10;
 
 fn soak(has_certs: bool, quiet: Duration, attacked: Duration) {

@@ -85,7 +85,8 @@ fn snapshot(text: &str) -> Option<FileName> {
     (name.to_string() == text).then_some(name)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 

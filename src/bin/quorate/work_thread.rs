@@ -15,7 +15,7 @@ pub(crate) struct WorkThread {
     is_working: Arc<AtomicBool>,
 }
 
-/// What happens after a request.
+/// The effect of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Requested {
     /// The thread begins the work.

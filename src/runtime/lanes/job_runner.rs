@@ -74,7 +74,7 @@ struct Executor<T> {
     since_pause: Executed,
 }
 
-/// What a lane has executed since its last pause.
+/// The work of a lane since its last pause.
 #[derive(Default)]
 struct Executed {
     answers_bytes: usize,

@@ -1,4 +1,4 @@
-//! What the snapshots of a node are doing, for the checks of its invariants.
+//! The work on the snapshots of a node, for the checks of its invariants.
 
 use crate::storage::snapshots::Snapshots;
 use crate::storage::snapshots::common::Purpose;
