@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use quorate::runtime::blocking::Client;
 use quorate::runtime::certs::Directory;
-use quorate::runtime::{ANY_UNNAMED_CLUSTER, ClientConfig, Principal, TlsConfig};
+use quorate::runtime::{
+    ANY_UNNAMED_CLUSTER, AttemptError, ClientConfig, ClientError, Principal, TlsConfig,
+};
 use quorate::types::ReadLevel;
 use quorate::wire::{ClientHello, ClientRequest, RequestBody, Versions};
 use tokio::task::JoinSet;
@@ -48,10 +50,11 @@ impl Target {
         client.with_deadline(Duration::from_millis(500))
     }
 
-    /// Reads the key [`FLOOD`] times at once, and returns true if there was an answer.
+    /// Reads the key [`FLOOD`] times at once, and returns true if a read reached the node. Without
+    /// certificates all attackers share one limit, so the node may reject all these reads.
     fn flood(&self, key: &str) -> bool {
-        let address = self.node.to_string();
-        self.client().run(async |client| {
+        let (address, client) = (self.node.to_string(), self.client());
+        client.with_deadline(Duration::from_secs(2)).run(async |client| {
             let mut reads = JoinSet::new();
             for _ in 0..FLOOD {
                 let (client, address, query) = (client.clone(), address.clone(), get(key));
@@ -59,11 +62,17 @@ impl Target {
                     client.read_at(&address, ReadLevel::Linearizable, &query).await
                 });
             }
-            let mut answered = false;
+            let mut reached = false;
             while let Some(read) = reads.join_next().await {
-                answered |= read.expect("no read panics").is_ok();
+                reached |= match read.expect("no read panics") {
+                    Ok(_) => true,
+                    Err(ClientError::NotExecuted(error)) => {
+                        !matches!(error, AttemptError::Unreachable { .. })
+                    }
+                    Err(_) => false,
+                };
             }
-            answered
+            reached
         })
     }
 }
