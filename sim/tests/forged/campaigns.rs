@@ -1,5 +1,7 @@
 //! Forged campaigns: S49, S50 and S52.
 
+use std::time::Duration;
+
 use quorate::types::{Body, EntryId, Heartbeat, Index, NodeId, Readiness, Term};
 
 use crate::stage::{Stage, id, noop, voted};
@@ -56,6 +58,8 @@ fn a_node_that_may_lead_again_is_asked_and_a_whole_log_gets_a_vote() {
     reports(&mut stage, 1, false);
     stage.sends_in_step(1, 2, 1, Body::TimeoutNow);
     names_committed(&mut stage, 2);
+    // Until then the voter hears its leader.
+    stage.advances_time(Duration::from_secs(10));
     pre_votes(&mut stage, 2, 2, &[3]);
     assert_eq!(stage.violation(), None);
 }
@@ -125,7 +129,7 @@ crate::forgeries! {
         votes_for_itself(stage, 2, 2);
         stage.sends(2, 3, 2, Body::RequestVote { last: id(2, 1), transfer: true });
         stage.changes_status(3, |status| {
-            (status.term, status.vote) = (Term(2), Some(NodeId(2)));
+            (status.term, status.vote, status.leader) = (Term(2), Some(NodeId(2)), None);
         });
     }
 

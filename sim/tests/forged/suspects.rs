@@ -128,7 +128,7 @@ crate::forgeries! {
 
     S31 a_node_answers_a_read_before_it_has_compared_its_state on applied
     "n1 answers a read, although it has not compared its state since it restored it, nor waited \
-     for WAIT"
+     for 4s"
     |stage| {
         restores(stage, 1);
         let op = stage.reads();
@@ -137,7 +137,7 @@ crate::forgeries! {
 
     S31 a_node_offers_its_state_before_it_has_compared_it on applied
     "n1 offers its state to n3 for a rebuild, although it has not compared its state since it \
-     restored it, nor waited for WAIT"
+     restored it, nor waited for 4s"
     |stage| {
         offers_snapshot(stage);
         restores(stage, 1);
@@ -153,8 +153,8 @@ crate::forgeries! {
     }
 
     S31 a_quarantined_node_sends_a_part_of_its_snapshot on applied
-    "n2 sends n3 chunk 0 of a snapshot, although its state is quarantined since TIME s, and n3 \
-     requested it at TIME s"
+    "n2 sends n3 chunk 0 of a snapshot, although its state is quarantined since 1.004300 s, and n3 \
+     requested it at 1.004400 s"
     |stage| {
         transfers_part(stage);
         is_wrong(stage);
