@@ -1,5 +1,5 @@
-//! Leadership transfers: the target has the whole log and may lead (S52), and in the
-//! stabilization phase a core node leads again in time (L10).
+//! Leadership transfers: the target has the whole log and may lead (S52), and in the stabilization
+//! phase a core node leads again in time (L10).
 
 use std::collections::BTreeMap;
 
