@@ -77,14 +77,19 @@ impl Selection {
         // The clock may have been set back, so an earlier file has a later time.
         let end = files.iter().rev().find_map(|file| file.last_block).unwrap_or_default();
         let range = self.range(end);
-        files.iter().map(|file| range.may_have(*file)).collect()
+        let next = files.iter().skip(1).map(|file| file.begin).chain([None]);
+        files.iter().zip(next).map(|(file, next)| range.may_have(*file, next)).collect()
     }
 }
 
 impl TimeRange {
-    /// Returns true if the file may have records of the range.
-    fn may_have(self, file: FileTimes) -> bool {
-        let ends_before = |last_block: Duration| last_block.saturating_add(BLOCK_TIME) < self.from;
+    /// Returns true if the file may have records of the range. The next file begins at `next`.
+    fn may_have(self, file: FileTimes, next: Option<Duration>) -> bool {
+        let ends_before = |last_block: Duration| {
+            // A file ends before the next one begins, unless the clock was set back.
+            last_block.saturating_add(BLOCK_TIME) < self.from
+                || next.is_some_and(|next| last_block <= next && self.begins_after(next))
+        };
         !file.last_block.is_some_and(ends_before) && file.begin.is_none_or(|begin| begin <= self.to)
     }
 
@@ -200,6 +205,9 @@ pub(super) mod tests {
         assert_eq!(chosen(last(2000), &files), files, "all of it");
         assert_eq!(chosen(Selection::default(), &files), files, "all of it");
         assert!(Selection::default().is_everything() && !last(60).is_everything());
+        let ended = [Some((1800, 1930)), Some((1931, 1938)), Some((1940, 2000))];
+        assert_eq!(chosen(last(60), &ended), ended[2..], "no file has records of the next one");
+        assert_eq!(chosen(last(61), &ended), ended[1..]);
         let set_back = [Some((2400, 2500)), Some((900, 1000)), Some((1000, 2000))];
         let late = [set_back[0], set_back[2]];
         assert_eq!(chosen(last(60), &set_back), late, "the last file ends the recording");
