@@ -150,10 +150,12 @@ impl Entries {
     /// Adds `more` at the end. The entries are copied if both lists have some.
     #[inline]
     pub fn append(&mut self, more: Entries) {
-        let len = self.len() + more.len();
         if self.is_empty() {
             *self = more;
-        } else if !more.is_empty() {
+            return;
+        }
+        let len = self.len() + more.len();
+        if !more.is_empty() {
             *self = core::mem::take(self).into_iter().chain(more).collect();
         }
         assert!(self.len() == len, "no entry is lost");
