@@ -156,7 +156,7 @@ pub struct State {
     pub detail: String,
 }
 
-/// Whether a node runs.
+/// Whether a node runs, as far as that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize_repr)]
 #[repr(u8)]
 pub enum Condition {
@@ -167,6 +167,8 @@ pub enum Condition {
     Down,
     /// The node's process is paused.
     Paused,
+    /// It is unknown what the node does, because no recording has it.
+    Unknown,
 }
 
 /// The role of a node in its term.

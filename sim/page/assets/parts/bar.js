@@ -18,7 +18,8 @@ function drawPiece(pen, scene, lane, { left, right, condition, role, term, follo
     pen.fillRect(left - 0.5, lane.y, 1, BAR);
   }
   if (width < 22) return;
-  const name = condition === DOWN ? away || 'down' : condition === PAUSED ? 'paused' : ROLES[role];
+  const names = { [DOWN]: away || 'down', [PAUSED]: 'paused', [NOT_RECORDED]: 'not recorded' };
+  const name = names[condition] || ROLES[role];
   const short = condition === UP ? `t${term}` : name;
   const long = condition === UP ? `t${term} ${name}` : name;
   pen.font = `${role === LEADER && condition === UP ? 600 : 500} 11px ${SANS}`;

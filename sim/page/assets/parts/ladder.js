@@ -1,5 +1,5 @@
 // The indices of a log: base ≤ snapshot ≤ applied ≤ committed ≤ last, durable ≤ last.
-const [UP, DOWN, PAUSED] = [0, 1, 2];
+const [UP, DOWN, PAUSED, NOT_RECORDED] = [0, 1, 2, 3];
 const [FOLLOWER, PRE_CANDIDATE, CANDIDATE, LEADER] = [0, 1, 2, 3];
 const ROLES = ['follower', 'pre-candidate', 'candidate', 'leader'];
 const POINTS = ['base', 'snapshot', 'applied', 'committed', 'durable', 'last'];

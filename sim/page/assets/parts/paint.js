@@ -55,6 +55,7 @@ class Paint {
   role(pen, condition, role, term) {
     if (condition === DOWN) return this.stripes(pen, 'hatch', 1, 8, 'ground');
     if (condition === PAUSED) return this.stripes(pen, 'hatch', 0, 6, 'ground');
+    if (condition === NOT_RECORDED) return this.ink('ground');
     const name = termColor(term);
     if (role === LEADER) return this.ink(name);
     if (role === CANDIDATE) return this.stripes(pen, name, -1, 6, 'card');

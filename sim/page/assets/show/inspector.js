@@ -185,8 +185,8 @@ class Inspector {
 
 // A badge with role and term, in the colours of the lanes.
 function roleBadge({ condition, role, term }) {
-  const text = condition === DOWN ? 'down' : condition === PAUSED ? `paused, t${term}`
-    : `t${term} ${ROLES[role]}`;
+  const names = { [DOWN]: 'down', [PAUSED]: `paused, t${term}`, [NOT_RECORDED]: 'not recorded' };
+  const text = names[condition] || `t${term} ${ROLES[role]}`;
   const leads = condition === UP && role === LEADER;
   const paint = condition !== UP ? {} : leads
     ? { background: color(termColor(term)), color: color('on-term') }

@@ -133,6 +133,8 @@ function legend(run, paint) {
     ['entries', line('one')], ['votes', line('four')], ['late', line('warn')],
     ['lost', line('bad', 'lost')],
   ] : [];
+  if (run.fields.condition.includes(NOT_RECORDED)) items.push(
+    ['not recorded', bar(NOT_RECORDED, 0)]);
   if (run.writes.length) items.push(['durable', disk('two')], ['torn or lost', disk('bad', true)]);
   if (run.nodes.length) items.push(['commit index (line) and applied index (area)', logPlot]);
   if (run.operations.some(one => one.relevance !== CONTEXT)) items.push(
