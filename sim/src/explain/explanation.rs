@@ -76,6 +76,11 @@ impl Draft {
         }
     }
 
+    /// Sets the cause in place of any other.
+    pub(super) fn replace_cause(&mut self, sentence: String) {
+        self.cause = sentence;
+    }
+
     /// Whether the cause is set.
     pub(super) fn has_cause(&self) -> bool {
         !self.cause.is_empty()

@@ -72,7 +72,12 @@ fn blocks_links(history: &History<'_>, op: u32) -> bool {
 
 /// Adds the sending of a message, if the event is one.
 fn message_sent(history: &History<'_>, draft: &mut Draft, sending: EventId) {
-    let Some(message) = history.event(sending).message() else { return };
+    let event = history.event(sending);
+    let Some(message) = event.message() else { return };
+    if matches!(event.kind, EventKind::Arrived { .. }) {
+        // Only the arrival is recorded, which has its own fact.
+        return;
+    }
     let sentence = format!("{} sends {} {}", message.from, message.to, own(message));
     draft.fact(sending, history.at(sending), sentence);
 }
@@ -143,11 +148,11 @@ pub(super) fn write_outcome(
             true
         }
         WriteOutcome::Lost(crash, start) => {
-            draft.fact(
-                crash,
-                history.at(crash),
-                format!("{node} crashes before {write} is durable"),
-            );
+            let ends = match history.event(crash).kind {
+                EventKind::RecordingEnded => format!("{node}'s recording ends"),
+                _ => format!("{node} crashes"),
+            };
+            draft.fact(crash, history.at(crash), format!("{ends} before {write} is durable"));
             if let Some(start) = start {
                 let now = history.state_after(start).map_or(String::new(), |now| match now.vote {
                     Some(vote) => format!(" in term {} with a vote for {vote}", now.term),
@@ -225,7 +230,10 @@ pub(super) fn entry(
 /// Describes the entry that each node's disk holds at an index.
 pub(super) fn disks(history: &History<'_>, index: Index, at: EventId) -> String {
     let nodes = &history.record().nodes;
-    let has = |node: &NodeId| format!("{node} {}", history.logs(*node, at).on_disk(index));
+    let has = |node: &NodeId| match history.record().is_recorded(*node, at) {
+        true => format!("{node} {}", history.logs(*node, at).on_disk(index)),
+        false => format!("{node} is not recorded then"),
+    };
     nodes.iter().map(has).collect::<Vec<_>>().join(", ")
 }
 
@@ -277,6 +285,9 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
             }
             EventKind::Paused => format!("{node} is paused"),
             EventKind::Resumed => format!("{node} continues"),
+            EventKind::RecordingEnded | EventKind::TookNoStep { .. } => {
+                format!("{node} {}", event.kind)
+            }
             EventKind::Started { .. } => match history.state_after(id) {
                 Some(now) => format!(
                     "{node} starts{} in term {} with {} and commit index {}",

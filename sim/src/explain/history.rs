@@ -8,7 +8,7 @@ use quorate::types::{Body, EntryId, HardState, Index, Membership, Message, NodeI
 
 use crate::observe::Violation;
 use crate::observe::outcome::Failure;
-use crate::record::{Event, EventId, EventKind, Record};
+use crate::record::{Event, EventId, EventKind, Record, RecordedLog};
 use crate::values::time::SimTime;
 use crate::workload::request::{OpId, PayloadOrigin};
 
@@ -25,8 +25,8 @@ pub(super) struct History<'a> {
 pub(super) enum WriteOutcome {
     /// The write became durable in this event.
     Durable(EventId),
-    /// The write is lost: the node crashed in the first event and, if it has restarted, did so in
-    /// the second.
+    /// The write is lost: the node crashed, or its recording ended, in the first event and, if it
+    /// has restarted, did so in the second.
     Lost(EventId, Option<EventId>),
     /// The write was never reported as durable but survived a crash: the node started with it in
     /// this event.
@@ -132,6 +132,10 @@ impl<'a> History<'a> {
     pub(super) fn elections(&self) -> Vec<(EventId, NodeId, Term)> {
         let leads = |status: &Status| (status.role == RoleName::Leader).then_some(status.term);
         let won = |(id, event): (EventId, &Event)| {
+            if matches!(event.kind, EventKind::RecordingBegan(_)) {
+                // The election, if there was one, is not recorded.
+                return None;
+            }
             let term = leads(self.record.state(id)?)?;
             let before = self.record.state_before(id).and_then(leads);
             (before != Some(term)).then_some((id, event.node?, term))
@@ -169,7 +173,8 @@ impl<'a> History<'a> {
         for (id, event) in self.events_of(node).filter(|(id, _)| *id > submission) {
             match &event.kind {
                 EventKind::Durable(done) if *done == write.id => return WriteOutcome::Durable(id),
-                EventKind::Crashed { .. } => crash = Some(id),
+                EventKind::Crashed { .. } | EventKind::RecordingEnded => crash = Some(id),
+                EventKind::RecordingBegan(_) => return WriteOutcome::Pending,
                 EventKind::Started { kept, lost } => {
                     return match crash {
                         Some(crash) if lost.contains(&write.id) => {
@@ -182,6 +187,8 @@ impl<'a> History<'a> {
                 _ => {}
             }
         }
+        // Where a recording ends, the node need not have crashed.
+        let crash = crash.filter(|id| matches!(self.event(*id).kind, EventKind::Crashed { .. }));
         crash.map_or(WriteOutcome::Pending, |crash| WriteOutcome::Lost(crash, None))
     }
 
@@ -225,6 +232,13 @@ impl<'a> History<'a> {
                 EventKind::Wiped => {
                     logs = Logs::default();
                     pending.clear();
+                }
+                EventKind::RecordingBegan(log) => {
+                    logs = Logs::begin(log);
+                    pending.clear();
+                }
+                EventKind::DurableUpTo(index) => {
+                    logs.disk = logs.memory.range(..=*index).map(|(at, id)| (*at, *id)).collect();
                 }
                 EventKind::DiskCopied { copy } => {
                     _ = copies.insert(*copy, (logs.clone(), pending.clone()));
@@ -347,6 +361,13 @@ fn apply_write(log: &mut BTreeMap<Index, EntryId>, snapshot: &mut EntryId, write
 }
 
 impl Logs {
+    /// The log with which the recording of a node begins.
+    fn begin(log: &RecordedLog) -> Logs {
+        let memory: BTreeMap<Index, EntryId> = log.ids.iter().map(|id| (id.index, *id)).collect();
+        let disk = memory.range(..=log.durable).map(|(at, id)| (*at, *id)).collect();
+        Logs { memory, disk, snapshot: log.base, snapshot_on_disk: log.base }
+    }
+
     /// The last entry of the log in memory.
     pub(super) fn last(&self) -> EntryId {
         self.memory.last_key_value().map_or(self.snapshot, |(_, id)| *id)

@@ -10,23 +10,28 @@ mod commits;
 mod explanation;
 mod facts;
 mod history;
+mod leader_changes;
 mod logs;
 mod machines;
 mod membership;
 mod phrases;
 mod progress;
 mod terms;
+mod unrecorded;
 mod votes;
 mod why_not;
 
 pub use cluster_state::cluster_state;
 pub use explanation::{Explanation, Fact};
+pub use leader_changes::leader_changes;
 pub use why_not::{why_not_committed, why_not_leader};
+
+use quorate::types::NodeId;
 
 use crate::explain::explanation::Draft;
 use crate::explain::history::History;
 use crate::observe::outcome::Failure;
-use crate::record::{EventId, EventKind, Record};
+use crate::record::{Event, EventId, EventKind, Record};
 
 /// A function that adds the facts that led to the failing event and, if they show it, the cause.
 type Explainer = fn(&History<'_>, &mut Draft);
@@ -64,6 +69,10 @@ pub fn explain(record: &Record) -> Option<Explanation> {
             if let Failure::Safety(_) = failure.as_ref() {
                 facts::last_taken_message(&history, &mut draft);
             }
+            if let Some(undecided) = unrecorded::undecided(&history) {
+                // The explainers conclude from what a node did not do.
+                draft.replace_cause(format!("{}; {undecided}", violation.finding));
+            }
             if !draft.has_cause() {
                 draft.cause(violation.finding.clone());
             }
@@ -77,6 +86,27 @@ pub fn explain(record: &Record) -> Option<Explanation> {
         }
     }
     Some(draft.finish(failure.to_string()))
+}
+
+/// Explains the end of a node's recording: the last steps before it, and `cause` as the cause.
+/// `None` if the record has no event of the node.
+#[must_use]
+pub fn last_steps(
+    record: &Record,
+    node: NodeId,
+    finding: &str,
+    cause: &str,
+) -> Option<Explanation> {
+    let last = record.last()?;
+    let of_node = |(_, event): &(EventId, &Event)| {
+        event.node == Some(node) && !matches!(event.kind, EventKind::RecordingEnded)
+    };
+    let (id, _) = record.through(last).rev().find(of_node)?;
+    let history = History::new(record, id);
+    let mut draft = Draft::default();
+    progress::explain_last_steps(&history, &mut draft);
+    draft.cause(cause);
+    Some(draft.finish(finding.to_owned()))
 }
 
 /// Explains a quorum with a non-voter or a replaced disk, in an election or in a commit.

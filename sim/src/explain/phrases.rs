@@ -106,8 +106,12 @@ pub(super) fn step(history: &History<'_>, id: EventId) -> String {
     if let Some((sending, received)) = history.message_of(id) {
         let age = history.at(id).since(history.at(sending));
         let late = history.at(id).0 > history.at(sending).0 + LATE_NANOS;
-        let again = matches!(history.event(sending).kind, EventKind::Injected { .. });
+        let kind = &history.event(sending).kind;
+        let again = matches!(kind, EventKind::Injected { .. });
         let sent = match (again, late) {
+            _ if matches!(kind, EventKind::Arrived { .. }) => {
+                ", whose sending the record lacks".to_owned()
+            }
             (true, _) => ", which is misrouted or replayed".to_owned(),
             (false, true) => format!(", sent {age:?} earlier ({sending})"),
             (false, false) => String::new(),
@@ -132,6 +136,7 @@ pub(super) fn step(history: &History<'_>, id: EventId) -> String {
         EventKind::TookInput(InputKind::OperatorRequest(words)) => {
             format!("receives the operator's request to {words}")
         }
+        EventKind::TookInput(InputKind::Core(words)) => format!("takes the input `{words}`"),
         EventKind::Started { .. } => "starts".to_owned(),
         other => other.to_string(),
     }

@@ -1,9 +1,10 @@
 //! Explanations of events that did not happen: an election or a commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use quorate::raft::RoleName;
-use quorate::types::{Index, MessageClass, NodeId};
+use quorate::types::{Body, Index, MessageClass, NodeId};
 
 use crate::explain::history::History;
 use crate::explain::phrases;
@@ -85,6 +86,18 @@ fn obstacle(history: &History<'_>, node: NodeId, id: EventId) -> Option<String> 
             (is_about_votes && (from == node || to == node))
                 .then(|| format!("{from}'s {name} did not reach {to}: {why}"))
         }
+        EventKind::Sent(sent) => {
+            let lost = sent.delivery.and_then(|delivery| delivery.lost);
+            let message = sent.message.as_ref().filter(|_| lost == Some(LossReason::Missing))?;
+            let (from, to, name) = (message.from, message.to, message.body.name());
+            let is_about_votes = is_vote_request(name) || is_vote_reply(name);
+            (is_about_votes && (from == node || to == node))
+                .then(|| format!("{from}'s {name} did not reach {to}: {}", LossReason::Missing))
+        }
+        EventKind::RecordingEnded if own => Some(format!("{node} {}", event.kind)),
+        EventKind::TookNoStep { pause, .. } if own => {
+            Some(format!("{node} took no step for {:.3} s", pause.as_secs_f64()))
+        }
         EventKind::Crashed { .. } if own => Some(format!("{node} crashed")),
         EventKind::Paused if own => Some(format!("{node} was paused")),
         EventKind::TookInput(_) if own => heard_leader(history, id),
@@ -116,7 +129,7 @@ fn is_vote_reply(message: &str) -> bool {
 /// Explains why the index was not committed by `by`, with one line for each voter without it.
 #[must_use]
 pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<String> {
-    let Some(last) = last_by(record, by) else {
+    let Some(last) = last_by(record, by).and_then(|last| before_ends(record, last)) else {
         return vec!["the run has no event up to that time".into()];
     };
     let history = History::new(record, last);
@@ -134,7 +147,10 @@ pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<Stri
         return vec![format!("{leader} leads term {term}, but its log ends with {}", own.last())];
     };
     let membership = history.membership(leader, last);
-    let has = |node: &NodeId| history.logs(*node, last).disk.get(&index) == Some(entry);
+    let is_recorded = |node: &NodeId| record.is_recorded(*node, last);
+    let has = |node: &NodeId| {
+        is_recorded(node) && history.logs(*node, last).disk.get(&index) == Some(entry)
+    };
     let have = phrases::listed(membership.voters().filter(has));
     let mut lines = vec![format!(
         "{leader} leads term {term} and has entry {entry}; of the voters of {membership} the \
@@ -149,7 +165,12 @@ pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<Stri
     let elections = history.elections();
     let won = elections.iter().rfind(|(_, node, won)| (*node, *won) == (leader, term));
     let since = won.map_or(EventId(1), |(id, ..)| *id);
-    for voter in membership.voters().filter(|voter| !has(voter)) {
+    for voter in membership.voters().filter(|voter| !is_recorded(voter)) {
+        lines.push(format!(
+            "{voter} is not recorded then: whether it has the entry on disk is undecided"
+        ));
+    }
+    for voter in membership.voters().filter(|voter| is_recorded(voter) && !has(voter)) {
         lines.push(format!(
             "{voter} does not have the entry on disk: {}",
             missing_because(&history, leader, voter, index, since),
@@ -184,6 +205,9 @@ fn missing_because(
                     return format!("a message from {leader} did not reach it: {reason}");
                 }
             }
+            EventKind::TookNoStep { .. } => {
+                return format!("it {} (at {} s)", event.kind, history.at(id));
+            }
             EventKind::MessageRejected { from, reason, .. } if *from == leader => {
                 return format!(
                     "it rejected {leader}'s message at {} s because {}",
@@ -194,11 +218,57 @@ fn missing_because(
             _ => {}
         }
     }
+    let missing = missing_append(history, leader, voter, index).filter(|id| *id > since);
+    if let Some(id) = missing {
+        let reason = LossReason::Missing;
+        return format!(
+            "a message from {leader} with the entry, sent at {} s, did not reach it: {reason}",
+            history.at(id)
+        );
+    }
     format!("its log ends with {}, and the entry is in flight or not sent", theirs.last())
+}
+
+/// The last message with the entry that the leader sent to the voter and that did not arrive, as
+/// recordings show it.
+fn missing_append(
+    history: &History<'_>,
+    leader: NodeId,
+    voter: NodeId,
+    index: Index,
+) -> Option<EventId> {
+    let sent = history.events_of(leader).rev().find(|(_, event)| {
+        let EventKind::Sent(sent) = &event.kind else { return false };
+        let lost = sent.delivery.and_then(|delivery| delivery.lost);
+        let has_entry = sent.message.as_ref().is_some_and(|message| {
+            let Body::AppendEntries { entries, .. } = &message.body else { return false };
+            entries.iter().any(|entry| entry.id.index == index)
+        });
+        sent.to == voter && lost == Some(LossReason::Missing) && has_entry
+    });
+    sent.map(|(id, _)| id)
 }
 
 fn last_by(record: &Record, time: SimTime) -> Option<EventId> {
     record.all().take_while(|(_, event)| event.at <= time).last().map(|(id, _)| id)
+}
+
+/// The last event before the recordings of nodes end in the second up to `last`: copies of running
+/// nodes' recordings end at slightly different times. In a run, that is `last`.
+fn before_ends(record: &Record, last: EventId) -> Option<EventId> {
+    let since = record.event(last).at.before(Duration::from_secs(1));
+    let mut seen = BTreeSet::new();
+    let mut first_end = None;
+    for (id, event) in record.through(last).rev().take_while(|(_, event)| event.at >= since) {
+        let Some(node) = event.node else { continue };
+        if seen.insert(node) && matches!(event.kind, EventKind::RecordingEnded) {
+            first_end = Some(id);
+        }
+    }
+    match first_end {
+        None => Some(last),
+        Some(id) => (id.0 > 1).then(|| EventId(id.0 - 1)),
+    }
 }
 
 /// Formats the counts, the most frequent first.

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use quorate::raft::Status;
-use quorate::types::Write;
+use quorate::types::{EntryId, Payload, Write};
 use quorate_page::document::{Entry, LogChange};
 
 use crate::picture::text::{self, CommandText};
-use crate::record::{Event, EventKind};
+use crate::record::{Event, EventKind, Record, RecordOrigin, RecordedLog};
+
+/// The maximum number of entries that are shown where the recording of a node begins.
+const BEGIN_ENTRIES_MAX: usize = 1_000;
 
 type Log = BTreeMap<u64, Entry>;
 
@@ -37,6 +40,8 @@ struct NodeLogs {
 pub(crate) struct Logs<'a> {
     nodes: Vec<NodeLogs>,
     format: CommandText<'a>,
+    /// Whether the bytes of the users' commands are known.
+    keeps_commands: bool,
 }
 
 impl fmt::Debug for Logs<'_> {
@@ -46,26 +51,48 @@ impl fmt::Debug for Logs<'_> {
 }
 
 impl<'a> Logs<'a> {
-    pub(crate) fn new(nodes: usize, format: CommandText<'a>) -> Logs<'a> {
-        Logs { nodes: vec![NodeLogs::default(); nodes], format }
+    pub(crate) fn new(record: &Record, format: CommandText<'a>) -> Logs<'a> {
+        let keeps_commands = record.origin != RecordOrigin::Recordings { keeps_commands: false };
+        Logs { nodes: vec![NodeLogs::default(); record.nodes.len()], format, keeps_commands }
+    }
+
+    /// The text of an entry. A recording without commands has other bytes of the same length.
+    fn text(&self, entry: &quorate::types::Entry) -> String {
+        match &entry.payload {
+            Payload::Command(command) if !self.keeps_commands => {
+                format!("command of {} bytes", command.len())
+            }
+            _ => text::entry(entry, self.format),
+        }
+    }
+
+    /// The log with which the recording of a node begins: its last entries, as far as they are
+    /// known.
+    fn begin(&self, log: &RecordedLog) -> Change {
+        let skipped = log.ids.len().saturating_sub(BEGIN_ENTRIES_MAX);
+        let content = |id: &EntryId| log.contents.iter().find(|entry| entry.id == *id);
+        let entry = |id: &EntryId| Entry {
+            term: id.term.0,
+            text: content(id).map_or("not recorded".to_owned(), |entry| self.text(entry)),
+        };
+        let entries: Vec<Entry> = log.ids[skipped..].iter().map(entry).collect();
+        let last = log.ids.last().map_or(log.base.index.0, |last| last.index.0);
+        Change { keep: last - entries.len() as u64, replaces: true, entries }
     }
 
     /// Records a write that node number `node` submits.
     pub(crate) fn submit(&mut self, node: usize, write: &Write) {
         let installed = write.install.as_ref().map(|meta| meta.last.index.0);
         let first = write.entries.first().map(|entry| entry.id.index.0 - 1);
-        let logs = &mut self.nodes[node];
-        let last = logs.memory.last_key_value().map_or(0, |(last, _)| *last);
-        let entry = |entry: &quorate::types::Entry| Entry {
-            term: entry.id.term.0,
-            text: text::entry(entry, self.format),
-        };
+        let last = self.nodes[node].memory.last_key_value().map_or(0, |(last, _)| *last);
+        let entry =
+            |entry: &quorate::types::Entry| Entry { term: entry.id.term.0, text: self.text(entry) };
         let change = Change {
             keep: first.or(installed).unwrap_or(last),
             replaces: installed.is_some(),
             entries: write.entries.iter().map(entry).collect(),
         };
-        logs.pending.push(change);
+        self.nodes[node].pending.push(change);
     }
 
     /// Whether a log that ends at `last` has all entries of the pending write at this position.
@@ -81,6 +108,15 @@ impl<'a> Logs<'a> {
         event: &Event,
         status: Option<&Status>,
     ) -> Option<LogChange> {
+        if let EventKind::RecordingBegan(log) = &event.kind {
+            let change = self.begin(log);
+            let mut logs = NodeLogs::default();
+            change.apply(&mut logs.memory);
+            logs.disk = logs.memory.clone();
+            logs.disk.retain(|index, _| *index <= log.durable.0);
+            self.nodes[node] = logs;
+            return Some(LogChange { keep: change.keep, entries: change.entries });
+        }
         let logs = &mut self.nodes[node];
         match &event.kind {
             EventKind::Submitted(_) => {

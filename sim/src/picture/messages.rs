@@ -13,13 +13,20 @@ pub(crate) struct Messages {
     messages: Vec<Message>,
     /// The position of the message of each packet.
     packets: BTreeMap<u64, usize>,
+    /// Whether a message without a delivery may have arrived.
+    is_partial: bool,
 }
 
 impl Messages {
+    /// Returns an empty list. `is_partial` says that the arrivals of messages may be unknown.
+    pub(crate) fn new(is_partial: bool) -> Messages {
+        Messages { is_partial, ..Messages::default() }
+    }
+
     /// Records the sending of a packet in event number `event`.
     pub(crate) fn send(&mut self, event: u32, from: u16, to: u16, sent: &Sent, now: u64) {
         let delivery = sent.delivery;
-        let lost = delivery.is_none_or(|delivery| delivery.arrival.is_none());
+        let lost = delivery.map_or(!self.is_partial, |delivery| delivery.arrival.is_none());
         if let Some(delivery) = delivery {
             self.packets.insert(delivery.packet, self.messages.len());
         }

@@ -22,12 +22,19 @@ use crate::record::{Event as Recorded, EventId, EventKind, InputKind, Record, Re
 /// Converts a recorded run to a document with this title; `command` formats the commands.
 #[must_use]
 pub fn document(title: &str, recording: &Recording, command: CommandText<'_>) -> Document {
-    let record = &recording.record;
+    let mut document = record_document(title, &recording.record, command);
+    add_outcome(&mut document, &recording.record, &recording.outcome);
+    document
+}
+
+/// Converts a record to a document with this title, without facts, a violation or an explanation.
+#[must_use]
+pub fn record_document(title: &str, record: &Record, command: CommandText<'_>) -> Document {
     let mut builder = DocumentBuilder {
         record,
         nodes: vec![Node::default(); record.nodes.len()],
-        logs: Logs::new(record.nodes.len(), command),
-        messages: Messages::default(),
+        logs: Logs::new(record, command),
+        messages: Messages::new(record.is_partial()),
         operations: Operations::new(record, command),
         document: Document {
             title: title.to_owned(),
@@ -36,7 +43,31 @@ pub fn document(title: &str, recording: &Recording, command: CommandText<'_>) ->
         },
     };
     record.all().for_each(|(id, event)| builder.add(id, event));
-    builder.finish(&recording.outcome)
+    builder.finish()
+}
+
+/// Adds the violation and the facts of a run.
+fn add_outcome(document: &mut Document, record: &Record, outcome: &Outcome) {
+    document.violation = outcome.failure.as_ref().and_then(|failure| {
+        let failed = record.last()?;
+        let event = record.event(failed);
+        // The event that caused the failure, or the one before it, shows the violation.
+        let shown = match event.kind {
+            EventKind::Failed(_) => event.cause.or(event.before).unwrap_or(failed),
+            _ => failed,
+        };
+        Some(violation(failure, place(shown)))
+    });
+    let tally = &outcome.tally;
+    let fact = |label: &str, value: String| Fact { label: label.to_owned(), value, code: false };
+    document.facts = vec![
+        fact("digest", format!("{:016x}", outcome.digest)),
+        fact("elections", tally.elections.to_string()),
+        fact("entries committed", tally.entries_committed.to_string()),
+        fact("operations checked", tally.operations_checked.to_string()),
+    ];
+    let plan = record.plan.iter().map(ToString::to_string);
+    document.facts.extend(plan.map(|op| fact("plan", op)));
 }
 
 /// A document under construction.
@@ -55,6 +86,8 @@ struct Node {
     state: State,
     started: bool,
     paused: bool,
+    /// Whether it is unknown what the node does, because no recording has it.
+    is_unknown: bool,
     /// The node's pending writes, by their positions in the document.
     writes: Vec<usize>,
 }
@@ -135,6 +168,8 @@ impl DocumentBuilder<'_> {
             EventKind::Crashed { .. } => (node.started, node.paused) = (false, false),
             EventKind::Paused => node.paused = true,
             EventKind::Resumed => node.paused = false,
+            EventKind::RecordingBegan(_) => (node.started, node.is_unknown) = (true, false),
+            EventKind::RecordingEnded => node.is_unknown = true,
             _ => {}
         }
     }
@@ -148,6 +183,7 @@ impl DocumentBuilder<'_> {
             node.state = state(&status, leader);
         }
         node.state.condition = match (node.started && status.is_some(), node.paused) {
+            _ if node.is_unknown => Condition::Unknown,
             (false, _) => Condition::Down,
             (true, true) => Condition::Paused,
             (true, false) => Condition::Up,
@@ -183,6 +219,11 @@ impl DocumentBuilder<'_> {
             EventKind::DiskFailed(_) => {
                 pending.drain(..).for_each(|write| finish_write(write, WriteOutcome::Failed));
             }
+            // Nothing is known about these writes from here on.
+            EventKind::RecordingEnded => {
+                pending.iter().for_each(|write| finish_write(*write, WriteOutcome::Pending));
+            }
+            EventKind::RecordingBegan(_) => pending.clear(),
             // The start of the node shows which of these writes the disk kept.
             EventKind::Crashed { .. } => {
                 pending.iter().for_each(|write| finish_write(*write, WriteOutcome::Lost))
@@ -201,31 +242,10 @@ impl DocumentBuilder<'_> {
         }
     }
 
-    fn finish(mut self, outcome: &Outcome) -> Document {
+    fn finish(mut self) -> Document {
         faults::add(&mut self.document, self.record);
         self.document.messages = self.messages.finish();
         (self.document.clients, self.document.operations) = self.operations.finish();
-        self.document.violation = outcome.failure.as_ref().and_then(|failure| {
-            let failed = self.record.last()?;
-            let event = self.record.event(failed);
-            // The event that caused the failure, or the one before it, shows the violation.
-            let shown = match event.kind {
-                EventKind::Failed(_) => event.cause.or(event.before).unwrap_or(failed),
-                _ => failed,
-            };
-            Some(violation(failure, place(shown)))
-        });
-        let tally = &outcome.tally;
-        let fact =
-            |label: &str, value: String| Fact { label: label.to_owned(), value, code: false };
-        self.document.facts = vec![
-            fact("digest", format!("{:016x}", outcome.digest)),
-            fact("elections", tally.elections.to_string()),
-            fact("entries committed", tally.entries_committed.to_string()),
-            fact("operations checked", tally.operations_checked.to_string()),
-        ];
-        let plan = self.record.plan.iter().map(ToString::to_string);
-        self.document.facts.extend(plan.map(|op| fact("plan", op)));
         self.document
     }
 }
@@ -272,6 +292,12 @@ fn page_kind(kind: &EventKind) -> Kind {
         EventKind::Wiped | EventKind::RolledBack { .. } => Kind::Crash,
         EventKind::Paused => Kind::Pause,
         EventKind::Resumed => Kind::Resume,
+        EventKind::RecordingBegan(_)
+        | EventKind::RecordingEnded
+        | EventKind::TookNoStep { .. }
+        | EventKind::Arrived { .. }
+        | EventKind::DurableUpTo(_)
+        | EventKind::Acted(_) => recording_kind(kind),
         EventKind::TookInput(input) => match input {
             InputKind::Packet(_) => Kind::Message,
             InputKind::Timeout => Kind::Timer,
@@ -279,6 +305,7 @@ fn page_kind(kind: &EventKind) -> Kind {
             InputKind::Worker | InputKind::View => Kind::Machine,
             InputKind::Propose(_) | InputKind::Read(_) => Kind::Client,
             InputKind::OperatorRequest(_) => Kind::Operator,
+            InputKind::Core(_) => Kind::Other,
         },
         EventKind::MessageRejected { .. }
         | EventKind::Dropped { .. }
@@ -308,5 +335,15 @@ fn page_kind(kind: &EventKind) -> Kind {
             Kind::Phase
         }
         EventKind::MembershipAdopted(_) | EventKind::MembershipChangeCommitted(_) => Kind::Other,
+    }
+}
+
+/// The kind of an event that only recordings of real nodes have.
+fn recording_kind(kind: &EventKind) -> Kind {
+    match kind {
+        EventKind::TookNoStep { .. } => Kind::Pause,
+        EventKind::Arrived { .. } => Kind::Message,
+        EventKind::DurableUpTo(_) => Kind::Disk,
+        _ => Kind::Other,
     }
 }

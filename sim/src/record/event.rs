@@ -1,10 +1,13 @@
 //! One event of a recorded run, with its kind and its cause.
 
+use std::time::Duration;
+
+use quorate::log::Log;
 use quorate::machine::Outcome;
 use quorate::raft::{MessageRejectReason, RejectReason};
 use quorate::replica::Input;
 use quorate::types::{
-    EntryId, Freshness, Index, Membership, Message, NodeId, ReadLevel, Tag, Write, WriteId,
+    Entry, EntryId, Freshness, Index, Membership, Message, NodeId, ReadLevel, Tag, Write, WriteId,
 };
 
 use crate::observe::outcome::Failure;
@@ -197,6 +200,67 @@ pub enum EventKind {
     /// The run fails; the event before it shows the failure. This is the last event of the
     /// recording.
     Failed(Box<Failure>),
+    /// The recording of a real node begins, with this log; the steps before it are not recorded.
+    RecordingBegan(Box<RecordedLog>),
+    /// The recording of a real node ends, or its next steps are missing: until it begins again, the
+    /// node may have done anything.
+    RecordingEnded,
+    /// A real node took no step for a while, although one was due.
+    TookNoStep {
+        /// The time since its last step.
+        pause: Duration,
+        /// The time by which its next step is late.
+        late: Duration,
+    },
+    /// A message reaches a real node, and the record lacks its sending, because that is not
+    /// recorded, or is before the window.
+    Arrived {
+        /// The number of the packet.
+        packet: u64,
+        /// The message in the packet.
+        message: Box<Message>,
+    },
+    /// The writes that were pending when the recording of a real node began are durable, so that
+    /// its log is durable up to this index.
+    DurableUpTo(Index),
+    /// The core of a real node requests another action, in the words of the traces.
+    Acted(String),
+}
+
+/// The log of a real node at the beginning of its recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordedLog {
+    /// The base of the log: the entry before the first one that it has.
+    pub base: EntryId,
+    /// The ids of all its entries.
+    pub ids: Vec<EntryId>,
+    /// The contents of its last entries, as far as the node has them in memory; at most
+    /// [`RecordedLog::CONTENTS_MAX`].
+    pub contents: Vec<Entry>,
+    /// The last index that is known to be durable.
+    pub durable: Index,
+}
+
+impl RecordedLog {
+    /// The maximum number of entries whose contents are kept.
+    pub const CONTENTS_MAX: usize = 256;
+
+    /// Returns the part of a core's log that ends at `last`.
+    #[must_use]
+    pub fn of(log: &Log, last: Index) -> RecordedLog {
+        let (base, last) = (log.base(), last.min(log.last().index));
+        let mut ids = Vec::new();
+        let mut index = base.index.next();
+        while index <= last {
+            ids.extend(log.term_at(index).map(|term| EntryId::new(term, index)));
+            index = index.next();
+        }
+        let in_memory = log.in_memory_after(base.index).rev();
+        let wanted = in_memory.filter(|entry| entry.id.index <= last).take(Self::CONTENTS_MAX);
+        let mut contents: Vec<Entry> = wanted.cloned().collect();
+        contents.reverse();
+        RecordedLog { base, ids, contents, durable: log.durable().min(last) }
+    }
 }
 
 /// The kind of input that a node takes.
@@ -218,6 +282,8 @@ pub enum InputKind {
     Read(Tag),
     /// A request of the operator or of the plan, in words.
     OperatorRequest(String),
+    /// Another input of a real node's core, in the words of the traces.
+    Core(String),
 }
 
 /// A packet that a node gave to the network.
@@ -257,6 +323,8 @@ pub enum LossReason {
     Blocked,
     /// The receiver is down when the packet arrives.
     Down,
+    /// The recording of the receiver, a real node, has no arrival of the packet.
+    Missing,
 }
 
 impl InputKind {
@@ -293,12 +361,15 @@ impl InputKind {
 }
 
 impl Event {
-    /// The message of the event, if the event is a sent message or an injected one.
+    /// The message of the event, if the event is a sent message, an injected one, or the arrival of
+    /// one whose sending is not recorded.
     #[must_use]
     pub fn message(&self) -> Option<&Message> {
         match &self.kind {
             EventKind::Sent(sent) => sent.message.as_ref(),
-            EventKind::Injected { message, .. } => Some(message),
+            EventKind::Injected { message, .. } | EventKind::Arrived { message, .. } => {
+                Some(message)
+            }
             _ => None,
         }
     }

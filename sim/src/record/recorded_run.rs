@@ -23,6 +23,20 @@ pub struct Record {
     /// The nodes' statuses; events refer to them by position, and successive events of a node may
     /// share one.
     pub states: Vec<Status>,
+    /// Where the events come from.
+    pub origin: RecordOrigin,
+}
+
+/// Where the events of a record come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordOrigin {
+    /// A simulated run, of which every event is known.
+    Run,
+    /// Recordings of real nodes, which may lack nodes and steps.
+    Recordings {
+        /// Whether the recordings have the bytes of the users' commands.
+        keeps_commands: bool,
+    },
 }
 
 /// A recorded run with its outcome.
@@ -81,6 +95,22 @@ impl Record {
     pub fn state_of(&self, node: NodeId, at: EventId) -> Option<&Status> {
         let (id, _) = self.through(at).rev().find(|(_, event)| event.node == Some(node))?;
         self.state(id)
+    }
+
+    /// Whether the record is of recordings of real nodes, which may lack nodes and steps.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.origin != RecordOrigin::Run
+    }
+
+    /// Whether the steps of `node` are recorded at event `at`. In a run, those of all nodes are.
+    #[must_use]
+    pub fn is_recorded(&self, node: NodeId, at: EventId) -> bool {
+        if !self.is_partial() {
+            return true;
+        }
+        let last = self.through(at).rev().find(|(_, event)| event.node == Some(node));
+        last.is_some_and(|(_, event)| !matches!(event.kind, EventKind::RecordingEnded))
     }
 
     /// The message that a node took in event `id`, and the event that sent or injected it; `None`

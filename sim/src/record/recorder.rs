@@ -12,7 +12,7 @@ use crate::observe::outcome::Failure;
 use crate::observe::{Executed, Observation, OpId};
 use crate::plan::Op;
 use crate::record::event::{Delivery, Event, EventId, EventKind, InputKind, LossReason, Sent};
-use crate::record::recorded_run::Record;
+use crate::record::recorded_run::{Record, RecordOrigin};
 use crate::values::digest::{mix, of_bytes};
 use crate::values::time::SimTime;
 
@@ -30,12 +30,12 @@ pub enum RecordUntil {
 /// The recorder of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
-    record: Record,
+    pub(super) record: Record,
     until: RecordUntil,
     /// The recording state of each node, by its position in the record's list of nodes.
     tracks: Vec<NodeTrack>,
     /// The event that sent each packet.
-    sent: BTreeMap<u64, EventId>,
+    pub(super) sent: BTreeMap<u64, EventId>,
     /// The event that invoked each operation.
     invoked: BTreeMap<OpId, EventId>,
     /// The event at which each unanswered request reached its node.
@@ -51,17 +51,17 @@ pub(crate) struct Recorder {
 
 /// The recording state of one node.
 #[derive(Clone, Debug, Default)]
-struct NodeTrack {
-    last: Option<EventId>,
-    state: Option<u32>,
+pub(super) struct NodeTrack {
+    pub(super) last: Option<EventId>,
+    pub(super) state: Option<u32>,
     membership: Membership,
     /// The deadline by the node's own clock, and the input that set it.
-    deadline: Option<(Instant, EventId)>,
+    pub(super) deadline: Option<(Instant, EventId)>,
     /// The node's last input.
-    step: Option<EventId>,
+    pub(super) step: Option<EventId>,
     /// The pending writes with their submissions; while the node is down, the writes that its disk
     /// may have kept.
-    writes: VecDeque<(Write, EventId)>,
+    pub(super) writes: VecDeque<(Write, EventId)>,
     /// The pending writes at each copy of the node's disk, by its number.
     copied_writes: BTreeMap<u16, VecDeque<(Write, EventId)>>,
     crash_counts: (usize, usize),
@@ -78,7 +78,14 @@ impl Recorder {
         let track = NodeTrack { membership: membership.clone(), ..NodeTrack::default() };
         Recorder {
             tracks: vec![track; nodes.len()],
-            record: Record { nodes, membership, plan, events: Vec::new(), states: Vec::new() },
+            record: Record {
+                nodes,
+                membership,
+                plan,
+                events: Vec::new(),
+                states: Vec::new(),
+                origin: RecordOrigin::Run,
+            },
             until,
             sent: BTreeMap::new(),
             invoked: BTreeMap::new(),
@@ -104,13 +111,13 @@ impl Recorder {
         self.record
     }
 
-    fn track(&mut self, node: NodeId) -> &mut NodeTrack {
+    pub(super) fn track(&mut self, node: NodeId) -> &mut NodeTrack {
         let place = self.record.nodes.iter().position(|id| *id == node);
         &mut self.tracks[place.expect("the world has every node that it reports")]
     }
 
     /// Appends an event to the recording.
-    fn record_event(
+    pub(super) fn record_event(
         &mut self,
         at: SimTime,
         node: Option<NodeId>,
@@ -131,7 +138,7 @@ impl Recorder {
     }
 
     /// Sets the status of a node from its next event on.
-    fn set_state(&mut self, node: NodeId, status: &Status) {
+    pub(super) fn set_state(&mut self, node: NodeId, status: &Status) {
         let known = self.track(node).state;
         let same = known.is_some_and(|state| self.record.states[state as usize] == *status);
         if !same && !self.is_over {
@@ -167,7 +174,7 @@ impl Recorder {
             }
             InputKind::Read(tag) => self.requests.get(tag).copied(),
             InputKind::OperatorRequest(_) => self.current_plan_op,
-            InputKind::Disk | InputKind::Worker | InputKind::View => None,
+            InputKind::Disk | InputKind::Worker | InputKind::View | InputKind::Core(_) => None,
         };
         self.set_state(node, status);
         let id = self.record_event(now, Some(node), cause, EventKind::TookInput(taken));
@@ -356,7 +363,7 @@ impl Recorder {
         }
     }
 
-    fn started(
+    pub(super) fn started(
         &mut self,
         now: SimTime,
         node: NodeId,
@@ -406,7 +413,12 @@ impl Recorder {
         );
     }
 
-    fn membership_adopted(&mut self, now: SimTime, node: NodeId, membership: &Membership) {
+    pub(super) fn membership_adopted(
+        &mut self,
+        now: SimTime,
+        node: NodeId,
+        membership: &Membership,
+    ) {
         let track = self.track(node);
         if !track.membership.ptr_eq(membership) {
             track.membership = membership.clone();

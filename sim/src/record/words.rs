@@ -77,8 +77,35 @@ impl fmt::Display for EventKind {
             EventKind::Idle => f.write_str("idle cluster"),
             EventKind::Ended => f.write_str("end of the run"),
             EventKind::Failed(failure) => write!(f, "FAILED: {failure}"),
+            EventKind::RecordingBegan(_)
+            | EventKind::RecordingEnded
+            | EventKind::TookNoStep { .. }
+            | EventKind::Arrived { .. }
+            | EventKind::DurableUpTo(_)
+            | EventKind::Acted(_) => recorded(self, f),
             _ => client(self, f),
         }
+    }
+}
+
+/// Formats an event that only recordings of real nodes have.
+fn recorded(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match kind {
+        EventKind::RecordingBegan(_) => f.write_str("is recorded from here on"),
+        EventKind::RecordingEnded => {
+            f.write_str("the recording ends, or the next steps are missing")
+        }
+        EventKind::TookNoStep { pause, late } => {
+            let (pause, late) = (pause.as_secs_f64(), late.as_secs_f64());
+            write!(f, "took no step for {pause:.3} s, and the next one was due {late:.3} s ago")
+        }
+        EventKind::Arrived { packet, message } => {
+            let from = message.from;
+            write!(f, "packet {packet} from {from}, whose sending the record lacks: {message}")
+        }
+        EventKind::DurableUpTo(index) => write!(f, "disk: the log is durable up to index {index}"),
+        EventKind::Acted(action) => f.write_str(action),
+        _ => Ok(()),
     }
 }
 
@@ -142,6 +169,7 @@ impl fmt::Display for InputKind {
             InputKind::OperatorRequest(request) => {
                 write!(f, "takes the operator's request: {request}")
             }
+            InputKind::Core(input) => f.write_str(input),
         }
     }
 }
@@ -178,6 +206,7 @@ impl fmt::Display for LossReason {
             LossReason::Loss => "the network lost the packet",
             LossReason::Blocked => "a fault blocks the link",
             LossReason::Down => "the receiver is down",
+            LossReason::Missing => "the recording of the receiver has no arrival of it",
         })
     }
 }

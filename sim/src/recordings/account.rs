@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Input, MessageRejectReason, RejectReason, RoleCause, RoleName};
 use quorate::recording::{Header, Step};
-use quorate::types::{Index, Instant, Membership, NodeId, Term};
+use quorate::types::{Index, Membership, NodeId, Term};
 
 use crate::recordings::event::{CoreState, Event, EventKind};
 use crate::recordings::silences::{Silence, Silences};
@@ -139,8 +139,8 @@ impl Account {
                 self.begins(event, header, state);
             }
             EventKind::Begins { .. } | EventKind::IsAhead => {}
-            EventKind::Steps { step, before, due, state } => {
-                self.note_silence(event, step, due, state);
+            EventKind::Steps { step, before, state, .. } => {
+                self.note_silence(event, step, event.lateness(), state);
                 step.actions.iter().filter_map(note_of).for_each(|note| {
                     self.push(event, state, Some(step), note);
                 });
@@ -168,12 +168,18 @@ impl Account {
     }
 
     /// Notes how long the node took no step, or received none of another node's messages.
-    fn note_silence(&mut self, event: &Event<'_>, step: &Step, due: Instant, state: CoreState<'_>) {
+    fn note_silence(
+        &mut self,
+        event: &Event<'_>,
+        step: &Step,
+        late: Option<Duration>,
+        state: CoreState<'_>,
+    ) {
         let (node, at) = (event.node, event.at);
-        let (late, timeout) = (step.now.since(due), state.config.election_timeout_min);
+        let timeout = state.config.election_timeout_min;
         let last = std::mem::replace(&mut self.node(node).last_step, at);
         self.node(node).election_timeout = timeout;
-        if late >= timeout {
+        if let Some(late) = late {
             self.silences.returns(node, at);
             let pause = at.since(last);
             self.push(event, state, Some(step), Note::TookNoStep { pause, late });
@@ -248,7 +254,7 @@ fn heard_nothing(silence: &Silence, at: SimTime, timeout: Duration) -> Option<No
 }
 
 /// Returns the note of an action; `None` if the account has no line for such an action.
-fn note_of(action: &Action) -> Option<Note> {
+pub(crate) fn note_of(action: &Action) -> Option<Note> {
     Some(match action {
         Action::RoleChanged { role, leader, cause, .. } => {
             Note::ChangesRole { role: *role, leader: *leader, cause: *cause }

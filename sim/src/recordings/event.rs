@@ -52,6 +52,17 @@ pub enum EventKind<'a> {
     Ends,
 }
 
+impl Event<'_> {
+    /// The time by which the step came later than it was due, if that is at least the shortest
+    /// election timeout.
+    #[must_use]
+    pub fn lateness(&self) -> Option<Duration> {
+        let EventKind::Steps { step, due, state, .. } = self.kind else { return None };
+        let late = step.now.since(due);
+        (late >= state.config.election_timeout_min).then_some(late)
+    }
+}
+
 /// The state of a core.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreState<'a> {

@@ -52,7 +52,7 @@ pub(super) fn is_sent_once(message: &Message) -> bool {
 
 /// Returns the digest of a message. It is equal for the message as it was sent and as it arrives,
 /// although each recording has its own stand-ins for the users' commands.
-pub(super) fn digest_of(message: &Message) -> u64 {
+pub(crate) fn digest_of(message: &Message) -> u64 {
     let Message { from, incarnation, to, term, body } = message;
     let mut digest = Digest(body.kind() as u64);
     (from, incarnation, to, term).hash(&mut digest);

@@ -19,12 +19,14 @@ mod skeleton;
 mod source;
 mod state_changes;
 
+pub(crate) use account::note_of;
 pub use account::{Account, AccountLine, Note};
-pub use checks::{CheckedRecordings, RecordingChecks};
+pub use checks::{CheckedRecordings, FirstViolation, RecordingChecks};
 pub use clocks::ClockOffset;
 pub use event::{CoreState, Event, EventKind};
 pub use leaders::Leadership;
 pub use merge::{Merged, merge};
+pub(crate) use messages::digest_of;
 pub use node_recording::{NodeRecording, RecordedStart, by_node, survey};
 pub use playback::{Playback, PlaybackError};
 pub use skeleton::Skeleton;

@@ -10,7 +10,9 @@ use quorate::types::{
 use quorate_sim::explain::{Explanation, explain, why_not_committed, why_not_leader};
 use quorate_sim::observe::outcome::Failure;
 use quorate_sim::observe::{OpId, Violation};
-use quorate_sim::record::{Delivery, Event, EventId, EventKind, InputKind, Record, Sent};
+use quorate_sim::record::{
+    Delivery, Event, EventId, EventKind, InputKind, Record, RecordOrigin, Sent,
+};
 use quorate_sim::values::time::SimTime;
 use quorate_sim::workload::request::mark;
 
@@ -35,7 +37,8 @@ impl Stage {
         let nodes: Vec<NodeId> = (1..=3).map(node).collect();
         let membership = Membership::new(nodes.clone());
         let (plan, events, states) = (Vec::new(), Vec::new(), Vec::new());
-        let record = Record { nodes: nodes.clone(), membership, plan, events, states };
+        let origin = RecordOrigin::Run;
+        let record = Record { nodes: nodes.clone(), membership, plan, events, states, origin };
         let mut stage = Stage { record, packets: 0 };
         for id in nodes {
             stage.record.states.push(follower(id, Term(1)));

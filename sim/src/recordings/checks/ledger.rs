@@ -35,7 +35,21 @@ impl CheckedRecordings {
 pub(super) struct Ledger {
     /// The time of the current event.
     pub(super) at: SimTime,
+    /// The action of the current step that is being checked, by its position.
+    pub(super) action: Option<usize>,
+    /// The first violation of all checks.
+    pub(super) first: Option<FirstViolation>,
     results: BTreeMap<&'static str, Counts>,
+}
+
+/// The first violation in recordings, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstViolation {
+    /// The violation.
+    pub violation: Violation,
+    /// The action that violates the check, by its position in its step; `None` if it is the state
+    /// after the step, or the input.
+    pub action: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -61,6 +75,9 @@ impl Ledger {
     pub(super) fn violated(&mut self, check: &'static Check, text: String) {
         let at = self.at;
         let violation = check.violation_from(text, at, Location::caller());
+        let action = self.action;
+        let first = || FirstViolation { violation: violation.clone(), action };
+        self.first.get_or_insert_with(first);
         self.of(check).violation.get_or_insert(violation);
     }
 

@@ -30,7 +30,7 @@ use crate::recordings::checks::votes::Votes;
 use crate::recordings::event::{Event, EventKind};
 use crate::recordings::merge::Merged;
 
-pub use ledger::CheckedRecordings;
+pub use ledger::{CheckedRecordings, FirstViolation};
 
 /// The checks of merged recordings.
 #[derive(Clone, Debug)]
@@ -82,7 +82,8 @@ impl RecordingChecks {
                 terms.input(ledger, step);
                 votes.input(ledger, known, step);
                 entries.input(ledger, known.of(event.node), step);
-                for action in &step.actions {
+                for (place, action) in step.actions.iter().enumerate() {
+                    ledger.action = Some(place);
                     terms.action(ledger, action);
                     votes.action(ledger, known.of(event.node), action);
                     entries.action(ledger, known.of(event.node), before, action);
@@ -90,6 +91,7 @@ impl RecordingChecks {
                     commits.action(ledger, event, state, action);
                     known.carry_out(event.node, action);
                 }
+                ledger.action = None;
                 terms.stepped(ledger, event, before, state);
                 votes.stepped(ledger, known, event, before, state);
                 entries.stepped(ledger, event, before, state);
@@ -104,6 +106,12 @@ impl RecordingChecks {
                 commits.ends(event.node);
             }
         }
+    }
+
+    /// The first violation so far, of all checks.
+    #[must_use]
+    pub fn first_violation(&self) -> Option<&FirstViolation> {
+        self.ledger.first.as_ref()
     }
 
     /// Ends the checks: decides the facts that need the clocks of all nodes, and returns the result
