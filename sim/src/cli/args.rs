@@ -11,13 +11,14 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
+use crate::cli::analysis_arguments::{DiffArguments, ExplainArguments, WhyNotArguments};
 use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
 use crate::cli::exit::EXIT_CODES;
 use crate::cli::recordings::arguments::ReplayArguments;
+use crate::cli::run_arguments::{RunArguments, SeedOptions};
 use crate::cli::trace_options::TraceOptions;
-use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
+use crate::cli::values::{self, Shard, StopCondition};
 use crate::record::EventId;
-use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
 use crate::values::time::SimTime;
 
@@ -77,37 +78,6 @@ pub(crate) enum Command {
     Diff(DiffArguments),
 }
 
-/// The run that a subcommand works on: a seed or a scenario.
-#[derive(Args, Debug)]
-pub(crate) struct RunArguments {
-    /// Seed of the run
-    #[arg(long, value_name = "N", required_unless_present = "scenario")]
-    pub(crate) seed: Option<u64>,
-    /// Scenario file to run instead of a seed
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile", "strategy"])]
-    pub(crate) scenario: Option<PathBuf>,
-    /// The profile and the search strategy that the seed is drawn with.
-    #[command(flatten)]
-    pub(crate) seed_options: SeedOptions,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ExplainArguments {
-    #[command(flatten)]
-    pub(crate) run: RunArguments,
-    /// Also measure when the failure became inevitable: for each of several points in time, repeat
-    /// the run N times with new random choices from that point on, and count the failures
-    /// [default: off; 20 without N]
-    #[arg(
-        long,
-        value_name = "N",
-        num_args = 0..=1,
-        default_missing_value = "20",
-        value_parser = clap::value_parser!(u32).range(1..=10_000)
-    )]
-    pub(crate) redraws: Option<u32>,
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct AtArguments {
     #[command(flatten)]
@@ -121,25 +91,6 @@ pub(crate) struct AtArguments {
     /// Print only this node, e.g. n3
     #[arg(long, value_name = "NODE", value_parser = values::node)]
     pub(crate) node: Option<NodeId>,
-}
-
-#[derive(Args, Debug)]
-#[group(id = "what", required = true, multiple = false, args = ["leader", "commit"])]
-pub(crate) struct WhyNotArguments {
-    #[command(flatten)]
-    pub(crate) run: RunArguments,
-    /// Explain why this node was not elected leader
-    #[arg(long, value_name = "NODE", value_parser = values::node)]
-    pub(crate) leader: Option<NodeId>,
-    /// Explain why this log index was not committed
-    #[arg(long, value_name = "INDEX", conflicts_with = "from")]
-    pub(crate) commit: Option<u64>,
-    /// Start of the time window, e.g. 2s [default: start of the run]
-    #[arg(long, value_name = "TIME", value_parser = values::sim_time_from)]
-    pub(crate) from: Option<SimTime>,
-    /// End of the time window, e.g. 4s [default: end of the run]
-    #[arg(long, value_name = "TIME", value_parser = values::sim_time)]
-    pub(crate) to: Option<SimTime>,
 }
 
 #[derive(Args, Debug)]
@@ -157,15 +108,6 @@ pub(crate) struct TraceArguments {
     pub(crate) wanted: TraceOptions,
     #[command(flatten)]
     pub(crate) seed_options: SeedOptions,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct DiffArguments {
-    #[command(flatten)]
-    pub(crate) run: RunArguments,
-    /// Seed to compare with, or a file written by `cargo sim record` of another build
-    #[arg(long, value_name = "SEED|FILE", value_parser = values::diff_target)]
-    pub(crate) with: DiffTarget,
 }
 
 #[derive(Args, Debug)]
@@ -221,17 +163,6 @@ pub(crate) struct SweepArguments {
     /// The output formats of the summary.
     #[command(flatten)]
     pub(crate) output: OutputArguments,
-}
-
-/// The options that, together with a seed, determine a run.
-#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SeedOptions {
-    /// Cluster shape and the kinds of faults that are injected
-    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
-    pub(crate) profile: &'static Profile,
-    /// Search strategy: how runs are steered towards rare states
-    #[arg(long, value_name = "NAME", value_parser = values::strategy(), default_value = "nemeses")]
-    pub(crate) strategy: Strategy,
 }
 
 /// The output formats of a summary.
@@ -472,6 +403,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::profile::Profile;
 
     fn read(line: &str) -> Result<Arguments, EarlyExit> {
         parse("cargo sim", line.split_whitespace().map(Into::into))

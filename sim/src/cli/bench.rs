@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::args::{BenchArguments, SeedOptions};
+use crate::cli::args::BenchArguments;
 use crate::cli::clock;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::report::table;
+use crate::cli::run_arguments::SeedOptions;
 use crate::cli::text::{grouped, quantity, rate};
 use crate::observe::outcome::Tally;
 use crate::run::RunOptions;

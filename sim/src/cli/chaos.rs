@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::thread;
 
-use crate::cli::args::SeedOptions;
 use crate::cli::panics;
 use crate::cli::program::Program;
 pub(crate) use crate::cli::progress::RunProgress;
 use crate::cli::replay::Replay;
+use crate::cli::run_arguments::SeedOptions;
 use crate::cli::shrink;
 use crate::cli::text::quantity;
 use crate::cli::view;

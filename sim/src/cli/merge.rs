@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::check::{CHECKS, Check};
-use crate::cli::args::{MergeArguments, SeedOptions};
+use crate::cli::args::MergeArguments;
 use crate::cli::canary::Canary;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::interrupt;
@@ -16,6 +16,7 @@ use crate::cli::program::Program;
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::json::{ENDS, FailureRecord, SweepRecord};
+use crate::cli::run_arguments::SeedOptions;
 use crate::cli::shrink;
 use crate::faults::Fault;
 use crate::observe::Violation;

@@ -1,6 +1,7 @@
 //! The command `cargo sim`: sweeps, replays, explanations and timelines of runs, scenarios on
 //! simulated and on real processes, shrinking, benchmarks, mutation tests and history checks.
 
+mod analysis_arguments;
 mod args;
 mod auto_arguments;
 mod bench;
@@ -8,6 +9,7 @@ mod canary;
 pub(crate) mod chaos;
 mod clock;
 mod console;
+mod difference;
 mod exit;
 mod histories;
 mod interrupt;
@@ -22,6 +24,7 @@ mod recordings;
 mod replay;
 mod replays;
 mod report;
+mod run_arguments;
 mod scenario;
 mod shrink;
 mod shrunk_record;

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::cli::args::SeedOptions;
 use crate::cli::exit::CommandError;
+use crate::cli::run_arguments::SeedOptions;
 use crate::cli::text::replay_line;
 use crate::run::RunOptions;
 use crate::workload::AnyWorkload;

@@ -1,9 +1,9 @@
 //! The run that a subcommand works on: of a seed or of a scenario.
 
-use crate::cli::args::{RunArguments, SeedOptions};
 use crate::cli::exit::CommandError;
 use crate::cli::panics;
 use crate::cli::program::Program;
+use crate::cli::run_arguments::{RunArguments, SeedOptions};
 use crate::cli::scenario;
 use crate::record::{RecordUntil, Recording};
 use crate::run::{Case, RunOptions};

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use quorate::types::{Index, NodeId};
 
-use crate::cli::args::{
-    AtArguments, DiffArguments, ExplainArguments, RecordArguments, WhyNotArguments,
-};
+use crate::cli::analysis_arguments::{DiffArguments, ExplainArguments, WhyNotArguments};
+use crate::cli::args::{AtArguments, RecordArguments};
 use crate::cli::console;
+use crate::cli::difference::{self, Side};
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::progress::CountProgress;
+use crate::cli::recordings;
 use crate::cli::replay::Replay;
 use crate::cli::values::DiffTarget;
 use crate::explain;
@@ -22,16 +23,15 @@ use crate::record::{EventId, Record, RecordUntil, Recording};
 use crate::run::redraws::TIMES_MAX;
 use crate::values::time::SimTime;
 
-/// The numbers of events that `diff` prints before the first difference, and from it on.
-const BEFORE: usize = 5;
-const AFTER: usize = 3;
-
 /// Explains why a run fails.
 pub(crate) fn explain(
     program: &Program,
     arguments: &ExplainArguments,
 ) -> Result<Exit, CommandError> {
-    let replay = Replay::find(program, &arguments.run)?;
+    if let Some(files) = arguments.subject.files() {
+        return recordings::explain(files);
+    }
+    let replay = Replay::find(program, &arguments.subject.run())?;
     let Recording { outcome, record, .. } = replay.record(RecordUntil::End);
     match (explain::explain(&record), &outcome.failure) {
         (Some(explanation), Some(failure)) => {
@@ -105,8 +105,12 @@ pub(crate) fn why_not(
     if from > to {
         return Err(CommandError(format!("--from {from} is after --to {to}")));
     }
+    if arguments.subject.files().is_some() {
+        return recordings::why_not(arguments, from, to);
+    }
     let until = if arguments.to.is_some() { RecordUntil::Time(to) } else { RecordUntil::End };
-    let Recording { record, .. } = Replay::find(program, &arguments.run)?.record(until);
+    let replay = Replay::find(program, &arguments.subject.run())?;
+    let Recording { record, .. } = replay.record(until);
     require_known_node(&record, arguments.leader)?;
     let lines = match (arguments.leader, arguments.commit) {
         (Some(node), _) => explain::why_not_leader(&record, node, from, to),
@@ -145,10 +149,14 @@ fn lines(record: &Record) -> Vec<String> {
 
 /// Prints the first event that differs between two runs.
 pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit, CommandError> {
-    let ours = Replay::find(program, &arguments.run)?;
+    if let Some(files) = arguments.subject.files() {
+        return recordings::diff(files, &arguments.with);
+    }
+    let ours = Replay::find(program, &arguments.subject.run())?;
     let (other, theirs, name) = match &arguments.with {
         DiffTarget::Seed(seed) => {
-            let other = Replay::of_seed(program, *seed, arguments.run.seed_options);
+            let options = arguments.subject.seed_options;
+            let other = Replay::of_seed(program, *seed, options);
             let (theirs, name) =
                 (lines(&other.record(RecordUntil::End).record), other.name.clone());
             (Some(other), theirs, name)
@@ -156,20 +164,13 @@ pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit,
         DiffTarget::File(path) => (None, read(path)?, path.display().to_string()),
     };
     let own = lines(&ours.record(RecordUntil::End).record);
-    let Some(place) = first_difference(&own, &theirs) else {
+    let Some(place) = difference::first_difference(&own, &theirs) else {
         console::print_line(&format!("no difference in {} events", own.len()));
         return Ok(Exit::Success);
     };
-    let mut text = format!("the runs first differ at event {}\n", place + 1);
-    let before = place.saturating_sub(BEFORE)..place;
-    own[before].iter().for_each(|line| push_line(&mut text, "  both", line));
-    for (name, of) in [(ours.name.clone(), &own), (name, &theirs)] {
-        let _ = writeln!(text, "\n{name}");
-        match of.get(place..) {
-            Some([]) | None => text.push_str("  no more events\n"),
-            Some(rest) => rest.iter().take(AFTER).for_each(|line| push_line(&mut text, " ", line)),
-        }
-    }
+    let sides = [Side { name: &ours.name, lines: &own }, Side { name: &name, lines: &theirs }];
+    let text = difference::text_around(place, sides, "events");
+    let text = format!("the runs first differ at event {}\n{text}", place + 1);
     console::print_line(text.trim_end());
     let until = RecordUntil::Event(EventId(place as u32 + 1));
     for run in [Some(ours), other].into_iter().flatten() {
@@ -177,17 +178,6 @@ pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit,
         console::print_line(&format!("\n{}, {}", run.name, state.trim_end()));
     }
     Ok(Exit::ExpectationNotMet)
-}
-
-fn push_line(text: &mut String, margin: &str, line: &str) {
-    let _ = writeln!(text, "{margin}  {line}");
-}
-
-/// Returns the first index at which the two differ, or `None` if they are equal.
-fn first_difference(one: &[String], other: &[String]) -> Option<usize> {
-    let differs = one.iter().zip(other).position(|(one, other)| one != other);
-    let shorter = one.len().min(other.len());
-    differs.or((one.len() != other.len()).then_some(shorter))
 }
 
 fn read(path: &Path) -> Result<Vec<String>, CommandError> {
@@ -216,15 +206,6 @@ fn events(bytes: &[u8]) -> Result<Vec<String>, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_difference_may_be_the_end_of_one_run() {
-        let lines = |text: &str| -> Vec<String> { text.lines().map(str::to_owned).collect() };
-        assert_eq!(first_difference(&lines("a\nb"), &lines("a\nb")), None);
-        assert_eq!(first_difference(&lines("a\nb"), &lines("a\nc")), Some(1));
-        assert_eq!(first_difference(&lines("a\nb"), &lines("a")), Some(1));
-        assert_eq!(first_difference(&[], &lines("a")), Some(0));
-    }
 
     #[test]
     fn a_file_without_events_is_rejected_at_its_first_invalid_line() {

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::cli::args::SeedOptions;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::report::table;
+use crate::cli::run_arguments::SeedOptions;
 use crate::cli::text::{duration, quantity};
 use crate::cli::tracing::Trace;
 use crate::observe::outcome::Outcome;

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use quorate_page::document::{Fact, Table};
 use quorate_page::html;
 
-use crate::cli::args::{OutputArguments, SeedOptions, ShrinkArguments};
+use crate::cli::args::{OutputArguments, ShrinkArguments};
 use crate::cli::clock::Stopwatch;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
@@ -20,6 +20,7 @@ use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::replay::Replay;
+use crate::cli::run_arguments::SeedOptions;
 use crate::cli::shrunk_record::ShrunkRecord;
 use crate::cli::text::{Finding, duration, grouped, quantity};
 use crate::cli::view;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::HumanCount;
 
-use crate::cli::args::SeedOptions;
+use crate::cli::run_arguments::SeedOptions;
 use crate::observe::outcome::Failure;
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;

@@ -5,11 +5,12 @@ use std::fs;
 use quorate_page::document::{Document, Fact};
 use quorate_page::html;
 
-use crate::cli::args::{RunArguments, ViewArguments};
+use crate::cli::args::ViewArguments;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::program::Program;
 use crate::cli::replay::Replay;
+use crate::cli::run_arguments::RunArguments;
 use crate::cli::text::quantity;
 use crate::explain;
 use crate::picture::document;

@@ -1,9 +1,12 @@
-//! `cargo sim replay`: what it prints of recordings, good and bad ones, and its exit codes.
+//! `cargo sim replay`, and `explain`, `why-not` and `diff` of recordings: what they print of good
+//! and bad ones, and their exit codes.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use quorate::raft::{Config, Input, Raft};
+use quorate::raft::{Action, Config, Input, Raft};
 use quorate::recording::{Contents, Recorded, RecorderConfig};
 use quorate::types::{
     Acknowledge, Body, Incarnation, Index, Instant, Membership, Message, NodeId, Restored, Tag,
@@ -11,6 +14,7 @@ use quorate::types::{
 };
 use tempfile::TempDir;
 
+use crate::browser::run_script;
 use crate::{assert_usage_error, run, stderr, stdout};
 
 const FRAME_BYTES: usize = 16;
@@ -19,7 +23,10 @@ const FRAME_BYTES: usize = 16;
 struct Node {
     raft: Recorded,
     now: Instant,
+    /// The time between two steps.
+    pace: Duration,
     writes: u64,
+    sent: Vec<Message>,
     recording: Vec<u8>,
 }
 
@@ -29,7 +36,7 @@ impl Node {
         let config = Config { pre_vote: false, ..Config::new(id) };
         let restored = Restored::fresh(Membership::new((1..=voters).map(NodeId)));
         let raft = Raft::new(config, restored, 7, Instant::ZERO).expect("it is valid");
-        let unix_time = Some(std::time::Duration::from_secs(1_795_674_367));
+        let unix_time = Some(Duration::from_secs(1_795_674_367));
         let recorder = RecorderConfig {
             contents: Contents::Kept,
             unix_time,
@@ -38,20 +45,26 @@ impl Node {
             ..RecorderConfig::default()
         };
         let raft = Recorded::new(raft, recorder);
-        Node { raft, now: Instant::ZERO, writes: 0, recording: Vec::new() }
+        let pace = Duration::from_millis(100);
+        let (sent, recording) = (Vec::new(), Vec::new());
+        Node { raft, now: Instant::ZERO, pace, writes: 0, sent, recording }
     }
 
     fn step(&mut self, input: Input) {
-        self.now = self.now.after(std::time::Duration::from_millis(100));
+        self.now = self.now.after(self.pace);
         let mut actions = Vec::new();
         self.raft.step(self.now, input, &mut actions);
         while let Some(block) = self.raft.recorder().next_block() {
             self.recording.extend_from_slice(block.bytes());
         }
         for action in actions {
-            if let quorate::raft::Action::Persist(_) = action {
-                self.writes += 1;
-                self.step(Input::Persisted(WriteId(self.writes)));
+            match action {
+                Action::Persist(_) => {
+                    self.writes += 1;
+                    self.step(Input::Persisted(WriteId(self.writes)));
+                }
+                Action::Send(message) => self.sent.push(message),
+                _ => {}
             }
         }
     }
@@ -75,6 +88,67 @@ impl Node {
         node.step(Input::Message(Message { from, incarnation, to, term, body }));
         assert_eq!(node.raft.status().leader, Some(NodeId(id)));
         node.recording
+    }
+}
+
+/// Three recorded cores with a network without delays.
+struct Cluster {
+    nodes: Vec<Node>,
+    now: Instant,
+    /// A node that takes no step: its messages are lost.
+    paused: Option<NodeId>,
+}
+
+impl Cluster {
+    /// A cluster whose first leader, n1, takes no step for a second, in which n2 is elected.
+    fn with_a_paused_leader() -> Cluster {
+        let node = |id| Node { pace: Duration::from_millis(1), ..Node::new(id, 3) };
+        let nodes = (1..=3).map(node).collect();
+        let mut cluster = Cluster { nodes, now: Instant::ZERO, paused: None };
+        cluster.step(NodeId(1), Input::Campaign);
+        cluster.step(NodeId(1), Input::propose(Tag(1), Acknowledge::Quorum, "one command"));
+        cluster.paused = Some(NodeId(1));
+        cluster.expire(NodeId(2));
+        let until = cluster.now.after(Duration::from_secs(1));
+        while cluster.now < until {
+            cluster.expire(NodeId(2));
+        }
+        cluster.paused = None;
+        cluster.step(NodeId(1), Input::Timeout);
+        cluster.expire(NodeId(2));
+        assert_eq!(cluster.nodes[0].raft.status().leader, Some(NodeId(2)));
+        cluster
+    }
+
+    /// The node takes the input, and the others take the messages that follow from it.
+    fn step(&mut self, id: NodeId, input: Input) {
+        let mut open = VecDeque::from([(id, input)]);
+        while let Some((id, input)) = open.pop_front() {
+            if self.paused == Some(id) {
+                continue;
+            }
+            let node = &mut self.nodes[id.0 as usize - 1];
+            node.now = self.now;
+            node.step(input);
+            self.now = node.now;
+            let sent = node.sent.drain(..);
+            open.extend(sent.map(|message| (message.to, Input::Message(message))));
+        }
+    }
+
+    /// Lets the deadline of a node pass.
+    fn expire(&mut self, id: NodeId) {
+        self.now = self.now.max(self.nodes[id.0 as usize - 1].raft.deadline());
+        self.step(id, Input::Timeout);
+    }
+
+    /// Writes the recordings; returns their paths as words of a command line.
+    fn written(&self, root: &TempDir) -> String {
+        let paths = self.nodes.iter().zip(1..).map(|(node, id)| {
+            let path = written(root, &format!("n{id}.qrec"), &node.recording);
+            path.display().to_string()
+        });
+        paths.collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -164,6 +238,173 @@ fn one_step_is_shown_with_what_it_changes() {
     assert!(text.contains("change  common.journal.log.committed: 0 -> 1"), "{text}");
     let (code, text) = replay(&path, "--record 99");
     assert_eq!((code, text.as_str()), (Some(2), "no such step in these recordings\n"));
+}
+
+#[test]
+fn the_stepper_also_goes_back() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = written(&root, "one.qrec", &Node::alone());
+    let record = |text: &str| -> u64 {
+        let number = text.split("record ").nth(1).and_then(|rest| rest.split(' ').next());
+        number.and_then(|number| number.parse().ok()).expect("the step has a number")
+    };
+    let (code, last) = replay(&path, "--to-previous commit");
+    assert_eq!(code, Some(0), "{last}");
+    let (_, first) = replay(&path, "--to-next commit");
+    assert!(record(&first) < record(&last), "{first}{last}");
+    let (_, back) = replay(&path, &format!("--record {} --to-previous commit", record(&last)));
+    assert_eq!(back, first, "there are two commits");
+    let (_, role) = replay(&path, &format!("--record {} --to-previous role", record(&last)));
+    assert!(role.contains("action  becomes leader\n"), "{role}");
+    let (code, text) = replay(&path, "--record 0 --to-previous role");
+    assert_eq!((code, text.as_str()), (Some(2), "no such step in these recordings\n"));
+    let both = run(&format!("replay {} --to-next role --to-previous role", path.display()));
+    assert_usage_error(&both, "--to-previous");
+}
+
+#[test]
+fn the_page_has_the_nodes_their_messages_and_what_is_not_recorded() {
+    let root = tempfile::tempdir().expect("a directory");
+    let files = Cluster::with_a_paused_leader().written(&root);
+    let page = root.path().join("page.html");
+    let output = run(&format!("replay {files} --html {}", page.display()));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    assert!(text.starts_with(&format!("{}: ", page.display())), "{text}");
+    let whole = fs::read_to_string(&page).expect("it was written");
+    assert!(whole.contains("<p>recordings of n1, n2, n3</p>"));
+    let output = run(&format!("replay {files} --from 9s --html {} --json", page.display()));
+    assert!(serde_json::from_str::<serde_json::Value>(&stdout(&output)).is_ok());
+    let script = "
+        const { run } = page.pane;
+        report(run.nodes.join());
+        const { messages } = run;
+        report([...messages.delivery].filter(end => end === 1).length > 10);
+        report(run.faults.map(fault => fault.text).join());
+        report(run.tables[0].rows.map(row => row.slice(2, 4).join(' ')).join());
+        report(run.facts.some(fact => fact.value.startsWith('faults, clients, disks')));
+        report(run.stateAt(1, run.events - 1).role);
+        report([...run.texts].filter(text => text.startsWith('becomes leader')).length);
+        const log = run.logs.at(2, run.events - 1);
+        report([...log.entries].map(([index, { term }]) => `${index}@${term}`).join());";
+    let Some(lines) = run_script("recordings", &whole, "", script) else { return };
+    let expected =
+        ["n1,n2,n3", "true", "n1 takes no step", "n1 t1,n2 t2", "true", "3", "2", "1@1,2@1,3@2"];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_page_of_a_violation_has_its_explanation() {
+    let root = tempfile::tempdir().expect("a directory");
+    let one = written(&root, "n1.qrec", &Node::elected_by_three(1));
+    let two = written(&root, "n2.qrec", &Node::elected_by_three(2));
+    let page = root.path().join("page.html");
+    let (code, _) = replay(&one, &format!("{} --html {}", two.display(), page.display()));
+    assert_eq!(code, Some(10));
+    let text = fs::read_to_string(&page).expect("it was written");
+    let finding = "n3 votes for both n1 and n2 in term t1";
+    assert!(text.contains(&format!("<p>S3 one-vote-per-term: {finding}</p>")));
+    assert!(text.contains("n2 receives n3") && text.contains(&format!("<p>Cause: {finding};")));
+}
+
+#[test]
+fn a_change_of_leader_is_explained() {
+    let root = tempfile::tempdir().expect("a directory");
+    let files = Cluster::with_a_paused_leader().written(&root);
+    let output = run(&format!("explain {files}"));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in [
+        "n1 leads t1 from ",
+        "the first leader in the recordings\n",
+        "s: campaign requested\n",
+        "the leadership moves from n1, which leads t1 until ",
+        "n2 receives n3's vote in term t2",
+        "n1 took no step for 1.",
+        "cause: n1 took no step from ",
+        "n2's election timeout passed, because no heartbeat arrived meanwhile\n",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_violation_of_recordings_is_explained_as_far_as_they_show_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let one = written(&root, "n1.qrec", &Node::elected_by_three(1));
+    let two = written(&root, "n2.qrec", &Node::elected_by_three(2));
+    let output = run(&format!("explain {} {}", one.display(), two.display()));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(10), "{text}");
+    for part in [
+        "S3 one-vote-per-term at ",
+        "n2 receives n3's vote in term t1",
+        "\ncause: n3 votes for both n1 and n2 in term t1",
+        "; undecided is what the steps of n3 that are not recorded had to do with it\n",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn another_decision_is_explained_by_the_steps_before_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut other = Node::alone();
+    forge(&mut other, b"one command", b"two command");
+    let path = written(&root, "other.qrec", &other);
+    let output = run(&format!("explain {}", path.display()));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(13), "{text}");
+    assert!(text.contains("\ncause: up to here every action of n1 equals"), "{text}");
+    assert!(text.contains("the completion of a disk operation"), "{text}");
+    let junk = written(&root, "junk.qrec", b"junk");
+    let output = run(&format!("explain {}", junk.display()));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.starts_with("error: ") && text.contains("junk.qrec: offset 0: "), "{text}");
+}
+
+#[test]
+fn what_did_not_happen_in_recordings_is_explained() {
+    let root = tempfile::tempdir().expect("a directory");
+    let files = Cluster::with_a_paused_leader().written(&root);
+    let why_not = |words: &str| stdout(&run(&format!("why-not {words}")));
+    let text = why_not(&format!("{files} --leader n3"));
+    assert!(text.contains("n3 received a message from n2, the leader of term t2"), "{text}");
+    let text = why_not(&format!("{files} --leader n1"));
+    assert!(text.contains("n1 took no step for 1."), "{text}");
+    let text = why_not(&format!("{files} --commit 2"));
+    assert!(text.starts_with("n1 committed index 2 at "), "{text}");
+    let text = why_not(&format!("{files} --commit 9"));
+    assert_eq!(text, "n2 leads term t2, but its log ends with 3@t2\n");
+    let alone = root.path().join("alone.qrec");
+    fs::write(&alone, Node::elected_by_three(1)).expect("the disk has space");
+    let text = why_not(&format!("{} --commit 1", alone.display()));
+    let undecided = "n2 is not recorded then: whether it has the entry on disk is undecided\n";
+    assert!(text.contains("the entry is durable on n1\n") && text.contains(undecided), "{text}");
+    let output = run(&format!("why-not {} --leader n2", alone.display()));
+    assert_usage_error(&output, "no recording of n2; recorded nodes: n1");
+}
+
+#[test]
+fn the_first_difference_of_two_recordings_is_printed() {
+    let root = tempfile::tempdir().expect("a directory");
+    let one = written(&root, "one.qrec", &Node::alone()).display().to_string();
+    let mut node = Node::new(1, 1);
+    node.step(Input::Campaign);
+    node.step(Input::propose(Tag(1), Acknowledge::Quorum, "two commands"));
+    let other = written(&root, "other.qrec", &node.recording).display().to_string();
+    let output = run(&format!("diff {one} --with {one}"));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("n1: no difference in "), "{}", stdout(&output));
+    let output = run(&format!("diff {one} --with {other}"));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(14), "{text}");
+    assert!(text.starts_with("the recordings of n1 first differ in start 1\n  both  #"), "{text}");
+    assert!(text.contains("one.qrec\n") && text.contains("other.qrec\n"), "{text}");
+    let two = written(&root, "n2.qrec", &Node::elected_by_three(2)).display().to_string();
+    assert_usage_error(&run(&format!("diff {one} --with {two}")), "recordings of other nodes");
+    assert_usage_error(&run(&format!("diff {one} --with 7")), "not with a seed");
 }
 
 #[test]

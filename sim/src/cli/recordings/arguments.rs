@@ -25,13 +25,31 @@ pub(crate) struct ReplayArguments {
     /// step of each start
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["last", "from", "to", "around"])]
     pub(crate) to_next: Option<StepEvent>,
+    /// Print the last step before --record that has this event; without --record, the last such
+    /// step of each start
+    #[arg(
+        long,
+        value_name = "EVENT",
+        conflicts_with_all = ["to_next", "last", "from", "to", "around"]
+    )]
+    pub(crate) to_previous: Option<StepEvent>,
+    /// Also write a timeline of the time window as a self-contained HTML page
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "to_next", "to_previous"])]
+    pub(crate) html: Option<PathBuf>,
     /// Also write a scenario with the pauses, outages and silent links, as a skeleton to complete
     /// (docs/SCENARIOS.md)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "to_next"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "to_next", "to_previous"])]
     pub(crate) scenario: Option<PathBuf>,
     /// Print the result as JSON
-    #[arg(long, conflicts_with_all = ["record", "to_next"])]
+    #[arg(long, conflicts_with_all = ["record", "to_next", "to_previous"])]
     pub(crate) json: bool,
+}
+
+impl ReplayArguments {
+    /// Whether single steps are printed instead of the account.
+    pub(crate) fn selects_steps(&self) -> bool {
+        self.record.is_some() || self.to_next.is_some() || self.to_previous.is_some()
+    }
 }
 
 /// The time of the lines that are printed.

@@ -49,7 +49,8 @@ fn print_steps(recording: &NodeRecording, arguments: &ReplayArguments) -> usize 
     selected.len() - left.len()
 }
 
-/// The selected steps, at most one of each start.
+/// The selected steps, at most one of each start: the first one that fits, or with
+/// `--to-previous` the last one.
 fn select(recording: &NodeRecording, arguments: &ReplayArguments) -> Vec<Place> {
     let mut playback = Playback::new(&recording.sources);
     let (mut start, mut selected): (_, Vec<Place>) = (0, Vec::new());
@@ -61,9 +62,13 @@ fn select(recording: &NodeRecording, arguments: &ReplayArguments) -> Vec<Place> 
             Some(Replayed::Segment { header, .. }) => start = header.start,
             Some(Replayed::Step(step)) => {
                 let commits = playback.raft().map(committed) > before;
-                let is_first = selected.last().is_none_or(|(found, _)| *found != start);
-                if is_first && is_selected(arguments, commits, &step) {
-                    selected.push((start, step.record));
+                if !is_selected(arguments, commits, &step) {
+                    continue;
+                }
+                match selected.last_mut().filter(|(found, _)| *found == start) {
+                    None => selected.push((start, step.record)),
+                    Some(found) if arguments.to_previous.is_some() => found.1 = step.record,
+                    Some(_) => {}
                 }
             }
         }
@@ -80,10 +85,11 @@ fn is_selected(arguments: &ReplayArguments, commits: bool, step: &Step) -> bool 
             matches!(action, Action::MessageRejected { .. } | Action::Rejected { .. })
         }),
     };
-    match (arguments.record, arguments.to_next) {
-        (Some(record), None) => step.record == record,
-        (Some(record), Some(event)) => step.record > record && is_event(event),
-        (None, event) => event.is_some_and(is_event),
+    let ReplayArguments { record, to_next, to_previous, .. } = *arguments;
+    match (to_next, to_previous) {
+        (Some(event), _) => record.is_none_or(|record| step.record > record) && is_event(event),
+        (None, Some(event)) => record.is_none_or(|record| step.record < record) && is_event(event),
+        (None, None) => record == Some(step.record),
     }
 }
 

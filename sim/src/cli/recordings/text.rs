@@ -52,12 +52,10 @@ pub(crate) fn of(found: &Found, window: &Window) -> String {
 /// The results of the checks, with the violations at the end, where they are easy to see.
 fn checks_text(checks: &[CheckedRecordings]) -> String {
     let mut text = "\nchecks\n".to_owned();
-    for CheckedRecordings { check, decided, undecided, .. } in
-        checks.iter().filter(|it| it.is_seen())
-    {
+    for checked in checks.iter().filter(|it| it.is_seen()) {
+        let CheckedRecordings { check, decided, .. } = checked;
         let _ = write!(text, "{:<4} {:<22} {} hold", check.id, check.name, grouped(*decided));
-        let reasons =
-            undecided.iter().map(|(why, count)| format!("{} undecided: {why}", grouped(*count)));
+        let reasons = undecided_texts(checked).into_iter();
         reasons.for_each(|reason| _ = write!(text, ", {reason}"));
         text.push('\n');
     }
@@ -80,13 +78,24 @@ fn checks_text(checks: &[CheckedRecordings]) -> String {
     text
 }
 
+/// The numbers of facts that a check could not decide, each with the reason.
+pub(crate) fn undecided_texts(checked: &CheckedRecordings) -> Vec<String> {
+    let undecided = checked.undecided.iter();
+    undecided.map(|(why, count)| format!("{} undecided: {why}", grouped(*count))).collect()
+}
+
 /// How times are printed: as seconds, and as times of day if these are known.
-struct Clock {
+pub(crate) struct Clock {
     origin: Option<Duration>,
 }
 
 impl Clock {
-    fn new(found: &Found) -> Clock {
+    /// The time of day at time 0, with its date, if it is known.
+    pub(crate) fn origin_text(&self) -> Option<String> {
+        self.origin.map(|origin| format!("{} {} UTC", date(origin), time_of_day(origin)))
+    }
+
+    pub(crate) fn new(found: &Found) -> Clock {
         let has_wall_time = found.recordings.iter().all(NodeRecording::has_wall_time);
         Clock { origin: has_wall_time.then_some(found.merged.origin) }
     }
@@ -101,7 +110,8 @@ impl Clock {
     }
 }
 
-fn recording_text(recording: &NodeRecording) -> String {
+/// Describes the recording of a node in one line.
+pub(crate) fn recording_text(recording: &NodeRecording) -> String {
     let NodeRecording { node, starts, .. } = recording;
     let mut text = format!("{node}");
     let steps = quantity(recording.steps(), "step");
@@ -152,20 +162,21 @@ fn order_text(merged: &Merged, nodes: usize) -> String {
             "{messages} of them arrived before the only recorded send of an identical message"
         );
     }
-    for offset in &merged.clocks {
+    clock_texts(merged).iter().for_each(|line| _ = writeln!(text, "clocks: {line}"));
+    text
+}
+
+/// The differences between the clocks, one line for each pair of nodes.
+pub(crate) fn clock_texts(merged: &Merged) -> Vec<String> {
+    let line = |offset: &ClockOffset| {
         let ClockOffset { one, other, min, max } = offset;
         if !offset.is_constant() {
-            let _ = writeln!(text, "clocks: the difference between {one}'s and {other}'s changed");
-            continue;
+            return format!("the difference between {one}'s and {other}'s changed");
         }
-        let _ = writeln!(
-            text,
-            "clocks: {other}'s is ahead of {one}'s by {} to {} ms",
-            millis(*min),
-            millis(*max)
-        );
-    }
-    text
+        let (min, max) = (millis(*min), millis(*max));
+        format!("{other}'s is ahead of {one}'s by {min} to {max} ms")
+    };
+    merged.clocks.iter().map(line).collect()
 }
 
 /// Formats nanoseconds as milliseconds with three digits: `-0.048`.
@@ -176,26 +187,33 @@ fn millis(nanos: i128) -> String {
 }
 
 fn leader_text(clock: &Clock, leader: &Leadership) -> String {
-    let Leadership { node, term, from, to, campaign, end, restart, pause } = leader;
+    let Leadership { node, term, from, to, .. } = leader;
     let mut text = format!("{}  {node}  leads {term}", clock.text(*from));
     if let Some(to) = to {
         let _ = write!(text, " until {to}");
     }
-    match campaign {
-        Some(cause) => _ = write!(text, "; it campaigned: {cause}"),
-        None => text.push_str("; its election is not recorded"),
-    }
-    if let Some(pause) = pause {
-        let _ = write!(text, "; it took no step for {}", duration(*pause));
-    }
-    match (end, restart) {
-        (Some(cause), _) => _ = write!(text, "; it stopped: {cause}"),
-        (None, Some(restart)) => {
-            let _ = write!(text, "; its recording ends there, and it starts again at {restart}");
-        }
-        (None, None) => text.push_str("; it still leads when its recording ends"),
-    }
+    let (began, ended) = leader_causes(leader);
+    let _ = write!(text, "; {began}; {ended}");
     text
+}
+
+/// Why a leadership began, and why it ended.
+pub(crate) fn leader_causes(leader: &Leadership) -> (String, String) {
+    let Leadership { campaign, end, restart, pause, .. } = leader;
+    let began = match campaign {
+        Some(cause) => format!("it campaigned: {cause}"),
+        None => "its election is not recorded".to_owned(),
+    };
+    let pause =
+        pause.map_or(String::new(), |pause| format!("it took no step for {}; ", duration(pause)));
+    let ended = match (end, restart) {
+        (Some(cause), _) => format!("it stopped: {cause}"),
+        (None, Some(restart)) => {
+            format!("its recording ends there, and it starts again at {restart}")
+        }
+        (None, None) => "it still leads when its recording ends".to_owned(),
+    };
+    (began, format!("{pause}{ended}"))
 }
 
 fn line_text(clock: &Clock, line: &AccountLine) -> String {

@@ -1,5 +1,6 @@
 //! Selects the part of an account that is printed.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::cli::exit::CommandError;
@@ -47,6 +48,11 @@ impl Window {
             }
             _ => Ok(window),
         }
+    }
+
+    /// The first and the last time of the window.
+    pub(crate) fn range(&self) -> RangeInclusive<SimTime> {
+        self.from..=self.to
     }
 
     /// Whether something that lasted from one time to another was within the window.

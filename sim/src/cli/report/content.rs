@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
+use crate::cli::run_arguments::SeedOptions;
 use crate::cli::shrunk_record::ShrunkRecord;
 use crate::cli::text::{Finding, grouped, quantity, replay_line};
 use crate::observe::coverage::MARKS;

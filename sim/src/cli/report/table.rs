@@ -2,9 +2,9 @@
 
 use std::iter;
 
-use crate::cli::args::SeedOptions;
 use crate::cli::report::content::{GATE_SEEDS, Report};
 use crate::cli::report::estimates::{failure_rate_max, new_mark_probability};
+use crate::cli::run_arguments::SeedOptions;
 use crate::cli::text::{Finding, duration, grouped, quantity, rate};
 use crate::observe::combinations::Combinations;
 use crate::observe::coverage::MARKS;

@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::cli::args::SeedOptions;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::{github, json, junit, page, table};
+use crate::cli::run_arguments::SeedOptions;
 use crate::observe::Violation;
 use crate::observe::coverage::MARKS;
 use crate::observe::outcome::{Failure, Outcome, PartlyCheckedTally, Tally};
