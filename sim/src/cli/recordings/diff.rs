@@ -52,7 +52,7 @@ pub(crate) fn diff(files: &[PathBuf], with: &DiffTarget) -> Result<Exit, Command
     }
     let exits = [exit_of(files, &ours, &our_unread), exit_of(with, &theirs, &their_unread)];
     let failed = exits.into_iter().find(|exit| *exit != Exit::Success);
-    Ok(if differs { Exit::Vacuous } else { failed.unwrap_or(Exit::Success) })
+    Ok(if differs { Exit::ExpectationNotMet } else { failed.unwrap_or(Exit::Success) })
 }
 
 /// Prints the first difference of two recordings of a node. Returns whether there is one.

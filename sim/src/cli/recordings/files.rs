@@ -57,10 +57,11 @@ pub(crate) fn exit_of(
         RecordingErrorReason::Cut { .. } if !is_named(&error.file) => Exit::Success,
         RecordingErrorReason::Panicked { .. } => Exit::Panic,
         _ if !error.is_divergence() => Exit::Usage,
-        _ if error.is_of_other_version() => Exit::Vacuous,
+        _ if error.is_of_other_version() => Exit::ExpectationNotMet,
         _ => Exit::Nondeterminism,
     });
-    let order = [Exit::Panic, Exit::Nondeterminism, Exit::Vacuous, Exit::Usage, Exit::Success];
+    let order =
+        [Exit::Panic, Exit::Nondeterminism, Exit::ExpectationNotMet, Exit::Usage, Exit::Success];
     let place = |exit: &Exit| order.iter().position(|other| other == exit);
     exits.min_by_key(place).unwrap_or(Exit::Success)
 }

@@ -77,10 +77,14 @@ pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePl
         found => error(setting_of_replica(&found, settings), &found),
     })?;
     config.check().map_err(|found| match found {
-        ServerConfigError::PlaintextNotAllowed(address) => CommandError::invalid_input(format!(
-            "plaintext connections at {address}, beyond loopback, are not allowed: use TLS \
-             (--certs), listen on a loopback address, or allow them (--plaintext)"
-        )),
+        ServerConfigError::PlaintextNotAllowed(address) => {
+            let text = format!(
+                "plaintext connections at {address}, beyond loopback, are not allowed: use TLS \
+                 (--certs), listen on a loopback address, or allow them (--plaintext)"
+            );
+            // Without its own setting, the address is the one in the member list.
+            error(Some(if settings.listen.is_some() { "listen" } else { "members" }), &text)
+        }
         found => error(setting_of(&found), &found),
     })?;
     Ok(plan)
