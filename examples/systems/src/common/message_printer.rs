@@ -9,9 +9,8 @@ use std::time::Duration;
 /// Changes nothing on a terminal whose cursor is at the beginning of a line that is not the first
 /// one: up, and down again.
 const UP_AND_DOWN: &str = "\x1b[1A\n";
-/// A bound of the time between a change of the terminal's mode by the line editor and the note of
-/// it in [`PromptProgress`].
-const MODE_CHANGE_MAX: Duration = Duration::from_millis(2);
+/// A bound of the time in which the line editor takes the terminal once the prompt reads.
+const TERMINAL_TAKEN_MAX: Duration = Duration::from_millis(2);
 /// The interval at which a printer checks whether the prompt reads a line again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The progress of a prompt that has ended.
@@ -64,8 +63,8 @@ impl MessagePrinter {
     }
 
     /// Prints a text that ends with a newline, and returns once it is printed, so that the caller
-    /// may acknowledge it. A text that the editor prints at the moment at which the prompt ends may
-    /// be printed twice.
+    /// may acknowledge it. A text that the editor prints at the moment at which the user ends the
+    /// prompt may be printed twice.
     ///
     /// # Errors
     /// The text cannot be printed.
@@ -78,7 +77,7 @@ impl MessagePrinter {
             match (is_reading, is_handed_over) {
                 (true, false) => {}
                 // The editor may not have taken the terminal yet.
-                (true, true) => pause(MODE_CHANGE_MAX),
+                (true, true) => pause(TERMINAL_TAKEN_MAX),
                 (false, true) if before != ENDED => {
                     // The text is printed, or in the queue until the next line is read.
                     pause(POLL_INTERVAL);
@@ -92,8 +91,7 @@ impl MessagePrinter {
             if handed_over.and_then(|()| editor(UP_AND_DOWN)).is_err() {
                 return write(&mut self.out, text);
             }
-            // If the line has ended meanwhile, the second text did not go through the queue.
-            pause(MODE_CHANGE_MAX);
+            // If the read has ended meanwhile, the second text may not have gone through the queue.
             if self.prompt.changes() == before {
                 return Ok(());
             }
