@@ -113,14 +113,14 @@ fn silence(
 
 /// When the node began the campaign that it won.
 fn campaign_of(lines: &[AccountLine], new: &Leadership) -> Option<SimTime> {
-    let before = lines.iter().filter(|line| line.node == new.node && line.at <= new.from);
+    let mut before = lines.iter().filter(|line| line.node == new.node && line.at <= new.from);
     let begins = |line: &&AccountLine| {
         let Note::ChangesRole { role, cause, .. } = &line.note else { return false };
         let campaigns = matches!(role, RoleName::PreCandidate | RoleName::Candidate);
         campaigns && *cause != RoleCause::PreVotesGranted
     };
     new.campaign?;
-    before.filter(begins).last().map(|line| line.at)
+    before.rfind(begins).map(|line| line.at)
 }
 
 /// Says why the leadership moved, as far as the recordings show it.
