@@ -56,6 +56,9 @@ where
     config.replica.storage.spare_segments = 1;
     configure(&mut config);
     let at = usize::from(id) - 1;
+    let raft = &config.replica.raft;
+    let may_suspend = raft.suspension.is_some() || raft.survivor.is_some();
+    world.shared().state().nodes[at].may_suspend = may_suspend;
     let simulation = Arc::new(world.clone());
     let mut server = match Server::start_simulated(disk.clone(), config, machine, simulation).await
     {

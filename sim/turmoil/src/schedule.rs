@@ -250,13 +250,16 @@ impl Schedule {
     }
 
     /// Damages the disk of a node, if enough other nodes have intact disks: all of them for damage
-    /// that they must repair, or else a majority of all nodes.
+    /// that they must repair, or else a majority of all nodes. After suspensions a node alone may
+    /// be a quorum, whose entries no other node has to have; as in the simulator, others never have
+    /// to repair it.
     fn damage(&mut self, node: u64, verb: &Verb, shared: &Shared) {
         let others = self.disks.iter().zip(1..).filter(|(_, id)| *id != node);
         let damaged = others.filter(|(disk, _)| !disk.is_intact()).count();
         let nodes = self.disks.len();
+        let may_suspend = shared.state().nodes.iter().any(|node| node.may_suspend);
         let may_strike = match verb {
-            Verb::DamagedBody(_) => damaged == 0 && nodes >= 3,
+            Verb::DamagedBody(_) => damaged == 0 && nodes >= 3 && !may_suspend,
             _ => (damaged + 1) * 2 < nodes,
         };
         let seed = self.draws.next();

@@ -108,6 +108,8 @@ pub(crate) struct NodeState {
     pub(crate) lane_wait: Duration,
     /// The time that its clock has gained since its start.
     pub(crate) clock_gain: Duration,
+    /// Whether its leader may suspend voters.
+    pub(crate) may_suspend: bool,
     /// The number of its starts.
     pub(crate) starts: u32,
     /// The number of its processes that have ended.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
+use quorate::raft::Suspension;
 use quorate::types::{Index, ReadLevel};
 use quorate_checker::history::{Client, Recorder};
 use quorate_checker::model::Model;
@@ -221,6 +222,24 @@ fn a_node_with_a_damaged_disk_is_repaired_by_the_others() {
     assert!(!lines.iter().any(|line| line.1.contains("fails because")), "{lines:?}");
     let starts = lines.iter().filter(|line| line.1 == "n1  started");
     assert_eq!(starts.count(), 2, "{lines:?}");
+}
+
+#[test]
+fn no_entry_is_damaged_in_a_cluster_that_suspends_voters() {
+    let after = Duration::from_secs(2);
+    let run = chaos_run(1, false)
+        .scenario("nodes 3\nfault phase 4s\nat 3s damage entries n1\n")
+        .configure(move |config| {
+            let suspension = Suspension { after, voters_min: 2, pause: after };
+            config.replica.raft.suspension = Some(suspension);
+        })
+        .client("last", |world| async move {
+            world.stable().await;
+            Err("only a failure has the lines".into())
+        });
+    let failure = run.run().expect_err("the last client fails");
+    let is_spared = |line: &String| line.contains("nothing on the disk is damaged");
+    assert!(failure.lines.iter().any(is_spared), "{failure}");
 }
 
 #[test]
