@@ -24,8 +24,9 @@ pub trait Workload: Clone + Send + Sync + 'static {
     /// Returns the state machine before the first command; always the same one.
     fn machine(&self) -> Self::Machine;
 
-    /// Returns the command of an operation. `op` is unique in a run, and makes values unique;
-    /// everything else is drawn from `draw`, where the first option of each choice is the simplest.
+    /// Returns the command of an operation. `op` is unique in a run, and makes values unique, such
+    /// as `format!("v{op}")`; everything else is drawn from `draw`, where the first option of each
+    /// choice is the simplest.
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
 
     /// Returns the size of the largest command that [`Workload::command`] makes, in bytes; 64 by

@@ -1,5 +1,7 @@
 //! The mark that ties a command in the log to the client operation that it belongs to.
 
+use std::fmt;
+
 use quorate::machine::{Proposer, Request, Sequence, SessionId};
 use quorate::types::Payload;
 
@@ -8,6 +10,13 @@ use crate::workload::principal::Principal;
 /// The number of a client operation, from 0 in the order of invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
+
+impl fmt::Display for OpId {
+    /// Writes the number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
 
 /// The client operation that an entry's payload belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

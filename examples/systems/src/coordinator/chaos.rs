@@ -34,7 +34,7 @@ fn key(draw: &mut Draw<'_>) -> (String, bool) {
 
 /// Returns the value that an operation writes, unique to it.
 fn value(op: OpId) -> String {
-    format!("v{}", op.0)
+    format!("v{op}")
 }
 
 impl Clients {
