@@ -47,7 +47,9 @@ pub struct ServerConfig {
     /// received, in the driver's queue. Until it has room, further callers wait, and so do the
     /// connections of clients with a further request. The driver executes the requests of
     /// different origins (`NetworkConfig::connections_per_origin_max`) in turns; the program has
-    /// turns as one origin has.
+    /// turns as one origin has. While 256 requests of the program wait for theirs, the driver
+    /// receives no further requests, and those of all origins wait in the order in which they were
+    /// sent.
     pub requests_max: usize,
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine

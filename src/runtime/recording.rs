@@ -157,8 +157,8 @@ fn write_blocks(mut ring: RecordingRing, blocks: &Receiver<Block>, counts: &Coun
 type FreeBytes = Box<dyn Fn(&Path) -> Option<u64> + Send>;
 
 /// A ring of files, each with one segment. The oldest are removed so that all together have a
-/// bounded size. The ring does not grow while its file system has less free space than that size,
-/// so that a log that grows finds this space.
+/// bounded size. While its file system has less free space than that size, the ring grows by one
+/// segment at most, so that a log that grows finds this space.
 pub(super) struct RecordingRing {
     directory: PathBuf,
     bytes_max: u64,
@@ -204,6 +204,11 @@ impl RecordingRing {
             self.begin_file()?;
         }
         let bytes = block.bytes().len() as u64;
+        let current = self.files.back().map_or(0, |(_, bytes)| *bytes);
+        if current + bytes > self.bytes_now_max {
+            let text = "the state and the inputs of one segment exceed the recording's size";
+            return Err(io::Error::other(text));
+        }
         while self.files.len() > 1 && self.bytes() + bytes > self.bytes_now_max {
             let (oldest, _) = self.files.pop_front().expect("there is more than one");
             match fs::remove_file(self.path(oldest)) {
@@ -211,10 +216,6 @@ impl RecordingRing {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed?,
             }
-        }
-        if self.bytes() + bytes > self.bytes_now_max {
-            let text = "the state and the inputs of one segment exceed the recording's size";
-            return Err(io::Error::other(text));
         }
         let (Some(file), Some((_, size))) = (&mut self.current, self.files.back_mut()) else {
             return Err(io::Error::other("a recording begins with a segment"));
@@ -245,20 +246,23 @@ impl RecordingRing {
         Ok(())
     }
 
-    /// Stops the growth of the ring while its file system has little free space.
+    /// Lets the ring grow by one segment at most while its file system has little free space. It has
+    /// that room after every start, so that the starts of a node that crashes again and again do
+    /// not remove one file each.
     ///
     /// # Errors
-    /// An [`io::Error`] if the ring would then have no room for two segments; its files are kept.
+    /// An [`io::Error`] if the ring is smaller than two segments; its files are kept.
     fn limit_growth(&mut self) -> io::Result<()> {
         let is_low = (self.free_bytes)(&self.directory).is_some_and(|free| free < self.bytes_max);
         if !is_low {
             self.bytes_now_max = self.bytes_max;
         } else if self.bytes_now_max == self.bytes_max {
-            self.bytes_now_max = self.bytes().min(self.bytes_max);
-        }
-        if self.bytes_now_max < 2 * self.bytes_max / SEGMENTS {
-            let text = format!("its file system has less than {} bytes free", self.bytes_max);
-            return Err(io::Error::other(text));
+            let (bytes, segment) = (self.bytes(), self.bytes_max / SEGMENTS);
+            if bytes < 2 * segment {
+                let text = format!("its file system has less than {} bytes free", self.bytes_max);
+                return Err(io::Error::other(text));
+            }
+            self.bytes_now_max = (bytes + segment).min(self.bytes_max);
         }
         Ok(())
     }
@@ -407,6 +411,17 @@ mod tests {
         free.store(BYTES_MAX, Ordering::Relaxed);
         let grown = run(BYTES_MAX * 7 / 8);
         assert!(grown > BYTES_MAX * 7 / 8, "{grown} bytes");
+
+        free.store(BYTES_MAX - 1, Ordering::Relaxed);
+        let before = content(&directory).len() as u64;
+        for _ in 0..20 {
+            let (mut node, mut ring) = (Node::new(), open(&directory).expect("it opens"));
+            node.step();
+            let block = node.recorder.next_block().expect("a segment begins");
+            ring.write(&block).expect("there is room");
+        }
+        let after = content(&directory).len() as u64;
+        assert!(after > before - BYTES_MAX / 4, "20 starts: {before} bytes, and then {after}");
 
         free.store(0, Ordering::Relaxed);
         let empty = root.path().join("empty");

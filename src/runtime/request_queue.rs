@@ -74,6 +74,12 @@ impl RequestQueue {
     }
 }
 
+impl Drop for RequestQueue {
+    fn drop(&mut self) {
+        self.counts.network.requests_in_turn.set(0);
+    }
+}
+
 #[cfg(test)]
 #[cfg(not(madsim))]
 mod tests {

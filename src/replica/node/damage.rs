@@ -21,7 +21,7 @@ impl Node {
 
     /// Returns the error about the first entry after the snapshot that this node has neither on its
     /// disk nor in memory, nor passed to the state machine, if it alone is a quorum: then no other
-    /// node need have the entry. A snapshot replaces an entry that the node has applied.
+    /// node is sure to have the entry. A snapshot replaces an entry that the node has applied.
     pub(super) fn lost_entry(&self) -> Option<StorageError> {
         let log = self.raft.log();
         let after = |index: &Index| log.first_damaged_after(*index);

@@ -91,7 +91,7 @@ fn stop_text(voters: &[u64], damaged: u64, applied: u64) -> Option<String> {
 
 #[test]
 fn only_the_only_voter_stops_when_it_loses_an_entry() {
-    let text = stop_text(&[1], 3, 0).expect("no other node need have the entry");
+    let text = stop_text(&[1], 3, 0).expect("no other node is sure to have the entry");
     assert!(text.starts_with("entry 3 is damaged, and no other voter has it; a start"), "{text}");
     assert!(stop_text(&[1], 3, 2).is_some(), "it has applied only the entries before");
     assert_eq!(stop_text(&[1, 2], 3, 0), None, "the other voter has it");
