@@ -145,8 +145,8 @@ impl<M: StateMachine> Replica<M> {
 }
 
 /// Returns false if the node of this directory needs a damaged entry, a snapshot or the end of its
-/// log, and no other node is sure to have it, because the node alone is a quorum. Such a node is not
-/// started.
+/// log, and no other node is sure to have it, because the node alone is a quorum. Such a node is
+/// not started.
 #[must_use]
 pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
     let is_needed = opened.snapshot_damage.is_some()

@@ -246,9 +246,9 @@ impl RecordingRing {
         Ok(())
     }
 
-    /// Lets the ring grow by one segment at most while its file system has little free space. It has
-    /// that room after every start, so that the starts of a node that crashes again and again do
-    /// not remove one file each.
+    /// Lets the ring grow by one segment at most while its file system has little free space. It
+    /// has that room after every start, so that the starts of a node that crashes again and again
+    /// do not remove one file each.
     ///
     /// # Errors
     /// An [`io::Error`] if the ring is smaller than two segments; its files are kept.

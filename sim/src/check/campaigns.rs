@@ -41,6 +41,8 @@ struct Named {
 struct Campaign {
     /// The latest end of its log in its requests for pre-votes, and in those for votes.
     pre_vote_last: EntryId,
+    /// The highest index at which a log ended for which it requested pre-votes.
+    pre_vote_index: Index,
     vote_last: Option<EntryId>,
     /// The nodes that granted it a pre-vote.
     granted: Nodes,
@@ -122,6 +124,7 @@ impl Rule for Campaigns {
             Body::PreVote { next_term, last } => {
                 let campaign = self.campaigns.entry((from, next_term)).or_default();
                 campaign.pre_vote_last = campaign.pre_vote_last.max(last);
+                campaign.pre_vote_index = campaign.pre_vote_index.max(last.index);
                 Ok(())
             }
             Body::PreVoteReply { next_term, granted: true, .. } => {
@@ -211,7 +214,11 @@ impl Campaigns {
         let status = known.model.node(slot).status.filter(|_| known.is_prompt(slot));
         let Some(Status { last, .. }) = status else { return Ok(()) };
         let requested = self.campaigns.get(&(known.model.slot(to), next_term));
-        let Some(ends) = requested.map(|it| it.pre_vote_last) else { return Ok(()) };
+        let Some(requested) = requested else { return Ok(()) };
+        let ends = requested.pre_vote_last;
+        if requested.pre_vote_index >= self.named[slot.0] && ends >= last {
+            return Ok(());
+        }
         if ends >= last {
             let does = format!("{from} grants a pre-vote for term {next_term} to {to}");
             return self.check_has_named(slot, ends, &does);

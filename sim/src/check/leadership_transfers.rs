@@ -74,6 +74,15 @@ impl Rule for LeadershipTransfers {
         Ok(())
     }
 
+    /// A leader keeps no report of a node that is no longer a member.
+    fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
+        let slot = known.model.slot(status.id);
+        let membership = &known.model.electorate(slot).membership;
+        let is_member = |peer: Slot| membership.is_member(known.model.node(peer).id);
+        self.reports.retain(|(leader, peer), _| *leader != slot || is_member(*peer));
+        Ok(())
+    }
+
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         if let Some((slot, from, report)) = self.taken.take().filter(|_| known.message.is_some()) {
             let known = self.reports.entry((slot, from)).or_insert(report);

@@ -26,6 +26,8 @@ pub(super) struct SnapshotParts {
 /// A part of a snapshot that one node requested from another.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
+    /// The time of the first request.
+    first_requested: Option<SimTime>,
     /// The time of the last request, and the time at which the part was last sent.
     requested: Option<SimTime>,
     sent: Option<SimTime>,
@@ -63,6 +65,7 @@ impl Rule for SnapshotParts {
         let (part, bytes) = match body {
             SnapshotTransferBody::Request(part) => {
                 let part = self.parts.entry((*to, *from, *root, *part)).or_default();
+                part.first_requested.get_or_insert(known.now);
                 part.requested = Some(known.now);
                 return Ok(());
             }
@@ -81,11 +84,13 @@ impl Rule for SnapshotParts {
                 "{from} sends {part} of a snapshot to {to}, which has not requested it"
             ));
         };
-        // A part that was requested before may have been read from the disk when it began.
-        if let Some(since) = self.quarantined.get(from).filter(|since| requested > **since) {
+        // A part that was requested before may have been read from the disk, or queued, when the
+        // quarantine began, whatever requests were sent after that.
+        let first = seen.first_requested.unwrap_or(requested);
+        if let Some(since) = self.quarantined.get(from).filter(|since| first > **since) {
             return S31.violated(format!(
                 "{from} sends {to} {part} of a snapshot, although its state is quarantined since \
-                 {since} s, and {to} requested it at {requested} s"
+                 {since} s, and {to} first requested it at {first} s"
             ));
         }
         let slots = [known.model.slot(*from), known.model.slot(*to)];

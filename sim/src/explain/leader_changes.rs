@@ -1,7 +1,7 @@
 //! Explanations of the changes of leader that recordings of real nodes show.
 
 use quorate::raft::{RoleCause, RoleName};
-use quorate::types::NodeId;
+use quorate::types::{NodeId, Term};
 
 use crate::explain::explanation::{Draft, Explanation};
 use crate::explain::facts;
@@ -28,7 +28,13 @@ pub fn leader_changes(record: &Record, lines: &[AccountLine]) -> Vec<Explanation
     let leaders = Leadership::all(lines);
     let mut old = None;
     let mut explained = Vec::new();
+    // After a gap in a leader's recording, its leadership is in the list once more.
+    let is_same = |a: &Leadership, b: &Leadership| (a.node, a.term) == (b.node, b.term);
     for new in &leaders {
+        if old.is_some_and(|old| is_same(old, new)) {
+            old = Some(new);
+            continue;
+        }
         let change = LeaderChange { new, old, campaigned: campaign_of(lines, new) };
         explained.push(explain_change(&history, lines, change));
         old = Some(new);
@@ -54,6 +60,13 @@ fn explain_change(
             draft.fact(id, history.at(id), text);
         }
     }
+    if let Some((leader, led)) = unrecorded_leader(lines, new, old) {
+        draft.cause(format!("undecided: the steps of {leader}, which led {led}, are not recorded"));
+        return draft.finish(format!(
+            "{node} leads {term} from {from} s, after {leader}, whose leadership of {led} is not \
+             recorded"
+        ));
+    }
     draft.cause(cause_of(lines, change));
     let finding = match old {
         None => format!("{node} leads {term} from {from} s, the first leader in the recordings"),
@@ -67,6 +80,21 @@ fn explain_change(
         }
     };
     draft.finish(finding)
+}
+
+/// The last leader between the two leaderships, as another node names it: every leadership that is
+/// recorded is one of the two.
+fn unrecorded_leader(
+    lines: &[AccountLine],
+    new: &Leadership,
+    old: Option<&Leadership>,
+) -> Option<(NodeId, Term)> {
+    let first = old.map_or(Term(0), |old| old.term);
+    let is_between = |line: &&AccountLine| first < line.term && line.term < new.term;
+    lines.iter().rev().filter(is_between).find_map(|line| match line.note {
+        Note::ChangesRole { leader: Some(leader), .. } => Some((leader, line.term)),
+        _ => None,
+    })
 }
 
 /// Adds how the earlier leadership ended, up to the later one of its end and the next election.
@@ -137,9 +165,12 @@ fn cause_of(lines: &[AccountLine], change: LeaderChange<'_>) -> String {
     if let (Some(end), Some(to)) = (old.end, old.to)
         && to <= campaigned
     {
-        return format!("{} stopped to lead at {to} s: {end}; {passed}", old.node);
+        return format!("{} stopped leading at {to} s: {end}; {passed}", old.node);
     }
-    if let Some((since, until)) = pause_at(lines, old.node, campaigned) {
+    if let Some((since, until)) = pause_at(lines, old.node, campaigned)
+        && old.node != node
+        && !was_silent_before(lines, change, since)
+    {
         return format!(
             "{} took no step from {since} to {until} s; {passed}, because no heartbeat arrived \
              meanwhile",
@@ -164,11 +195,22 @@ fn cause_of(lines: &[AccountLine], change: LeaderChange<'_>) -> String {
         }
         Some(_) => format!("{node} itself took no step before: {passed} meanwhile"),
         None => format!(
-            "{passed}; why is undecided: the recordings show that {} took its steps, and no long \
-             silence between the two",
+            "{passed}; the reason is undecided: the recordings show that {} took its steps, and no \
+             long silence between the two",
             old.node
         ),
     }
+}
+
+/// Whether the new leader had heard nothing from the old one for longer before this pause than
+/// during it: then the pause is not why it campaigned.
+fn was_silent_before(lines: &[AccountLine], change: LeaderChange<'_>, pause: SimTime) -> bool {
+    let LeaderChange { new, old, campaigned: Some(campaigned) } = change else { return false };
+    lines.iter().filter(|line| line.node == new.node).any(|line| {
+        let Note::HeardNothing { since, .. } = line.note else { return false };
+        silence(line, old, Some(campaigned)).is_some()
+            && pause.since(since.min(pause)) > campaigned.since(pause)
+    })
 }
 
 /// The time without a step of a node that contains `at`.

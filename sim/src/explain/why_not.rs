@@ -9,7 +9,7 @@ use quorate::types::{Body, Index, MessageClass, NodeId};
 use crate::explain::history::History;
 use crate::explain::phrases;
 use crate::record::{EventId, EventKind, LossReason, Record};
-use crate::values::time::SimTime;
+use crate::values::time::{Seconds, SimTime};
 
 /// Each obstacle with its count and its first and last time.
 type Counts = BTreeMap<String, (u64, SimTime, SimTime)>;
@@ -96,7 +96,7 @@ fn obstacle(history: &History<'_>, node: NodeId, id: EventId) -> Option<String> 
         }
         EventKind::RecordingEnded if own => Some(format!("{node} {}", event.kind)),
         EventKind::TookNoStep { pause, .. } if own => {
-            Some(format!("{node} took no step for {:.3} s", pause.as_secs_f64()))
+            Some(format!("{node} took no step for {} s", Seconds(*pause)))
         }
         EventKind::Crashed { .. } if own => Some(format!("{node} crashed")),
         EventKind::Paused if own => Some(format!("{node} was paused")),

@@ -49,7 +49,7 @@ pub struct RecordBuilder {
 /// A record of recordings, and what it lacks.
 #[derive(Clone, Debug)]
 pub struct BuiltRecord {
-    /// The events.
+    /// The recorded steps, messages and writes of the nodes, merged.
     pub record: Record,
     /// The event that shows the first violation, and the violation; `None` if no check is violated
     /// in the window.
@@ -163,7 +163,7 @@ impl RecordBuilder {
         self.full_at.is_none() && self.window.contains(&self.at)
     }
 
-    /// Returns the record.
+    /// Returns the record of everything that was added.
     #[must_use]
     pub fn finish(mut self) -> BuiltRecord {
         self.note_missing();

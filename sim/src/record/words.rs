@@ -6,6 +6,7 @@ use quorate::machine::Outcome;
 
 use crate::record::event::{Delivery, EventId, EventKind, InputKind, LossReason, Sent};
 use crate::values::digest::of_bytes;
+use crate::values::time::Seconds;
 
 impl fmt::Display for EventId {
     /// Formats the number with a hash sign, for example `#1843`.
@@ -96,8 +97,8 @@ fn recorded(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("the recording ends, or the next steps are missing")
         }
         EventKind::TookNoStep { pause, late } => {
-            let (pause, late) = (pause.as_secs_f64(), late.as_secs_f64());
-            write!(f, "took no step for {pause:.3} s, and the next one was due {late:.3} s ago")
+            let (pause, late) = (Seconds(*pause), Seconds(*late));
+            write!(f, "took no step for {pause} s, and the next one was due {late} s ago")
         }
         EventKind::Arrived { packet, message } => {
             let from = message.from;

@@ -10,7 +10,7 @@ use quorate::types::{Index, Membership, NodeId, Term};
 
 use crate::recordings::event::{CoreState, Event, EventKind};
 use crate::recordings::silences::{Silence, Silences};
-use crate::values::time::SimTime;
+use crate::values::time::{Seconds, SimTime};
 
 /// The lines of an account, in the order of the events.
 #[derive(Clone, Debug, Default)]
@@ -338,14 +338,5 @@ impl fmt::Display for Note {
             Note::UsesMembership(membership) => write!(f, "uses the membership {membership}"),
             Note::Other(text) => f.write_str(text),
         }
-    }
-}
-
-/// A duration in seconds with three digits.
-struct Seconds(Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03}", self.0.as_secs(), self.0.subsec_millis())
     }
 }

@@ -34,3 +34,13 @@ impl fmt::Display for SimTime {
         f.pad(&format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000))
     }
 }
+
+/// A duration in seconds with three digits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0.as_secs(), self.0.subsec_millis())
+    }
+}

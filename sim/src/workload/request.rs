@@ -12,7 +12,7 @@ use crate::workload::principal::Principal;
 pub struct OpId(pub u64);
 
 impl fmt::Display for OpId {
-    /// Writes the number.
+    /// Writes the number in decimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }

@@ -58,8 +58,8 @@ fn says(stage: &mut Stage, from: u64, to: u64, body: ComparisonBody) {
 }
 
 /// Node 3 requests a part of a snapshot from node 2, which sends it at once.
-fn transfers_part(stage: &mut Stage) {
-    let (part, root) = (SnapshotPart::Chunk(0), Root([7; 32]));
+fn transfers_chunk(stage: &mut Stage, chunk: u32) {
+    let (part, root) = (SnapshotPart::Chunk(chunk), Root([7; 32]));
     let bytes = SnapshotTransferBody::Bytes(part, vec![0; 10].into());
     let messages = [(3, 2, SnapshotTransferBody::Request(part)), (2, 3, bytes)];
     for (from, to, body) in messages {
@@ -153,13 +153,14 @@ crate::forgeries! {
     }
 
     S31 a_quarantined_node_sends_a_part_of_its_snapshot on applied
-    "n2 sends n3 chunk 0 of a snapshot, although its state is quarantined since 1.004300 s, and n3 \
-     requested it at 1.004400 s"
+    "n2 sends n3 chunk 1 of a snapshot, although its state is quarantined since 1.004300 s, and n3 \
+     first requested it at 1.004600 s"
     |stage| {
-        transfers_part(stage);
+        transfers_chunk(stage, 0);
         is_wrong(stage);
         finds(stage, 2, ComparisonResult::Diverged { index: INDEX });
-        transfers_part(stage);
+        transfers_chunk(stage, 0);
+        transfers_chunk(stage, 1);
     }
 
     S77 a_rebuild_requests_a_snapshot_that_does_not_replace_its_own on applied

@@ -197,7 +197,8 @@ pub(crate) fn put(flags: &PutFlags, json: bool) -> Result<Exit, CommandError> {
         }
         if value.is_empty() && is_stdin_closed() {
             return Err(CommandError::invalid_input(
-                "standard input is closed or /dev/null: pass the value there, such as with `< FILE`",
+                "standard input is closed or /dev/null: pass the value there, such as with \
+                 `< FILE`",
             ));
         }
     } else {

@@ -22,7 +22,7 @@ use crate::recordings::{AccountLine, Leadership, Note};
 /// The maximum number of events on a page. Browsers draw so many without delay.
 const EVENTS_MAX: usize = 300_000;
 
-/// What recordings of cores do not have, although the page of a simulated run shows it.
+/// The things on the page of a simulated run that recordings of cores do not have.
 const ABSENT: &str = "faults, clients, disks, state machines and snapshot transfers are not \
     recorded: the bars at the top are pauses and silent links that the recordings show, and of \
     each write only its submission and its completion are known";

@@ -45,7 +45,7 @@ pub(super) struct Ledger {
 /// The first violation in recordings, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstViolation {
-    /// The violation.
+    /// The violated check, and how it is violated.
     pub violation: Violation,
     /// The action that violates the check, by its position in its step; `None` if it is the state
     /// after the step, or the input.
