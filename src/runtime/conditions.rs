@@ -55,15 +55,19 @@ enum Line {
 }
 
 impl Conditions {
-    /// Reads the conditions of the node, at most once in each [`INTERVAL`], and logs the changes.
+    /// Reads the conditions of the node, at most once in each [`INTERVAL`], and logs the changes;
+    /// whether it is a member, at each call.
     pub(super) fn log_changes(&mut self, now: Instant, node: &Node) {
+        // A node may be a member for less than an interval.
+        let is_removed =
+            self.is_removed(node.raft().log().membership().is_member(node.raft().config().id));
         if self.read_at.is_some_and(|read_at| now.since(read_at) < INTERVAL) {
             return;
         }
         self.read_at = Some(now);
         let leads = node.status().role == RoleName::Leader;
         let mut present = of(node);
-        if self.is_removed(node.raft().log().membership().is_member(node.status().id)) {
+        if is_removed {
             present.push(Condition::Removed);
         }
         for line in self.update(now, leads, &present) {
