@@ -97,7 +97,8 @@ fn unrecorded_leader(
     })
 }
 
-/// Adds how the earlier leadership ended, up to the later one of its end and the next election.
+/// Adds how the earlier leadership ended, up to its end or the next election, whichever is
+/// later.
 fn end_of_leadership(history: &History<'_>, draft: &mut Draft, old: &Leadership, next: SimTime) {
     let until = old.to.map_or(next, |to| to.max(next));
     let within = |at: SimTime| (old.from..=until).contains(&at);

@@ -22,7 +22,7 @@ pub(super) fn undecided(history: &History<'_>) -> Option<String> {
         return None;
     }
     let nodes = phrases::listed(lacking);
-    Some(format!("undecided is what the steps of {nodes} that are not recorded had to do with it"))
+    Some(format!("steps of {nodes} that are not recorded may have contributed"))
 }
 
 /// Whether every step of the node from its first start up to the failure is recorded.

@@ -1,9 +1,9 @@
 //! Builds a record from the events of recordings of real nodes, so that pages and explanations
 //! treat them as they treat a simulated run.
 //!
-//! The record has the events of a time window. A node's part of it begins with its log at its first
-//! step there. The times of a record never decrease: if the clocks of the nodes differ, an event
-//! has the latest time of the events up to it.
+//! The record has the events of a time window. Each node's part begins with a copy of its log at
+//! its first step there. The times of a record never decrease: if the clocks of the nodes differ,
+//! an event has the latest time of the events up to it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -153,7 +153,8 @@ impl RecordBuilder {
     pub fn violated_earlier(&mut self, violation: &Violation) {
         let events = &self.recorder.record.events;
         let place = events.partition_point(|event| event.at <= violation.at);
-        if self.failing.is_none() && place > 0 && self.window.contains(&violation.at) {
+        let is_kept = self.full_at.is_none_or(|full| violation.at < full);
+        if self.failing.is_none() && is_kept && place > 0 && self.window.contains(&violation.at) {
             self.failing = Some((EventId(place as u32), violation.clone()));
         }
     }

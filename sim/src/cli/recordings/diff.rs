@@ -42,13 +42,23 @@ pub(crate) fn diff(files: &[PathBuf], with: &DiffTarget) -> Result<Exit, Command
     });
     let (mut differs, mut nodes) = (false, 0);
     for (one, other) in pairs {
+        if one.cluster != other.cluster {
+            let (one, other) = (&one.sources[0], &other.sources[0]);
+            return Err(CommandError(format!(
+                "{one} and {other} are recordings of different clusters"
+            )));
+        }
         nodes += 1;
         differs |= panics::silenced(|| print_difference(one, other));
     }
+    for (some, others) in [(&ours, &theirs), (&theirs, &ours)] {
+        for lone in some.iter().filter(|one| others.iter().all(|other| other.node != one.node)) {
+            let source = &lone.sources[0];
+            console::print_line(&format!("{}: not compared: only in {source}", lone.node));
+        }
+    }
     if nodes == 0 && !ours.is_empty() && !theirs.is_empty() {
-        return Err(CommandError(
-            "--with: the two sides have recordings of other nodes".to_owned(),
-        ));
+        return Err(CommandError("--with: the two sides have no node in common".to_owned()));
     }
     let exits = [exit_of(files, &ours, &our_unread), exit_of(with, &theirs, &their_unread)];
     let failed = exits.into_iter().find(|exit| *exit != Exit::Success);
@@ -76,7 +86,10 @@ fn print_difference(one: &NodeRecording, other: &NodeRecording) -> bool {
         return true;
     }
     let steps = quantity(compared, "step");
-    console::print_line(&format!("{node}: no difference in {steps} that both recordings have"));
+    console::print_line(&match compared {
+        0 => format!("{node}: not compared, because the recordings have no step of one start"),
+        _ => format!("{node}: no difference in {steps} that both recordings have"),
+    });
     false
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn explain(files: &[PathBuf]) -> Result<Exit, CommandError> {
             explained = explain::leader_changes(&built.record, &found.lines);
             if explained.is_empty() && !found.recordings.is_empty() {
                 console::print_line(
-                    "no check is violated, and no node leads: there is nothing to explain",
+                    "no check is violated, and no recorded node leads: there is nothing to explain",
                 );
             }
         }
@@ -63,7 +63,8 @@ pub(crate) fn why_not(
     let files = arguments.subject.files().unwrap_or_default();
     let found = read_found(files)?;
     let record = record(&found).record;
-    if let Some(node) = arguments.leader.filter(|node| !record.nodes.contains(node)) {
+    let unknown = arguments.leader.filter(|node| !record.nodes.contains(node));
+    if let Some(node) = unknown.filter(|_| !found.recordings.is_empty()) {
         let known: Vec<String> = record.nodes.iter().map(ToString::to_string).collect();
         let known = known.join(" ");
         return Err(CommandError(format!("no recording of {node}; recorded nodes: {known}")));
