@@ -101,6 +101,9 @@ struct Unverified {
     since: Option<Instant>,
     /// Whether a comparison since then has found other states and no majority.
     is_undecided: bool,
+    /// Whether a comparison that ended in the last step has. The other outputs of that step may
+    /// have been decided before.
+    becomes_undecided: bool,
 }
 
 /// The number of comparison timeouts for which a node with an unverified state answers no read,
@@ -295,7 +298,7 @@ impl Known {
         match status.applied {
             Index::ZERO => _ = self.unverified.remove(&node),
             index => {
-                let restored = Unverified { index, since: Some(own_time), is_undecided: false };
+                let restored = Unverified { index, since: Some(own_time), ..Unverified::default() };
                 self.unverified.insert(node, restored);
             }
         }
@@ -316,7 +319,10 @@ impl Known {
             self.before = node.status.replace(*status).or(node.started_as);
         }
         self.model.set_membership(slot, membership);
-        let state = self.unverified.get_mut(&status.id);
+        let mut state = self.unverified.get_mut(&status.id);
+        if let Some(state) = &mut state {
+            state.is_undecided |= state.becomes_undecided;
+        }
         if let Some(state) = state.filter(|state| status.applied >= state.index) {
             state.since.get_or_insert(self.own_time);
         }
@@ -357,7 +363,7 @@ impl Known {
         match result {
             Found::Consistent { .. } => _ = self.unverified.remove(&node),
             Found::Inconclusive { .. } if !self.is_late => {
-                self.unverified.entry(node).and_modify(|state| state.is_undecided = true);
+                self.unverified.entry(node).and_modify(|state| state.becomes_undecided = true);
             }
             _ => {}
         }

@@ -122,6 +122,7 @@ crate::forgeries! {
         stage.steps(1);
         let (node, result) = (NodeId(1), ComparisonResult::Inconclusive { index: INDEX });
         stage.observes_at_once(Observation::StateCompared { node, result });
+        stage.steps(1);
         let op = stage.reads();
         stage.serves(op, 1, 2);
     }
