@@ -51,14 +51,14 @@ pub(crate) fn diff(files: &[PathBuf], with: &DiffTarget) -> Result<Exit, Command
         nodes += 1;
         differs |= panics::silenced(|| print_difference(one, other));
     }
+    if nodes == 0 && !ours.is_empty() && !theirs.is_empty() {
+        return Err(CommandError("--with: the two sides have no node in common".to_owned()));
+    }
     for (some, others) in [(&ours, &theirs), (&theirs, &ours)] {
         for lone in some.iter().filter(|one| others.iter().all(|other| other.node != one.node)) {
             let source = &lone.sources[0];
             console::print_line(&format!("{}: not compared: only in {source}", lone.node));
         }
-    }
-    if nodes == 0 && !ours.is_empty() && !theirs.is_empty() {
-        return Err(CommandError("--with: the two sides have no node in common".to_owned()));
     }
     let exits = [exit_of(files, &ours, &our_unread), exit_of(with, &theirs, &their_unread)];
     let failed = exits.into_iter().find(|exit| *exit != Exit::Success);
