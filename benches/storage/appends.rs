@@ -154,7 +154,9 @@ impl Subject {
 
     fn append(&mut self, flushes: usize, done: &mut Vec<Done>) {
         let (mut left, mut ready) = (flushes, self.load.turns);
-        let mut in_progress = false;
+        // The number of requests to the worker that it has not answered. A mark of the acknowledged
+        // floor may be followed by the next flush before it is answered.
+        let mut in_progress = 0;
         let mut events = Vec::new();
         loop {
             // The disk's next operations come first, then the clients that have a reply.
@@ -168,15 +170,15 @@ impl Subject {
             }
             if !operations.is_empty() {
                 self.worker.requests.send(operations).expect("the worker waits for requests");
-                in_progress = true;
+                in_progress += 1;
             }
             if ready > 0 && left > 0 {
                 (ready, left) = (ready - 1, left - 1);
                 self.submit(&mut events);
-            } else if in_progress {
+            } else if in_progress > 0 {
                 let (completions, more) = self.worker.answer();
                 done.extend(more);
-                in_progress = false;
+                in_progress -= 1;
                 for completion in completions {
                     self.storage.completed(completion, &mut events);
                 }
