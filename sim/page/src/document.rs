@@ -248,6 +248,8 @@ pub enum Delivery {
     Arrived(u32),
     /// The message is lost at this time.
     Lost(u64),
+    /// Whether and when the message arrived is not recorded.
+    NotRecorded,
 }
 
 /// A write of a node to its disk.

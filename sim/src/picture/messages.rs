@@ -26,12 +26,15 @@ impl Messages {
     /// Records the sending of a packet in event number `event`.
     pub(crate) fn send(&mut self, event: u32, from: u16, to: u16, sent: &Sent, now: u64) {
         let delivery = sent.delivery;
-        let lost = delivery.map_or(!self.is_partial, |delivery| delivery.arrival.is_none());
         if let Some(delivery) = delivery {
             self.packets.insert(delivery.packet, self.messages.len());
         }
         let topic = sent.message.as_ref().map_or(Topic::Snapshot, |message| topic(&message.body));
-        let delivery = if lost { Delivery::Lost(now) } else { Delivery::InFlight };
+        let delivery = match delivery {
+            Some(delivery) if delivery.arrival.is_some() => Delivery::InFlight,
+            None if self.is_partial => Delivery::NotRecorded,
+            _ => Delivery::Lost(now),
+        };
         self.messages.push(Message { sent: event, from, to, topic, text: text(sent), delivery });
     }
 

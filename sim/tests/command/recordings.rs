@@ -280,6 +280,7 @@ fn the_page_has_the_nodes_their_messages_and_what_is_not_recorded() {
         report(run.nodes.join());
         const { messages } = run;
         report([...messages.delivery].filter(end => end === 1).length > 10);
+        report([...messages.delivery].includes(3));
         report(run.faults.map(fault => fault.text).join());
         report(run.tables[0].rows.map(row => row.slice(2, 4).join(' ')).join());
         report(run.facts.some(fact => fact.value.startsWith('faults, clients, disks')));
@@ -288,8 +289,17 @@ fn the_page_has_the_nodes_their_messages_and_what_is_not_recorded() {
         const log = run.logs.at(2, run.events - 1);
         report([...log.entries].map(([index, { term }]) => `${index}@${term}`).join());";
     let Some(lines) = run_script("recordings", &whole, "", script) else { return };
-    let expected =
-        ["n1,n2,n3", "true", "n1 takes no step", "n1 t1,n2 t2", "true", "3", "2", "1@1,2@1,3@2"];
+    let expected = [
+        "n1,n2,n3",
+        "true",
+        "true",
+        "n1 takes no step",
+        "n1 t1,n2 t2",
+        "true",
+        "3",
+        "2",
+        "1@1,2@1,3@2",
+    ];
     assert_eq!(lines, expected);
 }
 

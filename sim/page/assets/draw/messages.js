@@ -57,13 +57,15 @@ function arrow(scene, i, from, to, left, mark) {
   const top = falls ? from.y + BAR : from.y;
   const bottom = falls ? to.y : to.y + BAR;
   const lost = messages.delivery[i] === LOST;
-  const inFlight = messages.delivery[i] === IN_FLIGHT;
+  const unrecorded = messages.delivery[i] === NO_ARRIVAL_RECORDED;
+  const inFlight = messages.delivery[i] === IN_FLIGHT || unrecorded;
   const took = messages.end[i] - messages.start[i];
-  // A message that is lost or in flight is drawn for half of the way to its receiver.
-  const end = lost && took <= 0 ? messages.start[i] + run.usual / 2 : messages.end[i];
+  // A message without an arrival is drawn for half of the way to its receiver.
+  const end = unrecorded || lost && took <= 0 ? messages.start[i] + run.usual / 2 : messages.end[i];
   const share = lost || inFlight ? 0.5 : 1;
   return {
-    i, mark, lost, inFlight, late: took > run.late && !lost, topic: messages.topic[i],
+    i, mark, lost, inFlight, late: took > run.late && !lost && !unrecorded,
+    topic: messages.topic[i],
     x1: left, y1: top, x2: view.x(end), y2: top + (bottom - top) * share,
   };
 }

@@ -229,8 +229,8 @@ class Timeline {
     const { messages } = run;
     const took = span(run, messages.end[i] - messages.start[i]);
     const late = messages.end[i] - messages.start[i] > run.late ? ', late' : '';
-    const outcome = messages.delivery[i] === LOST ? 'lost' : messages.delivery[i] === IN_FLIGHT
-      ? 'still in flight' : `took ${took}${late}`;
+    const outcome = ['still in flight', `took ${took}${late}`, 'lost', 'no arrival is recorded'][
+      messages.delivery[i]];
     const [from, to] = [run.nodes[messages.from[i]], run.nodes[messages.to[i]]];
     return [`${from} → ${to} · ${instant(run, messages.start[i])} · ${outcome}`,
       messages.texts[i]];

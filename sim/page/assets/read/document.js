@@ -5,7 +5,7 @@ const KINDS = [
   'resume', 'fault', 'phase', 'other',
 ];
 const TOPICS = ['vote', 'append', 'heartbeat', 'snapshot', 'read', 'other'];
-const [IN_FLIGHT, ARRIVED, LOST] = [0, 1, 2];
+const [IN_FLIGHT, ARRIVED, LOST, NO_ARRIVAL_RECORDED] = [0, 1, 2, 3];
 const [PENDING, FLUSHED, TORN, WRITE_LOST, WRITE_FAILED] = [0, 1, 2, 3, 4];
 const WRITE_OUTCOMES = ['pending', 'durable', 'torn', 'lost', 'failed'];
 const [RETURNED, FAILED, UNKNOWN] = [0, 1, 2];
@@ -78,8 +78,8 @@ const clientOf = lane => lane > 0 && lane % 2 === 0 ? lane / 2 - 1 : -1;
 
 function messageColumns(list, at, over) {
   const column = (Column, value) => Column.from(list, value);
-  const delivered = ({ Arrived: event, Lost: time }) =>
-    event !== undefined ? ARRIVED : time !== undefined ? LOST : IN_FLIGHT;
+  const delivered = delivery => delivery === 'NotRecorded' ? NO_ARRIVAL_RECORDED
+    : delivery.Arrived !== undefined ? ARRIVED : delivery.Lost !== undefined ? LOST : IN_FLIGHT;
   return {
     length: list.length, sent: column(Uint32Array, one => one.sent),
     from: column(Uint16Array, one => one.from), to: column(Uint16Array, one => one.to),

@@ -276,6 +276,9 @@ class Page {
   }
 }
 
+// A cell of at most this many characters, such as a time, stays on one line.
+const SHORT_CELL = 12;
+
 function readTable({ note, columns, rows, marked }) {
   return element('div', { class: 'read' }, note ? element('p', { class: 'empty' }, note) : null,
     element('table', {},
@@ -283,7 +286,8 @@ function readTable({ note, columns, rows, marked }) {
         element('th', { scope: 'col' }, title)))),
       element('tbody', {}, ...rows.map((row, place) =>
         element('tr', { class: place === marked ? 'wrong' : null },
-          ...row.map(cell => element('td', {}, cell)))))));
+          ...row.map(cell =>
+            element('td', { class: cell.length <= SHORT_CELL ? 'short' : null }, cell)))))));
 }
 
 function readFacts(facts) {
