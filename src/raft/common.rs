@@ -87,13 +87,13 @@ impl Common {
     pub(crate) fn advance_clock(&mut self, now: Instant) -> bool {
         assert!(now >= self.now, "contract: now never goes back");
         // A leader steps at least once per heartbeat interval. After a gap of a whole election
-        // timeout, messages that arrived meanwhile may be unread, so no voter is suspended for
+        // timeout between two steps, messages of voters may be unread, so it suspends no voter for
         // silence yet.
         if let Some(rules) = self.config.suspension
             && now >= self.now.after(self.config.election_timeout_max)
         {
             self.timing.delay_suspension(now.after(rules.after));
-            assert!(!self.timing.may_suspend(now), "a node's own gap is no silence of a voter");
+            assert!(!self.timing.may_suspend(now), "no voter is suspended right after a gap");
         }
         let paused = self.survival.advance_clock(self.now, now);
         self.now = now;
@@ -148,15 +148,15 @@ impl Common {
 
     /// Whether the node is fit to lead: its disk completes writes, its state machine is not known
     /// to have diverged, and its log is certain and has no damage that keeps a leader from
-    /// committing entries or counting votes. Otherwise it could not commit entries, or could answer
-    /// reads with a wrong state.
+    /// committing entries or counting votes. An unfit leader could not commit entries, or could
+    /// answer reads with a wrong state.
     fn may_lead(&self) -> bool {
         let is_healthy = !self.disk_is_stuck() && !self.health.quarantined;
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()
     }
 
-    /// Whether an entry after the commit index is damaged, so this node as leader could
-    /// neither commit nor send it, or the content of a membership entry is unknown, so the
+    /// Whether an entry after the commit index is damaged, so that this node as the leader could
+    /// neither commit nor send it, or the content of a membership entry is unknown, so that the
     /// node could not count votes (docs/REPAIR.md).
     fn has_open_damage(&self) -> bool {
         let log = self.log();
@@ -202,7 +202,7 @@ impl Common {
         }
     }
 
-    /// Whether this node is an incoming voter of the active membership with its present disk.
+    /// Whether this node, with its present disk, is an incoming voter of the active membership.
     pub(crate) fn is_incoming_voter(&self) -> bool {
         self.members.is_incoming_voter(self.id(), self.log().membership())
     }
@@ -215,9 +215,9 @@ impl Common {
         }
     }
 
-    /// Records, with `Config::survivor`, that a member was heard from. A message of a disk that the
-    /// membership does not name is not a sign of life: acknowledgements of that disk do not count,
-    /// so the member is treated as dead.
+    /// With `Config::survivor`, records that this node has heard from a member. A message from a
+    /// disk that the membership does not name does not count as a contact: acknowledgements of that
+    /// disk do not count either, so the node treats the member as dead.
     #[inline]
     pub(crate) fn record_contact(&mut self, message: &Message) {
         if !self.survival.is_on() {
@@ -330,8 +330,9 @@ impl Common {
     }
 
     /// Answers the read if the node's own state is fresh enough for its level; returns true if so.
-    /// An uncertain node asks its leader instead. A node without a leader may never receive the
-    /// entries that it lacks, so it answers only if the entries up to the bound are committed here.
+    /// An uncertain node asks its leader instead. A node that knows no leader may never receive the
+    /// entries that it lacks, so it answers only if it knows the entries that its answer depends on
+    /// to be committed.
     pub(crate) fn confirm_if_fresh(
         &mut self,
         tag: Tag,
@@ -386,7 +387,8 @@ impl Common {
         journal.evict(config.tail_bytes_max);
     }
 
-    /// Panics if a read waits for an index that is not committed here, although no leader is known.
+    /// Panics if a read waits for an index that this node does not know to be committed. Only for a
+    /// node that knows no leader.
     pub(crate) fn assert_reads_are_committed(&self) {
         let last = self.reads.last_index();
         let committed = self.log().committed();

@@ -1,4 +1,4 @@
-//! Deserialization of a [`Raft`]: two of its parts share one membership again.
+//! Deserialization of a [`Raft`], two parts of which must share one membership value.
 
 use crate::raft::Raft;
 use crate::raft::common::Common;

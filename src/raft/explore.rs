@@ -11,8 +11,8 @@ impl Raft {
     /// number of the last durable write before its writes were renumbered.
     ///
     /// Writes are renumbered from the first one that is not durable, rejected messages are not
-    /// counted, and the jitter is reset. Every instant in the node's state, its clock included, is
-    /// mapped by `instant`, which must keep equal instants equal and must not swap their order. As
+    /// counted, and the jitter is reset. `instant` maps every instant in the node's state,
+    /// including its clock. It must map equal instants to equal ones, and preserve their order. As
     /// long as the node takes no read, it behaves like its normal form except for its election
     /// timeouts.
     #[must_use]

@@ -3,15 +3,15 @@
 use crate::raft::repair::state::Repair;
 use crate::raft::uncertain::state::LogEndRequest;
 
-/// Whether the driver has reported a full disk or a diverged state machine, and the state of the
-/// recovery of a damaged log and of an uncertain one. The fields have no accessors, because every
-/// combination of them is valid.
+/// Two faults that the driver reports, a full disk and a diverged state machine, and the state of
+/// two recoveries: the repair of damaged entries, and the completion of an uncertain log. The
+/// fields have no accessors, because every combination of them is valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Health {
-    /// The disk has no space for more entries (`Input::DiskFull`).
+    /// Whether the disk has no space for more entries (`Input::DiskFull`).
     pub(crate) disk_full: bool,
-    /// The state machine is known to have diverged (`Input::Quarantine`).
+    /// Whether the state machine is known to have diverged (`Input::Quarantine`).
     pub(crate) quarantined: bool,
     /// The repair of damaged entries of the log (`Input::Damaged`).
     pub(crate) repair: Repair,

@@ -3,8 +3,8 @@
 use crate::raft::{Raft, Role};
 
 impl Raft {
-    /// Returns the numbers of proposals and other requests, and of reads, for which this node owes
-    /// an action: `Committed`, `ReadReady`, `Rejected` or another one with their tags.
+    /// Returns how many proposals and other requests, and how many reads, this node must still
+    /// answer: with `Committed`, `ReadReady`, `Rejected` or another action that carries the tag.
     #[cfg(feature = "std")]
     pub(crate) fn pending_requests(&self) -> (usize, usize) {
         let (proposed, reads) = match &self.role {

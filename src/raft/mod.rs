@@ -1,4 +1,4 @@
-//! The Raft algorithm of one node, without clock, network or disk.
+//! The Raft algorithm of one node, without a clock, a network or a disk.
 //!
 //! [`Raft::step`] takes one [`Input`] and appends the [`Action`]s that the driver carries out. Only
 //! this file changes a node's role; a role's handlers return the transition they want.
@@ -446,7 +446,7 @@ impl Raft {
         }
     }
 
-    /// Returns why this node gives no vote in a later term now, or `None` if it may.
+    /// Returns why this node currently grants no vote in a later term, or `None` if it may.
     fn withheld_reason(&self) -> Option<MessageRejectReason> {
         self.common.ballot.withheld_reason(self.hears_leader(), self.common.now())
     }
@@ -469,7 +469,7 @@ impl Raft {
         }
     }
 
-    /// Panics if the message should have been rejected before.
+    /// Panics if the node should already have rejected the message.
     #[inline]
     fn assert_is_handled(&self, message: &Message) {
         assert!(message.to == self.common.id(), "a message for another node is rejected");
@@ -498,8 +498,8 @@ impl Raft {
         Transition::Stay
     }
 
-    /// Whether `Config::stickiness` forbids a vote for another node: this node leads, or heard from
-    /// a leader recently (thesis §4.2.3).
+    /// Whether `Config::stickiness` forbids a vote for another node: this node leads, or has heard
+    /// from a leader recently (thesis §4.2.3).
     fn hears_leader(&self) -> bool {
         self.common.config().stickiness
             && match &self.role {

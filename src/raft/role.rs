@@ -106,7 +106,7 @@ impl Role {
             Body::ReadIndex { start_id, ticket } => {
                 self.leader()?.on_read_index(common, from, start_id, ticket);
             }
-            // Handled before the term is compared, in every role.
+            // `Raft::on_message` handles these in every role, before it compares terms.
             Body::PreVote { .. }
             | Body::BootstrapProbe { .. }
             | Body::Bootstrapped { .. }

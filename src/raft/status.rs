@@ -1,4 +1,4 @@
-//! The status of a node and of its peers, for operators and metrics, and its log.
+//! The status of a node and of its peers, for operators and metrics, and access to its log.
 
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -13,9 +13,10 @@ use crate::types::{
 /// except that all [`Action::Persist`]s keep their order, and so do all [`Action::Apply`]s and
 /// [`Action::Restore`]s together.
 ///
-/// The driver must answer these actions, each with the [`Input`](crate::raft::Input) named; without
-/// it the node waits forever. It carries out [`Action::Send`] as well, and a lost message does no
-/// harm. All other actions are reports, and a driver may ignore those that it has no use for.
+/// The driver must answer each action of this table with the [`Input`](crate::raft::Input) beside
+/// it; a node waits forever for an answer that never comes. [`Action::Send`] needs no answer: the
+/// driver sends the message, and a lost message does no harm. All other actions are reports, which
+/// a driver may ignore.
 ///
 /// | action | answer |
 /// |---|---|
@@ -26,8 +27,8 @@ use crate::types::{
 /// | [`Action::ReceiveSnapshot`] | `Input::SnapshotReceived` |
 /// | [`Action::AdoptSnapshot`] | `Input::SnapshotTaken` |
 ///
-/// The enum is exhaustive on purpose: a driver that lists all actions does not compile with a
-/// version that requests another one. `examples/own_driver.rs` is such a driver.
+/// The enum is exhaustive on purpose: if a version adds an action, a driver that matches on every
+/// action does not compile until it handles the new one. `examples/own_driver.rs` is such a driver.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize))]
 pub enum Action {
@@ -40,7 +41,8 @@ pub enum Action {
     /// still lack some, unless its state machine is durable (`Restored::machine`).
     Apply(Entries),
     /// Restore the state machine from the snapshot, then report `Input::Applied` with its last
-    /// index. The snapshot is installed durably, and no batch is being applied.
+    /// index. The snapshot is already durable and installed, and the state machine is applying no
+    /// batch.
     Restore(SnapshotMeta),
     /// Receive the snapshot from a node that has it, make it durable as a file and report
     /// `Input::SnapshotReceived`. The action is repeated while the node needs the snapshot: a
@@ -53,10 +55,11 @@ pub enum Action {
         meta: SnapshotMeta,
     },
     /// Read the entries from `first` to `last` from the disk, then report `Input::Fetched` with as
-    /// many as `bytes_max` allows, but at least one. All of them are durable. If some were
-    /// truncated or compacted since, report only those from `first` on that are left, or none.
+    /// many of them as `bytes_max` allows, but at least one. The requested entries are durable. If
+    /// some were truncated or compacted after the request, report the remaining ones from `first`
+    /// on, or none.
     Fetch {
-        /// The component that the entries are for; at most one fetch per consumer is pending.
+        /// The component that needs the entries; at most one fetch per consumer is pending.
         consumer: Consumer,
         /// The first index to read.
         first: Index,
@@ -66,12 +69,12 @@ pub enum Action {
         bytes_max: usize,
     },
     /// Write the contents of these damaged entries back to the disk, if they match the entries'
-    /// headers there, then report `Input::Repaired`. One repair is under way at a time. Entries
-    /// that were truncated or compacted since are left out.
+    /// headers there, then report `Input::Repaired`. One repair is under way at a time. Leave out
+    /// entries that were truncated or compacted after the request.
     Repair(Vec<Entry>),
-    /// Make this snapshot, which was received from another node and is durable as a file, the
-    /// current one, and keep the log, which has the snapshot's last entry. Then report
-    /// `Input::SnapshotTaken`. The snapshot covers damaged entries.
+    /// Make this snapshot the current one and keep the log, which has the snapshot's last entry.
+    /// Then report `Input::SnapshotTaken`. The snapshot was received from another node, is durable
+    /// as a file, and covers entries that are damaged on this node's disk.
     AdoptSnapshot(SnapshotMeta),
     /// The proposal is committed and will be applied on every node. With
     /// [`Acknowledge::AllLive`](crate::types::Acknowledge::AllLive), it is also on the disk of
@@ -128,24 +131,25 @@ pub enum Action {
     ActiveMembershipChanged(Membership),
     /// The cluster exists, but its membership does not name this node's disk: it names another
     /// incarnation, because the disk was emptied or never belonged to a member, or it does not
-    /// contain the node. Reported at most once after a start. The node's replies do not count until
-    /// the membership names its disk: if the node has a vote, one membership change must remove the
-    /// vote, and another one give it back.
+    /// contain the node. A node reports this at most once per start. Its replies do not count until
+    /// the membership names its disk: if the node is a voter, one membership change must remove its
+    /// vote, and another must restore it.
     UnknownIncarnation {
         /// The node that rejected the disk.
         from: NodeId,
     },
-    /// The leader's log contradicts entries that this node knows as committed: with
-    /// `Config::survivor`, this node's side and the leader's side each continued while the other
-    /// was alive. The node rejects this leader's entries until the node is wiped and added again.
+    /// The leader's log contradicts entries that this node knows to be committed: with
+    /// `Config::survivor`, this node's side and the leader's side of a network partition each
+    /// continued without the other. The node rejects this leader's entries until the node is wiped
+    /// and added again.
     DivergedLog {
         /// The leader whose log contradicts this node's.
         from: NodeId,
     },
-    /// The peer's disk has less than the peer acknowledged to this leader: it was rolled back to an
-    /// older image. The leader counts no reply of the peer until the peer has reported that it is
-    /// uncertain, and later that it is certain again (docs/REPAIR.md, R3). A later leader cannot
-    /// detect an earlier rollback.
+    /// The peer's disk lacks entries that the peer acknowledged to this leader: the disk was rolled
+    /// back to an older image. The leader counts no reply of the peer until the peer has reported
+    /// that it is uncertain, and later that it is certain again (docs/REPAIR.md, R3). A leader
+    /// cannot detect a rollback that happened before its election.
     RolledBackDisk {
         /// The peer with the older disk.
         node: NodeId,
@@ -161,7 +165,7 @@ pub enum Action {
         /// The leader that found the entries missing.
         from: NodeId,
     },
-    /// This node's log has again every entry that the node may have acknowledged: the node is
+    /// This node's log again has every entry that the node may have acknowledged: the node is
     /// certain, and counts in quorums again.
     LogCertain,
     /// The node stopped leading during the requested transfer. [`Action::RoleChanged`] reports the
@@ -172,11 +176,12 @@ pub enum Action {
     },
     /// The node's role, term or known leader changed.
     RoleChanged {
-        /// The role from now on.
+        /// The node's role after the change.
         role: RoleName,
-        /// The term from now on.
+        /// The node's term after the change.
         term: Term,
-        /// The leader from now on, which may be the node itself; `None` if it knows none.
+        /// The leader that the node knows after the change, which may be the node itself; `None` if
+        /// it knows none.
         leader: Option<NodeId>,
         /// The reason for the change.
         cause: RoleCause,
@@ -224,7 +229,7 @@ pub enum MessageRejectReason {
     /// candidate receives.
     WrongRole => "wrong role",
     /// The reply belongs to an earlier campaign, append, round or start of this node, comes from a
-    /// peer whose acknowledgements do not count, or has nothing that this node still needs.
+    /// peer whose acknowledgements do not count, or contains nothing that this node still needs.
     StaleReply => "stale reply",
     /// The log has no entry with the previous index and term (Raft §5.3).
     PrevMismatch => "no such previous entry",
@@ -239,7 +244,7 @@ pub enum MessageRejectReason {
     ImpossibleMatch => "impossible match",
     /// A follower forwarded a read before this leader had committed an entry of its term, or while
     /// too many reads wait; or an uncertain node asked for the end of the log while this leader
-    /// appends no entry. The sender asks again.
+    /// cannot append an entry. The sender asks again.
     LeaderNotReady => "leader is not ready",
     /// Too many messages wait for the disk.
     OutboxFull => "outbox full",
@@ -247,12 +252,12 @@ pub enum MessageRejectReason {
     DiskFull => "disk full",
     /// This node has no membership: a node with an empty disk does not vote.
     NoMembership => "no membership",
-    /// The sender's bootstrap peers are not this node's.
+    /// The sender's list of bootstrap peers differs from this node's.
     OtherBootstrapPeers => "other bootstrap peers",
     /// A disk's incarnation differs from the one in the membership, or from that of the disk from
     /// which the peer's earlier messages came.
     UnknownIncarnation => "unknown incarnation",
-    /// The sender's disk has less than it acknowledged before.
+    /// The sender's disk lacks entries that the sender acknowledged before.
     RolledBackDisk => "rolled-back disk",
     /// This node is uncertain, and votes for no candidate (docs/REPAIR.md, R3).
     LogUncertain => "log is uncertain",

@@ -7,38 +7,40 @@ use crate::types::{Entry, Membership, NodeId, Restored};
 
 /// The configuration of one node. The defaults of [`Config::new`] suit a network with round trips
 /// of a few milliseconds. Every field may be changed before the start; [`Config::check`] rejects
-/// invalid combinations. Every bound in bytes or on a number is at least 1.
+/// invalid combinations. Every limit on a number of bytes or of items must be at least 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// The node's id; never 0.
     pub id: NodeId,
-    /// The members of a new cluster, all of them voters and this node among them, each with its
-    /// address and priority. The first membership takes effect once all bootstrap peers have agreed
-    /// on it, which a learner never does. `None` for a node that joins an existing cluster; a node
-    /// that has a membership ignores it.
+    /// The members of a new cluster, including this node, each with its address and priority. All
+    /// of them must be voters, because the first membership takes effect once all members have
+    /// agreed on it, and learners take no part in the agreement. `None` for a node that joins an
+    /// existing cluster. A node that already has a membership ignores this field.
     pub bootstrap_peers: Option<Membership>,
     /// The shortest time without leader contact after which a node campaigns; at least three times
     /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,
     /// plus the time of a slow flush. A candidate campaigns again if the votes have not arrived
     /// within its timeout, and a new voter must receive and acknowledge the entries of its last
-    /// catch-up round within `election_timeout_min`. With leases, a shorter value takes full effect
-    /// only once twice the earlier one has passed since the start (later if `Lease::drift_ppm` is
-    /// large), because the node may have granted a vote lease of the earlier length.
+    /// catch-up round within `election_timeout_min`. If a node with leases restarts with a shorter
+    /// value, the new value takes full effect only once twice the earlier value has passed since
+    /// the restart (later if `Lease::drift_ppm` is large), because the node may have granted a vote
+    /// lease of the earlier length.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
-    /// the two values (Raft §5.2). Equal values fix it, for tests that drive the nodes one by one:
-    /// nodes with equal timeouts may campaign at the same time without end. While other voters have
-    /// a higher priority, the node waits longer, by less than the difference of the two values.
-    /// With `check_quorum`, a leader that has not heard from a quorum for this long steps down when
-    /// its next heartbeat is due.
+    /// the two values (Raft §5.2). Equal values make every timeout the same. They are for tests
+    /// that drive the nodes one by one: otherwise, nodes with equal timeouts may campaign at the
+    /// same time again and again. While other voters have a higher priority, the node waits longer,
+    /// by less than the difference of the two values. With `check_quorum`, a leader that has not
+    /// heard from a quorum for this long steps down when its next heartbeat is due.
     pub election_timeout_max: Duration,
     /// The time between two heartbeat rounds of a leader; longer than zero.
     pub heartbeat_interval: Duration,
-    /// The longest time that a leader waits for the next entries or heartbeat to carry a new commit
-    /// index, before it sends the index in a message of its own. Zero sends it at once. If nothing
-    /// else is sent, followers apply that much later; nothing else is delayed.
+    /// The longest time for which a leader holds back a new commit index, so that the next entries
+    /// or heartbeat can carry it. After that time, the leader sends a message with only the index;
+    /// with zero, it sends one at once. Followers may apply an entry later by this time; nothing
+    /// else is delayed.
     pub commit_delay: Duration,
     /// Whether a node asks for pre-votes before it raises its term (thesis §9.6).
     pub pre_vote: bool,
@@ -48,15 +50,16 @@ pub struct Config {
     /// `election_timeout_min` (thesis §4.2.3). Requires `check_quorum`.
     pub stickiness: bool,
     /// Whether the leader of an even number of voters takes the casting vote, by a membership
-    /// change in the log. Half of the voters are then a quorum if they include its holder: when the
-    /// network splits the voters into halves, the leader's half can still commit and elect.
+    /// change in the log. Half of the voters are then a quorum if they include the holder of the
+    /// casting vote: when the network splits the voters into halves, the leader's half can still
+    /// commit and elect.
     pub casting_vote: bool,
     /// The rules by which a leader suspends silent voters, and readmits them once they are back;
-    /// `None` turns this off. A suspended voter is a learner meanwhile.
+    /// `None` turns suspension off. A voter is a learner while it is suspended.
     pub suspension: Option<Suspension>,
     /// The rules by which nodes continue without silent ones, down to the last survivor; `None`
-    /// turns this off. *A network partition then causes split brain*: read [`Survivor`] first. All
-    /// nodes need the same value.
+    /// turns this mode off. *In this mode, a network partition causes split brain*: read
+    /// [`Survivor`] first. All nodes need the same value.
     pub survivor: Option<Survivor>,
     /// The lease that a leader holds while a quorum answers its heartbeats; `None` turns leases
     /// off. Under a lease, reads at the level [`ReadLevel::Lease`](crate::types::ReadLevel::Lease)
@@ -80,13 +83,13 @@ pub struct Config {
     /// alone.
     pub inflight_bytes_max: usize,
     /// The maximum number of bytes of entries in a leader's log that its own state machine has not
-    /// applied, or that its own disk lacks: a leader can commit entries before either has them, and
-    /// keeps those that its disk lacks in memory meanwhile. Proposals that would exceed it are
-    /// rejected as busy. Entries of earlier terms count too; while an unapplied one of them is not
-    /// in memory, the leader does not know its size and accepts no proposal.
+    /// applied, or that are not on its own disk. A leader can commit entries before its disk has
+    /// them, and keeps them in memory until then. It rejects proposals that would exceed this limit
+    /// as busy. Entries of earlier terms count too: while an unapplied one of them is not in
+    /// memory, the leader does not know its size and accepts no proposal.
     pub unapplied_bytes_max: usize,
-    /// The maximum number of proposals that wait for every live voter, committed ones included.
-    /// Beyond it, further proposals of this kind are rejected as busy.
+    /// The maximum number of proposals that wait for every live voter, including committed ones. A
+    /// leader rejects further proposals of this kind as busy.
     pub all_live_max: usize,
     /// The maximum number of bytes of durable entries kept in memory; older ones are fetched from
     /// the disk.
@@ -97,8 +100,8 @@ pub struct Config {
     /// The maximum number of reads waiting on this node, its own and those that other nodes
     /// forwarded to it.
     pub reads_max: usize,
-    /// The maximum number of messages waiting for the disk. Beyond it, the newest message is
-    /// dropped, as a network might drop it, unless it is a candidate's vote request.
+    /// The maximum number of messages waiting for the disk. When the limit is reached, the node
+    /// drops each new message, as a network might drop it, unless it is a candidate's vote request.
     pub outbox_messages_max: usize,
 }
 
@@ -106,12 +109,12 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Suspension {
-    /// The duration of the silence after which a voter is suspended; at least twice
+    /// How long a voter must be silent before the leader suspends it; at least twice
     /// `election_timeout_max`.
     pub after: Duration,
-    /// The number of voters that always remain, at least 1. With two voters left, the leader
-    /// commits alone if it holds the casting vote; with one, it always commits alone. A committed
-    /// entry may then be on one disk only.
+    /// The smallest number of voters that a suspension may leave; at least 1. With two voters left,
+    /// the leader commits alone if it holds the casting vote; with one, it always commits alone. A
+    /// committed entry may then be on one disk only.
     pub voters_min: usize,
     /// The shortest time between two automatic suspensions or readmissions; at least `after`.
     pub pause: Duration,
@@ -119,11 +122,12 @@ pub struct Suspension {
 
 /// The rules by which the surviving nodes continue without the others, down to the last one.
 ///
-/// **This is safe only if a node that falls silent to any other node has crashed.** Where a
-/// network can separate two live nodes, or delay their messages for as long as [`Survivor::after`],
-/// each continues without the other: *split brain*, and entries committed by one of them are lost.
-/// `docs/SURVIVOR.md` shows such a run. The mode is for nodes that crash and a network that does
-/// not fail, such as nodes on one board, or nodes with redundant links.
+/// **This mode is safe only if silence always means a crash: a node that another node does not hear
+/// from must have crashed.** If a network can separate two live nodes, or delay their messages for
+/// as long as [`Survivor::after`], each of them continues without the other. That is *split brain*,
+/// and entries that one of them committed are lost. `docs/SURVIVOR.md` shows such a run. The mode
+/// is for nodes that crash and a network that does not fail, such as nodes on one board, or nodes
+/// with redundant links.
 ///
 /// In return, three nodes survive any two crashes, one after the other or both at once: the last
 /// one continues, and no committed entry is lost. The price: every entry waits for *every* voter's
@@ -193,7 +197,8 @@ pub enum ConfigError {
     /// A node that has a membership already ignores the list, and starts.
     InvalidAddress(NodeId),
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
-    /// or `suspension.pause` is shorter than `suspension.after`: a short silence would cost voters.
+    /// or `suspension.pause` is shorter than `suspension.after`: the leader would suspend voters
+    /// after short silences.
     SuspensionTooEager {
         /// The settings, one of which is out of its bounds.
         suspension: Suspension,
@@ -213,17 +218,18 @@ pub enum ConfigError {
     /// The configured `lease.drift_ppm` exceeds [`Lease::DRIFT_PPM_MAX`]: leases would be too short
     /// to use.
     DriftTooLarge(u32),
-    /// The named bound is zero, so nothing could pass it.
+    /// The named limit is zero, so the node could do nothing within it.
     BoundIsZero(&'static str),
     /// `command_bytes_max` plus the overhead of an entry exceeds `message_bytes_max`: the largest
-    /// command would exceed the bound on messages.
+    /// command would fit in no message.
     CommandLargerThanMessage {
         /// The size of the largest command.
         command_bytes_max: usize,
         /// The size of the largest message, which must contain that command.
         message_bytes_max: usize,
     },
-    /// `message_bytes_max` exceeds `inflight_bytes_max`: one full message would exceed the window.
+    /// `message_bytes_max` exceeds `inflight_bytes_max`: a full message would not fit in the
+    /// window.
     MessageLargerThanInflight {
         /// The size of the largest message.
         message_bytes_max: usize,
@@ -282,7 +288,7 @@ impl Config {
         }
     }
 
-    /// The vote lease that a leader requests from the nodes that answer its heartbeats.
+    /// The duration of the vote lease that a leader requests with its heartbeats.
     pub(crate) fn vote_lease_span(&self) -> Duration {
         self.election_timeout_min
     }
@@ -383,8 +389,9 @@ impl Config {
         Ok(())
     }
 
-    /// Checks what [`Config::check`] does, and the addresses of the bootstrap peers, unless the
-    /// node has a membership: an earlier build may have accepted the address with which it runs.
+    /// Checks what [`Config::check`] checks and, if the node has no membership, also the addresses
+    /// of the bootstrap peers. A node that has a membership may run with an address that an earlier
+    /// build accepted.
     pub(crate) fn check_start(&self, restored: &Restored) -> Result<(), ConfigError> {
         self.check()?;
         let is_new = restored.memberships.is_empty() && restored.snapshot.membership.is_empty();
@@ -396,7 +403,7 @@ impl Config {
 
     fn has_valid_bootstrap_peers(&self) -> bool {
         self.bootstrap_peers.as_ref().is_none_or(|peers| {
-            // Only bootstrap peers take part in the agreement, which every member must join.
+            // A learner is invalid, because only voters agree on the first membership.
             peers.incoming().contains(&self.id)
                 && peers.ids().all(|id| peers.incoming().contains(&id))
                 && peers.is_settled()

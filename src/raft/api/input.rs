@@ -31,13 +31,13 @@ pub enum Input {
         /// The entries that the disk returned: a prefix of the requested range.
         entries: Entries,
     },
-    /// The disk cannot return the contents of these entries any more. A read that finds them
-    /// damaged reports them before its [`Input::Fetched`].
+    /// The disk can no longer return the contents of these entries. If a fetch finds the damage,
+    /// this input comes before its [`Input::Fetched`].
     Damaged(Vec<DamagedEntry>),
-    /// The write of an `Action::Repair` has ended: these entries, of that action or of an earlier
-    /// one, are intact and durable now.
+    /// The write of an `Action::Repair` has ended: these entries of that action, or of an earlier
+    /// one, are intact and durable.
     Repaired(Vec<EntryId>),
-    /// Users propose commands, in this order. Each proposal ends in exactly one of
+    /// Users propose these commands, in this order. Each proposal ends in exactly one of
     /// `Action::Committed`, `Action::Rejected` and `Action::Unknown`; with
     /// [`Acknowledge::LeaderOnly`], in exactly one of `Action::MayBeLost` and `Action::Rejected`.
     /// Proposals of one input are written to the disk and sent to every peer together.
@@ -82,8 +82,8 @@ pub enum Input {
         /// The snapshot; every entry that it covers is durable, and applied unless the snapshot was
         /// adopted.
         meta: SnapshotMeta,
-        /// Entries through this index may be compacted; at most the snapshot's last. A peer that
-        /// lacks only entries after it needs no snapshot.
+        /// The node may compact the log through this index, which is at most the snapshot's last. A
+        /// peer that lacks only later entries needs no snapshot.
         base: Index,
     },
     /// A snapshot that an `Action::ReceiveSnapshot` requested since the start is complete, verified
@@ -123,7 +123,7 @@ impl Input {
     }
 }
 
-/// The component that fetched entries are for.
+/// The component that needs fetched entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Consumer {
@@ -135,7 +135,7 @@ pub enum Consumer {
     Repair {
         /// The peer whose disk lost them.
         peer: NodeId,
-        /// The first entry that it requested, which this node may lack.
+        /// The first entry that the peer requested; this node may lack it.
         first: Index,
     },
 }

@@ -64,9 +64,8 @@ fn handle_or_reject(common: &mut Common, message: &Message, is_leader: bool) -> 
     true
 }
 
-/// Probes a sender that is not a bootstrap peer, because only bootstrap peers are probed
-/// regularly. The sender has the cluster's membership, and all other nodes that have it may be
-/// gone.
+/// Probes a sender that is not a bootstrap peer. Regular probes go only to bootstrap peers, but the
+/// sender has the cluster's membership, and every other node that has it may be gone.
 fn probe_outsider(common: &mut Common, from: NodeId) {
     if let Some(bootstrap) = common.members.bootstrap()
         && bootstrap.position(from).is_none()
@@ -151,7 +150,7 @@ fn on_bootstrapped(
     }
     let member = membership.member(own);
     if !member.is_some_and(|member| member.accepts_incarnation(incarnation)) {
-        // No agreement is needed: the log arrives once the node is made a member.
+        // No agreement is needed: a leader sends the log once the node is a member.
         common.members.end_bootstrap();
         common.reject_message(from, "Bootstrapped", MessageRejectReason::UnknownIncarnation);
         on_unknown_incarnation(common, from);

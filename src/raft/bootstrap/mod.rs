@@ -8,8 +8,8 @@
 //! start of each, and forms the membership only when the latest list from every other peer equals
 //! its own. A node that has a membership replies with it and never agrees to another list; a peer
 //! that has restarted since it sent the probe ignores the reply. A peer that sees another peer
-//! under two incarnations, and so with two disks, drops all that it has seen and restarts the
-//! bootstrap, as if it had just started itself. `docs/MEMBERSHIP.md` explains why no cluster is
+//! under two incarnations, and so with two disks, forgets all peers that it has seen and restarts
+//! the bootstrap, as if it had just started itself. `docs/MEMBERSHIP.md` explains why no cluster is
 //! bootstrapped twice.
 
 pub(crate) mod messages;
@@ -26,7 +26,7 @@ pub(crate) struct Bootstrap {
     /// The id of this node.
     own: NodeId,
     membership: Membership,
-    /// All bootstrap peers by ascending id, this node included. The incarnation and the start of a
+    /// All bootstrap peers by ascending id, including this node. The incarnation and the start of a
     /// peer are unknown until it is seen.
     seen: Vec<BootstrapPeer>,
     /// The list that each peer sent last, in the same order; empty for this node, and for a peer
@@ -34,7 +34,8 @@ pub(crate) struct Bootstrap {
     seen_by_peers: Vec<Vec<BootstrapPeer>>,
     /// When the next probes are sent.
     due: Instant,
-    /// Another node replied that the cluster exists, but no longer has the first membership.
+    /// Whether another node has replied that the cluster exists, but that its own log no longer has
+    /// the first membership.
     cluster_exists: bool,
 }
 
@@ -90,7 +91,8 @@ impl Bootstrap {
         Some(self.seen.clone())
     }
 
-    /// Records that another node replied that the cluster exists, without its first membership.
+    /// Records another node's reply that the cluster exists, but that its log no longer has the
+    /// first membership.
     pub(crate) fn record_cluster_exists(&mut self) {
         self.cluster_exists = true;
     }

@@ -29,25 +29,26 @@ pub(crate) struct Ballot {
     /// Whether a disk that the node has lost may have answered heartbeats of the current term.
     lost_disk: LostDisk,
     /// The highest commit index that a leader or a voter has named since the start. It may be after
-    /// the end of the log. Every node that may be elected has the entries up to there (Raft
-    /// §5.4.3).
+    /// the end of the log. Every node that can win an election has the entries up to this index
+    /// (Raft §5.4.3).
     named_committed: Index,
 }
 
 /// Whether a disk that the node has lost may have answered heartbeats of the current term. A leader
-/// may echo the replies of that disk until it receives a message of this start of the node.
+/// may echo the replies of that disk until it receives a message that the node sent after this
+/// start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 enum LostDisk {
-    /// A committed membership names this disk, at the start or by the bootstrap since. Each leader
-    /// of a later term than that of the start has that membership in its log, so it was elected
-    /// after a disk that the node lost had answered for the last time.
+    /// A membership that was committed before the start, or bootstrapped since, names this disk.
+    /// The leader of each term after the one of the start has that membership in its log, so it was
+    /// elected after the lost disk had answered for the last time.
     None,
-    /// No committed membership named this disk at the start, and no leader has sent the node a read
-    /// index since.
+    /// At the start, no committed membership named this disk, and no leader has sent the node a
+    /// read index since then.
     Possible,
     /// The leader of `term` had committed the log through `committed` when it received a read index
-    /// request of this start.
+    /// request that the node sent after this start.
     Replaced { term: Term, committed: Index },
 }
 
@@ -84,8 +85,8 @@ impl Ballot {
         self.hard_state.vote
     }
 
-    /// The length of the node's vote lease, as the hard state has it: the longest that a leader has
-    /// requested since the start, or that the node needed as a candidate that may grant read
+    /// The length of the node's vote lease, as stored in the hard state: the longest that a leader
+    /// has requested since the start, or that the node needed as a candidate that may grant read
     /// leases. While vote leases from before the start may be in force, it is at least as long as
     /// those. Zero if the node has used no leases.
     pub(crate) fn vote_lease(&self) -> Duration {
@@ -94,9 +95,10 @@ impl Ballot {
 
     /// Whether a heartbeat with the commit index `committed` may give the node a read lease, or
     /// show how fresh its state is: the node is certain, entered its current term after its start
-    /// and after it became certain, and has answered the heartbeat's round with no other disk.
+    /// and after it became certain, and has not answered the heartbeat's round from another disk.
     /// Otherwise it may already have answered this round. If the leader echoes that earlier reply,
-    /// the node would count from its later reply to the same round, and so for too long.
+    /// the node would measure the time from its later reply to the same round, and would trust the
+    /// lease or its state for too long.
     pub(crate) fn may_count_round(&self, committed: Index) -> bool {
         let is_only_answer = match self.lost_disk {
             LostDisk::None => true,
@@ -110,8 +112,8 @@ impl Ballot {
     }
 
     /// Records that the leader of the current term sent `index` as the read index for a request of
-    /// this start: its commit index when the request arrived. A quorum confirmed its leadership
-    /// after that.
+    /// this start: `index` was the leader's commit index when the request arrived, and a quorum
+    /// confirmed the leadership after that.
     pub(crate) fn record_read_index(&mut self, index: Index) {
         if self.lost_disk == LostDisk::Possible {
             self.lost_disk = LostDisk::Replaced { term: self.term(), committed: index };
@@ -147,7 +149,7 @@ impl Ballot {
         self.named_committed.max(log.committed())
     }
 
-    /// Changes the hard state, and adds it to the next write. Every change is made here.
+    /// Changes the hard state, and adds it to the next write. No other function changes it.
     fn set(&mut self, hard_state: HardState, journal: &mut Journal) {
         let before = self.hard_state;
         assert!(hard_state.term >= before.term, "a term only increases");
@@ -204,7 +206,7 @@ impl Ballot {
         }
     }
 
-    /// Withholds the node's vote until the given instant, or longer if it was withheld for longer.
+    /// Withholds the node's vote at least until the given instant. Never shortens the time.
     pub(crate) fn withhold_vote_until(&mut self, until: Instant) {
         self.withheld_until = self.withheld_until.max(until);
     }
@@ -214,13 +216,13 @@ impl Ballot {
         self.withheld_until
     }
 
-    /// Whether a leader relies on this node to give no vote now.
+    /// Whether the node withholds its vote now, because a leader's lease may rely on it.
     pub(crate) fn withholds_vote(&self, now: Instant) -> bool {
         now < self.withheld_until
     }
 
-    /// Returns the reason why the node gives no vote in a later term now: it `hears_leader`, or a
-    /// leader's lease relies on it. `None` if neither holds.
+    /// Returns the reason why the node currently grants no vote in a later term: it `hears_leader`,
+    /// or a leader's lease may rely on it. `None` if neither holds.
     pub(crate) fn withheld_reason(
         &self,
         hears_leader: bool,
@@ -285,9 +287,9 @@ impl Ballot {
     }
 
     /// Whether the node `own` may be elected: it is a voter, or the change that removed its vote is
-    /// not known to be committed. In that case its log may be the only one with the change, so
-    /// no other node can win (thesis §4.2.2). The membership must accept the incarnation of its
-    /// disk.
+    /// not known to be committed. In the second case, its log may be the only one that contains the
+    /// change, so no other node could win an election (thesis §4.2.2). The membership must accept
+    /// the incarnation of its disk.
     pub(crate) fn is_electable(&self, own: NodeId, incarnation: Incarnation, log: &Log) -> bool {
         let committed = log.membership_at(log.committed());
         let votes = |membership: &Membership| {
@@ -310,8 +312,8 @@ impl Ballot {
 
 #[cfg(feature = "explore")]
 impl Ballot {
-    /// Resets the highest named commit index, unless it is after the log's commit index, and what
-    /// matters only if the nodes have different vote leases.
+    /// Resets the highest named commit index, unless it is after the log's commit index, and the
+    /// fields that matter only if the nodes have different vote leases.
     pub(crate) fn normalize(&mut self, log: &Log) {
         (self.earlier_leases_until, self.requested_lease) = (None, self.hard_state.vote_lease);
         if self.named_committed <= log.committed() {

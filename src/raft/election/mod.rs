@@ -29,7 +29,7 @@ pub(crate) struct Candidate {
     tally: Tally,
     deadline: Instant,
     /// The write of the node's vote for itself; `None` once it is durable. Before that, the vote
-    /// does not count and no request leaves.
+    /// does not count and no vote request leaves.
     own_vote: Option<WriteId>,
     /// Whether a voter reported that its log has every committed entry, and that it votes for this
     /// node (`Config::survivor`).
@@ -63,12 +63,12 @@ impl PreCandidate {
 
     pub(crate) fn transition(&self, common: &Common) -> Transition {
         if !common.is_electable() {
-            // A snapshot that this node received shows that a membership without its vote is
-            // committed.
+            // A snapshot that this node received shows that a committed membership gives it no
+            // vote.
             return Transition::step_down(common.term(), RoleCause::VoteRemoved);
         }
-        // Whether a granting voter has a complete log shows only in the election itself. Until then
-        // any other voter that granted is assumed to have one.
+        // Only the election itself shows whether a voter that grants has a complete log. In a
+        // pre-vote, each other voter that granted is assumed to have one.
         let complete_log_granted = self.tally.granted().iter().any(|id| *id != common.id());
         match vote_result(common, &self.tally, complete_log_granted) {
             VoteResult::Won => Transition::StartElection(RoleCause::PreVotesGranted),
@@ -130,8 +130,8 @@ impl Candidate {
         self.deadline
     }
 
-    /// Restarts the election timeout if the requester of a vote has a later log, which ends with
-    /// `last`: it is more likely to win.
+    /// Restarts the election timeout if the log of another candidate, which ends with `last`, is
+    /// more up to date than this node's: the other candidate is more likely to win.
     pub(crate) fn defer_own_election(&mut self, common: &mut Common, last: EntryId) {
         if last > common.log().last() {
             self.deadline = common.election_deadline();
@@ -242,14 +242,14 @@ fn vote_result(common: &Common, tally: &Tally, complete_log_granted: bool) -> Vo
     common.survival.vote_result(common.id(), membership, tally, complete_log_granted, common.now())
 }
 
-/// Records the commit index that a voter named, and returns whether this node's log ends before
-/// it: then another node has to be elected.
+/// Records the commit index that a voter named, and returns whether this node's log ends before it.
+/// If so, this node cannot win.
 fn is_outdated_by(common: &mut Common, committed: Index) -> bool {
     common.ballot.record_named_committed(committed);
     common.lacks_committed()
 }
 
-/// Campaigns again after an undecided election, or follows if the node may not campaign.
+/// Campaigns again after an undecided election, or becomes a follower if the node may not campaign.
 fn campaign_again(common: &Common) -> Transition {
     if common.may_campaign() {
         return Transition::StartPreVote(RoleCause::ElectionTimeout);
@@ -258,7 +258,7 @@ fn campaign_again(common: &Common) -> Transition {
 }
 
 /// Answers whether this node would vote for the candidate in `next_term`, and changes no state.
-/// `withheld` is the reason why it gives no vote in any later term now, if there is one.
+/// `withheld` is the reason why it currently grants no vote in any later term, if there is one.
 pub(crate) fn on_pre_vote(
     common: &mut Common,
     from: NodeId,

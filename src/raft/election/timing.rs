@@ -28,8 +28,8 @@ impl Timing {
         self.jitter.next()
     }
 
-    /// Draws an election timeout that begins at `now`, and returns its end. Every voter of a higher
-    /// priority makes it longer.
+    /// Draws an election timeout that begins at `now`, and returns its end. Every voter with a
+    /// higher priority than this node's makes the timeout longer.
     #[inline]
     pub(crate) fn election_deadline(
         &mut self,
@@ -58,7 +58,7 @@ impl Timing {
     }
 }
 
-/// Returns by how much the voters of a higher priority delay this node's election.
+/// Returns how much longer this node's timeout is because of the voters with a higher priority.
 fn handicap(config: &Config, membership: &Membership) -> Duration {
     let own = membership.priority(config.id);
     let (mut voters, mut higher) = (0, 0);

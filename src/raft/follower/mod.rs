@@ -28,18 +28,18 @@ pub(crate) struct Follower {
     /// When the leader was last heard from; meaningless while no leader is known.
     last_contact: Instant,
     deadline: Instant,
-    /// The last index up to which the log is known to match this leader's, durable or not: only
-    /// entries accepted from this leader in this term count, and those that a snapshot covers.
-    /// Without `Config::survivor`, a pre-candidacy in between does not lower it: the leader counts
-    /// what the node acknowledged before, and a read lease relies on it.
+    /// The last index up to which the log is known to match this leader's, durable or not: it
+    /// counts only entries that the node accepted from this leader in this term, and those that a
+    /// snapshot covers. Without `Config::survivor`, the index survives a pre-candidacy of the node:
+    /// the leader still counts what the node acknowledged before, and a read lease relies on that.
     verified: Index,
     reads: ForwardedReads,
     read_lease: ReadLease,
 }
 
 impl Follower {
-    /// Creates a follower of `leader`, or one that knows no leader, with a new election timeout.
-    /// The log is known to match that of the term's leader through `verified`.
+    /// Creates a follower of `leader`, or a follower that knows no leader, with a new election
+    /// timeout. The log is known to match that of the term's leader through `verified`.
     pub(crate) fn new(leader: Option<NodeId>, verified: Index, common: &mut Common) -> Follower {
         assert!(verified <= common.log().last().index, "verified entries exist");
         Follower {
@@ -56,7 +56,7 @@ impl Follower {
     /// does the election deadline, which only a leader's message or a granted vote renews.
     /// `verified` is as in [`Follower::new`].
     pub(crate) fn follow(&mut self, leader: Option<NodeId>, verified: Index, now: Instant) {
-        // The previous leader will not reply any more, so the next one is asked at once.
+        // The previous leader will not reply, so the node may ask the next one at once.
         self.reads.clear_request();
         (self.leader, self.last_contact, self.verified) = (leader, now, verified);
         self.read_lease = ReadLease::default();
@@ -91,15 +91,15 @@ impl Follower {
         self.read_lease.is_valid(now)
     }
 
-    /// Restarts the election timeout, because this node granted its vote. Reads do not wait longer
-    /// because of that.
+    /// Restarts the election timeout, because this node granted its vote. Reads get no additional
+    /// time: those that have waited too long are rejected.
     pub(crate) fn defer_own_election(&mut self, common: &mut Common) {
         self.deadline = common.election_deadline();
         self.reject_overdue_reads(common);
     }
 
-    /// Whether a leader was heard from so recently that no other node should be elected (thesis
-    /// §4.2.3).
+    /// Whether the node has heard from a leader so recently that no other node should be elected
+    /// (thesis §4.2.3).
     pub(crate) fn hears_leader(&self, common: &Common) -> bool {
         let fresh_until = self.last_contact.after(common.config().election_timeout_min);
         self.leader.is_some() && common.now() < fresh_until
@@ -150,7 +150,8 @@ impl Follower {
         }
         common.ballot.record_named_committed(committed);
         let check = common.log().check_append(&entries);
-        // Only two groups of survivors commit different entries (docs/SURVIVOR.md).
+        // Different entries are committed at one index only if two groups of survivors have each
+        // continued without the other (docs/SURVIVOR.md).
         let is_diverged = common.survival.is_on() && common.log().contradicts(prev);
         if is_diverged || check == AppendCheck::ConflictsWithCommitted {
             return reject_diverged(common, from, "AppendEntries");
@@ -219,8 +220,8 @@ impl Follower {
             heartbeat.read_lease <= heartbeat.vote_lease,
             "no read lease outlives the leader lease"
         );
-        // A leader that has asked another node to campaign requests no vote lease. That does not
-        // shorten the stored one, because the next leader will request it again.
+        // A leader that has asked another node to campaign requests no vote lease. Its heartbeats
+        // do not shorten the stored vote lease, because the next leader will request it again.
         if !heartbeat.vote_lease.is_zero() || common.config().lease.is_none() {
             let (span, now) = (heartbeat.vote_lease, common.now());
             common.ballot.request_vote_lease(span, now, &mut common.journal);
@@ -232,7 +233,7 @@ impl Follower {
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
         // The leader grants a lease to a peer that has acknowledged every committed entry, perhaps
-        // with a disk that this node has lost.
+        // from a disk that this node has lost.
         let has_all = self.verified >= heartbeat.committed;
         let read_lease = if has_all { heartbeat.read_lease } else { Duration::ZERO };
         let heartbeat = &Heartbeat { read_lease, ..*heartbeat };
@@ -245,8 +246,8 @@ impl Follower {
         let (verified, base) = (self.verified, common.log().base().index);
         let matched = verified.min(common.log().intact());
         // While an install is pending, the log counts fewer entries as durable. The base is at or
-        // after every index that this node acknowledged in this term, so the leader sees no
-        // rolled-back disk.
+        // after every index that this node acknowledged in this term, so the leader does not take
+        // the disk for a rolled-back one.
         let durable = common.log().durable().max(base);
         assert!(matched <= durable, "entries that match on the disk are durable");
         let (round, ready) = (heartbeat.round, common.readiness());
@@ -276,8 +277,8 @@ impl Follower {
     }
 
     /// Allows this node to take over as the last survivor: from now on the leader commits no entry
-    /// that this node's disk lacks. The message may be a late one for a disk that the node has
-    /// lost, so the membership must name the present disk.
+    /// that this node's disk lacks. The message may have been sent long ago to a disk that the node
+    /// has lost, so the membership must name the present disk.
     pub(crate) fn on_takeover_allowed(&self, common: &mut Common, from: NodeId) {
         let may_count = common.is_incoming_voter() && !common.ballot.is_uncertain();
         if self.leader == Some(from) && may_count && common.survival.is_on() {
@@ -288,7 +289,7 @@ impl Follower {
     }
 
     /// Advances the commit index to the leader's, but not beyond the part of the log that is known
-    /// to match the leader's, because later entries may be of another leader.
+    /// to match the leader's, because later entries may come from another leader.
     #[inline]
     fn learn_committed(&self, common: &mut Common, committed: Index) {
         assert!(self.leader.is_some(), "a commit index comes from a leader");
@@ -297,8 +298,8 @@ impl Follower {
 
     /// Answers the read from the node's own state if its level allows that, forwards it to the
     /// leader otherwise, or rejects it if no leader is known. Under a read lease, no entry is
-    /// committed before this node has acknowledged it to the leader, so that the read need not wait
-    /// for entries after the verified part of the log (docs/READS.md).
+    /// committed before this node has acknowledged it to the leader, so the read need not wait for
+    /// entries after the verified part of the log (docs/READS.md).
     pub(crate) fn on_read(
         &mut self,
         common: &mut Common,
@@ -399,8 +400,8 @@ impl Follower {
     }
 
     /// Marks everything up to `last` as verified and committed, because the log or its snapshot has
-    /// it, and acknowledges it to the leader as soon as it is durable, except for damaged entries
-    /// and those after one (docs/REPAIR.md, R4).
+    /// it, and acknowledges it to the leader as soon as it is durable. The acknowledgement covers
+    /// no damaged entry and none after one (docs/REPAIR.md, R4).
     fn acknowledge_snapshot(&mut self, common: &mut Common, last: EntryId) {
         assert!(last.index <= common.log().last().index, "the acknowledged entry exists");
         self.verified = self.verified.max(last.index);
@@ -441,9 +442,9 @@ impl Follower {
     }
 
     /// Rejects the reads that have waited for the leader's reply longer than the longest election
-    /// timeout: the leader's messages arrive here, but this node's messages may not reach the
-    /// leader; or there is no leader, and the votes that this node gives to failing candidates
-    /// restart its election timeout.
+    /// timeout. They could otherwise wait forever: if the leader's messages arrive here but this
+    /// node's messages do not reach the leader, or if there is no leader and this node's votes for
+    /// failing candidates restart its election timeout.
     fn reject_overdue_reads(&mut self, common: &mut Common) {
         let wait_max = common.config().election_timeout_max;
         while let Some(tag) = self.reads.pop_older(common.now(), wait_max) {
@@ -464,7 +465,7 @@ impl Follower {
     }
 
     /// Rejects the reads that depend on the lost leader: those that wait for its reply, and those
-    /// that wait for an index not yet committed here.
+    /// that wait for an index that this node does not know to be committed.
     pub(crate) fn on_leader_lost(&mut self, common: &mut Common) {
         self.reject_forwarded_reads(common, RejectReason::NoLeader);
         common.reject_reads_after(common.log().committed());
@@ -482,7 +483,7 @@ impl Follower {
 
 #[cfg(feature = "explore")]
 impl Follower {
-    /// Resets the last contact with a leader that is no longer known to `now`.
+    /// Sets the time of the last contact to `now` if no leader is known.
     pub(crate) fn normalize(&mut self, now: Instant) {
         if self.leader.is_none() {
             self.last_contact = now;
@@ -501,7 +502,7 @@ impl Follower {
     }
 }
 
-/// Appends the entries from `first` on, after it truncates the log's own entries from there on.
+/// Truncates the log's own entries from `first` on, and appends the given entries from there on.
 #[inline]
 fn append_from(common: &mut Common, mut entries: Entries, first: Index) {
     assert!(first > common.log().committed(), "no committed entry is replaced");
@@ -520,9 +521,9 @@ fn append_from(common: &mut Common, mut entries: Entries, first: Index) {
     }
 }
 
-/// Rejects a message of a leader whose log contradicts the entries that are committed here, or that
-/// this leader sent before. With `Config::survivor` two groups of nodes may each have continued
-/// without the other.
+/// Rejects a message of a leader whose log contradicts entries that this node knows to be
+/// committed, or that this leader sent before. With `Config::survivor` two groups of nodes may each
+/// have continued without the other.
 fn reject_diverged(common: &mut Common, from: NodeId, message: &'static str) {
     if common.survival.is_on() {
         common.output.push(Action::DivergedLog { from });

@@ -12,12 +12,12 @@ use crate::raft::output::Output;
 use crate::types::{Entries, Entry, Index, MachineVersion};
 
 /// The entries requested from the disk, whether the node has taken a step since its start, and the
-/// highest version by which the state machine can apply commands.
+/// highest version of the rules by which the state machine can apply commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Apply {
-    /// A step was taken. Before the first one, entries committed before the start may wait to be
-    /// applied.
+    /// Whether the node has taken a step. Before its first one, entries that were committed before
+    /// the start may wait to be applied.
     has_stepped: bool,
     /// The pending fetches: consumer, first and last index.
     fetches: Vec<(Consumer, Index, Index)>,

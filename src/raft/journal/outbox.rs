@@ -80,8 +80,9 @@ impl Outbox {
     }
 
     /// Truncates the pending writes after `last`, because later indices are about to be
-    /// overwritten: they are not durable and not acknowledged any more. An acknowledgement to the
-    /// current leader is dropped only if that leader has contradicted itself.
+    /// overwritten: no pending write makes them durable, and acknowledgements of them are dropped.
+    /// An acknowledgement to the current leader is dropped only if that leader has contradicted
+    /// itself.
     pub(crate) fn truncate(&mut self, last: Index) {
         assert!(self.entries.is_empty(), "a step truncates the log before it appends");
         for (_, durable) in &mut self.pending_writes {
@@ -140,7 +141,8 @@ impl Outbox {
     }
 
     /// The write that a message with this body waits for. The message may leave at once if that
-    /// write [is durable](Outbox::has_persisted), because then everything that it reveals is.
+    /// write [is durable](Outbox::has_persisted), because then everything that the message reveals
+    /// is durable.
     #[inline]
     pub(crate) fn gate(&self, body: &Body) -> WriteId {
         let gate = if body.reveals_entries() {

@@ -57,8 +57,8 @@ pub(crate) fn receive(common: &mut Common, from: NodeId, meta: SnapshotMeta) {
 }
 
 /// Replaces the whole log with the snapshot, and returns whether it did. A log that already has the
-/// snapshot's last entry, or whose commit index is not before it, stays: its later entries may
-/// count for a quorum.
+/// snapshot's last entry, or has committed that index, stays as it is: its later entries may count
+/// for a quorum.
 pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     assert!(
         screen::is_valid_snapshot(&meta, common.term()),

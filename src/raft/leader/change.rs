@@ -32,7 +32,7 @@ pub(crate) struct ChangeInProgress {
     cancelled_tag: Option<Tag>,
     /// The catch-up of every node that is to become a voter.
     catching_up: BTreeMap<NodeId, CatchUp>,
-    /// Removed members that are still sent the log, each until the given instant.
+    /// The removed members to which the leader still sends the log, each until the given instant.
     departing: BTreeMap<NodeId, Instant>,
 }
 
@@ -91,8 +91,8 @@ impl ChangeInProgress {
     }
 
     /// Records that `after` follows `before` because voters are dead (`Config::survivor`). The
-    /// change under way is cancelled if a voter that it adds is now not added, or one that it
-    /// removes stays.
+    /// change under way is cancelled if `after` lacks a voter that the change adds, or keeps one
+    /// that it removes.
     pub(crate) fn on_voters_died(&mut self, before: &Membership, after: &Membership) {
         let (old, new) = match before.is_joint() {
             true => (before.outgoing(), before.incoming()),
@@ -129,7 +129,7 @@ impl ChangeInProgress {
     }
 
     /// Returns the next step of the change under way, once the previous one is committed. Completes
-    /// the change if it was the last one.
+    /// the change if the committed step was its last one.
     pub(crate) fn next_step(
         &mut self,
         common: &mut Common,
@@ -170,11 +170,11 @@ impl ChangeInProgress {
         }
     }
 
-    /// Whether the joint step may follow the staged membership: every new voter keeps up and was
-    /// heard from recently, and the nodes whose replies count are a quorum of the joint membership.
-    /// Without that quorum the change could wait forever: an uncertain voter becomes certain only
-    /// with a quorum of the others, and that quorum would need the uncertain voter. A voter that
-    /// has not replied in this term may be uncertain.
+    /// Whether the joint step may follow the staged membership: every new voter keeps up, the
+    /// leader has heard from each of them recently, and the nodes whose replies count are a quorum
+    /// of the joint membership. Without that quorum the change could wait forever: an uncertain
+    /// voter becomes certain only with a quorum of the others, and that quorum would need the
+    /// uncertain voter. A voter that has not replied in this term may be uncertain.
     fn may_enter_joint(&self, common: &Common, peers: &Peers, staged: &Membership) -> bool {
         let membership = common.log().membership();
         let mut target = staged.target().iter();
@@ -185,9 +185,9 @@ impl ChangeInProgress {
             && is_quorum(&joint_after(common, peers, staged), counts)
     }
 
-    /// Whether this new voter keeps up and was heard from recently. With leases, it must also have
-    /// answered a heartbeat and so granted the vote lease, because a joint change cannot be
-    /// cancelled, and completes only with a quorum of voters that have granted theirs.
+    /// Whether this new voter keeps up, and the leader has heard from it recently. With leases, it
+    /// must also have answered a heartbeat and so granted the vote lease, because a joint change
+    /// cannot be cancelled, and completes only with a quorum of voters that have granted theirs.
     pub(crate) fn new_voter_keeps_up(&self, common: &Common, peers: &Peers, id: NodeId) -> bool {
         let contact_max = common.config().election_timeout_min;
         let known = self.catching_up.get(&id);
@@ -223,12 +223,12 @@ impl ChangeInProgress {
         self.catching_up.remove(&id);
     }
 
-    /// Makes every member a peer. A removed member is still sent the log for a while, so that it
-    /// learns of its removal and stops campaigning.
+    /// Makes every member a peer. The leader goes on sending the log to a removed member for a
+    /// while, so that it learns of its removal and stops campaigning.
     pub(crate) fn update_peers(&mut self, common: &Common, peers: &mut Peers) {
         let membership = common.log().membership();
         let (own, now) = (common.id(), common.now());
-        // The entry just appended is the first one that a new peer is sent.
+        // The first entry to send to a new peer is the one just appended.
         let last = common.log().membership_index().previous();
         let before = common.log().membership_at(last);
         for id in membership.ids().filter(|id| *id != own) {
@@ -251,7 +251,7 @@ impl ChangeInProgress {
         );
     }
 
-    /// Drops the removed members that were sent the log for long enough.
+    /// Drops the removed members whose time for receiving the log is over.
     pub(crate) fn drop_departed(&mut self, peers: &mut Peers, now: Instant) {
         peers.remove(|id| self.departing.get(&id).is_some_and(|until| *until <= now));
         self.departing.retain(|_, until| *until > now);
@@ -303,8 +303,8 @@ pub(crate) fn reject_reason(
     blocked.or(in_flight.then_some(RejectReason::MembershipChangeInFlight))
 }
 
-/// Whether the next step of a change may be appended: the previous one is committed, and nothing
-/// has `blocked` it.
+/// Whether the next step of a change may be appended: the previous one is committed, and `blocked`
+/// is no reason against it.
 pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) -> bool {
     blocked.is_none() && is_membership_committed(common)
 }
@@ -319,8 +319,8 @@ pub(crate) fn has_lost_vote(common: &Common) -> bool {
 
 /// Whether the voters of `next` may decide without the outgoing ones of the joint membership: with
 /// leases, the nodes that have the joint membership and have granted the vote lease are a quorum of
-/// `next`. Otherwise they could elect another leader while read leases rest on the outgoing voters
-/// (docs/READS.md). This leader withholds its own vote until its read leases have ended.
+/// `next`. Otherwise they could elect another leader while read leases still rely on the outgoing
+/// voters (docs/READS.md). This leader withholds its own vote until its read leases have ended.
 fn may_decide_alone(common: &Common, peers: &Peers, next: &Membership) -> bool {
     let joint = common.log().membership_index();
     let has_granted =
@@ -336,9 +336,9 @@ fn joint_after(common: &Common, peers: &Peers, staged: &Membership) -> Membershi
     disks::with_known_incarnations(common, peers, next)
 }
 
-/// Returns the joint membership with which a change continues, or the settled one if the change
-/// changes nothing. A joint membership cannot be cancelled, so nodes that have replied to this
-/// leader, and are certain, must be a quorum of it.
+/// Returns the joint membership with which a change continues, or the settled one if the voters and
+/// the casting vote stay the same. A joint membership cannot be cancelled, so nodes that have
+/// replied to this leader, and are certain, must be a quorum of it.
 fn enter_joint(common: &Common, peers: &Peers, staged: &Membership) -> Membership {
     let next = joint_after(common, peers, staged);
     let has_replied = |peer: &Progress| peer.acked_round() > 0 || peer.matched() > Index::ZERO;

@@ -9,7 +9,8 @@ use crate::types::{Index, Instant};
 ///
 /// A measurement begins when a quorum has entries that this disk lacks, and ends when this disk has
 /// them as well. A measurement that takes longer than the tolerance is late. A shorter one ends the
-/// series of late measurements before it, and so does an entry that this disk has before a quorum.
+/// series of late measurements before it; so does an entry that this disk has before a quorum has
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct DiskLag {
@@ -24,9 +25,9 @@ pub(crate) struct DiskLag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 struct Late {
-    /// The start of the first one.
+    /// The start of the first measurement of the series.
     since: Instant,
-    /// The time at which the last one was still late.
+    /// The last time at which a measurement of the series was found to be late.
     until: Instant,
     /// The last entry that a quorum had when this disk was first ahead of the quorum after the last
     /// late measurement; `None` if it has not been ahead since.
@@ -86,7 +87,8 @@ impl DiskLag {
         }
     }
 
-    /// Whether all measurements during a whole span were late, and the last of them is recent.
+    /// Whether all measurements during a whole [`LagLimits::span`] were late, and the last of them
+    /// is recent.
     pub(crate) fn is_lasting(&self, limits: LagLimits, now: Instant) -> bool {
         self.late.is_some_and(|Late { since, until, .. }| {
             until >= since.after(limits.span) && now <= until.after(limits.span)

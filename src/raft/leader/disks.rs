@@ -7,8 +7,8 @@ use crate::raft::common::Common;
 use crate::raft::leader::peers::Peers;
 use crate::types::{Body, Incarnation, Member, Membership, Message};
 
-/// Whether the message shows that the peer has a different disk than before, where `round` is the
-/// last heartbeat round sent. The view of the peer is then reset.
+/// Whether the message shows that the peer has a different disk than before. If so, resets the
+/// leader's view of the peer. `round` is the last heartbeat round sent.
 #[inline]
 pub(crate) fn is_replaced(
     common: &Common,
@@ -23,10 +23,10 @@ pub(crate) fn is_replaced(
     progress.replied_from(message.incarnation, answered, round, common.log().last().index)
 }
 
-/// Whether replies of the peer's disk are handled, where `round` is the last heartbeat round sent.
-/// A message from a disk other than the known one is rejected. One from a disk that was rolled back
-/// to an older image is rejected too, and the peer is sent [`Body::LogRolledBack`], until the peer
-/// reports that it is uncertain.
+/// Whether the leader may handle the message, given the disk that it comes from; otherwise rejects
+/// it. A message from a disk other than the peer's known one is rejected. So is a message from a
+/// disk that was rolled back to an older image, until the peer reports that it is uncertain: the
+/// leader answers with [`Body::LogRolledBack`]. `round` is the last heartbeat round sent.
 #[inline]
 pub(crate) fn accepts_disk_of(
     common: &mut Common,

@@ -6,7 +6,8 @@ use crate::raft::leader::{Leader, replication};
 use crate::types::{Index, NodeId};
 
 impl Leader {
-    /// The numbers of proposals and other requests, and of this node's reads, that wait here.
+    /// How many proposals and other requests, and how many of this node's own reads, wait for an
+    /// answer.
     #[cfg(feature = "std")]
     pub(crate) fn pending_requests(&self) -> (usize, usize) {
         let proposed = self.proposals.len()
@@ -15,8 +16,8 @@ impl Leader {
         (proposed, self.reads.own())
     }
 
-    /// Panics if this leader counts entries that its own disk has lost: other nodes must then be a
-    /// quorum with the log up to `index` (docs/REPAIR.md, R4).
+    /// Panics if this leader's disk has damaged entries, and the log up to `index` is not intact on
+    /// the disks of a quorum: damaged copies must not count (docs/REPAIR.md, R4).
     pub(crate) fn assert_quorum_has(&self, common: &Common, index: Index) {
         if common.log().damaged_entries() == 0 || common.survival.is_on() {
             return;

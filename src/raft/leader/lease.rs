@@ -21,11 +21,11 @@ use crate::types::{Freshness, Index, Instant, NodeId, ReadLevel};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LeaderLease {
-    /// The latest rounds begun since an entry of the term was committed, by ascending number, with
-    /// their start times. Rounds before the last confirmed one are dropped.
+    /// The latest rounds that began after an entry of the term was committed, by ascending number,
+    /// with their start times. Rounds before the last confirmed one are dropped.
     rounds: VecDeque<(u64, Instant)>,
-    /// The leader has asked another node to campaign (`TimeoutNow`). Voters grant that node their
-    /// votes despite their vote leases, so the leader lease is no longer valid.
+    /// Whether the leader has asked another node to campaign (`TimeoutNow`). Voters grant that node
+    /// their votes despite their vote leases, so the leader lease is no longer valid.
     is_over: bool,
     /// The holders of read leases, members or not, with the end of each by this leader's clock.
     read_leases: BTreeMap<NodeId, Instant>,
@@ -35,7 +35,7 @@ impl LeaderLease {
     /// The maximum number of rounds recorded. If none of them is confirmed, there is no lease.
     const ROUNDS_MAX: usize = 64;
 
-    /// Records a round that begins now; the leader has committed an entry of its term before.
+    /// Records a round that begins now, after the leader has committed an entry of its term.
     pub(crate) fn begin_round(&mut self, round: u64, now: Instant, confirmed: u64) {
         let last = self.rounds.back();
         assert!(last.is_none_or(|(last, at)| *last < round && *at <= now), "rounds ascend");
@@ -64,12 +64,14 @@ impl LeaderLease {
         config.lease.filter(|_| !self.is_over)
     }
 
-    /// The vote lease that the leader requests from the nodes that answer heartbeats.
+    /// The duration of the vote lease that the leader requests with its heartbeats; zero without a
+    /// lease.
     pub(crate) fn vote_lease(&self, config: &Config) -> Duration {
         self.active(config).map_or(Duration::ZERO, |_| config.vote_lease_span())
     }
 
-    /// Until this instant no other node can be elected, given that round `confirmed` is confirmed.
+    /// Returns the instant until which no other node can be elected, given that a quorum has
+    /// confirmed the round `confirmed`; `None` without a lease, or if that round is not recorded.
     pub(crate) fn end_of(&self, config: &Config, confirmed: u64) -> Option<Instant> {
         let lease = self.active(config)?;
         let since = self.round_start(confirmed)?;

@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use crate::raft::common::Common;
 use crate::types::{Body, Index, NodeId};
 
-/// The requests for the last index of the log, at most one of each peer. A request is answered once
-/// an entry that the leader appended after it is on the disks of a quorum, in which no uncertain
-/// node counts: from then on, no candidate of a later term whose log ends before that entry wins.
+/// The requests for the last index of the log, at most one from each peer. A request is answered
+/// once an entry that the leader appended after it is on the disks of a quorum, in which no
+/// uncertain node counts: from then on, no candidate of a later term whose log ends before that
+/// entry wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LogEnds {

@@ -49,7 +49,7 @@ pub(crate) fn automatic_change(
     Some(step)
 }
 
-/// Panics if an automatic change takes votes although fewer voters than configured would remain.
+/// Panics if an automatic change takes votes and leaves fewer voters than `Suspension::voters_min`.
 pub(crate) fn assert_enough_voters(common: &Common, changed: &Membership) {
     let (voters, target) = (changed.incoming().len(), changed.target().len());
     let voters_min = common.config().suspension.map_or(0, |rules| rules.voters_min);
@@ -88,8 +88,8 @@ fn readmittable_voter(common: &Common, peers: &Peers, change: &ChangeInProgress)
         .map(|member| member.id)
 }
 
-/// Returns the voter that has been silent for longest, if that is at least as long as `rules` say
-/// and more voters are left than they require.
+/// Returns the voter that has been silent for the longest time, if it must be suspended: its
+/// silence has reached `rules.after`, and there are more voters than `rules.voters_min`.
 fn voter_to_suspend(common: &Common, peers: &Peers, rules: Suspension) -> Option<NodeId> {
     let membership = common.log().membership();
     if membership.incoming().len() <= rules.voters_min {
@@ -100,8 +100,8 @@ fn voter_to_suspend(common: &Common, peers: &Peers, rules: Suspension) -> Option
 }
 
 /// Sends [`Body::TakeoverAllowed`] to each incoming voter that has every committed entry on its
-/// disk, and that was heard from so recently that no node counts it as dead before the message
-/// arrives. Every later commit waits for the incoming voters.
+/// disk, and that this leader has heard from so recently that no node counts it as dead before the
+/// message arrives. Every later commit waits for the incoming voters.
 pub(crate) fn allow_takeover(common: &mut Common, peers: &Peers) {
     let membership = common.log().membership().clone();
     if common.log().membership_index() > common.log().committed() {

@@ -49,8 +49,9 @@ pub(crate) struct Leader {
     /// The index of the empty entry that began this leader's term.
     term_start: Index,
     peers: Peers,
-    /// The time at which the timer begins the next heartbeat round. Rounds for reads do not delay
-    /// it, because the leader does other work at this time, which reads could otherwise prevent.
+    /// The time at which the timer begins the next heartbeat round. Rounds for reads do not
+    /// postpone it: the leader does other periodic work at this time, which frequent reads could
+    /// otherwise prevent.
     heartbeat_due: Instant,
     /// The latest time to send a new commit index in a message of its own; `None` if no peer needs
     /// that.
@@ -154,7 +155,8 @@ impl Leader {
         proposals::accept(common, &mut self.proposals, unapplied, transferring, requests);
     }
 
-    /// Appends an empty entry, unless entries are rejected now or too many are not applied yet.
+    /// Appends an empty entry, unless the leader currently rejects entries, or too many are
+    /// unapplied.
     pub(crate) fn on_append_noop(&mut self, common: &mut Common) -> Option<Index> {
         let room =
             self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config().unapplied_bytes_max);
@@ -231,8 +233,9 @@ impl Leader {
         }
     }
 
-    /// Whether at least half as many nodes as there are incoming voters have an entry after the
-    /// commit index, so they may be a quorum. For speed, nodes that are not voters count, too.
+    /// Whether the nodes that have an entry after the commit index may be a quorum: they are at
+    /// least half as many as the incoming voters. This test only saves time, so it also counts
+    /// nodes that are not voters.
     #[inline]
     fn may_commit(&self, common: &Common) -> bool {
         let (log, voters) = (common.log(), common.log().membership().incoming().len());
@@ -279,7 +282,8 @@ impl Leader {
             let (matched, heard) = (progress.matched(), progress.last_contact());
             let advances = matched >= quorum_matched || progress.advanced_since_grant();
             let is_member = common.log().membership().is_member(id);
-            // The holder counts from the echoed reply, which arrived no later than `heard`.
+            // The holder's read lease starts with the echoed reply, which arrived no later than
+            // `heard`.
             let in_force = grantable.filter(|(_, span)| is_member && now < heard.after(*span));
             let granted = in_force.filter(|_| {
                 progress.ready().wants_read_lease && advances && matched >= heartbeat.committed
@@ -324,7 +328,8 @@ impl Leader {
         Transition::Stay
     }
 
-    /// Whether a quorum was heard from within the longest election timeout (thesis §6.2).
+    /// Whether the leader has heard from a quorum within the longest election timeout (thesis
+    /// §6.2).
     fn has_quorum_contact(&self, common: &Common) -> bool {
         if common.survival.is_on() {
             // A voter that is silent for too long is dead, and the leader continues without it.
@@ -368,7 +373,8 @@ impl Leader {
         });
     }
 
-    /// Whether the message is handled, and not rejected because of the disk that it comes from.
+    /// Whether the leader may handle the message, given the disk that it comes from; otherwise
+    /// rejects it.
     #[inline]
     pub(crate) fn accepts_disk_of(&mut self, common: &mut Common, message: &Message) -> bool {
         if !message.body.requires_known_disk() {

@@ -33,8 +33,8 @@ impl Peers {
         self.0.iter_mut().find(|(other, _)| *other == id).map(|(_, progress)| progress)
     }
 
-    /// Records that the sender of a message was heard from and returns its progress. Rejects the
-    /// message of a node that is not a peer.
+    /// Records a contact with the sender of a message, and returns the sender's progress. Rejects
+    /// the message if the sender is not a peer.
     #[inline]
     pub(crate) fn record_contact(
         &mut self,

@@ -163,8 +163,8 @@ pub(crate) fn answer_committed(common: &mut Common, proposals: &mut Proposals) {
     }
 }
 
-/// Answers the proposals that wait for every live voter, once they are committed and on the
-/// disk of every voter that is not suspected.
+/// Answers the proposals that wait for every live voter, once they are committed and on the disk of
+/// every voter that is not suspected to be dead.
 pub(crate) fn answer_all_live(common: &mut Common, peers: &Peers, proposals: &mut Proposals) {
     let own = common.log().membership().is_voter(common.id());
     let mut reached = common.log().committed();
@@ -181,7 +181,7 @@ pub(crate) fn answer_all_live(common: &mut Common, peers: &Peers, proposals: &mu
     }
 }
 
-/// Whether the peer was silent for the longest election timeout, and so may be dead.
+/// Whether the peer has been silent for the longest election timeout, so that it may be dead.
 pub(crate) fn suspects(common: &Common, peer: &Progress) -> bool {
     common.now() >= peer.last_contact().after(common.config().election_timeout_max)
 }

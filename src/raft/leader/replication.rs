@@ -21,7 +21,7 @@ fn window(common: &Common) -> Window {
 /// The index of a log's first entry.
 const FIRST: Index = Index(1);
 
-/// Whether every peer has been sent every entry and the commit index.
+/// Whether the leader has sent every entry and the commit index to every peer.
 #[inline]
 pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
     peers.iter().all(|(_, progress)| is_up_to_date(common, progress, true))
@@ -29,7 +29,7 @@ pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
 
 /// Sends every peer the entries and the commit index that it lacks. `commit_due` is the time to
 /// send the commit index in a message of its own; `None` if no peer needed that in the previous
-/// step. Returns that time if a peer needs it now.
+/// step. Returns the time for the next step if a peer still needs such a message.
 pub(crate) fn replicate(
     common: &mut Common,
     peers: &mut Peers,
@@ -48,9 +48,9 @@ pub(crate) fn replicate(
 }
 
 /// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
-/// are fetched first. If it sends no entries, it sends an empty append if the peer must report
-/// whether its log matches, or if `commit_due` says that the peer [must learn](needs_commit) the
-/// commit index now. A peer that [needs a snapshot](needs_snapshot) is offered one.
+/// are fetched first. Afterwards sends an empty append if the peer must still report whether its
+/// log matches, or if the commit index is due (`commit_due`) and the peer [lacks it](needs_commit).
+/// Only offers a snapshot to a peer that [needs one](needs_snapshot).
 #[inline]
 fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, commit_due: bool) {
     if needs_snapshot(common.log(), progress.next()) {
@@ -69,8 +69,8 @@ fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, comm
 }
 
 /// Whether a peer whose next entry is at `next` needs a snapshot: the entry is compacted, or
-/// damaged and covered by this node's snapshot, or it is the first one and the first membership,
-/// which is not an entry, is compacted.
+/// damaged and covered by this node's snapshot, or it is the first entry of the log, and the first
+/// membership, which is not an entry, is compacted.
 #[inline]
 fn needs_snapshot(log: &Log, next: Index) -> bool {
     next <= log.base().index
@@ -87,7 +87,7 @@ pub(crate) fn assert_within_window(common: &Common, progress: &Progress) {
     assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
 }
 
-/// Whether the peer lacks nothing that [`replicate_to`] would send it.
+/// Whether [`replicate_to`] would send nothing to the peer.
 #[inline]
 fn is_up_to_date(common: &Common, progress: &Progress, commit_due: bool) -> bool {
     is_idle(common, progress)
@@ -128,12 +128,12 @@ pub(crate) fn send_fetched(
 #[derive(Debug, Default)]
 struct Batch {
     entries: Entries,
-    /// Their size in bytes.
+    /// The size of the entries in bytes.
     bytes: usize,
 }
 
-/// Returns the next entries for the peer; `None` if they do not fit the window, or are only on the
-/// disk, from which they are then requested.
+/// Returns the next entries for the peer; `None` if they do not fit the window, if the next one is
+/// damaged, or if they are only on the disk. In the last case it fetches them.
 #[inline]
 fn next_entries(
     common: &mut Common,

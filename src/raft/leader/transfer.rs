@@ -1,5 +1,5 @@
-//! Leadership transfers (thesis §3.10): requested by a user, to a voter of higher priority, because
-//! the leader's disk is slow, stuck or damaged, or because the leader has lost its vote.
+//! Leadership transfers (thesis §3.10). Their reasons: a user's request, a voter of higher
+//! priority, a slow, stuck or damaged disk of the leader, or a leader that has lost its vote.
 //!
 //! TLA+: `docs/tla/quorate.tla`, AskToTakeOver.
 
@@ -29,7 +29,7 @@ struct Transfer {
     /// The tag of the user's request; `None` if the leader began the transfer itself.
     tag: Option<Tag>,
     to: NodeId,
-    /// When the transfer is aborted and this leader continues.
+    /// When this leader aborts the transfer and continues to lead.
     deadline: Instant,
 }
 
@@ -97,7 +97,7 @@ impl Transfers {
         let Some(Transfer { to, .. }) = self.current else { return };
         let last = common.log().last().index;
         let ready = |peer: &Progress| peer.ready().may_lead && peer.matched() == last;
-        // The holder of a read lease relies on no other leader being elected meanwhile.
+        // Until its read lease ends, a holder relies on the fact that no other leader is elected.
         if peers.get(to).is_some_and(ready) && !lease.has_read_leases(common.now()) {
             lease.end();
             common.send(to, Body::TimeoutNow);
@@ -134,7 +134,8 @@ impl Transfers {
 
     /// Asks the best target to campaign, because this node has to stop leading. Returns true if the
     /// node may step down now. Returns false if it must wait until its read leases have ended,
-    /// because their holders rely on no other leader being elected; it grants no new one meanwhile.
+    /// because until then their holders rely on the fact that no other leader is elected. It grants
+    /// no new read lease while it waits.
     pub(crate) fn try_hand_over(
         &mut self,
         common: &mut Common,
@@ -210,7 +211,8 @@ pub(crate) fn better_leader(common: &Common, peers: &Peers, any_priority: bool) 
     peers.voters(membership).filter(is_eligible).max_by_key(rank).map(|(id, _)| id)
 }
 
-/// Whether the peer was heard from recently, may lead, receives entries and has disk space.
+/// Whether the leader has heard from the peer recently, and the peer may lead, receives entries and
+/// has disk space.
 fn may_take_leadership(common: &Common, peer: &Progress) -> bool {
     let fresh_until =
         peer.last_contact().after(common.config().heartbeat_interval.saturating_mul(2));

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use crate::types::Instant;
 
-/// When this node, as leader, next tries to transfer by itself. Each attempt doubles the wait; a
-/// long time without an attempt resets it. A voter that cannot keep the leadership therefore does
-/// not get it again and again.
+/// The earliest time at which this node, as the leader, may begin its next transfer by itself. Each
+/// attempt doubles the wait; a long time without an attempt resets it. A voter that cannot keep the
+/// leadership therefore does not get it again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct TransferBackoff {
@@ -19,8 +19,8 @@ pub(crate) struct TransferBackoff {
 const WAIT_TIMEOUTS_MAX: u32 = 64;
 
 impl TransferBackoff {
-    /// Delays the first attempt after the node's election by one election timeout, in which the
-    /// other voters can be heard from.
+    /// Delays the first attempt after the node's election by one election timeout, in which this
+    /// node can hear from the other voters.
     pub(crate) fn begin(&mut self, now: Instant, timeout: Duration) {
         self.not_before = self.not_before.max(now.after(timeout));
     }

@@ -1,5 +1,5 @@
-//! The bytes of a leader's entries that its state machine has not applied or its disk lacks, which
-//! bound proposals.
+//! The number of bytes of a leader's entries that its state machine has not applied, or that its
+//! disk lacks. The leader accepts proposals only while this number is small enough.
 
 use alloc::collections::VecDeque;
 

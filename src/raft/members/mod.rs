@@ -6,7 +6,7 @@ pub(crate) mod survival;
 use crate::raft::bootstrap::Bootstrap;
 use crate::types::{Incarnation, Instant, Membership, NodeId};
 
-/// The node's own identity, and the membership as far as the driver knows it.
+/// The node's own identity, and the membership that it last reported to the driver.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Members {
@@ -14,7 +14,7 @@ pub(crate) struct Members {
     incarnation: Incarnation,
     /// The bootstrap under way, while a bootstrap peer has no membership.
     bootstrap: Option<Bootstrap>,
-    /// `Action::UnknownIncarnation` was reported since the start.
+    /// Whether the node has reported `Action::UnknownIncarnation` since its start.
     reported_unknown_incarnation: bool,
     /// The membership that was reported last.
     reported: Membership,
@@ -35,7 +35,7 @@ impl Members {
         self.incarnation
     }
 
-    /// Whether the node `own` is an incoming voter of the membership with its present disk.
+    /// Whether the node `own`, with its present disk, is an incoming voter of the membership.
     pub(crate) fn is_incoming_voter(&self, own: NodeId, membership: &Membership) -> bool {
         let member = membership.member(own);
         membership.incoming().contains(&own)

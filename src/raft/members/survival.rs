@@ -18,12 +18,13 @@ use crate::types::{Instant, Membership, NodeId};
 pub(crate) struct Survival {
     /// The silence after which a node counts as dead; `None` without `Config::survivor`.
     after: Option<Duration>,
-    /// A leader allowed this node to take over, or this node was elected as an incoming voter, and
-    /// the node was neither restarted nor paused since then.
+    /// Whether a leader has allowed this node to take over, or this node was elected as an incoming
+    /// voter, and the node has been neither restarted nor paused since then.
     takeover_allowed: bool,
-    /// The start, the end of the last pause, or the last leader contact: silence counts from here.
+    /// The last of these: the start, the end of a pause, or a leader contact. The silence of a node
+    /// without a contact counts from here.
     silence_start: Instant,
-    /// When other nodes were heard from since `silence_start`.
+    /// The last contact with each node that this node has heard from since `silence_start`.
     contacts: BTreeMap<NodeId, Instant>,
 }
 
@@ -40,8 +41,8 @@ impl Survival {
         self.after.is_some()
     }
 
-    /// The time by which a step must follow the one at `now`: a node that runs but takes no step
-    /// would count as paused.
+    /// The time by which the node must take another step after the one at `now`: if it ran but took
+    /// no step, it would count as paused.
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
         self.after.map_or(Instant::NEVER, |after| now.after(after / 8))
     }
@@ -59,7 +60,7 @@ impl Survival {
         paused
     }
 
-    /// Records that another node was heard from.
+    /// Records a contact with another node.
     pub(crate) fn record_contact(&mut self, id: NodeId, now: Instant) {
         if self.after.is_some() {
             self.contacts.insert(id, now);
@@ -84,19 +85,20 @@ impl Survival {
         self.contacts.get(&id).map_or(self.silence_start, |at| *at)
     }
 
-    /// Whether the node was silent for so long that it counts as dead.
+    /// Whether the node has been silent for so long that it counts as dead.
     pub(crate) fn is_silent(&self, id: NodeId, now: Instant) -> bool {
         self.after.is_some_and(|after| now >= self.last_contact(id).after(after))
     }
 
-    /// Whether the node was heard from so recently that
-    /// [`Body::TakeoverAllowed`](crate::types::Body) reaches it before it counts as dead.
+    /// Whether this node has heard from the node `id` so recently that
+    /// [`Body::TakeoverAllowed`](crate::types::Body) reaches that node before it counts as dead.
     pub(crate) fn is_fresh(&self, id: NodeId, now: Instant) -> bool {
         let known = self.contacts.contains_key(&id);
         self.after.is_some_and(|after| known && now < self.last_contact(id).after(after / 4))
     }
 
-    /// Allows this node to take over: from now on its disk has every committed entry.
+    /// Allows this node to take over: its disk has every committed entry, and will have every later
+    /// one.
     pub(crate) fn allow_takeover(&mut self) {
         self.takeover_allowed = true;
     }

@@ -11,8 +11,8 @@ use crate::raft::reads::read_lease::{AnsweredRound, FreshnessBound};
 use crate::types::{Freshness, Index, Instant, ReadLevel, RejectReason, Tag, Term};
 
 /// Reads with a known read index that wait for the state machine to apply it, and the freshness of
-/// the node's own state. If the leader is lost, those whose index is committed here keep waiting;
-/// the others are rejected.
+/// the node's own state. If the node loses its leader, reads whose index it knows to be committed
+/// keep waiting; it rejects the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Reads {
@@ -24,8 +24,8 @@ pub(crate) struct Reads {
     last_ticket: u64,
     /// The latest confirmed bound on the staleness of the state machine, from leaders' heartbeats.
     freshness_bound: Option<FreshnessBound>,
-    /// The last heartbeat round that the node answered. Read leases count from the first reply to a
-    /// round.
+    /// The last heartbeat round that the node answered. The time of a read lease counts from the
+    /// first reply to a round.
     answered_round: AnsweredRound,
 }
 
@@ -110,7 +110,8 @@ impl Reads {
         }
     }
 
-    /// Records that the node answers the round, and returns whether it is its first reply to it.
+    /// Records that the node answers the round, and returns whether this is its first reply to the
+    /// round.
     pub(crate) fn answer_round(&mut self, term: Term, round: u64) -> bool {
         self.answered_round.record_if_new(term, round)
     }

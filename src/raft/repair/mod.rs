@@ -14,9 +14,9 @@ use crate::raft::common::Common;
 use crate::raft::journal::snapshots;
 use crate::types::{Body, DamagedEntry, Entries, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
-/// Records that the disk has lost the contents of these entries. Those that the snapshot covers are
-/// dropped with the log before them, because there may be no member left that has them, and peers
-/// that need them take the snapshot.
+/// Records that the disk has lost the contents of these entries. The log drops those that the
+/// snapshot covers, together with all entries before them: perhaps no other member has them, and a
+/// peer that needs them gets the snapshot.
 pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
     let before = common.log().damaged_entries();
     entries.iter().for_each(|entry| common.journal.mark_damaged(entry.id));
@@ -48,7 +48,7 @@ pub(crate) fn on_repaired(common: &mut Common, repaired: &[EntryId]) {
     }
 }
 
-/// Whether an entry is damaged. If none is, the record of the requests so far is cleared.
+/// Whether an entry is damaged. If none is, clears the record of the requests so far.
 #[inline]
 pub(crate) fn is_needed(common: &mut Common) -> bool {
     let has_damage = common.log().damaged_entries() > 0;
@@ -88,13 +88,13 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
     found
 }
 
-/// Requests damaged entries from the next member. Once it has asked as many times as there are
-/// members, it asks for the next entries, because there may be no member left that has the first.
-/// After the last ones it begins again, and asks half as often if members have replied without the
-/// contents.
+/// Requests a range of damaged entries from the next member. After as many requests for one range
+/// as there are members, it turns to the next range, because perhaps no other member has the first
+/// one. After the last range it begins again, and asks half as often if members have replied
+/// without the contents.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     let (now, interval) = (common.now(), common.config().heartbeat_interval);
-    // The next step if there is no member to ask.
+    // The time of the next step if there is no member to ask.
     common.health.repair.due = now.after(interval);
     let members = other_members(common, leader);
     let asked = common.health.repair.asked;
@@ -125,8 +125,8 @@ fn next_range(common: &Common) -> (Index, Index) {
     (first, last)
 }
 
-/// Returns the other members, by id. The leader counts as one, because a membership that this node
-/// lacks may name it.
+/// Returns the other members, by id. The leader counts as a member, because a membership that this
+/// node lacks may contain it.
 fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
     let mut others: Vec<NodeId> = common.log().membership().ids().chain(leader).collect();
     others.retain(|id| *id != common.id());
@@ -135,9 +135,8 @@ fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
     others
 }
 
-/// Handles a reply: writes the contents that it has, and begins to receive its snapshot if they
-/// lack the first damaged entry. Contents that share a sector with that entry cannot be written
-/// before it.
+/// Handles a reply: writes the contents that it has, and requests its snapshot if they lack the
+/// first damaged entry: contents that share a sector with that entry cannot be written before it.
 pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,
@@ -177,7 +176,7 @@ fn replaces_damage(common: &Common, meta: &SnapshotMeta) -> bool {
 }
 
 /// Whether the snapshot replaces damaged entries of this log that no snapshot of this node covers.
-/// A correct one has the membership that this log has there.
+/// A correct snapshot has the membership that this log has at the snapshot's last entry.
 fn covers_damage(log: &Log, meta: &SnapshotMeta) -> bool {
     let last = meta.last.index;
     let is_durable = last <= log.durable() && log.has(meta.last);
@@ -193,9 +192,9 @@ fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
 }
 
 /// Limits contents that a peer sent to one write. A membership that this node does not know is
-/// written alone, because the node uses its content once the disk reports the entry as intact.
-/// After a write with other entries, the report could be due to a content that an earlier write
-/// provided.
+/// written alone, because the node uses its content once the disk reports the entry as intact. If
+/// it were written with other entries, the disk could report it because of a content that an
+/// earlier write provided.
 fn limit(log: &Log, mut contents: Vec<Entry>) -> Vec<Entry> {
     let is_unknown = |entry: &Entry| log.is_unknown_membership(entry.id.index);
     let known = contents.iter().position(is_unknown).unwrap_or(contents.len());
@@ -215,8 +214,8 @@ fn write(common: &mut Common, entries: Vec<Entry>) {
 }
 
 /// Begins to adopt a received snapshot that covers damaged entries of this log, and returns true;
-/// returns false if it covers none, or if the disk is adopting one already. The entries that it
-/// covers are committed, so that none of them is truncated meanwhile.
+/// returns false if it covers none, or if the disk is already adopting a snapshot. Commits the
+/// entries that the snapshot covers, so that none of them is truncated before the adoption ends.
 pub(crate) fn adopt_snapshot(common: &mut Common, meta: &SnapshotMeta) -> bool {
     let adopts =
         covers_damage(common.log(), meta) && !common.health.repair.is_adopting(common.log());

@@ -9,8 +9,8 @@ use crate::raft::common::Common;
 use crate::types::{Body, Entries, EntryId, Index, NodeId};
 
 /// Replies with the requested entries, as many as one message holds, or reads them from the disk
-/// first. A request that arrives while one of the same node is served is dropped; that node repeats
-/// it.
+/// first. While it reads entries for a node, it drops further requests of that node, which repeats
+/// them.
 pub(crate) fn on_request(common: &mut Common, from: NodeId, first: EntryId, last: Index) {
     if !common.log().membership().is_member(from) {
         let reason = MessageRejectReason::NotMember;

@@ -17,10 +17,10 @@ pub(crate) struct Repair {
     pub(super) asked: Option<NodeId>,
     /// The number of requests so far for the entries after `through`.
     pub(super) requests: usize,
-    /// The wait after the next request is two to the power of this many intervals.
+    /// The wait after the next request is this power of two, in heartbeat intervals.
     pub(super) doublings: u32,
-    /// The number of times in a row that members were asked for all damaged entries and replied,
-    /// and no entry was repaired: `doublings` is at least this number.
+    /// The number of times in a row that this node requested all damaged entries and got replies,
+    /// but could repair no entry; `doublings` is at least this number.
     pub(super) rounds: u32,
     /// Whether a member has replied since the requests began at the first damaged entry.
     pub(super) is_answered: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Repair {
     pub(super) is_memory_next: bool,
     /// Whether a write of contents is under way.
     pub(super) is_writing: bool,
-    /// The last entry of the snapshot that the disk was last asked to adopt.
+    /// The last entry of the snapshot that this node last asked its disk to adopt.
     pub(super) adopting: Option<EntryId>,
     /// The content that is being written, if it is a membership that this node does not know.
     pub(super) membership: Option<(Index, Membership)>,
@@ -85,8 +85,8 @@ impl Repair {
         (self.doublings, self.rounds, self.is_answered) = (0, 0, false);
     }
 
-    /// Records a reply. The wait between two requests falls to the one that `rounds` sets, and no
-    /// further until an entry is repaired.
+    /// Records a reply. The wait between two requests falls to the one that `rounds` sets, but no
+    /// lower until an entry is repaired.
     pub(super) fn answered(&mut self) {
         (self.doublings, self.is_answered) = (self.rounds, true);
     }
@@ -105,8 +105,8 @@ impl Repair {
     }
 
     /// Records a request to `member` at `now`. The time until the next one doubles while none is
-    /// answered, because the replies may be under way on a slow connection, which requests for the
-    /// same contents would fill with copies.
+    /// answered, because the replies may be under way on a slow connection, which more requests
+    /// would fill with copies of the same contents.
     pub(super) fn requested(&mut self, member: NodeId, interval: Duration, now: Instant) {
         self.due = now.after(interval.saturating_mul(1 << self.doublings));
         self.asked = Some(member);

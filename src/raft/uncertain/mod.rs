@@ -43,9 +43,9 @@ pub(crate) fn on_log_end(common: &mut Common, from: NodeId, start_id: u64, last:
     common.health.log_end.replied(common.term(), last);
 }
 
-/// Makes the node certain again once its log has everything that it must have, durably. `verified`
-/// is the index up to which the log equals that of the leader of the current term. Every later
-/// message waits until the hard state, with the node's term and its certainty, is durable too.
+/// Makes the node certain again once its disk has everything that its log must have. `verified` is
+/// the index up to which the log equals that of the leader of the current term. Every later message
+/// waits until the hard state, with the node's term and its certainty, is durable too.
 #[inline]
 pub(crate) fn advance(common: &mut Common, verified: Index) {
     if !common.ballot.is_uncertain() {

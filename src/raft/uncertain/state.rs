@@ -12,7 +12,7 @@ use crate::types::{Index, Instant, Term};
 pub(crate) struct LogEndRequest {
     /// When a leader was last asked.
     asked_at: Option<Instant>,
-    /// The reply to this start of the node.
+    /// The last reply to a request of this start of the node.
     end: Option<LogEnd>,
     /// The term in which the node last became certain, since its start.
     certain_since: Option<Term>,
@@ -57,8 +57,8 @@ impl LogEndRequest {
         is_due
     }
 
-    /// Whether the log has everything up to the end on its disk, where `verified` is the index up
-    /// to which it equals the log of the leader of `term`.
+    /// Whether the node's disk has everything up to the end that the leader named. `verified` is
+    /// the index up to which the log equals the log of the leader of `term`.
     pub(super) fn is_reached(&self, term: Term, verified: Index, log: &Log) -> bool {
         let reached = verified.min(log.durable());
         self.end.is_some_and(|end| term >= end.term && reached >= end.last)
