@@ -1,5 +1,5 @@
-//! Forwarded reads on the node that answers them (S61): the read index comes from a reply, to a
-//! request that the node made after the read had begun (thesis §6.4).
+//! Forwarded reads on the node that answers them (S61): the read index comes from the reply to a
+//! request that the node sent after the read had begun (thesis §6.4).
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use crate::values::time::SimTime;
 /// The number of requests, and of replies, remembered for each node.
 const REMEMBERED_MAX: usize = 64;
 
-/// For each node, its read index requests and their replies.
+/// Each node's requests for a read index, and the replies to them.
 #[derive(Clone, Debug)]
 pub(super) struct AnsweredReads {
     nodes: Vec<Requests>,
@@ -23,16 +23,16 @@ pub(super) struct AnsweredReads {
 /// The read index requests of a node since its start.
 #[derive(Clone, Debug, Default)]
 struct Requests {
-    /// The requests, each with the time when it was first sent.
+    /// The requests, each with the time at which the node first sent it.
     sent: VecDeque<Request>,
     /// The replies that the node took from the leader of its term, each with the time of the
     /// request.
     replies: VecDeque<(SimTime, Index)>,
-    /// The latest time at which a forgotten request was sent: one that is no longer remembered, or
-    /// whose reply is not.
+    /// The time of the last forgotten request: the latest one that, or whose reply, was dropped
+    /// because of [`REMEMBERED_MAX`].
     forgotten: Option<SimTime>,
-    /// When the node last led. As the leader it took the read index of its pending reads from its
-    /// own commit index, and not from a reply.
+    /// The last time at which the node led. As the leader, it took the read index of its pending
+    /// reads from its own commit index, and not from a reply.
     led: Option<SimTime>,
 }
 
@@ -83,7 +83,7 @@ impl Rule for AnsweredReads {
         Ok(())
     }
 
-    /// Checks the answer to a linearizable read on a node that has not led since the read began.
+    /// Checks the answer to a linearizable read by a node that has not led since the read began.
     fn before_read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
         let Answer { op, node, freshness, index, .. } = answer;
         let read = known.operations.read(op);
@@ -108,7 +108,7 @@ impl Rule for AnsweredReads {
 }
 
 impl Requests {
-    /// Remembers a request at its first sending.
+    /// Remembers a request when the node sends it for the first time.
     fn remember(&mut self, request: Request) {
         let is_same = |it: &Request| (it.start_id, it.ticket) == (request.start_id, request.ticket);
         if self.sent.iter().rev().any(is_same) {

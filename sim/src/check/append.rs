@@ -11,8 +11,8 @@ use crate::check::model::Model;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 
-/// For each disk and each other node, the latest term in which the disk acknowledged entries to
-/// that node, and the highest index that it then acknowledged.
+/// What each disk has acknowledged to each other node: the latest term with an acknowledgement, and
+/// the highest index acknowledged in that term.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledgements {
     nodes: usize,
@@ -80,8 +80,8 @@ impl Rule for Acknowledgements {
         ))
     }
 
-    /// Checks that a node acknowledges nothing in an earlier term than its own: the entries that it
-    /// had then may not be in its log any more.
+    /// Checks that a node acknowledges nothing in an earlier term than its own: its log may no
+    /// longer have the entries that it had in that term.
     fn acknowledged(
         &mut self,
         known: &Known,
@@ -167,9 +167,9 @@ impl Acknowledgements {
         *sent = (message.term, last).max(*sent);
     }
 
-    /// Checks that the leader has sent the entries that a node acknowledges to it: the node cannot
-    /// know that the rest of its log equals the leader's. It knows this about the entries in
-    /// its own snapshot, because they are committed.
+    /// Checks that the leader has sent the entries that a node acknowledges to it. About other
+    /// entries the node cannot know whether they equal the leader's, except about those that its
+    /// own snapshot covers, because they are committed.
     fn check_sent(
         &self,
         model: &Model,
@@ -212,7 +212,8 @@ fn check_acknowledged(model: &Model, from: Slot, message: &Message, matched: Ind
              ends at index {last}"
         ));
     }
-    // A lagging driver may not have given this part of the leader's log to the leader's disk yet.
+    // If the driver lags, it may not have passed this part of the leader's log to the leader's disk
+    // yet.
     let Some(has) = leader.memory.log.id_at(matched).filter(|has| *has != held) else {
         return Ok(());
     };
@@ -226,7 +227,7 @@ fn check_acknowledged(model: &Model, from: Slot, message: &Message, matched: Ind
 fn check_verified(model: &Model, from: Slot, message: &Message, verified: Index) -> CheckResult {
     let (node, leader) = (model.node(from), model.node(model.slot(message.to)));
     let term = message.term;
-    // A lagging driver may not have given the node's whole log to the disk yet.
+    // If the driver lags, it may not have passed the node's whole log to the disk yet.
     let known = |status: Status| status.term == term && status.last == node.memory.log.last_id();
     if !leader.leads(term) || !node.status.is_some_and(known) {
         return Ok(());

@@ -56,8 +56,8 @@ impl Rule for Apply {
         Ok(())
     }
 
-    /// Checks that the disk has the last entry of a snapshot: a log that ended before it would have
-    /// a gap after a crash.
+    /// Checks that the disk has the last entry of a snapshot: if the log ended before that entry,
+    /// it would have a gap after a crash.
     fn snapshot_taken(&mut self, known: &Known, id: NodeId, meta: &SnapshotMeta) -> CheckResult {
         let log = &known.model.of(id).disk.log;
         let (last, held) = (meta.last, log.last());
@@ -77,8 +77,8 @@ impl Rule for Apply {
         Ok(())
     }
 
-    /// Checks, at the end of the run, that the nodes of the core that are still members applied all
-    /// acknowledged commands.
+    /// Checks, at the end of the run, that the nodes of the core that are still members have
+    /// applied all acknowledged commands.
     fn ended(&mut self, known: &Known) -> CheckResult {
         let acknowledged = known.operations.acknowledged;
         for slot in known.members_at_rest() {

@@ -1,9 +1,9 @@
 //! Bootstrap probes (S76): in one attempt to bootstrap, a peer names one disk of each other peer.
 //!
-//! A bootstrap peer that sees another peer under two incarnations drops all that it has seen, and
-//! draws a new start id for its next probes (`Bootstrap::restart`), because the peers that agreed
-//! on the first disk may have bootstrapped the cluster. So probes with the same start id never name
-//! two disks of a peer, in whatever order they leave.
+//! A bootstrap peer that sees another peer under two incarnations forgets all peers that it has
+//! seen, and draws a new start id for its next probes (`Bootstrap::restart`), because the peers
+//! that agreed on the first disk may have bootstrapped the cluster. Therefore probes with the same
+//! start id never name two disks of a peer, whatever their order.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The bounds of a node's configuration: S29.
+//! Nodes stay within the bounds of their configuration (S29).
 
 use quorate::raft::Status;
 use quorate::types::{Body, Entry, Message, NodeId, Payload, Write};
@@ -10,8 +10,8 @@ use crate::check::rule::Rule;
 /// The number of messages that each node may still send.
 ///
 /// One input releases the messages that waited for the disk, fills every peer's in-flight window
-/// and sends a few more messages to each peer. A lagging driver may send the messages of several
-/// inputs later, so the unused budget of one input is kept for the next, up to a bound.
+/// and sends a few more messages to each peer. A driver that lags may send the messages of several
+/// inputs together, so the unused budget of one input is kept for later ones, up to a bound.
 #[derive(Clone, Debug)]
 pub(super) struct Bounded {
     left: Vec<usize>,
@@ -57,10 +57,10 @@ impl Rule for Bounded {
         S29.violated(format!("{id} has {is} {bounded}, but the bound is {max}"))
     }
 
-    /// Checks a write after the model applied it: a leader appends a command of a client only if
-    /// the bytes that it has not applied, or that its disk lacks, stay within the bound, including
-    /// the command. Entries of earlier terms, and the empty entry with which a leader begins its
-    /// term, may exceed the bound.
+    /// Checks a write after the model applied it: a leader appends a client's command only if the
+    /// entries that it has not applied, or that its disk lacks, stay within the bound in bytes,
+    /// including the command. Entries of earlier terms, and the empty entry with which a leader
+    /// begins its term, may exceed the bound.
     fn submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
         let Known { model, bounds, .. } = known;
         let node = model.of(id);

@@ -45,11 +45,11 @@ pub struct Bounds {
     pub config: Config,
     /// The same configuration, with the bounds of storage, snapshots and state comparison.
     pub replica: ReplicaConfig,
-    /// The maximum by which a clock may run too fast or too slow, in parts per million.
+    /// The maximum error of a clock's rate, in parts per million.
     pub drift_ppm: u32,
     /// Whether the state machines keep durable state of their own.
     pub machine_is_durable: bool,
-    /// The time for which a node's driver gathers proposals before the node takes them.
+    /// The time for which a node's driver gathers proposals before it passes them to the node.
     pub gather: Duration,
 }
 
@@ -91,11 +91,11 @@ impl Bounds {
     /// The longest time in which the core elects a leader and then sends, writes and applies
     /// `volume`. It bounds the answer to a request (L2), the catch-up of a core node (L5), the time
     /// without a leader after a leadership transfer (L10), and each step of a membership change
-    /// (L11). Each check says from when the time counts.
+    /// (L11). Each check says from which time it counts.
     ///
-    /// Each allowed election takes at most two timeouts, one until a node campaigns, one more if
-    /// that campaign fails. One round of messages is added to each timeout. A last survivor takes
-    /// over only after the silence that counts as death.
+    /// Each allowed election takes at most two timeouts: one until a node campaigns, and another
+    /// one if that campaign fails. One round of messages is added to each timeout. A last survivor
+    /// takes over only after the silence that counts as death.
     pub(super) fn recovery_time_max(&self, volume: Volume) -> Duration {
         let timeouts = u32::try_from(2 * self.stabilization_elections_max).unwrap_or(u32::MAX);
         let timeout = self.config.election_timeout_max + self.costs.round_trip();

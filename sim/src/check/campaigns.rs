@@ -1,5 +1,5 @@
-//! Campaigns: what justifies a request for votes (S49), and the candidates that nodes vote for
-//! (S50).
+//! Campaigns: a node requests votes only with a reason (S49), and nodes vote only for candidates
+//! whose logs are up to date (S50).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Campaigns {
     candidacies: Vec<Option<(Term, Arc<Electorate>)>>,
     /// For each node, the highest commit index that a leader has named to it since its start.
     named: Vec<Index>,
-    /// The message of a leader that the next step takes, with the commit index that it names.
+    /// The commit index in the leader's message that the next step takes.
     taken: Option<Named>,
 }
 
@@ -39,9 +39,10 @@ struct Named {
 /// The campaign of one node in one term.
 #[derive(Clone, Copy, Debug, Default)]
 struct Campaign {
-    /// The latest end of its log in its requests for pre-votes, and in those for votes.
+    /// The most up-to-date end of its log in its requests for pre-votes; `vote_last` is the one in
+    /// its requests for votes.
     pre_vote_last: EntryId,
-    /// The highest index at which a log ended for which it requested pre-votes.
+    /// The highest index at which its log ended in a request for pre-votes.
     pre_vote_index: Index,
     vote_last: Option<EntryId>,
     /// The nodes that granted it a pre-vote.
@@ -86,8 +87,8 @@ impl Rule for Campaigns {
         Ok(())
     }
 
-    /// Notes a candidacy that begins, and checks a vote that the node gives: the candidate's log
-    /// must not be behind its own (Raft §5.4.1).
+    /// Notes the start of a candidacy, and checks the node's vote: the candidate's log must not be
+    /// behind the voter's (Raft §5.4.1).
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Status { id, term, last, .. } = *status;
         let slot = known.model.slot(id);
@@ -147,7 +148,8 @@ impl Rule for Campaigns {
 
 impl Campaigns {
     /// Checks that a candidate's log does not end before a commit index that a leader has named to
-    /// the voter: every node that may be elected has the entries up to there (Raft §5.4.3).
+    /// the voter: every node that can win an election has the entries up to that index (Raft
+    /// §5.4.3).
     fn check_has_named(&self, slot: Slot, ends: EntryId, does: &str) -> CheckResult {
         let named = self.named[slot.0];
         if ends.index >= named {
@@ -159,8 +161,8 @@ impl Campaigns {
         ))
     }
 
-    /// Checks that a leader asked the node to campaign, if the node claims so, or else that a
-    /// quorum granted it a pre-vote (thesis §3.10, §9.6).
+    /// Checks the reason of a campaign: a leader asked the node to campaign, if the node claims so;
+    /// otherwise a quorum granted it a pre-vote (thesis §3.10, §9.6).
     fn check_campaign(
         &self,
         known: &Known,
@@ -200,8 +202,8 @@ impl Campaigns {
         ))
     }
 
-    /// Checks a granted pre-vote: it is for a later term than that of the node, and the candidate's
-    /// log is not behind the node's.
+    /// Checks a granted pre-vote: it is for a later term than the voter's, and the candidate's log
+    /// is not behind the voter's.
     fn check_pre_vote(&self, known: &Known, message: &Message, next_term: Term) -> CheckResult {
         let Message { from, to, .. } = *message;
         let (slot, term) = (known.model.slot(from), message.term);

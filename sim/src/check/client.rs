@@ -15,7 +15,7 @@ use crate::check::operations::{Op, OpOutcome};
 use crate::check::rule::{Answer, Rule};
 use crate::workload::request::{OpId, PayloadOrigin};
 
-/// The places of the clients' commands in the committed log.
+/// Where the committed log has the clients' commands.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     /// The index up to which committed entries are matched with operations.
@@ -122,9 +122,9 @@ impl Rule for Clients {
         ))
     }
 
-    /// Matches newly committed entries with operations. A command is invoked before it is
-    /// committed, so its entry is ordered after every operation that was complete at the
-    /// invocation.
+    /// Matches newly committed entries with operations. A client invokes its command before the
+    /// command is committed, so the entry comes after the entry of every operation that was
+    /// complete at the invocation.
     fn status_changed(&mut self, known: &Known, _: &Status) -> CheckResult {
         let model = &known.model;
         while self.matched_to < model.committed.last() {
@@ -175,8 +175,8 @@ impl Rule for Clients {
     }
 }
 
-/// Checks an outcome without a reply: a state machine rejects a command only in a session that
-/// expired, or with a sequence number outside the session's window.
+/// Checks an outcome without a reply: a state machine rejects a command only if its session has
+/// expired, or if its sequence number is outside the session's window.
 fn check_declined(operation: &Op, number: u64, outcome: &Outcome) -> CheckResult {
     match (operation.proposal, outcome) {
         (Some(Some(_)), Outcome::SessionExpired | Outcome::OutsideWindow) => Ok(()),
@@ -199,17 +199,18 @@ fn is_fresh_enough(freshness: Freshness, level: ReadLevel) -> bool {
     }
 }
 
-/// The longest real time of a span that a clock measures with an error of `drift_ppm` parts per
-/// million.
+/// The longest real time that may pass while a clock, whose rate is off by at most `drift_ppm`
+/// parts per million, measures `span`.
 pub(super) fn real_duration_max(span: Duration, drift_ppm: u32) -> Duration {
     let slow = 1_000_000 - u128::from(drift_ppm);
     let nanos = (span.as_nanos() * 1_000_000).div_ceil(slow);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// Returns the node's term if it is below `won`, a term that a leader won before the read began.
-/// A leader of an earlier term cannot confirm its read index: a quorum had left that term when the
-/// read was invoked. A follower in an earlier term has its read index from such a leader.
+/// Returns the node's term if it is below `won`, a term that a leader won before the read began. A
+/// leader of an earlier term cannot confirm its read index, because a quorum had left that term
+/// before the read was invoked. A follower in an earlier term has its read index from such a
+/// leader.
 pub(super) fn superseded(model: &Model, node: NodeId, won: Term) -> Option<Term> {
     let status = model.node(model.slot(node)).status?;
     (status.term < won).then_some(status.term)

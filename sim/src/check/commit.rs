@@ -87,9 +87,9 @@ impl Rule for Commit {
         status.as_ref().map_or(Ok(()), |status| self.compare(model, slot, status))
     }
 
-    /// Checks an acknowledgement of an entry as durable on every live voter: every voter that the
-    /// leader heard from, and the leader itself, has the entry on disk. If a voter lost its disk
-    /// and the leader may not know it yet, the lost disk must have had the entry.
+    /// Checks a leader's statement that an entry is durable on every live voter: every voter that
+    /// the leader has heard from, and the leader itself, has the entry on disk. If a voter has lost
+    /// its disk and the leader may not know that yet, the lost disk must have had the entry.
     fn durable_on_all_live(
         &mut self,
         known: &Known,
@@ -127,8 +127,9 @@ fn had(node: &Node, which: DiskRef, entry: EntryId) -> bool {
 }
 
 impl Commit {
-    /// Checks that the node's log equals the committed log up to the node's commit index. If a
-    /// lagging driver has not yet given the reported log to the disk, the comparison waits for it.
+    /// Checks that the node's log equals the committed log up to the node's commit index. If the
+    /// driver lags and has not passed the reported log to the disk yet, the comparison waits until
+    /// it has.
     fn compare(&mut self, model: &Model, slot: Slot, status: &Status) -> CheckResult {
         let (log, index) = (&model.node(slot).memory.log, status.committed);
         if index <= self.compared[slot.0] || status.last != log.last_id() {
@@ -163,7 +164,8 @@ fn check_own_term_commit(known: &Known, status: &Status) -> CheckResult {
     ))
 }
 
-/// Checks that the leaders of later terms, elected before this commit, hold the committed entry.
+/// Checks that leaders of later terms that were elected before this commit hold the committed
+/// entry.
 fn check_later_leaders(model: &Model, committer: Slot, term: Term) -> CheckResult {
     let index = model.committed.last();
     for slot in model.slots().filter(|slot| *slot != committer) {

@@ -1,6 +1,7 @@
-//! State comparison between nodes: the replies are true, comparisons take place, and a diverged
-//! node asks each voter for a snapshot, which comes from a state that is not known to be wrong.
-//! This file has the parts of S31 about replies and offers, S77 and L8.
+//! The comparison of states between nodes: replies are true, every node compares its state in time,
+//! and a diverged node asks one voter after another for a snapshot, which only a node whose state
+//! is not known to be wrong may offer. This file has the parts of S31 about replies and offers, S77
+//! and L8.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,17 +31,17 @@ pub(super) struct Comparisons {
 /// The state machine of one node.
 #[derive(Clone, Debug, Default)]
 struct Machine {
-    /// The index from which the machine continued, and the last one that it applied.
+    /// The index at which the state machine started, and the last one that it has applied.
     from: Index,
     applied: Index,
-    /// Whether the digest of each of these indices is known.
+    /// Whether the node has computed a digest at each of these indices.
     is_known: bool,
-    /// The last index applied when the node last compared its state.
+    /// The last index that was applied when the node last compared its state.
     compared: Index,
-    /// The time from which the node has something new to compare.
+    /// The time since which the node has had something new to compare.
     due_since: Option<SimTime>,
-    /// The voter from which the node last requested a snapshot since it began to rebuild its state,
-    /// and the voters at that time.
+    /// The voter from which a node that rebuilds its state last requested a snapshot, and the
+    /// voters at that time.
     asked: Option<(NodeId, Arc<Electorate>)>,
 }
 
@@ -103,8 +104,8 @@ impl Rule for Comparisons {
         Ok(())
     }
 
-    /// Checks a reply: the digest at a multiple of the interval, or at one of the last indices, is
-    /// known, and is that of the state at this index.
+    /// Checks a reply: the node must know the digest at a multiple of the interval, and at one of
+    /// the last indices, and it must be the digest of the state at that index.
     fn comparison_sent(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
         let (index, state_digest) = match comparison.body {
             ComparisonBody::WantSnapshot { after } => {
@@ -161,8 +162,8 @@ impl Rule for Comparisons {
 }
 
 impl Comparisons {
-    /// Checks that the requested snapshot is newer than the node's own: another one does not
-    /// replace it (`Validation::may_rebuild_from`).
+    /// Checks that the node requests a snapshot that is newer than its own, because no other one
+    /// can replace it (`Validation::may_rebuild_from`).
     fn check_newer(&self, known: &Known, comparison: &Comparison, after: Index) -> CheckResult {
         let (id, to) = (comparison.from, comparison.to);
         let own = self.recorded[known.model.slot(id).0];
@@ -175,9 +176,10 @@ impl Comparisons {
         ))
     }
 
-    /// Checks a request for a snapshot to rebuild from. A voter may have none to offer, or may be
-    /// down or diverged itself, so each request goes to the next of the other voters
-    /// (`Validation::want_snapshot`): two in a row go to different ones, if there are two.
+    /// Checks the receiver of a request for a snapshot to rebuild from. A voter may have none to
+    /// offer, or may be down or diverged itself, so each request goes to the next of the other
+    /// voters (`Validation::want_snapshot`): two successive requests go to different voters, if
+    /// there are two.
     fn check_turn(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
         let (id, to) = (comparison.from, comparison.to);
         let slot = known.model.slot(id);
@@ -202,9 +204,9 @@ impl Comparisons {
     }
 }
 
-/// Checks the offer of a snapshot to a node that rebuilds its state: the state of the node that
-/// offers it is not known to be wrong, and was compared since its start, or the node has waited for
-/// that.
+/// Checks the offer of a snapshot to a node that rebuilds its state: the state of the offering node
+/// is not known to be wrong, and the node has compared it since its start, or has waited for the
+/// comparison long enough.
 fn check_offer(known: &Known, comparison: &Comparison) -> CheckResult {
     let (id, to) = (comparison.from, comparison.to);
     if known.is_late {
@@ -230,8 +232,8 @@ fn compares(known: &Known, slot: Slot) -> bool {
 }
 
 /// The longest time until a node that applies entries has compared its state: two periods, because
-/// the first may end just before an entry is applied, and the time of the comparison itself. Clocks
-/// run at least half as fast as real time.
+/// the first may end just before the node applies an entry, plus the time of the comparison itself.
+/// Clocks run at least half as fast as real time.
 fn comparison_time_max(config: &ReplicaConfig) -> Duration {
     (config.validation_period * 2 + config.validation_timeout * 2) * 2
 }

@@ -1,6 +1,6 @@
 //! Elections, terms and messages of the core in the stabilization phase: few elections (L3), no
-//! term raised by a node outside the core (L4), and few messages, few writes and no new term in
-//! an idle cluster (S30).
+//! term that a node outside the core has raised (L4), and few messages, few writes and no new term
+//! in an idle cluster (S30).
 
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ impl CoreActivity {
     fn entered(&mut self, known: &Known, slot: Slot, status: &Status) -> CheckResult {
         let Known { bounds, before, .. } = known;
         let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
-        // A removed node may not know of its removal, and counts as a node outside the core.
+        // A removed node, which may not know of its removal, counts as a node outside the core.
         let in_core = known.is_in_core(slot) && known.is_member(slot);
         // A removed node that does not know of its removal campaigns until it is isolated.
         let may_disturb = !prevents_disruptive_servers(&bounds.config) && known.is_in_core(slot);
@@ -154,8 +154,9 @@ impl CoreActivity {
 
 /// The maximum number of messages per second that the core of an idle cluster of `nodes` nodes
 /// sends. In each heartbeat interval the leader sends at most two messages to each peer, and each
-/// peer replies to each message. In each election timeout every node outside the core may request
-/// the vote of every other node, and gets a reply. Clocks run at most twice as fast as real time.
+/// peer replies to each message. In each election timeout, every node outside the core may request
+/// a vote from every other node, and each of them replies. Clocks run at most twice as fast as real
+/// time.
 fn messages_per_second_max(nodes: u64, bounds: &Bounds) -> u64 {
     let per_second = |interval: Duration| {
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);

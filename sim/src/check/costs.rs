@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quorate::raft::Config;
 
-/// The longest time after which a node requests a part of a snapshot again, as a multiple of
-/// `ReplicaConfig::part_timeout`, unless parts take longer than that.
+/// The longest time after which a node repeats its request for a part of a snapshot, as a multiple
+/// of `ReplicaConfig::part_timeout`. It is longer only if parts take longer to arrive.
 pub(crate) const PART_TIMEOUTS_MAX: u32 = 32;
 
 /// The longest durations in a run without faults.
@@ -24,12 +24,12 @@ pub struct Costs {
     pub part_bytes: u64,
 }
 
-/// The amount to send, write and apply until every core node has caught up.
+/// How much the nodes must send, write and apply until every core node has caught up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Volume {
     pub(super) entries: u64,
     pub(super) entry_bytes: u64,
-    /// The bytes of all snapshots that may have to be sent, one after another.
+    /// The total bytes of all snapshots that the nodes may have to send, one after another.
     pub(super) snapshot_bytes: u64,
 }
 

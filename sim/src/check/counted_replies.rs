@@ -1,6 +1,6 @@
 //! The replies that nodes count: a leader's matched index of a peer, and a candidate's votes and
-//! pre-votes, grow only by replies of its term that it took (S60). A candidate wins as soon as its
-//! votes are a quorum (S68).
+//! pre-votes, grow only because of replies of its term that it has received (S60). A candidate wins
+//! as soon as its votes are a quorum (S68).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::check::known::Known;
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 
-/// The replies that nodes took and may count.
+/// The replies that nodes have received and may count.
 #[derive(Clone, Debug)]
 pub(super) struct CountedReplies {
     /// For each leader and peer, the index up to which the leader last counted the peer's log as
@@ -28,7 +28,7 @@ pub(super) struct CountedReplies {
     begun: Vec<Option<Instant>>,
 }
 
-/// The nodes whose replies a node took, and the term of the election.
+/// The replies that a node has received in one election, and the term of the election.
 #[derive(Clone, Copy, Debug, Default)]
 struct Grants {
     term: Term,
@@ -56,8 +56,8 @@ impl Rule for CountedReplies {
         Ok(())
     }
 
-    /// Notes the reply to a request for a vote or a pre-vote that the node may count: it campaigns
-    /// in that term.
+    /// Notes the reply to a request for a vote or a pre-vote, if the node may count it because it
+    /// still campaigns in that term.
     fn delivered(&mut self, known: &Known, node: NodeId, message: &Message) -> CheckResult {
         let [slot, from] = [node, message.from].map(|id| known.model.slot(id));
         let Some(status) = known.model.node(slot).status else { return Ok(()) };
@@ -82,7 +82,7 @@ impl Rule for CountedReplies {
         Ok(())
     }
 
-    /// Checks that a node whose campaign a quorum supports does not wait any longer.
+    /// Checks that a node that has the votes or the pre-votes of a quorum does not wait for more.
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         self.forget_returned(known, known.model.slot(status.id));
         let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
@@ -103,7 +103,8 @@ impl Rule for CountedReplies {
             let grants = if is_durable { self.votes[slot.0] } else { Grants::default() };
             return grants.check_pending(known, slot, status, "votes", status.term);
         }
-        // After the election timeout it may ask again, and does not count earlier pre-votes then.
+        // After the election timeout, the node may ask again, and then it no longer counts earlier
+        // pre-votes.
         let timeout_min = known.bounds.config.election_timeout_min;
         let is_first = begun.is_some_and(|at| known.own_time < at.after(timeout_min));
         let grants = if is_first { self.pre_votes[slot.0] } else { Grants::default() };
@@ -130,7 +131,7 @@ impl Rule for CountedReplies {
     }
 
     /// Checks that a leader raises the matched index of a peer at most to the index that the reply
-    /// it takes in this step acknowledges.
+    /// in this step acknowledges.
     fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
         let model = &known.model;
         let [slot, other] = [id, peer].map(|id| model.slot(id));
@@ -158,8 +159,8 @@ impl Rule for CountedReplies {
 }
 
 impl CountedReplies {
-    /// Forgets the matched indices of the nodes that were no members before the step and are now: a
-    /// member that was removed and is back may have another disk, which has acknowledged nothing
+    /// Forgets the matched indices of the nodes that this step has made members: a member that was
+    /// removed and is back may have another disk, which has acknowledged nothing
     /// (`ChangeInProgress::update_peers`).
     fn forget_returned(&mut self, known: &Known, slot: Slot) {
         let now = known.model.electorate(slot);
@@ -193,7 +194,7 @@ impl Grants {
         }
     }
 
-    /// Checks that the grants in the election of this term, with that of the node itself, are not a
+    /// Checks that the grants in the election of this term, including the node's own, are not a
     /// quorum, because the node has not won.
     fn check_pending(
         &self,
@@ -217,7 +218,7 @@ impl Grants {
         ))
     }
 
-    /// Checks that the grants, with that of the node itself, are a quorum. A last survivor does not
+    /// Checks that the grants, including the node's own, are a quorum. A last survivor does not
     /// need the votes of dead voters.
     fn check(
         &self,

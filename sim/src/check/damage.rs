@@ -1,7 +1,7 @@
-//! Damaged entries of the nodes' logs: no node acknowledges them, no leader counts its own for a
-//! commit (S35), and no node regards them as repaired too early (S36). The content of a repaired
-//! entry needs no check of its own: it is applied, or sent to other nodes, like that of any other
-//! entry (S8, S11).
+//! Damaged entries of the nodes' logs: no node acknowledges them, no leader counts its own copies
+//! of them for a commit (S35), and no node regards them as repaired too early (S36). The content of
+//! a repaired entry needs no check of its own, because other checks compare it once a node applies
+//! it or sends it (S8, S11).
 
 use std::sync::Arc;
 
@@ -27,9 +27,9 @@ impl Rule for Damage {
         Damage { used: known.model.slots().map(used).collect() }
     }
 
-    /// Checks that a leader that commits entries after a damaged one of its own log has them on a
-    /// quorum of other disks: an acknowledgement to itself is one like any other, and counts up to
-    /// `Log::intact` only. A disk that was lost or rolled back had acknowledged what it had.
+    /// Checks that a leader commits a damaged entry, and entries after it, only if a quorum of
+    /// other disks has them: a leader may count its own disk only up to `Log::intact`. A disk that
+    /// was lost or rolled back counts too, because it had acknowledged its entries before.
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Status { id, role, term, committed, .. } = *status;
         let led = |before: Status| before.role == RoleName::Leader && before.term == term;

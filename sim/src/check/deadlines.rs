@@ -44,7 +44,7 @@ struct Stabilization {
     /// that voter lacks a committed entry.
     held_back: BTreeMap<Slot, SimTime>,
     /// The time until which a core node needed a snapshot. A deadline that allows no time for
-    /// snapshots counts from it at the earliest.
+    /// snapshots counts from this time at the earliest.
     lagged_until: SimTime,
     /// The lowest applied index of any core node, taken when the phase starts and whenever a core
     /// node starts later.
@@ -171,7 +171,8 @@ impl Deadlines {
             stabilization.next = stabilization.lagged_until;
             earliest = SimTime::default();
         }
-        // A request counts from its receipt by the driver, which may keep it for a while.
+        // The time of a request counts from its arrival at the driver, which may hold it for a
+        // while.
         let bound_of_request = bound + known.bounds.gather;
         for (tag, PendingRequest { slot, at, for_all_live }) in &self.requests {
             if !known.is_in_core(*slot) {
@@ -210,8 +211,8 @@ impl Deadlines {
 }
 
 impl Stabilization {
-    /// The maximum that the core has to send, write and apply: all entries from the
-    /// lowest applied index to the end of the longest log, and a snapshot for each peer if a node
+    /// The most that the core may have to send, write and apply: all entries from the lowest
+    /// applied index to the end of the longest log, and a snapshot for each peer if a node
     /// `needs_snapshot`.
     fn volume(&self, known: &Known, needs_snapshot: bool) -> Volume {
         let model = &known.model;

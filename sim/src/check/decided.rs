@@ -1,5 +1,5 @@
-//! The entries that a quorum of disks has decided, by which the committed log grows: S12, and the
-//! parts of S11, S23, S24 and S38 about commits.
+//! The growth of the committed log: an entry is committed only if a quorum of disks holds it (S12).
+//! Also the parts of S11, S23, S24 and S38 about commits.
 
 use quorate::types::{Index, Membership};
 
@@ -109,7 +109,8 @@ pub(super) fn extend_committed(
     Ok(())
 }
 
-/// Whether the entry would be committed if this log of each node counted.
+/// Whether the entry at `index` would be committed if the log that `log` returns for each node
+/// counted.
 fn decided_by<'a>(
     model: &'a Model,
     electorate: &Electorate,

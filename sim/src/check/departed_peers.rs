@@ -13,11 +13,12 @@ use crate::check::known::Known;
 use crate::check::leader_terms::LeaderTerms;
 use crate::check::rule::Rule;
 
-/// In how many heartbeat intervals a leader may still send heartbeats to a departed node after the
-/// bound: after each pause, it may begin many rounds for its reads before it handles its timer.
+/// The number of heartbeat intervals after the bound in which a leader may still send heartbeats to
+/// a removed node: after a pause, it may begin many rounds for its reads before it handles its
+/// timer.
 const LATE_MAX: u32 = 4;
 
-/// For each node, the nodes that it removed as the leader of its term.
+/// For each leader, the nodes that were removed in its term.
 #[derive(Clone, Debug)]
 pub(super) struct DepartedPeers {
     leaders: LeaderTerms<Leader>,
@@ -29,12 +30,12 @@ struct Leader {
     departed: Vec<Departed>,
 }
 
-/// A node that ceased to be a member, if it did.
+/// When a node ceased to be a member, if it did.
 #[derive(Clone, Copy, Debug, Default)]
 struct Departed {
     since: Option<Instant>,
-    /// In how many heartbeat intervals it was sent heartbeats after the bound, and the end of the
-    /// last such interval.
+    /// The number of heartbeat intervals after the bound in which the leader sent it heartbeats,
+    /// and the end of the last such interval.
     late: u32,
     late_until: Instant,
 }
@@ -78,7 +79,7 @@ impl Rule for DepartedPeers {
         let Some((leader, stepped)) = leader else { return Ok(()) };
         let departed = &mut leader.departed[to.0];
         let Some(since) = departed.since else { return Ok(()) };
-        // The leader drops the peer when it handles its next timer.
+        // The leader drops the peer when its next heartbeat is due.
         let config = &known.bounds.config;
         let span = config.election_timeout_max.saturating_mul(2) + config.heartbeat_interval;
         let is_late = stepped >= since.after(span).max(departed.late_until);

@@ -33,7 +33,7 @@ impl Rule for Divergences {
         Ok(())
     }
 
-    /// Checks a node's result of comparing its state machine with other nodes.
+    /// Checks the result of a node's comparison of its own state with that of other nodes.
     fn state_compared(&mut self, known: &Known, id: NodeId, found: Found) -> CheckResult {
         let taint = &known.taint;
         if taint.is_too_many() {
@@ -62,7 +62,8 @@ impl Rule for Divergences {
         }
     }
 
-    /// Checks, at the end of the run, that each core node's state is correct and not quarantined.
+    /// Checks, at the end of the run, that each core node's state is correct, and that the node is
+    /// not quarantined.
     fn ended(&mut self, known: &Known) -> CheckResult {
         for slot in known.members_at_rest().filter(|_| !known.taint.is_too_many()) {
             let id = known.model.node(slot).id;

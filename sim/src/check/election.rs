@@ -158,8 +158,8 @@ impl Rule for Election {
 }
 
 impl Election {
-    /// Checks the leader that a node begins to name: the node that won the term of the status. A
-    /// node that takes an input from a fault may name another node.
+    /// Checks that a node that begins to name a leader names the winner of its term. A node may
+    /// name another one if a fault made up its input.
     fn check_known_leader(&self, known: &Known, status: &Status) -> CheckResult {
         let Status { id, term, leader: Some(named), .. } = *status else { return Ok(()) };
         let (model, is_same) =

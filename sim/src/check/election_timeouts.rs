@@ -38,7 +38,7 @@ struct Node {
     waits_since: Option<Instant>,
     /// The delay that voters of a higher priority added to its election timeout then.
     handicap: Duration,
-    /// Its decision about the pre-vote that the request in its last step asked for.
+    /// The reply that it owes to the request for a pre-vote in its last step.
     pre_vote: Option<PreVote>,
 }
 
@@ -53,7 +53,7 @@ struct PreVote {
 #[derive(Clone, Copy, Debug)]
 enum Request {
     /// A request of the leader of a term. A node may reject some requests whatever they contain;
-    /// with any other one, the node has heard from the leader.
+    /// any other request counts as a contact with the leader.
     Leader {
         from: NodeId,
         term: Term,
@@ -130,7 +130,8 @@ impl Rule for ElectionTimeouts {
             node.check_vote(known, &before, status, vote)?;
         }
         if node.note(known, &before, status, request) {
-            // A step that changes the membership may have drawn the timeout before or after.
+            // A step that changes the membership may have drawn the timeout before or after the
+            // change.
             let config = &known.bounds.config;
             let delays =
                 [&earlier, electorate].map(|by| handicap(config, status.id, &by.membership));
@@ -230,8 +231,8 @@ impl Node {
         is_sticky && (before.role == RoleName::Leader || follows && is_recent)
     }
 
-    /// Whether the node may withhold its vote because a leader's lease relies on it. The lease is
-    /// at most four times as long as the node says, because clocks differ.
+    /// Whether the node may withhold its vote because a leader's lease relies on it. By the node's
+    /// clock, the lease lasts at most four times as long as its status says, because clocks differ.
     fn may_withhold(&self, known: &Known, before: &Status) -> bool {
         let since = self.first_step.max(self.heard).max(self.maybe_heard).max(self.led);
         let span = before.vote_lease.max(known.bounds.config.election_timeout_max) * 4;
@@ -295,7 +296,7 @@ impl Node {
     }
 }
 
-/// Returns the delay that voters of a higher priority add to the node's election timeout at least.
+/// Returns the shortest delay that voters of a higher priority add to the node's election timeout.
 fn handicap(config: &Config, id: NodeId, membership: &Membership) -> Duration {
     let own = membership.priority(id);
     let voters: Vec<NodeId> = membership.voters().collect();
@@ -305,7 +306,8 @@ fn handicap(config: &Config, id: NodeId, membership: &Membership) -> Duration {
 }
 
 /// Whether the node may vote for a candidate whose log ends with `last`, as far as the logs decide:
-/// its own log is certain and not behind the candidate's, which has every committed entry.
+/// the node is certain of its log, and the candidate's log is not behind it and has every committed
+/// entry.
 fn may_elect(known: &Known, before: &Status, last: EntryId) -> bool {
     let is_certain = !before.is_uncertain && !known.model.last_survivor_enabled;
     is_certain && last >= before.last && last.index >= known.model.committed.last()

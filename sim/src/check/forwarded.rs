@@ -52,7 +52,8 @@ impl Rule for Forwarded {
 }
 
 impl Forwarded {
-    /// Remembers a request at its first sending; a resent request keeps its first state.
+    /// Remembers a request when the node sends it for the first time; a request that is sent again
+    /// keeps its first record.
     fn remember(&mut self, slot: Slot, new: ForwardedRead) {
         let read = &mut self.reads[slot.0];
         let key = |read: &ForwardedRead| (read.start_id, read.ticket);
@@ -66,7 +67,7 @@ impl Forwarded {
     }
 }
 
-/// Checks a reply: the leader must confirm its leadership, and take its commit index, only after
+/// Checks a reply: the leader must have taken its commit index, and confirmed its leadership, after
 /// it received the request.
 fn check_reply(message: &Message, read: ForwardedRead, index: Index) -> CheckResult {
     let (from, to, term) = (message.from, message.to, message.term);

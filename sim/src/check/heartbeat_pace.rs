@@ -47,8 +47,8 @@ impl Rule for HeartbeatPace {
         Ok(())
     }
 
-    /// Checks that a leader begins a round only once the round before it is confirmed, for its
-    /// reads, or a heartbeat interval has passed. Clocks run at most twice as fast as real time.
+    /// Checks that a leader begins a round only after a heartbeat interval or, because of waiting
+    /// reads, once the previous round is confirmed. Clocks run at most twice as fast as real time.
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let Body::Heartbeat(heartbeat) = &message.body else { return Ok(()) };
         let (id, term, now) = (message.from, message.term, known.now);

@@ -25,9 +25,9 @@ const FORWARDED_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub(super) struct Heartbeats {
     rounds: Vec<Rounds>,
-    /// For each leader and peer, the latest term in which the leader took a reply of the peer, and
-    /// the highest round of that term in these replies. If the run does not show the messages that
-    /// nodes take, the replies that the peer has sent count instead.
+    /// For each leader and peer, the latest term in which the leader has received a reply of the
+    /// peer, and the highest round in the replies of that term. If the run does not show which
+    /// messages nodes receive, the replies that the peer has sent count instead.
     answered: Vec<(Term, u64)>,
     /// For each node, the voters that it counts, and those that it counted before.
     electorates: Vec<[Arc<Electorate>; 2]>,
@@ -198,7 +198,8 @@ impl Rule for Heartbeats {
 
 impl Heartbeats {
     /// Checks that a quorum has replied to a round on which the leader relies. The step that sends
-    /// the heartbeat may also change the membership, so either of the last two may decide.
+    /// the heartbeat may also change the membership, so a quorum of the membership before or after
+    /// the change suffices.
     fn check_replies(
         &self,
         known: &Known,
@@ -232,7 +233,7 @@ impl Heartbeats {
         *answered = (message.term, round).max(*answered);
     }
 
-    /// Remembers a read index request at its first sending to this leader.
+    /// Remembers a read index request when the node sends it to this leader for the first time.
     fn note_forwarded(&mut self, from: Slot, leader: Slot, start_id: u64, ticket: u64) {
         let Rounds { term, last, .. } = self.rounds[leader.0];
         let reads = &mut self.forwarded[from.0];
@@ -296,7 +297,7 @@ impl Heartbeats {
         known.model.slots().filter(has_replied).collect()
     }
 
-    /// Whether the nodes are a quorum for the leader, with its last membership or the previous one.
+    /// Whether the nodes are a quorum of the leader's membership, or of its previous one.
     fn decide(&self, leader: Slot, nodes: Nodes) -> bool {
         let decides = |by: &Arc<Electorate>| by.decision(nodes) == Decision::Quorum;
         self.electorates[leader.0].iter().any(decides)
@@ -312,7 +313,8 @@ fn names(known: &Known, nodes: Nodes) -> String {
 
 impl Rounds {
     /// Checks that the leader relies only on rounds that it began after it had committed an entry
-    /// of its term: before, its commit index may be behind that of earlier leaders (thesis §6.4).
+    /// of its term: before that, its commit index may be behind that of earlier leaders (thesis
+    /// §6.4).
     fn check_established(&self, message: &Message, heartbeat: &Heartbeat) -> CheckResult {
         let Heartbeat { round, confirmed, echo, read_lease, .. } = *heartbeat;
         let (id, term) = (message.from, message.term);

@@ -47,7 +47,8 @@ pub(super) struct TakenMessage {
 pub(super) struct Known {
     /// The time of the observation that is checked.
     pub(super) now: SimTime,
-    /// Whether the output that is observed now is one of an earlier step than the node's last.
+    /// Whether the observed output comes from an earlier step than the node's last one, because its
+    /// driver lags.
     pub(super) is_late: bool,
     /// For a step: whether it changes the node's status. Other observations leave the value as it
     /// is.
@@ -82,7 +83,7 @@ pub(super) struct Known {
     unverified: BTreeMap<NodeId, Unverified>,
     /// The nodes whose state machines do not know the replies to all commands that they applied.
     forgetful: BTreeSet<NodeId>,
-    /// The core of the stabilization phase, once it began.
+    /// The core of the stabilization phase, once the phase has begun.
     pub(super) core: Option<Nodes>,
     /// The core, once the cluster receives no more requests.
     pub(super) idle_core: Option<Nodes>,
@@ -92,7 +93,7 @@ pub(super) struct Known {
     clock_fault: Option<(NodeId, SimTime)>,
 }
 
-/// A state that its node has not found consistent.
+/// A state that its node has not yet found to be consistent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unverified {
     /// The last entry of the snapshot that the state comes from.
@@ -101,13 +102,13 @@ struct Unverified {
     since: Option<Instant>,
     /// Whether a comparison since then has found other states and no majority.
     is_undecided: bool,
-    /// Whether a comparison that ended in the last step has. The other outputs of that step may
-    /// have been decided before.
+    /// Whether such a comparison has ended in the last step. The node may have decided the other
+    /// outputs of that step before it knew the result.
     becomes_undecided: bool,
 }
 
-/// The number of comparison timeouts for which a node with an unverified state answers no read,
-/// and offers it to no other node (`Validation::may_serve_reads`).
+/// The number of comparison timeouts for which a node with an unverified state answers no read, and
+/// offers that state to no other node (`Validation::may_serve_reads`).
 const UNVERIFIED_TIMEOUTS: u32 = 8;
 
 impl TakenMessage {
@@ -205,7 +206,8 @@ impl Known {
             return S31
                 .violated(format!("{node} answers a client although its state is quarantined"));
         }
-        // A lagging driver answers late: the node may have been the only voter before.
+        // If the driver lags, the answer may come from an earlier step, when the node may have been
+        // the only voter.
         if matches!(seen, ReadServed { .. }) && !self.is_late {
             self.check_verified(node, "answers a read")?;
         }
@@ -357,8 +359,8 @@ impl Known {
         ))
     }
 
-    /// Records the result of comparing a node's state with other nodes. A lagging driver may report
-    /// it once the node has restored another state.
+    /// Records the result of comparing a node's state with other nodes. If the driver lags, it may
+    /// report the result after the node has restored another state.
     fn compared(&mut self, node: NodeId, result: Found) {
         match result {
             Found::Consistent { .. } => _ = self.unverified.remove(&node),
@@ -430,7 +432,7 @@ impl Known {
     }
 
     /// If a clock has exceeded the drift bound of the leases, adds this cause to a finding about
-    /// leases or about the reads that rely on them. S57 reports nothing then.
+    /// leases or about the reads that rely on them. S57 then reports no violation.
     pub(super) fn add_clock_cause(&self, finding: Finding) -> Finding {
         match self.clock_fault {
             Some((node, at)) if [&S20, &S21, &S55].into_iter().any(|it| finding.is(it)) => finding

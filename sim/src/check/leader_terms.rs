@@ -37,7 +37,8 @@ impl<T> LeaderTerms<T> {
     }
 
     /// Takes note of a step. If the node led its term before the step and still leads it, returns
-    /// the time of the step before, by the node's clock. Otherwise the notes are of no use.
+    /// the time of the step before, by the node's clock. Otherwise the notes belong to an earlier
+    /// term or start.
     pub(super) fn step(&mut self, known: &Known, status: &Status) -> Option<Instant> {
         let slot = known.model.slot(status.id);
         let leads = status.role == RoleName::Leader;

@@ -8,7 +8,8 @@ use crate::check::finding::{CheckResult, S75};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
 
-/// For each node, when its election timeout began, and when it took a step after the end.
+/// For each node, when its election timeout began, and when it first took a step after the end of
+/// the timeout.
 #[derive(Clone, Debug)]
 pub(super) struct LeaderlessReads {
     nodes: Vec<Node>,

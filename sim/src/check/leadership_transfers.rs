@@ -114,8 +114,9 @@ impl Rule for LeadershipTransfers {
 }
 
 impl LeadershipTransfers {
-    /// Checks that the target has not reported that it may not lead: it rejects the request, and
-    /// the leader has given up its lease for it. A leader that steps down asks the best target.
+    /// Checks that the target has not reported that it may not lead: such a target rejects the
+    /// request, for which the leader has given up its lease. A leader that steps down is exempt,
+    /// because it asks the best target that there is.
     fn check_may_lead(
         &self,
         known: &Known,
@@ -138,7 +139,8 @@ impl LeadershipTransfers {
 }
 
 impl Report {
-    /// Replaces this report by a later one. Of two disks, the leader rejects the replies of one.
+    /// Replaces this report by a later one. If the replies come from two disks, the leader rejects
+    /// those of one.
     fn follow(&mut self, later: Report) {
         if (self.term, self.start) != (later.term, later.start) {
             *self = later;

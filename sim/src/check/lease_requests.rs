@@ -1,9 +1,10 @@
 //! Requests for read leases (S78): a node asks for one only in a term that it entered after its
 //! start, and after it last became uncertain or certain.
 //!
-//! A node that lost a part of its disk may have answered the leader's last round before that. When
-//! the leader echoes this reply, the node would count its read lease from a later reply to the same
-//! round, and so for too long (`Ballot::may_count_round`). No earlier reply is of a later term.
+//! A node that lost a part of its disk may have answered the leader's last round before that. If
+//! the leader echoes that reply, the node would count the time of its read lease from a later reply
+//! to the same round, and so for too long (`Ballot::may_count_round`). A reply from before the loss
+//! is never of a later term.
 
 use quorate::raft::Status;
 use quorate::types::{Body, Message, Term};

@@ -134,8 +134,8 @@ impl Log {
     }
 
     /// Whether a node's log has the same ids from its base on, and the same last membership. If the
-    /// node lacks the content of a damaged membership entry, the last membership that it knows is
-    /// compared.
+    /// node lacks the content of a damaged membership entry, compares the last membership that the
+    /// node knows.
     pub(super) fn matches(&self, log: &QuorateLog) -> bool {
         let is_unknown = log.has_unknown_membership();
         let known_at = if is_unknown { log.membership_index() } else { log.last().index };

@@ -98,7 +98,7 @@ impl Rule for Machines {
         }
     }
 
-    /// Checks the state after `index` of a node's state machine.
+    /// Checks the state of a node's state machine after the entry at index `at`.
     fn reached(&mut self, known: &Known, id: NodeId, at: Index, is: Option<Digest>) -> CheckResult {
         if known.taint.has(id) {
             return Ok(());

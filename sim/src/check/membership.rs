@@ -49,7 +49,8 @@ impl Rule for MembershipSteps {
             return L6
                 .violated(format!("{id} is a {} but has no vote in {membership}", status.role));
         }
-        // The entries that a step appends are observed later, when they are given to the disk.
+        // The checks see the entries that a step appends only later, when the driver passes them to
+        // the disk.
         let bootstraps = latest.membership.is_empty() && status.last == EntryId::ZERO;
         if status.last != log.last_id() || bootstraps || self.are_equal(slot, used, latest) {
             return Ok(());
@@ -171,8 +172,8 @@ fn check_follows(
     Ok(())
 }
 
-/// Checks that a member that loses its vote when a joint membership is left is accepted with any
-/// disk from then on: only a vote depends on the disk that cast it, and a member that returns with
+/// Checks that the membership after a joint one accepts any disk of a member that has lost its
+/// vote: only a vote depends on the disk that cast it, and otherwise a member that returns with
 /// another disk would be rejected forever (`Membership::leave_joint`).
 fn check_unpinned(id: NodeId, at: Index, [joint, left]: [&Membership; 2]) -> CheckResult {
     if joint.outgoing().is_empty() || !left.outgoing().is_empty() {

@@ -41,15 +41,15 @@ impl Rule for EntriesInMemory {
         Ok(())
     }
 
-    /// Checks the bytes of entries in memory: they are those of the end of the log, and an entry
-    /// that no snapshot replaces leaves memory only for the bound.
+    /// Checks the number of bytes of entries in memory: it is the size of a suffix of the log, and
+    /// an entry that no snapshot replaces leaves memory only because of the bound.
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Known { model, before, bounds, .. } = known;
         let log = &model.of(status.id).memory.log;
         let kept = &mut self.kept[model.slot(status.id).0];
         if status.last != log.last_id() {
-            // The model does not yet have the entries that a lagging driver submits to the disk
-            // later.
+            // The driver lags: the model does not have the entries yet that the driver has still to
+            // submit to the disk.
             *kept = None;
             return Ok(());
         }

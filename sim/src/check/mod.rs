@@ -119,10 +119,10 @@ macro_rules! rules {
 }
 
 // The rules in the order in which they check an event. All rules check it before the update of
-// `known`, then the update may find a contradiction, then all rules check it again: the first of
-// these findings is reported. Unexpected stops are first, then contradictions of the committed log,
-// of votes, of acknowledgements and of disks, and then the effects of a wrong log on state machines
-// and clients. Deadlines are last, because a missed deadline does not show its cause.
+// `known`, then the update may find a contradiction, then all rules check it again. The run reports
+// the first of these findings. Unexpected stops are first, then contradictions of the committed
+// log, of votes, of acknowledgements and of disks, and then the effects of a wrong log on state
+// machines and clients. Deadlines are last, because a missed deadline does not show its cause.
 rules! {
     stops::Stops
     commit::Commit

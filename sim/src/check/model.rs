@@ -32,7 +32,7 @@ pub(super) struct Node {
     pub(super) started_as: Option<Status>,
     /// The contents of the disk once every submitted write is durable.
     pub(super) memory: Image,
-    /// The contents of the disk that survive a crash now.
+    /// The contents of the disk that would survive a crash now.
     pub(super) disk: Image,
     /// While the node is uncertain, the contents of its disk when it last was certain. The entries
     /// that it acknowledged then may still count.
@@ -181,7 +181,7 @@ impl Node {
         counted.as_ref().unwrap_or_else(|| self.disk_of(which))
     }
 
-    /// Whether the node is uncertain, durably.
+    /// Whether the node is uncertain, according to its disk.
     pub(super) fn is_uncertain(&self) -> bool {
         self.disk.hard_state.is_uncertain
     }
@@ -421,8 +421,8 @@ impl Model {
         (node.pending, node.commit_hint) = (pending, commit_hint);
     }
 
-    /// Records the entries that a running node knows to be damaged. A read may have returned one
-    /// that was truncated in the meantime.
+    /// Records the entries that a running node knows to be damaged. A read may report an entry that
+    /// was truncated in the meantime; it is ignored.
     pub(super) fn damage(&mut self, slot: Slot, entries: &[EntryId]) {
         let Node { memory, damaged, .. } = &mut self.nodes[slot.0];
         let in_log = entries.iter().filter(|entry| memory.log.id_at(entry.index) == Some(**entry));

@@ -124,8 +124,8 @@ impl Operations {
         ))
     }
 
-    /// Records the outcome of a command as entry `id`. An outcome without a reply does not end the
-    /// operation: the command may have been executed before.
+    /// Records the outcome of the command in entry `id`. An outcome without a reply does not end
+    /// the operation: the command may have been executed before.
     pub(super) fn replied(
         &mut self,
         op: OpId,

@@ -20,7 +20,7 @@ pub(super) struct OwnSnapshots {
     is_stable: bool,
     /// The size of the largest snapshot so far, in bytes.
     snapshot_bytes: u64,
-    /// The last index that each node has applied at any time.
+    /// The highest index that each node has ever applied.
     applied: Vec<Index>,
 }
 
@@ -37,7 +37,8 @@ struct SnapshotProgress {
     /// The time from which a snapshot is overdue in the stabilization phase.
     overdue: Option<SimTime>,
     /// The index through which the state may be ahead of the log that the node replays after a
-    /// start, because it was durable by itself. The node can take no snapshot until then.
+    /// start, because the state machine makes its own state durable. The node can take no snapshot
+    /// before it has replayed the log through this index.
     ahead_through: Index,
     /// The last index of the last snapshot.
     last: Index,
@@ -52,8 +53,8 @@ struct SnapshotProgress {
 /// because it was receiving one, is due again after the same number of entries.
 const OVERDUE_TIMES: u64 = 4;
 
-/// The flushes of a snapshot: of its file, of the directory, and of each copy of the superblock,
-/// each of which may wait for another flush.
+/// The number of flushes that a snapshot takes, of its file, of the directory and of each copy of
+/// the superblock. Each of them may wait for another flush.
 const FLUSHES: u32 = 16;
 
 /// The longest delay after a failed snapshot, as a multiple of the first one.
@@ -97,7 +98,7 @@ impl Rule for OwnSnapshots {
         Ok(())
     }
 
-    /// A node that receives a snapshot takes none meanwhile, as long as parts arrive.
+    /// While parts of a snapshot arrive at a node, the node takes no snapshot of its own.
     fn transfer_sent(&mut self, known: &Known, transfer: &SnapshotTransfer) -> CheckResult {
         if matches!(transfer.body, SnapshotTransferBody::Bytes(..)) {
             self.restart(known, transfer.to);

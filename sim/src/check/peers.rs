@@ -26,7 +26,7 @@ pub(super) struct Peers {
     /// For each node, the highest term in the cluster at the time when the node last lost a part of
     /// its disk, because the disk was wiped or rolled back. The node may report a lower index than
     /// before to the leaders of that term and of earlier ones; a later leader has no earlier report
-    /// of it.
+    /// of the node.
     lost_in: Vec<Term>,
 }
 

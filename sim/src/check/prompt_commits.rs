@@ -19,7 +19,7 @@ pub(super) struct PromptCommits {
     leaders: LeaderTerms<Leader>,
 }
 
-/// The acknowledgements that a leader has taken in its term with its present membership.
+/// The acknowledgements that a leader has received in its term under its present membership.
 #[derive(Clone, Debug)]
 struct Leader {
     electorate: Arc<Electorate>,
@@ -72,7 +72,8 @@ impl Rule for PromptCommits {
         if role == RoleName::Leader {
             leader.follow(known.model.electorate(slot), is_same);
         }
-        // Holders of read leases must have the entries, too, and in last-survivor mode every voter.
+        // Every holder of a read lease must have the entries, too; in last-survivor mode, every
+        // voter.
         let has_read_leases = known.bounds.config.lease.is_some_and(|lease| lease.read_leases);
         let is_exempt = has_read_leases || known.model.last_survivor_enabled;
         let is_behind = role == RoleName::Leader && committed < status.last.index;
@@ -98,8 +99,8 @@ impl Rule for PromptCommits {
 
 impl Leader {
     /// Takes note of a step, with the membership after it. A new membership may make the leader
-    /// forget the acknowledgements of a node that was not a member for a time. Unless the term
-    /// `is_same` as before the step, there are none.
+    /// forget the acknowledgements of a node that was not a member for a time. If the term is not
+    /// the same as before the step (`is_same`), there are no acknowledgements yet.
     fn follow(&mut self, now: &Arc<Electorate>, is_same: bool) {
         if is_same && Arc::ptr_eq(&self.electorate, now) {
             return;

@@ -167,7 +167,7 @@ impl QuorumContact {
 }
 
 impl Leader {
-    /// Notes a step of the leader. It counts a new peer as heard from when it adds the peer.
+    /// Notes a step of the leader. A leader counts the addition of a peer as a contact with it.
     fn note(&mut self, known: &Known, slot: Slot, status: &Status, heard: Option<(Slot, bool)>) {
         let now = self.now;
         if self.term != status.term {

@@ -8,7 +8,7 @@ use crate::check::finding::{CheckResult, S74};
 use crate::check::known::Known;
 use crate::check::rule::Rule;
 
-/// For each node, its last request since it began to follow its leader, or got a reply.
+/// For each node, its last request to its present leader, if no reply has arrived since.
 #[derive(Clone, Debug)]
 pub(super) struct ReadRequests {
     nodes: Vec<Follower>,

@@ -25,8 +25,8 @@ struct Received {
     covered: Index,
     /// The highest commit index of the leader.
     committed: Index,
-    /// The end of the latest snapshot that any node offered, in any term, also before the start.
-    /// Its entries are committed.
+    /// The end of the latest snapshot that any node has offered to this one, in any term, even
+    /// before the start. Its entries are committed.
     offered: Index,
 }
 
@@ -67,7 +67,8 @@ impl Rule for ReceivedEntries {
             }
             _ => return Ok(()),
         };
-        // A message of a later term that the node did not adopt was ignored.
+        // If the recorded term is later than this one, the node has ignored the message of that
+        // term.
         if received.term != message.term {
             *received =
                 Received { term: message.term, offered: received.offered, ..Received::default() };
@@ -77,8 +78,8 @@ impl Rule for ReceivedEntries {
         Ok(())
     }
 
-    /// Checks the commit index of a follower: it follows that of the leader, but only up to where
-    /// the logs are known to be equal (Raft §5.3), or is that of a snapshot.
+    /// Checks the commit index of a follower: it is at most the leader's, and within the part of
+    /// the logs that is known to be equal (Raft §5.3), or it is that of a snapshot.
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Some(before) = known.before.filter(|before| before.committed < status.committed) else {
             return Ok(());
@@ -155,8 +156,9 @@ impl ReceivedEntries {
     }
 }
 
-/// Whether the entry may be in the node's log, so that entries after it are accepted. Entries
-/// before the base of the log are not known. A lagging driver may not have shown all of the log.
+/// Whether the entry may be in the node's log, so that entries after it are accepted. A node does
+/// not know the entries before the base of its log. If its driver lags, the checks may not have
+/// seen all of the log.
 fn may_have(known: &Known, slot: Slot, prev: EntryId) -> bool {
     let node = known.model.node(slot);
     let Some(status) = node.reported() else { return true };

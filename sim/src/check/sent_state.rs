@@ -1,6 +1,6 @@
-//! The state of the sender in its messages (S71): a leader sends only entries of its log and a
-//! commit index that it has, a candidate names the end of its log, and a voter its commit index
-//! (Raft §5.2, §5.3).
+//! What messages say about their senders (S71): a leader sends only entries of its log and a commit
+//! index that it has, a candidate names the end of its log, and a voter its commit index (Raft
+//! §5.2, §5.3).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Index, Message};
@@ -11,7 +11,7 @@ use crate::check::model::Node;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 
-/// The check of each message that is sent.
+/// Checks each message when a node sends it.
 #[derive(Clone, Debug)]
 pub(super) struct SentState;
 

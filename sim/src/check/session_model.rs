@@ -64,7 +64,7 @@ impl SessionModel {
         }
     }
 
-    /// Applies a committed entry, unless it was applied before. Returns whether it was not.
+    /// Applies a committed entry and returns true. Returns false if the entry was applied before.
     pub(super) fn apply(&mut self, entry: &Entry) -> bool {
         if entry.id.index <= self.applied {
             return false;
@@ -216,7 +216,7 @@ impl SessionModel {
     }
 }
 
-/// The owner of the sessions of a proposer.
+/// The bytes that identify a proposer as the owner of sessions.
 fn owner_of(proposer: Proposer<'_>) -> Vec<u8> {
     proposer.stamp(&[]).to_vec()
 }

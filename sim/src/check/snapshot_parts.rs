@@ -89,8 +89,8 @@ impl Rule for SnapshotParts {
         let first = seen.first_requested.unwrap_or(requested);
         if let Some(since) = self.quarantined.get(from).filter(|since| first > **since) {
             return S31.violated(format!(
-                "{from} sends {to} {part} of a snapshot, although its state is quarantined since \
-                 {since} s, and {to} first requested it at {first} s"
+                "{from} sends {to} {part} of a snapshot, although its state has been quarantined \
+                 since {since} s, and {to} first requested it at {first} s"
             ));
         }
         let slots = [known.model.slot(*from), known.model.slot(*to)];

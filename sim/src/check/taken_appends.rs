@@ -123,8 +123,8 @@ impl Rule for TakenAppends {
         Ok(())
     }
 
-    /// Checks the entries that a follower writes: those of the message that it took which its log
-    /// lacks, up to the last one.
+    /// Checks the entries that a follower writes: exactly those entries of the last message that
+    /// its log lacks, up to the message's last one.
     fn before_submitted(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
         let (Some(first), Some(last)) = (write.entries.first(), write.entries.last()) else {
             return Ok(());

@@ -51,8 +51,8 @@ impl Rule for Uncertain {
 
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Status { id, role, term, .. } = status;
-        // A candidate may be certain before its disk is. None of its messages leaves until then, so
-        // it cannot become the leader.
+        // A candidate may be certain before its disk has recorded that. None of its messages leaves
+        // before that, so it cannot become the leader.
         let is_uncertain = match role {
             RoleName::Follower => false,
             RoleName::PreCandidate | RoleName::Candidate => status.is_uncertain,
@@ -230,8 +230,8 @@ impl Uncertain {
     }
 
     /// Checks that a node that becomes certain in `term` has the log that a reply to it named.
-    /// After a reply of an earlier term the log must only reach that far: the entries may be those
-    /// of the leader of `term`, which S6 compares with this node's.
+    /// After a reply of an earlier term, it is enough that the log reaches that index: the entries
+    /// may be those of the leader of `term`, which S6 compares with this node's.
     fn check_certain(&self, known: &Known, slot: Slot, term: Term) -> CheckResult {
         let node = known.model.node(slot);
         let has = |end: &LogEnd| {

@@ -1,7 +1,7 @@
-//! Vote leases: a node that granted one enters no later term for a vote request, nor to campaign,
-//! before it ends. A node that granted read leases as a leader votes for no other node before the
-//! last of them ends, because the quorum of voters on which their holders rely may need its own
-//! vote, which it withholds until then (`Leader::resign`): S55.
+//! Vote leases (S55): a node that granted one enters no later term before the lease ends, neither
+//! for a vote request nor to campaign. A node that granted read leases as a leader votes for no
+//! other node before the last of them ends: the holders rely on a quorum of voters that withhold
+//! their votes, and the quorum may include this node (`Leader::resign`).
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
-/// For each node, its vote lease, and the messages that let it enter a later term in spite of that.
+/// For each node, its vote lease, and the messages that let it enter a later term in spite of the
+/// lease.
 #[derive(Clone, Debug)]
 pub(super) struct VoteLeases {
     nodes: Vec<Node>,
@@ -22,10 +23,10 @@ pub(super) struct VoteLeases {
     requested: Vec<(Term, Duration)>,
     /// For each node, the read leases that it granted as a leader since its start.
     granted: Vec<ReadLeases>,
-    /// The sender of the reply that the next step takes, with its disk, if the step is one of its
-    /// leader.
+    /// The sender of the reply that a leader takes in the next step, and the disk from which it
+    /// came.
     heard: Option<(Slot, Incarnation)>,
-    /// Whether the next step takes a request for a vote that the present leader asked for.
+    /// Whether the next step takes a vote request of a node that its leader asked to campaign.
     is_transfer: bool,
 }
 
@@ -51,8 +52,8 @@ struct ReadLeases {
 /// A peer that may hold a read lease.
 #[derive(Clone, Copy, Debug, Default)]
 struct Holder {
-    /// When the leader last took a reply of the peer. The read leases granted after that count from
-    /// there.
+    /// When the leader last received a reply of the peer. The time of a read lease that it grants
+    /// after that counts from there.
     heard: Instant,
     /// The disk that the peer replied from.
     disk: Option<Incarnation>,
@@ -161,8 +162,9 @@ impl Rule for VoteLeases {
 }
 
 impl VoteLeases {
-    /// Checks that a node that votes for another one holds no voter back for its read leases. In a
-    /// transfer it may vote: the leader that asked for the election was elected without its vote.
+    /// Checks that a node votes for another one only after all read leases that it granted as a
+    /// leader have ended. In a transfer it may vote earlier: the leader that asked for the election
+    /// was elected without its vote.
     fn check_vote(&self, known: &Known, status: &Status) -> CheckResult {
         let (id, term) = (status.id, status.term);
         let until = self.granted[known.model.slot(id).0].until;
@@ -205,7 +207,7 @@ impl ReadLeases {
 }
 
 impl Holder {
-    /// Records that the leader takes a reply of the peer.
+    /// Records that the leader has received a reply of the peer.
     fn hear(&mut self, disk: Incarnation, now: Instant) {
         let before = self.disk.replace(disk);
         self.is_doubtful |= before.is_some_and(|before| before != disk);

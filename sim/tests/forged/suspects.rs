@@ -154,8 +154,8 @@ crate::forgeries! {
     }
 
     S31 a_quarantined_node_sends_a_part_of_its_snapshot on applied
-    "n2 sends n3 chunk 1 of a snapshot, although its state is quarantined since 1.004300 s, and n3 \
-     first requested it at 1.004600 s"
+    "n2 sends n3 chunk 1 of a snapshot, although its state has been quarantined since 1.004300 s, \
+     and n3 first requested it at 1.004600 s"
     |stage| {
         transfers_chunk(stage, 0);
         is_wrong(stage);
