@@ -151,7 +151,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "K/N", value_parser = values::shard)]
     pub(crate) shard: Option<Shard>,
     /// Shift the seed range by N times its length; pass the number of the CI run to test new seeds
-    /// in every run
+    /// in each CI run
     #[arg(long, value_name = "N", conflicts_with_all = ["seed", "scenario"])]
     pub(crate) rotate: Option<u64>,
     /// Stop after this many failing seeds

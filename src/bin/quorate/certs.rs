@@ -43,8 +43,8 @@ pub(crate) struct CertsFlags {
     /// Validity of the certificates, in days
     #[arg(long, value_name = "N", default_value_t = 365)]
     days: u32,
-    /// Name of the cluster, or its id in 32 hexadecimal digits [default: that of the directory, for
-    /// which the first run draws a random id]. A directory keeps the cluster of its first run
+    /// Name of the cluster, or its id in 32 hexadecimal digits [default: the cluster of the
+    /// directory; its first run draws a random id]. A directory keeps the cluster of its first run
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
 }

@@ -19,7 +19,8 @@ use crate::values::{ClientPrincipal, Cluster, ServerAddress, Span};
 /// The flags with which a client reaches a cluster.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientFlags {
-    /// Addresses of nodes, HOST:PORT; some suffice, because the client learns the others from them
+    /// Addresses of nodes, HOST:PORT; not all are needed, because the client learns the others from
+    /// these
     #[arg(
         long,
         env = "QUORATE_NODES",
@@ -28,8 +29,8 @@ pub(crate) struct ClientFlags {
         default_value = "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103"
     )]
     pub(crate) nodes: Vec<ServerAddress>,
-    /// Name of the cluster, or its id in 32 hexadecimal digits [default: that of the certificate,
-    /// or any cluster without a name]
+    /// Name of the cluster, or its id in 32 hexadecimal digits [default: the cluster in the
+    /// certificate; without certificates, any unnamed cluster]
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
     /// Timeout of each request, including retries; a command may make several requests

@@ -23,7 +23,7 @@ Examples:
   quorate put --escaped 'a\\tb' '\\xff\\x00'
 
 The put is executed at most once, even across leader changes, and exactly once if the exit code is
-0. Exit code 4: the timeout expired, and the put may have been executed, or may still be.")]
+0. Exit code 4: the timeout expired, and the put may have been executed, or may be later.")]
 pub(crate) struct PutFlags {
     /// Key whose value is set
     key: String,
@@ -92,8 +92,8 @@ pub(crate) struct ReadFlags {
     /// `lease` and `replica` are linearizable while clocks stay within the drift bound of the
     /// leases: with `lease`, a leader that holds a leader lease answers without asking other nodes;
     /// with `replica`, so does a follower that holds a read lease. The nodes of `quorate serve`
-    /// hold no leases, so there both cost as much as `linearizable`. `local` reads the state of the
-    /// node that answers, however old it is.
+    /// hold no leases, so both cost as much as `linearizable`. `local` reads the state of the node
+    /// that answers, however old it is.
     #[arg(long, value_name = "LEVEL", default_value = "linearizable")]
     level: Consistency,
     /// Read from the node at this address only

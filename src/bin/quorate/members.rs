@@ -30,7 +30,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 /// The membership changes. Each command waits until the change is complete.
 #[derive(Debug, Subcommand)]
 enum Members {
-    /// Add a node that waits to join, as a voter once it has the log, or as a learner
+    /// Add a node that waits to join: as a voter, once it has the log, or as a learner
     #[command(after_help = "\
 Example: start the node,
   quorate serve --id 4 --data-dir d4 --listen 127.0.0.1:7104 \\
@@ -40,7 +40,7 @@ then add it:
     Add {
         /// Id and address of the new node: 4=10.0.0.4:7100
         node: NodeAddress,
-        /// Add the node as a learner, which replicates the log without a vote; demotes a voter
+        /// Add the node as a learner, which replicates the log without a vote; a voter is demoted
         #[arg(long)]
         learner: bool,
         #[command(flatten)]

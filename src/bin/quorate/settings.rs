@@ -43,7 +43,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Id of this node, from 1; must not be the id of another node, not even of a removed one
+    /// Id of this node, from 1; must differ from the id of every other node, even a removed one
     #[arg(long, env = "QUORATE_ID", value_name = "N")]
     id: u64,
     /// Data directory of the node, created if it is missing
@@ -52,8 +52,8 @@ settings! {
     /// Name of the cluster, or its id in 32 hexadecimal digits
     ///
     /// An existing data directory stores the id of its cluster, so the flag is not needed. By
-    /// default a new directory gets the id that the certificate names; without certificates, an id
-    /// that is derived from --members, or that of the members of --join.
+    /// default, a new directory gets the cluster id in the certificate; without certificates, an id
+    /// derived from --members, or the id of the cluster that --join names.
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Cluster,
     /// Initial members, which bootstrap the cluster: 1=10.0.0.1:7100,2=10.0.0.2:7100,…
@@ -62,7 +62,8 @@ settings! {
     /// Some members of a running cluster; the node waits until it is added to their cluster
     ///
     /// At its start the node asks these members for the addresses of all members. If none of them
-    /// answers, the leader has to be one of them, because the node replies only to known addresses.
+    /// answers, the leader must be one of them, because the node replies only to addresses that it
+    /// knows.
     #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
     join: Vec<NodeAddress>,
     /// Address to listen on, if it is not this node's address in the membership
@@ -91,13 +92,14 @@ settings! {
     #[arg(long, env = "QUORATE_HEARTBEAT", value_name = "TIME")]
     heartbeat: Span,
     /// Number of applied entries after which the node takes a snapshot; it also takes one after 256
-    /// MiB of entries [default: 1000000]
+    /// MiB of applied entries [default: 1000000]
     #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
     snapshot_entries: u64,
     /// Number of log entries before a snapshot that are kept for slow followers [default: 10000]
     #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N")]
     trailing_entries: u64,
-    /// Time in which the node reads all of its log and snapshots to find damage [default: 7d]
+    /// Time within which the node reads all of its log and snapshots once to find damage [default:
+    /// 7d]
     #[arg(long, env = "QUORATE_SCRUB_PERIOD", value_name = "TIME")]
     scrub_period: Span,
     /// Size of a log segment file: a multiple of 4KiB, from 4140KiB to 4GiB [default: 64MiB]
@@ -106,8 +108,8 @@ settings! {
     /// Size of the recording of the node's inputs, without keys and values; 0 for none [default:
     /// 64MiB]
     ///
-    /// The recording is in the folder `recording` of the data directory. It shows afterwards why
-    /// the leader changed, and `quorate record` copies it.
+    /// The recording is in the folder `recording` of the data directory. It shows later why the
+    /// leader changed; `quorate record` copies it.
     #[arg(long, env = "QUORATE_RECORDING_SIZE", value_name = "SIZE")]
     recording_size: Bytes,
     /// Number of empty log segments created in advance [default: 3]
@@ -117,12 +119,12 @@ settings! {
     /// nodes [default: 1024]
     ///
     /// If these connections need more open files than the process may have, the node raises that
-    /// limit, or does not start.
+    /// limit; if it cannot, it does not start.
     #[arg(long, env = "QUORATE_CONNECTIONS_MAX", value_name = "N")]
     connections_max: usize,
     /// Maximum time of busy polling before a thread sleeps [default: 0ms]
     ///
-    /// With 200us the latency of a single client drops, at the price of CPU time.
+    /// With 200us, the latency of a single client drops, at the cost of CPU time.
     #[arg(long, env = "QUORATE_BUSY_POLL_MAX", value_name = "TIME")]
     busy_poll_max: Span,
     /// Log level: error, warn, info or debug [default: info]

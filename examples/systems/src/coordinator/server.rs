@@ -17,10 +17,10 @@ pub struct Flags {
     #[command(flatten)]
     node: ServeFlags,
     /// Duration of the leader lease and the read leases; must be the same on all nodes. A write
-    /// waits at most two leases for a follower that stops answering
+    /// waits at most twice this time for a follower that stops answering
     #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = time)]
     lease: Duration,
-    /// Silence after which a follower is suspended; at least four leases
+    /// Silence after which a follower is suspended; at least four times --lease
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
     suspend_after: Duration,
     /// Exit immediately at the end of standard input, so that the node does not outlive the process

@@ -14,8 +14,8 @@ use crate::orders::machine::Orders;
 pub struct Flags {
     #[command(flatten)]
     node: ServeFlags,
-    /// As the leader, send every follower one order at a time, and the next one after the follower
-    /// has acknowledged it; `orders bench` measures clusters with and without this flag
+    /// As the leader, send every follower one order at a time, and the next one only after the
+    /// follower has acknowledged it; `orders bench` measures clusters with and without this flag
     #[arg(long)]
     one_by_one: bool,
     /// Exit immediately at the end of standard input, so that the node does not outlive the process

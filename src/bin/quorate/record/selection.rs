@@ -20,12 +20,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The flags that choose a part of a recording.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(super) struct Selection {
-    /// Copy only the files with records from this much time before the end of the recording, like
-    /// 5min
+    /// Copy only the files with records from the last part of the recording, e.g. 5min
     #[arg(long, value_name = "TIME")]
     last: Option<Span>,
-    /// Copy only the files with records within a minute of this time in UTC, like 07:18:58, which
-    /// is on the last day of the recording, or 2026-11-26T07:18:58
+    /// Copy only the files with records within a minute of this UTC time: 2026-11-26T07:18:58, or
+    /// 07:18:58 for the last day of the recording
     #[arg(long, value_name = "TIME", conflicts_with = "last")]
     around: Option<UtcTime>,
 }
