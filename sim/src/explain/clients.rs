@@ -223,9 +223,9 @@ fn highest_commit_before(history: &History<'_>, begun: EventId) -> Option<(Index
     commits.max_by_key(|(committed, id)| (*committed, std::cmp::Reverse(*id)))
 }
 
-/// Of the commands that a read with this freshness, begun in event `begun`, must see, the one that
-/// was executed at the highest index: the event of its reply, its operation, the entry that the
-/// reply names, and that index.
+/// Returns the last command, in log order, that a read with this freshness must see if it began in
+/// event `begun`: the event of the command's reply, its operation, the entry that the reply names,
+/// and the index at which the command was executed.
 fn completed_before(
     history: &History<'_>,
     begun: EventId,

@@ -25,8 +25,8 @@ pub(super) struct History<'a> {
 pub(super) enum WriteOutcome {
     /// The write became durable in this event.
     Durable(EventId),
-    /// The write is lost: the node crashed, or its recording ended, in the first event and, if it
-    /// has restarted, did so in the second.
+    /// The write is lost: in the first event the node crashed, or its recording ended. The second
+    /// event is the restart of the node, if there was one.
     Lost(EventId, Option<EventId>),
     /// The write was never reported as durable but survived a crash: the node started with it in
     /// this event.

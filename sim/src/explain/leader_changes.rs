@@ -82,8 +82,8 @@ fn explain_change(
     draft.finish(finding)
 }
 
-/// The last leader between the two leaderships, as another node names it: every leadership that is
-/// recorded is one of the two.
+/// The last leader between the two leaderships, according to another node. That leader's own
+/// recording does not show its leadership, because no recorded leadership lies between the two.
 fn unrecorded_leader(
     lines: &[AccountLine],
     new: &Leadership,
@@ -119,7 +119,7 @@ fn event_at(history: &History<'_>, node: NodeId, at: SimTime) -> Option<EventId>
     last.map(|(id, _)| id)
 }
 
-/// Describes a silence of the new leader's that may have caused its campaign: it heard nothing from
+/// Describes a silence that may have caused the new leader's campaign: the node heard nothing from
 /// the old leader, or took no step itself.
 fn silence(
     line: &AccountLine,
@@ -194,10 +194,10 @@ fn cause_of(lines: &[AccountLine], change: LeaderChange<'_>) -> String {
         Some(Note::HeardNothing { since, .. }) => {
             format!("nothing that {} sent after {since} s arrived at {node}: {passed}", old.node)
         }
-        Some(_) => format!("{node} itself took no step before: {passed} meanwhile"),
+        Some(_) => format!("{node} itself took no step for a while: {passed} meanwhile"),
         None => format!(
-            "{passed}; the reason is undecided: the recordings show that {} took its steps, and no \
-             long silence between the two",
+            "{passed}; the reason is undecided: the recordings show that {} took its steps, and \
+             they show no long silence between the two",
             old.node
         ),
     }
@@ -214,7 +214,7 @@ fn was_silent_before(lines: &[AccountLine], change: LeaderChange<'_>, pause: Sim
     })
 }
 
-/// The time without a step of a node that contains `at`.
+/// The pause in which the node took no step and that contains `at`.
 fn pause_at(lines: &[AccountLine], node: NodeId, at: SimTime) -> Option<(SimTime, SimTime)> {
     lines.iter().filter(|line| line.node == node).find_map(|line| match &line.note {
         Note::TookNoStep { pause, .. } => {

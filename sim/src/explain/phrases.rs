@@ -93,7 +93,7 @@ fn log_message(message: &Message) -> String {
         }
         Body::AppendEntriesReply(AppendOutcome::Stored { verified }) => {
             format!(
-                "{from}'s AppendEntriesReply in term {term} that has the log up to index \
+                "{from}'s AppendEntriesReply in term {term} that reports the log up to index \
                  {verified} and acknowledges nothing"
             )
         }
@@ -110,7 +110,7 @@ pub(super) fn step(history: &History<'_>, id: EventId) -> String {
         let again = matches!(kind, EventKind::Injected { .. });
         let sent = match (again, late) {
             _ if matches!(kind, EventKind::Arrived { .. }) => {
-                ", whose sending the record lacks".to_owned()
+                ", whose sending is not recorded".to_owned()
             }
             (true, _) => ", which is misrouted or replayed".to_owned(),
             (false, true) => format!(", sent {age:?} earlier ({sending})"),
@@ -191,7 +191,7 @@ pub(super) fn reject_reason(reason: MessageRejectReason) -> &'static str {
         MessageRejectReason::LeaderNotReady => {
             "it cannot confirm a read index or the end of its log yet"
         }
-        MessageRejectReason::OtherBootstrapPeers => "the sender has other bootstrap peers",
+        MessageRejectReason::OtherBootstrapPeers => "the sender lists other bootstrap peers",
         _ => "the message is invalid",
     }
 }

@@ -1,4 +1,5 @@
-//! The steps that the recordings of real nodes lack, and what is therefore undecided.
+//! Steps that are missing in the recordings of real nodes, and the conclusions that are undecided
+//! because of them.
 
 use quorate::types::NodeId;
 

@@ -253,8 +253,9 @@ fn last_by(record: &Record, time: SimTime) -> Option<EventId> {
     record.all().take_while(|(_, event)| event.at <= time).last().map(|(id, _)| id)
 }
 
-/// The last event before the recordings of nodes end in the second up to `last`: copies of running
-/// nodes' recordings end at slightly different times. In a run, that is `last`.
+/// If recordings of nodes end in the last second before `last`, returns the last event before the
+/// first of these ends, because copies of running nodes' recordings end at slightly different
+/// times. Otherwise, as in a run, returns `last`.
 fn before_ends(record: &Record, last: EventId) -> Option<EventId> {
     let since = record.event(last).at.before(Duration::from_secs(1));
     let mut seen = BTreeSet::new();

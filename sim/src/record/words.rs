@@ -102,7 +102,7 @@ fn recorded(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         EventKind::Arrived { packet, message } => {
             let from = message.from;
-            write!(f, "packet {packet} from {from}, whose sending the record lacks: {message}")
+            write!(f, "packet {packet} from {from}, whose sending is not recorded: {message}")
         }
         EventKind::DurableUpTo(index) => write!(f, "disk: the log is durable up to index {index}"),
         EventKind::Acted(action) => f.write_str(action),
