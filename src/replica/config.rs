@@ -39,8 +39,8 @@ pub struct ReplicaConfig {
     /// that it could not read or write; the delay doubles with each failure, up to 16 times the
     /// first one.
     pub space_retry: Duration,
-    /// The period in which the node reads everything durable again, so that it finds damage while
-    /// other nodes still have what was lost. The reads are spread evenly over the period.
+    /// The period in which the node reads all of its durable data once, so that it finds damage
+    /// while other nodes still have the lost data. The reads are spread evenly over the period.
     pub scrub_period: Duration,
     /// The number of applied entries after which a node compares its results with other nodes'. The
     /// node keeps the digests of the last `validation_entries` indices, and of the last 4,096
@@ -48,10 +48,10 @@ pub struct ReplicaConfig {
     pub validation_entries: u64,
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
-    /// The time that a node waits for replies to a comparison, and before it repeats one that was
-    /// inconclusive, or unavailable while the node is unverified. An unverified node serves reads
-    /// after eight times this time, if no digest differed. A quarantined node repeats its request
-    /// for a snapshot after this time.
+    /// How long a node waits for the replies to a comparison, and how long it waits before it
+    /// repeats one that was inconclusive, or that was unavailable while the node is unverified. An
+    /// unverified node serves reads after eight times this time, if no digest differed. A
+    /// quarantined node repeats its request for a snapshot after this time.
     pub validation_timeout: Duration,
     /// Whether the node also compares the states at every multiple of `validation_entries`, which
     /// finds corruption that no result shows yet. The node hashes its whole state there with

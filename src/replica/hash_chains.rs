@@ -23,7 +23,8 @@ enum ChainMatch {
     Same,
     /// The log does not have the `prev` entry, or does not know its chain.
     Unavailable,
-    /// Both have an entry with this id, but it or an earlier entry differs.
+    /// Both logs have an entry with this id, but the contents of that entry or of an earlier one
+    /// differ.
     Broken(EntryId),
 }
 

@@ -58,8 +58,8 @@ pub enum Input {
     },
     /// A user transfers the leadership to another node. The request ends in exactly one of
     /// `Output::LeadershipTransferred` and `Output::Rejected`, at the latest with the first
-    /// heartbeat after the longest election timeout. If this node stops before, the request ends in
-    /// `Output::Unknown`.
+    /// heartbeat after the longest election timeout. If this node stops before that, the request
+    /// ends in `Output::Unknown`.
     TransferLeadership {
         /// Identifies the request in its outcome; no other pending request has it.
         tag: Tag,

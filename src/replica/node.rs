@@ -37,7 +37,7 @@ use crate::types::{
     Payload, PeerStatus, StateVerification, Status,
 };
 
-/// A node without its state machine, and without a clock, network or threads.
+/// A node without its state machine, and without a clock, a network or threads.
 ///
 /// The driver's contract is that of [`Raft`], with these outputs: (1) pass one input at a time,
 /// with a monotonic `now` sampled after the input arrived; (2) execute every output, and keep the
@@ -163,8 +163,8 @@ impl Node {
             node.inputs.push_back(raft::Input::Quarantine(true));
         }
         if !parts.is_quarantined {
-            // A node that alone is a quorum leaves quarantine: no other node has a state, so its
-            // own is the cluster's from now on.
+            // A node that alone is a quorum leaves quarantine: no other node has a state, so the
+            // node's own state is the cluster's.
             node.storage.set_quarantined(false, &mut node.events);
         }
         if parts.is_quarantined {

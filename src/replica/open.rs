@@ -155,9 +155,9 @@ pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
     !is_needed || may_have_peers(opened) || !is_sole_quorum(opened)
 }
 
-/// Makes the node of a directory uncertain, durably: the directory is an older copy, so the node
-/// may have acknowledged entries that it lacks (docs/REPAIR.md, R3). Returns the content of the
-/// directory before that.
+/// Marks the node of a directory as uncertain, on its disk: the directory is an older copy, so the
+/// node may have acknowledged entries that it lacks (docs/REPAIR.md, R3). Returns the content of
+/// the directory before that.
 ///
 /// # Errors
 /// [`OpenError::SoleVoter`] if the node alone is a quorum; nothing was changed then. Otherwise
@@ -167,8 +167,8 @@ pub fn make_uncertain(
     config: &StorageConfig,
 ) -> Result<OpenedStorage, OpenError> {
     let found = Inspection::open(disk, config).map_err(OpenError::Storage)?;
-    // If no node can start with the log, the readable part of it may lack the last membership, by
-    // which the next check would decide.
+    // If no node can start with the log, the readable part of it may lack the last membership, on
+    // which the next check depends.
     let opened = match (found.damage, found.repairable) {
         (None, _) => found.opened,
         (Some(_), Some(repairable)) => repairable,

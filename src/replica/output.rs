@@ -31,7 +31,7 @@ pub enum Output {
         bytes: usize,
     },
     /// The proposal is committed, and applied on this node. With [`Acknowledge::AllLive`], it is
-    /// also durable on every voter that the leader does not suspect.
+    /// also durable on every voter that the leader does not suspect to be dead.
     ///
     /// [`Acknowledge::AllLive`]: crate::types::Acknowledge::AllLive
     Replied {
@@ -98,7 +98,7 @@ pub enum Output {
         /// The node that rejected this one.
         from: NodeId,
     },
-    /// The leader's log contradicts entries that this node knows as committed: this node and the
+    /// The leader's log contradicts entries that this node knows to be committed: this node and the
     /// leader continued as survivors without each other. This node rejects the leader's entries
     /// until an operator wipes the node and adds it again.
     DivergedLog {
@@ -106,8 +106,9 @@ pub enum Output {
         from: NodeId,
     },
     /// The disk of a peer has fewer entries than the peer acknowledged to this leader: the disk was
-    /// rolled back. The peer counts in no quorum of this leader until its log is checked. A later
-    /// leader cannot detect an earlier rollback, unless the peer reports that it is uncertain.
+    /// rolled back. The peer counts in no quorum of this leader until its log is checked. A leader
+    /// cannot detect a rollback that happened before its election, unless the peer reports that it
+    /// is uncertain.
     RolledBackDisk {
         /// The peer with that disk.
         node: NodeId,
@@ -139,11 +140,12 @@ pub enum Output {
     ActiveMembershipChanged(Membership),
     /// The node's role, term or known leader changed.
     RoleChanged {
-        /// The role from now on.
+        /// The node's role after the change.
         role: RoleName,
-        /// The term from now on.
+        /// The node's term after the change.
         term: Term,
-        /// The leader the node follows from now on: the node itself while it leads.
+        /// The leader that the node knows after the change: the node itself while it leads; `None`
+        /// if it knows none.
         leader: Option<NodeId>,
         /// The reason for the change.
         cause: RoleCause,
@@ -161,8 +163,9 @@ pub enum Output {
     StateCompared(ComparisonResult),
     /// The node stopped because of an error. It does nothing more before a restart.
     Stopped(StorageError),
-    /// A snapshot on the disk cannot be read any more. The node takes another one: at once if this
-    /// is the current one, and otherwise once it has applied an entry after the current one.
+    /// A snapshot on the disk can no longer be read. The node takes another one: at once if the
+    /// damaged one is the current one, and otherwise once it has applied an entry after the current
+    /// one.
     KeptSnapshotDamaged(StorageError),
     /// A snapshot of this node's state machine has failed. The node takes another one later; until
     /// one succeeds, its log is not compacted and grows. Not emitted again while the
@@ -264,8 +267,8 @@ pub enum Work {
     Rebuild(SnapshotMeta),
 }
 
-/// A filter for the [`Note`]s of the algorithm's steps. Recording one clones the message with its
-/// entries, which may cost as much as the step. Every filter records the notes of snapshots.
+/// A filter for the [`Note`]s of the algorithm's steps. Recording a note clones the message with
+/// its entries, which may cost as much as the step. Every filter records the notes of snapshots.
 #[derive(Clone, Copy, Debug)]
 pub struct NoteFilter {
     /// Returns true for inputs that [`Note::RaftInput`] records.

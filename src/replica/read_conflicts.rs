@@ -65,7 +65,8 @@ impl ReadConflicts {
         log.tail_first().previous()
     }
 
-    /// Takes the bytes from what may be tested. Returns false if they exceed it.
+    /// Subtracts `bytes` from those that may still be tested in this period. Returns false if too
+    /// few are left.
     fn spend(&mut self, bytes: usize) -> bool {
         let left = self.bytes_left.checked_sub(bytes);
         self.bytes_left = left.unwrap_or(0);

@@ -1,19 +1,20 @@
-//! The pace of the scrubber, which reads everything durable again to find damage while other nodes
-//! still have what was lost.
+//! The pace of the scrubber, which reads all durable data again and again to find damage while
+//! other nodes still have the lost data.
 
 use core::time::Duration;
 
 use crate::storage::{Event, Storage};
 use crate::types::Instant;
 
-/// The bytes after which a read ends; its last flush may exceed them.
+/// A read ends after this many bytes; the last flush that it reads may exceed them.
 const PIECE_BYTES: u64 = 1 << 20;
 
 /// The longest pause between a start and the first read. A node that never runs for long would
 /// otherwise read nothing.
 const FIRST_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// Reads one piece at a time, and spreads the pieces of a pass evenly over its period.
+/// Decides when to read the next piece: one piece is read at a time, and the pieces of a pass are
+/// spread evenly over its period.
 #[derive(Clone, Debug)]
 pub(crate) struct Scrubber {
     period: Duration,

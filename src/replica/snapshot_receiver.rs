@@ -18,7 +18,7 @@ pub(crate) struct SnapshotReceiver {
     inflight_bytes_max: u64,
     /// The rate at which a node sends parts: the sources are configured like this node.
     bytes_per_second: u64,
-    /// The delay after a transfer failed before another one starts.
+    /// The delay between a failed transfer and the start of the next one.
     retry_after: Duration,
     /// The delay after the node found that a snapshot exceeds its limits; it grows, because the
     /// next one is most likely as large.
@@ -54,8 +54,8 @@ struct Request {
     is_repeated: bool,
 }
 
-/// The number of part timeouts up to which the time between two requests for a part grows while no
-/// part arrives, unless the last part took longer.
+/// While no part arrives, the time between two requests for a part grows up to this many part
+/// timeouts, or up to the present timeout if that is longer.
 pub(crate) const REPEAT_FACTOR_MAX: u32 = 16;
 
 /// A receiver waits for a silent source for this many part timeouts, or for its present timeout if
@@ -84,7 +84,7 @@ impl SnapshotReceiver {
     /// that later requests go to; the parts in flight are requested again only once they are due. A
     /// transfer is not abandoned for a newer snapshot while its parts arrive, because otherwise a
     /// leader that takes snapshots faster than they travel would never complete one. No transfer
-    /// starts unless one `may_start`, nor for `retry_after` after a failure.
+    /// starts unless `may_start` is set, and none starts for `retry_after` after a failure.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
@@ -262,7 +262,7 @@ impl SnapshotReceiver {
 
 impl Current {
     /// Returns the time after which a part is requested again. It doubles with every repetition,
-    /// because otherwise a slow connection would carry copies of the same parts only.
+    /// because otherwise a slow connection would carry only copies of the same parts.
     fn repeat_delay(&self, part_timeout: Duration) -> Duration {
         let factor = 1_u32.checked_shl(self.repeats).unwrap_or(u32::MAX);
         let longest = self.timeout.max(part_timeout.saturating_mul(REPEAT_FACTOR_MAX));

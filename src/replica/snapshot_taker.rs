@@ -90,8 +90,8 @@ impl SnapshotTaker {
         self.demanded = true;
     }
 
-    /// Requests a snapshot of the current state unless one is in progress, or is taken again after
-    /// the delay that follows a failure.
+    /// Requests a snapshot of the current state, unless one is in progress, or a failed one will be
+    /// taken again after its delay.
     pub(crate) fn demand_if_idle(&mut self) {
         self.demanded |= self.stage == Stage::Idle && self.retry_at == Instant::NEVER;
     }
@@ -202,10 +202,10 @@ impl SnapshotTaker {
         true
     }
 
-    /// Sets the last index of the current snapshot, taken or received. If a taken snapshot waits to
-    /// be recorded and does not end later, the taking ends with this: it was recorded, or the store
-    /// ignores it. If `last` is later than that of the previous snapshot, a failed snapshot is not
-    /// retried. Returns true if the current snapshot is the taken one.
+    /// Sets the last index of the current snapshot, taken or received. If a written snapshot waits
+    /// to be recorded and does not end later, it is no longer in progress: the store has recorded
+    /// it, or ignores it. If `last` is later than that of the previous snapshot, a failed snapshot
+    /// is not retried. Returns true if the current snapshot is the taken one.
     pub(crate) fn set_last(&mut self, last: Index) -> bool {
         let recorded = match self.stage {
             Stage::Recording(own) if own <= last => Some(own),
@@ -223,8 +223,8 @@ impl SnapshotTaker {
     }
 
     /// Marks the snapshot, which ends at `last`, as completely written: the store may start to
-    /// receive another one. It ends at once if the current snapshot ends later; one that ends at
-    /// the same index was damaged.
+    /// receive another one. If the current snapshot ends later, the written one is dropped at once.
+    /// A current snapshot that ends at the same index was damaged.
     pub(crate) fn written(&mut self, last: Index) {
         self.stage = if last >= self.last { Stage::Recording(last) } else { Stage::Idle };
     }

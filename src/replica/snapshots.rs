@@ -118,8 +118,9 @@ impl Snapshots {
     }
 
     /// Counts entries that go to the state machine, towards the next snapshot. If a kept snapshot
-    /// is damaged and none is being received, demands another one. Unless it replaces the current
-    /// snapshot, it has to end later, and may have waited for these entries.
+    /// is damaged and none is being received, demands another one. If the damaged one is not the
+    /// current snapshot, its replacement must end later than the current one, and may have waited
+    /// for these entries.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
         self.taker.count(entries);
         if self.must_replace && self.receiver.root().is_none() {
@@ -132,9 +133,9 @@ impl Snapshots {
         self.taker.demand();
     }
 
-    /// Demands a snapshot if an entry that the state machine has applied stays damaged: maybe no
-    /// member has the content any more, but this node's state has its effect. Until the entry is
-    /// repaired or a snapshot covers it, this node acknowledges none after it.
+    /// Demands a snapshot if an entry that the state machine has applied stays damaged: perhaps no
+    /// member has its content, but this node's state has its effect. Until the entry is repaired or
+    /// a snapshot covers it, this node acknowledges no entry after it.
     pub(crate) fn cover_damage(&mut self, now: Instant, log: &Log) {
         let damaged = log.first_damaged_after(log.snapshot().index);
         if damaged.is_none_or(|index| index > log.applied()) {
@@ -187,11 +188,12 @@ impl Snapshots {
         self.taker.on_frozen(last);
     }
 
-    /// Begins to write the frozen view once the log is durable up to its last entry, in place of a
-    /// snapshot that is being received if that does not end later, or if its source may be gone.
-    /// While any other is received, the snapshot is demanded again later. The membership at the
-    /// last entry is unknown if an installed snapshot has overtaken the view, or if the node joined
-    /// later. Without the membership, no snapshot is taken.
+    /// Begins to write the frozen view once the log is durable up to the view's last entry. The
+    /// view takes the place of a snapshot that is being received if that one does not end later, or
+    /// if its source may be gone. While any other snapshot is being received, the node demands its
+    /// own again later. The membership at the last entry is unknown if an installed snapshot has
+    /// overtaken the view, or if the node joined later. Without the membership, no snapshot is
+    /// taken.
     pub(crate) fn write_frozen(
         &mut self,
         now: Instant,
@@ -265,7 +267,8 @@ impl Snapshots {
 
     /// Abandons the snapshot that is being taken.
     pub(crate) fn abandon_own(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
-        // Before the view is frozen, the store writes no own snapshot, and may be receiving one.
+        // Before the view is frozen, the store does not write a snapshot of this node, and may be
+        // receiving one.
         if self.taker.is_writing() {
             storage.abandon_snapshot(events);
         }

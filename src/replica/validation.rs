@@ -30,8 +30,8 @@ pub(crate) struct Validation {
     digests: StateDigests,
     round: Option<Round>,
     rounds: u64,
-    /// The last index that this node compared or tried to, and the last at which a majority agreed
-    /// with it.
+    /// The last index that this node compared or tried to compare, and the last at which a majority
+    /// agreed with it.
     requested: Index,
     agreed: Index,
     due_at: Instant,
@@ -134,8 +134,8 @@ impl Validation {
     }
 
     /// Returns true if the node may serve reads. An unverified node must compare first if there are
-    /// other voters. It waits for a bounded time only, because they may never know their digests;
-    /// but it waits without a bound once it has seen different digests.
+    /// other voters. It waits only for a bounded time, because the others may never know their
+    /// digests; but it waits without a bound once it has seen different digests.
     pub(crate) fn may_serve_reads(&self, now: Instant, membership: &Membership) -> bool {
         match self.verification {
             StateVerification::Consistent => true,

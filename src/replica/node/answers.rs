@@ -1,7 +1,7 @@
 //! Answers to clients. A node gives none while its state machine is not usable: a comparison has
 //! shown that no majority has the same state, it has no state, or the build is too old for the log.
 //! While its state machine is unverified, the node answers no reads until a comparison finds it
-//! consistent, or a bounded wait has ended in which no digest differed.
+//! consistent, or until a bounded wait is over during which no digest differed.
 
 use crate::raft;
 use crate::replica::node::Node;

@@ -7,9 +7,9 @@ use crate::storage::{ErrorCause, StorageError};
 use crate::types::{DamagedEntry, Index};
 
 impl Node {
-    /// Handles damage that the store has found. Some of the entries may be compacted, while a
-    /// repair of later entries needs sectors that hold bytes of both. The store must then record
-    /// that the content of the compacted ones is not needed, because no peer is asked for it.
+    /// Handles damage that the store has found. Some of these entries may already be compacted,
+    /// although the repair of a later entry needs sectors that also hold their bytes. The node asks
+    /// no peer for compacted entries, so the store must record that their contents are not needed.
     pub(super) fn on_damaged(&mut self, entries: Vec<DamagedEntry>) {
         assert!(!entries.is_empty(), "damage names entries");
         let base = self.raft.log().base().index;
@@ -19,9 +19,10 @@ impl Node {
         self.inputs.push_back(raft::Input::Damaged(entries));
     }
 
-    /// Returns the error about the first entry after the snapshot that this node has neither on its
-    /// disk nor in memory, nor passed to the state machine, if it alone is a quorum: then no other
-    /// node is sure to have the entry. A snapshot replaces an entry that the node has applied.
+    /// Returns an error if an entry after the snapshot is lost: it is neither on this node's disk,
+    /// nor in memory, nor passed to the state machine, and the node alone is a quorum, so no other
+    /// node is sure to have it. An entry that the node has applied is not lost, because a snapshot
+    /// can replace it.
     pub(super) fn lost_entry(&self) -> Option<StorageError> {
         let log = self.raft.log();
         let after = |index: &Index| log.first_damaged_after(*index);

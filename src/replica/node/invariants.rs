@@ -49,8 +49,8 @@ impl Node {
         assert!(first.is_none_or(|first| first > applied), "an applied proposal has its outcome");
     }
 
-    /// Panics if the node waits for the end of something that the store does not do, or the other
-    /// way around: it would wait forever, or the end would surprise it.
+    /// Panics if the node waits for the end of something that the store does not do, and would wait
+    /// forever; or if the store does something whose end the node does not expect.
     fn assert_store_is_busy(&self) {
         let [is_repairing, scrubs_log] = self.storage.log.repairs.pending();
         assert!(self.raft.is_repairing() == is_repairing, "a repair ends once");

@@ -1,5 +1,5 @@
-//! The version of the rules by which commands are applied: a leader does not let it rise beyond the
-//! build of a member, and a node whose build does not have it stops applying.
+//! The version of the rules by which commands are applied: a leader does not let it rise beyond
+//! what the builds of all members support, and a node whose build does not have it stops applying.
 
 use crate::machine::Request;
 use crate::raft;
@@ -9,8 +9,8 @@ use crate::types::{Index, MachineVersion, NodeId, Proposal, RejectReason, RoleNa
 
 impl Node {
     /// Handles proposals. A leader rejects the raise of the version to one that a member cannot
-    /// apply. This only spares the cluster a member that stops applying: a member may still get an
-    /// older build later, or join with one.
+    /// apply. This check only avoids a member that stops applying. It is no guarantee: a member may
+    /// get an older build later, or a node may join with one.
     pub(super) fn on_propose(&mut self, mut proposals: Vec<Proposal>) {
         if self.raft.status().role == RoleName::Leader {
             let outputs = &mut self.outputs;
@@ -37,7 +37,7 @@ impl Node {
         self.quarantine();
     }
 
-    /// Ends what the node does with its state machine, which must not be used.
+    /// Ends all work with the state machine, which must not be used.
     pub(super) fn quarantine(&mut self) {
         assert!(!self.validation.is_usable(), "only an unusable state machine is quarantined");
         let lost = self.requests.skipped(Index::MAX);
