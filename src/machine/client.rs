@@ -84,8 +84,8 @@ impl ClientSession {
     }
 
     /// Abandons a request: its outcome is ignored from now on. A copy of it may still be executed
-    /// until the log has a request of this session that acknowledges it. Each request acknowledges
-    /// it that is encoded after this call while no request with a lower sequence number is pending.
+    /// until the log has a request of this session that acknowledges it. A request acknowledges it
+    /// if it is encoded after this call, while no request with a lower sequence number is pending.
     /// Does nothing for a registration, or for a request of another session.
     pub fn abandon(&mut self, call: Call) {
         if let Call::Request(nonce, sequence) = call

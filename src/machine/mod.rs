@@ -53,8 +53,8 @@ pub struct Machine<M> {
     version: MachineVersion,
     /// The last applied entry.
     applied: EntryId,
-    /// The last entry whose command, admin command or raise of its version the user's state machine
-    /// executed.
+    /// The last entry that the user's state machine executed: a command, an admin command or a
+    /// raise of its version.
     executed: Index,
     /// The index that the user's state machine had applied at the start or the last restore. It has
     /// executed all commands through this index.
@@ -83,8 +83,8 @@ impl<M: StateMachine> Machine<M> {
     }
 
     /// Applies consecutive committed entries after the last applied one. Returns the outcome of
-    /// each command. There is none for entries without a command, and for those through the index
-    /// that the user's state machine had applied at the start or the last restore.
+    /// each command. There is no outcome for entries without a command, and for entries through the
+    /// index that the user's state machine had applied at the start or the last restore.
     ///
     /// # Panics
     /// If the entries are not consecutive, or one of them [requires](Machine::requires) a newer
@@ -174,8 +174,8 @@ impl<M: StateMachine> Machine<M> {
         Ok(())
     }
 
-    /// Marks the user's state as invalid, durable state included, because it has diverged, or
-    /// because the node has no snapshot that it can read and whose rules this build has. The next
+    /// Marks the user's state, including durable state, as invalid: it has diverged, or the node
+    /// has no snapshot that it can read and whose rules this build has. The next
     /// [`Machine::restore`] replaces it; until then the machine can neither apply nor answer.
     pub fn discard_state(&mut self) {
         self.is_invalid = true;

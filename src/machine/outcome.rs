@@ -23,9 +23,9 @@ pub enum Outcome {
     OutsideWindow,
     /// The bytes are not an encoded request: they had no effect.
     Malformed,
-    /// The request was declined and not executed. If the bound of all stored requests declines a
-    /// request in a session, the request still counts as a use of the session, and acknowledges
-    /// earlier ones.
+    /// The request was declined and not executed. A request in a session that is declined because
+    /// of the bound on all stored requests still counts as a use of the session, and acknowledges
+    /// earlier requests.
     Rejected(MachineRejectReason),
 }
 
@@ -35,8 +35,8 @@ impl Outcome {
         if let Outcome::Reply(reply) = self { reply.len() } else { 0 }
     }
 
-    /// Returns the outcome for hashing: its kind, its reply, and the length of the reply, the
-    /// session id, the bound that was reached or the version.
+    /// Returns the outcome for hashing: its kind, its reply, and eight bytes with the length of the
+    /// reply, the session id, the bound that was reached or the version.
     pub(crate) fn hashed(&self) -> (u8, &[u8], [u8; 8]) {
         match self {
             Outcome::Reply(reply) => (1, reply, (reply.len() as u64).to_le_bytes()),

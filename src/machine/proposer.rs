@@ -6,7 +6,7 @@ use crate::types::Command;
 /// The client on whose behalf a server proposes a command.
 ///
 /// The server writes it into each command that it proposes, from the certificate of the client's
-/// connection. It is a part of the log, so that every node decides by the same one.
+/// connection. It is a part of the log, so that every node knows the same proposer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Proposer<'a> {
     /// A client without a name: one on a plaintext connection, or the program that runs the node.

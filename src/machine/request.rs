@@ -60,8 +60,8 @@ pub enum Request<'a> {
     SetBounds(SessionBounds),
     /// Executes an administrator's command in the user's state machine. For administrators.
     Admin(&'a [u8]),
-    /// Raises the version of the rules by which later commands are applied. A part that is not
-    /// higher than before stays. For administrators.
+    /// Raises the version of the rules by which later commands are applied. A part of the version
+    /// that is not higher than the present one stays as it is. For administrators.
     RaiseVersion(MachineVersion),
 }
 

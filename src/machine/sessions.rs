@@ -1,8 +1,8 @@
 //! All client sessions, by their owners, within the replicated bounds. They depend on the log only.
 //!
 //! A principal that reaches a bound of its own loses its own least recently used sessions and
-//! replies. One that reaches a bound of all principals replaces a session or replies of its own, or
-//! is rejected: it never displaces another principal's.
+//! replies. A principal that reaches a bound on all principals together replaces a session or
+//! replies of its own, or is rejected. It never displaces those of another principal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ struct Share {
     by_nonce: BTreeMap<Nonce, SessionId>,
     /// The same sessions by the entry that last used them; each entry uses at most one.
     by_use: BTreeMap<Index, SessionId>,
-    /// The sessions with stored bytes of replies.
+    /// The sessions that store replies with any bytes, by the entry that last used them.
     with_replies: BTreeMap<Index, SessionId>,
     stored: Stored,
 }

@@ -66,8 +66,8 @@ pub enum RestoreError {
 pub(crate) struct Header {
     /// The last entry that the state covers.
     pub(crate) last: EntryId,
-    /// The last entry whose command, admin command or raise of its version the user's state machine
-    /// executed.
+    /// The last entry that the user's state machine executed: a command, an admin command or a
+    /// raise of its version.
     pub(crate) executed: Index,
     /// The rolling hash over all applied entries and their outcomes, if it is known.
     pub(crate) results: Option<Digest>,

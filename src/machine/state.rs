@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::machine::digest::Digest;
 use crate::types::{Index, QuotaUsage};
 
-/// A test whether a command may change the answer to a query. A false positive delays reads; a
+/// A test of whether a command may change the answer to a query. A false positive delays reads; a
 /// false negative gives stale answers.
 #[derive(Clone)]
 pub struct ConflictTest(Arc<Prepare>);
@@ -16,9 +16,10 @@ type Prepare = dyn for<'q> Fn(&'q [u8]) -> Test<'q> + Send + Sync;
 type Test<'q> = Box<dyn Fn(&[u8]) -> bool + 'q>;
 
 impl ConflictTest {
-    /// Returns a test from a function that takes a query and returns the test of one command. So
-    /// the query is decoded once, and not for each command. Both must be deterministic, like the
-    /// state machine itself, and fast, because they run on the thread of the consensus algorithm.
+    /// Returns a test from a function that takes a query and returns the test of one command. That
+    /// way, the query is decoded once, and not for each command. Both must be deterministic, like
+    /// the state machine itself, and fast, because they run on the thread of the consensus
+    /// algorithm.
     ///
     /// ```
     /// use quorate::machine::ConflictTest;
@@ -37,7 +38,7 @@ impl ConflictTest {
         ConflictTest(Arc::new(prepare))
     }
 
-    /// Returns the test whether a command may change the answer to `query`.
+    /// Returns the test of whether a command may change the answer to `query`.
     #[must_use]
     pub fn prepare<'q>(&self, query: &'q [u8]) -> Test<'q> {
         (self.0)(query)
@@ -103,7 +104,8 @@ pub trait StateMachine {
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
 
     /// Returns the highest version of the rules of [`StateMachine::apply`] that this build has: it
-    /// can apply by this version and by every earlier one. A new cluster begins with version 0.
+    /// can apply commands by this version and by every earlier one. A new cluster begins with
+    /// version 0.
     ///
     /// # Changing how commands are applied
     /// All nodes must apply one command by the same rules, but a running cluster gets a new build
@@ -174,9 +176,9 @@ pub trait StateMachine {
     }
 
     /// Restores the state like [`StateMachine::restore`], from bytes that a state machine at
-    /// `version` wrote, and follows that version from then on. It may be lower than the previous
-    /// version. A state machine with more than one version must implement this method: by default
-    /// it fails for every version above 0.
+    /// `version` wrote, and follows that version from then on. The version may be lower than the
+    /// previous one. A state machine with more than one version must implement this method: by
+    /// default it fails for every version above 0.
     ///
     /// # Errors
     /// Those of [`StateMachine::restore`].
