@@ -39,7 +39,7 @@ struct DamagedBody {
 pub(crate) struct LogDamage {
     /// The damaged entries, in ascending order.
     pub(crate) entries: Vec<DamagedEntry>,
-    /// The error of a node that cannot repair them, because no peer has them.
+    /// The error about the damaged entries, for a node that has no peer to repair them.
     pub(crate) error: Option<StorageError>,
     /// The content of damaged sectors that is known.
     pub(crate) known: BTreeMap<(FileName, u64), Vec<u8>>,
@@ -63,8 +63,8 @@ impl BodyDamage {
             entry,
             place,
         }));
-        // To write one sector of a page, the system may first read the rest of the page. So either
-        // every bad sector of a page can be written again, or none.
+        // To write one sector of a page, the system may first read the rest of the page. So the bad
+        // sectors of a page are written again only if the content of all of them is known.
         let page = |offset: &u64| offset / PAGE_BYTES as u64;
         for page in bad.chunk_by(|one, next| page(one) == page(next)) {
             let sectors: Vec<SectorAssembly> =

@@ -11,8 +11,8 @@ pub struct StorageConfig {
     /// The size of a log segment, in bytes: a multiple of 4096, at most 4 GiB. It may change
     /// between restarts.
     pub segment_bytes: u64,
-    /// The number of empty segments that are created in advance, from 1 to 65536. They take further
-    /// flushes while the file system is full.
+    /// The number of empty segments that are created in advance, from 1 to 65536. The log continues
+    /// in them while the file system is full.
     pub spare_segments: usize,
     /// The maximum size of a command, in bytes.
     pub command_bytes_max: usize,
@@ -45,8 +45,7 @@ impl Default for StorageConfig {
 }
 
 impl StorageConfig {
-    /// The bytes that one entry adds to a flush in addition to its command: its header, once in
-    /// each zone.
+    /// The bytes that one entry adds to a flush besides its command: its header, once in each zone.
     pub const ENTRY_BYTES: usize = 2 * RECORD_BYTES;
 
     /// Returns the size of the smallest segment that holds a flush of `flush_bytes_max` bytes. It

@@ -26,7 +26,7 @@ pub struct Operation {
 /// The order of operations: those of one lane are executed in order, the two lanes independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Operations that delay acknowledgements: updates and marks of the superblock, flushes, and
+    /// Operations that acknowledgements wait for: updates and marks of the superblock, flushes, and
     /// writes of repaired sectors.
     Log,
     /// Operations that may take long: creating and removing segments, reading the log, and
@@ -128,7 +128,7 @@ pub enum DiskError {
     Replaced(String),
 }
 
-/// The error of a name in a data directory that is neither a regular file nor a symbolic link.
+/// The error about a file in a data directory that is neither a regular file nor a symbolic link.
 pub(super) const NOT_REGULAR: &str = "it is not a regular file, as those of a node are: put the \
                                       node's own file back, or remove this one";
 
@@ -173,8 +173,8 @@ pub trait Disk {
     /// Lists the files of the node's directory with their sizes in bytes, in ascending order. Files
     /// whose name is not a [`FileName`] do not belong to the store and are not listed. If several
     /// threads use a directory, each through its own disk, a file that another thread creates or
-    /// removes during the call may be listed or not, and a renamed one under either name, both or
-    /// none.
+    /// removes during the call may or may not be listed, and a file that it renames may be listed
+    /// under either name, under both, or not at all.
     ///
     /// # Errors
     /// A [`DiskError`] if the directory cannot be read.

@@ -8,8 +8,8 @@ use crate::types::{EntryId, Index, NodeId};
 
 /// An error of a node's disk, files, log, threads or state machine. It stops the node or prevents
 /// its start, unless the value that carries it says otherwise: damage that peers can repair, or
-/// that a snapshot covers, is reported in the same form. The storage never retries a failed write,
-/// because its effect is unknown, and never repairs damage by guessing.
+/// that a snapshot covers, is reported as a `StorageError` too. The storage never retries a failed
+/// write, because its effect is unknown, and never repairs damage by guessing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageError {
     /// The affected file; None for the directory itself, for the log as a whole, or if the error is
@@ -29,8 +29,8 @@ pub enum ErrorCause {
     /// The bytes on disk are not the bytes that were written, cannot be read any more, or are
     /// rejected by the state machine.
     Damage,
-    /// A disk operation of a starting or running node failed, or the superblock that was read back
-    /// differs from the one that was written.
+    /// A disk operation of a starting or running node failed, or the superblock that the node read
+    /// back differs from the one that it wrote.
     Disk,
     /// A disk operation of a starting or running node failed for a reason that is not the disk's,
     /// such as a limit of the process or a missing permission. The message says what to do.
@@ -192,9 +192,9 @@ impl From<StorageError> for OpenError {
 }
 
 impl StorageError {
-    /// Returns the advice to the operator, as a clause that ends the error text: that of the cause,
-    /// and for a superblock also what has to follow if it is restored from a copy, which may lack
-    /// the last vote.
+    /// Returns the advice to the operator, as a clause that ends the error text. The cause decides
+    /// it. For a superblock it also says what the operator must do after restoring the file from a
+    /// copy, because the copy may lack the last vote.
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         match (self.cause, self.file) {

@@ -28,9 +28,9 @@ const OPEN_MAX: usize = 64;
 /// Clones share the directory's lock, which is held until the last of them is dropped: a driver may
 /// give each lane, and the thread that restores a state machine, its own clone.
 ///
-/// The files are used through the directory that was opened, whatever its path names later. A sync
-/// fails with [`DiskError::Replaced`] if the path names another directory by then, if the name of
-/// the file names another file or none, or if the file was cut.
+/// All files are accessed through the directory as it was opened, even if its path names another
+/// directory later. A sync fails with [`DiskError::Replaced`] if the path names another directory
+/// by then, if the name of the file names another file or none, or if the file was cut.
 ///
 /// On systems other than Unix a directory cannot be synced or held open: a power failure may lose
 /// file names, and a replaced directory is not noticed. On systems other than Linux, Android and
@@ -56,7 +56,7 @@ struct Directory {
 #[derive(Debug, Default)]
 struct Files {
     open: BTreeMap<FileName, OpenFile>,
-    /// The files of the directory, as far as this disk has created or listed them.
+    /// The files of the directory that this disk has created or listed.
     present: BTreeSet<FileName>,
 }
 
@@ -66,8 +66,8 @@ struct OpenFile {
     file: Arc<File>,
     /// The size, which never decreases.
     bytes: u64,
-    /// Whether the file was written since the last sync. Then it is not closed, because that could
-    /// hide a write error from a later sync.
+    /// Whether the file was written since the last sync. Such a file is not closed, because closing
+    /// it could hide a write error from a later sync.
     dirty: bool,
 }
 
@@ -318,7 +318,7 @@ impl Disk for FileDisk {
             Ok(files)
         };
         let files = list().map_err(|error| disk_error("list", path, &error))?;
-        // The path was listed, which may name another directory by now.
+        // The names were listed by path, and the path may name another directory by now.
         self.check_directory()?;
         Ok(files)
     }
@@ -388,8 +388,8 @@ fn replaced(what: &str, path: &Path, loss: &str) -> DiskError {
 }
 
 /// Sets the permissions to `mode` if other users have any, because an older version may have
-/// created the file or directory for all users. One that this process does not own keeps its
-/// permissions.
+/// created the file or directory for all users. A file or directory that this process does not own
+/// keeps its permissions.
 #[cfg(unix)]
 fn restrict(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -462,8 +462,9 @@ fn parse(text: &str) -> Option<FileName> {
     (name.to_string() == text).then_some(name)
 }
 
-/// The errors of syncing the parent directory that are ignored: the process may not create names in
-/// it, so it has created none, or the file system cannot sync a directory.
+/// The errors of syncing the parent directory that are ignored: either the process has no
+/// permission to create names in it, so it has created none, or the file system cannot sync a
+/// directory.
 const NOT_CREATED_HERE: [io::ErrorKind; 4] = [
     io::ErrorKind::PermissionDenied,
     io::ErrorKind::ReadOnlyFilesystem,
@@ -474,8 +475,8 @@ const NOT_CREATED_HERE: [io::ErrorKind; 4] = [
 /// Creates the directory and those above it that are missing, and makes their names durable.
 fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        // The process that created it may have died before the name was durable. A directory above
-        // that cannot be read, written or synced by this process did not get the name from it.
+        // An earlier process may have created the directory and died before its name was durable.
+        // `NOT_CREATED_HERE` says which errors do not matter.
         return match sync_directory(parent(path)) {
             Err(error) if NOT_CREATED_HERE.contains(&error.kind()) => Ok(()),
             synced => synced,
@@ -507,7 +508,7 @@ fn create_durably(path: &Path, builder: &fs::DirBuilder) -> io::Result<()> {
     sync_directory(parent(path))
 }
 
-/// Returns the directory above; that of a relative path with one name is the working directory.
+/// Returns the parent directory; that of a relative path with one name is the working directory.
 fn parent(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))

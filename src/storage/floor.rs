@@ -3,8 +3,8 @@
 //!
 //! A mark is written after each flush and is not synced: the flush that it names is durable
 //! already, so it does not matter whether a mark survives a crash. Every sync of the superblock
-//! makes it durable. A mark that cannot be read counts as none, because the flushes may be complete
-//! without it. A mark that cannot be written stops the store, like any failed write.
+//! also makes the mark durable. A mark that cannot be read counts as none, because the log may be
+//! complete without it. A mark that cannot be written stops the store, like any failed write.
 
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;
@@ -32,7 +32,7 @@ const _: () = assert!(
     "the marks lie within the file of the superblock"
 );
 
-/// A flush that was reported durable, as were all before it.
+/// A flush that was reported durable, and so was every flush before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Floor {
     pub(crate) seq: FlushSeq,

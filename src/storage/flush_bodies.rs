@@ -1,6 +1,6 @@
 //! The bodies of one flush, sector by sector: which entries have bytes in a sector, and which of
-//! its bytes the header block determines. A flush has the headers of its entries in a header block,
-//! and again in its bodies, each before the content of its entry (docs/FORMAT.md).
+//! its bytes the header block determines. A flush stores the headers of its entries twice: in its
+//! header block, and in its bodies, each before the content of its entry (docs/FORMAT.md).
 
 use std::ops::Range;
 

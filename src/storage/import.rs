@@ -130,8 +130,8 @@ impl StorageImport {
         if self.storage.last() == last { Ok(()) } else { Err(OpenError::Full) }
     }
 
-    /// Completes the import: a node can start on the directory, in `term`, without a vote, and with
-    /// every entry committed.
+    /// Completes the import: a node can then start on the directory, in `term`, without a vote, and
+    /// with every entry committed.
     ///
     /// # Errors
     /// An [`OpenError`] if the file system is full, or the disk failed.

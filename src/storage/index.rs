@@ -243,8 +243,8 @@ impl LogIndex {
         Some(Position { segment, offset, end, last: extent.last })
     }
 
-    /// Begins the log after its entry `base`: the entries through `base` are not part of it any
-    /// more, although their segments stay.
+    /// Makes the log begin after its entry `base`: the entries through `base` are no longer part of
+    /// the log, although their segments stay.
     pub(crate) fn begin_after(&mut self, base: Link) {
         assert!(base.id.index <= self.last.id.index, "the log has the entry");
         if base.id.index <= self.base.id.index {
@@ -259,7 +259,7 @@ impl LogIndex {
     }
 
     /// Returns true if the entry at `index` in flush `seq` of this segment is part of the log: no
-    /// later flush has truncated it or is a copy of it, and no snapshot replaced it.
+    /// later flush has truncated the entry or rewritten it, and no snapshot has replaced it.
     pub(crate) fn is_live(&self, segment: u64, seq: FlushSeq, index: Index) -> bool {
         let after = self.segments.partition_point(|known| known.seq <= seq);
         let holder = after.checked_sub(1).map(|place| self.segments[place].number);

@@ -31,8 +31,8 @@ pub struct Inspection {
     pub opened: OpenedStorage,
     /// The damage of the log; `None` if it is intact, or if the snapshot covers every flush that
     /// cannot be read ([`OpenedStorage::covered_loss`]) and every damaged entry
-    /// ([`OpenedStorage::damage`]). A start rejects the log, unless peers can repair it. If its end
-    /// is lost too, the error is about that.
+    /// ([`OpenedStorage::damage`]). A start rejects the log, unless peers can repair it. If the end
+    /// of the log is lost too, the error is about the end.
     pub damage: Option<StorageError>,
     /// The content that a start would recover in spite of the damage, except the tail, if only the
     /// content of some entries is damaged, or the end of the log is lost. Peers can provide these
@@ -43,8 +43,8 @@ pub struct Inspection {
     pub torn: Vec<TornFlush>,
     /// The last index of the newest snapshot, and the reason why it cannot be used. A start that
     /// accepts the directory uses the snapshot before it, which is in `opened`, and loses nothing,
-    /// because the log reaches back to it; or, if [`OpenedStorage::snapshot_damage`] is set, needs
-    /// a snapshot of a peer.
+    /// because the log reaches back to that one. If [`OpenedStorage::snapshot_damage`] is set, the
+    /// start needs a snapshot of a peer instead.
     pub damaged_snapshot: Option<(Index, StorageError)>,
     /// The highest commit index that the directory names. If the log is damaged or lacks its end,
     /// the entry that is left at this index may never have been committed, and there may be none.
@@ -54,14 +54,14 @@ pub struct Inspection {
     /// copies are intact.
     pub superblock_faults: Vec<StorageError>,
     storage: Storage,
-    /// The content of damaged sectors that is known again.
+    /// The content of damaged sectors that the rest of the log determines.
     patches: Patches,
 }
 
 /// A log that was recovered, and its reader.
 struct Recovered {
     opened: OpenedStorage,
-    /// The error for which a start rejects the log, if it does.
+    /// The error with which a start rejects the log, if any.
     rejected: Option<StorageError>,
     damaged_snapshot: Option<(Index, StorageError)>,
     storage: Storage,
@@ -193,7 +193,8 @@ impl Inspection {
 
 impl Recovered {
     /// Describes the content that is certain in a damaged directory, and adds the damaged sectors
-    /// of the log that are known again. The snapshot to start from covers some of the damage.
+    /// of the log whose content is known again. The snapshot to start from covers some of the
+    /// damage.
     fn salvaged(
         disk: &mut dyn Disk,
         directory: &Directory,

@@ -50,8 +50,8 @@ pub(crate) struct Log {
     next_seq: FlushSeq,
     /// The last durable flush.
     acknowledged: FlushSeq,
-    /// Segments to remove, in this order, while no repair runs and once no read of the first is
-    /// pending.
+    /// Segments to remove, in this order. The first is removed once no read of it is pending and no
+    /// repair runs.
     obsolete: VecDeque<u64>,
     /// The directory sync that makes the removal in progress durable.
     removing: Option<OperationId>,
@@ -226,8 +226,8 @@ impl Log {
         (writing.link, writing.stage) = (Some(link), Stage::Entries);
     }
 
-    /// Handles a segment that was compacted before the link in it could be read. The batch begins
-    /// after the base then, whose link is known.
+    /// Handles a segment that was compacted before the link in it could be read. The batch then
+    /// begins right after the base of the log, whose link is known.
     pub(crate) fn on_link_compacted(&mut self) {
         let writing = self.writing.as_mut().expect("a link is read for the batch being written");
         assert!(matches!(writing.stage, Stage::Link), "the batch waits for the link");
@@ -422,8 +422,7 @@ impl Log {
         true
     }
 
-    /// Panics if the parts of the log contradict one another.
-    /// Whether the log uses the segment, or has still to remove it.
+    /// Whether the log uses the segment, or still has to remove it.
     pub(crate) fn uses(&self, number: u64) -> bool {
         self.removing.is_some()
             || self.obsolete.contains(&number)
@@ -432,6 +431,7 @@ impl Log {
             || self.spare_segments.has_segment(number)
     }
 
+    /// Panics if the parts of the log contradict one another.
     fn check(&self) {
         let mut next = self.acknowledged.next();
         if let Some(Writing { batch, stage, link }) = &self.writing {

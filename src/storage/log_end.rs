@@ -8,9 +8,10 @@ use crate::storage::floor::Floor;
 use crate::storage::identity::Identity;
 use crate::storage::scan::{SegmentScan, StrayWrites};
 
-/// Checks that the stray writes after flush `seq`, the last known one, are of the next flush at
-/// most, because a flush begins only when the flush before it is durable. Flushes before the start
-/// of the log may be missing: `seq` is at least the last of them.
+/// Checks that no header block among the stray writes is of a later flush than the one after `seq`,
+/// the last known flush: a flush begins only when the flush before it is durable, so such a block
+/// means that flushes are missing. Flushes before the start of the log may be missing: `seq` is at
+/// least the last of them.
 pub(crate) fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenError> {
     let next = seq.next();
     match stray.highest.filter(|(_, _, highest)| *highest > next) {
@@ -24,9 +25,9 @@ pub(crate) fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Resul
 }
 
 /// Returns true if flush `seq` was certainly reported durable: the floor says so, or a later flush
-/// began, which requires that this one is durable. In the segment of the flush, any valid sector
-/// after it (`here`) proves that a later flush began. In a `later` segment, only a header block
-/// with a higher number does, because a start may have rewritten flush `seq` there. A clean
+/// began, which happens only once this one is durable. In the segment of the flush, any valid
+/// sector after it (`here`) proves that a later flush began. In a `later` segment, only a header
+/// block with a higher number does, because a start may have rewritten flush `seq` there. A clean
 /// shutdown proves nothing, because the start before it may have left a torn flush.
 pub(crate) fn is_acknowledged(
     floor: Floor,
@@ -40,7 +41,7 @@ pub(crate) fn is_acknowledged(
 
 /// Scans the segments after the last one with a flush: returns those that are empty and of the
 /// configured size, and the stray writes. Segments are filled in order, so sectors after an empty
-/// segment are ignored. A segment here begins with no flush, or with its only one, which is torn;
+/// segment are ignored. Each of these segments has no flush, or only a torn one at its beginning;
 /// so a header block further back in it means damage.
 pub(crate) fn scan_trailing_segments(
     disk: &mut dyn Disk,

@@ -47,8 +47,8 @@ impl Loss {
         StorageError { file, offset, message, cause: ErrorCause::Damage }
     }
 
-    /// Returns the file and the offset at which the missing flushes began, as far as the files
-    /// show, and what is wrong there.
+    /// Returns the file and the offset at which the missing flushes began, as far as the files show
+    /// it, and what is wrong there.
     fn place(&self, segments: &[(u64, u64)]) -> (Option<FileName>, u64, String) {
         let (before, offset) = self.before;
         for number in before + 1..self.until {

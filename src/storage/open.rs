@@ -231,8 +231,8 @@ impl Storage {
         Ok((storage, opened))
     }
 
-    /// Makes the node of this directory uncertain, durably: its log may lack entries that it
-    /// acknowledged, for example because the directory is an older copy (docs/REPAIR.md, R3).
+    /// Records durably that the node of this directory is uncertain: its log may lack entries that
+    /// it acknowledged, for example because the directory is an older copy (docs/REPAIR.md, R3).
     ///
     /// # Errors
     /// Those of [`Storage::open`].
@@ -286,9 +286,9 @@ impl Storage {
         Ok((storage, found.without_end(recovered.lost_end)))
     }
 
-    /// Durably makes the node uncertain, because flushes through the floor are missing, and lowers
-    /// the floor to the last flush that is left. `log_start` is the first flush that the snapshot
-    /// does not replace, and `committed` the commit index of what is left.
+    /// Records durably that the node is uncertain, because flushes through the floor are missing,
+    /// and lowers the floor to the last flush that is left. `log_start` is the first flush that the
+    /// snapshot does not replace, and `committed` the commit index of what is left.
     fn lower_floor(
         &mut self,
         disk: &mut dyn Disk,
@@ -302,16 +302,17 @@ impl Storage {
             superblock.committed = committed;
         });
         self.run(disk)?;
-        // Only now: until the superblock is durable, the marks show the loss to the next start.
+        // The marks are overwritten only now: until the superblock is durable, they show the loss
+        // to the next start.
         for mark in floor::marks(self.log.floor(), &self.identity()) {
             self.operations.request(Owner::Floor, Lane::Log, mark);
         }
         Ok(())
     }
 
-    /// Completes recovery with the writes that must precede the start: a last flush that may not
-    /// have been synced is written again, and the superblock records the acknowledged floor.
-    /// `rewritten` is the entry before that flush, and the commit index.
+    /// Completes recovery with the writes that must precede the start: it writes the last flush
+    /// again if that flush may not have been synced, and records the acknowledged floor in the
+    /// superblock. `rewritten` is the entry before that flush, and the commit index.
     fn begin(
         &mut self,
         disk: &mut dyn Disk,
@@ -327,8 +328,8 @@ impl Storage {
         self.run(disk)
     }
 
-    /// Records that this snapshot is the current one in place of a later one that cannot be read:
-    /// the log reaches back to it, and the next snapshot may end before the unreadable one.
+    /// Records that this snapshot is the current one in place of a later one that cannot be read.
+    /// The log reaches back to this one, and the next snapshot may end before the unreadable one.
     fn fall_back(&mut self, disk: &mut dyn Disk, older: &SnapshotMeta) -> Result<(), OpenError> {
         self.updater.request(|superblock| {
             let unreadable = std::mem::replace(&mut superblock.snapshot, older.clone());
@@ -489,16 +490,16 @@ impl Storage {
     }
 }
 
-/// Returns the error about lost flushes for which a start rejects the directory, because the newest
-/// snapshot is damaged: the snapshot before it needs what is left of the log, which a start would
-/// remove. `log_start` is that of the superblock.
+/// Returns the error about lost flushes with which the start must reject the directory, if the
+/// newest snapshot is damaged: the snapshot before it needs the rest of the log, which the start
+/// would remove. `log_start` is that of the superblock.
 pub(crate) fn loss_without_snapshot<'a>(
     recovered: &'a RecoveredLog,
     log_start: FlushSeq,
     found: &OpenedSnapshots,
 ) -> Option<&'a StorageError> {
     found.damage.as_ref()?;
-    // After this loss, nothing is left that follows the newest snapshot.
+    // After this loss, no entry after the newest snapshot is left.
     let lost_end = recovered.lost_end.as_ref().filter(|_| recovered.log_start > log_start);
     recovered.covered_loss.as_ref().or(lost_end)
 }

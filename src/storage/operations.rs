@@ -32,7 +32,7 @@ pub(crate) enum Owner {
     Log,
     /// The files of the snapshots.
     Snapshots,
-    /// No part: cached bytes are dropped, and a failure to do so does not matter.
+    /// No part: the operation drops cached bytes, and its failure does not matter.
     Cache,
 }
 

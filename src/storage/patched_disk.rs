@@ -12,7 +12,7 @@ pub(crate) struct PatchedDisk<'a> {
     disk: &'a mut dyn Disk,
     /// The content of damaged sectors that is known again, by file and offset.
     patches: BTreeMap<(FileName, u64), Vec<u8>>,
-    /// The first error of a read, which is the cause of some damage.
+    /// The first error of a read, which explains some of the damage.
     failure: Option<StorageError>,
 }
 

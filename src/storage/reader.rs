@@ -40,7 +40,8 @@ pub(crate) enum ReadOutcome {
     /// The entries before the first damaged one, and the damaged ones among those that were read.
     Entries(FetchId, Vec<Entry>, Vec<DamagedEntry>),
     Link(Link),
-    /// The log does not have the entry there any more, because its segment was compacted meanwhile.
+    /// The log no longer has the entry in this segment, because the segment was compacted
+    /// meanwhile.
     Compacted(Purpose),
     /// A header block in this segment is damaged: the read waits for [`PendingReads::resume`].
     DamagedHeaders(u64),
@@ -74,7 +75,7 @@ struct Read {
     /// The bytes so far, if the range could not be read at once and is read piece by piece.
     pieces: Option<Pieces>,
     stage: ReadStage,
-    /// Whether the headers were found damaged before.
+    /// Whether an earlier attempt found the headers damaged.
     retried: bool,
 }
 
@@ -268,7 +269,7 @@ impl PendingReads {
     }
 
     /// Repeats the reads that wait for the header blocks of a segment. Returns the purpose of those
-    /// that end instead: the log does not have their entry there any more, because the segment was
+    /// that end instead: the log no longer has their entry in this segment, because the segment was
     /// compacted meanwhile.
     pub(crate) fn resume(
         &mut self,

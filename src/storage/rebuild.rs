@@ -123,9 +123,9 @@ impl Zone {
 }
 
 impl Rebuilding<'_> {
-    /// Walks through the header blocks of a segment, and rebuilds those that are damaged. A start
-    /// ends at the first that cannot be rebuilt, because the log ends there or is rejected. A
-    /// running node continues after it with the next block that can be read.
+    /// Walks through the header blocks of a segment, and rebuilds those that are damaged. At a
+    /// start the walk ends at the first block that cannot be rebuilt, because the log ends there or
+    /// is rejected. On a running node it continues with the next block that can be read.
     fn segment(&mut self, disk: &mut PatchedDisk<'_>, place: usize) -> bool {
         let (number, bytes) = self.directory.segments[place];
         let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, bytes);
@@ -242,7 +242,7 @@ impl Rebuilding<'_> {
 
     /// Returns the block and the headers of a flush whose bodies are in this file range. `known` is
     /// the fixed part of the block, if it is intact; without it, the number of the flush is not
-    /// known yet, but perhaps that it `is_dead`.
+    /// known yet, although it may be known that the flush `is_dead`.
     fn flush_in(
         &self,
         disk: &mut PatchedDisk<'_>,
@@ -335,11 +335,11 @@ impl Rebuilding<'_> {
 
     /// Returns the entry before the first one of a compacted log. If it is the last entry of a
     /// snapshot, its term is that of the snapshot. Otherwise its term is lost with the header
-    /// block, and the term of the first entry is assumed. If that is wrong, no log has an entry of
-    /// the assumed id: the leader of a term has one log, in which the entry before its first one is
-    /// of an earlier term. The snapshot covers both entries, so a peer that needs the one
-    /// before gets the snapshot. A flush that `is_dead` may be of a log that the snapshot replaced,
-    /// and after its last entry.
+    /// block, and the term of the first entry is assumed. If that is wrong, the first entry is the
+    /// first of its term, so no log has an entry with the assumed id. The snapshot covers both
+    /// entries, so a peer that needs the entry before the first one gets the snapshot. A flush that
+    /// `is_dead` may belong to a log that the snapshot replaced, and lie after the last entry of
+    /// the snapshot.
     fn base_before(
         &self,
         disk: &mut dyn Disk,
@@ -385,7 +385,7 @@ impl Rebuilding<'_> {
             return Some(before(next.seq));
         }
         if let Some(later) = self.first_after(disk, gap) {
-            // A flush that is not missing between its neighbours was written again.
+            // If no flush is missing between the neighbours, this one was written again.
             let is_missing = last.is_none_or(|last| last.next() < later);
             return is_missing.then(|| before(later));
         }

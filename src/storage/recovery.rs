@@ -109,7 +109,7 @@ fn replay(
             None => unused.push((*number, *bytes)),
         }
     }
-    // A segment whose only flush is torn counts as unused: the flush may be a rewrite, and its
+    // A segment whose only flush is torn counts as unused: the flush may be a rewrite of one whose
     // first copy is in the previous segment.
     let (spare, stray) = loop {
         let behind = used.last().map_or(0, |(number, _, _)| *number);
@@ -174,8 +174,8 @@ pub(crate) struct Replay<'a> {
     /// The entry at `superblock.compacted`, once its header was read; the log begins after it.
     compacted: Option<Link>,
     committed: Index,
-    /// The highest commit index that the snapshot or a flush names. Unlike that of the superblock,
-    /// it is about the entries that are left if the end of the log is lost.
+    /// The highest commit index that the snapshot or a flush names. Unlike the commit index of the
+    /// superblock, it comes only from flushes that are left if the end of the log is lost.
     committed_left: Index,
     runs: Vec<EntryId>,
     memberships: Vec<Index>,
@@ -345,7 +345,7 @@ impl<'a> Replay<'a> {
         }
         self.apply(&last, scan)?;
         self.damage.note(&last, &scan.segment, &check.bad);
-        // A flush before `log_start` is dead: nothing of it is written again.
+        // A flush before `log_start` is dead: none of it is written again.
         if seq > self.floor.seq && seq >= self.superblock.log_start {
             let (segment, ranges) = (scan.segment.number, [(last.offset, last.end), (start, end)]);
             self.unacknowledged = Some(match check.bad.is_empty() {
@@ -518,7 +518,7 @@ impl<'a> Replay<'a> {
                 "the log begins after entry {base}, but the snapshot ends at entry {snapshot}; \
                  {lost}"
             );
-            // The file before the first one, unless that is the first ever.
+            // The error names the file before the first one found, unless that is number 1.
             let file = self.index.first_segment().filter(|first| *first > 1);
             let file = file.map(|first| FileName::Segment(first - 1));
             return Err(StorageError { file, offset: 0, message, cause: ErrorCause::Damage }.into());
@@ -537,7 +537,7 @@ impl<'a> Replay<'a> {
                 "the log ends at entry {last} and lacks the snapshot's last entry {snapshot}"
             )));
         }
-        // Nothing after the snapshot is left: the snapshot replaces every flush through the floor.
+        // No entry after the snapshot is left, so it replaces every flush through the floor.
         let (last_seq, empty) = (self.floor.seq, Replay::new(self.superblock, self.floor, 0));
         let log_start = last_seq.next();
         let committed = snapshot.index;

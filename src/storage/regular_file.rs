@@ -52,8 +52,8 @@ fn checked(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other(NOT_REGULAR)) }
 }
 
-/// Opens any file without waiting. What was opened is checked afterwards, so that no other file
-/// can take its name in between.
+/// Opens any file without waiting. The caller checks the file that was opened, not its name
+/// beforehand, because another file may take the name in between.
 #[cfg(unix)]
 fn open(path: &Path, follows_links: bool) -> io::Result<File> {
     use rustix::fs::{CWD, Mode, OFlags, openat};

@@ -1,6 +1,6 @@
 //! Writes the content of damaged entries again, in place: only sectors that are not valid, with the
-//! bytes that were there, or zeros for entries that are not needed any more. A crash in between
-//! leaves each sector damaged or valid. It also rebuilds header blocks, and scrubs.
+//! bytes that were there, or with zeros for entries that are no longer needed. A crash in between
+//! leaves each sector damaged or valid. The module also rebuilds header blocks, and scrubs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -46,7 +46,7 @@ enum Request {
     Entries(Vec<Entry>, Index),
     /// The header blocks of a segment.
     Headers(u64),
-    /// The next durable data, of about this many bytes, is read.
+    /// Reads the next durable data, about this many bytes.
     Scrub(u64),
 }
 
@@ -83,7 +83,7 @@ struct Repair {
     headers: Option<u64>,
     /// The errors about the header blocks that cannot be rebuilt.
     lost: Vec<StorageError>,
-    /// The bytes to read and the outcome so far of a scrub.
+    /// For a scrub, the number of bytes to read, and the outcome so far.
     scrub: Option<(u64, ScrubOutcome)>,
     /// The file whose cached pages the scrub has dropped, so that it reads the disk.
     uncached: Option<FileName>,
@@ -155,12 +155,12 @@ impl Repairs {
         self.waiting.push_back(Request::Entries(entries, compacted));
     }
 
-    /// Requests that the next durable data, of about this many bytes, is read.
+    /// Requests a read of the next durable data, about this many bytes.
     pub(crate) fn push_scrub(&mut self, bytes_max: u64) {
         self.waiting.push_back(Request::Scrub(bytes_max));
     }
 
-    /// Requests that the header blocks of a segment are rebuilt.
+    /// Requests a rebuild of the header blocks of a segment.
     pub(crate) fn push_headers(&mut self, segment: u64) {
         let is_waiting =
             |request: &Request| matches!(request, Request::Headers(other) if *other == segment);
@@ -169,7 +169,7 @@ impl Repairs {
         }
     }
 
-    /// Returns whether a request to write contents, and one to scrub, has not ended.
+    /// Returns whether a request to write content is pending, and whether one to scrub is.
     pub(crate) fn pending(&self) -> [bool; 2] {
         let running = self.running.as_ref().filter(|repair| repair.headers.is_none());
         let runs = running.map(|repair| repair.scrub.is_some());
@@ -382,8 +382,8 @@ impl Repairs {
     }
 
     /// Takes the next step for the first provided entry: reads its place on the disk, or adds its
-    /// content to the damaged sectors. If its header block cannot be read, requests that the header
-    /// blocks of its segment are rebuilt, and drops the entry.
+    /// content to the damaged sectors. If its header block cannot be read, requests a rebuild of
+    /// the header blocks of its segment, and drops the entry.
     fn provide(
         &mut self,
         repair: &mut Repair,
@@ -431,8 +431,8 @@ impl Repairs {
         }
     }
 
-    /// Adds the content of an entry, which matches its header, to the damaged sectors. A truncated
-    /// or compacted entry is not needed: no peer is asked for its content.
+    /// Adds the content of an entry, which matches its header, to the damaged sectors. No peer is
+    /// asked for the content of a truncated or compacted entry, because the log does not need it.
     fn assemble(
         &mut self,
         repair: &mut Repair,

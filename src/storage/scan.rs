@@ -111,8 +111,8 @@ impl SegmentScan {
             return Ok(None);
         }
         let bytes = self.read(disk, 0, sector)?;
-        // If the checksum matches once the version is replaced by this program's, the version field
-        // is damaged, not newer.
+        // If the checksum matches with the version of this program in place of the one found, the
+        // version field is damaged, not newer.
         let is_damaged = || {
             let ours = [&bytes[..8], &VERSION.to_le_bytes(), &bytes[12..]].concat();
             self.segment.headers.state(0, &ours) == SectorState::Valid
@@ -169,7 +169,7 @@ impl SegmentScan {
         Ok(Some(HeaderBlock { offset, end: offset + length, block, records }))
     }
 
-    /// Returns the first header block that can be read after the one at `offset`, which cannot.
+    /// Returns the first readable header block after the one at `offset`, which cannot be read.
     pub(crate) fn block_after(&mut self, disk: &mut dyn Disk, offset: u64) -> Option<HeaderBlock> {
         let offsets = (offset..self.bytes).step_by(PAGE_BYTES).skip(1);
         offsets.into_iter().find_map(|offset| self.block(disk, offset).ok().flatten())

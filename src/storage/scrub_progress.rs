@@ -11,7 +11,7 @@ use crate::storage::superblock::SavedScrubPlace;
 use crate::types::Index;
 
 /// The bytes of a scrub after which its place is stored even if nothing else updates the
-/// superblock. A node that is killed reads at most about as much again.
+/// superblock. A node that is killed reads at most about that many bytes twice.
 const UNSAVED_BYTES_MAX: u64 = 4 << 20;
 
 impl SavedScrubPlace {
@@ -20,8 +20,7 @@ impl SavedScrubPlace {
         SavedScrubPlace { segment: u64::MAX - u64::from(place.chunk), offset: place.last.0 }
     }
 
-    /// Returns the place within the snapshots that this is the encoding of; `None` if it is in the
-    /// log.
+    /// Decodes a place within the snapshots; returns `None` if the place is in the log.
     fn snapshots(self) -> Option<SnapshotScrubPlace> {
         let chunk = u32::try_from(u64::MAX - self.segment).ok()?;
         Some(SnapshotScrubPlace { last: Index(self.offset), chunk })
@@ -67,7 +66,7 @@ impl Storage {
         }
     }
 
-    /// Continues the scrub at the place that the superblock has.
+    /// Continues the scrub at the place that the superblock records.
     pub(crate) fn resume_scrub(&mut self) {
         let saved = self.updater.durable().scrub;
         if let Some(place) = saved.snapshots() {

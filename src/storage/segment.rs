@@ -19,7 +19,8 @@ impl NodeSegment {
     /// The highest segment number; a healthy log never reaches it.
     pub(crate) const NUMBER_MAX: u64 = 1 << 62;
 
-    /// The highest segment number that a start accepts, which leaves room for later segments.
+    /// The highest segment number that a start accepts; the numbers above it are left for later
+    /// segments.
     pub(crate) const RECOVERED_MAX: u64 = 1 << 61;
 
     pub(crate) fn new(identity: Identity, number: u64) -> NodeSegment {

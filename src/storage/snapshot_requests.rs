@@ -10,8 +10,8 @@ impl Storage {
     /// [`ReadyForChunk`](crate::storage::SnapshotEvent::ReadyForChunk) is answered by
     /// [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. Returns false if another
     /// snapshot is being taken or received, if a complete one is at least as new, or if the store
-    /// has failed. A file of this index that was not verified is replaced, and so is the current
-    /// snapshot if it is damaged.
+    /// has failed. The new snapshot replaces a file of this index that was not verified, and the
+    /// current snapshot if it is damaged.
     #[must_use]
     pub fn take_snapshot(
         &mut self,

@@ -1,5 +1,5 @@
 //! Spare segments: empty segments that are created in advance, so that an append waits for a new
-//! file only if they run out, and a full file system is noticed while they still have room.
+//! file only if they run out, and the node notices a full file system while they still have room.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ pub(crate) struct SpareSegments {
     creating: Option<Creation>,
     /// The removal of a segment whose creation found the file system full.
     discarding: Option<OperationId>,
-    /// Whether the last creation found the file system full; none is tried until
+    /// Whether the last creation found the file system full; no other is tried until
     /// [`SpareSegments::retry`].
     full: bool,
 }
@@ -29,7 +29,7 @@ struct Creation {
     created: bool,
 }
 
-/// The change of free space that the result of an operation shows.
+/// What the result of an operation shows about free space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SpaceChange {
     Unchanged,

@@ -74,8 +74,9 @@ impl UnwrittenContent {
     }
 }
 
-/// Returns the writes of these sectors, one for each run of consecutive sectors: a page that could
-/// not be read is written whole, so that no system has to read the rest of it first.
+/// Returns the writes of these sectors, one for each run of consecutive sectors. So a page that
+/// could not be read is written as a whole, and the operating system does not have to read the rest
+/// of it first.
 pub(crate) fn writes_of(sectors: BTreeMap<(FileName, u64), Vec<u8>>) -> Vec<FileAction> {
     let mut writes: Vec<FileAction> = Vec::new();
     for ((file, offset), sector) in sectors {

@@ -39,7 +39,7 @@ pub struct Storage {
     started: bool,
     /// The number of spare segments to keep now: 0 until the start.
     pub(crate) spare_segments_target: usize,
-    /// Whether the last [`Event::Full`] reported a full file system.
+    /// Whether the last [`Event::Full`] said that the file system is full.
     full: bool,
     /// Snapshots to report once the superblock names them, each with its superblock request.
     pending_snapshots: VecDeque<(u64, SnapshotMeta)>,
@@ -47,7 +47,8 @@ pub struct Storage {
     pub(crate) failed: bool,
     /// Segments found at the opening that hold no flush of the log.
     pub(crate) unused_segments: Vec<u64>,
-    /// The bytes scrubbed since the place of the scrub was last stored for its own sake.
+    /// The bytes scrubbed since an update of the superblock was last requested only to store the
+    /// place of the scrub.
     pub(crate) unsaved_scrub_bytes: u64,
     /// The damaged sectors of the log that the opening has written again.
     pub(crate) repaired_sectors: Option<StorageError>,
@@ -248,9 +249,9 @@ impl Storage {
 
     /// Writes again the content of damaged entries, as a peer has provided it: in place, and only
     /// into sectors that are damaged. [`Event::Repaired`] names the entries that are intact then.
-    /// An entry is ignored if the log does not have it any more, or if its content is not the one
-    /// that was written. If a damaged sector has bytes of other damaged entries, it is written once
-    /// all of them were provided, in this call or in others; [`Event::Damaged`] names them before.
+    /// An entry is ignored if the log no longer has it, or if its content is not what was written.
+    /// If a damaged sector has bytes of other damaged entries, it is written once all of them were
+    /// provided, in this call or in others; [`Event::Damaged`] names them before.
     pub fn repair(&mut self, entries: Vec<Entry>, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -377,7 +378,7 @@ impl Storage {
         let taken = match owner {
             Owner::Superblock => match result {
                 Ok(bytes) => self.updater.completed(id, &bytes, &mut self.operations),
-                // A copy that cannot be read back is one that is not intact.
+                // A copy that cannot be read back counts as not intact.
                 Err(_) if self.updater.is_reading_back() => {
                     self.updater.completed(id, &[], &mut self.operations)
                 }
@@ -450,7 +451,7 @@ impl Storage {
                 self.mark_floor();
                 if flush.header.0 == 0 || flush.seq == self.updater.durable().log_start {
                     // The updated superblock shows, even if the segment is lost, that the segment
-                    // held a flush, and one that is not dead.
+                    // held a flush that is not dead.
                     self.updater.request(|_| {});
                 }
             }

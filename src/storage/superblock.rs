@@ -29,7 +29,7 @@ const VERSION: u32 = 1;
 const SUM_OFFSET: usize = COPY_BYTES - 16;
 /// The offset of the last compacted index, between the membership and the checksum.
 const COMPACTED_OFFSET: usize = SUM_OFFSET - 8;
-/// The log has every entry that the node acknowledged: the node is not uncertain.
+/// The value for a log that has every entry that the node acknowledged: the node is not uncertain.
 const FLAG_CERTAIN: u32 = 1;
 const FLAG_CLEAN: u32 = 2;
 const FLAG_VOTED: u32 = 4;
@@ -66,8 +66,8 @@ pub(crate) struct Superblock {
     /// The node has compacted its log through this entry, which the snapshot covers: the bodies
     /// through it are not needed, and may hold anything.
     pub(crate) compacted: Index,
-    /// Flushes before this one are obsolete, because a snapshot replaced them: an installed one, or
-    /// the current one after the end of the log was lost.
+    /// Flushes before this one are obsolete, because a snapshot replaced them: an installed
+    /// snapshot, or the current one after the end of the log was lost.
     pub(crate) log_start: FlushSeq,
     /// The acknowledged floor: flushes through this one were reported durable.
     pub(crate) ack_floor: FlushSeq,
@@ -310,9 +310,9 @@ pub(crate) fn choose(
         });
     };
     for (other, other_digest) in copies.iter().filter_map(valid) {
-        // An interrupted update may have left one copy that later updates failed to replace. It was
-        // never durable: a durable one leaves no two copies of another update with its number, and
-        // is the parent of the next.
+        // An interrupted update may have left one copy that later updates failed to replace. That
+        // update was never durable: if it had been, no other update with its number would have two
+        // copies, and the next update would name it as its parent.
         let is_left = pair.is_some() && !twice(other_digest);
         let is_sibling = other.parent == chosen.parent;
         let contradicts =

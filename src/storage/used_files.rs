@@ -1,9 +1,9 @@
-//! The files that a store uses, for checks that it leaves no others behind.
+//! The files that a store uses, for checks that the store leaves no other files behind.
 
 use crate::storage::{FileName, Storage};
 
 impl Storage {
-    /// Whether the store uses the file, or has still to remove it. The store may answer true for
+    /// Whether the store uses the file, or still has to remove it. The store may answer true for
     /// every file of a kind while it removes one of them.
     #[must_use]
     pub fn uses(&self, file: FileName) -> bool {

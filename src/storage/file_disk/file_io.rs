@@ -10,8 +10,8 @@ const ZEROS_BYTES: usize = 1 << 20;
 /// The alignment of the memory, offset and length of a direct write, in bytes.
 const ALIGNMENT: usize = 4096;
 
-/// Writes zeros past the page cache if the file system allows, because nothing reads them soon, and
-/// copying them to the cache costs CPU time and a later burst of disk writes.
+/// Writes zeros directly to the disk if the file system allows that: nothing reads them soon, and
+/// copying them to the page cache would cost CPU time and later a burst of disk writes.
 pub(super) fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
     let most = usize::try_from(bytes).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
     let zeros = vec![0; most + ALIGNMENT];
@@ -98,8 +98,8 @@ pub(super) fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<
 static POSITION: Mutex<()> = Mutex::new(());
 
 /// Drops the cached pages of a file that are on the disk, so that later reads come from there. The
-/// call names the whole file, because for a range the system keeps pages that are only partly in
-/// the range.
+/// call names the whole file, because for a range the system would keep the pages that are only
+/// partly in the range.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(super) fn drop_cache(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)

@@ -1,5 +1,5 @@
-//! The directory of a disk, which is held open: its files are used through the open directory, so
-//! that another directory that takes its path meanwhile is never read or changed.
+//! The directory of a disk, which is held open: its files are accessed through the open directory,
+//! so that another directory that takes over the path is never read or changed.
 
 use std::fs::File;
 use std::io;

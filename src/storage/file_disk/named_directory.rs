@@ -1,5 +1,5 @@
 //! The directory of a disk, by its path: on systems other than Unix a directory cannot be held
-//! open, and another directory or file that takes a path meanwhile is not noticed.
+//! open, and the disk does not notice that another directory or file has taken over a path.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

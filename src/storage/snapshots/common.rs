@@ -129,7 +129,7 @@ pub(crate) enum Purpose {
     Removal,
     /// A read of this chunk for a peer.
     Serve(Arc<Manifest>, u32),
-    /// A read of a kept snapshot, to find damage.
+    /// A read of a kept snapshot by the scrub.
     Scrub,
 }
 

@@ -1,5 +1,5 @@
-//! Counts the failed reads of kept snapshots: a single failure may pass, so it is not treated as
-//! damage.
+//! Counts the failed reads of kept snapshots. A single failure may be temporary, so it is not
+//! treated as damage.
 
 use std::collections::BTreeMap;
 

@@ -24,7 +24,7 @@ pub enum PartOutcome {
     /// The part was missing and is valid. The pieces of a manifest are verified together, when the
     /// last one arrives.
     Accepted,
-    /// The part cannot be taken now: it is present or being written, it is not among the parts to
+    /// The part is not accepted now: it is present or being written, it is not among the parts to
     /// request, or its snapshot is not being received.
     NotNeeded,
     /// The part was missing, and its bytes do not match: the sender's file or the network corrupted
