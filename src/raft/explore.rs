@@ -27,7 +27,7 @@ impl Raft {
         (normal, durable)
     }
 
-    /// Resets the instants that decide nothing in this role.
+    /// Resets the instants that have no effect in this role.
     fn clear_irrelevant_instants(&mut self) {
         let Raft { common, role } = self;
         if let Role::Follower(follower) = role {

@@ -17,7 +17,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Swaps the driver's list of actions in at the beginning of a step, and out at its end.
+    /// Exchanges this list with the driver's list of actions, at the beginning and at the end of a
+    /// step.
     #[inline]
     pub(crate) fn swap(&mut self, actions: &mut Vec<Action>) {
         core::mem::swap(actions, &mut self.actions);

@@ -43,7 +43,7 @@ impl Role {
         }
     }
 
-    /// Handles the content of a valid message of the current term, and moves its entries out of it.
+    /// Handles the content of a valid message of the current term, and takes the entries out of it.
     /// Returns `None` if this role does not handle it.
     #[inline]
     pub(crate) fn handle(

@@ -1,5 +1,5 @@
 //! The first check of every message: it rejects messages that no correct node sends to this one, so
-//! that no handler has to expect them.
+//! that no handler has to deal with them.
 
 use core::time::Duration;
 

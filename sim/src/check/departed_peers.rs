@@ -79,7 +79,7 @@ impl Rule for DepartedPeers {
         let Some((leader, stepped)) = leader else { return Ok(()) };
         let departed = &mut leader.departed[to.0];
         let Some(since) = departed.since else { return Ok(()) };
-        // The leader drops the peer when its next heartbeat is due.
+        // The leader drops the peer when the leader's next heartbeat is due.
         let config = &known.bounds.config;
         let span = config.election_timeout_max.saturating_mul(2) + config.heartbeat_interval;
         let is_late = stepped >= since.after(span).max(departed.late_until);

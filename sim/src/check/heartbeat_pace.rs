@@ -62,7 +62,7 @@ impl Rule for HeartbeatPace {
             leader.last = Some(before);
             return Ok(());
         }
-        // A lagging driver sends late, and messages that waited for the disk leave in one step.
+        // A lagging driver sends late, and messages that waited for the disk are sent in one step.
         let is_prompt = !known.is_late && before.step < round.step;
         let is_paced = now.since(before.begun) >= known.bounds.heartbeat_interval / 2;
         let is_wanted = heartbeat.confirmed >= before.number;

@@ -192,8 +192,8 @@ fn check_unpinned(id: NodeId, at: Index, [joint, left]: [&Membership; 2]) -> Che
 }
 
 /// Checks that a leader makes a staged membership, at index `at`, joint only once each new voter
-/// has the log up to `at` on its disk (thesis §4.2.1). A suspended voter that returns is exempt: it
-/// may have caught up before the change was staged.
+/// has the log up to `at` on its disk (thesis §4.2.1). A suspended voter that returns is exempt,
+/// because it may have caught up before the change was staged.
 fn check_caught_up(
     known: &Known,
     id: NodeId,

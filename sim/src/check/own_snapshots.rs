@@ -192,7 +192,7 @@ impl Rule for OwnSnapshots {
 }
 
 impl OwnSnapshots {
-    /// Restarts the counts since the last snapshot, because the node may take none at this time.
+    /// Restarts the counts since the last snapshot, because the node may take no snapshot now.
     fn restart(&mut self, known: &Known, node: NodeId) {
         let progress = &mut self.nodes[known.model.slot(node).0];
         let SnapshotProgress { last, base, ahead_through, is_damaged, .. } = *progress;

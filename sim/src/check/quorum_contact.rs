@@ -20,7 +20,7 @@ pub(super) struct QuorumContact {
     /// The sender of the message that the next step takes, and whether the leader counts it.
     heard: Option<(Slot, bool)>,
     /// Whether a node has written an entry that raises the version of the state machine. A leader
-    /// whose build is too old for it steps down.
+    /// whose build is too old for that version steps down.
     raises_version: bool,
 }
 

@@ -188,7 +188,7 @@ impl VoteLeases {
         if term != message.term || known.exceeds_clock_bound() {
             return;
         }
-        // A microsecond less, because each clock rounds its readings.
+        // The lease is recorded one microsecond shorter, because each clock rounds its readings.
         let on_fast_clock = span * 1_000_000 / (1_000_000 + drift_ppm);
         let shortened = on_fast_clock.saturating_sub(Duration::from_micros(1));
         let node = &mut self.nodes[known.model.slot(message.from).0];

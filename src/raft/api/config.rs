@@ -52,7 +52,7 @@ pub struct Config {
     /// Whether the leader of an even number of voters takes the casting vote, by a membership
     /// change in the log. Half of the voters are then a quorum if they include the holder of the
     /// casting vote: when the network splits the voters into halves, the leader's half can still
-    /// commit and elect.
+    /// commit entries and elect a leader.
     pub casting_vote: bool,
     /// The rules by which a leader suspends silent voters, and readmits them once they are back;
     /// `None` turns suspension off. A voter is a learner while it is suspended.

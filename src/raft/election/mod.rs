@@ -29,7 +29,7 @@ pub(crate) struct Candidate {
     tally: Tally,
     deadline: Instant,
     /// The write of the node's vote for itself; `None` once it is durable. Before that, the vote
-    /// does not count and no vote request leaves.
+    /// does not count and no vote request is sent.
     own_vote: Option<WriteId>,
     /// Whether a voter reported that its log has every committed entry, and that it votes for this
     /// node (`Config::survivor`).
@@ -146,7 +146,7 @@ impl Candidate {
         }
     }
 
-    /// Counts the node's own vote once its write is durable. The vote requests leave at the same
+    /// Counts the node's own vote once its write is durable. The vote requests are sent at the same
     /// time, and the election timeout starts over.
     pub(crate) fn on_persisted(&mut self, common: &mut Common) -> Transition {
         if self.own_vote.take_if(|write| common.journal.outbox().has_persisted(*write)).is_some() {

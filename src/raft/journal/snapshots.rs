@@ -87,7 +87,8 @@ pub(crate) fn is_of_diverged_log(common: &Common, meta: &SnapshotMeta) -> bool {
         if meta.last.index > common.log().committed() {
             return !meta.membership.descends_from(committed);
         }
-        // The lineages up to the older snapshot may have been dropped since.
+        // A membership keeps only the last lineages (`Membership::LINEAGES_MAX`), so those of an
+        // older snapshot may be gone.
         let lineages = committed.lineages();
         let are_dropped =
             lineages.len() == Membership::LINEAGES_MAX && lineages[0].at.index > meta.last.index;

@@ -104,7 +104,7 @@ mod tests {
         LagLimits { tolerance: Duration::from_nanos(10), span: Duration::from_nanos(100) };
 
     /// Records writes, each of which ends `lag` after a quorum's, and returns the time at which the
-    /// lag is lasting.
+    /// disk first counts as slow.
     fn lasting_after(lag: u64, pause: u64) -> Option<u64> {
         let mut disk = DiskLag::default();
         let mut now = 0;

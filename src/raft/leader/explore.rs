@@ -14,7 +14,7 @@ impl Leader {
         self.transfers.forget_disk_lag();
     }
 
-    /// Drops the read leases that have expired, which decide nothing any more.
+    /// Drops the read leases that have expired and no longer have any effect.
     pub(crate) fn drop_expired_leases(&mut self, now: Instant) {
         self.lease.has_read_leases(now);
     }

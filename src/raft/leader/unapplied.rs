@@ -7,7 +7,7 @@ use crate::log::Log;
 use crate::types::Index;
 
 /// The entries that a leader has not applied, or that its own disk lacks, including those inherited
-/// from earlier terms. Those that the disk lacks are kept in memory, however slow the disk is.
+/// from earlier terms. Entries that the disk lacks are kept in memory, however slow the disk is.
 ///
 /// The size of an inherited entry is unknown if the entry is not in memory. Until the entries of
 /// unknown size are applied, there is no room for a proposal.
