@@ -97,7 +97,7 @@ impl SnapshotReceiver {
             if current.meta.root == meta.root {
                 if is_stalled && current.from != from {
                     (current.timeout, current.repeats) = (self.timeout, 0);
-                    // The other source has as much time.
+                    // The new source gets as much time as the previous one had.
                     current.last_part_at = now;
                     current.requested.clear();
                 }

@@ -96,8 +96,8 @@ impl SnapshotTaker {
         self.demanded |= self.stage == Stage::Idle && self.retry_at == Instant::NEVER;
     }
 
-    /// Handles a failure to read or write the snapshot in progress, or to begin it: it ends, and is
-    /// demanded again after a delay, without waiting for further entries.
+    /// Handles a failure to read or write the snapshot in progress, or to begin it: it ends, and
+    /// another one is due after a delay, without waiting for further entries.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.end();
         self.retry_at = now.after(self.retry_delay.next());
@@ -106,7 +106,7 @@ impl SnapshotTaker {
     /// Handles the driver's answer that the view cannot be frozen or read: the snapshot is taken
     /// again after a delay. Returns true if the view cannot be read: then the store's snapshot in
     /// progress has failed. If the state cannot be frozen, because the state machine is ahead of
-    /// the sessions, the store has nothing of the snapshot yet.
+    /// the sessions, the store has not begun the snapshot.
     pub(crate) fn view_failed(&mut self, now: Instant) -> bool {
         if self.is_stale_answer() || !self.awaits_answer() {
             return false;
@@ -131,7 +131,7 @@ impl SnapshotTaker {
         matches!(self.stage, Stage::Freezing | Stage::Reading(_))
     }
 
-    /// Demands a snapshot in place of a failed one, if that is due.
+    /// Requests a snapshot in place of a failed one, if that is due.
     pub(crate) fn retry(&mut self, now: Instant) {
         if now >= self.retry_at {
             self.retry_at = Instant::NEVER;
@@ -139,9 +139,9 @@ impl SnapshotTaker {
         }
     }
 
-    /// Begins a snapshot if one is demanded, or if enough entries were applied; returns true if the
-    /// node must request a view now. While the node `serves` a snapshot to a peer, the thresholds
-    /// are doubled, because taking newer snapshots removes the one that is served.
+    /// Begins a snapshot if one is requested, or if enough entries were applied; returns true if
+    /// the node must request a view now. While the node `serves` a snapshot to a peer, the
+    /// thresholds are doubled, because taking newer snapshots removes the one that is served.
     pub(crate) fn start(&mut self, serves: bool) -> bool {
         let times = if serves { 2 } else { 1 };
         let due = self.entries / times >= self.entries_max || self.bytes / times >= self.bytes_max;
@@ -241,7 +241,7 @@ impl SnapshotTaker {
     }
 
     /// Returns the time from which the next bytes may be requested, or a failed snapshot is
-    /// demanded again.
+    /// requested again.
     pub(crate) fn deadline(&self) -> Instant {
         match self.stage {
             Stage::WantsBytes(_) => self.rate.ready_at().min(self.retry_at),

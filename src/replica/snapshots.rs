@@ -24,13 +24,13 @@ pub(crate) struct Snapshots {
     taker: SnapshotTaker,
     receiver: SnapshotReceiver,
     sender: SnapshotSender,
-    /// The time since which an applied entry has been damaged, or of the last snapshot that was
-    /// demanded because of it.
+    /// The time since which an applied entry has been damaged, or the time at which the node last
+    /// requested a snapshot because of it.
     damaged_since: Option<Instant>,
     /// Whether a kept snapshot is damaged, and no other one was begun or installed since.
     must_replace: bool,
-    /// The time that the node waits for the content of a damaged applied entry before it demands a
-    /// snapshot.
+    /// The time that the node waits for the content of a damaged applied entry before it requests a
+    /// snapshot of its own state.
     repair_patience: Duration,
     pub(crate) counts: SnapshotCounts,
     /// The reason for which the last snapshot was not received, until one is.
@@ -118,7 +118,7 @@ impl Snapshots {
     }
 
     /// Counts entries that go to the state machine, towards the next snapshot. If a kept snapshot
-    /// is damaged and none is being received, demands another one. If the damaged one is not the
+    /// is damaged and none is being received, requests another one. If the damaged one is not the
     /// current snapshot, its replacement must end later than the current one, and may have waited
     /// for these entries.
     pub(crate) fn count(&mut self, entries: &[Entry]) {
@@ -133,9 +133,9 @@ impl Snapshots {
         self.taker.demand();
     }
 
-    /// Demands a snapshot if an entry that the state machine has applied stays damaged: perhaps no
-    /// member has its content, but this node's state has its effect. Until the entry is repaired or
-    /// a snapshot covers it, this node acknowledges no entry after it.
+    /// Requests a snapshot if an entry that the state machine has applied stays damaged: perhaps no
+    /// member has the content of the entry, but this node's state includes its effect. Until the
+    /// entry is repaired or a snapshot covers it, this node acknowledges no entry after it.
     pub(crate) fn cover_damage(&mut self, now: Instant, log: &Log) {
         let damaged = log.first_damaged_after(log.snapshot().index);
         if damaged.is_none_or(|index| index > log.applied()) {
@@ -190,7 +190,7 @@ impl Snapshots {
 
     /// Begins to write the frozen view once the log is durable up to the view's last entry. The
     /// view takes the place of a snapshot that is being received if that one does not end later, or
-    /// if its source may be gone. While any other snapshot is being received, the node demands its
+    /// if its source may be gone. While any other snapshot is being received, the node requests its
     /// own again later. The membership at the last entry is unknown if an installed snapshot has
     /// overtaken the view, or if the node joined later. Without the membership, no snapshot is
     /// taken.
@@ -257,8 +257,8 @@ impl Snapshots {
         self.not_taken(AbandonReason::Unreadable)
     }
 
-    /// Counts a failed snapshot of the node's own state; returns the step that reports the reason,
-    /// unless the previous failure had the same one.
+    /// Counts a failed snapshot of the node's own state. Returns the step that reports the reason,
+    /// unless the previous failure had the same reason.
     fn not_taken(&mut self, reason: AbandonReason) -> Option<SnapshotProgress> {
         self.counts.take_failed += 1;
         let is_new = is_new_reason(&mut self.not_taken, &reason);
@@ -335,7 +335,7 @@ impl Snapshots {
                 return Some(SnapshotProgress::Received(meta));
             }
             SnapshotEvent::Abandoned { reason: AbandonReason::Superseded, .. } => {
-                // The receiver expects the one that has replaced it.
+                // The receiver expects the snapshot that has replaced this one.
                 if self.taker.is_writing() {
                     self.taker.failed(now);
                 }
@@ -351,7 +351,7 @@ impl Snapshots {
             }
             SnapshotEvent::Abandoned { reason, .. } => {
                 match reason {
-                    // The next one would be as large.
+                    // The next snapshot would be as large.
                     AbandonReason::TooLarge { .. } => self.taker.end(),
                     _ => self.taker.failed(now),
                 }
@@ -438,7 +438,7 @@ fn misses_part(storage: &Storage) -> bool {
     storage.parts_to_request().is_some_and(|(_, parts)| !parts.is_empty())
 }
 
-/// Notes the reason for a failure. Returns true unless the failure before had the same reason.
+/// Records the reason for a failure. Returns true unless the previous failure had the same reason.
 fn is_new_reason(before: &mut Option<Discriminant<AbandonReason>>, reason: &AbandonReason) -> bool {
     let reason = discriminant(reason);
     before.replace(reason) != Some(reason)

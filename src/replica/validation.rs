@@ -206,7 +206,7 @@ impl Validation {
         self.round = None;
     }
 
-    /// Does what is due now. Returns the result of a round that ends.
+    /// Does what is due now. Returns the result of the round that ends, if one does.
     pub(crate) fn advance(
         &mut self,
         now: Instant,

@@ -66,7 +66,7 @@ impl Handle {
     }
 
     /// Proposes any request to the state machine, on behalf of [`Proposer::Unnamed`], and waits
-    /// until it is acknowledged as `acknowledge` demands.
+    /// until it is acknowledged as `acknowledge` requires.
     ///
     /// # Errors
     /// A [`RequestError`].
@@ -79,7 +79,7 @@ impl Handle {
     }
 
     /// Proposes an encoded request, as a `ClientSession` returns it, and waits until it is
-    /// acknowledged as `acknowledge` demands.
+    /// acknowledged as `acknowledge` requires.
     ///
     /// # Errors
     /// A [`RequestError`].

@@ -3,7 +3,7 @@
 use crate::raft::{self, Action};
 use crate::replica::output::{Note, NoteFilter};
 
-/// The recorded notes; none without a filter.
+/// The recorded notes; empty without a filter.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
     pub(super) filter: Option<NoteFilter>,
