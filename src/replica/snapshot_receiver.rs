@@ -143,7 +143,7 @@ impl SnapshotReceiver {
     }
 
     /// Returns true if the node may take a snapshot of its own state that ends at `last` in place
-    /// of the one being received: it does not end earlier, or no parts arrive any more.
+    /// of the one being received: it does not end earlier, or no more parts arrive.
     pub(crate) fn gives_way_to(&self, last: Index, now: Instant) -> bool {
         let ends_later = |received: EntryId| last >= received.index;
         self.last().is_some_and(ends_later) || self.is_stalled(now)

@@ -473,7 +473,7 @@ enum PartResult {
     Agreed,
     /// A majority has the same value, and this node has another one.
     Diverged,
-    /// No value can reach a majority any more.
+    /// No value can still reach a majority.
     NoMajority,
     /// Some values differ from that of this node, and too few are known for a majority.
     Differs,

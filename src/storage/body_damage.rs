@@ -34,7 +34,7 @@ struct DamagedBody {
     place: (FileName, u64),
 }
 
-/// The damage of a log, as far as peers can repair it.
+/// The damage of a log that peers can repair.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogDamage {
     /// The damaged entries, in ascending order.

@@ -26,7 +26,7 @@ pub struct StorageError {
 /// The cause of a [`StorageError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCause {
-    /// The bytes on disk are not the bytes that were written, cannot be read any more, or are
+    /// The bytes on disk are not the bytes that were written, can no longer be read, or are
     /// rejected by the state machine.
     Damage,
     /// A disk operation of a starting or running node failed, or the superblock that the node read

@@ -84,7 +84,7 @@ struct Gap {
     end: u64,
 }
 
-/// The sectors of a file range, as far as they are valid.
+/// The sectors of a file range, with the state of each.
 struct Zone {
     payload: Vec<u8>,
     states: Vec<SectorState>,

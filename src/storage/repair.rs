@@ -473,7 +473,7 @@ impl Repairs {
 }
 
 impl Repair {
-    /// Rebuilds the header blocks of a segment, as far as the reads so far allow it.
+    /// Rebuilds the header blocks of a segment, or requests the next read that this needs.
     fn rebuild(
         &mut self,
         segment: u64,

@@ -59,7 +59,7 @@ impl Storage {
             (None, ScrubPlace::Flush { segment, offset }) => SavedScrubPlace { segment, offset },
         };
         self.updater.note(|superblock| superblock.scrub = place);
-        // A closed store requests nothing any more.
+        // A closed store makes no more requests.
         if self.unsaved_scrub_bytes >= UNSAVED_BYTES_MAX && !self.updater.target().clean {
             self.unsaved_scrub_bytes = 0;
             self.updater.request(|_| {});

@@ -80,8 +80,8 @@ pub(crate) struct Superblock {
     pub(crate) clean: bool,
 }
 
-/// The place at which a scrub continues after a restart. A place that does not exist any more does
-/// no harm: the scrub continues after it.
+/// The place at which a scrub continues after a restart. A place that no longer exists does no
+/// harm: the scrub continues after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SavedScrubPlace {
     /// The segment of the next flush; 0 for a new pass. For the snapshots after the log,

@@ -48,7 +48,7 @@ impl Rule for EntriesInMemory {
         let log = &model.of(status.id).memory.log;
         let kept = &mut self.kept[model.slot(status.id).0];
         if status.last != log.last_id() {
-            // The driver lags: the model does not have the entries yet that the driver has still to
+            // The driver lags: the model does not yet have the entries that the driver still has to
             // submit to the disk.
             *kept = None;
             return Ok(());

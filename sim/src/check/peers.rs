@@ -234,7 +234,7 @@ impl Peers {
         ))
     }
 
-    /// The view in a term; `None` if the view is of a later term already. A message of an earlier
+    /// The view in a term; `None` if the view is already of a later term. A message of an earlier
     /// term says nothing about a later one: the peer's log may have changed in between, and each
     /// leader numbers its rounds from 1.
     fn view_in(&mut self, leader: Slot, peer: Slot, term: Term) -> Option<&mut View> {

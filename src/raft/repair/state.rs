@@ -69,8 +69,7 @@ impl Repair {
         if self.is_writing || log.damaged_entries() == 0 { Instant::NEVER } else { self.due }
     }
 
-    /// Forgets the requests so far, because no entry is damaged any more. A write under way
-    /// continues.
+    /// Forgets the requests so far, because no entry is damaged now. A write under way continues.
     #[inline]
     pub(super) fn forget_requests(&mut self) {
         (self.asked, self.requests) = (None, 0);

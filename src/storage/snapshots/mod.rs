@@ -189,9 +189,9 @@ impl Snapshots {
 
     /// Begins or continues to receive the snapshot `meta`, in place of other work in progress.
     /// Parts that were received before a restart are kept if they are of this snapshot. If the
-    /// snapshot is complete already, it is reported at once, and no other one is received any more.
-    /// Returns false for the empty state, or if another snapshot, complete or being taken, is at
-    /// least as new.
+    /// snapshot is already complete, the store reports it at once and abandons any other that it is
+    /// receiving. Returns false for the empty state, or if another snapshot, complete or being
+    /// taken, is at least as new.
     #[must_use]
     pub(crate) fn receive(&mut self, operations: &mut Operations, meta: &SnapshotMeta) -> bool {
         let here = self.files.get(&meta.last.index).and_then(Option::as_ref);
@@ -336,7 +336,7 @@ impl Snapshots {
         self.scrubbing.as_mut()?.read_bytes.take()
     }
 
-    /// Whether the file is one of a snapshot, or a file has still to be removed.
+    /// Whether the file belongs to a snapshot, or some file still has to be removed.
     pub(crate) fn uses(&self, file: FileName) -> bool {
         let is_known = self.files.keys().any(|last| file == FileName::Snapshot(*last))
             || self.partials.iter().any(|last| file == FileName::PartialSnapshot(*last));

@@ -41,7 +41,7 @@ enum Stage {
     Chunks(Chunks),
 }
 
-/// The manifest as far as it has arrived; its pieces arrive in order.
+/// The part of the manifest that has arrived; its pieces arrive in order.
 #[derive(Clone, Debug, Default)]
 struct Pieces {
     bytes: Vec<u8>,

@@ -36,7 +36,7 @@ pub(crate) struct Scrubbing {
 }
 
 impl Scrubbing {
-    /// Begins or continues a pass at `place`. A snapshot that is not kept any more is skipped.
+    /// Begins or continues a pass at `place`. A snapshot that is no longer kept is skipped.
     pub(crate) fn new(
         place: SnapshotScrubPlace,
         files: &BTreeMap<Index, Option<Arc<Manifest>>>,
@@ -57,7 +57,7 @@ impl Scrubbing {
     }
 
     /// Returns the verification whose next piece is to be read, or `None` at the end of the pass. A
-    /// snapshot that is not kept any more is skipped.
+    /// snapshot that is no longer kept is skipped.
     pub(crate) fn next(
         &mut self,
         files: &BTreeMap<Index, Option<Arc<Manifest>>>,
