@@ -110,8 +110,7 @@ impl Reads {
         }
     }
 
-    /// Records that the node answers the round, and returns whether this is its first reply to the
-    /// round.
+    /// Records a reply to the round, and returns whether it is the node's first one.
     pub(crate) fn answer_round(&mut self, term: Term, round: u64) -> bool {
         self.answered_round.record_if_new(term, round)
     }
