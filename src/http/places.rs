@@ -41,7 +41,7 @@ pub(super) struct Place {
     reply: Mutex<Option<ReplyPlace>>,
 }
 
-/// The place of a reply that is being sent. The connection is not replaced any more.
+/// The place of a reply that is being sent. The connection is no longer replaced.
 #[derive(Debug)]
 struct ReplyPlace {
     _keep_open: oneshot::Sender<()>,

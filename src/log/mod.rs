@@ -455,8 +455,8 @@ impl Log {
     }
 
     /// Marks an entry as intact on the disk again; `membership` is its content, if that is known.
-    /// An unknown membership stays damaged without it. An entry that is not damaged, or not in the
-    /// log any more, is ignored.
+    /// An unknown membership stays damaged without it. An entry that is not damaged, or no longer
+    /// in the log, is ignored.
     pub fn mark_repaired(&mut self, id: EntryId, membership: Option<&Membership>) {
         let is_unknown = self.is_unknown_membership(id.index);
         if !self.has(id) || (is_unknown && membership.is_none()) {

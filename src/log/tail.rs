@@ -157,7 +157,7 @@ impl Tail {
         let (place, list) = self.find(first);
         let start = (first.0 - list.first.0) as usize;
         if start == 0 && count == list.entries.len() && list.bytes <= bytes_max {
-            // Most slices: the entries of one proposal or message.
+            // The usual case: the entries of one proposal or message.
             return (list.entries.clone(), list.bytes);
         }
         if start + count <= list.entries.len() {
@@ -191,7 +191,7 @@ impl Tail {
     /// Returns the list that has the entry at `index`, which is in memory, and its place.
     #[inline]
     fn find(&self, index: Index) -> (usize, &List) {
-        // Most questions are about the latest entries.
+        // Most lookups are of the latest entries.
         if let Some(list) = self.lists.back()
             && list.first <= index
         {

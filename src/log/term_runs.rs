@@ -76,7 +76,7 @@ impl TermRuns {
         if index < self.base().index || index > self.last {
             return None;
         }
-        // Most questions are about the latest entries, which are of the last term.
+        // Most lookups are of the latest entries, which are of the last term.
         let start = self.last_start();
         let in_last = index >= start.index;
         Some(if in_last { start.term } else { self.starts[self.run_of(index)].term })

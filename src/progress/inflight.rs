@@ -104,7 +104,7 @@ impl Inflight {
         }
     }
 
-    /// Removes all messages, because none is in flight any more.
+    /// Removes all messages, because none is in flight now.
     pub fn clear(&mut self) {
         *self = Inflight::default();
     }

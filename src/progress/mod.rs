@@ -122,7 +122,7 @@ impl Progress {
         self.inflight.close();
     }
 
-    /// Whether another append may leave now.
+    /// Whether another append may be sent now.
     #[must_use]
     #[inline]
     pub fn may_send(&self, window: &Window) -> bool {

@@ -19,7 +19,7 @@ pub struct Tally {
 pub enum VoteResult {
     /// A quorum granted its votes.
     Won,
-    /// So many voters rejected that no quorum can grant any more.
+    /// So many voters rejected that no quorum can still grant its votes.
     Lost,
     /// The replies so far decide neither.
     Pending,

@@ -20,8 +20,8 @@ pub(crate) struct WorkThread {
 pub(crate) enum Requested {
     /// The thread begins the work.
     Begins,
-    /// The work of an earlier request has not ended. After that it is carried out once more, for
-    /// this request and for all others until then.
+    /// The work of an earlier request has not ended. Once it has, the thread carries out the work
+    /// once more, for this request and for all others that arrive until then.
     Waits,
     /// Nothing, because the work has panicked.
     Ended,

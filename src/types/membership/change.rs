@@ -299,8 +299,8 @@ impl Membership {
         next
     }
 
-    /// Whether this membership accepts any incarnation of the members that voted in the one
-    /// `before` and do not vote any more.
+    /// Whether this membership accepts any incarnation of the members that had a vote in the
+    /// membership `before` and have none now.
     fn unpins_lost_votes_of(&self, before: &Membership) -> bool {
         let has_lost_vote = |id: NodeId| before.is_voter(id) && !self.is_voter(id);
         let is_pinned = |member: &Member| member.incarnation != Incarnation::default();
