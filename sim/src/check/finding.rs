@@ -204,7 +204,7 @@ checks! {
     S54 "read-round"
         "A leader answers a read only after a quorum replied to a round that began after the read."
     S55 "vote-lease"
-        "Until its vote lease ends, a node grants no vote and enters no term to grant one."
+        "Until the leases that it granted end, a node grants no vote and enters no term to do so."
     S56 "known-leader"
         "A node names as the leader of its term only the node that won that term."
     S57 "exclusive-lease"
