@@ -16,103 +16,35 @@ use specs_runner::planted::{SourceCopy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
-const AREAS: &[&str] = &[
-    "election",
-    "replication",
-    "reads",
-    "lease",
-    "liveness",
-    "snapshots",
-    "acknowledge",
-    "disk",
-    "membership",
-    "identity",
-    "even",
-    "transfer",
-    "survivor",
-    "quarantine",
-    "repair",
-    "uncertain",
-];
+/// Defines a test for each area of scripts, with the number of scripts that it has at least.
+macro_rules! areas {
+    ($($area:ident: $count_min:literal,)*) => {
+        const AREAS: &[&str] = &[$(stringify!($area)),*];
 
-#[test]
-fn election() {
-    check_area("election", 20);
+        $(#[test]
+        fn $area() {
+            check_area(stringify!($area), $count_min);
+        })*
+    };
 }
 
-#[test]
-fn replication() {
-    check_area("replication", 30);
-}
-
-#[test]
-fn reads() {
-    check_area("reads", 10);
-}
-
-#[test]
-fn lease() {
-    check_area("lease", 15);
-}
-
-#[test]
-fn liveness() {
-    check_area("liveness", 8);
-}
-
-#[test]
-fn snapshots() {
-    check_area("snapshots", 10);
-}
-
-#[test]
-fn disk() {
-    check_area("disk", 3);
-}
-
-#[test]
-fn acknowledge() {
-    check_area("acknowledge", 12);
-}
-
-#[test]
-fn membership() {
-    check_area("membership", 15);
-}
-
-#[test]
-fn identity() {
-    check_area("identity", 8);
-}
-
-#[test]
-fn even() {
-    check_area("even", 9);
-}
-
-#[test]
-fn survivor() {
-    check_area("survivor", 12);
-}
-
-#[test]
-fn quarantine() {
-    check_area("quarantine", 7);
-}
-
-#[test]
-fn repair() {
-    check_area("repair", 6);
-}
-
-#[test]
-fn uncertain() {
-    check_area("uncertain", 9);
-}
-
-#[test]
-fn transfer() {
-    check_area("transfer", 9);
+areas! {
+    election: 20,
+    replication: 30,
+    reads: 10,
+    lease: 15,
+    liveness: 8,
+    snapshots: 10,
+    acknowledge: 12,
+    disk: 3,
+    membership: 15,
+    identity: 8,
+    even: 9,
+    transfer: 9,
+    survivor: 12,
+    quarantine: 7,
+    repair: 6,
+    uncertain: 9,
 }
 
 #[test]
