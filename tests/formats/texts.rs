@@ -140,9 +140,10 @@ fn the_fixtures_of_scenarios_are_written_and_read() {
     let expectations = EXPECTATIONS.iter().map(|line| (*line).to_owned());
     let lines = settings.chain(operations).chain(triggers).chain(expectations);
     for (number, line) in lines.enumerate() {
-        let written = read(&format!("nodes 5\n{line}\n")).lines().join("\n");
-        fixtures.text(&format!("line-{number}"), &written, |kept| {
-            assert_eq!(read(kept).lines().join("\n"), written, "{kept}");
+        let text = format!("nodes 5\n{line}");
+        assert_eq!(read(&text).lines().join("\n"), text, "a line prints as it reads");
+        fixtures.text(&format!("line-{number}"), &text, |kept| {
+            assert_eq!(read(kept).lines().join("\n"), text, "{kept}");
         });
     }
     fixtures.finish();
