@@ -1,4 +1,5 @@
-//! The flags of `cargo sim explain`, `why-not` and `diff`, which work on runs and on recordings.
+//! The flags of `cargo sim explain`, `why-not`, `diff` and `trace`, which work on runs and on
+//! recordings.
 
 use std::path::PathBuf;
 
@@ -91,4 +92,21 @@ pub(crate) struct DiffArguments {
     /// recordings, another recording of the same node
     #[arg(long, value_name = "SEED|FILE", value_parser = values::diff_target)]
     pub(crate) with: DiffTarget,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TraceArguments {
+    /// Write the steps of the nodes to this file, as a module of TLA+ that docs/tla/check_trace.sh
+    /// compares with the specification; nothing is written if a recording has an error
+    #[arg(long, value_name = "FILE.tla")]
+    pub(crate) tla: PathBuf,
+    /// The run, or the recordings of all nodes of a cluster.
+    #[command(flatten)]
+    pub(crate) subject: SubjectArguments,
+    /// End the trace at this time of the run, e.g. 2s
+    #[arg(long, value_name = "TIME", value_parser = values::sim_time)]
+    pub(crate) until: Option<SimTime>,
+    /// End the trace after the step that reaches this number of lines
+    #[arg(long, value_name = "N", default_value = "3000")]
+    pub(crate) lines: usize,
 }

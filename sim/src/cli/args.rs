@@ -11,12 +11,13 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
-use crate::cli::analysis_arguments::{DiffArguments, ExplainArguments, WhyNotArguments};
+use crate::cli::analysis_arguments::{
+    DiffArguments, ExplainArguments, TraceArguments, WhyNotArguments,
+};
 use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
 use crate::cli::exit::EXIT_CODES;
 use crate::cli::recordings::arguments::ReplayArguments;
 use crate::cli::run_arguments::{RunArguments, SeedOptions};
-use crate::cli::trace_options::TraceOptions;
 use crate::cli::values::{self, Shard, StopCondition};
 use crate::record::EventId;
 use crate::settings::strategy::Strategy;
@@ -100,14 +101,6 @@ pub(crate) struct RecordArguments {
     /// File to write the events to
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct TraceArguments {
-    #[command(flatten)]
-    pub(crate) wanted: TraceOptions,
-    #[command(flatten)]
-    pub(crate) seed_options: SeedOptions,
 }
 
 #[derive(Args, Debug)]

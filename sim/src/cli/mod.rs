@@ -31,7 +31,6 @@ mod shrunk_record;
 mod sweep;
 mod text;
 mod tla;
-mod trace_options;
 mod tracing;
 mod values;
 mod view;

@@ -1,40 +1,30 @@
 //! `cargo sim trace`: writes the trace of a run, or of recordings, for the TLA+ specification.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use quorate::types::NodeId;
 
-use crate::cli::args::TraceArguments;
+use crate::cli::analysis_arguments::TraceArguments;
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::recordings;
-use crate::cli::scenario;
-use crate::cli::trace_options::TraceOptions;
+use crate::cli::replay::Replay;
 use crate::recordings::merge;
-use crate::run::{Case, CoreSink, RunOptions};
+use crate::run::{CoreSink, RunOptions};
 use crate::tla::{SimulatedCores, TlaModule, TlaTrace};
 use crate::values::time::SimTime;
 
-pub(crate) fn execute(program: &Program, arguments: &TraceArguments) -> Result<Exit, CommandError> {
-    panics::silence_in_seeds();
-    let wanted = &arguments.wanted;
-    let module = match (&wanted.scenario, wanted.seed) {
-        _ if !wanted.recordings.is_empty() => match of_recordings(wanted)? {
+pub(crate) fn execute(program: &Program, wanted: &TraceArguments) -> Result<Exit, CommandError> {
+    let module = match wanted.subject.files() {
+        Some(files) => match of_recordings(files, wanted)? {
             Ok(module) => module,
             Err(exit) => return Ok(exit),
         },
-        (Some(file), _) => {
-            let options = program.options(arguments.seed_options);
-            of_run(&scenario::read(file, &options)?.case, options, wanted)
-        }
-        (None, seed) => {
-            let options = program.options(arguments.seed_options);
-            let case = panics::silenced(|| Case::of_seed(seed.unwrap_or_default(), &options));
-            of_run(&case, options, wanted)
-        }
+        None => of_run(Replay::find(program, &wanted.subject.run())?, wanted),
     };
     let written = fs::write(&wanted.tla, &module.text);
     written.map_err(|error| CommandError::file("--tla", &wanted.tla, &error))?;
@@ -46,7 +36,7 @@ pub(crate) fn execute(program: &Program, arguments: &TraceArguments) -> Result<E
 }
 
 /// The trace of a run. The checks are off, so a run continues after a violation.
-fn of_run(case: &Case, options: RunOptions, wanted: &TraceOptions) -> TlaModule {
+fn of_run(run: Replay, wanted: &TraceArguments) -> TlaModule {
     let state = Arc::new(Mutex::new((SimulatedCores::default(), TlaTrace::new(true))));
     let (sink, lines) = (Arc::clone(&state), wanted.lines);
     let until = wanted.until.unwrap_or(SimTime(u64::MAX));
@@ -57,18 +47,22 @@ fn of_run(case: &Case, options: RunOptions, wanted: &TraceOptions) -> TlaModule 
             cores.observe(at, node, input, |event| trace.observe(event));
         }
     });
-    let options = RunOptions { cores: Some(cores), checks: false, ..options };
-    panics::silenced(|| case.run(&options));
+    let options = RunOptions { cores: Some(cores), checks: false, ..run.options };
+    panics::silenced(|| run.case.run(&options));
     let state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     state.1.clone().finish()
 }
 
 /// The trace of recordings, or the exit code of their first error.
-fn of_recordings(wanted: &TraceOptions) -> Result<Result<TlaModule, Exit>, CommandError> {
-    let (found, unread) = panics::silenced(|| recordings::read(&wanted.recordings))?;
+fn of_recordings(
+    files: &[PathBuf],
+    wanted: &TraceArguments,
+) -> Result<Result<TlaModule, Exit>, CommandError> {
+    panics::silence_in_seeds();
+    let (found, unread) = panics::silenced(|| recordings::read(files))?;
     let errors = found.iter().flat_map(|recording| &recording.errors).chain(&unread);
     errors.for_each(|error| console::print_line(&format!("error: {error}")));
-    let exit = recordings::exit_of(&wanted.recordings, &found, &unread);
+    let exit = recordings::exit_of(files, &found, &unread);
     if exit != Exit::Success {
         return Ok(Err(exit));
     }
