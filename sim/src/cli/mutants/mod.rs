@@ -9,6 +9,7 @@ mod explained;
 mod kills;
 mod mutant_sweep;
 mod mutant_sweeps;
+mod parallel;
 mod programs;
 mod results;
 mod shrink;

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cli::args::MutantsArguments;
 use crate::cli::exit::CommandError;
 use crate::cli::mutants::builds::{Builds, cores};
 use crate::cli::mutants::kills;
 use crate::cli::mutants::mutant_sweep::{self, MutantSweep, Verdict};
+use crate::cli::mutants::parallel;
 use crate::cli::mutants::programs::MutantBinary;
 use crate::cli::mutants::results::Results;
 use crate::cli::mutants::shrink;
@@ -41,38 +40,24 @@ pub(crate) fn run_all(
     let threads = arguments.jobs.unwrap_or(cores()).get().min(mutants.len());
     let jobs = NonZeroUsize::new(cores().get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN);
     let runner = SweepRunner { arguments, builds, strategy, jobs, results: Mutex::new(results) };
-    let next = AtomicUsize::new(0);
-    let (send, receive) = mpsc::channel();
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            let (send, next, runner) = (send.clone(), &next, &runner);
-            scope.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(mutant) = mutants.get(at) else { break };
-                    // The receiver is gone if the sweeps of another mutant returned an error.
-                    if send.send((at, runner.run_mutant(mutant))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        let mut early = BTreeMap::new();
-        let mut sweeps = Vec::new();
-        let mut printed = 0;
-        for (at, finished) in receive {
-            early.insert(at, finished?);
-            while let Some(finished) = early.remove(&printed) {
+    let places: Vec<usize> = (0..mutants.len()).collect();
+    let mut early = BTreeMap::new();
+    let mut printed = 0;
+    let sweeps = parallel::for_all(
+        &places,
+        threads,
+        |&at| runner.run_mutant(&mutants[at]).map(|sweeps| Some((at, sweeps))),
+        |(at, sweeps)| {
+            early.insert(*at, sweeps.iter().map(kills::sweep_line).collect::<Vec<_>>());
+            while let Some(lines) = early.remove(&printed) {
                 let Mutant { id, wrong, .. } = &mutants[printed];
                 printed += 1;
                 eprintln!("{printed} of {}: {id}: {wrong}", mutants.len());
-                finished.iter().for_each(|one| eprintln!("  {}", kills::sweep_line(one)));
-                sweeps.extend(finished);
+                lines.iter().for_each(|line| eprintln!("  {line}"));
             }
-        }
-        Ok(sweeps)
-    })
+        },
+    )?;
+    Ok(sweeps.into_iter().flat_map(|(_, sweeps)| sweeps).collect())
 }
 
 impl SweepRunner<'_> {

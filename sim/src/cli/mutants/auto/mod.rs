@@ -9,7 +9,6 @@ mod measure;
 mod modules;
 mod operators;
 mod page;
-mod parallel;
 mod records;
 mod seeds;
 mod sites;

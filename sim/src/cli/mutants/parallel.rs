@@ -7,8 +7,7 @@ use std::thread;
 
 use crate::cli::exit::CommandError;
 
-/// Calls `work` for each item, on several threads, and `each` with every result as it
-/// arrives.
+/// Calls `work` for each item, on several threads, and `each` with every result as it arrives.
 /// Returns the results in the order of the items; an item without a result is left out. The first
 /// error ends the work after the running items.
 pub(crate) fn for_all<I: Sync, R: Send>(
