@@ -132,16 +132,7 @@ impl Drop for Starting {
 /// The exit code that shells report for a process ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-#[cfg(unix)]
 impl Signals {
-    /// Starts to listen: from now on neither SIGTERM nor Ctrl-C ends the process by default. Nor
-    /// does SIGXFSZ, so that a write beyond the limit of file sizes returns an error instead.
-    pub(crate) fn listen() -> io::Result<Signals> {
-        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
     /// Waits for the first signal and returns its name; a second signal ends the process.
     pub(crate) async fn wait(mut self) -> &'static str {
         let first = self.next().await;
@@ -150,6 +141,17 @@ impl Signals {
             service_output::exit(INTERRUPTED);
         });
         first
+    }
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// Starts to listen: from now on neither SIGTERM nor Ctrl-C ends the process by default. Nor
+    /// does SIGXFSZ, so that a write beyond the limit of file sizes returns an error instead.
+    pub(crate) fn listen() -> io::Result<Signals> {
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {
@@ -164,15 +166,6 @@ impl Signals {
 impl Signals {
     pub(crate) fn listen() -> io::Result<Signals> {
         Ok(Signals {})
-    }
-
-    pub(crate) async fn wait(mut self) -> &'static str {
-        let first = self.next().await;
-        tokio::spawn(async move {
-            self.next().await;
-            service_output::exit(INTERRUPTED);
-        });
-        first
     }
 
     async fn next(&mut self) -> &'static str {
