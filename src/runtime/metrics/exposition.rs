@@ -45,49 +45,31 @@ impl Families<'_, '_> {
             ("cluster", counts.cluster.to_string()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ];
-        self.gauges(
-            "node_info",
-            "The id of the node and its cluster, and the version of quorate",
-            None,
-            [(labels, 1)],
-        )?;
-        let now = state.role.get();
-        let roles = <RoleName as Label>::NAMES;
-        self.gauges(
-            "role",
-            "1 for the current role of the node",
-            None,
-            one_of("role", roles, now),
-        )?;
-        self.gauge("term", "The current term", state.term.get())?;
-        self.gauge(
-            "leader",
-            "The id of the leader that the node follows, 0 for none",
-            state.leader.get(),
-        )?;
+        let help = "The id of the node and its cluster, and the version of quorate";
+        self.gauges("node_info", help, None, [(labels, 1)])?;
+        let role = one_of("role", <RoleName as Label>::NAMES, state.role.get());
+        self.gauges("role", "1 for the current role of the node", None, role)?;
+        self.gauge("term", "The current term", &state.term)?;
+        let help = "The id of the leader that the node follows, 0 for none";
+        self.gauge("leader", help, &state.leader)?;
         let points = LOG_POINTS.into_iter().zip(&state.log);
         let points = points.map(|(point, gauge)| ([("point", point.to_owned())], gauge.get()));
         self.gauges("log_index", "The log index of each point, such as applied", None, points)?;
-        let (help, tail) = ("Bytes of entries that are kept in memory", state.tail_bytes.get());
-        self.gauges("log_tail", help, Some(&Unit::Bytes), [(NO_LABELS, tail)])?;
+        self.bytes("log_tail", "Bytes of entries that are kept in memory", &state.tail_bytes)?;
         let help = "Bytes of entries that the leader has not applied, or that its disk lacks";
-        let bytes = state.unapplied_bytes.get();
-        self.gauges("log_unapplied", help, Some(&Unit::Bytes), [(NO_LABELS, bytes)])?;
+        self.bytes("log_unapplied", help, &state.unapplied_bytes)?;
         let help = "Messages that wait for a disk write before they are sent";
-        self.gauge("outbox_messages", help, state.outbox.get())?;
-        self.gauge(
-            "reads_waiting",
-            "Reads that wait for their read index or for entries to be applied",
-            state.reads_waiting.get(),
-        )?;
+        self.gauge("outbox_messages", help, &state.outbox)?;
+        let help = "Reads that wait for their read index or for entries to be applied";
+        self.gauge("reads_waiting", help, &state.reads_waiting)?;
         let help = "Requests without an outcome yet";
-        self.gauge("requests_pending", help, state.requests_pending.get())?;
+        self.gauge("requests_pending", help, &state.requests_pending)?;
         let help = "1 if the disk is full and accepts no more entries";
-        self.gauge("disk_full", help, state.disk_full.get())?;
+        self.gauge("disk_full", help, &state.disk_full)?;
         let help = "Entries of the log that the disk lost and the node asks its peers for";
-        self.gauge("damaged_entries", help, state.damaged_entries.get())?;
+        self.gauge("damaged_entries", help, &state.damaged_entries)?;
         let help = "1 if the log may lack acknowledged entries, until a leader has checked it";
-        self.gauge("log_uncertain", help, state.log_uncertain.get())?;
+        self.gauge("log_uncertain", help, &state.log_uncertain)?;
         let verifications = <StateVerification as Label>::NAMES;
         let verification = one_of("status", verifications, state.verification.get());
         let help = "1 for the current verification status of the state machine";
@@ -103,30 +85,27 @@ impl Families<'_, '_> {
         let members = [("voter", state.voters.get()), ("learner", state.learners.get())];
         let members = members.map(|(kind, count)| ([("kind", kind.to_owned())], count));
         self.gauges("members", "The voters and learners of the active membership", None, members)?;
-        self.gauge("stopped", "1 once the node has stopped permanently", state.stopped.get())
+        self.gauge("stopped", "1 once the node has stopped permanently", &state.stopped)
     }
 
     fn usage(&mut self, counts: &Counts) -> fmt::Result {
         let usage = &counts.state.usage;
-        self.gauge("sessions", "Open client sessions", usage.sessions.get())?;
+        self.gauge("sessions", "Open client sessions", &usage.sessions)?;
         let help = "Requests that the client sessions store";
-        self.gauge("session_requests", help, usage.requests.get())?;
-        let bytes = Some(&Unit::Bytes);
-        let (help, replies) =
-            ("Bytes of replies that the client sessions store", usage.replies_bytes.get());
-        self.gauges("session_replies", help, bytes, [(NO_LABELS, replies)])?;
-        let (help, used) = ("Bytes of the state that count against its quota", &usage.state_bytes);
-        self.gauges("state", help, bytes, [(NO_LABELS, used.get())])?;
-        let (help, quota) = ("The quota of the state, 0 for none", &usage.quota_bytes);
-        self.gauges("state_quota", help, bytes, [(NO_LABELS, quota.get())])?;
+        self.gauge("session_requests", help, &usage.requests)?;
+        let help = "Bytes of replies that the client sessions store";
+        self.bytes("session_replies", help, &usage.replies_bytes)?;
+        let help = "Bytes of the state that count against its quota";
+        self.bytes("state", help, &usage.state_bytes)?;
+        self.bytes("state_quota", "The quota of the state, 0 for none", &usage.quota_bytes)?;
         let help = "1 if writes that grow the state are rejected until an operator makes room";
-        self.gauge("state_quota_alarm", help, usage.quota_alarm.get())
+        self.gauge("state_quota_alarm", help, &usage.quota_alarm)
     }
 
     fn events(&mut self, counts: &Counts) -> fmt::Result {
         let events = &counts.events;
         let help = "Changes of the leader that the node follows";
-        self.counter("leader_changes", help, events.leader_changes.get())?;
+        self.counter("leader_changes", help, None, &events.leader_changes)?;
         let elections = events.roles.counts().filter_map(|(role, count)| match role {
             "pre_candidate" => Some(([("kind", "pre_vote".to_owned())], count)),
             "candidate" => Some(([("kind", "vote".to_owned())], count)),
@@ -144,11 +123,11 @@ impl Families<'_, '_> {
         let help = "Snapshots taken, received, installed and failed, and their parts";
         self.counters("snapshots", help, None, by("step", events.snapshots.counts()))?;
         let help = "Bytes on the disk that were read again to find damage";
-        self.counter("scrubbed_bytes", help, events.scrubbed_bytes.get())?;
+        self.counter("scrubbed_bytes", help, None, &events.scrubbed_bytes)?;
         let help = "Passes that read everything durable again to find damage";
-        self.counter("scrub_passes", help, events.scrub_passes.get())?;
+        self.counter("scrub_passes", help, None, &events.scrub_passes)?;
         let help = "Damaged copies of the superblock that were found and written again";
-        self.counter("superblock_repairs", help, events.superblock_repairs.get())
+        self.counter("superblock_repairs", help, None, &events.superblock_repairs)
     }
 
     fn requests(&mut self, counts: &Counts) -> fmt::Result {
@@ -176,15 +155,14 @@ impl Families<'_, '_> {
         self.counters("disk_operations", "Disk operations that were executed", None, operations)?;
         let errors = by("error", disk.errors.counts());
         self.counters("disk_errors", "Disk operations that failed", None, errors)?;
-        let written = [(NO_LABELS, disk.written_bytes.get())];
-        self.counters("disk_written", "Bytes written to files", Some(&Unit::Bytes), written)?;
+        let (help, bytes) = ("Bytes written to files", Some(&Unit::Bytes));
+        self.counter("disk_written", help, bytes, &disk.written_bytes)?;
         let help = "1 while the inputs of the node are recorded";
-        self.gauge("recording", help, disk.recording.get())?;
-        let written = [(NO_LABELS, disk.recording_bytes.get())];
+        self.gauge("recording", help, &disk.recording)?;
         let help = "Bytes written to the recording";
-        self.counters("recording_written", help, Some(&Unit::Bytes), written)?;
+        self.counter("recording_written", help, bytes, &disk.recording_bytes)?;
         let help = "Blocks of the recording that were dropped because its disk is slow";
-        self.counter("recording_dropped_blocks", help, disk.recording_dropped.get())
+        self.counter("recording_dropped_blocks", help, None, &disk.recording_dropped)
     }
 
     fn times(&mut self, metrics: &Metrics) -> fmt::Result {
@@ -226,18 +204,10 @@ impl Families<'_, '_> {
 
     fn network(&mut self, network: &NetworkCounts) -> fmt::Result {
         let bytes = Some(&Unit::Bytes);
-        self.counters(
-            "sent_packets",
-            "Packets sent to peers",
-            None,
-            by("kind", network.sent.counts()),
-        )?;
-        self.counters(
-            "sent",
-            "Bytes sent to peers",
-            bytes,
-            by("kind", network.sent_bytes.counts()),
-        )?;
+        let sent = by("kind", network.sent.counts());
+        self.counters("sent_packets", "Packets sent to peers", None, sent)?;
+        let sent = by("kind", network.sent_bytes.counts());
+        self.counters("sent", "Bytes sent to peers", bytes, sent)?;
         let received = by("kind", network.received.counts());
         self.counters("received_packets", "Packets received from peers", None, received)?;
         let received = by("kind", network.received_bytes.counts());
@@ -268,12 +238,8 @@ impl Families<'_, '_> {
         let last = last.get();
         let lag = |peer: &PeerCounts| last.saturating_sub(peer.matched.get());
         let lag = with_progress().map(|(id, peer)| (peer_label(id), lag(peer)));
-        self.gauges(
-            "peer_lag_entries",
-            "Entries of this leader's log that are not known to be durable on the peer",
-            None,
-            lag,
-        )?;
+        let help = "Entries of this leader's log that are not known to be durable on the peer";
+        self.gauges("peer_lag_entries", help, None, lag)?;
         let inflight =
             with_progress().map(|(id, peer)| (peer_label(id), peer.inflight_bytes.get()));
         let help = "Bytes of entries in flight to the peer";
@@ -296,12 +262,8 @@ impl Families<'_, '_> {
         let connected = lanes.map(|(id, lane, gauge)| {
             ([("peer", id.0.to_string()), ("lane", lane.to_owned())], gauge.get())
         });
-        self.gauges(
-            "peer_connected",
-            "1 if this node is connected to the peer on the lane",
-            None,
-            connected,
-        )?;
+        let help = "1 if this node is connected to the peer on the lane";
+        self.gauges("peer_connected", help, None, connected)?;
         let waiting = peers.iter().flat_map(|(id, peer)| {
             peer.waiting().into_iter().map(|(lane, waiting)| {
                 ([("peer", id.0.to_string()), ("lane", lane.to_owned())], waiting as u64)
@@ -316,20 +278,27 @@ impl Families<'_, '_> {
                 ([("peer", id.0.to_string()), ("reason", reason.to_owned())], count)
             })
         });
-        self.counters(
-            "peer_dropped_packets",
-            "Packets to the peer that were dropped before they were sent",
-            None,
-            losses,
-        )
+        let help = "Packets to the peer that were dropped before they were sent";
+        self.counters("peer_dropped_packets", help, None, losses)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.gauges(name, help, None, [(NO_LABELS, value)])
+    fn gauge(&mut self, name: &str, help: &str, gauge: &Gauge) -> fmt::Result {
+        self.gauges(name, help, None, [(NO_LABELS, gauge.get())])
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.counters(name, help, None, [(NO_LABELS, value)])
+    /// Writes a gauge of bytes.
+    fn bytes(&mut self, name: &str, help: &str, gauge: &Gauge) -> fmt::Result {
+        self.gauges(name, help, Some(&Unit::Bytes), [(NO_LABELS, gauge.get())])
+    }
+
+    fn counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        counter: &Counter,
+    ) -> fmt::Result {
+        self.counters(name, help, unit, [(NO_LABELS, counter.get())])
     }
 
     fn gauges<const N: usize>(
