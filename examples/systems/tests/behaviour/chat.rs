@@ -7,6 +7,7 @@ use std::process::Stdio;
 use crate::command_output::CommandOutput;
 use crate::http_client::get;
 use crate::processes::eventually;
+use crate::support::messaging::{receive, send, texts, with_accounts};
 use crate::support::{Caller, Cluster, Setup};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");
@@ -19,28 +20,6 @@ fn chat() -> Cluster {
 /// Starts the same cluster in survivor mode.
 fn survivors() -> Cluster {
     with_accounts(Cluster::start_with(CHAT, 3, &["--survivor"]))
-}
-
-fn with_accounts(cluster: Cluster) -> Cluster {
-    for words in [&["create", "ann"], &["create", "bob"], &["login", "ann"]] {
-        cluster.run(words).ok();
-    }
-    cluster
-}
-
-/// Sends a message from ann to bob.
-fn send(cluster: &Cluster, text: &str) -> CommandOutput {
-    cluster.run(&["--as", "ann", "send", "bob", text, "--timeout", "30s"])
-}
-
-/// Logs bob in, receives the waiting messages, and returns their texts.
-fn receive(cluster: &Cluster) -> Vec<String> {
-    cluster.run(&["login", "bob", "--timeout", "30s"]).ok();
-    texts(&cluster.run(&["--as", "bob", "receive", "--timeout", "30s"]).ok())
-}
-
-fn texts(out: &str) -> Vec<String> {
-    out.lines().filter_map(|line| Some(line.split_once(": ")?.1.to_owned())).collect()
 }
 
 /// Waits until the local states of all nodes are equal.
@@ -316,13 +295,8 @@ fn a_deleted_account_leaves_no_state_files() {
 #[test]
 fn a_prompt_does_not_follow_the_logins_of_other_clients() {
     let cluster = chat();
-    let mut command = cluster.command();
-    command.args(["--nodes", &cluster.addresses(&[1, 2, 3]), "prompt"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut prompt = command.spawn().expect("the binary starts");
-    let mut typed = prompt.stdin.take().expect("the stream is piped");
+    let (mut prompt, mut typed, mut page) = cluster.start_prompt();
     typed.write_all(b"dump\n").expect("the prompt reads its input");
-    let mut page = BufReader::new(prompt.stdout.take().expect("the stream is piped")).lines();
     assert!(page.next().is_some_and(|line| line.is_ok_and(|line| line.starts_with("ann: "))));
     cluster.run(&["login", "bob"]).ok();
     typed.write_all(b"send bob hello\n").expect("the prompt reads its input");
@@ -343,13 +317,8 @@ fn an_empty_environment_variable_counts_as_unset() {
 #[test]
 fn the_prompt_prints_messages_as_they_arrive_and_has_help() {
     let cluster = chat();
-    let mut command = cluster.command();
-    command.args(["--nodes", &cluster.addresses(&[1, 2, 3]), "prompt"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut prompt = command.spawn().expect("the binary starts");
-    let mut typed = prompt.stdin.take().expect("the stream is piped");
+    let (mut prompt, mut typed, mut page) = cluster.start_prompt();
     typed.write_all(b"login bob\nhelp\n").expect("the prompt reads its input");
-    let mut page = BufReader::new(prompt.stdout.take().expect("the stream is piped")).lines();
     let mut until = |part: &str| {
         page.find(|line| line.as_ref().is_ok_and(|line| line.contains(part))).is_some()
     };

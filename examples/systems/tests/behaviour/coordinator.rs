@@ -108,17 +108,7 @@ fn a_write_is_acknowledged_after_every_live_node_has_it() {
     let [slow, _] = followers(&cluster);
     cluster.network.delay(slow, Duration::from_millis(100));
     cluster.run(&["put", "key", "what-all-have"]).ok();
-    cluster.ids().into_iter().for_each(|id| cluster.kill(id));
-    for id in cluster.ids() {
-        let files = fs::read_dir(cluster.directory(id)).expect("the file exists");
-        let holds = |file: fs::DirEntry| {
-            // The folder of the recording cannot be read as a file, and holds no commands.
-            let bytes = fs::read(file.path()).unwrap_or_default();
-            bytes.windows(13).any(|window| window == b"what-all-have")
-        };
-        let mut files = files.map(|file| file.expect("the file exists"));
-        assert!(files.any(holds), "node {id} does not have it");
-    }
+    cluster.assert_all_have("what-all-have");
 }
 
 #[test]

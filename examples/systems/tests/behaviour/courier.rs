@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -16,6 +15,7 @@ use quorate_systems::courier::SYSTEM;
 use crate::command_output::CommandOutput;
 use crate::processes::eventually;
 use crate::support::forger::{FORGED_TERM, Forger};
+use crate::support::messaging::{receive, send, with_accounts};
 use crate::support::{Caller, Cluster, Setup};
 
 const COURIER: &str = env!("CARGO_BIN_EXE_courier");
@@ -39,30 +39,6 @@ const PLAINTEXT: Setup = Setup {
     capture_traffic: true,
 };
 
-/// Starts a cluster with the accounts of ann, who is logged in, and bob, who is not.
-fn with_accounts(setup: Setup) -> Cluster {
-    let cluster = setup.start();
-    for words in [&["create", "ann"], &["create", "bob"], &["login", "ann"]] {
-        cluster.run(words).ok();
-    }
-    cluster
-}
-
-/// Sends a message from ann to bob.
-fn send(cluster: &Cluster, text: &str) -> CommandOutput {
-    cluster.run(&["--as", "ann", "send", "bob", text, "--timeout", "30s"])
-}
-
-/// Logs bob in, receives the waiting messages, and returns their texts.
-fn receive(cluster: &Cluster) -> Vec<String> {
-    cluster.run(&["login", "bob", "--timeout", "30s"]).ok();
-    texts(&cluster.run(&["--as", "bob", "receive", "--timeout", "30s"]).ok())
-}
-
-fn texts(out: &str) -> Vec<String> {
-    out.lines().filter_map(|line| Some(line.split_once(": ")?.1.to_owned())).collect()
-}
-
 /// Returns the id of a follower.
 fn follower(cluster: &Cluster) -> u64 {
     let leader = cluster.leader();
@@ -83,7 +59,7 @@ fn terms(cluster: &Cluster) -> Vec<u64> {
 
 #[test]
 fn running_nodes_reload_renewed_certificates() {
-    let cluster = with_accounts(WITH_TLS);
+    let cluster = with_accounts(WITH_TLS.start());
     cluster.run(&["certs", "certs", "--renew"]).ok();
     for id in cluster.ids() {
         cluster.signal(id, "HUP");
@@ -95,7 +71,7 @@ fn running_nodes_reload_renewed_certificates() {
 
 #[test]
 fn the_traffic_has_heartbeats_votes_appends_and_forwarded_requests() {
-    let cluster = with_accounts(PLAINTEXT);
+    let cluster = with_accounts(PLAINTEXT.start());
     let forwarded = || cluster.network.traffic(|traffic| traffic.count("forwarded request"));
     let text = "nothing is secret here";
     let mut sent = 0;
@@ -132,7 +108,7 @@ fn the_traffic_has_heartbeats_votes_appends_and_forwarded_requests() {
 
 #[test]
 fn the_last_survivor_continues() {
-    let mut cluster = with_accounts(Setup { server_flags: &["--survivor"], ..WITH_TLS });
+    let mut cluster = with_accounts(Setup { server_flags: &["--survivor"], ..WITH_TLS }.start());
     let mut sent = Vec::new();
     let mut left = cluster.ids();
     while left.len() > 1 {
@@ -160,7 +136,7 @@ fn the_last_survivor_continues() {
 
 #[test]
 fn a_message_acknowledged_by_the_leader_only_may_be_lost_and_the_sender_is_warned() {
-    let cluster = with_accounts(WITH_TLS);
+    let cluster = with_accounts(WITH_TLS.start());
     // The outcome is not reported, even if the message is rejected.
     for to in ["bob", "eve"] {
         let output = cluster.run(&["send", to, "perhaps", "--fast"]).ok();
@@ -187,7 +163,7 @@ fn a_message_acknowledged_by_the_leader_only_may_be_lost_and_the_sender_is_warne
 
 #[test]
 fn a_fast_message_may_be_lost_and_an_acknowledged_one_is_not() {
-    let cluster = with_accounts(PLAINTEXT);
+    let cluster = with_accounts(PLAINTEXT.start());
     let (mut others, mut lost) = (Vec::new(), String::new());
     eventually("a partitioned leader accepts a message", || {
         cluster.network.heal();
@@ -232,7 +208,7 @@ fn change(cluster: &Cluster, words: &[&str], id: u64, is_member: bool) {
 
 #[test]
 fn nodes_are_added_and_removed_while_clients_send() {
-    let mut cluster = with_accounts(WITH_TLS);
+    let mut cluster = with_accounts(WITH_TLS.start());
     let (client, is_over) = (cluster.client(&cluster.ids()), AtomicBool::new(false));
     let sent = thread::scope(|scope| {
         let sender = scope.spawn(|| {
@@ -263,13 +239,8 @@ fn nodes_are_added_and_removed_while_clients_send() {
 
 #[test]
 fn an_open_prompt_does_not_forget_the_addresses_of_new_nodes() {
-    let mut cluster = with_accounts(WITH_TLS);
-    let mut command = cluster.command();
-    command.args(["--nodes", &cluster.addresses(&[1, 2, 3]), "prompt"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut prompt = command.spawn().expect("the binary starts");
-    let mut typed = prompt.stdin.take().expect("the stream is piped");
-    let mut page = BufReader::new(prompt.stdout.take().expect("the stream is piped")).lines();
+    let mut cluster = with_accounts(WITH_TLS.start());
+    let (mut prompt, mut typed, mut page) = cluster.start_prompt();
     let mut list = || {
         typed.write_all(b"list\n").expect("the prompt reads its input");
         let mut users = page.by_ref().map(|line| line.expect("the prompt prints text"));
@@ -288,7 +259,7 @@ fn an_open_prompt_does_not_forget_the_addresses_of_new_nodes() {
 
 #[test]
 fn a_follower_answers_reads_and_reports_their_age() {
-    let mut cluster = with_accounts(WITH_TLS);
+    let mut cluster = with_accounts(WITH_TLS.start());
     let follower = follower(&cluster);
     let name = format!("n{follower}");
     // Whether the answer has ann, and its maximum age in milliseconds; `None` if it is up to date
@@ -336,7 +307,7 @@ fn a_follower_answers_reads_and_reports_their_age() {
 
 #[test]
 fn nodes_and_clients_use_tls_by_default() {
-    let cluster = with_accounts(Setup { capture_traffic: true, ..WITH_TLS });
+    let cluster = with_accounts(Setup { capture_traffic: true, ..WITH_TLS }.start());
     // Texts long enough not to occur in ciphertext by chance.
     let (secret, name) = ("where the treasure is", "captain-of-the-ship");
     send(&cluster, secret).ok();
@@ -407,7 +378,7 @@ const ISSUER: &str = "no trusted authority of its role has issued the certificat
 
 #[test]
 fn forged_votes_are_rejected() {
-    let cluster = with_accounts(WITH_TLS);
+    let cluster = with_accounts(WITH_TLS.start());
     CommandOutput::run(cluster.command().args(["certs", "others"])).ok();
     let node = |id| Principal::Node(NodeId(id));
     let two = tls_config(&cluster, "certs", &node(2));
@@ -451,7 +422,7 @@ fn forged_votes_are_rejected() {
 
 #[test]
 fn nodes_compare_their_states() {
-    let cluster = with_accounts(PLAINTEXT);
+    let cluster = with_accounts(PLAINTEXT.start());
     // More than the 128 entries after which nodes compare their whole states.
     let lines: String = (0..140).map(|text| format!("send bob {text}\n")).collect();
     cluster.run_prompt(&lines).ok();

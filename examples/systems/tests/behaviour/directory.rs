@@ -1,7 +1,6 @@
 //! End-to-end tests of the directory: one master and three replicas.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::Duration;
 
 use crate::command_output::CommandOutput;
@@ -122,17 +121,7 @@ fn a_write_is_acknowledged_after_all_live_replicas_have_it() {
     let (_, [slow, _]) = halves(&cluster);
     cluster.network.delay(slow, Duration::from_millis(150));
     cluster.run(&["connect", "user-all-have", "10.0.0.1:1"]).ok();
-    cluster.ids().into_iter().for_each(|id| cluster.kill(id));
-    for id in cluster.ids() {
-        let files = fs::read_dir(cluster.directory(id)).expect("the file exists");
-        let holds = |file: fs::DirEntry| {
-            // The folder of the recording cannot be read as a file, and holds no commands.
-            let bytes = fs::read(file.path()).unwrap_or_default();
-            bytes.windows(13).any(|window| window == b"user-all-have")
-        };
-        let mut files = files.map(|file| file.expect("the file exists"));
-        assert!(files.any(holds), "node {id} does not have it");
-    }
+    cluster.assert_all_have("user-all-have");
 }
 
 #[test]

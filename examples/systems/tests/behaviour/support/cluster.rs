@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -233,14 +234,44 @@ impl Cluster {
     /// Runs these lines at the prompt.
     pub(crate) fn run_prompt(&self, lines: &str) -> CommandOutput {
         let input = self.root.path().join("typed");
-        let mut file = std::fs::File::create(&input).expect("there is room");
+        let mut file = fs::File::create(&input).expect("there is room");
         file.write_all(lines.as_bytes()).expect("there is room");
+        let input = fs::File::open(&input).expect("the file exists");
+        CommandOutput::run(self.prompt().stdin(input))
+    }
+
+    /// Starts the prompt. Returns its process, its input, and the lines that it prints.
+    pub(crate) fn start_prompt(&self) -> (Child, ChildStdin, Lines<BufReader<ChildStdout>>) {
+        let mut command = self.prompt();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut prompt = command.spawn().expect("the binary starts");
+        let typed = prompt.stdin.take().expect("the stream is piped");
+        let page = prompt.stdout.take().expect("the stream is piped");
+        (prompt, typed, BufReader::new(page).lines())
+    }
+
+    fn prompt(&self) -> Command {
         let mut command = self.command();
         command
             .args(["--nodes", &self.addresses(&self.ids())])
             .args(self.setup.client_flags)
             .arg("prompt");
-        CommandOutput::run(command.stdin(std::fs::File::open(&input).expect("the file exists")))
+        command
+    }
+
+    /// Kills all nodes, and checks that the files of each contain this text.
+    pub(crate) fn assert_all_have(&mut self, text: &str) {
+        self.ids().into_iter().for_each(|id| self.kill(id));
+        for id in self.ids() {
+            let files = fs::read_dir(self.directory(id)).expect("the directory exists");
+            let has_text = |file: fs::DirEntry| {
+                // The folder of the recording cannot be read as a file, and holds no commands.
+                let bytes = fs::read(file.path()).unwrap_or_default();
+                bytes.windows(text.len()).any(|window| window == text.as_bytes())
+            };
+            let mut files = files.map(|file| file.expect("the directory can be read"));
+            assert!(files.any(has_text), "node {id} does not have it");
+        }
     }
 
     /// Waits until there is a leader, and returns its id.

@@ -2,6 +2,7 @@
 
 mod cluster;
 pub(crate) mod forger;
+pub(crate) mod messaging;
 mod network;
 mod traffic;
 
