@@ -2,9 +2,10 @@
 //! open status page does each second.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::runtime::lock;
 use crate::runtime::{Client, Report};
 use crate::types::{Membership, NodeId};
 use tokio::task::{JoinHandle, JoinSet};
@@ -50,14 +51,14 @@ impl PeerReports {
             // A later reply is shown with the next request of the page.
             let _ = timeout(ROUND_WAIT_MAX, round).await;
         }
-        self.lock_cache().reports.values().cloned().collect()
+        lock(&self.cache).reports.values().cloned().collect()
     }
 
     /// Requests the reports of all other members that have an address, in a new task; returns None
     /// without a client, or if no round is due.
     fn start_round(&self, membership: &Membership, own: NodeId) -> Option<JoinHandle<()>> {
         let client = self.client.as_ref()?;
-        let mut cache = self.lock_cache();
+        let mut cache = lock(&self.cache);
         if cache.round_in_flight
             || cache.requested_at.is_some_and(|at| at.elapsed() < REPORT_AGE_MAX)
         {
@@ -77,17 +78,13 @@ impl PeerReports {
             while let Some(reply) = requests.join_next().await {
                 match reply {
                     Ok((id, Ok(report))) => {
-                        drop(peer_reports.lock_cache().reports.insert(id, report))
+                        drop(lock(&peer_reports.cache).reports.insert(id, report))
                     }
-                    Ok((id, Err(_))) => drop(peer_reports.lock_cache().reports.remove(&id)),
+                    Ok((id, Err(_))) => drop(lock(&peer_reports.cache).reports.remove(&id)),
                     Err(_) => {}
                 }
             }
-            peer_reports.lock_cache().round_in_flight = false;
+            lock(&peer_reports.cache).round_in_flight = false;
         }))
-    }
-
-    fn lock_cache(&self) -> MutexGuard<'_, CachedReports> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

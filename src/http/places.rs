@@ -2,9 +2,11 @@
 //! reply, so that neither slow requests nor slow readers delay the health checks.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::runtime::lock;
 
 /// The maximum number of connections whose request has not arrived. A further one takes the place
 /// of the oldest, which is the slowest: an ordinary request arrives with its connection.
@@ -64,7 +66,7 @@ impl Places {
     /// not arrived.
     pub(super) fn take(self: &Arc<Places>) -> (Place, Replaced) {
         let (keep_open, replaced) = oneshot::channel();
-        let mut arriving = self.arriving();
+        let mut arriving = lock(&self.arriving);
         if arriving.connections.len() >= ARRIVING_MAX {
             arriving.connections.pop_first();
         }
@@ -74,10 +76,6 @@ impl Places {
         let reply = Mutex::default();
         (Place { places: Arc::clone(self), number, reply }, replaced)
     }
-
-    fn arriving(&self) -> MutexGuard<'_, Arriving> {
-        self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Place {
@@ -86,9 +84,9 @@ impl Place {
     pub(super) fn reply(&self, is_health_check: bool) -> bool {
         let kind = if is_health_check { &self.places.health } else { &self.places.others };
         let permit = Arc::clone(kind).try_acquire_owned().ok();
-        let mut reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reply = lock(&self.reply);
         if let Some(permit) = permit
-            && let Some(keep_open) = self.places.arriving().connections.remove(&self.number)
+            && let Some(keep_open) = lock(&self.places.arriving).connections.remove(&self.number)
         {
             *reply = Some(ReplyPlace { _keep_open: keep_open, _permit: permit });
         }
@@ -98,6 +96,6 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.arriving().connections.remove(&self.number);
+        lock(&self.places.arriving).connections.remove(&self.number);
     }
 }

@@ -2,10 +2,12 @@
 //! log output.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::runtime::lock::lock;
 
 /// The maximum number of lines of one kind in each [`INTERVAL`].
 const LINES_MAX: u32 = 10;
@@ -27,7 +29,7 @@ struct Lines {
 impl LogLimit {
     /// Counts one more line of this kind, and returns true if it may be written.
     pub(super) fn admit(&self, kind: &'static str) -> bool {
-        let (now, mut kinds) = (Instant::now(), self.lock());
+        let (now, mut kinds) = (Instant::now(), lock(&self.0));
         let new = || Lines { since: now, written: 0, left_out: 0 };
         let lines = kinds.entry(kind).or_insert_with(new);
         // Lines that were left out are reported by `take_left_out` before the next interval begins.
@@ -46,7 +48,7 @@ impl LogLimit {
     /// number of those lines.
     pub(super) fn take_left_out(&self) -> Vec<(&'static str, u64)> {
         let (now, mut left_out) = (Instant::now(), Vec::new());
-        self.lock().retain(|kind, lines| {
+        lock(&self.0).retain(|kind, lines| {
             let ended = now >= lines.since + INTERVAL;
             if ended && lines.left_out > 0 {
                 left_out.push((*kind, lines.left_out));
@@ -54,10 +56,6 @@ impl LogLimit {
             !ended
         });
         left_out
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Lines>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

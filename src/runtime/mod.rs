@@ -20,6 +20,7 @@ mod driver;
 mod environment;
 mod handle;
 mod lanes;
+mod lock;
 mod log_limit;
 mod metrics;
 mod moving_deadline;
@@ -57,6 +58,8 @@ pub use config_error::ServerConfigError;
 #[cfg(feature = "http")]
 pub(crate) use environment::{Listener, RawStream, is_of_connection};
 pub use handle::{Handle, Leadership};
+#[cfg(feature = "http")]
+pub(crate) use lock::lock;
 #[cfg(feature = "metrics")]
 pub use metrics::{
     Bucket, LatencyHistogram, LatencyMetric, Metrics, NodeSummary, PeerLink, Totals,

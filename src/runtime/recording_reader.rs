@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex as SyncMutex, PoisonError};
+use std::sync::Mutex as SyncMutex;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use crate::runtime::lock::lock;
 use crate::runtime::origin::Origin;
 use crate::runtime::recording::{file_name, number_of};
 use crate::runtime::request::RecordingPart;
@@ -51,7 +52,7 @@ impl RecordingReader {
     /// Notes that a part is requested. Returns true if the same remote has just requested another
     /// part of the file, and reads on.
     pub(super) fn continues(&self, origin: &Origin, file: u64, offset: u64) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         last.retain(|_, (_, at)| at.elapsed() <= PAUSE_MAX);
         let before = last.insert(origin.clone(), (file, Instant::now()));
         offset > 0 && before.is_some_and(|(of, _)| of == file)

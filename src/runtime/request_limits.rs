@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::machine::Proposer;
 use crate::runtime::config::{FORWARDED_PARTS, ServiceConfig};
+use crate::runtime::lock::lock;
 use crate::runtime::origin::{Origin, OriginNumber};
 use crate::types::Entry;
 use crate::wire::{ReplyBody, ServiceRejectReason};
@@ -126,7 +127,7 @@ impl ServiceLimits {
     /// Returns the limits of a connection, whose own part is that of all connections of its origin.
     /// The requests that a node `forwards` are those of clients.
     pub(in crate::runtime) fn of(&self, origin: &Origin, forwards: bool) -> ClientLimits {
-        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut origins = lock(&self.origins);
         let is_reserved = origin.is_reserved() && !forwards;
         let shared = if is_reserved { &self.reserved } else { &self.clients };
         let key = (origin.clone(), is_reserved);

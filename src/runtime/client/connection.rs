@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::{self, Receiver};
@@ -15,6 +15,7 @@ use tracing::debug;
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::error::Mismatch;
 use crate::runtime::client::nodes::Nodes;
+use crate::runtime::lock::lock;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::transport::handshake::{
     BATCH, BATCH_BYTES, ConnectionReader, TransferLimits, flush_batch, write_all,
@@ -316,12 +317,6 @@ impl PendingReplies {
             }
         }
     }
-}
-
-/// Locks the mutex. Poisoning is ignored, because no statement leaves the guarded value
-/// inconsistent.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Returns the difference in configuration that the error of a connection shows, if any.

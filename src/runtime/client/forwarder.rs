@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use crate::runtime::client::config::ClientConfig;
-use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag, lock};
+use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag};
 use crate::runtime::client::nodes::Nodes;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
+use crate::runtime::lock::lock;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::link::Links;
 use crate::storage::ClusterId;

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 use crate::machine::SessionLimits;
 use crate::machine::{Call, ClientSession, Nonce, Outcome, SessionEvent, SessionId};
 use crate::runtime::client::attempts::{Attempts, ConnectionPool, RetryPolicy, Route};
-use crate::runtime::client::connection::lock;
 use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
+use crate::runtime::lock::lock;
 use crate::types::{Acknowledge, Command};
 use crate::wire::{ReplyBody, RequestBody};
 

@@ -1,13 +1,14 @@
 //! Runs the jobs of a lane, on the calling thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::machine::FrozenView;
 use crate::replica::{Input, WorkResult};
 use crate::runtime::lanes::job_queue::{Job, JobOrder, JobQueue};
+use crate::runtime::lock::lock;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::DiskError;
 
@@ -122,7 +123,7 @@ impl<T> JobRunner<T> {
     /// keeps them until it is resumed. Returns false if the work has panicked or the receiver is
     /// gone.
     pub(super) fn run(&self, more: &mut Vec<Job<T>>) -> bool {
-        let mut executor = self.lock();
+        let mut executor = lock(&self.executor);
         let Executor { work: Some(work), jobs, is_paused, since_pause } = &mut *executor else {
             return false;
         };
@@ -157,13 +158,9 @@ impl<T> JobRunner<T> {
 
     /// Ends a pause; the next call of [`JobRunner::run`] continues. Returns true if there are jobs.
     pub(super) fn resume(&self) -> bool {
-        let mut executor = self.lock();
+        let mut executor = lock(&self.executor);
         (executor.is_paused, executor.since_pause) = (false, Executed::default());
         !executor.jobs.is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Executor<T>> {
-        self.executor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]

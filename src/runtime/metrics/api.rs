@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+use crate::runtime::lock::lock;
 use crate::runtime::metrics::counts::Counts;
 use crate::runtime::metrics::value::{BUCKET_BOUNDS_MICROSECONDS, Histogram};
 use crate::runtime::write_obstacle::WriteObstacle;
@@ -163,10 +164,7 @@ impl Metrics {
             committed: Index(committed.get()),
             stopped: state.stopped.get() != 0,
             idle: Duration::from_millis(self.0.idle_milliseconds()),
-            write_obstacle: *state
-                .write_obstacle
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
+            write_obstacle: *lock(&state.write_obstacle),
         }
     }
 

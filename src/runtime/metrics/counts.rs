@@ -1,11 +1,12 @@
 //! The metrics of one node, recorded where the events happen.
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, PoisonError};
 
 use crate::raft::MessageRejectReason;
 use crate::replica::{ComparisonResult, Node};
+use crate::runtime::lock::lock;
 use crate::runtime::metrics::labels::{
     CountersByLabel, Label, ProposalEnd, ReadEnd, RequestMetric, SnapshotStep,
 };
@@ -269,7 +270,7 @@ impl Counts {
         let obstacle =
             obstacle.or_else(|| WriteObstacle::of(&status, node.verification(), membership, peers));
         let obstacle = obstacle.or(is_stalled.then_some(WriteObstacle::NothingCommitted));
-        *self.state.write_obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+        *lock(&self.state.write_obstacle) = obstacle;
     }
 
     /// Records that the cluster knows another disk for this node.

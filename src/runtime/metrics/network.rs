@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::Sender;
 
+use crate::runtime::lock::lock;
 use crate::runtime::metrics::labels::{CountersByLabel, DropReason};
 use crate::runtime::metrics::value::{Counter, ENABLED, Gauge};
 use crate::runtime::rejected_connections::RejectedConnections;
@@ -82,7 +83,7 @@ impl NetworkCounts {
         if !ENABLED {
             return Arc::default();
         }
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = lock(&self.peers);
         let RecordedPeers { by_id, members } = &mut *peers;
         if by_id.len() >= PEERS_MAX && !by_id.contains_key(&id) {
             let removed = by_id.keys().find(|id| is_removed(members, **id)).copied();
@@ -97,7 +98,7 @@ impl NetworkCounts {
     /// Records the active membership. The metrics of a removed member are hidden, but kept, because
     /// it may still have connections, and may be added again.
     pub(in crate::runtime) fn set_membership(&self, membership: &Membership) {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = lock(&self.peers);
         peers.members = membership.members().iter().map(|member| member.id).collect();
     }
 
@@ -112,7 +113,7 @@ impl NetworkCounts {
 
     /// Records the leader's view of its peers; an empty slice removes it.
     pub(in crate::runtime) fn observe(&self, statuses: &[PeerStatus]) {
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let peers = lock(&self.peers);
         for (id, peer) in &peers.by_id {
             let status = statuses.iter().find(|status| status.id == *id);
             peer.has_progress.set(status.is_some().into());
@@ -180,7 +181,7 @@ fn watch<T: Send + 'static>(
         let queue = queue.upgrade()?;
         Some(queue.max_capacity() - queue.capacity())
     };
-    let mut queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut queues = lock(queues);
     queues.retain(|queue| queue.name != name);
     queues.push(WatchedQueue { name, waiting: Box::new(waiting) });
 }
@@ -189,7 +190,7 @@ fn watch<T: Send + 'static>(
 impl NetworkCounts {
     /// Returns every peer that has metrics of its own and is not a removed member.
     pub(in crate::runtime) fn peers(&self) -> Vec<(NodeId, Arc<PeerCounts>)> {
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let peers = lock(&self.peers);
         let shown = peers.by_id.iter().filter(|(id, _)| !is_removed(&peers.members, **id));
         shown.map(|(id, peer)| (*id, Arc::clone(peer))).collect()
     }
@@ -215,7 +216,7 @@ impl PeerCounts {
 
 #[cfg(feature = "metrics")]
 fn waiting(queues: &Mutex<Vec<WatchedQueue>>) -> Vec<(&'static str, usize)> {
-    let queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
+    let queues = lock(queues);
     queues.iter().map(|queue| (queue.name, (queue.waiting)().unwrap_or(0))).collect()
 }
 

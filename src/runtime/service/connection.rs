@@ -1,7 +1,7 @@
 //! The connection of one client: reads requests and writes replies concurrently.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use crate::runtime::audit::{AdminRequest, is_admin_request, rejected_request, unread_request};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
+use crate::runtime::lock::lock;
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::moving_deadline::MovingDeadline;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
@@ -222,7 +223,7 @@ impl Connection {
         pending.audited =
             is_admin_request.then(|| Box::new(AdminRequest::new(&body, origin, *from)));
         pending.forwarded = self.executor.forwarder_of(&body).map(|_| body.clone());
-        let slot = self.pending().insert(pending);
+        let slot = lock(&self.pending).insert(pending);
         if let RequestBody::ReadRecording { file, offset } = body {
             return self.read_recording(file, offset, slot, permits);
         }
@@ -262,7 +263,7 @@ impl Connection {
     /// Replies to a request that does not reach the node, and counts it.
     fn reject(&self, pending: PendingRequest, metric: RequestMetric, rejected: ReplyBody) {
         self.counts().request_ended(metric, Stopwatch::start(), &rejected);
-        let slot = self.pending().insert(pending);
+        let slot = lock(&self.pending).insert(pending);
         let reply = QueuedReply { slot, reply: Some(rejected), permits: None };
         // The receiver is the other half of this connection.
         drop(self.replies.send(reply));
@@ -270,10 +271,6 @@ impl Connection {
 
     fn counts(&self) -> &Counts {
         &self.executor.handle.registry.counts
-    }
-
-    fn pending(&self) -> MutexGuard<'_, PendingRequests> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns true if one more line about an admin request that this connection rejects may be
@@ -368,7 +365,7 @@ impl Connection {
     /// Ends a request, and returns what is sent to the client, with the permits that the reply
     /// holds. Returns none if the request is forwarded to the leader, whose reply follows.
     fn end_request(&self, QueuedReply { slot, reply, permits }: QueuedReply) -> Option<Outgoing> {
-        let mut pending = self.pending();
+        let mut pending = lock(&self.pending);
         let request = pending.get_mut(slot);
         let mut body = reply.unwrap_or_else(|| self.executor.stopped_reply(request.effect));
         if let Some(leader) = leader_to_forward_to(&body).cloned()

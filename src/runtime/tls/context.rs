@@ -15,6 +15,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use tracing::{info, warn};
 
 use crate::runtime::environment::Socket;
+use crate::runtime::lock::lock;
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::tls::chain::{CertificateUsage, reject_reason};
@@ -87,7 +88,7 @@ impl Tls {
     /// are used for the first time, or have to be replaced.
     pub(in crate::runtime) fn reload(&self) -> Result<(), TlsError> {
         let Shared { config, node, logs_lists, current, reload_lock } = &*self.shared;
-        let _held = reload_lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _held = lock(reload_lock);
         let had_lists = current.borrow().has_revocation_lists;
         let loaded = LoadedTls::read(config, *node, had_lists)?;
         if *logs_lists && loaded.has_revocation_lists && !had_lists {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::lock::lock;
 use crate::runtime::log_limit::LogLimit;
 use crate::runtime::metrics::Counts;
 use crate::runtime::origin::Origin;
@@ -100,7 +101,7 @@ impl ConnectionRegistry {
 
     /// Returns the number of open inbound connections.
     pub(in crate::runtime) fn connections(&self) -> usize {
-        self.open().open.len()
+        lock(&self.open).open.len()
     }
 
     /// Admits a connection of a peer, unless another process of that node answers at its address:
@@ -120,7 +121,7 @@ impl ConnectionRegistry {
         peer: NodeId,
         start_id: u64,
     ) -> Answering {
-        let mut open = self.open();
+        let mut open = lock(&self.open);
         *open.answering.entry((peer, start_id)).or_default() += 1;
         if open.answering.range((peer, 1)..=(peer, u64::MAX)).count() == 1 && start_id != 0 {
             open.open.retain(|_, connection| {
@@ -155,7 +156,7 @@ impl ConnectionRegistry {
             PlaceKind::Peer(_) | PlaceKind::Client => ("connections_max", self.connections_max),
             PlaceKind::Reserved => ("connections_reserved", self.connections_reserved),
         };
-        let mut open = self.open();
+        let mut open = lock(&self.open);
         if let Some(node) = node.filter(|node| open.answers_as_another(*node, start_id)) {
             let message = format_args!(
                 "another process of {node} answers at its address, or did a moment ago: if this \
@@ -215,10 +216,6 @@ impl ConnectionRegistry {
             PlaceKind::Client | PlaceKind::Reserved => ("connections_per_origin_max", max),
         }
     }
-
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Open {
@@ -239,7 +236,7 @@ pub(super) struct Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut open = self.registry.open();
+        let mut open = lock(&self.registry.open);
         if let Some(count) = open.answering.get_mut(&self.process) {
             *count -= 1;
             if *count == 0 {
@@ -260,7 +257,7 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.registry.open().open.remove(&self.number);
+        lock(&self.registry.open).open.remove(&self.number);
     }
 }
 

@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use tokio::sync::oneshot;
+
+use crate::runtime::lock::lock;
 
 /// The turns of all handshakes of a node.
 #[derive(Default)]
@@ -62,7 +64,7 @@ impl HandshakeTurns {
 
     /// Takes the turn if it is free, and returns none; otherwise returns the receiver of the turn.
     fn request(&self, from: IpAddr) -> Option<oneshot::Receiver<Turn>> {
-        let mut queue = self.lock();
+        let mut queue = lock(&self.0);
         if !queue.is_taken {
             queue.is_taken = true;
             return None;
@@ -81,7 +83,7 @@ impl HandshakeTurns {
 
     /// Returns the next handshake; if none waits, the turn is free.
     fn next(&self) -> Option<oneshot::Sender<Turn>> {
-        let mut queue = self.lock();
+        let mut queue = lock(&self.0);
         let Some(from) = queue.order.pop_front() else {
             queue.is_taken = false;
             return None;
@@ -94,10 +96,6 @@ impl HandshakeTurns {
             queue.order.push_back(from);
         }
         next
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -181,7 +179,7 @@ mod tests {
             drop(turns.request(address(1)));
         }
         let _waiting = turns.request(address(1));
-        let queue = turns.lock();
+        let queue = lock(&turns.0);
         assert_eq!((queue.waiting[&address(1)].len(), queue.order.len()), (1, 1));
     }
 
@@ -195,7 +193,7 @@ mod tests {
         drop(turn);
         drop(waiting.try_recv().expect("it has the turn"));
         assert!(turns.request(address(2)).is_none(), "the turn is free");
-        let queue = turns.lock();
+        let queue = lock(&turns.0);
         assert!(queue.waiting.is_empty() && queue.order.is_empty());
     }
 }

@@ -8,12 +8,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::runtime::lock::lock;
 use crate::runtime::origin::network_prefix;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::handshake_turns::HandshakeTurns;
@@ -67,7 +68,7 @@ impl PendingHandshakes {
     pub(super) fn admit(self: &Arc<PendingHandshakes>, from: IpAddr) -> Option<PendingHandshake> {
         let from = network_prefix(from);
         let displaced = Arc::new(Notify::new());
-        let mut places = self.lock();
+        let mut places = lock(&self.places);
         let now = Instant::now();
         if places.taken() >= self.max && !places.displace(from, now) {
             return None;
@@ -77,10 +78,6 @@ impl PendingHandshakes {
         let place = Place { number, since: now, displaced: Arc::clone(&displaced) };
         places.by_address.entry(from).or_default().push_back(place);
         Some(PendingHandshake { pending: Arc::clone(self), from, number, displaced })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,7 +131,7 @@ impl PendingHandshake {
 
 impl Drop for PendingHandshake {
     fn drop(&mut self) {
-        self.pending.lock().leave(self.from, self.number);
+        lock(&self.pending.places).leave(self.from, self.number);
     }
 }
 
@@ -166,11 +163,15 @@ mod tests {
         assert!(is_displaced(&first));
         assert!(![&other, &second, &third].into_iter().any(is_displaced));
         drop(first);
-        assert_eq!(pending.lock().taken(), 3, "a displaced connection has no place to leave");
+        assert_eq!(
+            lock(&pending.places).taken(),
+            3,
+            "a displaced connection has no place to leave"
+        );
         let fourth = admit(&pending, "192.0.2.4");
         assert!(is_displaced(&other), "all addresses have one: the oldest gives way");
         drop((other, second, third, fourth));
-        assert!(pending.lock().by_address.is_empty(), "closed connections have no place");
+        assert!(lock(&pending.places).by_address.is_empty(), "closed connections have no place");
     }
 
     #[tokio::test(start_paused = true)]
