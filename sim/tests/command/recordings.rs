@@ -184,6 +184,29 @@ fn written(root: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
+/// Writes the recordings of n1 and n2, which both lead term 1; returns their paths as words of a
+/// command line.
+fn two_leaders(root: &TempDir) -> [String; 2] {
+    let path = |id| written(root, &format!("n{id}.qrec"), &Node::elected_by_three(id));
+    [1, 2].map(|id| path(id).display().to_string())
+}
+
+/// A recording after whose beginning the core decides differently from the recorded one.
+fn another_decision() -> Vec<u8> {
+    let mut recording = Node::alone();
+    forge(&mut recording, b"one command", b"two command");
+    recording
+}
+
+/// Runs a command that ends with this exit code; returns standard output, which has these parts.
+fn prints(words: &str, code: i32, parts: &[&str]) -> String {
+    let output = run(words);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(code), "{text}{}", stderr(&output));
+    parts.iter().for_each(|part| assert!(text.contains(part), "{part}: {text}"));
+    text
+}
+
 /// Runs `replay` with these words after the file; returns the exit code and standard output.
 fn replay(path: &Path, words: &str) -> (Option<i32>, String) {
     let output = run(&format!("replay {} {words}", path.display()));
@@ -306,11 +329,9 @@ fn the_page_has_the_nodes_their_messages_and_what_is_not_recorded() {
 #[test]
 fn the_page_of_a_violation_has_its_explanation() {
     let root = tempfile::tempdir().expect("a directory");
-    let one = written(&root, "n1.qrec", &Node::elected_by_three(1));
-    let two = written(&root, "n2.qrec", &Node::elected_by_three(2));
+    let files = two_leaders(&root).join(" ");
     let page = root.path().join("page.html");
-    let (code, _) = replay(&one, &format!("{} --html {}", two.display(), page.display()));
-    assert_eq!(code, Some(10));
+    prints(&format!("replay {files} --html {}", page.display()), 10, &[]);
     let text = fs::read_to_string(&page).expect("it was written");
     let finding = "n3 votes for both n1 and n2 in term t1";
     assert!(text.contains(&format!("<p>S3 one-vote-per-term: {finding}</p>")));
@@ -321,10 +342,7 @@ fn the_page_of_a_violation_has_its_explanation() {
 fn a_change_of_leader_is_explained() {
     let root = tempfile::tempdir().expect("a directory");
     let files = Cluster::with_a_paused_leader().written(&root);
-    let output = run(&format!("explain {files}"));
-    let text = stdout(&output);
-    assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in [
+    let parts = [
         "n1 leads t1 from ",
         "the first leader in the recordings\n",
         "s: campaign requested\n",
@@ -333,45 +351,32 @@ fn a_change_of_leader_is_explained() {
         "n1 took no step for 1.",
         "cause: n1 took no step from ",
         "n2's election timeout passed, because no heartbeat arrived meanwhile\n",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+    ];
+    prints(&format!("explain {files}"), 0, &parts);
 }
 
 #[test]
 fn a_violation_of_recordings_is_explained_as_far_as_they_show_it() {
     let root = tempfile::tempdir().expect("a directory");
-    let one = written(&root, "n1.qrec", &Node::elected_by_three(1));
-    let two = written(&root, "n2.qrec", &Node::elected_by_three(2));
-    let output = run(&format!("explain {} {}", one.display(), two.display()));
-    let text = stdout(&output);
-    assert_eq!(output.status.code(), Some(10), "{text}");
-    for part in [
+    let parts = [
         "S3 one-vote-per-term at ",
         "n2 receives n3's vote in term t1",
         "\ncause: n3 votes for both n1 and n2 in term t1",
         "; steps of n3 that are not recorded may have contributed\n",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+    ];
+    prints(&format!("explain {}", two_leaders(&root).join(" ")), 10, &parts);
 }
 
 #[test]
 fn another_decision_is_explained_by_the_steps_before_it() {
     let root = tempfile::tempdir().expect("a directory");
-    let mut other = Node::alone();
-    forge(&mut other, b"one command", b"two command");
-    let path = written(&root, "other.qrec", &other);
-    let output = run(&format!("explain {}", path.display()));
-    let text = stdout(&output);
-    assert_eq!(output.status.code(), Some(13), "{text}");
-    assert!(text.contains("\ncause: up to here every action of n1 equals"), "{text}");
-    assert!(text.contains("the completion of a disk operation"), "{text}");
+    let path = written(&root, "other.qrec", &another_decision());
+    let parts =
+        ["\ncause: up to here every action of n1 equals", "the completion of a disk operation"];
+    prints(&format!("explain {}", path.display()), 13, &parts);
     let junk = written(&root, "junk.qrec", b"junk");
-    let output = run(&format!("explain {}", junk.display()));
-    let text = stdout(&output);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.starts_with("error: ") && text.contains("junk.qrec: offset 0: "), "{text}");
+    let text = prints(&format!("explain {}", junk.display()), 2, &["junk.qrec: offset 0: "]);
+    assert!(text.starts_with("error: "), "{text}");
 }
 
 #[test]
@@ -462,14 +467,11 @@ fn the_error_of_a_bad_recording_is_one_line_and_the_steps_before_it_are_shown() 
 #[test]
 fn another_decision_is_named_with_the_versions() {
     let root = tempfile::tempdir().expect("a directory");
-    let mut other = Node::alone();
-    forge(&mut other, b"one command", b"two command");
-    let (code, text) = replay(&written(&root, "other.qrec", &other), "");
-    assert_eq!(code, Some(13), "{text}");
-    assert!(text.contains("the actions are not the recorded ones"), "{text}");
-    let (code, text) = replay(&root.path().join("other.qrec"), "--record 99");
-    assert_eq!(code, Some(13), "{text}");
-    assert!(text.contains("the actions are not the recorded ones"), "{text}");
+    let mut other = another_decision();
+    let path = written(&root, "other.qrec", &other);
+    let differ = ["the actions are not the recorded ones"];
+    prints(&format!("replay {}", path.display()), 13, &differ);
+    prints(&format!("replay {} --record 99", path.display()), 13, &differ);
     let this = env!("CARGO_PKG_VERSION");
     let version = format!("9{}", &this[1..]);
     forge(&mut other, this.as_bytes(), version.as_bytes());
@@ -482,13 +484,13 @@ fn another_decision_is_named_with_the_versions() {
 #[test]
 fn two_leaders_in_two_recordings_are_a_safety_violation() {
     let root = tempfile::tempdir().expect("a directory");
-    let one = written(&root, "n1.qrec", &Node::elected_by_three(1));
-    let two = written(&root, "n2.qrec", &Node::elected_by_three(2));
-    assert_eq!(replay(&one, "").0, Some(0));
-    let (code, text) = replay(&one, &two.display().to_string());
-    assert_eq!(code, Some(10), "{text}");
-    assert!(text.contains("S1 election-safety: term t1 has two leaders: n1"), "{text}");
-    assert!(text.contains("S3 one-vote-per-term: n3 votes for both n1 and n2"), "{text}");
+    let [one, two] = two_leaders(&root);
+    prints(&format!("replay {one}"), 0, &[]);
+    let parts = [
+        "S1 election-safety: term t1 has two leaders: n1",
+        "S3 one-vote-per-term: n3 votes for both n1 and n2",
+    ];
+    prints(&format!("replay {one} {two}"), 10, &parts);
 }
 
 /// Copies may overlap, and a directory may have the recordings of several nodes.
