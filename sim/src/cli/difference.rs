@@ -3,9 +3,11 @@
 
 use std::fmt::Write as _;
 
-/// The numbers of lines that are printed before the first difference, and from it on.
-const BEFORE: usize = 5;
-const AFTER: usize = 3;
+/// The number of lines that are printed before the first difference.
+pub(crate) const BEFORE: usize = 5;
+
+/// The number of lines of each side that are printed from the first difference on.
+pub(crate) const AFTER: usize = 3;
 
 /// The lines of one side, with its name.
 #[derive(Clone, Copy, Debug)]
