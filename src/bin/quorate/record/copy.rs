@@ -18,9 +18,13 @@ pub(super) struct Recording {
     files: Vec<OpenFile>,
     /// The number of files that the recording has, with those that were not opened.
     files_found: usize,
+    /// A line for each file, or range of files, that the node removed before it was read to its
+    /// end.
+    removed: Vec<String>,
 }
 
 /// The copy that was written, and what the recording had.
+#[derive(Debug)]
 pub(super) struct Copied {
     path: PathBuf,
     files: usize,
@@ -28,6 +32,8 @@ pub(super) struct Copied {
     bytes: u64,
     /// A line for each damaged file.
     pub(super) damaged: Vec<String>,
+    /// A line for each file, or range of files, that the node removed meanwhile.
+    pub(super) removed: Vec<String>,
 }
 
 /// One open file of the recording. The node may remove it meanwhile, and append to it.
@@ -49,26 +55,29 @@ impl Recording {
             }
         }
         paths.sort_unstable();
-        let mut opened = Vec::new();
+        let (mut opened, mut removed) = (Vec::new(), Vec::new());
         for path in paths {
             match open_own_file(&path) {
                 Ok(file) => opened.push((path, file)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    removed.push(format!("{}: the node has removed it meanwhile", path.display()));
+                }
                 Err(error) => {
                     let text = format!("{}: {error}", path.display());
                     return Err(io::Error::new(error.kind(), text));
                 }
             }
         }
-        let files_found = opened.len();
+        let files_found = opened.len() + removed.len();
         let open = |(path, file): (PathBuf, File)| OpenFile::new(path.display().to_string(), file);
         let files = opened.into_iter().map(open).collect::<io::Result<_>>()?;
-        Ok(Recording { files, files_found })
+        Ok(Recording { files, files_found, removed })
     }
 
-    /// Returns a recording of `files_found` files, of which these were read.
-    pub(super) fn of(files: Vec<OpenFile>, files_found: usize) -> Recording {
-        Recording { files, files_found }
+    /// Returns a recording of `files_found` files, of which these were read. The lines name those
+    /// that the node removed meanwhile.
+    pub(super) fn of(files: Vec<OpenFile>, files_found: usize, removed: Vec<String>) -> Recording {
+        Recording { files, files_found, removed }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -87,17 +96,18 @@ impl Recording {
         let mut chosen = selection.of(&times).into_iter();
         self.files.retain(|_| chosen.next() == Some(true));
         if self.files.is_empty() {
-            return Err(CommandError::invalid_input(format!(
-                "{}: the recording has no records of this time",
-                path.display()
-            )));
+            let path = path.display();
+            let mut text = format!("{path}: the recording has no records of this time");
+            self.removed.iter().for_each(|line| text.extend(["; ", line]));
+            return Err(CommandError::invalid_input(text));
         }
         let written = self.write_files(path);
         let bytes = written
             .map_err(|error| CommandError::invalid_input(format!("{}: {error}", path.display())))?;
         let (path, files, files_found) = (path.to_owned(), self.files.len(), self.files_found);
         let damaged = self.files.iter().filter_map(OpenFile::damage).collect();
-        Ok(Copied { path, files, files_found, bytes, damaged })
+        let removed = self.removed;
+        Ok(Copied { path, files, files_found, bytes, damaged, removed })
     }
 
     fn write_files(&mut self, path: &Path) -> io::Result<u64> {
@@ -117,6 +127,7 @@ impl Copied {
         json!({
             "file": self.path.to_string_lossy(), "files": self.files,
             "files_found": self.files_found, "bytes": self.bytes, "damaged": self.damaged,
+            "removed": self.removed,
         })
     }
 

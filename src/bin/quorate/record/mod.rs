@@ -53,7 +53,8 @@ Every file of the recording is copied up to its first damaged block. With --out,
 --around, only the files that are copied are transferred. A node with `serve --recording-size 0`, or
 whose recording has ended because its disk was full, has none. `cargo sim replay` runs in a checkout
 of quorate (docs/RECORDING.md). Exit code 1: a block was damaged, so the copy lacks this block and
-the rest of its file; or the recording of one of the members could not be copied.";
+the rest of its file; or the recording of one of the members could not be copied. A node removes the
+oldest files of its recording: one that it removes meanwhile is named, and the others are copied.";
 
 pub(crate) fn run(flags: &RecordFlags, json: bool) -> Result<Exit, CommandError> {
     let selection = &flags.selection;
@@ -84,7 +85,7 @@ fn copy_directory(
         return Err(invalid(io::ErrorKind::NotFound.into()));
     }
     let copied = recording.write(file, selection)?;
-    copied.damaged.iter().for_each(|line| warn(json, line));
+    copied.damaged.iter().chain(&copied.removed).for_each(|line| warn(json, line));
     report(json, &if json { copied.json().to_string() } else { copied.text() });
     Ok(if copied.damaged.is_empty() { Exit::Done } else { Exit::Negative })
 }

@@ -78,6 +78,7 @@ fn finish(outcomes: Vec<Outcome>, json: bool) -> Result<Exit, CommandError> {
                 object["node"] = id.0.into();
                 objects.push(object);
                 lines.push(copied.text());
+                copied.removed.iter().for_each(|line| warn(json, line));
                 errors.extend(copied.damaged.into_iter().map(CommandError::invalid_input));
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Reads the files of a member's recording part by part, and only those that a selection needs.
 
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +21,14 @@ pub(super) struct RemoteFiles<'a, P> {
     out: &'a Path,
 }
 
+/// The files that were read, and a line for each file, or range of files, that the node removed
+/// meanwhile.
+#[derive(Default)]
+struct ReadFiles {
+    files: Vec<OpenFile>,
+    removed: Vec<String>,
+}
+
 impl<'a, P> RemoteFiles<'a, P>
 where
     P: AsyncFn(u64, u64) -> Result<RecordingPart, CommandError>,
@@ -30,32 +38,40 @@ where
     }
 
     /// Reads the files that may have records of the selection, up to the file that is the newest
-    /// at the beginning.
+    /// at the beginning. Files that the node removes meanwhile are left out, and named.
     pub(super) async fn read(&self, selection: &Selection) -> Result<Recording, CommandError> {
         let oldest = self.part(0, 0).await?;
         let found = oldest.newest.saturating_sub(oldest.file).saturating_add(1);
-        let files = match selection.is_everything() {
+        let ReadFiles { files, removed } = match selection.is_everything() {
             true => self.all(oldest).await?,
             false => self.selected(oldest, selection).await?,
         };
         let found = usize::try_from(found).unwrap_or(usize::MAX).max(files.len());
-        Ok(Recording::of(files, found))
+        Ok(Recording::of(files, found, removed))
     }
 
     /// Reads all files, oldest first, because the node removes the oldest meanwhile.
-    async fn all(&self, oldest: RecordingPart) -> Result<Vec<OpenFile>, CommandError> {
-        let (mut part, newest, mut files) = (oldest.clone(), oldest.newest, Vec::new());
-        while part.file <= newest {
-            let number = part.file;
-            let (file, later) = self.rest(part).await?;
-            files.push(file);
-            part = match later {
-                _ if number == newest => break,
-                Some(later) => later,
-                None => self.part(number + 1, 0).await?,
+    async fn all(&self, oldest: RecordingPart) -> Result<ReadFiles, CommandError> {
+        let (mut number, newest, mut next) = (oldest.file, oldest.newest, Some(oldest));
+        let mut read = ReadFiles::default();
+        loop {
+            let part = match next.take() {
+                Some(part) => part,
+                None => self.part(number, 0).await?,
             };
+            if part.file > number {
+                read.removed.push(self.removed(number, newest.min(part.file - 1)));
+                number = part.file;
+            }
+            if number > newest {
+                return Ok(read);
+            }
+            next = self.rest(part, &mut read).await?;
+            match number.checked_add(1).filter(|number| *number <= newest) {
+                Some(following) => number = following,
+                None => return Ok(read),
+            }
         }
-        Ok(files)
     }
 
     /// Reads the selected files, newest first: the end of the newest one is that of the recording,
@@ -65,8 +81,8 @@ where
         &self,
         oldest: RecordingPart,
         selection: &Selection,
-    ) -> Result<Vec<OpenFile>, CommandError> {
-        let (mut files, mut range) = (Vec::new(), None::<TimeRange>);
+    ) -> Result<ReadFiles, CommandError> {
+        let (mut read, mut range) = (ReadFiles::default(), None::<TimeRange>);
         for number in (oldest.file..=oldest.newest).rev() {
             let part = match number == oldest.file {
                 true => oldest.clone(),
@@ -74,6 +90,7 @@ where
             };
             if part.file != number {
                 // The node has removed the file, and all before it.
+                read.removed.push(self.removed(oldest.file, number));
                 break;
             }
             if let Some(range) = range {
@@ -82,16 +99,15 @@ where
                     continue;
                 }
             }
-            let (file, _) = self.rest(part).await?;
-            let times = file.times();
-            files.push(file);
+            self.rest(part, &mut read).await?;
+            let times = read.files.last().map(OpenFile::times).unwrap_or_default();
             range = range.or_else(|| times.last_block.map(|end| selection.range(end)));
             if range.zip(times.begin).is_some_and(|(range, begin)| range.begins_after(begin)) {
                 break;
             }
         }
-        files.reverse();
-        Ok(files)
+        read.files.reverse();
+        Ok(read)
     }
 
     /// Returns the time of the first record of a file, or of its second block, if its first part,
@@ -114,12 +130,13 @@ where
         Ok(IntactPart::of(&bytes[..]).begin)
     }
 
-    /// Reads a file whose first part is given. If the node removes the file meanwhile, also returns
-    /// the beginning of a later one.
+    /// Reads a file whose first part is given. If the node removes the file meanwhile, keeps what was
+    /// read, and returns the beginning of a later file.
     async fn rest(
         &self,
         first: RecordingPart,
-    ) -> Result<(OpenFile, Option<RecordingPart>), CommandError> {
+        read: &mut ReadFiles,
+    ) -> Result<Option<RecordingPart>, CommandError> {
         let (number, mut part) = (first.file, first);
         let mut into = tempfile::tempfile_in(self.out).map_err(|error| self.with_path(&error))?;
         while part.file == number && !part.bytes.is_empty() {
@@ -128,8 +145,27 @@ where
             part = self.part(number, next).await?;
         }
         let name = format!("file {number} of the recording of {}", self.node);
-        let file = OpenFile::new(name, into).map_err(|error| self.with_path(&error))?;
-        Ok((file, (part.file != number).then_some(part)))
+        let later = (part.file != number).then_some(part);
+        if later.is_some() {
+            let bytes = into.stream_position().map_err(|error| self.with_path(&error))?;
+            read.removed.push(format!(
+                "{name}: the node has removed it meanwhile, and only its first {bytes} bytes were \
+                 read"
+            ));
+        }
+        read.files.push(OpenFile::new(name, into).map_err(|error| self.with_path(&error))?);
+        Ok(later)
+    }
+
+    /// The line about files that the node has removed before they were read.
+    fn removed(&self, first: u64, last: u64) -> String {
+        let node = self.node;
+        match first == last {
+            true => format!("file {first} of the recording of {node}: the node has removed it"),
+            false => format!(
+                "files {first} to {last} of the recording of {node}: the node has removed them"
+            ),
+        }
     }
 
     /// Returns the requested part, or the beginning of a later file if this one was removed.
@@ -157,6 +193,7 @@ mod tests {
     use quorate::types::{Instant, Membership, Restored};
 
     use super::*;
+    use crate::record::copy::Copied;
     use crate::record::selection::tests::{around, last};
 
     /// The time of the first record, in seconds: 1970-01-02T00:00:00.
@@ -170,7 +207,8 @@ mod tests {
     struct Ring {
         files: Vec<Vec<u8>>,
         requests: RefCell<Vec<(u64, u64)>>,
-        removed: u64,
+        /// After a number of requests, the number of files that are removed from then on.
+        removals: Vec<(usize, u64)>,
     }
 
     impl Ring {
@@ -200,13 +238,15 @@ mod tests {
                 }
             }
             assert_eq!(files.len() as u64, count);
-            Ring { files, requests: RefCell::default(), removed: 0 }
+            Ring { files, requests: RefCell::default(), removals: Vec::new() }
         }
 
         async fn part(&self, file: u64, offset: u64) -> Result<RecordingPart, CommandError> {
             self.requests.borrow_mut().push((file, offset));
             let newest = self.files.len() as u64;
-            let oldest = self.removed + 1;
+            let requests = self.requests.borrow().len();
+            let removed = self.removals.iter().rfind(|(after, _)| requests > *after);
+            let oldest = removed.map_or(0, |(_, removed)| *removed) + 1;
             let (file, offset) = if file < oldest { (oldest, 0) } else { (file, offset) };
             let content = &self.files[file as usize - 1];
             let from = content.len().min(offset as usize);
@@ -217,6 +257,20 @@ mod tests {
         /// Reads the selection; returns the bytes that were copied, and the requested files with
         /// the number of their parts, in the order of their first request.
         fn read(&self, selection: &Selection) -> (Vec<u8>, Vec<(u64, usize)>) {
+            let (copied, bytes) = self.copy(selection);
+            assert_eq!(copied.removed, Vec::<String>::new());
+            let mut parts: Vec<(u64, usize)> = Vec::new();
+            for (file, _) in self.requests.borrow().iter() {
+                match parts.iter_mut().find(|(of, _)| of == file) {
+                    Some((_, count)) => *count += 1,
+                    None => parts.push((*file, 1)),
+                }
+            }
+            (bytes, parts)
+        }
+
+        /// Copies the selection; returns what was copied, and its bytes.
+        fn copy(&self, selection: &Selection) -> (Copied, Vec<u8>) {
             self.requests.borrow_mut().clear();
             let out = tempfile::tempdir().expect("a directory");
             let request = async |file, offset| self.part(file, offset).await;
@@ -225,16 +279,10 @@ mod tests {
             let read = runtime.expect("a runtime").block_on(files.read(selection));
             let file = out.path().join("n1.qrec");
             let copied = read.and_then(|recording| recording.write(&file, selection));
-            let copied = copied.unwrap_or_else(|error| panic!("{error:?}")).text();
-            assert!(copied.contains(&format!("of {} files", self.files.len())), "{copied}");
-            let mut parts: Vec<(u64, usize)> = Vec::new();
-            for (file, _) in self.requests.borrow().iter() {
-                match parts.iter_mut().find(|(of, _)| of == file) {
-                    Some((_, count)) => *count += 1,
-                    None => parts.push((*file, 1)),
-                }
-            }
-            (std::fs::read(file).expect("it was written"), parts)
+            let copied = copied.unwrap_or_else(|error| panic!("{error:?}"));
+            let text = copied.text();
+            assert!(text.contains(&format!("of {} files", self.files.len())), "{text}");
+            (copied, std::fs::read(file).expect("it was written"))
         }
     }
 
@@ -273,19 +321,45 @@ mod tests {
         assert_eq!((of(&parts, 2), of(&parts, 1)), (None, None), "{parts:?}");
     }
 
+    /// The line about a file of which the first bytes were read.
+    fn partly(file: u64, bytes: usize) -> String {
+        format!(
+            "file {file} of the recording of n1: the node has removed it meanwhile, and only its \
+             first {bytes} bytes were read"
+        )
+    }
+
+    #[test]
+    fn files_that_the_node_removes_meanwhile_are_named_and_the_others_are_copied() {
+        // The node removes three files while the first one is read, and one between two others.
+        let parts = |file: &Vec<u8>| file.len().div_ceil(PART) + 1;
+        let mut ring = Ring::new(7);
+        let until_five = 2 + parts(&ring.files[3]);
+        ring.removals = vec![(2, 3), (until_five, 5)];
+        let (copied, bytes) = ring.copy(&Selection::default());
+        let files_two_and_three =
+            "files 2 to 3 of the recording of n1: the node has removed them".to_owned();
+        let file_five = "file 5 of the recording of n1: the node has removed it".to_owned();
+        assert_eq!(copied.removed, [partly(1, 2 * PART), files_two_and_three, file_five]);
+        assert!(bytes.ends_with(&[&ring.files[3][..], &ring.files[5], &ring.files[6]].concat()));
+        assert!(copied.text().contains("4 of 7 files"), "{}", copied.text());
+    }
+
     #[test]
     fn files_that_the_node_has_removed_end_the_search() {
-        let ring = Ring { removed: 4, ..Ring::new(6) };
-        let out = tempfile::tempdir().expect("a directory");
-        let files = RemoteFiles::new(
-            async |file, offset| ring.part(file, offset).await,
-            NodeId(1),
-            out.path(),
-        );
-        let oldest = RecordingPart { file: 1, offset: 0, newest: 6, bytes: vec![0] };
-        let read = async { files.selected(oldest, &last(10 * FILE)).await };
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let read = runtime.expect("a runtime").block_on(read);
-        assert_eq!(read.unwrap_or_else(|error| panic!("{error:?}")).len(), 2);
+        let mut ring = Ring::new(6);
+        ring.removals = vec![(1, 4)];
+        let (copied, bytes) = ring.copy(&last(10 * FILE));
+        assert_eq!(bytes, ring.files[4..].concat());
+        let lines = ["files 1 to 4 of the recording of n1: the node has removed them"];
+        assert_eq!(copied.removed, lines);
+        // The beginning of the oldest file was read before the node removed it.
+        ring.removals.clear();
+        assert_eq!(ring.copy(&last(10 * FILE)).1, ring.files.concat());
+        ring.removals = vec![(ring.requests.borrow().len() - 2, 1)];
+        let (copied, bytes) = ring.copy(&last(10 * FILE));
+        assert!(bytes.ends_with(&ring.files[1..].concat()));
+        let [line] = &copied.removed[..] else { panic!("{copied:?}") };
+        assert!(line.starts_with("file 1 ") && line.ends_with("bytes were read"), "{line}");
     }
 }
