@@ -28,6 +28,10 @@ pub struct RecorderConfig {
     /// The bytes of records after which the next step begins a new segment with a checkpoint, or
     /// twice the size of the segment's checkpoint if that is more.
     pub segment_bytes: usize,
+    /// The bytes of a whole segment, with its checkpoint, after which the next step begins a new one
+    /// earlier than that, unless its records have fewer bytes than its checkpoint. The last block of
+    /// a segment may exceed them.
+    pub segment_bytes_max: usize,
     /// The bytes of records after which a block ends; its last record may exceed them.
     pub block_bytes: usize,
     /// The time after which the next step ends a block that is not full. A crash loses the records
@@ -46,6 +50,7 @@ impl Default for RecorderConfig {
             key: 0,
             unix_time: None,
             segment_bytes: 8 << 20,
+            segment_bytes_max: 64 << 20,
             block_bytes: 64 << 10,
             block_delay: Duration::from_millis(250),
         }
@@ -154,10 +159,16 @@ impl Recorder {
         if is_full || now.since(self.block_since) >= self.config.block_delay {
             self.finish_block();
         }
-        // A segment ends only once its records have twice the size of its checkpoint, so that
-        // checkpoints are less than a third of complete segments.
-        let segment_bytes_min = self.config.segment_bytes.max(2 * self.checkpoint_bytes);
-        self.needs_checkpoint = self.segment_bytes >= segment_bytes_min;
+        self.needs_checkpoint = self.segment_bytes >= self.records_bytes_max();
+    }
+
+    /// The bytes of records after which a segment ends. Records with twice the size of the checkpoint
+    /// make checkpoints less than a third of complete segments, and those with its size less than a
+    /// half of segments that are as large as they may be.
+    fn records_bytes_max(&self) -> usize {
+        let wanted = self.config.segment_bytes.max(2 * self.checkpoint_bytes);
+        let room = self.config.segment_bytes_max.saturating_sub(self.checkpoint_bytes);
+        wanted.min(room.max(self.checkpoint_bytes))
     }
 
     fn begin_segment(&mut self, raft: &Raft) -> Result<(), EncodingError> {

@@ -161,7 +161,8 @@ impl Families<'_, '_> {
         self.gauge("recording", help, &disk.recording)?;
         let help = "Bytes written to the recording";
         self.counter("recording_written", help, bytes, &disk.recording_bytes)?;
-        let help = "Blocks of the recording that were dropped because its disk is slow";
+        let help =
+            "Blocks of the recording that were dropped: its disk is slow, or its size is small";
         self.counter("recording_dropped_blocks", help, None, &disk.recording_dropped)
     }
 

@@ -1,8 +1,9 @@
 //! The recording of a node in a bounded ring of files, written by a thread of its own.
 //!
 //! The driver never waits for the thread. If the queue to it is full, blocks are dropped and
-//! counted, and the recording continues with a checkpoint once the queue is empty. The first error
-//! of the disk ends the recording; the node runs on.
+//! counted, and the recording continues with a checkpoint once the queue is empty. If a segment does
+//! not fit into the ring, its last blocks are dropped and counted, and the recording continues with
+//! the next segment. The first error of the disk ends the recording; the node runs on.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -34,6 +35,8 @@ const SEGMENTS: u64 = 8;
 pub(super) fn recorder_config(cluster: ClusterId, bytes: u64, now: Instant) -> RecorderConfig {
     let segment_bytes = usize::try_from(bytes / SEGMENTS).unwrap_or(usize::MAX);
     let defaults = RecorderConfig::default();
+    let block_bytes = defaults.block_bytes.min(segment_bytes);
+    let whole = usize::try_from(bytes).unwrap_or(usize::MAX);
     let entropy = || Environment::System.entropy() as u64;
     RecorderConfig {
         cluster: cluster.0,
@@ -41,7 +44,9 @@ pub(super) fn recorder_config(cluster: ClusterId, bytes: u64, now: Instant) -> R
         key: entropy(),
         unix_time: unix_time().checked_sub(Duration::from_nanos(now.0)),
         segment_bytes,
-        block_bytes: defaults.block_bytes.min(segment_bytes),
+        // The header, and the last block, which ends after its last record.
+        segment_bytes_max: whole.saturating_sub(2 * block_bytes),
+        block_bytes,
         ..defaults
     }
 }
@@ -142,7 +147,8 @@ impl RecordingLane {
 fn write_blocks(mut ring: RecordingRing, blocks: &Receiver<Block>, counts: &Counts) {
     for block in blocks {
         match ring.write(&block) {
-            Ok(()) => counts.disk.recording_bytes.add(block.bytes().len() as u64),
+            Ok(true) => counts.disk.recording_bytes.add(block.bytes().len() as u64),
+            Ok(false) => counts.disk.recording_dropped.add(1),
             Err(error) => {
                 counts.disk.recording.set(0);
                 let directory = ring.directory.display();
@@ -168,8 +174,18 @@ pub(super) struct RecordingRing {
     free_bytes: FreeBytes,
     /// The number and the size of each file, in ascending order.
     files: VecDeque<(u64, u64)>,
-    /// The file of the current segment, the last one.
-    current: Option<File>,
+    /// The file of the current segment, the last one; none while the blocks of a segment that does
+    /// not fit are dropped.
+    current: Option<CurrentFile>,
+    /// Whether a segment that does not fit was reported.
+    has_warned: bool,
+}
+
+/// The file of the current segment.
+struct CurrentFile {
+    file: File,
+    /// Whether the file has more than the header of the segment.
+    has_checkpoint: bool,
 }
 
 impl RecordingRing {
@@ -196,37 +212,64 @@ impl RecordingRing {
             free_bytes: Box::new(free_bytes),
             files: files.into(),
             current: None,
+            has_warned: false,
         })
     }
 
-    fn write(&mut self, block: &Block) -> io::Result<()> {
+    /// Appends a block to the file of its segment. Returns false if the block is dropped, because
+    /// the segment would be larger than the ring.
+    fn write(&mut self, block: &Block) -> io::Result<bool> {
         if block.begins_segment() {
             self.begin_file()?;
         }
         let bytes = block.bytes().len() as u64;
         let current = self.files.back().map_or(0, |(_, bytes)| *bytes);
         if current + bytes > self.bytes_now_max {
-            let text = "the state and the inputs of one segment exceed the recording's size";
-            return Err(io::Error::other(text));
+            self.end_file()?;
         }
+        let Some(mut written) = self.current.take() else { return Ok(false) };
         while self.files.len() > 1 && self.bytes() + bytes > self.bytes_now_max {
             let (oldest, _) = self.files.pop_front().expect("there is more than one");
-            match fs::remove_file(self.path(oldest)) {
-                // An operator may have moved the file away.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed?,
-            }
+            self.remove(oldest)?;
         }
-        let (Some(file), Some((_, size))) = (&mut self.current, self.files.back_mut()) else {
-            return Err(io::Error::other("a recording begins with a segment"));
-        };
-        if let Err(error) = file.write_all(block.bytes()) {
+        let (_, size) = self.files.back_mut().expect("the current file is the last one");
+        if let Err(error) = written.file.write_all(block.bytes()) {
             // A reader of the concatenated files would not find the file after an incomplete block.
-            let _ = file.set_len(*size);
+            let _ = written.file.set_len(*size);
             return Err(error);
         }
         *size += bytes;
-        Ok(())
+        written.has_checkpoint |= !block.begins_segment();
+        self.current = Some(written);
+        Ok(true)
+    }
+
+    /// Ends the current file, whose next block does not fit into the ring. Removes it if it has no
+    /// state that a replay can begin with.
+    fn end_file(&mut self) -> io::Result<()> {
+        let Some(ended) = self.current.take() else { return Ok(()) };
+        if !std::mem::replace(&mut self.has_warned, true) {
+            let (directory, bytes) = (self.directory.display(), self.bytes_now_max);
+            warn!(
+                %directory, bytes,
+                "the state of the node needs a larger recording: some steps are not recorded"
+            );
+        }
+        if ended.has_checkpoint {
+            return Ok(());
+        }
+        match self.files.pop_back() {
+            Some((number, _)) => self.remove(number),
+            None => Ok(()),
+        }
+    }
+
+    fn remove(&self, number: u64) -> io::Result<()> {
+        match fs::remove_file(self.path(number)) {
+            // An operator may have moved the file away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     /// The size of all files.
@@ -241,7 +284,8 @@ impl RecordingRing {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        self.current = Some(options.open(self.path(number))?);
+        let file = options.open(self.path(number))?;
+        self.current = Some(CurrentFile { file, has_checkpoint: false });
         self.files.push_back((number, 0));
         Ok(())
     }
@@ -306,175 +350,4 @@ pub(super) fn number_of(path: &Path) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::*;
-    use crate::raft::{Config, Input, Raft};
-    use crate::recording::{FOLDER, Replay, Replayed};
-    use crate::types::{Membership, NodeId, Restored};
-
-    const BYTES_MAX: u64 = 16 << 10;
-
-    /// A node that leads alone, and its recorder.
-    struct Node {
-        raft: Raft,
-        recorder: Recorder,
-        now: Instant,
-    }
-
-    impl Node {
-        fn new() -> Node {
-            let restored = Restored::fresh(Membership::new([NodeId(1)]));
-            let raft = Raft::new(Config::new(NodeId(1)), restored, 7, Instant::ZERO);
-            let config = recorder_config(ClusterId(7), BYTES_MAX, Instant::ZERO);
-            let recorder = Recorder::new(RecorderConfig { block_bytes: 200, ..config });
-            Node { raft: raft.expect("a valid start"), recorder, now: Instant::ZERO }
-        }
-
-        fn step(&mut self) {
-            self.now = self.raft.deadline().max(self.now.after(Duration::from_millis(1)));
-            self.recorder.step(&mut self.raft, self.now, Input::Timeout, &mut Vec::new());
-        }
-    }
-
-    fn counts() -> Arc<Counts> {
-        Arc::new(Counts::new(NodeId(1), ClusterId(7)))
-    }
-
-    fn content(directory: &Path) -> Vec<u8> {
-        let entries = fs::read_dir(directory).expect("it exists").flatten();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        paths.sort();
-        paths.iter().flat_map(|path| fs::read(path).expect("it is a file")).collect()
-    }
-
-    #[test]
-    fn a_ring_keeps_the_last_segments_within_its_size() {
-        let root = tempfile::tempdir().expect("a directory");
-        let directory = root.path().join(FOLDER);
-        let mut node = Node::new();
-        for start in 0..2 {
-            let mut ring = RecordingRing::open(directory.clone(), BYTES_MAX).expect("it opens");
-            node.recorder.on_dropped_block();
-            for _ in 0..5_000 {
-                node.step();
-                while let Some(block) = node.recorder.next_block() {
-                    ring.write(&block).expect("the disk has space");
-                }
-                let bytes = content(&directory).len() as u64;
-                assert!(bytes <= BYTES_MAX, "{bytes} bytes in start {start}");
-            }
-        }
-        let recording = content(&directory);
-        assert!(recording.len() as u64 > BYTES_MAX / 2, "{} bytes", recording.len());
-        let mut segments = 0;
-        for part in Replay::new(&recording[..]) {
-            let part = part.expect("the ring is a recording");
-            segments += usize::from(matches!(part, Replayed::Segment { .. }));
-        }
-        assert!(segments > 4, "{segments} segments");
-    }
-
-    #[test]
-    fn a_ring_does_not_grow_into_the_last_free_space() {
-        let root = tempfile::tempdir().expect("a directory");
-        let directory = root.path().join(FOLDER);
-        let free = Arc::new(AtomicU64::new(BYTES_MAX));
-        let open = |directory: &Path| {
-            let mut ring = RecordingRing::open(directory.to_owned(), BYTES_MAX)?;
-            let free = Arc::clone(&free);
-            ring.free_bytes = Box::new(move |_| Some(free.load(Ordering::Relaxed)));
-            Ok::<_, io::Error>(ring)
-        };
-        let (mut node, mut ring) = (Node::new(), open(&directory).expect("it opens"));
-        // Returns the largest size until the ring is larger than `bytes`.
-        let mut run = |bytes: u64| {
-            let mut largest = 0;
-            for _ in 0..5_000 {
-                node.step();
-                while let Some(block) = node.recorder.next_block() {
-                    ring.write(&block).expect("there is room");
-                }
-                largest = largest.max(content(&directory).len() as u64);
-                if largest > bytes {
-                    break;
-                }
-            }
-            largest
-        };
-        let found = run(BYTES_MAX / 2);
-        free.store(BYTES_MAX - 1, Ordering::Relaxed);
-        let kept = run(BYTES_MAX);
-        assert!(kept < found + BYTES_MAX / 4, "{found} bytes, and then {kept}");
-        assert!(!directory.join(file_name(1)).exists(), "it still records");
-        free.store(BYTES_MAX, Ordering::Relaxed);
-        let grown = run(BYTES_MAX * 7 / 8);
-        assert!(grown > BYTES_MAX * 7 / 8, "{grown} bytes");
-
-        free.store(BYTES_MAX - 1, Ordering::Relaxed);
-        let before = content(&directory).len() as u64;
-        for _ in 0..20 {
-            let (mut node, mut ring) = (Node::new(), open(&directory).expect("it opens"));
-            node.step();
-            let block = node.recorder.next_block().expect("a segment begins");
-            ring.write(&block).expect("there is room");
-        }
-        let after = content(&directory).len() as u64;
-        assert!(after > before - BYTES_MAX / 4, "20 starts: {before} bytes, and then {after}");
-
-        free.store(0, Ordering::Relaxed);
-        let empty = root.path().join("empty");
-        let mut ring = open(&empty).expect("it opens");
-        let mut node = Node::new();
-        node.step();
-        let block = node.recorder.next_block().expect("a segment begins");
-        let error = ring.write(&block).expect_err("there is no space").to_string();
-        assert_eq!(error, "its file system has less than 16384 bytes free");
-        assert_eq!(fs::read_dir(&empty).expect("it exists").count(), 0);
-    }
-
-    #[test]
-    fn a_full_queue_drops_blocks_until_it_is_empty_and_then_continues_with_a_checkpoint() {
-        let (sender, blocks) = bounded(4);
-        let counts = counts();
-        let mut lane = RecordingLane {
-            sink: BlockSink::Thread(sender),
-            counts: Arc::clone(&counts),
-            is_full: false,
-            skips: false,
-        };
-        let (mut node, mut recording) = (Node::new(), Vec::new());
-        for round in 0..3 {
-            for _ in 0..300 {
-                node.step();
-                assert!(lane.take(&mut node.recorder));
-            }
-            assert_eq!(blocks.len(), 4, "the queue is full in round {round}");
-            blocks.try_iter().for_each(|block| recording.extend_from_slice(block.bytes()));
-        }
-        let parts: Result<Vec<Replayed>, _> = Replay::new(&recording[..]).collect();
-        let parts = parts.expect("no dropped block is in the middle of a segment");
-        let breaks =
-            parts.iter().filter(|part| matches!(part, Replayed::Segment { continues: false, .. }));
-        assert_eq!(breaks.count(), 3);
-    }
-
-    #[test]
-    fn a_failed_write_ends_the_recording() {
-        let root = tempfile::tempdir().expect("a directory");
-        let directory = root.path().join(FOLDER);
-        let ring = RecordingRing::open(directory.clone(), BYTES_MAX).expect("it opens");
-        fs::remove_dir(&directory).expect("it is empty");
-        let (counts, (events, mut ended)) = (counts(), tokio::sync::mpsc::unbounded_channel());
-        let mut lane = RecordingLane::start(ring, counts, events).expect("a thread starts");
-        let mut node = Node::new();
-        node.step();
-        node.recorder.finish_block();
-        lane.take(&mut node.recorder);
-        assert!(ended.blocking_recv().is_none(), "the thread has ended");
-        node.step();
-        node.recorder.finish_block();
-        assert!(!lane.take(&mut node.recorder));
-    }
-}
+mod tests;
