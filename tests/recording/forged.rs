@@ -46,6 +46,44 @@ fn recordings() -> Vec<NodeRecording> {
     [ONE, TWO, THREE].map(|id| surveyed(cluster.node_mut(id).finish_recording())).into()
 }
 
+/// Three nodes: n1 leads term 1 and commits, and n3 starts again.
+fn recordings_with_a_restart() -> Vec<NodeRecording> {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(ONE);
+    cluster.propose(ONE, "one command");
+    cluster.pass(Duration::from_secs(1));
+    cluster.crash(THREE);
+    cluster.restart(THREE);
+    cluster.pass(Duration::from_secs(1));
+    [ONE, TWO, THREE].map(|id| surveyed(cluster.node_mut(id).finish_recording())).into()
+}
+
+/// Returns the ids of the checks that notice the forged status with which n3 starts again.
+fn noticed_at_a_restart(forge: impl Fn(&mut Status)) -> Vec<&'static str> {
+    let recordings = recordings_with_a_restart();
+    let checks = RefCell::new(RecordingChecks::new(&[ONE, TWO, THREE]));
+    let starts = RefCell::new(0);
+    let merged = merge(&recordings, |event| {
+        let EventKind::Begins { header, continues, state } = event.kind else {
+            return checks.borrow_mut().observe(event);
+        };
+        let mut status = *state.status;
+        if event.node == THREE && header.first_record == 0 {
+            *starts.borrow_mut() += 1;
+            if *starts.borrow() == 2 {
+                forge(&mut status);
+            }
+        }
+        let kind =
+            EventKind::Begins { header, continues, state: CoreState { status: &status, ..state } };
+        checks.borrow_mut().observe(&Event { kind, ..*event });
+    });
+    assert_eq!(starts.into_inner(), 2);
+    let results = checks.into_inner().finish(&merged);
+    let violated = results.into_iter().filter(|checked| checked.violation.is_some());
+    violated.map(|checked| checked.check.id).collect()
+}
+
 /// Returns the ids of the checks that notice the forgery.
 fn noticed(forge: impl FnMut(&mut Facts), clocks: Vec<ClockOffset>) -> Vec<&'static str> {
     let (recordings, forge) = (recordings(), RefCell::new(forge));
@@ -196,6 +234,24 @@ fn a_term_that_decreases_violates_s7() {
             facts.before.term = Term(3);
         }
     });
+}
+
+#[test]
+fn a_start_without_what_was_durable_violates_s7_or_s17() {
+    assert_eq!(noticed_at_a_restart(|_| {}), [""; 0]);
+    assert_eq!(noticed_at_a_restart(|status| status.term = Term(0)), [""; 0], "another disk");
+    assert_eq!(noticed_at_a_restart(|status| status.vote = None), ["S17"]);
+    assert_eq!(noticed_at_a_restart(|status| status.vote = Some(TWO)), ["S17"]);
+    let shorter = |status: &mut Status| status.last = EntryId::new(Term(1), Index(1));
+    assert_eq!(noticed_at_a_restart(shorter), ["S17"]);
+    assert_eq!(
+        noticed_at_a_restart(|status| {
+            shorter(status);
+            status.is_uncertain = true;
+        }),
+        [""; 0],
+        "an uncertain node asks its peers for what it lacks"
+    );
 }
 
 #[test]

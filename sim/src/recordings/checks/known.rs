@@ -168,7 +168,7 @@ impl KnownNode {
 
     fn submit(&mut self, write: &Write) {
         // The snapshot has every entry that is committed and durable.
-        let kept = self.durable().min(self.committed);
+        let kept = self.durable_and_committed();
         let installed = write.install.as_ref().map(|meta| meta.last);
         if let Some(last) = installed.filter(|last| *last > EntryId::ZERO) {
             self.log.truncate(Index::ZERO);
@@ -192,6 +192,11 @@ impl KnownNode {
         let pending = self.pending.iter().filter_map(|write| write.first).min();
         let by_writes = pending.map_or(self.log.last(), |first| first.previous());
         self.inherited.map_or(by_writes, |(_, reported)| by_writes.min(reported))
+    }
+
+    /// The last index up to which the log is durable and, by the node's last step, committed.
+    pub(super) fn durable_and_committed(&self) -> Index {
+        self.durable().min(self.committed)
     }
 
     /// Whether writes from before the recording may still be pending.

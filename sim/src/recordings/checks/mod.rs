@@ -13,6 +13,7 @@ mod entries;
 mod known;
 mod leases;
 mod ledger;
+mod starts;
 mod terms;
 mod votes;
 
@@ -25,6 +26,7 @@ use crate::recordings::checks::entries::Entries;
 use crate::recordings::checks::known::Known;
 use crate::recordings::checks::leases::Leases;
 use crate::recordings::checks::ledger::Ledger;
+use crate::recordings::checks::starts::Starts;
 use crate::recordings::checks::terms::Terms;
 use crate::recordings::checks::votes::Votes;
 use crate::recordings::event::{Event, EventKind};
@@ -37,6 +39,7 @@ pub use ledger::{CheckedRecordings, FirstViolation};
 pub struct RecordingChecks {
     ledger: Ledger,
     known: Known,
+    starts: Starts,
     terms: Terms,
     votes: Votes,
     entries: Entries,
@@ -52,6 +55,7 @@ impl RecordingChecks {
         RecordingChecks {
             ledger: Ledger::default(),
             known: Known::new(nodes),
+            starts: Starts::default(),
             terms: Terms::default(),
             votes: Votes::default(),
             entries: Entries::default(),
@@ -63,11 +67,22 @@ impl RecordingChecks {
 
     /// Checks the next event.
     pub fn observe(&mut self, event: &Event<'_>) {
-        let RecordingChecks { ledger, known, terms, votes, entries, disks, commits, leases } = self;
+        let RecordingChecks {
+            ledger,
+            known,
+            starts,
+            terms,
+            votes,
+            entries,
+            disks,
+            commits,
+            leases,
+        } = self;
         match event.kind {
             EventKind::Begins { header, continues, state } => {
                 ledger.at = event.at;
-                terms.begins(ledger, known, event, state);
+                terms.begins(ledger, event.node, state);
+                starts.begins(ledger, known.of(event.node), header, state);
                 if !continues {
                     known.begin(event.node, header, state);
                     votes.begins(ledger, known.of(event.node), state);
@@ -85,6 +100,7 @@ impl RecordingChecks {
                 for (place, action) in step.actions.iter().enumerate() {
                     ledger.action = Some(place);
                     terms.action(ledger, action);
+                    starts.action(ledger, action);
                     votes.action(ledger, known.of(event.node), action);
                     entries.action(ledger, known.of(event.node), before, action);
                     disks.action(ledger, known.of(event.node), state, action);

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Action, Input, RoleName, Status};
 use quorate::recording::Step;
-use quorate::types::{Incarnation, Message, MessageClass, NodeId, Term};
+use quorate::types::{Message, MessageClass, NodeId, Term};
 
 use crate::check::{S1, S7};
-use crate::recordings::checks::known::Known;
 use crate::recordings::checks::ledger::Ledger;
 use crate::recordings::event::{CoreState, Event};
 use crate::values::time::SimTime;
@@ -16,44 +15,14 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Terms {
     leaders: BTreeMap<Term, (NodeId, SimTime)>,
-    /// The nodes that began in an earlier term, until a message names the disk.
-    reverted: BTreeMap<NodeId, Reverted>,
 }
-
-/// A start in an earlier term than the disk had.
-#[derive(Clone, Debug)]
-struct Reverted {
-    term: Term,
-    durable: Term,
-    /// The disk that had the later term.
-    incarnation: Option<Incarnation>,
-}
-
-/// Why a start in an earlier term may be legal.
-const OTHER_DISK: &str = "a disk was emptied or is uncertain";
 
 impl Terms {
     /// Checks the state with which a segment begins.
-    pub(super) fn begins(
-        &mut self,
-        ledger: &mut Ledger,
-        known: &Known,
-        event: &Event<'_>,
-        state: CoreState<'_>,
-    ) {
-        let (status, durable) = (state.status, known.of(event.node).durable_term);
-        if status.role == RoleName::Leader {
-            self.leads(ledger, event.node, status.term);
+    pub(super) fn begins(&mut self, ledger: &mut Ledger, node: NodeId, state: CoreState<'_>) {
+        if state.status.role == RoleName::Leader {
+            self.leads(ledger, node, state.status.term);
         }
-        if status.term >= durable {
-            return;
-        }
-        // A node with an emptied disk, or with an older copy of it, begins in an earlier term.
-        if status.term == Term::ZERO || status.is_uncertain {
-            return ledger.undecided(&S7, OTHER_DISK);
-        }
-        let (term, incarnation) = (status.term, known.of(event.node).incarnation);
-        self.reverted.insert(event.node, Reverted { term, durable, incarnation });
     }
 
     pub(super) fn input(&mut self, ledger: &mut Ledger, step: &Step) {
@@ -63,17 +32,9 @@ impl Terms {
     }
 
     pub(super) fn action(&mut self, ledger: &mut Ledger, action: &Action) {
-        let Action::Send(message) = action else { return };
-        self.message(ledger, message);
-        let id = message.from;
-        let Some(Reverted { term, durable, incarnation }) = self.reverted.remove(&id) else {
-            return;
-        };
-        if incarnation != Some(message.incarnation) {
-            return ledger.undecided(&S7, OTHER_DISK);
+        if let Action::Send(message) = action {
+            self.message(ledger, message);
         }
-        let text = format!("{id} began in term {term}, but its disk had term {durable} before");
-        ledger.violated(&S7, text);
     }
 
     pub(super) fn stepped(
