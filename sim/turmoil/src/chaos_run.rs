@@ -26,6 +26,7 @@ use crate::faults::{Faults, FaultsError};
 use crate::node::{Beside, Configure, Node, run_node};
 use crate::report::{Failure, Report, replay};
 use crate::schedule::Schedule;
+use crate::trail::TrailEvent;
 use crate::world::{CHECK, HOLD_INTERVAL, Shared, World};
 
 /// The result of a service, a client or a check.
@@ -180,6 +181,11 @@ impl ChaosRun {
         self
     }
 
+    /// Returns the seed of the run.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Returns the faults of the run.
     ///
     /// # Errors
@@ -201,6 +207,11 @@ impl ChaosRun {
     /// # Panics
     /// If there are no nodes, or the scenario cannot run here.
     pub fn run(&self) -> Result<Report, Failure> {
+        self.run_with_trail().0
+    }
+
+    /// Performs the run, and returns its events, too.
+    pub(crate) fn run_with_trail(&self) -> (Result<Report, Failure>, Vec<TrailEvent>) {
         name_seed_in_panics(self.seed);
         let faults = self.faults().unwrap_or_else(|error| panic!("{error}"));
         let clients = self.clients.iter().map(|(name, _)| name.clone()).collect();
@@ -215,11 +226,13 @@ impl ChaosRun {
             .build();
         let mut schedule = self.add_hosts(&mut sim, &shared, &faults);
         let ended = run_phases(&mut sim, &shared, &mut schedule, faults.fault_phase);
-        let state = shared.state();
+        let mut state = shared.state();
+        let trail = std::mem::take(&mut state.trail);
         let scenario = format!("seed {}\n{faults}", self.seed);
         let recordings: Vec<&[u8]> = state.nodes.iter().map(|node| &*node.recording).collect();
         // A violation by a core comes first, because it causes the failure of the service.
-        match core_checks::check(&recordings).and_then(|core_facts| ended.map(|()| core_facts)) {
+        let facts = core_checks::check(&recordings);
+        let result = match facts.and_then(|core_facts| ended.map(|()| core_facts)) {
             Ok(core_facts) => {
                 let (digest, events) = (state.digest, state.events);
                 Ok(Report { digest, events, core_facts, simulated: state.now, scenario })
@@ -228,7 +241,8 @@ impl ChaosRun {
                 let (seed, at, lines) = (self.seed, state.now, state.lines.clone());
                 Err(Failure { seed, sentence, at, scenario, lines })
             }
-        }
+        };
+        (result, trail)
     }
 
     /// Adds every host to the simulation, the nodes first, and returns the schedule of the faults.

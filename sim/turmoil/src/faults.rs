@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 use quorate_sim::faults::{
-    ClockDrift, ClockStep, Clog, Crash, Flap, FullDisk, KeptWrites, NodeSelector, OneWay,
-    Partition, Pause, SlowDisk, DamagedBody, Stop, Verb,
+    ClockDrift, ClockStep, Clog, Crash, DamagedBody, Flap, FullDisk, KeptWrites, NodeSelector,
+    OneWay, Partition, Pause, SlowDisk, Stop, Verb,
 };
 use quorate_sim::plan::{Op, Trigger, TriggerCondition, When};
 use quorate_sim::run::RunOptions;

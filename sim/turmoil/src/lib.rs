@@ -73,6 +73,7 @@ mod report;
 mod schedule;
 mod shrink;
 mod stream;
+mod trail;
 mod triggers;
 mod world;
 

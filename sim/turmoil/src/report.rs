@@ -43,7 +43,9 @@ impl fmt::Display for Failure {
         writeln!(f, "seed {seed} fails at {:.3}s: {sentence}", at.as_secs_f64())?;
         writeln!(f, "\nits faults, as a scenario:")?;
         scenario.lines().try_for_each(|line| writeln!(f, "    {line}"))?;
-        writeln!(f, "\nits last events:")?;
+        if !lines.is_empty() {
+            writeln!(f, "\nits last events:")?;
+        }
         let first = lines.len().saturating_sub(LINES_MAX);
         lines[first..].iter().try_for_each(|line| writeln!(f, "{line}"))?;
         write!(f, "\nrepeat it: {}", replay(*seed))

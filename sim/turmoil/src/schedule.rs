@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::raft::RoleName;
 use quorate::types::NodeId;
-use quorate_sim::faults::{BitRot, KeptWrites, LinkFault, NodeSelector, DamagedBody, Verb};
+use quorate_sim::faults::{BitRot, DamagedBody, KeptWrites, LinkFault, NodeSelector, Verb};
 use quorate_sim::plan::{Op, When};
 use turmoil::Sim;
 

@@ -9,15 +9,18 @@ use quorate_sim::observe::fingerprint::Fingerprint;
 use crate::chaos_run::ChaosRun;
 use crate::faults::Faults;
 use crate::report::{Failure, Report};
+use crate::trail::{TrailEvent, difference};
 
 /// The environment variable that chooses the seeds of a sweep.
 const SEEDS: &str = "QUORATE_SEEDS";
 
-/// Performs the run of each seed, and returns the reports. `QUORATE_SEEDS=A..B` chooses other
+/// Performs the run of each seed, and returns the reports. The first run is performed twice, because
+/// a failure can be repeated only if the seed determines the run. `QUORATE_SEEDS=A..B` chooses other
 /// seeds, and prints what their runs did in one line.
 ///
 /// # Errors
-/// The failure of the first seed that fails, with only the faults that it needs to fail so.
+/// The failure of the first seed that fails, with only the faults that it needs to fail so; or the
+/// first event in which the two runs of the first seed differ.
 ///
 /// # Panics
 /// If `QUORATE_SEEDS` is not of that form, or a run cannot begin ([`ChaosRun::run`]).
@@ -27,7 +30,11 @@ pub fn sweep(
 ) -> Result<Vec<Report>, Failure> {
     let mut reports = Vec::new();
     for seed in chosen(seeds) {
-        match chaos_run(seed).run() {
+        let (result, trail) = chaos_run(seed).run_with_trail();
+        if reports.is_empty() {
+            check_repeats(&chaos_run(seed), &trail)?;
+        }
+        match result {
             Ok(report) => reports.push(report),
             Err(failure) => return Err(shrunk(&|| chaos_run(seed), failure)),
         }
@@ -36,6 +43,18 @@ pub fn sweep(
         println!("{}", Total(&reports));
     }
     Ok(reports)
+}
+
+/// Performs the run again, and fails if its events are not those of the trail.
+fn check_repeats(run: &ChaosRun, trail: &[TrailEvent]) -> Result<(), Failure> {
+    let (result, again) = run.run_with_trail();
+    let Some((at, sentence)) = difference(trail, &again) else { return Ok(()) };
+    let (seed, lines) = (run.seed(), Vec::new());
+    let scenario = match result {
+        Ok(report) => report.scenario,
+        Err(failure) => failure.scenario,
+    };
+    Err(Failure { seed, sentence, at, scenario, lines })
 }
 
 /// The totals of the runs, as one line of text.

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
 
 use crate::stream::RecordedStream;
+use crate::trail::TrailEvent;
 
 /// The name of the host that runs the check.
 pub(crate) const CHECK: &str = "check";
@@ -85,6 +86,8 @@ pub(crate) struct State {
     pub(crate) events: u64,
     /// The lines of events that the report of a failure shows.
     pub(crate) lines: Vec<String>,
+    /// All events, to compare them with those of another run of the seed.
+    pub(crate) trail: Vec<TrailEvent>,
     pub(crate) is_stable: bool,
     /// The clients that have not ended.
     pub(crate) running_clients: Vec<String>,
@@ -187,6 +190,8 @@ impl Shared {
         let place = mix(of_bytes(host.as_bytes()), of_bytes(kind.as_bytes()));
         let event = mix(mix(state.now.as_nanos() as u64, place), of_bytes(data));
         state.digest = mix(state.digest, event);
+        let at = state.now;
+        state.trail.push(TrailEvent::new(at, event, (host, kind, data)));
     }
 
     /// Counts an event, and keeps its line for the report of a failure.

@@ -1,6 +1,7 @@
 //! Chaos runs of a state machine with plain clients: determinism, liveness, linearizability.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::error::Error;
 use std::io::{self, Cursor, Read};
 use std::rc::Rc;
@@ -129,6 +130,21 @@ fn a_seed_replays_the_same_run() {
         digests.map(|digest| format!("{digest:016x}")),
         ["8d80f74bc59737c7", "b8e6a2261719cf88"]
     );
+}
+
+/// The hasher of a `HashMap` begins with a number that no seed determines.
+#[test]
+fn a_service_that_the_seed_does_not_determine_is_found() {
+    let run = |seed| {
+        chaos_run(seed, false).client("careless", |world| async move {
+            let numbers: HashMap<u32, u32> = (0..1_000).map(|number| (number, number)).collect();
+            world.note(&format!("begins with {:?}", numbers.keys().next()));
+            Ok(())
+        })
+    };
+    let failure = sweep(0..1, run).expect_err("the two runs of the first seed differ");
+    assert!(failure.sentence.contains("two runs of this seed differ"), "{failure}");
+    assert!(failure.sentence.contains("`careless: begins with Some("), "{failure}");
 }
 
 #[test]
