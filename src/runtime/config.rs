@@ -43,13 +43,12 @@ pub struct ServerConfig {
     /// Make it several times as large as a recorded state, which may take a quarter of
     /// `raft.tail_bytes_max`, and at least 1 MiB.
     pub recording_bytes: u64,
-    /// The maximum number of requests of the program, and of clients that the driver has not
-    /// received, in the driver's queue. Until it has room, further callers wait, and so do the
-    /// connections of clients with a further request. The driver executes the requests of
-    /// different origins (`NetworkConfig::connections_per_origin_max`) in turns; the program has
-    /// turns as one origin has. While 256 requests of the program wait for theirs, the driver
-    /// receives no further requests, and those of all origins wait in the order in which they were
-    /// sent.
+    /// The maximum number of proposals of the program without a reply; the same of its reads, and
+    /// of its other requests. While they are that many, further callers wait, and no client does.
+    /// The driver executes the requests of different origins
+    /// (`NetworkConfig::connections_per_origin_max`) in turns; the program has turns as one origin
+    /// has. It is also the room of the channel from which the driver receives all requests, of
+    /// clients too, as soon as it runs.
     pub requests_max: usize,
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine
@@ -139,7 +138,7 @@ pub struct ServiceConfig {
     pub requests_per_connection_max: usize,
     /// The maximum number of requests of all connections whose replies are not written yet. Further
     /// requests are rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least
-    /// this and `requests_reserved` together.
+    /// this, `requests_reserved` and `ServerConfig::requests_max` together.
     pub requests_max: usize,
     /// The maximum number of requests of one origin (`NetworkConfig::connections_per_origin_max`)
     /// whose replies are not written yet, over all its connections. Further requests are rejected
@@ -421,7 +420,8 @@ impl ServerConfig {
             return Err(ServerConfigError::Zero(field));
         }
         let ServiceConfig { requests_max, requests_reserved, .. } = self.service;
-        let requests = requests_max.saturating_add(requests_reserved);
+        let of_clients = requests_max.saturating_add(requests_reserved);
+        let requests = of_clients.saturating_add(self.requests_max);
         let bounds = [("reads_max", raft.reads_max), ("all_live_max", raft.all_live_max)];
         if let Some((field, _)) = bounds.into_iter().find(|(_, bound)| *bound < requests) {
             return Err(ServerConfigError::BelowRequests { field, requests });
@@ -503,11 +503,13 @@ mod tests {
     }
 
     #[test]
-    fn the_core_admits_every_request_that_the_service_admits() {
+    fn the_core_admits_every_request_that_the_service_and_the_handle_admit() {
+        assert_eq!(new().check(), Ok(()));
         for change in [
-            |config: &mut ServerConfig| config.replica.raft.reads_max = 17_407,
-            |config: &mut ServerConfig| config.replica.raft.all_live_max = 17_407,
-            |config: &mut ServerConfig| config.service.requests_max = 1 << 20,
+            |config: &mut ServerConfig| config.replica.raft.reads_max -= 1,
+            |config: &mut ServerConfig| config.replica.raft.all_live_max -= 1,
+            |config: &mut ServerConfig| config.service.requests_max += 1,
+            |config: &mut ServerConfig| config.requests_max += 1,
         ] {
             let mut config = new();
             change(&mut config);

@@ -37,11 +37,11 @@ pub enum ServerConfigError {
     /// The named field is longer than a year.
     #[error("{0} is longer than a year: lower it")]
     TooLong(&'static str),
-    /// The named bound of `raft` is less than the requests that the service admits, so some
-    /// clients could take all of it.
+    /// The named bound of `raft` is less than the requests that the service and the handle admit,
+    /// so some clients, or the program, could take all of it.
     #[error(
-        "{field} is less than service.requests_max and service.requests_reserved together, which \
-        are {requests}: raise it"
+        "{field} is less than requests_max, service.requests_max and service.requests_reserved \
+        together, which are {requests}: raise it"
     )]
     BelowRequests {
         /// The name of the bound.

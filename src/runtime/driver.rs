@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
@@ -21,7 +21,7 @@ use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
 use crate::runtime::recording::RecordingLane;
 use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
-use crate::runtime::request_queue::RequestQueue;
+use crate::runtime::request_queue::{RequestQueue, RequestSender};
 use crate::runtime::role_history::RoleHistory;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::{InboundQueues, Transport};
@@ -71,7 +71,7 @@ pub(super) struct Queues {
     pub(super) urgent: Receiver<Packet>,
     pub(super) bulk: Receiver<Packet>,
     pub(super) requests: RequestQueue,
-    pub(super) request_sender: Sender<DriverRequest>,
+    pub(super) request_sender: RequestSender,
     pub(super) _inbound: InboundQueues,
 }
 
@@ -387,7 +387,7 @@ impl Driver {
         }
         let others = self.node.raft().log().membership().voters().count() > 1;
         if self.node.status().role == RoleName::Leader && others {
-            let (request, reply) = NodeRequest::new(RequestBody::TransferLeadership(None));
+            let (request, reply) = NodeRequest::new(RequestBody::TransferLeadership(None), None);
             self.stage = Stage::TransferringLeadership(reply);
             if let Ok(input) = self.pending.submit(request) {
                 self.step(input);

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -12,9 +11,9 @@ use crate::machine::{self, Proposer};
 use crate::runtime::environment::Environment;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::{
-    self, DriverRequest, NodeRequest, ProposalOutcome, ReadReply, RequestError, TypedReply,
-    reject_reply,
+    self, ProposalOutcome, ReadReply, RequestError, TypedReply, reject_reply,
 };
+use crate::runtime::request_queue::RequestSender;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
@@ -29,10 +28,11 @@ use crate::wire::{ReplyBody, RequestBody};
 /// A handle to a node that runs in this process. Clones share the node.
 ///
 /// Each request ends with a reply or a [`RequestError`]. Dropping a future does not cancel its
-/// request, unless that still waits for room in the node's queue.
+/// request, unless that still waits for the replies to earlier ones, whose number
+/// [`ServerConfig::requests_max`](crate::runtime::ServerConfig::requests_max) limits.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(super) requests: Sender<DriverRequest>,
+    pub(super) requests: RequestSender,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
     pub(super) registry: Arc<ConnectionRegistry>,
@@ -221,9 +221,7 @@ impl Handle {
 
     /// Sends the request to the node, and returns its reply; none if the node stopped first.
     pub(super) async fn request(&self, body: RequestBody) -> Option<ReplyBody> {
-        let (request, reply) = NodeRequest::new(body);
-        self.requests.send(DriverRequest::Execute(request)).await.ok()?;
-        reply.await.ok()
+        self.requests.send_of_program(body).await?.await.ok()
     }
 
     /// Returns the reply to a request that a stopped node did not execute.
@@ -251,13 +249,13 @@ impl Handle {
     }
 
     /// Returns a handle to a node that the test simulates, and the queue of its requests.
-    pub(super) fn for_test() -> (Handle, tokio::sync::mpsc::Receiver<DriverRequest>) {
+    pub(super) fn for_test() -> (Handle, tokio::sync::mpsc::Receiver<request::DriverRequest>) {
         use crate::runtime::config::NetworkConfig;
         use crate::runtime::metrics::Counts;
         use crate::runtime::transport::link;
         use crate::storage::ClusterId;
 
-        let (requests, request_queue) = tokio::sync::mpsc::channel(16);
+        let (requests, request_queue) = RequestSender::new(16);
         let leadership = Leadership { role: RoleName::Follower, term: Term(1), leader: None };
         let (_, leadership) = watch::channel(leadership);
         let (_, membership) = watch::channel(Membership::default());

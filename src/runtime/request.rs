@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::machine::{self, Outcome, SessionId};
 use crate::replica::{Input, Node, Output};
@@ -180,11 +180,15 @@ pub(super) struct NodeRequest {
 }
 
 impl NodeRequest {
-    /// Returns the request, and the receiver of its reply, which fails if the node stops first.
-    pub(super) fn new(body: RequestBody) -> (NodeRequest, oneshot::Receiver<ReplyBody>) {
+    /// Returns a request of the program, which holds this permit until it has a reply, and the
+    /// receiver of the reply, which fails if the node stops first.
+    pub(super) fn new(
+        body: RequestBody,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> (NodeRequest, oneshot::Receiver<ReplyBody>) {
         let (reply, receiver) = oneshot::channel();
         let metric = Operation::of(&body).metric;
-        let reply = ReplySender(Some(ReplyReceiver::Caller(reply)));
+        let reply = ReplySender(Some(ReplyReceiver::Caller { reply, _permit: permit }));
         (NodeRequest { body, metric, since: Stopwatch::start(), reply }, receiver)
     }
 
@@ -218,8 +222,8 @@ pub(super) struct ReplySender(Option<ReplyReceiver>);
 
 #[derive(Debug)]
 enum ReplyReceiver {
-    /// A caller that waits for this reply alone.
-    Caller(oneshot::Sender<ReplyBody>),
+    /// A caller in the program, which waits for this reply alone.
+    Caller { reply: oneshot::Sender<ReplyBody>, _permit: Option<OwnedSemaphorePermit> },
     /// A queue that receives the replies to many requests, and distinguishes them by their slots.
     Queue { slot: usize, permits: LimitPermits, replies: UnboundedSender<QueuedReply> },
 }
@@ -235,7 +239,7 @@ impl ReplySender {
     fn origin(&self) -> OriginNumber {
         match &self.0 {
             Some(ReplyReceiver::Queue { permits, .. }) => permits.origin(),
-            Some(ReplyReceiver::Caller(_)) | None => OriginNumber::default(),
+            Some(ReplyReceiver::Caller { .. }) | None => OriginNumber::default(),
         }
     }
 
@@ -243,14 +247,14 @@ impl ReplySender {
     fn split_off_kib(&mut self) -> Option<KibPermits> {
         match &mut self.0 {
             Some(ReplyReceiver::Queue { permits, .. }) => Some(permits.split_off_kib()),
-            Some(ReplyReceiver::Caller(_)) | None => None,
+            Some(ReplyReceiver::Caller { .. }) | None => None,
         }
     }
 
     /// Sends the reply as [`ReplySender::send`] does. `count` sees the one that is sent.
     fn send_and_count(mut self, reply: ReplyBody, count: impl FnOnce(&ReplyBody)) {
         match self.0.take() {
-            Some(ReplyReceiver::Caller(caller)) => {
+            Some(ReplyReceiver::Caller { reply: caller, _permit }) => {
                 count(&reply);
                 drop(caller.send(reply));
             }

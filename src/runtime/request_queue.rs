@@ -3,34 +3,79 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::yield_now;
 
 use crate::runtime::metrics::{Counts, REQUESTS};
-use crate::runtime::origin::OriginNumber;
-use crate::runtime::request::DriverRequest;
+use crate::runtime::request::{DriverRequest, NodeRequest};
 use crate::runtime::turn_queue::TurnQueue;
+use crate::wire::{ReplyBody, RequestBody};
 
-/// The number of requests of the program in the queue at which the driver receives no more. Those
-/// of clients need no such bound, because each holds permits of the service's limits.
-const PROGRAM_MAX: usize = 256;
+/// Sends requests to the driver's queue.
+#[derive(Clone, Debug)]
+pub(super) struct RequestSender {
+    channel: Sender<DriverRequest>,
+    /// The permits for further requests of the program: for proposals, for reads, and for all
+    /// others, so that none of them waits for those of another kind, which may have no reply for as
+    /// long as the disks of a quorum hang.
+    program: [Arc<Semaphore>; 3],
+}
 
-/// The requests that the driver has not executed. The driver receives them from a bounded channel
-/// as soon as it runs, so that a request waits for the turn of its origin only, and not for all
-/// requests that were sent before it.
+/// The requests that the driver has not executed. The driver receives all of them from a bounded
+/// channel as soon as it runs, so that a request waits for the turn of its origin only, and not for
+/// all requests that were sent before it. Their number is bounded, because each request holds a
+/// permit until it has a reply: those of clients from the limits of the service.
 pub(super) struct RequestQueue {
     channel: Receiver<DriverRequest>,
     received: TurnQueue<DriverRequest>,
     counts: Arc<Counts>,
 }
 
+impl RequestSender {
+    /// Returns the sender of a channel with room for `requests_max` requests, which is also the
+    /// maximum number of requests of the program without a reply, of each of three kinds.
+    pub(super) fn new(requests_max: usize) -> (RequestSender, Receiver<DriverRequest>) {
+        let (channel, received) = mpsc::channel(requests_max);
+        let permits = requests_max.min(Semaphore::MAX_PERMITS);
+        let program = [(); 3].map(|()| Arc::new(Semaphore::new(permits)));
+        (RequestSender { channel, program }, received)
+    }
+
+    /// Sends a request of a client, or one to close, which is dropped if the node has stopped. A
+    /// client waits until the driver has received other requests while the channel is full.
+    pub(super) async fn send(&self, request: DriverRequest) {
+        drop(self.channel.send(request).await);
+    }
+
+    /// Sends a request of the program, once there is a permit for it. Returns the receiver of its
+    /// reply; none if the node has stopped.
+    pub(super) async fn send_of_program(
+        &self,
+        body: RequestBody,
+    ) -> Option<oneshot::Receiver<ReplyBody>> {
+        let kind = match &body {
+            RequestBody::Propose { .. } | RequestBody::ProposeFor { .. } => 0,
+            RequestBody::Read { .. } => 1,
+            _ => 2,
+        };
+        // The semaphore is never closed. A stopped node drops its requests, and so their permits.
+        let permit = Arc::clone(&self.program[kind]).acquire_owned().await.ok()?;
+        let (request, mut reply) = NodeRequest::new(body, Some(permit));
+        self.channel.send(DriverRequest::Execute(request)).await.ok()?;
+        if self.channel.is_closed() {
+            // The node has stopped, maybe after it dropped the requests in the channel and before
+            // this one arrived there, which would then never end. A reply that was sent stays.
+            reply.close();
+        }
+        Some(reply)
+    }
+}
+
 impl RequestQueue {
-    /// Returns the queue, and the sender to its channel, which has room for `channel_max` requests.
-    pub(super) fn new(
-        channel_max: usize,
-        counts: &Arc<Counts>,
-    ) -> (Sender<DriverRequest>, RequestQueue) {
-        let (sender, channel) = mpsc::channel(channel_max);
-        counts.network.watch(REQUESTS, &sender);
+    /// Returns the queue, and its sender ([`RequestSender::new`]).
+    pub(super) fn new(requests_max: usize, counts: &Arc<Counts>) -> (RequestSender, RequestQueue) {
+        let (sender, channel) = RequestSender::new(requests_max);
+        counts.network.watch(REQUESTS, &sender.channel);
         let (received, counts) = (TurnQueue::default(), Arc::clone(counts));
         (sender, RequestQueue { channel, received, counts })
     }
@@ -50,9 +95,7 @@ impl RequestQueue {
 
     /// Receives the requests that have been sent.
     pub(super) fn receive(&mut self) {
-        while self.received.len_of(OriginNumber::default()) < PROGRAM_MAX
-            && let Ok(request) = self.channel.try_recv()
-        {
+        while let Ok(request) = self.channel.try_recv() {
             self.push(request);
         }
     }
@@ -85,6 +128,7 @@ impl Drop for RequestQueue {
 mod tests {
     use std::time::Duration;
 
+    use tokio::task::JoinSet;
     use tokio::time::timeout;
 
     use super::*;
@@ -99,7 +143,7 @@ mod tests {
 
     const CHANNEL_MAX: usize = 1024;
 
-    fn queue() -> (Sender<DriverRequest>, RequestQueue) {
+    fn queue() -> (RequestSender, RequestQueue) {
         RequestQueue::new(CHANNEL_MAX, &Arc::new(Counts::new(NodeId(1), ClusterId(7))))
     }
 
@@ -108,7 +152,15 @@ mod tests {
     }
 
     fn of_program(name: &str) -> DriverRequest {
-        DriverRequest::Execute(NodeRequest::new(body(name)).0)
+        DriverRequest::Execute(NodeRequest::new(body(name), None).0)
+    }
+
+    /// Returns a request of the client with this last part of its address.
+    fn of_client(limits: &ServiceLimits, last: u8, name: &str) -> DriverRequest {
+        let origin = Origin::new(None, [127, 0, 0, last].into());
+        let permits = limits.of(&origin, false).acquire(Share::Reads, 0).expect("it has room");
+        let (metric, replies) = (RequestMetric::None, mpsc::unbounded_channel().0);
+        DriverRequest::Execute(NodeRequest::queued(body(name), metric, 0, permits, replies))
     }
 
     fn name_of(request: DriverRequest) -> String {
@@ -124,15 +176,9 @@ mod tests {
     #[test]
     fn a_flood_of_requests_of_one_client_delays_no_other_by_more_than_a_turn() {
         let limits = ServiceLimits::new(&ServiceConfig::default());
-        let (replies, _unwritten) = mpsc::unbounded_channel();
-        let of_client = |last, name: &str| {
-            let origin = Origin::new(None, [127, 0, 0, last].into());
-            let permits = limits.of(&origin, false).acquire(Share::Reads, 0).expect("it has room");
-            let (metric, replies) = (RequestMetric::None, replies.clone());
-            DriverRequest::Execute(NodeRequest::queued(body(name), metric, 0, permits, replies))
-        };
+        let of_client = |last, name| of_client(&limits, last, name);
         let (sender, mut queue) = queue();
-        let send = |request| sender.try_send(request).expect("the channel has room");
+        let send = |request| sender.channel.try_send(request).expect("the channel has room");
         // The permits keep the numbers of the origins.
         let greedy: Vec<_> = (0..CHANNEL_MAX - 3).map(|_| of_client(1, "greedy")).collect();
         greedy.into_iter().for_each(send);
@@ -147,22 +193,89 @@ mod tests {
     }
 
     #[test]
-    fn requests_of_the_program_stay_in_order_and_are_bounded() {
+    fn requests_of_the_program_stay_in_order() {
         let (sender, mut queue) = queue();
-        for number in 0..CHANNEL_MAX - 1 {
-            let request = of_program(&number.to_string());
-            sender.try_send(request).expect("the channel has room");
+        let requests = (0..CHANNEL_MAX - 1).map(|number| of_program(&number.to_string()));
+        for request in requests.chain([DriverRequest::Close]) {
+            sender.channel.try_send(request).expect("the channel has room");
         }
-        sender.try_send(DriverRequest::Close).expect("the channel has room");
         queue.receive();
-        assert_eq!(queue.received.len(), PROGRAM_MAX);
-        let mut names = Vec::new();
-        while let Some(request) = queue.pop() {
-            names.push(name_of(request));
-            queue.receive();
-        }
+        let mut names: Vec<_> = std::iter::from_fn(|| queue.pop()).map(name_of).collect();
         assert_eq!(names.pop().as_deref(), Some("close"), "it comes after the earlier ones");
         assert!((0..CHANNEL_MAX - 1).map(|number| number.to_string()).eq(names));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_calls_of_the_program_is_bounded_and_delays_no_client() {
+        const CALLS: usize = 3 * CHANNEL_MAX;
+        let (sender, mut queue) = queue();
+        let mut calls = JoinSet::new();
+        for _ in 0..CALLS {
+            let sender = sender.clone();
+            calls.spawn(async move { sender.send_of_program(body("program")).await.is_some() });
+        }
+        let limits = ServiceLimits::new(&ServiceConfig::default());
+        let request = of_client(&limits, 1, "client");
+        calls.spawn(async move {
+            sender.send(request).await;
+            true
+        });
+        // Each time some of the calls run.
+        for _ in 0..CALLS {
+            yield_now().await;
+            queue.receive();
+        }
+        assert_eq!(queue.received.len(), CHANNEL_MAX + 1, "the other calls wait");
+        let mut names: Vec<_> = (0..2).filter_map(|_| queue.pop()).map(name_of).collect();
+        assert_eq!(names, ["program", "client"]);
+        while let Some(request) = queue.pop() {
+            names.push(name_of(request));
+            yield_now().await;
+            queue.receive();
+        }
+        assert_eq!(names.len(), CALLS + 1);
+        assert!(calls.join_all().await.into_iter().all(|is_sent| is_sent));
+    }
+
+    #[tokio::test]
+    async fn calls_of_the_program_wait_for_the_replies_to_those_of_their_kind() {
+        let (sender, mut queue) =
+            RequestQueue::new(1, &Arc::new(Counts::new(NodeId(1), ClusterId(7))));
+        let change = RequestBody::CancelMembershipChange;
+        let mut calls = JoinSet::new();
+        for body in [body("first"), body("second"), change] {
+            let sender = sender.clone();
+            calls.spawn(async move { sender.send_of_program(body).await });
+        }
+        let mut sent = Vec::new();
+        for _ in 0..10 {
+            yield_now().await;
+            queue.receive();
+            sent.extend(queue.pop());
+        }
+        assert_eq!(sent.len(), 2, "the second read waits");
+        drop(sent);
+        queue.wait().await;
+        assert_eq!(queue.pop().map(name_of).as_deref(), Some("second"));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_a_permit_ends_with_the_node() {
+        let (sender, queue) = RequestQueue::new(1, &Arc::new(Counts::new(NodeId(1), ClusterId(7))));
+        let mut calls = JoinSet::new();
+        for _ in 0..2 {
+            let sender = sender.clone();
+            calls.spawn(async move {
+                let reply = sender.send_of_program(body("program")).await;
+                match reply {
+                    Some(reply) => reply.await.ok(),
+                    None => None,
+                }
+            });
+        }
+        yield_now().await;
+        drop(queue);
+        assert_eq!(calls.join_all().await, [None, None]);
     }
 
     #[tokio::test]
@@ -171,7 +284,7 @@ mod tests {
         let late = sender.clone();
         let waiting = timeout(Duration::from_millis(1), queue.wait()).await;
         assert!(waiting.is_err(), "there is no request");
-        sender.send(of_program("first")).await.expect("the queue exists");
+        sender.send(of_program("first")).await;
         queue.wait().await;
         tokio::spawn(async move { late.send(of_program("late")).await });
         queue.wait().await;

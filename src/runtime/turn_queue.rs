@@ -30,11 +30,6 @@ impl<T> TurnQueue<T> {
         self.len
     }
 
-    /// Returns the number of items of one origin.
-    pub(super) fn len_of(&self, origin: OriginNumber) -> usize {
-        self.by_origin.get(&origin).map_or(0, VecDeque::len)
-    }
-
     pub(super) fn push(&mut self, origin: OriginNumber, item: T) {
         let items = self.by_origin.entry(origin).or_default();
         if items.is_empty() {
@@ -71,9 +66,9 @@ mod tests {
         (20..22).for_each(|item| queue.push(other, item));
         assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(10), Some(20), Some(11)]);
         queue.push(third, 30);
-        assert_eq!((queue.len(), queue.len_of(one), queue.len_of(third)), (4, 2, 1));
+        assert_eq!(queue.len(), 4);
         let rest: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(rest, [21, 12, 30, 13]);
-        assert!(queue.is_empty() && queue.len_of(one) == 0);
+        assert!(queue.is_empty());
     }
 }

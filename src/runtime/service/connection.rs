@@ -230,7 +230,7 @@ impl Connection {
         let request = NodeRequest::queued(body, metric, slot, permits, self.replies.clone());
         // If the node has stopped, the request is dropped here, and its `ReplySender` queues a
         // reply without a body.
-        drop(self.executor.handle.requests.send(DriverRequest::Execute(request)).await);
+        self.executor.handle.requests.send(DriverRequest::Execute(request)).await;
     }
 
     /// Returns true if the client reads on in a file of the recording, of which the audit log has a
