@@ -77,6 +77,8 @@ fn in_session(session: SessionId, sequence: u64, command: &[u8]) -> Request<'_> 
 
 #[cfg(feature = "certs")]
 mod with_certificates {
+    use std::sync::{Arc, Mutex};
+
     use tokio_rustls::client::TlsStream;
 
     use super::*;
@@ -84,6 +86,51 @@ mod with_certificates {
     use crate::tls::connect;
 
     type TlsClient = Attacker<TlsStream<TcpStream>>;
+
+    impl TlsClient {
+        /// Sends `count` local reads with this query, and then waits for a report: the node has
+        /// passed all of the reads to the state machine before it replies.
+        async fn query_and_report(&mut self, query: &str, count: u64) {
+            let mut bytes = Vec::new();
+            for _ in 0..count {
+                self.number += 1;
+                let body = RequestBody::Read { level: ReadLevel::Local, query: query.into() };
+                ClientRequest { number: self.number, body }
+                    .encode(&mut bytes)
+                    .expect("it is short");
+            }
+            self.raw.write(&bytes).await;
+            let report = self.send(RequestBody::Report).await;
+            assert!(matches!(report, ReplyBody::Report(_)), "{report:?}");
+        }
+    }
+
+    /// The queries that a state machine has answered, in their order.
+    type Queries = Arc<Mutex<Vec<String>>>;
+
+    /// A state machine that answers no query until the sender is dropped.
+    #[derive(Debug)]
+    struct Gated(mpsc::Receiver<()>, Queries);
+
+    impl StateMachine for Gated {
+        fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+            Vec::new()
+        }
+        fn query(&self, query: &[u8]) -> Vec<u8> {
+            let _ = self.0.recv();
+            self.1.lock().expect("no panic").push(String::from_utf8_lossy(query).into_owned());
+            Vec::new()
+        }
+        fn snapshot(&self) -> Box<dyn Read + Send> {
+            Box::new(io::empty())
+        }
+        fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+            Ok(())
+        }
+        fn quota(&self) -> Option<QuotaUsage> {
+            None
+        }
+    }
 
     fn issue(cluster: &Cluster, principal: Option<Principal>) -> TlsConfig {
         let principal = principal.expect("the name is valid");
@@ -175,7 +222,26 @@ mod with_certificates {
     }
 
     #[tokio::test]
-    async fn a_client_has_its_turn_during_a_flood_of_another() {
+    async fn the_query_of_a_client_passes_the_queries_of_another() {
+        const FLOOD: u64 = 100;
+        let mut cluster = Cluster::unstarted_with_tls(1);
+        let ((release, gate), queries) = (mpsc::channel(), Queries::default());
+        let machine = Gated(gate, Arc::clone(&queries));
+        let server = Server::start(cluster.config(NodeId(1)), machine).await;
+        cluster.servers.insert(NodeId(1), server.expect("the directory is new"));
+        let mut alice = client(&cluster, NodeId(1), "alice").await;
+        let mut mallory = client(&cluster, NodeId(1), "mallory").await;
+        mallory.query_and_report("the gate", 1).await;
+        mallory.query_and_report("mallory", FLOOD).await;
+        alice.query_and_report("alice", 1).await;
+        drop(release);
+        let ran = || queries.lock().expect("no panic").clone();
+        eventually("all queries are answered", async || ran().len() as u64 == FLOOD + 2).await;
+        assert_ne!(ran().last().map(String::as_str), Some("alice"), "she waited for all others");
+    }
+
+    #[tokio::test]
+    async fn unread_answers_of_one_client_leave_room_for_another() {
         let read = |bytes: usize| {
             let query = bytes.to_string().into_bytes();
             RequestBody::Read { level: ReadLevel::Linearizable, query }
