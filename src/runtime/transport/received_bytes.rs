@@ -1,26 +1,34 @@
-//! A stream that counts the bytes that it receives. Below TLS this shows the progress of a record,
-//! of which nothing can be read until all of it has arrived.
+//! The stream below TLS. It counts the bytes that it receives, which shows the progress of a record,
+//! of which nothing can be read until all of it has arrived; and it lets other tasks run.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The number of bytes after which the other tasks of the thread run, although the stream has more:
+/// at most 2,500 records (`docs/SECURITY.md`). Records without content, such as key updates, take
+/// far more time for each byte than content does, and TLS reads on until content arrives or the
+/// stream has no more.
+const TURN_BYTES: usize = 64 << 10;
 
 /// A stream, and the count of the bytes that were read from it.
 #[derive(Debug)]
 pub(super) struct CountedStream<S> {
     stream: S,
     received: Arc<AtomicU64>,
+    /// The number of bytes since other tasks could run.
+    in_turn: usize,
 }
 
 impl<S> CountedStream<S> {
     /// Returns the stream, and its count, which begins at zero.
     pub(super) fn new(stream: S) -> (CountedStream<S>, Arc<AtomicU64>) {
         let received = Arc::<AtomicU64>::default();
-        (CountedStream { stream, received: Arc::clone(&received) }, received)
+        (CountedStream { stream, received: Arc::clone(&received), in_turn: 0 }, received)
     }
 }
 
@@ -30,9 +38,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.in_turn >= TURN_BYTES {
+            self.in_turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
+            self.in_turn = 0;
+            return Poll::Pending;
+        };
         let count = buffer.filled().len() - before;
+        self.in_turn += count;
         self.received.fetch_add(count as u64, Ordering::Relaxed);
         Poll::Ready(read)
     }
@@ -65,5 +82,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, repeat};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn other_tasks_run_although_the_stream_has_more() {
+        let (mut stream, received) = CountedStream::new(repeat(7));
+        let mut piece = [0; 4 << 10];
+        // As TLS reads, in one turn of a task.
+        let turn = poll_fn(|context| {
+            loop {
+                let mut buffer = ReadBuf::new(&mut piece);
+                match Pin::new(&mut stream).poll_read(context, &mut buffer) {
+                    Poll::Ready(read) => read.expect("it never fails"),
+                    Poll::Pending => break Poll::Ready(received.load(Ordering::Relaxed)),
+                }
+            }
+        });
+        assert_eq!(turn.await, TURN_BYTES as u64);
+        let mut rest = vec![0; 4 * TURN_BYTES];
+        stream.read_exact(&mut rest).await.expect("the task is woken");
+        assert!(rest.iter().all(|byte| *byte == 7));
     }
 }
