@@ -19,9 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::recording::{Block, RecorderConfig};
+use crate::runtime::name_lookup;
 
 /// A stream of bytes in both directions.
 pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -110,7 +111,7 @@ pub(crate) enum RawStream {
 impl Environment {
     pub(crate) async fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
         match self {
-            Environment::System => Ok(lookup_host(name).await?.collect()),
+            Environment::System => name_lookup::resolve(name).await,
             Environment::Simulated(simulation) => simulation.resolve(name).await,
         }
     }

@@ -24,6 +24,7 @@ mod lock;
 mod log_limit;
 mod metrics;
 mod moving_deadline;
+mod name_lookup;
 mod open_files;
 mod origin;
 mod peer_addresses;
