@@ -415,6 +415,7 @@ async fn run_with_listener(
         _ = listener_ended => {
             let failure = panic_failure("the listener of the node");
             error!(error = %failure, "the node stops");
+            service.all_ended().await;
             return Err(failure);
         }
     };
@@ -422,8 +423,10 @@ async fn run_with_listener(
     service.drain().await;
     // The directory is unlocked once every lane has dropped its disk handle.
     while lanes.recv().await.is_some() {}
-    // The address is free again once the listener is dropped.
+    // The address is free again once the listener is dropped, which aborts the connections that the
+    // drain has left. The process may exit after this, so their requests must be in the audit log.
     listener.end().await;
+    service.all_ended().await;
     end
 }
 

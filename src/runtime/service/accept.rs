@@ -157,6 +157,13 @@ impl Service {
     pub(in crate::runtime) async fn drain(&self) {
         self.closing.send_replace(true);
         // The remaining clients see their connections end.
-        let _ = timeout(self.config.drain_max, self.open.acquire_many(self.open_max)).await;
+        let _ = timeout(self.config.drain_max, self.all_ended()).await;
+    }
+
+    /// Waits until every connection has ended, and with it the line of the audit log about each of
+    /// its requests.
+    pub(in crate::runtime) async fn all_ended(&self) {
+        // The semaphore is never closed.
+        let _ = self.open.acquire_many(self.open_max).await;
     }
 }

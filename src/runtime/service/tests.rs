@@ -1,7 +1,8 @@
 //! Tests of one client connection to a simulated node, on a paused clock.
 
+mod audit;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -11,11 +12,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::machine::{Proposer, Request};
-use crate::runtime::audit::AUDIT_TARGET;
 use crate::runtime::client::Forwarder;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
-use crate::runtime::log_limit::INTERVAL;
 use crate::runtime::origin::Origin;
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
@@ -410,62 +409,6 @@ async fn requests_count_while_they_arrive() {
     drop(second);
     drop(third.stream);
     eventually_free(&limits).await;
-}
-
-/// Counts the lines of the audit log.
-struct AuditLines(Arc<AtomicUsize>);
-
-impl tracing::Subscriber for AuditLines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == AUDIT_TARGET
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-#[tokio::test(start_paused = true)]
-async fn requests_of_administrators_that_are_not_read_are_in_the_audit_log() {
-    let lines = Arc::new(AtomicUsize::new(0));
-    let _counted = tracing::subscriber::set_default(AuditLines(Arc::clone(&lines)));
-    let config = ServiceConfig { requests_kib_per_origin_max: 100, ..ServiceConfig::default() };
-    let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
-    let (admin, client) = (Principal::admin("ops"), Principal::client("app"));
-    for (principal, kind, written) in [
-        (None, Some("plaintext_request_not_read"), 10),
-        (admin, Some("admin_request_not_read"), 10),
-        (client, None, 0),
-    ] {
-        let (handle, _requests) = Handle::for_test();
-        let rights = Rights { principal: principal.clone(), forwards: false };
-        let executor = Executor { handle: handle.clone(), forwarder: None, recording: None };
-        let (network, limits) = (NetworkConfig::default(), ServiceLimits::new(&config));
-        let origin = Origin::new(principal.as_ref(), [127, 0, 0, 1].into());
-        let connection =
-            TestConnection::open_for(origin, executor, rights, network, config.clone(), &limits);
-        let mut connection = connection.await;
-        for number in 0..12 {
-            connection.send(number, propose(MIB)).await;
-            assert_eq!(connection.receive().await, (number, overloaded.clone()));
-        }
-        assert_eq!(lines.swap(0, Ordering::Relaxed), written, "{kind:?}");
-        tokio::time::advance(INTERVAL).await;
-        let left_out = handle.registry.log_limit.take_left_out();
-        assert_eq!(left_out, Vec::from_iter(kind.map(|kind| (kind, 2))));
-    }
 }
 
 /// Waits until the permits of the first origin for almost 3 MiB are free.
