@@ -163,11 +163,23 @@ impl DirectoryReport {
             )?;
         }
         if let Some(error) = &opened.damage {
-            let source = match &self.repairable {
-                Some(_) => "the node takes what is damaged from the other members",
-                None => "the snapshot has the effect of what is damaged, and no start needs it",
+            let (needed, covered) = damaged_entries(opened);
+            let (kind, source) = match (needed.is_empty(), covered.last()) {
+                (true, _) => {
+                    ("covered", "the snapshot has their effect, and no start needs them".into())
+                }
+                (false, None) => {
+                    ("repairable", "the node takes them from the other members".into())
+                }
+                (false, Some(last)) => (
+                    "repairable",
+                    format!(
+                        "the node takes those after {last} from the other members; the snapshot has \
+                     the effect of the others, and no start needs them"
+                    ),
+                ),
             };
-            writeln!(f, "repairable: {}; {source}", error.without_advice())?;
+            writeln!(f, "{kind}: {}; {source}", error.without_advice())?;
         }
         if let Some(error) = &self.replaceable_snapshot {
             let source = match self.opened().snapshot_damage {
@@ -232,11 +244,15 @@ impl DirectoryReport {
             })).collect::<Vec<_>>(),
             "lost_end": opened.lost_end.as_ref().map(damage),
             "covered_loss": opened.covered_loss.as_ref().map(damage),
-            "repairable": opened.damage.as_ref().map(|error| json!({
-                "file": error.file.map(|file| file.to_string()),
-                "offset": error.offset,
-                "entries": opened.damaged.iter().map(|entry| entry.id.index.0).collect::<Vec<_>>(),
-            })),
+            "damaged_entries": opened.damage.as_ref().map(|error| {
+                let (needed, covered) = damaged_entries(opened);
+                json!({
+                    "file": error.file.map(|file| file.to_string()),
+                    "offset": error.offset,
+                    "repairable": needed,
+                    "covered": covered,
+                })
+            }),
             "damaged_snapshot": self.replaceable_snapshot.as_ref().map(damage),
             "older_snapshots": self.older_snapshots.iter().map(damage).collect::<Vec<_>>(),
             "superblock": self.inspection.superblock_faults.iter().map(|fault| json!({
@@ -252,6 +268,13 @@ impl DirectoryReport {
             "entries": listed.iter().map(ListedEntry::json).collect::<Vec<_>>(),
         })
     }
+}
+
+/// Returns the indices of the damaged entries that a start needs, and of those that its snapshot
+/// covers.
+fn damaged_entries(opened: &OpenedStorage) -> (Vec<u64>, Vec<u64>) {
+    let indices = opened.damaged.iter().map(|entry| entry.id.index.0);
+    indices.partition(|index| *index > opened.snapshot.last.index.0)
 }
 
 fn unreadable(error: &dyn fmt::Display) -> StorageError {
@@ -305,5 +328,43 @@ impl fmt::Display for DirectoryReport {
         }
         write!(f, "\n{files}\n")?;
         self.write_findings(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::storage::{ClusterId, Identity, Storage};
+    use quorate::types::{DamagedEntry, EntryId, Incarnation, NodeId, SnapshotMeta, Term};
+
+    use super::*;
+
+    #[test]
+    fn only_damaged_entries_after_the_snapshot_are_repairable() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut disk = FileDisk::open(directory.path()).expect("it opens");
+        let (cluster, node, incarnation) = (ClusterId(7), NodeId(1), Incarnation(1));
+        let identity = Identity { cluster, node, incarnation };
+        let members = Membership::new([1, 2, 3].map(NodeId));
+        Storage::format(&mut disk, identity, &members, &StorageConfig::default()).expect("empty");
+        let mut report = DirectoryReport::of(&mut disk).expect("it is readable");
+        let id = |index| EntryId::new(Term(1), Index(index));
+        for (damaged, kind, source, needed) in [
+            ([3, 7], "covered", "the snapshot has their effect, and no start needs them", 0),
+            ([8, 9], "repairable", "the node takes them from the other members", 2),
+            ([7, 8], "repairable", "the node takes those after 7 from the other members;", 1),
+        ] {
+            let opened = &mut report.inspection.opened;
+            opened.snapshot = SnapshotMeta::empty(id(7), members.clone());
+            opened.damaged =
+                damaged.map(|index| DamagedEntry { id: id(index), is_membership: false }).into();
+            opened.damage = Some(unreadable(&"the sector is damaged"));
+            let text = report.to_string();
+            let line = text.lines().find(|line| line.contains("the sector is damaged"));
+            let line = line.expect("the damage is named");
+            assert!(line.starts_with(&format!("{kind}: ")) && line.contains(source), "{line}");
+            let json = &report.json(&[])["damaged_entries"];
+            let count = |key: &str| json[key].as_array().map(Vec::len);
+            assert_eq!((count("repairable"), count("covered")), (Some(needed), Some(2 - needed)));
+        }
     }
 }
