@@ -144,15 +144,17 @@ impl<M: StateMachine> Replica<M> {
     }
 }
 
-/// Returns false if the node of this directory needs a damaged entry, a snapshot or the end of its
-/// log, and no other node is sure to have it, because the node alone is a quorum. Such a node is
-/// not started.
+/// Returns false if the node of this directory has lost what no other node can give back: an entry
+/// that it needs, if it is the only member; its state or the end of its log, if it alone is a
+/// quorum (docs/REPAIR.md). Such a node is not started.
 #[must_use]
 pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
-    let is_needed = opened.snapshot_damage.is_some()
-        || opened.lost_end.is_some()
-        || opened.needed_entries().next().is_some();
-    !is_needed || may_have_peers(opened) || !is_sole_quorum(opened)
+    let (active, own) = (opened.membership(), opened.identity.node);
+    let is_alone = !active.is_empty() && !active.has_other_member(own);
+    let needs_entries = opened.needed_entries().next().is_some();
+    let needs_more = opened.snapshot_damage.is_some() || opened.lost_end.is_some();
+    let is_lost = (needs_entries && is_alone) || (needs_more && is_sole_quorum(opened));
+    !is_lost || may_have_peers(opened)
 }
 
 /// Marks the node of a directory as uncertain, on its disk: the directory is an older copy, so the
@@ -230,7 +232,7 @@ mod tests {
     };
 
     #[test]
-    fn a_node_that_is_a_quorum_needs_each_entry_after_its_snapshot() {
+    fn the_only_member_needs_each_entry_after_its_snapshot() {
         let (own, alone) = (NodeId(1), Membership::new([NodeId(1)]));
         let mut opened = opened_alone(own);
         assert!(can_be_repaired(&opened));
@@ -241,6 +243,12 @@ mod tests {
         assert!(!can_be_repaired(&opened));
         opened.memberships = vec![(Index(3), Membership::new([own, NodeId(2)]))];
         assert!(can_be_repaired(&opened), "the other voter has it");
+        let two = Membership::new([own, NodeId(2)]).with_casting(own);
+        for (at, members) in [(5, two.clone()), (6, alone.clone().with_learners([NodeId(2)]))] {
+            opened.memberships.push((Index(at), members));
+            assert!(is_sole_quorum(&opened));
+            assert!(can_be_repaired(&opened), "the other member may have it");
+        }
         opened.memberships.push((Index(8), alone.clone()));
         assert!(!can_be_repaired(&opened));
         opened.snapshot = SnapshotMeta::empty(EntryId::new(Term(1), Index(7)), alone);
@@ -250,6 +258,8 @@ mod tests {
         opened.snapshot_damage = None;
         opened.lost_end = Some(StorageError::damage(FileName::Segment(1), 0, "lost"));
         assert!(!can_be_repaired(&opened), "no other node knows what it acknowledged");
+        opened.memberships.push((Index(9), two));
+        assert!(!can_be_repaired(&opened), "no quorum without it makes it certain again");
     }
 
     #[test]

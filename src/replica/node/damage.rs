@@ -1,6 +1,5 @@
 //! Damage to entries of the log.
 
-use crate::quorum::is_quorum;
 use crate::raft;
 use crate::replica::node::Node;
 use crate::storage::{ErrorCause, StorageError};
@@ -20,20 +19,20 @@ impl Node {
     }
 
     /// Returns an error if an entry after the snapshot is lost: it is neither on this node's disk,
-    /// nor in memory, nor passed to the state machine, and the node alone is a quorum, so no other
-    /// node is sure to have it. An entry that the node has applied is not lost, because a snapshot
-    /// can replace it.
+    /// nor in memory, nor passed to the state machine, and the node is the only member, so no other
+    /// node has it. An entry that the node has applied is not lost, because a snapshot can replace
+    /// it.
     pub(super) fn lost_entry(&self) -> Option<StorageError> {
         let log = self.raft.log();
         let after = |index: &Index| log.first_damaged_after(*index);
         let mut damaged =
             core::iter::successors(after(&log.snapshot().index.max(log.applying())), after);
-        let is_alone = is_quorum(log.membership(), |member| member == self.config.raft.id);
+        let is_alone = !log.membership().has_other_member(self.config.raft.id);
         let is_lost = |index: &Index| log.in_memory(*index).is_none();
         let lost = damaged.find(is_lost).filter(|_| is_alone && !log.has_unknown_membership())?;
         let message = format!(
-            "entry {lost} is damaged, and no other voter has it; a start names the file and the \
-             offset"
+            "entry {lost} is damaged, and there is no other member that may have it; a start names \
+             the file and the offset"
         );
         Some(StorageError { file: None, offset: 0, message, cause: ErrorCause::Damage })
     }

@@ -203,6 +203,12 @@ impl Membership {
         self.0.members.iter().map(|member| member.id)
     }
 
+    /// Returns true if there is a member, with or without a vote, other than `own`.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_other_member(&self, own: NodeId) -> bool {
+        self.ids().any(|member| member != own)
+    }
+
     /// Returns the members without a vote, in ascending order.
     pub fn learners(&self) -> impl Iterator<Item = NodeId> {
         self.ids().filter(|id| !self.is_voter(*id))
